@@ -1,0 +1,36 @@
+"""Opening rasters in one way: plain errors, and no noise about a missing georeference, which is allowed here."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+STRIP_ROWS = 256  # rows of a scene held in memory at once
+
+
+@contextmanager
+def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
+    """Open a raster with rasterio.
+
+    Raises:
+        ValueError: it cannot be opened, read or written; the message has the reason without local folders.
+    """
+    import rasterio
+    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with rasterio.open(local, mode, **profile) as raster:
+                yield raster
+        except RasterioError as error:
+            raise ValueError(f"cannot be read or written as a raster: {_reason(error)}; replace the file") from error
+
+
+def _reason(error: Exception) -> str:
+    text = str(error.__cause__ or error).replace("\n", " ")
+    return re.sub(r"'?(/[^\s':]+)'?", lambda match: PurePosixPath(match.group(1)).name, text)

@@ -1,0 +1,80 @@
+"""The errors a user can meet: each says what happened, where, and what to do next.
+
+Only error classes live here; raising them is the business of the modules that know what went wrong.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class MlopsError(Exception):
+    """Base class of every error this package raises on purpose."""
+
+
+class SettingsError(MlopsError):
+    """The environment or the workspace URL cannot be used."""
+
+
+class NameRefused(MlopsError):
+    """A dataset, model, version or tag name that would break keys, paths or URLs."""
+
+
+class NotFound(MlopsError):
+    """A dataset, version, run or model that the registry does not have."""
+
+
+class StorageError(MlopsError):
+    """The workspace could not be read or written."""
+
+
+class IntegrityError(MlopsError):
+    """Stored bytes are not the bytes that were published."""
+
+
+class Conflict(MlopsError):
+    """Somebody else published or holds the same thing."""
+
+
+class SpecificationError(MlopsError):
+    """A declaration that cannot work with the data it describes."""
+
+
+class EmptyLanding(MlopsError):
+    """There is nothing to freeze."""
+
+
+class DataProblems(MlopsError):
+    """The landed data cannot become a data version; every problem found is listed."""
+
+    def __init__(self, where: str, problems: Sequence[str]) -> None:
+        self.problems = list(problems)
+        listed = "\n".join(f"  - {problem}" for problem in self.problems)
+        super().__init__(
+            f"{where} has {len(self.problems)} problem(s); nothing was published. "
+            f"Mend these and freeze again:\n{listed}"
+        )
+
+
+class LeakageError(MlopsError):
+    """A split lets test samples be seen in training."""
+
+
+class TrainerError(MlopsError):
+    """A trainer could not be loaded, failed, or returned something no framework adapter accepts."""
+
+
+class ExportError(MlopsError):
+    """A model could not be written natively, read back, or exported to ONNX."""
+
+
+class ParityError(MlopsError):
+    """The ONNX model does not give what the trained model gives."""
+
+
+class GateFailure(MlopsError):
+    """A model version did not pass its gates; no alias was moved."""
+
+
+class CheckFailure(MlopsError):
+    """A blocking check failed outside of Dagster."""

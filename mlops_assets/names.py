@@ -1,0 +1,68 @@
+"""Names and references: what a dataset, model, version or tag may be called.
+
+Nothing here looks anything up; the registry resolves a reference to a version.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+from mlops_assets.errors import NameRefused
+
+# Dagster accepts `a|b` and `a...b` as partition keys, which then break multi-partitions and ranges.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+# Dataset and model names also become Dagster asset key parts and Python identifiers of jobs.
+_IDENTIFIER = re.compile(r"[A-Za-z][A-Za-z0-9_]*")
+
+
+def check_key(key: str, what: str = "key") -> str:
+    """Return `key` if it can be a partition key, a path segment and a URL segment.
+
+    Raises:
+        NameRefused: it is empty, longer than 100 characters, or has other characters than
+            letters, digits, `_`, `.`, `-`, or two dots in a row.
+    """
+    if not _NAME.fullmatch(key) or ".." in key or len(key) > 100:
+        raise NameRefused(
+            f"{what} {key!r} cannot be used: take letters, digits, '_', '-' and single dots, "
+            "starting with a letter or digit, 100 characters at most"
+        )
+    return key
+
+
+def check_name(name: str, what: str = "name") -> str:
+    """Return `name` if it can name a dataset or a model.
+
+    Raises:
+        NameRefused: it is not a letter followed by letters, digits or `_`.
+    """
+    if not _IDENTIFIER.fullmatch(name) or len(name) > 63:
+        raise NameRefused(
+            f"{what} {name!r} cannot be used: take a letter, then letters, digits and '_', 63 characters at most"
+        )
+    return name
+
+
+@dataclass(frozen=True)
+class Reference:
+    """`NAME@WHAT`: a data version or tag, a model version or alias. `what` is None for `NAME` alone."""
+
+    name: str
+    what: str | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> Reference:
+        """Read `NAME` or `NAME@WHAT`.
+
+        Raises:
+            NameRefused: either part cannot be a name.
+        """
+        name, at, what = text.partition("@")
+        check_name(name, "name")
+        if at:
+            check_key(what, "reference")
+        return cls(name, what if at else None)
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.what}" if self.what else self.name

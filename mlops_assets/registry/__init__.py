@@ -1,0 +1,16 @@
+"""What exists and how it hangs together: data versions, runs, metrics, model versions, aliases.
+
+The registry holds facts and relations in SQL; the bytes lie in the workspace.
+"""
+
+from mlops_assets.registry.schema import (
+    Alias,
+    DataVersion,
+    File,
+    ModelVersion,
+    Promotion,
+    Run,
+)
+from mlops_assets.registry.store import Registry, open_registry
+
+__all__ = ["Alias", "DataVersion", "File", "ModelVersion", "Promotion", "Registry", "Run", "open_registry"]
