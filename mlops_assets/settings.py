@@ -34,22 +34,21 @@ class Settings:
 
     @classmethod
     def from_environment(
-        cls, environ: Mapping[str, str] | None = None, directory: Path | None = None
+        cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None
     ) -> Settings:
         """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `DAGSTER_HOME`, `MLOPS_USER`.
 
-        A `.env` file in `directory` is read too, as the dagster command does; the environment wins.
+        A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
         Args:
-            environ: the environment; the process's own by default.
+            overrides: values that win over the environment.
             directory: what relative paths start from; the current directory by default.
 
         Raises:
             SettingsError: a value that cannot be used.
         """
         directory = directory or Path.cwd()
-        environ = os.environ if environ is None else environ
-        values = {**dotenv_values(directory / ".env"), **environ}
+        values = {**dotenv_values(directory / ".env"), **os.environ, **(overrides or {})}
         root = workspace_path(values.get("MLOPS_WORKSPACE") or "workspace", directory)
         home = Path(values.get("DAGSTER_HOME") or root / "dagster")
         return cls(

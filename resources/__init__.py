@@ -1,1 +1,5 @@
 """Dagster resources: thin wrappers that hand the core to assets."""
+
+from resources.store import StoreResource
+
+__all__ = ["StoreResource"]

@@ -1,1 +1,10 @@
-"""."""
+"""What a user declares in YAML: TrainingDataset and TrainedModel, each turned into assets, checks and sensors.
+
+Only wiring lives here; what an asset does is one call into the core.
+"""
+
+from mlops_assets.components.project import load_project
+from mlops_assets.components.trained_model import TrainedModel
+from mlops_assets.components.training_dataset import TrainingDataset
+
+__all__ = ["TrainedModel", "TrainingDataset", "load_project"]

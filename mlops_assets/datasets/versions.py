@@ -188,7 +188,7 @@ class TrainingData:
             return samples["label"].to_numpy(dtype=np.float64)
         index = {str(entry["value"]): i for i, entry in enumerate(self.frozen.classes or [])}
         if self.view != "window":
-            return samples["label"].map(index).to_numpy(dtype=np.int64)
+            return samples["label"].map(index).to_numpy(dtype=np.int64, copy=True)
         size = self.frozen.document["input"]["size"]
         y = np.empty((len(samples), size, size), dtype=np.int64)
         rasters = {fact.path: fact.labels for fact in self.frozen.scene_facts}

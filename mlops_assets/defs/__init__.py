@@ -1,1 +1,1 @@
-"""."""
+"""Declared instances: the shipped example project lives here."""

@@ -1,1 +1,70 @@
-"""."""
+"""Ready-made trainers, usable from YAML alone, and the loading of a trainer by its name."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from pydantic import BaseModel, ValidationError
+
+from mlops_assets.errors import TrainerError
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """A trainer function `(data, params, run) -> model`, the type of its parameters, and the file it stands in."""
+
+    name: str
+    function: Callable[..., Any]
+    params_type: type[BaseModel]
+    file: Path
+
+    def parameters(self, values: dict[str, Any]) -> BaseModel:
+        """Return typed parameters.
+
+        Raises:
+            TrainerError: an unknown parameter, a wrong type, or a value out of range.
+        """
+        try:
+            return self.params_type.model_validate(values)
+        except ValidationError as error:
+            listed = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']}" for e in error.errors())
+            raise TrainerError(f"parameters of {self.name} are refused: {listed}") from error
+
+
+def load_trainer(name: str) -> Trainer:
+    """Import a trainer given as `package.module:function`.
+
+    Raises:
+        TrainerError: the module or function is missing, or its `params` argument has no typed model.
+    """
+    module_name, _, function_name = name.partition(":")
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise TrainerError(f"trainer {name}: module {module_name} cannot be imported: {error}") from error
+    function = getattr(module, function_name, None)
+    if not callable(function):
+        raise TrainerError(f"trainer {name}: module {module_name} has no function {function_name}")
+    if list(inspect.signature(function).parameters)[:3] != ["data", "params", "run"]:
+        raise TrainerError(f"trainer {name}: must be declared as {function_name}(data, params, run)")
+    params_type = _params_type(function, name)
+    return Trainer(name, function, params_type, Path(inspect.getfile(function)))
+
+
+def _params_type(function: Callable[..., Any], name: str) -> type[BaseModel]:
+    annotation = inspect.signature(function).parameters["params"].annotation
+    if isinstance(annotation, str):  # only this annotation: the others may name frameworks not imported yet
+        holder = type("_Params", (), {"__annotations__": {"params": annotation}, "__module__": function.__module__})
+        try:
+            annotation = get_type_hints(holder, vars(sys.modules[function.__module__]))["params"]
+        except NameError as error:
+            raise TrainerError(f"trainer {name}: the type of params cannot be resolved: {error}") from error
+    if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        raise TrainerError(f"trainer {name}: annotate 'params' with a pydantic model or a dagster Config")
+    return annotation

@@ -1,0 +1,50 @@
+"""Names that the components of a dataset and of its models must agree on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import dagster as dg
+
+from mlops_assets.datasets.quality import Check
+from mlops_assets.registry import Registry
+
+
+def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:
+    """Return the partitions of a dataset's versions. Dynamic partition names are instance-wide: hence the prefix."""
+    return dg.DynamicPartitionsDefinition(name=f"{dataset}_versions")
+
+
+def add_data_versions(instance: dg.DagsterInstance, registry: Registry, dataset: str) -> list[str]:
+    """Make every data version of the registry known to a Dagster instance; return those that were new to it."""
+    name = data_versions(dataset).name
+    known = set(instance.get_dynamic_partitions(name or ""))
+    missing = [row.version for row in registry.data_versions(dataset) if row.version not in known]
+    if missing:
+        instance.add_dynamic_partitions(name or "", missing)
+    return missing
+
+
+def check_results(checks: Iterable[Check]) -> list[dg.AssetCheckResult]:
+    """Translate the core's checks; what does not block is a warning."""
+    return [
+        dg.AssetCheckResult(
+            check_name=check.name,
+            passed=check.passed,
+            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            description=check.description,
+            metadata={key: value for key, value in check.values.items()},
+        )
+        for check in checks
+    ]
+
+
+def ancestors(context: dg.AssetExecutionContext) -> Sequence[str]:
+    """Return the id of this Dagster run, then of the run it is a re-execution of, and so on."""
+    found = [context.run.run_id]
+    parent = context.run.parent_run_id
+    while parent and parent not in found:
+        found.append(parent)
+        run = context.instance.get_run_by_id(parent)
+        parent = run.parent_run_id if run else None
+    return found

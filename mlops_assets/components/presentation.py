@@ -1,0 +1,31 @@
+"""How facts become Dagster metadata that people look at."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+import pandas as pd
+
+from mlops_assets.storage import FileStat, Workspace
+
+
+def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, Any]:
+    """Return one entry a file: its name, and where it lies."""
+    return {
+        file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(str(workspace.root / file.path)) for file in files
+    }
+
+
+def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
+    """Return a figure as it shows in the UI, inside the event itself."""
+    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def counts_markdown(counts: pd.DataFrame) -> str:
+    """Return sample counts by class and split as a Markdown table."""
+    lines = [f"| class | {' | '.join(counts.columns)} |", "|---" * (len(counts.columns) + 1) + "|"]
+    lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(counts.index, counts.to_numpy(), strict=True)]
+    return "\n".join(lines)

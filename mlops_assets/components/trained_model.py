@@ -1,0 +1,316 @@
+"""The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import dagster as dg
+from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+
+from mlops_assets.components.naming import ancestors, check_results, data_versions
+from mlops_assets.components.new_version_sensor import new_version_sensor
+from mlops_assets.components.presentation import figure_markdown, file_metadata
+from mlops_assets.datasets.quality import Check
+from mlops_assets.errors import ParityError, TrainerError
+from mlops_assets.registry import ModelVersion
+from mlops_assets.training.lifecycle import Store, evaluate_version, export, model_folder, train, version_for
+from mlops_assets.training.promotion import check_gates, gates_description, promote
+from mlops_assets.training.provenance import source_digest
+from mlops_assets.training.specification import Compute, ModelSpecification
+from mlops_assets.training.trainers import Trainer, load_trainer
+from resources import StoreResource
+
+GPU_POOL = "gpu"
+
+
+class TrainedModelAttributes(ModelSpecification):
+    """A model as declared, checked against its trainer too."""
+
+    @field_validator("trainer")
+    @classmethod
+    def _trainer_loads(cls, trainer: str) -> str:
+        try:
+            load_trainer(trainer)
+        except TrainerError as error:
+            raise ValueError(str(error)) from error
+        return trainer
+
+    @model_validator(mode="after")
+    def _params_fit(self) -> Self:
+        try:
+            load_trainer(self.trainer).parameters(self.params)
+        except TrainerError as error:
+            raise ValueError(f"params: {error}") from error
+        return self
+
+
+class PromotionConfig(dg.Config):
+    """What to promote."""
+
+    version: str | None = Field(default=None, description="Model version or alias; this run's own or the newest if not given.")
+    alias: str = Field(default="production", description="Alias to move.")
+    user: str | None = Field(default=None, description="Who promotes; the process's user if not given.")
+
+
+class TrainedModel(dg.Component):
+    """A model that is trained on each version of a dataset, exported, measured, recorded and promoted."""
+
+    def __init__(self, specification: ModelSpecification) -> None:
+        self.specification = specification
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The YAML is checked against the core's own model, so that errors name file, line and key."""
+        return TrainedModelAttributes
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Make the component from checked attributes."""
+        return cls(TrainedModelAttributes.model_validate(attributes))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return the model's assets, checks, lifecycle job and sensor."""
+        name, dataset = self.specification.name, self.specification.dataset
+        assets = [self._trained_model(), self._onnx_model(), self._evaluation(), self._record(), self._production()]
+        lifecycle = dg.AssetSelection.assets([dataset, "training_data"], [dataset, "record"]) | dg.AssetSelection.assets(
+            *(assets if self.specification.auto_promote else assets[:-1])
+        )
+        job = dg.define_asset_job(
+            f"{name}_lifecycle",
+            selection=lifecycle,
+            partitions_def=data_versions(dataset),
+            description=f"Trains, exports, evaluates and records {name} on one version of {dataset}.",
+        )
+        sensors = [new_version_sensor(self.specification, job.name)] if self.specification.auto_train else []
+        return dg.Definitions(assets=assets, jobs=[job], sensors=sensors)
+
+    def _options(self, step: str, *upstream: str) -> dict[str, Any]:
+        """What all assets of a model have in common."""
+        name = self.specification.name
+        return {
+            "key": [name, step],
+            "group_name": name,
+            "deps": [[name, up] for up in upstream],
+            "partitions_def": data_versions(self.specification.dataset),
+        }
+
+    def _version(self, store: Store, context: dg.AssetExecutionContext) -> ModelVersion:
+        return version_for(store.registry, self.specification.name, context.partition_key, ancestors(context))
+
+    def _trained_model(self) -> dg.AssetsDefinition:
+        specification = self.specification
+        trainer = load_trainer(specification.trainer)
+        config_type = run_config_type(specification, trainer)
+
+        @dg.asset(
+            **{**self._options("trained_model"), "deps": [[specification.dataset, "training_data"]]},
+            description=specification.description or f"Model {specification.name}, trained on one data version.",
+            code_version=source_digest(trainer.file.parent)[:12],
+            op_tags=kubernetes_tags(specification.compute),
+            pool=GPU_POOL if specification.compute.gpus else None,
+            kinds={"python"},
+        )
+        def trained_model(
+            context: dg.AssetExecutionContext,
+            config: config_type,  # type: ignore[valid-type]
+            store: StoreResource,
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            parameters = config.model_dump()  # type: ignore[attr-defined]
+            seed = parameters.pop("seed")
+            opened = store.open()
+            row = train(opened, specification, context.partition_key, parameters, seed, context.run.run_id)
+            return _trained_result(opened, row)
+
+        return trained_model
+
+    def _onnx_model(self) -> dg.AssetsDefinition:
+        specification = self.specification
+
+        @dg.asset(
+            **self._options("onnx_model", "trained_model"),
+            description="The model as ONNX, proved equal to the trained one on real samples.",
+            check_specs=[
+                dg.AssetCheckSpec(
+                    "parity", asset=[specification.name, "onnx_model"], blocking=True,
+                    description="The ONNX model gives what the trained model gives.",
+                )
+            ],
+            kinds={"onnx"},
+        )  # fmt: skip
+        def onnx_model(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[Any]:
+            opened = store.open()
+            row = self._version(opened, context)
+            try:
+                report = export(opened, specification, row)
+            except ParityError as error:
+                yield from check_results([Check("parity", False, str(error))])
+                raise
+            file = opened.workspace.stat(f"{model_folder(row)}/model.onnx")
+            yield dg.MaterializeResult(
+                data_version=dg.DataVersion(file.sha256),
+                metadata={**_identity(row), "size": file.size, "sha256": file.sha256, "difference": report.difference,
+                          **file_metadata(opened.workspace, [file])},
+                check_results=check_results(
+                    [Check("parity", True, report.description, values=report.document())]
+                ),
+            )  # fmt: skip
+
+        return onnx_model
+
+    def _evaluation(self) -> dg.AssetsDefinition:
+        specification = self.specification
+
+        @dg.asset(
+            **self._options("evaluation", "onnx_model"),
+            description="Metrics of the ONNX model on the test split.",
+            kinds={"python"},
+        )
+        def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.training.card import per_class_table
+
+            opened = store.open()
+            row = self._version(opened, context)
+            found, figure = evaluate_version(opened, specification, row)
+            file = opened.workspace.stat(f"{model_folder(row)}/metrics.json")
+            details = {} if found.per_class.empty else {"per_class": dg.MetadataValue.md(per_class_table(found))}
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(file.sha256),
+                metadata={**_identity(row), **found.metrics, **details, "figure": figure_markdown(figure, row.version),
+                          **file_metadata(opened.workspace, [file])},
+            )  # fmt: skip
+
+        return evaluation
+
+    def _record(self) -> dg.AssetsDefinition:
+        specification = self.specification
+
+        @dg.asset(
+            **self._options("record", "evaluation"),
+            description="STAC Item with the MLM extension, in the static catalogue; says whether the gates pass.",
+            check_specs=[
+                dg.AssetCheckSpec(
+                    "gates", asset=[specification.name, "record"], blocking=True,
+                    description="The model version may be promoted.",
+                )
+            ],
+            kinds={"stac"},
+        )  # fmt: skip
+        def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.stac.models import write_model_record
+
+            opened = store.open()
+            row = self._version(opened, context)
+            files = write_model_record(opened.workspace, opened.registry, specification, row)
+            outcomes = check_gates(opened.registry, row, specification.gates)
+            passed = all(outcome.passed for outcome in outcomes)
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(files[0].sha256),
+                metadata={**_identity(row), **file_metadata(opened.workspace, files[:1])},
+                check_results=check_results([Check("gates", passed, gates_description(outcomes))]),
+            )
+
+        return record
+
+    def _production(self) -> dg.AssetsDefinition:
+        specification = self.specification
+
+        @dg.asset(
+            key=[specification.name, "production"],
+            group_name=specification.name,
+            deps=[[specification.name, "record"]],
+            description="The model version in use. Each materialisation is a promotion: who, when, which, past which gates.",
+        )
+        def production(
+            context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            opened = store.open()
+            row = _to_promote(opened, specification, config.version, ancestors(context))
+            moved = promote(opened, row, specification.gates, config.user or opened.user, config.alias)
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(row.version),
+                metadata={
+                    **_identity(row),
+                    "alias": moved.alias,
+                    "previous": moved.previous or "none",
+                    "promoted_by": moved.moved_by,
+                    "gates": dg.MetadataValue.json(moved.gates),
+                    **row.metrics,
+                },
+            )
+
+        return production
+
+
+def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
+    """Return the run config of a training step: the trainer's parameters with the YAML's values as defaults, and seed."""
+    values = trainer.parameters(specification.params).model_dump()
+    permissive = trainer.params_type.model_config.get("extra") == "allow"
+    declared = trainer.params_type.model_fields
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in declared:
+            described = Field(default=value, description=declared[name].description)
+            fields[name] = (_launchpad_type(declared[name].annotation), described)
+        else:
+            fields[name] = (type(value), Field(default=value))
+    fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
+    base = dg.PermissiveConfig if permissive else dg.Config
+    made: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)
+    return made
+
+
+def _launchpad_type(annotation: Any) -> Any:
+    """Return the type if Dagster's forms can express it, else Any; the trainer's own model checks it all the same."""
+    try:
+        create_model("Probe", __base__=dg.Config, field=(annotation, ...)).to_config_schema()
+    except dg.DagsterError:
+        return Any
+    return annotation
+
+
+def kubernetes_tags(compute: Compute) -> dict[str, Any]:
+    """Return the op tag from which `k8s_job_executor` makes the pod's requests and limits."""
+    limits: dict[str, str] = {"memory": compute.memory}
+    if compute.gpus:
+        limits["nvidia.com/gpu"] = str(compute.gpus)
+    requests = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
+    return {"dagster-k8s/config": {"container_config": {"resources": {"requests": requests, "limits": limits}}}}
+
+
+def _to_promote(
+    store: Store, specification: ModelSpecification, version: str | None, orchestration_runs: list[str]
+) -> ModelVersion:
+    from mlops_assets.names import Reference
+
+    if version is None:
+        own = [r for run in orchestration_runs for r in store.registry.runs(specification.name, orchestration_run=run)]
+        version = next((run.model_version for run in own if run.model_version), None)
+    return store.registry.model_version(Reference.parse(f"{specification.name}@{version}" if version else specification.name))
+
+
+def _identity(row: ModelVersion) -> dict[str, Any]:
+    return {"model_version": row.version, "data_version": row.data_version, "data_digest": row.data_digest}
+
+
+def _trained_result(store: Store, row: ModelVersion) -> dg.MaterializeResult:  # type: ignore[type-arg]
+    import hashlib
+    import json
+
+    run = store.registry.run(row.run_id)
+    files = store.registry.files(f"model:{row.model}@{row.version}")
+    native = [file for file in files if "/native/" in file.path]
+    made_of = [row.data_digest, run.code_version, run.parameters, run.seed, [file.sha256 for file in native]]
+    metadata: dict[str, Any] = {
+        **_identity(row),
+        "run_id": run.run_id,
+        "seed": run.seed,
+        "code_version": run.code_version,
+        "parameters": dg.MetadataValue.json(run.parameters),
+        "seconds": (run.finished - run.started).total_seconds() if run.finished else 0.0,
+        **run.metrics,
+        **file_metadata(store.workspace, native),
+    }
+    curves = f"{model_folder(row)}/figures/learning_curves.png"
+    if any(file.path == curves for file in files):
+        metadata["learning_curves"] = figure_markdown(store.workspace.get(curves), "learning curves")
+    version = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)

@@ -1,0 +1,139 @@
+"""The component TrainingDataset: landing, training data and record of one dataset, with checks and sensor."""
+
+from typing import Self
+
+import dagster as dg
+from pydantic import BaseModel
+
+from mlops_assets.components.landing_sensor import new_data_sensor
+from mlops_assets.components.naming import add_data_versions, check_results, data_versions
+from mlops_assets.components.presentation import counts_markdown, file_metadata
+from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.quality import assess
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from resources import StoreResource
+
+
+class TrainingDataset(dg.Component):
+    """Training data that lands in a folder and is frozen into immutable, described versions."""
+
+    def __init__(self, specification: DatasetSpecification) -> None:
+        self.specification = specification
+
+    @classmethod
+    def get_model_cls(cls) -> type[BaseModel]:
+        """The YAML is checked against the core's own model, so that errors name file, line and key."""
+        return DatasetSpecification
+
+    @classmethod
+    def load(cls, attributes: BaseModel | None, context: dg.ComponentLoadContext) -> Self:
+        """Make the component from checked attributes."""
+        return cls(DatasetSpecification.model_validate(attributes))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Return the dataset's assets, checks, job and sensor."""
+        landing = self._landing()
+        job = dg.define_asset_job(f"{self.specification.name}_landing", selection=[landing])
+        return dg.Definitions(
+            assets=[landing, self._training_data(), self._record()],
+            jobs=[job],
+            sensors=[new_data_sensor(self.specification, job.name)],
+        )
+
+    def _landing(self) -> dg.AssetsDefinition:
+        specification = self.specification
+
+        @dg.asset(
+            key=[specification.name, "landing"],
+            group_name=specification.name,
+            description=f"Freezes what has landed in {specification.source.url} into the next data version.",
+            kinds={"file"},
+        )
+        def landing(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            opened = store.open()
+            frozen = freeze(opened.workspace, opened.registry, specification, opened.user)
+            add_data_versions(context.instance, opened.registry, specification.name)
+            row = frozen.version
+            context.log.info(
+                f"{row.dataset}@{row.version} is new"
+                if frozen.created
+                else f"nothing new: the landing holds {row.dataset}@{row.version}"
+            )
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(row.digest),
+                metadata={
+                    "data_version": row.version,
+                    "new": frozen.created,
+                    "digest": row.digest,
+                    "files": row.files,
+                    "samples": row.samples,
+                    "size": row.size,
+                    "notes": dg.MetadataValue.json(frozen.notes),
+                },
+            )
+
+        return landing
+
+    def _training_data(self) -> dg.AssetsDefinition:
+        specification = self.specification
+        key = dg.AssetKey([specification.name, "training_data"])
+
+        @dg.asset(
+            key=key,
+            group_name=specification.name,
+            description=specification.description or f"Training data {specification.name}, one partition a data version.",
+            deps=[[specification.name, "landing"]],
+            partitions_def=data_versions(specification.name),
+            check_specs=[
+                dg.AssetCheckSpec("readable", asset=key, blocking=True, description="Files have their checksums."),
+                dg.AssetCheckSpec("labels", asset=key, blocking=True, description="Labels are classes that are trained on."),
+                dg.AssetCheckSpec("leakage", asset=key, blocking=True, description="No test sample is seen in training."),
+                dg.AssetCheckSpec("classes_in_each_split", asset=key, description="Rare classes may miss a split."),
+            ],
+        )
+        def training_data(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            opened = store.open()
+            reference = Reference(specification.name, context.partition_key)
+            frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
+            quality = assess(opened.registry, frozen)
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(frozen.row.digest),
+                metadata={
+                    "data_version": frozen.row.version,
+                    "digest": frozen.row.digest,
+                    **{f"{split}_samples": count for split, count in frozen.row.counts.items()},
+                    "class_counts": dg.MetadataValue.md(counts_markdown(quality.counts)),
+                    "notes": dg.MetadataValue.json(frozen.document["notes"]),
+                    **file_metadata(opened.workspace, quality.files),
+                },
+                check_results=check_results(quality.checks),
+            )
+
+        return training_data
+
+    def _record(self) -> dg.AssetsDefinition:
+        specification = self.specification
+
+        @dg.asset(
+            key=[specification.name, "record"],
+            group_name=specification.name,
+            description="STAC Collection with Items, in the static catalogue.",
+            deps=[[specification.name, "training_data"]],
+            partitions_def=data_versions(specification.name),
+            kinds={"stac"},
+        )
+        def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.stac.datasets import write_dataset_record
+
+            opened = store.open()
+            reference = Reference(specification.name, context.partition_key)
+            frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
+            files = write_dataset_record(opened.workspace, opened.registry, frozen)
+            return dg.MaterializeResult(
+                data_version=dg.DataVersion(frozen.row.digest),
+                metadata={"data_version": frozen.row.version, **file_metadata(opened.workspace, files[:1])},
+            )
+
+        return record

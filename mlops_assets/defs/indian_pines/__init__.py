@@ -1,0 +1,1 @@
+"""The example project: land cover of the Indian Pines scene, with a trainer of its own beside the YAML."""

@@ -1,0 +1,111 @@
+"""scikit-learn estimators and pipelines: skops natively, skl2onnx to ONNX."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import skops.io
+from numpy.typing import NDArray
+from sklearn.base import is_regressor
+from sklearn.pipeline import Pipeline
+
+from mlops_assets.errors import ExportError
+
+FILE = "model.skops"
+# skops trusts most of scikit-learn by itself; what else it may rebuild must come from these packages
+TRUSTED = ("sklearn.", "numpy.", "scipy.")
+
+
+class ScikitLearn:
+    """Adapter for scikit-learn; models take rows, patches are flattened."""
+
+    name = "scikit-learn"
+    package = "scikit-learn"
+
+    def save(self, model: Any, folder: Path) -> None:
+        """Write `model.skops`; refuses types from outside scikit-learn, NumPy and SciPy."""
+        skops.io.dump(model, folder / FILE)
+        self._trusted(folder / FILE)
+
+    def load(self, folder: Path) -> Any:
+        """Read `model.skops`."""
+        return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))
+
+    def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
+        """Return `label`, and `scores` where the estimator knows probabilities; or `value`."""
+        rows = X.reshape(len(X), -1)
+        if task == "regression":
+            return {"value": np.asarray(model.predict(rows), dtype=np.float64).reshape(len(X))}
+        outputs = {"label": np.asarray(model.predict(rows), dtype=np.int64)}
+        if hasattr(model, "predict_proba"):
+            outputs["scores"] = np.asarray(model.predict_proba(rows))
+        return outputs
+
+    def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with skl2onnx; the graph flattens patches itself."""
+        import onnx
+        from skl2onnx import to_onnx
+        from skl2onnx.common.data_types import FloatTensorType
+        from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
+
+        if (task == "regression") != is_regressor(model):
+            raise ExportError(f"{_final(model)} does not suit task {task!r}; choose another estimator")
+        width = int(np.prod(sample_shape))
+        options = {} if task == "regression" else {id(model): {"zipmap": False}}
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the converter reads attributes that scikit-learn is retiring
+                exported = to_onnx(model, initial_types=[("rows", FloatTensorType([None, width]))], options=options)
+        except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, TypeError) as error:
+            raise ExportError(f"{_final(model)} cannot be exported to ONNX: {str(error).splitlines()[0]}") from error
+        names = ["value"] if task == "regression" else ["label", "scores"]
+        for output, name in zip(exported.graph.output, names, strict=False):
+            _rename_output(exported.graph, output, name)
+        if task != "regression" and not hasattr(model, "predict_proba"):
+            del exported.graph.output[1:]  # decision values are no scores of classes
+        _accept_samples(exported.graph, sample_shape)
+        onnx.checker.check_model(exported)
+        path.write_bytes(exported.SerializeToString())
+
+    def describe(self, model: Any) -> dict[str, Any]:
+        """Return the final estimator's name; scikit-learn has no common count of parameters."""
+        return {"architecture": _final(model), "parameters": None}
+
+    def _trusted(self, file: Path) -> list[str]:
+        types: list[str] = skops.io.get_untrusted_types(file=file)
+        foreign = [name for name in types if not name.startswith(TRUSTED)]
+        if foreign:
+            raise ExportError(f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own")
+        return types
+
+
+def _final(model: Any) -> str:
+    estimator = model.steps[-1][1] if isinstance(model, Pipeline) else model
+    return type(estimator).__name__
+
+
+def _rename_output(graph: Any, output: Any, name: str) -> None:
+    """Give an output our name; an Identity node, as an inner node may also use the old one."""
+    from onnx import helper
+
+    if output.name == name:
+        return
+    graph.node.append(helper.make_node("Identity", [output.name], [name], name=f"name_{name}"))
+    output.name = name
+
+
+def _accept_samples(graph: Any, sample_shape: tuple[int, ...]) -> None:
+    """Put the platform's input in front: `input` of (batch, *sample_shape), flattened to rows."""
+    from onnx import TensorProto, helper
+
+    node = (
+        helper.make_node("Identity", ["input"], ["rows"], name="rows_from_input")
+        if len(sample_shape) == 1
+        else helper.make_node("Flatten", ["input"], ["rows"], name="rows_from_input", axis=1)
+    )
+    graph.node.insert(0, node)
+    del graph.input[:]
+    graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *sample_shape]))

@@ -1,0 +1,77 @@
+"""Proof that an ONNX model gives what the trained model gives, on real samples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.training.evaluation import OnnxModel, decide
+from mlops_assets.training.frameworks import Framework
+from mlops_assets.training.specification import Parity
+
+BATCH_SIZES = (1, 7)  # a served model sees any batch size; one and an odd one show a frozen batch axis
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """How the two models compare.
+
+    Attributes:
+        passed: within tolerance at every batch size.
+        samples: samples compared.
+        difference: largest absolute difference of an output, divided by the spread of the native output.
+        agreement: share of samples with the same class (1 for regression).
+        worst_sample: index of the sample with the largest difference.
+        tolerance: what was allowed for `difference`.
+        required_agreement: what was required of `agreement`.
+    """
+
+    passed: bool
+    samples: int
+    difference: float
+    agreement: float
+    worst_sample: int
+    tolerance: float
+    required_agreement: float
+
+    @property
+    def description(self) -> str:
+        """One sentence for people."""
+        verdict = "equals" if self.passed else "differs from"
+        return (
+            f"ONNX {verdict} the trained model on {self.samples} test samples: largest relative difference "
+            f"{self.difference:.2e} (allowed {self.tolerance:.0e}, worst at sample {self.worst_sample}), "
+            f"same decision on {self.agreement:.2%} (required {self.required_agreement:.2%})"
+        )
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return asdict(self)
+
+
+def compare(
+    framework: Framework, model: Any, onnx_model: OnnxModel, X: NDArray[np.float32], task: str, limits: Parity
+) -> ParityReport:
+    """Run both models on X, whole and in small batches, and compare every output they share."""
+    native = framework.predict(model, X, task)
+    difference, worst, agreement = 0.0, 0, 1.0
+    for batch in (len(X), *BATCH_SIZES):
+        count = min(len(X), 5 * batch)
+        found = onnx_model.predict(X[:count], batch)
+        for name, expected in native.items():
+            if name == "label" or name not in found:
+                continue
+            expected = expected[:count].astype(np.float64)
+            gap = np.abs(found[name].reshape(expected.shape).astype(np.float64) - expected).reshape(count, -1).max(axis=1)
+            relative = gap / max(float(np.ptp(expected)), 1e-6)
+            if not np.isfinite(relative).all() or relative.max() > difference:
+                worst = int(np.nan_to_num(relative, nan=np.inf).argmax())
+                difference = float(np.nan_to_num(relative, nan=np.inf)[worst])
+        if task != "regression":
+            same = decide(found) == decide({name: value[:count] for name, value in native.items()})
+            agreement = min(agreement, float(np.mean(same)))
+    passed = difference <= limits.tolerance and agreement >= limits.agreement
+    return ParityReport(passed, len(X), difference, agreement, worst, limits.tolerance, limits.agreement)

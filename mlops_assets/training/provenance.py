@@ -1,0 +1,86 @@
+"""What a run was made with: code version, installed packages, hardware."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import os
+import platform
+import shutil
+import socket
+import subprocess  # nosec B404 - git only, with fixed arguments
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from mlops_assets import __version__
+
+
+def code_version(trainer: Path) -> str:
+    """Return what identifies the code that trains: the git commit of the trainer's repository and its uncommitted
+    changes, `1a2b3c4d5e6f` or `1a2b3c4d5e6f+dirty.89ab12cd`; without git a hash of the trainer's package,
+    `source.89ab12cd34ef`.
+    """
+    folder = trainer.resolve().parent
+    commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+    tracked = commit is not None and _git(folder, "ls-files", "--error-unmatch", trainer.name) is not None
+    if commit is None or not tracked:
+        return f"source.{source_digest(folder)[:12]}"
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no") or ""
+    if not status.strip():
+        return commit.strip()
+    diff = _git(folder, "diff", "HEAD") or ""
+    return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode()).hexdigest()[:8]}"
+
+
+def source_digest(folder: Path) -> str:
+    """Return a digest of the Python files of a folder and of this package's version."""
+    digest = hashlib.sha256(f"mlops_assets {__version__}\n".encode())
+    for path in sorted(folder.rglob("*.py")):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
+
+
+def hardware() -> dict[str, Any]:
+    """Return what the run has to work with."""
+    found: dict[str, Any] = {
+        "host": socket.gethostname(),
+        "machine": platform.machine(),
+        "system": platform.platform(),
+        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "gpus": [],
+    }
+    import sys
+
+    torch: Any = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    return found
+
+
+@lru_cache(maxsize=1)
+def environment() -> dict[str, Any]:
+    """Return Python's version and every installed package."""
+    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
+    return {"python": platform.python_version(), "packages": dict(sorted(packages.items(), key=lambda p: p[0].lower()))}
+
+
+def process_alive(host: str, pid: int) -> bool:
+    """Say whether a process of this machine still runs; of another machine's nothing is known, so it may."""
+    if host != socket.gethostname():
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _git(folder: Path, *arguments: str) -> str | None:
+    git = shutil.which("git")
+    if git is None:
+        return None
+    result = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603  # nosec B603
+    return result.stdout if result.returncode == 0 else None

@@ -1,0 +1,96 @@
+"""What a user declares about a model, as strict models; every description shows in Dagster's docs."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from mlops_assets.datasets.specification import Strict
+from mlops_assets.names import check_name
+
+Task = Literal["classification", "semantic-segmentation", "regression"]
+CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou")
+NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
+SMALLER_IS_BETTER = {"rmse", "mae"}
+
+
+class Compute(Strict):
+    """What one training step may use. On Kubernetes these become the pod's requests and limits."""
+
+    cpus: float = Field(default=1, gt=0, description="Processor cores.")
+    memory: str = Field(default="4Gi", pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)?$", description="Memory, e.g. 4Gi.")
+    gpus: int = Field(default=0, ge=0, description="GPUs; a step that wants one also waits its turn in the pool 'gpu'.")
+
+
+class Gate(Strict):
+    """A rule a model version must pass to be promoted."""
+
+    metric: str = Field(description="Metric on the test split, e.g. accuracy, macro_f1, kappa, rmse.")
+    min: float | None = Field(default=None, description="The metric must be at least this.")
+    max: float | None = Field(default=None, description="The metric must be at most this.")
+    not_worse_than: Literal["production", "previous", "candidate"] | None = Field(
+        default=None, description="The metric must not be worse than that of this alias, if it is set."
+    )
+    tolerance: float = Field(default=0.0, ge=0, description="How much worse is still accepted.")
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Gate:
+        if self.metric not in CLASS_METRICS + NUMBER_METRICS:
+            raise ValueError(f"metric {self.metric!r} is not known; take one of {', '.join(CLASS_METRICS + NUMBER_METRICS)}")
+        if self.min is None and self.max is None and self.not_worse_than is None:
+            raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
+        return self
+
+
+class Parity(Strict):
+    """How near the ONNX model must come to the trained one."""
+
+    tolerance: float = Field(default=1e-3, gt=0, description="Largest difference of an output, relative to its spread.")
+    agreement: float = Field(default=0.999, ge=0, le=1, description="Least share of samples with the same class.")
+    samples: int = Field(default=512, ge=1, description="At most so many samples of the test split are compared.")
+
+
+class ModelSpecification(Strict):
+    """A model as declared."""
+
+    name: str = Field(description="Name of the model: a letter, then letters, digits and '_'.")
+    title: str | None = Field(default=None, description="One line for people.")
+    description: str = Field(default="", description="What the model is for and what it is not for.")
+    dataset: str = Field(description="Name of the dataset it is trained on.")
+    task: Task = Field(description="classification, semantic-segmentation or regression.")
+    trainer: str = Field(description="The trainer function as 'package.module:function'.")
+    params: dict[str, Any] = Field(default={}, description="Parameters of the trainer; a run can set others.")
+    seed: int = Field(default=0, ge=0, description="Seed of the run; a run can set another.")
+    inputs: Literal["row", "pixel", "patch", "window"] | None = Field(
+        default=None, description="How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's centre."
+    )
+    compute: Compute = Field(default=Compute(), description="What one training step may use.")
+    gates: list[Gate] = Field(default=[], description="Rules to pass for promotion; none means none.")
+    parity: Parity = Field(default=Parity(), description="How near the ONNX model must come to the trained one.")
+    auto_train: bool = Field(default=False, description="Train on every new data version.")
+    auto_promote: bool = Field(default=False, description="Promote after training if the gates pass.")
+
+    @field_validator("name", "dataset")
+    @classmethod
+    def _name(cls, name: str) -> str:
+        try:
+            return check_name(name)
+        except Exception as error:
+            raise ValueError(str(error)) from error
+
+    @field_validator("trainer")
+    @classmethod
+    def _trainer(cls, trainer: str) -> str:
+        module, colon, function = trainer.partition(":")
+        if not colon or not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+            raise ValueError(f"trainer {trainer!r} must be written 'package.module:function'")
+        return trainer
+
+    @model_validator(mode="after")
+    def _metrics_fit_task(self) -> ModelSpecification:
+        known = NUMBER_METRICS if self.task == "regression" else CLASS_METRICS
+        for gate in self.gates:
+            if gate.metric not in known:
+                raise ValueError(f"gates: task {self.task!r} has no metric {gate.metric!r}; it has {', '.join(known)}")
+        return self

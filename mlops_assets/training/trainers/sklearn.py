@@ -1,0 +1,67 @@
+"""Any scikit-learn estimator, with preprocessing before it, from YAML alone."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from mlops_assets.errors import TrainerError
+from mlops_assets.training.run import TrainingRun
+
+if TYPE_CHECKING:
+    from sklearn.base import BaseEstimator
+
+    from mlops_assets.datasets.versions import TrainingData
+
+
+class Params(BaseModel):
+    """Parameters of `train`; every further one is an argument of the estimator."""
+
+    model_config = ConfigDict(extra="allow")
+
+    estimator: str = Field(description="Class of the estimator, e.g. sklearn.ensemble.RandomForestClassifier.")
+    preprocessing: list[str | dict[str, Any]] = Field(
+        default=[],
+        description="Transformers before it, in order: a class, or {class: …, and its arguments}, e.g. "
+        "sklearn.preprocessing.StandardScaler.",
+    )
+
+
+def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator:
+    """Fit a scikit-learn pipeline on the training split; patches are flattened to one row each.
+
+    Raises:
+        TrainerError: a class that is not scikit-learn's, or arguments it does not take.
+    """
+    from sklearn.pipeline import make_pipeline
+
+    steps = [_make(step, {}, run.seed) for step in params.preprocessing]
+    model = make_pipeline(*steps, _make(params.estimator, params.model_extra or {}, run.seed))
+    X, y = data.arrays("train")
+    X = X.reshape(len(X), -1)
+    model.fit(X, y)
+    run.log({"train_score": float(model.score(X, y))}, step=0)
+    X, y = data.arrays("validation")
+    if len(X):
+        run.log({"validation_score": float(model.score(X.reshape(len(X), -1), y))}, step=0)
+    return model
+
+
+def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> Any:
+    if isinstance(step, dict):
+        arguments = {key: value for key, value in step.items() if key != "class"}
+        step = str(step.get("class", ""))
+    module, _, name = step.rpartition(".")
+    if module.split(".")[0] != "sklearn":
+        raise TrainerError(f"{step!r} is not a scikit-learn class; write it in full, e.g. sklearn.svm.SVC")
+    try:
+        made = getattr(importlib.import_module(module), name)
+        if "random_state" in inspect.signature(made).parameters and "random_state" not in arguments:
+            arguments = {**arguments, "random_state": int(np.uint32(seed))}
+        return made(**arguments)
+    except (ImportError, AttributeError, TypeError) as error:
+        raise TrainerError(f"{step} cannot be made: {error}") from error
