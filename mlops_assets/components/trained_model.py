@@ -199,7 +199,9 @@ class TrainedModel(dg.Component):
 
             opened = store.open()
             row = self._version(opened, context)
-            files = write_model_record(opened.workspace, opened.registry, specification, row)
+            files = write_model_record(
+                opened.workspace, opened.registry, row, specification.title, specification.description
+            )
             outcomes = check_gates(opened.registry, row, specification.gates)
             passed = all(outcome.passed for outcome in outcomes)
             return dg.MaterializeResult(

@@ -117,8 +117,9 @@ class Split(Strict):
 class Extent(Strict):
     """Where and when the data was taken, if the files do not say."""
 
-    bbox: tuple[float, float, float, float] = Field(description="West, south, east, north; degrees.")
-    interval: tuple[datetime | None, datetime | None] = Field(description="First and last time, ISO 8601.")
+    # lists, as Dagster's docs cannot show tuples
+    bbox: list[float] = Field(min_length=4, max_length=4, description="West, south, east, north; degrees.")
+    interval: list[datetime | None] = Field(min_length=2, max_length=2, description="First and last time, ISO 8601.")
     approximate: bool = Field(default=False, description="The extent is known only roughly.")
     source: str | None = Field(default=None, description="Where the extent is known from.")
 
@@ -126,7 +127,7 @@ class Extent(Strict):
     def _ordered(self) -> Extent:
         west, south, east, north = self.bbox
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
-            raise ValueError(f"bbox {list(self.bbox)} is not [west, south, east, north] in degrees")
+            raise ValueError(f"bbox {self.bbox} is not [west, south, east, north] in degrees")
         start, end = self.interval
         if start and end and start > end:
             raise ValueError("interval ends before it starts")

@@ -22,7 +22,7 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, Workspace
-from mlops_assets.training import figures, provenance
+from mlops_assets.training import provenance
 from mlops_assets.training.evaluation import Evaluation, OnnxModel, decide, evaluate
 from mlops_assets.training.frameworks import Framework, framework_named, framework_of
 from mlops_assets.training.parity import ParityReport, compare
@@ -152,6 +152,8 @@ def _publish_trained(
     handle: TrainingRun,
     model: Any,
 ) -> ModelVersion:
+    from mlops_assets.training import figures
+
     framework = framework_of(model, specification.trainer)
     row = ModelVersion(
         model=specification.name,
@@ -270,6 +272,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     Raises:
         StorageError: the model version has no ONNX file yet.
     """
+    from mlops_assets.training import figures
     from mlops_assets.training.card import model_card
 
     data = _open_data(store, row)

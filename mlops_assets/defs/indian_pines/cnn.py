@@ -24,7 +24,7 @@ class Params(dg.Config):
     epochs: int = Field(default=40, ge=1, description="Passes over the training patches.")
     learning_rate: float = Field(default=3e-3, gt=0, description="Peak of the one-cycle schedule.")
     batch_size: int = Field(default=64, ge=2, description="Patches a step.")
-    components: int = Field(default=40, ge=1, description="Principal components kept of the spectrum.")
+    components: int = Field(default=100, ge=1, description="Principal components kept of the spectrum.")
     width: int = Field(default=64, ge=1, description="Channels of the first convolutions.")
 
 

@@ -1,0 +1,223 @@
+"""The record of a model version: a STAC Item with the MLM extension, written with the extension authors' stac-model."""
+
+from __future__ import annotations
+
+import json
+import re
+import warnings
+from pathlib import PurePosixPath
+from typing import Any
+
+import pystac
+from stac_model.base import ModelHyperParameters
+from stac_model.input import InputStructure, ModelInput
+from stac_model.output import MLMClassification, ModelOutput, ModelResult
+from stac_model.schema import SCHEMA_URI, MLModelProperties
+
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.stac.catalog import (
+    EO,
+    FILE,
+    ML_AOI,
+    ROOT,
+    VERSION,
+    CatalogWriter,
+    asset,
+    dataset_collection_key,
+    extent,
+    footprint,
+    known_bbox,
+    link,
+    model_collection_key,
+    plain,
+    times,
+)
+from mlops_assets.stac.datasets import STAC_SPLITS
+from mlops_assets.storage import FileStat, Workspace
+
+MEDIA_TYPES = {
+    ".json": "application/json", ".md": "text/markdown", ".png": "image/png", ".onnx": "application/octet-stream; framework=onnx",
+}  # fmt: skip
+DIMENSIONS = {
+    "row": ["batch", "feature"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
+    "window": ["batch", "bands", "height", "width"],
+}  # fmt: skip
+
+
+def write_model_record(
+    workspace: Workspace, registry: Registry, row: ModelVersion, title: str | None, description: str
+) -> list[FileStat]:
+    """Write the MLM Item of a model version into the catalogue and publish the stage `recorded`; return its file.
+
+    Raises:
+        Conflict: another process is writing the catalogue and does not end.
+        StorageError: it cannot be written.
+    """
+    frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
+    run = registry.run(row.run_id)
+    key, owner = item_key(row.model, row.version), f"record:{row.model}@{row.version}"
+    with workspace.lock("catalog"):
+        writer = CatalogWriter(workspace, registry)
+        files = registry.files(f"model:{row.model}@{row.version}", f"run:{row.run_id}")
+        writer.write(key, _item(row, run, frozen, files, key, title, description), owner)
+        registry.advance(row, "recorded", [])
+        recorded = [
+            (item_key(other.model, other.version), f"record:{other.model}@{other.version}")
+            for other in registry.model_versions(row.model)
+            if other.stage == "recorded" and workspace.exists(item_key(other.model, other.version))
+        ]
+        writer.link_versions(recorded)
+        _write_collection(writer, row, frozen, [other for other, _ in recorded], title, description)
+        writer.write_root()
+    return [workspace.stat(key)]
+
+
+def item_key(model: str, version: str) -> str:
+    """Return where the Item of a model version lies."""
+    return f"catalog/models/{model}/{version}/{version}.json"
+
+
+def _write_collection(
+    writer: CatalogWriter, row: ModelVersion, frozen: FrozenDataset, items: list[str], title: str | None, description: str
+) -> None:
+    key = model_collection_key(row.model)
+    collection = pystac.Collection(
+        id=row.model,
+        title=title or row.model,
+        description=description or f"Versions of the model {row.model}.",
+        license="other",
+        extent=extent(frozen),
+    )
+    links = [link("root", key, ROOT), link("parent", key, ROOT), *(link("item", key, item) for item in items)]
+    writer.write(key, {**plain(collection), "links": links}, "catalog")
+
+
+def _item(
+    row: ModelVersion, run: Run, frozen: FrozenDataset, files: list[FileStat], key: str, title: str | None, description: str
+) -> dict[str, Any]:
+    bbox = known_bbox(frozen)
+    properties: dict[str, Any] = {
+        **times(frozen.specification, row.created),
+        "title": f"{title or row.model}, {row.version}",
+        "description": description or f"Model {row.model}.",
+        "created": pystac.utils.datetime_to_str(row.created),
+        "version": row.version,
+        **_mlm(row, run),
+        "mlops:metrics": row.metrics,
+        "mlops:run_id": run.run_id,
+        "mlops:seed": run.seed,
+        "mlops:trainer": run.trainer,
+        "mlops:code_version": run.code_version,
+        "mlops:data_version": f"{row.dataset}@{row.data_version}",
+        "mlops:data_digest": row.data_digest,
+    }
+    assets = {_asset_name(file.path): _asset(key, file) for file in files}
+    if row.signature["view"] != "row":
+        # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in the properties
+        properties["bands"] = assets["model"]["bands"] = _bands(frozen)
+    else:
+        properties["mlops:features"] = row.signature["features"]
+    data = dataset_collection_key(row.dataset, row.data_version)
+    collection = model_collection_key(row.model)
+    links = [link("root", key, ROOT), link("parent", key, collection), link("collection", key, collection)]
+    links += [
+        link("derived_from", key, data, **{"ml-aoi:split": STAC_SPLITS[split]})
+        for split, count in frozen.row.counts.items()
+        if count
+    ]
+    return {
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "stac_extensions": [SCHEMA_URI, FILE, VERSION, ML_AOI, *([EO] if frozen.specification.bands.center_wavelengths else [])],
+        "id": f"{row.model}-{row.version}",
+        "collection": row.model,
+        "geometry": footprint(bbox),
+        **({"bbox": bbox} if bbox else {}),
+        "properties": properties,
+        "assets": assets,
+        "links": links,
+    }
+
+
+def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
+    signature = row.signature
+    shape, classes = signature["shape"], signature["classes"]
+    spatial = shape[1:] if signature["view"] == "window" else []
+    made = ModelInput(
+        name="input",
+        bands=signature["features"] if signature["view"] != "row" else [],
+        input=InputStructure(shape=[-1, *shape], dim_order=DIMENSIONS[signature["view"]], data_type="float32"),
+    )
+    result = (
+        ModelResult(shape=[-1, len(classes), *spatial], dim_order=["batch", "class", *DIMENSIONS["window"][2:]][: 2 + len(spatial)],
+                    data_type="float32")
+        if classes else ModelResult(shape=[-1], dim_order=["batch"], data_type="float32")
+    )  # fmt: skip
+    output = ModelOutput(
+        name="scores" if classes else "value",
+        tasks={row.task},
+        result=result,
+        classes=[
+            MLMClassification(value=_value(entry["value"], index), name=entry["name"], description=entry["name"])
+            for index, entry in enumerate(classes)
+        ] if classes else None,
+    )  # fmt: skip
+    packages = {"pytorch": ("PyTorch", "torch"), "scikit-learn": ("scikit-learn", "scikit-learn")}
+    framework, package = packages.get(row.framework, (row.framework, row.framework))
+    properties = MLModelProperties(
+        name=row.model,
+        architecture=signature["architecture"],
+        tasks={row.task},
+        input=[made],
+        output=[output],
+        framework=framework,
+        framework_version=_installed(package),
+        accelerator="amd64" if run.hardware.get("machine") == "x86_64" else None,
+        accelerator_constrained=False,
+        pretrained=False,
+        total_parameters=signature["parameters"],
+        hyperparameters=_hyperparameters({**run.parameters, "seed": run.seed}),
+    )
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # stac-model's own classes do not match their declared serializers
+        dumped: dict[str, Any] = json.loads(properties.model_dump_json(by_alias=True))
+    return dumped
+
+
+def _value(value: int | str, index: int) -> int:
+    return value if isinstance(value, int) else index
+
+
+def _installed(package: str) -> str:
+    from importlib.metadata import version
+
+    return version(package)
+
+
+def _hyperparameters(parameters: dict[str, Any]) -> ModelHyperParameters:
+    """Parameters under names the schema allows."""
+    return ModelHyperParameters(**{re.sub(r"[^0-9a-zA-Z_.-]", "_", name): value for name, value in parameters.items()})
+
+
+def _bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
+    wavelengths = frozen.specification.bands.center_wavelengths
+    names = frozen.document["features"]
+    if wavelengths is None:
+        return [{"name": name} for name in names]
+    return [{"name": n, "eo:center_wavelength": w} for n, w in zip(names, wavelengths, strict=True)]
+
+
+def _asset_name(path: str) -> str:
+    file = PurePosixPath(path)
+    return "model" if file.name == "model.onnx" else file.name.replace(".", "_")
+
+
+def _asset(key: str, file: FileStat) -> dict[str, Any]:
+    path = PurePosixPath(file.path)
+    media = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+    if path.name == "model.onnx":
+        return asset(key, file, media, ["mlm:model"], title="ONNX model", **{"mlm:artifact_type": "onnx"})
+    roles = {"native": ["mlm:weights"], "figures": ["overview"]}.get(path.parent.name, ["metadata"])
+    return asset(key, file, media, roles, title=path.name)
