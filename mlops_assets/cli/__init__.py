@@ -1,1 +1,59 @@
-"""."""
+"""The command `mlops`: what Dagster's own commands do not do.
+
+Commands are thin: they call the core, or run a job of the project through Dagster so that its history has it too.
+"""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from mlops_assets import __version__
+from mlops_assets.cli import datasets, demo, maintenance, models, new_project, runs, training
+from mlops_assets.cli.output import errors
+from mlops_assets.errors import MlopsError
+
+app = typer.Typer(
+    name="mlops",
+    help="Training data and models as assets: freeze, train, compare, promote, verify.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+app.add_typer(datasets.app, name="dataset")
+app.add_typer(runs.app, name="runs")
+app.add_typer(models.app, name="model")
+app.command("train")(training.train)
+app.command("predict")(training.predict)
+app.command("init")(new_project.init)
+app.command("doctor")(maintenance.doctor)
+app.command("demo")(demo.demo)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"mlops_assets {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    debug: bool = typer.Option(False, "--debug", help="Show the traceback of a failure."),
+    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+) -> None:
+    """Read by `main`, before the command runs."""
+
+
+def main() -> None:
+    """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
+    try:
+        app()
+    except MlopsError as error:
+        if "--debug" in sys.argv:
+            raise
+        errors.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        errors.print("stopped")
+        sys.exit(130)

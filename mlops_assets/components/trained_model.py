@@ -11,9 +11,10 @@ from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError, TrainerError
+from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.lifecycle import Store, evaluate_version, export, model_folder, train, version_for
-from mlops_assets.training.promotion import check_gates, gates_description, promote
+from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.specification import Compute, ModelSpecification
 from mlops_assets.training.trainers import Trainer, load_trainer
@@ -48,6 +49,7 @@ class PromotionConfig(dg.Config):
 
     version: str | None = Field(default=None, description="Model version or alias; this run's own or the newest if not given.")
     alias: str = Field(default="production", description="Alias to move.")
+    rollback: bool = Field(default=False, description="Go back to the version that was in production before.")
     user: str | None = Field(default=None, description="Who promotes; the process's user if not given.")
 
 
@@ -225,8 +227,13 @@ class TrainedModel(dg.Component):
             context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             opened = store.open()
-            row = _to_promote(opened, specification, config.version, ancestors(context))
-            moved = promote(opened, row, specification.gates, config.user or opened.user, config.alias)
+            user = config.user or opened.user
+            if config.rollback:
+                moved = rollback(opened, specification.name, user)
+            else:
+                row = _to_promote(opened, specification, config.version, ancestors(context))
+                moved = promote(opened, row, specification.gates, user, config.alias)
+            row = opened.registry.model_version(Reference(specification.name, moved.version))
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.version),
                 metadata={
@@ -281,8 +288,6 @@ def kubernetes_tags(compute: Compute) -> dict[str, Any]:
 def _to_promote(
     store: Store, specification: ModelSpecification, version: str | None, orchestration_runs: list[str]
 ) -> ModelVersion:
-    from mlops_assets.names import Reference
-
     if version is None:
         own = [r for run in orchestration_runs for r in store.registry.runs(specification.name, orchestration_run=run)]
         version = next((run.model_version for run in own if run.model_version), None)

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import pandas as pd
 
 from mlops_assets.datasets import scenes, tables
-from mlops_assets.datasets.contents import SAMPLE_COLUMNS, Contents
+from mlops_assets.datasets.contents import SAMPLE_COLUMNS, ClassName, Contents
 from mlops_assets.datasets.landing import LandedFile, landing_folder, list_landing
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import assign_splits
@@ -54,7 +55,8 @@ def freeze(workspace: Workspace, registry: Registry, specification: DatasetSpeci
         used = [file for file in landed if file.path in set(contents.paths)]
         stored = {file.path: workspace.put_object(file.local) for file in used}
         _require_settled(used)
-        digest = data_digest(contents, samples, stored)
+        files = [(path, stat.sha256, stat.size) for path, stat in stored.items()]
+        digest = digest_of(files, samples, contents.classes, contents.features, contents.input)
         known = registry.data_version_with(specification.name, digest)
         notes = contents.notes + [f"{file.path} is not read by this layout" for file in landed if file not in used]
         if known is not None:
@@ -62,17 +64,23 @@ def freeze(workspace: Workspace, registry: Registry, specification: DatasetSpeci
         return Freeze(_publish(workspace, registry, specification, contents, samples, stored, digest, user), True, notes)
 
 
-def data_digest(contents: Contents, samples: pd.DataFrame, stored: dict[str, FileStat]) -> str:
+def digest_of(
+    files: Iterable[tuple[str, str, int]],
+    samples: pd.DataFrame,
+    classes: list[ClassName] | None,
+    features: list[str],
+    shape: dict[str, Any],
+) -> str:
     """Return the digest of a data version: sha256 over its canonical manifest, the same on any machine.
 
-    It covers every file's path and checksum, and every sample's place, label, group and split.
+    Args:
+        files: path, sha256 and size of every file, in any order.
+        samples: every sample's place, label, group and split.
+        classes: classes in the order of their indices.
+        features: names of features or bands.
+        shape: how a sample is shaped.
     """
-    header = {
-        "files": sorted((path, stat.sha256, stat.size) for path, stat in stored.items()),
-        "classes": contents.classes,
-        "features": contents.features,
-        "input": contents.input,
-    }
+    header = {"files": sorted(files), "classes": classes, "features": features, "input": shape}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     ordered = samples.sort_values(["path", "row", "column"], kind="stable")
     rows = ordered[["path", "row", "column", "label", "group", "split"]].to_csv(index=False, lineterminator="\n")

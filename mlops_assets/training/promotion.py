@@ -68,7 +68,7 @@ def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, a
     return store.registry.promote(row, user, [asdict(outcome) for outcome in outcomes], alias)
 
 
-def rollback(store: Store, model: str) -> Promotion:
+def rollback(store: Store, model: str, user: str) -> Promotion:
     """Move `production` back to `previous`, which passed its gates when it was promoted.
 
     Raises:
@@ -78,7 +78,7 @@ def rollback(store: Store, model: str) -> Promotion:
     if "previous" not in aliases:
         raise NotFound(f"{model} has no previous version in production to go back to; see 'mlops model show {model}'")
     row = store.registry.model_version(Reference(model, "previous"))
-    return store.registry.promote(row, store.user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}])
+    return store.registry.promote(row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}])
 
 
 def _outcome(name: str, value: float | None, limit: float, larger: bool) -> GateOutcome:

@@ -1,0 +1,199 @@
+"""`mlops demo`: the main job on the shipped example, from landed data to a promoted model and a classified scene.
+
+It uses what everybody uses: the project's jobs and sensors. It knows how to land Indian Pines, and nothing else.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.cli.models import describe
+from mlops_assets.cli.output import console, metric_columns, open_store, show
+from mlops_assets.components.launching import DEFAULT_MODULE, Project, open_project
+from mlops_assets.datasets.landing import landing_folder
+from mlops_assets.datasets.rasters import open_raster
+from mlops_assets.errors import MlopsError, NotFound
+from mlops_assets.names import Reference
+from mlops_assets.settings import Settings
+from mlops_assets.training.lifecycle import Store, model_folder
+from mlops_assets.training.verification import verify_model
+from resources import StoreResource
+
+DATASET = "indian_pines"
+MODELS = ("indian_pines_svm", "indian_pines_cnn")
+
+
+def demo() -> None:
+    """Run the example project end to end; run it again and it does only what is missing."""
+    started = time.monotonic()
+    settings = Settings.from_environment()
+    with open_project(settings, DEFAULT_MODULE) as project:
+        store = open_store()
+        folder = landing_folder(store.workspace, f"landing/{DATASET}")
+        _say("1. Land the first half of the survey (every second row of labels) and freeze it")
+        if not store.registry.data_versions(DATASET):
+            _land(folder, rows=slice(0, None, 2))
+            _launch(project, "freezing", f"{DATASET}_landing")
+        _tell_version(store, "v1")
+        _train_all(project, store, "v1")
+        _say("3. Land the rest; the sensor notices it and asks for a freeze")
+        if len(store.registry.data_versions(DATASET)) < 2:
+            _land(folder, rows=slice(None))
+            _wait_for_sensor(project, f"{DATASET}_new_data")
+            _launch(project, "freezing", f"{DATASET}_landing")
+        _tell_version(store, "v2")
+        _train_all(project, store, "v2")
+        _say("5. Compare the models and the data versions, on the test split, measured with the ONNX models")
+        rows = [describe(store.registry, row) for model in MODELS for row in store.registry.model_versions(model)]
+        show(rows, False, ["model", "version", *metric_columns(rows)], "")
+        _say("6. Promote each model whose gates pass")
+        promoted = [model for model in MODELS if _promote(project, store, model)]
+        _say("7. Verify the chain: every byte from the metric back to the landed files")
+        for model in promoted:
+            _verify(store, model)
+        if "indian_pines_cnn" in promoted:
+            _say("8. Classify the whole scene with the model in production")
+            _predict(store, folder / "images" / "indian_pines.tif")
+    _farewell(settings, store, time.monotonic() - started)
+
+
+def _say(text: str) -> None:
+    console.print(f"\n[bold]{text}[/]")
+
+
+def _launch(project: Project, doing: str, job: str, partition: str | None = None, **options: Any) -> None:
+    started = time.monotonic()
+    console.print(f"   {doing} …", highlight=False)
+    project.launch(job, partition, **options)
+    console.print(f"   … done in {time.monotonic() - started:.1f} s", highlight=False)
+
+
+def _land(folder: Path, rows: slice) -> None:
+    """Write the scene and the labels of some rows as GeoTIFFs into the landing; they have no georeference."""
+    scene, labels = load_indian_pines()
+    surveyed = np.zeros_like(labels)
+    surveyed[rows] = labels[rows]
+    for name, bands in (("images", scene), ("labels", surveyed[None])):
+        target = folder / name / "indian_pines.tif"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part = target.with_name(".part")  # hidden, so that nobody freezes half a file
+        with open_raster(
+            part, "w", driver="GTiff", height=145, width=145, count=len(bands), dtype=bands.dtype.name, compress="deflate"
+        ) as raster:
+            raster.write(bands)
+        part.rename(target)
+
+
+def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
+    """Return the scene (200, 145, 145) and its labels (145, 145), 0 where nobody knows, as tensorly ships them.
+
+    Raises:
+        NotFound: tensorly is not installed.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            from tensorly.datasets.data_imports import load_indian_pines as load
+    except ImportError as error:
+        raise NotFound("the example data comes with tensorly; install the extra 'demo'") from error
+    bundle = load()
+    scene = np.asarray(bundle.tensor).astype(np.uint16).transpose(2, 0, 1)
+    return np.ascontiguousarray(scene), np.asarray(bundle.ticks[0]).astype(np.uint8)
+
+
+def _tell_version(store: Store, version: str) -> None:
+    row = store.registry.data_version(Reference(DATASET, version))
+    counts = ", ".join(f"{count} {name}" for name, count in row.counts.items())
+    console.print(f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest {row.digest[:12]}…", highlight=False)
+
+
+def _wait_for_sensor(project: Project, name: str) -> None:
+    """Evaluate a sensor as the daemon does, until it asks for a run."""
+    sensor = project.definitions.resolve_sensor_def(name)
+    cursor: str | None = None
+    while True:
+        context = dg.build_sensor_context(instance=project.instance, cursor=cursor, resources={"store": StoreResource()})
+        answer = sensor(context)
+        cursor = context.cursor
+        if isinstance(answer, dg.RunRequest):
+            console.print(f"   sensor {name}: run requested", highlight=False)
+            return
+        console.print(f"   sensor {name}: {getattr(answer, 'skip_message', answer)}", highlight=False)
+        time.sleep(2)
+
+
+def _train_all(project: Project, store: Store, version: str) -> None:
+    _say(f"{'2' if version == 'v1' else '4'}. Train, export to ONNX, prove equal, evaluate and record on {version}")
+    for model in MODELS:
+        done = [row for row in store.registry.model_versions(model, data_version=version) if row.stage == "recorded"]
+        if done:
+            console.print(f"   {model}@{done[-1].version} is there already", highlight=False)
+            continue
+        try:
+            _launch(project, f"training {model}", f"{model}_lifecycle", version)
+        except MlopsError as error:  # gates that do not pass are an outcome here, as long as there is a record
+            trained = store.registry.model_versions(model, data_version=version)
+            if not trained or trained[-1].stage != "recorded":
+                raise
+            console.print(f"   {error}", style="yellow", highlight=False)
+
+
+def _promote(project: Project, store: Store, model: str) -> bool:
+    row = store.registry.model_versions(model, data_version="v2")[-1]
+    if store.registry.aliases(model).get("production") == row.version:
+        console.print(f"   {model}@production is {row.version} already", highlight=False)
+        return True
+    config = {"version": row.version, "user": store.user}
+    try:
+        project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
+    except MlopsError as error:
+        console.print(f"   {error}", style="yellow", highlight=False)
+        return False
+    console.print(f"   {model}@production is {row.version}", highlight=False)
+    return True
+
+
+def _verify(store: Store, model: str) -> None:
+    row = store.registry.model_version(Reference(model, "production"))
+    run = store.registry.run(row.run_id)
+    found = verify_model(store, row)
+    if not found.passed:
+        raise NotFound("\n".join(found.problems))
+    console.print(
+        f"   accuracy {row.metrics['accuracy']:.4f} ← {model}@{row.version} ← run {run.run_id[:8]} ← code {run.code_version} "
+        f"← {DATASET}@{row.data_version} ← {found.files} files, {found.size / 1e6:.1f} MB, all as published",
+        highlight=False, soft_wrap=True,
+    )  # fmt: skip
+
+
+def _predict(store: Store, scene: Path) -> None:
+    from mlops_assets.serving.scenes import predict_scene
+
+    row = store.registry.model_version(Reference("indian_pines_cnn", "production"))
+    found = predict_scene(store, row, scene, "indian_pines")
+    _, labels = load_indian_pines()
+    known = labels > 0
+    agreement = float((found.classes[known] == labels[known]).mean())
+    console.print(f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training pixels among them)")
+    console.print(f"   {store.workspace.root / found.picture.path}", highlight=False, soft_wrap=True)
+
+
+def _farewell(settings: Settings, store: Store, seconds: float) -> None:
+    row = store.registry.model_versions("indian_pines_cnn", data_version="v2")[-1]
+    _say(f"Done in {seconds:.0f} s. Where to look:")
+    folder = store.workspace.root / model_folder(row)
+    for what, where in {
+        "model card, per class": folder / "model-card.md",
+        "confusion matrix": folder / "figures" / "confusion_matrix.png",
+        "STAC catalogue": store.workspace.root / "catalog" / "catalog.json",
+        "Dagster's history": f"{settings.dagster_home}; 'make up' shows it in a browser",
+        "more": "mlops dataset list · mlops runs list · mlops model list · mlops model verify",
+    }.items():
+        console.print(f"   {what}: {where}", highlight=False, soft_wrap=True)

@@ -1,0 +1,87 @@
+"""What commands have in common: opening the store, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from mlops_assets.settings import Settings
+from mlops_assets.training.lifecycle import Store
+
+console = Console()
+errors = Console(stderr=True)
+MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Module = Annotated[
+    str | None, typer.Option("--module", "-m", help="Definitions of the project, e.g. my_project.definitions.")
+]
+
+
+def open_store() -> Store:
+    """Open the workspace and registry that the environment names."""
+    from resources.store import open_store
+
+    return open_store(Settings.from_environment())
+
+
+def show(rows: Sequence[dict[str, Any]], as_json: bool, columns: Sequence[str], empty: str) -> None:
+    """Print rows as a JSON array, or the named columns as a table; dotted names reach into dictionaries."""
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, default=_plain))
+        return
+    if not rows:
+        console.print(empty)
+        return
+    table = Table(*[column.rsplit(".", 1)[-1] for column in columns])
+    for row in rows:
+        table.add_row(*[escape(_text(_reach(row, column))) for column in columns])
+    console.print(table)
+
+
+def show_one(row: dict[str, Any], as_json: bool) -> None:
+    """Print one object as JSON, or as lines of name and value."""
+    if as_json:
+        typer.echo(json.dumps(row, indent=2, default=_plain))
+        return
+    table = Table(show_header=False, box=None)
+    for name, value in row.items():
+        table.add_row(f"[bold]{name}", escape(_text(value)))
+    console.print(table)
+
+
+def metric_columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the columns of the usual metrics that any row has."""
+    return [f"metrics.{name}" for name in MAIN_METRICS if any(name in row["metrics"] for row in rows)]
+
+
+def _reach(row: dict[str, Any], column: str) -> Any:
+    found: Any = row
+    for part in column.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

@@ -1,0 +1,144 @@
+"""Running jobs of a project from a command, on the project's own Dagster instance, so that all history is in one place."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.components.naming import add_data_versions
+from mlops_assets.errors import MlopsError, NotFound
+from mlops_assets.settings import Settings
+from resources.store import open_store
+
+DEFAULT_MODULE = "mlops_assets.definitions"
+
+
+class StepFailure(MlopsError):
+    """A step of a Dagster run failed; the message is the step's own error."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded code location, the settings it runs with, and its Dagster instance."""
+
+    definitions: dg.Definitions
+    settings: Settings
+    instance: dg.DagsterInstance
+
+    def launch(
+        self,
+        job: str,
+        partition: str | None = None,
+        ops: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job here and now.
+
+        Args:
+            job: name of a job of the project, or `__ASSET_JOB`-less asset key of a single asset as `group/asset`.
+            partition: partition key.
+            ops: run config of each op.
+            tags: tags of the run.
+
+        Raises:
+            NotFound: there is no such job.
+            StepFailure: a step failed; everything else that could run has run.
+        """
+        found = self._job(job)
+        result = found.execute_in_process(
+            instance=self.instance,
+            partition_key=partition,
+            run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+            tags=dict(tags or {}),
+            raise_on_error=False,
+        )
+        if not result.success:
+            raise StepFailure("\n".join(_failures(result)))
+        return result
+
+    def sync(self, dataset: str) -> None:
+        """Make the registry's data versions known to the instance, e.g. after a new DAGSTER_HOME."""
+        add_data_versions(self.instance, open_store(self.settings).registry, dataset)
+
+    def _job(self, name: str) -> dg.JobDefinition:
+        if "/" in name:
+            selection = dg.AssetSelection.assets(name.split("/"))
+            ad_hoc = dg.define_asset_job(name.replace("/", "_") + "_once", selection=selection)
+            return dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[ad_hoc])).resolve_job_def(ad_hoc.name)
+        try:
+            return self.definitions.resolve_job_def(name)
+        except dg.DagsterInvariantViolationError as error:
+            raise NotFound(f"this project has no job {name!r}; see 'dagster job list'") from error
+
+
+@contextmanager
+def open_project(settings: Settings, module: str | None = None) -> Iterator[Project]:
+    """Load a project and open its instance.
+
+    Args:
+        settings: where things are.
+        module: the code location, e.g. `my_project.definitions`; by default that of the `pyproject.toml` here.
+
+    Raises:
+        NotFound: the module cannot be imported or has no definitions.
+    """
+    definitions = load_definitions(module or project_module())
+    prepare_home(settings.dagster_home)
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        yield Project(definitions, settings, instance)
+
+
+def project_module(directory: Path | None = None) -> str:
+    """Return the definitions module of the project in a directory, the shipped example's if there is none."""
+    try:
+        text = ((directory or Path.cwd()) / "pyproject.toml").read_text()
+        root = tomllib.loads(text)["tool"]["dg"]["project"]["root_module"]
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return DEFAULT_MODULE
+    return f"{root}.definitions"
+
+
+def load_definitions(module: str) -> dg.Definitions:
+    """Import a code location's definitions.
+
+    Raises:
+        NotFound: the module cannot be imported or has no `defs`.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.import_module(module).defs
+    except (ImportError, AttributeError) as error:
+        raise NotFound(f"{module} cannot be loaded: {error}; name the module with --module") from error
+    loaded: dg.Definitions = found() if callable(found) else found
+    return loaded
+
+
+def prepare_home(home: Path) -> None:
+    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool), unless there is one."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        with (home / "dagster.yaml").open("w") as target:
+            target.write((files("mlops_assets.cli") / "templates" / "dagster.yaml").read_text())
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error:
+            error: Any = event.step_failure_data.error
+            while error.cause is not None and error.cls_name in ("DagsterExecutionStepExecutionError",):
+                error = error.cause
+            yield f"{event.step_key}: {error.message.strip().removeprefix(f'{error.cls_name}: ').split(': ', 1)[-1]}"
+
+

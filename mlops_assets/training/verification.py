@@ -1,0 +1,139 @@
+"""Checking the chain: live metric → model version → training run → code → data version → every file's checksum.
+
+It re-reads every byte and compares it with what was published, and what the registry says with what the files say.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.datasets.freezing import digest_of, version_folder
+from mlops_assets.errors import StorageError
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, ModelVersion
+from mlops_assets.storage import FileStat
+from mlops_assets.storage.workspace import object_key
+from mlops_assets.training.lifecycle import Store, model_folder, run_facts
+
+
+@dataclass
+class Verification:
+    """What was checked, and everything that is not as it was published."""
+
+    files: int = 0
+    size: int = 0
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+
+def verify_model(store: Store, row: ModelVersion) -> Verification:
+    """Verify one model version, its run, its data version, their records, and its predictions."""
+    found = Verification()
+    data = store.registry.data_version(Reference(row.dataset, row.data_version))
+    subject, source = f"{row.model}@{row.version}", f"{row.dataset}@{row.data_version}"
+    owners = [f"model:{subject}", f"record:{subject}", f"prediction:{subject}", f"data:{source}", f"record:{source}", "catalog"]
+    _verify_files(store, found, store.registry.files(*owners))
+    _verify_files(store, found, _objects(store, data))
+    found.problems += [*_data_problems(store, data), *_model_problems(store, row)]
+    return found
+
+
+def verify_all(store: Store) -> Verification:
+    """Verify everything the registry has published, and every object in the workspace."""
+    found = Verification()
+    _verify_files(store, found, store.registry.files())
+    stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in store.workspace.list("objects/sha256")}
+    listed = {o.path: o for data in store.registry.data_versions() for o in _objects(store, data)}
+    _verify_files(store, found, list({**stored, **listed}.values()))
+    for data in store.registry.data_versions():
+        found.problems += _data_problems(store, data)
+    for row in store.registry.model_versions():
+        found.problems += _model_problems(store, row)
+    return found
+
+
+def _verify_files(store: Store, found: Verification, files: list[FileStat]) -> None:
+    for file in files:
+        try:
+            now = store.workspace.stat(file.path)
+        except StorageError as error:
+            found.problems.append(str(error))
+            continue
+        found.files += 1
+        found.size += now.size
+        if now.sha256 != file.sha256:
+            found.problems.append(
+                f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
+                f"{file.sha256[:12]}…); restore it from a backup"
+            )
+
+
+def _objects(store: Store, data: DataVersion) -> list[FileStat]:
+    """Return the files of a data version; none where the manifest itself cannot be read, which is found elsewhere."""
+    manifest = _table(store, data, "manifest.parquet")
+    if manifest is None:
+        return []
+    rows = zip(manifest["sha256"], manifest["size"], strict=True)
+    return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
+
+
+def _table(store: Store, data: DataVersion, name: str) -> pd.DataFrame | None:
+    try:
+        return pd.read_parquet(io.BytesIO(store.workspace.get(f"{version_folder(data.dataset, data.version)}/{name}")))
+    except (StorageError, OSError, ValueError):
+        return None
+
+
+def _document(store: Store, key: str) -> dict[str, Any] | None:
+    try:
+        document = json.loads(store.workspace.get(key))
+    except (StorageError, ValueError):
+        return None
+    return document if isinstance(document, dict) else None
+
+
+def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
+    """The digest in the registry must be that of the manifest; files that cannot be read are found by their checksum."""
+    manifest, samples = _table(store, data, "manifest.parquet"), _table(store, data, "samples.parquet")
+    document = _document(store, f"{version_folder(data.dataset, data.version)}/version.json")
+    if manifest is None or samples is None or document is None:
+        return
+    files = list(manifest[["path", "sha256", "size"]].itertuples(index=False, name=None))
+    try:
+        digest = digest_of(files, samples, document["classes"], document["features"], document["input"])
+    except KeyError:
+        return
+    if not digest == data.digest == document["digest"]:
+        yield (
+            f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, the manifest has {digest[:12]}…; "
+            "restore the registry or the manifest from a backup"
+        )
+
+
+def _model_problems(store: Store, row: ModelVersion) -> Iterator[str]:
+    """What the registry says of a model version must be what its files say."""
+    subject = f"{row.model}@{row.version}"
+    run = store.registry.run(row.run_id)
+    document = _document(store, f"runs/{row.run_id}/run.json")
+    if document is not None:
+        for name, value in {**run_facts(run), "model_version": row.version}.items():
+            if document.get(name) != value:
+                yield f"{subject}: the registry says {name} is {value!r}, run.json says {document.get(name)!r}"
+    if (row.data_version, row.data_digest) != (run.data_version, run.data_digest):
+        yield f"{subject}: model version and run name different data versions"
+    data = store.registry.data_version(Reference(row.dataset, row.data_version))
+    if data.digest != row.data_digest:
+        yield f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has {data.digest[:12]}…"
+    measured = _document(store, f"{model_folder(row)}/metrics.json") if row.metrics else None
+    if measured is not None and measured.get("metrics") != row.metrics:
+        yield f"{subject}: the registry's metrics are not those of metrics.json"
