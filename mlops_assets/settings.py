@@ -33,9 +33,7 @@ class Settings:
     user: str
 
     @classmethod
-    def from_environment(
-        cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None
-    ) -> Settings:
+    def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
         """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `DAGSTER_HOME`, `MLOPS_USER`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.

@@ -34,7 +34,9 @@ def commit(
         open_store().registry.tag(name, version, tag)
     verdict = "is new" if new else "is what the landing holds already; nothing new"
     files, samples = metadata["files"].value, metadata["samples"].value
-    console.print(f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}")
+    console.print(
+        f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}"
+    )
     notes: Any = metadata["notes"].value
     for note in notes:
         console.print(f"  note: {note}", highlight=False)

@@ -85,7 +85,14 @@ def _land(folder: Path, rows: slice) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         part = target.with_name(".part")  # hidden, so that nobody freezes half a file
         with open_raster(
-            part, "w", driver="GTiff", height=145, width=145, count=len(bands), dtype=bands.dtype.name, compress="deflate"
+            part,
+            "w",
+            driver="GTiff",
+            height=145,
+            width=145,
+            count=len(bands),
+            dtype=bands.dtype.name,
+            compress="deflate",
         ) as raster:
             raster.write(bands)
         part.rename(target)
@@ -111,7 +118,9 @@ def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
 def _tell_version(store: Store, version: str) -> None:
     row = store.registry.data_version(Reference(DATASET, version))
     counts = ", ".join(f"{count} {name}" for name, count in row.counts.items())
-    console.print(f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest {row.digest[:12]}…", highlight=False)
+    console.print(
+        f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest {row.digest[:12]}…", highlight=False
+    )
 
 
 def _wait_for_sensor(project: Project, name: str) -> None:
@@ -119,7 +128,9 @@ def _wait_for_sensor(project: Project, name: str) -> None:
     sensor = project.definitions.resolve_sensor_def(name)
     cursor: str | None = None
     while True:
-        context = dg.build_sensor_context(instance=project.instance, cursor=cursor, resources={"store": StoreResource()})
+        context = dg.build_sensor_context(
+            instance=project.instance, cursor=cursor, resources={"store": StoreResource()}
+        )
         answer = sensor(context)
         cursor = context.cursor
         if isinstance(answer, dg.RunRequest):
@@ -181,7 +192,9 @@ def _predict(store: Store, scene: Path) -> None:
     _, labels = load_indian_pines()
     known = labels > 0
     agreement = float((found.classes[known] == labels[known]).mean())
-    console.print(f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training pixels among them)")
+    console.print(
+        f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training pixels among them)"
+    )
     console.print(f"   {store.workspace.root / found.picture.path}", highlight=False, soft_wrap=True)
 
 

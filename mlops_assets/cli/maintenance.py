@@ -29,7 +29,9 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
              f"{len(store.registry.runs())} runs, {len(store.registry.model_versions())} model versions"),
     ]  # fmt: skip
     free = shutil.disk_usage(store.workspace.root).free
-    rows.append(_row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; below 1 GiB freezes and runs may fail"))
+    rows.append(
+        _row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; below 1 GiB freezes and runs may fail")
+    )
     gone = close_abandoned_runs(store.registry)
     rows.append(_row("runs", not gone, f"{len(gone)} run(s) had lost their process and are now marked as failed" if gone else
                      "no run has lost its process"))  # fmt: skip

@@ -48,7 +48,10 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     if as_json:
         show_one(describe(store.registry, row) | more, as_json)
     else:
-        lines = more | {"files": [file.path for file in files], "promotions": [f"{p['alias']} by {p['by']}" for p in promotions]}
+        lines = more | {
+            "files": [file.path for file in files],
+            "promotions": [f"{p['alias']} by {p['by']}" for p in promotions],
+        }
         show_one(describe(store.registry, row) | lines, as_json)
 
 
@@ -84,7 +87,9 @@ def rollback(model: Annotated[str, typer.Argument(help="Model.")], module: Modul
 
 @app.command()
 def verify(
-    reference: Annotated[str | None, typer.Argument(help="model@version or model@alias; everything if not given.")] = None,
+    reference: Annotated[
+        str | None, typer.Argument(help="model@version or model@alias; everything if not given.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Re-read every byte behind a model version, and say what is not as it was published.
@@ -107,7 +112,9 @@ def verify(
         listed = "\n".join(f"  - {problem}" for problem in found.problems)
         raise IntegrityError(f"{subject} is not as it was published:\n{listed}")
     if not as_json:
-        console.print(f"{subject}: {found.files} files, {found.size} bytes, all as they were published", highlight=False)
+        console.print(
+            f"{subject}: {found.files} files, {found.size} bytes, all as they were published", highlight=False
+        )
 
 
 def describe(registry: Registry, row: ModelVersion) -> dict[str, Any]:

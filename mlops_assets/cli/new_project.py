@@ -17,7 +17,9 @@ from mlops_assets.errors import Conflict
 from mlops_assets.names import check_name
 
 
-def init(directory: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the package's name.")]) -> None:
+def init(
+    directory: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the package's name.")],
+) -> None:
     """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
     root = directory.expanduser().resolve()
     name = check_name(root.name.replace("-", "_"), "project name")

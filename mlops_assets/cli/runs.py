@@ -19,7 +19,16 @@ def list_runs(
 ) -> None:
     """List runs, oldest first."""
     rows = [describe(run) for run in open_store().registry.runs(model)]
-    columns = ["run_id", "model", "data_version", "status", "model_version", *metric_columns(rows), "started", "seconds"]
+    columns = [
+        "run_id",
+        "model",
+        "data_version",
+        "status",
+        "model_version",
+        *metric_columns(rows),
+        "started",
+        "seconds",
+    ]
     if not as_json:
         rows = [{**row, "run_id": row["run_id"][:8]} for row in rows]
     show(rows, as_json, columns, "no run yet; run 'mlops train MODEL'")
@@ -38,7 +47,8 @@ def show_run(run_id: Annotated[str, typer.Argument(help="Run id, or its beginnin
 
 @app.command()
 def compare(
-    run_ids: Annotated[list[str], typer.Argument(help="Two or more run ids, or their beginnings.")], as_json: Json = False
+    run_ids: Annotated[list[str], typer.Argument(help="Two or more run ids, or their beginnings.")],
+    as_json: Json = False,
 ) -> None:
     """Show side by side what differs between runs: data, code, parameters, metrics."""
     registry = open_store().registry

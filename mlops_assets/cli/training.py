@@ -59,7 +59,9 @@ def predict(
         found = predict_scene(store, row, scene, scene.stem)
     except ValueError as error:
         raise SpecificationError(f"{scene}: {error}") from error
-    console.print(f"{store.workspace.root / found.raster.path}\n{store.workspace.root / found.picture.path}", soft_wrap=True)
+    console.print(
+        f"{store.workspace.root / found.raster.path}\n{store.workspace.root / found.picture.path}", soft_wrap=True
+    )
 
 
 def trained_by(dagster_run: str, model: str) -> ModelVersion:

@@ -140,5 +140,3 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
             while error.cause is not None and error.cls_name in ("DagsterExecutionStepExecutionError",):
                 error = error.cause
             yield f"{event.step_key}: {error.message.strip().removeprefix(f'{error.cls_name}: ').split(': ', 1)[-1]}"
-
-

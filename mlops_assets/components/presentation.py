@@ -14,9 +14,7 @@ from mlops_assets.storage import FileStat, Workspace
 
 def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, Any]:
     """Return one entry a file: its name, and where it lies."""
-    return {
-        file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(str(workspace.root / file.path)) for file in files
-    }
+    return {file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(str(workspace.root / file.path)) for file in files}
 
 
 def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
@@ -27,5 +25,7 @@ def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
 def counts_markdown(counts: pd.DataFrame) -> str:
     """Return sample counts by class and split as a Markdown table."""
     lines = [f"| class | {' | '.join(counts.columns)} |", "|---" * (len(counts.columns) + 1) + "|"]
-    lines += [f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(counts.index, counts.to_numpy(), strict=True)]
+    lines += [
+        f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(counts.index, counts.to_numpy(), strict=True)
+    ]
     return "\n".join(lines)

@@ -47,7 +47,9 @@ class TrainedModelAttributes(ModelSpecification):
 class PromotionConfig(dg.Config):
     """What to promote."""
 
-    version: str | None = Field(default=None, description="Model version or alias; this run's own or the newest if not given.")
+    version: str | None = Field(
+        default=None, description="Model version or alias; this run's own or the newest if not given."
+    )
     alias: str = Field(default="production", description="Alias to move.")
     rollback: bool = Field(default=False, description="Go back to the version that was in production before.")
     user: str | None = Field(default=None, description="Who promotes; the process's user if not given.")
@@ -73,9 +75,9 @@ class TrainedModel(dg.Component):
         """Return the model's assets, checks, lifecycle job and sensor."""
         name, dataset = self.specification.name, self.specification.dataset
         assets = [self._trained_model(), self._onnx_model(), self._evaluation(), self._record(), self._production()]
-        lifecycle = dg.AssetSelection.assets([dataset, "training_data"], [dataset, "record"]) | dg.AssetSelection.assets(
-            *(assets if self.specification.auto_promote else assets[:-1])
-        )
+        lifecycle = dg.AssetSelection.assets(
+            [dataset, "training_data"], [dataset, "record"]
+        ) | dg.AssetSelection.assets(*(assets if self.specification.auto_promote else assets[:-1]))
         job = dg.define_asset_job(
             f"{name}_lifecycle",
             selection=lifecycle,
@@ -291,7 +293,9 @@ def _to_promote(
     if version is None:
         own = [r for run in orchestration_runs for r in store.registry.runs(specification.name, orchestration_run=run)]
         version = next((run.model_version for run in own if run.model_version), None)
-    return store.registry.model_version(Reference.parse(f"{specification.name}@{version}" if version else specification.name))
+    return store.registry.model_version(
+        Reference.parse(f"{specification.name}@{version}" if version else specification.name)
+    )
 
 
 def _identity(row: ModelVersion) -> dict[str, Any]:

@@ -83,13 +83,18 @@ class TrainingDataset(dg.Component):
         @dg.asset(
             key=key,
             group_name=specification.name,
-            description=specification.description or f"Training data {specification.name}, one partition a data version.",
+            description=specification.description
+            or f"Training data {specification.name}, one partition a data version.",
             deps=[[specification.name, "landing"]],
             partitions_def=data_versions(specification.name),
             check_specs=[
                 dg.AssetCheckSpec("readable", asset=key, blocking=True, description="Files have their checksums."),
-                dg.AssetCheckSpec("labels", asset=key, blocking=True, description="Labels are classes that are trained on."),
-                dg.AssetCheckSpec("leakage", asset=key, blocking=True, description="No test sample is seen in training."),
+                dg.AssetCheckSpec(
+                    "labels", asset=key, blocking=True, description="Labels are classes that are trained on."
+                ),
+                dg.AssetCheckSpec(
+                    "leakage", asset=key, blocking=True, description="No test sample is seen in training."
+                ),
                 dg.AssetCheckSpec("classes_in_each_split", asset=key, description="Rare classes may miss a split."),
             ],
         )

@@ -61,7 +61,9 @@ def freeze(workspace: Workspace, registry: Registry, specification: DatasetSpeci
         notes = contents.notes + [f"{file.path} is not read by this layout" for file in landed if file not in used]
         if known is not None:
             return Freeze(known, created=False, notes=notes)
-        return Freeze(_publish(workspace, registry, specification, contents, samples, stored, digest, user), True, notes)
+        return Freeze(
+            _publish(workspace, registry, specification, contents, samples, stored, digest, user), True, notes
+        )
 
 
 def digest_of(
@@ -174,5 +176,3 @@ def _parquet(frame: pd.DataFrame) -> bytes:
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     return buffer.getvalue()
-
-

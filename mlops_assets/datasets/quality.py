@@ -126,7 +126,9 @@ def check_labels(frozen: FrozenDataset, counts: pd.DataFrame) -> Check:
     untrained = counts.index[(counts.sum(axis=1) > 0) & (counts["train"] == 0)].tolist()
     text = f"{len(labels)} labels, all among the {len(frozen.classes)} classes"
     if unknown or untrained:
-        text = f"labels {unknown} are no class; classes {untrained} have no training sample; correct the data or the split"
+        text = (
+            f"labels {unknown} are no class; classes {untrained} have no training sample; correct the data or the split"
+        )
     return Check("labels", not unknown and not untrained, text)
 
 

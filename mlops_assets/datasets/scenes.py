@@ -19,7 +19,9 @@ from mlops_assets.datasets.specification import DatasetSpecification, ScenesLayo
 from mlops_assets.errors import DataProblems, EmptyLanding
 
 
-def pair_scenes(files: list[LandedFile], layout: ScenesLayout) -> tuple[dict[str, tuple[LandedFile, LandedFile]], list[str]]:
+def pair_scenes(
+    files: list[LandedFile], layout: ScenesLayout
+) -> tuple[dict[str, tuple[LandedFile, LandedFile]], list[str]]:
     """Return scene name → (image, labels), and a problem for each image or label raster that stands alone."""
     images, labels = _named(files, layout.images), _named(files, layout.labels)
     pairs = {name: (images[name], labels[name]) for name in images if name in labels}
@@ -123,9 +125,7 @@ def read_windows(local: Path, corners: NDArray[np.int64], size: int) -> NDArray[
     from rasterio.windows import Window
 
     with open_raster(local) as raster:
-        return np.stack(
-            [raster.read(window=Window(int(c), int(r), size, size)).astype(np.float32) for r, c in corners]
-        )
+        return np.stack([raster.read(window=Window(int(c), int(r), size, size)).astype(np.float32) for r, c in corners])
 
 
 def _named(files: list[LandedFile], pattern: str) -> dict[str, LandedFile]:

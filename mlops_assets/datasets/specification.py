@@ -62,7 +62,9 @@ class ScenesLayout(Strict):
 class Source(Strict):
     """Where a dataset's files arrive and how they are read."""
 
-    url: str = Field(description="Folder of the landing: relative to the workspace, an absolute path, or a file:// URL.")
+    url: str = Field(
+        description="Folder of the landing: relative to the workspace, an absolute path, or a file:// URL."
+    )
     layout: Literal["table", "scenes", "image_folder", "stac"] = Field(description="How the files are read.")
     table: TableLayout | None = Field(default=None, description="Options of 'layout: table'.")
     scenes: ScenesLayout | None = Field(default=None, description="Options of 'layout: scenes'.")
@@ -101,7 +103,9 @@ class Split(Strict):
     seed: int = Field(default=0, description="Another seed gives another division.")
     block: int = Field(default=32, ge=1, description="Side of a block for 'spatial_block', pixels.")
     buffer: int = Field(
-        default=0, ge=0, description="Samples nearer than this to a training block are left out of the other splits, pixels."
+        default=0,
+        ge=0,
+        description="Samples nearer than this to a training block are left out of the other splits, pixels.",
     )
 
     @field_validator("fractions")
@@ -217,5 +221,3 @@ class DatasetSpecification(Strict):
     def frozen(self) -> dict[str, Any]:
         """Return the declaration as it is kept with a data version; how the landing is watched is no part of it."""
         return self.model_dump(mode="json", exclude={"sensor"})
-
-

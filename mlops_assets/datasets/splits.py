@@ -82,7 +82,9 @@ def _place(split: Split, key: str | bytes) -> str:
 
 def _placed(split: Split, keys: Iterable[str | bytes], index: pd.Index) -> pd.Series:
     known: dict[str | bytes, str] = {}
-    return pd.Series([known[k] if k in known else known.setdefault(k, _place(split, k)) for k in keys], index, dtype=object)
+    return pd.Series(
+        [known[k] if k in known else known.setdefault(k, _place(split, k)) for k in keys], index, dtype=object
+    )
 
 
 def _random(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:

@@ -60,7 +60,7 @@ def read_contents(files: list[LandedFile], specification: DatasetSpecification) 
         DataProblems: every problem found, each with its file and the remedy.
     """
     layout = specification.source.table
-    assert layout is not None  # noqa: S101 - the specification has made sure
+    assert layout is not None
     tables: dict[str, pd.DataFrame] = {}
     problems: list[str] = []
     for file in files:
@@ -107,9 +107,7 @@ def _delimiter(local: Path) -> str:
         return ","
 
 
-def _features(
-    table: pd.DataFrame, layout: TableLayout, problems: list[str], path: str
-) -> tuple[list[str], list[str]]:
+def _features(table: pd.DataFrame, layout: TableLayout, problems: list[str], path: str) -> tuple[list[str], list[str]]:
     played = {layout.label, layout.group, layout.split, layout.time}
     if layout.features != "*":
         both = sorted(set(layout.features) & played)
@@ -153,9 +151,7 @@ def _check_table(path: str, table: pd.DataFrame, layout: TableLayout, features: 
 
 def _label_text(values: pd.Series) -> pd.Series:
     """Label values as text, so that 1, 1.0 and '1' are one class."""
-    if kinds.is_float_dtype(values) and bool((values == values.round()).all()):
-        values = values.astype("int64")
-    elif kinds.is_bool_dtype(values):
+    if (kinds.is_float_dtype(values) and bool((values == values.round()).all())) or kinds.is_bool_dtype(values):
         values = values.astype("int64")
     return values.astype(str).str.strip()
 

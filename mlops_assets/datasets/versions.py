@@ -121,7 +121,9 @@ class TrainingData:
         if task == "regression" and kind == "window":
             raise SpecificationError("regression over windows is not supported; read the scenes as patches")
         if (task == "semantic-segmentation") != (kind == "window"):
-            raise SpecificationError(f"task {task!r} does not go with samples read as {kind}; see 'scenes: {{read: …}}'")
+            raise SpecificationError(
+                f"task {task!r} does not go with samples read as {kind}; see 'scenes: {{read: …}}'"
+            )
         if task != "regression" and frozen.classes is None:
             raise SpecificationError(f"the label of {frozen.reference} is a number; use task 'regression'")
         self.frozen, self.task = frozen, task
@@ -175,7 +177,7 @@ class TrainingData:
         size = self.frozen.document["input"]["size"]
         if self.view == "row":
             layout = self.frozen.specification.source.table
-            assert layout is not None  # noqa: S101 - a row has come from a table
+            assert layout is not None
             return tables.feature_matrix(tables.read_table(local, path, layout), self.features)[places[:, 0]]
         if self.view == "window":
             return scenes.read_windows(local, places, size)

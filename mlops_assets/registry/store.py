@@ -170,7 +170,9 @@ class Registry:
                 session.flush()
             session.add(run)
 
-    def finish_run(self, run_id: str, status: str, error: str | None = None, metrics: dict[str, Any] | None = None) -> None:
+    def finish_run(
+        self, run_id: str, status: str, error: str | None = None, metrics: dict[str, Any] | None = None
+    ) -> None:
         """Record how a run ended: `failed` or `canceled`, with its error. Success is `publish_model_version`."""
         with self._transaction() as session:
             run = _one(session.get(Run, run_id), f"run {run_id}")
@@ -210,7 +212,9 @@ class Registry:
         with self._reading() as session:
             found = list(session.scalars(select(Run).where(Run.run_id.startswith(run_id, autoescape=True)).limit(2)))
         if len(found) != 1:
-            raise NotFound(f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops runs list'")
+            raise NotFound(
+                f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops runs list'"
+            )
         return found[0]
 
     # model versions

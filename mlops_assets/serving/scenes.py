@@ -60,7 +60,9 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     with tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
         _write_cog(Path(scratch) / "map.tif", classes, profile, row)
         tif = store.workspace.put(f"{folder}/{name}.tif", Path(scratch) / "map.tif")
-    png = store.workspace.put(f"{folder}/{name}.png", _picture(indices, signature, f"{row.model}@{row.version}, {name}"))
+    png = store.workspace.put(
+        f"{folder}/{name}.png", _picture(indices, signature, f"{row.model}@{row.version}, {name}")
+    )
     store.registry.add_files(f"prediction:{row.model}@{row.version}", [tif, png])
     return Prediction(tif, png, classes)
 
@@ -144,7 +146,9 @@ def _picture(indices: NDArray[np.int64], signature: dict[str, Any], title: str) 
     axes.imshow(colours[indices], interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
     present = set(np.unique(indices).tolist())
-    handles = [Patch(color=colours[i], label=entry["name"]) for i, entry in enumerate(signature["classes"]) if i in present]
+    handles = [
+        Patch(color=colours[i], label=entry["name"]) for i, entry in enumerate(signature["classes"]) if i in present
+    ]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})

@@ -67,8 +67,6 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
     return [workspace.stat(key), *files[1:]]
 
 
-
-
 def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[str]) -> None:
     name, specification = frozen.row.dataset, frozen.specification
     key = f"catalog/datasets/{name}/catalog.json"

@@ -80,7 +80,12 @@ def item_key(model: str, version: str) -> str:
 
 
 def _write_collection(
-    writer: CatalogWriter, row: ModelVersion, frozen: FrozenDataset, items: list[str], title: str | None, description: str
+    writer: CatalogWriter,
+    row: ModelVersion,
+    frozen: FrozenDataset,
+    items: list[str],
+    title: str | None,
+    description: str,
 ) -> None:
     key = model_collection_key(row.model)
     collection = pystac.Collection(
@@ -95,7 +100,13 @@ def _write_collection(
 
 
 def _item(
-    row: ModelVersion, run: Run, frozen: FrozenDataset, files: list[FileStat], key: str, title: str | None, description: str
+    row: ModelVersion,
+    run: Run,
+    frozen: FrozenDataset,
+    files: list[FileStat],
+    key: str,
+    title: str | None,
+    description: str,
 ) -> dict[str, Any]:
     bbox = known_bbox(frozen)
     properties: dict[str, Any] = {
@@ -130,7 +141,13 @@ def _item(
     return {
         "type": "Feature",
         "stac_version": "1.1.0",
-        "stac_extensions": [SCHEMA_URI, FILE, VERSION, ML_AOI, *([EO] if frozen.specification.bands.center_wavelengths else [])],
+        "stac_extensions": [
+            SCHEMA_URI,
+            FILE,
+            VERSION,
+            ML_AOI,
+            *([EO] if frozen.specification.bands.center_wavelengths else []),
+        ],
         "id": f"{row.model}-{row.version}",
         "collection": row.model,
         "geometry": footprint(bbox),

@@ -163,9 +163,7 @@ class Workspace:
 
     def _missing(self, key: str, error: Exception) -> StorageError:
         if isinstance(error, FileNotFoundError):
-            return StorageError(
-                f"{key} is missing from {self.url}; restore it from a backup, or freeze or train again"
-            )
+            return StorageError(f"{key} is missing from {self.url}; restore it from a backup, or freeze or train again")
         return StorageError(f"could not read {key} from {self.url}: {_cause(error)}")
 
 

@@ -39,7 +39,9 @@ def model_card(
 
 def metrics_table(evaluation: Evaluation) -> str:
     """Return the metrics as a Markdown table."""
-    return "\n".join(["| metric | value |", "|---|---|", *(f"| {k} | {v:.4f} |" for k, v in evaluation.metrics.items())])
+    return "\n".join(
+        ["| metric | value |", "|---|---|", *(f"| {k} | {v:.4f} |" for k, v in evaluation.metrics.items())]
+    )
 
 
 def per_class_table(evaluation: Evaluation) -> str:

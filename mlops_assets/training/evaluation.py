@@ -40,7 +40,7 @@ class OnnxModel:
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # noqa: BLE001 - onnxruntime's errors have no public base class
+        except Exception as error:
             raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {error}") from error
         self.outputs = [output.name for output in self._session.get_outputs()]
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 def confusion_matrix(evaluation: Evaluation, title: str) -> bytes:
     """Return a PNG: share of each true class (rows) by predicted class, with counts."""
-    assert evaluation.confusion is not None  # noqa: S101 - callers have classes
+    assert evaluation.confusion is not None
     counts = evaluation.confusion
     names = evaluation.per_class["class"].tolist()
     side = max(4.5, 0.42 * len(names) + 2.5)

@@ -119,7 +119,9 @@ def close_abandoned_runs(registry: Registry, model: str | None = None) -> list[s
     """Mark runs as failed whose process is gone without a word (killed, power cut); return their ids."""
     gone = [r.run_id for r in registry.runs(model, status="running") if not provenance.process_alive(r.host, r.pid)]
     for run_id in gone:
-        registry.finish_run(run_id, "failed", "the process ended without a word (killed, or out of memory); run it again")
+        registry.finish_run(
+            run_id, "failed", "the process ended without a word (killed, or out of memory); run it again"
+        )
     return gone
 
 

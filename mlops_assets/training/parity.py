@@ -65,7 +65,9 @@ def compare(
             if name == "label" or name not in found:
                 continue
             expected = expected[:count].astype(np.float64)
-            gap = np.abs(found[name].reshape(expected.shape).astype(np.float64) - expected).reshape(count, -1).max(axis=1)
+            gap = (
+                np.abs(found[name].reshape(expected.shape).astype(np.float64) - expected).reshape(count, -1).max(axis=1)
+            )
             relative = gap / max(float(np.ptp(expected)), 1e-6)
             if not np.isfinite(relative).all() or relative.max() > difference:
                 worst = int(np.nan_to_num(relative, nan=np.inf).argmax())

@@ -82,5 +82,5 @@ def _git(folder: Path, *arguments: str) -> str | None:
     git = shutil.which("git")
     if git is None:
         return None
-    result = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # noqa: S603  # nosec B603
+    result = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # nosec B603
     return result.stdout if result.returncode == 0 else None

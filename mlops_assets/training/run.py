@@ -80,7 +80,7 @@ class TrainingRun:
     def seed_everything(self) -> None:
         """Seed Python, NumPy and PyTorch."""
         random.seed(self.seed)
-        np.random.seed(self.seed % 2**32)  # noqa: NPY002 - trainers may use the global generator
+        np.random.seed(self.seed % 2**32)
         import sys
 
         torch: Any = sys.modules.get("torch")

@@ -37,7 +37,9 @@ class Gate(Strict):
     @model_validator(mode="after")
     def _says_something(self) -> Gate:
         if self.metric not in CLASS_METRICS + NUMBER_METRICS:
-            raise ValueError(f"metric {self.metric!r} is not known; take one of {', '.join(CLASS_METRICS + NUMBER_METRICS)}")
+            raise ValueError(
+                f"metric {self.metric!r} is not known; take one of {', '.join(CLASS_METRICS + NUMBER_METRICS)}"
+            )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
         return self
@@ -63,7 +65,8 @@ class ModelSpecification(Strict):
     params: dict[str, Any] = Field(default={}, description="Parameters of the trainer; a run can set others.")
     seed: int = Field(default=0, ge=0, description="Seed of the run; a run can set another.")
     inputs: Literal["row", "pixel", "patch", "window"] | None = Field(
-        default=None, description="How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's centre."
+        default=None,
+        description="How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's centre.",
     )
     compute: Compute = Field(default=Compute(), description="What one training step may use.")
     gates: list[Gate] = Field(default=[], description="Rules to pass for promotion; none means none.")

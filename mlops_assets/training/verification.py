@@ -41,7 +41,14 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
     found = Verification()
     data = store.registry.data_version(Reference(row.dataset, row.data_version))
     subject, source = f"{row.model}@{row.version}", f"{row.dataset}@{row.data_version}"
-    owners = [f"model:{subject}", f"record:{subject}", f"prediction:{subject}", f"data:{source}", f"record:{source}", "catalog"]
+    owners = [
+        f"model:{subject}",
+        f"record:{subject}",
+        f"prediction:{subject}",
+        f"data:{source}",
+        f"record:{source}",
+        "catalog",
+    ]
     _verify_files(store, found, store.registry.files(*owners))
     _verify_files(store, found, _objects(store, data))
     found.problems += [*_data_problems(store, data), *_model_problems(store, row)]

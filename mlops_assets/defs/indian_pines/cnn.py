@@ -65,9 +65,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SpectralSpati
     return net
 
 
-def principal_components(
-    spectra: NDArray[np.float32], count: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def principal_components(spectra: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean (bands,) and projection (count, bands) of standardised spectra (n, bands).
 
     All components share one scale, so that noise in the last ones stays small.

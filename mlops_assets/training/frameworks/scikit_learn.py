@@ -78,7 +78,9 @@ class ScikitLearn:
         types: list[str] = skops.io.get_untrusted_types(file=file)
         foreign = [name for name in types if not name.startswith(TRUSTED)]
         if foreign:
-            raise ExportError(f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own")
+            raise ExportError(
+                f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own"
+            )
         return types
 
 

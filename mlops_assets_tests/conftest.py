@@ -1,0 +1,120 @@
+"""Fixtures that every test may use: an empty workspace, small real-shaped data, and no network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.freezing import Freeze, freeze
+from mlops_assets.datasets.rasters import open_raster
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.registry import Registry
+from mlops_assets.storage import Workspace
+from mlops_assets.training.lifecycle import Store
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every test runs in an empty directory and with none of our settings in the environment."""
+    for name in ("MLOPS_WORKSPACE", "MLOPS_REGISTRY", "MLOPS_USER", "DAGSTER_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MLOPS_USER", "tester")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    """An empty workspace with its registry, where the settings would find it: ./workspace."""
+    workspace = Workspace((tmp_path / "workspace").as_uri())
+    return Store(workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}"), "tester")
+
+
+def table_specification(name: str = "fields", **changes: object) -> DatasetSpecification:
+    """A table dataset with label column `crop`; `changes` replace attributes."""
+    attributes: dict[str, object] = {
+        "name": name,
+        "source": {"url": f"landing/{name}", "layout": "table", "table": {"label": "crop"}},
+        "split": {"fractions": {"train": 0.6, "validation": 0.1, "test": 0.3}},
+    }
+    return DatasetSpecification.model_validate(attributes | changes)
+
+
+def scenes_specification(name: str = "scenes", **changes: object) -> DatasetSpecification:
+    """A dataset of scenes with classes 1 and 2, read as 3 x 3 patches, split by blocks of 8 pixels with a buffer."""
+    attributes: dict[str, object] = {
+        "name": name,
+        "source": {"url": f"landing/{name}", "layout": "scenes", "scenes": {"size": 3}},
+        "classes": {1: "water", 2: "land"},
+        "split": {"method": "spatial_block", "block": 8, "buffer": 1, "fractions": {"train": 0.6, "test": 0.4}},
+    }
+    return DatasetSpecification.model_validate(attributes | changes)
+
+
+def crops_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:
+    """Samples of three crops that a model can tell apart, with a farm each."""
+    rng = np.random.default_rng(seed)
+    crop = rng.choice(["wheat", "maize", "fallow"], rows)
+    centre = pd.Series(crop).map({"wheat": 0.2, "maize": 0.5, "fallow": 0.8}).to_numpy()
+    months = {f"ndvi_{month:02d}": (centre + rng.normal(0, 0.05, rows)).round(5) for month in range(1, 7)}
+    return pd.DataFrame({"farm": rng.integers(0, 30, rows).astype(str), **months, "crop": crop})
+
+
+def write_scene(
+    folder: Path, name: str = "a", size: int = 48, seed: int = 0, bands: int = 4, crs: str | None = None
+) -> NDArray[np.uint8]:
+    """Land one scene of `size` pixels and its label raster (0 unknown, 1 water, 2 land); return the labels."""
+    from rasterio.transform import from_origin
+
+    rng = np.random.default_rng(seed)
+    labels = np.where(np.add.outer(np.arange(size), np.arange(size)) // 6 % 2 == 0, 1, 2).astype(np.uint8)
+    labels[rng.random((size, size)) < 0.2] = 0
+    image = (labels * 100 + rng.integers(0, 50, (bands, size, size))).astype(np.uint16)
+    georeference = {"crs": crs, "transform": from_origin(500_000, 4_700_000, 10, 10)} if crs else {}
+    for kind, array in (("images", image), ("labels", labels[None])):
+        path = folder / kind / f"{name}.tif"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        profile = {"driver": "GTiff", "height": size, "width": size, "count": len(array), "dtype": array.dtype.name}
+        with open_raster(path, "w", **profile, **georeference) as raster:
+            raster.write(array)
+    return labels
+
+
+@pytest.fixture
+def land_table(store: Store) -> Callable[..., Freeze]:
+    """Land a table and freeze it: `land_table(frame, specification)`."""
+
+    def land(frame: pd.DataFrame | None = None, specification: DatasetSpecification | None = None) -> Freeze:
+        specification = specification or table_specification()
+        folder = store.workspace.root / specification.source.url
+        folder.mkdir(parents=True, exist_ok=True)
+        (crops_table() if frame is None else frame).to_csv(folder / "samples.csv", index=False)
+        return freeze(store.workspace, store.registry, specification, "tester")
+
+    return land
+
+
+@pytest.fixture
+def land_scenes(store: Store) -> Callable[..., Freeze]:
+    """Land one scene and freeze it: `land_scenes(specification, size=…)`."""
+
+    def land(specification: DatasetSpecification | None = None, **scene: object) -> Freeze:
+        specification = specification or scenes_specification()
+        write_scene(store.workspace.root / specification.source.url, **scene)  # type: ignore[arg-type]
+        return freeze(store.workspace, store.registry, specification, "tester")
+
+    return land
+
+
+def require_shared_data(*parts: str) -> Path:
+    """Return a path of the test data beside the checkout, or skip the test: the product does not need it."""
+    root = Path(os.environ.get("MLOPS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    path = root.joinpath(*parts)
+    if not path.exists():
+        pytest.skip(f"needs the test data {'/'.join(parts)}, which is not beside this checkout")
+    return path
