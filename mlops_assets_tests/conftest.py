@@ -69,13 +69,13 @@ def write_scene(
     folder: Path, name: str = "a", size: int = 48, seed: int = 0, bands: int = 4, crs: str | None = None
 ) -> NDArray[np.uint8]:
     """Land one scene of `size` pixels and its label raster (0 unknown, 1 water, 2 land); return the labels."""
-    from rasterio.transform import from_origin
+    from rasterio import Affine
 
     rng = np.random.default_rng(seed)
     labels = np.where(np.add.outer(np.arange(size), np.arange(size)) // 6 % 2 == 0, 1, 2).astype(np.uint8)
     labels[rng.random((size, size)) < 0.2] = 0
     image = (labels * 100 + rng.integers(0, 50, (bands, size, size))).astype(np.uint16)
-    georeference = {"crs": crs, "transform": from_origin(500_000, 4_700_000, 10, 10)} if crs else {}
+    georeference = {"crs": crs, "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000)} if crs else {}
     for kind, array in (("images", image), ("labels", labels[None])):
         path = folder / kind / f"{name}.tif"
         path.parent.mkdir(parents=True, exist_ok=True)

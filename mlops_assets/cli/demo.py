@@ -178,8 +178,9 @@ def _verify(store: Store, model: str) -> None:
     if not found.passed:
         raise NotFound("\n".join(found.problems))
     console.print(
-        f"   accuracy {row.metrics['accuracy']:.4f} ← {model}@{row.version} ← run {run.run_id[:8]} ← code {run.code_version} "
-        f"← {DATASET}@{row.data_version} ← {found.files} files, {found.size / 1e6:.1f} MB, all as published",
+        f"   accuracy {row.metrics['accuracy']:.4f} ← {model}@{row.version} ← run {run.run_id[:8]} "
+        f"← code {run.code_version} ← {DATASET}@{row.data_version} "
+        f"← {found.files} files, {found.size / 1e6:.1f} MB, all as published",
         highlight=False, soft_wrap=True,
     )  # fmt: skip
 

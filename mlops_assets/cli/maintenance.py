@@ -21,23 +21,28 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 
     settings = Settings.from_environment()
     store = open_store()
+    counts = {
+        "data versions": len(store.registry.data_versions()),
+        "runs": len(store.registry.runs()),
+        "model versions": len(store.registry.model_versions()),
+    }
+    packages = ("mlops-assets", "dagster", "torch", "onnxruntime")
     rows = [
         _row("python", True, sys.version.split()[0]),
-        *(_row(name, True, importlib.metadata.version(name)) for name in ("mlops-assets", "dagster", "torch", "onnxruntime")),
+        *(_row(name, True, importlib.metadata.version(name)) for name in packages),
         _row("workspace", True, settings.workspace),
-        _row("registry", True, f"{store.registry.url}: {len(store.registry.data_versions())} data versions, "
-             f"{len(store.registry.runs())} runs, {len(store.registry.model_versions())} model versions"),
-    ]  # fmt: skip
+        _row("registry", True, f"{store.registry.url}: {', '.join(f'{n} {what}' for what, n in counts.items())}"),
+    ]
     free = shutil.disk_usage(store.workspace.root).free
-    rows.append(
-        _row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; below 1 GiB freezes and runs may fail")
-    )
+    rows.append(_row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
     gone = close_abandoned_runs(store.registry)
-    rows.append(_row("runs", not gone, f"{len(gone)} run(s) had lost their process and are now marked as failed" if gone else
-                     "no run has lost its process"))  # fmt: skip
+    lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"
+    rows.append(_row("runs", not gone, lost if gone else "no run has lost its process"))
     unknown = _orphans(store)
-    rows.append(_row("files", not unknown, f"{len(unknown)} file(s) were never published, e.g. {unknown[0]}; they may be "
-                     "removed when nothing is running" if unknown else "every file in the workspace is published"))  # fmt: skip
+    left = (
+        f"{len(unknown)} file(s) were never published, e.g. {(unknown or [''])[0]}; remove them if nothing is running"
+    )
+    rows.append(_row("files", not unknown, left if unknown else "every file in the workspace is published"))
     with open_project(settings, module) as project:
         assets = len(project.definitions.resolve_asset_graph().get_all_asset_keys())
         rows.append(_row("dagster home", True, str(settings.dagster_home)))

@@ -17,6 +17,7 @@ from mlops_assets.training.lifecycle import Store
 
 console = Console()
 errors = Console(stderr=True)
+_tables = Console(width=500)  # tables keep their natural width; a narrow terminal folds the line, nothing is cut off
 MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -40,10 +41,10 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, columns: Sequence[str], 
     if not rows:
         console.print(empty)
         return
-    table = Table(*[column.rsplit(".", 1)[-1] for column in columns])
+    table = Table(*[column.rsplit(".", 1)[-1] for column in columns], box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*[escape(_text(_reach(row, column))) for column in columns])
-    console.print(table)
+    _tables.print(table)
 
 
 def show_one(row: dict[str, Any], as_json: bool) -> None:

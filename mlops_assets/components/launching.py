@@ -1,4 +1,4 @@
-"""Running jobs of a project from a command, on the project's own Dagster instance, so that all history is in one place."""
+"""Running jobs of a project from a command, on its own Dagster instance, so that all history is in one place."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Project:
         """Run a job here and now.
 
         Args:
-            job: name of a job of the project, or `__ASSET_JOB`-less asset key of a single asset as `group/asset`.
+            job: name of a job of the project, or the key of one asset, `model/production`.
             partition: partition key.
             ops: run config of each op.
             tags: tags of the run.

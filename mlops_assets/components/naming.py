@@ -33,7 +33,7 @@ def check_results(checks: Iterable[Check]) -> list[dg.AssetCheckResult]:
             passed=check.passed,
             severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
             description=check.description,
-            metadata={key: value for key, value in check.values.items()},
+            metadata=dict(check.values),
         )
         for check in checks
     ]

@@ -112,7 +112,8 @@ def _message(error: Any) -> str:
 
 def _disagreements(declarations: list[Declaration]) -> list[str]:
     """Find what is wrong between declarations: names declared twice, and models of datasets that are not there."""
-    problems, seen = [], {}
+    problems: list[str] = []
+    seen: dict[str, str] = {}
     for declaration in declarations:
         name = declaration.attribute("name")
         if name in seen:

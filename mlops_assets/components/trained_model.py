@@ -1,14 +1,15 @@
 """The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import dagster as dg
-from pydantic import BaseModel, Field, create_model, field_validator, model_validator
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from mlops_assets.components.naming import ancestors, check_results, data_versions
 from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.presentation import figure_markdown, file_metadata
+from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError, TrainerError
 from mlops_assets.names import Reference
@@ -16,8 +17,8 @@ from mlops_assets.registry import ModelVersion
 from mlops_assets.training.lifecycle import Store, evaluate_version, export, model_folder, train, version_for
 from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.training.provenance import source_digest
-from mlops_assets.training.specification import Compute, ModelSpecification
-from mlops_assets.training.trainers import Trainer, load_trainer
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.trainers import load_trainer
 from resources import StoreResource
 
 GPU_POOL = "gpu"
@@ -81,21 +82,10 @@ class TrainedModel(dg.Component):
         job = dg.define_asset_job(
             f"{name}_lifecycle",
             selection=lifecycle,
-            partitions_def=data_versions(dataset),
             description=f"Trains, exports, evaluates and records {name} on one version of {dataset}.",
         )
         sensors = [new_version_sensor(self.specification, job.name)] if self.specification.auto_train else []
         return dg.Definitions(assets=assets, jobs=[job], sensors=sensors)
-
-    def _options(self, step: str, *upstream: str) -> dict[str, Any]:
-        """What all assets of a model have in common."""
-        name = self.specification.name
-        return {
-            "key": [name, step],
-            "group_name": name,
-            "deps": [[name, up] for up in upstream],
-            "partitions_def": data_versions(self.specification.dataset),
-        }
 
     def _version(self, store: Store, context: dg.AssetExecutionContext) -> ModelVersion:
         return version_for(store.registry, self.specification.name, context.partition_key, ancestors(context))
@@ -106,7 +96,10 @@ class TrainedModel(dg.Component):
         config_type = run_config_type(specification, trainer)
 
         @dg.asset(
-            **{**self._options("trained_model"), "deps": [[specification.dataset, "training_data"]]},
+            key=[specification.name, "trained_model"],
+            group_name=specification.name,
+            deps=[[specification.dataset, "training_data"]],
+            partitions_def=data_versions(specification.dataset),
             description=specification.description or f"Model {specification.name}, trained on one data version.",
             code_version=source_digest(trainer.file.parent)[:12],
             op_tags=kubernetes_tags(specification.compute),
@@ -130,7 +123,10 @@ class TrainedModel(dg.Component):
         specification = self.specification
 
         @dg.asset(
-            **self._options("onnx_model", "trained_model"),
+            key=[specification.name, "onnx_model"],
+            group_name=specification.name,
+            deps=[[specification.name, "trained_model"]],
+            partitions_def=data_versions(specification.dataset),
             description="The model as ONNX, proved equal to the trained one on real samples.",
             check_specs=[
                 dg.AssetCheckSpec(
@@ -164,7 +160,10 @@ class TrainedModel(dg.Component):
         specification = self.specification
 
         @dg.asset(
-            **self._options("evaluation", "onnx_model"),
+            key=[specification.name, "evaluation"],
+            group_name=specification.name,
+            deps=[[specification.name, "onnx_model"]],
+            partitions_def=data_versions(specification.dataset),
             description="Metrics of the ONNX model on the test split.",
             kinds={"python"},
         )
@@ -188,7 +187,10 @@ class TrainedModel(dg.Component):
         specification = self.specification
 
         @dg.asset(
-            **self._options("record", "evaluation"),
+            key=[specification.name, "record"],
+            group_name=specification.name,
+            deps=[[specification.name, "evaluation"]],
+            partitions_def=data_versions(specification.dataset),
             description="STAC Item with the MLM extension, in the static catalogue; says whether the gates pass.",
             check_specs=[
                 dg.AssetCheckSpec(
@@ -223,7 +225,7 @@ class TrainedModel(dg.Component):
             key=[specification.name, "production"],
             group_name=specification.name,
             deps=[[specification.name, "record"]],
-            description="The model version in use. Each materialisation is a promotion: who, when, which, past which gates.",
+            description="The model version in use. Each materialisation is a promotion: who, when, past which gates.",
         )
         def production(
             context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource
@@ -251,44 +253,8 @@ class TrainedModel(dg.Component):
         return production
 
 
-def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
-    """Return the run config of a training step: the trainer's parameters with the YAML's values as defaults, and seed."""
-    values = trainer.parameters(specification.params).model_dump()
-    permissive = trainer.params_type.model_config.get("extra") == "allow"
-    declared = trainer.params_type.model_fields
-    fields: dict[str, Any] = {}
-    for name, value in values.items():
-        if name in declared:
-            described = Field(default=value, description=declared[name].description)
-            fields[name] = (_launchpad_type(declared[name].annotation), described)
-        else:
-            fields[name] = (type(value), Field(default=value))
-    fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
-    base = dg.PermissiveConfig if permissive else dg.Config
-    made: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)
-    return made
-
-
-def _launchpad_type(annotation: Any) -> Any:
-    """Return the type if Dagster's forms can express it, else Any; the trainer's own model checks it all the same."""
-    try:
-        create_model("Probe", __base__=dg.Config, field=(annotation, ...)).to_config_schema()
-    except dg.DagsterError:
-        return Any
-    return annotation
-
-
-def kubernetes_tags(compute: Compute) -> dict[str, Any]:
-    """Return the op tag from which `k8s_job_executor` makes the pod's requests and limits."""
-    limits: dict[str, str] = {"memory": compute.memory}
-    if compute.gpus:
-        limits["nvidia.com/gpu"] = str(compute.gpus)
-    requests = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
-    return {"dagster-k8s/config": {"container_config": {"resources": {"requests": requests, "limits": limits}}}}
-
-
 def _to_promote(
-    store: Store, specification: ModelSpecification, version: str | None, orchestration_runs: list[str]
+    store: Store, specification: ModelSpecification, version: str | None, orchestration_runs: Sequence[str]
 ) -> ModelVersion:
     if version is None:
         own = [r for run in orchestration_runs for r in store.registry.runs(specification.name, orchestration_run=run)]

@@ -38,7 +38,7 @@ class TableLayout(Strict):
 
 
 class ScenesLayout(Strict):
-    """How scenes (rasters with a label raster each) are read: as labelled pixels with their surroundings, or as windows."""
+    """How scenes (a raster with a label raster each) are read: as patches around labelled pixels, or as windows."""
 
     images: str = Field(default="images/*.tif", description="Path of the images; '*' is the scene's name.")
     labels: str = Field(default="labels/*.tif", description="Path of the label rasters; '*' is the same scene's name.")
@@ -68,6 +68,13 @@ class Source(Strict):
     layout: Literal["table", "scenes", "image_folder", "stac"] = Field(description="How the files are read.")
     table: TableLayout | None = Field(default=None, description="Options of 'layout: table'.")
     scenes: ScenesLayout | None = Field(default=None, description="Options of 'layout: scenes'.")
+
+    @property
+    def table_layout(self) -> TableLayout:
+        """Options of layout `table`, which the checks below make sure are there."""
+        if self.table is None:
+            raise ValueError(f"layout {self.layout!r} has no table options")
+        return self.table
 
     @field_validator("url")
     @classmethod

@@ -59,8 +59,7 @@ def read_contents(files: list[LandedFile], specification: DatasetSpecification) 
         EmptyLanding: no file is a table.
         DataProblems: every problem found, each with its file and the remedy.
     """
-    layout = specification.source.table
-    assert layout is not None
+    layout = specification.source.table_layout
     tables: dict[str, pd.DataFrame] = {}
     problems: list[str] = []
     for file in files:
@@ -71,7 +70,8 @@ def read_contents(files: list[LandedFile], specification: DatasetSpecification) 
                 problems.append(f"{file.path}: {error}")
     if not tables and not problems:
         raise EmptyLanding(
-            f"no table found among {len(files)} landed file(s); tables end in {', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}"
+            f"no table found among {len(files)} landed file(s); "
+            f"tables end in {', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}"
         )
     _refuse(specification, problems)
     first = next(iter(tables))

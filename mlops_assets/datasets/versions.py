@@ -176,9 +176,9 @@ class TrainingData:
         places = samples[["row", "column"]].to_numpy(dtype=np.int64)
         size = self.frozen.document["input"]["size"]
         if self.view == "row":
-            layout = self.frozen.specification.source.table
-            assert layout is not None
-            return tables.feature_matrix(tables.read_table(local, path, layout), self.features)[places[:, 0]]
+            layout = self.frozen.specification.source.table_layout
+            matrix = tables.feature_matrix(tables.read_table(local, path, layout), self.features)
+            return np.asarray(matrix[places[:, 0]])
         if self.view == "window":
             return scenes.read_windows(local, places, size)
         if self.view == "pixel":

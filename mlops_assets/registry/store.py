@@ -8,14 +8,14 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, create_engine, delete, event, select, text
-from sqlalchemy.engine import make_url
+from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import Conflict, NotFound, StorageError
 from mlops_assets.names import Reference, check_key
+from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.schema import (
     SCHEMA_VERSION,
     STAGES,
@@ -33,7 +33,6 @@ from mlops_assets.registry.schema import (
 from mlops_assets.storage import FileStat
 
 T = TypeVar("T")
-BUSY_TIMEOUT_SECONDS = 60  # how long a writer waits for another one on SQLite
 
 
 @lru_cache(maxsize=8)
@@ -57,7 +56,7 @@ class Registry:
             StorageError: the database cannot be opened, or was written by a newer release.
         """
         self.url = url
-        self._engine = _engine(url)
+        self._engine = open_engine(url)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         try:
             Base.metadata.create_all(self._engine)
@@ -69,7 +68,8 @@ class Registry:
             raise StorageError(f"registry {url} cannot be opened: {error.orig}; check MLOPS_REGISTRY") from error
         if found is not None and int(found.value) != SCHEMA_VERSION:
             raise StorageError(
-                f"registry {url} has schema {found.value}, this release reads {SCHEMA_VERSION}; use the matching release"
+                f"registry {url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
+                "use the matching release"
             )
 
     @contextmanager
@@ -117,7 +117,8 @@ class Registry:
         versions = {row.version: row for row in self.data_versions(reference.name)}
         if not versions:
             raise NotFound(
-                f"dataset {reference.name!r} has no data version; land files and run 'mlops dataset commit {reference.name}'"
+                f"dataset {reference.name!r} has no data version; "
+                f"land files and run 'mlops dataset commit {reference.name}'"
             )
         what = reference.what or next(reversed(versions))
         what = self.tags(reference.name).get(what, what)
@@ -320,24 +321,3 @@ def _one(row: T | None, what: str) -> T:
     if row is None:
         raise NotFound(f"{what} is not in the registry")
     return row
-
-
-def _engine(url: str) -> Engine:
-    parsed = make_url(url)
-    if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
-
-    @event.listens_for(engine, "connect")
-    def on_connect(connection: Any, _record: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN would come before ours
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA foreign_keys=ON")
-
-    @event.listens_for(engine, "begin")
-    def on_begin(connection: Any) -> None:
-        # Take the write lock first: a reader that becomes a writer half-way cannot wait, it fails at once.
-        immediate = connection.get_execution_options().get("immediate", True)
-        connection.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
-
-    return engine

@@ -141,7 +141,7 @@ def times(specification: DatasetSpecification, published: datetime) -> dict[str,
 
 
 def extent(frozen: FrozenDataset) -> pystac.Extent:
-    """Return a Collection's extent. STAC demands one: where nobody knows it, it is the whole world up to publication."""
+    """Return a Collection's extent. STAC demands one: unknown, it is the whole world up to publication."""
     declared = frozen.specification.extent
     interval = declared.interval if declared else [None, frozen.row.created]
     return pystac.Extent(

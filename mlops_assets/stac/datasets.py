@@ -34,8 +34,9 @@ from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.workspace import object_key
 
 MEDIA_TYPES = {
-    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain", ".parquet": "application/vnd.apache.parquet",
-    ".geoparquet": "application/vnd.apache.parquet", ".tif": "image/tiff; application=geotiff",
+    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain",
+    ".parquet": "application/vnd.apache.parquet", ".geoparquet": "application/vnd.apache.parquet",
+    ".tif": "image/tiff; application=geotiff",
     ".tiff": "image/tiff; application=geotiff", ".json": "application/json",
 }  # fmt: skip
 STAC_SPLITS = {"train": "train", "validation": "validate", "test": "test"}  # the words of the ml-aoi extension
@@ -127,7 +128,7 @@ def _item(
     frozen: FrozenDataset, key: str, collection: str, name: str, path: str, scene: SceneFacts | None
 ) -> dict[str, Any]:
     bbox = (scene.bbox if scene else None) or known_bbox(frozen)
-    document = {
+    document: dict[str, Any] = {
         "type": "Feature",
         "stac_version": "1.1.0",
         "stac_extensions": [FILE, VERSION],

@@ -38,7 +38,8 @@ from mlops_assets.stac.datasets import STAC_SPLITS
 from mlops_assets.storage import FileStat, Workspace
 
 MEDIA_TYPES = {
-    ".json": "application/json", ".md": "text/markdown", ".png": "image/png", ".onnx": "application/octet-stream; framework=onnx",
+    ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
+    ".onnx": "application/octet-stream; framework=onnx",
 }  # fmt: skip
 DIMENSIONS = {
     "row": ["batch", "feature"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
@@ -167,11 +168,9 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         bands=signature["features"] if signature["view"] != "row" else [],
         input=InputStructure(shape=[-1, *shape], dim_order=DIMENSIONS[signature["view"]], data_type="float32"),
     )
-    result = (
-        ModelResult(shape=[-1, len(classes), *spatial], dim_order=["batch", "class", *DIMENSIONS["window"][2:]][: 2 + len(spatial)],
-                    data_type="float32")
-        if classes else ModelResult(shape=[-1], dim_order=["batch"], data_type="float32")
-    )  # fmt: skip
+    result_shape = [-1, len(classes), *spatial] if classes else [-1]
+    dimensions = ["batch", "class", "height", "width"][: len(result_shape)]
+    result = ModelResult(shape=result_shape, dim_order=dimensions, data_type="float32")
     output = ModelOutput(
         name="scores" if classes else "value",
         tasks={row.task},

@@ -143,7 +143,7 @@ class Workspace:
             return FileStat(key, digest, size)
         stored = self.put(key, content)
         if stored.sha256 != digest:
-            raise StorageError(f"{content} changed while it was being stored; wait until it is settled and try again")
+            raise StorageError(f"{content!r} changed while it was being stored; wait until it is settled and try again")
         return stored
 
     @contextmanager

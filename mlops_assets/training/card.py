@@ -47,7 +47,7 @@ def metrics_table(evaluation: Evaluation) -> str:
 def per_class_table(evaluation: Evaluation) -> str:
     """Return precision, recall, F1 and IoU of each class as a Markdown table; '–' where nothing was measured."""
     lines = ["| class | test samples | precision | recall | F1 | IoU |", "|---|---|---|---|---|---|"]
-    for row in evaluation.per_class.itertuples(index=False):
-        values = [f"{v:.3f}" if row.samples else "–" for v in (row.precision, row.recall, row.f1, row.iou)]  # type: ignore[attr-defined]
-        lines.append(f"| {row[0]} | {row.samples} | {' | '.join(values)} |")  # type: ignore[attr-defined]
+    for row in evaluation.per_class.to_dict(orient="records"):
+        values = [f"{row[name]:.3f}" if row["samples"] else "–" for name in ("precision", "recall", "f1", "iou")]
+        lines.append(f"| {row['class']} | {row['samples']} | {' | '.join(values)} |")
     return "\n".join(lines)

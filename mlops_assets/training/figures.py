@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import io
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from mlops_assets.training.evaluation import Evaluation
 
-
-def confusion_matrix(evaluation: Evaluation, title: str) -> bytes:
+def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) -> bytes:
     """Return a PNG: share of each true class (rows) by predicted class, with counts."""
-    assert evaluation.confusion is not None
-    counts = evaluation.confusion
-    names = evaluation.per_class["class"].tolist()
     side = max(4.5, 0.42 * len(names) + 2.5)
     figure = Figure(figsize=(side, side), layout="constrained")
     axes = figure.subplots()

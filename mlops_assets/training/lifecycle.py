@@ -13,18 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mlops_assets.datasets.freezing import json_bytes
 from mlops_assets.datasets.versions import FrozenDataset, TrainingData
-from mlops_assets.errors import ExportError, MlopsError, NotFound, ParityError, TrainerError
+from mlops_assets.errors import MlopsError, NotFound, ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
-from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.storage import Workspace
 from mlops_assets.training import provenance
 from mlops_assets.training.evaluation import Evaluation, OnnxModel, decide, evaluate
-from mlops_assets.training.frameworks import Framework, framework_named, framework_of
+from mlops_assets.training.frameworks import framework_named, framework_of
+from mlops_assets.training.native import load_native, save_native
 from mlops_assets.training.parity import ParityReport, compare
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.specification import ModelSpecification
@@ -178,7 +177,7 @@ def _publish_trained(
         created=now(),
     )
     folder = model_folder(row)
-    files = _save_native(store.workspace, framework, model, data, f"{folder}/native")
+    files = save_native(store.workspace, framework, model, data, f"{folder}/native")
     series = store.registry.series(run.run_id)
     curves = figures.learning_curves(series, f"{row.model}@{row.version}")
     if curves:
@@ -198,31 +197,9 @@ def run_facts(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in names} | {"started": run.started.isoformat()}
 
 
-def _save_native(
-    workspace: Workspace, framework: Framework, model: Any, data: TrainingData, folder: str
-) -> list[FileStat]:
-    """Write the native artefact, read it back, and see that it predicts the same before anything is published."""
-    with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
-        native = Path(scratch)
-        framework.save(model, native)
-        X, _ = data.arrays("test", limit=64)
-        before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
-        for name, values in before.items():
-            if not np.array_equal(values, after[name]):
-                raise ExportError(
-                    f"the model reads back with other predictions ({name}); constructor arguments or buffers are "
-                    "missing from what it keeps"
-                )
-        return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
-
-
-def _load_native(store: Store, row: ModelVersion, framework: Framework) -> Any:
+def _native_files(store: Store, row: ModelVersion) -> list[str]:
     prefix = f"{model_folder(row)}/native/"
-    paths = [f.path for f in store.registry.files(f"model:{row.model}@{row.version}") if f.path.startswith(prefix)]
-    with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
-        for path in paths:
-            (Path(scratch) / path.removeprefix(prefix)).write_bytes(store.workspace.get(path))
-        return framework.load(Path(scratch))
+    return [f.path for f in store.registry.files(f"model:{row.model}@{row.version}") if f.path.startswith(prefix)]
 
 
 def _open_data(store: Store, row: ModelVersion) -> TrainingData:
@@ -240,7 +217,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     import onnx
 
     framework = framework_named(row.framework)
-    model = _load_native(store, row, framework)
+    model = load_native(store.workspace, _native_files(store, row), framework)
     data = _open_data(store, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
     with tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
@@ -286,7 +263,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     if evaluation.confusion is None:
         name, figure = "scatter", figures.scatter(truth, predicted, title)
     else:
-        name, figure = "confusion_matrix", figures.confusion_matrix(evaluation, title)
+        name, figure = "confusion_matrix", figures.confusion_matrix(evaluation.confusion, data.class_names, title)
     document = {
         "split": "test",
         "samples": len(truth),

@@ -110,7 +110,7 @@ def _document(store: Store, key: str) -> dict[str, Any] | None:
 
 
 def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
-    """The digest in the registry must be that of the manifest; files that cannot be read are found by their checksum."""
+    """The digest in the registry must be the manifest's; files that cannot be read are found by their checksum."""
     manifest, samples = _table(store, data, "manifest.parquet"), _table(store, data, "samples.parquet")
     document = _document(store, f"{version_folder(data.dataset, data.version)}/version.json")
     if manifest is None or samples is None or document is None:
@@ -122,7 +122,8 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
         return
     if not digest == data.digest == document["digest"]:
         yield (
-            f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, the manifest has {digest[:12]}…; "
+            f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "
+            f"the manifest has {digest[:12]}…; "
             "restore the registry or the manifest from a backup"
         )
 

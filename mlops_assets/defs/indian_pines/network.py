@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 
-class SpectralSpatialNet(nn.Module):
+class SpectralSpatialNet(nn.Module):  # type: ignore[misc]
     """Principal components of the spectrum, then convolutions over the patch.
 
     The projection onto components is fitted on training spectra and stored as buffers, so that the exported model

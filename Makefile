@@ -1,0 +1,45 @@
+# The front door. Every target does its own set-up on a bare machine with Python >= 3.11, make and git.
+PYTHON ?= python3
+BIN := .venv/bin
+EXTRAS := demo,cluster,dev
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo up test lint bench clean
+
+help: ## show this help
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed .env ## make .venv with pinned versions
+
+.venv/installed: pyproject.toml setup.py constraints.txt
+	@echo "making .venv with pinned versions (a few minutes the first time) ..."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+# dagster and dg read .env in this folder: so they find the demo's history without further ado
+.env:
+	@mkdir -p workspace/dagster
+	@echo "DAGSTER_HOME=$(CURDIR)/workspace/dagster" > $@
+
+demo: install ## run the main job on the example: land, freeze, train, compare, promote, verify, predict
+	@$(BIN)/mlops demo
+
+up: install ## Dagster's UI and daemon on the demo's workspace, sensors running; PORT=3000
+	@bash deployments/local/up.sh
+
+test: install ## run all tests
+	@$(BIN)/python -m pytest -n 2 --dist worksteal
+
+lint: install ## style, types, layers, security
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive mlops_assets resources
+
+bench: install ## measure, and print the tables of benchmarks/README.md
+	@$(BIN)/python -m benchmarks
+
+clean: ## remove what was made here, the workspace with all its data too
+	rm -rf .venv .env workspace build *.egg-info .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

@@ -1,0 +1,45 @@
+"""What a training step can be launched with: its parameters as a form, and the compute it asks for."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field, create_model
+
+from mlops_assets.training.specification import Compute, ModelSpecification
+from mlops_assets.training.trainers import Trainer
+
+
+def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
+    """Return the run config of training: the trainer's parameters, with the YAML's values as defaults, and seed."""
+    values = trainer.parameters(specification.params).model_dump()
+    permissive = trainer.params_type.model_config.get("extra") == "allow"
+    declared = trainer.params_type.model_fields
+    fields: dict[str, Any] = {}
+    for name, value in values.items():
+        if name in declared:
+            described = Field(default=value, description=declared[name].description)
+            fields[name] = (_launchpad_type(declared[name].annotation), described)
+        else:
+            fields[name] = (type(value), Field(default=value))
+    fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
+    base = dg.PermissiveConfig if permissive else dg.Config
+    made: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)
+    return made
+
+
+def _launchpad_type(annotation: Any) -> Any:
+    """Return the type if Dagster's forms can express it, else Any; the trainer's own model checks it all the same."""
+    try:
+        create_model("Probe", __base__=dg.Config, field=(annotation, ...)).to_config_schema()
+    except dg.DagsterError:
+        return Any
+    return annotation
+
+
+def kubernetes_tags(compute: Compute) -> dict[str, Any]:
+    """Return the op tag from which `k8s_job_executor` makes the pod's requests and limits."""
+    limits: dict[str, str] = {"memory": compute.memory}
+    if compute.gpus:
+        limits["nvidia.com/gpu"] = str(compute.gpus)
+    requests = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
+    return {"dagster-k8s/config": {"container_config": {"resources": {"requests": requests, "limits": limits}}}}

@@ -1,0 +1,32 @@
+"""The database engine of the registry, and what SQLite needs to be safe under several processes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+
+BUSY_TIMEOUT_SECONDS = 60  # how long a writer waits for another one on SQLite
+
+
+def open_engine(url: str) -> Engine:
+    """Return an engine; transactions on SQLite take the write lock first unless they are `immediate=False`."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # the driver's own BEGIN would come before ours
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA foreign_keys=ON")
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Any) -> None:
+        # Take the write lock first: a reader that becomes a writer half-way cannot wait, it fails at once.
+        immediate = connection.get_execution_options().get("immediate", True)
+        connection.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
+
+    return engine

@@ -1,0 +1,46 @@
+"""A trained model in its framework's own form: written, and read back in another process."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from mlops_assets.datasets.versions import TrainingData
+from mlops_assets.errors import ExportError
+from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.training.frameworks import Framework
+
+
+def save_native(
+    workspace: Workspace, framework: Framework, model: Any, data: TrainingData, folder: str
+) -> list[FileStat]:
+    """Write the native artefact, read it back, and see that it predicts the same before anything is published."""
+    with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
+        native = Path(scratch)
+        framework.save(model, native)
+        X, _ = data.arrays("test", limit=64)
+        before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
+        for name, values in before.items():
+            if not np.array_equal(values, after[name]):
+                raise ExportError(
+                    f"the model reads back with other predictions ({name}); constructor arguments or buffers are "
+                    "missing from what it keeps"
+                )
+        return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
+
+
+def load_native(workspace: Workspace, paths: Sequence[str], framework: Framework) -> Any:
+    """Read a model back from its published native files.
+
+    Raises:
+        StorageError: a file is missing.
+        ExportError: the files hold something that is not trusted.
+    """
+    with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
+        for path in paths:
+            (Path(scratch) / PurePosixPath(path).name).write_bytes(workspace.get(path))
+        return framework.load(Path(scratch))

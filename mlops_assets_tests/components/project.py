@@ -1,0 +1,38 @@
+"""A small project for tests: one table, one model, as Dagster definitions over ./workspace."""
+
+from __future__ import annotations
+
+import dagster as dg
+
+from mlops_assets.components import TrainedModel, TrainingDataset
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets_tests.conftest import table_specification
+from resources import StoreResource
+
+FOREST = {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 5}
+
+
+def model_specification(**changes: object) -> ModelSpecification:
+    """A forest on the table of `table_specification`; `changes` replace attributes."""
+    attributes: dict[str, object] = {
+        "name": "crop_forest",
+        "dataset": "fields",
+        "task": "classification",
+        "trainer": "mlops_assets.training.trainers.sklearn:train",
+        "params": FOREST,
+        "gates": [{"metric": "accuracy", "min": 0.5}],
+    }
+    return ModelSpecification.model_validate(attributes | changes)
+
+
+def definitions(**changes: object) -> dg.Definitions:
+    """The project's definitions; `changes` replace attributes of the model."""
+    components = [TrainingDataset(table_specification()), TrainedModel(model_specification(**changes))]
+    built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]
+    common = dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor)
+    return dg.Definitions.merge(*built, common)
+
+
+def lifecycle_job() -> dg.JobDefinition:
+    """The lifecycle job, so that it can be re-executed from failure."""
+    return definitions().resolve_job_def("crop_forest_lifecycle")

@@ -1,0 +1,196 @@
+"""Runs of the asset graph: what they publish, and that concurrent ones never mix."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.components.naming import data_versions
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.names import Reference
+from mlops_assets.training.lifecycle import Store
+from mlops_assets_tests.components.project import FOREST, definitions, lifecycle_job
+
+MODEL_ASSETS = ["trained_model", "onnx_model", "evaluation", "record"]
+
+
+def launch(
+    defs: dg.Definitions, job: str, instance: dg.DagsterInstance, partition: str | None = None, **config: Any
+) -> dg.ExecuteInProcessResult:
+    ops = {"crop_forest__trained_model": {"config": config}} if config else {}
+    return defs.resolve_job_def(job).execute_in_process(
+        instance=instance, partition_key=partition, run_config={"ops": ops}, raise_on_error=False
+    )
+
+
+def metadata(result: dg.ExecuteInProcessResult, step: str) -> dict[str, Any]:
+    events = result.asset_materializations_for_node(f"crop_forest__{step}")
+    return {name: value.value for name, value in events[-1].metadata.items()}
+
+
+@pytest.fixture
+def landed(land_table: Callable[..., Freeze], store: Store, instance: dg.DagsterInstance) -> dg.Definitions:
+    """The project with data that has landed and is frozen by its own landing asset."""
+    land_table()
+    defs = definitions()
+    assert launch(defs, "fields_landing", instance).success
+    return defs
+
+
+def test_landing_adds_the_partition_and_says_whether_the_content_is_new(
+    landed: dg.Definitions, instance: dg.DagsterInstance
+) -> None:
+    assert instance.get_dynamic_partitions(str(data_versions("fields").name)) == ["v1"]
+    again = launch(landed, "fields_landing", instance).asset_materializations_for_node("fields__landing")[0]
+    assert (again.metadata["new"].value, again.metadata["data_version"].value) == (False, "v1")
+
+
+def test_lifecycle_materialises_every_asset_with_checks_and_what_people_look_at(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    result = launch(landed, "crop_forest_lifecycle", instance, "v1")
+    assert result.success
+    checks = {(e.asset_check_key.asset_key.path[-1], e.check_name, e.passed) for e in result.get_asset_check_evaluations()}
+    assert checks == {
+        ("training_data", "readable", True),
+        ("training_data", "labels", True),
+        ("training_data", "leakage", True),
+        ("training_data", "classes_in_each_split", True),
+        ("onnx_model", "parity", True),
+        ("record", "gates", True),
+    }
+    (row,) = store.registry.model_versions("crop_forest")
+    trained, evaluation = metadata(result, "trained_model"), metadata(result, "evaluation")
+    assert trained["parameters"]["n_estimators"] == 5
+    assert {"code_version", "seed", "run_id", "data_digest", "data_version"} <= trained.keys()
+    assert evaluation["accuracy"] == row.metrics["accuracy"] > 0.9
+    assert evaluation["figure"].startswith("![")
+    assert {metadata(result, step)["model_version"] for step in MODEL_ASSETS} == {row.version}
+    assert row.stage == "recorded"
+
+
+def test_a_run_with_other_parameters_makes_a_second_model_version_with_another_data_version(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    key, versions = dg.AssetKey(["crop_forest", "trained_model"]), []
+    for trees in (5, 7):
+        assert launch(landed, "crop_forest_lifecycle", instance, "v1", n_estimators=trees).success
+        event = instance.get_latest_data_version_record(key, partition_key="v1")
+        assert event is not None
+        versions.append(dg.DataVersion(str(event.event_log_entry.tags["dagster/data_version"])))  # type: ignore[union-attr]
+    rows = store.registry.model_versions("crop_forest")
+    assert len({row.version for row in rows}) == 2
+    assert [store.registry.run(row.run_id).parameters["n_estimators"] for row in rows] == [5, 7]
+    assert versions[0] != versions[1]
+
+
+def test_parameters_of_the_wrong_type_are_refused_before_anything_is_launched(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    with pytest.raises(dg.DagsterInvalidConfigError, match="estimator"):
+        launch(landed, "crop_forest_lifecycle", instance, "v1", estimator=["no", "text"])
+    assert store.registry.runs() == []
+
+
+def test_steps_of_interleaved_runs_on_one_partition_never_mix(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "mlops_assets_tests.components.interleaved", str(tmp_path / "dagster")]
+    runs = [subprocess.Popen([*command, str(trees), "2"], cwd=tmp_path, stdout=subprocess.PIPE) for trees in (5, 9)]
+    try:
+        answers = [json.loads(run.communicate(timeout=150)[0].splitlines()[-1]) for run in runs]
+    finally:
+        for run in runs:
+            run.kill()
+    made = {}
+    for answer in answers:
+        assert answer["success"]
+        assert len(set(answer["versions"].values())) == 1, "steps of one run worked on different model versions"
+        version = made[answer["trees"]] = answer["versions"]["trained_model"]
+        row = store.registry.model_version(Reference("crop_forest", version))
+        assert store.registry.run(row.run_id).parameters["n_estimators"] == answer["trees"]
+        assert row.stage == "recorded"
+    assert made[5] != made[9]
+
+
+def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: Any) -> Any:
+        raise RuntimeError("power cut")
+
+    job = dg.reconstructable(lifecycle_job)
+    tags = {"dagster/partition": "v1"}
+    with monkeypatch.context() as broken:
+        broken.setattr("mlops_assets.components.trained_model.evaluate_version", fails)
+        with dg.execute_job(job, instance=instance, tags=tags) as failed:
+            assert not failed.success
+    assert launch(landed, "crop_forest_lifecycle", instance, "v1", n_estimators=9).success
+    options = dg.ReexecutionOptions.from_failure(failed.run_id, instance)
+    with dg.execute_job(job, instance=instance, tags=tags, reexecution_options=options) as again:
+        assert again.success
+        steps = {event.step_key for event in again.all_events if event.is_step_success}
+        assert steps == {"crop_forest__evaluation", "crop_forest__record"}
+        (event,) = again.asset_materializations_for_node("crop_forest__evaluation")
+    first, second = store.registry.model_versions("crop_forest")
+    assert event.metadata["model_version"].value == first.version
+    assert (first.stage, second.stage) == ("recorded", "recorded")
+    assert FOREST["n_estimators"] == store.registry.run(first.run_id).parameters["n_estimators"]
+
+
+def test_gates_that_fail_block_promotion_but_not_the_record(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    strict = definitions(gates=[{"metric": "accuracy", "min": 1.1}], auto_promote=True)
+    result = launch(strict, "crop_forest_lifecycle", instance, "v1")
+    assert not result.success
+    (gates,) = [e for e in result.get_asset_check_evaluations() if e.check_name == "gates"]
+    assert not gates.passed
+    assert "FAILED" in str(gates.description)
+    assert store.registry.model_versions("crop_forest")[0].stage == "recorded"
+    assert store.registry.aliases("crop_forest") == {}
+
+
+def test_auto_promote_puts_the_runs_own_model_into_production(
+    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
+) -> None:
+    result = launch(definitions(auto_promote=True), "crop_forest_lifecycle", instance, "v1")
+    assert result.success
+    (row,) = store.registry.model_versions("crop_forest")
+    assert store.registry.aliases("crop_forest") == {"production": row.version}
+    (event,) = result.asset_materializations_for_node("crop_forest__production")
+    assert event.metadata["promoted_by"].value == "tester"
+
+
+def test_a_leaking_split_stops_before_training(
+    land_table: Callable[..., Freeze], store: Store, instance: dg.DagsterInstance
+) -> None:
+    from mlops_assets.components import TrainedModel, TrainingDataset
+    from mlops_assets_tests.components.project import model_specification
+    from mlops_assets_tests.conftest import crops_table, table_specification
+    from resources import StoreResource
+
+    frame = crops_table(100).assign(part="train")
+    copied = frame.assign(part="test")
+    source = {"url": "landing/fields", "layout": "table", "table": {"label": "crop", "split": "part"}}
+    specification = table_specification(source=source, split={"method": "column"})
+    import pandas as pd
+
+    land_table(pd.concat([frame, copied]), specification)
+    built = [
+        TrainingDataset(specification).build_defs(None),  # type: ignore[arg-type]
+        TrainedModel(model_specification()).build_defs(None),  # type: ignore[arg-type]
+    ]
+    defs = dg.Definitions.merge(*built, dg.Definitions(resources={"store": StoreResource()}))
+    assert launch(defs, "fields_landing", instance).success
+    result = launch(defs, "crop_forest_lifecycle", instance, "v1")
+    assert not result.success
+    assert {e.check_name for e in result.get_asset_check_evaluations() if not e.passed} == {"leakage"}
+    assert store.registry.runs() == []

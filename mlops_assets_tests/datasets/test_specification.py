@@ -1,0 +1,130 @@
+"""Declarations that are refused before any data is read, and what is kept of those that are not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets_tests.conftest import scenes_specification, table_specification
+
+TABLE: dict[str, Any] = {"url": "landing/x", "layout": "table", "table": {"label": "crop"}}
+SCENES: dict[str, Any] = {"url": "landing/x", "layout": "scenes"}
+INTERVAL = ["2020-01-01", "2020-12-31"]
+
+
+def table(**options: Any) -> dict[str, Any]:
+    return {"source": TABLE | {"table": {"label": "crop", **options}}}
+
+
+def scenes(**options: Any) -> dict[str, Any]:
+    return {"source": SCENES | {"scenes": options}}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": "red"}, "colour.*Extra inputs"),
+        (table(lable="x"), "lable.*Extra inputs"),
+        ({"split": {"methd": "random"}}, "methd.*Extra inputs"),
+        ({"name": "1st"}, "dataset name '1st' cannot be used"),
+        ({"name": "a/b"}, "cannot be used"),
+        ({"source": TABLE | {"layout": "cube"}}, "layout"),
+        ({"source": TABLE | {"layout": "image_folder", "table": None}}, "'image_folder' is not yet supported"),
+        ({"source": TABLE | {"layout": "stac", "table": None}}, "'stac' is not yet supported"),
+        ({"source": TABLE | {"url": "s3://bucket/x"}}, "landings on s3:// are not yet supported"),
+        ({"source": TABLE | {"table": None}}, "layout 'table' needs 'table: {label: COLUMN}'"),
+        ({"source": TABLE | {"table": {}}}, "label.*Field required"),
+        ({"source": TABLE | {"scenes": {}}}, "'scenes:' does not go with layout 'table'"),
+        ({"source": SCENES | {"table": {"label": "x"}}}, "'table:' does not go with layout 'scenes'"),
+        (table(features="all"), "features"),
+        ({"split": {"method": "magic"}}, "method"),
+        ({"split": {"method": "spatial_block"}}, "'spatial_block' needs layout 'scenes'"),
+        ({"split": {"method": "group"}}, r"needs 'table: \{group: COLUMN\}'"),
+        ({"split": {"method": "column"}}, r"needs 'table: \{split: COLUMN\}'"),
+        ({"split": {"method": "temporal"}}, r"needs 'table: \{time: COLUMN\}'"),
+        ({"split": {"block": 0}}, "block"),
+        ({"split": {"buffer": -1}}, "buffer"),
+        ({"split": {"fractions": {"train": 0.5, "test": 0.4}}}, "sum to 1, not 0.9"),
+        ({"split": {"fractions": {"train": 1.2, "test": -0.2}}}, "must be positive"),
+        ({"split": {"fractions": {"train": 1.0}}}, "need a 'train' and a 'test' share"),
+        ({"split": {"fractions": {"train": 0.5, "tset": 0.5}}}, "tset"),
+        pytest.param(
+            {"split": {"fractions": {"train": float("nan"), "test": 0.3}}},
+            "fractions",
+            marks=pytest.mark.xfail(strict=True, reason="every comparison with NaN is false, so it passes"),
+        ),
+        ({"quality": {"max_duplicates": 1.5}}, "max_duplicates"),
+        ({"sensor": {"interval_seconds": 1}}, "interval_seconds"),
+        ({"extent": {"bbox": [0, 0, 1], "interval": INTERVAL}}, "bbox"),
+        ({"extent": {"bbox": [0, 10, 1, 5], "interval": INTERVAL}}, r"is not \[west, south, east, north\]"),
+        ({"extent": {"bbox": [500_000, 4_000_000, 500_100, 4_000_100], "interval": INTERVAL}}, "in degrees"),
+        ({"extent": {"bbox": [0, 0, 1, float("nan")], "interval": INTERVAL}}, "in degrees"),
+        ({"extent": {"bbox": [0, 0, 1, 1], "interval": INTERVAL[::-1]}}, "interval ends before it starts"),
+        ({"extent": {"bbox": [0, 0, 1, 1], "interval": ["yesterday", None]}}, "interval"),
+        ({"providers": [{"name": "x", "roles": ["owner"]}]}, "roles"),
+    ],
+)
+def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){message}"):
+        table_specification(**changes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (scenes(size=4), "odd size to have a centre pixel, not 4"),
+        (scenes(size=0), "size"),
+        (scenes(size=2048, read="windows"), "size"),
+        (scenes(read="tiles"), "read"),
+        (scenes(images="images/a.tif"), r"exactly one '\*'"),
+        (scenes(labels="*/labels/*.tif"), r"exactly one '\*'"),
+        ({"classes": None}, "needs 'classes"),
+        ({"classes": {}}, "needs 'classes"),
+        ({"split": {"method": "group"}}, "group"),
+        ({"split": {"method": "temporal"}}, "time"),
+        (scenes(read="windows", size=3), "split block 8 must be a multiple of the window size 3"),
+    ],
+)
+def test_scenes_that_cannot_be_meant_are_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){message}"):
+        scenes_specification(**changes)
+
+
+@pytest.mark.xfail(strict=True, raises=TypeError, reason="Extent compares naive and aware times")
+def test_an_interval_with_and_without_a_time_zone_is_accepted_or_refused_but_no_crash() -> None:
+    extent = {"bbox": [0, 0, 1, 1], "interval": ["2020-01-01", "2021-01-01T00:00:00Z"]}
+    try:
+        table_specification(extent=extent)
+    except ValidationError as error:
+        assert "interval" in str(error)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"source": TABLE | {"url": "/data/x"}},
+        {"source": TABLE | {"url": "file:///data/x"}},
+        {"extent": {"bbox": [170, -10, -170, 10], "interval": [None, None]}},
+        {"split": {"fractions": {"train": 0.1 + 0.2, "validation": 0.3, "test": 0.4}}},
+        {"classes": {"wheat": "Winter wheat", 2: "Maize"}},
+    ],
+    ids=["absolute", "file url", "antimeridian", "rounding", "mixed classes"],
+)
+def test_a_declaration_that_can_be_meant_is_accepted(changes: dict[str, Any]) -> None:
+    table_specification(**changes)
+
+
+def test_a_declaration_cannot_be_changed() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        table_specification().title = "new"
+
+
+def test_what_is_frozen_leaves_out_how_the_landing_is_watched_and_reads_back() -> None:
+    declared = table_specification(sensor={"interval_seconds": 99}, title="Fields")
+    frozen = declared.frozen()
+    assert "sensor" not in frozen
+    assert DatasetSpecification.model_validate(frozen).frozen() == frozen
+    assert table_specification(title="Fields").frozen() == frozen

@@ -1,0 +1,329 @@
+"""The catalogue as a reader finds it: valid documents, links that resolve, checksums that match, versions in order."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import rasterio
+from jsonschema import Draft7Validator
+from pystac.validation import validate_dict
+from referencing import Registry as Schemas
+from referencing import Resource
+from referencing.jsonschema import DRAFT7
+
+from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.stac.catalog import ROOT, WHOLE_WORLD, dataset_collection_key, model_collection_key
+from mlops_assets.stac.datasets import STAC_SPLITS, write_dataset_record
+from mlops_assets.stac.models import item_key
+from mlops_assets.storage import Workspace
+from mlops_assets.training.lifecycle import Store, model_folder
+from mlops_assets_tests.conftest import (
+    crops_table,
+    require_shared_data,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
+from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification
+
+VERSIONS = ("predecessor-version", "successor-version", "latest-version")
+DECLARED = {
+    "title": "Two scenes", "license": "CC-BY-4.0", "doi": "10.1234/scenes", "citation": "Somebody (2024).",
+    "providers": [{"name": "Somebody", "roles": ["producer"], "url": "https://example.org"}],
+    "bands": {"names": ["blue", "green", "red", "nir"], "center_wavelengths": [0.49, 0.56, 0.66, 0.84]},
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Three versions of a table without extent and of a model on it; georeferenced scenes and a net on them."""
+    root = tmp_path_factory.mktemp("records") / "workspace"
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    (root / "landing/fields").mkdir(parents=True)
+    for number in (1, 2, 3):
+        crops_table(200 + number).to_csv(root / "landing/fields/samples.csv", index=False)
+        freeze(store.workspace, store.registry, table_specification(), "tester")
+        lifecycle(store, model_specification(), f"v{number}", recorded=True)
+    for name, seed in (("a", 0), ("b", 1)):
+        write_scene(root / "landing/scenes", name, seed=seed, crs="EPSG:32630")
+    freeze(store.workspace, store.registry, scenes_specification(**DECLARED), "tester")
+    lifecycle(store, model_specification("cover", dataset="scenes", trainer=f"{HERE}:network"), recorded=True)
+    write_scene(root / "landing/nowhere")
+    dated = {"bbox": [-10, 40, -5, 45], "interval": ["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]}
+    nowhere = scenes_specification("nowhere", extent={**dated, "approximate": True, "source": "a map"})
+    row = freeze(store.workspace, store.registry, nowhere, "tester").version
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.version))
+    write_dataset_record(store.workspace, store.registry, frozen)
+    return store
+
+
+def document(store: Store, key: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(store.workspace.get(key))
+    return found
+
+
+def documents(store: Store) -> dict[str, dict[str, Any]]:
+    return {key: document(store, key) for key in sorted(store.workspace.list("catalog"))}
+
+
+def hrefs(store: Store, key: str, *relations: str) -> list[tuple[str, str]]:
+    """(relation, key of the target) of a document's links."""
+    base = posixpath.dirname(key)
+    return [
+        (link["rel"], posixpath.normpath(posixpath.join(base, link["href"])))
+        for link in document(store, key)["links"]
+        if link["rel"] in relations
+    ]
+
+
+def assets(store: Store) -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """(key of the document, key of the file, asset) of every asset in the catalogue."""
+    for key, found in documents(store).items():
+        for asset in found.get("assets", {}).values():
+            yield key, posixpath.normpath(posixpath.join(posixpath.dirname(key), asset["href"])), asset
+
+
+def latest_model(store: Store, name: str) -> ModelVersion:
+    return store.registry.model_version(Reference(name))
+
+
+def test_the_catalogue_is_complete(store: Store) -> None:
+    kinds = [found["type"] for found in documents(store).values()]
+    # the root and three datasets; five data versions and two models; tables, scenes, and four model versions
+    assert (kinds.count("Catalog"), kinds.count("Collection"), kinds.count("Feature")) == (4, 7, 3 + 2 + 1 + 4)
+    assert {row.stage for row in store.registry.model_versions()} == {"recorded"}
+
+
+def test_every_document_is_valid_stac(store: Store) -> None:
+    for found in documents(store).values():
+        assert len(validate_dict(found, extensions=[])) == 1
+
+
+def test_every_link_is_relative_and_resolves(store: Store) -> None:
+    for key, found in documents(store).items():
+        for link in found["links"]:
+            if link["rel"] == "cite-as":
+                assert link["href"] == f"https://doi.org/{DECLARED['doi']}"
+                continue
+            assert link["href"].startswith("."), (key, link)
+            target = posixpath.normpath(posixpath.join(posixpath.dirname(key), link["href"]))
+            assert store.workspace.exists(target), (key, link)
+            if link["rel"] == "item":
+                assert document(store, target)["collection"] == found["id"]
+
+
+def test_every_document_is_reached_from_the_root(store: Store) -> None:
+    reached, waiting = set(), [ROOT]
+    while waiting:
+        key = waiting.pop()
+        reached.add(key)
+        waiting += [target for _, target in hrefs(store, key, "child", "item")]
+        if key != ROOT:
+            ((_, parent),) = hrefs(store, key, "parent")
+            assert key in [target for _, target in hrefs(store, parent, "child", "item")]
+            assert hrefs(store, key, "root") == [("root", ROOT)]
+    assert reached == set(documents(store))
+
+
+def test_every_document_is_registered_with_its_checksum(store: Store) -> None:
+    registered = {file.path: file for file in store.registry.files() if file.path.startswith("catalog/")}
+    assert registered.keys() == documents(store).keys()
+    assert all(store.workspace.stat(key) == file for key, file in registered.items())
+
+
+def test_every_asset_has_the_checksum_and_size_of_its_bytes(store: Store) -> None:
+    found = list(assets(store))
+    assert len(found) > 40
+    for key, target, asset in found:
+        content = store.workspace.get(target)
+        assert asset["href"].startswith("../"), key
+        assert asset["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest(), (key, target)
+        assert asset["file:size"] == len(content)
+        assert asset["type"] and asset["roles"]
+
+
+def test_every_landed_file_of_a_data_version_is_an_asset(store: Store) -> None:
+    for row in store.registry.data_versions():
+        reference = Reference(row.dataset, row.version)
+        frozen = FrozenDataset.open(store.workspace, store.registry, reference)
+        folder = posixpath.dirname(dataset_collection_key(row.dataset, row.version))
+        listed = {asset["file:local_path"] for key, _, asset in assets(store)
+                  if key.startswith(f"{folder}/") and "file:local_path" in asset}  # fmt: skip
+        assert listed == set(frozen.manifest["path"])
+
+
+@pytest.mark.parametrize("kind", ["data", "model"])
+def test_three_versions_are_linked_in_order(kind: str, store: Store) -> None:
+    if kind == "data":
+        keys = [dataset_collection_key("fields", f"v{number}") for number in (1, 2, 3)]
+    else:
+        keys = [item_key("crops", row.version) for row in store.registry.model_versions("crops")]
+    first, second, third = keys
+    latest = ("latest-version", third)
+    expected = {
+        first: [("successor-version", second), latest],
+        second: [("predecessor-version", first), ("successor-version", third), latest],
+        third: [("predecessor-version", second), latest],
+    }
+    assert {key: hrefs(store, key, *VERSIONS) for key in keys} == expected
+
+
+def test_a_single_version_is_its_own_latest(store: Store) -> None:
+    key = dataset_collection_key("scenes", "v1")
+    assert hrefs(store, key, *VERSIONS) == [("latest-version", key)]
+
+
+def test_recording_again_changes_nothing(store: Store) -> None:
+    before = documents(store)
+    for reference in (Reference("fields", "v2"), Reference("scenes", "v1")):
+        frozen = FrozenDataset.open(store.workspace, store.registry, reference)
+        files = write_dataset_record(store.workspace, store.registry, frozen)
+        assert [store.workspace.stat(file.path) for file in files] == files
+    assert documents(store) == before
+
+
+def test_a_table_without_extent_is_nowhere_and_at_its_publication(store: Store) -> None:
+    row = store.registry.data_version(Reference("fields", "v1"))
+    key = dataset_collection_key("fields", "v1")
+    ((_, item),) = hrefs(store, key, "item")
+    found = document(store, item)
+    assert found["geometry"] is None and "bbox" not in found
+    assert found["properties"]["mlops:datetime_is"] == "publication"
+    assert found["properties"]["datetime"][:19] == row.created.isoformat()[:19]
+    assert found["properties"]["mlops:samples"] == row.counts
+    assert document(store, key)["extent"]["spatial"]["bbox"] == [WHOLE_WORLD]
+
+
+def test_a_georeferenced_scene_says_where_it_is(store: Store) -> None:
+    items = [document(store, item) for _, item in hrefs(store, dataset_collection_key("scenes", "v1"), "item")]
+    assert [item["assets"]["image"]["file:local_path"] for item in items] == ["images/a.tif", "images/b.tif"]
+    for item in items:
+        with rasterio.open(
+            store.workspace.root / "landing/scenes" / item["assets"]["image"]["file:local_path"]
+        ) as raster:
+            expected = rasterio.warp.transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
+            assert item["properties"]["proj:transform"] == list(raster.transform)[:6]
+        assert item["bbox"] == pytest.approx(expected)
+        assert (item["properties"]["proj:code"], item["properties"]["proj:shape"]) == ("EPSG:32630", [48, 48])
+        classes = item["assets"]["labels"]["classification:classes"]
+        assert [(entry["value"], entry["name"]) for entry in classes] == [(1, "water"), (2, "land")]
+    counted = [item["properties"]["mlops:samples"] for item in items]
+    counts = store.registry.data_version(Reference("scenes")).counts
+    assert {s: sum(c.get(s, 0) for c in counted) for s in ("train", "test")} == {
+        s: counts[s] for s in ("train", "test")
+    }
+
+
+def test_a_declared_extent_is_used_and_no_georeference_made_up(store: Store) -> None:
+    collection = document(store, dataset_collection_key("nowhere", "v1"))
+    assert collection["extent"]["spatial"]["bbox"] == [[-10, 40, -5, 45]]
+    assert collection["mlops:extent"] == "approximate; a map"
+    ((_, item),) = hrefs(store, dataset_collection_key("nowhere", "v1"), "item")
+    properties = document(store, item)["properties"]
+    assert (properties["datetime"], properties["start_datetime"]) == (None, "2020-01-01T00:00:00Z")
+    assert properties["proj:code"] is None and "proj:transform" not in properties
+
+
+def test_what_was_declared_of_a_dataset_is_in_its_collection(store: Store) -> None:
+    found = document(store, dataset_collection_key("scenes", "v1"))
+    assert (found["license"], found["sci:doi"], found["version"]) == (DECLARED["license"], DECLARED["doi"], "v1")
+    assert found["providers"] == DECLARED["providers"]
+    assert found["mlops:digest"] == store.registry.data_version(Reference("scenes")).digest
+
+
+@pytest.mark.parametrize("model", ["crops", "cover"])
+def test_a_model_names_its_data_by_split(model: str, store: Store) -> None:
+    row = latest_model(store, model)
+    key = item_key(model, row.version)
+    counts = store.registry.data_version(Reference(row.dataset, row.data_version)).counts
+    links = [link for link in document(store, key)["links"] if link["rel"] == "derived_from"]
+    assert [link["ml-aoi:split"] for link in links] == [word for split, word in STAC_SPLITS.items() if counts[split]]
+    assert set(STAC_SPLITS.values()) == {"train", "validate", "test"}
+    target = dataset_collection_key(row.dataset, row.data_version)
+    assert set(hrefs(store, key, "derived_from")) == {("derived_from", target)}
+
+
+@pytest.mark.parametrize("model", ["crops", "cover"])
+def test_a_model_record_says_what_the_registry_says(model: str, store: Store) -> None:
+    row = latest_model(store, model)
+    run, properties = store.registry.run(row.run_id), document(store, item_key(model, row.version))["properties"]
+    assert properties["mlops:metrics"] == row.metrics
+    assert properties["mlops:data_digest"] == row.data_digest
+    assert (properties["mlops:run_id"], properties["mlops:code_version"]) == (run.run_id, run.code_version)
+    assert properties["mlm:hyperparameters"] == {**run.parameters, "seed": run.seed}
+    assert properties["mlm:architecture"] == row.signature["architecture"]
+    assert properties["mlm:framework"] == {"cover": "PyTorch", "crops": "scikit-learn"}[model]
+
+
+@pytest.mark.parametrize("model", ["crops", "cover"])
+def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None:
+    row = latest_model(store, model)
+    found = document(store, item_key(model, row.version))
+    (entry,), (output,) = found["properties"]["mlm:input"], found["properties"]["mlm:output"]
+    assert entry["input"]["shape"] == [-1, *row.signature["shape"]]
+    assert output["result"]["shape"] == [-1, len(row.signature["classes"])]
+    for structure in (entry["input"], output["result"]):
+        assert 0 not in structure["shape"] and len(structure["shape"]) == len(structure["dim_order"])
+    names = [entry["name"] for entry in row.signature["classes"]]
+    assert [entry["name"] for entry in output["classification:classes"]] == names
+    weights = [asset for asset in found["assets"].values() if "mlm:weights" in asset["roles"]]
+    assert weights and all(asset["file:checksum"].startswith("1220") for asset in weights)
+    onnx = found["assets"]["model"]
+    assert onnx["href"].endswith(f"{model_folder(row)}/model.onnx") and "mlm:model" in onnx["roles"]
+    published = store.registry.files(f"model:{model}@{row.version}")
+    assert len(found["assets"]) == len(published)
+
+
+def test_bands_and_wavelengths_of_a_model_on_scenes_are_named(store: Store) -> None:
+    found = document(store, item_key("cover", latest_model(store, "cover").version))
+    (entry,) = found["properties"]["mlm:input"]
+    bands: dict[str, Any] = DECLARED["bands"]  # type: ignore[assignment]
+    assert [band["name"] if isinstance(band, dict) else band for band in entry["bands"]] == bands["names"]
+    assert [band["eo:center_wavelength"] for band in found["properties"]["bands"]] == bands["center_wavelengths"]
+
+
+def test_a_collection_lists_all_versions_of_a_model(store: Store) -> None:
+    expected = [("item", item_key("crops", row.version)) for row in store.registry.model_versions("crops")]
+    assert hrefs(store, model_collection_key("crops"), "item") == expected
+
+
+@pytest.fixture(scope="module")
+def mlm() -> Draft7Validator:
+    """The MLM schema v1.5.2 as if it were v1.6.0; what it takes from other schemas is left open."""
+    path: Path = require_shared_data("stac", "mlm", "json-schema", "schema.json")
+    schema = json.loads(path.read_text().replace("/mlm/v1.5.2/", "/mlm/v1.6.0/"))
+    places = {
+        "classification/v1.1.0": ("definitions", "fields", "properties", "classification:classes"),
+        "processing/v1.1.0": ("definitions", "fields", "properties", "processing:expression"),
+        "raster/v1.1.0": ("definitions", "bands", "items", "properties", "data_type"),
+    }
+    stubs = []
+    for name, place in places.items():
+        stub: Any = {"type": "object"} if name.startswith("processing") else {}  # the schema itself allows null
+        for part in reversed(place):
+            stub = {part: stub}
+        stubs.append((f"https://stac-extensions.github.io/{name}/schema.json", Resource(stub, DRAFT7)))
+    return Draft7Validator(schema, registry=Schemas().with_resources(stubs))
+
+
+@pytest.mark.parametrize("model", ["crops", "cover"])
+def test_a_model_record_is_valid_by_the_mlm_schema(model: str, store: Store, mlm: Draft7Validator) -> None:
+    found = document(store, item_key(model, latest_model(store, model).version))
+    errors = [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in mlm.iter_errors(found)]
+    assert errors == []
+
+
+@pytest.mark.parametrize("gone", ["mlm:input", "mlm:output", "mlm:architecture", "mlm:tasks"])
+def test_the_mlm_schema_misses_what_must_be_there(gone: str, store: Store, mlm: Draft7Validator) -> None:
+    found = document(store, item_key("cover", latest_model(store, "cover").version))
+    del found["properties"][gone]
+    assert not mlm.is_valid(found)
