@@ -44,6 +44,18 @@ def check_name(name: str, what: str = "name") -> str:
     return name
 
 
+def check_label(label: str, what: str) -> str:
+    """Return `label` if it can be a tag or an alias: a key that nobody takes for a version.
+
+    Raises:
+        NameRefused: it cannot be a key, or looks like a data version (`v3`) or a model version (`v3-1f0c9a2b`).
+    """
+    check_key(label, what)
+    if re.fullmatch(r"v\d+(-[0-9a-f]{8})?", label):
+        raise NameRefused(f"{what} {label!r} looks like a version; choose another {what}")
+    return label
+
+
 @dataclass(frozen=True)
 class Reference:
     """`NAME@WHAT`: a data version or tag, a model version or alias. `what` is None for `NAME` alone."""

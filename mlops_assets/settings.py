@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import quote, unquote, urlsplit
 
 from dotenv import dotenv_values
 
@@ -51,7 +51,7 @@ class Settings:
         home = Path(values.get("DAGSTER_HOME") or root / "dagster")
         return cls(
             workspace=root.as_uri(),
-            registry=values.get("MLOPS_REGISTRY") or f"sqlite:///{root / 'registry.db'}",
+            registry=values.get("MLOPS_REGISTRY") or f"sqlite:///{quote(str(root / 'registry.db'))}",
             dagster_home=home if home.is_absolute() else directory / home,
             user=values.get("MLOPS_USER") or values.get("USER") or "unknown",
         )
@@ -61,11 +61,14 @@ def workspace_path(workspace: str, directory: Path) -> Path:
     """Return the folder of a workspace given as a path or a `file://` URL.
 
     Raises:
-        SettingsError: the URL has another scheme.
+        SettingsError: the URL has another scheme, or is no absolute path.
     """
     parts = urlsplit(workspace)
     if parts.scheme == "file":
-        return Path(unquote(parts.path))
+        path = Path(unquote(parts.path))
+        if parts.netloc not in ("", "localhost") or not path.is_absolute():
+            raise SettingsError(f"MLOPS_WORKSPACE={workspace}: a file URL is written file:///ABSOLUTE/PATH")
+        return path
     if "://" in workspace:
         raise SettingsError(
             f"MLOPS_WORKSPACE={workspace}: workspaces on {parts.scheme}:// are not supported yet; "

@@ -52,7 +52,8 @@ def main() -> None:
     except MlopsError as error:
         if "--debug" in sys.argv:
             raise
-        errors.print(f"[bold red]error:[/] {error}", soft_wrap=True, highlight=False)
+        errors.print("error: ", style="bold red", end="")
+        errors.print(str(error), soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         errors.print("stopped")

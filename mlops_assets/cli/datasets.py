@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
+import dagster as dg
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
-from mlops_assets.names import Reference, check_key, check_name
+from mlops_assets.names import Reference, check_label, check_name
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.settings import Settings
 
@@ -25,8 +26,9 @@ def commit(
 
     check_name(name, "dataset name")
     if tag is not None:
-        check_key(tag, "tag")
+        check_label(tag, "tag")
     with open_project(Settings.from_environment(), module) as project:
+        project.require(dg.AssetKey([name, "landing"]))
         result = project.launch(f"{name}_landing")
         metadata = result.asset_materializations_for_node(f"{name}__landing")[0].metadata
     version, new = str(metadata["data_version"].value), bool(metadata["new"].value)
@@ -39,7 +41,7 @@ def commit(
     )
     notes: Any = metadata["notes"].value
     for note in notes:
-        console.print(f"  note: {note}", highlight=False)
+        console.print(f"  note: {note}")
 
 
 @app.command("list")
@@ -49,7 +51,9 @@ def list_versions(
     """List data versions, oldest first."""
     registry = open_store().registry
     rows = [describe(registry, row) for row in registry.data_versions(name)]
-    columns = ["dataset", "version", "tags", "files", "samples", "size", "created", "digest"]
+    columns = ["dataset", "version", "tags", "files", "samples", "size", "digest"]
+    if not as_json:
+        rows = [{**row, "digest": f"{row['digest'][:12]}…"} for row in rows]
     show(rows, as_json, columns, "no data version yet; land files and run 'mlops dataset commit NAME'")
 
 
@@ -72,8 +76,11 @@ def tag(
     name: Annotated[str, typer.Argument(help="Tag.")],
 ) -> None:
     """Give a data version a second name, e.g. harvest-2024."""
+    wanted = Reference.parse(reference)
+    if wanted.what is None:
+        raise typer.BadParameter(f"say which version of {wanted.name}, e.g. {wanted.name}@v1")
     registry = open_store().registry
-    row = registry.data_version(Reference.parse(reference))
+    row = registry.data_version(wanted)
     registry.tag(row.dataset, row.version, name)
     console.print(f"{row.dataset}@{name} is {row.dataset}@{row.version}")
 

@@ -65,14 +65,14 @@ def demo() -> None:
 
 
 def _say(text: str) -> None:
-    console.print(f"\n[bold]{text}[/]")
+    console.print(f"\n{text}", style="bold")
 
 
 def _launch(project: Project, doing: str, job: str, partition: str | None = None, **options: Any) -> None:
     started = time.monotonic()
-    console.print(f"   {doing} …", highlight=False)
+    console.print(f"   {doing} …")
     project.launch(job, partition, **options)
-    console.print(f"   … done in {time.monotonic() - started:.1f} s", highlight=False)
+    console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
 
 def _land(folder: Path, rows: slice) -> None:
@@ -118,9 +118,7 @@ def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
 def _tell_version(store: Store, version: str) -> None:
     row = store.registry.data_version(Reference(DATASET, version))
     counts = ", ".join(f"{count} {name}" for name, count in row.counts.items())
-    console.print(
-        f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest {row.digest[:12]}…", highlight=False
-    )
+    console.print(f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest {row.digest[:12]}…")
 
 
 def _wait_for_sensor(project: Project, name: str) -> None:
@@ -134,9 +132,9 @@ def _wait_for_sensor(project: Project, name: str) -> None:
         answer = sensor(context)
         cursor = context.cursor
         if isinstance(answer, dg.RunRequest):
-            console.print(f"   sensor {name}: run requested", highlight=False)
+            console.print(f"   sensor {name}: run requested")
             return
-        console.print(f"   sensor {name}: {getattr(answer, 'skip_message', answer)}", highlight=False)
+        console.print(f"   sensor {name}: {getattr(answer, 'skip_message', answer)}")
         time.sleep(2)
 
 
@@ -145,7 +143,7 @@ def _train_all(project: Project, store: Store, version: str) -> None:
     for model in MODELS:
         done = [row for row in store.registry.model_versions(model, data_version=version) if row.stage == "recorded"]
         if done:
-            console.print(f"   {model}@{done[-1].version} is there already", highlight=False)
+            console.print(f"   {model}@{done[-1].version} is there already")
             continue
         try:
             _launch(project, f"training {model}", f"{model}_lifecycle", version)
@@ -153,21 +151,21 @@ def _train_all(project: Project, store: Store, version: str) -> None:
             trained = store.registry.model_versions(model, data_version=version)
             if not trained or trained[-1].stage != "recorded":
                 raise
-            console.print(f"   {error}", style="yellow", highlight=False)
+            console.print(f"   {error}", style="yellow")
 
 
 def _promote(project: Project, store: Store, model: str) -> bool:
     row = store.registry.model_versions(model, data_version="v2")[-1]
     if store.registry.aliases(model).get("production") == row.version:
-        console.print(f"   {model}@production is {row.version} already", highlight=False)
+        console.print(f"   {model}@production is {row.version} already")
         return True
     config = {"version": row.version, "user": store.user}
     try:
         project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
     except MlopsError as error:
-        console.print(f"   {error}", style="yellow", highlight=False)
+        console.print(f"   {error}", style="yellow")
         return False
-    console.print(f"   {model}@production is {row.version}", highlight=False)
+    console.print(f"   {model}@production is {row.version}")
     return True
 
 
@@ -181,7 +179,7 @@ def _verify(store: Store, model: str) -> None:
         f"   accuracy {row.metrics['accuracy']:.4f} ← {model}@{row.version} ← run {run.run_id[:8]} "
         f"← code {run.code_version} ← {DATASET}@{row.data_version} "
         f"← {found.files} files, {found.size / 1e6:.1f} MB, all as published",
-        highlight=False, soft_wrap=True,
+        soft_wrap=True,
     )  # fmt: skip
 
 
@@ -196,7 +194,7 @@ def _predict(store: Store, scene: Path) -> None:
     console.print(
         f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training pixels among them)"
     )
-    console.print(f"   {store.workspace.root / found.picture.path}", highlight=False, soft_wrap=True)
+    console.print(f"   {store.workspace.root / found.picture.path}", soft_wrap=True)
 
 
 def _farewell(settings: Settings, store: Store, seconds: float) -> None:
@@ -210,4 +208,4 @@ def _farewell(settings: Settings, store: Store, seconds: float) -> None:
         "Dagster's history": f"{settings.dagster_home}; 'make up' shows it in a browser",
         "more": "mlops dataset list · mlops runs list · mlops model list · mlops model verify",
     }.items():
-        console.print(f"   {what}: {where}", highlight=False, soft_wrap=True)
+        console.print(f"   {what}: {where}", soft_wrap=True)

@@ -6,6 +6,7 @@ import importlib.metadata
 import shutil
 import sys
 
+import dagster as dg
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, open_store, show
@@ -17,7 +18,7 @@ LEAST_FREE_BYTES = 1 << 30
 
 def doctor(module: Module = None, as_json: Json = False) -> None:
     """Look at settings, workspace, registry, Dagster home and project; mend runs whose process is gone."""
-    from mlops_assets.components.launching import open_project
+    from mlops_assets.components.launching import open_project, prepare_home
 
     settings = Settings.from_environment()
     store = open_store()
@@ -36,6 +37,8 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     free = shutil.disk_usage(store.workspace.root).free
     rows.append(_row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
     gone = close_abandoned_runs(store.registry)
+    with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:
+        _close_dagster_runs(instance, [store.registry.run(run_id).orchestration_run for run_id in gone])
     lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"
     rows.append(_row("runs", not gone, lost if gone else "no run has lost its process"))
     unknown = _orphans(store)
@@ -51,6 +54,14 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     if not all(row["well"] for row in rows):
         console.print("see the rows that are not well", style="yellow")
         raise typer.Exit(1)
+
+
+def _close_dagster_runs(instance: dg.DagsterInstance, run_ids: list[str | None]) -> None:
+    """End Dagster runs whose process is gone too, or they would count as running for ever."""
+    for run_id in run_ids:
+        run = instance.get_run_by_id(run_id) if run_id else None
+        if run is not None and not run.is_finished:
+            instance.report_run_failed(run, "the process ended without a word; closed by 'mlops doctor'")
 
 
 def _row(what: str, well: bool, detail: str) -> dict[str, object]:

@@ -23,7 +23,7 @@ def list_versions(
     """List model versions, oldest first, with their metrics on the test split."""
     registry = open_store().registry
     rows = [describe(registry, row) for row in registry.model_versions(model)]
-    columns = ["model", "version", "data_version", "stage", "aliases", *metric_columns(rows), "created"]
+    columns = ["model", "version", "aliases", *metric_columns(rows)]
     show(rows, as_json, columns, "no model version yet; run 'mlops train MODEL'")
 
 
@@ -112,9 +112,7 @@ def verify(
         listed = "\n".join(f"  - {problem}" for problem in found.problems)
         raise IntegrityError(f"{subject} is not as it was published:\n{listed}")
     if not as_json:
-        console.print(
-            f"{subject}: {found.files} files, {found.size} bytes, all as they were published", highlight=False
-        )
+        console.print(f"{subject}: {found.files} files, {found.size} bytes, all as they were published")
 
 
 def describe(registry: Registry, row: ModelVersion) -> dict[str, Any]:

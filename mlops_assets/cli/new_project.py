@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import keyword
 from importlib.resources import files
 from importlib.resources.abc import Traversable
@@ -23,15 +24,17 @@ def init(
     """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
     root = directory.expanduser().resolve()
     name = check_name(root.name.replace("-", "_"), "project name")
-    if keyword.iskeyword(name) or name in ("mlops_assets", "resources", "dagster"):
-        raise Conflict(f"a project cannot be called {name!r}; choose another folder name")
+    if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
+        raise Conflict(
+            f"a project called {name!r} would hide the Python package of that name; choose another folder name"
+        )
     if root.exists() and any(root.iterdir()):
         raise Conflict(f"{root} is not empty; choose a new folder")
     home = root / "workspace" / "dagster"
     _copy(files("mlops_assets.cli") / "templates" / "project", root, {"name": name, "home": str(home)})
     prepare_home(home)
     console.print(f"made {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train samples_forest",
-                  highlight=False)  # fmt: skip
+                  )  # fmt: skip
 
 
 def _copy(source: Traversable, target: Path, values: dict[str, str]) -> None:

@@ -9,15 +9,17 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
 from mlops_assets.settings import Settings
 from mlops_assets.training.lifecycle import Store
 
-console = Console()
-errors = Console(stderr=True)
-_tables = Console(width=500)  # tables keep their natural width; a narrow terminal folds the line, nothing is cut off
+# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style
+console = Console(markup=False, emoji=False, highlight=False)
+errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
+_tables = Console(
+    width=500, markup=False, emoji=False, highlight=False
+)  # tables keep their natural width; a narrow terminal folds the line, nothing is cut off
 MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -43,7 +45,7 @@ def show(rows: Sequence[dict[str, Any]], as_json: bool, columns: Sequence[str], 
         return
     table = Table(*[column.rsplit(".", 1)[-1] for column in columns], box=None, padding=(0, 2, 0, 0))
     for row in rows:
-        table.add_row(*[escape(_text(_reach(row, column))) for column in columns])
+        table.add_row(*[_text(_reach(row, column)) for column in columns])
     _tables.print(table)
 
 
@@ -54,7 +56,7 @@ def show_one(row: dict[str, Any], as_json: bool) -> None:
         return
     table = Table(show_header=False, box=None)
     for name, value in row.items():
-        table.add_row(f"[bold]{name}", escape(_text(value)))
+        table.add_row(name, _text(value))
     console.print(table)
 
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 import typer
 
 from mlops_assets.cli.output import Json, metric_columns, open_store, show, show_one
-from mlops_assets.errors import NotFound
 from mlops_assets.registry import Run
 
 app = typer.Typer(help="Training runs.", no_args_is_help=True)
@@ -53,7 +52,7 @@ def compare(
     """Show side by side what differs between runs: data, code, parameters, metrics."""
     registry = open_store().registry
     if len(run_ids) < 2:
-        raise NotFound("name at least two runs to compare; see 'mlops runs list'")
+        raise typer.BadParameter("name at least two runs; see 'mlops runs list'")
     runs = [registry.run(run_id) for run_id in run_ids]
     facts = [_facts(run) for run in runs]
     names = sorted({name for fact in facts for name in fact}, key=lambda n: (n.startswith("metrics."), n))

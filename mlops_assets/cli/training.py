@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any
 
+import dagster as dg
 import typer
 import yaml
 
-from mlops_assets.cli.output import Json, Module, console, open_store, show_one
+from mlops_assets.cli.models import describe
+from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion
 from mlops_assets.settings import Settings
 
 
@@ -27,23 +28,18 @@ def train(
     wanted = Reference.parse(reference)
     config = dict(_parameter(text) for text in param or [])
     with open_project(Settings.from_environment(), module) as project:
-        dataset = _dataset_of(project.definitions, wanted.name)
+        project.require(dg.AssetKey([wanted.name, "trained_model"]))
+        graph = project.definitions.resolve_asset_graph()
+        dataset = next(iter(graph.get(dg.AssetKey([wanted.name, "trained_model"])).parent_keys)).path[0]
         data = open_store().registry.data_version(Reference(dataset, wanted.what))
         project.sync(dataset)
-        with console.status(f"training {wanted.name} on {dataset}@{data.version} …"):
-            result = project.launch(
-                f"{wanted.name}_lifecycle",
-                partition=data.version,
-                ops={f"{wanted.name}__trained_model": {"config": config}} if config else None,
-            )
-    row = trained_by(result.run_id, wanted.name)
-    if as_json:
-        from mlops_assets.cli.models import describe
-
-        show_one(describe(open_store().registry, row), as_json=True)
-        return
-    metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
-    console.print(f"{row.model}@{row.version}: {metrics}", highlight=False, soft_wrap=True)
+        ops = {f"{wanted.name}__trained_model": {"config": config}} if config else None
+        known = {row.version for row in open_store().registry.model_versions(wanted.name)}
+        try:
+            with errors.status(f"training {wanted.name} on {dataset}@{data.version} …"):
+                project.launch(f"{wanted.name}_lifecycle", partition=data.version, ops=ops)
+        finally:  # a model version that fails its gates has been made all the same
+            _tell(wanted.name, known, as_json)
 
 
 def predict(
@@ -53,6 +49,8 @@ def predict(
     """Classify a whole scene into a GeoTIFF and a picture in the workspace."""
     from mlops_assets.serving.scenes import predict_scene
 
+    if not scene.is_file():
+        raise NotFound(f"{scene} is not a file; name a raster")
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
     try:
@@ -64,27 +62,24 @@ def predict(
     )
 
 
-def trained_by(dagster_run: str, model: str) -> ModelVersion:
-    """Return the model version that a Dagster run has made."""
+def _tell(model: str, known: set[str], as_json: bool) -> None:
+    """Print the model versions that were not known before."""
     registry = open_store().registry
-    run = registry.runs(model, orchestration_run=dagster_run)[-1]
-    return registry.model_version(Reference(model, run.model_version))
+    for row in registry.model_versions(model):
+        if row.version in known:
+            continue
+        if as_json:
+            show_one(describe(registry, row), as_json=True)
+        else:
+            metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
+            console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}", soft_wrap=True)
 
 
 def _parameter(text: str) -> tuple[str, Any]:
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--param")
-    return name.strip(), yaml.safe_load(value)
-
-
-def _dataset_of(definitions: Any, model: str) -> str:
-    """Return the dataset of a declared model."""
-    import dagster as dg
-
-    graph = definitions.resolve_asset_graph()
-    key = dg.AssetKey([model, "trained_model"])
-    if key not in graph.get_all_asset_keys():
-        models = sorted(k.path[0] for k in graph.get_all_asset_keys() if k.path[-1] == "trained_model")
-        raise NotFound(f"no model is called {model!r}; this project declares {', '.join(models) or 'none'}")
-    return str(next(iter(graph.get(key).parent_keys)).path[0])
+    try:
+        return name.strip(), yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"the value of {text!r} cannot be read; quote it", param_hint="--param") from error

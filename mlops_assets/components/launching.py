@@ -55,13 +55,16 @@ class Project:
             StepFailure: a step failed; everything else that could run has run.
         """
         found = self._job(job)
-        result = found.execute_in_process(
-            instance=self.instance,
-            partition_key=partition,
-            run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-            tags=dict(tags or {}),
-            raise_on_error=False,
-        )
+        try:
+            result = found.execute_in_process(
+                instance=self.instance,
+                partition_key=partition,
+                run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                tags=dict(tags or {}),
+                raise_on_error=False,
+            )
+        except dg.DagsterInvalidConfigError as error:
+            raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
         if not result.success:
             raise StepFailure("\n".join(_failures(result)))
         return result
@@ -70,8 +73,23 @@ class Project:
         """Make the registry's data versions known to the instance, e.g. after a new DAGSTER_HOME."""
         add_data_versions(self.instance, open_store(self.settings).registry, dataset)
 
+    def require(self, key: dg.AssetKey) -> None:
+        """Make sure that an asset is declared.
+
+        Raises:
+            NotFound: it is not; the message names those of its kind that are.
+        """
+        keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
+        if key not in keys:
+            alike = sorted(other.path[0] for other in keys if other.path[-1] == key.path[-1])
+            raise NotFound(
+                f"{key.path[0]!r} is not declared with a step {key.path[-1]!r}; this project declares "
+                f"{', '.join(alike) or 'none'}"
+            )
+
     def _job(self, name: str) -> dg.JobDefinition:
         if "/" in name:
+            self.require(dg.AssetKey(name.split("/")))
             selection = dg.AssetSelection.assets(name.split("/"))
             ad_hoc = dg.define_asset_job(name.replace("/", "_") + "_once", selection=selection)
             return dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[ad_hoc])).resolve_job_def(ad_hoc.name)
@@ -125,18 +143,24 @@ def load_definitions(module: str) -> dg.Definitions:
     return loaded
 
 
-def prepare_home(home: Path) -> None:
-    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool), unless there is one."""
+def prepare_home(home: Path) -> Path:
+    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool), unless there is one, and return it."""
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         with (home / "dagster.yaml").open("w") as target:
             target.write((files("mlops_assets.cli") / "templates" / "dagster.yaml").read_text())
+    return home
 
 
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    """Yield what went wrong, in the words of the step or check itself."""
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            yield f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed: {check.description}"
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error:
             error: Any = event.step_failure_data.error
-            while error.cause is not None and error.cls_name in ("DagsterExecutionStepExecutionError",):
+            while error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError":
                 error = error.cause
-            yield f"{event.step_key}: {error.message.strip().removeprefix(f'{error.cls_name}: ').split(': ', 1)[-1]}"
+            if error.cls_name != "DagsterAssetCheckFailedError":
+                yield error.message.strip().split(": ", 1)[-1]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mlops_assets.errors import SpecificationError
 from resources import StoreResource
 
 FILE_NAMES = ("defs.yaml", "component.yaml")
+PACKAGE = __name__.rpartition(".")[0]
 
 
 @dataclass(frozen=True)
@@ -34,10 +34,11 @@ class Declaration:
         position, _ = self.document.source_position_tree.lookup_closest_and_path(["attributes", *keys], None)
         return f"{self.file}:{position.start.line}"
 
-    def attribute(self, key: str) -> Any:
-        """Return one attribute as written."""
+    def attribute(self, key: str) -> str | None:
+        """Return one attribute as written, if it is a text."""
         attributes = self.document.value.get("attributes") or {}
-        return attributes.get(key) if isinstance(attributes, dict) else None
+        value = attributes.get(key) if isinstance(attributes, dict) else None
+        return value if isinstance(value, str) else None
 
 
 def load_project(file: str) -> dg.Definitions:
@@ -75,21 +76,25 @@ def _read(folder: Path) -> tuple[list[Declaration], list[str]]:
     for file in sorted(path for name in FILE_NAMES for path in folder.rglob(name)):
         try:
             documents = parse_yamls_with_source_position(file.read_text(), str(file))
-        except YAMLError as error:
+        except (YAMLError, UnicodeDecodeError) as error:
             problems.append(f"{file}: is no YAML: {' '.join(str(error).split())}")
             continue
-        found += [declaration for document in documents for declaration in _ours(file, document)]
+        if not documents:
+            problems.append(f"{file}: is empty; declare something or remove the file")
+        for document in documents:
+            line = document.source_position_tree.position.start.line
+            kind = document.value.get("type") if isinstance(document.value, dict) else None
+            if not isinstance(kind, str):
+                problems.append(
+                    f"{file}:{line}: type: names no component; write e.g. 'type: {PACKAGE}.TrainingDataset'"
+                )
+            elif kind.split(".")[0] == PACKAGE.split(".")[0]:
+                component = getattr(importlib.import_module(PACKAGE), kind.removeprefix(f"{PACKAGE}."), None)
+                if component is None or not hasattr(component, "get_model_cls"):
+                    problems.append(f"{file}:{line}: type: there is no component {kind}; see 'dg list components'")
+                else:
+                    found.append(Declaration(component.__name__, file, document, component.get_model_cls()))
     return found, problems
-
-
-def _ours(file: Path, document: ValueAndSourcePositionTree) -> Iterator[Declaration]:
-    kind = document.value.get("type") if isinstance(document.value, dict) else None
-    module, _, name = str(kind).rpartition(".")
-    if module.split(".")[0] != __name__.split(".")[0]:
-        return
-    component = getattr(importlib.import_module(__name__.rpartition(".")[0]), name, None)
-    if component is not None and hasattr(component, "get_model_cls"):
-        yield Declaration(name, file, document, component.get_model_cls())
 
 
 def _problems(declaration: Declaration) -> list[str]:

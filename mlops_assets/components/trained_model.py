@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import dagster as dg
-from pydantic import BaseModel, Field, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.naming import ancestors, check_results, data_versions
 from mlops_assets.components.new_version_sensor import new_version_sensor
@@ -36,13 +36,15 @@ class TrainedModelAttributes(ModelSpecification):
             raise ValueError(str(error)) from error
         return trainer
 
-    @model_validator(mode="after")
-    def _params_fit(self) -> Self:
+    @field_validator("params")
+    @classmethod
+    def _params_fit(cls, params: dict[str, Any], info: ValidationInfo) -> dict[str, Any]:
         try:
-            load_trainer(self.trainer).parameters(self.params)
+            if "trainer" in info.data:  # else its own error is enough
+                load_trainer(info.data["trainer"]).parameters(params)
         except TrainerError as error:
-            raise ValueError(f"params: {error}") from error
-        return self
+            raise ValueError(str(error)) from error
+        return params
 
 
 class PromotionConfig(dg.Config):

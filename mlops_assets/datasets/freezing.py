@@ -56,7 +56,8 @@ def freeze(workspace: Workspace, registry: Registry, specification: DatasetSpeci
         stored = {file.path: workspace.put_object(file.local) for file in used}
         _require_settled(used)
         files = [(path, stat.sha256, stat.size) for path, stat in stored.items()]
-        digest = digest_of(files, samples, contents.classes, contents.features, contents.input)
+        source = specification.frozen()["source"]
+        digest = digest_of(files, samples, contents.classes, contents.features, contents.input, source)
         known = registry.data_version_with(specification.name, digest)
         notes = contents.notes + [f"{file.path} is not read by this layout" for file in landed if file not in used]
         if known is not None:
@@ -72,6 +73,7 @@ def digest_of(
     classes: list[ClassName] | None,
     features: list[str],
     shape: dict[str, Any],
+    source: dict[str, Any],
 ) -> str:
     """Return the digest of a data version: sha256 over its canonical manifest, the same on any machine.
 
@@ -81,8 +83,10 @@ def digest_of(
         classes: classes in the order of their indices.
         features: names of features or bands.
         shape: how a sample is shaped.
+        source: the source as declared and frozen; its reading options are part of what the bytes mean.
     """
-    header = {"files": sorted(files), "classes": classes, "features": features, "input": shape}
+    reading = {name: options for name, options in source.items() if name != "url"}
+    header = {"files": sorted(files), "classes": classes, "features": features, "input": shape, "reading": reading}
     text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
     ordered = samples.sort_values(["path", "row", "column"], kind="stable")
     rows = ordered[["path", "row", "column", "label", "group", "split"]].to_csv(index=False, lineterminator="\n")

@@ -168,6 +168,12 @@ def _read_scene(
             f"{label_file.path}: is {labels.shape[0]} x {labels.shape[1]} pixels, its image {image.path} is "
             f"{fact.height} x {fact.width}; labels must lie on the image's grid"
         )
+    with open_raster(label_file.local) as raster:
+        crs, transform = raster.crs, list(raster.transform)[:6]
+    if fact.crs and crs and (crs.to_string() != fact.crs or not np.allclose(transform, fact.transform or [])):
+        raise ValueError(
+            f"{label_file.path}: has another georeference than its image {image.path}; labels must lie on its grid"
+        )
     known = {int(entry["value"]) for entry in classes}
     unknown = sorted(set(np.unique(labels).tolist()) - known - {layout.unlabelled})
     if unknown:

@@ -5,7 +5,7 @@ Only declarations and the rules that need no data; rules that need data are in t
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
@@ -33,7 +33,13 @@ class TableLayout(Strict):
     group: str | None = Field(default=None, description="Column whose values must stay together in one split.")
     split: str | None = Field(default=None, description="Column that names the split, for 'method: column'.")
     time: str | None = Field(default=None, description="Column with the date or time, for 'method: temporal'.")
+    label_is: Literal["class", "number"] | None = Field(
+        default=None,
+        description="Whether the label is a class or a number. If not given: declared classes and texts are classes, "
+        "and so are whole numbers that each occur often.",
+    )
     columns: list[str] | None = Field(default=None, description="Column names, if the files have no header line.")
+    decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of text files.")
     delimiter: str | None = Field(default=None, description="Field delimiter of text files; recognised if not given.")
 
 
@@ -82,6 +88,8 @@ class Source(Strict):
         scheme, found, _ = url.partition("://")
         if found and scheme != "file":
             raise ValueError(f"{url}: landings on {scheme}:// are not yet supported; use a folder or file://")
+        if found and not url.startswith("file:///"):
+            raise ValueError(f"{url}: a file URL is written file:///ABSOLUTE/PATH")
         return url
 
     @model_validator(mode="after")
@@ -118,7 +126,7 @@ class Split(Strict):
     @field_validator("fractions")
     @classmethod
     def _sum_to_one(cls, fractions: dict[str, float]) -> dict[str, float]:
-        if any(value < 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
+        if not all(value >= 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
             raise ValueError(f"fractions must be positive and sum to 1, not {sum(fractions.values()):g}")
         if not fractions.get("train") or not fractions.get("test"):
             raise ValueError("fractions need a 'train' and a 'test' share above 0")
@@ -139,7 +147,7 @@ class Extent(Strict):
         west, south, east, north = self.bbox
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
             raise ValueError(f"bbox {self.bbox} is not [west, south, east, north] in degrees")
-        start, end = self.interval
+        start, end = (time if time is None or time.tzinfo else time.replace(tzinfo=UTC) for time in self.interval)
         if start and end and start > end:
             raise ValueError("interval ends before it starts")
         return self
@@ -209,6 +217,13 @@ class DatasetSpecification(Strict):
 
     @model_validator(mode="after")
     def _split_fits_source(self) -> DatasetSpecification:
+        ambiguous = {name for value, name in (self.classes or {}).items()} & {
+            str(value) for value in self.classes or {}
+        }
+        if any(str(value) in ambiguous and name != str(value) for value, name in (self.classes or {}).items()):
+            raise ValueError(
+                f"classes: {', '.join(sorted(ambiguous))} is both a value and another class's name; rename it"
+            )
         table = self.source.table
         column = {"column": "split", "group": "group", "temporal": "time"}.get(self.split.method)
         if column and (table is None or getattr(table, column) is None):

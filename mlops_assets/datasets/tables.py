@@ -6,8 +6,11 @@ Reads and checks; splitting and freezing are elsewhere.
 from __future__ import annotations
 
 import csv
+import re
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,6 +27,7 @@ PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
 IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}
 MAX_CLASSES = 256
+LEAST_SAMPLES_A_CLASS = 5  # whole numbers that occur less often on average are measurements, not classes
 
 
 def is_table(path: str) -> bool:
@@ -40,16 +44,38 @@ def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
     try:
         if name.lower().endswith(PARQUET_SUFFIXES):
             return pd.read_parquet(local)
-        delimiter = layout.delimiter or _delimiter(local)
-        options = {"names": layout.columns, "header": None} if layout.columns else {}
-        return pd.read_csv(local, sep=delimiter, skipinitialspace=True, **options)  # type: ignore[call-overload, no-any-return]
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
+        return _read_text(local, layout)
+    except UnicodeDecodeError as error:
+        raise ValueError(f"is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+    except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise ValueError(f"cannot be read as a table: {str(error).splitlines()[0]}") from error
+
+
+def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
+    delimiter = layout.delimiter or _delimiter(local)
+    options: dict[str, Any] = {
+        "sep": r"\s+" if delimiter == " " else delimiter,
+        "skipinitialspace": True,
+        "decimal": layout.decimal,
+        "index_col": False,  # else pandas makes an index of surplus fields, and all columns shift
+    }
+    if layout.columns:
+        options |= {"names": layout.columns, "header": None}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than columns
+        table: pd.DataFrame = pd.read_csv(local, **options)
+    if layout.label in table and table[layout.label].isna().any() and not kinds.is_numeric_dtype(table[layout.label]):
+        # a class may be called NA (Namibia) or None; only an empty field is missing
+        text = pd.read_csv(local, **options, dtype=str, keep_default_na=False)[layout.label]
+        table[layout.label] = text.where(text.str.strip() != "")
+    unnamed = [c for c in table.columns if str(c).startswith("Unnamed: ") and table[c].isna().all()]
+    return table.drop(columns=unnamed)  # what a delimiter at the end of each line makes
 
 
 def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float32]:
     """Return the features of a table, float32 of shape (rows, features)."""
-    return table[features].to_numpy(dtype=np.float32)
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, which is refused on reading
+        return table[features].to_numpy(dtype=np.float32)
 
 
 def read_contents(files: list[LandedFile], specification: DatasetSpecification) -> Contents:
@@ -73,13 +99,16 @@ def read_contents(files: list[LandedFile], specification: DatasetSpecification) 
             f"no table found among {len(files)} landed file(s); "
             f"tables end in {', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}"
         )
-    _refuse(specification, problems)
+    _refuse(specification, [] if tables else problems)
     first = next(iter(tables))
     features, notes = _features(tables[first], layout, problems, first)
+    well = {}
     for path, table in tables.items():
-        problems += _check_table(path, table, layout, features)
-    _refuse(specification, problems)
-    classes = _classes(tables, layout.label, specification.classes, problems)
+        found = _check_table(path, table, layout, features)
+        problems += found
+        if not found:
+            well[path] = table
+    classes = _classes(well, layout, specification.classes, problems) if well else None
     _refuse(specification, problems)
     samples = pd.concat([_samples(path, table, layout, features, classes) for path, table in tables.items()])
     return Contents(
@@ -141,11 +170,17 @@ def _check_table(path: str, table: pd.DataFrame, layout: TableLayout, features: 
                 f"{path}: column {column!r} has {int(absent.sum())} missing value(s) (NaN), first in data row "
                 f"{int(absent.argmax()) + 1}; fill them, remove the rows, or leave the column out of 'features'"
             )
+    if layout.time and pd.to_datetime(table[layout.time], utc=True, errors="coerce").isna().any():
+        problems.append(f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601")
+    if kinds.is_float_dtype(table[layout.label]) and np.isinf(table[layout.label]).any():
+        problems.append(f"{path}: label {layout.label!r} has infinite values; correct or remove the rows")
     for column in features:
         if not kinds.is_numeric_dtype(table[column]):
             problems.append(f"{path}: feature {column!r} is not numeric; encode it as numbers or leave it out")
-        elif np.isinf(table[column].to_numpy(dtype=np.float64, na_value=np.nan)).any():
-            problems.append(f"{path}: feature {column!r} has infinite values; replace them or remove the rows")
+        elif np.isinf(feature_matrix(table, [column])).any():
+            problems.append(
+                f"{path}: feature {column!r} has values that are infinite or beyond float32; replace or rescale them"
+            )
     return problems
 
 
@@ -157,8 +192,12 @@ def _label_text(values: pd.Series) -> pd.Series:
 
 
 def _classes(
-    tables: Mapping[str, pd.DataFrame], label: str, declared: Mapping[int | str, str] | None, problems: list[str]
+    tables: Mapping[str, pd.DataFrame],
+    layout: TableLayout,
+    declared: Mapping[int | str, str] | None,
+    problems: list[str],
 ) -> list[ClassName] | None:
+    label = layout.label
     values = pd.concat([table[label] for table in tables.values()])
     if declared:
         names = {str(value): str(value) for value in declared} | {name: str(value) for value, name in declared.items()}
@@ -170,16 +209,27 @@ def _classes(
                     "add it to 'classes' or correct the data"
                 )
         return [{"value": value, "name": name} for value, name in declared.items()]
-    text = _label_text(values)
-    found = sorted(text.unique(), key=lambda v: (not v.lstrip("-").isdigit(), int(v) if v.lstrip("-").isdigit() else v))
-    if kinds.is_numeric_dtype(values) and (len(found) > MAX_CLASSES or not all(v.lstrip("-").isdigit() for v in found)):
+    numeric = kinds.is_numeric_dtype(values)
+    if layout.label_is == "number":
+        if not numeric:
+            problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
         return None
+    found = sorted(_label_text(values).unique(), key=lambda v: (not _is_integer(v), int(v) if _is_integer(v) else 0, v))
+    if layout.label_is is None and numeric:
+        whole = all(_is_integer(v) for v in found)
+        if not whole or len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS:
+            return None
     if len(found) > MAX_CLASSES:
         problems.append(
-            f"column {label!r} has {len(found)} different texts, more than {MAX_CLASSES}; is it the label? "
+            f"column {label!r} has {len(found)} different values, more than {MAX_CLASSES}; is it the label? "
             "Declare 'classes' if it is"
         )
-    return [{"value": int(v) if v.lstrip("-").isdigit() else v, "name": v} for v in found]
+    return [{"value": int(v) if _is_integer(v) else v, "name": v} for v in found]
+
+
+def _is_integer(text: str) -> bool:
+    """Say whether a text is a whole number in its usual spelling; '01' is not, as it would be confused with '1'."""
+    return re.fullmatch(r"0|-?[1-9][0-9]*", text) is not None
 
 
 def _samples(
@@ -188,8 +238,9 @@ def _samples(
     if classes is None:
         label: pd.Series = table[layout.label].astype("float64")
     else:
-        by_name = {entry["name"]: str(entry["value"]) for entry in classes}
-        label = _label_text(table[layout.label]).map(lambda text: by_name.get(text, text))
+        values = {entry["name"]: str(entry["value"]) for entry in classes}
+        values |= {str(entry["value"]): str(entry["value"]) for entry in classes}
+        label = _label_text(table[layout.label]).map(values)
     matrix = np.ascontiguousarray(feature_matrix(table, features))
     found = pd.DataFrame(
         {

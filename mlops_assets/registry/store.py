@@ -9,12 +9,12 @@ from functools import lru_cache
 from typing import Any, TypeVar
 
 from sqlalchemy import delete, select
+from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
-from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import Conflict, NotFound, StorageError
-from mlops_assets.names import Reference, check_key
+from mlops_assets.names import Reference, check_key, check_label
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.schema import (
     SCHEMA_VERSION,
@@ -56,7 +56,12 @@ class Registry:
             StorageError: the database cannot be opened, or was written by a newer release.
         """
         self.url = url
-        self._engine = open_engine(url)
+        try:
+            self._engine = open_engine(url)
+        except ArgumentError as error:
+            raise StorageError(
+                f"MLOPS_REGISTRY={url} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
+            ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         try:
             Base.metadata.create_all(self._engine)
@@ -64,8 +69,10 @@ class Registry:
                 found = session.get(Meta, "schema_version")
                 if found is None:
                     session.add(Meta(key="schema_version", value=str(SCHEMA_VERSION)))
-        except OperationalError as error:
-            raise StorageError(f"registry {url} cannot be opened: {error.orig}; check MLOPS_REGISTRY") from error
+        except DatabaseError as error:
+            raise StorageError(
+                f"registry {url} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it from a backup"
+            ) from error
         if found is not None and int(found.value) != SCHEMA_VERSION:
             raise StorageError(
                 f"registry {url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
@@ -79,8 +86,13 @@ class Registry:
             with self._sessions.begin() as session:
                 session.connection(execution_options={"immediate": immediate})
                 yield session
-        except OperationalError as error:
-            raise StorageError(f"registry {self.url} could not be used: {error.orig}; nothing was recorded") from error
+        except SqlIntegrityError:
+            raise
+        except DatabaseError as error:
+            raise StorageError(
+                f"registry {self.url} could not be used: {error.orig}; nothing was recorded; "
+                "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
+            ) from error
 
     def _reading(self) -> AbstractContextManager[Session]:
         return self._transaction(immediate=False)
@@ -121,7 +133,8 @@ class Registry:
                 f"land files and run 'mlops dataset commit {reference.name}'"
             )
         what = reference.what or next(reversed(versions))
-        what = self.tags(reference.name).get(what, what)
+        if what not in versions:
+            what = self.tags(reference.name).get(what, what)
         if what not in versions:
             raise NotFound(f"{reference} is not known; {reference.name} has {', '.join(versions)}")
         return versions[what]
@@ -141,11 +154,11 @@ class Registry:
 
         Raises:
             Conflict: the tag names another version already.
-            NameRefused: the tag cannot be a name.
+            NameRefused: the tag cannot be a name, or looks like a version.
+            NotFound: there is no such version.
         """
-        check_key(tag, "tag")
-        if any(row.version == tag for row in self.data_versions(dataset)):
-            raise Conflict(f"{dataset}@{tag} is a data version; choose another tag")
+        check_label(tag, "tag")
+        self.data_version(Reference(dataset, version))
         with self._transaction() as session:
             found = session.get(Tag, (dataset, tag))
             if found is None:
@@ -174,9 +187,15 @@ class Registry:
     def finish_run(
         self, run_id: str, status: str, error: str | None = None, metrics: dict[str, Any] | None = None
     ) -> None:
-        """Record how a run ended: `failed` or `canceled`, with its error. Success is `publish_model_version`."""
+        """Record how a run ended: `failed` or `canceled`, with its error. Success is `publish_model_version`.
+
+        Raises:
+            Conflict: the run has succeeded.
+        """
         with self._transaction() as session:
             run = _one(session.get(Run, run_id), f"run {run_id}")
+            if run.status == "succeeded":
+                raise Conflict(f"run {run_id} has succeeded; its outcome does not change")
             run.status, run.error, run.finished = status, error, now()
             run.metrics = {**run.metrics, **(metrics or {})}
 
@@ -266,7 +285,8 @@ class Registry:
         if not versions:
             raise NotFound(f"model {reference.name!r} has no version; run 'mlops train {reference.name}'")
         what = reference.what or next(reversed(versions))
-        what = self.aliases(reference.name).get(what, what)
+        if what not in versions:
+            what = self.aliases(reference.name).get(what, what)
         if what not in versions:
             raise NotFound(f"{reference} is not known; see 'mlops model list {reference.name}'")
         return versions[what]

@@ -72,12 +72,11 @@ class Workspace:
         """
         digest = sha256_of(content)
         try:
-            result = obstore.put(self._store, key, content)
-        except (OSError, ObstoreError) as error:
+            obstore.put(self._store, key, content)
+        except (OSError, ValueError, ObstoreError) as error:
             raise StorageError(
                 f"could not write {key} to {self.url}: {_cause(error)}; free space or mend permissions and run it again"
             ) from error
-        del result
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         return FileStat(key, digest, size)
 
@@ -138,11 +137,13 @@ class Workspace:
         """Store bytes once under their own checksum; a second call with the same bytes writes nothing."""
         digest = sha256_of(content)
         key = object_key(digest)
-        if self.exists(key):
+        if self.exists(key) and self.stat(key).sha256 == digest:  # a damaged object is mended by storing it again
             size = len(content) if isinstance(content, bytes) else content.stat().st_size
             return FileStat(key, digest, size)
-        stored = self.put(key, content)
+        self.put(key, content)
+        stored = self.stat(key)
         if stored.sha256 != digest:
+            obstore.delete(self._store, key)
             raise StorageError(f"{content!r} changed while it was being stored; wait until it is settled and try again")
         return stored
 

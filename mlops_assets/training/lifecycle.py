@@ -103,7 +103,7 @@ def train(
     except MlopsError as error:
         store.registry.finish_run(run.run_id, "failed", str(error))
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         store.registry.finish_run(run.run_id, "failed", traceback.format_exc())
         raise TrainerError(
             f"trainer {specification.trainer} failed on {data.reference}: {type(error).__name__}: {error}; "

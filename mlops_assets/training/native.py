@@ -8,9 +8,10 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.versions import TrainingData
-from mlops_assets.errors import ExportError
+from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.frameworks import Framework
 
@@ -18,12 +19,18 @@ from mlops_assets.training.frameworks import Framework
 def save_native(
     workspace: Workspace, framework: Framework, model: Any, data: TrainingData, folder: str
 ) -> list[FileStat]:
-    """Write the native artefact, read it back, and see that it predicts the same before anything is published."""
+    """Write the native artefact, read it back, and see that it predicts the same before anything is published.
+
+    Raises:
+        TrainerError: the model's outputs do not have the shape of the task.
+        ExportError: the model cannot be written safely, or reads back with other predictions.
+    """
     with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
         native = Path(scratch)
         framework.save(model, native)
         X, _ = data.arrays("test", limit=64)
         before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
+        _require_shape(before, len(X), len(data.class_names))
         for name, values in before.items():
             if not np.array_equal(values, after[name]):
                 raise ExportError(
@@ -31,6 +38,16 @@ def save_native(
                     "missing from what it keeps"
                 )
         return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
+
+
+def _require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) -> None:
+    for name, values in outputs.items():
+        expected = (samples, classes) if name == "scores" else (samples,)
+        if values.shape[: len(expected)] != expected:
+            raise TrainerError(
+                f"the model gives {name} of shape {values.shape} for {samples} samples; expected is {expected}"
+                + (f", one score for each of the {classes} classes" if name == "scores" else "")
+            )
 
 
 def load_native(workspace: Workspace, paths: Sequence[str], framework: Framework) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from mlops_assets.errors import GateFailure, NotFound
-from mlops_assets.names import Reference, check_key
+from mlops_assets.errors import GateFailure, NameRefused, NotFound
+from mlops_assets.names import Reference, check_label
 from mlops_assets.registry import ModelVersion, Promotion, Registry
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.training.lifecycle import Store
@@ -56,7 +56,9 @@ def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, a
         GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias was moved.
         NameRefused: the alias cannot be a name.
     """
-    check_key(alias, "alias")
+    check_label(alias, "alias")
+    if alias == "previous":
+        raise NameRefused("alias 'previous' is kept for what was in production before; choose another alias")
     if STAGES.index(row.stage) < STAGES.index("recorded"):
         raise GateFailure(
             f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded first: "

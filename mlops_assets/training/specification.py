@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from mlops_assets.datasets.specification import Strict
 from mlops_assets.names import check_name
@@ -90,10 +90,12 @@ class ModelSpecification(Strict):
             raise ValueError(f"trainer {trainer!r} must be written 'package.module:function'")
         return trainer
 
-    @model_validator(mode="after")
-    def _metrics_fit_task(self) -> ModelSpecification:
-        known = NUMBER_METRICS if self.task == "regression" else CLASS_METRICS
-        for gate in self.gates:
-            if gate.metric not in known:
-                raise ValueError(f"gates: task {self.task!r} has no metric {gate.metric!r}; it has {', '.join(known)}")
-        return self
+    @field_validator("gates")
+    @classmethod
+    def _metrics_fit_task(cls, gates: list[Gate], info: ValidationInfo) -> list[Gate]:
+        task = info.data.get("task")
+        known = NUMBER_METRICS if task == "regression" else CLASS_METRICS
+        for gate in gates:
+            if task and gate.metric not in known:
+                raise ValueError(f"task {task!r} has no metric {gate.metric!r}; it has {', '.join(known)}")
+        return gates

@@ -117,7 +117,8 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
         return
     files = list(manifest[["path", "sha256", "size"]].itertuples(index=False, name=None))
     try:
-        digest = digest_of(files, samples, document["classes"], document["features"], document["input"])
+        source = document["specification"]["source"]
+        digest = digest_of(files, samples, document["classes"], document["features"], document["input"], source)
     except KeyError:
         return
     if not digest == data.digest == document["digest"]:

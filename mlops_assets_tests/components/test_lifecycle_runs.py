@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -57,7 +58,9 @@ def test_lifecycle_materialises_every_asset_with_checks_and_what_people_look_at(
 ) -> None:
     result = launch(landed, "crop_forest_lifecycle", instance, "v1")
     assert result.success
-    checks = {(e.asset_check_key.asset_key.path[-1], e.check_name, e.passed) for e in result.get_asset_check_evaluations()}
+    checks = {
+        (e.asset_check_key.asset_key.path[-1], e.check_name, e.passed) for e in result.get_asset_check_evaluations()
+    }
     assert checks == {
         ("training_data", "readable", True),
         ("training_data", "labels", True),
@@ -103,12 +106,12 @@ def test_steps_of_interleaved_runs_on_one_partition_never_mix(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
     command = [sys.executable, "-m", "mlops_assets_tests.components.interleaved", str(tmp_path / "dagster")]
-    runs = [subprocess.Popen([*command, str(trees), "2"], cwd=tmp_path, stdout=subprocess.PIPE) for trees in (5, 9)]
-    try:
-        answers = [json.loads(run.communicate(timeout=150)[0].splitlines()[-1]) for run in runs]
-    finally:
-        for run in runs:
-            run.kill()
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    runs = [
+        subprocess.Popen([*command, str(trees), "2"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+        for trees in (5, 9)
+    ]
+    answers = [json.loads(run.communicate(timeout=150)[0].splitlines()[-1]) for run in runs]
     made = {}
     for answer in answers:
         assert answer["success"]

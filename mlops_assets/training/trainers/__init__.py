@@ -46,8 +46,10 @@ def load_trainer(name: str) -> Trainer:
     module_name, _, function_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise TrainerError(f"trainer {name}: module {module_name} cannot be imported: {error}") from error
+    except Exception as error:
+        raise TrainerError(
+            f"trainer {name}: module {module_name} cannot be imported: {type(error).__name__}: {error}"
+        ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise TrainerError(f"trainer {name}: module {module_name} has no function {function_name}")

@@ -37,10 +37,13 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     Raises:
         TrainerError: a class that is not scikit-learn's, or arguments it does not take.
     """
+    from sklearn.base import is_classifier, is_regressor
     from sklearn.pipeline import make_pipeline
 
     steps = [_make(step, {}, run.seed) for step in params.preprocessing]
     model = make_pipeline(*steps, _make(params.estimator, params.model_extra or {}, run.seed))
+    if not (is_regressor if data.task == "regression" else is_classifier)(model):
+        raise TrainerError(f"{params.estimator} does not suit task {data.task!r}; choose another estimator")
     X, y = data.arrays("train")
     X = X.reshape(len(X), -1)
     model.fit(X, y)
