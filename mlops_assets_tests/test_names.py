@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.errors import NameRefused
-from mlops_assets.names import Reference, check_key, check_name
+from mlops_assets.names import Reference, check_key, check_label, check_name
 
 REPEATABLE = settings(deadline=None, derandomize=True, database=None)
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_]{0,62}", fullmatch=True)
@@ -37,6 +37,17 @@ def test_a_name_that_is_no_identifier_is_refused(name: str) -> None:
 @pytest.mark.parametrize("key", ["v1", "2024-01-01", "a.b", "0", "x" * 100])
 def test_ordinary_keys_are_returned_as_they_are(key: str) -> None:
     assert check_key(key) == key
+
+
+@pytest.mark.parametrize("label", ["v1", "v0", "v123", "v3-1f0c9a2b"])
+def test_a_label_that_looks_like_a_version_is_refused(label: str) -> None:
+    with pytest.raises(NameRefused, match=f"tag '{label}' looks like a version; choose another tag"):
+        check_label(label, "tag")
+
+
+@pytest.mark.parametrize("label", ["paper", "v", "v1.0", "v1-final", "V1", "version1"])
+def test_ordinary_labels_are_returned_as_they_are(label: str) -> None:
+    assert check_label(label, "tag") == label
 
 
 @REPEATABLE

@@ -48,7 +48,6 @@ def test_a_workspace_on_another_store_is_refused(url: str) -> None:
         Settings.from_environment({"MLOPS_WORKSPACE": url})
 
 
-@pytest.mark.xfail(strict=True, reason="workspace_path ignores the host part and accepts a relative path")
 @pytest.mark.parametrize("url", ["file://workspace", "file://data/workspace", "file:workspace"])
 def test_a_file_url_that_is_not_absolute_is_refused(url: str) -> None:
     with pytest.raises(SettingsError):
@@ -61,16 +60,23 @@ def test_a_child_process_gets_this_environment_with_changes(monkeypatch: pytest.
     assert (child["KEPT"], child["MLOPS_USER"]) == ("1", "child")
 
 
-URL_BREAKS = pytest.mark.xfail(strict=True, reason="from_environment puts the path into the URL without quoting it")
-
-
 @pytest.mark.parametrize(
     "workspace",
-    ["with space", "hash#tag", "ünï", pytest.param("per%cent", marks=URL_BREAKS),
-     pytest.param("question?mark", marks=URL_BREAKS)],
-)  # fmt: skip
+    [
+        "with space",
+        "hash#tag",
+        "ünï",
+        "per%cent",
+        "per%41cent",
+        "question?mark",
+        "query?mode=ro",
+        "plus+sign",
+        "at@sign",
+    ],
+)
 def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(tmp_path: Path, workspace: str) -> None:
     found = Settings.from_environment({"MLOPS_WORKSPACE": workspace})
     Workspace(found.workspace)
     Registry(found.registry)
     assert (tmp_path / workspace / "registry.db").is_file()
+    assert [path.name for path in tmp_path.iterdir()] == [workspace]

@@ -37,7 +37,8 @@ def commit(
     verdict = "is new" if new else "is what the landing holds already; nothing new"
     files, samples = metadata["files"].value, metadata["samples"].value
     console.print(
-        f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}"
+        f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}",
+        soft_wrap=True,
     )
     notes: Any = metadata["notes"].value
     for note in notes:

@@ -170,7 +170,7 @@ def _read_scene(
         )
     with open_raster(label_file.local) as raster:
         crs, transform = raster.crs, list(raster.transform)[:6]
-    if fact.crs and crs and (crs.to_string() != fact.crs or not np.allclose(transform, fact.transform or [])):
+    if fact.crs and crs and (crs.to_string() != fact.crs or not _same_grid(transform, fact)):
         raise ValueError(
             f"{label_file.path}: has another georeference than its image {image.path}; labels must lie on its grid"
         )
@@ -182,6 +182,15 @@ def _read_scene(
             "add them to 'classes' or correct the labels"
         )
     return fact, _scene_samples(image.path, labels, layout), names
+
+
+def _same_grid(transform: list[float], fact: SceneFacts) -> bool:
+    """Say whether a transform puts the scene's corners where its own does, to a tenth of a pixel."""
+    own = fact.transform or []
+    corners = np.array([[0, 0, 1], [fact.width, 0, 1], [0, fact.height, 1]])
+    apart = corners @ np.subtract(transform, own).reshape(2, 3).T
+    pixel = min(np.hypot(own[0], own[3]), np.hypot(own[1], own[4]))
+    return bool(np.abs(apart).max() < pixel / 10)
 
 
 def _scene_samples(path: str, labels: NDArray[np.int64], layout: ScenesLayout) -> pd.DataFrame:

@@ -217,10 +217,9 @@ class DatasetSpecification(Strict):
 
     @model_validator(mode="after")
     def _split_fits_source(self) -> DatasetSpecification:
-        ambiguous = {name for value, name in (self.classes or {}).items()} & {
-            str(value) for value in self.classes or {}
-        }
-        if any(str(value) in ambiguous and name != str(value) for value, name in (self.classes or {}).items()):
+        classes = self.classes or {}
+        ambiguous = {name for value, name in classes.items() for v in classes if name == str(v) and v != value}
+        if ambiguous:
             raise ValueError(
                 f"classes: {', '.join(sorted(ambiguous))} is both a value and another class's name; rename it"
             )

@@ -52,7 +52,7 @@ def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
 
 
 def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
-    delimiter = layout.delimiter or _delimiter(local)
+    delimiter = layout.delimiter or _delimiter(local, layout.decimal)
     options: dict[str, Any] = {
         "sep": r"\s+" if delimiter == " " else delimiter,
         "skipinitialspace": True,
@@ -64,7 +64,8 @@ def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than columns
         table: pd.DataFrame = pd.read_csv(local, **options)
-    if layout.label in table and table[layout.label].isna().any() and not kinds.is_numeric_dtype(table[layout.label]):
+    absent = table[layout.label].isna() if layout.label in table else pd.Series(dtype=bool)
+    if absent.any() and (absent.all() or not kinds.is_numeric_dtype(table[layout.label])):
         # a class may be called NA (Namibia) or None; only an empty field is missing
         text = pd.read_csv(local, **options, dtype=str, keep_default_na=False)[layout.label]
         table[layout.label] = text.where(text.str.strip() != "")
@@ -126,14 +127,15 @@ def _refuse(specification: DatasetSpecification, problems: list[str]) -> None:
         raise DataProblems(f"landing of {specification.name}", problems)
 
 
-def _delimiter(local: Path) -> str:
+def _delimiter(local: Path, decimal: str) -> str:
+    delimiters = ",;\t| ".replace(decimal, "")  # the decimal mark is in every line, too
     with local.open(encoding="utf-8-sig", newline="") as stream:
         head = stream.read(65536)
     lines = [line for line in head.splitlines() if line.strip()][:50]
     try:
-        return csv.Sniffer().sniff("\n".join(lines[:-1] if len(lines) > 2 else lines), delimiters=",;\t| ").delimiter
+        return csv.Sniffer().sniff("\n".join(lines[:-1] if len(lines) > 2 else lines), delimiters=delimiters).delimiter
     except csv.Error:
-        return ","
+        return delimiters[0]
 
 
 def _features(table: pd.DataFrame, layout: TableLayout, problems: list[str], path: str) -> tuple[list[str], list[str]]:
@@ -170,7 +172,7 @@ def _check_table(path: str, table: pd.DataFrame, layout: TableLayout, features: 
                 f"{path}: column {column!r} has {int(absent.sum())} missing value(s) (NaN), first in data row "
                 f"{int(absent.argmax()) + 1}; fill them, remove the rows, or leave the column out of 'features'"
             )
-    if layout.time and pd.to_datetime(table[layout.time], utc=True, errors="coerce").isna().any():
+    if layout.time and _times(table[layout.time]).isna().any():
         problems.append(f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601")
     if kinds.is_float_dtype(table[layout.label]) and np.isinf(table[layout.label]).any():
         problems.append(f"{path}: label {layout.label!r} has infinite values; correct or remove the rows")
@@ -184,9 +186,17 @@ def _check_table(path: str, table: pd.DataFrame, layout: TableLayout, features: 
     return problems
 
 
+def _times(values: pd.Series) -> pd.Series:
+    """Points in time, UTC; NaT for what is not ISO 8601. A whole number is a year or a day, never nanoseconds."""
+    text = values.astype(str) if kinds.is_numeric_dtype(values) else values
+    return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
+
+
 def _label_text(values: pd.Series) -> pd.Series:
     """Label values as text, so that 1, 1.0 and '1' are one class."""
-    if (kinds.is_float_dtype(values) and bool((values == values.round()).all())) or kinds.is_bool_dtype(values):
+    if kinds.is_float_dtype(values):
+        return values.map(lambda v: str(int(v)) if float(v).is_integer() else str(v))
+    if kinds.is_bool_dtype(values):
         values = values.astype("int64")
     return values.astype(str).str.strip()
 
@@ -214,7 +224,8 @@ def _classes(
         if not numeric:
             problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
         return None
-    found = sorted(_label_text(values).unique(), key=lambda v: (not _is_integer(v), int(v) if _is_integer(v) else 0, v))
+    texts = pd.concat([_label_text(table[label]) for table in tables.values()])  # file by file, as samples are labelled
+    found = sorted(texts.unique(), key=lambda v: (not _is_integer(v), int(v) if _is_integer(v) else 0, v))
     if layout.label_is is None and numeric:
         whole = all(_is_integer(v) for v in found)
         if not whole or len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS:
@@ -255,5 +266,5 @@ def _samples(
     if layout.split:
         found["declared_split"] = table[layout.split].astype(str).str.strip().str.lower().to_numpy()
     if layout.time:
-        found["time"] = pd.to_datetime(table[layout.time], utc=True).to_numpy()
+        found["time"] = _times(table[layout.time]).to_numpy()
     return found

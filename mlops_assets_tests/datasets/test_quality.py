@@ -206,7 +206,6 @@ def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
     assert not store.workspace.exists("datasets/fields/v1/quality.json")
 
 
-@pytest.mark.xfail(strict=True, reason="put_object trusts any object that is there, so landing again mends nothing")
 def test_landing_a_file_again_mends_its_damaged_object(store: Store, land_table: Land, assessed: Assess) -> None:
     land_table()
     path = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path("samples.csv")

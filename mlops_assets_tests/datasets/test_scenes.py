@@ -180,6 +180,49 @@ def test_all_problems_of_all_scenes_are_in_one_error(landing: Path, read: Read) 
     ]  # fmt: skip
 
 
+def regeoreference(path: Path, **profile: Any) -> None:
+    with open_raster(path) as raster:
+        labels = raster.read()
+    write_raster(path, labels, **profile)
+
+
+UTM = {"crs": "EPSG:32630", "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000)}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"crs": "EPSG:32631"},
+        {"transform": Affine(20, 0, 500_000, 0, -20, 4_700_000)},
+        {"transform": Affine(10, 0, 500_010, 0, -10, 4_700_000)},
+        {"transform": Affine(10, 0, 500_000, 0, -10, 4_699_995)},
+        {"transform": Affine(10, 0, 500_000, 0, 10, 4_700_000)},
+    ],
+    ids=["zone", "pixel size", "a pixel east", "half a pixel south", "upside down"],
+)
+def test_labels_with_another_georeference_than_their_image_are_refused(
+    landing: Path, read: Read, other: dict[str, Any]
+) -> None:
+    for name in "ab":
+        write_scene(landing, name, size=12, crs="EPSG:32630")
+    regeoreference(landing / "labels/b.tif", **UTM | other)
+    with pytest.raises(DataProblems, match=r"labels/b\.tif: has another georeference than its image") as raised:
+        read()
+    assert len(raised.value.problems) == 1
+
+
+@pytest.mark.parametrize(
+    "same", [UTM, UTM | {"transform": Affine(10.00001, 0, 500_000.001, 0, -10, 4_700_000)}, {}],
+    ids=["equal", "rounded", "none"],
+)  # fmt: skip
+def test_labels_on_the_grid_of_their_image_or_without_a_georeference_are_accepted(
+    landing: Path, read: Read, same: dict[str, Any]
+) -> None:
+    labels = write_scene(landing, size=12, crs="EPSG:32630")
+    regeoreference(landing / "labels/a.tif", **same)
+    assert len(read().samples) == np.count_nonzero(labels)
+
+
 @pytest.mark.parametrize("bands", [{"names": ["red"]}, {"center_wavelengths": [0.6, 0.7]}])
 def test_band_facts_must_fit_the_number_of_bands(landing: Path, read: Read, bands: dict[str, Any]) -> None:
     write_scene(landing, size=12)

@@ -51,11 +51,13 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"split": {"fractions": {"train": 1.2, "test": -0.2}}}, "must be positive"),
         ({"split": {"fractions": {"train": 1.0}}}, "need a 'train' and a 'test' share"),
         ({"split": {"fractions": {"train": 0.5, "tset": 0.5}}}, "tset"),
-        pytest.param(
-            {"split": {"fractions": {"train": float("nan"), "test": 0.3}}},
-            "fractions",
-            marks=pytest.mark.xfail(strict=True, reason="every comparison with NaN is false, so it passes"),
-        ),
+        ({"split": {"fractions": {"train": float("nan"), "test": 0.3}}}, "fractions must be positive"),
+        ({"classes": {1: "2", 2: "1"}}, "classes: 1, 2 is both a value and another class's name; rename it"),
+        ({"classes": {1: "wheat", 2: "1"}}, "classes: 1 is both a value and another class's name"),
+        ({"classes": {1: "1", 2: "1"}}, "classes: 1 is both a value and another class's name"),
+        ({"classes": {"a": "b", "b": "c"}}, "classes: b is both a value and another class's name"),
+        (table(label_is="text"), "label_is"),
+        (table(decimal=";"), "decimal"),
         ({"quality": {"max_duplicates": 1.5}}, "max_duplicates"),
         ({"sensor": {"interval_seconds": 1}}, "interval_seconds"),
         ({"extent": {"bbox": [0, 0, 1], "interval": INTERVAL}}, "bbox"),
@@ -93,13 +95,11 @@ def test_scenes_that_cannot_be_meant_are_refused_with_the_reason(changes: dict[s
         scenes_specification(**changes)
 
 
-@pytest.mark.xfail(strict=True, raises=TypeError, reason="Extent compares naive and aware times")
-def test_an_interval_with_and_without_a_time_zone_is_accepted_or_refused_but_no_crash() -> None:
-    extent = {"bbox": [0, 0, 1, 1], "interval": ["2020-01-01", "2021-01-01T00:00:00Z"]}
-    try:
-        table_specification(extent=extent)
-    except ValidationError as error:
-        assert "interval" in str(error)
+@pytest.mark.parametrize("interval", [["2020-01-01", "2021-01-01T00:00:00Z"], ["2020-01-01T00:00:00Z", "2021-01-01"]])
+def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> None:
+    table_specification(extent={"bbox": [0, 0, 1, 1], "interval": interval})
+    with pytest.raises(ValidationError, match="interval ends before it starts"):
+        table_specification(extent={"bbox": [0, 0, 1, 1], "interval": interval[::-1]})
 
 
 @pytest.mark.parametrize(
@@ -110,8 +110,9 @@ def test_an_interval_with_and_without_a_time_zone_is_accepted_or_refused_but_no_
         {"extent": {"bbox": [170, -10, -170, 10], "interval": [None, None]}},
         {"split": {"fractions": {"train": 0.1 + 0.2, "validation": 0.3, "test": 0.4}}},
         {"classes": {"wheat": "Winter wheat", 2: "Maize"}},
+        {"classes": {1: "1", "wheat": "wheat"}},
     ],
-    ids=["absolute", "file url", "antimeridian", "rounding", "mixed classes"],
+    ids=["absolute", "file url", "antimeridian", "rounding", "mixed classes", "classes named as their values"],
 )
 def test_a_declaration_that_can_be_meant_is_accepted(changes: dict[str, Any]) -> None:
     table_specification(**changes)

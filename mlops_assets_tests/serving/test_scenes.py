@@ -30,9 +30,14 @@ from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specific
 
 CLASSES = {3: "water", 200: "land"}  # values are no indices
 GRID = Affine(10, 0, 500_000, 0, -10, 4_700_000)
+# so strong a penalty that every pixel of a patch has a say, not only its centre
+SMOOTH = {
+    "estimator": "sklearn.linear_model.LogisticRegression", "C": 1e-4,
+    "preprocessing": ["sklearn.preprocessing.StandardScaler"],
+}  # fmt: skip
 MODELS: dict[str, dict[str, Any]] = {
     "pixel": {"dataset": "patches", "inputs": "pixel"},
-    "patch": {"dataset": "patches"},
+    "patch": {"dataset": "patches", "trainer": "mlops_assets.training.trainers.sklearn:train", "params": SMOOTH},
     "window": {"dataset": "windows", "task": "semantic-segmentation", "trainer": f"{HERE}:network"},
 }
 
@@ -57,7 +62,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
     ):
         freeze(store.workspace, store.registry, specification, "tester")
     for name, changes in MODELS.items():
-        lifecycle(store, model_specification(name, **changes))
+        lifecycle(store, model_specification(name, **changes), **changes.get("params", {}))
     lifecycle(store, model_specification("row"))
     return store
 
@@ -125,9 +130,7 @@ def test_georeference_is_kept(crs: str, models: Store, tmp_path: Path) -> None:
         assert (raster.crs.to_string(), raster.transform, raster.shape) == (crs, GRID, (16, 24))
 
 
-@pytest.mark.xfail(
-    strict=True, reason="scenes.py:57 writes the identity, which is no transform, as the map's transform"
-)
+@pytest.mark.xfail(strict=True, reason="scenes.py writes the identity, which is no transform, as the map's transform")
 def test_georeference_is_not_invented(models: Store, tmp_path: Path) -> None:
     found = predict_scene(models, row_of(models, "pixel"), write(tmp_path / "scene.tif", image(16, 24)), "scene")
     path = models.workspace.root / found.raster.path
@@ -193,9 +196,7 @@ def test_a_file_that_is_no_raster_is_refused(content: bytes, models: Store, tmp_
     "values",
     [
         (1, 311),
-        pytest.param(
-            (-1, 1), marks=pytest.mark.xfail(strict=True, reason="scenes.py:58 looks at the largest value only")
-        ),
+        pytest.param((-1, 1), marks=pytest.mark.xfail(strict=True, reason="scenes.py looks at the largest value only")),
         (1, 70_000),
     ],
     ids=str,

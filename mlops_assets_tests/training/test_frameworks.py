@@ -336,9 +336,7 @@ class DependsOnData(nn.Module):
         return rows if float(rows.sum()) > 0 else -rows
 
 
-@pytest.mark.xfail(
-    strict=True, reason="pytorch.py:73 names torch.export.UnsupportedOperatorException, which is not there"
-)
+@pytest.mark.xfail(strict=True, reason="pytorch.py names torch.export.UnsupportedOperatorException, which is not there")
 def test_a_module_that_onnx_cannot_express_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="DependsOnData cannot be exported to ONNX"):
         PyTorch().export(DependsOnData(), (6,), "classification", tmp_path / "model.onnx")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.errors import (
@@ -40,7 +42,7 @@ from mlops_assets.training.lifecycle import (
     train,
     version_for,
 )
-from mlops_assets.training.run import FLUSH_POINTS
+from mlops_assets.training.run import FLUSH_POINTS, TrainingRun
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import HERE, POINTS, lifecycle, model_specification, windows_source
 
@@ -149,7 +151,7 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_nothing_else(
 @pytest.mark.parametrize(
     "does",
     [
-        pytest.param(d, marks=pytest.mark.xfail(strict=True, reason="lifecycle.py:102 flushes only after a success"))
+        pytest.param(d, marks=pytest.mark.xfail(strict=True, reason="lifecycle.py flushes only after a success"))
         if d in ("raise", "interrupt")
         else d
         for d in ("raise", "interrupt", "return nothing", "log NaN")
@@ -184,7 +186,7 @@ def test_a_run_that_succeeded_is_not_done_again(store: Store, land_table: Callab
             {},
             SpecificationError,
             "names, not numbers",
-            marks=pytest.mark.xfail(strict=True, reason="versions.py:106 does not look whether labels are numbers"),
+            marks=pytest.mark.xfail(strict=True, reason="versions.py does not look whether labels are numbers"),
         ),
         ({"task": "semantic-segmentation"}, {}, SpecificationError, "does not go with samples read as row"),
         ({"dataset": "nowhere"}, {}, NotFound, "nowhere"),
@@ -313,6 +315,16 @@ def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[...
     shas = [published(store, f"crops@{r.version}")[f"{model_folder(r)}/native/model.safetensors"] for r in (one, two)]
     assert shas[0] == shas[1]
     assert published(store, f"crops@{other.version}")[f"{model_folder(other)}/native/model.safetensors"] != shas[0]
+
+
+def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only(store: Store, tmp_path: Path) -> None:
+    def drawn(seed: int) -> tuple[float, float, float]:
+        TrainingRun(store.registry, "a-run", seed, tmp_path).seed_everything()
+        return random.random(), np.random.random(), float(torch.rand(()))
+
+    first, again, other = drawn(2**40), drawn(2**40), drawn(1)
+    assert first == again
+    assert all(one != two for one, two in zip(first, other, strict=True))
 
 
 def test_segmentation_of_windows_works_from_end_to_end(store: Store, land_scenes: Callable[..., Freeze]) -> None:

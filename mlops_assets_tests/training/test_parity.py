@@ -160,7 +160,7 @@ def test_numbers_are_compared_for_regression(shift: float, passed: bool, tmp_pat
     assert (report.passed, report.agreement) == (passed, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="parity.py:70 takes the spread of the first few samples only, which may be 0")
+@pytest.mark.xfail(strict=True, reason="parity.py takes the spread of the first few samples only, which may be 0")
 def test_equal_first_samples_do_not_make_rounding_a_difference(tmp_path: Path, model: nn.Linear) -> None:
     """Neighbouring samples are often alike; a gap must be held against the spread of all outputs."""
     alike = X.copy()

@@ -51,6 +51,8 @@ def committed(git: Callable[..., str]) -> str:
 def test_a_clean_repository_gives_its_commit(trainer: Path, committed: str) -> None:
     assert code_version(trainer) == committed
     assert COMMIT.fullmatch(committed)
+    trainer.with_name("notes.txt").write_text("untracked")
+    assert code_version(trainer) == committed
 
 
 def test_a_new_commit_is_a_new_code_version(trainer: Path, committed: str, git: Callable[..., str]) -> None:
@@ -85,7 +87,7 @@ def test_changes_elsewhere_in_the_repository_show(trainer: Path, git: Callable[.
     assert DIRTY.fullmatch(code_version(trainer))
 
 
-@pytest.mark.xfail(strict=True, reason="provenance.py:85 decodes git's output strictly as UTF-8")
+@pytest.mark.xfail(strict=True, reason="provenance.py decodes git's output strictly as UTF-8")
 def test_a_changed_file_in_another_encoding_does_no_harm(trainer: Path, git: Callable[..., str]) -> None:
     notes = trainer.with_name("notes.txt")
     notes.write_bytes("Ackerfläche\n".encode("latin-1"))

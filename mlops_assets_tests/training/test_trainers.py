@@ -47,7 +47,6 @@ def test_what_is_no_trainer_is_refused(name: str, message: str) -> None:
         load_trainer(name)
 
 
-@pytest.mark.xfail(strict=True, reason="trainers/__init__.py:48 catches ImportError only")
 def test_a_module_with_a_syntax_error_is_reported_as_our_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "half_written.py").write_text("def train(data, params, run:\n")
     monkeypatch.syspath_prepend(tmp_path)

@@ -1,0 +1,196 @@
+"""The command `mlops` in a project made by `mlops init`, as a person uses it."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_assets.cli import main
+
+
+@dataclass
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+Mlops = Callable[..., Outcome]
+
+
+@pytest.fixture
+def mlops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Mlops:
+    """Run `mlops …` in this process: its exit code and what it printed."""
+
+    def run(*arguments: str) -> Outcome:
+        monkeypatch.setattr(sys, "argv", ["mlops", *arguments])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = int(ended.code or 0)
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A project made by `mlops init`, and the current directory."""
+    root = tmp_path / "fieldwork"
+    assert mlops("init", str(root)).code == 0
+    monkeypatch.chdir(root)
+    monkeypatch.syspath_prepend(str(root))
+    yield root
+    for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
+        del sys.modules[name]
+
+
+def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: Mlops) -> None:
+    assert "samples@v1 is new: 1 file(s), 960 sample(s)" in mlops("dataset", "commit", "samples", "--tag", "first").out
+    assert "nothing new" in mlops("dataset", "commit", "samples").out
+    (version,) = mlops("dataset", "list", "--json").json
+    assert {
+        "dataset": "samples",
+        "version": "v1",
+        "tags": ["first"],
+        "files": 1,
+        "samples": 960,
+    }.items() <= version.items()
+    assert len(version["digest"]) == 64
+
+    trained = mlops("train", "samples_forest@first", "-p", "n_estimators=20", "-p", "seed=7")
+    assert trained.code == 0, trained.err
+    assert "is recorded: accuracy 0." in trained.out
+    second = mlops("train", "samples_forest", "-p", "n_estimators=40", "--json").json
+    runs = mlops("runs", "list", "--json").json
+    assert [run["parameters"]["n_estimators"] for run in runs] == [20, 40]
+    assert {"run_id", "model", "data_version", "status", "parameters", "metrics", "model_version"} <= runs[0].keys()
+    assert {run["status"] for run in runs} == {"succeeded"}
+    models = mlops("model", "list", "--json").json
+    assert [model["version"] for model in models] == [run["model_version"] for run in runs]
+    assert {"model", "version", "data_version", "run_id", "aliases", "metrics"} <= models[0].keys()
+    assert {"accuracy", "balanced_accuracy", "macro_f1", "kappa"} <= models[0]["metrics"].keys()
+    compared = mlops("runs", "compare", runs[0]["run_id"][:8], runs[1]["run_id"], "--json").json
+    assert {"parameters.n_estimators", "seed", "metrics.accuracy"} <= {row["what"] for row in compared}
+
+    first = models[0]["version"]
+    assert mlops("model", "promote", f"samples_forest@{first}").code == 0
+    assert mlops("model", "promote", f"samples_forest@{second['version']}").code == 0
+    assert mlops("model", "show", "samples_forest@production", "--json").json["version"] == second["version"]
+    assert mlops("model", "rollback", "samples_forest").code == 0
+    shown = mlops("model", "show", "samples_forest@production", "--json").json
+    assert shown["version"] == first
+    assert shown["promotions"][0]["by"] == "tester"
+
+    assert mlops("model", "verify", "samples_forest@production").code == 0
+    stored = project / "workspace" / shown["files"][0]["path"]
+    content = bytearray(stored.read_bytes())
+    content[len(content) // 2] ^= 1
+    stored.write_bytes(content)
+    failed = mlops("model", "verify", "samples_forest@production")
+    assert (failed.code, shown["files"][0]["path"] in failed.err) == (1, True)
+    assert mlops("model", "verify").code == 1
+    for command in (["dataset", "list"], ["runs", "list"], ["model", "list"], ["dataset", "show", "samples"],
+                    ["runs", "show", runs[0]["run_id"]], ["model", "show", "samples_forest"]):  # fmt: skip
+        assert mlops(*command).code == 0
+
+
+def test_a_model_that_fails_its_gates_is_told_with_the_reason_and_kept(project: Path, mlops: Mlops) -> None:
+    declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    declared.write_text(declared.read_text().replace("min: 0.5", "min: 1.5"))
+    mlops("dataset", "commit", "samples")
+    trained = mlops("train", "samples_forest", "-p", "n_estimators=5")
+    assert trained.code == 1
+    assert "check 'gates' failed: accuracy ≥ 1.5: FAILED at 0." in trained.err
+    assert "is recorded" in trained.out
+    (model,) = mlops("model", "list", "--json").json
+    promoted = mlops("model", "promote", f"samples_forest@{model['version']}")
+    assert promoted.code == 1
+    assert "stays out of production" in promoted.err
+    assert mlops("model", "list", "--json").json[0]["aliases"] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        (["dataset", "show", "nothing"], 1, "dataset 'nothing' has no data version"),
+        (["dataset", "show", "x@../.."], 1, "cannot be used"),
+        (["dataset", "show", "x[/red]"], 1, "cannot be used"),
+        (["dataset", "commit", "nothing"], 1, "this project declares samples"),
+        (["dataset", "commit", "samples", "--tag", "v9"], 1, "looks like a version"),
+        (["dataset", "tag", "samples", "x"], 2, "say which version"),
+        (["train", "nothing"], 1, "this project declares samples_forest"),
+        (["train", "samples_forest"], 1, "dataset 'samples' has no data version"),
+        (["train", "samples_forest", "-p", "n_estimators"], 2, "not NAME=VALUE"),
+        (["train", "samples_forest", "-p", "n=[1"], 2, "cannot be read"),
+        (["model", "show", "nothing@production"], 1, "model 'nothing' has no version"),
+        (["model", "rollback", "nothing"], 1, "this project declares samples_forest"),
+        (["runs", "show", "abc"], 1, "no run begins with 'abc'"),
+        (["runs", "compare", "abc"], 2, "at least two"),
+        (["predict", "samples_forest", "nowhere.tif"], 1, "is not a file"),
+        (["init", "."], 1, "is not empty"),
+        (["init", "sklearn"], 1, "would hide the Python package"),
+        (["nonsense"], 2, "No such command"),
+        (["dataset", "list", "-m", "nowhere.definitions"], 2, "No such option"),
+        (["dataset", "commit", "samples", "-m", "nowhere.definitions"], 1, "cannot be loaded"),
+    ],
+)
+def test_bad_input_is_one_message_without_a_traceback(
+    project: Path, mlops: Mlops, arguments: list[str], code: int, said: str
+) -> None:
+    outcome = mlops(*arguments)
+    assert outcome.code == code, outcome.err
+    assert said in " ".join(outcome.err.replace("│", " ").split())
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise ValueError('boom [/red]')", "ValueError: boom [/red]"),
+        ("return None", "returned nothing"),
+        ("return {'a': 1}", "returned a builtins.dict"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+        ("run.log({'loss': float('nan')}, step=4)", "loss is nan at step 4"),
+    ],
+)
+def test_a_trainer_that_fails_says_so_and_can_be_run_again(project: Path, mlops: Mlops, body: str, said: str) -> None:
+    (project / "fieldwork" / "own.py").write_text(
+        "from pydantic import BaseModel\n\n\nclass Params(BaseModel):\n    pass\n\n\n"
+        f"def train(data, params: Params, run):\n    {body}\n"
+    )
+    declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    text = declared.read_text().replace("mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train")
+    declared.write_text("".join(line + "\n" for line in text.splitlines() if "params:" not in line))
+    assert mlops("dataset", "commit", "samples").code == 0
+    for _ in range(2):
+        outcome = mlops("train", "samples_forest")
+        assert outcome.code == 1
+        assert said in outcome.err
+    runs = mlops("runs", "list", "--json").json
+    assert [run["status"] for run in runs] == ["failed", "failed"]
+    assert mlops("model", "list", "--json").json == []
+
+
+def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(project: Path, mlops: Mlops) -> None:
+    rows = {row["what"]: row for row in mlops("doctor", "--json").json}
+    assert all(row["well"] for row in rows.values())
+    orphan = project / "workspace" / "models" / "half" / "written.bin"
+    orphan.parent.mkdir(parents=True)
+    orphan.touch()
+    outcome = mlops("doctor", "--json")
+    assert outcome.code == 1
+    assert "written.bin" in outcome.out
