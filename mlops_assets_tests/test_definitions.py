@@ -57,7 +57,8 @@ def test_these_jobs_and_sensors_are_there_and_sensors_are_off(loaded: dg.Definit
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     assert jobs == {"indian_pines_landing", "indian_pines_svm_lifecycle", "indian_pines_cnn_lifecycle"}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
-    assert sensors == dict.fromkeys(("indian_pines_new_data", "indian_pines_svm_new_version", "indian_pines_cnn_new_version"), dg.DefaultSensorStatus.STOPPED)
+    names = {"indian_pines_new_data", "indian_pines_svm_new_version", "indian_pines_cnn_new_version"}
+    assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.STOPPED)
 
 
 def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(loaded: dg.Definitions) -> None:
