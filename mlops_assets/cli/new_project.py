@@ -24,12 +24,12 @@ def init(
     """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
     root = directory.expanduser().resolve()
     name = check_name(root.name.replace("-", "_"), "project name")
+    if root.exists() and any(root.iterdir()):
+        raise Conflict(f"{root} is not empty; choose a new folder")
     if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
         raise Conflict(
             f"a project called {name!r} would hide the Python package of that name; choose another folder name"
         )
-    if root.exists() and any(root.iterdir()):
-        raise Conflict(f"{root} is not empty; choose a new folder")
     home = root / "workspace" / "dagster"
     _copy(files("mlops_assets.cli") / "templates" / "project", root, {"name": name, "home": str(home)})
     prepare_home(home)

@@ -124,8 +124,8 @@ class TrainingData:
             raise SpecificationError(
                 f"task {task!r} does not go with samples read as {kind}; see 'scenes: {{read: …}}'"
             )
-        if task == "regression" and frozen.classes and not all(isinstance(c["value"], int) for c in frozen.classes):
-            raise SpecificationError(f"the label of {frozen.reference} is text; use task 'classification'")
+        if task == "regression" and pd.to_numeric(frozen.samples["label"], errors="coerce").isna().any():
+            raise SpecificationError(f"labels of {frozen.reference} are names, not numbers; use task 'classification'")
         if task != "regression" and frozen.classes is None:
             raise SpecificationError(f"the label of {frozen.reference} is a number; use task 'regression'")
         self.frozen, self.task = frozen, task

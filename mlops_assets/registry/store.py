@@ -331,6 +331,12 @@ class Registry:
             rows = session.scalars(query.where(File.owner.in_(owners)) if owners else query)
             return [FileStat(row.path, row.sha256, row.size) for row in rows]
 
+    def files_at(self, *paths: str) -> list[FileStat]:
+        """Return the files at these paths as published."""
+        with self._reading() as session:
+            rows = session.scalars(select(File).where(File.path.in_(paths)))
+            return [FileStat(row.path, row.sha256, row.size) for row in rows]
+
 
 def _add_files(session: Session, owner: str, files: Sequence[FileStat]) -> None:
     for file in files:

@@ -54,11 +54,13 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         strips = _windows if signature["view"] == "window" else _pixels
         for rows, columns, decided in strips(raster, model, signature):
             indices[rows, columns] = decided
-        profile = {"crs": raster.crs, "transform": raster.transform, "tags": raster.tags()}
-    classes = values[indices].astype(np.min_scalar_type(int(values.max())))
+        # rasterio gives the identity where a file has no transform; writing it would make a georeference up
+        georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
+        georeference |= {"crs": raster.crs} if raster.crs else {}
+    classes = values[indices].astype(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
     folder = f"predictions/{row.model}/{row.version}"
     with tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
-        _write_cog(Path(scratch) / "map.tif", classes, profile, row)
+        _write_cog(Path(scratch) / "map.tif", classes, georeference, row)
         tif = store.workspace.put(f"{folder}/{name}.tif", Path(scratch) / "map.tif")
     png = store.workspace.put(
         f"{folder}/{name}.png", _picture(indices, signature, f"{row.model}@{row.version}, {name}")
@@ -99,14 +101,14 @@ def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any]) -> Iterat
             yield slice(top, top + height), slice(left, left + width), decided
 
 
-def _write_cog(path: Path, classes: NDArray[Any], profile: dict[str, Any], row: ModelVersion) -> None:
+def _write_cog(path: Path, classes: NDArray[Any], georeference: dict[str, Any], row: ModelVersion) -> None:
     from rasterio.shutil import copy
 
     plain = path.with_name("plain.tif")
     height, width = classes.shape
     with open_raster(
         plain, "w", driver="GTiff", height=height, width=width, count=1, dtype=classes.dtype.name,
-        crs=profile["crs"], transform=profile["transform"],
+        **georeference,
     ) as raster:  # fmt: skip
         raster.write(classes, 1)
         raster.update_tags(

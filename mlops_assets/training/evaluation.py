@@ -45,8 +45,17 @@ class OnnxModel:
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def predict(self, X: NDArray[np.float32], batch: int = BATCH) -> dict[str, NDArray[Any]]:
-        """Return the outputs by name for X, float32 of shape (n, …); at least one sample."""
-        parts = [self._session.run(None, {"input": X[i : i + batch]}) for i in range(0, len(X), batch)]
+        """Return the outputs by name for X, float32 of shape (n, …); at least one sample.
+
+        Raises:
+            ExportError: the model does not take such samples or batches.
+        """
+        try:
+            parts = [self._session.run(None, {"input": X[i : i + batch]}) for i in range(0, len(X), batch)]
+        except Exception as error:
+            raise ExportError(
+                f"the ONNX model does not run on samples {X.shape} in batches of {batch}: {error}"
+            ) from error
         return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(self.outputs)}
 
 

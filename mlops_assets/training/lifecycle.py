@@ -97,8 +97,10 @@ def train(
         with tempfile.TemporaryDirectory(prefix="mlops-run-") as scratch:
             handle = TrainingRun(store.registry, run.run_id, seed, Path(scratch), specification.compute.gpus)
             handle.seed_everything()
-            model = trainer.function(data, params, handle)
-            handle.flush()
+            try:
+                model = trainer.function(data, params, handle)
+            finally:  # what was logged before a failure says most about it
+                handle.flush()
             return _publish_trained(store, specification, data, run, handle, model)
     except MlopsError as error:
         store.registry.finish_run(run.run_id, "failed", str(error))
@@ -184,7 +186,8 @@ def _publish_trained(
         files.append(store.workspace.put(f"{folder}/figures/learning_curves.png", curves))
     files.append(store.workspace.put(f"{folder}/parameters.json", json_bytes(run.parameters)))
     files.append(store.workspace.put(f"{folder}/environment.json", json_bytes(provenance.environment())))
-    document = {**run_facts(run), "status": "succeeded", "model_version": row.version, "series": series}
+    document = {**run_facts(run), "status": "succeeded", "model_version": row.version, "series": series,
+                "signature": row.signature}  # fmt: skip
     files.append(store.workspace.put(f"runs/{run.run_id}/run.json", json_bytes(document)))
     store.registry.publish_model_version(row, files, handle.metrics)
     return row

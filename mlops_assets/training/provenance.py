@@ -30,7 +30,7 @@ def code_version(trainer: Path) -> str:
     if not status.strip():
         return commit.strip()
     diff = _git(folder, "diff", "HEAD") or ""
-    return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode()).hexdigest()[:8]}"
+    return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}"
 
 
 def source_digest(folder: Path) -> str:
@@ -82,5 +82,7 @@ def _git(folder: Path, *arguments: str) -> str | None:
     git = shutil.which("git")
     if git is None:
         return None
-    result = subprocess.run([git, *arguments], cwd=folder, capture_output=True, text=True, check=False)  # nosec B603
+    result = subprocess.run(
+        [git, *arguments], cwd=folder, capture_output=True, text=True, errors="surrogateescape", check=False
+    )  # nosec B603
     return result.stdout if result.returncode == 0 else None

@@ -17,7 +17,8 @@ from mlops_assets.datasets.freezing import digest_of, version_folder
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, ModelVersion
-from mlops_assets.storage import FileStat
+from mlops_assets.registry.schema import STAGES
+from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.lifecycle import Store, model_folder, run_facts
 
@@ -94,19 +95,25 @@ def _objects(store: Store, data: DataVersion) -> list[FileStat]:
     return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
 
 
-def _table(store: Store, data: DataVersion, name: str) -> pd.DataFrame | None:
+def _published(store: Store, key: str) -> bytes | None:
+    """Return a file's content if it is as published; else None, as its checksum has told already."""
     try:
-        return pd.read_parquet(io.BytesIO(store.workspace.get(f"{version_folder(data.dataset, data.version)}/{name}")))
-    except (StorageError, OSError, ValueError):
+        content = store.workspace.get(key)
+    except StorageError:
         return None
+    recorded = {file.path: file.sha256 for file in store.registry.files_at(key)}
+    return content if recorded.get(key) == sha256_of(content) else None
+
+
+def _table(store: Store, data: DataVersion, name: str) -> pd.DataFrame | None:
+    content = _published(store, f"{version_folder(data.dataset, data.version)}/{name}")
+    return None if content is None else pd.read_parquet(io.BytesIO(content))
 
 
 def _document(store: Store, key: str) -> dict[str, Any] | None:
-    try:
-        document = json.loads(store.workspace.get(key))
-    except (StorageError, ValueError):
-        return None
-    return document if isinstance(document, dict) else None
+    content = _published(store, key)
+    document: dict[str, Any] | None = None if content is None else json.loads(content)
+    return document
 
 
 def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
@@ -116,11 +123,8 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
     if manifest is None or samples is None or document is None:
         return
     files = list(manifest[["path", "sha256", "size"]].itertuples(index=False, name=None))
-    try:
-        source = document["specification"]["source"]
-        digest = digest_of(files, samples, document["classes"], document["features"], document["input"], source)
-    except KeyError:
-        return
+    source = document["specification"]["source"]
+    digest = digest_of(files, samples, document["classes"], document["features"], document["input"], source)
     if not digest == data.digest == document["digest"]:
         yield (
             f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "
@@ -135,7 +139,8 @@ def _model_problems(store: Store, row: ModelVersion) -> Iterator[str]:
     run = store.registry.run(row.run_id)
     document = _document(store, f"runs/{row.run_id}/run.json")
     if document is not None:
-        for name, value in {**run_facts(run), "model_version": row.version}.items():
+        facts = {**run_facts(run), "model_version": row.version, "signature": row.signature}
+        for name, value in facts.items():
             if document.get(name) != value:
                 yield f"{subject}: the registry says {name} is {value!r}, run.json says {document.get(name)!r}"
     if (row.data_version, row.data_digest) != (run.data_version, run.data_digest):
@@ -143,6 +148,7 @@ def _model_problems(store: Store, row: ModelVersion) -> Iterator[str]:
     data = store.registry.data_version(Reference(row.dataset, row.data_version))
     if data.digest != row.data_digest:
         yield f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has {data.digest[:12]}…"
-    measured = _document(store, f"{model_folder(row)}/metrics.json") if row.metrics else None
+    evaluated = STAGES.index(row.stage) >= STAGES.index("evaluated")
+    measured = _document(store, f"{model_folder(row)}/metrics.json") if evaluated else None
     if measured is not None and measured.get("metrics") != row.metrics:
         yield f"{subject}: the registry's metrics are not those of metrics.json"

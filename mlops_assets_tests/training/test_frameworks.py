@@ -253,7 +253,6 @@ def test_an_architecture_that_names_no_module_is_refused(named: str, tmp_path: P
         PyTorch().load(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="pytorch.py:_rebuild lets ImportError and AttributeError through")
 @pytest.mark.parametrize("named", ["mlops_assets_tests.gone:Net", f"{__name__}:Renamed"])
 def test_an_architecture_whose_class_is_gone_is_refused(named: str, tmp_path: Path) -> None:
     PyTorch().save(nn.Linear(2, 2), tmp_path)
@@ -276,7 +275,6 @@ def test_weights_of_another_module_are_refused(tmp_path: Path) -> None:
     [
         pytest.param(
             lambda: OwnSequential(6, 3),
-            marks=pytest.mark.xfail(strict=True, reason="pytorch.py:_architecture takes subclasses for containers"),
         ),
         lambda: nn.Sequential(nn.Linear(6, 4), nn.Unflatten(1, (2, 2)), nn.Flatten()),
         lambda: nn.Sequential(nn.Linear(6, 4, bias=False), nn.LayerNorm((4,)), nn.Linear(4, 2)),
@@ -301,7 +299,6 @@ def test_foreign_classes_are_refused_on_writing_and_on_reading(tmp_path: Path) -
         ScikitLearn().load(tmp_path)
 
 
-@pytest.mark.xfail(strict=True, reason="scikit_learn.py:_trusted goes by the beginning of a name, not by what it names")
 def test_a_function_that_scikit_learn_only_imports_is_refused(tmp_path: Path) -> None:
     skops.io.dump(FunctionTransformer(func=subprocess.check_output), tmp_path / "written.skops")
     with zipfile.ZipFile(tmp_path / "written.skops") as written, zipfile.ZipFile(tmp_path / FILE, "w") as changed:
@@ -336,7 +333,6 @@ class DependsOnData(nn.Module):
         return rows if float(rows.sum()) > 0 else -rows
 
 
-@pytest.mark.xfail(strict=True, reason="pytorch.py names torch.export.UnsupportedOperatorException, which is not there")
 def test_a_module_that_onnx_cannot_express_is_named(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match="DependsOnData cannot be exported to ONNX"):
         PyTorch().export(DependsOnData(), (6,), "classification", tmp_path / "model.onnx")

@@ -148,15 +148,7 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_nothing_else(
     assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]
 
 
-@pytest.mark.parametrize(
-    "does",
-    [
-        pytest.param(d, marks=pytest.mark.xfail(strict=True, reason="lifecycle.py flushes only after a success"))
-        if d in ("raise", "interrupt")
-        else d
-        for d in ("raise", "interrupt", "return nothing", "log NaN")
-    ],
-)
+@pytest.mark.parametrize("does", ["raise", "interrupt", "return nothing", "log NaN"])
 def test_what_a_failed_run_logged_is_kept(does: str, store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
     with pytest.raises((TrainerError, KeyboardInterrupt)):
@@ -186,7 +178,6 @@ def test_a_run_that_succeeded_is_not_done_again(store: Store, land_table: Callab
             {},
             SpecificationError,
             "names, not numbers",
-            marks=pytest.mark.xfail(strict=True, reason="versions.py does not look whether labels are numbers"),
         ),
         ({"task": "semantic-segmentation"}, {}, SpecificationError, "does not go with samples read as row"),
         ({"dataset": "nowhere"}, {}, NotFound, "nowhere"),
@@ -300,7 +291,6 @@ def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., F
     assert not np.array_equal(OnnxModel(path).predict(X)["scores"], scores[0]["scores"])
 
 
-@pytest.mark.xfail(strict=True, reason="scikit_learn.py:save keeps skops' object addresses and zip times in the file")
 def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
     one, two = (train(store, model_specification(), "v1", {}, 0) for _ in range(2))

@@ -141,7 +141,6 @@ def test_a_fault_in_small_batches_only_is_caught(
     assert not report_of(tmp_path, model).passed
 
 
-@pytest.mark.xfail(strict=True, reason="parity.py:compare lets onnxruntime's own InvalidArgument through")
 def test_a_frozen_batch_axis_is_reported_as_our_error(tmp_path: Path, model: nn.Linear) -> None:
     with pytest.raises(MlopsError, match="batch"):
         report_of(tmp_path, model, batch=len(X))
@@ -160,7 +159,6 @@ def test_numbers_are_compared_for_regression(shift: float, passed: bool, tmp_pat
     assert (report.passed, report.agreement) == (passed, 1)
 
 
-@pytest.mark.xfail(strict=True, reason="parity.py takes the spread of the first few samples only, which may be 0")
 def test_equal_first_samples_do_not_make_rounding_a_difference(tmp_path: Path, model: nn.Linear) -> None:
     """Neighbouring samples are often alike; a gap must be held against the spread of all outputs."""
     alike = X.copy()

@@ -87,7 +87,6 @@ def test_changes_elsewhere_in_the_repository_show(trainer: Path, git: Callable[.
     assert DIRTY.fullmatch(code_version(trainer))
 
 
-@pytest.mark.xfail(strict=True, reason="provenance.py decodes git's output strictly as UTF-8")
 def test_a_changed_file_in_another_encoding_does_no_harm(trainer: Path, git: Callable[..., str]) -> None:
     notes = trainer.with_name("notes.txt")
     notes.write_bytes("Ackerfläche\n".encode("latin-1"))

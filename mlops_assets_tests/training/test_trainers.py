@@ -124,9 +124,6 @@ def test_the_sklearn_trainer_makes_only_what_scikit_learn_has(
         fit(**params)
 
 
-@pytest.mark.xfail(
-    strict=True, reason="trainers/sklearn.py:_make calls any callable a module of scikit-learn has imported"
-)
 @pytest.mark.parametrize(
     "step",
     [

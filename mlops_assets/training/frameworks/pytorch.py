@@ -70,7 +70,7 @@ class PyTorch:
                     model.cpu().eval(), (sample,), path, dynamo=True, external_data=False, verbose=False,
                     input_names=["input"], output_names=[output], dynamic_shapes=({0: torch.export.Dim("batch")},),
                 )  # fmt: skip
-        except (torch.onnx.errors.OnnxExporterError, torch.export.UnsupportedOperatorException, RuntimeError) as error:
+        except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             reason = str(error.__cause__ or error).strip().splitlines()
             raise ExportError(
                 f"{type(model).__qualname__} cannot be exported to ONNX: {reason[0] if reason else error!r}"
@@ -90,7 +90,7 @@ def _architecture(module: torch.nn.Module) -> dict[str, Any]:
     if "<" in kind.__qualname__:
         raise ExportError(f"{kind.__qualname__} is defined inside a function; move the class to module level")
     described: dict[str, Any] = {"class": f"{kind.__module__}:{kind.__qualname__}"}
-    if isinstance(module, CONTAINERS):
+    if kind in CONTAINERS:
         described["children"] = [_architecture(child) for child in module]
         return described
     arguments = {}
@@ -125,9 +125,12 @@ def _argument(value: Any, kind: type, name: str) -> Any:
 
 def _rebuild(described: dict[str, Any]) -> torch.nn.Module:
     module_name, _, qualified = described["class"].partition(":")
-    found: Any = importlib.import_module(module_name)
-    for part in qualified.split("."):
-        found = getattr(found, part)
+    try:
+        found: Any = importlib.import_module(module_name)
+        for part in qualified.split("."):
+            found = getattr(found, part)
+    except (ImportError, AttributeError) as error:
+        raise ExportError(f"class {described['class']} of the model is not there any more: {error}") from error
     if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
         raise ExportError(f"{described['class']} is no torch module; the stored architecture is not trusted")
     if "children" in described:

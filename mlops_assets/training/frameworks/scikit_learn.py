@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 import warnings
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,7 @@ class ScikitLearn:
     def save(self, model: Any, folder: Path) -> None:
         """Write `model.skops`; refuses types from outside scikit-learn, NumPy and SciPy."""
         skops.io.dump(model, folder / FILE)
+        _write_reproducibly(folder / FILE)
         self._trusted(folder / FILE)
 
     def load(self, folder: Path) -> Any:
@@ -76,12 +80,42 @@ class ScikitLearn:
 
     def _trusted(self, file: Path) -> list[str]:
         types: list[str] = skops.io.get_untrusted_types(file=file)
-        foreign = [name for name in types if not name.startswith(TRUSTED)]
+        foreign = [name for name in types if not _is_trusted(name)]
         if foreign:
             raise ExportError(
                 f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own"
             )
         return types
+
+
+def _is_trusted(name: str) -> bool:
+    """Say whether a type name of a skops file is a class that one of the trusted packages itself defines."""
+    if not name.startswith(TRUSTED):
+        return False
+    module, _, qualified = name.rpartition(".")
+    try:
+        found = getattr(importlib.import_module(module), qualified)
+    except (ImportError, AttributeError):
+        return False
+    return isinstance(found, type) and f"{found.__module__}.".startswith(TRUSTED)
+
+
+def _write_reproducibly(file: Path) -> None:
+    """Rewrite a skops archive without what differs between equal models: object ids and times of writing."""
+    with zipfile.ZipFile(file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    schema = members.pop("schema.json").decode()
+    numbers: dict[str, str] = {}
+
+    def renumber(match: re.Match[str]) -> str:
+        return match.group(1) + numbers.setdefault(match.group(2), str(len(numbers)))
+
+    schema = re.sub(r'("__id__": |"file": ")(\d+)', renumber, schema)
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in sorted(members.items(), key=lambda member: int(numbers[member[0].split(".")[0]])):
+            stem, dot, suffix = name.partition(".")
+            archive.writestr(zipfile.ZipInfo(f"{numbers[stem]}{dot}{suffix}"), content, zipfile.ZIP_DEFLATED)
+        archive.writestr(zipfile.ZipInfo("schema.json"), schema, zipfile.ZIP_DEFLATED)
 
 
 def _final(model: Any) -> str:

@@ -61,8 +61,12 @@ def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> A
     module, _, name = step.rpartition(".")
     if module.split(".")[0] != "sklearn":
         raise TrainerError(f"{step!r} is not a scikit-learn class; write it in full, e.g. sklearn.svm.SVC")
+    from sklearn.base import BaseEstimator
+
     try:
         made = getattr(importlib.import_module(module), name)
+        if not (isinstance(made, type) and issubclass(made, BaseEstimator)):
+            raise TrainerError(f"{step!r} is not a scikit-learn class; name an estimator or a transformer")
         if "random_state" in inspect.signature(made).parameters and "random_state" not in arguments:
             arguments = {**arguments, "random_state": int(np.uint32(seed))}
         return made(**arguments)
