@@ -10,6 +10,7 @@ from mlops_assets.components.naming import ancestors, check_results, data_versio
 from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
+from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError, TrainerError
 from mlops_assets.names import Reference
@@ -58,6 +59,7 @@ class PromotionConfig(dg.Config):
     user: str | None = Field(default=None, description="Who promotes; the process's user if not given.")
 
 
+@dg.scaffold_with(TrainedModelScaffolder)
 class TrainedModel(dg.Component):
     """A model that is trained on each version of a dataset, exported, measured, recorded and promoted."""
 

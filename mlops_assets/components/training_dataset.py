@@ -8,6 +8,7 @@ from pydantic import BaseModel
 from mlops_assets.components.landing_sensor import new_data_sensor
 from mlops_assets.components.naming import add_data_versions, check_results, data_versions
 from mlops_assets.components.presentation import counts_markdown, file_metadata
+from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.quality import assess
 from mlops_assets.datasets.specification import DatasetSpecification
@@ -16,6 +17,7 @@ from mlops_assets.names import Reference
 from resources import StoreResource
 
 
+@dg.scaffold_with(TrainingDatasetScaffolder)
 class TrainingDataset(dg.Component):
     """Training data that lands in a folder and is frozen into immutable, described versions."""
 

@@ -223,6 +223,8 @@ class DatasetSpecification(Strict):
             raise ValueError(
                 f"classes: {', '.join(sorted(ambiguous))} is both a value and another class's name; rename it"
             )
+        if len(set(classes.values())) < len(classes):
+            raise ValueError("classes: two values have one name; give each its own, or one value in the data")
         table = self.source.table
         column = {"column": "split", "group": "group", "temporal": "time"}.get(self.split.method)
         if column and (table is None or getattr(table, column) is None):

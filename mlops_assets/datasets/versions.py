@@ -72,6 +72,10 @@ class FrozenDataset:
         return f"{self.row.dataset}@{self.row.version}"
 
     @cached_property
+    def _verified(self) -> set[str]:
+        return set()
+
+    @cached_property
     def specification(self) -> DatasetSpecification:
         """The declaration as it was when this version was frozen."""
         return DatasetSpecification.model_validate(self.document["specification"])
@@ -87,9 +91,18 @@ class FrozenDataset:
         return [SceneFacts(**facts) for facts in self.document["scenes"]]
 
     def local_path(self, path: str) -> Path:
-        """Return a local path with the frozen bytes of one landed file."""
-        rows = self.manifest.loc[self.manifest["path"] == path, "sha256"]
-        return self.workspace.local_path(object_key(str(rows.iloc[0])))
+        """Return a local path with the frozen bytes of one landed file; the first time they are hashed again.
+
+        Raises:
+            IntegrityError: the bytes are not those that were frozen.
+        """
+        sha256 = str(self.manifest.loc[self.manifest["path"] == path, "sha256"].iloc[0])
+        key = object_key(sha256)
+        if key not in self._verified:
+            if self.workspace.stat(key).sha256 != sha256:
+                raise IntegrityError(f"{key} ({path} of {self.reference}) is not as it was published; land it again")
+            self._verified.add(key)
+        return self.workspace.local_path(key)
 
     def split(self, name: SplitName) -> pd.DataFrame:
         """Return the samples of one split, in manifest order."""

@@ -19,7 +19,7 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
 from mlops_assets.training.evaluation import OnnxModel, decide
-from mlops_assets.training.lifecycle import Store, model_folder
+from mlops_assets.training.lifecycle import Store, model_folder, published_path
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 
@@ -43,7 +43,7 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     signature = row.signature
     if signature["view"] == "row" or signature["classes"] is None:
         raise SpecificationError(f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s")
-    model = OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx"))
+    model = OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
     values = np.array([entry["value"] for entry in signature["classes"]])
     with open_raster(scene) as raster:
         if raster.count != signature["shape"][0]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from mlops_assets.datasets.freezing import json_bytes
 from mlops_assets.datasets.versions import FrozenDataset, TrainingData
-from mlops_assets.errors import MlopsError, NotFound, ParityError, TrainerError
+from mlops_assets.errors import IntegrityError, MlopsError, NotFound, ParityError, StorageError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
@@ -45,6 +45,21 @@ class Store:
 def model_folder(row: ModelVersion) -> str:
     """Return where a model version lies in the workspace."""
     return f"models/{row.model}/{row.version}"
+
+
+def published_path(store: Store, key: str) -> Path:
+    """Return a local path of a published file whose bytes are still those that were published.
+
+    Raises:
+        StorageError: it was never published, or is missing.
+        IntegrityError: its bytes have changed.
+    """
+    recorded = store.registry.files_at(key)
+    if not recorded:
+        raise StorageError(f"{key} was never published; run the step that makes it first")
+    if store.workspace.stat(key).sha256 != recorded[0].sha256:
+        raise IntegrityError(f"{key}: its bytes are not those that were published; restore it from a backup")
+    return store.workspace.local_path(key)
 
 
 def run_identifier(orchestration_run: str | None, model: str, data_version: str) -> str:
@@ -220,7 +235,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     import onnx
 
     framework = framework_named(row.framework)
-    model = load_native(store.workspace, _native_files(store, row), framework)
+    model = load_native([published_path(store, key) for key in _native_files(store, row)], framework)
     data = _open_data(store, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
     with tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
@@ -260,7 +275,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     data = _open_data(store, row)
     folder = model_folder(row)
     X, truth = data.arrays("test")
-    predicted = decide(OnnxModel(store.workspace.local_path(f"{folder}/model.onnx")).predict(X))
+    predicted = decide(OnnxModel(published_path(store, f"{folder}/model.onnx")).predict(X))
     evaluation = evaluate(truth, predicted, row.task, data.class_names)
     title = f"{row.model}@{row.version}"
     if evaluation.confusion is None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -50,14 +51,13 @@ def _require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int)
             )
 
 
-def load_native(workspace: Workspace, paths: Sequence[str], framework: Framework) -> Any:
-    """Read a model back from its published native files.
+def load_native(paths: Sequence[Path], framework: Framework) -> Any:
+    """Read a model back from its native files.
 
     Raises:
-        StorageError: a file is missing.
         ExportError: the files hold something that is not trusted.
     """
     with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
         for path in paths:
-            (Path(scratch) / PurePosixPath(path).name).write_bytes(workspace.get(path))
+            shutil.copy(path, scratch)
         return framework.load(Path(scratch))

@@ -1,0 +1,32 @@
+"""What `dg scaffold defs` writes: a declaration that is filled in and only wants your names."""
+
+from typing import Any
+
+import dagster as dg
+
+
+class TrainingDatasetScaffolder(dg.Scaffolder[Any]):
+    """Writes a table dataset called like its folder."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        """Write `defs.yaml`."""
+        name = request.target_path.name
+        table = {"label": "label"}
+        dg.scaffold_component(
+            request, {"name": name, "source": {"url": f"landing/{name}", "layout": "table", "table": table}}
+        )
+
+
+class TrainedModelScaffolder(dg.Scaffolder[Any]):
+    """Writes a random forest called like its folder; name the dataset."""
+
+    def scaffold(self, request: dg.ScaffoldRequest[Any]) -> None:
+        """Write `defs.yaml`."""
+        attributes = {
+            "name": request.target_path.name,
+            "dataset": "DATASET",
+            "task": "classification",
+            "trainer": "mlops_assets.training.trainers.sklearn:train",
+            "params": {"estimator": "sklearn.ensemble.RandomForestClassifier"},
+        }
+        dg.scaffold_component(request, attributes)

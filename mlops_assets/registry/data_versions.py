@@ -1,0 +1,85 @@
+"""Data versions and their tags."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError as SqlIntegrityError
+
+from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.names import Reference, check_label
+from mlops_assets.registry.schema import DataVersion, Tag
+from mlops_assets.registry.session import RegistrySession, record_files
+from mlops_assets.storage import FileStat
+
+
+class DataVersions(RegistrySession):
+    """Data versions and their tags."""
+
+    def publish_data_version(self, row: DataVersion, files: Sequence[FileStat]) -> None:
+        """Publish a data version.
+
+        Raises:
+            Conflict: the version or the digest exists already.
+        """
+        try:
+            with self.transaction() as session:
+                session.add(row)
+                record_files(session, f"data:{row.dataset}@{row.version}", files)
+        except SqlIntegrityError as error:
+            raise Conflict(
+                f"{row.dataset}@{row.version} was published by another process; freeze again to get the next version"
+            ) from error
+
+    def data_versions(self, dataset: str | None = None) -> list[DataVersion]:
+        """Return data versions, oldest first."""
+        query = select(DataVersion).order_by(DataVersion.dataset, DataVersion.number)
+        with self.reading() as session:
+            return list(session.scalars(query if dataset is None else query.where(DataVersion.dataset == dataset)))
+
+    def data_version(self, reference: Reference) -> DataVersion:
+        """Resolve `dataset@version`, `dataset@tag`, or `dataset` (the newest).
+
+        Raises:
+            NotFound: there is no such dataset, version or tag.
+        """
+        versions = {row.version: row for row in self.data_versions(reference.name)}
+        if not versions:
+            raise NotFound(
+                f"dataset {reference.name!r} has no data version; "
+                f"land files and run 'mlops dataset commit {reference.name}'"
+            )
+        what = reference.what or next(reversed(versions))
+        if what not in versions:
+            what = self.tags(reference.name).get(what, what)
+        if what not in versions:
+            raise NotFound(f"{reference} is not known; {reference.name} has {', '.join(versions)}")
+        return versions[what]
+
+    def data_version_with(self, dataset: str, digest: str) -> DataVersion | None:
+        """Return the data version with this digest, if there is one."""
+        with self.reading() as session:
+            return session.scalar(select(DataVersion).filter_by(dataset=dataset, digest=digest))
+
+    def tags(self, dataset: str) -> dict[str, str]:
+        """Return tag → version of a dataset."""
+        with self.reading() as session:
+            return {row.tag: row.version for row in session.scalars(select(Tag).filter_by(dataset=dataset))}
+
+    def tag(self, dataset: str, version: str, tag: str) -> None:
+        """Give a data version a tag; the same tag on the same version is no change.
+
+        Raises:
+            Conflict: the tag names another version already.
+            NameRefused: the tag cannot be a name, or looks like a version.
+            NotFound: there is no such version.
+        """
+        check_label(tag, "tag")
+        self.data_version(Reference(dataset, version))
+        with self.transaction() as session:
+            found = session.get(Tag, (dataset, tag))
+            if found is None:
+                session.add(Tag(dataset=dataset, tag=tag, version=version))
+            elif found.version != version:
+                raise Conflict(f"tag {tag!r} of {dataset} names {found.version} already; tags do not move")

@@ -1,0 +1,97 @@
+"""Model versions, aliases, and the history of promotions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError as SqlIntegrityError
+
+from mlops_assets.errors import Conflict, NotFound
+from mlops_assets.names import Reference
+from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
+from mlops_assets.registry.session import RegistrySession, existing, now, record_files
+from mlops_assets.storage import FileStat
+
+
+class ModelVersions(RegistrySession):
+    """Model versions, aliases, and the history of promotions."""
+
+    def publish_model_version(self, row: ModelVersion, files: Sequence[FileStat], metrics: dict[str, Any]) -> None:
+        """Publish the model version of a run, and with it the run's success.
+
+        Raises:
+            Conflict: the model version exists already.
+        """
+        try:
+            with self.transaction() as session:
+                run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
+                run.status, run.finished, run.model_version = "succeeded", now(), row.version
+                run.metrics = {**run.metrics, **metrics}
+                session.add(row)
+                record_files(session, f"model:{row.model}@{row.version}", files)
+        except SqlIntegrityError as error:
+            raise Conflict(f"{row.model}@{row.version} exists already; model versions are immutable") from error
+
+    def advance(
+        self, row: ModelVersion, stage: str, files: Sequence[FileStat], metrics: dict[str, Any] | None = None
+    ) -> ModelVersion:
+        """Publish the next stage of a model version with its files; doing a stage again replaces its files."""
+        with self.transaction() as session:
+            found = existing(session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}")
+            if STAGES.index(stage) > STAGES.index(found.stage):
+                found.stage = stage
+            if metrics is not None:
+                run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
+                found.metrics, run.metrics = metrics, {**run.metrics, **metrics}
+            record_files(session, f"model:{row.model}@{row.version}", files)
+            return found
+
+    def model_versions(self, model: str | None = None, **where: Any) -> list[ModelVersion]:
+        """Return model versions, oldest first, optionally of one model and with equal columns `where`."""
+        query = select(ModelVersion).filter_by(**where).order_by(ModelVersion.model, ModelVersion.created)
+        with self.reading() as session:
+            return list(session.scalars(query if model is None else query.where(ModelVersion.model == model)))
+
+    def model_version(self, reference: Reference) -> ModelVersion:
+        """Resolve `model@version`, `model@alias`, or `model` (the newest).
+
+        Raises:
+            NotFound: there is no such model, version or alias.
+        """
+        versions = {row.version: row for row in self.model_versions(reference.name)}
+        if not versions:
+            raise NotFound(f"model {reference.name!r} has no version; run 'mlops train {reference.name}'")
+        what = reference.what or next(reversed(versions))
+        if what not in versions:
+            what = self.aliases(reference.name).get(what, what)
+        if what not in versions:
+            raise NotFound(f"{reference} is not known; see 'mlops model list {reference.name}'")
+        return versions[what]
+
+    def aliases(self, model: str) -> dict[str, str]:
+        """Return alias → version of a model."""
+        with self.reading() as session:
+            return {row.alias: row.version for row in session.scalars(select(Alias).filter_by(model=model))}
+
+    def promote(self, row: ModelVersion, moved_by: str, gates: list[Any], alias: str = "production") -> Promotion:
+        """Move an alias to a model version; what held `production` before becomes `previous`."""
+        moved = now()
+        with self.transaction() as session:
+            found = session.get(Alias, (row.model, alias))
+            previous = found.version if found else None
+            session.merge(Alias(model=row.model, alias=alias, version=row.version, since=moved))
+            if alias == "production" and previous not in (None, row.version):
+                session.merge(Alias(model=row.model, alias="previous", version=previous, since=moved))
+            promotion = Promotion(
+                model=row.model, alias=alias, version=row.version, previous=previous,
+                moved=moved, moved_by=moved_by, gates=gates,
+            )  # fmt: skip
+            session.add(promotion)
+        return promotion
+
+    def promotions(self, model: str) -> list[Promotion]:
+        """Return the history of a model's aliases, oldest first."""
+        with self.reading() as session:
+            return list(session.scalars(select(Promotion).filter_by(model=model).order_by(Promotion.id)))

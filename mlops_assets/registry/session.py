@@ -1,0 +1,113 @@
+"""Sessions on the registry: opening it, and transactions that are recorded whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime
+from typing import TypeVar
+
+from sqlalchemy import select
+from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import IntegrityError as SqlIntegrityError
+from sqlalchemy.orm import Session, sessionmaker
+
+from mlops_assets.errors import NotFound, StorageError
+from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.schema import SCHEMA_VERSION, Base, File, Meta
+from mlops_assets.storage import FileStat
+
+T = TypeVar("T")
+
+
+def now() -> datetime:
+    """The current time, UTC."""
+    return datetime.now(UTC)
+
+
+class RegistrySession:
+    """The registry at one SQLAlchemy URL."""
+
+    def __init__(self, url: str) -> None:
+        """Open the registry, making its tables if they are missing.
+
+        Raises:
+            StorageError: the database cannot be opened, or was written by a newer release.
+        """
+        self.url = url
+        try:
+            self._engine = open_engine(url)
+        except ArgumentError as error:
+            raise StorageError(
+                f"MLOPS_REGISTRY={url} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
+            ) from error
+        self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        try:
+            Base.metadata.create_all(self._engine)
+            with self.transaction() as session:
+                found = session.get(Meta, "schema_version")
+                if found is None:
+                    session.add(Meta(key="schema_version", value=str(SCHEMA_VERSION)))
+        except DatabaseError as error:
+            raise StorageError(
+                f"registry {url} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it from a backup"
+            ) from error
+        if found is not None and int(found.value) != SCHEMA_VERSION:
+            raise StorageError(
+                f"registry {url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
+                "use the matching release"
+            )
+
+    @contextmanager
+    def transaction(self, immediate: bool = True) -> Iterator[Session]:
+        """One transaction; a full disk or a locked database becomes a StorageError."""
+        try:
+            with self._sessions.begin() as session:
+                session.connection(execution_options={"immediate": immediate})
+                yield session
+        except SqlIntegrityError:
+            raise
+        except DatabaseError as error:
+            raise StorageError(
+                f"registry {self.url} could not be used: {error.orig}; nothing was recorded; "
+                "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
+            ) from error
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A transaction that only reads, and so waits for nobody."""
+        return self.transaction(immediate=False)
+
+    def add_files(self, owner: str, files: Sequence[FileStat]) -> None:
+        """Record the checksums of published files under an owner."""
+        with self.transaction() as session:
+            record_files(session, owner, files)
+
+    def files(self, *owners: str) -> list[FileStat]:
+        """Return the files of these owners as published, by path; of everybody if none is named."""
+        query = select(File).order_by(File.path)
+        with self.reading() as session:
+            rows = session.scalars(query.where(File.owner.in_(owners)) if owners else query)
+            return [FileStat(row.path, row.sha256, row.size) for row in rows]
+
+    def files_at(self, *paths: str) -> list[FileStat]:
+        """Return the files at these paths as published."""
+        with self.reading() as session:
+            rows = session.scalars(select(File).where(File.path.in_(paths)))
+            return [FileStat(row.path, row.sha256, row.size) for row in rows]
+
+
+def record_files(session: Session, owner: str, files: Sequence[FileStat]) -> None:
+    """Record files under an owner, within a transaction."""
+    for file in files:
+        session.merge(File(path=file.path, owner=owner, sha256=file.sha256, size=file.size))
+
+
+def existing(row: T | None, what: str) -> T:
+    """Return a row that must be there.
+
+    Raises:
+        NotFound: it is not.
+    """
+    if row is None:
+        raise NotFound(f"{what} is not in the registry")
+    return row
