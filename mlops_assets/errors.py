@@ -56,10 +56,6 @@ class DataProblems(MlopsError):
         )
 
 
-class LeakageError(MlopsError):
-    """A split lets test samples be seen in training."""
-
-
 class TrainerError(MlopsError):
     """A trainer could not be loaded, failed, or returned something no framework adapter accepts."""
 
@@ -74,7 +70,3 @@ class ParityError(MlopsError):
 
 class GateFailure(MlopsError):
     """A model version did not pass its gates; no alias was moved."""
-
-
-class CheckFailure(MlopsError):
-    """A blocking check failed outside of Dagster."""

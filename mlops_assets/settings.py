@@ -75,8 +75,3 @@ def workspace_path(workspace: str, directory: Path) -> Path:
             "use a folder or a file:// URL"
         )
     return (directory / Path(workspace).expanduser()).resolve()
-
-
-def forked_environment(**changes: str) -> dict[str, str]:
-    """Return this process's environment with `changes`, for a child process."""
-    return {**os.environ, **changes}

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.registry import Registry
-from mlops_assets.settings import Settings, forked_environment, workspace_path
+from mlops_assets.settings import Settings, workspace_path
 from mlops_assets.storage import Workspace
 
 
@@ -52,12 +52,6 @@ def test_a_workspace_on_another_store_is_refused(url: str) -> None:
 def test_a_file_url_that_is_not_absolute_is_refused(url: str) -> None:
     with pytest.raises(SettingsError):
         Settings.from_environment({"MLOPS_WORKSPACE": url})
-
-
-def test_a_child_process_gets_this_environment_with_changes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("KEPT", "1")
-    child = forked_environment(MLOPS_USER="child")
-    assert (child["KEPT"], child["MLOPS_USER"]) == ("1", "child")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.cli.models import describe
-from mlops_assets.cli.output import console, metric_columns, open_store, show
+from mlops_assets.cli.output import console, errors, metric_columns, open_store, show
 from mlops_assets.components.launching import DEFAULT_MODULE, Project, open_project
 from mlops_assets.datasets.landing import landing_folder
 from mlops_assets.datasets.rasters import open_raster
@@ -71,7 +71,8 @@ def _say(text: str) -> None:
 def _launch(project: Project, doing: str, job: str, partition: str | None = None, **options: Any) -> None:
     started = time.monotonic()
     console.print(f"   {doing} …")
-    project.launch(job, partition, **options)
+    with errors.status(f"{doing} …"):
+        project.launch(job, partition, **options)
     console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
 

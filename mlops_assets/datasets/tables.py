@@ -22,7 +22,7 @@ from mlops_assets.datasets.landing import LandedFile
 from mlops_assets.datasets.specification import DatasetSpecification, TableLayout
 from mlops_assets.errors import DataProblems, EmptyLanding
 
-TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data")
+TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".dat", ".trn", ".tst")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
 IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}

@@ -27,8 +27,8 @@ class Evaluation:
 class OnnxModel:
     """An ONNX model file under onnxruntime."""
 
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        """Load the model on the CPU, with so many threads (0: all).
+    def __init__(self, path: Path) -> None:
+        """Load the model on the CPU.
 
         Raises:
             ExportError: onnxruntime refuses the file.
@@ -36,7 +36,6 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
         options.log_severity_level = 3
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])

@@ -85,7 +85,7 @@ def image(height: int, width: int, bands: int = 4) -> NDArray[np.uint16]:
 def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
     """What the model says of each pixel when asked about its patch alone, or of each window."""
     row = row_of(store, model)
-    onnx = OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx"), threads=1)
+    onnx = OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx"))
     values = np.array([entry["value"] for entry in row.signature["classes"]])
     with open_raster(scene) as raster:
         height, width, whole = raster.height, raster.width, raster.read().astype(np.float32)

@@ -195,7 +195,7 @@ def test_onnx_is_one_file_with_a_free_batch_axis_and_our_names(made: Made) -> No
 @pytest.mark.parametrize("batch", [1, 7, 1000])
 def test_onnx_gives_what_the_model_gives(made: Made, batch: int) -> None:
     native = made.framework.predict(made.model, made.X, made.case.task)
-    found = OnnxModel(made.onnx, threads=1).predict(made.X, batch)
+    found = OnnxModel(made.onnx).predict(made.X, batch)
     assert found.keys() == native.keys()
     for name, expected in native.items():
         np.testing.assert_allclose(found[name].reshape(expected.shape), expected, rtol=1e-4, atol=1e-4)

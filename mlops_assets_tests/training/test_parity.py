@@ -45,7 +45,7 @@ def onnx_of(
         helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
     )
     onnx.checker.check_model(path)
-    return OnnxModel(path, threads=1)
+    return OnnxModel(path)
 
 
 def report_of(
@@ -154,7 +154,7 @@ def test_numbers_are_compared_for_regression(shift: float, passed: bool, tmp_pat
     proto = onnx.load(tmp_path / "model.onnx")
     proto.graph.node[0].output[0] = proto.graph.output[0].name = "value"
     (tmp_path / "value.onnx").write_bytes(proto.SerializeToString())
-    other = OnnxModel(tmp_path / "value.onnx", threads=1)
+    other = OnnxModel(tmp_path / "value.onnx")
     report = compare(PyTorch(), model, other, X, "regression", Parity())
     assert (report.passed, report.agreement) == (passed, 1)
 

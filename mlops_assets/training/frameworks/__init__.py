@@ -19,7 +19,6 @@ class Framework(Protocol):
     """One framework. Nothing is ever pickled or unpickled."""
 
     name: str
-    package: str
 
     def save(self, model: Any, folder: Path) -> None:
         """Write a model's native form into an empty folder.

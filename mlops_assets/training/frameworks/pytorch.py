@@ -30,7 +30,6 @@ class PyTorch:
     """
 
     name = "pytorch"
-    package = "torch"
 
     def save(self, model: torch.nn.Module, folder: Path) -> None:
         """Write `model.safetensors` and `architecture.json`."""

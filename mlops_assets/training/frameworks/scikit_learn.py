@@ -26,7 +26,6 @@ class ScikitLearn:
     """Adapter for scikit-learn; models take rows, patches are flattened."""
 
     name = "scikit-learn"
-    package = "scikit-learn"
 
     def save(self, model: Any, folder: Path) -> None:
         """Write `model.skops`; refuses types from outside scikit-learn, NumPy and SciPy."""
