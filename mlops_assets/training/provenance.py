@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import socket
-import subprocess  # nosec B404 - git only, with fixed arguments
+import subprocess  # nosec B404
 from functools import lru_cache
 from pathlib import Path
 from typing import Any

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -28,7 +27,7 @@ class TrainingRun:
 
     Attributes:
         run_id: identifier of the run.
-        seed: seed of the run; Python, NumPy and PyTorch (if imported) are seeded already.
+        seed: seed of the run; Python, NumPy and PyTorch are seeded already.
         directory: a scratch folder that is removed after the run.
         device: `cuda` or `cpu`, for trainers that can use either.
     """
@@ -81,8 +80,6 @@ class TrainingRun:
         """Seed Python, NumPy and PyTorch."""
         random.seed(self.seed)
         np.random.seed(self.seed % 2**32)
-        import sys
+        import torch  # even if the trainer only imports it later: its first weights must come from this seed
 
-        torch: Any = sys.modules.get("torch")
-        if torch is not None:
-            torch.manual_seed(self.seed)
+        torch.manual_seed(self.seed)

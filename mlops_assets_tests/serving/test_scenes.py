@@ -180,7 +180,7 @@ def test_a_model_of_rows_is_refused(models: Store, tmp_path: Path) -> None:
 
 def test_a_model_without_its_onnx_file_is_refused(models: Store, tmp_path: Path) -> None:
     gone = ModelVersion(model="pixel", version="v1-gone", signature=row_of(models, "pixel").signature)
-    with pytest.raises(StorageError, match=r"models/pixel/v1-gone/model\.onnx is missing"):
+    with pytest.raises(StorageError, match=r"models/pixel/v1-gone/model\.onnx was never published"):
         predict_scene(models, gone, write(tmp_path / "scene.tif", image(16, 24)), "refused")
 
 

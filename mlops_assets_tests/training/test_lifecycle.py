@@ -376,7 +376,7 @@ def test_an_onnx_file_without_parity_is_not_published(
         export(store, model_specification(), row)
     assert published(store, f"crops@{row.version}") == before
     assert store.registry.model_version(Reference("crops")).stage == "trained"
-    with pytest.raises(StorageError, match=r"model\.onnx is missing"):
+    with pytest.raises(StorageError, match=r"model\.onnx was never published"):
         evaluate_version(store, model_specification(), row)
     assert not store.workspace.exists(f"{model_folder(row)}/model.onnx")
 
