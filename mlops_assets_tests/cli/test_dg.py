@@ -1,0 +1,42 @@
+"""Dagster's own command line sees our components, and scaffolds declarations that are filled in."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from mlops_assets.cli import app
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Path:
+    assert CliRunner().invoke(app, ["init", str(tmp_path / "fieldwork")]).exit_code == 0
+    return tmp_path / "fieldwork"
+
+
+def dg(project: Path, *arguments: str) -> str:
+    environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
+    command = [str(BIN / "dg"), *arguments]
+    done = subprocess.run(
+        command, cwd=project, env=environment, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_dg_lists_our_components_and_scaffolds_what_passes_its_check(project: Path) -> None:
+    listed = dg(project, "list", "components", "--json")
+    assert "mlops_assets.components.TrainingDataset" in listed
+    assert "mlops_assets.components.TrainedModel" in listed
+    dg(project, "scaffold", "defs", "mlops_assets.components.TrainingDataset", "meadow")
+    declared = (project / "fieldwork" / "defs" / "meadow" / "defs.yaml").read_text()
+    assert "url: landing/meadow" in declared
+    dg(project, "check", "yaml")
+    dg(project, "check", "defs")
