@@ -2,10 +2,10 @@
 
 import dagster as dg
 
-from mlops_assets.components import load_project
-
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions of the shipped example project."""
+    from mlops_assets.components import load_project  # importing this module alone stays as fast as Dagster
+
     return load_project(__file__)

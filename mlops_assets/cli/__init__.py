@@ -8,6 +8,7 @@ from __future__ import annotations
 import sys
 
 import typer
+from dagster import DagsterExecutionInterruptedError
 
 from mlops_assets import __version__
 from mlops_assets.cli import datasets, demo, maintenance, models, new_project, runs, training
@@ -55,6 +56,6 @@ def main() -> None:
         errors.print("error: ", style="bold red", end="")
         errors.print(str(error), soft_wrap=True)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
         errors.print("stopped")
         sys.exit(130)

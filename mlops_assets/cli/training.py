@@ -23,7 +23,7 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on a data version, export, evaluate and record it."""
-    from mlops_assets.components.launching import open_project
+    from mlops_assets.components.launching import StepFailure, open_project
 
     wanted = Reference.parse(reference)
     config = dict(_parameter(text) for text in param or [])
@@ -34,12 +34,13 @@ def train(
         data = open_store().registry.data_version(Reference(dataset, wanted.what))
         project.sync(dataset)
         ops = {f"{wanted.name}__trained_model": {"config": config}} if config else None
-        known = {row.version for row in open_store().registry.model_versions(wanted.name)}
         try:
             with errors.status(f"training {wanted.name} on {dataset}@{data.version} …"):
-                project.launch(f"{wanted.name}_lifecycle", partition=data.version, ops=ops)
-        finally:  # a model version that fails its gates has been made all the same
-            _tell(wanted.name, known, as_json)
+                result = project.launch(f"{wanted.name}_lifecycle", partition=data.version, ops=ops)
+        except StepFailure as failure:  # a model version that fails its gates has been made all the same
+            _tell(wanted.name, failure.run_id, as_json)
+            raise
+    _tell(wanted.name, result.run_id, as_json)
 
 
 def predict(
@@ -62,12 +63,14 @@ def predict(
     )
 
 
-def _tell(model: str, known: set[str], as_json: bool) -> None:
-    """Print the model versions that were not known before."""
+def _tell(model: str, dagster_run: str | None, as_json: bool) -> None:
+    """Print the model version that a Dagster run has made, if it has."""
     registry = open_store().registry
-    for row in registry.model_versions(model):
-        if row.version in known:
+    runs = registry.runs(model, orchestration_run=dagster_run) if dagster_run else []
+    for run in runs:
+        if run.model_version is None:
             continue
+        row = registry.model_version(Reference(model, run.model_version))
         if as_json:
             show_one(describe(registry, row), as_json=True)
         else:

@@ -24,7 +24,11 @@ DEFAULT_MODULE = "mlops_assets.definitions"
 
 
 class StepFailure(MlopsError):
-    """A step of a Dagster run failed; the message is the step's own error."""
+    """A step of a Dagster run failed; the message is the step's own error. `run_id` is None if nothing was started."""
+
+    def __init__(self, message: str, run_id: str | None = None) -> None:
+        self.run_id = run_id
+        super().__init__(message)
 
 
 @dataclass(frozen=True)
@@ -66,7 +70,7 @@ class Project:
         except dg.DagsterInvalidConfigError as error:
             raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
         if not result.success:
-            raise StepFailure("\n".join(_failures(result)))
+            raise StepFailure("\n".join(_failures(result)), result.run_id)
         return result
 
     def sync(self, dataset: str) -> None:
@@ -162,5 +166,7 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
             error: Any = event.step_failure_data.error
             while error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError":
                 error = error.cause
-            if error.cls_name != "DagsterAssetCheckFailedError":
+            if error.cls_name == "DagsterExecutionInterruptedError":
+                yield "stopped from outside; nothing was published"
+            elif error.cls_name != "DagsterAssetCheckFailedError":
                 yield error.message.strip().split(": ", 1)[-1]
