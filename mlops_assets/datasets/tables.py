@@ -64,10 +64,12 @@ def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than columns
         table: pd.DataFrame = pd.read_csv(local, **options)
+    table.columns = pd.Index([str(column).strip() for column in table.columns])
     absent = table[layout.label].isna() if layout.label in table else pd.Series(dtype=bool)
     if absent.any() and (absent.all() or not kinds.is_numeric_dtype(table[layout.label])):
         # a class may be called NA (Namibia) or None; only an empty field is missing
-        text = pd.read_csv(local, **options, dtype=str, keep_default_na=False)[layout.label]
+        texts = pd.read_csv(local, **options, dtype=str, keep_default_na=False)
+        text = texts.iloc[:, table.columns.get_loc(layout.label)]
         table[layout.label] = text.where(text.str.strip() != "")
     unnamed = [c for c in table.columns if str(c).startswith("Unnamed: ") and table[c].isna().all()]
     return table.drop(columns=unnamed)  # what a delimiter at the end of each line makes

@@ -339,6 +339,12 @@ def test_problems_of_different_kinds_are_in_one_error_too(read: Read, other: Any
     assert sorted(problem.split(":")[0] for problem in raised.value.problems) == ["a.csv", "b.csv"]
 
 
+def test_blanks_around_column_names_do_no_harm(read: Read) -> None:
+    found = read({"a.csv": "red , nir, crop \n1,2,wheat\n3,4,NA\n"})
+    assert found.features == ["red", "nir"]
+    assert found.samples["label"].tolist() == ["wheat", "NA"]
+
+
 def test_a_table_without_any_feature_is_refused(read: Read) -> None:
     with pytest.raises(DataProblems, match=r"a\.csv: has no numeric column besides the label"):
         read({"a.csv": SMALL[["crop"]].assign(remark="x")})
