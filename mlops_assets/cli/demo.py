@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 import warnings
 from pathlib import Path
-from typing import Any
 
 import dagster as dg
 import numpy as np
@@ -68,11 +67,11 @@ def _say(text: str) -> None:
     console.print(f"\n{text}", style="bold")
 
 
-def _launch(project: Project, doing: str, job: str, partition: str | None = None, **options: Any) -> None:
+def _launch(project: Project, doing: str, job: str, partition: str | None = None) -> None:
     started = time.monotonic()
     console.print(f"   {doing} …")
     with errors.status(f"{doing} …"):
-        project.launch(job, partition, **options)
+        project.launch(job, partition)
     console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
 

@@ -44,7 +44,6 @@ class Project:
         job: str,
         partition: str | None = None,
         ops: Mapping[str, Any] | None = None,
-        tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run a job here and now.
 
@@ -52,7 +51,6 @@ class Project:
             job: name of a job of the project, or the key of one asset, `model/production`.
             partition: partition key.
             ops: run config of each op.
-            tags: tags of the run.
 
         Raises:
             NotFound: there is no such job.
@@ -64,7 +62,6 @@ class Project:
                 instance=self.instance,
                 partition_key=partition,
                 run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                tags=dict(tags or {}),
                 raise_on_error=False,
             )
         except dg.DagsterInvalidConfigError as error:

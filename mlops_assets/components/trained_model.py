@@ -1,5 +1,7 @@
 """The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
 
+import hashlib
+import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
@@ -273,9 +275,6 @@ def _identity(row: ModelVersion) -> dict[str, Any]:
 
 
 def _trained_result(store: Store, row: ModelVersion) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    import hashlib
-    import json
-
     run = store.registry.run(row.run_id)
     files = store.registry.files(f"model:{row.model}@{row.version}")
     native = [file for file in files if "/native/" in file.path]

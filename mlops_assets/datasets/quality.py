@@ -13,8 +13,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.contents import SceneFacts
 from mlops_assets.datasets.freezing import json_bytes, version_folder
 from mlops_assets.datasets.specification import SPLITS
+from mlops_assets.datasets.splits import any_within
 from mlops_assets.datasets.versions import FrozenDataset, TrainingData, View
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat
@@ -158,10 +160,7 @@ def check_leakage(frozen: FrozenDataset) -> Check:
     if kind == "window":
         return Check("leakage", True, "windows do not overlap", values={"share": 0.0})
     half = frozen.document["input"]["size"] // 2
-    leaking = sum(
-        int(_trained_within(facts.height, facts.width, train, held, facts.path, half).sum())
-        for facts in frozen.scene_facts
-    )
+    leaking = sum(int(_trained_within(facts, train, held, half).sum()) for facts in frozen.scene_facts)
     share = leaking / max(len(held), 1)
     if leaking:
         text = (
@@ -174,18 +173,13 @@ def check_leakage(frozen: FrozenDataset) -> Check:
     )
 
 
-def _trained_within(
-    height: int, width: int, train: pd.DataFrame, held: pd.DataFrame, path: str, reach: int
-) -> NDArray[np.bool_]:
-    """Say of each held-out pixel of one scene whether a training pixel lies within `reach` pixels (Chebyshev)."""
-    mask = np.zeros((height, width), dtype=np.int64)
-    inside = train[train["path"] == path]
-    mask[inside["row"], inside["column"]] = 1
-    total = np.pad(mask.cumsum(axis=0).cumsum(axis=1), ((1, 0), (1, 0)))
-    places = held.loc[held["path"] == path, ["row", "column"]].to_numpy(dtype=np.int64)
-    top, left = np.maximum(places - reach, 0).T
-    bottom, right = np.minimum(places + reach + 1, [height, width]).T
-    return np.asarray(total[bottom, right] - total[top, right] - total[bottom, left] + total[top, left] > 0)
+def _trained_within(facts: SceneFacts, train: pd.DataFrame, held: pd.DataFrame, reach: int) -> NDArray[np.bool_]:
+    """Say of each held-out pixel of one scene whether a training pixel lies within `reach` pixels."""
+    mask = np.zeros((facts.height, facts.width), dtype=bool)
+    inside = train[train["path"] == facts.path]
+    mask[inside["row"], inside["column"]] = True
+    places = held.loc[held["path"] == facts.path, ["row", "column"]].to_numpy(dtype=np.int64)
+    return any_within(mask, places, reach)
 
 
 def _row_leakage(frozen: FrozenDataset) -> Check:

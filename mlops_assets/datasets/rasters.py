@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 STRIP_ROWS = 256  # rows of a scene held in memory at once
 
 
@@ -29,6 +32,20 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
                 yield raster
         except RasterioError as error:
             raise ValueError(f"cannot be read or written as a raster: {_reason(error)}; replace the file") from error
+
+
+def read_strip(raster: Any, top: int, bottom: int, half: int) -> NDArray[Any]:
+    """Read the rows [top, bottom) of an open raster with `half` pixels around; beyond the edges pixels are mirrored.
+
+    Returns:
+        Shape (bands, bottom - top + 2 * half, width + 2 * half), in the raster's own type.
+    """
+    from rasterio.windows import Window
+
+    first, last = max(top - half, 0), min(bottom + half, raster.height)
+    strip = raster.read(window=Window(0, first, raster.width, last - first))
+    above, below = half - (top - first), half - (last - bottom)
+    return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
 
 
 def _reason(error: Exception) -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import ClassName, Contents, SceneFacts
 from mlops_assets.datasets.landing import LandedFile
-from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster
+from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, read_strip
 from mlops_assets.datasets.specification import DatasetSpecification, ScenesLayout
 from mlops_assets.errors import DataProblems, EmptyLanding
 
@@ -100,8 +100,6 @@ def read_patches(local: Path, centres: NDArray[np.int64], size: int) -> NDArray[
     Returns:
         float32 of shape (n, bands, size, size); beyond the scene's edge pixels are mirrored.
     """
-    from rasterio.windows import Window
-
     half = size // 2
     with open_raster(local) as raster:
         patches = np.empty((len(centres), raster.count, size, size), dtype=np.float32)
@@ -109,13 +107,9 @@ def read_patches(local: Path, centres: NDArray[np.int64], size: int) -> NDArray[
             inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < top + STRIP_ROWS))
             if not len(inside):
                 continue
-            first, last = max(top - half, 0), min(top + STRIP_ROWS + half, raster.height)
-            strip = raster.read(window=Window(0, first, raster.width, last - first))
-            above, below = max(half - top, 0), max(top + STRIP_ROWS + half - raster.height, 0)
-            padded = np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
-            start = first - above
+            padded = read_strip(raster, top, min(top + STRIP_ROWS, raster.height), half)
             for index in inside:
-                row, column = centres[index, 0] - half - start, centres[index, 1]
+                row, column = centres[index, 0] - top, centres[index, 1]
                 patches[index] = padded[:, row : row + size, column : column + size]
     return patches
 

@@ -58,14 +58,24 @@ def near_training_block(samples: pd.DataFrame, split: Split, contents: Contents)
             [[_place(split, _block_key(scene.path, r, c)) == "train" for c in range(columns)] for r in range(rows)]
         )
         blocks = np.kron(train, np.ones((split.block, split.block), dtype=bool))[: scene.height, : scene.width]
-        counted = np.pad(np.cumsum(np.cumsum(blocks, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
-        row, column = samples["row"].to_numpy()[index], samples["column"].to_numpy()[index]
-        top, left = np.maximum(row - split.buffer, 0), np.maximum(column - split.buffer, 0)
-        bottom = np.minimum(row + side + split.buffer, scene.height)
-        right = np.minimum(column + side + split.buffer, scene.width)
-        inside = counted[bottom, right] - counted[top, right] - counted[bottom, left] + counted[top, left]
-        near[index] = inside > 0
+        places = samples[["row", "column"]].to_numpy(dtype=np.int64)[index]
+        near[index] = any_within(blocks, places, split.buffer, side)
     return near
+
+
+def any_within(mask: NDArray[np.bool_], places: NDArray[np.int64], reach: int, side: int = 1) -> NDArray[np.bool_]:
+    """Say of squares in a raster whether the mask is set inside of them or within `reach` pixels (Chebyshev).
+
+    Args:
+        mask: bool of shape (height, width).
+        places: int64 of shape (n, 2), row and column of each square's upper left pixel.
+        reach: pixels around each square.
+        side: side of each square, pixels.
+    """
+    counted = np.pad(np.cumsum(np.cumsum(mask, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
+    top, left = np.maximum(places - reach, 0).T
+    bottom, right = np.minimum(places + side + reach, mask.shape).T
+    return np.asarray(counted[bottom, right] - counted[top, right] - counted[bottom, left] + counted[top, left] > 0)
 
 
 def _place(split: Split, key: str | bytes) -> str:

@@ -23,7 +23,8 @@ from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import IntegrityError, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Registry
-from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.registry.published import read_published
+from mlops_assets.storage import Workspace
 from mlops_assets.storage.workspace import object_key
 
 SplitName = Literal["train", "validation", "test"]
@@ -50,20 +51,14 @@ class FrozenDataset:
         """
         row = registry.data_version(reference)
         folder = version_folder(row.dataset, row.version)
-        published = {file.path: file.sha256 for file in registry.files(f"data:{row.dataset}@{row.version}")}
-
-        def checked(name: str) -> bytes:
-            content = workspace.get(f"{folder}/{name}")
-            if sha256_of(content) != published[f"{folder}/{name}"]:
-                raise IntegrityError(f"{folder}/{name} is not as it was published; restore it from a backup")
-            return content
-
+        names = ("version.json", "manifest.parquet", "samples.parquet")
+        document, manifest, samples = (read_published(workspace, registry, f"{folder}/{name}") for name in names)
         return cls(
             workspace,
             row,
-            json.loads(checked("version.json")),
-            pd.read_parquet(io.BytesIO(checked("manifest.parquet"))),
-            pd.read_parquet(io.BytesIO(checked("samples.parquet"))),
+            json.loads(document),
+            pd.read_parquet(io.BytesIO(manifest)),
+            pd.read_parquet(io.BytesIO(samples)),
         )
 
     @property

@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference, check_label
 from mlops_assets.registry.schema import DataVersion, Tag
-from mlops_assets.registry.session import RegistrySession, record_files
+from mlops_assets.registry.session import RegistrySession, chosen, record_files
 from mlops_assets.storage import FileStat
 
 
@@ -50,12 +50,10 @@ class DataVersions(RegistrySession):
                 f"dataset {reference.name!r} has no data version; "
                 f"land files and run 'mlops dataset commit {reference.name}'"
             )
-        what = reference.what or next(reversed(versions))
-        if what not in versions:
-            what = self.tags(reference.name).get(what, what)
-        if what not in versions:
+        version = chosen(reference.what, list(versions), lambda: self.tags(reference.name))
+        if version is None:
             raise NotFound(f"{reference} is not known; {reference.name} has {', '.join(versions)}")
-        return versions[what]
+        return versions[version]
 
     def data_version_with(self, dataset: str, digest: str) -> DataVersion | None:
         """Return the data version with this digest, if there is one."""

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
-from mlops_assets.registry.session import RegistrySession, existing, now, record_files
+from mlops_assets.registry.session import RegistrySession, chosen, existing, now, record_files
 from mlops_assets.storage import FileStat
 
 
@@ -63,12 +63,10 @@ class ModelVersions(RegistrySession):
         versions = {row.version: row for row in self.model_versions(reference.name)}
         if not versions:
             raise NotFound(f"model {reference.name!r} has no version; run 'mlops train {reference.name}'")
-        what = reference.what or next(reversed(versions))
-        if what not in versions:
-            what = self.aliases(reference.name).get(what, what)
-        if what not in versions:
+        version = chosen(reference.what, list(versions), lambda: self.aliases(reference.name))
+        if version is None:
             raise NotFound(f"{reference} is not known; see 'mlops model list {reference.name}'")
-        return versions[what]
+        return versions[version]
 
     def aliases(self, model: str) -> dict[str, str]:
         """Return alias → version of a model."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -100,6 +100,17 @@ def record_files(session: Session, owner: str, files: Sequence[FileStat]) -> Non
     """Record files under an owner, within a transaction."""
     for file in files:
         session.merge(File(path=file.path, owner=owner, sha256=file.sha256, size=file.size))
+
+
+def chosen(what: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]) -> str | None:
+    """Return the version that `what` names: a version itself, else a label's, the newest for None; or None.
+
+    A version's own name wins over labels, which are only looked up where it is none.
+    """
+    if what is None:
+        return versions[-1]
+    found = what if what in versions else labels().get(what)
+    return found if found in versions else None
 
 
 def existing(row: T | None, what: str) -> T:

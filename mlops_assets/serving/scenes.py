@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.rasters import open_raster
+from mlops_assets.datasets.rasters import open_raster, read_strip
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
@@ -71,16 +71,11 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
 
 def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any]) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
     """Yield strips of decisions of a model that takes pixels or patches."""
-    from rasterio.windows import Window
-
     size = signature["shape"][1] if signature["view"] == "patch" else 1
     half, height = size // 2, max(PIXELS_AT_ONCE // raster.width, 1)
     for top in range(0, raster.height, height):
         bottom = min(top + height, raster.height)
-        first, last = max(top - half, 0), min(bottom + half, raster.height)
-        strip = raster.read(window=Window(0, first, raster.width, last - first)).astype(np.float32)
-        above, below = half - (top - first), half - (last - bottom)
-        padded = np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
+        padded = read_strip(raster, top, bottom, half).astype(np.float32)
         patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
         patches = np.ascontiguousarray(patches.transpose(1, 2, 0, 3, 4)).reshape(-1, raster.count, size, size)
         decided = decide(model.predict(patches if signature["view"] == "patch" else patches[:, :, 0, 0]))

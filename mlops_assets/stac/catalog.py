@@ -27,6 +27,12 @@ FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO = (
     for name in ("file/v2.1.0", "version/v1.2.0", "classification/v2.0.0", "projection/v2.0.0", "ml-aoi/v0.2.0",
                  "scientific/v1.0.0", "eo/v2.0.0")
 )  # fmt: skip
+MEDIA_TYPES = {
+    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain", ".json": "application/json",
+    ".parquet": "application/vnd.apache.parquet", ".geoparquet": "application/vnd.apache.parquet",
+    ".tif": "image/tiff; application=geotiff", ".tiff": "image/tiff; application=geotiff", ".png": "image/png",
+    ".md": "text/markdown", ".onnx": "application/octet-stream; framework=onnx",
+}  # fmt: skip
 WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
 
 
@@ -105,6 +111,11 @@ def asset(source: str, file: FileStat, media_type: str, roles: list[str], **extr
         "file:size": file.size,
         **extra,
     }
+
+
+def media_type(path: str) -> str:
+    """Return the media type of a file by the ending of its name."""
+    return MEDIA_TYPES.get(posixpath.splitext(path)[1].lower(), "application/octet-stream")
 
 
 def plain(thing: pystac.STACObject) -> dict[str, Any]:

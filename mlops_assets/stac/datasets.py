@@ -27,18 +27,13 @@ from mlops_assets.stac.catalog import (
     footprint,
     known_bbox,
     link,
+    media_type,
     plain,
     times,
 )
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.workspace import object_key
 
-MEDIA_TYPES = {
-    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain",
-    ".parquet": "application/vnd.apache.parquet", ".geoparquet": "application/vnd.apache.parquet",
-    ".tif": "image/tiff; application=geotiff",
-    ".tiff": "image/tiff; application=geotiff", ".json": "application/json",
-}  # fmt: skip
 STAC_SPLITS = {"train": "train", "validation": "validate", "test": "test"}  # the words of the ml-aoi extension
 
 
@@ -100,8 +95,9 @@ def _collection(registry: Registry, frozen: FrozenDataset, key: str, items: list
         document["mlops:extent"] = f"approximate; {specification.extent.source or 'as declared'}"
     for file in registry.files(f"data:{frozen.reference}"):
         name = PurePosixPath(file.path).name
-        media = MEDIA_TYPES[PurePosixPath(name).suffix]
-        document.setdefault("assets", {})[name.split(".")[0]] = asset(key, file, media, ["metadata"], title=name)
+        document.setdefault("assets", {})[name.split(".")[0]] = asset(
+            key, file, media_type(name), ["metadata"], title=name
+        )
     parent = f"catalog/datasets/{row.dataset}/catalog.json"
     document["links"] = [link("root", key, ROOT), link("parent", key, parent)]
     document["links"] += [link("item", key, item) for item in items]
@@ -180,5 +176,4 @@ def _split_counts(samples: pd.DataFrame) -> dict[str, int]:
 def _file_asset(frozen: FrozenDataset, key: str, path: str, roles: list[str]) -> dict[str, Any]:
     row = frozen.manifest[frozen.manifest["path"] == path].iloc[0]
     file = FileStat(object_key(row["sha256"]), row["sha256"], int(row["size"]))
-    media = MEDIA_TYPES.get(PurePosixPath(path).suffix.lower(), "application/octet-stream")
-    return asset(key, file, media, roles, title=path, **{"file:local_path": path})
+    return asset(key, file, media_type(path), roles, title=path, **{"file:local_path": path})

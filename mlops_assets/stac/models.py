@@ -30,6 +30,7 @@ from mlops_assets.stac.catalog import (
     footprint,
     known_bbox,
     link,
+    media_type,
     model_collection_key,
     plain,
     times,
@@ -37,10 +38,6 @@ from mlops_assets.stac.catalog import (
 from mlops_assets.stac.datasets import STAC_SPLITS
 from mlops_assets.storage import FileStat, Workspace
 
-MEDIA_TYPES = {
-    ".json": "application/json", ".md": "text/markdown", ".png": "image/png",
-    ".onnx": "application/octet-stream; framework=onnx",
-}  # fmt: skip
 DIMENSIONS = {
     "row": ["batch", "feature"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
     "window": ["batch", "bands", "height", "width"],
@@ -61,7 +58,7 @@ def write_model_record(
     key, owner = item_key(row.model, row.version), f"record:{row.model}@{row.version}"
     with workspace.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        files = registry.files(f"model:{row.model}@{row.version}", f"run:{row.run_id}")
+        files = registry.files(f"model:{row.model}@{row.version}")
         writer.write(key, _item(row, run, frozen, files, key, title, description), owner)
         registry.advance(row, "recorded", [])
         recorded = [
@@ -232,7 +229,7 @@ def _asset_name(path: str) -> str:
 
 def _asset(key: str, file: FileStat) -> dict[str, Any]:
     path = PurePosixPath(file.path)
-    media = MEDIA_TYPES.get(path.suffix, "application/octet-stream")
+    media = media_type(file.path)
     if path.name == "model.onnx":
         return asset(key, file, media, ["mlm:model"], title="ONNX model", **{"mlm:artifact_type": "onnx"})
     roles = {"native": ["mlm:weights"], "figures": ["overview"]}.get(path.parent.name, ["metadata"])

@@ -15,9 +15,10 @@ from typing import Any
 
 from mlops_assets.datasets.freezing import json_bytes
 from mlops_assets.datasets.versions import FrozenDataset, TrainingData
-from mlops_assets.errors import IntegrityError, MlopsError, NotFound, ParityError, StorageError, TrainerError
+from mlops_assets.errors import MlopsError, NotFound, ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry.published import read_published
 from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
 from mlops_assets.training import provenance
@@ -54,11 +55,7 @@ def published_path(store: Store, key: str) -> Path:
         StorageError: it was never published, or is missing.
         IntegrityError: its bytes have changed.
     """
-    recorded = store.registry.files_at(key)
-    if not recorded:
-        raise StorageError(f"{key} was never published; run the step that makes it first")
-    if store.workspace.stat(key).sha256 != recorded[0].sha256:
-        raise IntegrityError(f"{key}: its bytes are not those that were published; restore it from a backup")
+    read_published(store.workspace, store.registry, key)
     return store.workspace.local_path(key)
 
 

@@ -14,11 +14,12 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.datasets.freezing import digest_of, version_folder
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, ModelVersion
+from mlops_assets.registry.published import read_published
 from mlops_assets.registry.schema import STAGES
-from mlops_assets.storage import FileStat, sha256_of
+from mlops_assets.storage import FileStat
 from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.lifecycle import Store, model_folder, run_facts
 
@@ -98,11 +99,9 @@ def _objects(store: Store, data: DataVersion) -> list[FileStat]:
 def _published(store: Store, key: str) -> bytes | None:
     """Return a file's content if it is as published; else None, as its checksum has told already."""
     try:
-        content = store.workspace.get(key)
-    except StorageError:
+        return read_published(store.workspace, store.registry, key)
+    except (StorageError, IntegrityError):
         return None
-    recorded = {file.path: file.sha256 for file in store.registry.files_at(key)}
-    return content if recorded.get(key) == sha256_of(content) else None
 
 
 def _table(store: Store, data: DataVersion, name: str) -> pd.DataFrame | None:

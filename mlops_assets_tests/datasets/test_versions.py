@@ -207,6 +207,16 @@ def test_a_view_or_task_that_does_not_fit_is_refused(
 # integrity
 
 
+def test_a_tampered_file_is_noticed_before_its_values_are_used(store: Store, land_table: Land, opened: Open) -> None:
+    land_table()
+    data = TrainingData(opened(), "classification")
+    (key,) = store.workspace.list("objects")
+    path = store.workspace.local_path(key)
+    path.write_bytes(path.read_bytes().replace(b"wheat", b"maize", 1))
+    with pytest.raises(IntegrityError, match=r"samples\.csv of fields@v1\) is not as it was published"):
+        data.arrays("train")
+
+
 @pytest.mark.parametrize("name", ["samples.parquet", "manifest.parquet", "version.json"])
 def test_a_tampered_document_is_noticed(store: Store, land_table: Land, opened: Open, name: str) -> None:
     land_table()

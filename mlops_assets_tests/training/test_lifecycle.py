@@ -21,6 +21,7 @@ from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.errors import (
     Conflict,
     ExportError,
+    IntegrityError,
     NotFound,
     ParityError,
     SpecificationError,
@@ -379,6 +380,20 @@ def test_an_onnx_file_without_parity_is_not_published(
     with pytest.raises(StorageError, match=r"model\.onnx was never published"):
         evaluate_version(store, model_specification(), row)
     assert not store.workspace.exists(f"{model_folder(row)}/model.onnx")
+
+
+@pytest.mark.parametrize(("file", "step"), [("native/model.skops", export), ("model.onnx", evaluate_version)])
+def test_a_tampered_model_is_noticed_before_it_is_used(
+    store: Store, land_table: Callable[..., Freeze], file: str, step: Callable[..., Any]
+) -> None:
+    land_table()
+    row = lifecycle(store, model_specification())
+    path = store.workspace.local_path(f"{model_folder(row)}/{file}")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(IntegrityError, match=f"{row.version}/{file} is not as it was published"):
+        step(store, model_specification(), row)
 
 
 def test_doing_a_stage_again_goes_no_stage_back(store: Store, land_table: Callable[..., Freeze]) -> None:
