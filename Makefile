@@ -1,10 +1,14 @@
 # The front door. Every target does its own set-up on a bare machine with Python >= 3.11, make and git.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := demo,cluster,dev
+EXTRAS := demo,cluster,postgres,tensorflow,dev
+# the last version that runs on the Node.js 18 of Debian 12
+AZURITE := 3.35.0
+# the last release that can be imported: 1.2.0 imports itself in a circle
+PYTDML := 1.1.7
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo up test lint bench clean
+.PHONY: help install azurite pytdml demo up test lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,6 +25,20 @@ install: .venv/installed .env ## make .venv with pinned versions
 .env:
 	@mkdir -p workspace/dagster
 	@echo "DAGSTER_HOME=$(CURDIR)/workspace/dagster" > $@
+
+azurite: .venv/azurite/$(AZURITE) ## the Azure Blob emulator; tests of az:// are skipped without it (needs node, npm)
+
+.venv/azurite/$(AZURITE): .venv/installed
+	@npm install --prefix .venv/azurite --no-fund --no-audit --loglevel=error azurite@$(AZURITE)
+	@touch $@
+
+pytdml: .venv/pytdml/$(PYTDML) ## the reader of TrainingDML-AI, in an environment of its own; its test is skipped without it
+
+.venv/pytdml/$(PYTDML): .venv/installed
+	@$(BIN)/python -m venv .venv/pytdml
+	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check geojson==3.3.0 pydantic==2.14.3
+	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pytdml==$(PYTDML)
+	@touch $@
 
 demo: install ## run the main job on the example: land, freeze, train, compare, promote, verify, predict
 	@$(BIN)/mlops demo

@@ -40,6 +40,10 @@ class SpecificationError(MlopsError):
     """A declaration that cannot work with the data it describes."""
 
 
+class MissingExtra(MlopsError):
+    """A part of the package that is installed only when asked for is missing."""
+
+
 class EmptyLanding(MlopsError):
     """There is nothing to freeze."""
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
-from dotenv import dotenv_values
+from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
 
@@ -21,20 +21,22 @@ class Settings:
     """Settings of one process.
 
     Attributes:
-        workspace: URL of the workspace, `file:///…`.
+        workspace: URL of the workspace: `file:///…`, `s3://…`, `az://…`, `gs://…`.
         registry: SQLAlchemy URL of the registry database.
+        cache: folder of this machine for copies of remote files and for decoded data.
         dagster_home: folder of the Dagster instance that our own commands use.
         user: who promotes and commits, as written into the audit trail.
     """
 
     workspace: str
     registry: str
+    cache: Path
     dagster_home: Path
     user: str
 
     @classmethod
     def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
-        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `DAGSTER_HOME`, `MLOPS_USER`.
+        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
@@ -43,35 +45,55 @@ class Settings:
             directory: what relative paths start from; the current directory by default.
 
         Raises:
-            SettingsError: a value that cannot be used.
+            SettingsError: a value that cannot be used, or one that a remote workspace needs is missing.
         """
         directory = directory or Path.cwd()
         values = {**dotenv_values(directory / ".env"), **os.environ, **(overrides or {})}
-        root = workspace_path(values.get("MLOPS_WORKSPACE") or "workspace", directory)
-        home = Path(values.get("DAGSTER_HOME") or root / "dagster")
+        workspace = workspace_url(values.get("MLOPS_WORKSPACE") or "workspace", directory)
+        parts = urlsplit(workspace)
+        root = Path(unquote(parts.path)) if parts.scheme == "file" else None
+        registry = values.get("MLOPS_REGISTRY")
+        if registry is None and root is None:
+            raise SettingsError(
+                f"MLOPS_WORKSPACE={workspace} needs MLOPS_REGISTRY, the SQLAlchemy URL of a database that everybody "
+                "who uses the workspace reaches, e.g. postgresql+psycopg://HOST/DATABASE, or on one machine "
+                "sqlite:////PATH/registry.db"
+            )
+        home = values.get("DAGSTER_HOME") or (root / "dagster" if root else Path.home() / ".dagster")
+        cache = values.get("MLOPS_CACHE") or (root / "cache" if root else Path.home() / ".cache" / "mlops_assets")
         return cls(
-            workspace=root.as_uri(),
-            registry=values.get("MLOPS_REGISTRY") or f"sqlite:///{quote(str(root / 'registry.db'))}",
-            dagster_home=home if home.is_absolute() else directory / home,
+            workspace=workspace,
+            registry=registry or f"sqlite:///{quote(str(root / 'registry.db'))}",  # type: ignore[operator]
+            cache=directory / cache,
+            dagster_home=directory / home,
             user=values.get("MLOPS_USER") or values.get("USER") or "unknown",
         )
 
 
-def workspace_path(workspace: str, directory: Path) -> Path:
-    """Return the folder of a workspace given as a path or a `file://` URL.
+def load_environment_file(directory: Path) -> None:
+    """Put what a `.env` file says into the environment, as the dagster command does; what is there already wins.
+
+    So credentials of object stores, which their libraries read from the environment themselves, may be in it too.
+    """
+    load_dotenv(directory / ".env", override=False)
+
+
+def workspace_url(workspace: str, directory: Path) -> str:
+    """Return the URL of a workspace given as a path or a URL.
 
     Raises:
-        SettingsError: the URL has another scheme, or is no absolute path.
+        SettingsError: the URL has a scheme that cannot hold a workspace, or is no absolute path.
     """
     parts = urlsplit(workspace)
     if parts.scheme == "file":
         path = Path(unquote(parts.path))
         if parts.netloc not in ("", "localhost") or not path.is_absolute():
             raise SettingsError(f"MLOPS_WORKSPACE={workspace}: a file URL is written file:///ABSOLUTE/PATH")
-        return path
+        return path.as_uri()
     if "://" in workspace:
-        raise SettingsError(
-            f"MLOPS_WORKSPACE={workspace}: workspaces on {parts.scheme}:// are not supported yet; "
-            "use a folder or a file:// URL"
-        )
-    return (directory / Path(workspace).expanduser()).resolve()
+        if parts.scheme not in ("s3", "az", "gs") or not parts.netloc:
+            raise SettingsError(
+                f"MLOPS_WORKSPACE={workspace}: use a folder, file:///PATH, s3://BUCKET, az://CONTAINER or gs://BUCKET"
+            )
+        return workspace.rstrip("/")
+    return (directory / Path(workspace).expanduser()).resolve().as_uri()

@@ -18,6 +18,8 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.lifecycle import Store
 
+pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web")]
+
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

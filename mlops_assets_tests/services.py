@@ -4,17 +4,40 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
+import sysconfig
 from pathlib import Path
 
 import pytest
+
+_AZURITE = Path(sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")  # by `make azurite`
 
 
 def require_program(name: str, package: str) -> Path:
     """Return the path of a program, or skip the test; fail it where services are required."""
     found = shutil.which(name)
-    if found is None:
-        message = f"needs {name}; install the Debian package {package}"
+    return _required(Path(found) if found else None, f"needs {name}; install the Debian package {package}")
+
+
+def require_script(name: str) -> Path:
+    """Return the path of a program that the dev extra brings into this environment."""
+    return _required(Path(sysconfig.get_path("scripts"), name), f"needs {name}; run: make install")
+
+
+def require_azurite() -> list[str]:
+    """Return the command that starts Azurite's blob service, or skip the test; fail it where services are required."""
+    node = require_program("node", "nodejs")
+    return [str(node), str(_required(_AZURITE, "needs Azurite; install node and npm, and run: make azurite"))]
+
+
+def require_pytdml() -> Path:
+    """Return the Python of an environment with pytdml, or skip the test; fail it where services are required."""
+    return _required(Path(sys.prefix, "pytdml", "bin", "python"), "needs pytdml; run: make pytdml")
+
+
+def _required(found: Path | None, message: str) -> Path:
+    if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":
             pytest.fail(message)
         pytest.skip(message)
-    return Path(found)
+    return found

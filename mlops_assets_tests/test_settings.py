@@ -8,14 +8,15 @@ import pytest
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.registry import Registry
-from mlops_assets.settings import Settings, workspace_path
+from mlops_assets.settings import Settings, workspace_url
 from mlops_assets.storage import Workspace
 
 
 def test_without_any_setting_everything_lies_in_the_folder_workspace(tmp_path: Path) -> None:
     found = Settings.from_environment()
     root = tmp_path / "workspace"
-    assert found == Settings(root.as_uri(), f"sqlite:///{root / 'registry.db'}", root / "dagster", "tester")
+    registry = f"sqlite:///{root / 'registry.db'}"
+    assert found == Settings(root.as_uri(), registry, root / "cache", root / "dagster", "tester")
 
 
 def test_overrides_win_over_the_environment_which_wins_over_the_dotenv_file(
@@ -39,13 +40,32 @@ def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
 def test_a_workspace_with_odd_characters_is_the_folder_of_that_name(tmp_path: Path, workspace: str) -> None:
     url = Settings.from_environment({"MLOPS_WORKSPACE": workspace}).workspace
     assert Workspace(url).root == tmp_path / workspace
-    assert workspace_path(url, tmp_path) == tmp_path / workspace
+    assert workspace_url(url, tmp_path / "elsewhere") == url
 
 
-@pytest.mark.parametrize("url", ["s3://bucket/x", "gs://bucket", "http://host/x"])
-def test_a_workspace_on_another_store_is_refused(url: str) -> None:
-    with pytest.raises(SettingsError, match="not supported yet"):
+@pytest.mark.parametrize("url", ["http://host/x", "https://host/x", "ftp://host/x", "s3://", "s3:///x", "az://"])
+def test_a_workspace_on_what_cannot_hold_one_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"use a folder, .*s3://BUCKET"):
+        Settings.from_environment({"MLOPS_WORKSPACE": url, "MLOPS_REGISTRY": "sqlite://"})
+
+
+@pytest.mark.parametrize("url", ["s3://bucket/x", "az://container/x", "gs://bucket"])
+def test_a_remote_workspace_needs_a_registry_and_has_its_caches_in_the_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    with pytest.raises(SettingsError, match=f"MLOPS_WORKSPACE={url} needs MLOPS_REGISTRY"):
         Settings.from_environment({"MLOPS_WORKSPACE": url})
+    registry = "postgresql+psycopg://host/registry"
+    found = Settings.from_environment({"MLOPS_WORKSPACE": f"{url}/", "MLOPS_REGISTRY": registry})
+    home = tmp_path / "home"
+    assert found == Settings(url, registry, home / ".cache" / "mlops_assets", home / ".dagster", "tester")
+
+
+@pytest.mark.parametrize("workspace", ["workspace", "s3://bucket/x"])
+def test_the_cache_can_be_put_elsewhere(tmp_path: Path, workspace: str) -> None:
+    values = {"MLOPS_WORKSPACE": workspace, "MLOPS_REGISTRY": "sqlite://", "MLOPS_CACHE": "fast disk"}
+    assert Settings.from_environment(values).cache == tmp_path / "fast disk"
 
 
 @pytest.mark.parametrize("url", ["file://workspace", "file://data/workspace", "file:workspace"])

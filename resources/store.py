@@ -29,5 +29,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 
 def open_store(settings: Settings) -> Store:
     """Open the workspace and the registry that the settings name."""
-    workspace = Workspace(settings.workspace)  # makes the folder in which SQLite then makes the registry
+    workspace = Workspace(
+        settings.workspace, settings.cache
+    )  # makes the folder in which SQLite then makes the registry
     return Store(workspace, open_registry(settings.registry), settings.user)

@@ -71,6 +71,11 @@ class Runs(RegistrySession):
         with self.reading() as session:
             return list(session.scalars(query if model is None else query.where(Run.model == model)))
 
+    def trained_versions(self, model: str) -> set[str]:
+        """Return the data versions that a model was ever trained on, whatever came of it; no run is loaded."""
+        with self.reading() as session:
+            return set(session.scalars(select(Run.data_version).where(Run.model == model).distinct()))
+
     def run(self, run_id: str) -> Run:
         """Return one run by its id or by the unique beginning of it.
 

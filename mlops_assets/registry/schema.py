@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, DateTime, Float, Index, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, String, Text, TypeDecorator, UniqueConstraint
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 SCHEMA_VERSION = 1
@@ -53,7 +53,7 @@ class DataVersion(Base):
     created_by: Mapped[str]
     files: Mapped[int]
     samples: Mapped[int]
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
     specification: Mapped[dict[str, Any]]
     counts: Mapped[dict[str, Any]]
 
@@ -154,7 +154,21 @@ class File(Base):
     path: Mapped[str] = mapped_column(String(512), primary_key=True)
     owner: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str] = mapped_column(String(64))
-    size: Mapped[int]
+    size: Mapped[int] = mapped_column(BigInteger)
+
+
+class LandedIdentity(Base):
+    """A landed file that was hashed and stored: the same path, size and stamp need not be read again.
+
+    `source` is the landing's URL, `stamp` its modification time or ETag.
+    """
+
+    __tablename__ = "landed_files"
+    source: Mapped[str] = mapped_column(String(512), primary_key=True)
+    path: Mapped[str] = mapped_column(String(1024), primary_key=True)
+    size: Mapped[int] = mapped_column(BigInteger)
+    stamp: Mapped[str]
+    sha256: Mapped[str] = mapped_column(String(64))
 
 
 STAGES = ("trained", "exported", "evaluated", "recorded")

@@ -58,6 +58,10 @@ class RegistrySession:
                 "use the matching release"
             )
 
+    def close(self) -> None:
+        """Close the connections to the database."""
+        self._engine.dispose()
+
     @contextmanager
     def transaction(self, immediate: bool = True) -> Iterator[Session]:
         """One transaction; a full disk or a locked database becomes a StorageError."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 
 from mlops_assets.registry.data_versions import DataVersions
+from mlops_assets.registry.landed_files import LandedFiles
+from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.runs import Runs
 from mlops_assets.registry.session import now
@@ -12,7 +14,7 @@ from mlops_assets.registry.session import now
 __all__ = ["Registry", "now", "open_registry"]
 
 
-class Registry(DataVersions, Runs, ModelVersions):
+class Registry(DataVersions, Runs, ModelVersions, LandedFiles, Locks):
     """The registry at one SQLAlchemy URL."""
 
 

@@ -6,21 +6,24 @@ Nothing here knows what a data version or a model is.
 from __future__ import annotations
 
 import hashlib
+import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from typing import Any
+from urllib.parse import urlsplit
 
 import obstore
-from filelock import FileLock, Timeout
-from obstore.exceptions import BaseError as ObstoreError
-from obstore.store import LocalStore
+from obstore.exceptions import NotFoundError
 
-from mlops_assets.errors import Conflict, StorageError
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.storage.stores import BUCKETS, explained, is_missing, join, local_folder, open_object_store
 
-LOCK_TIMEOUT_SECONDS = 600.0  # as long as the longest freeze we expect another process to hold a dataset
+AT_ONCE = 8 << 20  # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
 _CHUNK = 1 << 20
+_GONE = "restore it from a backup, or freeze or train again"
 
 
 @dataclass(frozen=True)
@@ -48,21 +51,47 @@ def sha256_of(source: Path | bytes) -> str:
 
 
 class Workspace:
-    """A workspace: a tree of keys under one URL."""
+    """A workspace: a tree of keys under one URL, and a folder of this machine for what is fetched from it."""
 
-    def __init__(self, url: str) -> None:
-        """Open the workspace at `url` (`file:///…`), making its folder if it is missing.
+    def __init__(self, url: str, cache: Path | None = None) -> None:
+        """Open the workspace at `url` (`file:///…`, `s3://…`, `az://…`, `gs://…`), making its folder if it is missing.
+
+        Args:
+            url: where everything lies.
+            cache: folder for local copies; for a `file://` workspace its own `cache/` unless given.
 
         Raises:
-            StorageError: the folder cannot be made or is not a folder.
+            StorageError: the folder cannot be made, is not a folder, or the URL cannot be opened.
         """
         self.url = url.rstrip("/")
-        self.root = Path(unquote(urlsplit(url).path))
+        scheme = urlsplit(url).scheme
+        self._root = local_folder(url) if scheme == "file" else None
+        if self._root is None and scheme not in BUCKETS:
+            raise StorageError(f"workspace {url}: choose a file://, s3://, az:// or gs:// URL")
         try:
-            self.root.mkdir(parents=True, exist_ok=True)
-            self._store = LocalStore(prefix=self.root)
-        except (OSError, ObstoreError) as error:
+            if self._root:
+                self._root.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
             raise StorageError(f"workspace {url} cannot be opened: {error}; choose another MLOPS_WORKSPACE") from error
+        if cache is None and self._root is None:
+            raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
+        self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
+        self._store: Any = open_object_store(self.url)
+
+    @property
+    def root(self) -> Path:
+        """The folder of a `file://` workspace.
+
+        Raises:
+            StorageError: the workspace is not a folder.
+        """
+        if self._root is None:
+            raise StorageError(f"workspace {self.url} is no folder of this machine")
+        return self._root
+
+    def where(self, key: str) -> str:
+        """Return where people find a key: a path, or a URL."""
+        return str(self._root / key) if self._root else join(self.url, key)
 
     def put(self, key: str, content: bytes | Path) -> FileStat:
         """Write one file atomically: readers see the old content, then the new one, never a part.
@@ -71,14 +100,27 @@ class Workspace:
             StorageError: it could not be written (disk full, no permission, source gone).
         """
         digest = sha256_of(content)
-        try:
-            obstore.put(self._store, key, content)
-        except (OSError, ValueError, ObstoreError) as error:
-            raise StorageError(
-                f"could not write {key} to {self.url}: {_cause(error)}; free space or mend permissions and run it again"
-            ) from error
-        size = len(content) if isinstance(content, bytes) else content.stat().st_size
-        return FileStat(key, digest, size)
+        return self._put(key, content, digest)
+
+    def _put(self, key: str, content: bytes | Path, digest: str) -> FileStat:
+        """Write what is known to have this checksum; a large file is hashed again while it is read for writing."""
+        remedy = "free space or mend permissions and run it again"
+        with explained(f"{key} to {self.url}", "written", remedy):
+            if isinstance(content, bytes):
+                obstore.put(self._store, key, content)
+                return FileStat(key, digest, len(content))
+            if content.stat().st_size <= AT_ONCE:
+                data = content.read_bytes()
+                if sha256_of(data) != digest:
+                    raise _changed(content)
+                obstore.put(self._store, key, data)
+                return FileStat(key, digest, len(data))
+            source = _Hashed(content)
+            obstore.put(self._store, key, source)
+        if source.hexdigest() != digest:
+            obstore.delete(self._store, key)
+            raise _changed(content)
+        return FileStat(key, digest, source.size)
 
     def get(self, key: str) -> bytes:
         """Return the content of one file.
@@ -86,10 +128,8 @@ class Workspace:
         Raises:
             StorageError: it is not there or cannot be read.
         """
-        try:
+        with self._reading(key):
             return bytes(obstore.get(self._store, key).bytes())
-        except (OSError, ObstoreError) as error:
-            raise self._missing(key, error) from error
 
     def stat(self, key: str) -> FileStat:
         """Re-read one file and return what it is now.
@@ -98,81 +138,140 @@ class Workspace:
             StorageError: it is not there or cannot be read.
         """
         digest, size = hashlib.sha256(), 0
-        try:
+        with self._reading(key):
             for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
                 digest.update(chunk)
                 size += len(chunk)
-        except (OSError, ObstoreError) as error:
-            raise self._missing(key, error) from error
         return FileStat(key, digest.hexdigest(), size)
 
     def exists(self, key: str) -> bool:
         """Say whether a file is there."""
         try:
-            obstore.head(self._store, key)
-        except FileNotFoundError:
-            return False
-        except (OSError, ObstoreError) as error:
-            raise self._missing(key, error) from error
+            with self._reading(key):
+                obstore.head(self._store, key)
+        except StorageError as error:
+            if is_missing(error.__cause__):
+                return False
+            raise
         return True
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a folder, in no order."""
-        for page in obstore.list(self._store, prefix.rstrip("/") or None):
-            for entry in page:
-                yield entry["path"]
+        with self._reading(prefix):
+            for page in obstore.list(self._store, prefix.rstrip("/") or None):
+                for entry in page:
+                    yield entry["path"]
 
-    def local_path(self, key: str) -> Path:
+    def local_path(self, key: str, sha256: str | None = None) -> Path:
         """Return a readable local path of one file (for rasterio, onnxruntime and other native readers).
+
+        Args:
+            key: the file.
+            sha256: its published checksum, under which a copy of a remote file is kept in the cache.
 
         Raises:
             StorageError: it is not there.
+            IntegrityError: a file that had to be fetched is not as it was published.
         """
-        path = self.root / key
-        if not path.is_file():
-            raise StorageError(f"{key} is missing from {self.url}; restore it from a backup, or freeze or train again")
-        return path
+        if self._root is not None:
+            path = self._root / key
+            if not path.is_file():
+                raise StorageError(f"{key} is missing from {self.url}; {_GONE}")
+            return path
+        kept = self.cache / "objects" / (f"{sha256[:2]}/{sha256[2:]}" if sha256 else f"unverified/{key}")
+        if sha256 is None or not kept.is_file():
+            self._fetch(key, kept, sha256)
+        return kept
 
-    def put_object(self, content: bytes | Path) -> FileStat:
-        """Store bytes once under their own checksum; a second call with the same bytes writes nothing."""
-        digest = sha256_of(content)
-        key = object_key(digest)
-        if self.exists(key) and self.stat(key).sha256 == digest:  # a damaged object is mended by storing it again
-            size = len(content) if isinstance(content, bytes) else content.stat().st_size
-            return FileStat(key, digest, size)
-        self.put(key, content)
-        stored = self.stat(key)
-        if stored.sha256 != digest:
-            obstore.delete(self._store, key)
-            raise StorageError(f"{content!r} changed while it was being stored; wait until it is settled and try again")
-        return stored
+    def _fetch(self, key: str, target: Path, sha256: str | None) -> None:
+        digest = hashlib.sha256()
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".fetching-")
+        try:
+            with os.fdopen(handle, "wb") as stream, self._reading(key):
+                for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
+                    digest.update(chunk)
+                    stream.write(chunk)
+            if sha256 is not None and digest.hexdigest() != sha256:
+                raise IntegrityError(f"{key} in {self.url} is not as it was published; land it again")
+            Path(name).replace(target)
+        finally:
+            Path(name).unlink(missing_ok=True)
 
-    @contextmanager
-    def lock(self, name: str, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
-        """Hold a named lock; the operating system releases it when the process dies.
+    def put_object(self, content: bytes | Path, anew: bool = False) -> FileStat:
+        """Store bytes once under their own checksum; a second call with the same bytes writes nothing.
+
+        Args:
+            content: bytes, or a local file; one that changes meanwhile is refused.
+            anew: write it even where it is there already, which mends a damaged object.
 
         Raises:
-            Conflict: another process held it all the time.
+            StorageError: it could not be read or written, or changed while it was being stored.
         """
-        folder = self.root / "locks"
-        folder.mkdir(exist_ok=True)
-        try:
-            with FileLock(folder / f"{name}.lock", timeout=timeout):
-                yield
-        except Timeout as error:
-            raise Conflict(f"another process is writing {name}; wait until it is done and try again") from error
+        if isinstance(content, Path):
+            with explained(str(content), "read", missing="land it again, and wait until the landing is settled"):
+                if content.stat().st_size <= AT_ONCE:
+                    content = content.read_bytes()
+        digest = sha256_of(content)
+        size = len(content) if isinstance(content, bytes) else content.stat().st_size
+        # a small object on a remote store is written faster than it is asked for
+        if not anew and (self._root is not None or size > AT_ONCE) and self.has_object(digest, size):
+            return FileStat(object_key(digest), digest, size)
+        return self._put(object_key(digest), content, digest)
 
-    def _missing(self, key: str, error: Exception) -> StorageError:
-        if isinstance(error, FileNotFoundError):
-            return StorageError(f"{key} is missing from {self.url}; restore it from a backup, or freeze or train again")
-        return StorageError(f"could not read {key} from {self.url}: {_cause(error)}")
+    def has_object(self, sha256: str, size: int) -> bool:
+        """Say whether an object of this size is there; it is not read."""
+        key = object_key(sha256)
+        if self._root is not None:
+            try:
+                return os.stat(f"{self._root}/{key}").st_size == size  # noqa: PTH116  a Path costs more than the call
+            except OSError:
+                return False
+        try:
+            with self._reading(key):
+                return bool(obstore.head(self._store, key)["size"] == size)
+        except StorageError as error:
+            if is_missing(error.__cause__):
+                return False
+            raise
+
+    def still_has(self, sha256: str, size: int) -> bool:
+        """Say whether an object that was stored before is there, as far as can be told without asking a server.
+
+        Asking for each of many thousands would take as long as storing them; `verify` does ask.
+        """
+        return self._root is None or self.has_object(sha256, size)
+
+    @contextmanager
+    def _reading(self, key: str) -> Iterator[None]:
+        with explained(f"{key} of {self.url}", "read"):
+            try:
+                yield
+            except (NotFoundError, FileNotFoundError) as error:
+                raise StorageError(f"{key} is missing from {self.url}; {_GONE}") from error
+
+
+class _Hashed:
+    """A file that is hashed as it is read, in the form obstore uploads from."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._digest, self.size = path, hashlib.sha256(), 0
+
+    def __iter__(self) -> Iterator[bytes]:
+        with self._path.open("rb") as stream:
+            while chunk := stream.read(_CHUNK * 8):
+                self._digest.update(chunk)
+                self.size += len(chunk)
+                yield chunk
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def _changed(source: Path) -> StorageError:
+    return StorageError(f"{source} changed while it was being stored; wait until it is settled and try again")
 
 
 def object_key(sha256: str) -> str:
     """Return where the object with this checksum lies."""
     return f"objects/sha256/{sha256[:2]}/{sha256[2:]}"
-
-
-def _cause(error: Exception) -> str:
-    """The first line of a nested obstore message; the rest is a debug dump."""
-    return str(error).strip().splitlines()[0]

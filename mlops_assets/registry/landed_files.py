@@ -1,0 +1,43 @@
+"""Identities of landed files: what was hashed and stored once is recognised by path, size and stamp.
+
+They only save work: a version is made of checksums, and forgetting every identity changes no version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from mlops_assets.registry.schema import LandedIdentity
+from mlops_assets.registry.session import RegistrySession
+
+Identity = tuple[str, int, str, str]  # path, size, stamp, sha256
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
+
+
+class LandedFiles(RegistrySession):
+    """Identities of landed files."""
+
+    def landed(self, source: str) -> Iterator[Identity]:
+        """Yield what is known of the files of a landing (its URL), in no order."""
+        table = LandedIdentity.__table__.c
+        query = select(table.path, table.size, table.stamp, table.sha256).where(table.source == source)
+        with self.reading() as session:
+            for row in session.execute(query.execution_options(yield_per=10_000)):
+                yield row[0], row[1], row[2], row[3]
+
+    def remember_landed(self, source: str, files: Iterable[Identity]) -> None:
+        """Remember files of a landing that have been stored; the newest word on a path counts."""
+        rows = [
+            {"source": source, "path": path, "size": size, "stamp": stamp, "sha256": sha256}
+            for path, size, stamp, sha256 in files
+        ]
+        if not rows:
+            return
+        with self.transaction() as session:
+            added = _INSERT[session.get_bind().dialect.name](LandedIdentity)
+            changed = {name: added.excluded[name] for name in ("size", "stamp", "sha256")}
+            session.execute(added.on_conflict_do_update(index_elements=["source", "path"], set_=changed), rows)

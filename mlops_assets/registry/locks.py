@@ -1,0 +1,65 @@
+"""Locks that all processes on one registry share; each is freed when its process dies.
+
+The registry is the one thing that everybody who writes a workspace has in common; object stores have no locks.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from sqlalchemy import text
+from sqlalchemy.engine import make_url
+
+from mlops_assets.errors import Conflict
+from mlops_assets.registry.session import RegistrySession
+
+LOCK_TIMEOUT_SECONDS = 600.0  # as long as the longest freeze we expect another process to hold a dataset
+
+
+class Locks(RegistrySession):
+    """Named locks: a file beside a SQLite registry, an advisory lock of a PostgreSQL one."""
+
+    @contextmanager
+    def lock(self, name: str, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
+        """Hold a named lock.
+
+        Raises:
+            Conflict: another process held it all the time.
+        """
+        url = make_url(self.url)
+        held = self._file_lock if url.get_backend_name() == "sqlite" else self._advisory_lock
+        with held(name, timeout):
+            yield
+
+    @contextmanager
+    def _file_lock(self, name: str, timeout: float) -> Iterator[None]:
+        folder = Path(make_url(self.url).database or ".").parent / "locks"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(folder / f"{name}.lock", timeout=timeout):
+                yield
+        except Timeout as error:
+            raise _held(name) from error
+
+    @contextmanager
+    def _advisory_lock(self, name: str, timeout: float) -> Iterator[None]:
+        number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
+        deadline = time.monotonic() + timeout
+        with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+            while not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
+                if time.monotonic() > deadline:
+                    raise _held(name)
+                time.sleep(0.2)
+            try:
+                yield
+            finally:
+                connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
+
+
+def _held(name: str) -> Conflict:
+    return Conflict(f"another process is writing {name}; wait until it is done and try again")

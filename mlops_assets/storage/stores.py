@@ -1,0 +1,105 @@
+"""Object stores by URL, and one wording of what can go wrong with them.
+
+Credentials and endpoints come from the standard variables of each cloud (`AWS_…`, `AZURE_…`, `GOOGLE_…`), read by
+obstore. Nothing here knows what is stored.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+from obstore.exceptions import (
+    BaseError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnauthenticatedError,
+)
+from obstore.store import LocalStore, from_url
+
+from mlops_assets.errors import StorageError
+
+BUCKETS = ("s3", "az", "gs")  # what can be listed and written
+WEB = ("http", "https")  # what can only be read, file by file
+# A server that answers 5xx or breaks the line is asked again for half a minute; longer hides that it is down.
+_RETRY: Any = {
+    "max_retries": 4,
+    "retry_timeout": timedelta(seconds=30),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+}
+MISSING = "check the URL, and that the bucket or folder is there"
+_DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")  # listings give no error of their own
+_NO_PATH = re.compile(r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE)
+# http:// is spoken only where an endpoint is written so
+_CLIENT: Any = {"connect_timeout": "10 seconds", "timeout": "120 seconds", "allow_http": True}
+
+
+def open_object_store(url: str) -> Any:
+    """Return the obstore store at a `file`, `s3`, `az`, `gs`, `http` or `https` URL.
+
+    Raises:
+        StorageError: the URL has another scheme, or the store cannot be opened.
+    """
+    parts = urlsplit(url)
+    if parts.scheme == "file":
+        try:
+            return LocalStore(prefix=local_folder(url))
+        except (OSError, BaseError) as error:
+            raise StorageError(f"{url} cannot be opened: {cause(error)}; choose another folder") from error
+    if parts.scheme not in BUCKETS + WEB:
+        raise StorageError(f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https")
+    with explained(url, "opened"):
+        return from_url(url, client_options=_CLIENT, retry_config=_RETRY)
+
+
+def local_folder(url: str) -> Path:
+    """Return the folder of a `file:///…` URL."""
+    return Path(unquote(urlsplit(url).path))
+
+
+def join(url: str, path: str) -> str:
+    """Return the URL of a path (not quoted) below a URL."""
+    return f"{url.rstrip('/')}/{quote(path)}"
+
+
+@contextmanager
+def explained(where: str, verb: str, remedy: str = "try again", missing: str = MISSING) -> Iterator[None]:
+    """Turn an object store's error into a StorageError that says what could not be done, why, and what to do.
+
+    Args:
+        where: what was touched, with its URL.
+        verb: what was to be done with it: `read`, `written`, `listed`.
+        remedy: what to do if the server fails.
+        missing: what to do if it is not there.
+
+    Raises:
+        StorageError: in place of any error of obstore or of the operating system.
+    """
+    try:
+        yield
+    except (BaseError, OSError, ValueError) as error:
+        reason, what_to_do = cause(error), remedy
+        if is_missing(error):
+            reason, what_to_do = "it is not there", missing
+        elif isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or _DENIED.search(
+            str(error)
+        ):
+            reason, what_to_do = "access denied", "check the credentials and their rights"
+        elif _NO_PATH.search(str(error)):
+            what_to_do = "rename or remove that key: it can be no path of a file"
+        raise StorageError(f"{where} could not be {verb}: {reason}; {what_to_do}") from error
+
+
+def is_missing(error: BaseException | None) -> bool:
+    """Say whether an error means that something is not there."""
+    return isinstance(error, (NotFoundError, FileNotFoundError))
+
+
+def cause(error: Exception) -> str:
+    """The first line of a nested obstore message; the rest is a debug dump."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

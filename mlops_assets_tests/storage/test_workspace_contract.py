@@ -1,0 +1,156 @@
+"""What every workspace does, whatever it lies on: a folder, S3, Azure Blob, Google Cloud Storage."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.storage import FileStat, Workspace, sha256_of
+from mlops_assets.storage import workspace as workspace_module
+from mlops_assets.storage.workspace import AT_ONCE, object_key
+
+STRANGE = ["a b/c é.bin", "a+b&c=d", "a#b?c", "100%25", "日本/語", "x/y.z/~tilde", "quote'\"quote"]
+LONG = bytes(range(256)) * (AT_ONCE // 256 + 1)  # too long to be held in memory, and for one request
+
+
+@pytest.fixture(params=["file", "s3", "az", "gs"])
+def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+    if request.param == "file":
+        return Workspace((tmp_path / "my workspace").as_uri())
+    return Workspace(request.getfixturevalue(request.param).url, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("content", [b"", b"abc", LONG], ids=["empty", "short", "long"])
+@pytest.mark.parametrize("from_file", [False, True], ids=["bytes", "file"])
+def test_what_is_put_is_read_back_with_its_checksum(
+    workspace: Workspace, tmp_path: Path, content: bytes, from_file: bool
+) -> None:
+    source = tmp_path / "source.bin"
+    source.write_bytes(content)
+    stat = workspace.put("a/b c.bin", source if from_file else content)
+    assert stat == FileStat("a/b c.bin", hashlib.sha256(content).hexdigest(), len(content))
+    assert workspace.get("a/b c.bin") == content
+    assert workspace.stat("a/b c.bin") == stat
+    assert workspace.exists("a/b c.bin")
+    assert workspace.local_path("a/b c.bin").read_bytes() == content
+    assert workspace.local_path("a/b c.bin", stat.sha256).read_bytes() == content
+
+
+def test_keys_with_strange_characters_are_kept_apart_and_listed_as_they_are(workspace: Workspace) -> None:
+    for key in STRANGE:
+        workspace.put(key, key.encode())
+    assert sorted(workspace.list("")) == sorted(STRANGE)
+    for key in STRANGE:
+        assert workspace.exists(key)
+        assert workspace.get(key) == workspace.local_path(key).read_bytes() == key.encode()
+
+
+def test_list_gives_every_key_below_a_folder_and_no_neighbour(workspace: Workspace) -> None:
+    for key in ("a/1", "a/b/2", "ab/3"):
+        workspace.put(key, b"x")
+    assert sorted(workspace.list("a")) == sorted(workspace.list("a/")) == ["a/1", "a/b/2"]
+    assert sorted(workspace.list("")) == ["a/1", "a/b/2", "ab/3"]
+    assert list(workspace.list("nothing")) == []
+
+
+def test_putting_again_replaces_the_content(workspace: Workspace) -> None:
+    workspace.put("a", b"old and longer")
+    assert workspace.local_path("a").read_bytes() == b"old and longer"
+    workspace.put("a", b"new")
+    assert workspace.get("a") == workspace.local_path("a").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("content", [b"same", LONG], ids=["short", "long"])
+def test_an_object_is_stored_once_under_its_checksum(workspace: Workspace, tmp_path: Path, content: bytes) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(content)
+    digest = sha256_of(content)
+    assert not workspace.has_object(digest, len(content))
+    first = workspace.put_object(content)
+    assert first == FileStat(object_key(digest), digest, len(content))
+    assert workspace.put_object(content) == workspace.put_object(source) == first
+    assert list(workspace.list("objects")) == [first.path]
+    assert workspace.has_object(digest, len(content))
+    assert not workspace.has_object(digest, len(content) + 1)
+
+
+@pytest.mark.parametrize("damaged", [b"", b"sane", b"same and more"], ids=["cut", "flipped", "longer"])
+@pytest.mark.parametrize("from_file", [False, True], ids=["bytes", "file"])
+def test_putting_a_damaged_object_anew_mends_it(
+    workspace: Workspace, tmp_path: Path, damaged: bytes, from_file: bool
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(b"same")
+    first = workspace.put_object(b"same")
+    workspace.put(first.path, damaged)
+    assert workspace.put_object(source if from_file else b"same", anew=True) == first
+    assert workspace.get(first.path) == b"same"
+    assert list(workspace.list("objects")) == [first.path]
+
+
+@pytest.mark.parametrize("read", ["get", "stat", "local_path"])
+def test_reading_a_missing_key_names_the_key(workspace: Workspace, read: str) -> None:
+    assert not workspace.exists("models/gone.onnx")
+    with pytest.raises(StorageError, match=r"models/gone\.onnx is missing"):
+        getattr(workspace, read)("models/gone.onnx")
+
+
+def test_a_missing_key_is_not_found_in_the_cache_of_another(workspace: Workspace) -> None:
+    stat = workspace.put("here", b"abc")
+    assert workspace.local_path("here", stat.sha256).read_bytes() == b"abc"
+    with pytest.raises(StorageError, match="gone is missing"):
+        workspace.local_path("gone", sha256_of(b"other"))
+
+
+def test_putting_a_file_that_is_not_there_says_so(workspace: Workspace, tmp_path: Path) -> None:
+    for put in (lambda: workspace.put("a", tmp_path / "gone"), lambda: workspace.put_object(tmp_path / "gone")):
+        with pytest.raises(StorageError, match="gone"):
+            put()
+    assert list(workspace.list("")) == []
+
+
+@pytest.mark.parametrize("content", [b"first", LONG], ids=["short", "long"])
+def test_a_file_that_changes_while_stored_is_not_kept_under_the_wrong_checksum(
+    workspace: Workspace, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "source"
+    source.write_bytes(content)
+    hashed = sha256_of
+
+    def change(given: bytes | Path) -> str:
+        digest = hashed(given)
+        source.write_bytes(b"second" + content[6:])
+        return digest
+
+    monkeypatch.setattr(workspace_module, "sha256_of", change)
+    try:
+        stat = workspace.put_object(source)
+    except StorageError as error:
+        assert "changed" in str(error)
+        assert list(workspace.list("")) == []
+    else:
+        assert sha256_of(workspace.get(stat.path)) == stat.sha256
+        assert stat.path == object_key(stat.sha256)
+
+
+def test_where_a_key_lies_begins_with_where_the_workspace_lies(workspace: Workspace) -> None:
+    workspace.put("a/b", b"abc")
+    where = workspace.where("a/b")
+    assert where.endswith("/a/b")
+    assert where.startswith(workspace.url) or Path(where).read_bytes() == b"abc"
+
+
+def test_a_copy_that_is_not_as_it_was_published_is_refused_and_not_kept(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    workspace = Workspace(request.getfixturevalue("s3").url, tmp_path / "cache")
+    stat = workspace.put("a", b"abc")
+    workspace.put("a", b"abd")
+    with pytest.raises(IntegrityError, match=r"a in s3://.* is not as it was published"):
+        workspace.local_path("a", stat.sha256)
+    workspace.put("a", b"abc")
+    assert workspace.local_path("a", stat.sha256).read_bytes() == b"abc"
+    assert [path.name for path in workspace.cache.rglob(".fetching*")] == []
