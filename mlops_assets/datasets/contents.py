@@ -1,6 +1,6 @@
-"""What a layout reader finds in landed files: samples, classes, features, and where and when.
+"""What a layout finds in landed files: samples, files with their facts, classes and features.
 
-The tables here are the exchange between layout readers, splits, freezing and reading for training.
+The tables here are the exchange between layouts, splits, freezing, records and reading for training.
 """
 
 from __future__ import annotations
@@ -11,10 +11,21 @@ from typing import Any, TypedDict
 
 import pandas as pd
 
-# One row a sample. `path`: file below the landing; `row`, `column`: row of a table (column -1), centre pixel
-# of a patch, or upper left pixel of a window; `label`: class value as text, or a number, or null for windows;
-# `group`: what must stay together, or null; `split`: null when left out, then `reason` says why.
-SAMPLE_COLUMNS = ["path", "row", "column", "label", "group", "split", "reason"]
+# One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`: row of a table
+# (column -1), centre pixel of a patch, upper left pixel of a window, 0 and 0 of a whole image; `label`: class value as
+# text, or a number, or null for windows; `group`: what must stay together, or null; `split`: null when left out, then
+# `reason` says why; `longitude`, `latitude`: degrees, of the sample's centre; `time`: UTC. Null is unknown.
+SAMPLE_COLUMNS = [
+    "path", "row", "column", "label", "group", "split", "reason", "longitude", "latitude", "time",
+]  # fmt: skip
+
+# One row a file, as the files themselves say. `role`: image, labels, table or sidecar; `scene`: what it belongs to;
+# `part`: its place in a stack; `transform`: six numbers; `bbox`: west, south, east, north in degrees; `source`: URL of
+# the STAC Item that describes it. Null is unknown.
+FILE_COLUMNS = [
+    "path", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs", "transform", "bbox",
+    "datetime", "source",
+]  # fmt: skip
 
 
 class ClassName(TypedDict):
@@ -25,39 +36,31 @@ class ClassName(TypedDict):
 
 
 @dataclass(frozen=True)
-class SceneFacts:
-    """What a raster says about itself. `crs` and `transform` are null without a georeference."""
-
-    path: str
-    labels: str
-    height: int
-    width: int
-    count: int
-    dtype: str
-    crs: str | None
-    transform: list[float] | None
-    bbox: list[float] | None
-
-
-@dataclass(frozen=True)
 class Contents:
     """What was found in a landing.
 
     Attributes:
-        samples: columns `path, row, column, label, group`, and `content` (a hash of each row's features, tables only)
-            and `time` (temporal splits only).
-        paths: files that belong to the data; others in the landing are left alone.
+        samples: columns `path, row, column, label, group`, and where known `longitude, latitude, time, content` (a
+            hash or the bytes of each sample's features: equal samples go together), `declared_split`, `reason` (why a
+            sample is left out).
+        files: `FILE_COLUMNS` of the files that belong to the data; others in the landing are left alone.
         classes: in the order of class indices; None when the label is a number.
         features: names of the features or bands, in order.
-        input: how a sample is shaped: `row`, `patch` or `window`, and its size in pixels.
-        scenes: facts of each scene.
+        input: how a sample is shaped: `row`, `patch` or `window` and its size, or `image` with height and width.
         notes: what a person should know, such as columns that were left out.
+        labels: first image of a scene → its label file, where the manifest cannot tell: it says of a file that labels
+            several scenes only that it is of none.
     """
 
     samples: pd.DataFrame
-    paths: Sequence[str]
+    files: pd.DataFrame
     classes: list[ClassName] | None
     features: list[str]
     input: dict[str, Any]
-    scenes: list[SceneFacts] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    labels: dict[str, str] = field(default_factory=dict)
+
+
+def file_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return rows of facts as a table with all `FILE_COLUMNS`; what a row does not say is null."""
+    return pd.DataFrame(list(rows), columns=pd.Index(FILE_COLUMNS))

@@ -9,36 +9,58 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+import shutil
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from mlops_assets.datasets import scenes, tables
 from mlops_assets.datasets.contents import SAMPLE_COLUMNS, ClassName, Contents
-from mlops_assets.datasets.landing import LandedFile, landing_folder, list_landing
+from mlops_assets.datasets.landed import Landed
+from mlops_assets.datasets.landings import LandedFile, Landing, open_landing
+from mlops_assets.datasets.layouts import LAYOUTS
+from mlops_assets.datasets.manifest import read_manifest, write_manifest
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import assign_splits
+from mlops_assets.datasets.storing import known_files, store_files
 from mlops_assets.errors import DataProblems, StorageError
 from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry.published import read_published
 from mlops_assets.registry.store import now
-from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.storage import Workspace
 
-LAYOUTS = {"table": tables.read_contents, "scenes": scenes.read_contents}
+# where the files are found; no part of what they mean, and so none of the digest
+_WHERE = {"url", "notifications", "files", "catalog", "collections", "bbox", "datetime", "query"}
+_ROWS_AT_ONCE = 50_000  # rows that are text in memory at once
+_NOTED = 20  # files that are named when they are not read; more are counted
 
 
 @dataclass(frozen=True)
 class Freeze:
-    """What came of freezing: the data version, and whether it is new. `notes` are for people."""
+    """What came of freezing: the data version, whether it is new, and what had landed. `notes` are for people."""
 
     version: DataVersion
     created: bool
     notes: list[str]
+    landed: Landed
 
 
-def freeze(workspace: Workspace, registry: Registry, specification: DatasetSpecification, user: str) -> Freeze:
+def freeze(
+    workspace: Workspace, registry: Registry, specification: DatasetSpecification, user: str, rehash: bool = False
+) -> Freeze:
     """Freeze what lies in a dataset's landing; content that was frozen before gives its version again.
+
+    Args:
+        workspace: where the bytes go.
+        registry: where the version is published.
+        specification: the dataset as declared.
+        user: who freezes, for the audit trail.
+        rehash: read and store every file anew, also those known by path, size and time; mends damaged objects.
 
     Raises:
         EmptyLanding: nothing has landed.
@@ -47,55 +69,108 @@ def freeze(workspace: Workspace, registry: Registry, specification: DatasetSpeci
         StorageError: the landing or the workspace could not be read or written, or a file changed meanwhile.
         Conflict: another process is freezing the same dataset and does not end.
     """
-    with workspace.lock(specification.name):
-        landed = list_landing(landing_folder(workspace, specification.source.url))
-        contents = LAYOUTS[specification.source.layout](landed, specification)
+    with registry.lock(specification.name):
+        landing = open_landing(workspace, specification.source)
+        listed = time.time()
+        landed = landing.list()
+        known = {} if rehash else known_files(workspace, registry, landing.url, landed)
+        facts = _facts(workspace, registry, specification, known)
+        with _staging(workspace, specification.name) as staging:
+            source = Landed(workspace, landing, landed, Path(staging), landing.scenes, known, facts)
+            contents = LAYOUTS[specification.source.layout].contents(source, specification)
+            belonging = set(contents.files["path"].tolist())
+            used = [file for file in landed if file.path in belonging]
+            unread = [file.path for file in landed if file.path not in belonging]
+            stored = store_files(registry, source, used, listed, anew=rehash)
+        # what is known and was not read again is what was listed, whatever becomes of it now
+        _require_settled(landing, [f for f in used if f.path not in known or f.path in source.read_again])
+        if contents.input["kind"] == "image":  # so a copy goes where its original is, and a new name moves nothing
+            contents.samples["content"] = contents.samples["path"].map(stored.set_index("path")["sha256"])
         samples = assign_splits(contents, specification.split)
         _require_training_samples(contents, samples, specification)
-        used = [file for file in landed if file.path in set(contents.paths)]
-        stored = {file.path: workspace.put_object(file.local) for file in used}
-        _require_settled(used)
-        files = [(path, stat.sha256, stat.size) for path, stat in stored.items()]
-        source = specification.frozen()["source"]
-        digest = digest_of(files, samples, contents.classes, contents.features, contents.input, source)
-        known = registry.data_version_with(specification.name, digest)
-        notes = contents.notes + [f"{file.path} is not read by this layout" for file in landed if file not in used]
-        if known is not None:
-            return Freeze(known, created=False, notes=notes)
-        return Freeze(
-            _publish(workspace, registry, specification, contents, samples, stored, digest, user), True, notes
-        )
+        manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
+        notes = contents.notes + _unread(unread)
+        reading = specification.frozen()["source"]
+        parts = (contents.classes, contents.features, contents.input, reading, contents.labels)
+        digest = digest_of(manifest, samples, *parts)
+        version = registry.data_version_with(specification.name, digest)
+        if version is not None:
+            return Freeze(version, created=False, notes=notes, landed=source)
+        version = _publish(workspace, registry, specification, contents, samples, manifest, digest, user)
+        return Freeze(version, created=True, notes=notes, landed=source)
+
+
+def _staging(workspace: Workspace, dataset: str) -> tempfile.TemporaryDirectory[str]:
+    """Return a folder for what is fetched; what a killed freeze of this dataset left is removed."""
+    workspace.cache.mkdir(parents=True, exist_ok=True)
+    prefix = f".freezing-{dataset}-{hashlib.sha256(workspace.url.encode()).hexdigest()[:8]}-"
+    for left in workspace.cache.glob(f"{prefix}*"):
+        shutil.rmtree(left, ignore_errors=True)
+    return tempfile.TemporaryDirectory(prefix=prefix, dir=workspace.cache)
 
 
 def digest_of(
-    files: Iterable[tuple[str, str, int]],
+    files: pd.DataFrame,
     samples: pd.DataFrame,
     classes: list[ClassName] | None,
     features: list[str],
     shape: dict[str, Any],
     source: dict[str, Any],
+    labels: dict[str, str] | None = None,
 ) -> str:
     """Return the digest of a data version: sha256 over its canonical manifest, the same on any machine.
 
     Args:
-        files: path, sha256 and size of every file, in any order.
+        files: path, sha256 and size of every file, and its role, scene and part, in any order.
         samples: every sample's place, label, group and split.
         classes: classes in the order of their indices.
         features: names of features or bands.
         shape: how a sample is shaped.
         source: the source as declared and frozen; its reading options are part of what the bytes mean.
+        labels: the label file of each scene, where the manifest cannot tell.
     """
-    reading = {name: options for name, options in source.items() if name != "url"}
-    header = {"files": sorted(files), "classes": classes, "features": features, "input": shape, "reading": reading}
-    text = json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
-    ordered = samples.sort_values(["path", "row", "column"], kind="stable")
-    rows = ordered[["path", "row", "column", "label", "group", "split"]].to_csv(index=False, lineterminator="\n")
-    return hashlib.sha256((text + rows).encode()).hexdigest()
+    reading = {name: options for name, options in source.items() if name not in _WHERE}
+    if reading.get("stac"):
+        reading["stac"] = {name: value for name, value in reading["stac"].items() if name not in _WHERE}
+    header = {"classes": classes, "features": features, "input": shape, "reading": reading, "labels": labels or {}}
+    digest = hashlib.sha256((json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)).encode())
+    for frame, order, columns in (
+        (files.astype({"part": "Int64"}), ["path"], ["path", "sha256", "size", "role", "scene", "part"]),
+        (samples, ["path", "row", "column"], ["path", "row", "column", "label", "group", "split"]),
+    ):
+        rows = frame.sort_values(order, kind="stable")[columns]
+        for start in range(0, max(len(rows), 1), _ROWS_AT_ONCE):
+            part = rows.iloc[start : start + _ROWS_AT_ONCE]
+            digest.update(part.to_csv(index=False, header=start == 0, lineterminator="\n").encode())
+    return digest.hexdigest()
 
 
 def version_folder(dataset: str, version: str) -> str:
     """Return where a data version's manifest and documents lie in the workspace."""
     return f"datasets/{dataset}/{version}"
+
+
+def _facts(
+    workspace: Workspace, registry: Registry, specification: DatasetSpecification, known: dict[str, str]
+) -> pd.DataFrame:
+    """Return what the newest version says of files whose bytes are known, indexed by path.
+
+    Only where it was read in the same way: then what a layout once found in a file is still so.
+    """
+    versions = registry.data_versions(specification.name)
+    if not known or not versions:
+        return pd.DataFrame(index=pd.Index([], name="path"))
+    newest = versions[-1]
+    if _reading(newest.specification) != _reading(specification.frozen()):
+        return pd.DataFrame(index=pd.Index([], name="path"))
+    key = f"{version_folder(newest.dataset, newest.version)}/manifest.parquet"
+    manifest = read_manifest(read_published(workspace, registry, key))
+    same = manifest["path"].map(known.get) == manifest["sha256"]
+    return manifest[same].set_index("path")
+
+
+def _reading(frozen: dict[str, Any]) -> Any:
+    return {name: value for name, value in frozen["source"].items() if name != "url"}, frozen["classes"]
 
 
 def _require_training_samples(contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification) -> None:
@@ -115,8 +190,13 @@ def _require_training_samples(contents: Contents, samples: pd.DataFrame, specifi
         raise DataProblems(f"landing of {specification.name}", problems)
 
 
-def _require_settled(files: list[LandedFile]) -> None:
-    changed = [file.path for file in files if not file.unchanged()]
+def _unread(unread: list[str]) -> list[str]:
+    notes = [f"{path} is not read by this layout" for path in unread[:_NOTED]]
+    return notes + ([f"{len(unread) - _NOTED} more files are not read by this layout"] if unread[_NOTED:] else [])
+
+
+def _require_settled(landing: Landing, files: list[LandedFile]) -> None:
+    changed = landing.changed(files)
     if changed:
         raise StorageError(
             f"{', '.join(changed[:5])} changed while being frozen; nothing was published; wait until the landing "
@@ -130,13 +210,12 @@ def _publish(
     specification: DatasetSpecification,
     contents: Contents,
     samples: pd.DataFrame,
-    stored: dict[str, FileStat],
+    manifest: pd.DataFrame,
     digest: str,
     user: str,
 ) -> DataVersion:
     number = max((row.number for row in registry.data_versions(specification.name)), default=0) + 1
-    version = f"v{number}"
-    manifest = pd.DataFrame([{"path": path, "sha256": s.sha256, "size": s.size} for path, s in sorted(stored.items())])
+    version, created = f"v{number}", now()
     document = {
         "dataset": specification.name,
         "version": version,
@@ -145,13 +224,16 @@ def _publish(
         "classes": contents.classes,
         "features": contents.features,
         "input": contents.input,
-        "scenes": [asdict(scene) for scene in contents.scenes],
         "notes": contents.notes,
+        "labels": contents.labels,
     }
     folder = version_folder(specification.name, version)
+    interval = specification.extent.interval if specification.extent else (None, None)
     files = [
-        workspace.put(f"{folder}/manifest.parquet", _parquet(manifest)),
-        workspace.put(f"{folder}/samples.parquet", _parquet(samples[SAMPLE_COLUMNS])),
+        workspace.put(
+            f"{folder}/manifest.parquet", write_manifest(manifest, specification.name, version, created, interval)
+        ),
+        workspace.put(f"{folder}/samples.parquet", _parquet(samples, numbers=contents.classes is None)),
         workspace.put(f"{folder}/version.json", json_bytes(document)),
     ]
     row = DataVersion(
@@ -159,7 +241,7 @@ def _publish(
         version=version,
         number=number,
         digest=digest,
-        created=now(),
+        created=created,
         created_by=user,
         files=len(manifest),
         samples=len(samples),
@@ -176,7 +258,13 @@ def json_bytes(document: Any) -> bytes:
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 
 
-def _parquet(frame: pd.DataFrame) -> bytes:
+def _parquet(samples: pd.DataFrame, numbers: bool) -> bytes:
+    """Return samples as a Parquet file whose columns have the same types whatever is known of them."""
+    types = {"row": pa.int64(), "column": pa.int64(), "longitude": pa.float64(), "latitude": pa.float64(),
+             "time": pa.timestamp("us", "UTC"), "label": pa.float64() if numbers else pa.string()}  # fmt: skip
+    schema = pa.schema([(column, types.get(column, pa.string())) for column in SAMPLE_COLUMNS])
+    frame = samples.reindex(columns=SAMPLE_COLUMNS)
+    frame["time"] = pd.to_datetime(frame["time"], utc=True)
     buffer = io.BytesIO()
-    frame.to_parquet(buffer, index=False)
+    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), buffer)
     return buffer.getvalue()

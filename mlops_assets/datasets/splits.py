@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 
+from mlops_assets.datasets.blocks import blocks_of
 from mlops_assets.datasets.contents import Contents
 from mlops_assets.datasets.specification import SPLITS, Split
 from mlops_assets.errors import SpecificationError
@@ -32,11 +32,13 @@ def assign_splits(contents: Contents, split: Split) -> pd.DataFrame:
         "spatial_block": _by_block, "temporal": _by_time,
     }  # fmt: skip
     samples["split"] = methods[split.method](samples, split, contents)
-    samples["reason"] = None
+    given = samples["reason"] if "reason" in samples else pd.Series(None, index=samples.index)
+    samples["reason"] = given.astype(object).where(given.notna(), None)
     if split.method == "spatial_block" and split.buffer:
-        near = (samples["split"] != "train") & near_training_block(samples, split, contents)
+        blocks = blocks_of(samples, contents, split)
+        near = (samples["split"] != "train") & blocks.near(lambda *block: _place(split, _block_key(*block)) == "train")
         samples.loc[near, "reason"] = "within the buffer of a training block"
-        samples.loc[near, "split"] = None
+    samples.loc[samples["reason"].notna(), "split"] = None
     for name in ("train", "test"):
         if not (samples["split"] == name).any():
             raise SpecificationError(
@@ -44,38 +46,6 @@ def assign_splits(contents: Contents, split: Split) -> pd.DataFrame:
                 "change 'split' (fractions, seed, block, buffer) or land more data"
             )
     return samples
-
-
-def near_training_block(samples: pd.DataFrame, split: Split, contents: Contents) -> NDArray[np.bool_]:
-    """Say which samples have a training block within `split.buffer` pixels. By place, so growth changes nothing."""
-    near = np.zeros(len(samples), dtype=bool)
-    side = contents.input["size"] if contents.input["kind"] == "window" else 1
-    for scene in contents.scenes:
-        index = np.flatnonzero((samples["path"] == scene.path).to_numpy())
-        rows = -(-scene.height // split.block)
-        columns = -(-scene.width // split.block)
-        train = np.array(
-            [[_place(split, _block_key(scene.path, r, c)) == "train" for c in range(columns)] for r in range(rows)]
-        )
-        blocks = np.kron(train, np.ones((split.block, split.block), dtype=bool))[: scene.height, : scene.width]
-        places = samples[["row", "column"]].to_numpy(dtype=np.int64)[index]
-        near[index] = any_within(blocks, places, split.buffer, side)
-    return near
-
-
-def any_within(mask: NDArray[np.bool_], places: NDArray[np.int64], reach: int, side: int = 1) -> NDArray[np.bool_]:
-    """Say of squares in a raster whether the mask is set inside of them or within `reach` pixels (Chebyshev).
-
-    Args:
-        mask: bool of shape (height, width).
-        places: int64 of shape (n, 2), row and column of each square's upper left pixel.
-        reach: pixels around each square.
-        side: side of each square, pixels.
-    """
-    counted = np.pad(np.cumsum(np.cumsum(mask, axis=0, dtype=np.int64), axis=1), ((1, 0), (1, 0)))
-    top, left = np.maximum(places - reach, 0).T
-    bottom, right = np.minimum(places + side + reach, mask.shape).T
-    return np.asarray(counted[bottom, right] - counted[top, right] - counted[bottom, left] + counted[top, left] > 0)
 
 
 def _place(split: Split, key: str | bytes) -> str:
@@ -113,8 +83,8 @@ def _block_key(path: str, row: int, column: int) -> str:
 
 
 def _by_block(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:
-    rows, columns = samples["row"] // split.block, samples["column"] // split.block
-    keys = [_block_key(p, r, c) for p, r, c in zip(samples["path"], rows, columns, strict=True)]
+    blocks = blocks_of(samples, contents, split)
+    keys = [_block_key(p, r, c) for p, (r, c) in zip(blocks.scope, blocks.index.tolist(), strict=True)]
     return _placed(split, keys, samples.index)
 
 
@@ -131,7 +101,13 @@ def _by_column(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Se
 
 
 def _by_time(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:
-    times = samples["time"]
+    times: pd.Series = pd.to_datetime(samples["time"], utc=True)
+    if times.isna().any():
+        unknown = sorted(set(samples.loc[times.isna(), "path"]))
+        raise SpecificationError(
+            f"split method 'temporal' needs every sample's time; nothing tells it for {', '.join(unknown[:5])}; add it "
+            "to the files, or 'date' to the source"
+        )
     edges = np.cumsum([split.fractions.get(name, 0.0) for name in SPLITS])[:2]  # type: ignore[call-overload]
     first, second = times.quantile(edges[0]), times.quantile(min(edges[1], 1.0))
     placed = np.where(times <= first, "train", np.where(times <= second, "validation", "test"))

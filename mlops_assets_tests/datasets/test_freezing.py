@@ -130,6 +130,24 @@ def test_a_renamed_file_is_a_new_version_that_shares_its_object(store: Store, la
     assert len(list(store.workspace.list("objects"))) == 1
 
 
+def files_table(names: str) -> pd.DataFrame:
+    """Manifest rows of files with these paths."""
+    rows = [{"path": name, "sha256": name * 64, "size": 1, "role": "table", "scene": None} for name in names]
+    return pd.DataFrame(rows).assign(part=pd.array([None] * len(rows), "Int64"))
+
+
+def test_the_digest_of_a_catalogue_does_not_depend_on_where_it_lies_or_how_it_is_searched() -> None:
+    samples = pd.DataFrame({"path": ["a"], "row": [0], "column": [0], "label": ["x"], "group": None, "split": "train"})
+
+    def digest(**stac: Any) -> str:
+        source = {"url": "x", "layout": "stac", "stac": {"images": ["image"], **stac}}
+        return digest_of(files_table("a"), samples, None, ["f"], {"kind": "image"}, source)
+
+    search = {"bbox": [0, 1, 2, 3], "datetime": "2020", "query": "x = 1", "collections": ["x"], "catalog": "y.json"}
+    assert digest(**search) == digest()
+    assert digest(images=["nir"]) != digest()
+
+
 @settings(deadline=None, derandomize=True, database=None, max_examples=30)
 @given(st.permutations(range(6)), st.permutations(range(3)))
 def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(rows: list[int], files: list[int]) -> None:
@@ -137,20 +155,22 @@ def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(rows: list[
         {"path": list("aabbcc"), "row": [0, 10, 9, 2, 0, 1], "column": [-1, 5, 5, 6, 7, 7], "label": list("xyxyxy"),
          "group": None, "split": ["train", "test", None, "train", "test", "train"]}
     )  # fmt: skip
-    stats = [(name, name * 64, 1) for name in "abc"]
+    table = files_table("abc")
     permuted = samples.iloc[rows].reset_index(drop=True)
     source = {"url": "landing/fields", "layout": "table", "table": {"label": "crop", "decimal": "."}}
-    expected = digest_of(stats, samples, None, ["f"], {"kind": "row"}, source)
-    assert digest_of([stats[i] for i in files], permuted, None, ["f"], {"kind": "row"}, source) == expected
+    expected = digest_of(table, samples, None, ["f"], {"kind": "row"}, source)
+    assert digest_of(table.iloc[files], permuted, None, ["f"], {"kind": "row"}, source) == expected
 
 
 def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies() -> None:
     samples = pd.DataFrame({"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": None, "split": "train"})
 
     def digest(**source: Any) -> str:
-        return digest_of([("a", "a" * 64, 1)], samples, None, ["f"], {"kind": "row"}, source)
+        return digest_of(files_table("a"), samples, None, ["f"], {"kind": "row"}, source)
 
     first = digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": "."})
+    told = {"notifications": {"queue": "https://sqs/q"}, "files": ["a.csv"]}
+    assert digest(url="s3://b/x", layout="table", table={"label": "crop", "decimal": "."}, **told) == first
     assert digest(url="elsewhere", layout="table", table={"decimal": ".", "label": "crop"}) == first
     assert digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": ","}) != first
 
@@ -236,8 +256,8 @@ def test_a_file_that_changes_meanwhile_publishes_nothing(
     crops_table().to_csv(landing(store) / "samples.csv", index=False)
     put_object = Workspace.put_object
 
-    def change_after(self: Workspace, content: bytes | Path) -> FileStat:
-        stored = put_object(self, content)
+    def change_after(self: Workspace, content: bytes | Path, anew: bool = False) -> FileStat:
+        stored = put_object(self, content, anew)
         if isinstance(content, Path):
             change(content)
         return stored
@@ -285,8 +305,8 @@ def test_a_full_disk_publishes_nothing(store: Store, land_table: Land, monkeypat
 
 def test_a_freeze_waits_for_another_one_of_the_same_dataset(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[str] = []
-    lock = Workspace.lock
-    monkeypatch.setattr(Workspace, "lock", lambda self, name: held.append(name) or lock(self, name))
+    lock = Registry.lock
+    monkeypatch.setattr(Registry, "lock", lambda self, name: held.append(name) or lock(self, name))
     with pytest.raises(EmptyLanding):
         again(store)
     assert held == ["fields"]

@@ -32,16 +32,22 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"name": "1st"}, "dataset name '1st' cannot be used"),
         ({"name": "a/b"}, "cannot be used"),
         ({"source": TABLE | {"layout": "cube"}}, "layout"),
-        ({"source": TABLE | {"layout": "image_folder", "table": None}}, "'image_folder' is not yet supported"),
-        ({"source": TABLE | {"layout": "stac", "table": None}}, "'stac' is not yet supported"),
-        ({"source": TABLE | {"url": "s3://bucket/x"}}, "landings on s3:// are not yet supported"),
+        ({"source": TABLE | {"url": "ftp://host/x"}}, r"landings on ftp:// are not supported; use file, s3, az, gs"),
+        ({"source": TABLE | {"url": "file://x/y"}}, "a file URL is written file:///ABSOLUTE/PATH"),
+        ({"source": TABLE | {"url": "landing/../../x"}}, "leads out of the workspace"),
+        ({"source": TABLE | {"url": "stac+https://host/x"}}, "a stac\\+https:// URL needs 'layout: stac'"),
+        ({"source": TABLE | {"files": ["a.csv"]}}, "files: only a landing on a web server needs its files named"),
+        ({"source": TABLE | {"notifications": {"queue": "x"}}}, "notifications: only buckets on s3://"),
         ({"source": TABLE | {"table": None}}, "layout 'table' needs 'table: {label: COLUMN}'"),
         ({"source": TABLE | {"table": {}}}, "label.*Field required"),
-        ({"source": TABLE | {"scenes": {}}}, "'scenes:' does not go with layout 'table'"),
+        *(
+            ({"source": TABLE | {name: {}}}, f"'{name}:' does not go with layout 'table'")
+            for name in ("scenes", "image_folder", "stac")
+        ),
         ({"source": SCENES | {"table": {"label": "x"}}}, "'table:' does not go with layout 'scenes'"),
         (table(features="all"), "features"),
+        (table(longitude="x"), "longitude and latitude: name both columns, or neither"),
         ({"split": {"method": "magic"}}, "method"),
-        ({"split": {"method": "spatial_block"}}, "'spatial_block' needs layout 'scenes'"),
         ({"split": {"method": "group"}}, r"needs 'table: \{group: COLUMN\}'"),
         ({"split": {"method": "column"}}, r"needs 'table: \{split: COLUMN\}'"),
         ({"split": {"method": "temporal"}}, r"needs 'table: \{time: COLUMN\}'"),
@@ -82,17 +88,58 @@ def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(changes: dict[s
         (scenes(size=2048, read="windows"), "size"),
         (scenes(read="tiles"), "read"),
         (scenes(images="images/a.tif"), r"exactly one '\*'"),
-        (scenes(labels="*/labels/*.tif"), r"exactly one '\*'"),
-        ({"classes": None}, "needs 'classes"),
-        ({"classes": {}}, "needs 'classes"),
-        ({"split": {"method": "group"}}, "group"),
-        ({"split": {"method": "temporal"}}, "time"),
-        (scenes(read="windows", size=3), "split block 8 must be a multiple of the window size 3"),
+        (scenes(images=["images/*.tif", "b.tif"]), r"'b.tif' needs exactly one '\*'"),
+        (scenes(images=[]), r"exactly one '\*'"),
+        (scenes(labels="*/labels/*.tif"), r"needs one '\*', the scene's name, or none"),
+        (scenes(read="windows", label_is="number"), "numbers are estimated for patches"),
+        *(
+            (scenes(read=read) | {"classes": classes}, r"classes: \{VALUE: NAME\} is needed")
+            for read in ("patches", "windows")
+            for classes in (None, {})
+        ),
+        ({"classes": {"water": "Water"}}, "classes: 'water' is no whole number, as labels of scenes are"),
+        ({"classes": {0: "water", 1: "land"}}, "classes: 0 is the value that 'unlabelled' says nobody knows"),
+        (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' says nobody knows"),
+        ({"split": {"method": "column"}}, "'column' does not go with layout 'scenes'"),
     ],
 )
 def test_scenes_that_cannot_be_meant_are_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValidationError, match=f"(?s){message}"):
         scenes_specification(**changes)
+
+
+IMAGES: dict[str, Any] = {"url": "landing/x", "layout": "image_folder"}
+STAC: dict[str, Any] = {"url": "landing/x", "layout": "stac", "stac": {"labels": None, "label": "crop"}}
+
+
+@pytest.mark.parametrize(
+    ("source", "split", "message"),
+    [
+        (IMAGES | {"image_folder": {"pattern": "*/*.tif"}}, "random", r"needs '\{label\}' once"),
+        (IMAGES | {"image_folder": {"pattern": "{label}/{label}/*"}}, "random", r"needs '\{label\}' once"),
+        (IMAGES | {"image_folder": {"pattern": "{label}/{year}/*"}}, "random", r"needs '\{label\}' once"),
+        (IMAGES | {"image_folder": {"size": 0}}, "random", "size"),
+        (IMAGES, "column", r"needs 'image_folder: \{pattern: '\{split\}/\{label\}/\*'\}'"),
+        (IMAGES, "group", r"needs 'image_folder: \{pattern: '\{label\}/\{group\}_\*'\}'"),
+        (IMAGES, "temporal", "needs 'image_folder: {date: "),
+        (STAC | {"stac": {"label": "crop"}}, "random", "name the key of the label asset, or 'labels: null' and"),
+        (STAC | {"stac": {"labels": None}}, "random", "name the key of the label asset, or 'labels: null' and"),
+        (STAC | {"stac": {"images": [], "labels": None, "label": "x"}}, "random", "images"),
+        (STAC | {"stac": {"bbox": [0, 0, 1], "labels": None, "label": "x"}}, "random", "bbox"),
+        (STAC | {"stac": {"assets": "link", "labels": None, "label": "x"}}, "random", "assets"),
+        (STAC, "column", r"needs 'stac: \{split: PROPERTY\}'"),
+    ],
+)
+def test_images_and_catalogues_that_cannot_be_meant_are_refused_with_the_reason(
+    source: dict[str, Any], split: str, message: str
+) -> None:
+    with pytest.raises(ValidationError, match=f"(?s){message}"):
+        table_specification(source=source, split={"method": split})
+
+
+@pytest.mark.parametrize("method", ["random", "group", "spatial_block", "temporal"])
+def test_scenes_can_be_divided_in_every_way_but_by_a_column(method: str) -> None:
+    scenes_specification(split={"method": method})
 
 
 @pytest.mark.parametrize("interval", [["2020-01-01", "2021-01-01T00:00:00Z"], ["2020-01-01T00:00:00Z", "2021-01-01"]])
@@ -107,13 +154,19 @@ def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> Non
     [
         {"source": TABLE | {"url": "/data/x"}},
         {"source": TABLE | {"url": "file:///data/x"}},
+        *({"source": TABLE | {"url": f"{scheme}://data/x"}} for scheme in ("s3", "az", "gs", "https")),
+        {"source": TABLE | {"url": "https://host/x", "files": ["a.csv"]}},
+        {"source": TABLE | {"url": "s3://bucket/x", "notifications": {"queue": "https://sqs/q"}}},
+        {"source": STAC | {"url": "stac+https://host/x"}},
+        {"source": IMAGES, "split": {"method": "spatial_block"}},
         {"extent": {"bbox": [170, -10, -170, 10], "interval": [None, None]}},
         {"split": {"fractions": {"train": 0.1 + 0.2, "validation": 0.3, "test": 0.4}}},
         {"classes": {"wheat": "Winter wheat", 2: "Maize"}},
         {"classes": {1: "1", "wheat": "wheat"}},
     ],
-    ids=["absolute", "file url", "antimeridian", "rounding", "mixed classes", "classes named as their values"],
-)
+    ids=["absolute", "file url", "s3", "az", "gs", "https", "named files", "notified", "stac", "images",
+         "antimeridian", "rounding", "mixed classes", "classes named as their values"],
+)  # fmt: skip
 def test_a_declaration_that_can_be_meant_is_accepted(changes: dict[str, Any]) -> None:
     table_specification(**changes)
 

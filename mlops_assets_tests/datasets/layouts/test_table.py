@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 
 from mlops_assets.datasets.contents import Contents
-from mlops_assets.datasets.landing import list_landing
 from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.tables import read_contents
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets_tests.conftest import table_specification
+from mlops_assets_tests.datasets.layouts.landing import read_landing
 
 SMALL = pd.DataFrame({"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]})
 Read = Callable[..., Contents]
@@ -41,7 +40,7 @@ def read(tmp_path: Path) -> Read:
                 content.to_parquet(path) if name.endswith(".parquet") else content.to_csv(path, index=False)
             else:
                 path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return read_contents(list_landing(folder), specification or declared())
+        return read_landing(folder, specification or declared())
 
     return read_landed
 
@@ -140,7 +139,7 @@ def test_parquet_and_text_give_the_same_samples(read: Read) -> None:
 
 def test_several_files_are_one_dataset_with_rows_counted_in_each(read: Read) -> None:
     found = read({"a.csv": SMALL, "sub/b.csv": SMALL[["crop", "nir", "red"]].iloc[:2]})
-    assert found.paths == ["a.csv", "sub/b.csv"]
+    assert found.files["path"].tolist() == ["a.csv", "sub/b.csv"]
     assert found.samples[["path", "row"]].to_numpy().tolist() == [
         ["a.csv", 0], ["a.csv", 1], ["a.csv", 2], ["sub/b.csv", 0], ["sub/b.csv", 1],
     ]  # fmt: skip
@@ -149,7 +148,7 @@ def test_several_files_are_one_dataset_with_rows_counted_in_each(read: Read) -> 
 
 
 def test_other_files_are_left_alone(read: Read) -> None:
-    assert read({"a.csv": SMALL, "readme.md": "hello"}).paths == ["a.csv"]
+    assert read({"a.csv": SMALL, "readme.md": "hello"}).files["path"].tolist() == ["a.csv"]
 
 
 def test_a_landing_without_any_table_is_empty(read: Read) -> None:

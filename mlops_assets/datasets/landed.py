@@ -1,0 +1,66 @@
+"""A landing as a layout reads it: its files, a local copy of each, and what is known of them from before."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import pandas as pd
+
+from mlops_assets.datasets.contents import file_rows
+from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, together
+from mlops_assets.storage import Workspace
+from mlops_assets.storage.workspace import object_key
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What lies in a landing at the moment of freezing.
+
+    Attributes:
+        files: all files, sorted by path.
+        scenes: what belongs together, where the landing itself knows it (STAC).
+        known: checksum of each file whose bytes are in the workspace already, by path.
+        facts: the manifest rows that the newest version has for those bytes, indexed by path: such files are read no
+            more.
+        read_again: known files that were read from the landing all the same.
+    """
+
+    workspace: Workspace
+    landing: Landing
+    files: Sequence[LandedFile]
+    staging: Path
+    scenes: Sequence[Scene] = ()
+    known: dict[str, str] = field(default_factory=dict)
+    facts: pd.DataFrame = field(default_factory=lambda: file_rows([]).set_index("path"))
+    read_again: set[str] = field(default_factory=set)
+
+    @cached_property
+    def by_path(self) -> dict[str, LandedFile]:
+        """The files by their paths."""
+        return {file.path: file for file in self.files}
+
+    def fetch_all(self, files: Sequence[LandedFile]) -> None:
+        """Fetch what is remote, many files at once, so that all that cannot be read is told together.
+
+        Raises:
+            StorageError: some cannot be read; each is named.
+        """
+        if self.landing.copies:
+            together(self.local, files)
+
+    def local(self, file: LandedFile) -> Path:
+        """Return a local path with the bytes of a file, fetching a remote one once.
+
+        Raises:
+            StorageError: it cannot be read, or has changed since it was listed.
+        """
+        sha256 = self.known.get(file.path)
+        if sha256 is not None:
+            if self.landing.copies and file.href is None:
+                return self.workspace.local_path(object_key(sha256), sha256)
+            self.read_again.add(file.path)
+        staged = self.staging / file.path
+        return staged if staged.is_file() else self.landing.fetch(file, self.staging)

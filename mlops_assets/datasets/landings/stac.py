@@ -1,0 +1,296 @@
+"""Landings that STAC describes: Items say which files belong together, where they lie, and when and where they are of.
+
+Hrefs may lead to files below the landing, or to https, s3, az and gs; nowhere else on this machine.
+"""
+
+from __future__ import annotations
+
+import posixpath
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import obstore
+
+from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, checked
+from mlops_assets.datasets.landings.bucket import download, stamp_of
+from mlops_assets.datasets.landings.stac_documents import LARGEST_DOCUMENT, Item, resolved, search, walk
+from mlops_assets.datasets.source import StacLayout
+from mlops_assets.errors import EmptyLanding, StorageError
+from mlops_assets.storage.stores import BUCKETS, WEB, explained, join, open_object_store
+
+THREADS = 16  # HEAD requests under way at once
+
+
+class _Items:
+    """What both kinds of STAC landing do with the Items they find."""
+
+    def __init__(self, url: str, layout: StacLayout) -> None:
+        self.url, self._layout = url, layout
+        self.copies = True
+        self.scenes: Sequence[Scene] = ()
+        self._remote: dict[str, str] = {}  # landed path → URL of assets that lie elsewhere
+
+    def _take(self, items: list[Item], listed: dict[str, LandedFile], problems: list[str]) -> list[LandedFile]:
+        """Return the files of the Items, and keep what belongs together as `scenes`."""
+        labelling = self._labelling(items, problems)
+        wanted = self._layout.collections
+        scenes: list[Scene] = []
+        bare: list[str] = []
+        for item in items:
+            chosen = not wanted or item.document.get("collection") in wanted
+            if chosen and any(key in item.document["assets"] for key in self._image_keys(item)):
+                scene = self._scene(item, labelling.get(item.id, item), listed, problems)
+                scenes += [scene] if scene else []
+            elif chosen and self._layout.labels in item.document["assets"] and not _sources(item):
+                keys = " or ".join(map(repr, self._image_keys(item)))
+                bare.append(f"Item {item.id}: has labels, but no asset {keys}; add it or remove the Item")
+        problems += bare if scenes else []
+        if not items and not problems:
+            raise EmptyLanding(f"{self.url} has no Item; land some, or widen the search")
+        if not scenes and not problems:
+            keys = sorted({key for item in items for key in item.document["assets"]})
+            problems.append(
+                f"no Item has an asset {' or '.join(map(repr, self._layout.images))}; there are {', '.join(keys)}; "
+                "name the assets as 'stac: {images: [KEY, …]}'"
+            )
+        repeated = [name for name, times in Counter(scene.name for scene in scenes).items() if times > 1]
+        problems += [f"{name}: two Items have this id; give each its own" for name in sorted(repeated)]
+        users: dict[str, list[str]] = {}
+        for scene in scenes:
+            for path in scene.images:
+                users.setdefault(path, []).append(scene.name)
+        problems += [
+            f"{path}: is an image of Items {', '.join(names)}; its samples would be there twice; keep one of them"
+            for path, names in sorted(users.items())
+            if len(names) > 1 and not repeated
+        ]
+        self.scenes = sorted(scenes, key=lambda scene: scene.name)
+        paths = {p for scene in scenes for p in (*scene.images, scene.labels) if p}
+        files = [listed[path] for path in paths if path in listed]
+        files += self._heads([path for path in paths if path not in listed], problems)
+        if self._layout.assets == "reference":
+            files = [replace(file, href=self._href(file.path)) for file in files]
+        return checked(self.url, files, problems)
+
+    def _image_keys(self, item: Item) -> list[str]:
+        return [key.replace("{id}", item.id) for key in self._layout.images]
+
+    def _labelling(self, items: list[Item], problems: list[str]) -> dict[str, Item]:
+        """Return image Item's id → the Item that labels it, told by its link `source` (label extension)."""
+        key = self._layout.labels
+        found: dict[str, Item] = {}
+        by_path = {item.path: item.id for item in items if item.path}
+        images = {item.id for item in items if any(key in item.document["assets"] for key in self._image_keys(item))}
+        for item in items:
+            if key is None or key not in item.document["assets"]:
+                continue
+            for href in _sources(item):
+                known = by_path.get(resolved(item.path or "", href) or "")
+                image = known or posixpath.basename(href).removesuffix(".json")
+                if image not in images and item.path:  # what a search finds need not have both
+                    problems.append(
+                        f"Item {item.id}: labels {href!r}, which is no Item with an image; add or remove it"
+                    )
+                elif image in found:
+                    problems.append(f"Item {image}: is labelled by Items {found[image].id} and {item.id}; keep one")
+                found[image] = item
+        return found
+
+    def _scene(self, item: Item, labelled: Item, listed: dict[str, LandedFile], problems: list[str]) -> Scene | None:
+        keys = self._image_keys(item)
+        missing = [key for key in keys if key not in item.document["assets"]]
+        key, owner = self._layout.labels, labelled
+        if key and key not in owner.document["assets"]:
+            missing.append(key)
+        if missing:
+            problems.append(f"Item {item.id}: has no asset {', '.join(map(repr, missing))}; add it or remove the Item")
+            return None
+        images = [self._path(item, k, listed, problems) for k in keys]
+        labels = self._path(owner, key, listed, problems) if key else None
+        properties = item.document.get("properties") or {}
+        named = {"group": self._layout.group, "split": self._layout.split, "label": self._layout.label}
+        kept = {role: properties[name] for role, name in named.items() if name and name in properties}
+        for role, name in named.items():
+            if name and name not in properties:
+                problems.append(f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item")
+        when = _moment(properties)
+        bbox = item.document.get("bbox")
+        paths = [path for path in images if path]
+        if len(paths) < len(images) or (key and labels is None):
+            return None
+        kept |= {"source": _document_url(item, self.url)} | ({"datetime": when} if when else {})
+        return Scene(
+            item.id, paths, labels, kept,
+            [bbox[0], bbox[1], bbox[len(bbox) // 2], bbox[len(bbox) // 2 + 1]] if bbox else None,
+            [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
+        )  # fmt: skip
+
+    def _path(self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]) -> str | None:
+        """Return the landed path of an asset; one that lies elsewhere gets a path of its Item's id."""
+        href = item.document["assets"][key]["href"]
+        parts = urlsplit(href)
+        if parts.scheme in (*BUCKETS, *WEB):
+            if parts.query:
+                problems.append(
+                    f"Item {item.id}: asset {key!r} has a signed or query URL, which will not last; give a plain one"
+                )
+                return None
+            path = f"items/{item.id}/{key}/{posixpath.basename(unquote(parts.path))}"
+            self._remote[path] = href
+            return path
+        local = resolved(item.path, href) if item.path else None
+        if local is None or (listed and local not in listed):
+            why = "leads out of the landing" if local is None else "is not there"
+            problems.append(f"Item {item.id}: asset {key!r} at {href!r} {why}; correct the href or land the file")
+            return None
+        return local
+
+    def _heads(self, paths: list[str], problems: list[str]) -> list[LandedFile]:
+        def ask(path: str) -> LandedFile | str:
+            try:
+                store, key = _store_of(self._href(path))
+                with explained(self._href(path), "read"):
+                    entry = obstore.head(store, key)
+            except StorageError as error:
+                return str(error)
+            return LandedFile(path, entry["size"], stamp_of(entry))
+
+        with ThreadPoolExecutor(THREADS) as pool:
+            found = list(pool.map(ask, paths))
+        problems += [answer for answer in found if isinstance(answer, str)]
+        return [answer for answer in found if isinstance(answer, LandedFile)]
+
+    def _href(self, path: str) -> str:
+        return self._remote.get(path) or join(self.url, path)
+
+    def _download(self, file: LandedFile, folder: Path) -> Path:
+        url = self._href(file.path)
+        store, key = _store_of(url)
+        return download(store, key, file, below(folder, file.path), url.removesuffix(f"/{key}"))
+
+    def _moved(self, files: Iterable[LandedFile]) -> Sequence[str]:
+        problems: list[str] = []
+        files = list(files)
+        now = {file.path: file.stamp for file in self._heads([file.path for file in files], problems)}
+        return [file.path for file in files if now.get(file.path) != file.stamp]
+
+    def settled(self, file: LandedFile, listed: float) -> bool:
+        """See `Landing.settled`."""
+        return True
+
+
+class StacLanding(_Items):
+    """A static catalogue: documents and assets below another landing, or below a web URL, which cannot be listed."""
+
+    def __init__(self, url: str, inner: Landing | None, layout: StacLayout) -> None:
+        super().__init__(url, layout)
+        self._inner = inner
+
+    def list(self) -> list[LandedFile]:
+        """See `Landing.list`; the STAC documents are read, the assets are not."""
+        listed = {file.path: file for file in self._inner.list()} if self._inner else {}
+        problems: list[str] = []
+        with tempfile.TemporaryDirectory(prefix="mlops-stac-") as folder:
+            items = list(walk(lambda path: self._document(path, listed, Path(folder)), self._layout.catalog, problems))
+        return self._take(items, listed, problems)
+
+    def _document(self, path: str, listed: dict[str, LandedFile], folder: Path) -> bytes:
+        if self._inner and path not in listed:
+            raise StorageError("is not in the landing; land it or correct the link")
+        problems: list[str] = []
+        file = listed.get(path) or next(iter(self._heads([path], problems)), None)
+        if file is None:
+            raise StorageError(problems[0])
+        if file.size > LARGEST_DOCUMENT:
+            raise StorageError(f"has {file.size:,} bytes, too many for a STAC document")
+        return self.fetch(file, folder).read_bytes()
+
+    def fetch(self, file: LandedFile, folder: Path) -> Path:
+        """See `Landing.fetch`."""
+        if self._inner is None or file.path in self._remote:
+            return self._download(file, folder)
+        return self._inner.fetch(file, folder)
+
+    def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
+        """See `Landing.changed`."""
+        mine: list[LandedFile] = []
+        other: list[LandedFile] = []
+        for file in files:
+            (other if self._inner is None or file.path in self._remote else mine).append(replace(file, href=None))
+        return [*(self._inner.changed(mine) if self._inner else ()), *self._moved(other)]
+
+    def settled(self, file: LandedFile, listed: float) -> bool:
+        """See `Landing.settled`."""
+        return self._inner is None or file.path in self._remote or self._inner.settled(file, listed)
+
+
+class StacApiLanding(_Items):
+    """A search of a STAC API."""
+
+    def list(self) -> list[LandedFile]:
+        """See `Landing.list`."""
+        problems: list[str] = []
+        return self._take(list(search(self.url, self._layout)), {}, problems)
+
+    def fetch(self, file: LandedFile, folder: Path) -> Path:
+        """See `Landing.fetch`."""
+        return self._download(file, folder)
+
+    def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
+        """See `Landing.changed`."""
+        return self._moved(files)
+
+
+def fetch_reference(href: str, target: Path) -> None:
+    """Copy an asset that is kept by reference to a local path.
+
+    Raises:
+        StorageError: it is not there any more, or cannot be read.
+    """
+    store, key = _store_of(href)
+    with explained(href, "read"):
+        entry = obstore.head(store, key)
+    download(store, key, LandedFile(key, entry["size"], stamp_of(entry)), target, href.removesuffix(f"/{key}"))
+
+
+def _sources(item: Item) -> list[str]:
+    """What an Item of labels says it labels."""
+    return [link["href"] for link in item.document.get("links", []) if link["rel"] == "source"]
+
+
+def _store_of(url: str) -> tuple[Any, str]:
+    parts = urlsplit(url)
+    return _opened(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
+
+
+@lru_cache(maxsize=64)
+def _opened(url: str) -> Any:
+    return open_object_store(url if not url.startswith("file:") else "file:///")
+
+
+def _document_url(item: Item, landing: str) -> str | None:
+    """The URL of an Item's own document, if others can reach it."""
+    own = [str(link.get("href", "")) for link in item.document.get("links", []) if link.get("rel") == "self"]
+    below = [join(landing, item.path)] if item.path else []
+    parts = [(url, urlsplit(url)) for url in own + below]
+    return next((url for url, p in parts if p.scheme in (*BUCKETS, *WEB) and not p.query), None)
+
+
+def _moment(properties: dict[str, Any]) -> datetime | None:
+    """The time of an Item, or the middle of its interval."""
+    texts = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
+    try:
+        moment, start, end = (datetime.fromisoformat(text) if text else None for text in texts)
+    except (TypeError, ValueError):
+        return None
+    if moment is None and start and end:
+        moment = start + (end - start) / 2
+    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment

@@ -1,0 +1,179 @@
+"""Walking STAC documents: a static Catalog, Collection, ItemCollection or Item below a landing, or a STAC API.
+
+Finds Items. Which of their assets are taken is decided in `stac`.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pydantic import BaseModel, Field, ValidationError
+
+from mlops_assets.datasets.landings.base import REQUESTS
+from mlops_assets.datasets.source import StacLayout
+from mlops_assets.errors import StorageError
+
+LARGEST_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
+API_TIMEOUT = 60  # seconds for one page
+
+
+class _Link(BaseModel):
+    rel: str
+    href: str
+
+
+class _Asset(BaseModel):
+    href: str
+
+
+class _Links(BaseModel):
+    """What a Catalog or Collection must have for us."""
+
+    links: list[_Link]
+
+
+class _Features(BaseModel):
+    """What an ItemCollection must have for us."""
+
+    features: list[Any]
+
+
+class _Item(BaseModel):
+    """What an Item must have for us."""
+
+    id: str = Field(min_length=1)
+    assets: dict[str, _Asset]
+    links: list[_Link] = []
+    properties: dict[str, Any]
+    bbox: list[float] | None = Field(default=None, min_length=4, max_length=6)
+
+
+_NEEDED: dict[str, type[BaseModel]] = {
+    "Catalog": _Links, "Collection": _Links, "FeatureCollection": _Features, "Feature": _Item,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Item:
+    """An Item, and the landed path of the document it was read from (None from an API)."""
+
+    document: dict[str, Any]
+    path: str | None
+
+    @property
+    def id(self) -> str:
+        """The Item's id."""
+        return str(self.document["id"])
+
+
+def walk(read: Callable[[str], bytes], start: str, problems: list[str]) -> Iterator[Item]:
+    """Yield all Items that a document leads to, each document once.
+
+    Args:
+        read: gives the bytes of a landed path; raises StorageError.
+        start: path of the first document.
+        problems: what cannot be followed is added here.
+    """
+    waiting, seen = [start], {start}
+    with ThreadPoolExecutor(REQUESTS) as pool:
+        while waiting:
+            level, waiting = waiting, []
+            for path, (document, problem) in zip(level, pool.map(partial(_parsed, read), level), strict=True):
+                if problem:
+                    problems.append(f"{path}: {problem}")
+                    continue
+                yield from _items(document, path, problems)
+                for href in _links(document):
+                    target = resolved(path, href)
+                    if target is None:
+                        problems.append(f"{path}: its link {href!r} leads out of the landing")
+                    elif target not in seen:
+                        seen.add(target)
+                        waiting.append(target)
+
+
+def _parsed(read: Callable[[str], bytes], path: str) -> tuple[dict[str, Any], str | None]:
+    """Return a STAC document, or why it is none."""
+    try:
+        document = json.loads(read(path))
+        kind = document["type"]
+    except StorageError as error:
+        return {}, str(error)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        return {}, f"is no STAC document ({type(error).__name__}: {error}); correct or remove it"
+    if not isinstance(kind, str) or kind not in _NEEDED:
+        return {}, f"is of type {kind!r}; a Catalog, Collection, ItemCollection or Item is needed"
+    return document, _lacking(document, _NEEDED[kind])
+
+
+def _lacking(document: Any, needed: type[BaseModel]) -> str | None:
+    """Return what keeps a document from being used, or None."""
+    try:
+        needed.model_validate(document)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(map(str, first["loc"]))
+        return f"is no whole STAC document ({where}: {first['msg']}); correct or remove it"
+    return None
+
+
+def _items(document: dict[str, Any], path: str, problems: list[str]) -> Iterator[Item]:
+    if document["type"] == "Feature":
+        yield Item(document, path)
+    for number, feature in enumerate(document["features"] if document["type"] == "FeatureCollection" else (), start=1):
+        problem = _lacking(feature, _Item)
+        if problem:
+            problems.append(f"{path}: feature {number} {problem}")
+        else:
+            yield Item(feature, path)
+
+
+def _links(document: dict[str, Any]) -> list[str]:
+    links = document["links"] if document["type"] in ("Catalog", "Collection") else []
+    return [link["href"] for link in links if link["rel"] in ("child", "item", "items")]
+
+
+def search(url: str, layout: StacLayout) -> Iterator[Item]:
+    """Yield the Items that a STAC API finds, page by page.
+
+    Raises:
+        StorageError: the API cannot be opened or searched.
+    """
+    import requests
+    from pystac_client import Client
+    from pystac_client.exceptions import APIError
+
+    try:
+        client = Client.open(url, timeout=API_TIMEOUT)
+        found = client.search(
+            collections=layout.collections,
+            bbox=layout.bbox,
+            datetime=layout.datetime,
+            filter=layout.query,
+            filter_lang="cql2-text" if layout.query else None,
+        )
+        for document in found.items_as_dicts():
+            problem = _lacking(document, _Item)
+            if problem:
+                raise ValueError(f"Item {document.get('id')!r} {problem}")
+            yield Item(document, None)
+    except (APIError, requests.RequestException, NotImplementedError, KeyError, ValueError) as error:
+        text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+        raise StorageError(f"STAC API {url} could not be searched: {text}; check the URL and the search") from error
+
+
+def resolved(document: str, href: str) -> str | None:
+    """Return the landed path of a relative href in a document; None if it is absolute or leads out of the landing."""
+    parts = urlsplit(href)
+    if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
+        return None
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(document), unquote(parts.path)))
+    return None if path.startswith("..") or path == "." else path
+

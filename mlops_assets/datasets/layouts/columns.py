@@ -1,0 +1,164 @@
+"""What the columns of a table are: features, label, times, places. Which of them can be used, and why not.
+
+Tables are read in `table`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pandas.api import types as kinds
+
+from mlops_assets.datasets.contents import ClassName
+from mlops_assets.datasets.source import TableLayout
+
+# What spreadsheets and GIS exports add to the measurements; numbers, but not features.
+IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}
+LONGITUDE, LATITUDE = "geometry.longitude", "geometry.latitude"  # columns made of the geometry of a GeoParquet file
+MAX_CLASSES = 256
+LEAST_SAMPLES_A_CLASS = 5  # whole numbers that occur less often on average are measurements, not classes
+
+
+def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float32]:
+    """Return the features of a table, float32 of shape (rows, features)."""
+    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, which is refused on reading
+        return table[features].to_numpy(dtype=np.float32)
+
+
+def find_features(
+    table: pd.DataFrame, layout: TableLayout, problems: list[str], path: str
+) -> tuple[list[str], list[str]]:
+    """Return the feature columns, and notes on what is none; a table without any is a problem."""
+    played = {layout.label, LONGITUDE, LATITUDE, *_roles(layout)}
+    if layout.features != "*":
+        both = sorted(set(layout.features) & played)
+        if both:
+            problems.append(f"features name {', '.join(both)}, which plays another part; take it out of the features")
+        return list(layout.features), []
+    candidates = [str(column) for column in table.columns if column not in played and column not in layout.exclude]
+    numeric = [c for c in candidates if kinds.is_numeric_dtype(table[c])]
+    features = [c for c in numeric if c.strip().lower() not in IDENTIFIERS]
+    notes = [f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to use it"
+             for c in numeric if c not in features]  # fmt: skip
+    notes += [f"column {c!r} is not numeric and is not a feature" for c in candidates if c not in numeric]
+    if not features:
+        problems.append(f"{path}: has no numeric column besides the label; name the feature columns")
+    return features, notes
+
+
+def _roles(layout: TableLayout) -> list[str]:
+    """Columns that play a part besides the label's."""
+    named = (layout.group, layout.split, layout.time, layout.id, layout.longitude, layout.latitude)
+    return [column for column in named if column]
+
+
+def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, features: list[str]) -> list[str]:
+    """Return why columns of a table cannot play their parts."""
+    needed = [layout.label, *features, *_roles(layout)]
+    missing = [column for column in needed if column not in table.columns]
+    if missing:
+        has = ", ".join(map(str, table.columns[:20]))
+        return [f"{path}: has no column {', '.join(map(repr, missing))}; it has {has}"]
+    problems = []
+    if table.empty:
+        problems.append(f"{path}: has no rows; remove the file or fill it")
+    for column in needed:
+        absent = table[column].isna()
+        if absent.any():
+            problems.append(
+                f"{path}: column {column!r} has {int(absent.sum())} missing value(s) (NaN), first in data row "
+                f"{int(absent.argmax()) + 1}; fill them, remove the rows, or leave the column out of 'features'"
+            )
+    if layout.time and times_of(table[layout.time]).isna().any():
+        problems.append(f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601")
+    if kinds.is_float_dtype(table[layout.label]) and np.isinf(table[layout.label]).any():
+        problems.append(f"{path}: label {layout.label!r} has infinite values; correct or remove the rows")
+    if layout.longitude and layout.latitude:
+        for column, limit in ((layout.longitude, 180), (layout.latitude, 90)):
+            if not kinds.is_numeric_dtype(table[column]) or (table[column].abs() > limit).any():
+                problems.append(
+                    f"{path}: column {column!r} has values that are no degrees between -{limit} and {limit}; "
+                    "convert the coordinates to WGS 84"
+                )
+    for column in features:
+        if not kinds.is_numeric_dtype(table[column]):
+            problems.append(f"{path}: feature {column!r} is not numeric; encode it as numbers or leave it out")
+        elif np.isinf(feature_matrix(table, [column])).any():
+            problems.append(
+                f"{path}: feature {column!r} has values that are infinite or beyond float32; replace or rescale them"
+            )
+    return problems
+
+
+def repeated_ids(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> list[str]:
+    """Return a problem for identifiers that occur more than once, within a file or in two."""
+    if not layout.id or not tables:
+        return []
+    ids = pd.concat([pd.DataFrame({"id": t[layout.id].astype(str), "path": path}) for path, t in tables.items()])
+    again = ids[ids["id"].duplicated(keep=False)]
+    return [
+        f"{', '.join(sorted(set(where)))}: sample id {name!r} occurs {len(where)} times; keep one or correct the id"
+        for name, where in again.groupby("id")["path"].apply(list).head(20).items()
+    ]
+
+
+def times_of(values: pd.Series) -> pd.Series:
+    """Points in time, UTC; NaT for what is not ISO 8601. A whole number is a year or a day, never nanoseconds."""
+    text = values.astype(str) if kinds.is_numeric_dtype(values) else values
+    return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
+
+
+def label_text(values: pd.Series) -> pd.Series:
+    """Label values as text, so that 1, 1.0 and '1' are one class."""
+    if kinds.is_float_dtype(values):
+        return values.map(lambda v: str(int(v)) if float(v).is_integer() else str(v))
+    if kinds.is_bool_dtype(values):
+        values = values.astype("int64")
+    return values.astype(str).str.strip()
+
+
+def find_classes(
+    tables: Mapping[str, pd.DataFrame],
+    layout: TableLayout,
+    declared: Mapping[int | str, str] | None,
+    problems: list[str],
+) -> list[ClassName] | None:
+    """Return the classes in the order of their indices, or None where the label is a number."""
+    label = layout.label
+    values = pd.concat([table[label] for table in tables.values()])
+    if declared:
+        names = {str(value): str(value) for value in declared} | {name: str(value) for value, name in declared.items()}
+        for path, table in tables.items():
+            unknown = sorted(set(label_text(table[label])) - set(names))
+            if unknown:
+                problems.append(
+                    f"{path}: label {', '.join(map(repr, unknown[:10]))} is no declared class; "
+                    "add it to 'classes' or correct the data"
+                )
+        return [{"value": value, "name": name} for value, name in declared.items()]
+    numeric = kinds.is_numeric_dtype(values)
+    if layout.label_is == "number":
+        if not numeric:
+            problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
+        return None
+    texts = pd.concat([label_text(table[label]) for table in tables.values()])  # file by file, as samples are labelled
+    found = sorted(texts.unique(), key=lambda v: (not is_integer(v), int(v) if is_integer(v) else 0, v))
+    if layout.label_is is None and numeric:
+        whole = all(is_integer(v) for v in found)
+        if not whole or len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS:
+            return None
+    if len(found) > MAX_CLASSES:
+        problems.append(
+            f"column {label!r} has {len(found)} different values, more than {MAX_CLASSES}; is it the label? "
+            "Declare 'classes' if it is"
+        )
+    return [{"value": int(v) if is_integer(v) else v, "name": v} for v in found]
+
+
+def is_integer(text: str) -> bool:
+    """Say whether a text is a whole number in its usual spelling; '01' is not, as it would be confused with '1'."""
+    return re.fullmatch(r"0|-?[1-9][0-9]*", text) is not None

@@ -1,0 +1,80 @@
+"""Label rasters: one band of class values or numbers on the grid of a scene."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.layouts.scene_checks import same_grid
+from mlops_assets.datasets.rasters import raster_facts
+from mlops_assets.datasets.source import Sampling
+
+
+class RasterLabels:
+    """The labels of an open raster. Its own nodata value is unlabelled, too."""
+
+    def __init__(self, raster: Any, sampling: Sampling) -> None:
+        """Take an open raster.
+
+        Raises:
+            ValueError: it is not one band of whole numbers, or of numbers for 'label_is: number'.
+        """
+        whole = np.issubdtype(np.dtype(raster.dtypes[0]), np.integer)
+        self._number = sampling.label_is == "number"
+        if raster.count != 1 or not (whole or self._number):
+            raise ValueError(
+                f"has {raster.count} band(s) of {raster.dtypes[0]}; labels are one band of "
+                + ("numbers" if self._number else "whole numbers")
+            )
+        self._raster, self._nodata = raster, raster.nodata
+        self.facts = raster_facts(raster)
+        self.unlabelled: float | None = np.nan if self._number else sampling.unlabelled
+        if not self._number and self.unlabelled is None and self._nodata is not None:
+            self.unlabelled = self._nodata
+
+    def require_grid_of(self, image: dict[str, Any]) -> None:
+        """Check that the labels lie on the grid of their image, given by its facts.
+
+        Raises:
+            ValueError: they do not.
+        """
+        own = self.facts
+        if (own["height"], own["width"]) != (image["height"], image["width"]):
+            raise ValueError(
+                f"is {own['height']} x {own['width']} pixels, its image {image['path']} is "
+                f"{image['height']} x {image['width']}; labels must lie on the image's grid"
+            )
+        if own["crs"] and image["crs"] and not same_grid(own, image):
+            raise ValueError(f"has another georeference than its image {image['path']}; labels must lie on its grid")
+
+    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+        """Return the labels of the rows [top, bottom), shape (bottom - top, width)."""
+        return self.block(top, 0, bottom - top, self._raster.width)
+
+    def block(self, top: int, left: int, height: int, width: int) -> NDArray[Any]:
+        """Return the labels of a rectangle; float64 for numbers, else int64.
+
+        Raises:
+            ValueError: it cannot be read, or has infinite numbers.
+        """
+        from rasterio.errors import RasterioError
+
+        try:
+            values = self._raster.read(1, window=((top, top + height), (left, left + width)))
+        except RasterioError as error:
+            raise ValueError(
+                f"cannot be read between rows {top} and {top + height}; the file is damaged; replace it"
+            ) from error
+        if self._number:
+            numbers = values.astype(np.float64)
+            if self._nodata is not None:
+                numbers[values == self._nodata] = np.nan
+            if np.isinf(numbers).any():
+                raise ValueError("has infinite labels; replace them")
+            return np.asarray(numbers)
+        labels = values.astype(np.int64)
+        if self._nodata is not None and self.unlabelled is not None:
+            labels[values == self._nodata] = int(self.unlabelled)
+        return np.asarray(labels)

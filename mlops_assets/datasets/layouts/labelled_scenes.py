@@ -1,0 +1,106 @@
+"""Whole images that are labelled as a whole: one scene is one sample, its label a property of its Item."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.datasets.contents import ClassName, Contents, file_rows
+from mlops_assets.datasets.landed import Landed
+from mlops_assets.datasets.landings.base import Scene
+from mlops_assets.datasets.layouts.open_scene import OpenScene
+from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
+from mlops_assets.datasets.rasters import strips
+from mlops_assets.datasets.source import StacLayout
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.errors import DataProblems
+
+
+def whole_scenes(
+    landed: Landed, scenes: Sequence[Scene], specification: DatasetSpecification, layout: StacLayout
+) -> Contents:
+    """Read and check every scene as one sample.
+
+    Raises:
+        DataProblems: every problem found, each with its file and the remedy.
+    """
+    problems: list[str] = []
+    rows: list[dict[str, Any]] = []
+    samples: list[dict[str, Any]] = []
+    bands: list[list[str]] = []
+    names = {str(v): str(v) for v in specification.classes or {}}
+    names |= {name: str(value) for value, name in (specification.classes or {}).items()}
+    landed.fetch_all([landed.by_path[path] for scene in scenes for path in scene.images])
+    for scene in scenes:
+        try:
+            label = _label(scene, layout, names)
+        except ValueError as error:
+            label = ""
+            problems.append(str(error))
+        try:
+            with ExitStack() as opened:
+                images = OpenScene(landed, scene, opened)
+                images.require_usable()
+                for top, bottom in strips(images.rasters[0]):
+                    images.valid(top, bottom)
+                images.require_usable()
+                middle = pd.DataFrame([[(images.rasters[0].height - 1) / 2, (images.rasters[0].width - 1) / 2]])
+                longitude, latitude = images.coordinates(middle.to_numpy())
+        except SceneProblems as error:
+            problems += error.problems
+            continue
+        rows += images.rows
+        bands.append(images.bands)
+        samples.append(
+            {
+                "path": scene.images[0], "row": 0, "column": 0, "label": label,
+                "group": str(scene.properties.get("group", scene.name)), "time": images.rows[0]["datetime"],
+                "longitude": None if longitude is None else longitude[0],
+                "latitude": None if latitude is None else latitude[0],
+                "declared_split": str(scene.properties.get("split", "")).strip().lower(),
+            }
+        )  # fmt: skip
+    problems += scene_problems(rows, bands, specification.bands)
+    sizes = {(row["height"], row["width"]) for row in rows}
+    if len(sizes) > 1:
+        problems.append(f"images have {len(sizes)} sizes ({', '.join(f'{h} x {w}' for h, w in sorted(sizes)[:5])}); "
+                        "bring them to one")  # fmt: skip
+    if problems:
+        raise DataProblems(f"landing of {specification.name}", problems)
+    height, width = sizes.pop()
+    frame = pd.DataFrame(samples)
+    return Contents(
+        samples=frame,
+        files=file_rows(rows),
+        classes=_classes(frame, specification, layout),
+        features=specification.bands.names or bands[0],
+        input={"kind": "image", "height": height, "width": width},
+    )
+
+
+def _label(scene: Scene, layout: StacLayout, names: dict[str, str]) -> str | float:
+    value = scene.properties["label"]
+    if layout.label_is == "number":
+        try:
+            return float(value)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"Item {scene.name}: {layout.label} is {value!r}, which is no number; correct it"
+            ) from error
+    if names and str(value) not in names:
+        raise ValueError(
+            f"Item {scene.name}: {layout.label} is {value!r}, which is no declared class; add it to 'classes' or "
+            "correct it"
+        )
+    return names.get(str(value), str(value))
+
+
+def _classes(samples: pd.DataFrame, specification: DatasetSpecification, layout: StacLayout) -> list[ClassName] | None:
+    if layout.label_is == "number":
+        return None
+    if specification.classes:
+        return [{"value": v, "name": n} for v, n in specification.classes.items()]
+    return [{"value": name, "name": name} for name in sorted(samples["label"].unique())]

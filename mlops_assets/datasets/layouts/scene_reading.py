@@ -1,0 +1,105 @@
+"""Reading samples of frozen scenes: patches, pixels and windows, and the labels of windows."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.layouts.label_rasters import RasterLabels
+from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector
+from mlops_assets.datasets.rasters import open_raster, read_strip, strips
+from mlops_assets.datasets.source import Sampling
+from mlops_assets.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.versions import FrozenDataset
+
+
+def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
+    """Read samples of the scene whose first image is `path`; bands of stacked files follow each other."""
+    files = [frozen.local_path(part) for part in frozen.scene_images(path)]
+    if view == "image":
+        whole = np.concatenate([read_image(local) for local in files])
+        return np.repeat(whole[None], len(places), axis=0)
+    size = frozen.document["input"]["size"]
+    if view == "window":
+        return np.concatenate([read_windows(local, places, size) for local in files], axis=1)
+    if view == "pixel":
+        return np.concatenate([read_patches(local, places, 1) for local in files], axis=1)[:, :, 0, 0]
+    return np.concatenate([read_patches(local, places, size) for local in files], axis=1)
+
+
+def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sampling: Sampling) -> NDArray[np.int64]:
+    """Read the labels of windows: class values of shape (n, size, size).
+
+    Raises:
+        SpecificationError: the samples are no windows; their labels are among them.
+    """
+    if frozen.document["input"]["kind"] != "window":
+        raise SpecificationError(f"{frozen.reference} has one label a sample; they are in the samples")
+    size = frozen.document["input"]["size"]
+    name = frozen.scene_labels(path)
+    if is_vector(name):
+        with open_raster(frozen.local_path(path)) as raster:
+            labels: BurnedLabels | RasterLabels = _vector(frozen, name, sampling).onto(
+                raster.crs, raster.transform, raster.height, raster.width
+            )
+        return _blocks(labels, places, size)
+    with open_raster(frozen.local_path(name)) as raster:
+        return _blocks(RasterLabels(raster, sampling), places, size)
+
+
+def read_image(local: Path) -> NDArray[Any]:
+    """Read a whole image: shape (bands, height, width), the raster's type."""
+    with open_raster(local) as raster:
+        return np.asarray(raster.read())
+
+
+def read_patches(local: Path, centres: NDArray[np.int64], size: int) -> NDArray[Any]:
+    """Read patches around pixels, in strips so that memory does not grow with the scene.
+
+    Args:
+        local: the image.
+        centres: int64 of shape (n, 2), row and column of each centre pixel.
+        size: height and width of a patch, odd.
+
+    Returns:
+        Shape (n, bands, size, size) in the raster's own type; beyond the scene's edge pixels are mirrored.
+    """
+    half = size // 2
+    with open_raster(local) as raster:
+        patches = np.empty((len(centres), raster.count, size, size), dtype=np.result_type(*raster.dtypes))
+        for top, bottom in strips(raster):
+            inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < bottom))
+            if not len(inside):
+                continue
+            padded = read_strip(raster, top, bottom, half)
+            for index in inside:
+                row, column = centres[index, 0] - top, centres[index, 1]
+                patches[index] = padded[:, row : row + size, column : column + size]
+    return patches
+
+
+def read_windows(local: Path, corners: NDArray[np.int64], size: int) -> NDArray[Any]:
+    """Read square windows given by their upper left pixels (n, 2): shape (n, bands, size, size), the raster's type."""
+    from rasterio.windows import Window
+
+    with open_raster(local) as raster:
+        found = np.empty((len(corners), raster.count, size, size), dtype=np.result_type(*raster.dtypes))
+        for index, (row, column) in enumerate(corners.tolist()):
+            found[index] = raster.read(window=Window(column, row, size, size))
+    return found
+
+
+def _vector(frozen: FrozenDataset, name: str, sampling: Sampling) -> VectorLabels:
+    names = [name, *frozen.sidecars(name)]
+    files = {PurePosixPath(own).name: frozen.local_path(own) for own in names}
+    return VectorLabels(PurePosixPath(name).name, files, sampling, frozen.classes or [])
+
+
+def _blocks(labels: BurnedLabels | RasterLabels, places: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    blocks = [labels.block(row, column, size, size) for row, column in places.tolist()]
+    return np.stack(blocks).astype(np.int64) if blocks else np.empty((0, size, size), dtype=np.int64)

@@ -1,0 +1,33 @@
+"""Media types of files by the ending of their names, as STAC's best practices write them.
+
+No reading of files.
+"""
+
+from __future__ import annotations
+
+import posixpath
+
+import pandas as pd
+
+GEOTIFF = "image/tiff; application=geotiff"
+PARQUET = "application/vnd.apache.parquet"
+UNKNOWN = "application/octet-stream"
+MEDIA_TYPES = {
+    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain", ".json": "application/json",
+    ".geojson": "application/geo+json", ".gpkg": "application/geopackage+sqlite3", ".parquet": PARQUET,
+    ".geoparquet": PARQUET, ".tif": GEOTIFF, ".tiff": GEOTIFF, ".jp2": "image/jp2", ".png": "image/png",
+    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".nc": "application/netcdf", ".h5": "application/x-hdf5",
+    ".hdf5": "application/x-hdf5", ".xml": "application/xml", ".svg": "image/svg+xml", ".md": "text/markdown",
+    ".onnx": "application/octet-stream; framework=onnx",
+}  # fmt: skip
+
+
+def media_type(path: str) -> str:
+    """Return the media type of one file; that of any bytes where the ending is not known."""
+    return MEDIA_TYPES.get(posixpath.splitext(path)[1].lower(), UNKNOWN)
+
+
+def media_types(paths: pd.Series) -> pd.Series:
+    """Return the media type of many files."""
+    endings = paths.str.extract(r"(\.[^./]*)$", expand=False).str.lower()
+    return endings.map(MEDIA_TYPES).fillna(UNKNOWN)

@@ -1,0 +1,77 @@
+"""Small image datasets for the tests of diff, recall and verify: a folder a class, one NPY file a sample."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.training.lifecycle import Store
+
+
+def images_specification(name: str = "tiles", **changes: object) -> DatasetSpecification:
+    """Images whose path names split and class: `train/wheat/1.npy`."""
+    attributes: dict[str, object] = {
+        "name": name,
+        "source": {
+            "url": f"landing/{name}",
+            "layout": "image_folder",
+            "image_folder": {"pattern": "{split}/{label}/*"},
+        },
+        "split": {"method": "column"},
+    }
+    return DatasetSpecification.model_validate(attributes | changes)
+
+
+def image(seed: int) -> bytes:
+    """An image of two bands, the same for the same seed."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.random.default_rng(seed).integers(0, 255, (2, 8, 8), dtype=np.uint8))
+    return buffer.getvalue()
+
+
+def images() -> dict[str, bytes]:
+    """Path → content of twelve images: three splits, two classes."""
+    paths = [f"{s}/{c}/{n}.npy" for s in ("train", "validation", "test") for c in ("maize", "wheat") for n in (1, 2)]
+    return {path: image(seed) for seed, path in enumerate(paths)}
+
+
+def land_images(
+    store: Store, files: dict[str, bytes] | None = None, specification: DatasetSpecification | None = None
+) -> FrozenDataset:
+    """Make the landing hold exactly these files, freeze it, and open the version."""
+    specification = specification or images_specification()
+    folder = store.workspace.root / specification.source.url
+    shutil.rmtree(folder, ignore_errors=True)
+    for path, content in (files or images()).items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    version = freeze(store.workspace, store.registry, specification, store.user).version
+    return FrozenDataset.open(store.workspace, store.registry, Reference(version.dataset, version.version))
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Path → content of everything in a folder, hidden files and links too."""
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if not p.is_dir()}
+
+
+def object_path(store: Store, frozen: FrozenDataset, path: str) -> Path:
+    """Where the bytes of a landed file lie in the workspace."""
+    sha256 = str(frozen.manifest.set_index("path").loc[path, "sha256"])
+    return store.workspace.root / "objects" / "sha256" / sha256[:2] / sha256[2:]
+
+
+def damage(path: Path, content: bytes | None = None) -> None:
+    """Change the middle byte of a file, or give it other content, whatever its permissions."""
+    if content is None:
+        content = path.read_bytes()
+        middle = len(content) // 2
+        content = content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+    path.chmod(0o644)
+    path.write_bytes(content)

@@ -1,0 +1,312 @@
+"""What every layout promises, for every way that training data may lie in a landing."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.typing import NDArray
+
+from mlops_assets.datasets import storing
+from mlops_assets.datasets.contents import SAMPLE_COLUMNS
+from mlops_assets.datasets.freezing import Freeze, freeze
+from mlops_assets.datasets.landings import folder as folder_landing
+from mlops_assets.datasets.layouts import LAYOUTS, image_folder, open_scene
+from mlops_assets.datasets.manifest import COLUMNS
+from mlops_assets.datasets.splits import assign_splits
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import DataProblems, SpecificationError
+from mlops_assets.names import Reference
+from mlops_assets.registry import Registry
+from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.training.lifecycle import Store
+from mlops_assets_tests.datasets.layouts.implementations import Implementation, Truth
+from mlops_assets_tests.datasets.layouts.landed_catalogues import CATALOGUES
+from mlops_assets_tests.datasets.layouts.landed_images import IMAGES
+from mlops_assets_tests.datasets.layouts.landed_scenes import SCENES
+from mlops_assets_tests.datasets.layouts.landed_tables import TABLES
+from mlops_assets_tests.datasets.layouts.landing import mirrored, read_landing
+
+ALL = [*TABLES, *IMAGES, *SCENES, *CATALOGUES]
+VIEWS = {"row": ["row"], "patch": ["patch", "pixel"], "window": ["window"], "image": ["image"]}
+FEW, MORE = 3, 4  # units that land first, and after the dataset has grown
+
+
+@dataclass
+class Frozen:
+    """A landed and frozen dataset."""
+
+    implementation: Implementation
+    store: Store
+    folder: Path
+    truth: Truth
+    freeze: Freeze
+    dataset: FrozenDataset
+
+
+def new_store(folder: Path) -> Store:
+    workspace = Workspace((folder / "workspace").as_uri())
+    return Store(workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}"), "tester")
+
+
+def landing(store: Store) -> Path:
+    folder = store.workspace.root / "landing" / "data"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def freeze_as(store: Store, implementation: Implementation, split: str = "random") -> Freeze:
+    return freeze(store.workspace, store.registry, implementation.specification(split), "tester")
+
+
+@pytest.fixture(scope="module", params=ALL, ids=str)
+def frozen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Frozen:
+    """Each of them, frozen once; its landing must not be written to."""
+    store = new_store(tmp_path_factory.mktemp("frozen"))
+    folder = landing(store)
+    truth = request.param.land(folder, FEW)
+    found = freeze_as(store, request.param)
+    dataset = FrozenDataset.open(store.workspace, store.registry, Reference("data", "v1"))
+    return Frozen(request.param, store, folder, truth, found, dataset)
+
+
+@pytest.fixture
+def implementation(frozen: Frozen) -> Implementation:
+    return frozen.implementation
+
+
+# the same again
+
+
+def test_the_same_content_is_the_same_version_and_nothing_is_read_or_stored_again(
+    frozen: Frozen, monkeypatch: pytest.MonkeyPatch, implementation: Implementation
+) -> None:
+    rasters = [values for path, values in frozen.truth.values.items() if not path.endswith(("csv", "parquet"))]
+    nodata = any("nodata" in facts for facts in frozen.truth.files.values())
+    before = sorted(frozen.store.workspace.list(""))
+    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)  # everything that lies there is settled
+    freeze_as(frozen.store, implementation)
+    fail = lambda what: lambda *_, **__: pytest.fail(what)  # noqa: E731
+    monkeypatch.setattr(storing, "_store", fail("stored or hashed a file that is known"))
+    monkeypatch.setattr(image_folder, "image_facts", fail("read an image that is known"))
+    if rasters and not nodata:
+        monkeypatch.setattr(open_scene, "_read", fail("read pixels of a scene that is known"))
+    again = freeze_as(frozen.store, implementation)
+    assert (again.created, again.version.digest) == (False, frozen.freeze.version.digest)
+    assert sorted(frozen.store.workspace.list("")) == before
+
+
+# samples
+
+
+def test_samples_have_their_columns_and_types(frozen: Frozen, implementation: Implementation) -> None:
+    samples = frozen.dataset.samples
+    types = {column: str(dtype) for column, dtype in samples.dtypes.items()}
+    assert list(types) == SAMPLE_COLUMNS
+    label = "float64" if frozen.dataset.classes is None else "str"
+    assert types == {
+        "path": "str", "row": "int64", "column": "int64", "label": label, "group": "str", "split": "str",
+        "reason": "str", "longitude": "float64", "latitude": "float64", "time": "datetime64[us, UTC]",
+    }  # fmt: skip
+    assert set(samples["split"].dropna()) <= {"train", "validation", "test"}
+    assert (samples["split"].isna() == samples["reason"].notna()).all()
+    assert not samples.duplicated(["path", "row", "column"]).any()
+
+
+def test_every_labelled_place_is_a_sample_with_its_label(frozen: Frozen) -> None:
+    samples, expected = frozen.dataset.samples, expected_labels(frozen)
+    found = {(p, r, c): label for p, r, c, label in samples[["path", "row", "column", "label"]].itertuples(index=False)}
+    assert set(found) == set(expected)
+    if frozen.implementation.kind == "window":
+        assert samples["label"].isna().all()
+    elif frozen.dataset.classes is None:
+        assert [found[place] for place in expected] == pytest.approx(list(expected.values()), rel=1e-6)
+    else:
+        assert found == expected
+
+
+def expected_labels(frozen: Frozen) -> dict[tuple[str, int, int], Any]:
+    """Place of every sample → its label: the class's value as text, a number, or None for windows."""
+    values = {entry["name"]: str(entry["value"]) for entry in frozen.dataset.classes or []}
+    size = frozen.dataset.document["input"].get("size", 1)
+
+    def text(label: Any) -> Any:
+        return label if frozen.dataset.classes is None else values.get(label, str(label))
+
+    found: dict[tuple[str, int, int], Any] = {}
+    for path, labels in frozen.truth.labels.items():
+        if frozen.implementation.kind == "row":
+            found |= {(path, row, -1): text(label) for row, label in enumerate(labels)}
+        elif frozen.implementation.kind == "image":
+            found[path, 0, 0] = text(labels)
+        elif frozen.implementation.kind == "window":
+            places = [(r, c) for r in range(0, len(labels), size) for c in range(0, len(labels[0]), size)]
+            found |= {(path, r, c): None for r, c in places if labels[r : r + size, c : c + size].any()}
+        else:
+            rows, columns = np.nonzero(np.nan_to_num(labels))
+            found |= {(path, r, c): text(labels[r, c]) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)}
+    return found
+
+
+def test_places_and_times_are_known_or_null(frozen: Frozen, implementation: Implementation) -> None:
+    samples = frozen.dataset.samples
+    for columns, known in ((["longitude", "latitude"], implementation.located), (["time"], implementation.timed)):
+        assert samples[columns].notna().all(axis=None) if known else samples[columns].isna().all(axis=None)
+    if implementation.located:  # all of it lies within 40 km of 3° W, 42.45° N
+        assert samples["longitude"].between(-3.1, -2.5).all()
+        assert samples["latitude"].between(42.4, 42.5).all()
+        boxes = frozen.dataset.manifest.set_index("path")["bbox"].dropna()
+        for path, longitude, latitude in samples[["path", "longitude", "latitude"]].itertuples(index=False):
+            west, south, east, north = boxes[path]
+            assert west - 1e-9 <= longitude <= east + 1e-9
+            assert south - 1e-9 <= latitude <= north + 1e-9
+
+
+def test_classes_have_a_value_and_a_name(frozen: Frozen, implementation: Implementation) -> None:
+    declared = implementation.classes or implementation.found_classes
+    expected = [{"value": value, "name": name} for value, name in (declared or {}).items()] or None
+    assert frozen.dataset.classes == expected
+    assert frozen.dataset.document["features"] == implementation.features
+    assert frozen.dataset.document["input"]["kind"] == implementation.kind
+
+
+# files
+
+
+def test_every_file_that_is_used_is_in_the_manifest_as_it_is(frozen: Frozen, implementation: Implementation) -> None:
+    manifest = frozen.dataset.manifest
+    assert list(manifest.columns) == COLUMNS
+    assert manifest["path"].tolist() == sorted(frozen.truth.files)
+    referenced = "reference" in implementation.name
+    for row in manifest.to_dict("records"):
+        local = frozen.folder / row["path"]
+        assert (row["sha256"], row["size"]) == (sha256_of(local), local.stat().st_size)
+        assert row["href"] == local.as_uri() if referenced else pd.isna(row["href"])
+        assert frozen.dataset.local_path(row["path"]).read_bytes() == local.read_bytes()
+        expected = frozen.truth.files[row["path"]]
+        for fact in set(COLUMNS) - {"path", "sha256", "size", "href", "source"}:
+            assert_fact(row["path"], fact, row[fact], expected.get(fact))
+    stored = sum("objects/" in key for key in frozen.store.workspace.list(""))
+    assert stored == (0 if referenced else manifest["sha256"].nunique())
+
+
+def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
+    if expected is None:
+        assert found is None or (not isinstance(found, list) and pd.isna(found)), f"{path}: {fact} is made up: {found}"
+    elif fact == "bbox":
+        assert list(found) == pytest.approx(expected, abs=1e-5), path
+    else:
+        assert (list(found) if fact == "transform" else found) == expected, f"{path}: {fact}"
+
+
+# reading
+
+
+def test_what_is_read_is_what_was_landed(frozen: Frozen, implementation: Implementation) -> None:
+    size = frozen.dataset.document["input"].get("size", 1)
+    for path, samples in frozen.dataset.samples.groupby("path"):
+        places = samples[["row", "column"]].sample(frac=1, random_state=0).to_numpy(dtype=np.int64)
+        values = frozen.truth.values[str(path)]
+        for view in VIEWS[implementation.kind]:
+            found = LAYOUTS[frozen.dataset.layout].read(frozen.dataset, str(path), places, view)  # type: ignore[arg-type]
+            np.testing.assert_array_equal(found, cut(values, places, view, size), strict=True)
+            none = LAYOUTS[frozen.dataset.layout].read(frozen.dataset, str(path), places[:0], view)  # type: ignore[arg-type]
+            assert none.shape == (0, *found.shape[1:])
+
+
+def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -> NDArray[Any]:
+    """Return samples of landed values: (n, features or bands), or (n, bands, rows, columns)."""
+    if view == "row":
+        return values[places[:, 0]]
+    if view == "pixel":
+        return values[:, places[:, 0], places[:, 1]].T
+    if view == "patch":
+        return mirrored(values, places, size)
+    if view == "image":
+        return np.stack([values] * len(places))
+    return np.stack([values[:, row : row + size, column : column + size] for row, column in places])
+
+
+def test_labels_of_windows_are_read_as_landed_and_others_are_in_the_samples(
+    frozen: Frozen, implementation: Implementation
+) -> None:
+    layout = LAYOUTS[frozen.dataset.layout]
+    size = frozen.dataset.document["input"].get("size", 1)
+    for path, samples in frozen.dataset.samples.groupby("path"):
+        places = samples[["row", "column"]].to_numpy(dtype=np.int64)
+        if implementation.kind != "window":
+            with pytest.raises(SpecificationError, match="samples"):
+                layout.read_labels(frozen.dataset, str(path), places)
+            continue
+        found = layout.read_labels(frozen.dataset, str(path), places)
+        labels = frozen.truth.labels[str(path)].astype(np.int64)
+        np.testing.assert_array_equal(found, cut(labels[None], places, "window", size)[:, 0], strict=True)
+        assert layout.read_labels(frozen.dataset, str(path), places[:0]).shape == (0, size, size)
+
+
+# growth
+
+
+def test_no_sample_moves_when_the_dataset_grows(frozen: Frozen, implementation: Implementation, tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    implementation.land(landing(store), MORE)
+    specification = implementation.specification()
+    few, more = (read_landing(folder, specification) for folder in (frozen.folder, landing(store)))
+    for method in implementation.splits:
+        split = implementation.specification(method).split
+        old, new = (assign_splits(found, split).set_index(["path", "row", "column"]) for found in (few, more))
+        assert len(new) > len(old)
+        both = old[["split", "reason"]].join(new[["split", "reason"]].add_suffix(" then")).fillna("")
+        assert (both["split"] == both["split then"]).all(), method
+        assert (both["reason"] == both["reason then"]).all(), method
+
+
+def test_a_dataset_that_grew_is_the_same_as_one_that_is_frozen_at_once(
+    implementation: Implementation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)  # everything that lies there is settled
+    grown, whole = new_store(tmp_path / "grown"), new_store(tmp_path / "whole")
+    implementation.land(landing(grown), FEW)
+    freeze_as(grown, implementation)
+    for store in (grown, whole):
+        implementation.land(landing(store), MORE)
+    found, expected = freeze_as(grown, implementation), freeze_as(whole, implementation)
+    assert (found.version.version, found.version.digest) == ("v2", expected.version.digest)
+    assert set(grown.workspace.list("objects")) >= set(whole.workspace.list("objects"))
+    for name in ("samples", "manifest"):
+        first, second = (
+            getattr(FrozenDataset.open(store.workspace, store.registry, Reference("data")), name)
+            for store in (grown, whole)
+        )
+        pd.testing.assert_frame_equal(first.drop(columns=["href"], errors="ignore"),
+                                      second.drop(columns=["href"], errors="ignore"))  # fmt: skip
+
+
+# problems
+
+
+def test_all_damaged_files_are_named_at_once_nothing_is_published_and_mended_they_are_the_same_version(
+    frozen: Frozen, implementation: Implementation, tmp_path: Path
+) -> None:
+    store = new_store(tmp_path / "else where")
+    truth = implementation.land(landing(store), FEW)
+    paths = [path for path, facts in truth.files.items() if facts["role"] != "sidecar"]
+    whole = {path: (landing(store) / path).read_bytes() for path in paths}
+    for spoiled in ({paths[0], paths[-1]}, set(paths)):
+        for path in spoiled:
+            (landing(store) / path).write_bytes(b"damaged")
+        with pytest.raises(DataProblems) as raised:
+            freeze_as(store, implementation)
+        named = [problem.split(":")[0] for problem in raised.value.problems]
+        assert sorted(named) == sorted(spoiled), raised.value.problems
+        assert store.registry.data_versions() == []
+        assert store.registry.files() == []
+        assert list(store.workspace.list("datasets")) == []
+    for path, content in whole.items():
+        (landing(store) / path).write_bytes(content)
+    mended = freeze_as(store, implementation)
+    assert (mended.created, mended.version.digest) == (True, frozen.freeze.version.digest)

@@ -1,0 +1,169 @@
+"""Scenes are paired, checked pixel by pixel and read as patches that a plain numpy reference agrees with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mlops_assets.datasets import rasters
+from mlops_assets.datasets.contents import Contents
+from mlops_assets.datasets.layouts.label_rasters import RasterLabels
+from mlops_assets.datasets.layouts.scene_reading import read_patches, read_windows
+from mlops_assets.datasets.rasters import open_raster
+from mlops_assets.datasets.source import Sampling
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.datasets.layouts.landing import UTM, mirrored, read_landing, write_raster
+
+Read = Callable[..., Contents]
+
+
+def declared(**changes: Any) -> DatasetSpecification:
+    """Scenes with the given options of the layout; other attributes by name."""
+    attributes = {key: changes.pop(key) for key in ("bands", "classes") if key in changes}
+    source = {"url": "landing", "layout": "scenes", "scenes": {"size": 3} | changes}
+    return scenes_specification(source=source, **attributes)
+
+
+@pytest.fixture
+def landing(tmp_path: Path) -> Path:
+    return tmp_path / "landing"
+
+
+@pytest.fixture
+def read(landing: Path) -> Read:
+    return lambda specification=None: read_landing(landing, specification or declared())
+
+
+def paths(contents: Contents) -> list[str]:
+    return contents.files["path"].tolist()
+
+
+# what is found
+
+
+def test_every_labelled_pixel_of_a_pair_is_a_sample(landing: Path, read: Read) -> None:
+    labels = write_scene(landing, size=12)
+    found = read()
+    assert paths(found) == ["images/a.tif", "labels/a.tif"]
+    assert (found.features, found.input) == (["B001", "B002", "B003", "B004"], {"kind": "patch", "size": 3})
+    rows, columns = np.nonzero(labels)
+    assert found.samples[["row", "column"]].to_numpy().tolist() == np.stack([rows, columns], axis=1).tolist()
+    assert found.samples["label"].tolist() == [str(value) for value in labels[rows, columns]]
+    assert set(found.samples["path"]) == {"images/a.tif"}
+
+
+@pytest.mark.parametrize(("unlabelled", "count"), [(0, "labelled"), (None, "all")])
+def test_pixels_that_nobody_knows_are_left_out_unless_every_value_is_a_class(
+    landing: Path, read: Read, unlabelled: int | None, count: str
+) -> None:
+    labels = write_scene(landing, size=12)
+    classes = {1: "water", 2: "land"} | ({0: "other"} if unlabelled is None else {})
+    found = read(declared(unlabelled=unlabelled, classes=classes))
+    assert len(found.samples) == {"labelled": np.count_nonzero(labels), "all": labels.size}[count]
+
+
+def test_windows_are_whole_and_hold_a_labelled_pixel(landing: Path, read: Read) -> None:
+    labels = np.zeros((10, 11), dtype=np.uint8)
+    labels[5, 3] = labels[9, 9] = 1
+    write_raster(landing / "images/a.tif", np.ones((2, 10, 11), dtype=np.uint8))
+    write_raster(landing / "labels/a.tif", labels[None])
+    found = read(declared(read="windows", size=4))
+    assert found.samples[["row", "column"]].to_numpy().tolist() == [[4, 0]]
+    assert found.samples["label"].isna().all()
+    assert found.input == {"kind": "window", "size": 4}
+
+
+def test_declared_patterns_and_band_names_are_used(landing: Path, read: Read) -> None:
+    write_scene(landing, size=12, bands=2)
+    (landing / "images" / "a.tif").rename(landing / "S2_a_B.tif")
+    (landing / "labels" / "a.tif").rename(landing / "gt-a.tif")
+    found = read(declared(images="S2_*_B.tif", labels="gt-*.tif", bands={"names": ["red", "nir"]}))
+    assert (paths(found), found.features) == (["S2_a_B.tif", "gt-a.tif"], ["red", "nir"])
+
+
+def test_band_names_come_from_the_file_if_it_has_any(landing: Path, read: Read) -> None:
+    write_scene(landing, size=12, bands=2)
+    with open_raster(landing / "images" / "a.tif", "r+") as raster:
+        raster.descriptions = ("red", None)
+    assert read().features == ["red", "B002"]
+
+
+def test_the_georeference_is_carried(landing: Path, read: Read) -> None:
+    for folder in ("images", "labels"):
+        write_raster(landing / folder / "a.tif", np.ones((1, 48, 48), dtype=np.uint8), **UTM)
+    found = read()
+    fact = found.files.iloc[0]
+    assert fact["crs"] == "EPSG:32630"
+    assert fact["transform"] == [10, 0, 500_000, 0, -10, 4_700_000]
+    west, south, east, north = fact["bbox"]
+    assert found.samples["longitude"].between(west, east).all()
+    assert found.samples["latitude"].between(south, north).all()
+    assert west == pytest.approx(-3, abs=1e-6)  # easting 500 km is the central meridian of zone 30
+    assert east - west == pytest.approx(480 / (111_320 * np.cos(np.radians(42.45))), rel=0.01)
+    assert north - south == pytest.approx(480 / 111_100, rel=0.01)
+    assert 42.4 < south < north < 42.5
+
+
+def test_no_georeference_is_made_up(landing: Path, read: Read) -> None:
+    write_scene(landing, size=12)
+    found = read()
+    fact = found.files.iloc[0]
+    assert fact[["crs", "transform", "bbox", "datetime", "nodata"]].isna().all()
+    assert fact[["height", "width", "count", "dtype"]].tolist() == [12, 12, 4, "uint16"]
+    assert found.samples[["longitude", "latitude", "time"]].isna().all(axis=None)
+
+
+# patches and windows
+
+
+@pytest.mark.parametrize("strip", [1, 2, 5, 7, 256])
+@pytest.mark.parametrize("size", [1, 3, 9])
+def test_patches_are_those_of_a_mirrored_scene_at_edges_and_across_strips(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, strip: int, size: int
+) -> None:
+    monkeypatch.setattr(rasters, "STRIP_ROWS", strip)
+    image = np.random.default_rng(0).integers(0, 60_000, (3, 17, 11)).astype(np.uint16)
+    write_raster(tmp_path / "a.tif", image)
+    centres = np.random.default_rng(1).permutation(np.argwhere(np.ones((17, 11))))  # every pixel, in no order
+    found = read_patches(tmp_path / "a.tif", centres, size)
+    assert found.dtype == np.uint16
+    np.testing.assert_array_equal(found, mirrored(image, centres, size))
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@given(
+    height=st.integers(1, 12), width=st.integers(1, 12), half=st.integers(0, 8), strip=st.integers(1, 13),
+)  # fmt: skip
+def test_patches_larger_than_the_scene_are_mirrored_again(
+    tmp_path_factory: pytest.TempPathFactory, height: int, width: int, half: int, strip: int
+) -> None:
+    path = tmp_path_factory.mktemp("scene") / "a.tif"
+    image = np.arange(height * width, dtype=np.int32).reshape(1, height, width)
+    write_raster(path, image)
+    centres = np.argwhere(np.ones((height, width)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rasters, "STRIP_ROWS", strip)
+        found = read_patches(path, centres, 2 * half + 1)
+    np.testing.assert_array_equal(found, mirrored(image, centres, 2 * half + 1))
+
+
+def test_windows_are_cut_out_as_they_are(tmp_path: Path) -> None:
+    image = np.arange(2 * 8 * 10, dtype=np.float32).reshape(2, 8, 10)
+    write_raster(tmp_path / "a.tif", image)
+    found = read_windows(tmp_path / "a.tif", np.array([[4, 5], [0, 0]]), 4)
+    np.testing.assert_array_equal(found, np.stack([image[:, 4:8, 5:9], image[:, :4, :4]]))
+    assert found.dtype == np.float32
+
+
+def test_a_label_raster_keeps_negative_and_large_values(tmp_path: Path) -> None:
+    labels = np.array([[[-1, 0], [70_000, 2]]], dtype=np.int32)
+    write_raster(tmp_path / "a.tif", labels)
+    with open_raster(tmp_path / "a.tif") as raster:
+        np.testing.assert_array_equal(RasterLabels(raster, Sampling()).rows(0, 2), labels[0])

@@ -1,0 +1,74 @@
+"""Where tests of remote landings put files: object stores and a folder on a web server; `place` is each in turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.datasets.landings import Landing, open_landing
+from mlops_assets.datasets.source import Source
+from mlops_assets.storage import Workspace
+from mlops_assets_tests.servers.buckets import Bucket
+from mlops_assets_tests.servers.web import WebFolder
+
+LANDING = "landing/fields"
+
+
+@dataclass
+class Place:
+    """A remote landing that a test writes to, and the source that declares it.
+
+    Attributes:
+        server: what is behind it.
+        url: as the declaration has it.
+    """
+
+    server: Bucket | WebFolder
+    url: str
+    named: list[str] = field(default_factory=list)
+
+    def put(self, path: str, content: bytes | Path) -> None:
+        """Land a file, or put another in its place."""
+        content = content if isinstance(content, bytes) else content.read_bytes()
+        if isinstance(self.server, Bucket):
+            self.server.put(f"{LANDING}/{path}", content)
+        else:
+            file = self.server.folder / LANDING / path
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(content)
+        self.named = [*dict.fromkeys([*self.named, path])]
+
+    def land(self, folder: Path) -> None:
+        """Land all files of a local folder."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                self.put(path.relative_to(folder).as_posix(), path)
+
+    def delete(self, path: str) -> None:
+        """Take a file away; a web landing still names it."""
+        if isinstance(self.server, Bucket):
+            self.server.delete(f"{LANDING}/{path}")
+        else:
+            (self.server.folder / LANDING / path).unlink()
+
+    def source(self, **options: object) -> dict[str, object]:
+        """The declaration of this landing; a table unless `options` say otherwise. A web landing's files are named."""
+        files = {"files": self.named} if isinstance(self.server, WebFolder) else {}
+        return {"url": self.url, **(options or {"layout": "table", "table": {"label": "crop"}}), **files}
+
+    def open(self, workspace: Workspace) -> Landing:
+        """The landing as the product sees it."""
+        return open_landing(workspace, Source.model_validate(self.source()))
+
+
+def place_on(server: Bucket | WebFolder) -> Place:
+    """A landing on a server."""
+    return Place(server, f"{server.url}/{LANDING}")
+
+
+@pytest.fixture(params=["s3", "az", "gs", "https_folder"])
+def place(request: pytest.FixtureRequest) -> Place:
+    """An empty remote landing of each kind in turn."""
+    return place_on(request.getfixturevalue(request.param))
