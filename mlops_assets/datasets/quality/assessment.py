@@ -1,0 +1,131 @@
+"""The quality report of a data version: everything the other modules find, as checks, documents and figures.
+
+The same version gives the same files, byte for byte. Checks say; they never change a data version.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.freezing import json_bytes, version_folder
+from mlops_assets.datasets.quality import report
+from mlops_assets.datasets.quality.balance import (
+    balance_check,
+    coverage_check,
+    labels_check,
+    no_counts,
+    pixel_counts,
+    sample_counts,
+)
+from mlops_assets.datasets.quality.checks import CHECKS, Check, outcome
+from mlops_assets.datasets.quality.duplicates import duplicates_check, exact_copies, near_copies
+from mlops_assets.datasets.quality.integrity import check_readable
+from mlops_assets.datasets.quality.label_noise import noise_check
+from mlops_assets.datasets.quality.leakage import declared_groups, find_leakage, leakage_check
+from mlops_assets.datasets.quality.neighbourhoods import suspects_in
+from mlops_assets.datasets.quality.places import places_of
+from mlops_assets.datasets.quality.reading import SampleValues
+from mlops_assets.datasets.quality.scan import Scan, scan
+from mlops_assets.datasets.quality.separation import separation, separation_check
+from mlops_assets.datasets.quality.values import band_values, values_check
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.registry import Registry
+from mlops_assets.storage import FileStat
+
+
+@dataclass(frozen=True)
+class Quality:
+    """What was found in one data version, and the files it was written to.
+
+    Attributes:
+        statistics: mean, std, min and max of each feature on training samples; empty if files are damaged.
+        counts: samples (of windows: pixels) by class and split.
+        checks: the outcome of each of `CHECKS`; where files are damaged, none passes.
+        files: `statistics.json`, `quality.json` and the figures.
+        figures: PNGs by title.
+    """
+
+    statistics: dict[str, Any]
+    counts: pd.DataFrame
+    checks: list[Check]
+    files: list[FileStat]
+    figures: dict[str, bytes] = field(default_factory=dict)
+
+
+def assess(registry: Registry, frozen: FrozenDataset) -> Quality:
+    """Assess a data version and publish what is found; the same version gives the same files."""
+    readable = check_readable(frozen)
+    if not readable.passed:
+        rest = [outcome(name, False, "not looked at, as files are damaged") for name in CHECKS if name != "readable"]
+        return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
+    thresholds, samples, kind = frozen.specification.quality, frozen.samples, frozen.document["input"]["kind"]
+    splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
+    places = places_of(samples, frozen.manifest, frozen.document["input"])
+    source = SampleValues(frozen)
+    found = scan(source)
+    counts = class_counts(frozen, found.pixels)
+    compared, digests = _contents(frozen, source, found)
+    labels = samples["label"].iloc[compared] if kind != "window" and frozen.classes else None
+    exact = exact_copies(compared, digests, splits[compared], labels)
+    near = near_copies(found.descriptors, found.digests, splits[found.positions])
+    values = band_values(found.statistics, found.drawn.values, found.ceiling, frozen.document["features"])
+    groups = declared_groups(samples, frozen.manifest, frozen.specification.split.method)
+    leakage = find_leakage(splits, groups, places, frozen.specification.split.method)
+    apart = separation(places, splits, thresholds)
+    suspects = suspects_in(frozen, found, places, groups)
+    checks = [
+        readable,
+        labels_check(samples["label"], frozen.classes, counts),
+        leakage_check(leakage, exact, kind, thresholds),
+        coverage_check(counts),
+        balance_check(counts, thresholds),
+        values_check(values, thresholds),
+        duplicates_check(exact, near, thresholds),
+        separation_check(apart),
+        noise_check(suspects.found if suspects else None, thresholds),
+    ]
+    statistics = {
+        "split": "train",
+        "samples": found.statistics.samples,
+        "features": frozen.document["features"],
+        **found.statistics.document(),
+    }
+    figures = report.figures(frozen, counts, values, apart, places, splits)
+    document = report.document(frozen, source, found, counts, values, exact, near, leakage, apart, suspects, checks)
+    folder = version_folder(frozen.row.dataset, frozen.row.version)
+    files = [
+        frozen.workspace.put(f"{folder}/statistics.json", json_bytes(statistics)),
+        frozen.workspace.put(f"{folder}/quality.json", json_bytes(document)),
+        *(frozen.workspace.put(f"{folder}/figures/{name}.png", png) for name, png in figures.items()),
+    ]
+    registry.add_files(f"data:{frozen.reference}", files)
+    return Quality(statistics, counts, checks, files, figures)
+
+
+def _contents(frozen: FrozenDataset, source: SampleValues, found: Scan) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return positions of samples and digests of what is in them: of all, if need be from the checksums of images."""
+    if source.is_whole or source.kind != "image":
+        return found.positions, found.digests
+    positions = np.flatnonzero(frozen.samples["split"].notna())
+    checksums = frozen.manifest.drop_duplicates("path").set_index("path")["sha256"]
+    texts = frozen.samples["path"].iloc[positions].map(checksums)
+    return positions, np.array([int(text[:16], 16) for text in texts], dtype=np.uint64)
+
+
+def class_counts(frozen: FrozenDataset, pixels: dict[str, NDArray[np.int64]]) -> pd.DataFrame:
+    """Return one row a class and one column a split, with counts; empty where labels are numbers.
+
+    Args:
+        frozen: the data version.
+        pixels: of windows, pixels of each class in each split.
+    """
+    if frozen.classes is None:
+        return no_counts()
+    if frozen.document["input"]["kind"] == "window":
+        return pixel_counts(pixels, frozen.classes)
+    return sample_counts(frozen.samples, frozen.classes)

@@ -1,0 +1,55 @@
+"""What a check of a data version is, and which there are.
+
+How each is made up is in the module of its subject.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome of one check. A failed `blocking` check stops what comes after; any other is a warning.
+
+    Attributes:
+        name: one of `CHECKS`.
+        passed: whether all is well.
+        description: what was found, and what to do about it.
+        blocking: whether training must not go on.
+        values: the numbers behind it.
+    """
+
+    name: str
+    passed: bool
+    description: str
+    blocking: bool = True
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CheckKind:
+    """What a check is about, and whether it blocks."""
+
+    description: str
+    blocking: bool
+
+
+CHECKS: Mapping[str, CheckKind] = {
+    "readable": CheckKind("Files have their published checksums.", True),
+    "labels": CheckKind("Labels are declared classes that are trained on, or finite numbers.", True),
+    "leakage": CheckKind("No test or validation sample is seen in training.", True),
+    "classes_in_each_split": CheckKind("Every class reaches every split; rare ones may not.", False),
+    "class_balance": CheckKind("Classes are not too unequal, and have like shares in all splits.", False),
+    "valid_values": CheckKind("Few values of each band are missing, nodata or saturated.", False),
+    "duplicates": CheckKind("Few samples are copies of each other, exact or nearly so.", False),
+    "distance_between_splits": CheckKind("Test samples are not next door to training samples.", False),
+    "label_noise": CheckKind("Few labels contradict what the other samples say.", False),
+}
+
+
+def outcome(name: str, passed: bool, description: str, **values: Any) -> Check:
+    """Return the outcome of one of `CHECKS`; whether it blocks is said there."""
+    return Check(name, passed, description, CHECKS[name].blocking, values)

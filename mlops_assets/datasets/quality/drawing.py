@@ -1,0 +1,21 @@
+"""Drawing some of many, the same ones every time: how time and memory stay bounded.
+
+Who draws says in the report how many of how many.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+SEED = 0
+Kind = TypeVar("Kind", bound=np.generic)
+
+
+def draw(items: NDArray[Kind], most: int, seed: int = SEED) -> NDArray[Any]:
+    """Return at most so many of the items, in their order; drawn without replacement, alike on every machine."""
+    if len(items) <= most:
+        return items
+    return items[np.sort(np.random.default_rng(seed).choice(len(items), most, replace=False))]

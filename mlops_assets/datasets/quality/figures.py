@@ -1,0 +1,168 @@
+"""Figures of the quality report: class counts, band histograms, distance between splits, and a map of samples.
+
+Each is a PNG below 100 kB, as it goes into Dagster's events; what is drawn was found elsewhere.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
+from PIL import Image
+
+from mlops_assets.datasets.quality.drawing import draw
+from mlops_assets.datasets.quality.places import Places
+from mlops_assets.datasets.quality.separation import Separation
+from mlops_assets.datasets.quality.values import BandValues
+from mlops_assets.datasets.specification import SPLITS
+
+COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}  # Tol's bright scheme, safe for colour-blind
+MOST_PANELS = 16  # histograms; of more bands an even choice is shown
+MOST_CLASSES = 40
+MOST_POINTS = 20_000
+MOST_SCENES = 6
+PALETTE = 64
+WIDE = 50  # times the limit, from which on distances are drawn on a logarithmic axis
+
+
+def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
+    """Return a PNG of counts by class and split, on a logarithmic axis."""
+    shown = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_CLASSES]][::-1]
+    figure = Figure(figsize=(7, 1.4 + 0.34 * len(shown)), layout="constrained")
+    axes = figure.subplots()
+    splits = [split for split in SPLITS if counts[split].sum()]
+    for number, split in enumerate(splits):
+        offset = (0.5 * (len(splits) - 1) - number) * 0.8 / len(splits)
+        axes.barh(np.arange(len(shown)) + offset, shown[split], 0.8 / len(splits), color=COLOURS[split])
+    axes.set_xscale("symlog", linthresh=1)
+    axes.set_yticks(range(len(shown)), [_short(str(name)) for name in shown.index], fontsize=8)
+    title += "" if len(shown) == len(counts) else f", the {len(shown)} largest of {len(counts)}"
+    axes.set(xlabel=f"{unit} (logarithmic)", title=title, ylim=(-0.6, len(shown) - 0.4))
+    axes.grid(axis="x", alpha=0.3)
+    _legend(figure, splits)
+    return _png(figure)
+
+
+def band_histograms(found: BandValues, title: str) -> bytes:
+    """Return a PNG with a histogram of each band on training samples, of many bands an even choice."""
+    bands = np.unique(np.linspace(0, len(found.features) - 1, min(len(found.features), MOST_PANELS)).astype(int))
+    across = min(4, len(bands))
+    down = -(-len(bands) // across)
+    figure = Figure(figsize=(2.3 * across, 1.6 * down + 0.6), layout="constrained")
+    panels = figure.subplots(down, across, squeeze=False).ravel()
+    for axes, band in zip(panels, bands, strict=False):
+        low, high = found.edges[band]
+        if not np.isnan(low):
+            edges = np.linspace(low, high, found.histograms.shape[1] + 1) if high > low else None
+            axes.stairs(found.histograms[band], edges, fill=True, color=COLOURS["train"])
+        axes.set_title(_short(found.features[band]), fontsize=8)
+        axes.tick_params(labelsize=6)
+        axes.set_yticks([])
+    for axes in panels[len(bands) :]:
+        axes.set_axis_off()
+    some = "" if len(bands) == len(found.features) else f", {len(bands)} of {len(found.features)} bands"
+    figure.suptitle(f"{title}{some}", fontsize=10)
+    return _png(figure)
+
+
+def distances(found: Separation, title: str) -> bytes:
+    """Return a PNG of the share of test samples by their distance to the nearest training sample."""
+    figure = Figure(figsize=(6, 3.4), layout="constrained")
+    axes = figure.subplots()
+    some = found.distances[np.unique(np.linspace(0, len(found.distances) - 1, 2000).astype(int))]
+    axes.step(some, np.linspace(0, 1, len(some)), where="post", color=COLOURS["test"])
+    axes.axvline(found.limit, color="grey", linestyle="--", linewidth=1)
+    axes.text(found.limit, 1.02, f"{found.limit:.4g} {found.unit}", fontsize=8, color="grey", ha="center")
+    if some[-1] > WIDE * found.limit > 0:
+        axes.set_xscale("symlog", linthresh=found.limit)
+    axes.set(
+        xlabel=f"distance to the nearest training sample, {found.unit}",
+        ylabel="share of test samples",
+        ylim=(0, 1),
+        xlim=(0, max(float(some[-1]), found.limit) * 1.1),
+    )
+    axes.set_title(title, pad=18)
+    axes.grid(alpha=0.3)
+    return _png(figure)
+
+
+def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: str) -> bytes | None:
+    """Return a PNG of where the samples of each split are, or None if nobody knows.
+
+    Args:
+        places: where samples lie.
+        splits: the split of each sample.
+        names: name of each scene, for maps by scene.
+        title: of the figure.
+    """
+    some = draw(np.flatnonzero(pd.notna(splits)), MOST_POINTS)
+    if places.on_ground[some].all():
+        figure = Figure(figsize=(6.5, 5.5), layout="constrained")
+        axes = figure.subplots()
+        x, y = places.longitude[some], places.latitude[some]
+        _points(axes, x, y, splits[some])
+        axes.set(xlabel="longitude, °", ylabel="latitude, °")
+        axes.set_aspect(1 / max(np.cos(np.radians(float(np.mean(y)))), 0.05), adjustable="box")
+        axes.ticklabel_format(useOffset=False)
+        axes.tick_params(labelsize=7)
+        shown = 1
+    elif places.in_scenes:
+        scene = places.scene[places.file[some]]
+        largest = pd.Series(scene).value_counts(sort=True).sort_index().sort_values(ascending=False, kind="stable")
+        chosen = largest.index[:MOST_SCENES].tolist()
+        shown = len(chosen)
+        across = min(3, shown)
+        figure = Figure(figsize=(1.5 + 4.5 * across / min(across, 2), 0.9 + 4.4 * -(-shown // across)
+                                 / min(across, 2)), layout="constrained")  # fmt: skip
+        panels = figure.subplots(-(-shown // across), across, squeeze=False).ravel()
+        for axes, number in zip(panels, chosen, strict=False):
+            inside = some[scene == number]
+            row, column = places.centres[inside].T
+            _points(axes, column, row, splits[inside])
+            axes.set_title(_short(names[number]), fontsize=8)
+            axes.set_aspect("equal", adjustable="box")
+            axes.invert_yaxis()
+            axes.tick_params(labelsize=6)
+        for axes in panels[shown:]:
+            axes.set_axis_off()
+        panels[0].set_xlabel("column, pixels", fontsize=7)
+        panels[0].set_ylabel("row, pixels", fontsize=7)
+        title += "" if shown == len(largest) else f", {shown} of {len(largest)} scenes"
+    else:
+        return None
+    _legend(figure, SPLITS)
+    figure.suptitle(title, fontsize=10)
+    return _png(figure)
+
+
+def _points(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[Any]) -> None:
+    for split in SPLITS:
+        own = splits == split
+        size = float(np.clip(160 / max(len(x), 1) ** 0.5, 1.2, 6))
+        axes.plot(x[own], y[own], "s", color=COLOURS[split], markersize=size, markeredgewidth=0)
+
+
+def _legend(figure: Figure, splits: Sequence[str]) -> None:
+    handles = [Patch(color=COLOURS[split], label=split) for split in splits]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+
+
+def _short(text: str, most: int = 28) -> str:
+    """Leave out the middle of a long name, as paths and classes often differ at their end."""
+    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-most // 2 :]}"
+
+
+def _png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=90)
+    # a palette is a quarter of the size, also of a map of points scattered at random
+    picture = Image.open(buffer).convert("RGB").quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    small = io.BytesIO()
+    picture.save(small, format="png", optimize=True)
+    return small.getvalue()

@@ -1,0 +1,29 @@
+"""Assessing a data version, and finding one check in what comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from mlops_assets.datasets.quality import Check, Quality, assess
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.training.lifecycle import Store
+
+Assess = Callable[..., tuple[FrozenDataset, Quality]]
+
+
+@pytest.fixture
+def assessed(store: Store) -> Assess:
+    """Open the newest version of a dataset and assess it: `assessed(dataset)`."""
+
+    def open_and_assess(dataset: str = "fields") -> tuple[FrozenDataset, Quality]:
+        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(dataset))
+        return frozen, assess(store.registry, frozen)
+
+    return open_and_assess
+
+
+def check(quality: Quality, name: str) -> Check:
+    return next(check for check in quality.checks if check.name == name)

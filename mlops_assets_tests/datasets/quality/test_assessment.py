@@ -1,0 +1,230 @@
+"""The whole report: what is published, that it is the same every time, and that damage stops it."""
+
+from __future__ import annotations
+
+import io
+import json
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from mlops_assets.datasets.decoded import split_folder
+from mlops_assets.datasets.freezing import Freeze, freeze
+from mlops_assets.datasets.quality import CHECKS
+from mlops_assets.datasets.rasters import open_raster
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.training.lifecycle import Store
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.datasets.quality.conftest import Assess, check
+
+Land = Callable[..., Freeze]
+
+
+def with_columns(method: str = "column", quality: dict[str, Any] | None = None, **table: Any) -> DatasetSpecification:
+    return table_specification(
+        source={"url": "landing/fields", "layout": "table", "table": {"label": "crop", **table}},
+        split={"method": method},
+        quality=quality or {},
+    )
+
+
+def folds(rows: int) -> list[str]:
+    return ["train"] * (rows // 2) + ["test"] * (rows - rows // 2)
+
+
+def test_good_data_passes_every_check_and_is_written_down(store: Store, land_table: Land, assessed: Assess) -> None:
+    land_table()
+    frozen, quality = assessed()
+    assert [(c.name, c.passed, c.blocking) for c in quality.checks] == [
+        (name, True, kind.blocking) for name, kind in CHECKS.items()
+    ]
+    folder = "datasets/fields/v1"
+    names = ["statistics.json", "quality.json", "figures/class_counts.png", "figures/band_histograms.png"]
+    assert [file.path for file in quality.files] == [f"{folder}/{name}" for name in names]
+    registered = store.registry.files("data:fields@v1")
+    assert set(quality.files) <= set(registered)
+    assert sorted(store.workspace.list(folder)) == sorted(file.path for file in registered)
+    assert json.loads(store.workspace.get(f"{folder}/statistics.json")) == quality.statistics
+    report = json.loads(store.workspace.get(f"{folder}/quality.json"))
+    assert (report["data_version"], report["digest"]) == ("fields@v1", frozen.row.digest)
+    assert sum(report["samples"].values()) == 300 == sum(report["read"].values())
+    assert [entry["name"] for entry in report["checks"]] == list(CHECKS)
+
+
+@pytest.mark.parametrize("read", ["rows", "patches", "windows"])
+def test_assessing_again_gives_the_same_bytes(
+    store: Store, land_table: Land, land_scenes: Land, assessed: Assess, read: str
+) -> None:
+    if read == "rows":
+        land_table()
+    else:
+        layout = {"read": read, "size": {"patches": 3, "windows": 8}[read]}
+        source = {"url": "landing/scenes", "layout": "scenes", "scenes": layout}
+        land_scenes(scenes_specification(source=source, split={"method": "random"}))
+    name = "fields" if read == "rows" else "scenes"
+    frozen, first = assessed(name)
+    for split in ("train", "validation", "test"):  # also when everything has to be decoded again
+        folder = split_folder(frozen, split, frozen.document["input"]["kind"])  # type: ignore[arg-type]
+        folder.rename(folder.with_name(f"{split}-moved"))
+    assert assessed(name)[1].files == first.files
+
+
+def test_figures_are_small_pictures(land_scenes: Land, assessed: Assess) -> None:
+    land_scenes(scenes_specification(split={"method": "spatial_block", "block": 8, "buffer": 1}), crs="EPSG:32631")
+    _, quality = assessed("scenes")
+    assert list(quality.figures) == ["class_counts", "band_histograms", "split_distances", "sample_map"]
+    for png in quality.figures.values():
+        assert len(png) < 100_000
+        assert min(Image.open(io.BytesIO(png)).size) > 100
+
+
+# statistics
+
+
+def test_statistics_of_a_table_are_those_of_its_training_rows(land_table: Land, assessed: Assess) -> None:
+    frame = crops_table(400)
+    fold = np.where(np.arange(400) % 2, "train", "test")
+    frame.loc[fold == "test", "ndvi_01"] += 100  # would show
+    land_table(frame.assign(fold=fold), with_columns(split="fold"))
+    _, quality = assessed()
+    trained = frame.loc[fold == "train", quality.statistics["features"]].to_numpy(np.float32).astype(np.float64)
+    assert (quality.statistics["split"], quality.statistics["samples"]) == ("train", 200)
+    for name in ("mean", "std", "min", "max"):
+        np.testing.assert_allclose(quality.statistics[name], getattr(trained, name)(axis=0), rtol=1e-12)
+
+
+@pytest.mark.parametrize("read", ["patches", "windows"])
+def test_statistics_of_scenes_are_those_of_training_pixels(land_scenes: Land, assessed: Assess, read: str) -> None:
+    layout = {"read": read, "size": {"patches": 3, "windows": 8}[read]}
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": layout}
+    land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
+    frozen, quality = assessed("scenes")
+    task, view = ("classification", "pixel") if read == "patches" else ("semantic-segmentation", "window")
+    X, _ = TrainingData(frozen, task, view).arrays("train")  # type: ignore[arg-type]
+    pixels = np.moveaxis(X, 1, -1).reshape(-1, 4) if X.ndim > 2 else X
+    np.testing.assert_allclose(quality.statistics["mean"], pixels.astype(np.float64).mean(axis=0))
+    np.testing.assert_allclose(quality.statistics["std"], pixels.astype(np.float64).std(axis=0))
+    assert quality.statistics["features"] == ["B001", "B002", "B003", "B004"]
+
+
+def test_a_band_without_any_value_is_told(store: Store, assessed: Assess) -> None:
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
+    path = store.workspace.root / "landing/scenes/images/z.tif"
+    write_scene(path.parents[1], "z")
+    with open_raster(path) as raster:
+        pixels, profile = raster.read(), raster.profile
+    pixels[2] = 9999
+    with open_raster(path, "w", **{**profile, "nodata": 9999}) as raster:
+        raster.write(pixels)
+    shutil.copy(path, path.with_name("a.tif"))
+    shutil.copy(path.parents[1] / "labels/z.tif", path.parents[1] / "labels/a.tif")
+    specification = scenes_specification(source=source, split={"method": "random"})
+    freeze(store.workspace, store.registry, specification, "tester")
+    _, quality = assessed("scenes")
+    assert [value is None for value in quality.statistics["mean"]] == [False, False, True, False]
+    found = check(quality, "valid_values")
+    assert (found.passed, found.values["missing_or_nodata"]) == (False, 1)
+    assert found.description.startswith("100.0% of B003 is missing or nodata")
+    assert quality.figures
+
+
+# counts
+
+
+def test_counts_are_by_class_in_declared_order_and_by_split(land_table: Land, assessed: Assess) -> None:
+    classes = {"wheat": "Winter wheat", "fallow": "Fallow", "maize": "Maize"}
+    frame = crops_table(100)
+    land_table(frame.assign(fold=folds(100)), with_columns(split="fold").model_copy(update={"classes": classes}))
+    _, quality = assessed()
+    assert quality.counts.index.tolist() == list(classes.values())
+    expected = pd.crosstab(frame["crop"].map(classes), pd.Series(folds(100)))
+    for (name, split), count in expected.stack().items():
+        assert quality.counts.loc[name, split] == count
+    assert quality.counts["validation"].sum() == 0
+
+
+def test_counts_of_windows_are_of_their_pixels(land_scenes: Land, assessed: Assess) -> None:
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
+    land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
+    frozen, quality = assessed("scenes")
+    for split in ("train", "test"):
+        y = TrainingData(frozen, "semantic-segmentation").arrays(split)[1]  # type: ignore[arg-type]
+        assert quality.counts[split].tolist() == [(y == 0).sum(), (y == 1).sum()]
+    assert check(quality, "labels").description.startswith(f"{quality.counts.to_numpy().sum()} labelled pixels, all")
+
+
+def test_numbers_to_learn_have_no_class_counts(land_table: Land, assessed: Assess) -> None:
+    land_table(crops_table(100).assign(crop=np.linspace(0.1, 0.9, 100)))
+    _, quality = assessed()
+    assert quality.counts.empty
+    assert "class_counts" not in quality.figures
+    assert all(check.passed for check in quality.checks)
+
+
+def test_a_class_that_does_not_reach_every_split_is_a_warning_only(land_table: Land, assessed: Assess) -> None:
+    frame = crops_table(100)
+    frame.loc[50:, "crop"] = frame.loc[50:, "crop"].replace("wheat", "maize")
+    land_table(frame.assign(fold=folds(100)), with_columns(split="fold"))
+    _, quality = assessed()
+    found = check(quality, "classes_in_each_split")
+    assert (found.passed, found.blocking, found.description) == (False, False, "not in test: wheat")
+    assert all(check.passed for check in quality.checks if check.blocking)
+    assert quality.files
+
+
+# thresholds
+
+
+@pytest.mark.parametrize(("limit", "passes"), [(0.05, False), (0.5, True)])
+def test_thresholds_come_from_the_declaration(land_table: Land, assessed: Assess, limit: float, passes: bool) -> None:
+    frame = crops_table(200)
+    frame.loc[frame.index[100:130], "crop"] = "fallow"
+    declared = with_columns(split="fold", quality={"max_class_shift": limit})
+    land_table(frame.assign(fold=folds(200)), declared)
+    found = check(assessed()[1], "class_balance")
+    assert found.passed == passes
+    assert found.values["test_from_train"] == pytest.approx(0.27)
+
+
+# files
+
+
+@pytest.mark.parametrize("damage", ["flip", "cut", "remove"])
+def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
+    store: Store, land_table: Land, assessed: Assess, damage: str
+) -> None:
+    land_table()
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+    path = frozen.local_path("samples.csv")
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[200] ^= 1
+        path.write_bytes(content)
+    elif damage == "cut":
+        path.write_bytes(content[:-1])
+    else:
+        path.unlink()
+    _, quality = assessed()
+    assert [check.name for check in quality.checks] == list(CHECKS)
+    assert not any(check.passed for check in quality.checks)
+    assert "samples.csv" in quality.checks[0].description
+    assert {check.description for check in quality.checks[1:]} == {"not looked at, as files are damaged"}
+    assert (quality.statistics, quality.files, quality.figures) == ({}, [], {})
+    assert not store.workspace.exists("datasets/fields/v1/quality.json")
+
+
+def test_landing_a_file_again_mends_its_damaged_object(store: Store, land_table: Land, assessed: Assess) -> None:
+    land_table()
+    path = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path("samples.csv")
+    path.write_bytes(b"damaged")
+    assert "land them again" in assessed()[1].checks[0].description
+    land_table()
+    assert check(assessed()[1], "readable").passed
