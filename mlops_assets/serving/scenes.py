@@ -6,7 +6,7 @@ The output has the scene's grid and georeference; where the scene has none, neit
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.rasters import open_raster, read_strip
+from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
@@ -41,18 +42,15 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         ValueError: the scene cannot be read.
     """
     signature = row.signature
-    if signature["view"] == "row" or signature["classes"] is None:
+    if signature["view"] in ("row", "image") or signature["classes"] is None:
         raise SpecificationError(f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s")
     model = OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
     values = np.array([entry["value"] for entry in signature["classes"]])
     with open_raster(scene) as raster:
-        if raster.count != signature["shape"][0]:
-            raise SpecificationError(
-                f"{scene.name} has {raster.count} bands, {row.model}@{row.version} takes {signature['shape'][0]}"
-            )
+        bands = _bands(raster, row, scene)
         indices = np.empty((raster.height, raster.width), dtype=np.int64)
         strips = _windows if signature["view"] == "window" else _pixels
-        for rows, columns, decided in strips(raster, model, signature):
+        for rows, columns, decided in strips(raster, model, signature, bands):
             indices[rows, columns] = decided
         # rasterio gives the identity where a file has no transform; writing it would make a georeference up
         georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
@@ -69,20 +67,43 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     return Prediction(tif, png, classes)
 
 
-def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any]) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+def _bands(raster: Any, row: ModelVersion, scene: Path) -> list[int]:
+    """Return the scene's bands that the model takes, in its order, counted from 1.
+
+    They are found by their names if the scene has them, else by their places in the data it was trained on; a scene
+    may also have just these bands.
+    """
+    wanted: list[str] = row.signature["features"]
+    source: list[str] = row.signature.get("source_features", wanted)
+    names = list(raster.descriptions)
+    if all(names.count(name) == 1 for name in wanted):
+        return [names.index(name) + 1 for name in wanted]
+    if raster.count == len(source):
+        return [source.index(name) + 1 for name in wanted] if wanted != source else list(range(1, raster.count + 1))
+    if raster.count == len(wanted):
+        return list(range(1, raster.count + 1))
+    taken = f"takes {len(wanted)}" + (f" of {len(source)}: {named(wanted)}" if wanted != source else "")
+    raise SpecificationError(f"{scene.name} has {raster.count} bands, {row.model}@{row.version} {taken}")
+
+
+def _pixels(
+    raster: Any, model: OnnxModel, signature: dict[str, Any], bands: Sequence[int]
+) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
     """Yield strips of decisions of a model that takes pixels or patches."""
     size = signature["shape"][1] if signature["view"] == "patch" else 1
     half, height = size // 2, max(PIXELS_AT_ONCE // raster.width, 1)
     for top in range(0, raster.height, height):
         bottom = min(top + height, raster.height)
-        padded = read_strip(raster, top, bottom, half).astype(np.float32)
+        padded = read_strip(raster, top, bottom, half, bands).astype(np.float32)
         patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
-        patches = np.ascontiguousarray(patches.transpose(1, 2, 0, 3, 4)).reshape(-1, raster.count, size, size)
+        patches = np.ascontiguousarray(patches.transpose(1, 2, 0, 3, 4)).reshape(-1, len(bands), size, size)
         decided = decide(model.predict(patches if signature["view"] == "patch" else patches[:, :, 0, 0]))
         yield slice(top, bottom), slice(None), decided.reshape(bottom - top, raster.width)
 
 
-def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any]) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+def _windows(
+    raster: Any, model: OnnxModel, signature: dict[str, Any], bands: Sequence[int]
+) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
     """Yield windows of decisions of a segmentation model; beyond the edges pixels are mirrored."""
     from rasterio.windows import Window
 
@@ -90,7 +111,7 @@ def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any]) -> Iterat
     for top in range(0, raster.height, size):
         for left in range(0, raster.width, size):
             height, width = min(size, raster.height - top), min(size, raster.width - left)
-            window = raster.read(window=Window(left, top, width, height)).astype(np.float32)
+            window = raster.read(bands, window=Window(left, top, width, height)).astype(np.float32)
             padded = np.pad(window, ((0, 0), (0, size - height), (0, size - width)), mode="symmetric")
             decided = decide(model.predict(padded[None]))[0, :height, :width]
             yield slice(top, top + height), slice(left, left + width), decided

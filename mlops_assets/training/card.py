@@ -13,11 +13,14 @@ def model_card(
 ) -> str:
     """Return the card. Every figure in it is taken from the registry or the evaluation."""
     dataset = frozen.specification
+    methods = sorted({entry["type"] for entry in row.signature.get("scaling") or []})
+    scaling = f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none"
     counts = ", ".join(f"{count} {name}" for name, count in frozen.row.counts.items())
     facts = {
         "task": row.task,
         "framework": f"{row.framework}, {row.signature['architecture']}",
         "input": f"float32, (batch, {', '.join(map(str, row.signature['shape']))}), raw values",
+        "scaling": scaling,
         "trained on": f"{frozen.reference} ({dataset.title or dataset.name}), digest `{frozen.row.digest}`",
         "samples": counts,
         "split": f"{dataset.split.method}, seed {dataset.split.seed}, buffer {dataset.split.buffer} px",

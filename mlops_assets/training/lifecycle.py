@@ -10,23 +10,28 @@ import traceback
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+
 from mlops_assets.datasets.freezing import json_bytes
-from mlops_assets.datasets.versions import FrozenDataset, TrainingData
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError, NotFound, ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.store import now
-from mlops_assets.storage import Workspace
+from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.training import provenance
 from mlops_assets.training.evaluation import Evaluation, OnnxModel, decide, evaluate
 from mlops_assets.training.frameworks import framework_named, framework_of
 from mlops_assets.training.native import load_native, save_native
+from mlops_assets.training.onnx_graph import with_scaling
 from mlops_assets.training.parity import ParityReport, compare
 from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.signature import raw_data, scaling_of, signature_of
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.trainers import load_trainer
 
@@ -55,8 +60,8 @@ def published_path(store: Store, key: str) -> Path:
         StorageError: it was never published, or is missing.
         IntegrityError: its bytes have changed.
     """
-    read_published(store.workspace, store.registry, key)
-    return store.workspace.local_path(key)
+    content = read_published(store.workspace, store.registry, key)
+    return store.workspace.local_path(key, sha256_of(content))
 
 
 def run_identifier(orchestration_run: str | None, model: str, data_version: str) -> str:
@@ -84,7 +89,7 @@ def train(
     trainer = load_trainer(specification.trainer)
     params = trainer.parameters(parameters)
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.dataset, data_version))
-    data = TrainingData(frozen, specification.task, specification.inputs)
+    data = TrainingData(frozen, specification.task, specification.inputs, specification.bands, specification.scaling)
     close_abandoned_runs(store.registry, specification.name)
     run = Run(
         run_id=run_identifier(orchestration_run, specification.name, data_version),
@@ -179,13 +184,7 @@ def _publish_trained(
         data_digest=run.data_digest,
         task=specification.task,
         framework=framework.name,
-        signature={
-            "view": data.view,
-            "shape": list(data.sample_shape),
-            "features": data.features,
-            "classes": data.frozen.classes if data.class_names else None,
-            **framework.describe(model),
-        },
+        signature=signature_of(data, framework.describe(model)),
         stage="trained",
         metrics={},
         created=now(),
@@ -217,11 +216,6 @@ def _native_files(store: Store, row: ModelVersion) -> list[str]:
     return [f.path for f in store.registry.files(f"model:{row.model}@{row.version}") if f.path.startswith(prefix)]
 
 
-def _open_data(store: Store, row: ModelVersion) -> TrainingData:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.data_version))
-    return TrainingData(frozen, row.task, row.signature["view"])
-
-
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
     """Export a model version to ONNX and publish the file, if it gives what the trained model gives.
 
@@ -231,14 +225,17 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     """
     import onnx
 
-    framework = framework_named(row.framework)
-    model = load_native([published_path(store, key) for key in _native_files(store, row)], framework)
-    data = _open_data(store, row)
+    framework, scaling = framework_named(row.framework), scaling_of(row)
+    native = {PurePosixPath(key).name: published_path(store, key) for key in _native_files(store, row)}
+    model = load_native(native, framework)
+    data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
     with tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
         path = Path(scratch) / "model.onnx"
         framework.export(model, data.sample_shape, row.task, path)
         proto = onnx.load(path)
+        if scaling is not None:
+            proto = with_scaling(proto, scaling, data.sample_shape)
         facts = {
             "model": row.model, "version": row.version, "task": row.task, "run_id": row.run_id,
             "data_version": data.reference, "data_digest": row.data_digest, "classes": "\n".join(data.class_names),
@@ -246,7 +243,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         }  # fmt: skip
         onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
         path.write_bytes(proto.SerializeToString())
-        report = compare(framework, model, OnnxModel(path), X, row.task, specification.parity)
+        scaled = X if scaling is None else scaling.apply(X)
+        report = compare(framework, model, OnnxModel(path), X, row.task, specification.parity, scaled)
         if not report.passed:
             raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
         files = [
@@ -269,10 +267,11 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     from mlops_assets.training import figures
     from mlops_assets.training.card import model_card
 
-    data = _open_data(store, row)
+    data = raw_data(store.workspace, store.registry, row)
     folder = model_folder(row)
-    X, truth = data.arrays("test")
-    predicted = decide(OnnxModel(published_path(store, f"{folder}/model.onnx")).predict(X))
+    model = OnnxModel(published_path(store, f"{folder}/model.onnx"))
+    parts = [(y, decide(model.predict(X))) for X, y in data.batches("test")]
+    truth, predicted = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     evaluation = evaluate(truth, predicted, row.task, data.class_names)
     title = f"{row.model}@{row.version}"
     if evaluation.confusion is None:

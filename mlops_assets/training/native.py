@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.versions import TrainingData
+from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.frameworks import Framework
@@ -51,13 +51,13 @@ def _require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int)
             )
 
 
-def load_native(paths: Sequence[Path], framework: Framework) -> Any:
-    """Read a model back from its native files.
+def load_native(files: Mapping[str, Path], framework: Framework) -> Any:
+    """Read a model back from its native files, given as name → local path (a cached copy is called like its checksum).
 
     Raises:
         ExportError: the files hold something that is not trusted.
     """
     with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
-        for path in paths:
-            shutil.copy(path, scratch)
+        for name, path in files.items():
+            shutil.copy(path, Path(scratch) / name)
         return framework.load(Path(scratch))

@@ -54,10 +54,26 @@ class ParityReport:
 
 
 def compare(
-    framework: Framework, model: Any, onnx_model: OnnxModel, X: NDArray[np.float32], task: str, limits: Parity
+    framework: Framework,
+    model: Any,
+    onnx_model: OnnxModel,
+    X: NDArray[np.float32],
+    task: str,
+    limits: Parity,
+    scaled: NDArray[np.float32] | None = None,
 ) -> ParityReport:
-    """Run both models on X, whole and in small batches, and compare every output they share."""
-    native = framework.predict(model, X, task)
+    """Run both models, whole and in small batches, and compare every output they share.
+
+    Args:
+        framework: adapter of the trained model.
+        model: the trained model.
+        onnx_model: what it was exported to.
+        X: raw samples, as the ONNX model takes them.
+        task: the model's task.
+        limits: how near they must come.
+        scaled: the same samples as the trained model takes them, if scaling is only in the ONNX model.
+    """
+    native = framework.predict(model, X if scaled is None else scaled, task)
     spread = {name: max(float(np.ptp(values)), 1e-6) for name, values in native.items()}
     difference, worst, agreement = 0.0, 0, 1.0
     for batch in (len(X), *BATCH_SIZES):

@@ -6,8 +6,10 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from mlops_assets.datasets.specification import Strict
+from mlops_assets.datasets.scaling import DeclaredScaling, methods_of
+from mlops_assets.errors import SpecificationError
 from mlops_assets.names import check_name
+from mlops_assets.strict import Strict
 
 Task = Literal["classification", "semantic-segmentation", "regression"]
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou")
@@ -64,9 +66,20 @@ class ModelSpecification(Strict):
     trainer: str = Field(description="The trainer function as 'package.module:function'.")
     params: dict[str, Any] = Field(default={}, description="Parameters of the trainer; a run can set others.")
     seed: int = Field(default=0, ge=0, description="Seed of the run; a run can set another.")
-    inputs: Literal["row", "pixel", "patch", "window"] | None = Field(
+    inputs: Literal["row", "pixel", "patch", "window", "image"] | None = Field(
         default=None,
         description="How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's centre.",
+    )
+    bands: list[str] | None = Field(
+        default=None,
+        min_length=1,
+        description="Names of the bands or features it takes, in this order; all if not given.",
+    )
+    scaling: DeclaredScaling = Field(
+        default="none",
+        description="How they are scaled before it sees them, with figures of the training split: none, standardize, "
+        "minmax, or NAME: METHOD for each ('*' is any other), where a method may also be figures of one's own: "
+        "{minimum, maximum} or {mean, stddev}.",
     )
     compute: Compute = Field(default=Compute(), description="What one training step may use.")
     gates: list[Gate] = Field(default=[], description="Rules to pass for promotion; none means none.")
@@ -81,6 +94,24 @@ class ModelSpecification(Strict):
             return check_name(name)
         except Exception as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("bands")
+    @classmethod
+    def _each_once(cls, bands: list[str] | None) -> list[str] | None:
+        if bands and len(set(bands)) < len(bands):
+            raise ValueError("bands: a name occurs twice; take each band once")
+        return bands
+
+    @field_validator("scaling")
+    @classmethod
+    def _scales_what_it_takes(cls, scaling: DeclaredScaling, info: ValidationInfo) -> DeclaredScaling:
+        bands = info.data.get("bands")
+        try:
+            if bands:
+                methods_of(scaling, bands)
+        except SpecificationError as error:
+            raise ValueError(str(error)) from error
+        return scaling
 
     @field_validator("trainer")
     @classmethod

@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.datasets.freezing import digest_of, version_folder
+from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, ModelVersion
@@ -89,10 +90,11 @@ def _verify_files(store: Store, found: Verification, files: list[FileStat]) -> N
 
 def _objects(store: Store, data: DataVersion) -> list[FileStat]:
     """Return the files of a data version; none where the manifest itself cannot be read, which is found elsewhere."""
-    manifest = _table(store, data, "manifest.parquet")
+    manifest = _manifest(store, data)
     if manifest is None:
         return []
-    rows = zip(manifest["sha256"], manifest["size"], strict=True)
+    stored = manifest[manifest["href"].isna()]  # what is kept by reference is no object: 'mlops dataset verify' asks
+    rows = zip(stored["sha256"], stored["size"], strict=True)
     return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
 
 
@@ -104,8 +106,13 @@ def _published(store: Store, key: str) -> bytes | None:
         return None
 
 
-def _table(store: Store, data: DataVersion, name: str) -> pd.DataFrame | None:
-    content = _published(store, f"{version_folder(data.dataset, data.version)}/{name}")
+def _manifest(store: Store, data: DataVersion) -> pd.DataFrame | None:
+    content = _published(store, f"{version_folder(data.dataset, data.version)}/manifest.parquet")
+    return None if content is None else read_manifest(content)
+
+
+def _samples(store: Store, data: DataVersion) -> pd.DataFrame | None:
+    content = _published(store, f"{version_folder(data.dataset, data.version)}/samples.parquet")
     return None if content is None else pd.read_parquet(io.BytesIO(content))
 
 
@@ -117,13 +124,13 @@ def _document(store: Store, key: str) -> dict[str, Any] | None:
 
 def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
     """The digest in the registry must be the manifest's; files that cannot be read are found by their checksum."""
-    manifest, samples = _table(store, data, "manifest.parquet"), _table(store, data, "samples.parquet")
+    manifest, samples = _manifest(store, data), _samples(store, data)
     document = _document(store, f"{version_folder(data.dataset, data.version)}/version.json")
     if manifest is None or samples is None or document is None:
         return
-    files = list(manifest[["path", "sha256", "size"]].itertuples(index=False, name=None))
     source = document["specification"]["source"]
-    digest = digest_of(files, samples, document["classes"], document["features"], document["input"], source)
+    parts = (document["classes"], document["features"], document["input"], source, document.get("labels"))
+    digest = digest_of(manifest, samples, *parts)
     if not digest == data.digest == document["digest"]:
         yield (
             f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "

@@ -15,8 +15,8 @@ from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
 from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.layouts.scene_reading import read_patches
 from mlops_assets.datasets.rasters import open_raster
-from mlops_assets.datasets.scenes import read_patches
 from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
@@ -99,7 +99,7 @@ def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
                 indices[place] = decide(onnx.predict(padded[(slice(None), *place)][None]))[0]
         return values[indices[:height, :width]]
     pixels = np.indices((height, width)).reshape(2, -1).T
-    X = read_patches(scene, pixels, row.signature["shape"][1] if model == "patch" else 1)
+    X = read_patches(scene, pixels, row.signature["shape"][1] if model == "patch" else 1).astype(np.float32)
     X = X if model == "patch" else X[:, :, 0, 0]
     return values[decide(onnx.predict(np.ascontiguousarray(X)))].reshape(height, width)
 

@@ -10,7 +10,8 @@ import pytest
 from sklearn.pipeline import Pipeline
 
 from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.datasets.versions import FrozenDataset, TrainingData
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.training.lifecycle import Store, train

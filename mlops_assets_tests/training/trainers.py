@@ -10,7 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
-from mlops_assets.datasets.versions import FrozenDataset, TrainingData
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.stac.datasets import write_dataset_record

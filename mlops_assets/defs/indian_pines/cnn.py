@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions import TrainingData
+    from mlops_assets.datasets.training_data import TrainingData
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
     from mlops_assets.training.run import TrainingRun
 

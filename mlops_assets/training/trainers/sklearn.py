@@ -15,7 +15,7 @@ from mlops_assets.training.run import TrainingRun
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from mlops_assets.datasets.versions import TrainingData
+    from mlops_assets.datasets.training_data import TrainingData
 
 
 class Params(BaseModel):

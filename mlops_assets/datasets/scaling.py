@@ -1,0 +1,150 @@
+"""Scaling of features or bands: what a model declares, the figures it takes from the training split, and the formulae.
+
+Nothing here reads files or knows models; figures have the form of MLM's Value Scaling Objects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Discriminator, Tag, model_validator
+
+from mlops_assets.errors import SpecificationError
+from mlops_assets.strict import Strict
+
+Method = Literal["none", "standardize", "minmax"]
+OTHERS = "*"
+
+
+class Figures(Strict):
+    """Figures of one's own for one feature or band: `mean` and `stddev`, or `minimum` and `maximum`."""
+
+    mean: float | None = None
+    stddev: float | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+
+    @model_validator(mode="after")
+    def _one_pair(self) -> Figures:
+        spread, low, high = self.stddev, self.minimum, self.maximum
+        if sorted([(self.mean is not None) + (spread is not None), (low is not None) + (high is not None)]) != [0, 2]:
+            raise ValueError("give 'mean' and 'stddev', or 'minimum' and 'maximum'")
+        if (spread is not None and spread <= 0) or (low is not None and high is not None and high <= low):
+            raise ValueError("stddev must be above 0, and maximum above minimum")
+        return self
+
+
+def _several(value: Any) -> str:
+    """Tell a method from what is said of several things, so that an error is about the one that was meant."""
+    return "each" if isinstance(value, dict | Figures) else "method"
+
+
+_Named = Annotated[Method, Tag("method")]
+DeclaredScaling = Annotated[
+    _Named
+    | Annotated[dict[str, Annotated[_Named | Annotated[Figures, Tag("each")], Discriminator(_several)]], Tag("each")],
+    Discriminator(_several),
+]
+
+
+@dataclass(frozen=True)
+class Scaling:
+    """Figures for each feature or band, in order: one MLM Value Scaling Object each.
+
+    `z-score` is (x - mean) / stddev, `min-max` is (x - minimum) / (maximum - minimum), `scale` of 1 leaves x as it is.
+    https://github.com/stac-extensions/mlm#value-scaling-object
+    """
+
+    entries: tuple[Mapping[str, Any], ...]
+
+    @cached_property
+    def offset(self) -> NDArray[np.float32]:
+        """What is taken away from each feature; shape (features,)."""
+        return np.array([e.get("mean", e.get("minimum", 0.0)) for e in self.entries], dtype=np.float32)
+
+    @cached_property
+    def divisor(self) -> NDArray[np.float32]:
+        """What each feature is divided by after that; shape (features,)."""
+        spans = [e.get("stddev", e["maximum"] - e["minimum"] if "maximum" in e else 1.0) for e in self.entries]
+        return np.array(spans, dtype=np.float32)
+
+    def apply(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return scaled samples; X is float32 of shape (n, features, …)."""
+        shape = (1, -1, *(1 for _ in X.shape[2:]))
+        scaled = X - self.offset.reshape(shape)
+        scaled /= self.divisor.reshape(shape)
+        return scaled
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is done to raw samples before a model sees them: the one place where it is done.
+
+    Attributes:
+        chosen: indices of the features or bands that are taken, in order; None takes all.
+        scaling: how they are scaled then; None leaves them raw.
+    """
+
+    chosen: Sequence[int] | None = None
+    scaling: Scaling | None = None
+
+    def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Return float32 samples of shape (n, chosen features, …) from X of shape (n, features, …)."""
+        with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite
+            raw = np.asarray(X if self.chosen is None else X[:, self.chosen], dtype=np.float32)
+        return raw if self.scaling is None else self.scaling.apply(raw)
+
+
+def methods_of(declared: DeclaredScaling, features: Sequence[str]) -> dict[str, Method | Figures]:
+    """Return what is declared for each feature.
+
+    Raises:
+        SpecificationError: a name that is no feature.
+    """
+    if isinstance(declared, str):
+        return dict.fromkeys(features, declared)
+    unknown = sorted(declared.keys() - {OTHERS, *features})
+    if unknown:
+        raise SpecificationError(f"scaling: no {', '.join(unknown)}; there is {named(features)}")
+    return {name: declared.get(name, declared.get(OTHERS, "none")) for name in features}
+
+
+def fit(methods: Mapping[str, Method | Figures], found: Mapping[str, Sequence[float | None]] | None) -> Scaling | None:
+    """Return the scaling of each feature, or None if none is scaled.
+
+    A feature that is the same in all training samples is only shifted, by dividing by 1.
+
+    Args:
+        methods: what is declared for each feature, in order.
+        found: `mean`, `std`, `min` and `max` of each feature; needed only where a method is named.
+
+    Raises:
+        SpecificationError: a feature has no value in the training split.
+    """
+    entries = [_entry(name, method, found, i) for i, (name, method) in enumerate(methods.items())]
+    return Scaling(tuple(entries)) if any(entry["type"] != "scale" for entry in entries) else None
+
+
+def _entry(
+    name: str, method: Method | Figures, found: Mapping[str, Sequence[float | None]] | None, index: int
+) -> dict[str, Any]:
+    if isinstance(method, Figures):
+        return {"type": "z-score" if method.mean is not None else "min-max", **method.model_dump(exclude_none=True)}
+    if method == "none" or found is None:
+        return {"type": "scale", "value": 1.0}
+    mean, spread, low, high = (found[measure][index] for measure in ("mean", "std", "min", "max"))
+    if mean is None or spread is None or low is None or high is None:
+        raise SpecificationError(f"scaling: {name} has no value in the training split; leave it out with 'bands'")
+    if method == "minmax":
+        return {"type": "min-max", "minimum": low, "maximum": high if high > low else low + 1}
+    return {"type": "z-score", "mean": mean, "stddev": spread if high > low else 1.0}
+
+
+def named(names: Sequence[str], most: int = 20) -> str:
+    """Return names for an error message; of very many the first."""
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

@@ -1,0 +1,45 @@
+"""What a model takes and gives: written down once, when it is trained, and read by everything that comes after.
+
+`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. Nothing here runs models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_assets.datasets.scaling import Scaling
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.storage import Workspace
+
+
+def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any]:
+    """Return the signature of a model, as JSON values.
+
+    Args:
+        data: what it was trained on.
+        described: `architecture` and `parameters`, as its framework describes it.
+    """
+    return {
+        "view": data.view,
+        "shape": list(data.sample_shape),
+        "features": data.features,
+        "source_features": data.source_features,
+        "scaling": None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
+        "classes": data.frozen.classes if data.class_names else None,
+        **described,
+    }
+
+
+def scaling_of(row: ModelVersion) -> Scaling | None:
+    """Return what the trained model's samples are scaled by; the figures are those of its data version."""
+    entries = row.signature.get("scaling")
+    return Scaling(tuple(entries)) if entries else None
+
+
+def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> TrainingData:
+    """Return a model version's data as its ONNX file takes it: the bands of its signature, raw."""
+    frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
+    return TrainingData(frozen, row.task, row.signature["view"], row.signature["features"])
