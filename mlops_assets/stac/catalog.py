@@ -7,46 +7,44 @@ from __future__ import annotations
 
 import json
 import posixpath
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import pystac
 
 from mlops_assets.datasets.freezing import json_bytes
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.media_types import media_type
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.storage.workspace import object_key
 
 ROOT = "catalog/catalog.json"
 VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")
 SCHEMAS = "https://stac-extensions.github.io"
-FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO = (
+FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL, TABLE, RASTER = (
     f"{SCHEMAS}/{name}/schema.json"
     for name in ("file/v2.1.0", "version/v1.2.0", "classification/v2.0.0", "projection/v2.0.0", "ml-aoi/v0.2.0",
-                 "scientific/v1.0.0", "eo/v2.0.0")
+                 "scientific/v1.0.0", "eo/v2.0.0", "label/v1.0.1", "table/v1.2.0", "raster/v2.0.0")
 )  # fmt: skip
-MEDIA_TYPES = {
-    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain", ".json": "application/json",
-    ".parquet": "application/vnd.apache.parquet", ".geoparquet": "application/vnd.apache.parquet",
-    ".tif": "image/tiff; application=geotiff", ".tiff": "image/tiff; application=geotiff", ".png": "image/png",
-    ".md": "text/markdown", ".onnx": "application/octet-stream; framework=onnx",
-}  # fmt: skip
-WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
+_LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")  # what the file extension takes as a path
 
 
 class CatalogWriter:
-    """Writes documents of one record and keeps the catalogue around them true. Use it under `Workspace.lock`."""
+    """Writes documents of one record and keeps the catalogue around them true. Use it under `Registry.lock`."""
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
         self.workspace, self.registry = workspace, registry
 
     def write(self, key: str, document: Mapping[str, Any], owner: str) -> FileStat:
         """Write one document and record its checksum under its owner."""
-        stat = self.workspace.put(key, json_bytes(document))
-        self.registry.add_files(owner, [stat])
-        return stat
+        return self.write_all([(key, document)], owner)[0]
+
+    def write_all(self, documents: Iterable[tuple[str, Mapping[str, Any]]], owner: str) -> list[FileStat]:
+        """Write documents, given as (key, document), and record all their checksums at once under their owner."""
+        stats = [self.workspace.put(key, json_bytes(document)) for key, document in documents]
+        self.registry.add_files(owner, stats)
+        return stats
 
     def read(self, key: str) -> dict[str, Any]:
         """Return one document."""
@@ -101,11 +99,11 @@ def relative(source: str, target: str) -> str:
     return href if href.startswith(".") else f"./{href}"
 
 
-def asset(source: str, file: FileStat, media_type: str, roles: list[str], **extra: Any) -> dict[str, Any]:
+def asset(source: str, file: FileStat, media: str, roles: list[str], **extra: Any) -> dict[str, Any]:
     """Return an asset with checksum (multihash, as the file extension wants it) and size."""
     return {
         "href": relative(source, file.path),
-        "type": media_type,
+        "type": media,
         "roles": roles,
         "file:checksum": f"1220{file.sha256}",
         "file:size": file.size,
@@ -113,53 +111,17 @@ def asset(source: str, file: FileStat, media_type: str, roles: list[str], **extr
     }
 
 
-def media_type(path: str) -> str:
-    """Return the media type of a file by the ending of its name."""
-    return MEDIA_TYPES.get(posixpath.splitext(path)[1].lower(), "application/octet-stream")
+def file_asset(source: str, row: Mapping[str, Any], roles: list[str], **extra: Any) -> dict[str, Any]:
+    """Return an asset for a file of a manifest, in the object store or where it is kept by reference."""
+    path = row["path"]
+    if _LOCAL_PATH.fullmatch(path):
+        extra["file:local_path"] = path
+    found = asset(source, FileStat(object_key(row["sha256"]), row["sha256"], row["size"]), media_type(path), roles,
+                  title=path, **extra)  # fmt: skip
+    return {**found, "href": row["href"]} if row["href"] else found
 
 
 def plain(thing: pystac.STACObject) -> dict[str, Any]:
     """Return a STAC object as a dictionary without links."""
     document = thing.to_dict(include_self_link=False, transform_hrefs=False)
     return {**document, "links": []}
-
-
-def footprint(bbox: Sequence[float] | None) -> dict[str, Any] | None:
-    """Return a bounding box as a polygon, or None where nobody knows it."""
-    if bbox is None:
-        return None
-    west, south, east, north = bbox
-    ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
-    return {"type": "Polygon", "coordinates": [ring]}
-
-
-def known_bbox(frozen: FrozenDataset) -> list[float] | None:
-    """Return the bounding box of a data version: from its files, else as declared, else None."""
-    boxes = [facts.bbox for facts in frozen.scene_facts if facts.bbox]
-    if boxes and len(boxes) == len(frozen.scene_facts):
-        west, south, east, north = zip(*boxes, strict=True)
-        return [min(west), min(south), max(east), max(north)]
-    extent = frozen.specification.extent
-    return list(extent.bbox) if extent else None
-
-
-def times(specification: DatasetSpecification, published: datetime) -> dict[str, Any]:
-    """Return an Item's time properties: as declared, else when it was published, and which of the two."""
-    interval = specification.extent.interval if specification.extent else [None, None]
-    if interval[0] and interval[1]:
-        return {"datetime": None, "start_datetime": text(interval[0]), "end_datetime": text(interval[1])}
-    return {"datetime": text(published), "mlops:datetime_is": "publication"}
-
-
-def extent(frozen: FrozenDataset) -> pystac.Extent:
-    """Return a Collection's extent. STAC demands one: unknown, it is the whole world up to publication."""
-    declared = frozen.specification.extent
-    interval = declared.interval if declared else [None, frozen.row.created]
-    return pystac.Extent(
-        pystac.SpatialExtent([known_bbox(frozen) or WHOLE_WORLD]), pystac.TemporalExtent([list(interval)])
-    )
-
-
-def text(moment: datetime) -> str:
-    """Return a time as STAC writes it."""
-    return pystac.utils.datetime_to_str(moment)

@@ -1,44 +1,41 @@
-"""The record of a data version: a Collection, and one Item a scene or table."""
+"""The record of a data version: a Collection with its Items, and the same as OGC TrainingDML-AI.
+
+What an Item says is in `dataset_items`, what TrainingDML-AI says in `training_dml`.
+"""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
 from typing import Any
 
-import pandas as pd
 import pystac
 
-from mlops_assets.datasets.contents import SceneFacts
-from mlops_assets.datasets.specification import SPLITS
+from mlops_assets.datasets.freezing import version_folder
+from mlops_assets.datasets.layouts.vectors import is_vector
+from mlops_assets.datasets.media_types import PARQUET, media_type
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.registry import Registry
+from mlops_assets.stac.asset_fields import bands, class_fields, class_values
 from mlops_assets.stac.catalog import (
-    CLASSIFICATION,
-    FILE,
-    ML_AOI,
-    PROJECTION,
     ROOT,
     SCIENTIFIC,
-    VERSION,
     CatalogWriter,
     asset,
     dataset_collection_key,
-    extent,
-    footprint,
-    known_bbox,
     link,
-    media_type,
     plain,
-    times,
 )
+from mlops_assets.stac.dataset_items import ITEMS_AT_MOST, ItemMaker, extensions
+from mlops_assets.stac.extents import extent
+from mlops_assets.stac.item_files import group_count, main_files
+from mlops_assets.stac.training_dml import TRAINING_DML, document_key, training_dataset
 from mlops_assets.storage import FileStat, Workspace
-from mlops_assets.storage.workspace import object_key
-
-STAC_SPLITS = {"train": "train", "validation": "validate", "test": "test"}  # the words of the ml-aoi extension
 
 
 def write_dataset_record(workspace: Workspace, registry: Registry, frozen: FrozenDataset) -> list[FileStat]:
     """Write the Collection and Items of a data version into the catalogue; return their files, Collection first.
+
+    A version of more than `ITEMS_AT_MOST` Items has them in its manifest only.
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
@@ -46,12 +43,14 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
     """
     owner = f"record:{frozen.reference}"
     key = dataset_collection_key(frozen.row.dataset, frozen.row.version)
-    with workspace.lock("catalog"):
+    with registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        items = _items(frozen, key)
-        files = [writer.write(item_key, item, owner) for item_key, item in items.items()]
-        collection = _collection(registry, frozen, key, list(items))
-        files.insert(0, writer.write(key, collection, owner))
+        items = ItemMaker(frozen, key).items() if group_count(frozen) <= ITEMS_AT_MOST else []
+        files = writer.write_all(items, owner)
+        described = writer.write(document_key(frozen), training_dataset(frozen), owner)
+        published = [*registry.files(f"data:{frozen.reference}"), described]
+        collection = _collection(frozen, key, [file.path for file in files], published)
+        files = [writer.write(key, collection, owner), *files, described]
         recorded = [
             (other, f"record:{row.dataset}@{row.version}")
             for row in registry.data_versions(frozen.row.dataset)
@@ -71,7 +70,7 @@ def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[s
     writer.write(key, {**plain(catalog), "links": links}, "catalog")
 
 
-def _collection(registry: Registry, frozen: FrozenDataset, key: str, items: list[str]) -> dict[str, Any]:
+def _collection(frozen: FrozenDataset, key: str, items: list[str], published: list[FileStat]) -> dict[str, Any]:
     specification, row = frozen.specification, frozen.row
     collection = pystac.Collection(
         id=f"{row.dataset}-{row.version}",
@@ -84,7 +83,10 @@ def _collection(registry: Registry, frozen: FrozenDataset, key: str, items: list
         extra_fields={"version": row.version, "mlops:digest": row.digest, "mlops:samples": row.counts},
     )  # fmt: skip
     document = plain(collection)
-    document["stac_extensions"] = [FILE, VERSION]
+    document["summaries"] = _summaries(frozen)
+    document["item_assets"] = _item_assets(frozen)
+    document["assets"] = _assets(frozen, key, published)
+    document["stac_extensions"] = extensions(document)
     if specification.doi or specification.citation:
         document["stac_extensions"].append(SCIENTIFIC)
         document |= {
@@ -93,11 +95,8 @@ def _collection(registry: Registry, frozen: FrozenDataset, key: str, items: list
         }  # fmt: skip
     if specification.extent and specification.extent.approximate:
         document["mlops:extent"] = f"approximate; {specification.extent.source or 'as declared'}"
-    for file in registry.files(f"data:{frozen.reference}"):
-        name = PurePosixPath(file.path).name
-        document.setdefault("assets", {})[name.split(".")[0]] = asset(
-            key, file, media_type(name), ["metadata"], title=name
-        )
+    if not items:
+        document["mlops:items"] = f"{group_count(frozen)} Items, in the asset 'manifest' only, one a file"
     parent = f"catalog/datasets/{row.dataset}/catalog.json"
     document["links"] = [link("root", key, ROOT), link("parent", key, parent)]
     document["links"] += [link("item", key, item) for item in items]
@@ -106,74 +105,48 @@ def _collection(registry: Registry, frozen: FrozenDataset, key: str, items: list
     return document
 
 
-def _items(frozen: FrozenDataset, collection: str) -> dict[str, dict[str, Any]]:
-    """Return key → Item: one a scene with its image and labels, or one a table."""
-    folder = collection.rsplit("/", 1)[0]
-    scenes = frozen.scene_facts
-    found = {}
-    paths = [scene.path for scene in scenes] if scenes else frozen.manifest["path"].tolist()
-    for index, path in enumerate(paths):
-        name = f"{PurePosixPath(path).stem}-{index:05d}" if len(paths) > 1 else PurePosixPath(path).stem
-        name = "".join(c if c.isalnum() or c in "_-." else "_" for c in name)
-        key = f"{folder}/{name}/{name}.json"
-        found[key] = _item(frozen, key, collection, name, path, scenes[index] if scenes else None)
-    return found
-
-
-def _item(
-    frozen: FrozenDataset, key: str, collection: str, name: str, path: str, scene: SceneFacts | None
-) -> dict[str, Any]:
-    bbox = (scene.bbox if scene else None) or known_bbox(frozen)
-    document: dict[str, Any] = {
-        "type": "Feature",
-        "stac_version": "1.1.0",
-        "stac_extensions": [FILE, VERSION],
-        "id": name,
-        "collection": f"{frozen.row.dataset}-{frozen.row.version}",
-        "geometry": footprint(bbox),
-        **({"bbox": bbox} if bbox else {}),
-        "properties": {
-            **times(frozen.specification, frozen.row.created),
-            "version": frozen.row.version,
-            "license": frozen.specification.license,
-            "mlops:samples": _split_counts(frozen.samples[frozen.samples["path"] == path]),
-        },
-        "assets": {},
-        "links": [link("root", key, ROOT), link("parent", key, collection), link("collection", key, collection)],
+def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[str, Any]:
+    """The documents of a data version, under their names without ending; two of one name get it."""
+    folder = f"{version_folder(frozen.row.dataset, frozen.row.version)}/"
+    assets: dict[str, Any] = {}
+    for file in published:
+        path = PurePosixPath(file.path.removeprefix(folder).removeprefix(key.removesuffix("collection.json")))
+        name = str(path.with_suffix("")).replace("/", "-")
+        name = f"{name}-{path.suffix[1:]}" if name in assets else name
+        roles = ["overview"] if path.suffix in (".svg", ".png") else ["metadata"]
+        assets[name] = asset(key, file, media_type(path.name), roles, title=path.name)
+    assets["manifest"] |= {
+        "title": "Items as stac-geoparquet",
+        "description": f"One Item a file of this version, {len(frozen.manifest)} in all, sorted by path.",
+        "type": PARQUET,
+        "roles": ["collection-mirror"],  # https://radiantearth.github.io/stac-geoparquet-spec/
     }
-    counts = document["properties"]["mlops:samples"]
-    if len(counts) == 1:
-        document["stac_extensions"].append(ML_AOI)
-        document["properties"]["ml-aoi:split"] = STAC_SPLITS[next(iter(counts))]
-    if scene is None:
-        document["assets"]["table"] = _file_asset(frozen, key, path, ["data"])
-        return document
-    document["assets"]["image"] = _file_asset(frozen, key, path, ["data"])
-    labels = _file_asset(frozen, key, scene.labels, ["labels"])
-    if frozen.classes:
-        document["stac_extensions"].append(CLASSIFICATION)
-        labels["classification:classes"] = [_class(entry["value"], entry["name"]) for entry in frozen.classes]
-    document["assets"]["labels"] = labels
-    document["stac_extensions"].append(PROJECTION)
-    document["properties"]["proj:shape"] = [scene.height, scene.width]
-    document["properties"]["proj:code"] = scene.crs if scene.crs and scene.crs.startswith("EPSG:") else None
-    if scene.transform:
-        document["properties"]["proj:transform"] = scene.transform
-    return document
+    assets[TRAINING_DML.removesuffix(".json")]["title"] = "OGC TrainingDML-AI 1.0"
+    return assets
 
 
-def _class(value: int | str, name: str) -> dict[str, Any]:
-    """One class; STAC class names are identifiers, so the name as written goes into the title."""
-    identifier = "".join(c if c.isalnum() or c in "_-" else "_" for c in name)
-    return {"value": int(value), "name": identifier, "title": name, "description": name}
+def _summaries(frozen: FrozenDataset) -> dict[str, Any]:
+    labels = frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"].tolist()
+    fields = class_fields(frozen, labels)
+    codes = main_files(frozen)["crs"].dropna()
+    found = {
+        "label:type": [fields["label:type"]],
+        "label:tasks": fields["label:tasks"],
+        "label:classes": fields.get("label:classes"),
+        "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
+    }
+    return {name: values for name, values in found.items() if values}
 
 
-def _split_counts(samples: pd.DataFrame) -> dict[str, int]:
-    counts = {name: int((samples["split"] == name).sum()) for name in SPLITS}
-    return {name: count for name, count in counts.items() if count}
-
-
-def _file_asset(frozen: FrozenDataset, key: str, path: str, roles: list[str]) -> dict[str, Any]:
-    row = frozen.manifest[frozen.manifest["path"] == path].iloc[0]
-    file = FileStat(object_key(row["sha256"]), row["sha256"], int(row["size"]))
-    return asset(key, file, media_type(path), roles, title=path, **{"file:local_path": path})
+def _item_assets(frozen: FrozenDataset) -> dict[str, Any]:
+    """What the assets of all Items have in common."""
+    roles = set(frozen.manifest["role"])
+    if "table" in roles:
+        return {"table": {"title": "Samples", "roles": ["data"]}}
+    found: dict[str, Any] = {"image": {"title": "Image", "roles": ["data"]}}
+    if not (main_files(frozen)["part"] > 0).any():  # bands in several files differ from asset to asset
+        found["image"]["bands"] = bands(frozen)
+    if "labels" in roles:
+        rasters = not any(is_vector(path) for path in frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"])
+        found["labels"] = {"title": "Labels", "roles": ["labels"], **(class_values(frozen) if rasters else {})}
+    return found

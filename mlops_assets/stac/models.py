@@ -10,10 +10,11 @@ from typing import Any
 
 import pystac
 from stac_model.base import ModelHyperParameters
-from stac_model.input import InputStructure, ModelInput
+from stac_model.input import ModelInput
 from stac_model.output import MLMClassification, ModelOutput, ModelResult
 from stac_model.schema import SCHEMA_URI, MLModelProperties
 
+from mlops_assets.datasets.media_types import media_type
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
@@ -26,21 +27,17 @@ from mlops_assets.stac.catalog import (
     CatalogWriter,
     asset,
     dataset_collection_key,
-    extent,
-    footprint,
-    known_bbox,
     link,
-    media_type,
     model_collection_key,
     plain,
-    times,
 )
-from mlops_assets.stac.datasets import STAC_SPLITS
+from mlops_assets.stac.dataset_items import STAC_SPLITS
+from mlops_assets.stac.extents import extent, footprint, known_bbox, times
 from mlops_assets.storage import FileStat, Workspace
 
 DIMENSIONS = {
     "row": ["batch", "feature"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
-    "window": ["batch", "bands", "height", "width"],
+    "window": ["batch", "bands", "height", "width"], "image": ["batch", "bands", "height", "width"],
 }  # fmt: skip
 
 
@@ -56,7 +53,7 @@ def write_model_record(
     frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     run = registry.run(row.run_id)
     key, owner = item_key(row.model, row.version), f"record:{row.model}@{row.version}"
-    with workspace.lock("catalog"):
+    with registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         files = registry.files(f"model:{row.model}@{row.version}")
         writer.write(key, _item(row, run, frozen, files, key, title, description), owner)
@@ -108,7 +105,7 @@ def _item(
 ) -> dict[str, Any]:
     bbox = known_bbox(frozen)
     properties: dict[str, Any] = {
-        **times(frozen.specification, row.created),
+        **times(frozen, row.created),
         "title": f"{title or row.model}, {row.version}",
         "description": description or f"Model {row.model}.",
         "created": pystac.utils.datetime_to_str(row.created),
@@ -125,9 +122,11 @@ def _item(
     assets = {_asset_name(file.path): _asset(key, file) for file in files}
     if row.signature["view"] != "row":
         # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in the properties
-        properties["bands"] = assets["model"]["bands"] = _bands(frozen)
+        properties["bands"] = assets["model"]["bands"] = _bands(frozen, row.signature["features"])
     else:
         properties["mlops:features"] = row.signature["features"]
+    if row.signature.get("scaling"):
+        properties["mlops:native_input"] = [_input(row.signature, native=True)]
     data = dataset_collection_key(row.dataset, row.data_version)
     collection = model_collection_key(row.model)
     links = [link("root", key, ROOT), link("parent", key, collection), link("collection", key, collection)]
@@ -160,11 +159,6 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
     signature = row.signature
     shape, classes = signature["shape"], signature["classes"]
     spatial = shape[1:] if signature["view"] == "window" else []
-    made = ModelInput(
-        name="input",
-        bands=signature["features"] if signature["view"] != "row" else [],
-        input=InputStructure(shape=[-1, *shape], dim_order=DIMENSIONS[signature["view"]], data_type="float32"),
-    )
     result_shape = [-1, len(classes), *spatial] if classes else [-1]
     dimensions = ["batch", "class", "height", "width"][: len(result_shape)]
     result = ModelResult(shape=result_shape, dim_order=dimensions, data_type="float32")
@@ -183,7 +177,7 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         name=row.model,
         architecture=signature["architecture"],
         tasks={row.task},
-        input=[made],
+        input=[ModelInput.model_validate(_input(signature))],
         output=[output],
         framework=framework,
         framework_version=_installed(package),
@@ -197,6 +191,26 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         warnings.simplefilter("ignore")  # stac-model's own classes do not match their declared serializers
         dumped: dict[str, Any] = json.loads(properties.model_dump_json(by_alias=True))
     return dumped
+
+
+def _input(signature: dict[str, Any], native: bool = False) -> dict[str, Any]:
+    """Return MLM's Model Input Object: of the ONNX file, or of the native artefact.
+
+    `value_scaling` is what a caller must do before the model sees the values. The ONNX file scales them itself, so that
+    said of its input a reader of the record would scale twice: it is said of the native artefact's.
+    """
+    said = {
+        "name": "input",
+        "bands": signature["features"] if signature["view"] != "row" else [],
+        "input": {"shape": [-1, *signature["shape"]], "dim_order": DIMENSIONS[signature["view"]],
+                  "data_type": "float32"},
+    }  # fmt: skip
+    if native:
+        said |= {"description": "The native artefact takes values scaled like this, one entry a band or feature.",
+                 "value_scaling": signature["scaling"]}  # fmt: skip
+    elif signature.get("scaling"):
+        said["description"] = "Raw values: the ONNX file scales them itself, as mlops:native_input says."
+    return said
 
 
 def _value(value: int | str, index: int) -> int:
@@ -214,12 +228,12 @@ def _hyperparameters(parameters: dict[str, Any]) -> ModelHyperParameters:
     return ModelHyperParameters(**{re.sub(r"[^0-9a-zA-Z_.-]", "_", name): value for name, value in parameters.items()})
 
 
-def _bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
+def _bands(frozen: FrozenDataset, features: list[str]) -> list[dict[str, Any]]:
     wavelengths = frozen.specification.bands.center_wavelengths
-    names = frozen.document["features"]
     if wavelengths is None:
-        return [{"name": name} for name in names]
-    return [{"name": n, "eo:center_wavelength": w} for n, w in zip(names, wavelengths, strict=True)]
+        return [{"name": name} for name in features]
+    known = dict(zip(frozen.document["features"], wavelengths, strict=True))
+    return [{"name": name, "eo:center_wavelength": known[name]} for name in features]
 
 
 def _asset_name(path: str) -> str:

@@ -1,0 +1,131 @@
+"""Fields of the assets and Items of a data version: bands, pixel values, classes, tables.
+
+What the files and the declaration say; where and when is in `extents`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from functools import lru_cache
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from mlops_assets.datasets.layouts.table import PARQUET_SUFFIXES, read_table
+from mlops_assets.datasets.layouts.vectors import is_vector
+from mlops_assets.datasets.manifest import DATA_TYPES
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.stac.item_files import FileRow
+
+LABEL_PROPERTY = "mlops:label"  # the class or number of a whole image
+TASKS = {"window": "segmentation"}
+
+
+def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> dict[str, Any]:
+    """Return what is known of a raster's bands and pixel values.
+
+    Args:
+        frozen: the data version.
+        row: the raster's row of the manifest.
+        offset: how many bands other files of the scene have before this one; None for labels.
+    """
+    if row["height"] is None:
+        return {}
+    fields: dict[str, Any] = {"data_type": DATA_TYPES.get(row["dtype"], row["dtype"])}
+    if row["nodata"] is not None:
+        fields["nodata"] = int(row["nodata"]) if row["nodata"].is_integer() else row["nodata"]
+    resolution = _resolution(row["crs"], tuple(row["transform"])) if row["transform"] else None
+    if resolution:
+        fields["raster:spatial_resolution"] = resolution
+    if offset is None:
+        return fields | class_values(frozen)
+    return fields | {"bands": bands(frozen)[offset : offset + row["count"]]}
+
+
+def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
+    """Return the bands of the images, in order: names, and centre wavelengths (µm) where declared."""
+    names, wavelengths = frozen.document["features"], frozen.specification.bands.center_wavelengths
+    if wavelengths is None:
+        return [{"name": name} for name in names]
+    return [{"name": n, "eo:center_wavelength": w} for n, w in zip(names, wavelengths, strict=True)]
+
+
+def class_values(frozen: FrozenDataset) -> dict[str, Any]:
+    """Return the classes behind the pixel values of label rasters (classification extension)."""
+    if not frozen.classes or not all(re.fullmatch(r"-?\d+", str(entry["value"])) for entry in frozen.classes):
+        return {}
+    return {"classification:classes": [_class(entry["value"], entry["name"]) for entry in frozen.classes]}
+
+
+def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
+    """Return the fields of the label extension that all Items of one kind share.
+
+    Args:
+        frozen: the data version.
+        labels: paths of the label files, none where a table's column or the image itself is labelled.
+    """
+    source = frozen.specification.source
+    vector = [path for path in labels if is_vector(path)]
+    column = source.sampling.label_column if source.sampling else None
+    if source.layout == "table":
+        properties: list[str] | None = [source.table_layout.label]
+    elif labels:
+        properties = [column] if vector and column else None
+    else:
+        properties = [LABEL_PROPERTY]
+    raster = bool(labels) and not vector
+    kind = "regression" if frozen.classes is None else TASKS.get(frozen.document["input"]["kind"], "classification")
+    fields: dict[str, Any] = {
+        "label:type": "raster" if raster else "vector",
+        "label:properties": properties,
+        "label:tasks": [kind],
+        "label:description": f"Labels of {frozen.specification.title or frozen.row.dataset}",
+    }
+    if frozen.classes:
+        name = properties[0] if properties else None
+        if name or raster:  # a vector's classes belong to a property, a raster's to none
+            fields["label:classes"] = [{"name": name, "classes": [entry["name"] for entry in frozen.classes]}]
+    return fields
+
+
+def table_fields(frozen: FrozenDataset, path: str) -> dict[str, Any]:
+    """Return the fields of the table extension: columns with the types their file gives them, and rows."""
+    local = frozen.local_path(path)
+    layout = frozen.specification.source.table_layout
+    parts = {layout.label: "label", layout.group: "group", layout.split: "split", layout.time: "time"}
+    parts |= dict.fromkeys(frozen.document["features"], "feature")
+    geometry = {}
+    if path.lower().endswith(PARQUET_SUFFIXES):
+        schema = pq.read_schema(local)
+        types, rows = {field.name: str(field.type) for field in schema}, pq.read_metadata(local).num_rows
+        if b"geo" in (schema.metadata or {}):
+            geometry = {"table:primary_geometry": json.loads(schema.metadata[b"geo"])["primary_column"]}
+    else:
+        table = read_table(local, path, layout)
+        types, rows = {str(name): str(kind) for name, kind in table.dtypes.items()}, len(table)
+    columns = [
+        {"name": name, "type": kind, **({"description": parts[name]} if name in parts else {})}
+        for name, kind in types.items()
+    ]
+    return {"table:columns": columns, "table:row_count": rows, **geometry}
+
+
+def _class(value: int | str, name: str) -> dict[str, Any]:
+    """One class; STAC class names are identifiers, so the name as written goes into the title."""
+    identifier = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "_" for c in name)
+    return {"value": int(value), "name": identifier, "title": name, "description": name}
+
+
+@lru_cache(maxsize=256)
+def _resolution(crs: str, transform: tuple[float, ...]) -> float | None:
+    """Size of a pixel in metres; None in degrees, where it differs from place to place."""
+    from rasterio.crs import CRS
+
+    found = CRS.from_user_input(crs)
+    if not found.is_projected:
+        return None
+    across = math.hypot(transform[0], transform[3])
+    down = math.hypot(transform[1], transform[4])
+    return float((across + down) / 2 * found.linear_units_factor[1])

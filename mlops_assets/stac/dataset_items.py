@@ -1,0 +1,164 @@
+"""Items of a data version: one a scene with its images and labels, one an image, or one a table.
+
+The Collection they belong to is in `datasets`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.datasets.manifest import CRS_CODE, STAC_VERSION, item_id
+from mlops_assets.datasets.specification import SPLITS
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.stac.asset_fields import LABEL_PROPERTY, class_fields, raster_fields, table_fields
+from mlops_assets.stac.catalog import (
+    CLASSIFICATION,
+    EO,
+    FILE,
+    LABEL,
+    ML_AOI,
+    PROJECTION,
+    RASTER,
+    ROOT,
+    TABLE,
+    VERSION,
+    file_asset,
+    link,
+)
+from mlops_assets.stac.extents import footprint, known_bbox, times, true_footprint
+from mlops_assets.stac.item_files import FileRow, Group, groups
+
+STAC_SPLITS = {"train": "train", "validation": "validate", "test": "test"}  # the words of the ml-aoi extension
+# Each Item is a file to be written, and to be fetched by who looks for one. Beyond so many the manifest, which is
+# stac-geoparquet, answers in one read what a thousand requests would; the Collection then says so.
+ITEMS_AT_MOST = 1000
+_PREFIXES = {
+    "file": FILE, "classification": CLASSIFICATION, "proj": PROJECTION, "ml-aoi": ML_AOI, "eo": EO, "label": LABEL,
+    "table": TABLE, "raster": RASTER,
+}  # fmt: skip
+
+
+class ItemMaker:
+    """Makes the Items of one data version."""
+
+    def __init__(self, frozen: FrozenDataset, collection: str) -> None:
+        """Make Items of a Collection, which lies at the key `collection`."""
+        self.frozen, self.collection = frozen, collection
+
+    def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Yield key and document of each Item."""
+        folder = self.collection.rpartition("/")[0]
+        for group in groups(self.frozen):
+            name = item_id(group.name)
+            yield f"{folder}/{name}/{name}.json", self._item(group, f"{folder}/{name}/{name}.json")
+
+    @cached_property
+    def _split_counts(self) -> pd.Series:
+        return self.frozen.samples.groupby(["path", "split"]).size()
+
+    @cached_property
+    def _label_counts(self) -> pd.Series:
+        return self.frozen.samples.groupby(["path", "label"]).size()
+
+    def _item(self, group: Group, key: str) -> dict[str, Any]:
+        frozen, first = self.frozen, group.main[0]
+        bbox = first["bbox"] or known_bbox(frozen)
+        links = [link(rel, key, target) for rel, target in
+                 (("root", ROOT), ("parent", self.collection), ("collection", self.collection))]  # fmt: skip
+        if first["source"]:
+            links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
+        properties = {
+            **times(frozen, frozen.row.created, group.main),
+            "version": frozen.row.version,
+            "license": frozen.specification.license,
+            **self._split(group.path),
+            **self._labels(group),
+        }
+        document = {
+            "type": "Feature",
+            "stac_version": STAC_VERSION,
+            "id": group.name,
+            "collection": f"{frozen.row.dataset}-{frozen.row.version}",
+            "geometry": true_footprint(first) if first["bbox"] else footprint(bbox),
+            **({"bbox": bbox} if bbox else {}),
+            "properties": properties,
+            "assets": self._assets(group, key),
+            "links": links,
+        }
+        if first["role"] == "table":
+            properties |= table_fields(frozen, first["path"])
+        else:
+            properties |= _projection(first)
+        return {**document, "stac_extensions": extensions(document)}
+
+    def _split(self, path: str) -> dict[str, Any]:
+        found = self._split_counts.get(path, pd.Series(dtype=int))
+        counts = {name: int(found[name]) for name in SPLITS if name in found}
+        one = {"ml-aoi:split": STAC_SPLITS[next(iter(counts))]} if len(counts) == 1 else {}
+        return {"mlops:samples": counts, **one}
+
+    def _labels(self, group: Group) -> dict[str, Any]:
+        """The fields of the label extension: what is labelled, with which classes, and how often each occurs."""
+        frozen = self.frozen
+        found = self._label_counts.get(group.path, pd.Series(dtype=int))
+        fields = class_fields(frozen, [row["path"] for row in group.labels])
+        if frozen.classes and len(found):
+            counts = [{"name": e["name"], "count": int(found.get(str(e["value"]), 0))} for e in frozen.classes]
+            (name,) = fields["label:properties"] or [None]
+            fields["label:overviews"] = [{**({"property_key": name} if name else {}), "counts": counts}]
+        if fields["label:properties"] == [LABEL_PROPERTY]:
+            names = {str(entry["value"]): entry["name"] for entry in frozen.classes or []}
+            fields[LABEL_PROPERTY] = names.get(found.index[0], found.index[0]) if len(found) == 1 else None
+        return fields
+
+    def _assets(self, group: Group, key: str) -> dict[str, Any]:
+        assets: dict[str, Any] = {}
+        offset = 0
+        for number, row in enumerate(group.main):
+            name = "table" if row["role"] == "table" else "image" if not number else f"image-{number + 1}"
+            fields = {} if row["role"] == "table" else raster_fields(self.frozen, row, offset)
+            offset += row["count"] or 0
+            assets[name] = file_asset(key, row, ["data"], **{"ml-aoi:role": "feature"}, **fields)
+        for row in group.others:
+            labels = row["role"] == "labels"
+            name = "labels" if labels and "labels" not in assets else re.sub("[^A-Za-z0-9_-]", "_", row["path"])
+            fields = {"ml-aoi:role": "label", **raster_fields(self.frozen, row, None)} if labels else {}
+            assets[name] = file_asset(key, row, ["labels" if labels else "metadata"], **fields)
+        return assets
+
+
+def extensions(document: dict[str, Any]) -> list[str]:
+    """Return the schemas of the extensions that a document's fields belong to."""
+    found = {VERSION}
+
+    def look(value: Any) -> None:
+        if isinstance(value, dict):
+            for name, entry in value.items():
+                prefix, colon, _ = name.partition(":")
+                found.update([_PREFIXES[prefix]] if colon and prefix in _PREFIXES else [])
+                look(entry)
+        elif isinstance(value, list):
+            for entry in value:
+                look(entry)
+
+    look({name: document[name] for name in ("properties", "assets", "item_assets", "summaries") if name in document})
+    return sorted(found)
+
+
+def _projection(row: FileRow) -> dict[str, Any]:
+    """The fields of the projection extension; its code is null where there is no georeference."""
+    if row["height"] is None:
+        return {}
+    crs = row["crs"]
+    by_code = crs is not None and CRS_CODE.fullmatch(crs)
+    fields = {"proj:shape": [row["height"], row["width"]], "proj:code": crs if by_code else None}
+    if crs is not None and not by_code:
+        fields["proj:wkt2"] = crs
+    if row["transform"]:
+        fields["proj:transform"] = row["transform"]
+    return fields

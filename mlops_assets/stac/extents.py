@@ -1,0 +1,129 @@
+"""Where and when a data version is, and parts of it: from its files, else as declared, else said to be unknown.
+
+No documents; those are in `datasets` and `models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pystac
+import shapely
+
+from mlops_assets.datasets.manifest import BEGINNING, footprints
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.stac.item_files import FileRow, main_files
+
+WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
+Interval = tuple[datetime | None, datetime | None]
+
+
+def footprint(bbox: Sequence[float] | None) -> dict[str, Any] | None:
+    """Return a bounding box as a GeoJSON geometry, or None where nobody knows it."""
+    if bbox is None:
+        return None
+    (geometry,) = footprints(np.array([bbox], dtype=np.float64))
+    return plain_geometry(geometry)
+
+
+def plain_geometry(geometry: Any) -> dict[str, Any]:
+    """Return a shapely geometry as GeoJSON with lists, as it reads back from JSON."""
+    mapping: dict[str, Any] = shapely.geometry.mapping(geometry)
+
+    def lists(value: Any) -> Any:
+        return [lists(part) for part in value] if isinstance(value, tuple) else value
+
+    return {"type": mapping["type"], "coordinates": lists(mapping["coordinates"])}
+
+
+def true_footprint(row: FileRow) -> dict[str, Any] | None:
+    """Return the outline of one raster from its corners, its bounding box where that is all that is known."""
+    from rasterio import Affine
+    from rasterio.transform import xy
+    from rasterio.warp import transform
+
+    bbox = row["bbox"]
+    if row["transform"] is None or bbox is None or bbox[0] > bbox[2]:
+        return footprint(bbox)
+    height, width = row["height"], row["width"]
+    corners = xy(Affine(*row["transform"]), [0, height, height, 0], [0, 0, width, width], offset="ul")
+    x, y = transform(row["crs"], "EPSG:4326", *corners)
+    outline = shapely.Polygon(zip(x, y, strict=True))
+    return plain_geometry(shapely.orient_polygons(outline)) if outline.is_valid else footprint(bbox)
+
+
+def enclosing(boxes: Sequence[Sequence[float]]) -> list[float]:
+    """Return the smallest box around boxes; west > east across the antimeridian (RFC 7946, 5.2)."""
+    west, south, east, north = np.array(boxes, dtype=np.float64).T
+    across = west > east
+    starts = np.concatenate([np.where(across, -180.0, west), west[across]])
+    ends = np.concatenate([east, np.full(across.sum(), 180.0)])
+    order = np.argsort(starts, kind="stable")
+    starts, reach = starts[order], np.maximum.accumulate(ends[order])
+    gaps = starts[1:] - reach[:-1]
+    first, last = starts[0], reach[-1]
+    if len(gaps) and gaps.max() > first + 360 - last:  # what is left out there is more than over the antimeridian
+        first, last = starts[gaps.argmax() + 1], reach[gaps.argmax()]
+    return [float(first), float(south.min()), float(last), float(north.max())]
+
+
+def known_bbox(frozen: FrozenDataset) -> list[float] | None:
+    """Return the bounding box of a data version: from its files, else as declared, else None."""
+    rows = main_files(frozen)
+    if len(rows) and rows["bbox"].notna().all():
+        return enclosing(rows["bbox"].tolist())
+    declared = frozen.specification.extent
+    return list(declared.bbox) if declared else None
+
+
+def known_interval(frozen: FrozenDataset, rows: Sequence[FileRow] | None = None) -> Interval | None:
+    """Return the first and the last time of files: what they say, else their samples, else as declared, else None.
+
+    Args:
+        frozen: the data version.
+        rows: images or tables of it; all if not given.
+    """
+    said = main_files(frozen)["datetime"] if rows is None else pd.Series([row["datetime"] for row in rows])
+    sampled = frozen.samples["time"]
+    if said.isna().any() and sampled.notna().any():
+        of_rows = slice(None) if rows is None else frozen.samples["path"].isin([row["path"] for row in rows])
+        said = pd.to_datetime(sampled[of_rows], utc=True)
+    if len(said) and said.notna().all():
+        return said.min().to_pydatetime(), said.max().to_pydatetime()
+    declared = frozen.specification.extent
+    if declared is None or declared.interval == [None, None]:
+        return None
+    return declared.interval[0], declared.interval[1]
+
+
+def times(frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | None = None) -> dict[str, Any]:
+    """Return an Item's time properties. STAC demands some: unknown, it is any time up to the publication.
+
+    Args:
+        frozen: the data version.
+        published: when the Item's content was published; what it is of is older.
+        rows: files of the data version that the Item is of; all if not given.
+    """
+    interval = known_interval(frozen, rows)
+    start, end = interval or (None, None)
+    if start is not None and start == end:
+        return {"datetime": text(start)}
+    found = {"datetime": None, "start_datetime": text(start or BEGINNING), "end_datetime": text(end or published)}
+    return found if interval else {**found, "mlops:datetime_is": "unknown"}
+
+
+def extent(frozen: FrozenDataset) -> pystac.Extent:
+    """Return a Collection's extent. STAC demands one: unknown, it is the whole world up to publication."""
+    start, end = known_interval(frozen) or (None, frozen.row.created)
+    return pystac.Extent(
+        pystac.SpatialExtent([known_bbox(frozen) or WHOLE_WORLD]), pystac.TemporalExtent([[start, end]])
+    )
+
+
+def text(moment: datetime) -> str:
+    """Return a time as STAC writes it."""
+    return pystac.utils.datetime_to_str(moment)

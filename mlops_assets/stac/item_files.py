@@ -1,0 +1,86 @@
+"""The files of a data version, put together as Items have them: a scene with its labels, an image, or a table.
+
+What is said of them is in `dataset_items` and `training_dml`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.datasets.manifest import item_id
+from mlops_assets.datasets.versions import FrozenDataset
+
+FileRow = dict[str, Any]  # a row of the manifest; None where unknown
+_MAIN = ["image", "table"]
+
+
+@dataclass
+class Group:
+    """Files that make one Item.
+
+    Attributes:
+        name: id of the Item: name of the scene or id of the source Item, or made of the path of the file.
+        main: the images, in band order, or the table.
+        others: labels and what belongs to them.
+    """
+
+    name: str
+    main: list[FileRow] = field(default_factory=list)
+    others: list[FileRow] = field(default_factory=list)
+
+    @property
+    def path(self) -> str:
+        """Path of the first file, by which samples name it."""
+        return str(self.main[0]["path"])
+
+    @property
+    def paths(self) -> list[str]:
+        """Paths of all files."""
+        return [row["path"] for row in (*self.main, *self.others)]
+
+    @property
+    def labels(self) -> list[FileRow]:
+        """The label files, without what belongs to them."""
+        return [row for row in self.others if row["role"] == "labels"]
+
+
+def main_files(frozen: FrozenDataset) -> pd.DataFrame:
+    """Return the manifest rows of images and tables; labels and sidecars are of where and when those are."""
+    return frozen.manifest[frozen.manifest["role"].isin(_MAIN)]
+
+
+def group_count(frozen: FrozenDataset) -> int:
+    """Return how many Items a data version has."""
+    main = main_files(frozen)
+    return int(main["scene"].nunique() + main["scene"].isna().sum())
+
+
+def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
+    """Yield the files of each Item of a data version, in manifest order; only those with a file among `touched`."""
+    manifest = frozen.manifest
+    main, alone = manifest["role"].isin(_MAIN), manifest["scene"].isna()
+    shared, scenes, single = manifest[~main & alone], manifest[~alone], manifest[main & alone]
+    if touched is not None:
+        if touched.isdisjoint(shared["path"]):  # a file that labels many scenes touches them all
+            scenes = scenes[scenes["scene"].isin(scenes.loc[scenes["path"].isin(list(touched)), "scene"].unique())]
+        single = single[single["path"].isin(list(touched))]
+    found: dict[str, Group] = {}
+    for row in _plain(scenes):
+        group = found.setdefault(row["scene"], Group(row["scene"]))
+        (group.main if row["role"] in _MAIN else group.others).append(row)
+    for group in found.values():
+        group.main.sort(key=lambda row: row["part"] or 0)
+        group.others = group.others or _plain(shared)
+        yield group
+    for row in _plain(single):
+        yield Group(item_id(row["path"]), [row])
+
+
+def _plain(rows: pd.DataFrame) -> list[FileRow]:
+    plain: list[FileRow] = rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[assignment]
+    return plain
