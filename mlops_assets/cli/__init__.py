@@ -6,6 +6,7 @@ Commands are thin: they call the core, or run a job of the project through Dagst
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import typer
 from dagster import DagsterExecutionInterruptedError
@@ -14,6 +15,7 @@ from mlops_assets import __version__
 from mlops_assets.cli import datasets, demo, maintenance, models, new_project, runs, training
 from mlops_assets.cli.output import errors
 from mlops_assets.errors import MlopsError
+from mlops_assets.settings import load_environment_file
 
 app = typer.Typer(
     name="mlops",
@@ -48,6 +50,7 @@ def _options(
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
+    load_environment_file(Path.cwd())
     try:
         app()
     except MlopsError as error:

@@ -1,17 +1,24 @@
-"""`mlops dataset`: freeze, list, show, tag."""
+"""`mlops dataset`: freeze, list, show, tag; diff, recall and verify are in `differences` and `recalling`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
 
 import dagster as dg
 import typer
 
+from mlops_assets.cli import differences, recalling
 from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
+from mlops_assets.datasets.specification import SPLITS
 from mlops_assets.names import Reference, check_label, check_name
-from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry import DataVersion
 from mlops_assets.settings import Settings
 
+if TYPE_CHECKING:
+    from mlops_assets.datasets.versions import FrozenDataset
+
+NAMED = 12  # features that are shown; JSON has all
 app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
 
 
@@ -19,6 +26,9 @@ app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
 def commit(
     name: Annotated[str, typer.Argument(help="Dataset.")],
     tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read and store every file anew; mends damaged objects.")
+    ] = False,
     module: Module = None,
 ) -> None:
     """Freeze the landing into a data version; content that is known gives its version again."""
@@ -27,10 +37,11 @@ def commit(
     check_name(name, "dataset name")
     if tag is not None:
         check_label(tag, "tag")
+    node = f"{name}__landing"
     with open_project(Settings.from_environment(), module) as project:
         project.require(dg.AssetKey([name, "landing"]))
-        result = project.launch(f"{name}_landing")
-        metadata = result.asset_materializations_for_node(f"{name}__landing")[0].metadata
+        result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
+        metadata = result.asset_materializations_for_node(node)[0].metadata
     version, new = str(metadata["data_version"].value), bool(metadata["new"].value)
     if tag is not None:
         open_store().registry.tag(name, version, tag)
@@ -51,10 +62,12 @@ def list_versions(
 ) -> None:
     """List data versions, oldest first."""
     registry = open_store().registry
-    rows = [describe(registry, row) for row in registry.data_versions(name)]
-    columns = ["dataset", "version", "tags", "files", "samples", "size", "digest"]
+    found = registry.data_versions(name)
+    tags = {dataset: registry.tags(dataset) for dataset in {row.dataset for row in found}}
+    rows = [describe(row, tags[row.dataset]) for row in found]
+    columns = ["dataset", "version", "tags", "files", "samples", "size", "created", "digest"]
     if not as_json:
-        rows = [{**row, "digest": f"{row['digest'][:12]}…"} for row in rows]
+        rows = [{**row, "size": f"{row['size']:,}", "digest": f"{row['digest'][:12]}…"} for row in rows]
     show(rows, as_json, columns, "no data version yet; land files and run 'mlops dataset commit NAME'")
 
 
@@ -62,13 +75,24 @@ def list_versions(
 def show_version(
     reference: Annotated[str, typer.Argument(help="dataset, dataset@version or dataset@tag.")], as_json: Json = False
 ) -> None:
-    """Show one data version, the newest if none is named."""
+    """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
+    from mlops_assets.datasets.versions import FrozenDataset
+
     store = open_store()
-    row = store.registry.data_version(Reference.parse(reference))
-    files = store.registry.files(f"data:{row.dataset}@{row.version}")
-    more = {"splits": row.counts, "created_by": row.created_by, "specification": row.specification,
-            "stored": [file.path for file in files]}  # fmt: skip
-    show_one(describe(store.registry, row) | more, as_json)
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
+    classes = class_rows(frozen)
+    shown = describe(frozen.row, store.registry.tags(frozen.row.dataset)) | contents(frozen)
+    if as_json:
+        stored = [file.path for file in store.registry.files(f"data:{frozen.reference}")]
+        show_one(shown | {"classes": classes, "specification": frozen.row.specification, "stored": stored}, as_json)
+        return
+    if shown["bbox"]:
+        shown["bbox"] = " ".join(f"{degrees:.5f}" for degrees in shown["bbox"])
+    shown |= {name: shown[name] or "unknown" for name in ("crs", "bbox", "interval")}
+    shown |= {"size": f"{shown['size']:,} bytes", "features": _named(shown["features"])}
+    show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
+    if classes:
+        show(classes, False, ["name", "value", *SPLITS, "left_out"], "")
 
 
 @app.command()
@@ -86,15 +110,64 @@ def tag(
     console.print(f"{row.dataset}@{name} is {row.dataset}@{row.version}")
 
 
-def describe(registry: Registry, row: DataVersion) -> dict[str, Any]:
-    """Return a data version as listings give it."""
+app.command("diff")(differences.diff)
+app.command("recall")(recalling.recall)
+app.command("verify")(recalling.verify)
+
+
+def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return a data version as listings give it; `tags` of its dataset name versions."""
     return {
         "dataset": row.dataset,
         "version": row.version,
         "digest": row.digest,
-        "tags": sorted(tag for tag, version in registry.tags(row.dataset).items() if version == row.version),
+        "tags": sorted(tag for tag, version in tags.items() if version == row.version),
         "files": row.files,
         "samples": row.samples,
         "size": row.size,
         "created": row.created,
     }
+
+
+def contents(frozen: FrozenDataset) -> dict[str, Any]:
+    """Return what a data version holds; what nobody knows is null."""
+    from mlops_assets.datasets.landings import landing_url
+    from mlops_assets.stac.extents import known_bbox, known_interval
+
+    row, source = frozen.row, frozen.specification.source
+    return {
+        "title": frozen.specification.title,
+        "license": frozen.specification.license,
+        "landing": landing_url(frozen.workspace, source.url),
+        "layout": source.layout,
+        "input": frozen.document["input"],
+        "features": frozen.document["features"],
+        "crs": sorted(frozen.manifest["crs"].dropna().unique().tolist()),
+        "bbox": known_bbox(frozen),
+        "interval": list(known_interval(frozen) or []) or None,
+        "kept_by_reference": int(frozen.manifest["href"].notna().sum()),
+        "splits": {**row.counts, "left_out": row.samples - sum(row.counts.values())},
+        "created_by": row.created_by,
+        "notes": frozen.document["notes"],
+    }
+
+
+def class_rows(frozen: FrozenDataset) -> list[dict[str, Any]]:
+    """Return value, name and samples in each split of every class; the samples are null for windows."""
+    import pandas as pd
+
+    labels = frozen.samples["label"]
+    known = bool(labels.notna().any())
+    counts = pd.crosstab(labels.astype(str), frozen.samples["split"].fillna("left_out"))
+    counts = counts.reindex(columns=[*SPLITS, "left_out"], fill_value=0)
+    return [
+        {**entry, **{
+            str(split): int(column.get(str(entry["value"]), 0)) if known else None for split, column in counts.items()
+        }}
+        for entry in frozen.classes or []
+    ]  # fmt: skip
+
+
+def _named(names: list[str]) -> str:
+    few = ", ".join(names[:NAMED])
+    return few if len(names) <= NAMED else f"{len(names)}: {few}, … {names[-1]}"

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from mlops_assets.cli.models import describe
 from mlops_assets.cli.output import console, errors, metric_columns, open_store, show
 from mlops_assets.components.launching import DEFAULT_MODULE, Project, open_project
-from mlops_assets.datasets.landing import landing_folder
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.names import Reference
@@ -35,7 +34,7 @@ def demo() -> None:
     settings = Settings.from_environment()
     with open_project(settings, DEFAULT_MODULE) as project:
         store = open_store()
-        folder = landing_folder(store.workspace, f"landing/{DATASET}")
+        folder = store.workspace.root / "landing" / DATASET
         _say("1. Land the first half of the survey (every second row of labels) and freeze it")
         if not store.registry.data_versions(DATASET):
             _land(folder, rows=slice(0, None, 2))
@@ -129,12 +128,12 @@ def _wait_for_sensor(project: Project, name: str) -> None:
         context = dg.build_sensor_context(
             instance=project.instance, cursor=cursor, resources={"store": StoreResource()}
         )
-        answer = sensor(context)
-        cursor = context.cursor
-        if isinstance(answer, dg.RunRequest):
+        answer = sensor.evaluate_tick(context)
+        cursor = answer.cursor
+        if answer.run_requests:
             console.print(f"   sensor {name}: run requested")
             return
-        console.print(f"   sensor {name}: {getattr(answer, 'skip_message', answer)}")
+        console.print(f"   sensor {name}: {answer.skip_message}")
         time.sleep(2)
 
 

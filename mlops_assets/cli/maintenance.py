@@ -34,7 +34,9 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         _row("workspace", True, settings.workspace),
         _row("registry", True, f"{store.registry.url}: {', '.join(f'{n} {what}' for what, n in counts.items())}"),
     ]
-    free = shutil.disk_usage(store.workspace.root).free
+    rows.append(_row("cache", True, f"{settings.cache}: copies and decoded samples; delete it at any time"))
+    settings.cache.mkdir(parents=True, exist_ok=True)  # in the workspace, if that is a folder
+    free = shutil.disk_usage(settings.cache).free
     rows.append(_row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
     gone = close_abandoned_runs(store.registry)
     with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:

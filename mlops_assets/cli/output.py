@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from mlops_assets.settings import Settings
 from mlops_assets.training.lifecycle import Store
@@ -54,7 +54,7 @@ def show_one(row: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(row, indent=2, default=_plain))
         return
-    table = Table(show_header=False, box=None)
+    table = Table("", Column(overflow="fold"), show_header=False, box=None)
     for name, value in row.items():
         table.add_row(name, _text(value))
     console.print(table)

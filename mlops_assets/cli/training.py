@@ -59,7 +59,7 @@ def predict(
     except ValueError as error:
         raise SpecificationError(f"{scene}: {error}") from error
     console.print(
-        f"{store.workspace.root / found.raster.path}\n{store.workspace.root / found.picture.path}", soft_wrap=True
+        f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}", soft_wrap=True
     )
 
 

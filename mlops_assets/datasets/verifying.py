@@ -1,0 +1,160 @@
+"""Reading every byte behind a data version again, and saying what is not as it was published.
+
+Nothing is mended here; `freeze` with `rehash` stores landed files anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from mlops_assets.datasets.freezing import digest_of
+from mlops_assets.datasets.stored_bytes import Progress, StoredBytes, StoredFile, in_parallel, silent, stored_files
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.storage import Workspace
+
+# missing: not there; size: of another length; changed: of that length, but other bytes; unreadable: the store refuses;
+# digest: the manifest is whole, but is not what the registry says of the version
+Fault = Literal["missing", "size", "changed", "unreadable", "digest"]
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is not as it was published.
+
+    Attributes:
+        path: the landed file, or the document in the workspace.
+        fault: what is wrong with it.
+        detail: the same in words, with where its bytes should lie.
+    """
+
+    path: str
+    fault: Fault
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was read again, and what is wrong. `size` is in bytes, of what could be read."""
+
+    reference: str
+    documents: int
+    files: int
+    size: int
+    damages: list[Damage]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as it was published."""
+        return not self.damages
+
+
+def verify(workspace: Workspace, registry: Registry, reference: Reference, progress: Progress = silent) -> Verification:
+    """Read the documents, records and files of a data version again, those kept by reference too.
+
+    Args:
+        workspace: where the bytes are.
+        registry: what was published.
+        reference: the data version.
+        progress: told of reading.
+
+    Raises:
+        NotFound: there is no such data version.
+    """
+    row = registry.data_version(reference)
+    name = f"{row.dataset}@{row.version}"
+    documents = registry.files(f"data:{name}", f"record:{name}")
+    damages: list[Damage] = []
+    size = 0
+    for document in documents:
+        try:
+            found = workspace.stat(document.path)
+        except StorageError as error:
+            damages.append(Damage(document.path, _unread(error), str(error)))
+            continue
+        size += found.size
+        if found.sha256 != document.sha256:
+            fault: Fault = "changed" if found.size == document.size else "size"
+            damages.append(Damage(document.path, fault, f"{workspace.where(document.path)} is not as it was published"))
+    try:
+        frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.version))
+    except (StorageError, IntegrityError):  # told above, as it is one of the documents
+        return Verification(name, len(documents), 0, size, damages)
+    files = stored_files(frozen.manifest)
+    found_damages, read = damaged_files(workspace, files, progress)
+    damages += found_damages + _digest_damages(frozen, row)
+    return Verification(name, len(documents), len(files), size + read, damages)
+
+
+def damaged_files(
+    workspace: Workspace, files: Sequence[StoredFile], progress: Progress = silent
+) -> tuple[list[Damage], int]:
+    """Read files of a data version again; bytes that several of them share are read once.
+
+    Returns:
+        What is wrong, in the order of the files; and how many bytes were read.
+    """
+    content = StoredBytes(workspace)
+    once = list({(file.sha256, file.href): file for file in files}.values())
+    faults: dict[tuple[str, str | None], tuple[Fault, str]] = {}
+    read = 0
+
+    def look(file: StoredFile) -> tuple[StoredFile, tuple[Fault, str] | None, int]:
+        return file, *_fault(content, file)
+
+    for file, fault, size in in_parallel(look, once, content.threads, progress("reading", len(once))):
+        read += size
+        if fault is not None:
+            faults[file.sha256, file.href] = fault
+    damages = [
+        Damage(file.path, *faults[file.sha256, file.href]) for file in files if (file.sha256, file.href) in faults
+    ]
+    return damages, read
+
+
+def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | None, int]:
+    where = content.where(file)
+    local = content.local_path(file)
+    if local is not None:
+        try:
+            size = os.stat(local).st_size  # noqa: PTH116  a Path costs more than the call
+        except FileNotFoundError:
+            return ("missing", f"{where} is not there"), 0
+        except OSError as error:
+            return ("unreadable", f"{where}: {error.strerror}"), 0
+        if size != file.size:
+            return ("size", f"{where} has {size} bytes, not {file.size}"), 0
+    digest, size = hashlib.sha256(), 0
+    try:
+        for chunk in content.chunks(file):
+            digest.update(chunk)
+            size += len(chunk)
+    except StorageError as error:
+        return (_unread(error), str(error)), size
+    if size != file.size:
+        return ("size", f"{where} has {size} bytes, not {file.size}"), size
+    if digest.hexdigest() != file.sha256:
+        return ("changed", f"{where} has sha256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…"), size
+    return None, size
+
+
+def _unread(error: StorageError) -> Fault:
+    return "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
+
+
+def _digest_damages(frozen: FrozenDataset, row: DataVersion) -> list[Damage]:
+    """The digest in the registry must be that of the manifest and the samples."""
+    document = frozen.document
+    source = document["specification"]["source"]
+    parts = (document["classes"], document["features"], document["input"], source, document.get("labels"))
+    digest = digest_of(frozen.manifest, frozen.samples, *parts)
+    if digest == row.digest == document["digest"]:
+        return []
+    told = f"the registry says digest {row.digest[:12]}…, the manifest has {digest[:12]}…"
+    return [Damage(frozen.reference, "digest", told)]
