@@ -15,7 +15,8 @@ from mlops_assets.definitions import defs
 from mlops_assets.errors import SpecificationError
 
 GRAPH = {
-    "indian_pines/landing": [],
+    "indian_pines/source": [],
+    "indian_pines/landing": ["indian_pines/source"],
     "indian_pines/training_data": ["indian_pines/landing"],
     "indian_pines/record": ["indian_pines/training_data"],
     **{
@@ -111,8 +112,8 @@ attributes:
     ("text", "line", "key", "reason"),
     [
         (DATASET + "  oops: 1\n", 6, "attributes.oops", "unknown key"),
-        (DATASET.replace("layout: table", "layout: tabel"), 5, "attributes.source.layout", "'table', 'scenes'"),
-        (DATASET + "  split: {method: spatial_block}\n", 3, "attributes", "needs layout 'scenes'"),
+        (DATASET.replace("layout: table", "layout: tabel"), 5, "attributes.source.layout", "'table', 'image_folder', 'scenes' or 'stac'"),
+        (DATASET + "  split: {method: temporal}\n", 3, "attributes", "needs 'table: {time: COLUMN}'"),
         (DATASET + "  split: {fractions: {train: 0.9, test: 0.9}}\n", 6, "attributes.split.fractions", "sum to 1"),
         (DATASET + MODEL.replace("type", "---\ntype").replace("task: classification", "task: detection"), 12,
          "attributes.task", "'classification', 'semantic-segmentation' or 'regression'"),
@@ -121,6 +122,12 @@ attributes:
         (DATASET + MODEL.replace("type", "---\ntype").replace("{estimator: sklearn.svm.SVC}", "{C: 1}"), 14,
          "attributes.params", "estimator: Field required"),
         (MODEL, 5, "attributes.dataset", "no TrainingDataset is called 'fields'"),
+        (DATASET.replace("crop}", "crop, features: [red, nir]}") + MODEL.replace("type", "---\ntype")
+         + "  bands: [nir, swir]\n", 15, "attributes.bands", "fields has no swir; it has red, nir"),
+        (DATASET + MODEL.replace("type", "---\ntype") + "  bands: [red]\n  scaling: {nir: minmax}\n", 16,
+         "attributes.scaling", "scaling: no nir; there is red"),
+        (DATASET + MODEL.replace("type", "---\ntype") + "  scaling: normalise\n", 15,
+         "attributes.scaling.method", "'none', 'standardize' or 'minmax'"),
         (DATASET + DATASET.replace("type", "---\ntype"), 10, "attributes.name", "is declared at"),
         (DATASET.replace("TrainingDataset", "TrainingData"), 2, "type", "there is no component"),
         ("attributes: {}\n", 1, "type", "names no component"),

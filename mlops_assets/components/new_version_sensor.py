@@ -1,7 +1,6 @@
 """The sensor `new_version`: a new data version starts the whole lifecycle of a model with `auto_train: true`."""
 
 import json
-from collections.abc import Iterator
 
 import dagster as dg
 
@@ -11,7 +10,7 @@ from resources import StoreResource
 
 
 def new_version_sensor(specification: ModelSpecification, job: str) -> dg.SensorDefinition:
-    """Return the sensor of one model. Its cursor is the list of versions it has asked for.
+    """Return the sensor of one model. Its cursor is the list of versions it has asked for that have no run yet.
 
     What was trained by hand already is not asked for, so that starting the sensor starts nothing by itself.
     """
@@ -22,22 +21,22 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
         minimum_interval_seconds=30,
         description=f"Trains {specification.name} on every new version of {specification.dataset}.",
     )
-    def new_version(
-        context: dg.SensorEvaluationContext, store: StoreResource
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
+    def new_version(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
         versions = context.instance.get_dynamic_partitions(data_versions(specification.dataset).name or "")
-        asked = json.loads(context.cursor) if context.cursor else []
-        trained = {run.data_version for run in store.open().registry.runs(specification.name)}
+        trained = store.open().registry.trained_versions(specification.name)
+        asked = set(json.loads(context.cursor) if context.cursor else []) - trained
         new = [version for version in versions if version not in asked and version not in trained]
         if not new:
-            yield dg.SkipReason(f"no new version of {specification.dataset}")
-            return
-        for version in new:
-            yield dg.RunRequest(
+            return dg.SensorResult(skip_reason=f"no new version of {specification.dataset}")
+        requests = [
+            dg.RunRequest(
                 run_key=f"{specification.name}/{specification.dataset}@{version}",
                 partition_key=version,
                 tags={"mlops/sensor": "new_version"},
             )
-        context.update_cursor(json.dumps([*asked, *new]))
+            for version in new
+        ]
+        context.update_cursor(json.dumps([version for version in versions if version in asked.union(new)]))
+        return dg.SensorResult(requests)
 
     return new_version

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
@@ -14,12 +14,17 @@ from mlops_assets.storage import FileStat, Workspace
 
 def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, Any]:
     """Return one entry a file: its name, and where it lies."""
-    return {file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(str(workspace.root / file.path)) for file in files}
+    return {file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(workspace.where(file.path)) for file in files}
 
 
 def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """Return a figure as it shows in the UI, inside the event itself."""
     return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+
+
+def figures_metadata(figures: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
+    """Return one entry a figure, by its name."""
+    return {f"{name}_figure": figure_markdown(png, name.replace("_", " ")) for name, png in figures.items()}
 
 
 def counts_markdown(counts: pd.DataFrame) -> str:

@@ -13,6 +13,7 @@ from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
 from pydantic import BaseModel, ValidationError
 from yaml import YAMLError
 
+from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
 from resources import StoreResource
 
@@ -133,4 +134,51 @@ def _disagreements(declarations: list[Declaration]) -> list[str]:
                 f"{declaration.where('dataset')}: attributes.dataset: no TrainingDataset is called {dataset!r}; "
                 f"there is {', '.join(sorted(map(str, datasets))) or 'none'}"
             )
+    return problems + _unknown_bands(declarations) + _shared_queues(declarations)
+
+
+def _unknown_bands(declarations: list[Declaration]) -> list[str]:
+    """Find bands of models that their dataset lacks, where it declares their names; else training finds them."""
+    known = {d.attribute("name"): _declared_features(d) for d in declarations if d.kind == "TrainingDataset"}
+    problems = []
+    for declaration in declarations:
+        names = known.get(declaration.attribute("dataset")) if declaration.kind == "TrainedModel" else None
+        attributes = declaration.document.value.get("attributes")
+        bands = attributes.get("bands") if isinstance(attributes, dict) else None
+        unknown = [band for band in bands if band not in names] if names and isinstance(bands, list) else []
+        if names and unknown:
+            problems.append(
+                f"{declaration.where('bands')}: attributes.bands: {declaration.attribute('dataset')} has no "
+                f"{', '.join(map(str, unknown))}; it has {named(names)}"
+            )
     return problems
+
+
+def _shared_queues(declarations: list[Declaration]) -> list[str]:
+    """Find datasets that read one queue: each would delete the messages that the other waits for."""
+    problems: list[str] = []
+    seen: dict[str, str] = {}
+    keys = ("source", "notifications", "queue")
+    for declaration in declarations:
+        found = declaration.document.value.get("attributes")
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, str) and found in seen:
+            problems.append(
+                f"{declaration.where(*keys)}: attributes.{'.'.join(keys)}: {found} is read at {seen[found]} too; "
+                "give each dataset a queue of its own"
+            )
+        elif isinstance(found, str):
+            seen[found] = declaration.where(*keys)
+    return problems
+
+
+def _declared_features(declaration: Declaration) -> list[str] | None:
+    """Return the names of bands or feature columns that a dataset declares, if it does."""
+    for path in (("attributes", "bands", "names"), ("attributes", "source", "table", "features")):
+        found = declaration.document.value
+        for key in path:
+            found = found.get(key) if isinstance(found, dict) else None
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return found
+    return None

@@ -1,20 +1,30 @@
-"""The component TrainingDataset: landing, training data and record of one dataset, with checks and sensor."""
+"""The component TrainingDataset: source, landing, training data and record of one dataset, with checks and sensor."""
 
 from typing import Self
 
 import dagster as dg
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
+from mlops_assets.components.landing_notifications import queue_resources
 from mlops_assets.components.landing_sensor import new_data_sensor
+from mlops_assets.components.landing_source import Sight, made_from, observation, source_asset, source_key
 from mlops_assets.components.naming import add_data_versions, check_results, data_versions
-from mlops_assets.components.presentation import counts_markdown, file_metadata
+from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.quality import assess
+from mlops_assets.datasets.quality import CHECKS, assess
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from resources import StoreResource
+
+
+class LandingConfig(dg.Config):
+    """What a freeze can be launched with."""
+
+    rehash: bool = Field(
+        default=False, description="Read and store every file anew, also those known by path, size and time."
+    )
 
 
 @dg.scaffold_with(TrainingDatasetScaffolder)
@@ -39,9 +49,10 @@ class TrainingDataset(dg.Component):
         landing = self._landing()
         job = dg.define_asset_job(f"{self.specification.name}_landing", selection=[landing])
         return dg.Definitions(
-            assets=[landing, self._training_data(), self._record()],
+            assets=[source_asset(self.specification), landing, self._training_data(), self._record()],
             jobs=[job],
             sensors=[new_data_sensor(self.specification, job.name)],
+            resources=queue_resources(self.specification),
         )
 
     def _landing(self) -> dg.AssetsDefinition:
@@ -51,12 +62,17 @@ class TrainingDataset(dg.Component):
             key=[specification.name, "landing"],
             group_name=specification.name,
             description=f"Freezes what has landed in {specification.source.url} into the next data version.",
+            deps=[source_key(specification.name)],
             kinds={"file"},
         )
-        def landing(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        def landing(
+            context: dg.AssetExecutionContext, config: LandingConfig, store: StoreResource
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             opened = store.open()
-            frozen = freeze(opened.workspace, opened.registry, specification, opened.user)
+            frozen = freeze(opened.workspace, opened.registry, specification, opened.user, config.rehash)
             add_data_versions(context.instance, opened.registry, specification.name)
+            sight = Sight.of(frozen.landed.landing.url, frozen.landed.files, frozen.landed.scenes)
+            context.log_event(observation(specification.name, sight))
             row = frozen.version
             context.log.info(
                 f"{row.dataset}@{row.version} is new"
@@ -65,6 +81,7 @@ class TrainingDataset(dg.Component):
             )
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.digest),
+                tags=made_from(specification.name, sight),
                 metadata={
                     "data_version": row.version,
                     "new": frozen.created,
@@ -90,14 +107,8 @@ class TrainingDataset(dg.Component):
             deps=[[specification.name, "landing"]],
             partitions_def=data_versions(specification.name),
             check_specs=[
-                dg.AssetCheckSpec("readable", asset=key, blocking=True, description="Files have their checksums."),
-                dg.AssetCheckSpec(
-                    "labels", asset=key, blocking=True, description="Labels are classes that are trained on."
-                ),
-                dg.AssetCheckSpec(
-                    "leakage", asset=key, blocking=True, description="No test sample is seen in training."
-                ),
-                dg.AssetCheckSpec("classes_in_each_split", asset=key, description="Rare classes may miss a split."),
+                dg.AssetCheckSpec(name, asset=key, blocking=kind.blocking, description=kind.description)
+                for name, kind in CHECKS.items()
             ],
         )
         def training_data(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
@@ -112,6 +123,7 @@ class TrainingDataset(dg.Component):
                     "digest": frozen.row.digest,
                     **{f"{split}_samples": count for split, count in frozen.row.counts.items()},
                     "class_counts": dg.MetadataValue.md(counts_markdown(quality.counts)),
+                    **figures_metadata(quality.figures),
                     "notes": dg.MetadataValue.json(frozen.document["notes"]),
                     **file_metadata(opened.workspace, quality.files),
                 },

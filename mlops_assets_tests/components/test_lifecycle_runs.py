@@ -15,6 +15,7 @@ import pytest
 
 from mlops_assets.components.naming import data_versions
 from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.names import Reference
 from mlops_assets.training.lifecycle import Store
 from mlops_assets_tests.components.project import FOREST, definitions, lifecycle_job
@@ -62,10 +63,7 @@ def test_lifecycle_materialises_every_asset_with_checks_and_what_people_look_at(
         (e.asset_check_key.asset_key.path[-1], e.check_name, e.passed) for e in result.get_asset_check_evaluations()
     }
     assert checks == {
-        ("training_data", "readable", True),
-        ("training_data", "labels", True),
-        ("training_data", "leakage", True),
-        ("training_data", "classes_in_each_split", True),
+        *(("training_data", name, True) for name in CHECKS),
         ("onnx_model", "parity", True),
         ("record", "gates", True),
     }

@@ -1,0 +1,104 @@
+"""The asset `source` upstream of a landing: what lies there now, so that Dagster's UI shows a landing out of date.
+
+Listing only: nothing here opens, hashes or freezes a file.
+"""
+
+import hashlib
+import json
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Self
+
+import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
+
+from mlops_assets.datasets.landings import LandedFile, fingerprint, open_landing
+from mlops_assets.datasets.landings.base import Scene
+from mlops_assets.datasets.source import Source
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.storage import Workspace
+from resources import StoreResource
+
+LAST_CHANGE = "dagster/last_updated_timestamp"  # the key that Dagster's own freshness checks read
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What a landing holds at one moment.
+
+    Attributes:
+        state: changes when a file comes, goes or changes; the data version of the asset `source`.
+        metadata: for people, as Dagster shows it.
+    """
+
+    state: str
+    metadata: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, url: str, files: Sequence[LandedFile], scenes: Sequence[Scene]) -> Self:
+        """Return what a listing of the landing at `url` shows; STAC Items may change while their files do not."""
+        metadata: dict[str, Any] = {"url": url, "files": len(files), "size": sum(file.size for file in files)}
+        changes = [file.modified for file in files if file.modified is not None]
+        if changes:
+            metadata[LAST_CHANGE] = dg.MetadataValue.timestamp(datetime.fromtimestamp(max(changes), UTC))
+        state = fingerprint(files)
+        if scenes:
+            items = [(scene.name, scene.images, scene.labels, dict(scene.properties), scene.bbox) for scene in scenes]
+            text = json.dumps([state, items], sort_keys=True, default=str)
+            state = hashlib.sha256(text.encode()).hexdigest()
+        return cls(state, metadata)
+
+
+def source_key(dataset: str) -> dg.AssetKey:
+    """Return the key of the asset upstream of a dataset's landing."""
+    return dg.AssetKey([dataset, "source"])
+
+
+def look(workspace: Workspace, source: Source) -> Sight:
+    """List a landing.
+
+    Raises:
+        EmptyLanding: nothing lies there.
+        DataProblems: there are files whose names cannot be frozen.
+        StorageError: it cannot be listed.
+    """
+    landing = open_landing(workspace, source)
+    files = landing.list()
+    return Sight.of(landing.url, files, landing.scenes)
+
+
+def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
+    """Return the asset `source` of a dataset; observing it lists the landing."""
+    spec = dg.AssetSpec(
+        source_key(specification.name),
+        group_name=specification.name,
+        description=f"What lies in {specification.source.url}, whether frozen or not.",
+    )
+    with warnings.catch_warnings():
+        # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for a single asset
+        # makes Dagster 1.13 warn of its own deprecated code whenever definitions are loaded.
+        warnings.simplefilter("ignore", dg.BetaWarning)
+
+        @dg.multi_observable_source_asset(name=f"{specification.name}__source", specs=[spec])  # type: ignore[untyped-decorator]
+        def source(store: StoreResource) -> dg.ObserveResult:
+            sight = look(store.open().workspace, specification.source)
+            return dg.ObserveResult(
+                asset_key=spec.key, data_version=dg.DataVersion(sight.state), metadata=sight.metadata
+            )
+
+    return source  # type: ignore[no-any-return]
+
+
+def observation(dataset: str, sight: Sight) -> dg.AssetObservation:
+    """Return the event that tells Dagster what was seen of a source outside of its own observation."""
+    return dg.AssetObservation(source_key(dataset), metadata=sight.metadata, tags={DATA_VERSION_TAG: sight.state})
+
+
+def made_from(dataset: str, sight: Sight) -> dict[str, str]:
+    """Return the tags that say which state of the source a landing was frozen from.
+
+    Dagster would note the state last observed before the run, but the freeze lists for itself: that counts.
+    """
+    return {get_input_data_version_tag(source_key(dataset)): sight.state}

@@ -1,0 +1,54 @@
+"""The asset `training_data`: the quality report as people see it in Dagster."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.quality import CHECKS
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.training.lifecycle import Store
+from mlops_assets_tests.components.project import definitions
+
+
+@pytest.fixture
+def materialise(
+    store: Store, land_table: Callable[..., Freeze], instance: dg.DagsterInstance
+) -> Callable[[], dg.ExecuteInProcessResult]:
+    land_table()
+    definition: Any = definitions()
+    definition.resolve_job_def("fields_landing").execute_in_process(instance=instance)
+    job = dg.define_asset_job("quality", selection=[dg.AssetKey(["fields", "training_data"])])
+    merged = dg.Definitions.merge(definition, dg.Definitions(jobs=[job]))
+    return lambda: merged.resolve_job_def("quality").execute_in_process(
+        instance=instance, partition_key="v1", raise_on_error=False
+    )
+
+
+def test_figures_and_counts_show_in_the_metadata(materialise: Callable[[], dg.ExecuteInProcessResult]) -> None:
+    result = materialise()
+    assert result.success
+    (event,) = result.asset_materializations_for_node("fields__training_data")
+    shown = {name: value.value for name, value in event.metadata.items()}
+    assert str(shown["class_counts"]).startswith("| class | train | validation | test |")
+    for name in ("class_counts_figure", "band_histograms_figure"):
+        before, _, data = str(shown[name]).partition("base64,")
+        assert before.startswith(f"![{name.removesuffix('_figure').replace('_', ' ')}](data:image/png;")
+        assert base64.b64decode(data.rstrip(")")).startswith(b"\x89PNG")
+        assert len(data) < 140_000
+    assert {e.check_name for e in result.get_asset_check_evaluations()} == set(CHECKS)
+
+
+def test_damaged_data_stops_and_says_so(materialise: Callable[[], dg.ExecuteInProcessResult], store: Store) -> None:
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+    frozen.local_path("samples.csv").write_text("damaged")
+    result = materialise()
+    assert not result.success
+    failed = {e.check_name: e.description for e in result.get_asset_check_evaluations() if not e.passed}
+    assert "samples.csv" in str(failed["readable"])
