@@ -1,32 +1,45 @@
-"""Measure how long our definitions take to import and load, beside `import dagster` itself, in one run."""
+"""`python -m benchmarks [NAME …]`: measure, and print the tables of README.md."""
 
-import statistics
-import subprocess
-import sys
+from __future__ import annotations
+
+import argparse
+import importlib
+import tempfile
 import time
+from pathlib import Path
 
-ROUNDS = 5
-COMMANDS = {
-    "import dagster": "import dagster",
-    "import mlops_assets.definitions": "import mlops_assets.definitions",
-    "… and load the example": "import mlops_assets.definitions as d; d.defs()",
-    "import torch": "import torch",
+from benchmarks.options import Options
+
+# name → module and title; in the order in which they run
+BENCHMARKS = {
+    "start-up": ("benchmarks.start_up", "Start-up"),
+    "dvc": ("benchmarks.against_dvc", "Freeze, upload and recall, beside DVC"),
+    "many-files": ("benchmarks.many_files", "Very many small files"),
+    "reading": ("benchmarks.reading", "Reading for training"),
+    "scene": ("benchmarks.large_scene", "One large scene"),
+    "sensors": ("benchmarks.sensors", "Sensor ticks"),
 }
 
 
 def main() -> None:
-    """Print a Markdown table: median seconds, and the ratio to `import dagster`."""
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(ROUNDS):
-        for name, code in COMMANDS.items():
-            started = time.perf_counter()
-            subprocess.run([sys.executable, "-c", code], check=True)
-            times[name].append(time.perf_counter() - started)
-    base = statistics.median(times["import dagster"])
-    print(f"| what, median of {ROUNDS} interleaved processes | seconds | × dagster |\n|---|---|---|")
-    for name, found in times.items():
-        median = statistics.median(found)
-        print(f"| {name} | {median:.2f} | {median / base:.2f} |")
+    """Run the benchmarks that are named, all if none is."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(BENCHMARKS)}; all if none")
+    parser.add_argument("--rounds", type=int, default=1, help="rounds of what is compared with a peer (1)")
+    parser.add_argument("--all", action="store_true", help="at full size: 600,000 files instead of 100,000")
+    parser.add_argument("--folder", type=Path, help="where to work; the system's folder for temporary files if not given")
+    arguments = parser.parse_args()
+    unknown = sorted(set(arguments.names) - set(BENCHMARKS))
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; choose from {', '.join(BENCHMARKS)}")
+    for name in arguments.names or BENCHMARKS:
+        module, title = BENCHMARKS[name]
+        print(f"## {title}\n", flush=True)
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="mlops-benchmarks-", dir=arguments.folder) as folder:
+            options = Options(Path(folder).resolve(), arguments.rounds, arguments.all)
+            importlib.import_module(module).measure(options)
+        print(f"({name}: {time.monotonic() - started:.0f} s in all)\n", flush=True)
 
 
 if __name__ == "__main__":

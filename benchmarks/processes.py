@@ -1,0 +1,132 @@
+"""Running measured processes and servers, and reading what they tell.
+
+What they do is in the modules that they run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+BUCKET = "bucket"
+_KEY, _SECRET = "benchkey0123", "benchsecret0123"  # of a server on loopback that lives as long as the benchmark
+_CLOUDS = ("AWS_", "AZURE_", "GOOGLE_", "MLOPS_", "DAGSTER_")
+_STARTS_WITHIN = 30.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What a measured process told.
+
+    Attributes:
+        seconds: wall time by step.
+        cpu: seconds of the process's own CPU by step, where it told.
+        peak_mib: its peak memory, if known.
+        facts: further figures.
+    """
+
+    seconds: dict[str, float]
+    cpu: dict[str, float] = field(default_factory=dict)
+    peak_mib: float | None = None
+    facts: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def total(self) -> float:
+        """Seconds of all steps."""
+        return sum(self.seconds.values())
+
+
+def clean_environment(**values: str) -> dict[str, str]:
+    """Return this process's environment without any cloud's or our own settings, and with `values`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(_CLOUDS)}
+    return {**kept, "PYTHONPATH": str(ROOT), **values}
+
+
+def measure(
+    module: str,
+    *arguments: str,
+    python: str = sys.executable,
+    environment: Mapping[str, str] | None = None,
+    folder: Path = ROOT,
+) -> Measured:
+    """Run a module of ours in a fresh process and return what it measured.
+
+    Raises:
+        RuntimeError: it failed; the message has the end of what it wrote.
+    """
+    command = [python, "-m", module, *arguments]
+    done = _run(command, environment or clean_environment(), folder)
+    return Measured(**json.loads(done.stdout.splitlines()[-1]))
+
+
+def run_measured(commands: Sequence[Sequence[str]], environment: Mapping[str, str], folder: Path) -> Measured:
+    """Run commands one after the other and return the seconds from the start to the end of each.
+
+    Raises:
+        RuntimeError: one failed.
+    """
+    seconds = {}
+    for number, command in enumerate(commands):
+        started = time.perf_counter()
+        _run(command, environment, folder)
+        seconds[f"{number} {Path(command[0]).name} {command[1]}"] = time.perf_counter() - started
+    return Measured(seconds)
+
+
+def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed ({done.returncode}): {(done.stdout + done.stderr)[-3000:]}")
+    return done
+
+
+@contextmanager
+def s3_server(folder: Path) -> Iterator[dict[str, str]]:
+    """Serve a folder as S3 through rclone; a folder in it is a bucket. Yields the environment that clients need.
+
+    Raises:
+        RuntimeError: it does not listen in time.
+    """
+    (folder / BUCKET).mkdir(parents=True, exist_ok=True)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    rclone = Path(sys.executable).with_name("rclone")
+    command = [str(rclone), "serve", "s3", "--config", "", "--auth-key", f"{_KEY},{_SECRET}", "--addr", address]
+    log = folder.with_suffix(".log")
+    with log.open("wb") as output:
+        process = subprocess.Popen([*command, str(folder)], stdout=output, stderr=subprocess.STDOUT)
+    try:
+        _wait_for(process, address, log)
+        yield clean_environment(
+            AWS_ENDPOINT_URL=f"http://{address}",
+            AWS_ACCESS_KEY_ID=_KEY,
+            AWS_SECRET_ACCESS_KEY=_SECRET,
+            AWS_REGION="us-east-1",
+            AWS_ALLOW_HTTP="true",
+        )
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _wait_for(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    host, port = address.split(":")
+    deadline = time.monotonic() + _STARTS_WITHIN
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            socket.create_connection((host, int(port)), timeout=1).close()
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"rclone does not serve on {address}: {log.read_text(errors='replace')[-2000:]}")

@@ -1,0 +1,104 @@
+"""Freezing and reading training data in a fresh process: `python -m benchmarks.reading_steps STEP SPECIFICATION TASK`.
+
+`freeze` and `decode` tell the time and the memory they take; `epochs` goes through the training split in several ways,
+ours and bare NumPy in turns.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.measured import Steps
+from benchmarks.tables import median
+from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.registry import open_registry
+from mlops_assets.settings import Settings
+from mlops_assets.storage import Workspace
+
+BATCH = 64
+_ROUNDS = 7
+_SPLITS = ("train", "validation", "test")
+
+Batches = Iterator[tuple[Any, Any]]
+
+
+def main(step: str, declared: str, task: str) -> None:
+    """Take one step with the dataset that is declared in a file, as JSON."""
+    settings = Settings.from_environment()
+    workspace = Workspace(settings.workspace, settings.cache)
+    registry = open_registry(settings.registry)
+    specification = DatasetSpecification.model_validate_json(Path(declared).read_text())
+    taken = Steps()
+    if step == "freeze":
+        with taken.step(step):
+            samples = freeze(workspace, registry, specification, "benchmark").version.samples
+        taken.tell(samples=samples)
+        return
+    data = TrainingData(FrozenDataset.open(workspace, registry, Reference(specification.name)), task)
+    if step == "decode":
+        with taken.step(step):
+            size = sum(data.memmap(split)[0].nbytes for split in _SPLITS)
+        taken.tell(mib=size / 2**20)
+    else:
+        _epochs(data, taken)
+
+
+def _epochs(data: TrainingData, taken: Steps) -> None:
+    """Measure an epoch in each way, after one that is not counted; each way yields every sample once."""
+    X, y = data.memmap("train")
+    bare = np.memmap(X.filename, X.dtype, "r", X.offset, X.shape)
+    random = np.random.default_rng(0)
+    loader = data.loader("train", BATCH, seed=0)
+    ways: dict[str, Callable[[], Batches]] = {
+        "ours, raw": lambda: _in_order(X, y),
+        "bare, raw": lambda: _in_order(bare, y),
+        "ours, float32": lambda: data.batches("train", BATCH),
+        "bare, float32": lambda: ((x.astype(np.float32), t) for x, t in _in_order(bare, y)),
+        "ours, loader": lambda: iter(loader),
+        "bare, loader": lambda: _shuffled(bare, y, random),
+    }
+    times: dict[str, list[float]] = {way: [] for way in ways}
+    for number in range(_ROUNDS + 1):
+        for way in list(ways) if number % 2 == 0 else reversed(list(ways)):
+            started = time.perf_counter()
+            seen = sum(_touched(X) if way.endswith("raw") else len(X) for X, _ in ways[way]())
+            if number:
+                times[way].append(time.perf_counter() - started)
+            if seen != len(bare):
+                raise RuntimeError(f"{way} gave {seen} of {len(bare)} samples")
+    taken.seconds.update({way: median(found) for way, found in times.items()})
+    taken.tell(samples=len(X), mib=X.nbytes / 2**20)
+
+
+def _in_order(X: NDArray[Any], y: NDArray[Any]) -> Batches:
+    for start in range(0, len(X), BATCH):
+        yield X[start : start + BATCH], y[start : start + BATCH]
+
+
+def _shuffled(X: NDArray[Any], y: NDArray[Any], random: np.random.Generator) -> Batches:
+    order = random.permutation(len(X))
+    for start in range(0, len(X), BATCH):
+        chosen = order[start : start + BATCH]
+        yield torch.from_numpy(X[chosen].astype(np.float32)), torch.from_numpy(np.asarray(y[chosen], dtype=np.int64))
+
+
+def _touched(X: NDArray[Any]) -> int:
+    """Read every value, as what is memory-mapped is read only then."""
+    X.sum()
+    return len(X)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
