@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(BENCHMARKS)}; all if none")
     parser.add_argument("--rounds", type=int, default=1, help="rounds of what is compared with a peer (1)")
     parser.add_argument("--all", action="store_true", help="at full size: 600,000 files instead of 100,000")
-    parser.add_argument("--folder", type=Path, help="where to work; the system's folder for temporary files if not given")
+    parser.add_argument("--folder", type=Path, help="where to work; where temporary files go if not given")
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:

@@ -7,15 +7,14 @@ are counted whole.
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks.dvc_peer import DvcRepository, install_dvc
-from benchmarks.landings import CHIP_50KB, add_chips
+from benchmarks.landings import CHIP_50KB, add_chips, settle
 from benchmarks.options import Options
 from benchmarks.our_project import OurProject
 from benchmarks.processes import BUCKET, Measured, s3_server
@@ -37,7 +36,7 @@ class Comparison:
         """Measure the sides in turns: who begins changes with the round."""
         ordered = list(sides.items())
         for side, step in ordered if number % 2 == 0 else reversed(ordered):
-            os.sync()  # nobody pays for writing out what another has written
+            settle()
             measured = step()
             self._found[what][side].append(measured)
             seconds = ", ".join(f"{name} {taken:.1f} s" for name, taken in measured.seconds.items())
@@ -47,8 +46,13 @@ class Comparison:
         """Return a row: median seconds of both, their ratio, and the peak memory of both."""
         mine, theirs = (self._found[what][side] for what, side in (ours, peers))
         seconds = median(m.total for m in mine), median(m.total for m in theirs)
-        peaks = " / ".join(str(round(max(m.peak_mib or 0 for m in side))) if side[0].peak_mib else "–" for side in (mine, theirs))
+        peaks = " / ".join(_peak(side) for side in (mine, theirs))
         return f"{seconds[0]:.2f}", f"{seconds[1]:.2f}", f"{seconds[1] / seconds[0]:.1f}", peaks
+
+
+def _peak(rounds: Sequence[Measured]) -> str:
+    peaks = [measured.peak_mib for measured in rounds if measured.peak_mib is not None]
+    return f"{max(peaks):.0f}" if peaks else "–"
 
 
 def measure(options: Options) -> None:
@@ -61,7 +65,7 @@ def measure(options: Options) -> None:
         folder = options.folder / f"round-{number}"
         with s3_server(folder / "s3") as environment:
             _on_s3(found, landing, folder, environment, number)
-            if not os.environ.get("SKIP"): _as_commands(found, landing, folder, environment, number)
+            _as_commands(found, landing, folder, environment, number)
         _on_disk(found, landing, folder, number)
         shutil.rmtree(folder)
     link, copy = ("recall", "link"), ("recall", "copy")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import ROOT, Measured, clean_environment, measure, run_measured
+from benchmarks.processes import ROOT, Measured, clean_environment, run_measured, take_steps
 
 _ENVIRONMENT = ROOT / ".venv-peers" / "dvc"
 _REQUIREMENTS = ROOT / "benchmarks" / "dvc-requirements.txt"
@@ -71,7 +71,7 @@ class DvcRepository:
     def take(self, *steps: str) -> Measured:
         """Take steps of `benchmarks.dvc_steps` in a fresh process; imports are not counted."""
         python = str(self.programs / "python")
-        return measure(
+        return take_steps(
             "benchmarks.dvc_steps",
             str(self.folder),
             *steps,

@@ -8,7 +8,7 @@ from typing import Any
 
 from benchmarks.landings import add_scene
 from benchmarks.options import Options
-from benchmarks.processes import clean_environment, measure as measure_process
+from benchmarks.processes import clean_environment, take_steps
 from benchmarks.reading import print_epochs
 from benchmarks.tables import print_table
 
@@ -38,7 +38,7 @@ def measure(options: Options) -> None:
         environment = clean_environment(MLOPS_WORKSPACE=str(folder / "workspace"))
 
         def take(step: str, folder=folder, task=task, environment=environment):  # type: ignore[no-untyped-def]
-            return measure_process(
+            return take_steps(
                 "benchmarks.reading_steps", step, str(folder / "tile.json"), task, environment=environment
             )
 

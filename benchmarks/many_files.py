@@ -5,12 +5,11 @@ The workspace is a folder on the same disk; each size begins with a new one. DVC
 
 from __future__ import annotations
 
-import os
 import shutil
 import sys
 
 from benchmarks.dvc_peer import DvcRepository, install_dvc
-from benchmarks.landings import CHIP_3KB, add_chips
+from benchmarks.landings import CHIP_3KB, add_chips, settle
 from benchmarks.options import Options
 from benchmarks.our_project import OurProject
 from benchmarks.processes import Measured
@@ -33,7 +32,7 @@ def measure(options: Options) -> None:
         landed = size
         folder = options.folder / str(size)
         ours = OurProject.make(folder / "ours", (folder / "workspace").as_uri(), landing=landing)
-        os.sync()
+        settle()
         first = ours.freeze()
         again = ours.freeze()
         if first.facts["files"] != size:
@@ -43,7 +42,7 @@ def measure(options: Options) -> None:
         if size <= (_PEER_UP_TO_ALL if options.all else _PEER_UP_TO):
             repository = DvcRepository.make(folder / "dvc", None)
             shutil.copytree(landing, repository.data)
-            os.sync()
+            settle()
             peer = repository.take("add")
         rows.append((f"{size:,}", *_figures(first, size), f"{again.total:.2f}", *_figures(peer, size)))
         shutil.rmtree(folder)

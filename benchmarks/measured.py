@@ -31,7 +31,8 @@ class Steps:
 
     def tell(self, **facts: float) -> None:
         """Print what was measured; the parent reads the last line of the standard output."""
-        print(json.dumps({"seconds": self.seconds, "cpu": self.cpu, "peak_mib": peak_mib(), "facts": facts}), flush=True)
+        told = {"seconds": self.seconds, "cpu": self.cpu, "peak_mib": peak_mib(), "facts": facts}
+        print(json.dumps(told), flush=True)
 
 
 def peak_mib() -> float | None:

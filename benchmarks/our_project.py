@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks.processes import Measured, clean_environment, measure, run_measured
+from benchmarks.processes import Measured, clean_environment, run_measured, take_steps
 
 _MLOPS = str(Path(sys.executable).with_name("mlops"))
 _DATASET = "chips"
@@ -82,4 +82,4 @@ class OurProject:
         return self.folder / "measured"
 
     def _take(self, step: str) -> Measured:
-        return measure("benchmarks.our_steps", step, environment=self.environment, folder=self.folder)
+        return take_steps("benchmarks.our_steps", step, environment=self.environment, folder=self.folder)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-import pyarrow.dataset  # noqa: F401 - loaded before the clock starts, as everything that the steps would import
+# loaded before the clock starts, as everything that the steps would import
+import pyarrow.dataset
 import pyarrow.pandas_compat  # noqa: F401
 
 from benchmarks.measured import Steps

@@ -51,7 +51,7 @@ def clean_environment(**values: str) -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT), **values}
 
 
-def measure(
+def take_steps(
     module: str,
     *arguments: str,
     python: str = sys.executable,

@@ -6,7 +6,7 @@ import json
 
 from benchmarks.landings import CHIP_50KB, add_chips
 from benchmarks.options import Options
-from benchmarks.processes import Measured, clean_environment, measure as measure_process
+from benchmarks.processes import Measured, clean_environment, take_steps
 from benchmarks.tables import print_table
 
 _CHIPS = 10_000
@@ -20,7 +20,7 @@ def measure(options: Options) -> None:
     declared.write_text(json.dumps({"name": "chips", "source": source}))
     environment = clean_environment(MLOPS_WORKSPACE=str(options.folder / "workspace"))
     frozen, decoded, epochs = (
-        measure_process("benchmarks.reading_steps", step, str(declared), "classification", environment=environment)
+        take_steps("benchmarks.reading_steps", step, str(declared), "classification", environment=environment)
         for step in ("freeze", "decode", "epochs")
     )
     print(f"{_CHIPS:,} chips frozen in {frozen.total:.1f} s, decoded once in {decoded.total:.1f} s.\n")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
+import torch  # noqa: TID253 - a process of its own
 from numpy.typing import NDArray
 
 from benchmarks.measured import Steps
@@ -21,7 +21,7 @@ from benchmarks.tables import median
 from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.versions import FrozenDataset, SplitName
 from mlops_assets.names import Reference
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
@@ -29,7 +29,7 @@ from mlops_assets.storage import Workspace
 
 BATCH = 64
 _ROUNDS = 7
-_SPLITS = ("train", "validation", "test")
+_SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 Batches = Iterator[tuple[Any, Any]]
 
@@ -58,7 +58,7 @@ def main(step: str, declared: str, task: str) -> None:
 def _epochs(data: TrainingData, taken: Steps) -> None:
     """Measure an epoch in each way, after one that is not counted; each way yields every sample once."""
     X, y = data.memmap("train")
-    bare = np.memmap(X.filename, X.dtype, "r", X.offset, X.shape)
+    bare = np.load(data.decoded("train").folder / "X.npy", mmap_mode="r")
     random = np.random.default_rng(0)
     loader = data.loader("train", BATCH, seed=0)
     ways: dict[str, Callable[[], Batches]] = {

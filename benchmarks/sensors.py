@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.landings import CHIP_3KB, add_chips
 from benchmarks.options import Options
-from benchmarks.processes import BUCKET, Measured, clean_environment, measure as measure_process, s3_server
+from benchmarks.processes import BUCKET, Measured, clean_environment, s3_server, take_steps
 from benchmarks.tables import print_table
 
 _OBJECTS = 100_000
@@ -21,13 +21,15 @@ def measure(options: Options) -> None:
             ("a folder", str(served / BUCKET / "landing"), clean_environment()),
             ("S3", f"s3://{BUCKET}/landing", environment),
         ):
-            found = measure_process("benchmarks.sensor_steps", "new_data", url, str(options.folder / what), environment=variables)
+            folder = str(options.folder / what)
+            found = take_steps("benchmarks.sensor_steps", "new_data", url, folder, environment=variables)
             rows.append(_row(f"`new_data`, {_OBJECTS:,} files in {what}", found))
-    found = measure_process("benchmarks.sensor_steps", "new_version", str(_VERSIONS), str(options.folder / "versions"))
+    found = take_steps("benchmarks.sensor_steps", "new_version", str(_VERSIONS), str(options.folder / "versions"))
     rows.append(_row(f"`new_version`, {_VERSIONS:,} data versions", found))
     print_table(("tick", "something new, s", "nothing new, s", "of it our CPU, s", "peak MiB"), rows)
 
 
 def _row(what: str, found: Measured) -> tuple[str, ...]:
     new, same = "something new", "nothing new"
-    return what, f"{found.seconds[new]:.2f}", f"{found.seconds[same]:.2f}", f"{found.cpu[same]:.2f}", f"{found.peak_mib or 0:.0f}"
+    figures = found.seconds[new], found.seconds[same], found.cpu[same]
+    return what, *(f"{figure:.2f}" for figure in figures), f"{found.peak_mib or 0:.0f}"

@@ -112,7 +112,7 @@ attributes:
     ("text", "line", "key", "reason"),
     [
         (DATASET + "  oops: 1\n", 6, "attributes.oops", "unknown key"),
-        (DATASET.replace("layout: table", "layout: tabel"), 5, "attributes.source.layout", "'table', 'image_folder', 'scenes' or 'stac'"),
+        (DATASET.replace("layout: table", "layout: tabel"), 5, "attributes.source.layout", "'scenes' or 'stac'"),
         (DATASET + "  split: {method: temporal}\n", 3, "attributes", "needs 'table: {time: COLUMN}'"),
         (DATASET + "  split: {fractions: {train: 0.9, test: 0.9}}\n", 6, "attributes.split.fractions", "sum to 1"),
         (DATASET + MODEL.replace("type", "---\ntype").replace("task: classification", "task: detection"), 12,

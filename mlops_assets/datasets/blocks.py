@@ -32,12 +32,15 @@ class Blocks:
         scope: for each sample, what its blocks are counted in: one name on the ground, else its file.
         low, high: float64 of shape (n, 2): first and last position a sample covers, in sides of a block.
         reach: float64 of shape (n, 2): the buffer, in sides of a block.
+        last: float64 of shape (n, 2): last block of the image that each sample is in, as there is nothing beyond to be
+            trained on; None on the ground, where more may land.
     """
 
     scope: NDArray[Any]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     reach: NDArray[np.float64]
+    last: NDArray[np.float64] | None = None
 
     @property
     def index(self) -> NDArray[np.int64]:
@@ -46,10 +49,11 @@ class Blocks:
 
     def near(self, is_train: Callable[[str, int, int], bool]) -> NDArray[np.bool_]:
         """Say of each sample whether a training block lies within its reach."""
-        first = np.floor(self.low - self.reach).astype(np.int64)
-        last = np.floor(self.high + self.reach).astype(np.int64)
+        first, last = np.floor(self.low - self.reach), np.floor(self.high + self.reach)
+        if self.last is not None:
+            first, last = np.maximum(first, 0), np.minimum(last, self.last)
         near = np.zeros(len(self.low), dtype=bool)
-        spans = np.column_stack([pd.factorize(self.scope)[0], first, last])
+        spans = np.column_stack([pd.factorize(self.scope)[0], first, last]).astype(np.int64)
         unique, inverse = np.unique(spans, axis=0, return_inverse=True)
         scopes = pd.unique(pd.Series(self.scope, dtype=object))
         answers = np.array(
@@ -87,7 +91,9 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
     low = samples[["row", "column"]].to_numpy(dtype=np.float64)
     extent = contents.input["size"] - 1 if contents.input["kind"] == "window" else 0
     reach = np.full_like(low, split.buffer / side)
-    return Blocks(samples["path"].to_numpy(dtype=object), low / side, (low + extent) / side, reach)
+    shapes = contents.files.drop_duplicates("path").set_index("path").loc[samples["path"], ["height", "width"]]
+    last = np.floor((shapes.to_numpy(dtype=np.float64) - 1) / side)
+    return Blocks(samples["path"].to_numpy(dtype=object), low / side, (low + extent) / side, reach, last)
 
 
 def _on_the_ground(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:

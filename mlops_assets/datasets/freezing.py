@@ -7,7 +7,6 @@ before that leaves at most objects that the next freeze finds and uses.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import shutil
 import tempfile
@@ -17,10 +16,9 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from mlops_assets.datasets.contents import SAMPLE_COLUMNS, ClassName, Contents
+from mlops_assets.datasets.contents import ClassName, Contents
+from mlops_assets.datasets.documents import json_bytes, samples_bytes, version_folder
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings import LandedFile, Landing, open_landing
 from mlops_assets.datasets.layouts import LAYOUTS
@@ -145,11 +143,6 @@ def digest_of(
     return digest.hexdigest()
 
 
-def version_folder(dataset: str, version: str) -> str:
-    """Return where a data version's manifest and documents lie in the workspace."""
-    return f"datasets/{dataset}/{version}"
-
-
 def _facts(
     workspace: Workspace, registry: Registry, specification: DatasetSpecification, known: dict[str, str]
 ) -> pd.DataFrame:
@@ -233,7 +226,7 @@ def _publish(
         workspace.put(
             f"{folder}/manifest.parquet", write_manifest(manifest, specification.name, version, created, interval)
         ),
-        workspace.put(f"{folder}/samples.parquet", _parquet(samples, numbers=contents.classes is None)),
+        workspace.put(f"{folder}/samples.parquet", samples_bytes(samples, numbers=contents.classes is None)),
         workspace.put(f"{folder}/version.json", json_bytes(document)),
     ]
     row = DataVersion(
@@ -251,20 +244,3 @@ def _publish(
     )
     registry.publish_data_version(row, files)
     return row
-
-
-def json_bytes(document: Any) -> bytes:
-    """Return a document as readable, canonical JSON."""
-    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
-
-
-def _parquet(samples: pd.DataFrame, numbers: bool) -> bytes:
-    """Return samples as a Parquet file whose columns have the same types whatever is known of them."""
-    types = {"row": pa.int64(), "column": pa.int64(), "longitude": pa.float64(), "latitude": pa.float64(),
-             "time": pa.timestamp("us", "UTC"), "label": pa.float64() if numbers else pa.string()}  # fmt: skip
-    schema = pa.schema([(column, types.get(column, pa.string())) for column in SAMPLE_COLUMNS])
-    frame = samples.reindex(columns=SAMPLE_COLUMNS)
-    frame["time"] = pd.to_datetime(frame["time"], utc=True)
-    buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), buffer)
-    return buffer.getvalue()

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 import pandas as pd
 
-from mlops_assets.datasets.freezing import version_folder
+from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.quality.reading import SampleValues
 from mlops_assets.datasets.quality.scan import scan
 from mlops_assets.datasets.versions import FrozenDataset, SplitName

@@ -136,8 +136,8 @@ class Quality(Strict):
     min_distance: float | None = Field(
         default=None,
         ge=0,
-        description="Least distance of test samples to training samples: metres where georeferenced, else pixels. If not "
-        "given, a sample's own side, so that none share ground, and at least 2 pixels, as a sensor's point spread "
+        description="Least distance of test samples to training samples: metres where georeferenced, else pixels. If "
+        "not given, a sample's own side, so that none share ground, and at least 2 pixels, as a sensor's point spread "
         "function mixes neighbours; for table rows 10 m, as satellite navigation tells no nearer places apart.",
     )
     max_label_noise: float = Field(

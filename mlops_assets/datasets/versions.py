@@ -16,7 +16,7 @@ from typing import Any, Literal
 import pandas as pd
 
 from mlops_assets.datasets.contents import ClassName
-from mlops_assets.datasets.freezing import version_folder
+from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.landings.stac import fetch_reference
 from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.datasets.specification import DatasetSpecification

@@ -13,7 +13,7 @@ from typing import Any
 
 import pystac
 
-from mlops_assets.datasets.freezing import json_bytes
+from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.media_types import media_type
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat, Workspace

@@ -10,7 +10,7 @@ from typing import Any
 
 import pystac
 
-from mlops_assets.datasets.freezing import version_folder
+from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.layouts.vectors import is_vector
 from mlops_assets.datasets.media_types import PARQUET, media_type
 from mlops_assets.datasets.versions import FrozenDataset

@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.datasets.differences import Difference
-from mlops_assets.datasets.freezing import version_folder
+from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.media_types import GEOTIFF, media_type
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.stac.catalog import dataset_collection_key, relative

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.datasets.freezing import json_bytes
+from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError, NotFound, ParityError, TrainerError

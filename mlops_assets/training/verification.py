@@ -13,7 +13,8 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.freezing import digest_of, version_folder
+from mlops_assets.datasets.documents import version_folder
+from mlops_assets.datasets.freezing import digest_of
 from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference

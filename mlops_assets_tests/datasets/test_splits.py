@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.datasets.contents import Contents, SceneFacts
+from mlops_assets.datasets.contents import Contents, file_rows
 from mlops_assets.datasets.specification import Split
 from mlops_assets.datasets.splits import ALIASES, assign_splits
 from mlops_assets.errors import SpecificationError
@@ -30,7 +31,7 @@ def table(values: list[int], **columns: Any) -> Contents:
         {"path": "a.csv", "row": range(len(values)), "column": -1, "label": "x", "group": None,
          "content": [np.float32(value).tobytes() for value in values], **columns}
     )  # fmt: skip
-    return Contents(samples, ["a.csv"], None, ["value"], {"kind": "row", "size": 1})
+    return Contents(samples, file_rows([{"path": "a.csv"}]), None, ["value"], {"kind": "row", "size": 1})
 
 
 def scene(labelled: np.ndarray[Any, Any], path: str = "images/a.tif", window: int | None = None) -> Contents:
@@ -38,14 +39,14 @@ def scene(labelled: np.ndarray[Any, Any], path: str = "images/a.tif", window: in
     samples = pd.DataFrame(
         {"path": path, "row": rows * (window or 1), "column": columns * (window or 1), "label": "1", "group": None}
     )
-    fact = SceneFacts(path, "labels", *labelled.shape, 1, "uint8", None, None, None)
     kind = {"kind": "window", "size": window} if window else {"kind": "patch", "size": 3}
-    return Contents(samples, [path], None, ["B001"], kind, [fact])
+    height, width = labelled.shape
+    return Contents(samples, file_rows([{"path": path, "height": height, "width": width}]), None, ["B001"], kind)
 
 
 def together(*parts: Contents) -> Contents:
     samples = pd.concat([part.samples for part in parts], ignore_index=True)
-    return Contents(samples, [], None, [], parts[0].input, [fact for part in parts for fact in part.scenes])
+    return Contents(samples, pd.concat([part.files for part in parts]), None, [], parts[0].input)
 
 
 def outcome(contents: Contents, how: Split, keys: list[str]) -> dict[Any, Any]:
@@ -101,7 +102,7 @@ def test_growth_moves_no_pixel_of_a_spatial_split_in_or_out_of_its_buffer(seed: 
 @pytest.mark.parametrize("method", ["random", "spatial_block"])
 def test_the_order_of_samples_changes_nothing(method: str) -> None:
     contents = scene(np.ones((20, 20), dtype=bool))
-    shuffled = Contents(contents.samples.sample(frac=1, random_state=0), [], None, [], contents.input, contents.scenes)
+    shuffled = replace(contents, samples=contents.samples.sample(frac=1, random_state=0))
     how, place = split(method, block=4, buffer=1), ["path", "row", "column"]
     assert outcome(contents, how, place) == outcome(shuffled, how, place)
 
@@ -218,6 +219,53 @@ def test_an_unknown_split_in_the_column_is_refused_with_its_name() -> None:
 def test_a_split_that_leaves_training_or_test_empty_is_refused(contents: Contents, how: Split, empty: str) -> None:
     with pytest.raises(SpecificationError, match=f"puts no sample into ({empty})"):
         assign_splits(contents, how)
+
+
+def test_equal_times_are_never_divided() -> None:
+    times = pd.date_range("2020-01-01", periods=10, tz="UTC").repeat(30)
+    found = assign_splits(table(list(range(300)), time=times), split("temporal")).assign(time=times)
+    assert (found.groupby("time")["split"].nunique() == 1).all()
+    assert found.groupby("split")["time"].max().to_dict() == {
+        "train": times[149], "validation": times[209], "test": times[-1]
+    }  # fmt: skip
+
+
+def test_samples_without_a_time_are_named() -> None:
+    times = [pd.Timestamp("2020-01-01", tz="UTC"), None, pd.NaT]
+    contents = table([1, 2, 3], time=times)
+    contents.samples["path"] = ["a.tif", "b.tif", "c.tif"]
+    with pytest.raises(
+        SpecificationError, match=r"needs every sample's time; nothing tells it for b\.tif, c\.tif; add"
+    ):
+        assign_splits(contents, split("temporal"))
+
+
+def test_a_sample_that_is_left_out_for_a_reason_stays_so() -> None:
+    contents = table(list(range(100)), reason=["no data at the centre", *[None] * 99])
+    found = assign_splits(contents, split("random"))
+    assert pd.isna(found["split"][0]) and found["reason"][0] == "no data at the centre"
+    assert found["split"][1:].notna().all() and found["reason"][1:].isna().all()
+
+
+def test_a_block_of_windows_is_a_multiple_of_their_size_in_pixels() -> None:
+    windows = scene(np.ones((32, 32), dtype=bool), window=3)
+    with pytest.raises(SpecificationError, match="split block 8 must be a multiple of the window size 3, in pixels"):
+        assign_splits(windows, split("spatial_block", block=8))
+    assert assign_splits(windows, split("spatial_block", block=6))["split"].notna().all()
+
+
+def test_a_block_without_a_size_has_32_pixels() -> None:
+    found = assign_splits(scene(np.ones((96, 96), dtype=bool)), split("spatial_block"))
+    blocks = found.groupby([found["row"] // 32, found["column"] // 32])["split"]
+    assert (blocks.nunique() == 1).all()
+    assert found["split"].nunique() > 1
+
+
+@pytest.mark.parametrize("known", [None, [0.5, None, 0.5]])
+def test_rows_and_images_that_do_not_say_where_they_are_have_no_blocks(known: Any) -> None:
+    places = {} if known is None else {"longitude": known, "latitude": known}
+    with pytest.raises(SpecificationError, match=r"needs to know where samples are, and \d of 3 have no longitude"):
+        assign_splits(table([1, 2, 3], **places), split("spatial_block"))
 
 
 def test_the_samples_handed_in_are_left_as_they_are() -> None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from mlops_assets.datasets.freezing import json_bytes
+from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import MlopsError
 from mlops_assets.training.evaluation import OnnxModel
 from mlops_assets.training.frameworks.pytorch import PyTorch

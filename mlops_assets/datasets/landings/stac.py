@@ -50,8 +50,8 @@ class _Items:
                 scene = self._scene(item, labelling.get(item.id, item), listed, problems)
                 scenes += [scene] if scene else []
             elif chosen and self._layout.labels in item.document["assets"] and not _sources(item):
-                keys = " or ".join(map(repr, self._image_keys(item)))
-                bare.append(f"Item {item.id}: has labels, but no asset {keys}; add it or remove the Item")
+                wanting = " or ".join(map(repr, self._image_keys(item)))
+                bare.append(f"Item {item.id}: has labels, but no asset {wanting}; add it or remove the Item")
         problems += bare if scenes else []
         if not items and not problems:
             raise EmptyLanding(f"{self.url} has no Item; land some, or widen the search")

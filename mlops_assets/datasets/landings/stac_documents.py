@@ -176,4 +176,3 @@ def resolved(document: str, href: str) -> str | None:
         return None
     path = posixpath.normpath(posixpath.join(posixpath.dirname(document), unquote(parts.path)))
     return None if path.startswith("..") or path == "." else path
-

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.freezing import json_bytes, version_folder
+from mlops_assets.datasets.documents import json_bytes, version_folder
 from mlops_assets.datasets.quality import report
 from mlops_assets.datasets.quality.balance import (
     balance_check,

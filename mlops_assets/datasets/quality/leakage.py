@@ -40,7 +40,8 @@ class Leakage:
         groups: groups that are on both sides, sorted.
         seen: positions of held-out samples that show a training sample: its footprint, or of a patch its centre.
         sharing: number of held-out samples whose footprint shares ground with that of a training sample.
-        compared: whether footprints were held against each other, which rows and a temporal split have none of.
+        compared: whether footprints were held against each other; not those of rows, of a temporal split, and of images
+            that nobody knows the place of.
         on_ground: whether that was so across scenes, too.
         buffer: least buffer of a spatial split that keeps patches apart, pixels, or metres where georeferenced.
     """
@@ -80,13 +81,13 @@ def find_leakage(splits: NDArray[np.object_], groups: pd.Series, places: Places,
     train, held = np.flatnonzero(splits == "train"), np.flatnonzero(np.isin(splits, HELD_OUT))
     shared = set(groups.iloc[held].dropna()) & set(groups.iloc[train].dropna())
     seen = sharing = np.zeros(len(held), dtype=bool)
-    compared = places.kind != "row" and method != "temporal"
+    on_ground = places.kind != "row" and method != "temporal" and any(crs is not None for crs in places.crs)
+    compared = on_ground or (places.in_scenes and method != "temporal")
     if compared:
         sharing = overlapping(places, train, held, places.size)
         seen = sharing.copy()
         if places.kind == "patch":
             seen[sharing] = overlapping(places, train, held[sharing], (1, 1))
-    on_ground = compared and any(crs is not None for crs in places.crs)
     # on the ground a place at just this distance is left in, and the grid of blocks is turned against that of the scene
     buffer = places.size[0] // 2
     if on_ground and places.on_ground.all():
@@ -148,9 +149,9 @@ def leakage_check(found: Leakage, copies: ExactCopies, kind: str, thresholds: Th
             f"{thresholds.max_duplicates:.1%} ({copies.compared} samples compared); remove the copies, use 'method: "
             "random', or raise 'quality: {max_duplicates: …}' if they are natural"
         )
-    where = " within scenes and on the ground" if found.on_ground else " within scenes" if found.compared else ""
-    text = f"no group{', place' if found.compared else ''} or copy of training is in validation or test beyond what is "
-    text += f"allowed; {found.held_out} {PLURALS[kind]} compared{where}"
+    where = "in their scenes and on the ground" if found.on_ground else "in their scenes"
+    text = f"no group or copy of training is in validation or test beyond what is allowed ({found.held_out} "
+    text += f"{PLURALS[kind]})" + (f", and no place, {where}" if found.compared else "; places were not compared")
     return outcome(
         "leakage",
         not problems,

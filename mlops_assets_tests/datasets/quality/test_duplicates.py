@@ -28,11 +28,11 @@ def copies(found: NDArray[np.uint64], where: NDArray[Any], labels: pd.Series | N
 
 
 def test_exact_copies_are_counted_within_and_across_splits() -> None:
-    found = copies(digests(1, 1, 2, 3, 1, 9, 9, 2), splits(4, 1, 3))
-    assert found.within == {"train": 0.25, "validation": 0, "test": pytest.approx(1 / 3)}
-    assert found.across == {"validation": 1, "test": pytest.approx(1 / 3)}
-    assert found.held_out == 0.5
-    assert [group.tolist() for group in found.groups] == [[0, 1, 4], [2, 7], [5, 6]]  # across splits first
+    found = copies(digests(1, 1, 2, 3, 1, 9, 9, 2, 9, 9), splits(4, 1, 5))
+    assert found.within == {"train": 0.25, "validation": 0, "test": pytest.approx(0.6)}
+    assert found.across == {"validation": 1, "test": pytest.approx(0.2)}
+    assert found.held_out == pytest.approx(1 / 3)
+    assert [group.tolist() for group in found.groups] == [[0, 1, 4], [2, 7], [5, 6, 8, 9]]  # across splits first
 
 
 def test_copies_with_different_labels_are_counted() -> None:

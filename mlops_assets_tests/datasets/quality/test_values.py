@@ -79,6 +79,7 @@ def test_the_top_of_the_type_is_saturated_and_a_tail_is_not() -> None:
     assert described(low, 255).saturated[0] == 0
     assert described(rng.normal(size=5000)).saturated[0] == 0
     assert described(rng.integers(0, 2, 5000)).saturated[0] == 0  # a flag
+    assert described(rng.integers(0, 100, 5000)).saturated[0] == 0  # as many as of any other value
 
 
 def test_percentiles_and_histogram_are_of_usable_values() -> None:
