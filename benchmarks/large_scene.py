@@ -2,30 +2,26 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 from typing import Any
 
 from benchmarks.landings import add_scene
 from benchmarks.options import Options
-from benchmarks.processes import clean_environment, take_steps
-from benchmarks.reading import print_epochs
+from benchmarks.reading import Reader
 from benchmarks.tables import print_table
 
 SIZE, BANDS = 10_980, 12
 _LABELLED = 0.0025  # of the pixels, some 300,000
-_KINDS: dict[str, tuple[str, dict[str, Any]]] = {
-    "patches of 5 × 5": ("classification", {"read": "patches", "size": 5}),
-    "windows of 256 × 256": ("semantic-segmentation", {"read": "windows", "size": 256}),
-}
+_BATCH = 256
+_PATCHES: dict[str, Any] = {"read": "patches", "size": 5}
+_WINDOWS: dict[str, Any] = {"read": "windows", "size": 256}
 
 
 def measure(options: Options) -> None:
     """Print seconds and peak memory of freezing and sampling; then an epoch over the patches."""
     landing = options.folder / "landing"
     add_scene(landing, SIZE, BANDS, _LABELLED)
-    rows, epochs = [], None
-    for name, (task, sampling) in _KINDS.items():
+    rows, readers = [], []
+    for sampling, task in ((_PATCHES, "classification"), (_WINDOWS, "semantic-segmentation")):
         folder = options.folder / sampling["read"]
         folder.mkdir()
         declared = {
@@ -34,21 +30,13 @@ def measure(options: Options) -> None:
             "classes": {number: f"crop {number}" for number in range(1, 6)},
             "split": {"method": "spatial_block", "block": 2560},
         }
-        (folder / "tile.json").write_text(json.dumps(declared))
-        environment = clean_environment(MLOPS_WORKSPACE=str(folder / "workspace"))
-
-        def take(step: str, folder=folder, task=task, environment=environment):  # type: ignore[no-untyped-def]
-            return take_steps(
-                "benchmarks.reading_steps", step, str(folder / "tile.json"), task, environment=environment
-            )
-
-        for what, step in (("freeze", "freeze"), ("sample into the cache", "decode")):
-            found = take(step)
-            count = f"{found.facts['samples']:,.0f} samples" if step == "freeze" else f"{found.facts['mib']:,.0f} MiB"
-            rows.append((f"{name}: {what}", count, f"{found.total:.1f}", f"{found.peak_mib or 0:.0f}"))
-        if sampling["read"] == "patches":
-            epochs = take("epochs")
-        shutil.rmtree(folder / "workspace")
+        readers.append(Reader(folder, declared, task))
+        frozen, decoded = readers[-1].take("freeze"), readers[-1].take("decode")
+        name = f"{sampling['read']} of {sampling['size']} × {sampling['size']}"
+        for step, how_much, found in (
+            ("freeze", f"{frozen.facts['samples']:,.0f} samples", frozen),
+            ("sample into the cache", f"{decoded.facts['mib']:,.0f} MiB", decoded),
+        ):
+            rows.append((f"{name}: {step}", how_much, f"{found.total:.1f}", f"{found.peak_mib or 0:.0f}"))
     print_table((f"{SIZE:,} × {SIZE:,} × {BANDS}, uint16", "how much", "seconds", "peak MiB"), rows)
-    if epochs is not None:
-        print_epochs(epochs)
+    readers[0].print_epochs(_BATCH)

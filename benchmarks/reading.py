@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from benchmarks.landings import CHIP_50KB, add_chips
 from benchmarks.options import Options
@@ -10,29 +13,39 @@ from benchmarks.processes import Measured, clean_environment, take_steps
 from benchmarks.tables import print_table
 
 _CHIPS = 10_000
+_BATCH = 64
 
 
 def measure(options: Options) -> None:
     """Print the seconds of an epoch over 10,000 chips in each way, and the share of the bare loop's speed."""
     add_chips(options.folder / "landing", range(_CHIPS), CHIP_50KB)
-    declared = options.folder / "chips.json"
     source = {"url": str(options.folder / "landing"), "layout": "image_folder"}
-    declared.write_text(json.dumps({"name": "chips", "source": source}))
-    environment = clean_environment(MLOPS_WORKSPACE=str(options.folder / "workspace"))
-    frozen, decoded, epochs = (
-        take_steps("benchmarks.reading_steps", step, str(declared), "classification", environment=environment)
-        for step in ("freeze", "decode", "epochs")
-    )
+    reader = Reader(options.folder, {"name": "chips", "source": source}, "classification")
+    frozen, decoded = reader.take("freeze"), reader.take("decode")
     print(f"{_CHIPS:,} chips frozen in {frozen.total:.1f} s, decoded once in {decoded.total:.1f} s.\n")
-    print_epochs(epochs)
+    reader.print_epochs(_BATCH)
 
 
-def print_epochs(epochs: Measured) -> None:
-    """Print the table of `benchmarks.reading_steps epochs`."""
-    names = {"raw": "in order, as stored", "float32": "in order, float32", "loader": "shuffled, float32 tensors"}
-    rows = []
-    for way, name in names.items():
-        ours, bare = epochs.seconds[f"ours, {way}"], epochs.seconds[f"bare, {way}"]
-        rows.append((name, f"{ours:.3f}", f"{bare:.3f}", f"{bare / ours:.0%}"))
-    size = f"{epochs.facts['samples']:,.0f} samples, {epochs.facts['mib']:,.0f} MiB"
-    print_table((f"an epoch over {size}", "ours, s", "bare NumPy, s", "share of its speed"), rows)
+class Reader:
+    """A dataset in a workspace of its own, and the processes that read it."""
+
+    def __init__(self, folder: Path, declared: Mapping[str, Any], task: str) -> None:
+        self._declared, self._task = folder / "declared.json", task
+        self._declared.write_text(json.dumps(declared))
+        self._environment = clean_environment(MLOPS_WORKSPACE=str(folder / "workspace"))
+
+    def take(self, step: str, *options: str) -> Measured:
+        """Take a step of `benchmarks.reading_steps` in a fresh process."""
+        arguments = (step, str(self._declared), self._task, *options)
+        return take_steps("benchmarks.reading_steps", *arguments, environment=self._environment)
+
+    def print_epochs(self, batch: int) -> None:
+        """Measure an epoch over the training split in each way, and print the table."""
+        epochs = self.take("epochs", str(batch))
+        names = {"raw": "in order, as stored", "float32": "in order, float32", "loader": "shuffled, float32 tensors"}
+        rows = []
+        for way, name in names.items():
+            ours, bare = epochs.seconds[f"ours, {way}"], epochs.seconds[f"bare, {way}"]
+            rows.append((name, f"{ours:.3f}", f"{bare:.3f}", f"{bare / ours:.0%}"))
+        size = f"{epochs.facts['samples']:,.0f} samples, {epochs.facts['mib']:,.0f} MiB, batches of {batch}"
+        print_table((f"an epoch over {size}", "ours, s", "bare NumPy, s", "share of its speed"), rows)

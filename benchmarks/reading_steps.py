@@ -27,15 +27,14 @@ from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
 from mlops_assets.storage import Workspace
 
-BATCH = 64
 _ROUNDS = 7
 _SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
 
 Batches = Iterator[tuple[Any, Any]]
 
 
-def main(step: str, declared: str, task: str) -> None:
-    """Take one step with the dataset that is declared in a file, as JSON."""
+def main(step: str, declared: str, task: str, batch: str = "64") -> None:
+    """Take one step with the dataset that a file declares, as JSON; `batch` is the size of a batch of `epochs`."""
     settings = Settings.from_environment()
     workspace = Workspace(settings.workspace, settings.cache)
     registry = open_registry(settings.registry)
@@ -52,22 +51,22 @@ def main(step: str, declared: str, task: str) -> None:
             size = sum(data.memmap(split)[0].nbytes for split in _SPLITS)
         taken.tell(mib=size / 2**20)
     else:
-        _epochs(data, taken)
+        _epochs(data, taken, int(batch))
 
 
-def _epochs(data: TrainingData, taken: Steps) -> None:
+def _epochs(data: TrainingData, taken: Steps, size: int) -> None:
     """Measure an epoch in each way, after one that is not counted; each way yields every sample once."""
     X, y = data.memmap("train")
     bare = np.load(data.decoded("train").folder / "X.npy", mmap_mode="r")
     random = np.random.default_rng(0)
-    loader = data.loader("train", BATCH, seed=0)
+    loader = data.loader("train", size, seed=0)
     ways: dict[str, Callable[[], Batches]] = {
-        "ours, raw": lambda: _in_order(X, y),
-        "bare, raw": lambda: _in_order(bare, y),
-        "ours, float32": lambda: data.batches("train", BATCH),
-        "bare, float32": lambda: ((x.astype(np.float32), t) for x, t in _in_order(bare, y)),
+        "ours, raw": lambda: _in_order(X, y, size),
+        "bare, raw": lambda: _in_order(bare, y, size),
+        "ours, float32": lambda: data.batches("train", size),
+        "bare, float32": lambda: ((x.astype(np.float32), t) for x, t in _in_order(bare, y, size)),
         "ours, loader": lambda: iter(loader),
-        "bare, loader": lambda: _shuffled(bare, y, random),
+        "bare, loader": lambda: _shuffled(bare, y, size, random),
     }
     times: dict[str, list[float]] = {way: [] for way in ways}
     for number in range(_ROUNDS + 1):
@@ -82,15 +81,15 @@ def _epochs(data: TrainingData, taken: Steps) -> None:
     taken.tell(samples=len(X), mib=X.nbytes / 2**20)
 
 
-def _in_order(X: NDArray[Any], y: NDArray[Any]) -> Batches:
-    for start in range(0, len(X), BATCH):
-        yield X[start : start + BATCH], y[start : start + BATCH]
+def _in_order(X: NDArray[Any], y: NDArray[Any], size: int) -> Batches:
+    for start in range(0, len(X), size):
+        yield X[start : start + size], y[start : start + size]
 
 
-def _shuffled(X: NDArray[Any], y: NDArray[Any], random: np.random.Generator) -> Batches:
+def _shuffled(X: NDArray[Any], y: NDArray[Any], size: int, random: np.random.Generator) -> Batches:
     order = random.permutation(len(X))
-    for start in range(0, len(X), BATCH):
-        chosen = order[start : start + BATCH]
+    for start in range(0, len(X), size):
+        chosen = order[start : start + size]
         yield torch.from_numpy(X[chosen].astype(np.float32)), torch.from_numpy(np.asarray(y[chosen], dtype=np.int64))
 
 

@@ -26,7 +26,7 @@ from mlops_assets.datasets.manifest import read_manifest, write_manifest
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
-from mlops_assets.errors import DataProblems, StorageError
+from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.store import now
@@ -35,6 +35,7 @@ from mlops_assets.storage import Workspace
 # where the files are found; no part of what they mean, and so none of the digest
 _WHERE = {"url", "notifications", "files", "catalog", "collections", "bbox", "datetime", "query"}
 _ROWS_AT_ONCE = 50_000  # rows that are text in memory at once
+ARCHIVES = (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".zst", ".7z", ".rar")
 _NOTED = 20  # files that are named when they are not read; more are counted
 
 
@@ -75,7 +76,10 @@ def freeze(
         facts = _facts(workspace, registry, specification, known)
         with _staging(workspace, specification.name) as staging:
             source = Landed(workspace, landing, landed, Path(staging), landing.scenes, known, facts)
-            contents = LAYOUTS[specification.source.layout].contents(source, specification)
+            try:
+                contents = LAYOUTS[specification.source.layout].contents(source, specification)
+            except EmptyLanding as error:
+                raise EmptyLanding("; ".join([str(error), *_archives([file.path for file in landed])])) from error
             belonging = set(contents.files["path"].tolist())
             used = [file for file in landed if file.path in belonging]
             unread = [file.path for file in landed if file.path not in belonging]
@@ -184,8 +188,16 @@ def _require_training_samples(contents: Contents, samples: pd.DataFrame, specifi
 
 
 def _unread(unread: list[str]) -> list[str]:
-    notes = [f"{path} is not read by this layout" for path in unread[:_NOTED]]
-    return notes + ([f"{len(unread) - _NOTED} more files are not read by this layout"] if unread[_NOTED:] else [])
+    notes = _archives(unread)
+    others = [path for path in unread if not path.lower().endswith(ARCHIVES)]
+    notes += [f"{path} is not read by this layout" for path in others[:_NOTED]]
+    return notes + ([f"{len(others) - _NOTED} more files are not read by this layout"] if others[_NOTED:] else [])
+
+
+def _archives(paths: list[str]) -> list[str]:
+    """What to do with archives: they are never unpacked, as what they hold may be anything, of any size."""
+    found = [path for path in paths if path.lower().endswith(ARCHIVES)]
+    return [f"{path} is an archive and is not read; unpack it into the landing" for path in found[:_NOTED]]
 
 
 def _require_settled(landing: Landing, files: list[LandedFile]) -> None:

@@ -236,7 +236,6 @@ class Source(Strict):
             },
             "temporal": {
                 "table": (bool(table and table.time), "table: {time: COLUMN}"),
-                "image_folder": (bool(self.image_folder_layout.date), "image_folder: {date: '%Y-%m-%d'}"),
             },
         }
         met, need = needs.get(method, {}).get(self.layout, (True, ""))

@@ -109,6 +109,8 @@ def _by_time(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Seri
             "to the files, or 'date' to the source"
         )
     edges = np.cumsum([split.fractions.get(name, 0.0) for name in SPLITS])[:2]  # type: ignore[call-overload]
-    first, second = times.quantile(edges[0]), times.quantile(min(edges[1], 1.0))
-    placed = np.where(times <= first, "train", np.where(times <= second, "validation", "test"))
+    shares = times.value_counts(normalize=True).sort_index()
+    # where the middle of each moment's samples lies among all, so that of two dates the second is always tested
+    middle = times.map(shares.cumsum() - shares / 2)
+    placed = np.where(middle < edges[0], "train", np.where(middle < edges[1], "validation", "test"))
     return pd.Series(placed, samples.index, dtype=object)

@@ -79,6 +79,23 @@ def test_files_that_the_layout_does_not_read_are_noted_and_change_nothing(store:
     assert "readme.md is not read by this layout" in found.notes
 
 
+@pytest.mark.parametrize("name", ["more.zip", "sub/more.TAR.GZ", "more.7z"])
+def test_an_archive_is_not_unpacked_and_says_so(store: Store, land_table: Land, name: str) -> None:
+    (landing(store) / name).parent.mkdir(exist_ok=True)
+    (landing(store) / name).write_bytes(b"PK")
+    for number in range(30):
+        (landing(store) / f"{number}.md").write_text("hello")
+    notes = land_table().notes
+    assert notes[0] == f"{name} is an archive and is not read; unpack it into the landing"
+    assert notes[-1] == "10 more files are not read by this layout"
+
+
+def test_a_landing_of_nothing_but_an_archive_is_empty_and_says_why(store: Store) -> None:
+    (landing(store) / "fields.zip").write_bytes(b"PK")
+    with pytest.raises(EmptyLanding, match=r"no table found .*; fields\.zip is an archive and is not read; unpack it"):
+        again(store)
+
+
 def test_how_the_landing_is_watched_or_titled_changes_nothing(store: Store, land_table: Land) -> None:
     land_table()
     assert not again(store, table_specification(sensor={"interval_seconds": 99}, title="Fields")).created

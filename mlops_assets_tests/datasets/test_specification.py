@@ -121,7 +121,6 @@ STAC: dict[str, Any] = {"url": "landing/x", "layout": "stac", "stac": {"labels":
         (IMAGES | {"image_folder": {"size": 0}}, "random", "size"),
         (IMAGES, "column", r"needs 'image_folder: \{pattern: '\{split\}/\{label\}/\*'\}'"),
         (IMAGES, "group", r"needs 'image_folder: \{pattern: '\{label\}/\{group\}_\*'\}'"),
-        (IMAGES, "temporal", "needs 'image_folder: {date: "),
         (STAC | {"stac": {"label": "crop"}}, "random", "name the key of the label asset, or 'labels: null' and"),
         (STAC | {"stac": {"labels": None}}, "random", "name the key of the label asset, or 'labels: null' and"),
         (STAC | {"stac": {"images": [], "labels": None, "label": "x"}}, "random", "images"),
@@ -159,12 +158,13 @@ def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> Non
         {"source": TABLE | {"url": "s3://bucket/x", "notifications": {"queue": "https://sqs/q"}}},
         {"source": STAC | {"url": "stac+https://host/x"}},
         {"source": IMAGES, "split": {"method": "spatial_block"}},
+        {"source": IMAGES, "split": {"method": "temporal"}},
         {"extent": {"bbox": [170, -10, -170, 10], "interval": [None, None]}},
         {"split": {"fractions": {"train": 0.1 + 0.2, "validation": 0.3, "test": 0.4}}},
         {"classes": {"wheat": "Winter wheat", 2: "Maize"}},
         {"classes": {1: "1", "wheat": "wheat"}},
     ],
-    ids=["absolute", "file url", "s3", "az", "gs", "https", "named files", "notified", "stac", "images",
+    ids=["absolute", "file url", "s3", "az", "gs", "https", "named files", "notified", "stac", "images", "dated",
          "antimeridian", "rounding", "mixed classes", "classes named as their values"],
 )  # fmt: skip
 def test_a_declaration_that_can_be_meant_is_accepted(changes: dict[str, Any]) -> None:

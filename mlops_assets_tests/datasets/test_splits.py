@@ -230,6 +230,14 @@ def test_equal_times_are_never_divided() -> None:
     }  # fmt: skip
 
 
+@pytest.mark.parametrize("first", [1, 30, 49, 50, 51, 70, 99])
+def test_of_two_dates_the_first_is_trained_on_and_the_second_tested(first: int) -> None:
+    times = [pd.Timestamp("2020-01-01", tz="UTC")] * first + [pd.Timestamp("2020-02-01", tz="UTC")] * (100 - first)
+    contents = table(list(range(100)), time=times)
+    found = assign_splits(contents, split("temporal", fractions={"train": 0.5, "test": 0.5}))["split"]
+    assert found.tolist() == ["train"] * first + ["test"] * (100 - first)
+
+
 def test_samples_without_a_time_are_named() -> None:
     times = [pd.Timestamp("2020-01-01", tz="UTC"), None, pd.NaT]
     contents = table([1, 2, 3], time=times)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import obstore
 
-from mlops_assets.datasets.landings.base import LandedFile, Scene, below, checked, is_hidden
+from mlops_assets.datasets.landings.base import LandedFile, Scene, below, checked, is_hidden, together
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import explained, open_object_store
 
 _CHUNK = 1 << 20
+FOLDERS_AT_ONCE = 256  # each costs a request at least; one page of a plain listing holds 1,000 objects
 
 
 class BucketLanding:
@@ -26,20 +27,22 @@ class BucketLanding:
         self._store: Any = open_object_store(url)
 
     def list(self) -> list[LandedFile]:
-        """See `Landing.list`; pages of 1,000 objects."""
-        files = []
+        """See `Landing.list`; pages of 1,000 objects, the folders at the top at once if they are not too many."""
         with explained(f"landing {self.url}", "listed"):
-            for page in obstore.list(self._store, chunk_size=1000):
-                files += [
-                    LandedFile(entry["path"], entry["size"], stamp_of(entry), modified=modified_of(entry))
-                    for entry in page
-                    if not is_hidden(entry["path"])
-                ]
-        folders = {str(folder) for file in files for folder in PurePosixPath(file.path).parents} | {""}
-        files = [file for file in files if file.size or file.path not in folders]  # consoles mark folders with objects
+            top = obstore.list_with_delimiter(self._store)
+        folders = top["common_prefixes"]
+        if len(folders) > FOLDERS_AT_ONCE:
+            files = list(self._below(None))
+        else:
+            files = [file for part in (*together(self._below, folders), _landed(top["objects"])) for file in part]
+        files = _without_markers(files)
         if not files:
             raise EmptyLanding(f"landing {self.url} is empty; put training data into it")
         return checked(self.url, files, [])
+
+    def _below(self, folder: str | None) -> Sequence[LandedFile]:
+        with explained(f"landing {self.url}", "listed"):
+            return [file for page in obstore.list(self._store, folder, chunk_size=1000) for file in _landed(page)]
 
     def is_empty(self) -> bool:
         """Say whether nothing lies here; one page is asked for, however many there are.
@@ -65,6 +68,27 @@ class BucketLanding:
     def settled(self, file: LandedFile, listed: float) -> bool:
         """See `Landing.settled`; servers change the ETag with the content."""
         return True
+
+
+def _landed(entries: Iterable[Any]) -> Sequence[LandedFile]:
+    return [
+        LandedFile(entry["path"], entry["size"], stamp_of(entry), modified=modified_of(entry))
+        for entry in entries
+        if not is_hidden(entry["path"])
+    ]
+
+
+def _without_markers(files: Sequence[LandedFile]) -> list[LandedFile]:
+    """Leave out the empty objects by which consoles mark folders."""
+    if all(file.size for file in files):
+        return list(files)
+    folders = {""}
+    for file in files:
+        folder = file.path.rpartition("/")[0]
+        while folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return [file for file in files if file.size or file.path not in folders]
 
 
 def stamp_of(entry: Any) -> str:

@@ -181,7 +181,7 @@ def _facts(landed: Landed, files: Sequence[LandedFile], problems: list[str]) -> 
             problems += [found for found in batch if isinstance(found, str)]
     old = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
     ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
-    old = old[[path in ours for path in old["path"].tolist()]]
+    old = old.loc[[path in ours for path in old["path"].tolist()]]
     parts = [part for part in [old, *parts] if len(part)] or [old]
     return pd.concat(parts).sort_values("path", ignore_index=True)
 

@@ -21,9 +21,8 @@ FOLDS = 5
 TREES = 100
 LEAST = 2 * FOLDS  # samples, or samples of a class, below which there is no telling
 # Confident learning alone takes hard samples of like classes for wrong labels: 15 % of Indian Pines as it is. Where
-# another label must be ten times as probable, which counts as strong evidence (Kass and Raftery 1995, Journal of the
-# American Statistical Association 90, 773-795), it is 1.9 %, and 5.0 % after 5 % of the labels were changed, 78 % of
-# which are among them.
+# another label must be ten times as probable, from which on evidence counts as strong (Jeffreys 1961, Theory of
+# Probability, appendix B), it is 1.9 %, and 5.0 % after 5 % of the labels were changed, 78 % of which are among them.
 EVIDENCE = 10
 # modified z-score above which a residual is an outlier: Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers
 OUTLYING = 3.5

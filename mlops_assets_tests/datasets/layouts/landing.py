@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rasterio import Affine
 
@@ -28,6 +29,17 @@ def read_landing(folder: Path, specification: DatasetSpecification) -> Contents:
     landing = open_landing(workspace, source)
     landed = Landed(workspace, landing, landing.list(), folder.parent / "staging", landing.scenes)
     return LAYOUTS[source.layout].contents(landed, specification)
+
+
+def write_tables(folder: Path, files: Mapping[str, pd.DataFrame | bytes | str]) -> None:
+    """Write tables in the format of their endings, and other files as they are given."""
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if isinstance(content, pd.DataFrame):
+            content.to_parquet(path) if name.endswith(".parquet") else content.to_csv(path, index=False)
+        else:
+            path.write_bytes(content.encode() if isinstance(content, str) else content)
 
 
 def write_raster(path: Path, array: NDArray[Any], names: Sequence[str] | None = None, **profile: Any) -> None:

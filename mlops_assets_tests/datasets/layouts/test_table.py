@@ -14,7 +14,7 @@ from mlops_assets.datasets.contents import Contents
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets_tests.conftest import table_specification
-from mlops_assets_tests.datasets.layouts.landing import read_landing
+from mlops_assets_tests.datasets.layouts.landing import read_landing, write_tables
 
 SMALL = pd.DataFrame({"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]})
 Read = Callable[..., Contents]
@@ -32,15 +32,8 @@ def read(tmp_path: Path) -> Read:
     def read_landed(
         files: dict[str, pd.DataFrame | bytes | str], specification: DatasetSpecification | None = None
     ) -> Contents:
-        folder = tmp_path / "landing"
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            if isinstance(content, pd.DataFrame):
-                content.to_parquet(path) if name.endswith(".parquet") else content.to_csv(path, index=False)
-            else:
-                path.write_bytes(content.encode() if isinstance(content, str) else content)
-        return read_landing(folder, specification or declared())
+        write_tables(tmp_path / "landing", files)
+        return read_landing(tmp_path / "landing", specification or declared())
 
     return read_landed
 

@@ -43,15 +43,27 @@ def test_good_labels_are_left_in_peace() -> None:
     assert found.share < 0.01
 
 
+def test_hard_samples_are_left_in_peace() -> None:
+    X, y, fields = crops()
+    X += np.random.default_rng(1).normal(0, 1, X.shape).astype(np.float32)
+    found = suspect_classes(X, y, fields)
+    assert found is not None
+    assert found.agreement < 0.8
+    assert found.share < 0.02  # confident learning alone says 0.17
+
+
 def test_a_field_that_is_wrong_as_a_whole_is_found_as_its_samples_do_not_help_each_other() -> None:
     X, y, fields = crops()
     own = fields == 7
-    X[own] += 0.01 * np.arange(5, dtype=np.float32)  # alike in a way of their own
+    looks = np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]  # alike in a way of their own
+    X = np.concatenate([X, looks], axis=1).astype(np.float32)
     given = y.copy()
     given[own] = (y[own] + 2) % 4
-    found = suspect_classes(X, given, fields)
+    found, alone = suspect_classes(X, given, fields), suspect_classes(X, given, None)
     assert found is not None
+    assert alone is not None
     assert np.isin(np.flatnonzero(own), found.positions).mean() > 0.8
+    assert np.isin(np.flatnonzero(own), alone.positions).mean() < 0.2
 
 
 def test_classes_too_rare_or_of_one_place_are_left_out() -> None:
