@@ -21,6 +21,7 @@ from mlops_assets.errors import SpecificationError
 DEFAULT_METRES = 1000.0
 DEFAULT_PIXELS = 32.0
 GROUND = "EPSG:6933"  # cylindrical equal-area, true scale at 30° (NSIDC EASE-Grid 2.0)
+_ROUNDING = 1e-9  # of a block's side: what binary fractions lose, or 12/10 - 2/10 is less than 1
 _TRUE_SCALE = np.cos(np.radians(30.0))
 
 
@@ -49,7 +50,8 @@ class Blocks:
 
     def near(self, is_train: Callable[[str, int, int], bool]) -> NDArray[np.bool_]:
         """Say of each sample whether a training block lies within its reach."""
-        first, last = np.floor(self.low - self.reach), np.floor(self.high + self.reach)
+        first = np.floor(self.low - self.reach + _ROUNDING)
+        last = np.floor(self.high + self.reach + _ROUNDING)
         if self.last is not None:
             first, last = np.maximum(first, 0), np.minimum(last, self.last)
         near = np.zeros(len(self.low), dtype=bool)

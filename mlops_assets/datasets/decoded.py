@@ -23,6 +23,7 @@ from filelock import FileLock
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.layouts import LAYOUTS, View
+from mlops_assets.datasets.rasters import numpy_type
 from mlops_assets.datasets.versions import FrozenDataset, SplitName
 from mlops_assets.errors import IntegrityError, StorageError
 
@@ -263,7 +264,7 @@ def _write(
 def _itemsize(frozen: FrozenDataset) -> int:
     """Return the bytes of the widest value that the files say they hold; 8 where they do not say."""
     dtypes = frozen.manifest.loc[frozen.manifest["role"] == "image", "dtype"].dropna().unique()
-    return max((np.dtype(str(dtype)).itemsize for dtype in dtypes), default=8)
+    return max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=8)
 
 
 def _is_whole(folder: Path, shape: tuple[int, ...]) -> bool:

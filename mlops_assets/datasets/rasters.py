@@ -47,7 +47,7 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
 
 
 def _require_believable(local: Path, raster: Any) -> None:
-    declared = raster.width * raster.height * sum(np.dtype(dtype).itemsize for dtype in raster.dtypes)
+    declared = raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     stored = local.stat().st_size
     if declared > GREATEST_RATIO * max(stored, 1024):
         raise ValueError(
@@ -58,7 +58,7 @@ def _require_believable(local: Path, raster: Any) -> None:
 
 def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
     """Yield (top, bottom) of strips of an open raster, from top to bottom, each small enough to be held in memory."""
-    row_bytes = raster.width * sum(np.dtype(dtype).itemsize for dtype in raster.dtypes)
+    row_bytes = raster.width * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     step = max(1, min(rows, STRIP_BYTES // max(row_bytes, 1)))
     for top in range(0, raster.height, step):
         yield top, min(top + step, raster.height)
@@ -78,6 +78,11 @@ def read_strip(raster: Any, top: int, bottom: int, half: int, bands: Sequence[in
     strip = raster.read(bands, window=Window(0, first, raster.width, last - first))
     above, below = half - (top - first), half - (last - bottom)
     return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
+
+
+def numpy_type(name: str) -> np.dtype[Any]:
+    """Return the type of arrays that pixels of a type are read as; numpy has no complex integers."""
+    return np.dtype({"complex_int16": "complex64"}.get(name, name))
 
 
 def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, float, float]:

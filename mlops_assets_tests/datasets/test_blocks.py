@@ -172,3 +172,16 @@ def test_many_samples_are_divided() -> None:
     lon, lat = rng.uniform(5, 6, 100_000), rng.uniform(47, 48, 100_000)
     found = assign_splits(located(lon, lat), split(block=2000, buffer=100))
     assert found["split"].value_counts(normalize=True)["train"] == pytest.approx(0.5, abs=0.1)
+
+
+@pytest.mark.parametrize("side", [3, 7, 10, 16, 19, 24])
+def test_a_buffer_in_pixels_is_exact(side: int) -> None:
+    rows = np.arange(6 * side)
+    samples = pd.DataFrame({"path": "a.tif", "row": rows, "column": 0})
+    files = file_rows([{"path": "a.tif", "height": 6 * side, "width": 1}])
+    contents = Contents(samples, files, [], [], {"kind": "patch", "size": 1})
+    distance = np.maximum(2 * side - rows, rows - (3 * side - 1)).clip(0)  # to the third block, which is trained on
+    for buffer in range(side + 4):
+        blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side, buffer=buffer))
+        near = blocks.near(lambda _scope, row, _column: row == 2)
+        assert np.array_equal(near, distance <= buffer), buffer

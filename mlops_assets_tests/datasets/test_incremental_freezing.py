@@ -191,6 +191,21 @@ def test_a_renamed_file_shares_its_object(store: Store, landing: Path, opened: l
 
 
 @pytest.mark.usefixtures("settled")
+def test_a_renamed_image_keeps_its_split_and_a_copy_goes_where_its_original_is(store: Store, landing: Path) -> None:
+    again(store)
+    first = latest(store).samples.set_index("path")["split"]
+    for number in range(COUNT):
+        path = landing / path_of(number)
+        path.with_name(f"copy of {path.name}").write_bytes(path.read_bytes())
+        path.rename(path.with_name(f"new {path.name}"))
+    again(store)
+    second = latest(store).samples.set_index("path")["split"]
+    for path, split in first.items():
+        folder, _, name = str(path).partition("/")
+        assert second[f"{folder}/new {name}"] == second[f"{folder}/copy of {name}"] == split
+
+
+@pytest.mark.usefixtures("settled")
 def test_a_file_that_changed_places_with_another_is_noticed(store: Store, landing: Path) -> None:
     again(store)
     first, second, aside = landing / path_of(1), landing / path_of(3), landing / ".aside"

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.layouts.scene_checks import same_grid
-from mlops_assets.datasets.rasters import raster_facts
+from mlops_assets.datasets.rasters import numpy_type, raster_facts
 from mlops_assets.datasets.source import Sampling
 
 
@@ -21,7 +21,7 @@ class RasterLabels:
         Raises:
             ValueError: it is not one band of whole numbers, or of numbers for 'label_is: number'.
         """
-        whole = np.issubdtype(np.dtype(raster.dtypes[0]), np.integer)
+        whole = np.issubdtype(numpy_type(raster.dtypes[0]), np.integer)
         self._number = sampling.label_is == "number"
         if raster.count != 1 or not (whole or self._number):
             raise ValueError(

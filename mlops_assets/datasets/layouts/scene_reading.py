@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector
-from mlops_assets.datasets.rasters import open_raster, read_strip, strips
+from mlops_assets.datasets.rasters import numpy_type, open_raster, read_strip, strips
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.errors import SpecificationError
 
@@ -71,7 +71,7 @@ def read_patches(local: Path, centres: NDArray[np.int64], size: int) -> NDArray[
     """
     half = size // 2
     with open_raster(local) as raster:
-        patches = np.empty((len(centres), raster.count, size, size), dtype=np.result_type(*raster.dtypes))
+        patches = np.empty((len(centres), raster.count, size, size), dtype=_pixel_type(raster))
         for top, bottom in strips(raster):
             inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < bottom))
             if not len(inside):
@@ -88,10 +88,14 @@ def read_windows(local: Path, corners: NDArray[np.int64], size: int) -> NDArray[
     from rasterio.windows import Window
 
     with open_raster(local) as raster:
-        found = np.empty((len(corners), raster.count, size, size), dtype=np.result_type(*raster.dtypes))
+        found = np.empty((len(corners), raster.count, size, size), dtype=_pixel_type(raster))
         for index, (row, column) in enumerate(corners.tolist()):
             found[index] = raster.read(window=Window(column, row, size, size))
     return found
+
+
+def _pixel_type(raster: Any) -> np.dtype[Any]:
+    return np.result_type(*map(numpy_type, raster.dtypes))
 
 
 def _vector(frozen: FrozenDataset, name: str, sampling: Sampling) -> VectorLabels:

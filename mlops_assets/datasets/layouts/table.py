@@ -58,7 +58,9 @@ def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
     except UnicodeDecodeError as error:
         raise ValueError(f"is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
-        raise ValueError(f"cannot be read as a table: {str(error).splitlines()[0]}") from error
+        raise ValueError(
+            f"cannot be read as a table: {str(error).splitlines()[0]}; correct or replace the file"
+        ) from error
 
 
 def _read_parquet(local: Path) -> pd.DataFrame:

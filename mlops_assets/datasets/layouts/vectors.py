@@ -58,15 +58,10 @@ class VectorLabels:
                 Path(folder, own).symlink_to(local.resolve())
             path = Path(folder, name)
             try:
-                frame = (
-                    geopandas.read_parquet(path)
-                    if name.lower().endswith(("parquet",))
-                    else geopandas.read_file(path, engine="pyogrio")
-                )
+                frame = geopandas.read_parquet(path) if name.lower().endswith("parquet") else _read_layer(path)
             except (DataSourceError, OSError, ValueError) as error:
-                raise ValueError(
-                    f"cannot be read as vector labels: {str(error).splitlines()[0].replace(folder + '/', '')}"
-                ) from error
+                reason = str(error).splitlines()[0].partition(";")[0].replace(f"{folder}/", "")
+                raise ValueError(f"cannot be read as vector labels: {reason}; correct or replace the file") from error
         if frame.empty:
             raise ValueError("has no feature; remove the file or draw some")
         absent = int((frame.geometry.isna() | frame.geometry.is_empty).sum())
@@ -142,6 +137,21 @@ class BurnedLabels:
                 dtype=dtype,
             )
         )
+
+
+def _read_layer(path: Path) -> Any:
+    """Read the one layer of a file that has geometry; GIS programs keep styles and the like in others.
+
+    Raises:
+        ValueError: there are several.
+    """
+    import geopandas
+    import pyogrio
+
+    layers = [str(layer) for layer, geometry in pyogrio.list_layers(path) if geometry is not None]
+    if len(layers) > 1:
+        raise ValueError(f"has {len(layers)} layers with geometry ({', '.join(layers)}), of which one may be")
+    return geopandas.read_file(path, engine="pyogrio", layer=layers[0] if layers else None)
 
 
 def _unlabelled(sampling: Sampling, classes: list[ClassName]) -> int:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.decoded import chunks, decoded, read_samples, read_window_indices
 from mlops_assets.datasets.quality.drawing import draw
 from mlops_assets.datasets.quality.places import sample_size
+from mlops_assets.datasets.rasters import numpy_type
 from mlops_assets.datasets.specification import SPLITS
 from mlops_assets.datasets.versions import FrozenDataset, SplitName
 
@@ -107,7 +108,7 @@ class SampleValues:
 
     def _choice(self, most: int) -> dict[str, NDArray[np.int64]]:
         dtypes = self._frozen.manifest["dtype"].dropna().unique()
-        item = max((np.dtype(str(dtype)).itemsize for dtype in dtypes), default=4)
+        item = max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=4)
         total = sum(map(len, self._split.values()))
         share = most / max(total * int(np.prod(self._shape)) * item, 1)
         return {

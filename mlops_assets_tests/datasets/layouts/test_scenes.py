@@ -167,3 +167,28 @@ def test_a_label_raster_keeps_negative_and_large_values(tmp_path: Path) -> None:
     write_raster(tmp_path / "a.tif", labels)
     with open_raster(tmp_path / "a.tif") as raster:
         np.testing.assert_array_equal(RasterLabels(raster, Sampling()).rows(0, 2), labels[0])
+
+
+@pytest.mark.parametrize(
+    "dtype",
+    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "complex64",
+     "complex128", "complex_int16"],
+)  # fmt: skip
+def test_pixels_of_every_type_are_read_in_that_type(landing: Path, read: Read, dtype: str) -> None:
+    kept = {"complex_int16": "complex64"}.get(dtype, dtype)  # numpy has no complex integers
+    image = (np.arange(2 * 12 * 12).reshape(2, 12, 12) % 100).astype(kept)
+    write_raster(landing / "labels/a.tif", np.ones((1, 12, 12), dtype=np.uint8))
+    (landing / "images").mkdir()
+    shape = {"height": 12, "width": 12, "count": 2, "dtype": dtype}
+    with open_raster(landing / "images/a.tif", "w", driver="GTiff", **shape) as raster:
+        raster.write(image)
+    assert read().files["dtype"].tolist() == [dtype, "uint8"]
+    centres = np.array([[0, 0], [5, 6]])
+    np.testing.assert_array_equal(
+        read_patches(landing / "images/a.tif", centres, 3), mirrored(image, centres, 3), strict=True
+    )
+    np.testing.assert_array_equal(
+        read_windows(landing / "images/a.tif", centres, 4),
+        np.stack([image[:, :4, :4], image[:, 5:9, 6:10]]),
+        strict=True,
+    )

@@ -10,6 +10,8 @@ from typing import Any
 
 import geopandas
 import numpy as np
+import pandas as pd
+import pyogrio
 import pytest
 from numpy.typing import NDArray
 from rasterio import Affine
@@ -276,6 +278,24 @@ def test_labels_and_image_need_a_georeference_both_or_neither(folder: Path, read
     (found,) = problems(read, labels="*.parquet")
     assert found.startswith("a.parquet: cannot be laid over the image: ")
     assert "no coordinate reference system; set it" in found
+
+
+def test_a_geopackage_may_have_styles_beside_its_one_layer_of_labels(folder: Path, read: Read) -> None:
+    land(folder, (square(2, 2, 8, 8), "water"), name="a.gpkg")
+    styles = pd.DataFrame({"f_table_name": ["a"], "styleQML": ["<qgis/>"]})
+    pyogrio.write_dataframe(styles, folder / "a.gpkg", layer="layer_styles", append=True)
+    assert len(read(labels="*.gpkg").samples) == 36
+
+
+def test_a_file_with_several_layers_of_labels_is_refused_with_their_names(folder: Path, read: Read) -> None:
+    land(folder, (square(2, 2, 8, 8), "water"), name="a.gpkg")
+    more = geopandas.GeoDataFrame({"crop": ["land"]}, geometry=[square(9, 9, 12, 12)], crs="EPSG:32630")
+    more.to_file(folder / "a.gpkg", layer="fields 2020")
+    (found,) = problems(read, labels="*.gpkg")
+    assert found.startswith("a.gpkg: ")
+    assert found.endswith(
+        "has 2 layers with geometry (a, fields 2020), of which one may be; correct or replace the file"
+    )
 
 
 def test_a_shapefile_without_its_parts_is_refused(folder: Path, read: Read) -> None:
