@@ -8,12 +8,11 @@ from typing import Any
 
 import obstore
 
-from mlops_assets.datasets.landings.base import LandedFile, Scene, below, checked, is_hidden, together
+from mlops_assets.datasets.landings.base import LandedFile, Scene, below, checked, is_hidden
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import explained, open_object_store
 
 _CHUNK = 1 << 20
-FOLDERS_AT_ONCE = 256  # each costs a request at least; one page of a plain listing holds 1,000 objects
 
 
 class BucketLanding:
@@ -27,22 +26,13 @@ class BucketLanding:
         self._store: Any = open_object_store(url)
 
     def list(self) -> list[LandedFile]:
-        """See `Landing.list`; pages of 1,000 objects, the folders at the top at once if they are not too many."""
+        """See `Landing.list`; pages of 1,000 objects."""
         with explained(f"landing {self.url}", "listed"):
-            top = obstore.list_with_delimiter(self._store)
-        folders = top["common_prefixes"]
-        if len(folders) > FOLDERS_AT_ONCE:
-            files = list(self._below(None))
-        else:
-            files = [file for part in (*together(self._below, folders), _landed(top["objects"])) for file in part]
-        files = _without_markers(files)
+            pages = obstore.list(self._store, chunk_size=1000)
+            files = _without_markers([file for page in pages for file in _landed(page)])
         if not files:
             raise EmptyLanding(f"landing {self.url} is empty; put training data into it")
         return checked(self.url, files, [])
-
-    def _below(self, folder: str | None) -> Sequence[LandedFile]:
-        with explained(f"landing {self.url}", "listed"):
-            return [file for page in obstore.list(self._store, folder, chunk_size=1000) for file in _landed(page)]
 
     def is_empty(self) -> bool:
         """Say whether nothing lies here; one page is asked for, however many there are.
