@@ -15,6 +15,8 @@ import pytest
 BIN = Path(sys.executable).parent
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
+pytestmark = pytest.mark.timeout(1000)  # the demo takes a minute or two, on a busy machine ten times that
+
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
@@ -27,7 +29,7 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(BIN / command[0]), *command[1:]], cwd=directory, env=environment | more, text=True,
-            capture_output=True, timeout=280, check=False,
+            capture_output=True, timeout=900, check=False,
         )  # fmt: skip
 
     first = run("mlops", "demo")
