@@ -129,7 +129,7 @@ def read_notifications(context: dg.SensorEvaluationContext, specification: Datas
         waits = f"landing {url} is empty; put training data into it"
     if waits is not None:
         return dg.SensorResult(skip_reason="; ".join([waits, *notes]), asset_events=events)
-    asked = f"{specification.name}-{pending.since:.0f}-{pending.newest:.3f}"
+    asked = f"{specification.name}-{pending.since:.6f}-{pending.newest:.3f}"
     replace(pending, asked=asked, asked_at=time.time()).write(context)
     request = dg.RunRequest(run_key=asked, tags={"mlops/sensor": "new_data", ASKED: asked})
     return dg.SensorResult(run_requests=[request], asset_events=events)
