@@ -83,6 +83,7 @@ def freeze(
             belonging = set(contents.files["path"].tolist())
             used = [file for file in landed if file.path in belonging]
             unread = [file.path for file in landed if file.path not in belonging]
+            del belonging  # texts of hundreds of thousands of paths
             stored = store_files(registry, source, used, listed, anew=rehash)
         # what is known and was not read again is what was listed, whatever becomes of it now
         _require_settled(landing, [f for f in used if f.path not in known or f.path in source.read_again])
