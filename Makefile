@@ -1,7 +1,7 @@
 # The front door. Every target does its own set-up on a bare machine with Python >= 3.11, make and git.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := demo,cluster,postgres,tensorflow,dev
+EXTRAS := demo,cluster,postgres,tensorflow,xgboost,lightgbm,jax,sweeps,mlflow,gpu,dev
 # the last version that runs on the Node.js 18 of Debian 12
 AZURITE := 3.35.0
 # the last release that can be imported: 1.2.0 imports itself in a circle

@@ -16,7 +16,7 @@ from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 
 pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web")]
 

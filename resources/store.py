@@ -5,7 +5,7 @@ import dagster as dg
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]

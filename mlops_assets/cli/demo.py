@@ -20,7 +20,7 @@ from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
-from mlops_assets.training.lifecycle import Store, model_folder
+from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.verification import verify_model
 from resources import StoreResource
 

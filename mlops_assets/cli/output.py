@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Column, Table
 
 from mlops_assets.settings import Settings
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 
 # no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style
 console = Console(markup=False, emoji=False, highlight=False)

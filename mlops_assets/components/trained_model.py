@@ -17,10 +17,13 @@ from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
-from mlops_assets.training.lifecycle import Store, evaluate_version, export, model_folder, train, version_for
+from mlops_assets.training.exporting import export
+from mlops_assets.training.fitting import train
+from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store, model_folder, version_for
 from mlops_assets.training.trainers import load_trainer
 from resources import StoreResource
 

@@ -19,8 +19,8 @@ from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
-from mlops_assets.training.evaluation import OnnxModel, decide
-from mlops_assets.training.lifecycle import Store, model_folder, published_path
+from mlops_assets.training.onnx_model import OnnxModel, decide
+from mlops_assets.training.store import Store, model_folder, published_path
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.training.evaluation import OnnxModel, decide
 from mlops_assets.training.frameworks import Framework
+from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.specification import Parity
 
 TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits

@@ -9,8 +9,8 @@ from mlops_assets.errors import GateFailure, NameRefused, NotFound
 from mlops_assets.names import Reference, check_label
 from mlops_assets.registry import ModelVersion, Promotion, Registry
 from mlops_assets.registry.schema import STAGES
-from mlops_assets.training.lifecycle import Store
 from mlops_assets.training.specification import SMALLER_IS_BETTER, Gate
+from mlops_assets.training.store import Store
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from mlops_assets.components.naming import data_versions
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.components.project import FOREST, definitions, lifecycle_job
 
 MODEL_ASSETS = ["trained_model", "onnx_model", "evaluation", "record"]

@@ -15,7 +15,8 @@ from mlops_assets.components import landing_sensor
 from mlops_assets.components.landing_source import LAST_CHANGE
 from mlops_assets.components.naming import data_versions
 from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.training.lifecycle import Store, train
+from mlops_assets.training.fitting import train
+from mlops_assets.training.store import Store
 from mlops_assets_tests.components.daemon import Daemon, LandingDaemon
 from mlops_assets_tests.components.project import FOREST, definitions, model_specification
 from mlops_assets_tests.conftest import crops_table, table_specification

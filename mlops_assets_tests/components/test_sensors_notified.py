@@ -20,7 +20,7 @@ from mlops_assets.components import landing_notifications
 from mlops_assets.components.landing_notifications import queue_resources
 from mlops_assets.components.project import check_declarations
 from mlops_assets.errors import SpecificationError
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.components.daemon import LandingDaemon
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.servers.aws import Queues

@@ -12,7 +12,7 @@ import dagster as dg
 import pystac
 import pytest
 
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.components.daemon import LandingDaemon
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.datasets.places import Place, place

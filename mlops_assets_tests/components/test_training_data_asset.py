@@ -13,7 +13,7 @@ from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.components.project import definitions
 
 

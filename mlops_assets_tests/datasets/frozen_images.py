@@ -12,7 +12,7 @@ from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 
 
 def images_specification(name: str = "tiles", **changes: object) -> DatasetSpecification:

@@ -20,7 +20,7 @@ from mlops_assets.errors import DataProblems, EmptyLanding, MlopsError, Specific
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat, Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 
 Land = Callable[..., Freeze]

@@ -13,7 +13,7 @@ from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.places import Place, place_on
 from mlops_assets_tests.servers.buckets import FaultyBucket

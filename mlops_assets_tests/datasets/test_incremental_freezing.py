@@ -26,7 +26,7 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.workspace import object_key
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 
 COUNT = 24
 FREEZE = """

@@ -17,7 +17,7 @@ from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.datasets.places import LANDING, Place, place, place_on
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from mlops_assets.datasets.loaders import Batches
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import MissingExtra
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.datasets.views import VIEWS, training_data
 
 SCALED: dict[str, Any] = {"bands": ["B004", "B001"], "scaling": "standardize"}

@@ -20,7 +20,7 @@ from mlops_assets.errors import Conflict, IntegrityError, MlopsError, NotFound, 
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import scenes_specification, table_specification, write_scene
 from mlops_assets_tests.datasets.frozen_images import (
     damage,

@@ -14,7 +14,7 @@ from mlops_assets.datasets import training_data as module
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.scaling import DeclaredScaling, Preparation, Scaling, fit, methods_of
 from mlops_assets.errors import SpecificationError
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import frozen, land, opened, training_data, windows, write_two_scenes
 

@@ -14,7 +14,7 @@ from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError, StorageError
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.places import Place, place
 from mlops_assets_tests.servers.web import WebFolder

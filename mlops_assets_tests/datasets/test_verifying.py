@@ -16,7 +16,7 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.registry.schema import DataVersion
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.datasets.frozen_images import (
     damage,
     image,

@@ -23,8 +23,8 @@ from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving import scenes
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
-from mlops_assets.training.evaluation import OnnxModel, decide
-from mlops_assets.training.lifecycle import Store, model_folder
+from mlops_assets.training.onnx_model import OnnxModel, decide
+from mlops_assets.training.store import Store, model_folder
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
 

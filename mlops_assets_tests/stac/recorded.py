@@ -19,7 +19,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.datasets import write_dataset_record
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.datasets.layouts.landing import UTM, write_raster
 

@@ -28,7 +28,7 @@ from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.extents import WHOLE_WORLD, enclosing
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.stac.recorded import (
     COVER,
     PLACES,

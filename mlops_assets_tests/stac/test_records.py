@@ -24,7 +24,7 @@ from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.stac.models import item_key
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store, model_folder
+from mlops_assets.training.store import Store, model_folder
 from mlops_assets_tests.conftest import (
     crops_table,
     scenes_specification,

@@ -23,7 +23,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.stac import training_dml
 from mlops_assets.stac.training_dml import TRAINING_DML, changeset, training_dataset
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.datasets.layouts.landing import UTM, write_raster
 from mlops_assets_tests.services import require_pytdml

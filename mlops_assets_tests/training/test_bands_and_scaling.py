@@ -25,13 +25,15 @@ from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.models import item_key
 from mlops_assets.storage import Workspace
-from mlops_assets.training import lifecycle as stages
-from mlops_assets.training.evaluation import OnnxModel, decide
+from mlops_assets.training import exporting as stages
+from mlops_assets.training.exporting import export
+from mlops_assets.training.fitting import train
 from mlops_assets.training.frameworks import framework_named
-from mlops_assets.training.lifecycle import Store, export, model_folder, published_path, train
 from mlops_assets.training.native import load_native
+from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.signature import raw_data, scaling_of
+from mlops_assets.training.store import Store, model_folder, published_path
 from mlops_assets.training.verification import verify_model
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from mlops_assets.errors import ExportError
-from mlops_assets.training.evaluation import OnnxModel, decide, evaluate
+from mlops_assets.training.evaluation import evaluate
+from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.specification import CLASS_METRICS, NUMBER_METRICS
 
 NAMES = ["water", "wood", "field"]

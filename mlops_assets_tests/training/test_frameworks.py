@@ -27,10 +27,10 @@ from sklearn.svm import SVC
 from torch import Tensor, nn
 
 from mlops_assets.errors import ExportError, TrainerError
-from mlops_assets.training.evaluation import OnnxModel
 from mlops_assets.training.frameworks import Framework, framework_named, framework_of
 from mlops_assets.training.frameworks.pytorch import ARCHITECTURE, PyTorch
 from mlops_assets.training.frameworks.scikit_learn import FILE, ScikitLearn
+from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets_tests.training.trainers import PatchNet, WindowNet, samples
 
 

@@ -31,19 +31,12 @@ from mlops_assets.errors import (
 from mlops_assets.names import Reference
 from mlops_assets.registry import Run
 from mlops_assets.registry.store import now
-from mlops_assets.training.evaluation import OnnxModel, decide
-from mlops_assets.training.lifecycle import (
-    Store,
-    close_abandoned_runs,
-    evaluate_version,
-    export,
-    model_folder,
-    run_facts,
-    run_identifier,
-    train,
-    version_for,
-)
+from mlops_assets.training.exporting import export
+from mlops_assets.training.fitting import close_abandoned_runs, run_facts, train
+from mlops_assets.training.measuring import evaluate_version
+from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.run import FLUSH_POINTS, TrainingRun
+from mlops_assets.training.store import Store, model_folder, run_identifier, version_for
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import HERE, POINTS, lifecycle, model_specification, windows_source
 
@@ -369,7 +362,7 @@ def test_an_onnx_file_without_parity_is_not_published(
     land_table()
     row = train(store, model_specification(), "v1", {}, 0)
     before = published(store, f"crops@{row.version}")
-    from mlops_assets.training import lifecycle as source
+    from mlops_assets.training import exporting as source
 
     exact = source.compare
     monkeypatch.setattr(source, "compare", lambda *args: replace(exact(*args), passed=False, difference=0.5))

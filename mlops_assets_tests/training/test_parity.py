@@ -14,8 +14,8 @@ from torch import nn
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import MlopsError
-from mlops_assets.training.evaluation import OnnxModel
 from mlops_assets.training.frameworks.pytorch import PyTorch
+from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets.training.parity import ParityReport, compare
 from mlops_assets.training.specification import Parity
 from mlops_assets_tests.training.trainers import samples

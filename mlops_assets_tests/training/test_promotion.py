@@ -10,9 +10,9 @@ from mlops_assets.errors import GateFailure, NameRefused, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
-from mlops_assets.training.lifecycle import Store
 from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.training.specification import Gate
+from mlops_assets.training.store import Store
 
 
 def registered(store: Store, version: str, stage: str = "recorded", **metrics: float) -> ModelVersion:

@@ -11,8 +11,8 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
 from mlops_assets.training.promotion import promote
+from mlops_assets.training.store import Store
 from mlops_assets.training.verification import verify_all
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.servers.buckets import Bucket

@@ -14,8 +14,9 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import TrainerError
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store, train
+from mlops_assets.training.fitting import train
 from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.store import Store
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.training.trainers import HERE, Depth, model_specification
 

@@ -17,7 +17,7 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets.training.verification import Verification, verify_all, verify_model
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.training.trainers import lifecycle, model_specification

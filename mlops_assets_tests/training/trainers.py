@@ -16,9 +16,12 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
-from mlops_assets.training.lifecycle import Store, evaluate_version, export, train
+from mlops_assets.training.exporting import export
+from mlops_assets.training.fitting import train
+from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store
 
 HERE = __name__
 POINTS = 4_000  # two series of these are more than one batch of `TrainingRun`

@@ -24,7 +24,7 @@ from mlops_assets.errors import DataProblems, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.datasets.layouts.implementations import Implementation, Truth
 from mlops_assets_tests.datasets.layouts.landed_catalogues import CATALOGUES
 from mlops_assets_tests.datasets.layouts.landed_images import IMAGES

@@ -14,7 +14,7 @@ from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.datasets.layouts.implementations import CLASSES, Implementation
 from mlops_assets_tests.datasets.layouts.landed_catalogues import CATALOGUES, item, write_catalog

@@ -24,7 +24,7 @@ from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.datasets.layouts.landing import UTM, read_landing, write_raster
 
 Read = Callable[..., Contents]

@@ -17,7 +17,7 @@ from mlops_assets.datasets.layouts import LAYOUTS
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import scenes_specification
 from mlops_assets_tests.datasets.layouts.landed_catalogues import item, write_catalog
 from mlops_assets_tests.datasets.layouts.landing import UTM, read_landing, write_raster

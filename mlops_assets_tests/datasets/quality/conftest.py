@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.datasets.quality import Check, Quality, assess
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 
 Assess = Callable[..., tuple[FrozenDataset, Quality]]
 

@@ -21,7 +21,7 @@ from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 

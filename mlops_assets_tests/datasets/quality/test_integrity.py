@@ -13,7 +13,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.storage import FileStat
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.web import WebFolder
 

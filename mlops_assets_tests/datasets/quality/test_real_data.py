@@ -15,7 +15,7 @@ from mlops_assets.datasets.quality import Quality, assess, reading
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.lifecycle import Store
+from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import require_shared_data
 from mlops_assets_tests.datasets.frozen_images import image, images, images_specification, land_images
 from mlops_assets_tests.datasets.quality.conftest import check

@@ -1,0 +1,62 @@
+"""A trained model as one ONNX file, published only if it gives what the trained model gives."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path, PurePosixPath
+
+from mlops_assets.datasets.documents import json_bytes
+from mlops_assets.errors import ParityError
+from mlops_assets.registry import ModelVersion
+from mlops_assets.training.frameworks import framework_named
+from mlops_assets.training.native import load_native
+from mlops_assets.training.onnx_graph import with_scaling
+from mlops_assets.training.onnx_model import OnnxModel
+from mlops_assets.training.parity import ParityReport, compare
+from mlops_assets.training.signature import raw_data, scaling_of
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store, model_folder, published_path
+
+
+def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
+    """Export a model version to ONNX and publish the file, if it gives what the trained model gives.
+
+    Raises:
+        ExportError: the model cannot be expressed in ONNX.
+        ParityError: the ONNX model differs; the report is the error's argument, and nothing is published.
+    """
+    import onnx
+
+    framework, scaling = framework_named(row.framework), scaling_of(row)
+    native = {PurePosixPath(key).name: published_path(store, key) for key in _native_files(store, row)}
+    model = load_native(native, framework)
+    data = raw_data(store.workspace, store.registry, row)
+    X, _ = data.arrays("test", limit=specification.parity.samples)
+    with tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
+        path = Path(scratch) / "model.onnx"
+        framework.export(model, data.sample_shape, row.task, path)
+        proto = onnx.load(path)
+        if scaling is not None:
+            proto = with_scaling(proto, scaling, data.sample_shape)
+        facts = {
+            "model": row.model, "version": row.version, "task": row.task, "run_id": row.run_id,
+            "data_version": data.reference, "data_digest": row.data_digest, "classes": "\n".join(data.class_names),
+            "code_version": store.registry.run(row.run_id).code_version,
+        }  # fmt: skip
+        onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
+        path.write_bytes(proto.SerializeToString())
+        scaled = X if scaling is None else scaling.apply(X)
+        report = compare(framework, model, OnnxModel(path), X, row.task, specification.parity, scaled)
+        if not report.passed:
+            raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
+        files = [
+            store.workspace.put(f"{model_folder(row)}/model.onnx", path),
+            store.workspace.put(f"{model_folder(row)}/parity.json", json_bytes(report.document())),
+        ]
+    store.registry.advance(row, "exported", files)
+    return report
+
+
+def _native_files(store: Store, row: ModelVersion) -> list[str]:
+    prefix = f"{model_folder(row)}/native/"
+    return [f.path for f in store.registry.files(f"model:{row.model}@{row.version}") if f.path.startswith(prefix)]

@@ -1,0 +1,56 @@
+"""An ONNX model under onnxruntime, and what its outputs decide."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.errors import ExportError
+
+BATCH = 1024
+
+
+class OnnxModel:
+    """An ONNX model file under onnxruntime."""
+
+    def __init__(self, path: Path) -> None:
+        """Load the model on the CPU.
+
+        Raises:
+            ExportError: onnxruntime refuses the file.
+        """
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3
+        try:
+            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        except Exception as error:
+            raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {error}") from error
+        self.outputs = [output.name for output in self._session.get_outputs()]
+
+    def predict(self, X: NDArray[np.float32], batch: int = BATCH) -> dict[str, NDArray[Any]]:
+        """Return the outputs by name for X, float32 of shape (n, …); at least one sample.
+
+        Raises:
+            ExportError: the model does not take such samples or batches.
+        """
+        try:
+            parts = [self._session.run(None, {"input": X[i : i + batch]}) for i in range(0, len(X), batch)]
+        except Exception as error:
+            raise ExportError(
+                f"the ONNX model does not run on samples {X.shape} in batches of {batch}: {error}"
+            ) from error
+        return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(self.outputs)}
+
+
+def decide(outputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
+    """Return class indices from `label` or the largest of `scores`, or numbers from `value`."""
+    if "value" in outputs:
+        return outputs["value"].reshape(len(outputs["value"]))
+    if "label" in outputs:
+        return outputs["label"]
+    return np.asarray(outputs["scores"].argmax(axis=1))

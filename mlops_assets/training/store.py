@@ -1,0 +1,68 @@
+"""Where a project keeps everything, and which of its model versions a step works on."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mlops_assets.errors import NotFound
+from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry.published import read_published
+from mlops_assets.storage import Workspace, sha256_of
+
+_RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
+
+
+@dataclass(frozen=True)
+class Store:
+    """Where a project keeps everything: its workspace and its registry, and who is acting."""
+
+    workspace: Workspace
+    registry: Registry
+    user: str
+
+
+def model_folder(row: ModelVersion) -> str:
+    """Return where a model version lies in the workspace."""
+    return f"models/{row.model}/{row.version}"
+
+
+def published_path(store: Store, key: str) -> Path:
+    """Return a local path of a published file whose bytes are still those that were published.
+
+    Raises:
+        StorageError: it was never published, or is missing.
+        IntegrityError: its bytes have changed.
+    """
+    content = read_published(store.workspace, store.registry, key)
+    return store.workspace.local_path(key, sha256_of(content))
+
+
+def run_identifier(orchestration_run: str | None, model: str, data_version: str) -> str:
+    """Return a run's id; within one orchestrated run it is always the same, so that a retried step is the same run."""
+    if orchestration_run is None:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(_RUN_NAMESPACE, f"{orchestration_run}/{model}/{data_version}"))
+
+
+def version_for(
+    registry: Registry, model: str, data_version: str, orchestration_runs: Sequence[str] = ()
+) -> ModelVersion:
+    """Return the model version a later stage works on.
+
+    That of its own orchestrated run, else of the run it is a re-execution of (in the order given), else the data
+    version's latest: two runs on one partition never mix.
+
+    Raises:
+        NotFound: the model was never trained on this data version.
+    """
+    versions = {row.run_id: row for row in registry.model_versions(model, data_version=data_version)}
+    for orchestration_run in orchestration_runs:
+        found = versions.get(run_identifier(orchestration_run, model, data_version))
+        if found is not None:
+            return found
+    if not versions:
+        raise NotFound(f"{model} has not been trained on {data_version}; run 'mlops train {model}@{data_version}'")
+    return next(reversed(versions.values()))
