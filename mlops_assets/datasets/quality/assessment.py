@@ -5,6 +5,8 @@ The same version gives the same files, byte for byte. Checks say; they never cha
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +18,7 @@ from mlops_assets.datasets.documents import json_bytes, version_folder
 from mlops_assets.datasets.quality import report
 from mlops_assets.datasets.quality.balance import (
     balance_check,
+    counts_from,
     coverage_check,
     labels_check,
     no_counts,
@@ -34,8 +37,14 @@ from mlops_assets.datasets.quality.scan import Scan, scan
 from mlops_assets.datasets.quality.separation import separation, separation_check
 from mlops_assets.datasets.quality.values import band_values, values_check
 from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.registry import Registry
+from mlops_assets.registry.published import read_published
 from mlops_assets.storage import FileStat
+
+# Of the report: another number, and reports that are there are not taken up again. Raise it with every change of what
+# is found or written down: a check, a threshold's default, a draw, a figure.
+FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -58,11 +67,53 @@ class Quality:
 
 
 def assess(registry: Registry, frozen: FrozenDataset) -> Quality:
-    """Assess a data version and publish what is found; the same version gives the same files."""
+    """Assess a data version and publish what is found; the same version gives the same files.
+
+    Files are re-hashed every time. What was found in them is taken from the report of this version, if it is as it was
+    published and by the same checks.
+    """
     readable = check_readable(frozen)
     if not readable.passed:
         rest = [outcome(name, False, "not looked at, as files are damaged") for name in CHECKS if name != "readable"]
         return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
+    return _published(registry, frozen, readable) or _assessed(registry, frozen, readable)
+
+
+def _published(registry: Registry, frozen: FrozenDataset, readable: Check) -> Quality | None:
+    """Return what was published of this data version; None if it was by other checks, is missing or was changed."""
+    folder = version_folder(frozen.row.dataset, frozen.row.version)
+
+    def read(name: str) -> bytes:
+        return read_published(frozen.workspace, registry, f"{folder}/{name}")
+
+    try:
+        document = json.loads(read("quality.json"))
+        if (document.get("format"), document["digest"]) != (FORMAT, frozen.row.digest):
+            return None
+        statistics = json.loads(read("statistics.json"))
+        figures = {name: read(f"figures/{name}.png") for name in document["figures"]}
+    except (StorageError, IntegrityError):
+        return None
+    checks = [
+        Check(entry.pop("name"), entry.pop("passed"), entry.pop("description"), entry.pop("blocking"), entry)
+        for entry in document["checks"]
+        if entry["name"] != readable.name
+    ]
+    files = {file.path: file for file in registry.files_at(*(f"{folder}/{name}" for name in _file_names(figures)))}
+    return Quality(
+        statistics,
+        counts_from(document["class_counts"]["classes"], frozen.classes),
+        [readable, *checks],
+        [files[f"{folder}/{name}"] for name in _file_names(figures)],
+        figures,
+    )
+
+
+def _file_names(figures: Iterable[str]) -> list[str]:
+    return ["statistics.json", "quality.json", *(f"figures/{name}.png" for name in figures)]
+
+
+def _assessed(registry: Registry, frozen: FrozenDataset, readable: Check) -> Quality:
     thresholds, samples, kind = frozen.specification.quality, frozen.samples, frozen.document["input"]["kind"]
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
     places = places_of(samples, frozen.manifest, frozen.document["input"])
@@ -97,11 +148,12 @@ def assess(registry: Registry, frozen: FrozenDataset) -> Quality:
     }
     figures = report.figures(frozen, counts, values, apart, places, splits)
     document = report.document(frozen, source, found, counts, values, exact, near, leakage, apart, suspects, checks)
+    document |= {"format": FORMAT, "figures": list(figures)}
     folder = version_folder(frozen.row.dataset, frozen.row.version)
+    contents = [json_bytes(statistics), json_bytes(document), *figures.values()]
     files = [
-        frozen.workspace.put(f"{folder}/statistics.json", json_bytes(statistics)),
-        frozen.workspace.put(f"{folder}/quality.json", json_bytes(document)),
-        *(frozen.workspace.put(f"{folder}/figures/{name}.png", png) for name, png in figures.items()),
+        frozen.workspace.put(f"{folder}/{name}", content)
+        for name, content in zip(_file_names(figures), contents, strict=True)
     ]
     registry.add_files(f"data:{frozen.reference}", files)
     return Quality(statistics, counts, checks, files, figures)

@@ -32,6 +32,12 @@ def pixel_counts(counted: Mapping[str, NDArray[np.int64]], classes: list[ClassNa
     return _named(np.stack([counted.get(split, nothing) for split in SPLITS], axis=1), classes)
 
 
+def counts_from(document: Mapping[str, Mapping[str, int]], classes: list[ClassName] | None) -> pd.DataFrame:
+    """Return the table that was written down as class name → split → count."""
+    counts = [[document[entry["name"]][split] for split in SPLITS] for entry in classes or []]
+    return _named(np.array(counts, dtype=np.int64).reshape(-1, len(SPLITS)), classes or [])
+
+
 def no_counts() -> pd.DataFrame:
     """Return the table of a dataset without classes."""
     return _named(np.empty((0, len(SPLITS)), dtype=np.int64), [])

@@ -16,6 +16,8 @@ from PIL import Image
 from mlops_assets.datasets.decoded import split_folder
 from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.quality import CHECKS
+from mlops_assets.datasets.quality.assessment import FORMAT
+from mlops_assets.datasets.quality.scan import scan
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.training_data import TrainingData
@@ -74,7 +76,74 @@ def test_assessing_again_gives_the_same_bytes(
     for split in ("train", "validation", "test"):  # also when everything has to be decoded again
         folder = split_folder(frozen, split, frozen.document["input"]["kind"])  # type: ignore[arg-type]
         folder.rename(folder.with_name(f"{split}-moved"))
-    assert assessed(name)[1].files == first.files
+    (store.workspace.root / f"datasets/{name}/v1/quality.json").unlink()  # or it is taken up again
+    again = assessed(name)[1]
+    assert again.files == first.files
+    reused = assessed(name)[1]
+    assert (reused.statistics, reused.files, reused.figures) == (first.statistics, first.files, first.figures)
+    pd.testing.assert_frame_equal(reused.counts, first.counts)
+    for published, found in zip(reused.checks, first.checks, strict=True):
+        told = (published.name, published.passed, published.blocking, published.description)
+        assert told == (found.name, found.passed, found.blocking, found.description)
+        assert published.values == {
+            key: pytest.approx(value, rel=1e-6) if isinstance(value, float) else value
+            for key, value in found.values.items()
+        }
+
+
+@pytest.fixture
+def scans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """One entry for every time that samples are gone through."""
+    seen: list[Any] = []
+
+    def counted(source: Any) -> Any:
+        seen.append(source)
+        return scan(source)
+
+    monkeypatch.setattr("mlops_assets.datasets.quality.assessment.scan", counted)
+    return seen
+
+
+def test_a_published_report_is_taken_up_again(land_table: Land, assessed: Assess, scans: list[Any]) -> None:
+    land_table()
+    assert assessed()[1].files == assessed()[1].files
+    assert len(scans) == 1
+
+
+@pytest.mark.parametrize("name", ["quality.json", "statistics.json", "figures/class_counts.png"])
+@pytest.mark.parametrize("harm", ["change", "remove"])
+def test_a_changed_report_is_made_anew_and_mended(
+    store: Store, land_table: Land, assessed: Assess, scans: list[Any], name: str, harm: str
+) -> None:
+    land_table()
+    first = assessed()[1]
+    path = store.workspace.root / "datasets/fields/v1" / name
+    content = path.read_bytes()
+    if harm == "change":
+        path.write_bytes(content.replace(b'"passed": true', b'"passed": false') + b" ")
+    else:
+        path.unlink()
+    assert assessed()[1].checks == first.checks
+    assert path.read_bytes() == content
+    assert len(scans) == 2
+
+
+def test_a_report_by_other_checks_is_made_anew(
+    land_table: Land, assessed: Assess, scans: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_table()
+    assessed()
+    monkeypatch.setattr("mlops_assets.datasets.quality.assessment.FORMAT", FORMAT + 1)
+    assessed()
+    assessed()
+    assert len(scans) == 2
+
+
+def test_damage_is_found_beside_a_published_report(land_table: Land, assessed: Assess) -> None:
+    land_table()
+    frozen, _ = assessed()
+    frozen.local_path("samples.csv").write_bytes(b"damaged")
+    assert not any(found.passed for found in assessed()[1].checks)
 
 
 def test_figures_are_small_pictures(land_scenes: Land, assessed: Assess) -> None:
