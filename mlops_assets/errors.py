@@ -64,12 +64,20 @@ class TrainerError(MlopsError):
     """A trainer could not be loaded, failed, or returned something no framework adapter accepts."""
 
 
+class TrialPruned(MlopsError):
+    """A trial of a sweep stopped early, as others do so much better."""
+
+
 class ExportError(MlopsError):
     """A model could not be written natively, read back, or exported to ONNX."""
 
 
 class ParityError(MlopsError):
     """The ONNX model does not give what the trained model gives."""
+
+
+class EvaluationError(MlopsError):
+    """A model version could not be measured on its test split; nothing was published."""
 
 
 class GateFailure(MlopsError):

@@ -1,0 +1,118 @@
+"""Calibration: whether a model is right as often as its probabilities say.
+
+Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural Networks, ICML. What is
+kept is 15 bins, however many samples there are; torchmetrics' own keeps every sample, and is what tests hold it against.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 15  # of equal width, as in the paper and in torchmetrics
+SUM_TO_ONE = 1e-3  # float32 probabilities of a thousand classes sum to 1 within this
+_CELLS = 2 * BINS  # bin and whether it was right
+
+Scores = Literal["probabilities", "logits"]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Predictions by the probability of the predicted class, in bins of equal width from 0 to 1.
+
+    Attributes:
+        scores: what the model's scores are; logits are made probabilities by softmax.
+        count: predictions in each bin, (15,).
+        confidence: their mean probability, (15,), 0 where there are none.
+        accuracy: the share of them that is right, (15,), 0 where there are none.
+    """
+
+    scores: Scores
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error: mean of |accuracy - confidence| over predictions."""
+        return float((self.count * np.abs(self.accuracy - self.confidence)).sum() / self.count.sum())
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON values."""
+        return {
+            "scores": self.scores,
+            "bins": BINS,
+            "count": self.count.tolist(),
+            "confidence": self.confidence.tolist(),
+            "accuracy": self.accuracy.tolist(),
+        }
+
+
+class CalibrationTally:
+    """Counts predictions by probability, unit by unit, and finds out what the scores are.
+
+    Scores are probabilities if on every sample none is negative and they sum to 1. Else, if any is below 0 or above 1,
+    they are logits. Else they are neither, such as one sigmoid a class, and there is no calibration to speak of.
+    """
+
+    def __init__(self, units: int) -> None:
+        self._sum_to_one, self._beyond = True, False
+        self._found: dict[Scores, tuple[NDArray[np.int64], NDArray[np.float64]]] = {
+            scores: (np.zeros((units, _CELLS), dtype=np.int64), np.zeros(_CELLS))
+            for scores in ("probabilities", "logits")
+        }
+
+    def add(
+        self, scores: NDArray[Any], predicted: NDArray[np.int64], right: NDArray[np.bool_], units: NDArray[np.int64]
+    ) -> None:
+        """Count predictions.
+
+        Args:
+            scores: of each class, (n, classes).
+            predicted: class index, (n,).
+            right: whether it is the true one, (n,).
+            units: number of each one's unit, (n,).
+        """
+        from scipy.special import softmax
+
+        scores = scores.astype(np.float64)
+        self._sum_to_one &= bool(scores.min() >= 0 and np.abs(scores.sum(axis=1) - 1).max() <= SUM_TO_ONE)
+        self._beyond |= bool(scores.min() < 0 or scores.max() > 1 + SUM_TO_ONE)
+        for kind, (counts, confidences) in self._found.items():
+            probabilities = scores if kind == "probabilities" else softmax(scores, axis=1)
+            confidence = np.clip(np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0], 0, 1)
+            edges = np.linspace(0, 1, BINS + 1)[1:-1]
+            cells = 2 * np.digitize(confidence, edges, right=True) + right
+            counts += np.bincount(units * _CELLS + cells, minlength=counts.size).reshape(counts.shape)
+            confidences += np.bincount(cells, confidence, minlength=_CELLS)
+
+    def result(self) -> tuple[Calibration, NDArray[np.int64]] | None:
+        """Return the calibration, and counts of each unit by bin and whether it was right, (units, 2 x 15)."""
+        scores: Scores
+        if self._sum_to_one:
+            scores = "probabilities"
+        elif self._beyond:
+            scores = "logits"
+        else:
+            return None
+        counts, confidences = self._found[scores]
+        cells = counts.sum(axis=0)
+        count = cells.reshape(BINS, 2).sum(axis=1)
+        most = np.maximum(count, 1)
+        confidence = confidences.reshape(BINS, 2).sum(axis=1) / most
+        return Calibration(scores, count, confidence, cells[1::2] / most), counts
+
+
+def many_ece(cells: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the calibration error of many counts by bin and whether it was right, (n, 2 x 15).
+
+    Args:
+        cells: the counts.
+        confidence: mean probability of each bin, (15,), which stands for that of whatever was drawn from the bin.
+    """
+    counts = cells.reshape(len(cells), BINS, 2)
+    count = counts.sum(axis=2)
+    return np.asarray(np.abs(counts[:, :, 1] - count * confidence).sum(axis=1) / count.sum(axis=1))

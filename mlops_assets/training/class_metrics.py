@@ -1,0 +1,69 @@
+"""Metrics of confusion matrices: scikit-learn's for the one that counts, the same formulae for many at once.
+
+A confusion matrix has true classes in rows and predicted ones in columns, and counts samples or pixels.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+
+def class_metrics(confusion: NDArray[np.int64], class_names: list[str]) -> tuple[dict[str, float], pd.DataFrame]:
+    """Return metrics, and one row a class; scikit-learn gets every cell once, with its count as weight.
+
+    Args:
+        confusion: counts, (classes, classes), at least one of them above 0.
+        class_names: names in the order of class indices.
+
+    Returns:
+        accuracy, balanced_accuracy, macro_f1, mean_iou (all three over the classes that occur in the truth) and kappa;
+        and a table of class, samples, precision, recall, f1 and iou, 0 where nothing was predicted or is there.
+    """
+    from sklearn import metrics as formulae
+
+    indices = list(range(len(class_names)))
+    truth, predicted = (cells.ravel() for cells in np.indices(confusion.shape))
+    told = {"labels": indices, "sample_weight": confusion.ravel(), "zero_division": 0}
+    precision, recall, f1, _ = formulae.precision_recall_fscore_support(truth, predicted, **told)
+    iou = formulae.jaccard_score(truth, predicted, average=None, **told)
+    support = confusion.sum(axis=1)
+    per_class = pd.DataFrame(
+        {"class": class_names, "samples": support, "precision": precision, "recall": recall, "f1": f1, "iou": iou}
+    )
+    present = support > 0
+    occurring = np.count_nonzero(present | (confusion.sum(axis=0) > 0))
+    weight = confusion.ravel()
+    found = {
+        "accuracy": formulae.accuracy_score(truth, predicted, sample_weight=weight),
+        "balanced_accuracy": recall[present].mean(),
+        "macro_f1": f1[present].mean(),
+        "mean_iou": iou[present].mean(),
+        "kappa": formulae.cohen_kappa_score(truth, predicted, sample_weight=weight) if occurring > 1 else 1.0,
+    }
+    return {name: float(value) for name, value in found.items()}, per_class
+
+
+def many_class_metrics(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
+    """Return the same metrics for each of many confusion matrices, of shape (n, classes, classes): (n,) each."""
+    confusion = confusion.astype(np.float64)
+    right = np.diagonal(confusion, axis1=1, axis2=2)
+    true, said = confusion.sum(axis=2), confusion.sum(axis=1)
+    total, present = true.sum(axis=1), true > 0
+
+    def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.asarray(np.where(present, values, 0).sum(axis=1) / present.sum(axis=1))
+
+    with np.errstate(invalid="ignore", divide="ignore"):  # of a matrix without counts there is none
+        by_chance = (true * said).sum(axis=1) / total**2
+        accuracy = right.sum(axis=1) / total
+        return {
+            "accuracy": accuracy,
+            "balanced_accuracy": mean(right / true),
+            "macro_f1": mean(2 * right / (true + said)),
+            "mean_iou": mean(right / (true + said - right)),
+            "kappa": np.where(by_chance < 1, (accuracy - by_chance) / (1 - by_chance), 1.0),
+        }
