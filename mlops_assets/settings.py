@@ -6,7 +6,7 @@ No other module may look at `os.environ`; what varies between a laptop and a clu
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
@@ -14,6 +14,8 @@ from urllib.parse import quote, unquote, urlsplit
 from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
+
+GPUS = "CUDA_VISIBLE_DEVICES"
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,22 @@ class Settings:
             dagster_home=directory / home,
             user=values.get("MLOPS_USER") or values.get("USER") or "unknown",
         )
+
+
+def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> dict[str, str]:
+    """Return the environment of a process that this one starts.
+
+    Args:
+        defaults: what it has unless the user has set it himself.
+        gpus: the devices it may use; if there are none, those that this process may use.
+    """
+    return {**defaults, **os.environ, **({GPUS: ",".join(gpus)} if gpus else {})}
+
+
+def declared_gpus() -> list[str] | None:
+    """Return the GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process; None if it says nothing."""
+    declared = os.environ.get(GPUS)
+    return None if declared is None else [n.strip() for n in declared.split(",") if n.strip() not in ("", "-1")]
 
 
 def load_environment_file(directory: Path) -> None:

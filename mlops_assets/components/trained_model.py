@@ -18,12 +18,12 @@ from mlops_assets.errors import ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import train
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store, model_folder, version_for
+from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.trainers import load_trainer
 from resources import StoreResource
 
@@ -123,7 +123,7 @@ class TrainedModel(dg.Component):
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
-            row = train(opened, specification, context.partition_key, parameters, seed, context.run.run_id)
+            row = train_supervised(opened, specification, context.partition_key, parameters, seed, context.run.run_id)
             return _trained_result(opened, row)
 
         return trained_model

@@ -5,6 +5,7 @@ The registry holds facts and relations in SQL; the bytes lie in the workspace.
 
 from mlops_assets.registry.schema import (
     Alias,
+    Checkpoint,
     DataVersion,
     File,
     ModelVersion,
@@ -13,4 +14,14 @@ from mlops_assets.registry.schema import (
 )
 from mlops_assets.registry.store import Registry, open_registry
 
-__all__ = ["Alias", "DataVersion", "File", "ModelVersion", "Promotion", "Registry", "Run", "open_registry"]
+__all__ = [
+    "Alias",
+    "Checkpoint",
+    "DataVersion",
+    "File",
+    "ModelVersion",
+    "Promotion",
+    "Registry",
+    "Run",
+    "open_registry",
+]

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
+from mlops_assets.registry.runs import add_facts
 from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.session import RegistrySession, chosen, existing, now, record_files
 from mlops_assets.storage import FileStat
@@ -18,8 +19,13 @@ from mlops_assets.storage import FileStat
 class ModelVersions(RegistrySession):
     """Model versions, aliases, and the history of promotions."""
 
-    def publish_model_version(self, row: ModelVersion, files: Sequence[FileStat], metrics: dict[str, Any]) -> None:
+    def publish_model_version(self, row: ModelVersion, files: Sequence[FileStat], **facts: Any) -> None:
         """Publish the model version of a run, and with it the run's success.
+
+        Args:
+            row: the model version.
+            files: its files, as stored.
+            facts: `metrics`, `phases`, `usage` and `seconds` of the run.
 
         Raises:
             Conflict: the model version exists already.
@@ -28,7 +34,7 @@ class ModelVersions(RegistrySession):
             with self.transaction() as session:
                 run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
                 run.status, run.finished, run.model_version = "succeeded", now(), row.version
-                run.metrics = {**run.metrics, **metrics}
+                add_facts(run, **facts)
                 session.add(row)
                 record_files(session, f"model:{row.model}@{row.version}", files)
         except SqlIntegrityError as error:

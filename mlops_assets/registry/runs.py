@@ -1,21 +1,24 @@
-"""Training runs and what they log."""
+"""Training runs, what they log, and what they can be resumed from."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import delete, select
+from sqlalchemy.dialects import postgresql, sqlite
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
-from mlops_assets.registry.schema import Run, Series
+from mlops_assets.registry.schema import Checkpoint, Point, Run
 from mlops_assets.registry.session import RegistrySession, existing, now
+
+LoggedPoint = tuple[int, str, int, float, float]  # seq, name, step, value, seconds since the epoch
+_INSERT: dict[str, Any] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
 
 class Runs(RegistrySession):
-    """Training runs and what they log."""
+    """Training runs, what they log, and what they can be resumed from."""
 
     def start_run(self, run: Run) -> None:
         """Record that a run has started; an earlier unfinished attempt under the same id is replaced.
@@ -26,44 +29,95 @@ class Runs(RegistrySession):
         with self.transaction() as session:
             found = session.get(Run, run.run_id)
             if found is not None:
-                if found.status == "succeeded":
-                    raise Conflict(f"run {run.run_id} has succeeded already; start a new run")
-                session.execute(delete(Series).where(Series.run_id == run.run_id))
+                _require_unfinished(found)
+                for kind in (Point, Checkpoint):
+                    session.execute(delete(kind).where(kind.run_id == run.run_id))
                 session.delete(found)
                 session.flush()
             session.add(run)
 
-    def finish_run(
-        self, run_id: str, status: str, error: str | None = None, metrics: dict[str, Any] | None = None
-    ) -> None:
-        """Record how a run ended: `failed` or `canceled`, with its error. Success is `publish_model_version`.
+    def resume_run(self, run_id: str, first_seq: int, **changes: Any) -> Run:
+        """Record that an unfinished run goes on; what it logged after the checkpoint is forgotten.
+
+        Args:
+            run_id: the run.
+            first_seq: number of the first point after the checkpoint.
+            changes: columns that have other values now, such as `host` and `pid`.
 
         Raises:
             Conflict: the run has succeeded.
         """
         with self.transaction() as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
-            if run.status == "succeeded":
-                raise Conflict(f"run {run_id} has succeeded; its outcome does not change")
-            run.status, run.error, run.finished = status, error, now()
-            run.metrics = {**run.metrics, **(metrics or {})}
+            _require_unfinished(run)
+            session.execute(delete(Point).where(Point.run_id == run_id, Point.seq >= first_seq))
+            run.status, run.error, run.finished, run.attempts = "running", None, None, run.attempts + 1
+            for name, value in changes.items():
+                setattr(run, name, value)
+            return run
 
-    def log(self, run_id: str, points: Sequence[tuple[str, int, float, datetime]]) -> None:
-        """Append points (name, step, value, time) to the series of a run, in one transaction."""
+    def finish_run(self, run_id: str, status: str, error: str | None = None, **facts: Any) -> None:
+        """Record how a run ended: `failed`, `canceled` or `pruned`, with its error. Success is `publish_model_version`.
+
+        Args:
+            run_id: the run.
+            status: how it ended.
+            error: what happened.
+            facts: `metrics`, `phases`, `usage` (added to what is there), `seconds` (added up over attempts).
+
+        Raises:
+            Conflict: the run has succeeded.
+        """
+        with self.transaction() as session:
+            run = existing(session.get(Run, run_id), f"run {run_id}")
+            _require_unfinished(run)
+            run.status, run.error, run.finished = status, error, now()
+            add_facts(run, **facts)
+
+    def add_phase(self, run_id: str, name: str, seconds: float) -> None:
+        """Record how long a later stage of a run's model took; doing a stage again replaces it."""
+        with self.transaction() as session:
+            run = existing(session.get(Run, run_id), f"run {run_id}")
+            run.phases = {**run.phases, name: seconds}
+
+    def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
+        """Append points to the series of a run, in one transaction; points that are there already are left."""
         if points:
             with self.transaction() as session:
+                insert = _INSERT[session.get_bind().dialect.name](Point).on_conflict_do_nothing()
                 session.execute(
-                    Series.__table__.insert(),  # type: ignore[attr-defined]
-                    [{"run_id": run_id, "name": n, "step": s, "value": v, "logged": t} for n, s, v, t in points],
+                    insert,
+                    [
+                        {"run_id": run_id, "seq": seq, "name": name, "step": step, "value": value, "logged": logged}
+                        for seq, name, step, value, logged in points
+                    ],
                 )
 
     def series(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """Return name → [(step, value), …] of a run, in the order logged."""
         found: dict[str, list[tuple[int, float]]] = {}
+        table = Point.__table__.c
+        query = select(table.name, table.step, table.value).where(table.run_id == run_id).order_by(table.seq)
         with self.reading() as session:
-            for row in session.scalars(select(Series).filter_by(run_id=run_id).order_by(Series.id)):
-                found.setdefault(row.name, []).append((row.step, row.value))
+            for name, step, value in session.execute(query):
+                found.setdefault(name, []).append((step, value))
         return found
+
+    def add_checkpoint(self, row: Checkpoint) -> None:
+        """Record a checkpoint whose bytes are stored."""
+        with self.transaction() as session:
+            session.merge(row)
+
+    def checkpoints(self, run_id: str) -> list[Checkpoint]:
+        """Return the checkpoints of a run, newest first."""
+        with self.reading() as session:
+            query = select(Checkpoint).where(Checkpoint.run_id == run_id).order_by(Checkpoint.step.desc())
+            return list(session.scalars(query))
+
+    def forget_checkpoints(self, run_id: str, steps: Sequence[int]) -> None:
+        """Forget checkpoints; their bytes are the caller's to remove, afterwards."""
+        with self.transaction() as session:
+            session.execute(delete(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.step.in_(steps)))
 
     def runs(self, model: str | None = None, **where: Any) -> list[Run]:
         """Return runs, oldest first, optionally of one model and with equal columns `where`."""
@@ -90,3 +144,23 @@ class Runs(RegistrySession):
                 f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops runs list'"
             )
         return found[0]
+
+
+def add_facts(
+    run: Run,
+    metrics: Mapping[str, float] | None = None,
+    phases: Mapping[str, float] | None = None,
+    usage: Mapping[str, float] | None = None,
+    seconds: float | None = None,
+) -> None:
+    """Add to what is known of a run; seconds of an earlier attempt count too."""
+    run.metrics = {**run.metrics, **(metrics or {})}
+    run.phases = {**run.phases, **(phases or {})}
+    run.usage = {**run.usage, **(usage or {})}
+    if seconds is not None:
+        run.seconds = (run.seconds or 0.0) + seconds
+
+
+def _require_unfinished(run: Run) -> None:
+    if run.status == "succeeded":
+        raise Conflict(f"run {run.run_id} has succeeded already; its outcome does not change, start a new run")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Index, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+Document = JSON().with_variant(JSONB(), "postgresql")
 
 
 class UtcDateTime(TypeDecorator[datetime]):
@@ -29,7 +31,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 class Base(DeclarativeBase):
     """Base of all tables."""
 
-    type_annotation_map: ClassVar = {dict[str, Any]: JSON, list[Any]: JSON, datetime: UtcDateTime, str: String(255)}
+    type_annotation_map: ClassVar = {
+        dict[str, Any]: Document, list[Any]: Document, datetime: UtcDateTime, str: String(255)
+    }  # fmt: skip
 
 
 class Meta(Base):
@@ -68,7 +72,18 @@ class Tag(Base):
 
 
 class Run(Base):
-    """One execution of a trainer."""
+    """One execution of a trainer, here or elsewhere.
+
+    Attributes:
+        source: `platform` for runs of this project's trainers, `external` for reported ones, `mlflow` for imports.
+        seconds: how long it took, by a clock that does not jump.
+        phases: name → seconds of its parts.
+        usage: what it took: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`, `gpu_utilization`,
+            `energy_joules`; what is not known is absent.
+        code: `commit`, and of uncommitted changes `diff`, the sha256 of an object of the workspace.
+        environment: sha256 of an object of the workspace that lists Python and the installed packages.
+        attempts: how often it was started; more than 1 if it was resumed.
+    """
 
     __tablename__ = "runs"
     run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
@@ -90,19 +105,41 @@ class Run(Base):
     pid: Mapped[int]
     orchestration_run: Mapped[str | None] = mapped_column(index=True)
     model_version: Mapped[str | None]
+    source: Mapped[str] = mapped_column(default="platform", server_default="platform")
+    tags: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    created_by: Mapped[str | None]
+    seconds: Mapped[float | None]
+    phases: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    usage: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    code: Mapped[dict[str, Any]] = mapped_column(default=dict, server_default="{}")
+    environment: Mapped[str | None] = mapped_column(String(64))
+    attempts: Mapped[int] = mapped_column(default=1, server_default="1")
 
 
-class Series(Base):
-    """One logged point of a metric."""
+class Point(Base):
+    """One logged point of a metric. `seq` counts the points of a run, `logged` is in seconds since the epoch."""
 
-    __tablename__ = "series"
-    __table_args__ = (Index("series_by_run", "run_id", "name"),)
-    id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=True)
-    run_id: Mapped[str] = mapped_column(String(36))
+    __tablename__ = "points"
+    __table_args__ = ({"sqlite_with_rowid": False},)  # kept in the order of the key, and so read run by run
+    run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str]
-    step: Mapped[int]
-    value: Mapped[float] = mapped_column(Float)
-    logged: Mapped[datetime]
+    step: Mapped[int] = mapped_column(BigInteger)
+    value: Mapped[float] = mapped_column(Float(53))
+    logged: Mapped[float] = mapped_column(Float(53))
+
+
+class Checkpoint(Base):
+    """A state that a run can be resumed from. `seq` is that of the first point logged after it."""
+
+    __tablename__ = "checkpoints"
+    run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    step: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    seq: Mapped[int]
+    path: Mapped[str] = mapped_column(String(512))
+    sha256: Mapped[str] = mapped_column(String(64))
+    size: Mapped[int] = mapped_column(BigInteger)
+    created: Mapped[datetime]
 
 
 class ModelVersion(Base):

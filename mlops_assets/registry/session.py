@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.migrations import migrate
 from mlops_assets.registry.schema import SCHEMA_VERSION, Base, File, Meta
 from mlops_assets.storage import FileStat
 
@@ -45,14 +46,17 @@ class RegistrySession:
         try:
             Base.metadata.create_all(self._engine)
             with self.transaction() as session:
-                found = session.get(Meta, "schema_version")
+                found = session.get(Meta, "schema_version", with_for_update=True)
                 if found is None:
-                    session.add(Meta(key="schema_version", value=str(SCHEMA_VERSION)))
+                    session.add(found := Meta(key="schema_version", value=str(SCHEMA_VERSION)))
+                elif int(found.value) < SCHEMA_VERSION:
+                    migrate(session.connection(), int(found.value))
+                    found.value = str(SCHEMA_VERSION)
         except DatabaseError as error:
             raise StorageError(
                 f"registry {url} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it from a backup"
             ) from error
-        if found is not None and int(found.value) != SCHEMA_VERSION:
+        if int(found.value) != SCHEMA_VERSION:
             raise StorageError(
                 f"registry {url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
                 "use the matching release"

@@ -155,6 +155,19 @@ class Workspace:
             raise
         return True
 
+    def remove(self, key: str) -> None:
+        """Remove one file that nobody needs any more; it is no error if it is gone already.
+
+        Raises:
+            StorageError: it cannot be removed.
+        """
+        try:
+            with explained(f"{key} of {self.url}", "removed", "mend permissions and run it again"):
+                obstore.delete(self._store, key)
+        except StorageError as error:
+            if not is_missing(error.__cause__):
+                raise
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a folder, in no order."""
         with self._reading(prefix):

@@ -29,8 +29,16 @@ def code_version(trainer: Path) -> str:
     status = _git(folder, "status", "--porcelain", "--untracked-files=no") or ""
     if not status.strip():
         return commit.strip()
-    diff = _git(folder, "diff", "HEAD") or ""
+    diff = _git(folder, "diff", "HEAD", "--binary") or ""
     return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}"
+
+
+def uncommitted_changes(trainer: Path) -> str | None:
+    """Return the changes of a trainer's repository that are not committed, as a patch; None if there are none."""
+    folder = trainer.resolve().parent
+    if not code_version(trainer).partition("+")[2]:
+        return None
+    return _git(folder, "diff", "HEAD", "--binary")
 
 
 def source_digest(folder: Path) -> str:

@@ -1,25 +1,23 @@
-"""One training run while it goes on: its seed, its device, and the metrics it logs.
-
-Points are buffered and written in batches, so that logging thousands a second costs the trainer little.
-"""
+"""One training run while it goes on: its seed, its device, what it logs, and what it can be resumed from."""
 
 from __future__ import annotations
 
 import math
 import random
 import time
-from collections.abc import Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.registry import Registry
-from mlops_assets.registry.store import now
+from mlops_assets.names import check_key
+from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
+from mlops_assets.training.points import PointWriter
 
-FLUSH_SECONDS = 1.0  # how old a point may grow before people can see it
-FLUSH_POINTS = 5_000
+Watcher = Callable[[Mapping[str, float], int], None]
 
 
 class TrainingRun:
@@ -29,25 +27,42 @@ class TrainingRun:
         run_id: identifier of the run.
         seed: seed of the run; Python, NumPy and PyTorch are seeded already.
         directory: a scratch folder that is removed after the run.
-        device: `cuda` or `cpu`, for trainers that can use either.
+        rank: number of this process among `world_size`, 0 if it is the only one; only 0 logs and keeps checkpoints.
+        world_size: processes that train together; `torch.distributed` is ready if there are several.
+        figures: name → PNG, published with the model version.
+        phases: name → seconds.
     """
 
-    def __init__(self, registry: Registry, run_id: str, seed: int, directory: Path, gpus: int = 0) -> None:
-        """Make the handle of a started run."""
-        self.run_id, self.seed, self.directory, self._gpus = run_id, seed, directory, gpus
-        self._registry = registry
-        self._points: list[tuple[str, int, float, datetime]] = []
+    def __init__(
+        self,
+        run_id: str,
+        seed: int,
+        directory: Path,
+        points: PointWriter | None,
+        checkpoints: Checkpoints,
+        gpus: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        watchers: tuple[Watcher, ...] = (),
+    ) -> None:
+        """Make the handle of a started run; `points` is None on all ranks but 0."""
+        self.run_id, self.seed, self.directory = run_id, seed, directory
+        self.rank, self.world_size = rank, world_size
+        self.figures: dict[str, bytes] = {}
+        self.phases: dict[str, float] = {}
+        self._points, self._checkpoints, self._gpus, self._watchers = points, checkpoints, gpus, watchers
         self._last: dict[str, float] = {}
-        self._flushed = time.monotonic()
 
     @property
     def device(self) -> str:
-        """`cuda` if the model asks for a GPU and there is one, else `cpu`."""
+        """`cuda:N` if the model asks for a GPU and there is one, else `cpu`."""
         if not self._gpus:
             return "cpu"
         import torch
 
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if not torch.cuda.is_available():
+            return "cpu"
+        return f"cuda:{self.rank % torch.cuda.device_count()}"
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -59,22 +74,55 @@ class TrainingRun:
 
         Raises:
             TrainerError: a value is NaN or infinite; the run stops here instead of training on.
+            TrialPruned: the run is a trial of a sweep, and others are so much better that it may stop.
         """
-        moment = now()
-        for name, value in metrics.items():
-            number = float(value)
+        values = [(name, float(value)) for name, value in metrics.items()]
+        if self._points is not None:
+            self._points.add([pair for pair in values if math.isfinite(pair[1])], step)
+        for name, number in values:
             if not math.isfinite(number):
-                self.flush()
                 raise TrainerError(f"{name} is {number} at step {step}; lower the learning rate or check the data")
-            self._points.append((name, step, number, moment))
-            self._last[name] = number
-        if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed > FLUSH_SECONDS:
-            self.flush()
+        self._last.update(values)
+        for watcher in self._watchers:
+            watcher(metrics, step)
 
-    def flush(self) -> None:
-        """Write what was logged so far."""
-        self._registry.log(self.run_id, self._points)
-        self._points, self._flushed = [], time.monotonic()
+    def checkpoint(self, state: Mapping[str, Any], step: int) -> None:
+        """Keep a state that the run can be resumed from, and with it the random states; the last two are kept.
+
+        Args:
+            state: dictionaries, lists and tuples of PyTorch tensors, NumPy arrays, numbers, texts, bytes and None, such
+                as `{"model": model.state_dict(), "optimizer": optimizer.state_dict()}`.
+            step: the last step that is done.
+
+        Raises:
+            TrainerError: the state holds something else.
+        """
+        if self._points is not None:
+            self._checkpoints.save(state, step, self._points.seq)
+
+    def restore(self) -> Checkpoint | None:
+        """Return the newest checkpoint of an earlier attempt of this run, or None if there is none.
+
+        It puts the random states back: call it after the model is built, right before the first step.
+        """
+        return self._checkpoints.restore()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Record how long a part of the training takes, e.g. `data`; times under one name add up."""
+        started = time.monotonic()
+        try:
+            yield
+        finally:
+            self.phases[name] = self.phases.get(name, 0.0) + time.monotonic() - started
+
+    def figure(self, name: str, png: bytes) -> None:
+        """Publish a figure with the model version, as `figures/<name>.png`.
+
+        Raises:
+            NameRefused: the name cannot be part of a path.
+        """
+        self.figures[check_key(name, "figure")] = png
 
     def seed_everything(self) -> None:
         """Seed Python, NumPy and PyTorch."""

@@ -23,6 +23,21 @@ class Compute(Strict):
     cpus: float = Field(default=1, gt=0, description="Processor cores.")
     memory: str = Field(default="4Gi", pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)?$", description="Memory, e.g. 4Gi.")
     gpus: int = Field(default=0, ge=0, description="GPUs; a step that wants one also waits its turn in the pool 'gpu'.")
+    processes: int | None = Field(
+        default=None, ge=1, description="Processes that train together under torchrun; one a GPU if not given."
+    )
+    time_limit: int | None = Field(default=None, ge=1, description="Seconds after which training is stopped.")
+
+    @property
+    def worker_processes(self) -> int:
+        """How many processes train together."""
+        return self.processes or max(1, self.gpus)
+
+
+def bytes_of(memory: str) -> float:
+    """Return the bytes of an amount of memory such as `4Gi`."""
+    units = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40}
+    return float(memory[:-2]) * units[memory[-2:]] if memory[-2:] in units else float(memory)
 
 
 class Gate(Strict):

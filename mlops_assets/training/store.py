@@ -60,9 +60,10 @@ def version_for(
     """
     versions = {row.run_id: row for row in registry.model_versions(model, data_version=data_version)}
     for orchestration_run in orchestration_runs:
-        found = versions.get(run_identifier(orchestration_run, model, data_version))
-        if found is not None:
-            return found
+        runs = registry.runs(model, data_version=data_version, orchestration_run=orchestration_run)
+        found = [versions[run.run_id] for run in runs if run.run_id in versions]
+        if found:
+            return found[-1]
     if not versions:
         raise NotFound(f"{model} has not been trained on {data_version}; run 'mlops train {model}@{data_version}'")
     return next(reversed(versions.values()))

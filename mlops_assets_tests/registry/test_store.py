@@ -26,7 +26,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.store import now
 registry = Registry(sys.argv[1])
 for step in range(25):
-    registry.log(sys.argv[2], [("loss", step, 0.5, now()), ("accuracy", step, 0.5, now())])
+    registry.log(sys.argv[2], [(2 * step, "loss", step, 0.5, 0.0), (2 * step + 1, "accuracy", step, 0.5, 0.0)])
 """
 
 
@@ -70,7 +70,7 @@ def publish(registry: Registry) -> Callable[..., ModelVersion]:
     def published(version: str, age: int = 0) -> ModelVersion:
         registry.start_run(new_run(f"run-of-{version}"))
         row = model_version(version, f"run-of-{version}", age)
-        registry.publish_model_version(row, [FileStat(f"models/crops/{version}/m", "a" * 64, 3)], {"loss": 0.5})
+        registry.publish_model_version(row, [FileStat(f"models/crops/{version}/m", "a" * 64, 3)], metrics={"loss": 0.5})
         return row
 
     return published
@@ -163,7 +163,7 @@ def test_a_version_that_does_not_exist_cannot_be_tagged(registry: Registry) -> N
 
 def test_a_failed_run_keeps_its_error_and_metrics(registry: Registry) -> None:
     registry.start_run(new_run(metrics={"epochs": 1}))
-    registry.finish_run("run-1", "failed", "out of memory", {"loss": 2.0})
+    registry.finish_run("run-1", "failed", "out of memory", metrics={"loss": 2.0})
     found = registry.run("run-1")
     assert (found.status, found.error, found.metrics) == ("failed", "out of memory", {"epochs": 1, "loss": 2.0})
     assert found.finished is not None
@@ -187,15 +187,15 @@ def test_a_succeeded_run_cannot_start_again(registry: Registry, publish: Callabl
 
 def test_an_unfinished_run_starts_again_from_nothing(registry: Registry) -> None:
     registry.start_run(new_run(seed=1))
-    registry.log("run-1", [("loss", 0, 1.0, now())])
+    registry.log("run-1", [(0, "loss", 0, 1.0, 0.0)])
     registry.start_run(new_run(seed=2))
     assert (registry.run("run-1").seed, registry.series("run-1"), len(registry.runs())) == (2, {}, 1)
 
 
-def test_series_come_back_by_name_in_the_order_logged(registry: Registry) -> None:
-    registry.log("run-1", [("loss", 0, 3.0, now()), ("accuracy", 0, 0.1, now()), ("loss", 5, 2.0, now())])
-    registry.log("run-1", [("loss", 2, 1.0, now())])
-    registry.log("run-2", [("loss", 0, 9.0, now())])
+def test_series_come_back_by_name_in_the_order_logged_each_once(registry: Registry) -> None:
+    registry.log("run-1", [(0, "loss", 0, 3.0, 0.0), (1, "accuracy", 0, 0.1, 0.0), (2, "loss", 5, 2.0, 1.0)])
+    registry.log("run-1", [(3, "loss", 2, 1.0, 0.5), (2, "loss", 5, 7.0, 1.0)])
+    registry.log("run-2", [(0, "loss", 0, 9.0, 0.0)])
     registry.log("run-2", [])
     assert registry.series("run-1") == {"loss": [(0, 3.0), (5, 2.0), (2, 1.0)], "accuracy": [(0, 0.1)]}
 
@@ -218,7 +218,7 @@ def test_a_run_that_is_ambiguous_or_unknown_is_not_found(registry: Registry, beg
 
 
 @pytest.mark.parametrize("change", [lambda r: r.finish_run("gone", "failed"),
-                                    lambda r: r.publish_model_version(model_version("m", "gone"), [], {}),
+                                    lambda r: r.publish_model_version(model_version("m", "gone"), []),
                                     lambda r: r.advance(model_version("m", "gone"), "exported", [])])  # fmt: skip
 def test_changing_what_is_not_there_is_not_found(registry: Registry, change: Callable[[Registry], None]) -> None:
     with pytest.raises(NotFound, match="is not in the registry"):
@@ -234,7 +234,7 @@ def test_a_model_version_published_twice_is_a_conflict_and_leaves_the_run_runnin
     publish("m1")
     registry.start_run(new_run("run-2"))
     with pytest.raises(Conflict, match="immutable"):
-        registry.publish_model_version(model_version("m1", "run-2"), [FileStat("x", "b" * 64, 1)], {})
+        registry.publish_model_version(model_version("m1", "run-2"), [FileStat("x", "b" * 64, 1)])
     assert registry.run("run-2").status == "running"
     assert [file.path for file in registry.files()] == ["models/crops/m1/m"]
 
@@ -296,7 +296,7 @@ def test_threads_that_log_at_once_lose_nothing(registry: Registry) -> None:
     def log(name: str) -> None:
         try:
             for step in range(50):
-                registry.log(name, [("loss", step, 0.5, now()), ("accuracy", step, 0.5, now())])
+                registry.log(name, [(2 * step, "loss", step, 0.5, 0.0), (2 * step + 1, "accuracy", step, 0.5, 0.0)])
         except MlopsError as error:
             failures.append(error)
 
@@ -367,7 +367,7 @@ def test_of_two_writers_of_one_data_version_exactly_one_wins(url: str) -> None:
 def test_a_registry_of_a_newer_release_is_refused(registry: Registry, url: str) -> None:
     with registry._engine.begin() as connection:
         connection.execute(text("UPDATE meta SET value = '99' WHERE key = 'schema_version'"))
-    with pytest.raises(StorageError, match="has schema 99, this release reads 1"):
+    with pytest.raises(StorageError, match="has schema 99, this release reads 2"):
         Registry(url)
 
 

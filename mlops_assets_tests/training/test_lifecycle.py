@@ -35,10 +35,17 @@ from mlops_assets.training.exporting import export
 from mlops_assets.training.fitting import close_abandoned_runs, run_facts, train
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.onnx_model import OnnxModel, decide
-from mlops_assets.training.run import FLUSH_POINTS, TrainingRun
+from mlops_assets.training.points import FLUSH_POINTS
 from mlops_assets.training.store import Store, model_folder, run_identifier, version_for
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
-from mlops_assets_tests.training.trainers import HERE, POINTS, lifecycle, model_specification, windows_source
+from mlops_assets_tests.training.trainers import (
+    HERE,
+    POINTS,
+    lifecycle,
+    model_specification,
+    unlogged_run,
+    windows_source,
+)
 
 MOODY = f"{HERE}:moody"
 
@@ -303,7 +310,7 @@ def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[...
 
 def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only(store: Store, tmp_path: Path) -> None:
     def drawn(seed: int) -> tuple[float, float, float]:
-        TrainingRun(store.registry, "a-run", seed, tmp_path).seed_everything()
+        unlogged_run(store, tmp_path, seed).seed_everything()
         return random.random(), np.random.random(), float(torch.rand(()))
 
     first, again, other = drawn(2**40), drawn(2**40), drawn(1)

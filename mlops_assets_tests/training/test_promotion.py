@@ -27,7 +27,7 @@ def registered(store: Store, version: str, stage: str = "recorded", **metrics: f
     )  # fmt: skip
     row = ModelVersion(**shared, version=version, task="classification", framework="pytorch", signature={},
                        stage="trained", metrics={}, created=now())  # fmt: skip
-    store.registry.publish_model_version(row, [], {})
+    store.registry.publish_model_version(row, [])
     return store.registry.advance(row, stage, [], metrics)
 
 

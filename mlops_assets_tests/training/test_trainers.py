@@ -15,10 +15,9 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.training.fitting import train
-from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.store import Store
 from mlops_assets.training.trainers import load_trainer
-from mlops_assets_tests.training.trainers import HERE, Depth, model_specification
+from mlops_assets_tests.training.trainers import HERE, Depth, model_specification, unlogged_run
 
 SKLEARN = "mlops_assets.training.trainers.sklearn:train"
 TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
@@ -83,7 +82,7 @@ def fit(store: Store, land_table: Callable[..., Freeze], tmp_path: Path) -> Call
     trainer = load_trainer(SKLEARN)
 
     def run(**params: Any) -> Pipeline:
-        handle = TrainingRun(store.registry, "a-run", 7, tmp_path)
+        handle = unlogged_run(store, tmp_path, 7)
         model: Pipeline = trainer.function(data, trainer.parameters(params), handle)
         assert set(handle.metrics) == {"train_score", "validation_score"}
         return model

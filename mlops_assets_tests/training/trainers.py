@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,7 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
+from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.exporting import export
 from mlops_assets.training.fitting import train
 from mlops_assets.training.measuring import evaluate_version
@@ -24,7 +26,7 @@ from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
 HERE = __name__
-POINTS = 4_000  # two series of these are more than one batch of `TrainingRun`
+POINTS = 11_000  # two series of these are more than one batch of `TrainingRun`
 
 
 class PatchNet(nn.Module):
@@ -143,6 +145,12 @@ def windows_source(name: str = "scenes", size: int = 8) -> dict[str, object]:
         "source": {"url": f"landing/{name}", "layout": "scenes", "scenes": {"read": "windows", "size": size}},
         "split": {"method": "spatial_block", "block": 8, "fractions": {"train": 0.6, "test": 0.4}},
     }
+
+
+def unlogged_run(store: Store, directory: Path, seed: int) -> TrainingRun:
+    """A run whose points nobody keeps."""
+    checkpoints = Checkpoints(store.workspace, store.registry, "a-run", directory, resumed=False)
+    return TrainingRun("a-run", seed, directory, None, checkpoints)
 
 
 def lifecycle(

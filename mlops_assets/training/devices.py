@@ -1,0 +1,68 @@
+"""Which GPUs a training step may use: each is lent to one process at a time, by locks that die with their holder."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from mlops_assets.errors import TrainerError
+
+WAIT_SECONDS = 1.0
+LOCKS = Path(tempfile.gettempdir()) / "mlops-gpus"  # of the machine, not of a project: its GPUs are everybody's
+
+log = logging.getLogger(__name__)
+
+
+@contextmanager
+def leased(count: int, devices: Sequence[str], locks: Path = LOCKS) -> Iterator[list[str]]:
+    """Hold so many devices that nobody else holds; wait until there are enough.
+
+    Whoever waits holds none, so that two who want several cannot wait for each other.
+
+    Args:
+        count: how many.
+        devices: names of those of this machine, as CUDA_VISIBLE_DEVICES takes them.
+        locks: folder of the locks.
+
+    Yields:
+        The names of the devices held.
+
+    Raises:
+        TrainerError: there are fewer than `count` at all.
+    """
+    if count > len(devices):
+        raise TrainerError(
+            f"compute.gpus is {count}, this machine has {len(devices)} ({', '.join(devices) or 'none'}); lower it, or "
+            "train where there are more"
+        )
+    locks.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as held:
+        yield _take(count, devices, locks, held)
+
+
+def _take(count: int, devices: Sequence[str], locks: Path, held: ExitStack) -> list[str]:
+    told = False
+    while True:
+        with ExitStack() as taken, FileLock(locks / "gathering.lock"):
+            names = []
+            for device in devices:
+                if len(names) == count:
+                    break
+                try:
+                    taken.enter_context(FileLock(locks / f"{device}.lock", timeout=0))
+                    names.append(device)
+                except Timeout:
+                    continue
+            if len(names) == count:
+                held.push(taken.pop_all())
+                return names
+        if not told:
+            log.info("waiting for %s of %s GPUs, which other runs are using", count, len(devices))
+            told = True
+        time.sleep(WAIT_SECONDS)
