@@ -1,7 +1,7 @@
 """Calibration: whether a model is right as often as its probabilities say.
 
-Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural Networks, ICML. What is
-kept is 15 bins, however many samples there are; torchmetrics' own keeps every sample, and is what tests hold it against.
+Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural Networks, ICML. 15
+bins are kept, however many samples there are; torchmetrics keeps every sample, and is what tests hold this against.
 """
 
 from __future__ import annotations

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.training.calibration import BINS, Calibration
 from mlops_assets.training.evaluation import Evaluation
+from mlops_assets.training.resampling import CONFIDENCE, LEAST_UNITS, REPLICATES
 from mlops_assets.training.specification import ModelSpecification
+
+MOST_SLICES = 10  # of one division, shown in the card
 
 
 def model_card(
-    specification: ModelSpecification, row: ModelVersion, run: Run, frozen: FrozenDataset, evaluation: Evaluation
+    specification: ModelSpecification,
+    row: ModelVersion,
+    run: Run,
+    frozen: FrozenDataset,
+    evaluation: Evaluation,
+    figures: Sequence[str] = (),
 ) -> str:
-    """Return the card. Every figure in it is taken from the registry or the evaluation."""
+    """Return the card. Every number in it is taken from the registry or the evaluation.
+
+    Args:
+        specification: the model as declared.
+        row: the model version.
+        run: the run that made it.
+        frozen: the data version it was trained on.
+        evaluation: what was measured.
+        figures: names of the figures that lie in `figures/` beside the card.
+    """
     dataset = frozen.specification
     methods = sorted({entry["type"] for entry in row.signature.get("scaling") or []})
     scaling = f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none"
@@ -32,18 +52,67 @@ def model_card(
     lines += ["|  |  |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
     lines += ["## Parameters", "", *(f"* {name}: `{value}`" for name, value in sorted(run.parameters.items())), ""]
     lines += ["## On the test split, measured with the ONNX model", "", metrics_table(evaluation), ""]
+    lines += [_about_intervals(evaluation), ""]
     if not evaluation.per_class.empty:
         lines += [per_class_table(evaluation), ""]
         absent = evaluation.per_class.loc[evaluation.per_class["samples"] == 0, "class"].tolist()
         if absent:
             lines += [f"Not measured, as no test sample is left: {', '.join(absent)}.", ""]
+    if evaluation.slices:
+        lines += ["## Where it is worst", "", slices_markdown(evaluation), ""]
+    if evaluation.confusion is not None:
+        lines += ["## Probabilities", "", _about_calibration(evaluation.calibration), ""]
+    lines += [f"![{name.replace('_', ' ')}](figures/{name}.png)" for name in figures]
     return "\n".join(lines)
 
 
 def metrics_table(evaluation: Evaluation) -> str:
-    """Return the metrics as a Markdown table."""
-    return "\n".join(
-        ["| metric | value |", "|---|---|", *(f"| {k} | {v:.4f} |" for k, v in evaluation.metrics.items())]
+    """Return the metrics, with their confidence intervals where there are some, as a Markdown table."""
+    if not evaluation.intervals:
+        lines = ["| metric | value |", "|---|---|"]
+        return "\n".join(lines + [f"| {k} | {v:.4f} |" for k, v in evaluation.metrics.items()])
+    lines = [f"| metric | value | {CONFIDENCE:.0%} interval |", "|---|---|---|"]
+    for name, value in evaluation.metrics.items():
+        ends = evaluation.intervals.get(name)
+        lines.append(f"| {name} | {value:.4f} | {f'{ends[0]:.4f} to {ends[1]:.4f}' if ends else '–'} |")
+    return "\n".join(lines)
+
+
+def slices_markdown(evaluation: Evaluation) -> str:
+    """Return a Markdown table for each division of the test samples, the worst parts first."""
+    shown = ("rmse", "mae", "bias") if evaluation.confusion is None else ("accuracy", "macro_f1", "mean_iou")
+    tables = []
+    for name, table in evaluation.slices.items():
+        lines = [f"| {name} | test samples | {' | '.join(shown)} |", "|---" * (2 + len(shown)) + "|"]
+        lines += [
+            f"| {row['value']} | {row['samples']} | {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
+            for row in table.head(MOST_SLICES).to_dict(orient="records")
+        ]
+        if len(table) > MOST_SLICES:
+            lines += ["", f"The {MOST_SLICES} worst of {len(table)}; metrics.json has all."]
+        tables.append("\n".join(lines))
+    return "\n\n".join(tables)
+
+
+def _about_intervals(evaluation: Evaluation) -> str:
+    if not evaluation.intervals:
+        return (
+            f"No confidence intervals: the test split has {evaluation.units} {evaluation.unit}, and {LEAST_UNITS} are "
+            "needed to see how they differ."
+        )
+    return (
+        f"Intervals are those of {REPLICATES:,} draws with replacement from the {evaluation.units:,} {evaluation.unit} "
+        "of the test split, each of which is independent of the others."
+    )
+
+
+def _about_calibration(calibration: Calibration | None) -> str:
+    if calibration is None:
+        return "Not measured: the model gives no probabilities."
+    source = "the softmax of its scores" if calibration.scores == "logits" else "its scores"
+    return (
+        f"Its probabilities ({source}) are {calibration.ece:.1%} from how often it is right, on average: the expected "
+        f"calibration error, with {BINS} bins."
     )
 
 

@@ -1,4 +1,4 @@
-"""What is known of a split's samples besides their values: where each lies, what is independent, what can be told apart.
+"""What is known of samples besides their values: where each lies, what is independent, what they can be divided by.
 
 Nothing here reads images or runs models.
 """

@@ -43,7 +43,7 @@ def gates_description(outcomes: Sequence[GateOutcome]) -> str:
         return "no gate is declared"
     texts = [
         f"{outcome.gate}: {'passed' if outcome.passed else 'FAILED'}"
-        + ("" if outcome.value is None else f" at {outcome.value:.4f}")
+        + (", not measured" if outcome.value is None else f" at {outcome.value:.4f}")
         for outcome in outcomes
     ]
     return "; ".join(texts)

@@ -1,7 +1,7 @@
 """Confidence intervals by resampling what is independent, from sums of each unit: values are gone through only once.
 
-The bootstrap of clusters: Field and Welsh (2007), Bootstrapping clustered data, Journal of the Royal Statistical Society
-B 69, 369-390. What a unit is, is decided elsewhere.
+The bootstrap of clusters: Field and Welsh (2007), Bootstrapping clustered data, Journal of the Royal Statistical
+Society B 69, 369-390. What a unit is, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ def bags(codes: NDArray[np.int64]) -> NDArray[np.int64]:
     return (np.random.default_rng(SEED).permutation(units) % MOST_UNITS)[codes]
 
 
-def intervals(sums: Any, measure: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]) -> dict[str, Interval]:
+def intervals(
+    sums: Any, measure: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]
+) -> dict[str, Interval]:
     """Return the interval of each metric, from percentiles of metrics of units drawn with replacement.
 
     Args:

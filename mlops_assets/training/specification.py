@@ -12,9 +12,16 @@ from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
 
 Task = Literal["classification", "semantic-segmentation", "regression"]
-CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou")
+CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
+SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")
-SMALLER_IS_BETTER = {"rmse", "mae"}
+SMALLER_IS_BETTER = {"rmse", "mae", "ece"}
+
+
+def class_metric(metric: str) -> tuple[str, str] | None:
+    """Return measure and class of a metric of one class, such as `recall.wheat`; None if it is none."""
+    measure, _, name = metric.partition(".")
+    return (measure, name) if measure in SINGLE_CLASS_METRICS and name else None
 
 
 class Compute(Strict):
@@ -43,7 +50,7 @@ def bytes_of(memory: str) -> float:
 class Gate(Strict):
     """A rule a model version must pass to be promoted."""
 
-    metric: str = Field(description="Metric on the test split, e.g. accuracy, macro_f1, kappa, rmse.")
+    metric: str = Field(description="Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, rmse.")
     min: float | None = Field(default=None, description="The metric must be at least this.")
     max: float | None = Field(default=None, description="The metric must be at most this.")
     not_worse_than: Literal["production", "previous", "candidate"] | None = Field(
@@ -53,9 +60,11 @@ class Gate(Strict):
 
     @model_validator(mode="after")
     def _says_something(self) -> Gate:
-        if self.metric not in CLASS_METRICS + NUMBER_METRICS:
+        names = CLASS_METRICS + NUMBER_METRICS
+        if self.metric not in names and not class_metric(self.metric):
             raise ValueError(
-                f"metric {self.metric!r} is not known; take one of {', '.join(CLASS_METRICS + NUMBER_METRICS)}"
+                f"metric {self.metric!r} is not known; take one of {', '.join(names)}, or of a class "
+                f"{', '.join(SINGLE_CLASS_METRICS)}, such as recall.wheat"
             )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
@@ -142,6 +151,7 @@ class ModelSpecification(Strict):
         task = info.data.get("task")
         known = NUMBER_METRICS if task == "regression" else CLASS_METRICS
         for gate in gates:
-            if task and gate.metric not in known:
+            of_a_class = task != "regression" and class_metric(gate.metric)
+            if task and gate.metric not in known and not of_a_class:
                 raise ValueError(f"task {task!r} has no metric {gate.metric!r}; it has {', '.join(known)}")
         return gates

@@ -72,6 +72,10 @@ def test_a_gate_passes_as_it_says(gate: dict[str, Any], metrics: dict[str, float
         ("bias", -2, 1, 0, True),
         ("bias", 1, -2, 0, False),
         ("bias", 1, -2, 1, True),
+        ("ece", 0.1, 0.05, 0, True),
+        ("ece", 0.1, 0.15, 0, False),
+        ("ece", 0.1, 0.15, 0.1, True),
+        ("recall.Sown meadow", 0.8, 0.7, 0, False),
     ],
 )
 def test_not_worse_than_production_knows_which_way_is_better(
@@ -164,6 +168,6 @@ def test_outcomes_read_as_one_sentence(store: Store) -> None:
     row = registered(store, "v1-a", accuracy=0.5)
     gates = [Gate(metric="accuracy", min=0.9, max=1), Gate(metric="kappa", min=0.1)]
     assert gates_description(check_gates(store.registry, row, gates)) == (
-        "accuracy ≥ 0.9: FAILED at 0.5000; accuracy ≤ 1: passed at 0.5000; kappa ≥ 0.1: FAILED"
+        "accuracy ≥ 0.9: FAILED at 0.5000; accuracy ≤ 1: passed at 0.5000; kappa ≥ 0.1: FAILED, not measured"
     )
     assert gates_description([]) == "no gate is declared"

@@ -46,7 +46,7 @@ def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
     axes.set(xlabel=f"{unit} (logarithmic)", title=title, ylim=(-0.6, len(shown) - 0.4))
     axes.grid(axis="x", alpha=0.3)
     _legend(figure, splits)
-    return _png(figure)
+    return png(figure)
 
 
 def band_histograms(found: BandValues, title: str) -> bytes:
@@ -68,7 +68,7 @@ def band_histograms(found: BandValues, title: str) -> bytes:
         axes.set_axis_off()
     some = "" if len(bands) == len(found.features) else f", {len(bands)} of {len(found.features)} bands"
     figure.suptitle(f"{title}{some}", fontsize=10)
-    return _png(figure)
+    return png(figure)
 
 
 def distances(found: Separation, title: str) -> bytes:
@@ -89,7 +89,7 @@ def distances(found: Separation, title: str) -> bytes:
     )
     axes.set_title(title, pad=18)
     axes.grid(alpha=0.3)
-    return _png(figure)
+    return png(figure)
 
 
 def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: str) -> bytes | None:
@@ -138,7 +138,7 @@ def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: st
         return None
     _legend(figure, SPLITS)
     figure.suptitle(title, fontsize=10)
-    return _png(figure)
+    return png(figure)
 
 
 def _points(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[Any]) -> None:
@@ -158,7 +158,8 @@ def _short(text: str, most: int = 28) -> str:
     return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-most // 2 :]}"
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """Return a figure as a small PNG."""
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
     # a palette is a quarter of the size, also of a map of points scattered at random

@@ -1,0 +1,91 @@
+"""Calibration against torchmetrics, on scores that are known to be right as often as they say, and on others."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from scipy.special import softmax
+from torchmetrics.functional.classification import multiclass_calibration_error
+
+from mlops_assets.training.calibration import BINS, CalibrationTally, many_ece
+
+COUNT = 20_000
+
+
+def drawn(classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Logits, and a truth that is drawn from their softmax: perfectly calibrated."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(0, 1.5, (COUNT, classes))
+    below = softmax(logits, axis=1).cumsum(axis=1)
+    return logits, (rng.random((COUNT, 1)) > below).sum(axis=1).clip(max=classes - 1)
+
+
+def tally_of(scores: NDArray[np.float64], truth: NDArray[np.int64], batch: int = COUNT) -> CalibrationTally:
+    tally, predicted = CalibrationTally(7), scores.argmax(axis=1)
+    for start in range(0, len(scores), batch):
+        part = slice(start, start + batch)
+        units = np.arange(start, start + len(scores[part])) % 7
+        tally.add(scores[part], predicted[part], (predicted == truth)[part], units)
+    return tally
+
+
+@pytest.mark.parametrize("stretch", [1.0, 3.0], ids=["calibrated", "overconfident"])
+@pytest.mark.parametrize("given", ["logits", "probabilities"])
+def test_error_is_that_of_torchmetrics(given: str, stretch: float) -> None:
+    logits, truth = drawn()
+    probabilities = softmax(stretch * logits, axis=1)
+    scores = (stretch * logits if given == "logits" else probabilities).astype(np.float32)
+    found = tally_of(scores, truth).result()
+    assert found is not None and found[0].scores == given
+    theirs = multiclass_calibration_error(
+        torch.from_numpy(probabilities), torch.from_numpy(truth), num_classes=4, n_bins=BINS, norm="l1"
+    )
+    assert found[0].ece == pytest.approx(float(theirs), abs=1e-5)
+    assert (found[0].ece < 0.02) == (stretch == 1)
+
+
+def test_parts_are_as_the_whole() -> None:
+    logits, truth = drawn()
+    whole, parts = tally_of(logits, truth).result(), tally_of(logits, truth, batch=999).result()
+    assert whole is not None and parts is not None
+    assert parts[0].count.tolist() == whole[0].count.tolist()
+    assert parts[0].confidence == pytest.approx(whole[0].confidence)
+    assert parts[0].ece == pytest.approx(whole[0].ece)
+    assert np.array_equal(parts[1], whole[1])
+    assert whole[1].sum() == COUNT == whole[0].count.sum()
+
+
+def test_the_error_of_all_units_is_the_error() -> None:
+    found = tally_of(*drawn()).result()
+    assert found is not None
+    calibration, counts = found
+    assert many_ece(counts.sum(axis=0)[None].astype(float), calibration.confidence)[0] == pytest.approx(calibration.ece)
+
+
+def test_one_batch_of_logits_makes_all_of_them_logits() -> None:
+    logits, truth = drawn()
+    logits[:100] = softmax(logits[:100], axis=1)
+    found = tally_of(logits, truth, batch=100).result()
+    assert found is not None and found[0].scores == "logits"
+
+
+def test_a_sigmoid_for_each_class_is_no_calibration() -> None:
+    logits, truth = drawn()
+    assert tally_of(1 / (1 + np.exp(-logits)), truth).result() is None
+
+
+def test_certain_and_right_is_perfect() -> None:
+    truth = np.arange(30) % 3
+    found = tally_of(np.eye(3)[truth], truth).result()
+    assert found is not None
+    assert (found[0].scores, found[0].ece, found[0].count[-1]) == ("probabilities", 0, 30)
+
+
+def test_the_decision_of_the_model_counts_not_its_largest_score() -> None:
+    """A support vector machine may decide against the probabilities that were fitted to it."""
+    tally = CalibrationTally(1)
+    tally.add(np.array([[0.6, 0.4]]), np.array([1]), np.array([True]), np.array([0]))
+    found = tally.result()
+    assert found is not None and found[0].ece == pytest.approx(0.6)
