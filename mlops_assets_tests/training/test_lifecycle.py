@@ -32,10 +32,11 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import Run
 from mlops_assets.registry.store import now
 from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import close_abandoned_runs, run_facts, train
+from mlops_assets.training.fitting import close_abandoned_runs, train
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.points import FLUSH_POINTS
+from mlops_assets.training.publishing import run_facts
 from mlops_assets.training.store import Store, model_folder, run_identifier, version_for
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import (
@@ -72,7 +73,8 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     assert store.registry.model_version(reference).stage == "exported"
     assert json.loads(store.workspace.get(f"{folder}/parity.json")) == report.document()
     evaluation, figure = evaluate_version(store, specification, row)
-    evaluated = {f"{folder}/metrics.json", f"{folder}/figures/confusion_matrix.png", f"{folder}/model-card.md"}
+    evaluated = {f"{folder}/metrics.json", f"{folder}/figures/confusion_matrix.png",
+                 f"{folder}/figures/reliability.png", f"{folder}/model-card.md"}  # fmt: skip
     assert published(store, subject).keys() == exported | evaluated
     assert store.workspace.get(f"{folder}/figures/confusion_matrix.png") == figure
     final, document = store.registry.model_version(reference), json.loads(store.workspace.get(f"{folder}/metrics.json"))
