@@ -23,17 +23,14 @@ from mlops_assets.errors import Conflict, MlopsError, TrainerError, TrialPruned
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
-from mlops_assets.storage import sha256_of
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.frameworks import framework_of
-from mlops_assets.training.native import save_native
 from mlops_assets.training.out_of_memory import explained_memory
 from mlops_assets.training.points import PointWriter, patiently
+from mlops_assets.training.publishing import code_document, publish_trained
 from mlops_assets.training.run import TrainingRun, Watcher
-from mlops_assets.training.signature import signature_of
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, model_folder, run_identifier
+from mlops_assets.training.store import Store, run_identifier
 from mlops_assets.training.trainers import Trainer, load_trainer
 from mlops_assets.training.usage import Usage
 
@@ -98,7 +95,9 @@ def train(
             tags=dict(tags or {}),
             created_by=store.user,
             environment=store.workspace.put_object(json_bytes(provenance.environment())).sha256,
-            code=_code(store, trainer.file),
+            code=code_document(
+                store, provenance.code_version(trainer.file), provenance.uncommitted_changes(trainer.file)
+            ),
         )
         run, first_seq = _start(store, wanted, scratch)
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1)
@@ -180,7 +179,7 @@ def _fit(
                     model = fit()
             finally:  # what was logged before a failure says most about it
                 points.close()
-            return _publish_trained(store, specification, data, run, handle, model, facts)
+            return publish_trained(store, specification, data, run, handle, model, facts)
     except TrialPruned as error:
         ended("pruned", str(error))
         raise
@@ -246,64 +245,3 @@ def _resumable(registry: Registry, run_id: str) -> str:
     if not found:
         return ""
     return f"; the checkpoint of step {found[0].step} is kept, 'mlops runs resume {run_id[:8]}' goes on from there"
-
-
-def _code(store: Store, trainer: Path) -> dict[str, Any]:
-    """Return what the code was: its commit, and the object that holds what was not committed."""
-    version = provenance.code_version(trainer)
-    changes = provenance.uncommitted_changes(trainer)
-    found: dict[str, Any] = {} if version.startswith("source.") else {"commit": version.partition("+")[0]}
-    if changes is not None:
-        content = changes.encode(errors="surrogateescape")
-        found["diff"] = sha256_of(content)
-        store.workspace.put_object(content)
-    return found
-
-
-def _publish_trained(
-    store: Store,
-    specification: ModelSpecification,
-    data: TrainingData,
-    run: Run,
-    handle: TrainingRun,
-    model: Any,
-    facts: Any,
-) -> ModelVersion:
-    from mlops_assets.training import figures
-
-    framework = framework_of(model, specification.trainer)
-    row = ModelVersion(
-        model=specification.name,
-        version=f"{run.data_version}-{run.run_id[:8]}",
-        run_id=run.run_id,
-        dataset=run.dataset,
-        data_version=run.data_version,
-        data_digest=run.data_digest,
-        task=specification.task,
-        framework=framework.name,
-        signature=signature_of(data, framework.describe(model)),
-        stage="trained",
-        metrics={},
-        created=now(),
-    )
-    folder = model_folder(row)
-    with handle.phase("save"):
-        files = save_native(store.workspace, framework, model, data, f"{folder}/native")
-    series = store.registry.series(run.run_id)
-    curves = figures.learning_curves(series, f"{row.model}@{row.version}")
-    drawn = {**handle.figures, **({"learning_curves": curves} if curves else {})}
-    files += [store.workspace.put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()]
-    files.append(store.workspace.put(f"{folder}/parameters.json", json_bytes(run.parameters)))
-    files.append(store.workspace.put(f"{folder}/environment.json", json_bytes(provenance.environment())))
-    document = {**run_facts(run), "status": "succeeded", "model_version": row.version, "series": series,
-                "signature": row.signature}  # fmt: skip
-    files.append(store.workspace.put(f"runs/{run.run_id}/run.json", json_bytes(document)))
-    patiently(lambda: store.registry.publish_model_version(row, files, **facts()))
-    return row
-
-
-def run_facts(run: Run) -> dict[str, Any]:
-    """Return what of a run never changes, as JSON values."""
-    names = ("run_id", "model", "dataset", "data_version", "data_digest", "parameters", "seed", "trainer",
-             "code_version", "hardware", "orchestration_run")  # fmt: skip
-    return {name: getattr(run, name) for name in names} | {"started": run.started.isoformat()}

@@ -23,7 +23,7 @@ from mlops_assets.registry.published import read_published
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.storage import FileStat
 from mlops_assets.storage.workspace import object_key
-from mlops_assets.training.fitting import run_facts
+from mlops_assets.training.publishing import run_facts
 from mlops_assets.training.store import Store, model_folder
 
 

@@ -1,0 +1,139 @@
+"""A model version as it is published once a run has a model: its files, then the row. Before that nobody sees it.
+
+Running trainers is the business of `fitting`, and runs made elsewhere that of `external`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from mlops_assets.datasets.documents import json_bytes
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.store import now
+from mlops_assets.storage import FileStat, sha256_of
+from mlops_assets.storage.workspace import object_key
+from mlops_assets.training.frameworks import framework_of
+from mlops_assets.training.native import save_native
+from mlops_assets.training.points import patiently
+from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.signature import signature_of
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store, model_folder
+
+Facts = Callable[[], dict[str, Any]]  # `metrics`, `phases`, `usage` and `seconds` of a run, as they are by then
+
+
+def publish_trained(
+    store: Store,
+    specification: ModelSpecification,
+    data: TrainingData,
+    run: Run,
+    handle: TrainingRun,
+    model: Any,
+    facts: Facts,
+) -> ModelVersion:
+    """Publish a trained model, and with it the success of its run.
+
+    Args:
+        store: where to.
+        specification: the model as declared.
+        data: what it was trained on, selected and scaled.
+        run: its run.
+        handle: has the figures of the run.
+        model: of any framework that has an adapter.
+        facts: what is to be recorded of the run.
+
+    Raises:
+        TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
+        ExportError: it cannot be written natively, or does not read back equal.
+    """
+    framework = framework_of(model, run.trainer)
+
+    def save(folder: str) -> list[FileStat]:
+        with handle.phase("save"):
+            return save_native(store.workspace, framework, model, data, folder)
+
+    return publish_version(
+        store, specification, data, run, framework.name, framework.describe(model), save, handle.figures, facts
+    )
+
+
+def publish_version(
+    store: Store,
+    specification: ModelSpecification,
+    data: TrainingData,
+    run: Run,
+    framework: str,
+    described: dict[str, Any],
+    save: Callable[[str], list[FileStat]],
+    figures: Mapping[str, bytes],
+    facts: Facts,
+) -> ModelVersion:
+    """Publish a model version whatever it was made with, and with it the success of its run.
+
+    Args:
+        store: where to.
+        specification: the model as declared.
+        data: what it takes, selected and scaled.
+        run: its run.
+        framework: name of what made it.
+        described: `architecture` and `parameters`.
+        save: writes the native artefact below a folder of the workspace.
+        figures: name → PNG.
+        facts: what is to be recorded of the run.
+    """
+    from mlops_assets.training.figures import learning_curves
+
+    row = ModelVersion(
+        model=specification.name,
+        version=f"{run.data_version}-{run.run_id[:8]}",
+        run_id=run.run_id,
+        dataset=run.dataset,
+        data_version=run.data_version,
+        data_digest=run.data_digest,
+        task=specification.task,
+        framework=framework,
+        signature=signature_of(data, described),
+        stage="trained",
+        metrics={},
+        created=now(),
+    )
+    folder, put = model_folder(row), store.workspace.put
+    files = save(f"{folder}/native")
+    series = store.registry.series(run.run_id)
+    curves = learning_curves(series, f"{row.model}@{row.version}")
+    drawn = {**figures, **({"learning_curves": curves} if curves else {})}
+    files += [put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()]
+    files.append(put(f"{folder}/parameters.json", json_bytes(run.parameters)))
+    if run.environment is not None:
+        files.append(put(f"{folder}/environment.json", store.workspace.get(object_key(run.environment))))
+    document = {**run_facts(run), "status": "succeeded", "model_version": row.version, "series": series,
+                "signature": row.signature}  # fmt: skip
+    files.append(put(f"runs/{run.run_id}/run.json", json_bytes(document)))
+    patiently(lambda: store.registry.publish_model_version(row, files, **facts()))
+    return row
+
+
+def run_facts(run: Run) -> dict[str, Any]:
+    """Return what of a run never changes, as JSON values."""
+    names = ("run_id", "model", "dataset", "data_version", "data_digest", "parameters", "seed", "trainer",
+             "code_version", "hardware", "orchestration_run")  # fmt: skip
+    return {name: getattr(run, name) for name in names} | {"started": run.started.isoformat()}
+
+
+def code_document(store: Store, version: str, changes: str | None) -> dict[str, Any]:
+    """Return what the code of a run was, with its changes kept as an object.
+
+    Args:
+        store: where to.
+        version: as `provenance.code_version` gives it.
+        changes: the patch of what was not committed.
+    """
+    found: dict[str, Any] = {} if version.startswith("source.") else {"commit": version.partition("+")[0]}
+    if changes is not None:
+        content = changes.encode(errors="surrogateescape")
+        found["diff"] = sha256_of(content)
+        store.workspace.put_object(content)
+    return found
