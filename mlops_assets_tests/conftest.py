@@ -18,7 +18,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 
-pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web")]
+pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres")]
 
 
 @pytest.fixture(autouse=True)

