@@ -28,6 +28,7 @@ class Settings:
         cache: folder of this machine for copies of remote files and for decoded data.
         dagster_home: folder of the Dagster instance that our own commands use.
         user: who promotes and commits, as written into the audit trail.
+        mlflow: tracking URI of the MLflow server that runs are mirrored to; None for none.
     """
 
     workspace: str
@@ -35,10 +36,11 @@ class Settings:
     cache: Path
     dagster_home: Path
     user: str
+    mlflow: str | None = None
 
     @classmethod
     def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
-        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`.
+        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_MLFLOW`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
@@ -69,6 +71,7 @@ class Settings:
             cache=directory / cache,
             dagster_home=directory / home,
             user=values.get("MLOPS_USER") or values.get("USER") or "unknown",
+            mlflow=mlflow_url(values.get("MLOPS_MLFLOW") or None),
         )
 
 
@@ -94,6 +97,23 @@ def load_environment_file(directory: Path) -> None:
     So credentials of object stores, which their libraries read from the environment themselves, may be in it too.
     """
     load_dotenv(directory / ".env", override=False)
+
+
+def set_environment_defaults(values: Mapping[str, str]) -> None:
+    """Put values into the environment that a library reads there, where the user has set no others."""
+    for name, value in values.items():
+        os.environ.setdefault(name, value)
+
+
+def mlflow_url(url: str | None) -> str | None:
+    """Return the URL of an MLflow server, if there is to be one.
+
+    Raises:
+        SettingsError: it is no URL of a server.
+    """
+    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
+        raise SettingsError(f"MLOPS_MLFLOW={url}: write the URL of an MLflow server, such as http://HOST:5000")
+    return url and url.rstrip("/")
 
 
 def workspace_url(workspace: str, directory: Path) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
@@ -84,14 +85,23 @@ class Runs(RegistrySession):
         """Append points to the series of a run, in one transaction; points that are there already are left."""
         if points:
             with self.transaction() as session:
-                insert = _INSERT[session.get_bind().dialect.name](Point).on_conflict_do_nothing()
-                session.execute(
-                    insert,
-                    [
-                        {"run_id": run_id, "seq": seq, "name": name, "step": step, "value": value, "logged": logged}
-                        for seq, name, step, value, logged in points
-                    ],
-                )
+                _add_points(session, run_id, points)
+
+    def put_run(self, run: Run, points: Sequence[LoggedPoint]) -> None:
+        """Record a run that ended elsewhere, with all its points; putting it again replaces what it said before."""
+        with self.transaction() as session:
+            found = session.get(Run, run.run_id)
+            if found is not None:
+                run.model_version, run.metrics = found.model_version, {**found.metrics, **run.metrics}
+                session.execute(delete(Point).where(Point.run_id == run.run_id))
+            session.merge(run)
+            _add_points(session, run.run_id, points)
+
+    def points(self, run_id: str) -> list[LoggedPoint]:
+        """Return every point of a run, in the order logged."""
+        query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(Point.run_id == run_id)
+        with self.reading() as session:
+            return [tuple(row) for row in session.execute(query.order_by(Point.seq))]
 
     def series(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """Return name → [(step, value), …] of a run, in the order logged."""
@@ -102,6 +112,12 @@ class Runs(RegistrySession):
             for name, step, value in session.execute(query):
                 found.setdefault(name, []).append((step, value))
         return found
+
+    def next_seq(self, run_id: str) -> int:
+        """Return the number that the next point of a run gets."""
+        with self.reading() as session:
+            last = session.scalar(select(func.max(Point.seq)).where(Point.run_id == run_id))
+        return 0 if last is None else last + 1
 
     def add_checkpoint(self, row: Checkpoint) -> None:
         """Record a checkpoint whose bytes are stored."""
@@ -159,6 +175,19 @@ def add_facts(
     run.usage = {**run.usage, **(usage or {})}
     if seconds is not None:
         run.seconds = (run.seconds or 0.0) + seconds
+
+
+def _add_points(session: Session, run_id: str, points: Sequence[LoggedPoint]) -> None:
+    """Add points within a transaction; those that are there already are left."""
+    if points:
+        insert = _INSERT[session.get_bind().dialect.name](Point).on_conflict_do_nothing()
+        session.execute(
+            insert,
+            [
+                {"run_id": run_id, "seq": seq, "name": name, "step": step, "value": value, "logged": logged}
+                for seq, name, step, value, logged in points
+            ],
+        )
 
 
 def _require_unfinished(run: Run) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from mlops_assets.errors import StorageError
-from mlops_assets.registry import Registry
 from mlops_assets.registry.runs import LoggedPoint
 
 FLUSH_SECONDS = 1.0  # how old a point may grow before people can see it
@@ -21,6 +20,18 @@ FLUSH_POINTS = 20_000  # that many are written before their second is over
 AWAY_SECONDS = 600.0  # how long a registry may be away before a run gives up
 
 T = TypeVar("T")
+
+
+class PointLog(Protocol):
+    """Where points are kept: the registry, or a server on the way to it."""
+
+    def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
+        """Append points; those that are there already are left.
+
+        Raises:
+            StorageError: it is away; the same points may be given again.
+        """
+        ...
 
 
 def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
@@ -41,7 +52,7 @@ def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
 class PointWriter:
     """Writes the points of one run, in their order, each once."""
 
-    def __init__(self, registry: Registry, run_id: str, first_seq: int = 0) -> None:
+    def __init__(self, registry: PointLog, run_id: str, first_seq: int = 0) -> None:
         """Start writing.
 
         Args:

@@ -26,11 +26,7 @@ def code_version(trainer: Path) -> str:
     tracked = commit is not None and _git(folder, "ls-files", "--error-unmatch", trainer.name) is not None
     if commit is None or not tracked:
         return f"source.{source_digest(folder)[:12]}"
-    status = _git(folder, "status", "--porcelain", "--untracked-files=no") or ""
-    if not status.strip():
-        return commit.strip()
-    diff = _git(folder, "diff", "HEAD", "--binary") or ""
-    return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return _state(folder, commit)[0]
 
 
 def uncommitted_changes(trainer: Path) -> str | None:
@@ -39,6 +35,20 @@ def uncommitted_changes(trainer: Path) -> str | None:
     if not code_version(trainer).partition("+")[2]:
         return None
     return _git(folder, "diff", "HEAD", "--binary")
+
+
+def repository_state(folder: Path) -> tuple[str, str | None] | None:
+    """Return commit (with `+dirty.…` if there are changes) and changes of the repository that holds a folder, if any."""
+    commit = _git(folder, "rev-parse", "--short=12", "HEAD")
+    return None if commit is None else _state(folder, commit)
+
+
+def _state(folder: Path, commit: str) -> tuple[str, str | None]:
+    status = _git(folder, "status", "--porcelain", "--untracked-files=no") or ""
+    if not status.strip():
+        return commit.strip(), None
+    diff = _git(folder, "diff", "HEAD", "--binary") or ""
+    return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}", diff
 
 
 def source_digest(folder: Path) -> str:
