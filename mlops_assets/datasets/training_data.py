@@ -118,11 +118,18 @@ class TrainingData:
         if limit is None or len(samples) <= limit:
             X, y = self.memmap(split)
             return self._prepared(X), np.array(y, dtype=self.label_type)
-        chosen = np.linspace(0, len(samples) - 1, limit).astype(int)
+        chosen = self.positions(split, limit)
         if is_decoded(self.frozen, split, self.view, self._source_shape):
             X, y = self.memmap(split)
             return self._prepared(X[chosen]), np.array(y[chosen], dtype=self.label_type)
         return self._read(samples.iloc[chosen])
+
+    def positions(self, split: SplitName, limit: int | None = None) -> NDArray[np.int64]:
+        """Return the positions in a split of the samples that `arrays` gives."""
+        count = len(self.frozen.split(split))
+        if limit is None or count <= limit:
+            return np.arange(count)
+        return np.linspace(0, count - 1, limit).astype(np.int64)
 
     def memmap(self, split: SplitName) -> tuple[NDArray[Any], NDArray[Any]]:
         """Return a split as it lies in the decoded cache, however large; `prepare` makes of a batch what is declared.

@@ -12,7 +12,7 @@ from mlops_assets.training.frameworks import framework_named
 from mlops_assets.training.native import load_native
 from mlops_assets.training.onnx_graph import with_scaling
 from mlops_assets.training.onnx_model import OnnxModel
-from mlops_assets.training.parity import ParityReport, compare
+from mlops_assets.training.parity import ParityReport, compare, located
 from mlops_assets.training.signature import raw_data, scaling_of
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store, model_folder, published_path
@@ -47,6 +47,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         path.write_bytes(proto.SerializeToString())
         scaled = X if scaling is None else scaling.apply(X)
         report = compare(framework, model, OnnxModel(path), X, row.task, specification.parity, scaled)
+        report = located(report, data.frozen, data.positions("test", specification.parity.samples))
         if not report.passed:
             raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
         files = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,12 +14,19 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from mlops_assets.datasets.documents import json_bytes
-from mlops_assets.errors import MlopsError
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import MlopsError, ParityError
+from mlops_assets.names import Reference
+from mlops_assets.training.exporting import export
+from mlops_assets.training.fitting import train
 from mlops_assets.training.frameworks.pytorch import PyTorch
 from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets.training.parity import ParityReport, compare
 from mlops_assets.training.specification import Parity
-from mlops_assets_tests.training.trainers import samples
+from mlops_assets.training.store import Store, model_folder
+from mlops_assets_tests.training.trainers import model_specification, samples
 
 CLASSES = 3
 X, _ = samples((6,), count=200)
@@ -85,7 +93,11 @@ def test_one_perturbed_weight_is_caught(tmp_path: Path, model: nn.Linear) -> Non
     weight[1, 2] += 0.1
     report = report_of(tmp_path, model, weight=weight)
     assert not report.passed
-    assert report.worst_sample == np.abs(X[:, 2]).argmax()
+    assert report.worst is not None
+    assert (report.worst.sample, report.worst.batch) == (np.abs(X[:, 2]).argmax(), len(X))
+    assert report.worst.onnx[1] - report.worst.native[1] == pytest.approx(0.1 * X[report.worst.sample, 2], rel=1e-4)
+    assert report.worst.native[::2] == pytest.approx(report.worst.onnx[::2], rel=1e-4)
+    assert f"worst is sample {report.worst.sample} in batches of 200: scores " in report.description
     assert "ONNX differs from the trained model" in report.description
 
 
@@ -95,6 +107,8 @@ def test_another_decision_is_caught_where_the_scores_are_near(tmp_path: Path, mo
     report = report_of(tmp_path, model, Parity(tolerance=100), **changed)
     decided = PyTorch().predict(model, X, "classification")["scores"].argmax(axis=1)
     assert report.difference < 100 and not report.passed
+    assert report.worst is not None and report.worst.output == "label"
+    assert {report.worst.native[0], report.worst.onnx[0]} == {0, 1}
     assert report.agreement <= np.mean(decided == 2)
 
 
@@ -126,7 +140,8 @@ def test_nan_in_a_single_sample_is_caught(tmp_path: Path, model: nn.Linear, monk
 
     monkeypatch.setattr(OnnxModel, "predict", broken)
     report = report_of(tmp_path, model, Parity(tolerance=1e9, agreement=0))
-    assert not report.passed and report.worst_sample == 150
+    assert not report.passed and report.worst is not None and report.worst.sample == 150
+    assert "scores nan" not in report.description and "nan, nan, nan as ONNX" in report.description
 
 
 def test_a_fault_in_small_batches_only_is_caught(
@@ -138,7 +153,8 @@ def test_a_fault_in_small_batches_only_is_caught(
         return {name: values + (batch == 7) for name, values in exact(self, X, batch).items()}
 
     monkeypatch.setattr(OnnxModel, "predict", frozen)
-    assert not report_of(tmp_path, model).passed
+    report = report_of(tmp_path, model)
+    assert not report.passed and report.worst is not None and report.worst.batch == 7
 
 
 def test_a_frozen_batch_axis_is_reported_as_our_error(tmp_path: Path, model: nn.Linear) -> None:
@@ -171,6 +187,59 @@ def test_equal_first_samples_do_not_make_rounding_a_difference(tmp_path: Path, m
     report = compare(PyTorch(), one, other, alike, "classification", limits)
     assert report.difference == pytest.approx(1e-5 / np.ptp(PyTorch().predict(one, alike, "")["scores"]), rel=0.05)
     assert report.passed
+
+
+def test_the_worst_pixel_of_a_window_is_shown(tmp_path: Path) -> None:
+    shape = (9, 2, 4, 4)
+    windows = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    wrong = windows.copy()
+    wrong[5, 1, 2, 3] += 9
+
+    class Same:
+        """Gives windows as their own scores."""
+
+        def predict(self, model: object, X: NDArray[np.float32], task: str) -> dict[str, NDArray[np.float32]]:
+            return {"scores": X}
+
+    class Wrong:
+        def predict(self, X: NDArray[np.float32], batch: int) -> dict[str, NDArray[np.float32]]:
+            return {"scores": wrong[: len(X)]}
+
+    report = compare(Same(), None, Wrong(), windows, "semantic-segmentation", Parity())  # type: ignore[arg-type]
+    assert report.worst is not None
+    assert (report.worst.sample, report.worst.native) == (5, windows[5, :, 2, 3].tolist())
+    assert report.worst.onnx == wrong[5, :, 2, 3].tolist()
+
+
+def test_no_samples_prove_nothing(tmp_path: Path, model: nn.Linear) -> None:
+    other = onnx_of(tmp_path / "model.onnx", model.weight.numpy(), model.bias.numpy())
+    with pytest.raises(ParityError, match="no test sample to compare"):
+        compare(PyTorch(), model, other, X[:0], "classification", Parity())
+
+
+def test_a_failed_export_says_where_the_worst_sample_lies(
+    store: Store, land_scenes: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    land_scenes()
+    specification = model_specification("cover", dataset="scenes", parity={"samples": 20})
+    row = train(store, specification, "v1", {}, 0)
+    data = TrainingData(FrozenDataset.open(store.workspace, store.registry, Reference("scenes")), "classification")
+    exact = OnnxModel.predict
+
+    def broken(self: OnnxModel, X: NDArray[np.float32], batch: int = 1024) -> dict[str, NDArray[np.float32]]:
+        outputs = exact(self, X, batch)
+        outputs["scores"][13:14] += 3
+        return outputs
+
+    monkeypatch.setattr(OnnxModel, "predict", broken)
+    with pytest.raises(ParityError) as caught:
+        export(store, specification, row)
+    position = data.positions("test", 20)[13]
+    sample = data.frozen.split("test").iloc[position]
+    place = f"sample {position} (images/a.tif, row {sample['row']}, column {sample['column']}) in batches of 20: scores"
+    assert place in str(caught.value)
+    np.testing.assert_array_equal(data.arrays("test")[0][position], data.arrays("test", limit=20)[0][13])
+    assert not store.workspace.exists(f"{model_folder(row)}/parity.json")
 
 
 def test_a_report_can_be_written(tmp_path: Path, model: nn.Linear) -> None:
