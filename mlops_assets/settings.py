@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit
 
@@ -29,6 +29,7 @@ class Settings:
         dagster_home: folder of the Dagster instance that our own commands use.
         user: who promotes and commits, as written into the audit trail.
         mlflow: tracking URI of the MLflow server that runs are mirrored to; None for none.
+        api_token: what a caller of the HTTP API must show, and what our client shows.
     """
 
     workspace: str
@@ -37,10 +38,12 @@ class Settings:
     dagster_home: Path
     user: str
     mlflow: str | None = None
+    api_token: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
-        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_MLFLOW`.
+        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_MLFLOW`,
+        `MLOPS_API_TOKEN`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
@@ -72,6 +75,7 @@ class Settings:
             dagster_home=directory / home,
             user=values.get("MLOPS_USER") or values.get("USER") or "unknown",
             mlflow=mlflow_url(values.get("MLOPS_MLFLOW") or None),
+            api_token=values.get("MLOPS_API_TOKEN") or None,
         )
 
 

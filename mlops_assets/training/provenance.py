@@ -38,7 +38,7 @@ def uncommitted_changes(trainer: Path) -> str | None:
 
 
 def repository_state(folder: Path) -> tuple[str, str | None] | None:
-    """Return commit (with `+dirty.…` if there are changes) and changes of the repository that holds a folder, if any."""
+    """Return commit (`+dirty.…` if there are changes) and changes of the repository that holds a folder, if any."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     return None if commit is None else _state(folder, commit)
 
