@@ -6,16 +6,21 @@ One function a schema version; tables that are only new need none, as opening th
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from alembic.migration import MigrationContext
-from alembic.operations import Operations
 from sqlalchemy import JSON, Connection, inspect, select, text, update
 
 from mlops_assets.registry.schema import Base, Run
 
+if TYPE_CHECKING:
+    from alembic.operations import Operations
+
 
 def migrate(connection: Connection, found: int) -> None:
     """Take the tables from schema version `found` to the present one."""
+    from alembic.migration import MigrationContext  # slow to import, and rarely needed
+    from alembic.operations import Operations
+
     operations = Operations(MigrationContext.configure(connection))
     for version, step in sorted(_STEPS.items()):
         if version > found:
@@ -38,7 +43,9 @@ def _to_2(connection: Connection, operations: Operations) -> None:
     for run_id, started, end in connection.execute(finished).all():
         seconds = (end - started).total_seconds() if end else None
         connection.execute(update(Run).where(Run.run_id == run_id).values(seconds=seconds))
-    epoch = "extract(epoch from logged)" if connection.dialect.name == "postgresql" else "unixepoch(logged, 'subsec')"
+    # julianday, as unixepoch has no fractions before SQLite 3.42
+    sqlite, postgresql = "(julianday(logged) - 2440587.5) * 86400.0", "extract(epoch from logged)"
+    epoch = postgresql if connection.dialect.name == "postgresql" else sqlite
     connection.execute(
         text(
             "INSERT INTO points (run_id, seq, name, step, value, logged) SELECT run_id, "

@@ -44,6 +44,13 @@ class RegistrySession:
             ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         try:
+            self._prepare_tables()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare_tables(self) -> None:
+        try:
             Base.metadata.create_all(self._engine)
             with self.transaction() as session:
                 found = session.get(Meta, "schema_version", with_for_update=True)
@@ -54,11 +61,11 @@ class RegistrySession:
                     found.value = str(SCHEMA_VERSION)
         except DatabaseError as error:
             raise StorageError(
-                f"registry {url} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it from a backup"
+                f"registry {self.url} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it from a backup"
             ) from error
         if int(found.value) != SCHEMA_VERSION:
             raise StorageError(
-                f"registry {url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
+                f"registry {self.url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
                 "use the matching release"
             )
 
