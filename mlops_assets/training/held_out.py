@@ -66,7 +66,7 @@ def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
         enough = sorted(counts.index[counts >= least])
         if not LEAST_VALUES <= len(enough) <= MOST_VALUES:
             continue
-        codes = pd.Categorical(column, categories=enough).codes.astype(np.int64)
+        codes = pd.Index(enough).get_indexer(column).astype(np.int64)
         if not any(np.array_equal(pd.factorize(codes)[0], pd.factorize(other.codes)[0]) for other in found):
             found.append(Grouping(name, enough, codes))
     return found
