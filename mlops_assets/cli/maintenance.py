@@ -11,7 +11,7 @@ import typer
 
 from mlops_assets.cli.output import Json, Module, console, open_store, show
 from mlops_assets.settings import Settings
-from mlops_assets.training.fitting import close_abandoned_runs
+from mlops_assets.training.resuming import close_abandoned_runs
 from mlops_assets.training.store import Store
 
 LEAST_FREE_BYTES = 1 << 30

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
-import dagster as dg
 import typer
 import yaml
 
 from mlops_assets.cli.models import describe
 from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
-from mlops_assets.errors import NotFound, SpecificationError
+from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.trainers import load_trainer
+
+if TYPE_CHECKING:
+    from mlops_assets.components.launching import Project
 
 
 def train(
@@ -23,24 +27,57 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on a data version, export, evaluate and record it."""
-    from mlops_assets.components.launching import StepFailure, open_project
+    from mlops_assets.components.launching import open_project
 
     wanted = Reference.parse(reference)
     config = dict(_parameter(text) for text in param or [])
     with open_project(Settings.from_environment(), module) as project:
-        project.require(dg.AssetKey([wanted.name, "trained_model"]))
-        graph = project.definitions.resolve_asset_graph()
-        dataset = next(iter(graph.get(dg.AssetKey([wanted.name, "trained_model"])).parent_keys)).path[0]
-        data = open_store().registry.data_version(Reference(dataset, wanted.what))
-        project.sync(dataset)
-        ops = {f"{wanted.name}__trained_model": {"config": config}} if config else None
-        try:
-            with errors.status(f"training {wanted.name} on {dataset}@{data.version} …"):
-                result = project.launch(f"{wanted.name}_lifecycle", partition=data.version, ops=ops)
-        except StepFailure as failure:  # a model version that fails its gates has been made all the same
-            _tell(wanted.name, failure.run_id, as_json)
-            raise
-    _tell(wanted.name, result.run_id, as_json)
+        declared = project.model(wanted.name)
+        parameters = {**declared.params, **{name: value for name, value in config.items() if name != "seed"}}
+        load_trainer(declared.trainer).parameters(parameters)  # refused before anything is launched
+        data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
+        _launch(project, declared, data.version, config, {}, as_json)
+
+
+def resume(
+    run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.")],
+    module: Module = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that was broken off, from its newest checkpoint, and then export, evaluate and record."""
+    from mlops_assets.components.launching import open_project
+    from mlops_assets.components.naming import RESUME
+
+    registry = open_store().registry
+    run = registry.run(run_id)
+    if run.status == "succeeded" or not registry.checkpoints(run.run_id):
+        why = "has succeeded" if run.status == "succeeded" else "has kept no checkpoint"
+        raise Conflict(f"run {run.run_id[:8]} {why}; start a new one with 'mlops train {run.model}@{run.data_version}'")
+    with open_project(Settings.from_environment(), module) as project:
+        config = {**run.parameters, "seed": run.seed}
+        _launch(project, project.model(run.model), run.data_version, config, {RESUME: run.run_id}, as_json)
+
+
+def _launch(
+    project: Project,
+    declared: ModelSpecification,
+    data_version: str,
+    config: dict[str, Any],
+    tags: dict[str, str],
+    as_json: bool,
+) -> None:
+    """Run the lifecycle of a model, and tell what has come of it."""
+    from mlops_assets.components.launching import StepFailure
+
+    project.sync(declared.dataset)
+    ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
+    try:
+        with errors.status(f"training {declared.name} on {declared.dataset}@{data_version} …"):
+            result = project.launch(f"{declared.name}_lifecycle", partition=data_version, ops=ops, tags=tags)
+    except StepFailure as failure:  # a model version that fails its gates has been made all the same
+        _tell(declared.name, failure.run_id, as_json)
+        raise
+    _tell(declared.name, result.run_id, as_json)
 
 
 def predict(

@@ -15,9 +15,10 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.naming import DECLARATION, add_data_versions
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.settings import Settings
+from mlops_assets.training.specification import ModelSpecification
 from resources.store import open_store
 
 DEFAULT_MODULE = "mlops_assets.definitions"
@@ -44,6 +45,7 @@ class Project:
         job: str,
         partition: str | None = None,
         ops: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run a job here and now.
 
@@ -51,6 +53,7 @@ class Project:
             job: name of a job of the project, or the key of one asset, `model/production`.
             partition: partition key.
             ops: run config of each op.
+            tags: tags of the run.
 
         Raises:
             NotFound: there is no such job.
@@ -63,6 +66,7 @@ class Project:
                 partition_key=partition,
                 run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
+                tags=dict(tags or {}),
             )
         except dg.DagsterInvalidConfigError as error:
             raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
@@ -73,6 +77,17 @@ class Project:
     def sync(self, dataset: str) -> None:
         """Make the registry's data versions known to the instance, e.g. after a new DAGSTER_HOME."""
         add_data_versions(self.instance, open_store(self.settings).registry, dataset)
+
+    def model(self, name: str) -> ModelSpecification:
+        """Return what is declared about a model.
+
+        Raises:
+            NotFound: it is not declared.
+        """
+        key = dg.AssetKey([name, "trained_model"])
+        self.require(key)
+        declared: Any = self.definitions.resolve_asset_graph().get(key).metadata[DECLARATION]
+        return ModelSpecification.model_validate(declared.data)
 
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.

@@ -9,6 +9,9 @@ import dagster as dg
 from mlops_assets.datasets.quality import Check
 from mlops_assets.registry import Registry
 
+DECLARATION = "declaration"  # metadata of `<model>/trained_model`: what was declared about the model
+RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it goes on with
+
 
 def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:
     """Return the partitions of a dataset's versions. Dynamic partition names are instance-wide: hence the prefix."""

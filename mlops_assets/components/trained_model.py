@@ -1,28 +1,33 @@
 """The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
 
-import hashlib
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Self
 
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from mlops_assets.components.naming import ancestors, check_results, data_versions
+from mlops_assets.components.model_results import (
+    evaluation_result,
+    identity,
+    onnx_result,
+    parity_failure,
+    record_result,
+    trained_result,
+)
+from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_versions
 from mlops_assets.components.new_version_sensor import new_version_sensor
-from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
-from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.exporting import export
 from mlops_assets.training.measuring import evaluate_version
-from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
+from mlops_assets.training.promotion import check_gates, promote, rollback
 from mlops_assets.training.provenance import source_digest
+from mlops_assets.training.resuming import resumable_run
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, model_folder, version_for
+from mlops_assets.training.store import Store, version_for
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.trainers import load_trainer
 from resources import StoreResource
@@ -114,6 +119,7 @@ class TrainedModel(dg.Component):
             op_tags=kubernetes_tags(specification.compute),
             pool=GPU_POOL if specification.compute.gpus else None,
             kinds={"python"},
+            metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
         def trained_model(
             context: dg.AssetExecutionContext,
@@ -123,8 +129,10 @@ class TrainedModel(dg.Component):
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
-            row = train_supervised(opened, specification, context.partition_key, parameters, seed, context.run.run_id)
-            return _trained_result(opened, row)
+            work = opened, specification, context.partition_key, parameters, seed
+            resumed = context.run.tags.get(RESUME) or resumable_run(*work, ancestors(context)[1:])
+            row = train_supervised(*work, context.run.run_id, run_id=resumed)
+            return trained_result(opened, row)
 
         return trained_model
 
@@ -151,17 +159,9 @@ class TrainedModel(dg.Component):
             try:
                 report = export(opened, specification, row)
             except ParityError as error:
-                yield from check_results([Check("parity", False, str(error))])
+                yield from parity_failure(error)
                 raise
-            file = opened.workspace.stat(f"{model_folder(row)}/model.onnx")
-            yield dg.MaterializeResult(
-                data_version=dg.DataVersion(file.sha256),
-                metadata={**_identity(row), "size": file.size, "sha256": file.sha256, "difference": report.difference,
-                          **file_metadata(opened.workspace, [file])},
-                check_results=check_results(
-                    [Check("parity", True, report.description, values=report.document())]
-                ),
-            )  # fmt: skip
+            yield onnx_result(opened, row, report)
 
         return onnx_model
 
@@ -177,18 +177,10 @@ class TrainedModel(dg.Component):
             kinds={"python"},
         )
         def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.training.card import per_class_table
-
             opened = store.open()
             row = self._version(opened, context)
             found, figure = evaluate_version(opened, specification, row)
-            file = opened.workspace.stat(f"{model_folder(row)}/metrics.json")
-            details = {} if found.per_class.empty else {"per_class": dg.MetadataValue.md(per_class_table(found))}
-            return dg.MaterializeResult(
-                data_version=dg.DataVersion(file.sha256),
-                metadata={**_identity(row), **found.metrics, **details, "figure": figure_markdown(figure, row.version),
-                          **file_metadata(opened.workspace, [file])},
-            )  # fmt: skip
+            return evaluation_result(opened, row, found, figure)
 
         return evaluation
 
@@ -218,12 +210,7 @@ class TrainedModel(dg.Component):
                 opened.workspace, opened.registry, row, specification.title, specification.description
             )
             outcomes = check_gates(opened.registry, row, specification.gates)
-            passed = all(outcome.passed for outcome in outcomes)
-            return dg.MaterializeResult(
-                data_version=dg.DataVersion(files[0].sha256),
-                metadata={**_identity(row), **file_metadata(opened.workspace, files[:1])},
-                check_results=check_results([Check("gates", passed, gates_description(outcomes))]),
-            )
+            return record_result(opened, row, files, outcomes)
 
         return record
 
@@ -250,7 +237,7 @@ class TrainedModel(dg.Component):
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.version),
                 metadata={
-                    **_identity(row),
+                    **identity(row),
                     "alias": moved.alias,
                     "previous": moved.previous or "none",
                     "promoted_by": moved.moved_by,
@@ -271,29 +258,3 @@ def _to_promote(
     return store.registry.model_version(
         Reference.parse(f"{specification.name}@{version}" if version else specification.name)
     )
-
-
-def _identity(row: ModelVersion) -> dict[str, Any]:
-    return {"model_version": row.version, "data_version": row.data_version, "data_digest": row.data_digest}
-
-
-def _trained_result(store: Store, row: ModelVersion) -> dg.MaterializeResult:  # type: ignore[type-arg]
-    run = store.registry.run(row.run_id)
-    files = store.registry.files(f"model:{row.model}@{row.version}")
-    native = [file for file in files if "/native/" in file.path]
-    made_of = [row.data_digest, run.code_version, run.parameters, run.seed, [file.sha256 for file in native]]
-    metadata: dict[str, Any] = {
-        **_identity(row),
-        "run_id": run.run_id,
-        "seed": run.seed,
-        "code_version": run.code_version,
-        "parameters": dg.MetadataValue.json(run.parameters),
-        "seconds": (run.finished - run.started).total_seconds() if run.finished else 0.0,
-        **run.metrics,
-        **file_metadata(store.workspace, native),
-    }
-    curves = f"{model_folder(row)}/figures/learning_curves.png"
-    if any(file.path == curves for file in files):
-        metadata["learning_curves"] = figure_markdown(store.workspace.get(curves), "learning curves")
-    version = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
-    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)

@@ -6,6 +6,7 @@ import base64
 import json
 import logging
 import random
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,25 +89,28 @@ class Checkpoints:
 
 
 def _random_states() -> dict[str, Any]:
-    import torch
-
     version, numbers, following = random.getstate()
     found: dict[str, Any] = {
         "python": [version, np.array(numbers, dtype=np.uint32), following],
         "numpy": list(np.random.get_state()),
-        "torch": torch.get_rng_state(),
     }
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return found
+    found["torch"] = torch.get_rng_state()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         found["cuda"] = list(torch.cuda.get_rng_state_all())
     return found
 
 
 def _put_back(states: dict[str, Any]) -> None:
-    import torch
-
     version, numbers, following = states["python"]
     random.setstate((version, tuple(numbers.tolist()), following))
     np.random.set_state(tuple(states["numpy"]))
+    if "torch" not in states:
+        return
+    import torch
+
     torch.set_rng_state(states["torch"])
     if "cuda" in states and torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
         torch.cuda.set_rng_state_all(states["cuda"])

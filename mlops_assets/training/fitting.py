@@ -19,16 +19,18 @@ from pydantic import BaseModel
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
-from mlops_assets.errors import Conflict, MlopsError, TrainerError, TrialPruned
+from mlops_assets.errors import MlopsError, TrainerError, TrialPruned
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.out_of_memory import explained_memory
 from mlops_assets.training.points import PointWriter, patiently
 from mlops_assets.training.publishing import code_document, publish_trained
+from mlops_assets.training.resuming import checkpoint_note, close_abandoned_runs, start_or_resume
 from mlops_assets.training.run import TrainingRun, Watcher
+from mlops_assets.training.seeding import seed_everything
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store, run_identifier
 from mlops_assets.training.trainers import Trainer, load_trainer
@@ -99,7 +101,7 @@ def train(
                 store, provenance.code_version(trainer.file), provenance.uncommitted_changes(trainer.file)
             ),
         )
-        run, first_seq = _start(store, wanted, scratch)
+        run, first_seq = start_or_resume(store, wanted, scratch)
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1)
         points = PointWriter(store.registry, run_id, first_seq)
         handle = TrainingRun(
@@ -135,7 +137,7 @@ def follow(
     with tempfile.TemporaryDirectory(prefix="mlops-run-") as scratch:
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, Path(scratch), resumed=True)
         handle = TrainingRun(run_id, seed, Path(scratch), None, checkpoints, specification.compute.gpus, *ranks)
-        handle.seed_everything()
+        seed_everything(seed)
         trainer.function(data, params, handle)
 
 
@@ -173,7 +175,7 @@ def _fit(
 
     try:
         with usage:
-            handle.seed_everything()
+            seed_everything(run.seed)
             try:
                 with handle.phase("fit"), explained_memory(run.parameters, handle.device):
                     model = fit()
@@ -184,64 +186,15 @@ def _fit(
         ended("pruned", str(error))
         raise
     except MlopsError as error:
-        message = f"{error}{_resumable(store.registry, run.run_id)}"
+        message = f"{error}{checkpoint_note(store.registry, run.run_id)}"
         ended("failed", message)
         raise type(error)(message) if type(error) is TrainerError else error from error
     except (Exception, SystemExit) as error:
         ended("failed", traceback.format_exc())
         raise TrainerError(
             f"trainer {specification.trainer} failed on {data.reference}: {type(error).__name__}: {error}; "
-            f"see 'mlops runs show {run.run_id[:8]}' for the traceback{_resumable(store.registry, run.run_id)}"
+            f"see 'mlops runs show {run.run_id[:8]}' for the traceback{checkpoint_note(store.registry, run.run_id)}"
         ) from error
     except BaseException as error:  # an interrupt must be recorded too, and then do what it was going to do
-        ended("canceled", f"{type(error).__name__}: stopped from outside{_resumable(store.registry, run.run_id)}")
+        ended("canceled", f"{type(error).__name__}: stopped from outside{checkpoint_note(store.registry, run.run_id)}")
         raise
-
-
-def close_abandoned_runs(registry: Registry, model: str | None = None) -> list[str]:
-    """Mark runs as failed whose process is gone without a word (killed, power cut); return their ids."""
-    gone = [
-        run.run_id
-        for run in registry.runs(model, status="running", source="platform")
-        if not provenance.process_alive(run.host, run.pid)
-    ]
-    for run_id in gone:
-        registry.finish_run(
-            run_id,
-            "failed",
-            "the process ended without a word (killed, or out of memory); run it again" + _resumable(registry, run_id),
-        )
-    return gone
-
-
-def same_work(run: Run, other: Run) -> bool:
-    """Say whether two runs would do the same: a checkpoint of one is then good for the other."""
-    names = ("model", "data_digest", "parameters", "seed", "trainer", "code_version")
-    return all(getattr(run, name) == getattr(other, name) for name in names)
-
-
-def _start(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
-    """Record that a run starts, or goes on; return it, and the number of the first point it will log."""
-    registry = store.registry
-    found = next(iter(registry.runs(run_id=wanted.run_id)), None)
-    if found is not None and same_work(found, wanted):
-        if found.status == "running" and provenance.process_alive(found.host, found.pid) and found.pid != os.getpid():
-            raise Conflict(
-                f"run {found.run_id} goes on in process {found.pid} of {found.host}; cancel it before it is resumed"
-            )
-        newest = Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
-        if newest is not None:
-            changes = {
-                name: getattr(wanted, name) for name in ("host", "pid", "orchestration_run", "hardware", "environment")
-            }
-            return patiently(lambda: registry.resume_run(wanted.run_id, newest.seq, **changes)), newest.seq
-    patiently(lambda: registry.start_run(wanted))
-    return wanted, 0
-
-
-def _resumable(registry: Registry, run_id: str) -> str:
-    """Return what to tell of the newest checkpoint, if there is one."""
-    found = registry.checkpoints(run_id)
-    if not found:
-        return ""
-    return f"; the checkpoint of step {found[0].step} is kept, 'mlops runs resume {run_id[:8]}' goes on from there"

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import math
-import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mlops_assets.errors import TrainerError
 from mlops_assets.names import check_key
 from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
-from mlops_assets.training.points import PointWriter
+from mlops_assets.training.points import PointWriter, patiently
 
 Watcher = Callable[[Mapping[str, float], int], None]
 
@@ -98,6 +95,7 @@ class TrainingRun:
             TrainerError: the state holds something else.
         """
         if self._points is not None:
+            patiently(self._points.flush)  # what was logged before a checkpoint belongs to it
             self._checkpoints.save(state, step, self._points.seq)
 
     def restore(self) -> Checkpoint | None:
@@ -123,11 +121,3 @@ class TrainingRun:
             NameRefused: the name cannot be part of a path.
         """
         self.figures[check_key(name, "figure")] = png
-
-    def seed_everything(self) -> None:
-        """Seed Python, NumPy and PyTorch."""
-        random.seed(self.seed)
-        np.random.seed(self.seed % 2**32)
-        import torch  # even if the trainer only imports it later: its first weights must come from this seed
-
-        torch.manual_seed(self.seed)

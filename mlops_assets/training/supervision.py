@@ -16,6 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
+from threading import Event
 from typing import IO, Any
 
 import psutil
@@ -29,7 +30,7 @@ from mlops_assets.training.devices import leased
 from mlops_assets.training.points import patiently
 from mlops_assets.training.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.training.store import Store, run_identifier
-from mlops_assets.training.worker import OUTCOME, Job, Pruning
+from mlops_assets.training.worker import OUTCOME, STARTED, Job, Pruning, Stopped
 
 LOOK_SECONDS = 0.2
 MEMORY_LOOK_SECONDS = 1.0
@@ -50,10 +51,12 @@ def train_supervised(
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
     pruning: Pruning | None = None,
+    stop: Event | None = None,
 ) -> ModelVersion:
-    """Do what `fitting.train` does, in a process of its own, within the model's compute.
+    """Do what `fitting.train` does, in a process of its own, within the model's compute; in any thread.
 
     Raises:
+        Stopped: `stop` was set meanwhile.
         TrainerError: besides what `fitting.train` raises: a limit is exceeded, the process was killed, or there are not
             so many GPUs.
     """
@@ -75,7 +78,7 @@ def train_supervised(
         environment = child_environment({"OMP_NUM_THREADS": str(threads)}, gpus)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
-            reason = _run(_command(path, compute), environment, output, compute)
+            reason = _run(_command(path, compute), environment, output, compute, folder / STARTED, stop)
         except BaseException:
             _close(store, run_id, "canceled", "stopped from outside")
             raise
@@ -104,8 +107,17 @@ def _command(job: Path, compute: Compute) -> list[str]:
     return [sys.executable, *many, *worker]
 
 
-def _run(command: Sequence[str], environment: dict[str, str], output: IO[bytes], compute: Compute) -> str | None:
+def _run(
+    command: Sequence[str],
+    environment: dict[str, str],
+    output: IO[bytes],
+    compute: Compute,
+    mark: Path,
+    stop: Event | None,
+) -> str | None:
     """Run a command until it ends; return why it was stopped or died, or None if it ended by itself.
+
+    Its time counts from when the file `mark` is there.
 
     Raises:
         BaseException: whatever interrupts the waiting, once the command is stopped.
@@ -113,14 +125,18 @@ def _run(command: Sequence[str], environment: dict[str, str], output: IO[bytes],
     process = subprocess.Popen(  # nosec B603
         command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
     )
-    started = looked = time.monotonic()
-    shown = 0
+    looked, shown = time.monotonic(), 0
+    started: float | None = None
     try:
         while process.poll() is None:
             time.sleep(LOOK_SECONDS)
             shown = _show(output, shown)
+            if stop is not None and stop.is_set():
+                raise Stopped("stopped from outside")
             now = time.monotonic()
-            if compute.time_limit and now - started > compute.time_limit:
+            if started is None and mark.exists():
+                started = now
+            if compute.time_limit and started is not None and now - started > compute.time_limit:
                 _stop(process)
                 return f"exceeded compute.time_limit, {compute.time_limit} seconds"
             if now - looked > MEMORY_LOOK_SECONDS:
@@ -136,6 +152,8 @@ def _run(command: Sequence[str], environment: dict[str, str], output: IO[bytes],
         raise
     finally:
         _show(output, shown)
+        if process.stdin is not None:
+            process.stdin.close()
     if process.returncode < 0:
         number = signal.Signals(-process.returncode)
         likely = "; most likely the machine is out of memory" if number is signal.SIGKILL else ""
@@ -212,7 +230,8 @@ def _outcome(store: Store, model: str, run_id: str, path: Path, reason: str | No
     if reason is None and kind is not None:
         raise (TrainerError if kind is DataProblems else kind)(found["message"])
     told = f"{reason or found.get('message', 'ended without a word')}"
-    _close(store, run_id, "failed" if reason else "canceled", told)
+    stopped = reason is None and found.get("error") == "Stopped"
+    _close(store, run_id, "canceled" if stopped else "failed", told)
     raise TrainerError(f"run {run_id[:8]} {told}; see 'mlops runs show {run_id[:8]} --log'")
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 from pydantic import Field
 
@@ -24,16 +24,17 @@ from mlops_assets.training.fitting import follow, train
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
-OUTCOME = "outcome.json"  # beside the job
+OUTCOME, STARTED = "outcome.json", "started"  # beside the job
 
 
 class Pruning(Strict):
-    """The sweep that a run is a trial of."""
+    """The sweep that a run is a trial of, and how it is told that it may stop early."""
 
-    study: str
-    storage: str
+    sweep: str
     trial: int
     metric: str
+    direction: Literal["minimize", "maximize"]
+    name: Literal["median", "hyperband"]
 
 
 class Job(Strict):
@@ -69,6 +70,7 @@ def main(path: Path) -> int:
         signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
+    (path.parent / STARTED).touch()
     try:
         if rank > 0:
             ranks = rank, job.processes
@@ -93,7 +95,7 @@ def _watchers(job: Job) -> tuple[Any, ...]:
         return ()
     from mlops_assets.training.sweeps.pruning import pruner
 
-    return (pruner(**job.pruning.model_dump()),)
+    return (pruner(open_registry(job.registry), job.specification.name, **job.pruning.model_dump()),)
 
 
 def _join(processes: int) -> int:

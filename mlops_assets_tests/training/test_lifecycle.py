@@ -32,11 +32,13 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import Run
 from mlops_assets.registry.store import now
 from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import close_abandoned_runs, train
+from mlops_assets.training.fitting import train
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.points import FLUSH_POINTS
 from mlops_assets.training.publishing import run_facts
+from mlops_assets.training.resuming import close_abandoned_runs
+from mlops_assets.training.seeding import seed_everything
 from mlops_assets.training.store import Store, model_folder, run_identifier, version_for
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import (
@@ -44,7 +46,6 @@ from mlops_assets_tests.training.trainers import (
     POINTS,
     lifecycle,
     model_specification,
-    unlogged_run,
     windows_source,
 )
 
@@ -310,9 +311,9 @@ def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[...
     assert published(store, f"crops@{other.version}")[f"{model_folder(other)}/native/model.safetensors"] != shas[0]
 
 
-def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only(store: Store, tmp_path: Path) -> None:
+def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only() -> None:
     def drawn(seed: int) -> tuple[float, float, float]:
-        unlogged_run(store, tmp_path, seed).seed_everything()
+        seed_everything(seed)
         return random.random(), np.random.random(), float(torch.rand(()))
 
     first, again, other = drawn(2**40), drawn(2**40), drawn(1)

@@ -1,0 +1,167 @@
+"""A trainer in a process of its own: its limits, its end, and going on after it was killed."""
+
+from __future__ import annotations
+
+import _thread
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+
+import psutil
+import pytest
+
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.errors import Conflict, MlopsError, TrainerError
+from mlops_assets.registry import Run
+from mlops_assets.training import supervision
+from mlops_assets.training.fitting import train
+from mlops_assets.training.store import Store, model_folder
+from mlops_assets.training.supervision import train_supervised
+from mlops_assets_tests.training.supervised import HERE
+from mlops_assets_tests.training.trainers import model_specification
+
+
+@pytest.fixture(autouse=True)
+def _little_patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervision, "GRACE_SECONDS", 4.0)
+
+
+def attempt(store: Store, does: str, **compute: object) -> Run:
+    """Train in a way that fails; return the run."""
+    specification = model_specification(trainer=f"{HERE}:behave", compute=compute)
+    with pytest.raises(MlopsError):
+        train_supervised(store, specification, "v1", {"does": does}, 0, "attempt")
+    (run,) = store.registry.runs()
+    assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]
+    assert f"about to {does}" in store.workspace.get(f"runs/{run.run_id}/log.txt").decode()
+    assert not psutil.pid_exists(run.pid)
+    assert store.registry.model_versions() == []
+    return run
+
+
+@pytest.mark.parametrize(
+    ("does", "compute", "status", "message"),
+    [
+        ("hang", {"time_limit": 3}, "failed", "exceeded compute.time_limit, 3 seconds"),
+        ("ignore", {"time_limit": 3}, "failed", "exceeded compute.time_limit, 3 seconds"),
+        ("leak", {"memory": "900Mi"}, "failed", "of memory, compute.memory is 900Mi"),
+        ("die", {}, "failed", "was killed by SIGKILL; most likely the machine is out of memory"),
+        ("exit", {}, "failed", "ended without a word"),
+        ("refuse", {}, "failed", "ValueError: these fields are fallow"),
+        ("log nan", {}, "failed", "loss is nan at step 1"),
+    ],
+    ids=lambda value: value if isinstance(value, str) and " " not in value else "",
+)
+def test_a_trainer_that_misbehaves_ends_and_says_why(
+    does: str, compute: dict[str, object], status: str, message: str, store: Store, land_table: Callable[..., Freeze]
+) -> None:
+    land_table()
+    run = attempt(store, does, **compute)
+    assert run.status == status
+    assert message in str(run.error)
+
+
+def test_a_loss_that_is_nan_keeps_the_last_good_checkpoint(store: Store, land_table: Callable[..., Freeze]) -> None:
+    land_table()
+    run = attempt(store, "log nan")
+    assert [row.step for row in store.registry.checkpoints(run.run_id)] == [0]
+    assert f"the checkpoint of step 0 is kept, 'mlops runs resume {run.run_id[:8]}'" in str(run.error)
+
+
+def test_stopping_the_step_stops_the_trainer_and_records_it(store: Store, land_table: Callable[..., Freeze]) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:behave")
+
+    def stop() -> None:
+        while not any(store.registry.series(run.run_id) for run in store.registry.runs()):
+            time.sleep(0.1)
+        _thread.interrupt_main()
+
+    threading.Thread(target=stop, daemon=True).start()
+    with pytest.raises(KeyboardInterrupt):
+        train_supervised(store, specification, "v1", {"does": "hang"}, 0)
+    (run,) = store.registry.runs()
+    assert (run.status, psutil.pid_exists(run.pid)) == ("canceled", False)
+    assert "stopped from outside" in str(run.error)
+
+
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:stepwise")
+    whole = train_supervised(store, specification, "v1", {}, 3, "whole")
+    with pytest.raises(TrainerError, match="SIGKILL"):
+        train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
+    broken = store.registry.runs(orchestration_run="broken")[0]
+    assert [step for step, _ in store.registry.series(broken.run_id)["loss"]] == [0, 1, 2, 3, 4]
+    assert [row.step for row in store.registry.checkpoints(broken.run_id)] == [3, 1]
+    resumed = train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
+    assert resumed.run_id == broken.run_id
+    assert native(store, resumed.version) == native(store, whole.version)
+    assert store.registry.series(resumed.run_id) == store.registry.series(whole.run_id)
+    run = store.registry.run(resumed.run_id)
+    assert (run.attempts, run.status, run.error) == (2, "succeeded", None)
+
+
+def test_a_run_with_other_parameters_is_not_resumed(store: Store, land_table: Callable[..., Freeze]) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:stepwise")
+    with pytest.raises(TrainerError, match="SIGKILL"):
+        train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
+    train(store, specification, "v1", {"steps": 2}, 3, "broken")
+    (run,) = store.registry.runs()
+    assert (run.attempts, run.parameters["steps"]) == (1, 2)
+    assert [step for step, _ in store.registry.series(run.run_id)["loss"]] == [0, 1]
+
+
+def test_a_run_that_goes_on_elsewhere_is_not_resumed(store: Store, land_table: Callable[..., Freeze]) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:stepwise")
+    row = train(store, specification, "v1", {}, 3, "first")
+    done = store.registry.run(row.run_id)
+    values = {column.name: getattr(done, column.name) for column in Run.__table__.columns}
+    store.registry.start_run(
+        Run(**values | {"run_id": "other", "status": "running", "model_version": None, "pid": os.getppid()})
+    )
+    with pytest.raises(Conflict, match=f"goes on in process {os.getppid()}"):
+        train(store, specification, "v1", {}, 3, run_id="other")
+
+
+def test_two_processes_train_together_and_one_tells(store: Store, land_table: Callable[..., Freeze]) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:together", compute={"processes": 2})
+    row = train_supervised(store, specification, "v1", {}, 0)
+    assert store.registry.series(row.run_id) == {"total": [(0, 3.0)], "processes": [(0, 2.0)]}
+    output = store.workspace.get(f"runs/{row.run_id}/log.txt").decode()
+    assert "rank 0" in output and "rank 1" in output
+
+
+def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table: Callable[..., Freeze]) -> None:
+    land_table()
+    specification = model_specification(trainer=f"{HERE}:behave")
+    child = os.fork()
+    if child == 0:
+        try:
+            train_supervised(store, specification, "v1", {"does": "hang"}, 0)
+        finally:
+            os._exit(0)
+    while not (store.registry.runs() and store.registry.series(store.registry.runs()[0].run_id)):
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    deadline = time.monotonic() + 60
+    while store.registry.runs()[0].status == "running" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    (run,) = store.registry.runs()
+    assert (run.status, run.error is not None) == ("canceled", True)
+
+
+def native(store: Store, version: str) -> dict[str, str]:
+    """Name → checksum of the native files of a version."""
+    row = next(row for row in store.registry.model_versions() if row.version == version)
+    folder = f"{model_folder(row)}/native/"
+    files = store.registry.files(f"model:{row.model}@{row.version}")
+    return {file.path.removeprefix(folder): file.sha256 for file in files if file.path.startswith(folder)}
