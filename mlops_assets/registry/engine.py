@@ -6,6 +6,7 @@ import sqlite3
 import time
 from typing import Any
 
+from pydantic_core import to_json
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
@@ -16,8 +17,8 @@ def open_engine(url: str) -> Engine:
     """Return an engine; transactions on SQLite take the write lock first unless they are `immediate=False`."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
+        return create_engine(parsed, pool_pre_ping=True, json_serializer=_json)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, json_serializer=_json)
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
@@ -32,6 +33,11 @@ def open_engine(url: str) -> Engine:
         connection.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
 
     return engine
+
+
+def _json(document: Any) -> str:
+    """Write JSON that every database reads: NaN and infinities, which it does not have, become texts."""
+    return to_json(document, inf_nan_mode="strings").decode()
 
 
 def _write_ahead(connection: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sqlalchemy import JSON, Connection, inspect, select, text, update
+from sqlalchemy import JSON, Connection, func, inspect, select, text, update
 
 from mlops_assets.registry.schema import Base, Run
 
@@ -39,6 +39,7 @@ def _to_2(connection: Connection, operations: Operations) -> None:
                 if isinstance(column.type, JSON):
                     name = column.name
                     operations.alter_column(table.name, name, type_=column.type, postgresql_using=f"{name}::jsonb")
+    _mend_numbers(connection)
     finished = select(Run.run_id, Run.started, Run.finished).where(Run.finished.is_not(None))
     for run_id, started, end in connection.execute(finished).all():
         seconds = (end - started).total_seconds() if end else None
@@ -53,6 +54,15 @@ def _to_2(connection: Connection, operations: Operations) -> None:
         )
     )
     operations.drop_table("series")
+
+
+def _mend_numbers(connection: Connection) -> None:
+    """Write documents of runs again that hold NaN, which SQLite took and cannot look into; see `engine`."""
+    if connection.dialect.name == "sqlite":
+        for column in (Run.parameters, Run.metrics):
+            found = connection.execute(select(Run.run_id, column).where(func.json_valid(column) == 0)).all()
+            for run_id, document in found:
+                connection.execute(update(Run).where(Run.run_id == run_id).values({column: document}))
 
 
 _STEPS: dict[int, Callable[[Connection, Operations], None]] = {2: _to_2}

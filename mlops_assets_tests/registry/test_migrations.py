@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, inspect, text
+from sqlalchemy import Engine, create_engine, inspect, select, text
 
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
@@ -100,7 +100,7 @@ def _add_runs(connection: Any) -> None:
             {
                 "run_id": run_id,
                 "status": {"done": "succeeded", "failed": "failed", "going": "running"}[run_id],
-                "parameters": json.dumps({"depth": 4, "nested": {"grün": [1, None]}}),
+                "parameters": json.dumps({"depth": 4, "nested": {"grün": [1, None]}} | _more(connection, run_id)),
                 "hardware": json.dumps({"cpus": 2}),
                 "metrics": json.dumps({"accuracy": 0.75} if run_id == "done" else {}),
                 "started": _written(connection, STARTED),
@@ -117,6 +117,11 @@ def _add_runs(connection: Any) -> None:
         for name, value in (("loss", 1 / (step + 1)), ("accuracy", step / STEPS))
     ]
     connection.execute(points, rows)
+
+
+def _more(connection: Any, run_id: str) -> dict[str, Any]:
+    """A parameter that only SQLite took."""
+    return {"missing": float("nan")} if run_id == "failed" and connection.dialect.name == "sqlite" else {}
 
 
 def _written(connection: Any, when: datetime) -> Any:
@@ -145,6 +150,14 @@ def test_runs_are_taken_along_with_what_a_newer_release_knows_of_them(registry: 
     for run in runs.values():
         assert (run.source, run.tags, run.phases, run.usage, run.code) == ("platform", {}, {}, {}, {})
         assert (run.attempts, run.environment, run.created_by) == (1, None, None)
+
+
+def test_parameters_that_are_no_number_can_be_looked_into_afterwards(registry: Registry) -> None:
+    kept = registry.run("failed").parameters.get("missing")
+    assert kept == ("NaN" if registry.url.startswith("sqlite") else None)
+    with registry.reading() as session:
+        depths = session.scalars(select(Run.parameters["depth"].as_integer()).order_by(Run.run_id)).all()
+    assert depths == [4, 4, 4]
 
 
 def test_series_become_points_in_the_order_logged(registry: Registry) -> None:
@@ -216,7 +229,7 @@ def test_afterwards_the_tables_are_those_of_a_new_registry(registry: Registry, u
             host="h",
             pid=1,
             tags={"season": "2026"},
-        )  # fmt: skip
+        )
     )
     assert again.run("new").tags == {"season": "2026"}
     again.close()
