@@ -18,13 +18,13 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 
-pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres")]
+pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
 
 
 @pytest.fixture(autouse=True)
 def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every test runs in an empty directory and with none of our settings in the environment."""
-    for name in ("MLOPS_WORKSPACE", "MLOPS_REGISTRY", "MLOPS_USER", "DAGSTER_HOME"):
+    for name in ("MLOPS_WORKSPACE", "MLOPS_REGISTRY", "MLOPS_USER", "MLOPS_MLFLOW", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLOPS_USER", "tester")
     monkeypatch.chdir(tmp_path)

@@ -35,6 +35,11 @@ def require_pytdml() -> Path:
     return _required(Path(sys.prefix, "pytdml", "bin", "python"), "needs pytdml; run: make pytdml")
 
 
+def require_mlflow() -> Path:
+    """Return the program `mlflow` of an environment with the whole of MLflow, or skip the test; fail it in CI."""
+    return _required(Path(sys.prefix, "mlflow-server", "bin", "mlflow"), "needs a server of MLflow; run: make mlflow")
+
+
 def _required(found: Path | None, message: str) -> Path:
     if found is None or not found.exists():
         if os.environ.get("REQUIRE_SERVICES") == "1":

@@ -1,0 +1,18 @@
+"""MLflow: runs, models and aliases mirrored to a server, and experiments brought in from one.
+
+The modules below import the client library, so they are loaded only where somebody asks for MLflow.
+"""
+
+from mlops_assets.settings import set_environment_defaults
+
+# The library reads these when it is imported and when it is used.
+set_environment_defaults(
+    {
+        "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told of what users do unless they want it
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # a server that is away costs seconds, not four minutes
+        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
+        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what commands print is theirs
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    }
+)
