@@ -6,6 +6,7 @@ The adapters themselves import their frameworks, so they are loaded only when a 
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.training.extras import needs
 
 
 class Framework(Protocol):
@@ -21,7 +23,7 @@ class Framework(Protocol):
     name: str
 
     def save(self, model: Any, folder: Path) -> None:
-        """Write a model's native form into an empty folder.
+        """Write a model's native form into an empty folder; equal models give equal bytes.
 
         Raises:
             ExportError: it has parts that cannot be written safely.
@@ -55,9 +57,24 @@ class Framework(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class _Adapter:
+    """Where an adapter lies, the package whose classes its models descend from, and the extra that installs it."""
+
+    target: str
+    package: str
+    extra: str | None = None
+
+
+_HERE = "mlops_assets.training.frameworks"
+# In this order: wrappers of XGBoost and LightGBM descend from scikit-learn, and layers of Keras may from PyTorch.
 _ADAPTERS = {
-    "torch": "mlops_assets.training.frameworks.pytorch:PyTorch",
-    "sklearn": "mlops_assets.training.frameworks.scikit_learn:ScikitLearn",
+    "xgboost": _Adapter(f"{_HERE}.xgboost:XGBoost", "xgboost", "xgboost"),
+    "lightgbm": _Adapter(f"{_HERE}.lightgbm:LightGBM", "lightgbm", "lightgbm"),
+    "keras": _Adapter(f"{_HERE}.keras:Keras", "keras", "tensorflow"),
+    "flax": _Adapter(f"{_HERE}.flax:Flax", "flax", "jax"),
+    "pytorch": _Adapter(f"{_HERE}.pytorch:PyTorch", "torch"),
+    "scikit-learn": _Adapter(f"{_HERE}.scikit_learn:ScikitLearn", "sklearn"),
 }
 
 
@@ -66,12 +83,11 @@ def framework_named(name: str) -> Framework:
 
     Raises:
         TrainerError: there is none.
+        MissingExtra: its framework is not installed.
     """
-    for target in _ADAPTERS.values():
-        adapter = _load(target)
-        if adapter.name == name:
-            return adapter
-    raise TrainerError(f"no framework adapter is called {name!r}")
+    if name not in _ADAPTERS:
+        raise TrainerError(f"no framework adapter is called {name!r}; there are {', '.join(_ADAPTERS)}")
+    return _load(name)
 
 
 def framework_of(model: Any, trainer: str) -> Framework:
@@ -79,20 +95,22 @@ def framework_of(model: Any, trainer: str) -> Framework:
 
     Raises:
         TrainerError: it returned nothing, or something no adapter knows.
+        MissingExtra: what exports models of this framework is not installed.
     """
     if model is None:
         raise TrainerError(f"trainer {trainer} returned nothing; it must return the trained model")
     roots = [base.__module__.split(".")[0] for base in type(model).__mro__]
-    for package, target in _ADAPTERS.items():
-        if package in roots:
-            return _load(target)
+    for name, adapter in _ADAPTERS.items():
+        if adapter.package in roots:
+            return _load(name)
     raise TrainerError(
-        f"trainer {trainer} returned a {type(model).__module__}.{type(model).__qualname__}; "
-        "return a torch.nn.Module or a scikit-learn estimator"
+        f"trainer {trainer} returned a {type(model).__module__}.{type(model).__qualname__}; return a torch.nn.Module, "
+        "a keras.Model, a flax.nnx.Module, a scikit-learn estimator, or a model of XGBoost or LightGBM"
     )
 
 
-def _load(target: str) -> Framework:
-    module, _, name = target.partition(":")
-    adapter: Framework = getattr(importlib.import_module(module), name)()
+def _load(name: str) -> Framework:
+    module, _, kind = _ADAPTERS[name].target.partition(":")
+    with needs(_ADAPTERS[name].extra or name, f"a model of {name}"):
+        adapter: Framework = getattr(importlib.import_module(module), kind)()
     return adapter

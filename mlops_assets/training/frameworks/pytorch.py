@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_model, save_model
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.onnx_graph import conform
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
 BATCH = 1024  # samples a forward pass, so that predicting a split does not need its activations all at once
@@ -57,6 +58,8 @@ class PyTorch:
 
     def export(self, model: torch.nn.Module, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
         """Write ONNX with a dynamic batch axis."""
+        import onnx
+
         sample = torch.zeros((2, *sample_shape), dtype=torch.float32)
         output = "value" if task == "regression" else "scores"
         levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "torch.export")}
@@ -77,6 +80,7 @@ class PyTorch:
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
+        path.write_bytes(conform(onnx.load(path), sample_shape, {output: output}).SerializeToString())
 
     def describe(self, model: torch.nn.Module) -> dict[str, Any]:
         """Return the module's class name and its number of trained parameters."""

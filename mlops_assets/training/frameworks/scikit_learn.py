@@ -16,6 +16,7 @@ from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.onnx_graph import conform
 
 FILE = "model.skops"
 # skops trusts most of scikit-learn by itself; what else it may rebuild must come from these packages
@@ -49,7 +50,6 @@ class ScikitLearn:
 
     def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
         """Write ONNX with skl2onnx; the graph flattens patches itself."""
-        import onnx
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
         from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
@@ -65,12 +65,10 @@ class ScikitLearn:
         except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, TypeError) as error:
             raise ExportError(f"{_final(model)} cannot be exported to ONNX: {str(error).splitlines()[0]}") from error
         names = ["value"] if task == "regression" else ["label", "scores"]
-        for output, name in zip(exported.graph.output, names, strict=False):
-            _rename_output(exported.graph, output, name)
         if task != "regression" and not hasattr(model, "predict_proba"):
-            del exported.graph.output[1:]  # decision values are no scores of classes
-        _accept_samples(exported.graph, sample_shape)
-        onnx.checker.check_model(exported)
+            names = ["label"]  # decision values are no scores of classes
+        found = [output.name for output in exported.graph.output]
+        conform(exported, sample_shape, dict(zip(found, names, strict=False)), flat=True)
         path.write_bytes(exported.SerializeToString())
 
     def describe(self, model: Any) -> dict[str, Any]:
@@ -120,27 +118,3 @@ def _write_reproducibly(file: Path) -> None:
 def _final(model: Any) -> str:
     estimator = model.steps[-1][1] if isinstance(model, Pipeline) else model
     return type(estimator).__name__
-
-
-def _rename_output(graph: Any, output: Any, name: str) -> None:
-    """Give an output our name; an Identity node, as an inner node may also use the old one."""
-    from onnx import helper
-
-    if output.name == name:
-        return
-    graph.node.append(helper.make_node("Identity", [output.name], [name], name=f"name_{name}"))
-    output.name = name
-
-
-def _accept_samples(graph: Any, sample_shape: tuple[int, ...]) -> None:
-    """Put the platform's input in front: `input` of (batch, *sample_shape), flattened to rows."""
-    from onnx import TensorProto, helper
-
-    node = (
-        helper.make_node("Identity", ["input"], ["rows"], name="rows_from_input")
-        if len(sample_shape) == 1
-        else helper.make_node("Flatten", ["input"], ["rows"], name="rows_from_input", axis=1)
-    )
-    graph.node.insert(0, node)
-    del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *sample_shape]))

@@ -1,0 +1,34 @@
+"""Files whose own reader cannot be trusted with damaged bytes: written and read with a checksum."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from mlops_assets.errors import ExportError
+
+CHECKSUM = "sha256.txt"
+
+
+def write_checked(path: Path, content: bytes) -> None:
+    """Write a file, and its checksum beside it."""
+    path.write_bytes(content)
+    (path.parent / CHECKSUM).write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+
+
+def read_checked(path: Path) -> bytes:
+    """Read what `write_checked` wrote.
+
+    XGBoost and LightGBM end the whole process on some damaged files, so that these must not come so far. That nobody
+    changed file and checksum together is what the registry's own checksums are for.
+
+    Raises:
+        ExportError: the file is missing or damaged.
+    """
+    try:
+        content, said = path.read_bytes(), (path.parent / CHECKSUM).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ExportError(f"{path.name} of the model cannot be read: {error}") from error
+    if said != f"{hashlib.sha256(content).hexdigest()}  {path.name}\n":
+        raise ExportError(f"{path.name} of the model is not what was written; fetch the model version again")
+    return content

@@ -1,0 +1,156 @@
+"""Flax (nnx) modules: safetensors and a description of the architecture natively, jax2onnx to ONNX."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import json
+import warnings
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import errors, nnx
+from jax2onnx import to_onnx
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.flax import load_file, save_file
+
+from mlops_assets.errors import ExportError
+from mlops_assets.training.onnx_graph import conform
+
+WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+OPSET = 21
+BATCH = 1024  # samples a forward pass
+
+
+class Flax:
+    """Adapter for Flax's nnx.
+
+    A module is rebuilt from its class and constructor arguments, so it must keep each argument under the argument's own
+    name, and they must be numbers, texts or lists; `rngs` is given anew. No pickle is involved.
+    """
+
+    name = "flax"
+
+    def save(self, model: nnx.Module, folder: Path) -> None:
+        """Write `model.safetensors` and `architecture.json`."""
+        _require_module(model)
+        (folder / ARCHITECTURE).write_text(json.dumps(_architecture(model), indent=2, sort_keys=True) + "\n")
+        save_file({name: jnp.asarray(value) for name, value in _weights(model).items()}, folder / WEIGHTS)
+
+    def load(self, folder: Path) -> nnx.Module:
+        """Rebuild the module and load its weights."""
+        try:
+            described, stored = json.loads((folder / ARCHITECTURE).read_text()), load_file(folder / WEIGHTS)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ExportError(f"the folder holds no Flax model: {error}") from error
+        model = _rebuild(described)
+        expected = {name: (value.shape, value.dtype) for name, value in _weights(model).items()}
+        if expected != {name: (value.shape, value.dtype) for name, value in stored.items()}:
+            raise ExportError(f"weights do not fit {type(model).__qualname__}")
+        state = nnx.to_flat_state(_state(model))
+        for path, variable in state:
+            variable.set_value(stored[_name(path)])
+        nnx.update(model, nnx.from_flat_state(state))
+        return model
+
+    def predict(self, model: nnx.Module, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
+        """Return `scores` or `value`."""
+        _require_module(model).eval()
+        found = np.concatenate([np.asarray(model(jnp.asarray(X[i : i + BATCH]))) for i in range(0, len(X), BATCH)])
+        return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
+
+    def export(self, model: nnx.Module, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with a dynamic batch axis."""
+        _require_module(model).eval()
+        name = type(model).__qualname__
+        output = "value" if task == "regression" else "scores"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the exporter warns about its own internals
+                exported = to_onnx(model, [("batch", *sample_shape)], model_name=name, opset=OPSET)
+        except (ValueError, TypeError, RuntimeError, KeyError, errors.FlaxError) as error:
+            reason = (str(error).strip().splitlines() or [repr(error)])[0]
+            raise ExportError(f"{name} cannot be exported to ONNX: {reason}") from error
+        (given,) = (entry.name for entry in exported.graph.output)
+        path.write_bytes(conform(exported, sample_shape, {given: output}).SerializeToString())
+
+    def describe(self, model: nnx.Module) -> dict[str, Any]:
+        """Return the module's class name and its number of trained parameters."""
+        found = nnx.to_flat_state(nnx.state(model, nnx.Param))
+        return {
+            "architecture": type(model).__qualname__,
+            "parameters": sum(int(variable.get_value().size) for _, variable in found),
+        }
+
+
+def _require_module(model: Any) -> Any:
+    if not isinstance(model, nnx.Module):
+        raise ExportError(f"{type(model).__qualname__} is no flax.nnx.Module; Flax's older linen is not taken")
+    return model
+
+
+def _state(model: nnx.Module) -> Any:
+    """Return everything a module holds but the states of its random numbers."""
+    return nnx.state(model, nnx.Not(nnx.RngState))
+
+
+def _weights(model: nnx.Module) -> dict[str, Any]:
+    return {_name(path): variable.get_value() for path, variable in nnx.to_flat_state(_state(model))}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+def _architecture(model: nnx.Module) -> dict[str, Any]:
+    kind = type(model)
+    if "<" in kind.__qualname__:
+        raise ExportError(f"{kind.__qualname__} is defined inside a function; move the class to module level")
+    arguments = {}
+    for name, parameter in inspect.signature(kind.__init__).parameters.items():
+        if name in ("self", "rngs"):
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ExportError(f"{kind.__qualname__} takes any number of arguments; write a class that names them")
+        if not hasattr(model, name):
+            if parameter.default is parameter.empty:
+                raise ExportError(
+                    f"{kind.__qualname__} does not keep its argument {name!r}; write 'self.{name} = {name}' in its "
+                    "__init__, so that the model can be rebuilt"
+                )
+            continue
+        value = getattr(model, name)
+        if value is parameter.default:
+            continue
+        try:
+            arguments[name] = json.loads(json.dumps(value))
+        except TypeError as error:
+            raise ExportError(
+                f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor arguments must be "
+                "numbers, texts or lists"
+            ) from error
+    return {"class": f"{kind.__module__}:{kind.__qualname__}", "arguments": arguments}
+
+
+def _rebuild(described: Any) -> nnx.Module:
+    try:
+        module, _, qualified = described["class"].partition(":")
+        found: Any = importlib.import_module(module)
+        for part in qualified.split("."):
+            found = getattr(found, part)
+        arguments = dict(described["arguments"])
+    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ExportError(f"the model's class is not there any more: {error}") from error
+    if not (isinstance(found, type) and issubclass(found, nnx.Module)):
+        raise ExportError(f"{described['class']} is no Flax module; the stored architecture is not trusted")
+    if "rngs" in inspect.signature(found.__init__).parameters:
+        arguments["rngs"] = nnx.Rngs(0)
+    try:
+        model: nnx.Module = found(**arguments)
+    except TypeError as error:
+        raise ExportError(f"{described['class']} does not take the stored arguments: {error}") from error
+    model.eval()
+    return model
