@@ -18,6 +18,7 @@ from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_
 from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
+from mlops_assets.components.sweeping import sweep_job
 from mlops_assets.errors import ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
@@ -99,7 +100,7 @@ class TrainedModel(dg.Component):
             description=f"Trains, exports, evaluates and records {name} on one version of {dataset}.",
         )
         sensors = [new_version_sensor(self.specification, job.name)] if self.specification.auto_train else []
-        return dg.Definitions(assets=assets, jobs=[job], sensors=sensors)
+        return dg.Definitions(assets=assets, jobs=[job, sweep_job(self.specification)], sensors=sensors)
 
     def _version(self, store: Store, context: dg.AssetExecutionContext) -> ModelVersion:
         return version_for(store.registry, self.specification.name, context.partition_key, ancestors(context))

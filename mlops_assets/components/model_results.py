@@ -1,0 +1,95 @@
+"""What Dagster is told of each stage of a model version, whether it was made here or elsewhere.
+
+The stages themselves are the core's; nothing is computed here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.components.naming import check_results
+from mlops_assets.components.presentation import figure_markdown, file_metadata
+from mlops_assets.datasets.quality import Check
+from mlops_assets.errors import ParityError
+from mlops_assets.registry import ModelVersion
+from mlops_assets.storage import FileStat
+from mlops_assets.training.evaluation import Evaluation
+from mlops_assets.training.parity import ParityReport
+from mlops_assets.training.promotion import GateOutcome, gates_description
+from mlops_assets.training.store import Store, model_folder
+
+Result = dg.MaterializeResult[Any]
+
+
+def identity(row: ModelVersion) -> dict[str, Any]:
+    """Return what every event of a model version says."""
+    return {"model_version": row.version, "data_version": row.data_version, "data_digest": row.data_digest}
+
+
+def trained_result(store: Store, row: ModelVersion) -> Result:
+    """Return what is told of a trained model."""
+    run = store.registry.run(row.run_id)
+    files = store.registry.files(f"model:{row.model}@{row.version}")
+    native = [file for file in files if "/native/" in file.path]
+    made_of = [row.data_digest, run.code_version, run.parameters, run.seed, [file.sha256 for file in native]]
+    metadata: dict[str, Any] = {
+        **identity(row),
+        "run_id": run.run_id,
+        "seed": run.seed,
+        "code_version": run.code_version,
+        "parameters": dg.MetadataValue.json(run.parameters),
+        "seconds": (run.finished - run.started).total_seconds() if run.finished else 0.0,
+        **run.metrics,
+        **file_metadata(store.workspace, native),
+    }
+    curves = f"{model_folder(row)}/figures/learning_curves.png"
+    if any(file.path == curves for file in files):
+        metadata["learning_curves"] = figure_markdown(store.workspace.get(curves), "learning curves")
+    version = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
+    return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
+
+
+def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result:
+    """Return what is told of an ONNX model that is proved."""
+    file = store.workspace.stat(f"{model_folder(row)}/model.onnx")
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(file.sha256),
+        metadata={**identity(row), "size": file.size, "sha256": file.sha256, "difference": report.difference,
+                  **file_metadata(store.workspace, [file])},
+        check_results=check_results([Check("parity", True, report.description, values=report.document())]),
+    )  # fmt: skip
+
+
+def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
+    """Return what is told of an ONNX model that is not proved."""
+    return check_results([Check("parity", False, str(error))])
+
+
+def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
+    """Return what is told of an evaluation; `figure` is its main one."""
+    from mlops_assets.training.card import per_class_table
+
+    file = store.workspace.stat(f"{model_folder(row)}/metrics.json")
+    details = {} if found.per_class.empty else {"per_class": dg.MetadataValue.md(per_class_table(found))}
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(file.sha256),
+        metadata={**identity(row), **found.metrics, **details, "figure": figure_markdown(figure, row.version),
+                  **file_metadata(store.workspace, [file])},
+    )  # fmt: skip
+
+
+def record_result(
+    store: Store, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
+) -> Result:
+    """Return what is told of a record, and of the gates."""
+    passed = all(outcome.passed for outcome in outcomes)
+    return dg.MaterializeResult(
+        data_version=dg.DataVersion(files[0].sha256),
+        metadata={**identity(row), **file_metadata(store.workspace, files[:1])},
+        check_results=check_results([Check("gates", passed, gates_description(outcomes))]),
+    )
