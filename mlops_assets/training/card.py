@@ -102,7 +102,7 @@ def _about_intervals(evaluation: Evaluation) -> str:
         )
     return (
         f"Intervals are those of {REPLICATES:,} draws with replacement from the {evaluation.units:,} {evaluation.unit} "
-        "of the test split, each of which is independent of the others."
+        "of the test split, which are taken to be independent of each other."
     )
 
 

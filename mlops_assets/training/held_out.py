@@ -109,8 +109,9 @@ def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
     contents = Contents(samples, frozen.manifest, frozen.classes, frozen.document["features"], shape)
     blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side))
     keys = pd.DataFrame(blocks.index, columns=["row", "column"]).assign(scope=blocks.scope)
-    codes = keys.groupby(["scope", "row", "column"], sort=False).ngroup().to_numpy(dtype=np.int64)
-    return Grouping(f"blocks of {side:g} {'m' if ground else 'px'}", [], codes)
+    codes = keys.groupby(["scope", "row", "column"], sort=False).ngroup()
+    name = f"blocks of {side:g} {'m' if ground else 'px'}"
+    return Grouping(name, [], np.asarray(codes, dtype=np.int64))
 
 
 def _columns(frozen: FrozenDataset, samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:

@@ -46,7 +46,8 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
     if evaluation.confusion is None:
         assert evaluation.numbers is not None
-        drawn = {"scatter": figures.scatter(*evaluation.numbers, title)}
+        truth, predicted = evaluation.numbers
+        drawn = {"scatter": figures.scatter(truth, predicted, title)}
     else:
         drawn = {"confusion_matrix": figures.confusion_matrix(evaluation.confusion, data.class_names, title)}
     if evaluation.calibration is not None:
@@ -175,4 +176,5 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
 
 def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """Return rows as JSON values; what could not be measured is null."""
-    return table.astype(object).where(table.notna(), None).to_dict(orient="records")  # type: ignore[no-any-return]
+    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
