@@ -5,7 +5,6 @@ The database does it all; only the runs that are shown are loaded. What can be n
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -13,17 +12,15 @@ from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, literal, not_, or_, select, true
-from sqlalchemy.orm import Session
+from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, true
 
-from mlops_assets.errors import NotFound, SpecificationError
-from mlops_assets.registry.run_fields import COLUMNS, DOCUMENTS, NUMBERS_ONLY, Field, Kind, field, truth
+from mlops_assets.errors import SpecificationError
+from mlops_assets.registry.run_fields import NUMBERS_ONLY, Field, Kind, field, truth
+from mlops_assets.registry.run_names import LITERALS, all_known
 from mlops_assets.registry.schema import Run
 from mlops_assets.registry.session import RegistrySession
 
 NEWEST = "-started"
-LOOKED_AT = 1_000  # newest runs whose names are suggested in place of one that no run has
-SUGGESTED = 20
 _AT_ONCE = 500
 _COMPARISONS: dict[str, Any] = {
     "=": lambda a, b: a == b,
@@ -34,7 +31,6 @@ _COMPARISONS: dict[str, Any] = {
     ">=": lambda a, b: a >= b,
 }
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
-_LITERALS = {"number": "a number", "text": "a text", "truth": "true or false", "time": "a time"}
 _WRITTEN = {
     "number": "0.5", "text": "'text'", "truth": "true", "time": "TIMESTAMP('2026-01-31T12:00:00Z')"
 }  # fmt: skip
@@ -71,7 +67,7 @@ def search_runs(
         translation = _Translation(dialect)
         condition = translation.read(where) if where is not None else true()
         order = translation.order(sort)
-        if not _all_known(session, chosen, translation.used):
+        if not all_known(session, chosen, translation.used):
             return []
         query = select(Run.run_id).where(chosen, condition).order_by(*order, Run.started.desc(), Run.run_id)
         # ids first: a database that sorts whole runs takes several times as long
@@ -183,8 +179,8 @@ class _Translation:
             if _names(node):
                 found = field(_names(node)[0])
                 if found.kind is not None:
-                    return f"{found.name} is {_LITERALS[found.kind]}; write it like {_WRITTEN[found.kind]}"
-        return f"{' and '.join(_LITERALS[kind] for kind in dict.fromkeys(kinds))} cannot be compared"
+                    return f"{found.name} is {LITERALS[found.kind]}; write it like {_WRITTEN[found.kind]}"
+        return f"{' and '.join(LITERALS[kind] for kind in dict.fromkeys(kinds))} cannot be compared"
 
     def _own_kind(self, node: Any) -> Kind | None:
         if isinstance(node, bool):
@@ -269,67 +265,3 @@ def _pattern(text: str, many: str, one: str, plain: Any) -> Iterator[str]:
             yield plain(next(characters, "\\"))
         else:
             yield {"%": many, "_": one}.get(character) or plain(character)
-
-
-def _all_known(
-    session: Session, chosen: ColumnElement[bool], used: Sequence[tuple[Field, Kind | None, ColumnElement[Any]]]
-) -> bool:
-    """Make sure that some run has each thing that is named; return False if there is no run at all.
-
-    Raises:
-        NotFound: none has; names that are alike are told.
-    """
-    if not used:
-        return True
-    found = session.execute(select(*(exists().where(chosen, sql.is_not(None)) for _, _, sql in used))).one()
-    missing = [(named, kind) for (named, kind, _), known in zip(used, found, strict=True) if not known]
-    if not missing:
-        return True
-    newest = select(Run).where(chosen).order_by(Run.started.desc()).limit(LOOKED_AT)
-    runs = list(session.scalars(newest))
-    if not runs:
-        return False
-    named, kind = missing[0]
-    held = [value for run in runs if (value := named.value(run)) is not None]
-    if held:
-        wanted = _LITERALS[kind or "text"]
-        raise NotFound(f"{named.name} is never {wanted}; runs have e.g. {_as_literal(held[0])} there")
-    raise NotFound(f"no run has a {named.what} {named.key!r}; {_suggestion(named, runs)}")
-
-
-def _as_literal(value: Any) -> str:
-    if isinstance(value, bool):
-        return str(value).lower()
-    return f"'{value}'" if isinstance(value, str) else str(value)
-
-
-def _suggestion(named: Field, runs: Sequence[Run]) -> str:
-    names = list(dict.fromkeys(name for run in runs for name in _names_of(run)))
-    by_end: dict[str, list[str]] = {}
-    for name in (*COLUMNS, *names):
-        by_end.setdefault(name.partition(".")[2] or name, []).append(name)
-        by_end.setdefault(name, []).append(name)
-    close = difflib.get_close_matches(named.key, by_end, 3) + difflib.get_close_matches(named.name, by_end, 3)
-    alike = list(dict.fromkeys(name for end in close for name in by_end[end]))[:5]
-    of_its_own = sorted(name for name in names if field(name).column == named.column)
-    told = [f"did you mean {' or '.join(alike)}?"] if alike else []
-    more = f" and {len(of_its_own) - SUGGESTED} more" if len(of_its_own) > SUGGESTED else ""
-    if of_its_own:
-        told.append(f"there is {', '.join(of_its_own[:SUGGESTED])}{more}")
-    return "; ".join(told) or "see 'mlops runs show ID'"
-
-
-def _names_of(run: Run) -> Iterator[str]:
-    """Yield the names of everything in the documents of a run, as filters name them; metrics bare."""
-    yield from run.metrics
-    for prefix, column in DOCUMENTS.items():
-        if prefix not in ("metrics", "parameters"):
-            yield from _leaves(prefix, getattr(run, column))
-
-
-def _leaves(prefix: str, document: dict[str, Any]) -> Iterator[str]:
-    for name, value in document.items():
-        if isinstance(value, dict) and value:
-            yield from _leaves(f"{prefix}.{name}", value)
-        else:
-            yield f"{prefix}.{name}"
