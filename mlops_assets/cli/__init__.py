@@ -12,7 +12,7 @@ import typer
 from dagster import DagsterExecutionInterruptedError
 
 from mlops_assets import __version__
-from mlops_assets.cli import datasets, demo, maintenance, models, new_project, runs, training
+from mlops_assets.cli import datasets, demo, maintenance, models, new_project, runs, sweeps, training
 from mlops_assets.cli.output import errors
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import load_environment_file
@@ -29,6 +29,7 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="model")
 app.command("train")(training.train)
 runs.app.command("resume")(training.resume)
+app.command("sweep")(sweeps.sweep)
 app.command("predict")(training.predict)
 app.command("init")(new_project.init)
 app.command("doctor")(maintenance.doctor)

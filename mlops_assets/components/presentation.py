@@ -34,3 +34,15 @@ def counts_markdown(counts: pd.DataFrame) -> str:
         f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
     return "\n".join(lines)
+
+
+def sweep_markdown(trials: Sequence[Mapping[str, Any]]) -> str:
+    """Return the trials of a sweep, as their documents give them, as a Markdown table."""
+    names = list(trials[0]["parameters"]) if trials else []
+    lines = [f"| trial | state | value | {' | '.join(names)} | run |", "|---" * (len(names) + 4) + "|"]
+    for trial in trials:
+        value = "" if trial["value"] is None else f"{trial['value']:.6g}"
+        parameters = [str(trial["parameters"][name]) for name in names]
+        cells = [str(trial["trial"]), trial["state"], value, *parameters, trial["run_id"][:8]]
+        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+    return "\n".join(lines)

@@ -1,0 +1,81 @@
+"""The job `<model>_sweep`: a sweep over one data version, launched from the UI or by `mlops sweep`."""
+
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from mlops_assets.components.naming import data_versions
+from mlops_assets.components.presentation import sweep_markdown
+from mlops_assets.components.run_config import kubernetes_tags
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.sweeps.plan import plan_sweep
+from mlops_assets.training.sweeps.running import run_sweep
+from mlops_assets.training.sweeps.settings import Direction, Method, PrunerName, SweepSettings, settings_of
+from resources import StoreResource
+
+SPECIFICATION = "specification"  # metadata of the job: the model as declared
+
+
+def _described(name: str, **more: Any) -> Any:
+    field = SweepSettings.model_fields[name]
+    return Field(description=field.description, **({} if field.is_required() else {"default": field.default}), **more)
+
+
+class SweepConfig(dg.Config):
+    """What a sweep is launched with: the same as in a file of `mlops sweep`."""
+
+    parameters: dict[str, Any] = _described("parameters")
+    method: Method = _described("method")
+    metric: str | None = _described("metric")
+    direction: Direction | None = _described("direction")
+    trials: int | None = _described("trials")
+    parallel: int = _described("parallel")
+    prune: PrunerName = _described("prune")
+    seed: int = _described("seed")
+    timeout: float | None = _described("timeout")
+    name: str | None = Field(
+        default=None, description="Of the sweep; the same settings go on with the same sweep if not given."
+    )
+
+
+def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
+    """Return the job that sweeps over a model's parameters; its partition is the data version."""
+
+    @dg.op(
+        name=f"{specification.name}__sweep",
+        description="Runs trials, each a run of its own, and proposes the best as candidate.",
+        tags=kubernetes_tags(specification.compute),
+    )
+    def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
+        values = config.model_dump()
+        name = values.pop("name")
+        plan = plan_sweep(specification, context.partition_key, settings_of(values, "the config"), name, "the config")
+        context.log.info(f"sweep {plan.name}: {plan.trials} trials of {specification.name} on {plan.data_version}")
+        result = run_sweep(store.open(), plan, context.run_id, context.log.info)
+        document = result.document()
+        names = ("sweep", "metric", "direction", "model_version", "candidate", "gates")
+        shown = {
+            **{name: document[name] for name in names}, "best_value": document["best"]["value"],
+            "best_parameters": dg.MetadataValue.json(document["best"]["parameters"]), **document["test_metrics"],
+            "importances": dg.MetadataValue.json(document["importances"]),
+            "trials": dg.MetadataValue.md(sweep_markdown(document["trials"])),
+        }  # fmt: skip
+        context.add_output_metadata(shown)
+
+    @dg.job(
+        name=f"{specification.name}_sweep",
+        description=f"Trains {specification.name} many times with other parameters, on one version of "
+        f"{specification.dataset}; the best on the validation split becomes candidate.",
+        partitions_def=data_versions(specification.dataset),
+        metadata={SPECIFICATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
+    )
+    def job() -> None:
+        sweep()
+
+    return job
+
+
+def declared_model(job: dg.JobDefinition) -> ModelSpecification:
+    """Return the model as declared that a job sweeps over."""
+    return ModelSpecification.model_validate(job.metadata[SPECIFICATION].value)

@@ -1,0 +1,92 @@
+"""What a sweep optimises: a metric of the validation split that the trainer logs. The test split is never looked at."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mlops_assets.errors import SpecificationError
+from mlops_assets.training.specification import Gate
+from mlops_assets.training.sweeps.settings import Direction, SweepSettings
+from mlops_assets.training.sweeps.trials import Trial
+
+SMALLER = {"loss", "error", "rmse", "mae", "mse", "ece", "nll", "perplexity", "logloss", "deviance"}
+LARGER = {"accuracy", "f1", "iou", "miou", "precision", "recall", "kappa", "score", "r2", "auc", "dice", "map"}
+_VALIDATION = re.compile(r"^(validation|val|valid)[_./-](.+)$")
+_PREFERRED = ("macro_f1", "mean_iou", "balanced_accuracy", "accuracy", "kappa", "r2", "rmse", "mae", "score", "loss")
+
+
+@dataclass(frozen=True)
+class Objective:
+    """What is optimised, and which way."""
+
+    metric: str
+    direction: Direction
+
+    def value(self, trial: Trial) -> float | None:
+        """Return what a trial has come to: the last value logged, which is the run's own metric."""
+        value = trial.metrics.get(self.metric)
+        return value if value is not None and math.isfinite(value) else None
+
+    def ranked(self, trials: Iterable[Trial]) -> list[Trial]:
+        """Return the trials that succeeded and have a value, best first; of equal ones the earlier one."""
+        found = [(self.value(trial), trial) for trial in trials if trial.state == "succeeded"]
+        sign = 1 if self.direction == "minimize" else -1
+        return [trial for value, trial in sorted(
+            ((value, trial) for value, trial in found if value is not None),
+            key=lambda pair: (sign * pair[0], pair[1].number),
+        )]  # fmt: skip
+
+
+def direction_of(metric: str, given: Direction | None = None) -> Direction:
+    """Return which way a metric gets better: as given, else by its name.
+
+    Raises:
+        SpecificationError: the name does not say.
+    """
+    found = given or _direction(metric)
+    if found is None:
+        raise SpecificationError(f"direction: {metric!r} does not say which way is better; say minimize or maximize")
+    return found
+
+
+def objective_of(settings: SweepSettings, trials: Iterable[Trial], gates: Sequence[Gate]) -> Objective | None:
+    """Return what a sweep optimises: as given, else chosen from what the first trial that succeeded has logged.
+
+    Chosen is what a gate asks for, else what is usual.
+
+    Returns:
+        None as long as it is not given and no trial has succeeded.
+
+    Raises:
+        SpecificationError: that trial did not log what is given, or nothing of the validation split.
+    """
+    first = next((trial for trial in trials if trial.state == "succeeded"), None)
+    if settings.metric is not None:
+        if first is not None and settings.metric not in first.metrics:
+            raise SpecificationError(f"metric: {settings.metric!r} is not logged; {_logged(first)}")
+        return Objective(settings.metric, direction_of(settings.metric, settings.direction))
+    if first is None:
+        return None
+    names = {match[2]: match[0] for name in first.metrics if (match := _VALIDATION.match(name)) and _direction(name)}
+    wanted = [*(gate.metric for gate in gates), *_PREFERRED, *sorted(names)]
+    found = next((names[name] for name in wanted if name in names), None)
+    if found is None:
+        raise SpecificationError(
+            f"metric: the trainer logs none of the validation split to choose by; {_logged(first)}; log one, such as "
+            "validation_accuracy, or name one with its direction"
+        )
+    return Objective(found, direction_of(found, settings.direction))
+
+
+def _logged(trial: Trial) -> str:
+    return f"trial {trial.number} logged {', '.join(sorted(trial.metrics)) or 'nothing'}"
+
+
+def _direction(metric: str) -> Direction | None:
+    words = set(re.split(r"[^a-z0-9]+", metric.lower()))
+    if words & SMALLER:
+        return "minimize"
+    return "maximize" if words & LARGER else None

@@ -1,0 +1,144 @@
+"""What a sweep is to do, checked as a whole before anything is launched, and the claim of one process to do it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.datasets.documents import json_bytes
+from mlops_assets.errors import Conflict, SpecificationError
+from mlops_assets.names import check_key
+from mlops_assets.training.extras import needs
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store
+from mlops_assets.training.sweeps.objective import direction_of
+from mlops_assets.training.sweeps.settings import DEFAULT_TRIALS, SweepSettings
+from mlops_assets.training.sweeps.space import Space, space_of
+from mlops_assets.training.trainers import load_trainer
+
+if TYPE_CHECKING:
+    from mlops_assets.training.sweeps.search import Search
+
+_ANY_TIME = {"trials", "parallel", "timeout"}  # may be others each time a sweep is started
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A sweep that can be run.
+
+    Attributes:
+        name: of the sweep.
+        specification: the model.
+        data_version: what it is trained on.
+        settings: what the user wrote.
+        space: what is searched.
+    """
+
+    name: str
+    specification: ModelSpecification
+    data_version: str
+    settings: SweepSettings
+    space: Space
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self.specification.name
+
+    @property
+    def trials(self) -> int:
+        """How many trials there are to be in all; a grid has no more than its points."""
+        if self.settings.method == "grid":
+            grid = self.space.grid or 0
+            return min(self.settings.trials or grid, grid)
+        return self.settings.trials or DEFAULT_TRIALS
+
+    def search(self) -> Search:
+        """Return the way through the space."""
+        from mlops_assets.training.sweeps.search import Search
+
+        return Search(self.space, self.settings.method, self.settings.seed)
+
+    @contextmanager
+    def claimed(self, store: Store) -> Iterator[None]:
+        """Be the only process that runs the sweep.
+
+        Raises:
+            Conflict: another one does, or the name is that of a sweep that does something else.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(store.registry.lock(f"sweep-{self.model}-{self.name}", timeout=0.5))
+            except Conflict as error:
+                raise Conflict(
+                    f"sweep {self.name} of {self.model} is running in another process; wait for it, or cancel it first"
+                ) from error
+            self._require_same(store)
+            yield
+
+    def _require_same(self, store: Store) -> None:
+        key, document = f"sweeps/{self.model}/{self.name}.json", _document(self)
+        if not store.workspace.exists(key):
+            file = store.workspace.put(key, json_bytes(document))
+            store.registry.add_files(f"sweep:{self.model}/{self.name}", [file])
+            return
+        found = json.loads(store.workspace.get(key))
+        other = sorted(name for name in {*document, *found} if document.get(name) != found.get(name))
+        if other:
+            raise Conflict(
+                f"sweep {self.name} of {self.model} was begun with other {', '.join(other)}; give this one another name"
+            )
+
+
+def plan_sweep(
+    specification: ModelSpecification,
+    data_version: str,
+    settings: SweepSettings,
+    name: str | None = None,
+    where: str = "space",
+) -> Plan:
+    """Return a checked sweep.
+
+    Args:
+        specification: the model.
+        data_version: version of its dataset.
+        settings: what the user wrote.
+        name: of the sweep; made from all that decides what it does if not given, so that the same again goes on.
+        where: what errors call the settings, such as their file.
+
+    Raises:
+        SpecificationError: the trainer does not take what is to be tried.
+        TrainerError: the trainer cannot be loaded.
+        NameRefused: the name cannot be part of a path.
+        MissingExtra: Optuna is not installed.
+    """
+    with needs("sweeps", "a sweep"):
+        import optuna  # noqa: F401
+    trainer = load_trainer(specification.trainer)
+    declared = trainer.parameters(specification.params).model_dump(mode="json") if specification.params else {}
+    space = space_of(settings, trainer, declared, where)
+    if settings.metric is not None:
+        try:
+            direction_of(settings.metric, settings.direction)
+        except SpecificationError as error:
+            raise SpecificationError(f"{where}: {error}") from error
+    plan = Plan("", specification, data_version, settings, space)
+    if name is None:
+        digest = hashlib.sha256(json.dumps(_document(plan), sort_keys=True).encode()).hexdigest()
+        name = f"{data_version}-{settings.method}-{digest[:8]}"
+    return Plan(check_key(name, "sweep"), specification, data_version, settings, space)
+
+
+def _document(plan: Plan) -> dict[str, Any]:
+    """Return what decides which trials there are, as JSON values."""
+    specification = plan.specification.model_dump(mode="json")
+    model = {name: specification[name] for name in ("dataset", "trainer", "seed", "inputs", "bands", "scaling")}
+    settings = plan.settings.model_dump(mode="json", exclude=_ANY_TIME | {"parameters"})
+    space = {name: asdict(axis) for name, axis in plan.space.axes.items()}
+    found = {**{f"model.{name}": value for name, value in model.items()}, **settings}
+    document = {"data_version": plan.data_version, "parameters": {**plan.space.fixed, **space}, **found}
+    return json.loads(json.dumps(document))  # type: ignore[no-any-return]

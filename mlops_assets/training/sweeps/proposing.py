@@ -1,0 +1,48 @@
+"""The best trial of a sweep taken through the rest of the lifecycle, and proposed as `candidate`."""
+
+from __future__ import annotations
+
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import GateFailure
+from mlops_assets.names import Reference
+from mlops_assets.registry.schema import STAGES
+from mlops_assets.training.exporting import export
+from mlops_assets.training.measuring import evaluate_version
+from mlops_assets.training.promotion import promote
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store
+
+CANDIDATE = "candidate"
+
+
+def propose(store: Store, specification: ModelSpecification, version: str) -> str:
+    """Export, measure and record a model version, and move `candidate` to it if its gates pass.
+
+    Returns:
+        What has come of it, in a sentence.
+
+    Raises:
+        ExportError: the model cannot be expressed in ONNX.
+        ParityError: the ONNX model differs from the trained one.
+        EvaluationError: it cannot be measured.
+    """
+    from mlops_assets.stac.datasets import write_dataset_record
+    from mlops_assets.stac.models import write_model_record
+
+    reference = Reference(specification.name, version)
+    row = store.registry.model_version(reference)
+    if STAGES.index(row.stage) < STAGES.index("recorded"):
+        source = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.data_version))
+        if not store.registry.files(f"record:{source.reference}"):
+            write_dataset_record(store.workspace, store.registry, source)
+        export(store, specification, row)
+        evaluate_version(store, specification, row)
+        row = store.registry.model_version(reference)
+        write_model_record(store.workspace, store.registry, row, specification.title, specification.description)
+        row = store.registry.model_version(reference)
+    if store.registry.aliases(row.model).get(CANDIDATE) != row.version:
+        try:
+            promote(store, row, specification.gates, store.user, CANDIDATE)
+        except GateFailure as error:
+            return str(error)
+    return f"{reference} is {CANDIDATE}"

@@ -1,0 +1,91 @@
+"""What a sweep has come to, read from the registry; good while it runs and long after."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_assets.errors import TrainerError
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion
+from mlops_assets.training.promotion import check_gates, gates_description
+from mlops_assets.training.store import Store
+from mlops_assets.training.sweeps.objective import Objective, objective_of
+from mlops_assets.training.sweeps.plan import Plan
+from mlops_assets.training.sweeps.proposing import CANDIDATE
+from mlops_assets.training.sweeps.trials import Trial, trials_of
+
+
+@dataclass(frozen=True)
+class SweepResult:
+    """What a sweep has come to.
+
+    Attributes:
+        plan: what it does.
+        objective: what is optimised.
+        trials: all that have begun, the best first; those without a value last.
+        row: the model version of the best.
+        candidate: whether that is the model's candidate.
+        gates: how it stands to its gates.
+        importances: parameter → how much of the differences in value it explains.
+    """
+
+    plan: Plan
+    objective: Objective
+    trials: Sequence[Trial]
+    row: ModelVersion
+    candidate: bool
+    gates: str
+    importances: dict[str, float]
+
+    @property
+    def best(self) -> Trial:
+        """The best trial."""
+        return self.trials[0]
+
+    def document(self) -> dict[str, Any]:
+        """Return all of it as JSON values."""
+        searched, value = list(self.plan.space.axes), self.objective.value
+        trials = [trial.document(value(trial), searched) for trial in self.trials]
+        return {
+            "sweep": self.plan.name, "model": self.row.model, "data_version": self.row.data_version,
+            "metric": self.objective.metric, "direction": self.objective.direction, "split": "validation",
+            "planned": self.plan.trials, "best": trials[0], "model_version": self.row.version,
+            "candidate": self.candidate, "gates": self.gates, "test_metrics": self.row.metrics,
+            "importances": self.importances, "trials": trials,
+        }  # fmt: skip
+
+
+def result_of(store: Store, plan: Plan) -> SweepResult:
+    """Return what a sweep has come to.
+
+    Raises:
+        TrainerError: no trial has succeeded yet.
+        SpecificationError: what is to be optimised is not logged.
+    """
+    trials = trials_of(store.registry, plan.model, plan.name)
+    objective = objective_of(plan.settings, trials, plan.specification.gates)
+    ranked = objective.ranked(trials) if objective else []
+    if objective is None or not ranked:
+        raise TrainerError(f"no trial of sweep {plan.name} has succeeded; {failure_of(trials)}")
+    row = store.registry.model_version(Reference(plan.model, ranked[0].model_version))
+    return SweepResult(
+        plan=plan,
+        objective=objective,
+        trials=ranked + [trial for trial in trials if trial not in ranked],
+        row=row,
+        candidate=store.registry.aliases(plan.model).get(CANDIDATE) == row.version,
+        gates=gates_description(check_gates(store.registry, row, plan.specification.gates)),
+        importances=plan.search().importances(trials, objective),
+    )
+
+
+def failure_of(trials: Sequence[Trial]) -> str:
+    """Return why trials failed, and where to look."""
+    failed = [trial for trial in trials if trial.state == "failed"]
+    if not failed:
+        return "start it again to go on, or prune less" if trials else "none was begun; allow more time"
+    reason = (failed[-1].error or "").strip().splitlines()
+    run = failed[-1].run_id[:8]
+    return f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops runs show {run}'"

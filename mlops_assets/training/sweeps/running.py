@@ -1,0 +1,168 @@
+"""A sweep while it runs: trials are begun, a few at a time, until there are enough; what broke off goes on.
+
+This process only waits; each trial is trained in a process of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+
+from mlops_assets.errors import MlopsError, TrainerError
+from mlops_assets.registry import ModelVersion
+from mlops_assets.training.points import patiently
+from mlops_assets.training.provenance import process_alive
+from mlops_assets.training.store import Store
+from mlops_assets.training.supervision import train_supervised
+from mlops_assets.training.sweeps.objective import Objective, objective_of
+from mlops_assets.training.sweeps.plan import Plan
+from mlops_assets.training.sweeps.proposing import propose
+from mlops_assets.training.sweeps.results import SweepResult, failure_of, result_of
+from mlops_assets.training.sweeps.trials import ENDED, SWEEP, TRIAL, Trial, trials_of
+from mlops_assets.training.worker import Pruning
+
+FAILURES_AT_FIRST = 3  # that many failed trials, and none that did not fail, are no bad luck
+LOOK_SECONDS = 1.0
+GONE_SECONDS = 20.0  # how long workers of a sweep that was killed may take to notice
+
+Tell = Callable[[str], None]
+
+
+def run_sweep(
+    store: Store, plan: Plan, orchestration_run: str | None = None, tell: Tell = lambda told: None
+) -> SweepResult:
+    """Run the trials of a sweep that are not done yet, and propose the best of all as `candidate`.
+
+    Args:
+        store: where everything lies.
+        plan: what to do.
+        orchestration_run: id of the Dagster run it is a step of.
+        tell: called with what a user should know meanwhile.
+
+    Raises:
+        Conflict: the sweep is running elsewhere, or its name is that of another one.
+        TrainerError: all of the first trials fail, or none succeeds.
+        SpecificationError: what is to be optimised is not logged.
+    """
+    with plan.claimed(store):
+        _Sweep(store, plan, orchestration_run, tell).run()
+        found = result_of(store, plan)
+        tell(f"trial {found.best.number} is best, {found.row.model}@{found.row.version}; exporting and measuring it")
+        tell(propose(store, plan.specification, found.row.version))
+        return result_of(store, plan)
+
+
+@dataclass
+class _Sweep:
+    store: Store
+    plan: Plan
+    orchestration_run: str | None
+    tell: Tell
+    objective: Objective | None = None
+    stop: threading.Event = field(default_factory=threading.Event)
+    running: dict[Future[ModelVersion], Trial] = field(default_factory=dict)
+
+    def trials(self) -> list[Trial]:
+        """Return all trials that have begun, those of this process among them before their runs are recorded."""
+        metric = self.objective.metric if self.objective else None
+        plan = self.plan
+        recorded = patiently(lambda: trials_of(self.store.registry, plan.model, plan.name, metric))
+        known = {trial.number: trial for trial in recorded}
+        for trial in self.running.values():
+            known.setdefault(trial.number, trial)
+        return [known[number] for number in sorted(known)]
+
+    def run(self) -> None:
+        """Run what is not done yet."""
+        plan, deadline = self.plan, _deadline(self.plan.settings.timeout)
+        self._close_interrupted()
+        begun = {trial.number: trial for trial in self.trials()}
+        todo = [n for n in range(plan.trials) if n not in begun or begun[n].state not in ENDED]
+        if begun:
+            self.tell(f"{plan.name} goes on: {plan.trials - len(todo)} of {plan.trials} trials are done")
+        self._choose(list(begun.values()))
+        with ThreadPoolExecutor(plan.settings.parallel, thread_name_prefix="trial") as threads:
+            try:
+                while (todo and time.monotonic() < deadline) or self.running:
+                    together = plan.settings.parallel if self.objective else 1
+                    while todo and len(self.running) < together and time.monotonic() < deadline:
+                        self._begin(threads, todo.pop(0), begun)
+                    self._take_in(LOOK_SECONDS)
+                if todo:
+                    self.tell(f"time is up: {len(todo)} of {plan.trials} trials were not begun")
+            except BaseException:  # whatever it is, no worker outlives it
+                self.stop.set()
+                raise
+
+    def _begin(self, threads: ThreadPoolExecutor, number: int, begun: dict[int, Trial]) -> None:
+        plan, before = self.plan, begun.get(number)
+        if before is not None:
+            trial = replace(before, state="running")
+            parameters = dict(trial.parameters)
+        else:
+            parameters = {
+                **plan.space.fixed, **plan.search().suggest(number, self.trials(), self.objective)
+            }  # fmt: skip
+            trial = Trial(number, "running", parameters, run_id=str(uuid.uuid4()))
+        future = threads.submit(
+            train_supervised, self.store, plan.specification, plan.data_version, parameters, plan.specification.seed,
+            self.orchestration_run, run_id=trial.run_id, tags={SWEEP: plan.name, TRIAL: str(number)},
+            pruning=self._pruning(number), stop=self.stop,
+        )  # fmt: skip
+        self.running[future] = trial
+
+    def _pruning(self, number: int) -> Pruning | None:
+        if self.objective is None or self.plan.settings.prune == "none":
+            return None
+        metric, direction = self.objective.metric, self.objective.direction
+        return Pruning(
+            sweep=self.plan.name, trial=number, metric=metric, direction=direction, name=self.plan.settings.prune
+        )
+
+    def _take_in(self, seconds: float) -> None:
+        """Wait for trials to end, and look at what has come of them."""
+        ended, _ = wait(self.running, seconds, FIRST_COMPLETED)
+        for future in ended:
+            trial = self.running.pop(future)
+            error = future.exception()
+            if error is not None and not isinstance(error, MlopsError):
+                raise error
+            if error is not None:
+                self.tell(f"trial {trial.number}: {error}")
+        if ended:
+            trials = self.trials()
+            self._choose(trials)
+            _require_some_success(self.plan, trials)
+
+    def _choose(self, trials: Sequence[Trial]) -> None:
+        """Settle what is optimised, as soon as a trial has shown what is logged."""
+        before = self.objective
+        self.objective = objective_of(self.plan.settings, trials, self.plan.specification.gates)
+        if self.objective is not None and before is None:
+            self.tell(f"optimising {self.objective.metric} of the validation split: {self.objective.direction}")
+
+    def _close_interrupted(self) -> None:
+        """Record that trials are canceled whose sweep was killed: nobody else runs them, as the sweep is claimed."""
+        registry, plan = self.store.registry, self.plan
+        deadline = time.monotonic() + GONE_SECONDS
+        for trial in self.trials():
+            run = registry.run(trial.run_id)
+            while run.status == "running" and process_alive(run.host, run.pid) and time.monotonic() < deadline:
+                time.sleep(LOOK_SECONDS)
+                run = registry.run(trial.run_id)
+            if run.status == "running":
+                registry.finish_run(run.run_id, "canceled", f"sweep {plan.name} was killed; start it again to go on")
+
+
+def _require_some_success(plan: Plan, trials: Sequence[Trial]) -> None:
+    ended = [trial for trial in trials if trial.state != "running"]
+    if len(ended) >= FAILURES_AT_FIRST and all(trial.state == "failed" for trial in ended):
+        raise TrainerError(f"the first {len(ended)} trials of {plan.name} failed; {failure_of(trials)}")
+
+
+def _deadline(seconds: float | None) -> float:
+    return time.monotonic() + seconds if seconds else float("inf")

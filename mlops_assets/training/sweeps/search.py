@@ -1,0 +1,124 @@
+"""What a sweep tries next, decided by Optuna from the trials so far. Nothing is kept here between two decisions.
+
+So a sweep that was broken off goes on as if it had not been: a trial's parameters depend on the seed, its number, and
+the trials before it alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import TrialState, create_trial
+
+from mlops_assets.errors import SpecificationError
+from mlops_assets.training.sweeps.objective import Objective
+from mlops_assets.training.sweeps.settings import Direction, Method
+from mlops_assets.training.sweeps.space import Axis, Space
+from mlops_assets.training.sweeps.trials import Trial
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study, and ours live for one question
+
+
+@dataclass(frozen=True)
+class Search:
+    """A way to go through a space."""
+
+    space: Space
+    method: Method
+    seed: int
+
+    def suggest(self, number: int, trials: Sequence[Trial], objective: Objective | None) -> dict[str, Any]:
+        """Return the searched parameters of a trial.
+
+        Args:
+            number: of the trial.
+            trials: those that have begun, with series where they were pruned.
+            objective: what is optimised; None as long as it is not known.
+        """
+        if self.method == "grid":
+            return self.space.point(number)
+        seed = int.from_bytes(hashlib.sha256(f"{self.seed}/{number}".encode()).digest()[:4], "big")
+        sampler = optuna.samplers.RandomSampler(seed) if self.method == "random" else optuna.samplers.TPESampler(
+            seed=seed
+        )  # fmt: skip
+        known = trials if self.method == "tpe" and objective else ()
+        study = self._study(known, objective, number, sampler)
+        distributions = {name: _distribution(axis) for name, axis in self.space.axes.items()}
+        found = study.ask(distributions).params
+        return {name: _value(axis, found[name]) for name, axis in self.space.axes.items()}
+
+    def importances(self, trials: Sequence[Trial], objective: Objective) -> dict[str, float]:
+        """Return how much of the differences in value each parameter explains, largest first; they add up to 1.
+
+        Empty if there are too few trials, or too few differences, to say.
+        """
+        if len(objective.ranked(trials)) < 2 or len(self.space.axes) < 2:
+            return {}
+        study = self._study(trials, objective, max(trial.number for trial in trials) + 1, None)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of axes with one value, and of experimental parts
+            try:
+                found = optuna.importance.get_param_importances(study)
+            except (RuntimeError, ValueError):  # all values are equal, or all parameters
+                return {}
+        return {name: float(value) for name, value in found.items()}
+
+    def _study(self, trials: Sequence[Trial], objective: Objective | None, number: int, sampler: Any) -> Any:
+        direction: Direction = objective.direction if objective else "minimize"
+        study = optuna.create_study(direction=direction, sampler=sampler)
+        known = {trial.number: trial for trial in trials}
+        for before in range(number):
+            study.add_trial(self._frozen(known.get(before), objective))
+        return study
+
+    def _frozen(self, trial: Trial | None, objective: Objective | None) -> Any:
+        if trial is None or objective is None:
+            return create_trial(state=TrialState.FAIL)
+        value = objective.value(trial)
+        states = {"succeeded": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
+        state = states.get(trial.state, TrialState.FAIL)
+        if state is TrialState.COMPLETE and value is None:
+            state = TrialState.FAIL
+        return create_trial(
+            state=state,
+            value=value if state in (TrialState.COMPLETE, TrialState.PRUNED) else None,
+            params={name: _internal(name, axis, trial) for name, axis in self.space.axes.items()},
+            distributions={name: _distribution(axis) for name, axis in self.space.axes.items()},
+            intermediate_values=dict(trial.series),
+        )
+
+
+def _distribution(axis: Axis) -> BaseDistribution:
+    """Return what Optuna searches; choices by their position, as it takes no lists or dictionaries."""
+    if axis.choices is not None:
+        return CategoricalDistribution(range(len(axis.choices)))
+    if axis.integer:
+        return IntDistribution(round(axis.low), round(axis.high), log=axis.log, step=round(axis.step or 1))
+    return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
+
+
+def _value(axis: Axis, found: Any) -> Any:
+    return axis.choices[found] if axis.choices is not None else axis.number(found)
+
+
+def _internal(name: str, axis: Axis, trial: Trial) -> Any:
+    """Return a parameter of a trial as Optuna has it.
+
+    Raises:
+        SpecificationError: it is none that the space has.
+    """
+    value = trial.parameters.get(name)
+    if axis.choices is not None and value in axis.choices:
+        return axis.choices.index(value)
+    if axis.choices is None and isinstance(value, int | float) and axis.low <= value <= axis.high:
+        return axis.number(value)
+    raise SpecificationError(
+        f"trial {trial.number} was made with {name} = {value!r}, which the space does not have; give the sweep another "
+        "name to begin anew"
+    )

@@ -1,0 +1,174 @@
+"""The space of a sweep, checked against the trainer's own parameters before anything is launched."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_assets.errors import SpecificationError, TrainerError
+from mlops_assets.training.sweeps.settings import Choices, Range, SweepSettings
+from mlops_assets.training.trainers import Trainer
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One parameter that is searched.
+
+    Attributes:
+        choices: the values to choose from; None for a range.
+        low: least value.
+        high: largest value, which is a whole number of steps from `low`.
+        step: distance of values; None if any number may be taken.
+        log: whether its logarithm is searched evenly.
+        integer: whether only integers are taken.
+    """
+
+    choices: tuple[Any, ...] | None = None
+    low: float = 0
+    high: float = 0
+    step: float | None = None
+    log: bool = False
+    integer: bool = False
+
+    @property
+    def size(self) -> int | None:
+        """How many values there are; None if they cannot be counted."""
+        if self.choices is not None:
+            return len(self.choices)
+        return None if self.step is None else round((self.high - self.low) / self.step) + 1
+
+    def value(self, index: int) -> Any:
+        """Return the value at an index below `size`."""
+        if self.choices is not None:
+            return self.choices[index]
+        return self.number(self.low + index * (self.step or 0))
+
+    def number(self, value: float) -> float:
+        """Return a number of the range as the trainer gets it."""
+        return round(value) if self.integer else float(f"{value:.12g}") if self.step else float(value)
+
+
+@dataclass(frozen=True)
+class Space:
+    """What each trial has in common, and what differs between them."""
+
+    fixed: Mapping[str, Any]
+    axes: Mapping[str, Axis]
+
+    @property
+    def grid(self) -> int | None:
+        """How many points a grid over it has; None if an axis has no steps."""
+        sizes = [axis.size for axis in self.axes.values()]
+        return math.prod(size or 0 for size in sizes) if None not in sizes else None
+
+    def point(self, index: int) -> dict[str, Any]:
+        """Return a point of the grid; the last parameter changes fastest."""
+        found = {}
+        for name, axis in reversed(list(self.axes.items())):
+            index, position = divmod(index, axis.size or 1)
+            found[name] = axis.value(position)
+        return {name: found[name] for name in self.axes}
+
+
+def space_of(settings: SweepSettings, trainer: Trainer, declared: Mapping[str, Any], where: str) -> Space:
+    """Return the space that settings describe.
+
+    Args:
+        settings: what a user wrote.
+        trainer: whose parameters they are.
+        declared: the model's own parameters, which hold where the sweep says nothing.
+        where: what errors call the settings, such as their file.
+
+    Raises:
+        SpecificationError: a parameter that the trainer does not have, a value it refuses, or a grid without end.
+    """
+    written = settings.parameters
+    _require_names(written, trainer, where)
+    searched = {name: value for name, value in written.items() if isinstance(value, Choices | Range)}
+    common = {**declared, **{name: value for name, value in written.items() if name not in searched}}
+    first = {name: v.choices[0] if isinstance(v, Choices) else v.min for name, v in searched.items()}
+    probe = _Probe(trainer, common, first, where)
+    fixed = {name: probe.accepted(name, written[name], "") for name in written if name not in searched}
+    space = Space({**declared, **fixed}, {name: probe.axis(name, value) for name, value in searched.items()})
+    if not searched:
+        raise SpecificationError(f"{where}: parameters: nothing is searched; give one 'choices', or 'min' and 'max'")
+    if settings.method == "grid":
+        for name, axis in space.axes.items():
+            if axis.size is None:
+                raise SpecificationError(
+                    f"{where}: parameters.{name}: a grid needs 'step' or 'choices' here, as there is no end of numbers "
+                    f"from {axis.low:g} to {axis.high:g}; or take the method random or tpe"
+                )
+    return space
+
+
+def _require_names(written: Mapping[str, Any], trainer: Trainer, where: str) -> None:
+    known = trainer.params_type.model_fields
+    unknown = [name for name in written if name not in known]
+    if unknown and trainer.params_type.model_config.get("extra") != "allow":
+        hint = "; the model's seed is not searched" if "seed" in unknown else ""
+        raise SpecificationError(
+            f"{where}: parameters.{unknown[0]}: {trainer.name} has no such parameter; it has {', '.join(known)}{hint}"
+        )
+
+
+class _Probe:
+    """Asks the trainer's own model what it makes of single values, the others being as given."""
+
+    def __init__(self, trainer: Trainer, common: Mapping[str, Any], first: Mapping[str, Any], where: str) -> None:
+        """Take what all trials have in common, and a first value of whatever is searched."""
+        self._trainer, self._common, self._first, self._where = trainer, common, first, where
+
+    def accepted(self, name: str, value: Any, key: str) -> Any:
+        """Return a value as the trainer takes it.
+
+        Raises:
+            SpecificationError: it refuses it.
+        """
+        try:
+            taken = self._trainer.parameters({**self._common, name: value})
+        except TrainerError:  # it may be the absence of other parameters that are searched
+            try:
+                taken = self._trainer.parameters({**self._common, **self._first, name: value})
+            except TrainerError as error:
+                raise SpecificationError(
+                    f"{self._where}: parameters.{name}{key}: {value!r} is refused: {error}"
+                ) from error
+        return taken.model_dump(mode="json")[name]
+
+    def axis(self, name: str, written: Choices | Range) -> Axis:
+        """Return one parameter's axis, every choice and both ends of which the trainer takes."""
+        if isinstance(written, Choices):
+            taken = [self.accepted(name, value, f".choices.{i}") for i, value in enumerate(written.choices)]
+            if any(value in taken[:index] for index, value in enumerate(taken)):
+                raise SpecificationError(
+                    f"{self._where}: parameters.{name}.choices: a value occurs twice; take each once"
+                )
+            return Axis(choices=tuple(taken))
+        integer = self._integer(name, written)
+        for end in ("min", "max"):
+            value = getattr(written, end)
+            self.accepted(name, int(value) if integer else float(value), f".{end}")
+        step = written.step or (1 if integer and not written.log else None)
+        high = written.max
+        if step is not None:
+            high = written.min + math.floor((written.max - written.min) / step + 1e-9) * step
+        return Axis(low=written.min, high=high, step=step, log=written.log, integer=integer)
+
+    def _integer(self, name: str, written: Range) -> bool:
+        """Say whether only integers will do: as written, else as the trainer sees numbers in between."""
+        numbers = (written.min, written.max, written.step or 1)
+        whole = all(value == int(value) for value in numbers)
+        if written.integer is not None:
+            return written.integer
+        if not whole:
+            return False
+        if name not in self._trainer.params_type.model_fields:  # an argument passed on: its type is not known
+            return all(isinstance(value, int) for value in numbers)
+        try:
+            self.accepted(name, written.min + 0.3183 * max(1, written.max - written.min), "")
+        except SpecificationError:
+            return True
+        return False

@@ -1,0 +1,78 @@
+"""The trials of a sweep, read from the runs that they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from sqlalchemy import select
+
+from mlops_assets.registry import Registry, Run
+from mlops_assets.registry.schema import Point
+
+SWEEP, TRIAL = "sweep", "trial"  # tags of a run
+State = Literal["running", "succeeded", "failed", "pruned", "canceled"]
+ENDED = ("succeeded", "failed", "pruned")  # what is not begun again
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One trial of a sweep.
+
+    Attributes:
+        number: its number in the sweep, from 0.
+        state: status of its run.
+        parameters: of the trainer, all of them.
+        metrics: the last value of each metric logged.
+        run_id: its run.
+        model_version: what it has published.
+        seconds: how long it took.
+        error: why it failed.
+        series: [(step, value), …] of one metric, if it was asked for.
+    """
+
+    number: int
+    state: State
+    parameters: Mapping[str, Any]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    run_id: str = ""
+    model_version: str | None = None
+    seconds: float | None = None
+    error: str | None = None
+    series: tuple[tuple[int, float], ...] = ()
+
+    def document(self, value: float | None, searched: Iterable[str]) -> dict[str, Any]:
+        """Return what listings give of it."""
+        return {
+            "trial": self.number,
+            "state": self.state,
+            "value": value,
+            "parameters": {name: self.parameters.get(name) for name in searched},
+            "seconds": self.seconds,
+            "run_id": self.run_id,
+            "model_version": self.model_version,
+            "error": self.error,
+        }
+
+
+def trials_of(registry: Registry, model: str, sweep: str, metric: str | None = None) -> list[Trial]:
+    """Return the trials of a sweep that have begun, by number; with the series of a metric if one is named."""
+    query = select(Run).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
+    with registry.reading() as session:
+        runs = list(session.scalars(query))
+        series: dict[str, list[tuple[int, float]]] = {}
+        if metric is not None:
+            ids = select(Run.run_id).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
+            points = select(Point.run_id, Point.step, Point.value).where(Point.run_id.in_(ids), Point.name == metric)
+            for run_id, step, value in session.execute(points.order_by(Point.run_id, Point.seq)):
+                series.setdefault(run_id, []).append((step, value))
+    trials = [
+        Trial(
+            number=int(run.tags[TRIAL]), state=run.status, parameters=run.parameters, metrics=run.metrics,  # type: ignore[arg-type]
+            run_id=run.run_id, model_version=run.model_version, seconds=run.seconds, error=run.error,
+            series=tuple(series.get(run.run_id, ())),
+        )
+        for run in runs
+    ]  # fmt: skip
+    return sorted(trials, key=lambda trial: trial.number)
