@@ -9,7 +9,7 @@ from typing import Any
 
 from mlops_assets.errors import TrainerError
 
-_CPU_ALLOCATOR = "not enough memory"  # what PyTorch's allocator for the CPU says, in a plain RuntimeError
+_CPU_ALLOCATOR = "DefaultCPUAllocator"  # PyTorch's for the CPU, which complains in a plain RuntimeError
 _TOLD = "ran out of memory on"
 
 
@@ -27,6 +27,8 @@ def explained_memory(parameters: Mapping[str, Any], device: str) -> Iterator[Non
             raise
         batch = parameters.get("batch_size")
         remedy = f"batch_size is {batch}, halve it" if batch else "give it smaller batches or a smaller model"
+        if batch and "accumulate" in parameters:
+            remedy += f", set accumulate to {2 * int(parameters['accumulate'])} for the same result with less memory"
         raise TrainerError(
             f"{_TOLD} {device}: {str(error).splitlines()[0] if str(error) else type(error).__name__}; {remedy}, "
             "or raise compute.memory"

@@ -1,0 +1,4 @@
+"""What the ready-made PyTorch trainers share: parameters, batches, augmentation, losses, and the loop over epochs.
+
+All but `parameters` imports PyTorch, so it is loaded only while a model is trained.
+"""

@@ -1,0 +1,37 @@
+"""The weights of the lowest validation loss so far, and how long ago that was."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+
+class Best:
+    """What was best until now.
+
+    Attributes:
+        weights: a state_dict of copies; None if nothing was offered.
+    """
+
+    def __init__(self) -> None:
+        self._loss, self._epoch = float("inf"), -1
+        self.weights: dict[str, torch.Tensor] | None = None
+
+    def offer(self, loss: float, epoch: int, network: torch.nn.Module) -> None:
+        """Copy the weights if their loss is lower."""
+        if loss < self._loss:
+            self._loss, self._epoch = loss, epoch
+            self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+
+    def waited(self, epoch: int, patience: int) -> bool:
+        """Say whether `patience` epochs have gone by without a lower loss; `epoch` is the next one."""
+        return patience > 0 and self.weights is not None and epoch - self._epoch > patience
+
+    def state(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps."""
+        return {"loss": self._loss, "epoch": self._epoch, "weights": self.weights}
+
+    def take_up(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint."""
+        self._loss, self._epoch, self.weights = float(state["loss"]), int(state["epoch"]), state["weights"]

@@ -1,0 +1,134 @@
+"""The batches of a split, on the device: the order is the data version's loader's, every process takes its share.
+
+A split that is small is held on the device as it is; a larger one is read from the decoded cache, ahead if there
+are workers. Both give the same batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from mlops_assets.datasets.loaders import Batch, Batches
+from mlops_assets.datasets.versions import SplitName
+from mlops_assets.training.trainers.torch_loop.augmentation import Turns
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.training_data import TrainingData
+
+RESIDENT_BYTES = 512 << 20  # of samples and labels; larger splits are read batch by batch
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process has of a batch; `seed` is the batch's, of whatever is drawn for it."""
+
+    seed: int
+    samples: Tensor
+    labels: Tensor
+
+
+class Shares:
+    """A sampler: positions of this process's samples, set anew for each epoch."""
+
+    def __init__(self) -> None:
+        self.batches: list[Batch] = []
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+
+class Feed:
+    """The batches of one split."""
+
+    def __init__(
+        self,
+        data: TrainingData,
+        split: SplitName,
+        batch_size: int,
+        seed: int,
+        device: str,
+        unknown: float,
+        workers: int = 0,
+        share: tuple[int, int] = (0, 1),
+        turns: Turns | None = None,
+    ) -> None:
+        """Open a split.
+
+        Args:
+            data: the data version.
+            split: which samples; `train` is shuffled.
+            batch_size: samples of a batch, over all processes.
+            seed: of the order and of what is drawn.
+            device: where batches are wanted.
+            unknown: the label of nothing.
+            workers: processes that read ahead.
+            share: this process's number, and how many there are.
+            turns: how samples are turned.
+        """
+        self._dataset = data.torch_dataset(split)
+        self._batches = Batches(len(self._dataset), batch_size, seed, shuffle=split == "train")
+        self._device, self._unknown, self._share, self._turns = device, unknown, share, turns
+        self._held: tuple[Tensor, Tensor] | None = None
+        self._shares = Shares()
+        labels = data.sample_shape[1:] if data.view == "window" else ()
+        size = len(self._dataset) * (4 * int(np.prod(data.sample_shape)) + 8 * int(np.prod(labels)))
+        if size <= RESIDENT_BYTES:
+            X, y = data.arrays(split)
+            y = y.astype(self._dataset.label_type, copy=False)
+            self._held = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
+        else:
+            self._loader: Iterable[Any] = DataLoader(
+                self._dataset, sampler=self._shares, batch_size=None, num_workers=workers,
+                persistent_workers=workers > 0, pin_memory=device != "cpu", generator=torch.Generator(),
+            )  # fmt: skip
+
+    @property
+    def samples(self) -> int:
+        """Samples of the split."""
+        return self._batches.samples
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def epoch(self, number: int) -> Iterator[Share]:
+        """Yield the batches of an epoch, which depend on seed and number alone."""
+        self._batches.epoch = number
+        batches = list(self._batches)
+        ranges = [self._range(len(batch.positions)) for batch in batches]
+        # a process without a share takes one sample, whose label nobody knows: all of them must step together
+        self._shares.batches = [
+            Batch(batch.positions[start:end] if end > start else batch.positions[:1], batch.seed)
+            for batch, (start, end) in zip(batches, ranges, strict=True)
+        ]
+        for batch, (start, end), (samples, labels) in zip(batches, ranges, self._read(), strict=True):
+            if end == start:
+                labels = torch.full_like(labels, self._unknown)
+            elif self._turns is not None:
+                drawn = self._turns.draw(len(batch.positions), batch.seed)[start:end]
+                samples, labels = self._turns.apply(samples, labels, drawn)
+            yield Share(batch.seed, samples, labels)
+
+    def _range(self, size: int) -> tuple[int, int]:
+        """Return where this process's share of a batch starts and ends."""
+        number, count = self._share
+        return size * number // count, size * (number + 1) // count
+
+    def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
+        if self._held is None:
+            for samples, labels in self._loader:
+                yield samples.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+            return
+        X, y = self._held
+        for batch in self._shares.batches:
+            positions = torch.from_numpy(batch.positions).to(self._device)
+            yield X[positions], y[positions]

@@ -1,0 +1,180 @@
+"""The loop over epochs: steps, validation, early stopping, checkpoints, on one device or one of several.
+
+What a step draws (dropout, augmentation) depends on seed, epoch, step and process alone, so that a resumed run goes
+on exactly as if it had not been broken off. Nothing waits for a GPU but every `LOSSES_AT_ONCE` steps and each epoch.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from mlops_assets.errors import TrainerError
+from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.trainers.torch_loop.best import Best
+from mlops_assets.training.trainers.torch_loop.feed import Feed, Share
+from mlops_assets.training.trainers.torch_loop.losses import Loss
+from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
+from mlops_assets.training.trainers.torch_loop.precision import Precision
+
+if TYPE_CHECKING:
+    from mlops_assets.training.trainers.torch_loop.validation import Validation
+
+LOSSES_AT_ONCE = 50  # steps whose losses are looked at together
+
+
+class Loop:
+    """One network being trained."""
+
+    def __init__(
+        self,
+        network: nn.Module,
+        params: LoopParams,
+        run: TrainingRun,
+        loss: Loss,
+        feed: Feed,
+        validation: Validation | None,
+        precision: Precision,
+    ) -> None:
+        """Take everything that training needs; `network` is on the run's device."""
+        self._network, self._params, self._run, self._loss = network, params, run, loss
+        self._feed, self._validation, self._precision = feed, validation, precision
+        self._replica: nn.Module = network
+        if run.world_size > 1:
+            self._replica = DistributedDataParallel(
+                network, None if run.device == "cpu" else [run.device], broadcast_buffers=False
+            )
+        self._optimizer = torch.optim.AdamW(
+            network.parameters(), params.learning_rate, weight_decay=params.weight_decay
+        )
+        self._schedule = _schedule(self._optimizer, params, params.epochs * len(feed))
+        self._scaler = precision.scaler()
+        self._best = Best()
+        self._rate = params.learning_rate
+
+    def fit(self) -> None:
+        """Train, or go on with an earlier attempt; the network then has its best or its last weights."""
+        checkpoint = self._run.restore()
+        epoch = 0 if checkpoint is None else self._take_up(checkpoint.state)
+        while epoch < self._params.epochs and not self._best.waited(epoch, self._params.patience):
+            metrics = {"train_loss": self._train(epoch)}
+            if self._validation is not None:
+                metrics |= self._validation.measure(self._network, epoch)
+                if self._params.restore_best or self._params.patience:
+                    self._best.offer(metrics["validation_loss"], epoch, self._network)
+            metrics["learning_rate"] = self._rate
+            self._require_finite_weights(epoch)
+            self._run.log(metrics, step=epoch)
+            epoch += 1
+            if epoch % self._params.checkpoint_every == 0:
+                self._run.checkpoint(self._state(epoch), step=epoch - 1)
+        if self._params.restore_best and self._best.weights is not None:
+            self._network.load_state_dict(self._best.weights)
+
+    def _train(self, epoch: int) -> float:
+        """Train for one epoch and return its mean loss."""
+        self._replica.train()
+        losses: list[Tensor] = []
+        done: list[Tensor] = []
+        for share in self._feed.epoch(epoch):
+            losses.append(self._step(share))
+            if len(losses) == LOSSES_AT_ONCE:
+                done.append(self._looked_at(losses, epoch, len(done) * LOSSES_AT_ONCE))
+                losses = []
+        if losses:
+            done.append(self._looked_at(losses, epoch, len(done) * LOSSES_AT_ONCE))
+        return float(torch.cat(done).mean())
+
+    def _step(self, share: Share) -> Tensor:
+        """Do one step and return this process's part of the batch's loss, which stays on the device."""
+        torch.manual_seed(share.seed + self._run.rank)
+        weight = self._loss.weight(share.labels)
+        if self._run.world_size > 1:
+            torch.distributed.all_reduce(weight)
+        weight = weight.clamp(min=torch.finfo(torch.float32).tiny)  # a batch of which nobody knows anything
+        parts = min(self._params.accumulate, len(share.samples))
+        samples, labels = share.samples.tensor_split(parts), share.labels.tensor_split(parts)
+        lost = torch.zeros((), device=weight.device)
+        for number in range(parts):
+            with self._together(last=number == parts - 1):
+                with self._precision.autocast():
+                    outputs = self._replica(self._precision.laid_out(samples[number]))
+                loss = self._loss.total(outputs, labels[number]) / weight
+                self._scaler.scale(loss * self._run.world_size).backward()  # processes' gradients are averaged
+            lost += loss.detach()
+        if self._params.gradient_clipping is not None:
+            self._scaler.unscale_(self._optimizer)
+            nn.utils.clip_grad_norm_(self._network.parameters(), self._params.gradient_clipping)
+        self._scaler.step(self._optimizer)
+        self._scaler.update()
+        self._optimizer.zero_grad()
+        self._rate = float(self._schedule.get_last_lr()[0])  # of this step
+        self._schedule.step()
+        return lost
+
+    def _together(self, last: bool) -> AbstractContextManager[None]:
+        """Let processes exchange gradients only with the last part of a batch."""
+        if last or self._run.world_size == 1:
+            return nullcontext()
+        return self._replica.no_sync()  # type: ignore[no-any-return]
+
+    def _looked_at(self, losses: list[Tensor], epoch: int, first: int) -> Tensor:
+        """Return losses of the whole batches, on the CPU.
+
+        Raises:
+            TrainerError: one is not finite; it names the step.
+        """
+        found = torch.stack(losses)
+        if self._run.world_size > 1:
+            torch.distributed.all_reduce(found)
+        found = found.cpu()
+        broken = (~found.isfinite()).nonzero().flatten().tolist()
+        if broken:
+            step = first + broken[0]
+            raise TrainerError(
+                f"train_loss is {float(found[broken[0]])} at step {epoch * len(self._feed) + step} (epoch {epoch}, "
+                f"its step {step} of {len(self._feed)}); lower params.learning_rate, set params.gradient_clipping, or "
+                "check the data for extreme values"
+            )
+        return found
+
+    def _require_finite_weights(self, epoch: int) -> None:
+        """Let no weights be kept that the last step broke: its loss was measured before it."""
+        broken = torch.stack([parameter.detach().isfinite().all() for parameter in self._network.parameters()])
+        if not bool(broken.all()):
+            raise TrainerError(
+                f"weights are not finite after epoch {epoch}; lower params.learning_rate or set "
+                "params.gradient_clipping"
+            )
+
+    def _state(self, epoch: int) -> dict[str, Any]:
+        return {
+            "epoch": epoch,
+            "model": self._network.state_dict(),
+            "optimizer": self._optimizer.state_dict(),
+            "schedule": self._schedule.state_dict(),
+            "scaler": self._scaler.state_dict(),
+            "best": self._best.state(),
+        }
+
+    def _take_up(self, state: dict[str, Any]) -> int:
+        """Go on from a state; return the next epoch."""
+        self._network.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._schedule.load_state_dict(state["schedule"])
+        self._scaler.load_state_dict(state["scaler"])
+        self._best.take_up(state["best"])
+        return int(state["epoch"])
+
+
+def _schedule(optimizer: torch.optim.Optimizer, params: LoopParams, steps: int) -> Any:
+    schedules = torch.optim.lr_scheduler
+    if params.schedule == "one_cycle":
+        return schedules.OneCycleLR(optimizer, params.learning_rate, total_steps=steps)
+    if params.schedule == "cosine":
+        return schedules.CosineAnnealingLR(optimizer, T_max=steps)
+    return schedules.ConstantLR(optimizer, factor=1.0)

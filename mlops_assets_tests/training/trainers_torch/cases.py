@@ -1,0 +1,69 @@
+"""One declared model for each kind of data that the ready-made PyTorch trainers take; all are tiny."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.registry import ModelVersion
+from mlops_assets.training.fitting import train
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store
+from mlops_assets_tests.conftest import crops_table, table_specification
+from mlops_assets_tests.datasets.views import frozen, land
+
+
+@dataclass(frozen=True)
+class Case:
+    """A trainer on a view; `metric` of the test split must be within `bounds`."""
+
+    trainer: str
+    view: str
+    params: dict[str, Any] = field(default_factory=dict)
+    metric: str = "accuracy"
+    bounds: tuple[float, float] = (0.9, 1.0)
+
+    def __str__(self) -> str:
+        return f"{self.trainer}-{self.view}-{self.params.get('architecture', '')}".rstrip("-")
+
+
+SMALL: dict[str, Any] = {"epochs": 4, "batch_size": 32, "learning_rate": 1e-2}
+PATCHES = Case("patch_cnn", "patch", {**SMALL, "batch_size": 128, "width": 8, "blocks": 1})
+WINDOWS = Case("unet", "window", {**SMALL, "batch_size": 8, "width": 8, "depth": 2})
+SERIES = Case("time_series", "row", {**SMALL, "width": 16})
+CASES = [
+    PATCHES,
+    Case("patch_cnn", "image", {**SMALL, "width": 8, "blocks": 1, "batch_size": 8}),
+    WINDOWS,
+    SERIES,
+    Case("time_series", "row", {**SMALL, "architecture": "attention", "width": 32}),
+    Case("time_series", "pixel", {**SMALL, "steps": 2, "order": "by_date", "width": 16}),
+    Case("time_series", "yield", {**SMALL, "epochs": 10, "width": 16}, "rmse", (0.0, 4.0)),  # their spread is 20
+]
+
+
+def landed(store: Store, view: str) -> FrozenDataset:
+    """Return a data version of this view; `yield` is a number that follows from the months."""
+    if view != "yield":
+        return frozen(store, view)
+    table = crops_table(400)
+    numbers = 1000 + 80 * table.filter(like="ndvi").mean(axis=1).round(4)
+    specification = table_specification("yields")
+    return land(store, specification, lambda f: table.assign(crop=numbers).to_csv(f / "a.csv", index=False))
+
+
+def declared(store: Store, case: Case, name: str = "net", **changes: object) -> ModelSpecification:
+    """Land the case's data as version v1 and declare its model."""
+    task = {"window": "semantic-segmentation", "yield": "regression"}.get(case.view, "classification")
+    attributes = {
+        "name": name, "dataset": landed(store, case.view).row.dataset, "task": task, "params": case.params,
+        "inputs": "row" if case.view == "yield" else case.view,
+        "trainer": f"mlops_assets.training.trainers.{case.trainer}:train",
+    }  # fmt: skip
+    return ModelSpecification.model_validate(attributes | changes)
+
+
+def trained(store: Store, case: Case, seed: int = 0, **params: Any) -> ModelVersion:
+    """Train a case's model; `params` replace those of the case."""
+    return train(store, declared(store, case), "v1", {**case.params, **params}, seed)
