@@ -31,7 +31,8 @@ GRAPH = {
         }.items()
     },
 }
-HEAVY = ("torch", "sklearn", "onnx", "onnxruntime", "rasterio", "matplotlib", "pystac", "kubernetes", "tensorly")
+HEAVY = ("torch", "sklearn", "onnx", "onnxruntime", "rasterio", "matplotlib", "pystac", "kubernetes", "tensorly",
+         "mlflow")  # fmt: skip
 
 
 @pytest.fixture(scope="module")

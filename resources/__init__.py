@@ -1,5 +1,6 @@
 """Dagster resources: thin wrappers that hand the core to assets."""
 
+from resources.mlflow import MlflowMirror
 from resources.store import StoreResource
 
-__all__ = ["StoreResource"]
+__all__ = ["MlflowMirror", "StoreResource"]

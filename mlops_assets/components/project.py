@@ -15,7 +15,7 @@ from yaml import YAMLError
 
 from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
-from resources import StoreResource
+from resources import MlflowMirror, StoreResource
 
 FILE_NAMES = ("defs.yaml", "component.yaml")
 PACKAGE = __name__.rpartition(".")[0]
@@ -52,7 +52,8 @@ def load_project(file: str) -> dg.Definitions:
     check_declarations(package / "defs")
     loaded = dg.load_from_defs_folder(path_within_project=package)
     return dg.Definitions.merge(
-        loaded, dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor)
+        loaded,
+        dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()}, executor=dg.in_process_executor),
     )
 
 

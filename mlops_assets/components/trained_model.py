@@ -19,7 +19,7 @@ from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sweeping import sweep_job
-from mlops_assets.errors import ParityError, TrainerError
+from mlops_assets.errors import MlopsError, ParityError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.exporting import export
@@ -28,10 +28,10 @@ from mlops_assets.training.promotion import check_gates, promote, rollback
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.resuming import resumable_run
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, version_for
+from mlops_assets.training.store import Store, run_identifier, version_for
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.trainers import load_trainer
-from resources import StoreResource
+from resources import MlflowMirror, StoreResource
 
 GPU_POOL = "gpu"
 
@@ -126,13 +126,20 @@ class TrainedModel(dg.Component):
             context: dg.AssetExecutionContext,
             config: config_type,  # type: ignore[valid-type]
             store: StoreResource,
+            mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
             work = opened, specification, context.partition_key, parameters, seed
             resumed = context.run.tags.get(RESUME) or resumable_run(*work, ancestors(context)[1:])
-            row = train_supervised(*work, context.run.run_id, run_id=resumed)
+            run_id = resumed or run_identifier(context.run.run_id, specification.name, context.partition_key)
+            try:
+                row = train_supervised(*work, context.run.run_id, run_id=run_id)
+            except MlopsError:
+                mlflow.run(opened, run_id)
+                raise
+            context.add_asset_metadata(mlflow.run(opened, run_id))
             return trained_result(opened, row)
 
         return trained_model
@@ -202,7 +209,9 @@ class TrainedModel(dg.Component):
             ],
             kinds={"stac"},
         )  # fmt: skip
-        def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        def record(
+            context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.stac.models import write_model_record
 
             opened = store.open()
@@ -210,6 +219,7 @@ class TrainedModel(dg.Component):
             files = write_model_record(
                 opened.workspace, opened.registry, row, specification.title, specification.description
             )
+            context.add_asset_metadata(mlflow.run(opened, row.run_id))
             outcomes = check_gates(opened.registry, row, specification.gates)
             return record_result(opened, row, files, outcomes)
 
@@ -225,7 +235,7 @@ class TrainedModel(dg.Component):
             description="The model version in use. Each materialisation is a promotion: who, when, past which gates.",
         )
         def production(
-            context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource
+            context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource, mlflow: MlflowMirror
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             opened = store.open()
             user = config.user or opened.user
@@ -235,6 +245,7 @@ class TrainedModel(dg.Component):
                 row = _to_promote(opened, specification, config.version, ancestors(context))
                 moved = promote(opened, row, specification.gates, user, config.alias)
             row = opened.registry.model_version(Reference(specification.name, moved.version))
+            context.add_asset_metadata(mlflow.aliases(opened, specification.name))
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.version),
                 metadata={

@@ -7,7 +7,7 @@ import dagster as dg
 from mlops_assets.components import TrainedModel, TrainingDataset
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets_tests.conftest import table_specification
-from resources import StoreResource
+from resources import MlflowMirror, StoreResource
 
 FOREST = {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 5}
 
@@ -29,8 +29,23 @@ def definitions(**changes: object) -> dg.Definitions:
     """The project's definitions; `changes` replace attributes of the model."""
     components = [TrainingDataset(table_specification()), TrainedModel(model_specification(**changes))]
     built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]
-    common = dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor)
+    common = dg.Definitions(
+        resources={"store": StoreResource(), "mlflow": MlflowMirror()}, executor=dg.in_process_executor
+    )
     return dg.Definitions.merge(*built, common)
+
+
+def interrupted_job() -> dg.JobDefinition:
+    """A lifecycle whose trainer is killed in its first attempt and keeps checkpoints."""
+    params = {"die_at": 4}
+    trainer = "mlops_assets_tests.training.supervised:stepwise"
+    return definitions(trainer=trainer, params=params, gates=[]).resolve_job_def("crop_forest_lifecycle")
+
+
+def hanging_job() -> dg.JobDefinition:
+    """A lifecycle whose trainer never ends."""
+    trainer = "mlops_assets_tests.training.supervised:behave"
+    return definitions(trainer=trainer, params={"does": "hang"}).resolve_job_def("crop_forest_lifecycle")
 
 
 def lifecycle_job() -> dg.JobDefinition:

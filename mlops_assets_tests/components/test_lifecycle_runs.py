@@ -176,7 +176,7 @@ def test_a_leaking_split_stops_before_training(
     from mlops_assets.components import TrainedModel, TrainingDataset
     from mlops_assets_tests.components.project import model_specification
     from mlops_assets_tests.conftest import crops_table, table_specification
-    from resources import StoreResource
+    from resources import MlflowMirror, StoreResource
 
     frame = crops_table(100).assign(part="train")
     copied = frame.assign(part="test")
@@ -189,7 +189,7 @@ def test_a_leaking_split_stops_before_training(
         TrainingDataset(specification).build_defs(None),  # type: ignore[arg-type]
         TrainedModel(model_specification()).build_defs(None),  # type: ignore[arg-type]
     ]
-    defs = dg.Definitions.merge(*built, dg.Definitions(resources={"store": StoreResource()}))
+    defs = dg.Definitions.merge(*built, dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()}))
     assert launch(defs, "fields_landing", instance).success
     result = launch(defs, "crop_forest_lifecycle", instance, "v1")
     assert not result.success

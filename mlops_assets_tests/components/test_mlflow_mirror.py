@@ -1,0 +1,89 @@
+"""The lifecycle of a model with a real MLflow server beside it, with one that is away, and with none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+from mlflow import MlflowClient
+
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.training.store import Store
+from mlops_assets_tests.components.project import definitions
+
+_MODEL = "crop_forest"
+
+
+def launch(instance: dg.DagsterInstance, job: str, **changes: Any) -> dg.ExecuteInProcessResult:
+    partition = None if job == "fields_landing" else "v1"
+    return (
+        definitions(**changes)
+        .resolve_job_def(job)
+        .execute_in_process(instance=instance, partition_key=partition, raise_on_error=False)
+    )
+
+
+def told(result: dg.ExecuteInProcessResult, step: str) -> Any:
+    return result.asset_materializations_for_node(f"{_MODEL}__{step}")[-1].metadata["mlflow"].value
+
+
+@pytest.fixture(autouse=True)
+def _landed(land_table: Callable[..., Freeze], instance: dg.DagsterInstance) -> None:
+    land_table()
+    assert launch(instance, "fields_landing").success
+
+
+def test_each_step_mirrors_what_it_has_made(
+    store: Store, instance: dg.DagsterInstance, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_MLFLOW", f"{mlflow_server}/")
+    result = launch(instance, f"{_MODEL}_lifecycle", auto_promote=True)
+    assert result.success
+    (row,) = store.registry.model_versions(_MODEL)
+    client = MlflowClient(mlflow_server)
+    version = client.get_model_version_by_alias(_MODEL, "production")
+    assert version.tags["mlops.version"] == row.version
+    run = client.get_run(version.run_id)
+    assert run.data.tags["mlops.run_id"] == row.run_id
+    assert run.data.metrics["test/accuracy"] == row.metrics["accuracy"]
+    url = f"{mlflow_server}/#/experiments/{run.info.experiment_id}/runs/{version.run_id}"
+    assert (told(result, "trained_model"), told(result, "record")) == (url, url)
+    assert told(result, "production") == "aliases are mirrored"
+    event = result.asset_materializations_for_node(f"{_MODEL}__trained_model")[-1]
+    assert event.metadata["run_id"].value == row.run_id  # what the step says itself is still there
+    client.delete_registered_model(_MODEL)
+
+
+def test_a_run_that_fails_is_mirrored_too(
+    store: Store, instance: dg.DagsterInstance, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLOPS_MLFLOW", mlflow_server)
+    params = {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": -5}
+    assert not launch(instance, f"{_MODEL}_lifecycle", params=params).success
+    (run,) = store.registry.runs(_MODEL)
+    client = MlflowClient(mlflow_server)
+    experiment = client.get_experiment_by_name(_MODEL)
+    assert experiment is not None
+    (there,) = client.search_runs([experiment.experiment_id], f"tags.`mlops.run_id` = '{run.run_id}'")
+    assert there.info.status == "FAILED"
+
+
+def test_a_server_that_is_away_stops_nothing(
+    store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    monkeypatch.setenv("MLOPS_MLFLOW", "http://127.0.0.1:9")
+    result = launch(instance, f"{_MODEL}_lifecycle", auto_promote=True)
+    assert result.success
+    assert store.registry.aliases(_MODEL).keys() == {"production"}
+    for step in ("trained_model", "record", "production"):
+        assert told(result, step).startswith("not mirrored: MLflow at http://127.0.0.1:9: ")
+        assert told(result, step).endswith("'mlops mlflow sync' catches up")
+
+
+def test_without_a_server_nothing_is_said_of_mlflow(instance: dg.DagsterInstance) -> None:
+    result = launch(instance, f"{_MODEL}_lifecycle")
+    assert result.success
+    assert "mlflow" not in result.asset_materializations_for_node(f"{_MODEL}__trained_model")[-1].metadata
