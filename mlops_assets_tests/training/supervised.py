@@ -22,7 +22,7 @@ HERE = __name__
 class Conduct(BaseModel):
     """What a trainer does."""
 
-    does: Literal["hang", "ignore", "leak", "die", "exit", "refuse", "log nan"] = "hang"
+    does: Literal["hang", "ignore", "leak", "die", "exit", "refuse", "log nan", "tell"] = "hang"
 
 
 def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
@@ -30,6 +30,16 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
     run.log({"loss": 1.0}, step=0)
     run.checkpoint({"loss": 1.0}, step=0)
     print("about to", params.does, flush=True)
+    if params.does == "tell":
+        print(
+            "devices",
+            os.environ.get("CUDA_VISIBLE_DEVICES"),
+            "threads",
+            torch.get_num_threads(),
+            run.device,
+            flush=True,
+        )
+        os._exit(3)
     if params.does == "ignore":
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if params.does == "leak":

@@ -159,6 +159,18 @@ def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table
     assert (run.status, run.error is not None) == ("canceled", True)
 
 
+@pytest.mark.parametrize(("gpus", "told"), [(1, "devices 7 "), (0, "devices 7,8 ")])
+def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
+    gpus: int, told: str, store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,8")
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    land_table()
+    run = attempt(store, "tell", gpus=gpus, cpus=2)
+    output = store.workspace.get(f"runs/{run.run_id}/log.txt").decode()
+    assert told in output and "threads 2 cpu" in output
+
+
 def native(store: Store, version: str) -> dict[str, str]:
     """Name → checksum of the native files of a version."""
     row = next(row for row in store.registry.model_versions() if row.version == version)
