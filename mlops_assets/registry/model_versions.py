@@ -41,16 +41,25 @@ class ModelVersions(RegistrySession):
             raise Conflict(f"{row.model}@{row.version} exists already; model versions are immutable") from error
 
     def advance(
-        self, row: ModelVersion, stage: str, files: Sequence[FileStat], metrics: dict[str, Any] | None = None
+        self,
+        row: ModelVersion,
+        stage: str,
+        files: Sequence[FileStat],
+        metrics: dict[str, Any] | None = None,
+        seconds: float | None = None,
     ) -> ModelVersion:
-        """Publish the next stage of a model version with its files; doing a stage again replaces its files."""
+        """Publish the next stage of a model version with its files; doing a stage again replaces its files.
+
+        `seconds` is how long the stage took; it becomes a phase of the run.
+        """
         with self.transaction() as session:
             found = existing(session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}")
             if STAGES.index(stage) > STAGES.index(found.stage):
                 found.stage = stage
+            run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
             if metrics is not None:
-                run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
-                found.metrics, run.metrics = metrics, {**run.metrics, **metrics}
+                found.metrics = metrics
+            add_facts(run, metrics=metrics, phases=None if seconds is None else {stage: seconds})
             record_files(session, f"model:{row.model}@{row.version}", files)
             return found
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 import warnings
 from pathlib import PurePosixPath
 from typing import Any
@@ -50,6 +51,7 @@ def write_model_record(
         Conflict: another process is writing the catalogue and does not end.
         StorageError: it cannot be written.
     """
+    started = time.monotonic()
     frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     run = registry.run(row.run_id)
     key, owner = item_key(row.model, row.version), f"record:{row.model}@{row.version}"
@@ -57,7 +59,7 @@ def write_model_record(
         writer = CatalogWriter(workspace, registry)
         files = registry.files(f"model:{row.model}@{row.version}")
         writer.write(key, _item(row, run, frozen, files, key, title, description), owner)
-        registry.advance(row, "recorded", [])
+        registry.advance(row, "recorded", [], seconds=time.monotonic() - started)
         recorded = [
             (item_key(other.model, other.version), f"record:{other.model}@{other.version}")
             for other in registry.model_versions(row.model)

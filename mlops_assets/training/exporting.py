@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -29,6 +30,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     """
     import onnx
 
+    started = time.monotonic()
     native = {PurePosixPath(key).name: published_path(store, key) for key in _native_files(store, row)}
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
@@ -60,7 +62,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             store.workspace.put(f"{model_folder(row)}/model.onnx", path),
             store.workspace.put(f"{model_folder(row)}/parity.json", json_bytes(report.document())),
         ]
-    store.registry.advance(row, "exported", files)
+    store.registry.advance(row, "exported", files, seconds=time.monotonic() - started)
     return report
 
 

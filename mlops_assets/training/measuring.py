@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 from typing import Any
 
@@ -36,6 +37,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     from mlops_assets.training import figures
     from mlops_assets.training.card import model_card
 
+    started = time.monotonic()
     data = raw_data(store.workspace, store.registry, row)
     named = _class_metrics_of_gates(specification, data)
     folder, title = model_folder(row), f"{row.model}@{row.version}"
@@ -60,7 +62,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
         *(store.workspace.put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()),
         store.workspace.put(f"{folder}/model-card.md", card.encode()),
     ]
-    store.registry.advance(row, "evaluated", files, evaluation.metrics)
+    store.registry.advance(row, "evaluated", files, evaluation.metrics, time.monotonic() - started)
     return evaluation, next(iter(drawn.values()))
 
 
