@@ -45,9 +45,7 @@ class Loop:
         self._feed, self._validation, self._precision = feed, validation, precision
         self._replica: nn.Module = network
         if run.world_size > 1:
-            self._replica = DistributedDataParallel(
-                network, None if run.device == "cpu" else [run.device], broadcast_buffers=False
-            )
+            self._replica = DistributedDataParallel(network, None if run.device == "cpu" else [run.device])
         self._optimizer = torch.optim.AdamW(
             network.parameters(), params.learning_rate, weight_decay=params.weight_decay
         )

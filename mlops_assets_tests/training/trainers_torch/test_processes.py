@@ -1,0 +1,81 @@
+"""Several processes train as one: the same losses and weights, but for the rounding of another order of sums."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.storage import Workspace
+from mlops_assets.training.fitting import follow, train
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store, model_folder, published_path
+from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
+
+PROCESSES = 2
+NOTHING_DRAWN: dict[str, Any] = {"dropout": 0.0, "epochs": 2}  # what is dropped depends on the process
+
+
+def take_part(workspace: str, rank: int, specifications: list[ModelSpecification]) -> None:
+    """Train each model as one of the processes."""
+    torch.set_num_threads(1)
+    meeting = f"file://{Path('meeting').resolve()}"
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
+    opened = Workspace(workspace)
+    store = Store(opened, Registry(f"sqlite:///{opened.root / 'registry.db'}"), "tester")
+    for specification in specifications:
+        params, run_id = {**specification.params, **NOTHING_DRAWN}, f"together-{specification.name}"
+        if rank:
+            follow(store, specification, "v1", params, 0, run_id, (rank, PROCESSES))
+        else:
+            train(store, specification, "v1", params, 0, run_id=run_id, world_size=PROCESSES)
+    torch.distributed.destroy_process_group()
+
+
+def together(store: Store, specifications: list[ModelSpecification]) -> None:
+    """Train in processes of their own; each must end well."""
+    files = [Path(f"{specification.name}.json").resolve() for specification in specifications]
+    for file, specification in zip(files, specifications, strict=True):
+        file.write_text(specification.model_dump_json())
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    command = [sys.executable, __file__, store.workspace.url]
+    started = [
+        subprocess.Popen(
+            [*command, str(rank), *map(str, files)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+        )
+        for rank in range(PROCESSES)
+    ]
+    said = [process.communicate(timeout=250)[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * PROCESSES, "\n".join(said)
+
+
+def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:
+    """What was published."""
+    return load_file(published_path(store, f"{model_folder(row)}/native/model.safetensors"))
+
+
+def test_two_processes_train_as_one(store: Store) -> None:
+    specifications = [declared(store, case, case.trainer) for case in (PATCHES, WINDOWS, SERIES)]
+    together(store, specifications)
+    for specification in specifications:
+        alone = train(store, specification, "v1", {**specification.params, **NOTHING_DRAWN}, 0)
+        row = store.registry.model_version(Reference(specification.name, "v1-together"))
+        one, two = store.registry.series(alone.run_id), store.registry.series(row.run_id)
+        assert one.keys() == two.keys()
+        for name, points in one.items():
+            expected = [value for _, value in points]
+            np.testing.assert_allclose([value for _, value in two[name]], expected, rtol=1e-3, err_msg=name)
+        torch.testing.assert_close(weights(store, row), weights(store, alone), atol=1e-4, rtol=1e-3)
+
+
+if __name__ == "__main__":
+    declarations = [ModelSpecification.model_validate_json(Path(file).read_bytes()) for file in sys.argv[3:]]
+    take_part(sys.argv[1], int(sys.argv[2]), declarations)
