@@ -97,9 +97,7 @@ class Keras:
         import onnx
 
         if keras.backend.backend() != "tensorflow":
-            raise ExportError(
-                f"Keras runs on {keras.backend.backend()}; set KERAS_BACKEND=tensorflow to export to ONNX"
-            )
+            raise ExportError(f"Keras runs on {keras.backend.backend()}; ONNX needs KERAS_BACKEND=tensorflow")
         with needs("tensorflow", "export of a Keras model"):
             import tf2onnx  # noqa: F401 - Keras's export imports it
         _require_takes(model, sample_shape)
@@ -129,8 +127,8 @@ def _require_takes(model: keras.Model, sample_shape: tuple[int, ...]) -> None:
         size not in (None, given) for size, given in zip(shape[1:], sample_shape, strict=False)
     ):
         raise ExportError(
-            f"the model takes samples of {shape[1:]}, the platform gives {tuple(sample_shape)}, bands first; begin with "
-            "keras.layers.Permute((2, 3, 1)) if it wants bands last"
+            f"the model takes samples of {shape[1:]}, the platform gives {tuple(sample_shape)}, bands first; begin "
+            "with keras.layers.Permute((2, 3, 1)) if it wants bands last"
         )
 
 
@@ -146,18 +144,15 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
     if not isinstance(config, dict):
         return
     kind, module, registered = (config.get(key) for key in ("class_name", "module", "registered_name"))
-    if kind is not None:
-        if kind in REFUSED or registered in REFUSED:
-            raise ExportError(f"the model holds a {kind}, which cannot be stored safely; write a layer class")
-        if module == "builtins" and kind == "function":  # an activation by its name
-            if getattr(keras.activations, str(config.get("config")), None) is None:
-                raise ExportError(
-                    f"the model holds the function {config.get('config')}, which is not one of Keras's own"
-                )
-        elif module is not None and str(module).split(".")[0] != "keras":
-            raise ExportError(f"the model holds {module}.{kind}, which is not one of Keras's own; write a layer class")
-        elif "module" in config and module is None and (registered or kind) not in own:
-            raise ExportError(f"the model holds {kind}, which is no layer of one's own class; write a layer class")
+    if kind in REFUSED or registered in REFUSED:
+        raise ExportError(f"the model holds a {kind}, which cannot be stored safely; write a layer class")
+    if "module" in config and kind is not None and (registered or kind) not in own:
+        if kind == "function":
+            kind, known = config.get("config"), hasattr(keras.activations, str(config.get("config")))
+        else:
+            known = str(module).split(".")[0] == "keras" and registered in (None, kind)
+        if not known:
+            raise ExportError(f"the model holds {module}.{kind}, which is not Keras's own; write a layer class")
     for value in config.values():
         _require_trusted(value, own)
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from mlops_assets.errors import ExportError
@@ -41,9 +42,11 @@ class PyTorch:
 
     def load(self, folder: Path) -> torch.nn.Module:
         """Rebuild the module and load its weights."""
-        model = _rebuild(json.loads((folder / ARCHITECTURE).read_text()))
         try:
-            load_model(model, str(folder / WEIGHTS))
+            model = _rebuild(json.loads((folder / ARCHITECTURE).read_text()))
+            load_model(model, folder / WEIGHTS)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise ExportError(f"the folder holds no PyTorch model: {error}") from error
         except RuntimeError as error:
             raise ExportError(f"weights do not fit {type(model).__qualname__}: {str(error).splitlines()[0]}") from error
         return model.eval()

@@ -36,7 +36,10 @@ class ScikitLearn:
 
     def load(self, folder: Path) -> Any:
         """Read `model.skops`."""
-        return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))
+        try:
+            return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))
+        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+            raise ExportError(f"{FILE} holds no scikit-learn model: {error}") from error
 
     def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
         """Return `label`, and `scores` where the estimator knows probabilities; or `value`."""
