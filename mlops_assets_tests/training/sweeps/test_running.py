@@ -1,0 +1,201 @@
+"""Sweeps in real processes: trials are runs, a few at a time; what breaks off goes on, and the best is proposed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.errors import Conflict, SpecificationError, TrainerError, TrialPruned
+from mlops_assets.registry import Run
+from mlops_assets.training.provenance import process_alive
+from mlops_assets.training.store import Store
+from mlops_assets.training.supervision import train_supervised
+from mlops_assets.training.sweeps.plan import Plan
+from mlops_assets.training.sweeps.running import run_sweep
+from mlops_assets.training.worker import Pruning
+from mlops_assets_tests.training.sweeps.test_search import succeed
+from mlops_assets_tests.training.sweeps.trainers import curve_model, planned
+
+METRIC = {"metric": "validation_accuracy"}
+SWEEP = """
+import sys
+from mlops_assets.registry import open_registry
+from mlops_assets.storage import Workspace
+from mlops_assets.training.store import Store
+from mlops_assets.training.sweeps.running import run_sweep
+from mlops_assets_tests.training.sweeps.test_running import waiting
+store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]), "tester")
+run_sweep(store, waiting(sys.argv[3]))
+"""
+
+
+@pytest.fixture
+def landed(store: Store, land_table: Callable[..., Freeze]) -> Store:
+    land_table()
+    return store
+
+
+def runs(store: Store) -> list[Run]:
+    """The trials' runs, by number."""
+    return sorted(store.registry.runs("crops"), key=lambda run: int(run.tags["trial"]))
+
+
+def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen"
+        time.sleep(0.1)
+
+
+def at_once(done: list[Run]) -> int:
+    """How many runs went on at the same time at most."""
+    ends = [(run.started, 1) for run in done] + [(run.finished, -1) for run in done if run.finished]
+    count = most = 0
+    for _, step in sorted(ends):
+        count += step
+        most = max(most, count)
+    return most
+
+
+def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(landed: Store) -> None:
+    told: list[str] = []
+    plan = planned(
+        {"quality": {"choices": [0.2, 0.9]}, "fails": {"choices": [False, True]}, "steps": 2},
+        model={"gates": [{"metric": "accuracy", "min": 0.5}]}, method="grid", parallel=2, **METRIC,
+    )  # fmt: skip
+    result = run_sweep(landed, plan, tell=told.append)
+    done = runs(landed)
+    assert [(run.status, run.tags) for run in done] == [
+        (status, {"sweep": "s", "trial": str(number)})
+        for number, status in enumerate(["succeeded", "failed", "succeeded", "failed"])
+    ]
+    assert [run.parameters["quality"] for run in done] == [0.2, 0.2, 0.9, 0.9]
+    assert "out of luck" in str(done[1].error)
+    assert at_once(done) <= 2
+    assert len({run.run_id for run in done}) == len({run.pid for run in done}) == 4
+    versions = {row.run_id: row for row in landed.registry.model_versions("crops")}
+    assert {number: versions[done[number].run_id].stage for number in (0, 2)} == {0: "trained", 2: "recorded"}
+    assert (result.best.number, result.objective.value(result.best), result.candidate) == (2, 0.9, True)
+    assert landed.registry.aliases("crops") == {"candidate": result.row.version}
+    assert any("validation_accuracy of the validation split" in line for line in told)
+    document = result.document()
+    assert [(t["trial"], t["value"]) for t in document["trials"]] == [(2, 0.9), (0, 0.2), (1, None), (3, None)]
+    assert document["best"]["parameters"] == {"quality": 0.9, "fails": False}
+    assert document["gates"].startswith("accuracy ≥ 0.5: passed") and document["test_metrics"]["accuracy"] > 0.5
+
+    again = run_sweep(landed, plan, tell=told.append)
+    assert again.document() == document
+    assert len(runs(landed)) == 4 and any("4 of 4 trials are done" in line for line in told)
+
+
+def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: Store) -> None:
+    plan = planned({"quality": {"min": 0, "max": 1}, "fails": True}, method="random", trials=9, parallel=3, **METRIC)
+    with pytest.raises(TrainerError, match=r"the first 3 trials of s failed; the last one: .*out of luck; see"):
+        run_sweep(landed, plan)
+    assert {run.status for run in runs(landed)} <= {"failed", "canceled"}
+    assert 3 <= len(runs(landed)) < 9
+
+
+def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Store) -> None:
+    plan = planned({"depth": {"min": 1, "max": 5}}, trials=5, model={"trainer": "blind"})
+    with pytest.raises(SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"):
+        run_sweep(landed, plan)
+    assert [run.status for run in runs(landed)] == ["succeeded"]  # the others wait for what it shows
+
+
+def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None:
+    for number in range(5):
+        succeed(landed.registry, number, [0.1, 0.1, 0.1])
+    pruning = Pruning(sweep="s", trial=5, metric="validation_loss", direction="minimize", name="median")
+    tags = {"sweep": "s", "trial": "5"}
+    with pytest.raises(TrialPruned, match=r"pruned at step 0: validation_loss is 0\.9, and other trials of s did"):
+        train_supervised(
+            landed, curve_model(), "v1", {"quality": 0.2, "steps": 2}, 0, run_id="pruned", tags=tags, pruning=pruning
+        )
+    run = landed.registry.run("pruned")
+    assert (run.status, run.tags, run.model_version) == ("pruned", tags, None)
+    assert landed.registry.series("pruned")["validation_loss"] == [(0, 0.9)]
+
+
+def waiting(go: str) -> Plan:
+    """Two trials at a time that wait for a file after their first step."""
+    parameters = {"quality": {"min": 0.2, "max": 0.8}, "wait_for": go, "steps": 3}
+    return planned(parameters, trials=2, parallel=2, seed=3, **METRIC)
+
+
+@pytest.fixture
+def swept(landed: Store, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+    """A process that sweeps, whose two trials have each kept a checkpoint; and the file they wait for."""
+    go = tmp_path / "go"
+    process = subprocess.Popen(
+        [sys.executable, "-c", SWEEP, landed.workspace.url, landed.registry.url, str(go)],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+    )
+    eventually(lambda: len(begun := landed.registry.runs("crops")) == 2 and all(
+        landed.registry.checkpoints(run.run_id) for run in begun
+    ))  # fmt: skip
+    yield process, go
+    process.kill()
+    process.wait()
+
+
+def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
+    landed: Store, swept: tuple[subprocess.Popen[bytes], Path]
+) -> None:
+    process, go = swept
+    with pytest.raises(Conflict, match="sweep s of crops is running in another process"):
+        run_sweep(landed, waiting(str(go)))
+    broken = runs(landed)
+    process.send_signal(signal.SIGSTOP)  # so that it cannot record what happens to the first worker
+    os.kill(broken[0].pid, signal.SIGKILL)
+    process.kill()
+    process.wait()
+    eventually(lambda: [run.status for run in runs(landed)] == ["running", "canceled"])
+    go.touch()
+    result = run_sweep(landed, waiting(str(go)))
+    done = runs(landed)
+    assert [(run.status, run.attempts) for run in done] == [("succeeded", 2)] * 2
+    assert [(run.run_id, run.parameters) for run in done] == [(run.run_id, run.parameters) for run in broken]
+    assert not any(process_alive(run.host, run.pid) for run in broken)
+    assert [step for step, _ in landed.registry.series(done[0].run_id)["validation_accuracy"]] == [0, 1, 2]
+    assert result.objective.value(result.best) == pytest.approx(max(run.parameters["quality"] for run in done))
+
+
+def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: Path) -> None:
+    def interrupt() -> None:
+        eventually(lambda: sum(bool(landed.registry.series(run.run_id)) for run in landed.registry.runs("crops")) == 2)
+        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(landed, waiting(str(tmp_path / "never")))
+    thread.join()
+    assert [run.status for run in runs(landed)] == ["canceled", "canceled"]
+    assert not any(process_alive(run.host, run.pid) for run in runs(landed))
+
+
+def test_no_trial_is_begun_when_the_time_is_up(landed: Store) -> None:
+    with pytest.raises(TrainerError, match="no trial of sweep s has succeeded; none was begun; allow more time"):
+        run_sweep(landed, planned({"depth": {"min": 1, "max": 2}}, timeout=1e-9))
+    assert runs(landed) == []
+
+
+def test_a_name_is_not_taken_for_a_sweep_that_does_something_else(landed: Store) -> None:
+    with planned({"depth": {"min": 1, "max": 2}}, trials=3).claimed(landed):
+        pass
+    with planned({"depth": {"min": 1, "max": 2}}, trials=4, parallel=2).claimed(landed):
+        pass
+    other = planned({"depth": {"min": 1, "max": 3}}, model={"seed": 4})
+    with pytest.raises(Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; give"):
+        run_sweep(landed, other)
+    assert [file.path for file in landed.registry.files("sweep:crops/s")] == ["sweeps/crops/s.json"]
