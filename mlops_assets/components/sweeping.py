@@ -11,7 +11,7 @@ from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.sweeps.plan import plan_sweep
 from mlops_assets.training.sweeps.running import run_sweep
-from mlops_assets.training.sweeps.settings import Direction, Method, PrunerName, SweepSettings, settings_of
+from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
 from resources import StoreResource
 
 SPECIFICATION = "specification"  # metadata of the job: the model as declared
@@ -23,15 +23,15 @@ def _described(name: str, **more: Any) -> Any:
 
 
 class SweepConfig(dg.Config):
-    """What a sweep is launched with: the same as in a file of `mlops sweep`."""
+    """What a sweep is launched with: the same as in a file of `mlops sweep`, which checks it; Dagster has no Literal."""
 
     parameters: dict[str, Any] = _described("parameters")
-    method: Method = _described("method")
+    method: str = _described("method")
     metric: str | None = _described("metric")
-    direction: Direction | None = _described("direction")
+    direction: str | None = _described("direction")
     trials: int | None = _described("trials")
     parallel: int = _described("parallel")
-    prune: PrunerName = _described("prune")
+    prune: str = _described("prune")
     seed: int = _described("seed")
     timeout: float | None = _described("timeout")
     name: str | None = Field(
