@@ -35,15 +35,29 @@ def open_store() -> Store:
     return open_store(Settings.from_environment())
 
 
-def show(rows: Sequence[dict[str, Any]], as_json: bool, columns: Sequence[str], empty: str) -> None:
-    """Print rows as a JSON array, or the named columns as a table; dotted names reach into dictionaries."""
+def show(
+    rows: Sequence[dict[str, Any]],
+    as_json: bool,
+    columns: Sequence[str],
+    empty: str,
+    titles: Sequence[str] | None = None,
+) -> None:
+    """Print rows as a JSON array, or the named columns as a table; dotted names reach into dictionaries.
+
+    Args:
+        rows: what to print.
+        as_json: print JSON.
+        columns: what of each row to show.
+        empty: what to say if there is no row.
+        titles: of the columns; their last parts if not given.
+    """
     if as_json:
         typer.echo(json.dumps(rows, indent=2, default=_plain))
         return
     if not rows:
         console.print(empty)
         return
-    table = Table(*[column.rsplit(".", 1)[-1] for column in columns], box=None, padding=(0, 2, 0, 0))
+    table = Table(*(titles or [column.rsplit(".", 1)[-1] for column in columns]), box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*[_text(_reach(row, column)) for column in columns])
     _tables.print(table)

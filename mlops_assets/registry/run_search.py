@@ -130,7 +130,8 @@ class _Translation:
             return self._comparison(operator, *arguments)
         if operator == "between":
             kind = self._kind(*arguments)
-            return self.value(arguments[0], kind).between(*(self.value(end, kind) for end in arguments[1:]))
+            lower, upper = (self.value(end, kind) for end in arguments[1:])
+            return self.value(arguments[0], kind).between(lower, upper)
         if operator == "in":
             kind = self._kind(arguments[0], *arguments[1])
             return self.value(arguments[0], kind).in_([self.value(each, kind) for each in arguments[1]])

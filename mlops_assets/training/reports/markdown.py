@@ -1,0 +1,83 @@
+"""A comparison as Markdown that fits a merge request: tables, and links to figures beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+
+from mlops_assets.training.comparison import Comparison, Difference, MetricRow
+from mlops_assets.training.reports.wording import delta, number, quantity
+
+LINES = 30  # of one table; a merge request is read, not searched
+TITLES = {"curves": "Learning curves", "confusion": "Confusion matrices on the test split"}
+
+
+def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
+    """Return the comparison.
+
+    Args:
+        comparison: what to write.
+        figures: name → where the figure lies, relative to the text.
+    """
+    first, *others = comparison.runs
+    than = ", ".join(code(compared.short) for compared in others)
+    lines = [f"## {than} compared with {code(first.short)}", ""]
+    facts = [
+        ("model version", [code(compared.product) for compared in comparison.runs]),
+        ("data", [code(f"{c.run.dataset}@{c.run.data_version}") for c in comparison.runs]),
+        ("code", [code(c.run.code_version) for c in comparison.runs]),
+        ("took", [quantity("seconds", c.run.seconds) for c in comparison.runs]),
+    ]
+    header = ["", *(code(compared.short) for compared in comparison.runs)]
+    lines += [*_table(header, ([name, *cells] for name, cells in facts)), ""]
+    if comparison.metrics:
+        lines += ["### Metrics", "", *_table(header, [_metric(row) for row in comparison.metrics]), ""]
+        lines += ["▲ more, ▼ less than the first run; the best is bold where it is known what is better.", ""]
+    differing = [difference for difference in comparison.differences if difference.section not in ("took", "run")]
+    lines += ["### What differs", ""]
+    if differing:
+        lines += [*_table(["", *header], [_difference(each) for each in differing]), ""]
+    else:
+        lines += ["Neither data nor code, parameters, environment or hardware.", ""]
+    for name, where in figures.items():
+        lines += [f"### {TITLES[name]}", "", f"![{TITLES[name]}]({_link(where)})", ""]
+    return "\n".join(lines)
+
+
+def code(text: str) -> str:
+    """Return any text so that it is shown as it is: no HTML, no link, no mention of a user, no end of a table cell."""
+    text = " ".join(text.split()) or " "
+    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
+    padding = " " if text.startswith("`") or text.endswith("`") else ""
+    return f"{fence}{padding}{text}{padding}{fence}".replace("|", "\\|")
+
+
+def _metric(row: MetricRow) -> list[str]:
+    cells = [code(row.name)]
+    for index, (value, change) in enumerate(zip(row.values, row.deltas, strict=True)):
+        written = "–" if value is None else number(value)
+        written = f"**{written}**" if row.best == index else written
+        cells.append(f"{written} {delta(change)}" if index and change is not None else written)
+    return cells
+
+
+def _difference(difference: Difference) -> list[str]:
+    values = [
+        "–" if value is None else code(quantity(difference.what, value)) for value in difference.values
+    ]  # fmt: skip
+    return [difference.section, code(difference.what), *values]
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
+    found = list(rows)
+    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
+    lines += [f"| {' | '.join(row)} |" for row in found[:LINES]]
+    if len(found) > LINES:
+        lines += ["", f"… and {len(found) - LINES} more"]
+    return lines
+
+
+def _link(where: str) -> str:
+    from urllib.parse import quote
+
+    return quote(where)

@@ -1,0 +1,76 @@
+"""How values are written in reports and listings."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+SHOWN = 80  # characters of a value
+_BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def number(value: float) -> str:
+    """Return a number with four digits that count, integers whole."""
+    if isinstance(value, int) or (value == int(value) if abs(value) < 1e15 else False):
+        return f"{value:.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:g}"
+    return f"{value:.4g}"
+
+
+def size(count: float) -> str:
+    """Return bytes in the unit that suits them."""
+    for unit in _BYTES[:-1]:
+        if abs(count) < 1024:
+            return f"{count:.4g} {unit}"
+        count /= 1024
+    return f"{count:.4g} {_BYTES[-1]}"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as people say them: `0.35 s`, `2 min 5 s`, `3 h 12 min`."""
+    if seconds < 60:
+        return f"{seconds:.3g} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def energy(joules: float) -> str:
+    """Return joules, and watt-hours where there are some."""
+    return f"{joules:.4g} J" if joules < 3600 else f"{joules / 3600:.4g} Wh"
+
+
+def delta(value: float) -> str:
+    """Return a difference with its sign and an arrow: `▲ +0.0123`."""
+    if value == 0:
+        return "="
+    return f"{'▲' if value > 0 else '▼'} {value:+.4g}"
+
+
+def quantity(name: str, value: Any) -> str:
+    """Return a value that may have a unit by its name, such as `peak_memory_bytes`; of an error the last line."""
+    if name == "error" and isinstance(value, str) and value.strip():
+        return plain(value.strip().splitlines()[-1])
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if name.endswith("_bytes"):
+            return size(value)
+        if name == "seconds" or name.endswith("_seconds"):
+            return duration(value)
+        if name.endswith("_joules"):
+            return energy(value)
+        if name.endswith("_utilization"):
+            return f"{value:.0%}"
+    return plain(value)
+
+
+def plain(value: Any, shown: int = SHOWN) -> str:
+    """Return any recorded value on one line, shortened."""
+    if value is None:
+        return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, (int, float)):
+        return number(value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    text = " ".join(text.split())
+    return text if len(text) <= shown else f"{text[: shown - 1]}…"
