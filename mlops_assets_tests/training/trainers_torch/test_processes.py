@@ -21,14 +21,19 @@ from mlops_assets.training.store import Store, model_folder, published_path
 from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
 
 PROCESSES = 2
-NOTHING_DRAWN: dict[str, Any] = {"dropout": 0.0, "epochs": 2}  # what is dropped depends on the process
+NOTHING_DRAWN: dict[str, Any] = {
+    "dropout": 0.0,
+    "epochs": 2,
+    "mixed_precision": "never",
+}  # what is dropped depends on the process
 
 
 def take_part(workspace: str, rank: int, specifications: list[ModelSpecification]) -> None:
     """Train each model as one of the processes."""
     torch.set_num_threads(1)
     meeting = f"file://{Path('meeting').resolve()}"
-    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=PROCESSES)
+    backend = "nccl" if specifications[0].compute.gpus else "gloo"
+    torch.distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=PROCESSES)
     opened = Workspace(workspace)
     store = Store(opened, Registry(f"sqlite:///{opened.root / 'registry.db'}"), "tester")
     for specification in specifications:
@@ -62,8 +67,10 @@ def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:
     return load_file(published_path(store, f"{model_folder(row)}/native/model.safetensors"))
 
 
-def test_two_processes_train_as_one(store: Store) -> None:
-    specifications = [declared(store, case, case.trainer) for case in (PATCHES, WINDOWS, SERIES)]
+def train_together_and_alone(store: Store, gpus: int, tolerance: float) -> None:
+    """Train each model both ways and compare losses, metrics and weights."""
+    compute = {"gpus": gpus}
+    specifications = [declared(store, case, case.trainer, compute=compute) for case in (PATCHES, WINDOWS, SERIES)]
     together(store, specifications)
     for specification in specifications:
         alone = train(store, specification, "v1", {**specification.params, **NOTHING_DRAWN}, 0)
@@ -72,8 +79,12 @@ def test_two_processes_train_as_one(store: Store) -> None:
         assert one.keys() == two.keys()
         for name, points in one.items():
             expected = [value for _, value in points]
-            np.testing.assert_allclose([value for _, value in two[name]], expected, rtol=1e-3, err_msg=name)
-        torch.testing.assert_close(weights(store, row), weights(store, alone), atol=1e-4, rtol=1e-3)
+            np.testing.assert_allclose([value for _, value in two[name]], expected, rtol=tolerance, err_msg=name)
+        torch.testing.assert_close(weights(store, row), weights(store, alone), atol=tolerance / 10, rtol=tolerance)
+
+
+def test_two_processes_train_as_one(store: Store) -> None:
+    train_together_and_alone(store, gpus=0, tolerance=1e-3)
 
 
 if __name__ == "__main__":

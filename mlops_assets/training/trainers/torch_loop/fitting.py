@@ -31,7 +31,7 @@ def fit(network: ScaledNetwork, data: TrainingData, params: LoopParams, run: Tra
     precision = Precision(device, params.mixed_precision)
     if isinstance(params, ImageParams):
         precision = Precision(device, params.mixed_precision, params.channels_last)
-        turns = Turns(params.augmentation, *data.sample_shape[1:], device)
+        turns = Turns(params.augmentation, data.sample_shape[1], data.sample_shape[2], device)
     with run.phase("data"):
         loss = _loss(network, data, params, device)
         feed = Feed(data, "train", params.batch_size, run.seed, device, loss.unknown, params.workers, share, turns)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
@@ -39,7 +40,7 @@ class Loss(Protocol):
 class ClassLoss:
     """Cross entropy of class scores (n, classes, …) and class indices (n, …)."""
 
-    unknown = UNKNOWN
+    unknown: float = UNKNOWN
 
     def __init__(self, weights: Tensor | None, smoothing: float) -> None:
         self.weights, self.smoothing = weights, smoothing
@@ -59,7 +60,7 @@ class ClassLoss:
 class NumberLoss:
     """Squared error of numbers (n, 1) and (n,), in units of the spread of training labels."""
 
-    unknown = float("nan")
+    unknown: float = float("nan")
 
     def __init__(self, spread: float) -> None:
         self.spread = spread
@@ -114,7 +115,7 @@ def number_loss(data: TrainingData, params: LoopParams, spread: float) -> Number
     return NumberLoss(spread)
 
 
-def _counts(data: TrainingData) -> np.ndarray:  # type: ignore[type-arg]
+def _counts(data: TrainingData) -> NDArray[np.int64]:
     """Return how many known training labels each class has."""
     labels = data.memmap("train")[1].reshape(-1)
     counts = np.zeros(len(data.class_names), dtype=np.int64)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
 from mlops_assets.training.trainers.torch_loop.feed import Feed
-from mlops_assets.training.trainers.torch_loop.losses import Loss, NumberLoss
+from mlops_assets.training.trainers.torch_loop.losses import UNKNOWN, Loss, NumberLoss
 from mlops_assets.training.trainers.torch_loop.precision import Precision
 
 
@@ -21,7 +23,7 @@ class Validation:
         self._feed, self._loss, self._precision, self._processes = feed, loss, precision, processes
         self._classes = None
         if classes:  # validate_args looks at values, for which it would wait for the GPU
-            given = {"num_classes": classes, "ignore_index": loss.unknown, "validate_args": False}
+            given: dict[str, Any] = {"num_classes": classes, "ignore_index": UNKNOWN, "validate_args": False}
             self._classes = MetricCollection(
                 {
                     "validation_accuracy": MulticlassAccuracy(average="micro", **given),

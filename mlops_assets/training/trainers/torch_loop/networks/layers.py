@@ -61,7 +61,7 @@ class Residual(nn.Module):  # type: ignore[misc]
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (n, outputs, height / stride, width / stride)."""
-        return self.shortcut(features) + self.layers(features)  # type: ignore[no-any-return]
+        return self.shortcut(features) + self.layers(features)
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -51,4 +51,4 @@ class PatchCNN(ScaledNetwork):
         found = features.mean((2, 3))
         if self.centre:
             found = torch.cat([found, features[:, :, features.shape[2] // 2, features.shape[3] // 2]], 1)
-        return self.head(found)  # type: ignore[no-any-return]
+        return self.head(found)

@@ -66,7 +66,7 @@ class TemporalCNN(SeriesNetwork):
 
     def body(self, scaled: Tensor) -> Tensor:
         """Return scores (n, classes) or numbers (n, 1)."""
-        return self.layers(self.series(scaled))  # type: ignore[no-any-return]
+        return self.layers(self.series(scaled))
 
 
 class TemporalAttention(SeriesNetwork):
@@ -118,4 +118,4 @@ class TemporalAttention(SeriesNetwork):
         keys = self.to_keys(features).view(-1, self.steps, self.heads, self.keys)
         attention = torch.softmax((keys * self.query).sum(3) / self.keys**0.5, 1)
         values = features.view(-1, self.steps, self.heads, self.width // self.heads)
-        return self.head((values * attention[..., None]).sum(1).flatten(1))  # type: ignore[no-any-return]
+        return self.head((values * attention[..., None]).sum(1).flatten(1))

@@ -48,4 +48,4 @@ class UNet(ScaledNetwork):
         features = levels.pop()
         for up, join in zip(self.up, self.join, strict=True):
             features = join(torch.cat([up(features), levels.pop()], 1))
-        return self.head(features)[:, :, :height, :width]  # type: ignore[no-any-return]
+        return self.head(features)[:, :, :height, :width]
