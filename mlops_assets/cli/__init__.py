@@ -12,7 +12,18 @@ import typer
 from dagster import DagsterExecutionInterruptedError
 
 from mlops_assets import __version__
-from mlops_assets.cli import datasets, demo, maintenance, models, new_project, runs, sweeps, training
+from mlops_assets.cli import (
+    datasets,
+    demo,
+    importing,
+    maintenance,
+    mirroring,
+    models,
+    new_project,
+    runs,
+    sweeps,
+    training,
+)
 from mlops_assets.cli.output import errors
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import load_environment_file
@@ -27,6 +38,8 @@ app = typer.Typer(
 app.add_typer(datasets.app, name="dataset")
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="model")
+app.add_typer(importing.app, name="import")
+app.add_typer(mirroring.app, name="mlflow")
 app.command("train")(training.train)
 runs.app.command("resume")(training.resume)
 app.command("sweep")(sweeps.sweep)

@@ -87,15 +87,21 @@ class Runs(RegistrySession):
             with self.transaction() as session:
                 _add_points(session, run_id, points)
 
-    def put_run(self, run: Run, points: Sequence[LoggedPoint]) -> None:
-        """Record a run that ended elsewhere, with all its points; putting it again replaces what it said before."""
+    def put_run(self, run: Run, points: Sequence[LoggedPoint] | None) -> None:
+        """Record a run that ended elsewhere, with all its points; putting it again replaces what it said before.
+
+        Args:
+            run: as it is there; a model version that was made of it here stays.
+            points: everything it has logged; None leaves what is recorded.
+        """
         with self.transaction() as session:
             found = session.get(Run, run.run_id)
             if found is not None:
                 run.model_version, run.metrics = found.model_version, {**found.metrics, **run.metrics}
-                session.execute(delete(Point).where(Point.run_id == run.run_id))
             session.merge(run)
-            _add_points(session, run.run_id, points)
+            if points is not None:
+                session.execute(delete(Point).where(Point.run_id == run.run_id))
+                _add_points(session, run.run_id, points)
 
     def points(self, run_id: str) -> list[LoggedPoint]:
         """Return every point of a run, in the order logged."""

@@ -66,7 +66,7 @@ def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
         return _Mirror(store, client, tracking_uri, experiment).run(run, found)
 
 
-def sync(store: Store, tracking_uri: str, model: str | None = None) -> list[Mirrored]:
+def sync(store: Store, tracking_uri: str, model: str | None = None) -> tuple[list[Mirrored], list[str]]:
     """Mirror whatever the server lacks or has in an older state, runs first, then aliases.
 
     Args:
@@ -74,13 +74,18 @@ def sync(store: Store, tracking_uri: str, model: str | None = None) -> list[Mirr
         tracking_uri: of the server.
         model: only this one's.
 
+    Returns:
+        What became of each run, and a line for each alias that could not be set.
+
     Raises:
         StorageError: the server cannot be reached, or refuses; what was mirrored before stays.
     """
     by_model: dict[str, list[Run]] = defaultdict(list)
     for run in store.registry.runs(model):
         by_model[run.model].append(run)
-    client, told = open_client(tracking_uri), []
+    client = open_client(tracking_uri)
+    told: list[Mirrored] = []
+    problems: list[str] = []
     for name, runs in by_model.items():
         with explained(tracking_uri), store.registry.lock(f"mlflow-{name}"):
             experiment = _experiment(client, name)
@@ -92,8 +97,8 @@ def sync(store: Store, tracking_uri: str, model: str | None = None) -> list[Mirr
                 why = _not_mirrored(run)
                 skipped = Mirrored(run.run_id, name, "skipped", detail=why or "")
                 told.append(skipped if why else mirror.run(run, there[run.run_id]))
-            mirror_aliases(store, client, name)
-    return told
+            problems += mirror_aliases(store, client, name)
+    return told, problems
 
 
 def sync_aliases(store: Store, tracking_uri: str, model: str) -> list[str]:

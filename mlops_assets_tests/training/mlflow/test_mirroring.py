@@ -201,7 +201,7 @@ def test_what_is_deleted_in_mlflow_stays_deleted(
     (there,) = runs_there(client, recorded.model)
     client.delete_run(there.info.run_id)
     assert mirror_run(store, mlflow_server, recorded.run_id).outcome == "deleted"
-    assert [told.outcome for told in sync(store, mlflow_server)] == ["deleted"]
+    assert [told.outcome for told in sync(store, mlflow_server)[0]] == ["deleted"]
     assert runs_there(client, recorded.model) == []
 
 
@@ -244,8 +244,8 @@ def test_sync_catches_up_with_what_the_server_has_missed(
     faulty_mlflow.add("*mlflow-artifacts*", method="PUT", status=500, times=1)  # in the middle of a model
     with pytest.raises(StorageError):
         sync(store, faulty_mlflow.url)
-    assert {told.outcome for told in sync(store, faulty_mlflow.url)} == {"created", "updated"}
-    assert [told.outcome for told in sync(store, faulty_mlflow.url)] == ["unchanged", "unchanged"]
+    assert {told.outcome for told in sync(store, faulty_mlflow.url)[0]} == {"created", "updated"}
+    assert [told.outcome for told in sync(store, faulty_mlflow.url)[0]] == ["unchanged", "unchanged"]
     assert len(runs_there(client, recorded.model)) == 2
     versions = client.search_model_versions(f"name='{recorded.model}'")
     assert {version.tags["mlops.version"] for version in versions} == {recorded.version, second.version}
