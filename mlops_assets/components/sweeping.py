@@ -1,5 +1,6 @@
 """The job `<model>_sweep`: a sweep over one data version, launched from the UI or by `mlops sweep`."""
 
+from enum import Enum
 from typing import Any
 
 import dagster as dg
@@ -9,7 +10,7 @@ from mlops_assets.components.naming import data_versions
 from mlops_assets.components.presentation import sweep_markdown
 from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.sweeps.plan import plan_sweep
+from mlops_assets.training.sweeps.plan import Plan, plan_sweep
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
 from resources import StoreResource
@@ -17,26 +18,55 @@ from resources import StoreResource
 SPECIFICATION = "specification"  # metadata of the job: the model as declared
 
 
-def _described(name: str, **more: Any) -> Any:
+class Method(Enum):
+    """Ways to go through a space, as the Launchpad offers them."""
+
+    tpe = "tpe"
+    random = "random"
+    grid = "grid"
+
+
+class Direction(Enum):
+    """Which way a metric gets better."""
+
+    minimize = "minimize"
+    maximize = "maximize"
+
+
+class PrunerName(Enum):
+    """How trials that do badly are stopped early."""
+
+    none = "none"
+    median = "median"
+    hyperband = "hyperband"
+
+
+def _described(name: str, *default: Any) -> Any:
     field = SweepSettings.model_fields[name]
-    return Field(description=field.description, **({} if field.is_required() else {"default": field.default}), **more)
+    return Field(*default, description=field.description)
 
 
 class SweepConfig(dg.Config):
-    """What a sweep is launched with: the same as in a file of `mlops sweep`, which checks it; Dagster has no Literal."""
+    """What a sweep is launched with: the same as in a file of `mlops sweep`."""
 
     parameters: dict[str, Any] = _described("parameters")
-    method: str = _described("method")
-    metric: str | None = _described("metric")
-    direction: str | None = _described("direction")
-    trials: int | None = _described("trials")
-    parallel: int = _described("parallel")
-    prune: str = _described("prune")
-    seed: int = _described("seed")
-    timeout: float | None = _described("timeout")
+    method: Method = _described("method", Method.tpe)
+    metric: str | None = _described("metric", None)
+    direction: Direction | None = _described("direction", None)
+    trials: int | None = _described("trials", None)
+    parallel: int = _described("parallel", 1)
+    prune: PrunerName = _described("prune", PrunerName.none)
+    seed: int = _described("seed", 0)
+    timeout: float | None = _described("timeout", None)
     name: str | None = Field(
         default=None, description="Of the sweep; the same settings go on with the same sweep if not given."
     )
+
+    def plan(self, specification: ModelSpecification, data_version: str) -> Plan:
+        """Return the sweep it describes, checked."""
+        values = {name: v.value if isinstance(v, Enum) else v for name, v in self.model_dump().items()}
+        name, where = values.pop("name"), "the run config"
+        return plan_sweep(specification, data_version, settings_of(values, where), name, where)
 
 
 def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
@@ -48,9 +78,7 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         tags=kubernetes_tags(specification.compute),
     )
     def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
-        values = config.model_dump()
-        name = values.pop("name")
-        plan = plan_sweep(specification, context.partition_key, settings_of(values, "the config"), name, "the config")
+        plan = config.plan(specification, context.partition_key)
         context.log.info(f"sweep {plan.name}: {plan.trials} trials of {specification.name} on {plan.data_version}")
         result = run_sweep(store.open(), plan, context.run_id, context.log.info)
         document = result.document()

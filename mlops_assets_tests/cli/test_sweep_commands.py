@@ -1,0 +1,57 @@
+"""`mlops sweep` in a new project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from mlops_assets_tests.cli.conftest import Mlops
+
+SPACE = """
+parameters:
+  n_estimators: {min: 3, max: 30}
+method: random
+trials: 1
+"""
+
+
+@pytest.fixture
+def space(project: Path) -> Path:
+    file = project / "space.yaml"
+    file.write_text(SPACE)
+    return file
+
+
+def test_a_sweep_goes_on_until_there_are_enough_trials(project: Path, space: Path, mlops: Mlops) -> None:
+    assert mlops("dataset", "commit", "samples").code == 0
+    first = mlops("sweep", "samples_forest", "--space", str(space), "--name", "trees", "--json")
+    assert first.code == 0, first.err
+    found = first.json
+    assert (found["sweep"], found["data_version"], found["split"]) == ("trees", "v1", "validation")
+    assert [trial["state"] for trial in found["trials"]] == ["succeeded"]
+
+    second = mlops("sweep", "samples_forest@v1", "--space", str(space), "--name", "trees", "--trials", "2")
+    assert second.code == 0, second.err
+    lines = second.out.splitlines()
+    assert lines[0].split() == ["trial", "state", "value", "n_estimators", "seconds", "run_id"]
+    assert sorted(line.split()[:2] for line in lines[1:3]) == [["0", "succeeded"], ["1", "succeeded"]]
+    assert "best: trial " in second.out and "on the validation split" in second.out
+    assert "samples_forest@candidate is samples_forest@v1-" in second.out
+
+
+def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(project: Path, space: Path, mlops: Mlops) -> None:
+    assert mlops("dataset", "commit", "samples").code == 0
+    for arguments, said in (
+        (("nobody", "--space", str(space)), "'nobody' is not declared"),
+        (("samples_forest", "--space", "nowhere.yaml"), "nowhere.yaml cannot be read"),
+        (
+            ("samples_forest", "--space", str(space), "--metric", "test_accuracy"),
+            "metric: 'test_accuracy' is of the test",
+        ),
+        (("samples_forest", "--space", str(space), "--method", "bayes"), "method: Input should be"),
+        (("samples_forest@v7", "--space", str(space)), "v7 is not known"),
+    ):
+        refused = mlops("sweep", *arguments)
+        assert refused.code == 1 and said in " ".join(refused.err.split()), refused.err
+    assert mlops("runs", "list", "--json").json == []

@@ -1,0 +1,75 @@
+"""The job `<model>_sweep`: what it is launched with, and what people see of it in Dagster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.sweeping import declared_model
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.training.store import Store
+from mlops_assets_tests.components.project import definitions, model_specification
+
+GRID: dict[str, Any] = {"parameters": {"n_estimators": {"choices": [2, 5]}}, "method": "grid", "parallel": 2}
+
+
+@pytest.fixture
+def launch(
+    store: Store, land_table: Callable[..., Freeze], instance: dg.DagsterInstance
+) -> Callable[..., dg.ExecuteInProcessResult]:
+    land_table()
+    add_data_versions(instance, store.registry, "fields")
+
+    def run(config: dict[str, Any], **model: object) -> dg.ExecuteInProcessResult:
+        return (
+            definitions(**model)
+            .resolve_job_def("crop_forest_sweep")
+            .execute_in_process(
+                instance=instance,
+                partition_key="v1",
+                run_config={"ops": {"crop_forest__sweep": {"config": config}}},
+                raise_on_error=False,
+            )
+        )
+
+    return run
+
+
+def test_the_job_shows_the_trials_and_leaves_the_alias_if_a_gate_fails(
+    launch: Callable[..., dg.ExecuteInProcessResult], store: Store
+) -> None:
+    result = launch(GRID, gates=[{"metric": "accuracy", "max": 0.1}])
+    assert result.success
+    (output,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT]
+    shown = {name: value.value for name, value in output.step_output_data.metadata.items()}
+    assert shown["metric"] == "validation_score" and shown["direction"] == "maximize"
+    assert shown["best_value"] > 0.5 and shown["best_parameters"]["n_estimators"] in (2, 5)
+    table = str(shown["trials"]).splitlines()
+    assert table[0] == "| trial | state | value | n_estimators | run |" and len(table) == 4
+    assert shown["candidate"] is False and str(shown["gates"]).startswith("accuracy ≤ 0.1: FAILED")
+    assert shown["accuracy"] > 0.5
+    assert store.registry.aliases("crop_forest") == {}
+    runs = store.registry.runs("crop_forest")
+    assert {run.tags["trial"]: run.parameters["n_estimators"] for run in runs} == {"0": 2, "1": 5}
+    assert {run.orchestration_run for run in runs} == {result.run_id}
+
+
+def test_wrong_settings_are_refused_before_anything_is_launched(
+    launch: Callable[..., dg.ExecuteInProcessResult], store: Store
+) -> None:
+    for config in (GRID | {"method": "bayes"}, GRID | {"trials": "many"}, GRID | {"trails": 3}, {"method": "grid"}):
+        with pytest.raises(dg.DagsterInvalidConfigError):
+            launch(config)
+    result = launch(GRID | {"parameters": {"n_estimators": {"choices": []}}})
+    error = result.failure_data_for_node("crop_forest__sweep")
+    assert error is not None and error.error is not None and error.error.cause is not None
+    assert "parameters.n_estimators.choices: List should have at least 1 item" in error.error.cause.message
+    assert store.registry.runs() == []
+
+
+def test_the_job_tells_the_model_as_it_was_declared() -> None:
+    assert declared_model(definitions().resolve_job_def("crop_forest_sweep")) == model_specification()
