@@ -1,0 +1,77 @@
+"""Trees boosted by LightGBM, for rows, pixels and flattened patches; missing values may be NaN."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from pydantic import Field
+
+from mlops_assets.errors import TrainerError
+from mlops_assets.training.extras import needs
+from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
+
+if TYPE_CHECKING:
+    import lightgbm
+
+    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.training.run import TrainingRun
+
+OBJECTIVES = ("binary", "multiclass", "regression")
+
+
+class Params(BoostingParams):
+    """Parameters of `train`; every further one is one of LightGBM, such as lambda_l2."""
+
+    num_leaves: int = Field(default=31, ge=2, le=131072, description="Most leaves of a tree.")
+    min_data_in_leaf: int = Field(default=20, ge=0, description="Fewest samples in a leaf.")
+    bagging_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of samples that a tree is made of.")
+    feature_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of features that a tree is made of.")
+
+
+def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Booster:
+    """Boost trees on the training split, up to the round of the lowest validation loss.
+
+    Trees are made on the CPU: LightGBM as packaged has no CUDA. A run that is resumed starts anew, as LightGBM goes on
+    from a model with other roundings than in one go.
+
+    Raises:
+        MissingExtra: LightGBM is not installed.
+        TrainerError: parameters that LightGBM refuses, or that do not suit the data.
+    """
+    with needs("lightgbm", "the trainer lightgbm"):
+        import lightgbm
+    given = params.model_extra or {}
+    settings = {
+        "num_leaves": params.num_leaves, "min_data_in_leaf": params.min_data_in_leaf,
+        "bagging_fraction": params.bagging_fraction, "bagging_freq": int(params.bagging_fraction < 1),
+        "feature_fraction": params.feature_fraction, "learning_rate": params.learning_rate,
+        "seed": int(np.uint32(run.seed) >> 1), "deterministic": True, "force_row_wise": True, "verbosity": -1,
+        **given, **objective(data, given, OBJECTIVES),
+    }  # fmt: skip
+    known = lightgbm.basic._ConfigAliases._get_all_param_aliases()
+    unknown = sorted(given.keys() - known.keys() - {alias for aliases in known.values() for alias in aliases})
+    if unknown:
+        raise TrainerError(f"LightGBM has no use for the parameters {', '.join(unknown)}; leave them out")
+    with run.phase("data"):
+        X, y, weights, held_X, held_y = rows(data, params)
+        splits = {"train": lightgbm.Dataset(X, y, weight=weights)}
+        if len(held_X):
+            splits["validation"] = lightgbm.Dataset(held_X, held_y, reference=splits["train"])
+
+    def log(env: Any) -> None:
+        found: dict[str, float] = {}
+        for split, _, value, *_ in env.evaluation_result_list:
+            found.setdefault(f"{split}_loss", float(value))
+        run.log(found, step=env.iteration)
+
+    callbacks: list[Any] = [log]
+    if params.patience and len(held_X):
+        callbacks.append(lightgbm.early_stopping(params.patience, first_metric_only=True, verbose=False))
+    try:
+        return lightgbm.train(
+            settings, splits["train"], params.rounds, valid_sets=list(splits.values()), valid_names=list(splits),
+            callbacks=callbacks,
+        )  # fmt: skip
+    except lightgbm.basic.LightGBMError as error:
+        raise TrainerError(f"LightGBM refuses to train: {error}") from error
