@@ -94,3 +94,11 @@ def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(tmp_path: Pa
     Registry(found.registry)
     assert (tmp_path / workspace / "registry.db").is_file()
     assert [path.name for path in tmp_path.iterdir()] == [workspace]
+
+
+def test_an_mlflow_server_is_none_unless_it_is_named_and_then_a_url() -> None:
+    assert Settings.from_environment().mlflow is None
+    assert Settings.from_environment({"MLOPS_MLFLOW": "https://host/path/"}).mlflow == "https://host/path"
+    for value in ("host:5000", "mlruns", "file:///mlruns", "http://"):
+        with pytest.raises(SettingsError, match="write the URL of an MLflow server"):
+            Settings.from_environment({"MLOPS_MLFLOW": value})

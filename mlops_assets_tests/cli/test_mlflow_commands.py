@@ -1,0 +1,84 @@
+"""`mlops mlflow sync` and `mlops import mlflow` on a real MLflow server, as a person uses them."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import pytest
+from mlflow import MlflowClient
+
+from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.training.store import Store
+from mlops_assets_tests.cli.conftest import Mlops
+from mlops_assets_tests.training.trainers import lifecycle, model_specification
+
+
+@pytest.fixture
+def model() -> str:
+    """A name that no other test has taken on the server."""
+    return f"crops_{uuid.uuid4().hex[:12]}"
+
+
+def test_sync_mirrors_what_is_missing_and_says_so(
+    store: Store,
+    mlops: Mlops,
+    mlflow_server: str,
+    model: str,
+    land_table: Callable[..., Freeze],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("MLOPS_MLFLOW", mlflow_server)
+    assert "no run yet" in mlops("mlflow", "sync").out
+    land_table()
+    row = lifecycle(store, model_specification(model), recorded=True)
+    store.registry.promote(row, "tester", [], alias="spring.2025")
+    first = mlops("mlflow", "sync", "--json")
+    assert [(run["run_id"], run["outcome"]) for run in first.json] == [(row.run_id, "created")]
+    assert first.err.strip().endswith("alias spring.2025: MLflow takes no alias of this name")
+    assert "unchanged" in mlops("mlflow", "sync", model).out
+    assert MlflowClient(mlflow_server).get_registered_model(model).name == model
+
+
+def test_an_experiment_is_brought_in_and_brought_up_to_date(
+    mlops: Mlops, mlflow_server: str, model: str, land_table: Callable[..., Freeze], store: Store
+) -> None:
+    land_table()
+    client = MlflowClient(mlflow_server)
+    experiment = client.create_experiment(f"{model}/trial of 2024")
+    run = client.create_run(experiment).info.run_id
+    client.log_metric(run, "loss", 0.5, step=3)
+    client.set_terminated(run)
+    client.delete_run(client.create_run(experiment).info.run_id)
+    command = ("import", "mlflow", f"{model}/trial of 2024", "--dataset", "fields@v1", "--tracking-uri", mlflow_server)
+    refused = mlops(*command)
+    assert (refused.code, "give it with --model" in refused.err) == (1, True)
+    told = mlops(*command, "--model", model, "--json").json
+    (imported,) = told["runs"]
+    assert {"mlflow_run": run, "outcome": "imported", "points": 1, "model_version": None}.items() <= imported.items()
+    assert (told["model"], told["data"], told["deleted"], told["aliases"]) == (model, "fields@v1", 1, [])
+    again = mlops(*command, "--model", model).out
+    assert "unchanged" in again and "1 run(s) are deleted in MLflow and were left there" in again
+    (listed,) = mlops("runs", "list", "--json").json
+    assert (listed["run_id"], listed["metrics"]) == (imported["run_id"], {"loss": 0.5})
+    assert mlops(*command, "--model", model, "--task", "guessing").code == 1
+
+
+@pytest.mark.parametrize(
+    ("command", "says"),
+    [(("mlflow", "sync"), "set MLOPS_MLFLOW"),
+     (("import", "mlflow", "x", "--dataset", "fields"), "give --tracking-uri, or set MLOPS_MLFLOW")],
+)  # fmt: skip
+def test_without_a_server_the_commands_say_what_is_missing(command: tuple[str, ...], says: str, mlops: Mlops) -> None:
+    found = mlops(*command)
+    assert (found.code, says in found.err) == (1, True)
+
+
+def test_a_server_that_is_away_is_one_line(
+    mlops: Mlops, store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    land_table()
+    found = mlops("import", "mlflow", "x", "--dataset", "fields@v1", "--tracking-uri", "http://127.0.0.1:9")
+    assert (found.code, found.err.count("\n")) == (1, 1)
+    assert found.err.startswith("error: MLflow at http://127.0.0.1:9: ")
