@@ -15,6 +15,8 @@ from mlops_assets.names import Reference
 from mlops_assets.training.held_out import Grouping, independent_units, place_of, place_text, slices
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.datasets.layouts.implementations import Implementation
+from mlops_assets_tests.datasets.layouts.test_contract import ALL, MORE, landing
 
 Land = Callable[..., Freeze]
 
@@ -148,3 +150,20 @@ def test_a_place_is_told_as_the_layout_has_it(store: Store, land_table: Land, la
     row = opened(store, "scenes").split("test").iloc[7]
     text = place_text(place_of(opened(store, "scenes"), "test", 7))
     assert text == f"sample 7 (images/a.tif, row {row['row']}, column {row['column']})"
+
+
+@pytest.mark.parametrize("implementation", ALL, ids=str)
+def test_every_layout_tells_of_each_of_its_samples(store: Store, implementation: Implementation) -> None:
+    implementation.land(landing(store), MORE)
+    method = next(iter(implementation.splits))
+    freeze(store.workspace, store.registry, implementation.specification(method), "tester")
+    frozen = opened(store, "data")
+    count = len(frozen.split("test"))
+    units = independent_units(frozen, "test")
+    assert len(units.codes) == count and units.codes.min() == 0
+    if implementation.kind in ("patch", "window"):
+        assert units.name != "samples"
+    for grouping in slices(frozen, "test"):
+        assert len(grouping.codes) == count
+        assert set(grouping.codes) - {-1} == set(range(len(grouping.values)))
+    assert place_of(frozen, "test", count - 1)["path"] in set(frozen.manifest["path"])
