@@ -82,3 +82,7 @@ class EvaluationError(MlopsError):
 
 class GateFailure(MlopsError):
     """A model version did not pass its gates; no alias was moved."""
+
+
+class NotReproducible(MlopsError):
+    """A model version cannot be trained again as it was; nothing was trained."""

@@ -7,12 +7,14 @@ from typing import Annotated, Any
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, metric_columns, open_store, show, show_one
+from mlops_assets.cli.reproducing import reproduce_version
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.settings import Settings
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
+app.command("reproduce")(reproduce_version)
 Ref = Annotated[str, typer.Argument(help="model, model@version or model@alias.")]
 
 

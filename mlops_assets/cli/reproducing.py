@@ -1,0 +1,78 @@
+"""`mlops model reproduce`: a model version trained again from its record."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import dagster as dg
+import typer
+
+from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
+from mlops_assets.cli.run_reports import print_table
+from mlops_assets.names import Reference
+from mlops_assets.settings import Settings
+from mlops_assets.training.reports.wording import delta
+from mlops_assets.training.reproduction import Match, Reproduction, reproduce
+
+SHOWN = 20  # changes that are listed; JSON has all
+
+
+def reproduce_version(
+    reference: Annotated[str, typer.Argument(help="model@version or model@alias; the newest if none is named.")],
+    allow_changes: Annotated[
+        bool, typer.Option("--allow-changes", help="Train even though the code or the declaration has changed.")
+    ] = False,
+    module: Module = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model version again from its record, and say whether artefacts and metrics are the same.
+
+    Exits with 0 only if they are.
+    """
+    from mlops_assets.components.launching import open_project
+    from mlops_assets.components.sweeping import declared_model
+
+    store = open_store()
+    row = store.registry.model_version(Reference.parse(reference))
+    with open_project(Settings.from_environment(), module) as project:
+        project.require(dg.AssetKey([row.model, "trained_model"]))
+        specification = declared_model(project.definitions.resolve_job_def(f"{row.model}_sweep"))
+    with errors.status(f"training {row.model}@{row.version} again …"):
+        found = reproduce(store, specification, row, allow_changes)
+    if as_json:
+        show_one(found.document(), as_json=True)
+    else:
+        _print(found)
+    if not found.matches:
+        raise typer.Exit(1)
+
+
+def _print(found: Reproduction) -> None:
+    name, made = f"{found.original.model}@{found.original.version}", f"{found.made.model}@{found.made.version}"
+    if found.changes:
+        console.print("not as it was recorded", style="bold")
+        for change in found.changes[:SHOWN]:
+            console.print(f"  {change}", soft_wrap=True)
+        if len(found.changes) > SHOWN:
+            console.print(f"  … and {len(found.changes) - SHOWN} more; --json has them all")
+        console.print()
+    rows = [[match.what, _short(match.recorded), _short(match.now), _verdict(match)] for match in found.artefacts]
+    rows += [[match.what, match.recorded, match.now, _verdict(match)] for match in found.metrics]
+    print_table(["", found.original.version, found.made.version, ""], rows, "")
+    said = [
+        f"artefacts {'match' if found.same_artefacts else 'differ'}",
+        f"metrics {'match' if found.same_metrics else 'differ'}",
+    ]
+    outcome = "is reproduced" if found.matches else "is NOT reproduced"
+    console.print(f"\n{name} {outcome} by {made}: {', '.join(said)}", soft_wrap=True)
+
+
+def _verdict(match: Match) -> str:
+    if match.equal:
+        return "same"
+    numbers = all(isinstance(value, (int, float)) for value in (match.recorded, match.now))
+    return delta(match.now - match.recorded) if numbers else "differs"
+
+
+def _short(digest: str | None) -> str | None:
+    return digest and digest[:12]
