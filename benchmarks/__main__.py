@@ -18,6 +18,8 @@ BENCHMARKS = {
     "reading": ("benchmarks.reading", "Reading for training"),
     "scene": ("benchmarks.large_scene", "One large scene"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
+    "training": ("benchmarks.training", "Training, beside the bare loop"),
+    "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),
 }
 
 

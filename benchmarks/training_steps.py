@@ -1,0 +1,125 @@
+"""A minute of training in a fresh process: `python -m benchmarks.training_steps STEP FOLDER EPOCHS`.
+
+`prepare` freezes chips; `ours` trains through the platform, `bare` with a plain loop: the same network, samples, order of
+batches, optimizer, schedule and validation, and nothing of ours around it. Each tells its seconds and its last loss.
+"""
+
+from __future__ import annotations
+
+import copy
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch  # noqa: TID253 - a process of its own
+from torch.nn.functional import cross_entropy
+
+from benchmarks.landings import CLASSES, add_chips
+from benchmarks.measured import Steps
+from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.settings import Settings
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.supervision import train_supervised
+from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
+from resources.store import open_store
+
+_CHIP = (4, 16, 16)
+_CHIPS = 4_000
+_BATCH, _WIDTH, _RATE, _DECAY = 64, 32, 1e-3, 1e-2
+_TRAINER = "mlops_assets.training.trainers.patch_cnn:train"
+
+
+def main(step: str, folder: str, epochs: str) -> None:
+    """Take one step."""
+    place, taken = Path(folder), Steps()
+    if step == "prepare":
+        _prepare(place)
+    elif step == "ours":
+        _ours(taken, int(epochs))
+        return
+    else:
+        _bare(place, taken, int(epochs))
+        return
+    taken.tell()
+
+
+def _prepare(place: Path) -> None:
+    """Freeze chips, and write their splits as plain arrays for the bare loop."""
+    add_chips(place / "landing", range(_CHIPS), _CHIP)
+    declared = {"name": "chips", "source": {"url": str(place / "landing"), "layout": "image_folder"}}
+    store = open_store(Settings.from_environment())
+    freeze(store.workspace, store.registry, DatasetSpecification.model_validate(declared), "benchmark")
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("chips"))
+    data = TrainingData(frozen, "classification", scaling="standardize")
+    for split in ("train", "validation"):
+        X, y = data.arrays(split)  # type: ignore[arg-type]
+        np.save(place / f"{split}_X.npy", X)
+        np.save(place / f"{split}_y.npy", y)
+
+
+def _ours(taken: Steps, epochs: int) -> None:
+    params = {
+        "epochs": epochs, "batch_size": _BATCH, "learning_rate": _RATE, "weight_decay": _DECAY, "width": _WIDTH,
+        "blocks": 1, "dropout": 0.0, "augmentation": "none",
+    }  # fmt: skip
+    specification = ModelSpecification.model_validate(
+        {
+            "name": "chips_cnn",
+            "dataset": "chips",
+            "task": "classification",
+            "trainer": _TRAINER,
+            "params": params,
+            "scaling": "standardize",
+            "compute": {"cpus": 2},
+        }  # fmt: skip
+    )
+    store = open_store(Settings.from_environment())
+    with taken.step("with the process, saving and recording"):
+        row = train_supervised(store, specification, "v1", params, 0)
+    run = store.registry.run(row.run_id)
+    taken.seconds["training"] = run.phases["fit"]
+    taken.tell(loss=run.metrics["train_loss"], points=sum(map(len, store.registry.series(run.run_id).values())))
+
+
+def _bare(place: Path, taken: Steps, epochs: int) -> None:
+    torch.set_num_threads(2)
+    torch.manual_seed(0)
+    with taken.step("training"):
+        X, y, held_X, held_y = (
+            torch.from_numpy(np.load(place / f"{name}.npy"))
+            for name in ("train_X", "train_y", "validation_X", "validation_y")
+        )
+        network = PatchCNN(_CHIP[0], CLASSES, _WIDTH, 1, 1, False, 0.0)
+        optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
+        batches = -(-len(y) // _BATCH)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=epochs * batches)
+        best, weights = float("inf"), None
+        for epoch in range(epochs):
+            network.train()
+            losses = []
+            order = torch.from_numpy(np.random.default_rng([0, epoch]).permutation(len(y)))
+            for positions in order.split(_BATCH):
+                loss = cross_entropy(network(X[positions]), y[positions])
+                optimizer.zero_grad()
+                loss.backward()
+                torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.detach())
+            network.eval()
+            with torch.no_grad():
+                scores = torch.cat([network(part) for part in held_X.split(_BATCH)])
+            held = float(cross_entropy(scores, held_y))
+            accuracy = float((scores.argmax(1) == held_y).float().mean())
+            if held < best:
+                best, weights = held, copy.deepcopy(network.state_dict())
+        network.load_state_dict(weights)
+    taken.tell(loss=float(torch.stack(losses).mean()), accuracy=accuracy)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
