@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 from benchmarks.options import Options
 from benchmarks.processes import clean_environment, run_measured
@@ -18,7 +19,7 @@ _WORK = ("fit", "exported", "evaluated")  # phases of a run that are the model's
 
 
 def measure(options: Options) -> None:
-    """Print the wall time of `mlops train` on the project that `mlops init` makes, and what of it is not the model's."""
+    """Print the wall time of `mlops train` on the project of `mlops init`, and what of it is not the model's own."""
     project = options.folder / "overhead"
     environment = clean_environment()
     run_measured([[_MLOPS, "init", str(project)]], environment, options.folder)
@@ -38,20 +39,13 @@ def measure(options: Options) -> None:
 
 def _work(project: Path, environment: dict[str, str]) -> float:
     """Return the seconds of the newest run that are the model's own."""
-    listed = subprocess.run(
-        [_MLOPS, "runs", "list", "samples_forest", "--json"],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        check=True,
-    )
-    newest = max(json.loads(listed.stdout), key=lambda run: run["started"])
-    shown = subprocess.run(
-        [_MLOPS, "runs", "show", newest["run_id"], "--json"],
-        cwd=project,
-        env=environment,
-        capture_output=True,
-        check=True,
-    )
-    phases = json.loads(shown.stdout)["phases"]
+    newest = max(_told(project, environment, "list", "samples_forest"), key=lambda run: run["started"])
+    phases = _told(project, environment, "show", newest["run_id"])["phases"]
     return sum(phases[name] for name in _WORK)
+
+
+def _told(project: Path, environment: dict[str, str], *arguments: str) -> Any:
+    """Return what a command of `mlops runs` tells as JSON."""
+    command = [_MLOPS, "runs", *arguments, "--json"]
+    done = subprocess.run(command, cwd=project, env=environment, capture_output=True, check=True)
+    return json.loads(done.stdout)

@@ -19,7 +19,7 @@ def measure(options: Options) -> None:
 
     take("prepare")
     found: dict[str, list[Measured]] = {"ours": [], "bare": []}
-    for number in range(max(3, options.rounds)):
+    for number in range(max(2, options.rounds)):
         for side in ("ours", "bare") if number % 2 == 0 else ("bare", "ours"):
             found[side].append(take(side))
     ours, bare = (median(one.seconds["training"] for one in found[side]) for side in ("ours", "bare"))

@@ -1,7 +1,7 @@
 """A minute of training in a fresh process: `python -m benchmarks.training_steps STEP FOLDER EPOCHS`.
 
-`prepare` freezes chips; `ours` trains through the platform, `bare` with a plain loop: the same network, samples, order of
-batches, optimizer, schedule and validation, and nothing of ours around it. Each tells its seconds and its last loss.
+`prepare` freezes chips; `ours` trains through the platform, `bare` with a plain loop: the same network, samples, order
+of batches, optimizer, schedule and validation, and nothing of ours around it. Each tells its seconds and its last loss.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import torch  # noqa: TID253 - a process of its own
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy  # noqa: TID253
 
 from benchmarks.landings import CLASSES, add_chips
 from benchmarks.measured import Steps
@@ -28,7 +28,7 @@ from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCN
 from resources.store import open_store
 
 _CHIP = (4, 16, 16)
-_CHIPS = 4_000
+_CHIPS = 2_000
 _BATCH, _WIDTH, _RATE, _DECAY = 64, 32, 1e-3, 1e-2
 _TRAINER = "mlops_assets.training.trainers.patch_cnn:train"
 
@@ -75,7 +75,7 @@ def _ours(taken: Steps, epochs: int) -> None:
             "params": params,
             "scaling": "standardize",
             "compute": {"cpus": 2},
-        }  # fmt: skip
+        }
     )
     store = open_store(Settings.from_environment())
     with taken.step("with the process, saving and recording"):
