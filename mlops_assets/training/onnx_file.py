@@ -48,9 +48,9 @@ def read_sent(path: Path, sample_shape: tuple[int, ...], task: str, classes: int
     except Exception as error:  # protobuf has its own, which differ between its implementations
         raise ExportError(f"{path.name} is no ONNX file: {error}; write it with onnx.save") from error
     _require_self_contained(model)
-    require_valid(model)
     _require_input(model, sample_shape)
     _require_outputs(model, task, classes)
+    require_valid(model)
     return model
 
 

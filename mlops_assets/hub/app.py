@@ -1,0 +1,68 @@
+"""The hub as one ASGI app."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
+
+from mlops_assets.components.external_reporting import declared_models
+from mlops_assets.components.launching import project_module
+from mlops_assets.errors import MlopsError
+from mlops_assets.hub.authentication import BearerToken, checked_token
+from mlops_assets.hub.finishing import Finisher, Job, publish_apart
+from mlops_assets.hub.problems import told, told_by_starlette
+from mlops_assets.hub.runs import LARGEST_FILE, RunsApi
+from mlops_assets.training.store import Store
+
+
+def create_app(
+    store: Store,
+    dagster_home: Path,
+    token: str | None,
+    module: str | None = None,
+    largest_file: int = LARGEST_FILE,
+    publish: Callable[[Job], None] = publish_apart,
+) -> Starlette:
+    """Return the app.
+
+    Args:
+        store: where runs are recorded.
+        dagster_home: of the instance that is told of them.
+        token: what callers must show.
+        module: definitions of the project whose models are declared; those of the current folder if not given.
+        largest_file: bytes of a file that callers may send.
+        publish: publishes what was sent; in a process of its own if not given.
+
+    Raises:
+        SettingsError: there is no token, or it can be guessed.
+        NotFound: the project cannot be loaded.
+    """
+    shown = checked_token(token)
+    name = module or project_module()
+    finisher = Finisher(publish)
+    api = RunsApi(
+        store=store,
+        staged=store.workspace.cache / "external",
+        dagster_home=dagster_home,
+        models=declared_models(name),
+        packages=[name.partition(".")[0]],
+        finisher=finisher,
+        largest_file=largest_file,
+    )
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        finisher.close()
+
+    return Starlette(
+        routes=api.routes(),
+        middleware=[Middleware(BearerToken, token=shown)],
+        exception_handlers={MlopsError: told, HTTPException: told_by_starlette},
+        lifespan=lifespan,
+    )

@@ -1,0 +1,190 @@
+"""Publishing what was sent, in a process of its own: `python -m mlops_assets.hub.finishing`, told on its input.
+
+Files of strangers come to native code here: a file that ends the process ends this one, and not the server.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import subprocess  # nosec B404
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pydantic import Field
+
+from mlops_assets.components.external_reporting import DagsterReporter
+from mlops_assets.errors import ExportError, MlopsError
+from mlops_assets.hub.staging import Staging
+from mlops_assets.names import Reference
+from mlops_assets.registry import Run, open_registry
+from mlops_assets.storage import Workspace
+from mlops_assets.strict import Strict
+from mlops_assets.training.external.here import publish_and_complete
+from mlops_assets.training.external.recording import NativeMade, OnnxMade, end, external
+from mlops_assets.training.external.stages import complete
+from mlops_assets.training.frameworks import framework_named
+from mlops_assets.training.store import Store
+
+OUTCOME = "outcome"
+FINISH = "finish"
+LONGEST_SECONDS = 3600.0
+FRAMEWORK_PACKAGES = frozenset(("torch", "flax", "keras", "mlops_assets"))  # whose classes an artefact may name
+_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")  # as adapters write them into their JSON
+
+log = logging.getLogger(__name__)
+
+
+class Job(Strict):
+    """What is to be published, and where."""
+
+    workspace: str
+    registry: str
+    cache: Path
+    user: str
+    dagster_home: Path
+    folder: Path
+    run_id: str
+    packages: list[str] = Field(default=[])
+    import_path: list[str] = Field(default=[])
+
+
+def publish_sent(job: Job) -> None:
+    """Publish what was sent of a run and do the stages that follow; leave what came of it beside it."""
+    store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
+    staging, run = Staging(job.folder), external(store.registry, job.run_id)
+    reporter = DagsterReporter(store, job.dagster_home)
+    said = staging.read(FINISH)
+    facts = {**said["facts"], "metrics": _last_values(store, run)}
+    try:
+        specification = staging.specification()
+        if run.model_version is not None:  # published before, but what follows was not done
+            row = store.registry.model_version(Reference(run.model, run.model_version))
+            outcome = complete(store, specification, row, reporter)
+        else:
+            try:
+                made = _made(staging, said["framework"], {*FRAMEWORK_PACKAGES, *job.packages})
+            except MlopsError as error:
+                end(store, run.run_id, "failed", str(error), facts)
+                raise
+            except Exception as error:  # of a framework that reads what it does not know
+                end(store, run.run_id, "failed", traceback.format_exc(), facts)
+                raise ExportError(f"the model cannot be read: {type(error).__name__}: {error}") from error
+            figures = {path.stem: path.read_bytes() for path in staging.files("figures").values()}
+            outcome = publish_and_complete(store, specification, run, made, figures, facts, reporter)
+    except MlopsError as error:
+        staging.write(OUTCOME, {"error": type(error).__name__, "message": str(error)})
+    else:
+        staging.write(OUTCOME, {"outcome": outcome.document()})
+    staging.clear()
+
+
+def publish_apart(job: Job) -> None:
+    """Do `publish_sent` in another process; what that does not say, because it ended without a word, is said here."""
+    staging = Staging(job.folder)
+    command = [sys.executable, "-m", __name__]
+    try:
+        done = subprocess.run(
+            command, input=job.model_dump_json(), text=True, capture_output=True, timeout=LONGEST_SECONDS, check=False
+        )  # nosec B603
+        ended = f"ended with {done.returncode} and without a word: {done.stderr.strip()[-2000:]}"
+    except subprocess.TimeoutExpired:
+        ended = f"took more than {LONGEST_SECONDS:g} seconds"
+    if staging.read(OUTCOME) is None:
+        message = f"the process that published the model {ended}"
+        store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
+        if external(store.registry, job.run_id).status == "running":
+            end(store, job.run_id, "failed", message, {})
+        staging.write(OUTCOME, {"error": "ExportError", "message": message})
+
+
+class Finisher:
+    """Publishes one run after the other."""
+
+    def __init__(self, publish: Callable[[Job], None]) -> None:
+        """Publish with this."""
+        self._publish = publish
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finishing")
+        self._futures: dict[str, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> None:
+        """Publish a run, unless that is under way."""
+        with self._lock:
+            if not self.busy(job.run_id):
+                Staging(job.folder).forget(OUTCOME)
+                future = self._futures[job.run_id] = self._pool.submit(self._publish, job)
+                future.add_done_callback(_log_failure)
+
+    def busy(self, run_id: str) -> bool:
+        """Say whether a run waits to be published or is being published."""
+        future = self._futures.get(run_id)
+        return future is not None and not future.done()
+
+    def close(self) -> None:
+        """Wait for what is under way; what waits is published when its caller asks again."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def require_known_classes(files: Mapping[str, Path], packages: set[str]) -> None:
+    """See that a native artefact only names classes of packages that are trusted, before any of them is imported.
+
+    Raises:
+        ExportError: it names another, or its JSON cannot be read.
+    """
+    for path in files.values():
+        if path.suffix == ".json":
+            try:
+                named = set(_classes(json.loads(path.read_bytes())))
+            except (ValueError, RecursionError) as error:
+                raise ExportError(f"{path.name} is no JSON: {error}") from error
+            foreign = sorted(name for name in named if re.split("[.:]", name)[0] not in packages)
+            if foreign:
+                raise ExportError(
+                    f"{path.name} names {', '.join(foreign)}, and over HTTP only classes of "
+                    f"{', '.join(sorted(packages))} are taken; send the model as ONNX, or report it where the "
+                    "workspace is reached"
+                )
+
+
+def _classes(value: Any) -> Iterator[str]:
+    if isinstance(value, str) and _CLASS.fullmatch(value):
+        yield value
+    elif isinstance(value, dict):
+        for part in value.values():
+            yield from _classes(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _classes(part)
+
+
+def _made(staging: Staging, framework: str | None, packages: set[str]) -> NativeMade | OnnxMade:
+    if framework is None:
+        outputs = {
+            path.stem: np.load(path, allow_pickle=False, mmap_mode="r") for path in staging.files("outputs").values()
+        }
+        return OnnxMade(staging.onnx, outputs)
+    require_known_classes(staging.files("native"), packages)
+    return NativeMade(framework_named(framework).load(staging.folder / "native"))
+
+
+def _last_values(store: Store, run: Run) -> dict[str, float]:
+    return {name: points[-1][1] for name, points in store.registry.series(run.run_id).items()}
+
+
+def _log_failure(future: Future[None]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        log.error("a run could not be published", exc_info=future.exception())
+
+
+if __name__ == "__main__":
+    told = Job.model_validate_json(sys.stdin.read())
+    sys.path[:] = [*told.import_path, *(entry for entry in sys.path if entry not in told.import_path)]
+    publish_sent(told)

@@ -1,0 +1,250 @@
+"""Runs made elsewhere over HTTP: start, points, files, finish."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mlops_assets.errors import Conflict
+from mlops_assets.hub.documents import Finish, Points, Start
+from mlops_assets.hub.finishing import FINISH, OUTCOME, Finisher, Job
+from mlops_assets.hub.problems import Refused, document
+from mlops_assets.hub.staging import Staging
+from mlops_assets.names import Reference, check_key
+from mlops_assets.registry import Run
+from mlops_assets.training.external.origin import Origin
+from mlops_assets.training.external.recording import (
+    begin,
+    end,
+    external,
+    parity_samples,
+    running,
+    specification_for,
+)
+from mlops_assets.training.onnx_file import OUTPUTS
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store
+
+LARGEST_FILE = 2 << 30
+LARGEST_FIGURE = 16 << 20
+PNG = b"\x89PNG\r\n\x1a\n"
+NPY = b"\x93NUMPY"
+
+
+@dataclass
+class RunsApi:
+    """The endpoints below `/runs`.
+
+    Attributes:
+        store: where runs are recorded.
+        staged: folder of this machine for what callers send.
+        dagster_home: of the instance that is told.
+        models: models that the project declares, by name.
+        packages: packages of the project, whose classes are trusted.
+        finisher: publishes.
+        largest_file: bytes of a file at most.
+    """
+
+    store: Store
+    staged: Path
+    dagster_home: Path
+    models: dict[str, ModelSpecification]
+    packages: list[str]
+    finisher: Finisher
+    largest_file: int = LARGEST_FILE
+
+    def routes(self) -> list[Route]:
+        """Return the routes."""
+        return [
+            Route("/runs", self.start, methods=["POST"]),
+            Route("/runs/{run_id}", self.show, methods=["GET"]),
+            Route("/runs/{run_id}/points", self.points, methods=["POST"]),
+            Route("/runs/{run_id}/samples", self.samples, methods=["GET"]),
+            Route("/runs/{run_id}/model.onnx", self.onnx, methods=["PUT"]),
+            Route("/runs/{run_id}/native/{name}", self.native, methods=["PUT"]),
+            Route("/runs/{run_id}/outputs/{name}.npy", self.outputs, methods=["PUT"]),
+            Route("/runs/{run_id}/figures/{name}.png", self.figure, methods=["PUT"]),
+            Route("/runs/{run_id}/finish", self.finish, methods=["POST"]),
+        ]
+
+    async def start(self, request: Request) -> Response:
+        """Start a run, or go on with it: 201, or 200 if it was known."""
+        said = await document(request, Start)
+        run, known = await run_in_threadpool(self._start, said)
+        return JSONResponse(await self._document(request, run), HTTPStatus.OK if known else HTTPStatus.CREATED)
+
+    async def show(self, request: Request) -> Response:
+        """Tell how a run stands."""
+        return JSONResponse(await self._document(request, await self._external(request)))
+
+    async def points(self, request: Request) -> Response:
+        """Append points to a run that goes on; those that are there already are left."""
+        run, said = await self._running(request), await document(request, Points)
+        await run_in_threadpool(self.store.registry.log, run.run_id, said.points)
+        return JSONResponse({"received": len(said.points)})
+
+    async def samples(self, request: Request) -> Response:
+        """Give the samples of the parity check as NPY."""
+        run = await self._running(request)
+
+        def read() -> bytes:
+            X = parity_samples(self.store, self._staging(run).specification(), run.data_version)
+            buffer = io.BytesIO()
+            np.save(buffer, X, allow_pickle=False)
+            return buffer.getvalue()
+
+        return Response(await run_in_threadpool(read), media_type="application/octet-stream")
+
+    async def onnx(self, request: Request) -> Response:
+        """Take the model as an ONNX file."""
+        staging = await self._receiving(request)
+        return JSONResponse(await staging.receive(request, staging.onnx, self.largest_file))
+
+    async def native(self, request: Request) -> Response:
+        """Take one file of the model's native artefact."""
+        staging, name = await self._receiving(request), check_key(request.path_params["name"], "file name")
+        return JSONResponse(await staging.receive(request, staging.folder / "native" / name, self.largest_file))
+
+    async def outputs(self, request: Request) -> Response:
+        """Take what the model's own framework gives for the samples of the parity check."""
+        staging, name = await self._receiving(request), request.path_params["name"]
+        if name not in OUTPUTS:
+            raise Refused(HTTPStatus.NOT_FOUND, f"outputs {name!r} are not known; send {', '.join(OUTPUTS)}")
+        target = staging.folder / "outputs" / f"{name}.npy"
+        return JSONResponse(await staging.receive(request, target, self.largest_file, NPY))
+
+    async def figure(self, request: Request) -> Response:
+        """Take a figure."""
+        staging, name = await self._receiving(request), check_key(request.path_params["name"], "figure")
+        target = staging.folder / "figures" / f"{name}.png"
+        return JSONResponse(await staging.receive(request, target, LARGEST_FIGURE, PNG))
+
+    async def finish(self, request: Request) -> Response:
+        """End a run: at once if it failed, else 202 while its model is being published."""
+        said = await document(request, Finish)
+        run = await self._external(request)
+        accepted = await run_in_threadpool(self._finish, run, said)
+        run = await self._external(request)
+        return JSONResponse(await self._document(request, run), HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK)
+
+    def _start(self, said: Start) -> tuple[Run, bool]:
+        reference = Reference.parse(said.data)
+        declared = self.models.get(said.model)
+        specification = specification_for(declared, said.model, reference.name, said.declared)
+        known = said.run_id is not None and bool(self.store.registry.runs(run_id=said.run_id))
+        code, rest = said.code, said.model_dump(include={"trainer", "environment", "hardware", "host", "pid",
+                                                         "created_by"})  # fmt: skip
+        origin = Origin(code_version=code.version, changes=code.changes, **rest)
+        run = begin(
+            self.store, specification, reference.what, said.parameters, said.seed, origin, said.run_id, said.tags
+        )
+        staging = self._staging(run)
+        staging.forget(OUTCOME)
+        staging.forget(FINISH)
+        staging.begin(specification)
+        return run, known
+
+    def _finish(self, run: Run, said: Finish) -> bool:
+        """End a run; say whether it is being published."""
+        staging = self._staging(run)
+        if self.finisher.busy(run.run_id):
+            return True
+        if said.status != "succeeded":
+            if run.status != said.status:
+                end(self.store, run.run_id, said.status, said.error, self._facts(said))
+                shutil.rmtree(staging.folder, ignore_errors=True)
+            return False
+        if run.status not in ("running", "succeeded"):
+            raise Conflict(f"run {run.run_id} has {run.status}; start it again with its id to go on")
+        done = staging.read(OUTCOME)
+        if run.status == "succeeded" and done is not None and "outcome" in done:
+            return False
+        logged = self.store.registry.next_seq(run.run_id)
+        if said.points is not None and logged != said.points:
+            raise Conflict(f"run {run.run_id} has {logged} of {said.points} points; send the others first")
+        if run.status == "running":
+            _require_sent(staging, said)
+        staging.write(FINISH, {"framework": said.framework, "facts": self._facts(said)})
+        self.finisher.submit(
+            Job(
+                workspace=self.store.workspace.url,
+                registry=self.store.registry.url,
+                cache=self.store.workspace.cache,
+                user=self.store.user,
+                dagster_home=self.dagster_home,
+                folder=staging.folder,
+                run_id=run.run_id,
+                packages=self.packages,
+                import_path=sys.path,
+            )
+        )
+        return True
+
+    def _facts(self, said: Finish) -> dict[str, Any]:
+        return said.model_dump(include={"phases", "usage", "seconds"})
+
+    def _staging(self, run: Run) -> Staging:
+        return Staging(self.staged / run.run_id)
+
+    async def _external(self, request: Request) -> Run:
+        return await run_in_threadpool(external, self.store.registry, request.path_params["run_id"])
+
+    async def _running(self, request: Request) -> Run:
+        return await run_in_threadpool(running, self.store.registry, request.path_params["run_id"])
+
+    async def _receiving(self, request: Request) -> Staging:
+        run = await self._running(request)
+        if self.finisher.busy(run.run_id):
+            raise Conflict(f"run {run.run_id} is being published; what comes now is too late")
+        return self._staging(run)
+
+    async def _document(self, request: Request, run: Run) -> dict[str, Any]:
+        staging = self._staging(run)
+        done, asked = staging.read(OUTCOME), staging.read(FINISH) is not None
+        state = "busy" if self.finisher.busy(run.run_id) else "done" if done else "interrupted" if asked else None
+        base = str(request.url_for("show", run_id=run.run_id))
+        return {
+            "run_id": run.run_id,
+            "model": run.model,
+            "data": f"{run.dataset}@{run.data_version}",
+            "status": run.status,
+            "error": run.error,
+            "model_version": run.model_version,
+            "attempts": run.attempts,
+            "points": await run_in_threadpool(self.store.registry.next_seq, run.run_id),
+            "publication": state,
+            **({} if state != "done" else done),
+            "links": {
+                "self": base,
+                **{name: f"{base}/{name}" for name in ("points", "samples", "finish", "model.onnx")},
+                "native": f"{base}/native/{{name}}",
+                "outputs": f"{base}/outputs/{{name}}.npy",
+                "figures": f"{base}/figures/{{name}}.png",
+            },
+        }
+
+
+def _require_sent(staging: Staging, said: Finish) -> None:
+    """See that there is one model.
+
+    Raises:
+        Refused: there is none, or more than one.
+    """
+    native, onnx = bool(staging.files("native")), staging.onnx.is_file()
+    if said.framework is not None and not native:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "no native artefact was sent: PUT its files to native/NAME")
+    if said.framework is None and not onnx:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "no model was sent: PUT model.onnx, or files to native/NAME")
+    if native and onnx:
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "both an ONNX file and a native artefact were sent; send one")

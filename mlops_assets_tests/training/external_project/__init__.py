@@ -1,0 +1,1 @@
+"""A project that declares a model which is trained elsewhere."""
