@@ -28,7 +28,7 @@ def explained_memory(parameters: Mapping[str, Any], device: str) -> Iterator[Non
         batch = parameters.get("batch_size")
         remedy = f"batch_size is {batch}, halve it" if batch else "give it smaller batches or a smaller model"
         if batch and "accumulate" in parameters:
-            remedy += f", set accumulate to {2 * int(parameters['accumulate'])} for the same result with less memory"
+            remedy += f", set accumulate to {2 * int(parameters['accumulate'])} for the same step with less memory"
         raise TrainerError(
             f"{_TOLD} {device}: {str(error).splitlines()[0] if str(error) else type(error).__name__}; {remedy}, "
             "or raise compute.memory"

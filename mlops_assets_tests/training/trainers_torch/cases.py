@@ -38,7 +38,7 @@ CASES = [
     WINDOWS,
     SERIES,
     Case("time_series", "row", {**SMALL, "architecture": "attention", "width": 32}),
-    Case("time_series", "pixel", {**SMALL, "steps": 2, "order": "by_date", "width": 16}),
+    Case("time_series", "pixel", {**SMALL, "batch_size": 128, "steps": 2, "order": "by_date", "width": 16}),
     Case("time_series", "yield", {**SMALL, "epochs": 10, "width": 16}, "rmse", (0.0, 4.0)),  # their spread is 20
 ]
 

@@ -122,6 +122,14 @@ def test_the_learning_rate_follows_its_schedule(store: Store) -> None:
     assert rates["one_cycle"][1] > rates["one_cycle"][0] and rates["one_cycle"][-1] < 1e-6
 
 
+def test_checkpoints_take_little_of_the_time_if_nothing_is_said_of_them(store: Store) -> None:
+    seldom, each = (trained(store, SERIES, epochs=30, checkpoint_every=every) for every in (None, 1))
+    kept = {row.run_id: [found.step for found in store.registry.checkpoints(row.run_id)] for row in (seldom, each)}
+    assert kept[each.run_id][0] == 29
+    assert kept[seldom.run_id] and kept[seldom.run_id][0] < 29
+    assert equal(weights(store, seldom), weights(store, each))
+
+
 # early stopping
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +47,14 @@ def test_the_code_location_loads_their_parameters_without_torch() -> None:
         "assert not {'torch', 'torchmetrics'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_parameter_is_in_the_documentation(name: str) -> None:
+    fields = load_trainer(f"mlops_assets.training.trainers.{name}:train").params_type.model_fields
+    page = (Path(__file__).parents[3] / "docs" / "trainers.md").read_text()
+    assert [parameter for parameter in fields if f"`{parameter}`" not in page] == []
+    assert all(field.description for field in fields.values())
 
 
 @pytest.mark.parametrize("name", NAMES)

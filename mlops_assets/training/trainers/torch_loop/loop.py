@@ -6,6 +6,8 @@ on exactly as if it had not been broken off. Nothing waits for a GPU but every `
 
 from __future__ import annotations
 
+import time
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.validation import Validation
 
 LOSSES_AT_ONCE = 50  # steps whose losses are looked at together
+CHECKPOINT_SHARE = 0.02  # of the time, if nothing is said of checkpoints
 
 
 class Loop:
@@ -47,15 +50,24 @@ class Loop:
         if run.world_size > 1:
             self._replica = DistributedDataParallel(network, None if run.device == "cpu" else [run.device])
         self._optimizer = torch.optim.AdamW(
-            network.parameters(), params.learning_rate, weight_decay=params.weight_decay
+            network.parameters(), params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
         self._schedule = _schedule(self._optimizer, params, params.epochs * len(feed))
         self._scaler = precision.scaler()
+        self._generators = [torch.default_generator]  # torch.manual_seed seeds all devices, which is slow
+        if run.device != "cpu":
+            self._generators.append(torch.cuda.default_generators[torch.device(run.device).index or 0])
         self._best = Best()
-        self._rate = params.learning_rate
+        self._rate, self._next_checkpoint = params.learning_rate, 0.0
 
     def fit(self) -> None:
         """Train, or go on with an earlier attempt; the network then has its best or its last weights."""
+        with warnings.catch_warnings():
+            if self._scaler.is_enabled():  # it leaves out steps while it looks for a scale; the schedule need not know
+                warnings.filterwarnings("ignore", "Detected call of", UserWarning)
+            self._fit()
+
+    def _fit(self) -> None:
         checkpoint = self._run.restore()
         epoch = 0 if checkpoint is None else self._take_up(checkpoint.state)
         while epoch < self._params.epochs and not self._best.waited(epoch, self._params.patience):
@@ -68,8 +80,7 @@ class Loop:
             self._require_finite_weights(epoch)
             self._run.log(metrics, step=epoch)
             epoch += 1
-            if epoch % self._params.checkpoint_every == 0:
-                self._run.checkpoint(self._state(epoch), step=epoch - 1)
+            self._keep(epoch)
         if self._params.restore_best and self._best.weights is not None:
             self._network.load_state_dict(self._best.weights)
 
@@ -89,7 +100,8 @@ class Loop:
 
     def _step(self, share: Share) -> Tensor:
         """Do one step and return this process's part of the batch's loss, which stays on the device."""
-        torch.manual_seed(share.seed + self._run.rank)
+        for generator in self._generators:
+            generator.manual_seed(share.seed + self._run.rank)
         weight = self._loss.weight(share.labels)
         if self._run.world_size > 1:
             torch.distributed.all_reduce(weight)
@@ -142,12 +154,20 @@ class Loop:
 
     def _require_finite_weights(self, epoch: int) -> None:
         """Let no weights be kept that the last step broke: its loss was measured before it."""
-        broken = torch.stack([parameter.detach().isfinite().all() for parameter in self._network.parameters()])
-        if not bool(broken.all()):
+        if not bool(nn.utils.get_total_norm(self._network.parameters()).isfinite()):
             raise TrainerError(
                 f"weights are not finite after epoch {epoch}; lower params.learning_rate or set "
                 "params.gradient_clipping"
             )
+
+    def _keep(self, epoch: int) -> None:
+        """Keep a checkpoint after so many epochs, if it is time for one."""
+        every, started = self._params.checkpoint_every, time.monotonic()
+        if started < self._next_checkpoint if every is None else epoch % every:
+            return
+        self._run.checkpoint(self._state(epoch), step=epoch - 1)
+        ended = time.monotonic()
+        self._next_checkpoint = ended + (ended - started) / CHECKPOINT_SHARE
 
     def _state(self, epoch: int) -> dict[str, Any]:
         return {

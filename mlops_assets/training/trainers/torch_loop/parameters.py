@@ -20,7 +20,7 @@ class LoopParams(Strict):
     epochs: int = Field(default=50, ge=1, description="Passes over the training split.")
     batch_size: int = Field(default=64, ge=1, description="Samples a step, over all parts and processes.")
     accumulate: int = Field(
-        default=1, ge=1, description="Parts a batch is run in, one after the other: less memory for the same result."
+        default=1, ge=1, description="Parts a batch is run in, one after the other: less memory for the same step."
     )
     learning_rate: float = Field(default=1e-3, gt=0, lt=10, description="The largest of the schedule.")
     weight_decay: float = Field(default=1e-2, ge=0, lt=10, description="Of AdamW.")
@@ -47,7 +47,9 @@ class LoopParams(Strict):
     workers: int = Field(
         default=0, ge=0, description="Processes that read ahead, if the split is too large to be held in memory."
     )
-    checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
+    checkpoint_every: int | None = Field(
+        default=None, ge=1, description="Epochs between checkpoints; as often as takes 2 % of the time if not given."
+    )
     dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of features left out in training.")
 
 
