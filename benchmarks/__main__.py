@@ -17,6 +17,7 @@ BENCHMARKS = {
     "many-files": ("benchmarks.many_files", "Very many small files"),
     "reading": ("benchmarks.reading", "Reading for training"),
     "scene": ("benchmarks.large_scene", "One large scene"),
+    "logging": ("benchmarks.logging", "Logging metrics, beside MLflow"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),

@@ -40,7 +40,7 @@ def import_mlflow(
     with needs("mlflow", "importing from MLflow"):
         from mlops_assets.training.mlflow.importing import import_experiment
 
-    uri = tracking_uri or Settings.from_environment().mlflow
+    uri = Settings.from_environment({"MLOPS_MLFLOW": tracking_uri} if tracking_uri else None).mlflow
     if uri is None:
         raise SettingsError("no MLflow server is named; give --tracking-uri, or set MLOPS_MLFLOW")
     try:

@@ -107,7 +107,8 @@ class Runs(RegistrySession):
         """Return every point of a run, in the order logged."""
         query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(Point.run_id == run_id)
         with self.reading() as session:
-            return [tuple(row) for row in session.execute(query.order_by(Point.seq))]
+            rows = session.execute(query.order_by(Point.seq))
+            return [(seq, name, step, value, logged) for seq, name, step, value, logged in rows]
 
     def series(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """Return name → [(step, value), …] of a run, in the order logged."""

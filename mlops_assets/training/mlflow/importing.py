@@ -83,7 +83,7 @@ def import_experiment(
 
     Args:
         store: where to.
-        tracking_uri: of the server; a folder of MLflow's file store does too.
+        tracking_uri: of the server.
         experiment: its name.
         dataset: the data version that its runs were trained on.
         model: what the model is called here.

@@ -103,15 +103,14 @@ def _ensure_registered_model(client: MlflowClient, model: str) -> None:
 def _write(path: Path, folder: Path, described: Model) -> None:
     """Write a folder in MLflow's model format that holds an ONNX file as it is."""
     proto = onnx.load(path)
-    signature = ModelSignature(*(Schema([_spec(value) for value in values]) for values in
-                                 (proto.graph.input, proto.graph.output)))  # fmt: skip
+    taken, given = (Schema([_spec(value) for value in values]) for values in (proto.graph.input, proto.graph.output))
     with warnings.catch_warnings():  # MLflow's own types warn of themselves when they are imported
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         mlflow.onnx.save_model(
             proto,
             str(folder),
             mlflow_model=described,
-            signature=signature,
+            signature=ModelSignature(taken, given),
             pip_requirements=[f"onnx=={onnx.__version__}", "onnxruntime"],
             save_as_external_data=False,
         )
