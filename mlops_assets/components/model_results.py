@@ -72,10 +72,17 @@ def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
 
 def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
     """Return what is told of an evaluation; `figure` is its main one."""
-    from mlops_assets.training.card import per_class_table
+    from mlops_assets.training.card import metrics_table, per_class_table, slices_markdown
 
     file = store.workspace.stat(f"{model_folder(row)}/metrics.json")
-    details = {} if found.per_class.empty else {"per_class": dg.MetadataValue.md(per_class_table(found))}
+    details = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
+    if not found.per_class.empty:
+        details["per_class"] = dg.MetadataValue.md(per_class_table(found))
+    if found.slices:
+        details["slices"] = dg.MetadataValue.md(slices_markdown(found))
+    if found.calibration:
+        png = store.workspace.get(f"{model_folder(row)}/figures/reliability.png")
+        details["reliability"] = figure_markdown(png, "reliability")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={**identity(row), **found.metrics, **details, "figure": figure_markdown(figure, row.version),

@@ -18,7 +18,7 @@ from mlops_assets.datasets.freezing import digest_of
 from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion, ModelVersion
+from mlops_assets.registry import DataVersion, ModelVersion, Run
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.storage import FileStat
@@ -50,12 +50,13 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         f"model:{subject}",
         f"record:{subject}",
         f"prediction:{subject}",
+        f"run:{row.run_id}",
         f"data:{source}",
         f"record:{source}",
         "catalog",
     ]
     _verify_files(store, found, store.registry.files(*owners))
-    _verify_files(store, found, _objects(store, data))
+    _verify_files(store, found, [*_objects(store, data), *_objects_of_run(store.registry.run(row.run_id))])
     found.problems += [*_data_problems(store, data), *_model_problems(store, row)]
     return found
 
@@ -65,7 +66,9 @@ def verify_all(store: Store) -> Verification:
     found = Verification()
     _verify_files(store, found, store.registry.files())
     stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in store.workspace.list("objects/sha256")}
-    listed = {o.path: o for data in store.registry.data_versions() for o in _objects(store, data)}
+    of_data = [o for data in store.registry.data_versions() for o in _objects(store, data)]
+    of_runs = [o for run in store.registry.runs() for o in _objects_of_run(run)]
+    listed = {o.path: o for o in (*of_data, *of_runs)}
     _verify_files(store, found, list({**stored, **listed}.values()))
     for data in store.registry.data_versions():
         found.problems += _data_problems(store, data)
@@ -98,6 +101,12 @@ def _objects(store: Store, data: DataVersion) -> list[FileStat]:
     stored = manifest[manifest["href"].isna()]  # what is kept by reference is no object: 'mlops dataset verify' asks
     rows = zip(stored["sha256"], stored["size"], strict=True)
     return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
+
+
+def _objects_of_run(run: Run) -> list[FileStat]:
+    """Return what a run was made with: its list of packages, and code that was not committed."""
+    found = [sha256 for sha256 in (run.environment, run.code.get("diff")) if sha256]
+    return [FileStat(object_key(sha256), sha256, -1) for sha256 in found]
 
 
 def _published(store: Store, key: str) -> bytes | None:
