@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.points import patiently
-from mlops_assets.training.provenance import process_alive
+from mlops_assets.training.provenance import code_version, process_alive
 from mlops_assets.training.store import Store
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.sweeps.objective import Objective, objective_of
@@ -23,6 +23,7 @@ from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.proposing import propose
 from mlops_assets.training.sweeps.results import SweepResult, failure_of, result_of
 from mlops_assets.training.sweeps.trials import ENDED, SWEEP, TRIAL, Trial, trials_of
+from mlops_assets.training.trainers import load_trainer
 from mlops_assets.training.worker import Pruning
 
 FAILURES_AT_FIRST = 3  # that many failed trials, and none that did not fail, are no bad luck
@@ -63,6 +64,7 @@ class _Sweep:
     orchestration_run: str | None
     tell: Tell
     objective: Objective | None = None
+    left_out: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     running: dict[Future[ModelVersion], Trial] = field(default_factory=dict)
 
@@ -101,19 +103,35 @@ class _Sweep:
     def _begin(self, threads: ThreadPoolExecutor, number: int, begun: dict[int, Trial]) -> None:
         plan, before = self.plan, begun.get(number)
         if before is not None:
-            trial = replace(before, state="running")
-            parameters = dict(trial.parameters)
+            trial = replace(before, state="running", run_id=self._run_of(before))
         else:
-            parameters = {
-                **plan.space.fixed, **plan.search().suggest(number, self.trials(), self.objective)
-            }  # fmt: skip
-            trial = Trial(number, "running", parameters, run_id=str(uuid.uuid4()))
+            found = plan.search().suggest(number, self.trials(), self.objective)
+            trial = Trial(number, "running", {**plan.space.fixed, **found}, run_id=str(uuid.uuid4()))
+        parameters = dict(trial.parameters)
+        try:
+            load_trainer(plan.specification.trainer).parameters(parameters)
+        except TrainerError as error:  # each value is accepted, these together are not
+            self._leave_out(trial, error)
+            return
         future = threads.submit(
             train_supervised, self.store, plan.specification, plan.data_version, parameters, plan.specification.seed,
             self.orchestration_run, run_id=trial.run_id, tags={SWEEP: plan.name, TRIAL: str(number)},
             pruning=self._pruning(number), stop=self.stop,
         )  # fmt: skip
         self.running[future] = trial
+
+    def _leave_out(self, trial: Trial, error: TrainerError) -> None:
+        """Go past a combination that the trainer refuses, unless it refuses all of them."""
+        self.tell(f"trial {trial.number} is left out: {error}")
+        self.left_out += 1
+        if self.left_out >= FAILURES_AT_FIRST and not self.running and not self.trials():
+            raise TrainerError(f"the first {self.left_out} trials of {self.plan.name} cannot be: {error}") from error
+
+    def _run_of(self, broken: Trial) -> str:
+        """Return the run in which a trial that was broken off goes on: its own, if the code is still the same."""
+        run = self.store.registry.run(broken.run_id)
+        same = run.code_version == code_version(load_trainer(run.trainer).file)
+        return run.run_id if same else str(uuid.uuid4())
 
     def _pruning(self, number: int) -> Pruning | None:
         if self.objective is None or self.plan.settings.prune == "none":
@@ -129,10 +147,12 @@ class _Sweep:
         for future in ended:
             trial = self.running.pop(future)
             error = future.exception()
-            if error is not None and not isinstance(error, MlopsError):
+            if error is None:
+                continue
+            recorded = patiently(lambda run_id=trial.run_id: self.store.registry.runs(run_id=run_id))
+            if not isinstance(error, MlopsError) or not recorded:  # it is none of the trial's own
                 raise error
-            if error is not None:
-                self.tell(f"trial {trial.number}: {error}")
+            self.tell(f"trial {trial.number}: {error}")
         if ended:
             trials = self.trials()
             self._choose(trials)

@@ -57,8 +57,11 @@ class Trial:
 
 
 def trials_of(registry: Registry, model: str, sweep: str, metric: str | None = None) -> list[Trial]:
-    """Return the trials of a sweep that have begun, by number; with the series of a metric if one is named."""
-    query = select(Run).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
+    """Return the trials of a sweep that have begun, by number; with the series of a metric if one is named.
+
+    Of a trial that was begun anew, as its code had changed, it is the newest run.
+    """
+    query = select(Run).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep).order_by(Run.started)
     with registry.reading() as session:
         runs = list(session.scalars(query))
         series: dict[str, list[tuple[int, float]]] = {}
@@ -75,4 +78,5 @@ def trials_of(registry: Registry, model: str, sweep: str, metric: str | None = N
         )
         for run in runs
     ]  # fmt: skip
-    return sorted(trials, key=lambda trial: trial.number)
+    newest = {trial.number: trial for trial in trials}
+    return [newest[number] for number in sorted(newest)]

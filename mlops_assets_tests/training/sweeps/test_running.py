@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,8 +23,9 @@ from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets.training.worker import Pruning
+from mlops_assets_tests.training.sweeps import trainers
 from mlops_assets_tests.training.sweeps.test_search import succeed
-from mlops_assets_tests.training.sweeps.trainers import curve_model, planned
+from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, planned
 
 METRIC = {"metric": "validation_accuracy"}
 SWEEP = """
@@ -45,8 +47,8 @@ def landed(store: Store, land_table: Callable[..., Freeze]) -> Store:
 
 
 def runs(store: Store) -> list[Run]:
-    """The trials' runs, by number."""
-    return sorted(store.registry.runs("crops"), key=lambda run: int(run.tags["trial"]))
+    """The trials' runs, by number, then by when they began."""
+    return sorted(store.registry.runs("crops"), key=lambda run: (int(run.tags["trial"]), run.started))
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -106,7 +108,7 @@ def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: 
 
 
 def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Store) -> None:
-    plan = planned({"depth": {"min": 1, "max": 5}}, trials=5, model={"trainer": "blind"})
+    plan = planned({"depth": {"min": 1, "max": 5}}, trials=5, model={"trainer": f"{HERE}:blind"})
     with pytest.raises(SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"):
         run_sweep(landed, plan)
     assert [run.status for run in runs(landed)] == ["succeeded"]  # the others wait for what it shows
@@ -126,19 +128,25 @@ def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None
     assert landed.registry.series("pruned")["validation_loss"] == [(0, 0.9)]
 
 
-def waiting(go: str) -> Plan:
+def waiting(go: str, trainer: str = "sweep_curve") -> Plan:
     """Two trials at a time that wait for a file after their first step."""
     parameters = {"quality": {"min": 0.2, "max": 0.8}, "wait_for": go, "steps": 3}
-    return planned(parameters, trials=2, parallel=2, seed=3, **METRIC)
+    return planned(parameters, trials=2, parallel=2, seed=3, model={"trainer": f"{trainer}:curve"}, **METRIC)
 
 
 @pytest.fixture
-def swept(landed: Store, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
+def swept(
+    landed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
     """A process that sweeps, whose two trials have each kept a checkpoint; and the file they wait for."""
+    code = tmp_path / "code"  # a trainer that nobody edits while this test runs
+    code.mkdir()
+    shutil.copy(str(trainers.__file__), code / "sweep_curve.py")
+    monkeypatch.syspath_prepend(code)
     go = tmp_path / "go"
     process = subprocess.Popen(
         [sys.executable, "-c", SWEEP, landed.workspace.url, landed.registry.url, str(go)],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])},
+        env={**os.environ, "PYTHONPATH": f"{code}{os.pathsep}{Path(__file__).parents[3]}"},
     )
     eventually(lambda: len(begun := landed.registry.runs("crops")) == 2 and all(
         landed.registry.checkpoints(run.run_id) for run in begun
@@ -146,6 +154,7 @@ def swept(landed: Store, tmp_path: Path) -> Iterator[tuple[subprocess.Popen[byte
     yield process, go
     process.kill()
     process.wait()
+    sys.modules.pop("sweep_curve", None)
 
 
 def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
@@ -160,14 +169,24 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     process.kill()
     process.wait()
     eventually(lambda: [run.status for run in runs(landed)] == ["running", "canceled"])
+    with landed.registry.transaction() as session:
+        changed = session.get(Run, broken[1].run_id)
+        assert changed is not None
+        changed.code_version = "another"
     go.touch()
     result = run_sweep(landed, waiting(str(go)))
-    done = runs(landed)
-    assert [(run.status, run.attempts) for run in done] == [("succeeded", 2)] * 2
-    assert [(run.run_id, run.parameters) for run in done] == [(run.run_id, run.parameters) for run in broken]
-    assert not any(process_alive(run.host, run.pid) for run in broken)
-    assert [step for step, _ in landed.registry.series(done[0].run_id)["validation_accuracy"]] == [0, 1, 2]
-    assert result.objective.value(result.best) == pytest.approx(max(run.parameters["quality"] for run in done))
+    first, canceled, anew = runs(landed)
+    assert (first.run_id, first.status, first.attempts) == (broken[0].run_id, "succeeded", 2)
+    assert [step for step, _ in landed.registry.series(first.run_id)["validation_accuracy"]] == [0, 1, 2]
+    assert (canceled.run_id, canceled.status) == (broken[1].run_id, "canceled")
+    assert (anew.status, anew.attempts, anew.tags, anew.parameters) == (
+        "succeeded",
+        1,
+        canceled.tags,
+        broken[1].parameters,
+    )
+    assert [trial.run_id for trial in sorted(result.trials, key=lambda t: t.number)] == [first.run_id, anew.run_id]
+    assert result.objective.value(result.best) == pytest.approx(max(run.parameters["quality"] for run in broken))
 
 
 def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: Path) -> None:
@@ -178,10 +197,21 @@ def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(landed, waiting(str(tmp_path / "never")))
+        run_sweep(landed, waiting(str(tmp_path / "never"), HERE))
     thread.join()
     assert [run.status for run in runs(landed)] == ["canceled", "canceled"]
     assert not any(process_alive(run.host, run.pid) for run in runs(landed))
+
+
+def test_combinations_that_the_trainer_refuses_are_left_out(landed: Store) -> None:
+    told: list[str] = []
+    plan = planned({"quality": {"choices": [0.1, 0.6]}, "cautious": {"choices": [True]}}, method="grid", **METRIC)
+    result = run_sweep(landed, plan, tell=told.append)
+    assert [trial.number for trial in result.trials] == [0]
+    assert any("trial 1 is left out: " in line and "cautious and good" in line for line in told)
+    parameters = {"quality": {"choices": [0.6, 0.7, 0.8]}, "cautious": {"choices": [True]}}
+    with pytest.raises(TrainerError, match=r"the first 3 trials of t cannot be: .*cautious and good"):
+        run_sweep(landed, planned(parameters, name="t", method="grid"))
 
 
 def test_no_trial_is_begun_when_the_time_is_up(landed: Store) -> None:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sklearn.tree import DecisionTreeClassifier
 
 from mlops_assets.datasets.training_data import TrainingData
@@ -30,6 +30,13 @@ class Curve(BaseModel):
     steps: int = Field(default=3, ge=1)
     fails: bool = False
     wait_for: str = ""
+    cautious: bool = False
+
+    @model_validator(mode="after")
+    def _not_both(self) -> Curve:
+        if self.cautious and self.quality > 0.5:
+            raise ValueError("cautious and good exclude each other")
+        return self
 
 
 def curve(data: TrainingData, params: Curve, run: TrainingRun) -> DecisionTreeClassifier:
@@ -55,9 +62,9 @@ def blind(data: TrainingData, params: Curve, run: TrainingRun) -> DecisionTreeCl
     return DecisionTreeClassifier(max_depth=params.depth).fit(X.reshape(len(X), -1), y)
 
 
-def curve_model(trainer: str = "curve", **changes: object) -> ModelSpecification:
+def curve_model(trainer: str = f"{HERE}:curve", **changes: object) -> ModelSpecification:
     """A model of that trainer on the dataset `fields`."""
-    return model_specification(trainer=f"{HERE}:{trainer}", **changes)
+    return model_specification(trainer=trainer, **changes)
 
 
 def planned(parameters: dict[str, Any], model: dict[str, Any] | None = None, name: str = "s", **settings: Any) -> Plan:
