@@ -41,6 +41,11 @@ DIMENSIONS = {
     "window": ["batch", "bands", "height", "width"], "image": ["batch", "bands", "height", "width"],
 }  # fmt: skip
 
+FRAMEWORKS = {  # name of the adapter → name in the record, package whose version is recorded
+    "pytorch": ("PyTorch", "torch"), "scikit-learn": ("scikit-learn", "scikit-learn"), "keras": ("Keras", "keras"),
+    "flax": ("Flax", "flax"), "xgboost": ("XGBoost", "xgboost"), "lightgbm": ("LightGBM", "lightgbm"),
+}  # fmt: skip
+
 
 def write_model_record(
     workspace: Workspace, registry: Registry, row: ModelVersion, title: str | None, description: str
@@ -173,8 +178,7 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
             for index, entry in enumerate(classes)
         ] if classes else None,
     )  # fmt: skip
-    packages = {"pytorch": ("PyTorch", "torch"), "scikit-learn": ("scikit-learn", "scikit-learn")}
-    framework, package = packages.get(row.framework, (row.framework, row.framework))
+    framework, package = FRAMEWORKS.get(row.framework, (row.framework, row.framework))
     properties = MLModelProperties(
         name=row.model,
         architecture=signature["architecture"],

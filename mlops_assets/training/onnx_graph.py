@@ -34,7 +34,7 @@ def conform(
         flat: the converter's model takes rows, to which samples are flattened.
 
     Raises:
-        ExportError: the graph has an operator that ONNX does not know, or is no valid graph.
+        ExportError: the graph has an operator that ONNX does not know, lacks values, or is no valid graph.
     """
     from onnx import TensorProto, compose, helper
 
@@ -42,7 +42,9 @@ def conform(
     graph = model.graph
     if not any(entry.domain == "" for entry in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", OPSET))
-    (source,) = (entry.name for entry in graph.input)
+    source, *unbound = (entry.name for entry in graph.input)
+    if unbound:
+        raise ExportError(f"the exported graph lacks the values of {', '.join(unbound)}; keep them as weights")
     front = {"op_type": "Flatten", "axis": 1} if flat and len(sample_shape) > 1 else {"op_type": "Identity"}
     graph.node.insert(0, helper.make_node(inputs=["input"], outputs=[source], name="samples", **front))
     del graph.input[:]

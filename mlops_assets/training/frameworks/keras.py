@@ -101,6 +101,9 @@ class Keras:
         with needs("tensorflow", "export of a Keras model"):
             import tf2onnx  # noqa: F401 - Keras's export imports it
         _require_takes(model, sample_shape)
+        for layer in model._flatten_layers():
+            if isinstance(layer, keras.layers.Normalization):  # the exporter takes its tensors for inputs
+                layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
         signature = [keras.InputSpec(shape=(None, *sample_shape), dtype="float32", name="input")]
         try:
             with _quietly():

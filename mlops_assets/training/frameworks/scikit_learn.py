@@ -31,8 +31,8 @@ class ScikitLearn:
     def save(self, model: Any, folder: Path) -> None:
         """Write `model.skops`; refuses types from outside scikit-learn, NumPy and SciPy."""
         skops.io.dump(model, folder / FILE)
-        _write_reproducibly(folder / FILE)
         self._trusted(folder / FILE)
+        _write_reproducibly(folder / FILE)
 
     def load(self, folder: Path) -> Any:
         """Read `model.skops`."""
@@ -83,7 +83,8 @@ class ScikitLearn:
         foreign = [name for name in types if not _is_trusted(name)]
         if foreign:
             raise ExportError(
-                f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own"
+                f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own, "
+                "or return a model of another framework alone"
             )
         return types
 

@@ -50,7 +50,8 @@ def rows(
             raise TrainerError(f"params.class_weights is for classes, and {data.reference} has numbers; leave it out")
         weights = compute_sample_weight("balanced", y)
     held_X, held_y = data.arrays("validation")
-    return X.reshape(len(X), -1), y, weights, held_X.reshape(len(held_X), -1), held_y
+    width = int(np.prod(data.sample_shape))
+    return X.reshape(-1, width), y, weights, held_X.reshape(-1, width), held_y
 
 
 def objective(data: TrainingData, given: dict[str, Any], chosen: tuple[str, str, str]) -> dict[str, Any]:

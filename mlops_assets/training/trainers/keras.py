@@ -57,7 +57,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> keras.Model:
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     keras.utils.clear_session()
-    keras.utils.set_random_seed(int(np.uint32(run.seed)))
+    keras.utils.set_random_seed(run.seed % 2**32)
     tf.config.experimental.enable_op_determinism()
     with tf.device("/GPU:0" if run.device.startswith("cuda") else "/CPU:0"):
         model = _network(data, params, X, y)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import Field
 
 from mlops_assets.errors import TrainerError
@@ -46,7 +45,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
         "num_leaves": params.num_leaves, "min_data_in_leaf": params.min_data_in_leaf,
         "bagging_fraction": params.bagging_fraction, "bagging_freq": int(params.bagging_fraction < 1),
         "feature_fraction": params.feature_fraction, "learning_rate": params.learning_rate,
-        "seed": int(np.uint32(run.seed) >> 1), "deterministic": True, "force_row_wise": True, "verbosity": -1,
+        "seed": run.seed % 2**31, "deterministic": True, "force_row_wise": True, "verbosity": -1,
         **given, **objective(data, given, OBJECTIVES),
     }  # fmt: skip
     known = lightgbm.basic._ConfigAliases._get_all_param_aliases()

@@ -48,65 +48,61 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
     given = params.model_extra or {}
     settings = {
         "max_depth": params.max_depth, "subsample": params.subsample, "colsample_bytree": params.colsample_bytree,
-        "learning_rate": params.learning_rate, "seed": int(np.uint32(run.seed) >> 1), "device": run.device,
+        "learning_rate": params.learning_rate, "seed": run.seed % 2**31, "device": run.device,
         "seed_per_iteration": True,  # so that a resumed run draws what an uninterrupted one does
         "validate_parameters": True, **given, **objective(data, given, OBJECTIVES),
     }  # fmt: skip
-    found = run.restore()
-    earlier = found.state if found else {"losses": [], "model": None}
-    losses: list[float] = list(earlier["losses"])
-    booster = None if found is None else xgboost.Booster(model_file=bytearray(earlier["model"]))
-    done = len(losses)
-    with warnings.catch_warnings(record=True) as said:
-        warnings.simplefilter("always")
-        follows = _Follows(run, losses, params, said)
-        try:
-            if not follows.stopped and done < params.rounds:
-                booster = xgboost.train(
-                    settings, splits[0][0], params.rounds - done, evals=splits, xgb_model=booster, verbose_eval=False,
-                    callbacks=[follows.callback()],
-                )  # fmt: skip
-        except (xgboost.core.XGBoostError, ValueError) as error:
-            raise TrainerError(f"XGBoost refuses to train: {str(error).splitlines()[0]}") from error
-    assert booster is not None
-    return booster[: int(np.argmin(losses)) + 1] if len(splits) > 1 else booster
+    matrices = [matrix for matrix, _ in splits]
+    try:
+        with warnings.catch_warnings(record=True) as said:
+            warnings.simplefilter("always")
+            found = run.restore()
+            losses: list[float] = list(found.state["losses"]) if found else []
+            booster = _going_on(settings, matrices, found.state["model"] if found else None)
+            for number in range(len(losses), params.rounds):
+                if params.patience and _waited(losses) >= params.patience:
+                    break
+                booster.update(matrices[0], number)
+                _require_used(said)
+                metrics = _losses(booster.eval_set(splits, number))
+                run.log(metrics, step=number)
+                losses.append(metrics.get("validation_loss", -float(number)))  # without one the last round is the best
+                if (number + 1) % params.checkpoint_every == 0:
+                    model = bytes(booster.save_raw("ubj"))
+                    run.checkpoint({"model": model, "losses": list(losses)}, step=number)
+                    booster = _going_on(settings, matrices, model)
+    except (xgboost.core.XGBoostError, ValueError) as error:
+        raise TrainerError(f"XGBoost refuses to train: {str(error).splitlines()[0]}") from error
+    return booster[: int(np.argmin(losses)) + 1]
 
 
-class _Follows:
-    """Logs each round, keeps checkpoints, and says when to stop; XGBoost's own early stopping forgets on resuming."""
+def _going_on(settings: dict[str, Any], matrices: list[Any], model: bytes | None) -> xgboost.Booster:
+    """Return a booster that starts, or goes on from a model.
 
-    def __init__(self, run: TrainingRun, losses: list[float], params: Params, said: list[Any]) -> None:
-        self._run, self._losses, self._params, self._said = run, losses, params, said
+    What it draws depends on when it was made, so that a run goes on from its own checkpoints just as one resumed there.
+    """
+    import xgboost
 
-    @property
-    def stopped(self) -> bool:
-        """Whether so many rounds as `patience` have gone by without a lower loss."""
-        waited = len(self._losses) - 1 - int(np.argmin(self._losses)) if self._losses else 0
-        return 0 < self._params.patience <= waited
+    booster = xgboost.Booster(settings, matrices)
+    if model is not None:
+        booster.load_model(bytearray(model))
+        booster.set_param(settings)
+    return booster
 
-    def callback(self) -> Any:
-        """Return what XGBoost calls after each round."""
-        import xgboost
 
-        follows = self
+def _waited(losses: list[float]) -> int:
+    """Return how many rounds have gone by without a lower loss."""
+    return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
 
-        class Callback(xgboost.callback.TrainingCallback):  # type: ignore[misc]
-            def after_iteration(self, model: Any, epoch: int, evals_log: dict[str, Any]) -> bool:
-                latest = {name: next(reversed(found.values()))[-1] for name, found in evals_log.items()}
-                return follows.after_round(model, {f"{name}_loss": float(loss) for name, loss in latest.items()})
 
-        return Callback()
+def _losses(said: str) -> dict[str, float]:
+    """Return the losses in a line of XGBoost, `[0]  train-mlogloss:1.09  validation-mlogloss:1.1` with tabs between."""
+    found = (part.rpartition(":") for part in said.split("\t")[1:])
+    return {f"{name.partition('-')[0]}_loss": float(value) for name, _, value in found}
 
-    def after_round(self, model: xgboost.Booster, metrics: dict[str, float]) -> bool:
-        """Take note of a round; return whether to stop."""
-        for warning in self._said:
-            unused = re.search(r"Parameters: \{ (.*) \} are not used", str(warning.message))
-            if unused:
-                raise TrainerError(f"XGBoost has no use for the parameters {unused[1]}; leave them out")
-        step = len(self._losses)
-        self._run.log(metrics, step=step)
-        watched = "validation_loss" in metrics
-        self._losses.append(metrics["validation_loss"] if watched else -float(step))
-        if (step + 1) % self._params.checkpoint_every == 0:
-            self._run.checkpoint({"model": bytes(model.save_raw("ubj")), "losses": list(self._losses)}, step=step)
-        return self.stopped
+
+def _require_used(said: list[warnings.WarningMessage]) -> None:
+    for warning in said:
+        unused = re.search(r"Parameters: \{ (.*) \} are not used", str(warning.message))
+        if unused:
+            raise TrainerError(f"XGBoost has no use for the parameters {unused[1]}; leave them out")

@@ -45,7 +45,9 @@ def _start() -> None:
 
 def sequential(X: Any, y: Any) -> keras.Model:
     _start()
-    body = [layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.5)]
+    scaled = layers.Normalization()
+    scaled.adapt(X)
+    body = [scaled, layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.5)]
     model = keras.Sequential([keras.Input((6,)), *body, layers.Dense(3, activation="softmax")])
     return fitted(model, X, y, "sparse_categorical_crossentropy")
 
