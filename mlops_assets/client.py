@@ -118,7 +118,7 @@ class There:
             if document["publication"] in (None, "interrupted"):  # the server was stopped meanwhile
                 document = self._patiently("POST", "/finish", json=finish).json()
         if "outcome" not in document:
-            raise _error(document["error"], document["message"])
+            raise _error(document["failure"]["error"], document["failure"]["message"])
         return Outcome.read(document["outcome"])
 
     def _put(self, path: str, content: bytes | Path) -> None:

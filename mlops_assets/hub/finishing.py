@@ -80,7 +80,7 @@ def publish_sent(job: Job) -> None:
             figures = {path.stem: path.read_bytes() for path in staging.files("figures").values()}
             outcome = publish_and_complete(store, specification, run, made, figures, facts, reporter)
     except MlopsError as error:
-        staging.write(OUTCOME, {"error": type(error).__name__, "message": str(error)})
+        staging.write(OUTCOME, {"failure": {"error": type(error).__name__, "message": str(error)}})
     else:
         staging.write(OUTCOME, {"outcome": outcome.document()})
     staging.clear()
@@ -102,7 +102,7 @@ def publish_apart(job: Job) -> None:
         store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
         if external(store.registry, job.run_id).status == "running":
             end(store, job.run_id, "failed", message, {})
-        staging.write(OUTCOME, {"error": "ExportError", "message": message})
+        staging.write(OUTCOME, {"failure": {"error": "ExportError", "message": message}})
 
 
 class Finisher:

@@ -1,0 +1,16 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.datasets.freezing import Freeze
+
+
+@pytest.fixture(autouse=True)
+def fields(land_table: Callable[..., Freeze], tmp_path: Path) -> None:
+    """The dataset `fields`, version v1, in a project that declares `declared_crops`."""
+    land_table()
+    project = "mlops_assets_tests.training.external_project"
+    (tmp_path / "pyproject.toml").write_text(f'[tool.dg.project]\nroot_module = "{project}"\n')

@@ -1,0 +1,70 @@
+"""The hub as a server on loopback, in a thread of the test's own process."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import uvicorn
+
+from mlops_assets.client import open_client
+from mlops_assets.hub.app import create_app
+from mlops_assets.hub.finishing import Job, publish_sent
+from mlops_assets.training.store import Store
+from mlops_assets_tests.servers.processes import HOST, free_port
+
+TOKEN = "a-token-that-nobody-guesses"
+START: dict[str, Any] = {"model": "crops", "data": "fields@v1", "declared": {"task": "classification"}}
+
+
+@contextmanager
+def hub(store: Store, publish: Callable[[Job], None] = publish_sent, **limits: Any) -> Iterator[str]:
+    """Serve the hub of a workspace; yield its address. What is sent is published in this process if not said."""
+    app = create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish, **limits)
+    port = free_port()
+    server = uvicorn.Server(uvicorn.Config(app, HOST, port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://{HOST}:{port}"
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@contextmanager
+def caller(url: str, token: str = TOKEN) -> Iterator[httpx.Client]:
+    """Somebody who calls the API with a client of their own."""
+    with open_client(url, token) as client:
+        yield client
+
+
+def digest(content: bytes) -> dict[str, str]:
+    """The header that says what the checksum of a body is."""
+    return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"}
+
+
+def put(client: httpx.Client, path: str, content: bytes) -> httpx.Response:
+    """Send a file with its checksum."""
+    return client.put(path, content=content, headers=digest(content))
+
+
+def finished(client: httpx.Client, run_id: str, **said: Any) -> dict[str, Any]:
+    """Finish a run and wait until its model is published, or is not."""
+    answer = client.post(f"runs/{run_id}/finish", json={"status": "succeeded", **said})
+    assert answer.status_code in (200, 202), answer.text
+    document = answer.json()
+    while document["publication"] == "busy":
+        time.sleep(0.05)
+        document = client.get(f"runs/{run_id}").json()
+    assert isinstance(document, dict)
+    return document

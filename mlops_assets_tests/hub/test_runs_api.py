@@ -1,0 +1,289 @@
+"""The HTTP API as anybody may call it: what it takes, and what it refuses."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from mlops_assets.errors import SettingsError
+from mlops_assets.hub.app import create_app
+from mlops_assets.hub.documents import MOST_POINTS
+from mlops_assets.hub.finishing import Job, publish_apart
+from mlops_assets.training.store import Store
+from mlops_assets_tests.hub.serving import START, caller, digest, finished, hub, put
+from mlops_assets_tests.training.onnx_files import linear_classifier, scores_of
+
+LIMIT = 1 << 20
+
+
+@pytest.fixture
+def client(store: Store) -> Iterator[httpx.Client]:
+    with hub(store, largest_file=LIMIT) as url, caller(url) as found:
+        yield found
+
+
+def started(client: httpx.Client, **said: Any) -> str:
+    answer = client.post("runs", json={**START, **said})
+    assert answer.status_code in (200, 201), answer.text
+    return str(answer.json()["run_id"])
+
+
+def refused(answer: httpx.Response, status: int, *said: str) -> None:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    document = answer.json()
+    assert document["status"] == status
+    for text in said:
+        assert text in document["detail"]
+
+
+def npy(values: np.ndarray[Any, Any], pickled: bool = False) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, values, allow_pickle=pickled)
+    return buffer.getvalue()
+
+
+def send_onnx(client: httpx.Client, run_id: str, path: Path) -> None:
+    linear_classifier(path)
+    X = np.load(io.BytesIO(client.get(f"runs/{run_id}/samples").content), allow_pickle=False)
+    assert put(client, f"runs/{run_id}/model.onnx", path.read_bytes()).status_code == 200
+    assert put(client, f"runs/{run_id}/outputs/scores.npy", npy(scores_of(path, X))).status_code == 200
+
+
+def test_a_run_by_hand_from_start_to_record(client: httpx.Client, store: Store, tmp_path: Path) -> None:
+    answer = client.post("runs", json={**START, "parameters": {"epochs": 2}, "tags": {"site": "hpc"}})
+    assert answer.status_code == 201
+    links, run_id = answer.json()["links"], answer.json()["run_id"]
+    assert links["points"] == f"{client.base_url}runs/{run_id}/points"
+    points = [[seq, "loss", seq, 1 / (seq + 1), 1e9 + seq] for seq in range(10_000)]
+    for _ in range(2):  # a batch that is sent again counts once
+        assert client.post(f"runs/{run_id}/points", json={"points": points}).json() == {"received": 10_000}
+    send_onnx(client, run_id, tmp_path / "model.onnx")
+    refused(client.post(f"runs/{run_id}/finish", json={"status": "succeeded", "points": 10_001}), 409, "10000 of 10001")
+    document = finished(client, run_id, points=10_000, seconds=12.5, phases={"fit": 11.0}, usage={"cpu_seconds": 9.0})
+    assert [stage["name"] for stage in document["outcome"]["stages"]] == ["train", "export", "evaluate", "record"]
+    run = store.registry.run(run_id)
+    assert (run.status, run.seconds, run.phases["fit"], run.usage["cpu_seconds"]) == ("succeeded", 12.5, 11.0, 9.0)
+    assert run.metrics["loss"] == 1 / 10_000
+    assert run.tags == {"site": "hpc"}
+    again = client.post(f"runs/{run_id}/finish", json={"status": "succeeded"})
+    assert (again.status_code, again.json()["publication"]) == (200, "done")
+    refused(client.post(f"runs/{run_id}/finish", json={"status": "failed"}), 409, "has succeeded already")
+    refused(put(client, f"runs/{run_id}/model.onnx", b"x"), 409, "has succeeded")
+    refused(client.post(f"runs/{run_id}/points", json={"points": []}), 409, "has succeeded")
+
+
+@pytest.mark.parametrize("token", ["", "wrong", "a-token-that-nobody-guesseS", "ä" * 20])
+def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
+    with hub(store) as url:
+        for method, path in (("POST", "/runs"), ("GET", "/runs/x"), ("PUT", "/runs/x/model.onnx"), ("GET", "/other")):
+            headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
+            answer = httpx.request(method, url + path, headers=headers, content=b"x" * 100)
+            refused(answer, 401)
+            assert answer.headers["www-authenticate"] == "Bearer"
+        scheme = httpx.get(url + "/runs/x", headers={"Authorization": "Basic a-token-that-nobody-guesses"})
+        refused(scheme, 401)
+    assert store.registry.runs() == []
+
+
+@pytest.mark.parametrize("token", [None, "", "short", "ä" * 20])
+def test_the_server_does_not_start_without_a_token(store: Store, tmp_path: Path, token: str | None) -> None:
+    with pytest.raises(SettingsError, match="MLOPS_API_TOKEN"):
+        create_app(store, tmp_path, token)
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "said"),
+    [
+        (b"{", 400, "no JSON"),
+        (b'{"a": ' * 100_000, 400, "no JSON"),
+        (b'{"model": "\xff"}', 400, "no JSON"),
+        (json.dumps({**START, "parameters": {"lr": float("nan")}}).encode(), 400, "NaN"),
+        (json.dumps({**START, "parameters": {"note": "\x00"}}).encode(), 400, "NUL"),
+        (json.dumps({**START, "parameters": {"note": "\ud800"}}).encode(), 400, "no JSON"),
+        (json.dumps({**START, "colour": "red"}).encode(), 422, "colour"),
+        (json.dumps({**START, "seed": -1}).encode(), 422, "seed"),
+        (json.dumps({**START, "seed": 2**40}).encode(), 422, "seed"),
+        (json.dumps({**START, "model": "../crops"}).encode(), 422, "cannot be used"),
+        (json.dumps({**START, "data": "fields@../../v1"}).encode(), 422, "cannot be used"),
+        (json.dumps({**START, "data": "fields@v7"}).encode(), 404, "v7"),
+        (json.dumps({**START, "run_id": "../../etc"}).encode(), 422, "UUID"),
+        (json.dumps({**START, "declared": {}}).encode(), 422, "task"),
+        (json.dumps({**START, "declared": {"task": "classification", "name": "other"}}).encode(), 201, ""),
+        (json.dumps({**START, "model": "declared_crops"}).encode(), 422, "declared in the project"),
+        (b" " * (9 << 20), 413, "larger than"),
+        (b"[]", 422, "does not do"),
+    ],
+)
+def test_what_is_no_start_of_a_run_is_refused(client: httpx.Client, body: bytes, status: int, said: str) -> None:
+    answer = client.post("runs", content=body)
+    if status == 201:
+        assert answer.json()["model"] == "crops"
+    else:
+        refused(answer, status, said)
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        ([[0, "loss", 0, 1.0]], "points.0"),
+        ([[-1, "loss", 0, 1.0, 0.0]], "points.0.0"),
+        ([[0, "", 0, 1.0, 0.0]], "points.0.1"),
+        ([[0, "l" * 300, 0, 1.0, 0.0]], "points.0.1"),
+        ([[0, "loss", 2**63, 1.0, 0.0]], "points.0.2"),
+        ([[0, "loss", 0, "much", 0.0]], "points.0.3"),
+        ([[0, "loss", 0, 1e400, 0.0]], ""),
+        ([[0, "loss", 0, 1.0, 0.0]] * (MOST_POINTS + 1), "at most"),
+    ],
+)
+def test_points_that_are_none_are_refused_whole(
+    client: httpx.Client, store: Store, points: list[Any], said: str
+) -> None:
+    run_id = started(client)
+    answer = client.post(f"runs/{run_id}/points", content=json.dumps({"points": points}).replace("Infinity", "1e999"))
+    refused(answer, 422, said)
+    assert store.registry.series(run_id) == {}
+
+
+@pytest.mark.parametrize(
+    "name", ["../../x", "..%2F..%2Fx", "%2e%2e%2fx", "a/b", ".hidden", "a..b", "x" * 200, "a%00b", "a%0Ab", "%2Fetc"]
+)
+@pytest.mark.parametrize("kind", ["native", "figures"])
+def test_a_name_that_leads_elsewhere_is_refused(
+    client: httpx.Client, store: Store, tmp_path: Path, kind: str, name: str
+) -> None:
+    run_id = started(client)
+    before = {path for path in tmp_path.rglob("*") if path.is_file()}
+    suffix = ".png" if kind == "figures" else ""
+    answer = put(client, f"runs/{run_id}/{kind}/{name}{suffix}", b"\x89PNG\r\n\x1a\n")
+    assert answer.status_code in (404, 405, 422), answer.text
+    assert {path for path in tmp_path.rglob("*") if path.is_file()} - before == set()
+
+
+def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(client: httpx.Client, store: Store) -> None:
+    run_id = started(client)
+    base = f"runs/{run_id}"
+    refused(client.put(f"{base}/model.onnx", content=b"x"), 400, "Content-Digest")
+    refused(client.put(f"{base}/model.onnx", content=b"x", headers=digest(b"y")), 400, "send it again")
+    bad = {"Content-Digest": "sha-256=:" + "=" * 44 + ":"}
+    refused(client.put(f"{base}/model.onnx", content=b"x", headers=bad), 400)
+    refused(put(client, f"{base}/model.onnx", b"x" * (LIMIT + 1)), 413)
+    chunked = iter([b"x" * LIMIT, b"x"])  # does not say beforehand how much it is
+    refused(client.put(f"{base}/native/a", content=chunked, headers=digest(b"")), 413)
+    refused(put(client, f"{base}/figures/a.png", b"<svg/>"), 422, "no file of that kind")
+    refused(put(client, f"{base}/outputs/scores.npy", b"PK\x03\x04"), 422, "no file of that kind")
+    refused(put(client, f"{base}/outputs/other.npy", npy(np.zeros(3))), 404, "scores, label, value")
+    refused(client.post(f"{base}/finish", json={"status": "succeeded"}), 422, "no model was sent")
+    refused(client.post(f"{base}/finish", json={"status": "succeeded", "framework": "pytorch"}), 422, "no native")
+    refused(client.post(f"{base}/finish", json={"status": "running"}), 422, "status")
+    files = [path for path in (store.workspace.cache / "external").rglob("*") if path.is_file()]
+    assert [path.name for path in files] == ["specification.json"]
+    assert store.registry.run(run_id).status == "running"
+
+
+def test_outputs_that_hold_objects_are_never_unpickled(client: httpx.Client, store: Store, tmp_path: Path) -> None:
+    class Opened:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "opened",))
+
+    run_id = started(client)
+    send_onnx(client, run_id, tmp_path / "model.onnx")
+    objects = np.array([Opened()], dtype=object)
+    assert put(client, f"runs/{run_id}/outputs/scores.npy", npy(objects, pickled=True)).status_code == 200
+    document = finished(client, run_id)
+    assert document["status"] == "failed" and "Python objects" in document["failure"]["message"]
+    assert not (tmp_path / "opened").exists()
+
+
+def test_an_artefact_may_not_name_classes_of_anybody(
+    client: httpx.Client, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "hostile.py").write_text(f"open({str(tmp_path / 'imported')!r}, 'w')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    inner = {"class": "hostile:Net", "arguments": {}}
+    described = {"class": "torch.nn.modules.container:Sequential", "children": [inner]}
+    run_id = started(client)
+    put(client, f"runs/{run_id}/native/architecture.json", json.dumps(described).encode())
+    put(client, f"runs/{run_id}/native/model.safetensors", b"")
+    document = finished(client, run_id, framework="pytorch")
+    assert document["status"] == "failed" and "hostile:Net" in document["failure"]["message"]
+    assert document["failure"]["error"] == "ExportError"
+    assert not (tmp_path / "imported").exists() and "hostile" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("framework", "said"), [("pytorch", "holds no PyTorch model"), ("fortran", "no framework adapter")]
+)
+def test_an_artefact_that_cannot_be_read_is_a_failed_run(client: httpx.Client, framework: str, said: str) -> None:
+    run_id = started(client)
+    put(client, f"runs/{run_id}/native/model.safetensors", b"\xff" * 64)
+    document = finished(client, run_id, framework=framework)
+    assert document["status"] == "failed" and said in document["failure"]["message"]
+
+
+def test_a_run_whose_client_is_gone_goes_on_or_is_ended_by_another(
+    client: httpx.Client, store: Store, tmp_path: Path
+) -> None:
+    run_id = str(uuid.uuid4())
+    assert client.post("runs", json={**START, "run_id": run_id}).status_code == 201
+    assert client.post("runs", json={**START, "run_id": run_id}).status_code == 200  # its answer was lost
+    client.post(f"runs/{run_id}/points", json={"points": [[0, "loss", 0, 1.0, 1e9]]})
+    assert client.get(f"runs/{run_id}").json()["status"] == "running"
+    refused(client.post("runs", json={**START, "run_id": run_id, "seed": 1}), 409, "differs in seed")
+    answer = client.post("runs", json={**START, "run_id": run_id})
+    assert (answer.json()["points"], answer.json()["attempts"]) == (1, 2)
+    ended = client.post(f"runs/{run_id}/finish", json={"status": "canceled", "error": "nobody comes back"})
+    assert (ended.status_code, ended.json()["status"]) == (200, "canceled")
+    assert client.post(f"runs/{run_id}/finish", json={"status": "canceled"}).status_code == 200
+    refused(client.post(f"runs/{run_id}/finish", json={"status": "succeeded"}), 409, "has canceled")
+    assert client.post("runs", json={**START, "run_id": run_id}).json()["attempts"] == 3
+    send_onnx(client, run_id, tmp_path / "model.onnx")
+    assert finished(client, run_id)["status"] == "succeeded"
+
+
+def test_runs_of_the_platform_cannot_be_touched(client: httpx.Client, store: Store) -> None:
+    run_id = started(client)
+    with store.registry.transaction() as session:
+        from mlops_assets.registry import Run
+
+        found = session.get(Run, run_id)
+        assert found is not None
+        found.source = "platform"
+    for method, path in (("GET", ""), ("POST", "/finish"), ("PUT", "/model.onnx")):
+        refused(client.request(method, f"runs/{run_id}{path}", json={"status": "failed"}), 404, "no run made elsewhere")
+    refused(client.post("runs", json={**START, "run_id": run_id}), 409, "differs in source")
+    refused(client.get("runs/nothing"), 404)
+    refused(client.get("elsewhere"), 404)
+    refused(client.get("runs"), 405)
+
+
+def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(store: Store, tmp_path: Path) -> None:
+    def stopped(job: Job) -> None:
+        raise SystemExit
+
+    with hub(store, stopped) as url, caller(url) as client:
+        run_id = started(client)
+        send_onnx(client, run_id, tmp_path / "model.onnx")
+        assert finished(client, run_id)["publication"] == "interrupted"
+    with hub(store) as url, caller(url) as client:
+        assert client.get(f"runs/{run_id}").json()["publication"] == "interrupted"
+        assert finished(client, run_id)["outcome"]["stages"][-1]["name"] == "record"
+
+
+def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(store: Store, tmp_path: Path) -> None:
+    with hub(store, publish_apart) as url, caller(url) as client:
+        run_id = started(client)
+        send_onnx(client, run_id, tmp_path / "model.onnx")
+        staged = store.workspace.cache / "external" / run_id
+        (staged / "figures" / "deep.png").mkdir(parents=True)  # a file it cannot read
+        document = finished(client, run_id)
+    assert document["status"] == "failed" and "ended with 1 and without a word" in document["failure"]["message"]
