@@ -26,7 +26,7 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     assert trained.code == 0, trained.err
     assert "is recorded: accuracy 0." in trained.out
     second = mlops("train", "samples_forest", "-p", "n_estimators=40", "--json").json
-    runs = mlops("runs", "list", "--json").json
+    runs = mlops("runs", "list", "--sort", "started", "--json").json
     assert [run["parameters"]["n_estimators"] for run in runs] == [20, 40]
     assert {"run_id", "model", "data_version", "status", "parameters", "metrics", "model_version"} <= runs[0].keys()
     assert {run["status"] for run in runs} == {"succeeded"}
@@ -35,7 +35,8 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     assert {"model", "version", "data_version", "run_id", "aliases", "metrics"} <= models[0].keys()
     assert {"accuracy", "balanced_accuracy", "macro_f1", "kappa"} <= models[0]["metrics"].keys()
     compared = mlops("runs", "compare", runs[0]["run_id"][:8], runs[1]["run_id"], "--json").json
-    assert {"parameters.n_estimators", "seed", "metrics.accuracy"} <= {row["what"] for row in compared}
+    assert {"n_estimators", "seed"} <= {row["what"] for row in compared["differences"]}
+    assert "accuracy" in {row["metric"] for row in compared["metrics"]}
 
     first = models[0]["version"]
     assert mlops("model", "promote", f"samples_forest@{first}").code == 0
