@@ -15,6 +15,7 @@ from mlops_assets import __version__
 from mlops_assets.cli import (
     datasets,
     demo,
+    hub,
     importing,
     maintenance,
     mirroring,
@@ -44,6 +45,7 @@ app.command("train")(training.train)
 runs.app.command("resume")(training.resume)
 app.command("sweep")(sweeps.sweep)
 app.command("predict")(training.predict)
+app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(maintenance.doctor)
 app.command("demo")(demo.demo)

@@ -133,8 +133,8 @@ def test_several_runs_at_once_do_not_mix(store: Store) -> None:
             run.model(tree(store))
         return run.run_id, number
 
-    with hub(store) as url, ThreadPoolExecutor(3) as pool:
-        found = dict(pool.map(report_tree, range(3)))
+    with hub(store) as url, ThreadPoolExecutor(2) as pool:
+        found = dict(pool.map(report_tree, range(2)))
     for run_id, number in found.items():
         assert store.registry.run(run_id).seed == number
         assert store.registry.series(run_id)["number"] == [(step, float(number)) for step in range(200)]

@@ -1,0 +1,45 @@
+"""`mlops hub`: the HTTP API of runs made elsewhere."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Annotated
+
+import typer
+
+from mlops_assets.cli.output import Module, errors, open_store
+from mlops_assets.settings import Settings
+from mlops_assets.training.specification import bytes_of
+
+
+def hub(
+    host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
+    largest_file: Annotated[str, typer.Option(help="Size of a file that callers may send, e.g. 2Gi.")] = "2Gi",
+    module: Module = None,
+) -> None:
+    """Take runs that are made elsewhere, by HTTP; callers show the token in MLOPS_API_TOKEN."""
+    import uvicorn
+
+    from mlops_assets.hub.app import create_app
+
+    try:
+        limit = int(bytes_of(largest_file))
+    except ValueError as error:
+        raise typer.BadParameter(f"{largest_file!r} is no size, e.g. 2Gi", param_hint="--largest-file") from error
+    settings = Settings.from_environment()
+    app = create_app(open_store(), settings.dagster_home, settings.api_token, module, limit)
+    if not _is_loopback(host):
+        errors.print(
+            f"listening on {host} without encryption, so that others could read the token: "
+            "put a server with TLS in front",
+            style="yellow",
+        )
+    uvicorn.run(app, host=host, port=port, log_level="info")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,62 @@
+"""The command `mlops hub`, as a process of its own: it serves, a client is killed, another goes on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import httpx
+from typer.testing import CliRunner
+
+from mlops_assets.cli import app
+from mlops_assets.training.store import Store
+from mlops_assets_tests.hub.serving import TOKEN, caller, finished, put
+from mlops_assets_tests.servers.processes import HOST, serving
+
+CLIENT = """
+import time
+from mlops_assets.external import external_run
+with external_run("crops", "fields", {{}}, 5, url="{url}", token="{token}", task="classification") as run:
+    step = 0
+    while True:
+        run.log({{"loss": 1.0}}, step)
+        step += 1
+        time.sleep(0.01)
+"""
+
+
+def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_path: Path) -> None:
+    environment = {**os.environ, "MLOPS_API_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[2])}
+    command = [sys.executable, "-c", "from mlops_assets.cli import main; main()", "hub", "--port"]
+    with serving(lambda port: [*command, str(port)], tmp_path / "hub.log", environment) as port:
+        url = f"http://{HOST}:{port}"
+        script = tmp_path / "train.py"
+        script.write_text(CLIENT.format(url=url, token=TOKEN))
+        process = subprocess.Popen([sys.executable, str(script)], env=environment)
+        try:
+            while not [run for run in store.registry.runs("crops") if store.registry.next_seq(run.run_id)]:
+                assert process.poll() is None
+                time.sleep(0.1)
+        finally:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+        (run,) = store.registry.runs("crops")
+        assert (run.status, run.trainer, run.seed) == ("running", "train.py", 5)
+        with caller(url) as client:
+            known = client.get(f"runs/{run.run_id}").json()
+            assert known["points"] > 0
+            put(client, f"runs/{run.run_id}/model.onnx", b"no model")
+            document = finished(client, run.run_id, points=known["points"])
+        assert "no ONNX file" in document["failure"]["message"]
+        assert httpx.get(url).status_code == 401
+
+
+def test_the_command_says_what_it_needs(store: Store) -> None:
+    answer = CliRunner().invoke(app, ["hub"])
+    assert answer.exit_code == 1 and "MLOPS_API_TOKEN" in str(answer.exception)
+    answer = CliRunner().invoke(app, ["hub", "--largest-file", "much"])
+    assert answer.exit_code == 2
