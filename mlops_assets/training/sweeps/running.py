@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.registry import ModelVersion
@@ -149,7 +150,7 @@ class _Sweep:
             error = future.exception()
             if error is None:
                 continue
-            recorded = patiently(lambda run_id=trial.run_id: self.store.registry.runs(run_id=run_id))
+            recorded = patiently(partial(self.store.registry.runs, run_id=trial.run_id))
             if not isinstance(error, MlopsError) or not recorded:  # it is none of the trial's own
                 raise error
             self.tell(f"trial {trial.number}: {error}")

@@ -20,6 +20,7 @@ from mlops_assets.registry import Run
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.store import Store
 from mlops_assets.training.supervision import train_supervised
+from mlops_assets.training.sweeps import running
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets.training.worker import Pruning
@@ -158,7 +159,7 @@ def swept(
 
 
 def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
-    landed: Store, swept: tuple[subprocess.Popen[bytes], Path]
+    landed: Store, swept: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, go = swept
     with pytest.raises(Conflict, match="sweep s of crops is running in another process"):
@@ -170,9 +171,11 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     process.wait()
     eventually(lambda: [run.status for run in runs(landed)] == ["running", "canceled"])
     with landed.registry.transaction() as session:
-        changed = session.get(Run, broken[1].run_id)
-        assert changed is not None
+        remote, changed = (session.get(Run, run.run_id) for run in broken)
+        assert remote is not None and changed is not None
+        remote.host = "elsewhere"  # where nobody can see whether the process is gone
         changed.code_version = "another"
+    monkeypatch.setattr(running, "GONE_SECONDS", 0.5)
     go.touch()
     result = run_sweep(landed, waiting(str(go)))
     first, canceled, anew = runs(landed)
