@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WI
 
 EXACT: dict[str, Any] = {"dropout": 0.0, "augmentation": "none"}  # nothing is drawn
 ROWS: dict[str, Any] = {"dropout": 0.0}
+WILD: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "epochs": 30, "patience": 2}
 
 
 def weights(store: Store, row: ModelVersion) -> dict[str, Tensor]:
@@ -57,6 +58,16 @@ def test_equal_seeds_give_equal_weights(store: Store, case: Case) -> None:
     assert not near(weights(store, first), weights(store, other))
 
 
+def killed(epoch: int) -> Callable[[Mapping[str, float], int], None]:
+    """Interrupt a run when it logs this epoch."""
+
+    def watch(metrics: Mapping[str, float], step: int) -> None:
+        if step == epoch:
+            raise KeyboardInterrupt
+
+    return watch
+
+
 @pytest.mark.parametrize(
     ("case", "schedule"), [(PATCHES, "one_cycle"), (SERIES, "cosine"), (SERIES, "constant")], ids=str
 )
@@ -67,12 +78,8 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_broken_off(
     specification = declared(store, case)
     whole = train(store, specification, "v1", params, 7)
 
-    def kill(metrics: Mapping[str, float], step: int) -> None:
-        if step == 3:
-            raise KeyboardInterrupt
-
     with pytest.raises(KeyboardInterrupt):
-        train(store, specification, "v1", params, 7, run_id="f" * 32, watchers=(kill,))
+        train(store, specification, "v1", params, 7, run_id="f" * 32, watchers=(killed(3),))
     torch.rand(17), np.random.rand(3)  # another process would have drawn something else
     seen: list[int] = []
     resumed = train(
@@ -134,8 +141,7 @@ def test_checkpoints_take_little_of_the_time_if_nothing_is_said_of_them(store: S
 
 
 def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
-    wild = {"learning_rate": 1.0, "schedule": "constant", "epochs": 30, "patience": 2}
-    row = trained(store, SERIES, **wild)
+    row = trained(store, SERIES, **WILD)
     losses = curve(store, row, "validation_loss")
     assert len(losses) == int(np.argmin(losses)) + 1 + 2 < 30
     data = TrainingData(landed(store, "row"), "classification")
@@ -145,9 +151,21 @@ def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
     model = load_native(files, PyTorch())
     found = nn.functional.cross_entropy(model(torch.from_numpy(X)).detach(), torch.from_numpy(y))
     assert float(found) == pytest.approx(min(losses), rel=1e-4)
-    last = trained(store, SERIES, **{**wild, "epochs": len(losses), "patience": 0, "restore_best": False})
+    last = trained(store, SERIES, **{**WILD, "epochs": len(losses), "patience": 0, "restore_best": False})
     assert curve(store, last, "validation_loss") == losses
     assert not near(weights(store, last), weights(store, row))
+
+
+def test_a_resumed_run_remembers_what_was_best_and_how_long_it_has_waited(store: Store) -> None:
+    params = {**SERIES.params, **WILD, "checkpoint_every": 1}
+    specification = declared(store, SERIES)
+    whole = train(store, specification, "v1", params, 0)
+    last = len(curve(store, whole)) - 1
+    with pytest.raises(KeyboardInterrupt):
+        train(store, specification, "v1", params, 0, run_id="f" * 32, watchers=(killed(last),))
+    resumed = train(store, specification, "v1", params, 0, run_id="f" * 32)
+    assert curve(store, resumed) == curve(store, whole)
+    assert equal(weights(store, resumed), weights(store, whole))
 
 
 def test_without_a_validation_split_the_last_weights_are_kept(store: Store) -> None:
