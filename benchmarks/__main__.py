@@ -18,6 +18,7 @@ BENCHMARKS = {
     "reading": ("benchmarks.reading", "Reading for training"),
     "scene": ("benchmarks.large_scene", "One large scene"),
     "logging": ("benchmarks.logging", "Logging metrics, beside MLflow"),
+    "runs": ("benchmarks.run_listing", "Finding runs"),
     "sensors": ("benchmarks.sensors", "Sensor ticks"),
     "training": ("benchmarks.training", "Training, beside the bare loop"),
     "lifecycle": ("benchmarks.lifecycle", "The lifecycle of a model from the shell"),

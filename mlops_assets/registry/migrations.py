@@ -39,6 +39,7 @@ def _to_2(connection: Connection, operations: Operations) -> None:
                 if isinstance(column.type, JSON):
                     name = column.name
                     operations.alter_column(table.name, name, type_=column.type, postgresql_using=f"{name}::jsonb")
+    operations.create_index("ix_runs_started", "runs", ["started"])
     _mend_numbers(connection)
     finished = select(Run.run_id, Run.started, Run.finished).where(Run.finished.is_not(None))
     for run_id, started, end in connection.execute(finished).all():

@@ -69,7 +69,7 @@ def search_runs(
         order = translation.order(sort)
         if not all_known(session, chosen, translation.used):
             return []
-        query = select(Run.run_id).where(chosen, condition).order_by(*order, Run.started.desc(), Run.run_id)
+        query = select(Run.run_id).where(chosen, condition).order_by(*order)
         # ids first: a database that sorts whole runs takes several times as long
         ids = session.scalars(query if limit is None else query.limit(limit)).all()
         runs: dict[str, Run] = {}
@@ -111,7 +111,11 @@ class _Translation:
         keys = [found.sql(kind, self.dialect) for kind in kinds]
         if found.keys:
             self.used.append((found, None, found.sql(None, self.dialect)))
-        return [(key.desc() if descending else key.asc()).nulls_last() for key in keys]
+        newest = [] if found.column == "started" else [Run.started.desc()]
+        in_order = [key.desc() if descending else key.asc() for key in keys]
+        # an index is only used where it is not asked for what it need not know
+        required = not found.keys and not Run.__table__.columns[found.column].nullable
+        return [*(in_order if required else [key.nulls_last() for key in in_order]), *newest, Run.run_id]
 
     def condition(self, node: Any) -> ColumnElement[bool]:
         if isinstance(node, bool):

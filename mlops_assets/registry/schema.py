@@ -98,7 +98,7 @@ class Run(Base):
     code_version: Mapped[str]
     hardware: Mapped[dict[str, Any]]
     metrics: Mapped[dict[str, Any]]
-    started: Mapped[datetime]
+    started: Mapped[datetime] = mapped_column(index=True)  # newest first is how runs are looked at
     finished: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
     host: Mapped[str]

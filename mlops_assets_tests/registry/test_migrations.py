@@ -204,6 +204,9 @@ def test_afterwards_the_tables_are_those_of_a_new_registry(registry: Registry, u
             for column in inspect(engine).get_columns(table.name)
             if "JSON" in str(column["type"])
         }
+        assert {index["name"] for index in inspect(engine).get_indexes("runs")} == {
+            index.name for index in Base.metadata.tables["runs"].indexes
+        }
         expected = "JSONB" if engine.dialect.name == "postgresql" else "JSON"
         assert set(documents.values()) == {expected}
         assert ("runs", "parameters") in documents
