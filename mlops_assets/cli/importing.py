@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, console, errors, open_store, show, show_one
+from mlops_assets.cli.output import Json, Module, console, errors, open_store, show, show_one
 from mlops_assets.errors import NameRefused, SettingsError
 from mlops_assets.names import Reference, check_name
 from mlops_assets.settings import Settings
@@ -29,7 +29,10 @@ def import_mlflow(
         str | None, typer.Option(help="URL of the MLflow server; MLOPS_MLFLOW if not given.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model here; the experiment's if not given.")] = None,
-    task: Annotated[str, typer.Option(help="classification, semantic-segmentation or regression.")] = "classification",
+    task: Annotated[
+        str | None, typer.Option(help="Task of a model that the project does not declare; classification if not given.")
+    ] = None,
+    module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Bring in the runs of an MLflow experiment, with all their points, and their ONNX models.
@@ -37,18 +40,24 @@ def import_mlflow(
     It can be done again at any time: what was brought in before is only brought up to date. A model is held against the
     ONNX file in MLflow, measured on the test split and recorded. Aliases are listed; promote what is to be in use.
     """
+    from mlops_assets.components.external_reporting import DagsterReporter, declared_models
+    from mlops_assets.training.external.recording import specification_for
+
     with needs("mlflow", "importing from MLflow"):
         from mlops_assets.training.mlflow.importing import import_experiment
 
-    uri = Settings.from_environment({"MLOPS_MLFLOW": tracking_uri} if tracking_uri else None).mlflow
-    if uri is None:
+    settings = Settings.from_environment({"MLOPS_MLFLOW": tracking_uri} if tracking_uri else None)
+    if settings.mlflow is None:
         raise SettingsError("no MLflow server is named; give --tracking-uri, or set MLOPS_MLFLOW")
     try:
         name = check_name(model or experiment, "model")
     except NameRefused as error:
         raise NameRefused(f"{error}; give it with --model") from error
-    with errors.status(f"importing {experiment} from MLflow …"):
-        found = import_experiment(open_store(), uri, experiment, Reference.parse(dataset), name, task)
+    data, declared, store = Reference.parse(dataset), declared_models(module).get(name), open_store()
+    said = {} if declared and task is None else {"task": task or "classification"}
+    specification = specification_for(declared, name, data.name, said)
+    with errors.status(f"importing {experiment} from MLflow …"), DagsterReporter(store, settings.dagster_home) as told:
+        found = import_experiment(store, settings.mlflow, experiment, data, specification, told)
     if as_json:
         show_one(asdict(found), as_json)
         return

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import uuid
+import warnings
 from collections.abc import Callable
+from pathlib import Path
 
+import dagster as dg
+import mlflow
 import pytest
 from mlflow import MlflowClient
+from skl2onnx import to_onnx
+from sklearn.ensemble import RandomForestClassifier
 
+from mlops_assets.cli.output import open_store
 from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
 from mlops_assets.training.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
@@ -82,3 +92,38 @@ def test_a_server_that_is_away_is_one_line(
     found = mlops("import", "mlflow", "x", "--dataset", "fields@v1", "--tracking-uri", "http://127.0.0.1:9")
     assert (found.code, found.err.count("\n")) == (1, 1)
     assert found.err.startswith("error: MLflow at http://127.0.0.1:9: ")
+
+
+def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declares(
+    project: Path, mlops: Mlops, mlflow_server: str, model: str
+) -> None:
+    assert mlops("dataset", "commit", "samples").code == 0
+    store = open_store()
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
+    X, y = TrainingData(frozen, "classification").arrays("train")
+    forest = RandomForestClassifier(20, random_state=0).fit(X, y)
+    proto = to_onnx(forest, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3})
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mlflow.set_tracking_uri(mlflow_server)
+        mlflow.set_experiment(model)
+        with mlflow.start_run():
+            mlflow.onnx.log_model(proto, name="model", pip_requirements=["onnx"])
+        mlflow.set_tracking_uri(None)
+    command = ("import", "mlflow", model, "--dataset", "samples@v1", "--tracking-uri", mlflow_server)
+    command += ("--model", "samples_forest")
+    refused = mlops(*command, "--task", "classification")
+    assert (refused.code, "is declared in the project: leave out task" in refused.err) == (1, True)
+    brought = mlops(*command, "--json")
+    assert brought.code == 0, brought.err
+    (run,) = brought.json["runs"]
+    assert run["detail"] == ""
+    promoted = mlops("model", "promote", f"samples_forest@{run['model_version']}")
+    assert promoted.code == 0, promoted.err
+    shown = mlops("model", "show", "samples_forest@production", "--json").json
+    assert (shown["version"], shown["framework"]) == (run["model_version"], "onnx")
+    assert mlops("model", "verify", "samples_forest@production").code == 0
+    with dg.DagsterInstance.from_config(str(project / "workspace" / "dagster")) as instance:
+        event = instance.get_latest_materialization_event(dg.AssetKey(["samples_forest", "evaluation"]))
+    assert event is not None and event.asset_materialization is not None
+    assert event.asset_materialization.metadata["model_version"].value == run["model_version"]

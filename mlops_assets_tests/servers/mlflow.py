@@ -19,7 +19,7 @@ def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     command = [program, "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination",
                str(folder / "artifacts"), "--workers", "1", "--host", HOST, "--port"]  # fmt: skip
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with serving(lambda port: [*command, str(port)], folder / "log", {**os.environ, **quiet}) as port:
+    with serving(lambda port: [*command, str(port)], folder / "log", {**os.environ, **quiet}, 200) as port:
         yield f"http://{HOST}:{port}"
 
 

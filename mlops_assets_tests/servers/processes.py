@@ -16,9 +16,18 @@ _ATTEMPTS = 3  # another process may take the free port first
 
 @contextmanager
 def serving(
-    command: Callable[[int], Sequence[str]], log: Path, environment: Mapping[str, str] | None = None
+    command: Callable[[int], Sequence[str]],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
+    within: float = _STARTS_WITHIN,
 ) -> Iterator[int]:
     """Run `command(port)` and yield the port it listens on; its output goes to `log`.
+
+    Args:
+        command: arguments of the process.
+        log: file for what it prints.
+        environment: of the process.
+        within: seconds that it may take to start.
 
     Raises:
         RuntimeError: it ended, or did not listen in time; the message has the end of its output.
@@ -28,7 +37,7 @@ def serving(
         with log.open("wb") as output:
             process = subprocess.Popen(command(port), stdout=output, stderr=subprocess.STDOUT, env=environment)
         try:
-            if _listens(process, port):
+            if _listens(process, port, within):
                 yield port
                 return
             if process.poll() is None or attempt == _ATTEMPTS - 1:
@@ -44,8 +53,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _listens(process: subprocess.Popen[bytes], port: int) -> bool:
-    deadline = time.monotonic() + _STARTS_WITHIN
+def _listens(process: subprocess.Popen[bytes], port: int, within: float) -> bool:
+    deadline = time.monotonic() + within
     while process.poll() is None and time.monotonic() < deadline:
         try:
             socket.create_connection((HOST, port), timeout=1).close()

@@ -15,10 +15,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 
 from mlops_assets.errors import ExportError, MlopsError
-from mlops_assets.names import Reference, check_name
+from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
-from mlops_assets.training.external.recording import OnnxMade, data_for, parity_samples, publish, specification_for
-from mlops_assets.training.external.stages import complete
+from mlops_assets.training.external.recording import OnnxMade, data_for, parity_samples, publish
+from mlops_assets.training.external.stages import Reporter, complete
 from mlops_assets.training.mlflow import reading, wording
 from mlops_assets.training.mlflow.client import all_runs, experiment_id, explained, open_client, shown
 from mlops_assets.training.mlflow.models import adapted, fetched, model_places
@@ -77,7 +77,12 @@ class ImportedExperiment:
 
 
 def import_experiment(
-    store: Store, tracking_uri: str, experiment: str, dataset: Reference, model: str, task: str
+    store: Store,
+    tracking_uri: str,
+    experiment: str,
+    dataset: Reference,
+    specification: ModelSpecification,
+    reporter: Reporter | None = None,
 ) -> ImportedExperiment:
     """Bring every run of an experiment in; a run that was brought in before is only brought up to date.
 
@@ -86,24 +91,22 @@ def import_experiment(
         tracking_uri: of the server.
         experiment: its name.
         dataset: the data version that its runs were trained on.
-        model: what the model is called here.
-        task: of the model.
+        specification: the model here, as declared.
+        reporter: whoever is told what came of each model.
 
     Raises:
         NotFound: there is no such experiment or data version.
-        SpecificationError: the task is none.
         StorageError: the server cannot be reached, or refuses.
     """
     data = store.registry.data_version(dataset)
-    said = {"task": task, "title": f"{model}, imported from MLflow"}
-    specification = specification_for(None, check_name(model, "model"), data.dataset, said)
+    model = specification.name
     client = open_client(tracking_uri)
     with explained(tracking_uri), store.registry.lock(f"mlflow-{model}"):
         number = experiment_id(client, experiment)
         pages = f"{shown(tracking_uri)}/#/experiments/{number}/runs"
         found = list(all_runs(client, number))
         active = [there for there in found if there.info.lifecycle_stage == "active"]
-        importer = _Importer(store, client, tracking_uri, specification, data, pages)
+        importer = _Importer(store, client, tracking_uri, specification, data, pages, reporter)
         runs = [importer.run(there) for there in active]
         aliases = _aliases(client, runs)
     return ImportedExperiment(experiment, model, f"{data.dataset}@{data.version}", len(found) - len(active),
@@ -121,9 +124,10 @@ class _Importer:
         specification: ModelSpecification,
         data: DataVersion,
         pages: str,
+        reporter: Reporter | None,
     ) -> None:
         self._store, self._client, self._uri = store, client, tracking_uri
-        self._specification, self._data, self._pages = specification, data, pages
+        self._specification, self._data, self._pages, self._reporter = specification, data, pages, reporter
 
     def run(self, there: MlflowRun) -> ImportedRun:
         """Bring in one run, and its model."""
@@ -132,7 +136,8 @@ class _Importer:
         if own is not None and registry.runs(run_id=own):
             return ImportedRun(own, mlflow_run, "skipped", detail=f"it is the mirror of run {own[:8]}")
         run = reading.run_of(there, self._specification.name, self._data, f"{self._pages}/{mlflow_run}")
-        state = reading.state_of(there, self._data, self._specification.task)
+        wanted = self._specification.model_dump_json(include={"task", "inputs", "bands"})
+        state = reading.state_of(there, self._data, wanted)
         before = next(iter(registry.runs(run_id=run.run_id)), None)
         if before is not None and before.tags.get(reading.STATE) == state and before.model == run.model:
             return ImportedRun(run.run_id, mlflow_run, "unchanged", model_version=before.model_version)
@@ -169,8 +174,9 @@ class _Importer:
         store = self._store
         if run.status != "succeeded":
             raise ExportError("the run has not succeeded")
-        about = {"description": _DESCRIPTION.format(f"{place} of run {run.tags['mlflow.run_id']}")}
-        specification = self._specification.model_copy(update=about)
+        origin = _DESCRIPTION.format(f"{place} of run {run.tags['mlflow.run_id']}")
+        described = f"{self._specification.description}\n\n{origin}".strip()
+        specification = self._specification.model_copy(update={"description": described})
         version = next(iter(store.registry.model_versions(run.model, run_id=run.run_id)), None)
         if version is None:
             data = data_for(store, specification, run.data_version, raw=True)
@@ -178,9 +184,9 @@ class _Importer:
             target = folder / "adapted.onnx"
             outputs = adapted(path, data.sample_shape, data.task, len(data.class_names), X, target)
             version = publish(store, specification, run, OnnxMade(target, outputs), {}, dict)
-        outcome = complete(store, specification, version)
+        outcome = complete(store, specification, version, self._reporter)
         failed = [f"{stage.name} failed: {stage.message}" for stage in outcome.stages if not stage.passed]
-        return version.version, "; ".join(failed)
+        return version.version, "; ".join([*failed, *outcome.notes])
 
 
 def _aliases(client: MlflowClient, runs: Sequence[ImportedRun]) -> list[ImportedAlias]:

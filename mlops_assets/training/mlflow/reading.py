@@ -34,9 +34,15 @@ def run_id_of(mlflow_run: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, mlflow_run))
 
 
-def state_of(there: MlflowRun, data: DataVersion, task: str) -> str:
-    """Return a short digest of all that an import depends on; an equal one needs no second import."""
-    told = [_FORMAT, task, data.dataset, data.digest, there.info.status, there.info.end_time, there.data.params,
+def state_of(there: MlflowRun, data: DataVersion, wanted: str) -> str:
+    """Return a short digest of all that an import depends on; an equal one needs no second import.
+
+    Args:
+        there: the run of MLflow.
+        data: the data version that it is said to be trained on.
+        wanted: of the model here.
+    """
+    told = [_FORMAT, wanted, data.dataset, data.digest, there.info.status, there.info.end_time, there.data.params,
             there.data.tags, {name: repr(value) for name, value in there.data.metrics.items()},
             [output.model_id for output in there.outputs.model_outputs] if there.outputs else []]  # fmt: skip
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]

@@ -23,6 +23,7 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.training.external.recording import specification_for
 from mlops_assets.training.mlflow.importing import ImportedExperiment, import_experiment
 from mlops_assets.training.mlflow.mirroring import mirror_run, sync
 from mlops_assets.training.mlflow.reading import parameter_of, run_id_of
@@ -52,7 +53,8 @@ def bring(store: Store, mlflow_server: str, model: str, land_table: Callable[...
     land_table()
 
     def bring(uri: str = mlflow_server, name: str = model, task: str = "classification") -> ImportedExperiment:
-        return import_experiment(store, uri, model, Reference("fields", "v1"), name, task)
+        specification = specification_for(None, name, "fields", {"task": task})
+        return import_experiment(store, uri, model, Reference("fields", "v1"), specification)
 
     return bring
 
@@ -207,7 +209,11 @@ def tensor_model(source: tuple[int, list[Any]], output: tuple[int, list[Any]], o
 
 UNFIT = {
     "a fixed batch": ((TensorProto.FLOAT, [1, 7]), (TensorProto.FLOAT, [1, 3]), "dynamic batch axis"),
-    "another width": ((TensorProto.FLOAT, ["n", 9]), (TensorProto.FLOAT, ["n", 3]), r"is .a. \(\?, 9\); .*\(batch, 7\)"),
+    "another width": (
+        (TensorProto.FLOAT, ["n", 9]),
+        (TensorProto.FLOAT, ["n", 3]),
+        r"is .a. \(\?, 9\); .*, 7\)",
+    ),
     "doubles": ((TensorProto.DOUBLE, ["n", 7]), (TensorProto.FLOAT, ["n", 3]), "of double"),
     "too many scores": ((TensorProto.FLOAT, ["n", 7]), (TensorProto.FLOAT, ["n", 7]), r"float output of \(batch, 3"),
 }
@@ -254,7 +260,7 @@ def test_an_experiment_that_is_not_there_is_named(store: Store, bring: Bring, ml
     with pytest.raises(NotFound, match=r"is not there; there is .*Default"):
         bring()
     with pytest.raises(NotFound, match="v9"):
-        import_experiment(store, mlflow_server, "Default", Reference("fields", "v9"), "x", "classification")
+        import_experiment(store, mlflow_server, "Default", Reference("fields", "v9"), model_specification())
 
 
 def test_a_server_that_fails_half_way_leaves_an_import_that_can_be_done_again(
