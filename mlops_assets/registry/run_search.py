@@ -115,7 +115,7 @@ class _Translation:
         in_order = [key.desc() if descending else key.asc() for key in keys]
         # an index is only used where it is not asked for what it need not know
         required = not found.keys and not Run.__table__.columns[found.column].nullable
-        return [*(in_order if required else [key.nulls_last() for key in in_order]), *newest, Run.run_id]
+        return [*(in_order if required else [key.nulls_last() for key in in_order]), *newest, Run.run_id.asc()]
 
     def condition(self, node: Any) -> ColumnElement[bool]:
         if isinstance(node, bool):

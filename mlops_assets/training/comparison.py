@@ -222,7 +222,7 @@ def _published(store: Store, run: Run, name: str) -> Any:
 
 
 def _outcome(run: Run) -> dict[str, Any]:
-    names = ("model", "status", "source", "trainer", "created_by", "attempts", "error")
+    names = ("model", "status", "source", "created_by", "attempts", "error")
     found = {name: getattr(run, name) for name in names}
     return found | {f"tags.{name}": value for name, value in run.tags.items()}
 
@@ -233,7 +233,7 @@ def _data(run: Run) -> dict[str, Any]:
 
 def _code(run: Run) -> dict[str, Any]:
     diff = run.code.get("diff")
-    return {"version": run.code_version, "uncommitted changes": diff[:12] if diff else None}
+    return {"trainer": run.trainer, "version": run.code_version, "uncommitted changes": diff[:12] if diff else None}
 
 
 def _environments(compared: Iterable[ComparedRun]) -> list[Mapping[str, Any]]:

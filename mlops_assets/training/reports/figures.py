@@ -48,7 +48,7 @@ def overview(comparison: Comparison) -> bytes:
         heights.append(math.ceil(len(matrices) / 4) * (_MATRIX + 0.3))
     width = max(9.0, min(3, len(names)) * _PANEL[0], min(4, len(matrices)) * _MATRIX, 2.5 + 2 * len(comparison.runs))
     figure = _figure(width, sum(heights))
-    parts = list(np.atleast_1d(figure.subfigures(len(heights), 1, height_ratios=heights)))
+    parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel())
     _draw_table(parts.pop(0), comparison)
     if names:
         _draw_curves(parts.pop(0), comparison, names)
@@ -138,7 +138,7 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
             comparison.metrics[line - 2].best if 2 <= line < 2 + min(len(comparison.metrics), TABLE_METRICS) else None
         )
         if line == 0 or (best is not None and best == column - 1):
-            cell.get_text().set_weight("bold")
+            cell.get_text().set_fontweight("bold")
 
 
 def _colour(index: int) -> Any:

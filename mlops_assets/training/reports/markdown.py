@@ -33,12 +33,12 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     if comparison.metrics:
         lines += ["### Metrics", "", *_table(header, [_metric(row) for row in comparison.metrics]), ""]
         lines += ["▲ more, ▼ less than the first run; the best is bold where it is known what is better.", ""]
-    differing = [difference for difference in comparison.differences if difference.section not in ("took", "run")]
+    differing = [difference for difference in comparison.differences if difference.section != "took"]
     lines += ["### What differs", ""]
     if differing:
         lines += [*_table(["", *header], [_difference(each) for each in differing]), ""]
     else:
-        lines += ["Neither data nor code, parameters, environment or hardware.", ""]
+        lines += ["Nothing: neither data nor code, parameters, environment or hardware.", ""]
     for name, where in figures.items():
         lines += [f"### {TITLES[name]}", "", f"![{TITLES[name]}]({_link(where)})", ""]
     return "\n".join(lines)
