@@ -6,6 +6,7 @@ import importlib
 import inspect
 import json
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -110,7 +111,7 @@ def _architecture(model: nnx.Module) -> dict[str, Any]:
     if "<" in kind.__qualname__:
         raise ExportError(f"{kind.__qualname__} is defined inside a function; move the class to module level")
     arguments = {}
-    for name, parameter in inspect.signature(kind.__init__).parameters.items():
+    for name, parameter in _parameters(kind).items():
         if name in ("self", "rngs"):
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
@@ -135,6 +136,11 @@ def _architecture(model: nnx.Module) -> dict[str, Any]:
     return {"class": f"{kind.__module__}:{kind.__qualname__}", "arguments": arguments}
 
 
+def _parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the constructor's parameters; those of the class itself are its metaclass's, which takes anything."""
+    return inspect.signature(kind.__init__).parameters
+
+
 def _rebuild(described: Any) -> nnx.Module:
     try:
         module, _, qualified = described["class"].partition(":")
@@ -146,7 +152,7 @@ def _rebuild(described: Any) -> nnx.Module:
         raise ExportError(f"the model's class is not there any more: {error}") from error
     if not (isinstance(found, type) and issubclass(found, nnx.Module)):
         raise ExportError(f"{described['class']} is no Flax module; the stored architecture is not trusted")
-    if "rngs" in inspect.signature(found.__init__).parameters:
+    if "rngs" in _parameters(found):
         arguments["rngs"] = nnx.Rngs(0)
     try:
         model: nnx.Module = found(**arguments)

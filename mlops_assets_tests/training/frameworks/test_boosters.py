@@ -48,7 +48,7 @@ def test_values_next_to_a_threshold_go_the_same_way_in_onnx(models: Any, tmp_pat
     X = np.repeat(near, 4)[:, None]
     y = (np.arange(256) // 4 % 2).astype(float)
     if models is xgboost_models:
-        model: Any = xgboost.train({"tree_method": "exact", "max_depth": 8}, xgboost.DMatrix(X, y), 5)
+        model: Any = xgboost.train({"tree_method": "exact", "max_depth": 64}, xgboost.DMatrix(X, y), 5)
     else:
         settings = {**lightgbm_models.SMALL, "max_bin": 1000, "min_data_in_bin": 1, "num_leaves": 64}
         model = lightgbm.train({**settings, "objective": "regression"}, lightgbm.Dataset(X, y), 5)
