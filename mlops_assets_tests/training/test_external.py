@@ -78,7 +78,7 @@ def test_a_run_and_its_model_are_recorded_as_those_of_the_platform(store: Store)
     assert recorded.created_by == "tester"
     assert recorded.code["commit"] == recorded.code_version.partition("+")[0]
     assert recorded.usage["peak_memory_bytes"] > 1e7
-    assert {"fit", "export", "evaluate", "record"} <= recorded.phases.keys()
+    assert {"fit", "exported", "evaluated", "recorded"} <= recorded.phases.keys()
     assert len(store.registry.series(run.run_id)["loss"]) == 50
     assert (row.stage, row.framework, row.version) == ("recorded", "scikit-learn", f"v1-{run.run_id[:8]}")
     assert store.workspace.get(f"{model_folder(row)}/figures/importance.png") == PNG

@@ -144,7 +144,7 @@ def begin(
         tags=dict(tags or {}),
         created_by=origin.created_by,
         code=code_document(store, origin.code_version, origin.changes),
-        environment=store.workspace.put_object(json_bytes(origin.environment)).sha256,
+        environment=_kept(store, origin.environment),
     )
     found = next(iter(store.registry.runs(run_id=run_id)), None)
     if found is None:
@@ -242,6 +242,10 @@ def _publish_onnx(
 
     described = onnx_file.describe_sent(model)
     return publish_version(store, specification, data, run, onnx_file.FRAMEWORK, described, save, figures, facts)
+
+
+def _kept(store: Store, environment: dict[str, Any]) -> str | None:
+    return store.workspace.put_object(json_bytes(environment)).sha256 if environment else None
 
 
 def _checked_id(run_id: str) -> str:

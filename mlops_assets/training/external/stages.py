@@ -5,9 +5,8 @@ A stage that fails ends them; what came of each is told.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
@@ -134,8 +133,7 @@ def _complete(store: Store, specification: ModelSpecification, row: ModelVersion
     for stage in (_export, _evaluate, _record):
         name = stage.__name__.strip("_")
         try:
-            with _timed(store, row, name):
-                message, tell = stage(store, specification, row, outcome)
+            message, tell = stage(store, specification, row, outcome)
         except ParityError as error:
             _failed(outcome, name, error)
             failure = error
@@ -177,13 +175,6 @@ def _record(store: Store, specification: ModelSpecification, row: ModelVersion, 
     )
     outcome.gates = check_gates(store.registry, evaluated, specification.gates)
     return gates_description(outcome.gates), lambda told: told.recorded(row, files, outcome.gates)
-
-
-@contextmanager
-def _timed(store: Store, row: ModelVersion, name: str) -> Iterator[None]:
-    started = time.monotonic()
-    yield
-    store.registry.add_phase(row.run_id, name, time.monotonic() - started)
 
 
 def _done(outcome: Outcome, name: str, message: str, tell: Tell, reporter: Reporter | None) -> None:
