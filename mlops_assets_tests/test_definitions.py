@@ -57,7 +57,8 @@ def test_these_checks_block_what_comes_after(loaded: dg.Definitions) -> None:
 def test_these_jobs_and_sensors_are_there_and_sensors_are_off(loaded: dg.Definitions) -> None:
     repository = loaded.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    assert jobs == {"indian_pines_landing", "indian_pines_svm_lifecycle", "indian_pines_cnn_lifecycle"}
+    of_models = {f"indian_pines_{model}_{what}" for model in ("svm", "cnn") for what in ("lifecycle", "sweep")}
+    assert jobs == {"indian_pines_landing", *of_models}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {"indian_pines_new_data", "indian_pines_svm_new_version", "indian_pines_cnn_new_version"}
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.STOPPED)
