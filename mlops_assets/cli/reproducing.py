@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import dagster as dg
 import typer
@@ -12,7 +12,9 @@ from mlops_assets.cli.run_reports import print_table
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 from mlops_assets.training.reports.wording import delta
-from mlops_assets.training.reproduction import Match, Reproduction, reproduce
+
+if TYPE_CHECKING:
+    from mlops_assets.training.reproduction import Match, Reproduction
 
 SHOWN = 20  # changes that are listed; JSON has all
 
@@ -31,6 +33,7 @@ def reproduce_version(
     """
     from mlops_assets.components.launching import open_project
     from mlops_assets.components.sweeping import declared_model
+    from mlops_assets.training.reproduction import reproduce
 
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))

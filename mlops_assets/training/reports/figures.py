@@ -114,7 +114,7 @@ def _draw_confusion(figure: Figure | SubFigure, matrices: list[ComparedRun]) -> 
 def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
     axes = figure.subplots()
     axes.set_axis_off()
-    cells = [["model version", *(compared.product for compared in comparison.runs)]]
+    cells = [["model version", *(each.run.model_version or each.run.status for each in comparison.runs)]]
     for row in comparison.metrics[:TABLE_METRICS]:
         written = []
         for value, change, index in zip(row.values, row.deltas, range(len(row.values)), strict=True):
