@@ -100,6 +100,11 @@ def test_a_second_mirror_changes_nothing_and_asks_only_once(
     assert {request.split("?")[0].rsplit("/", 1)[-1] for request in faulty_mlflow.requests} == {"get-by-name", "search"}
     (after,) = runs_there(client, recorded.model)
     assert after.to_dictionary() == before.to_dictionary()
+    run = store.registry.run(recorded.run_id)
+    run.tags = {"note": "new"}
+    store.registry.put_run(run, None)
+    assert mirror_run(store, faulty_mlflow.url, recorded.run_id).outcome == "updated"
+    assert runs_there(client, recorded.model)[0].data.tags["note"] == "new"
     assert len(client.search_model_versions(f"name='{recorded.model}'")) == 1
 
 
