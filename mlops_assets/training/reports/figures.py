@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.figure import Figure, SubFigure
 
-from mlops_assets.training.comparison import ComparedRun, Comparison
+from mlops_assets.training.comparison import ComparedRun, Comparison, Confusion
 from mlops_assets.training.reports.wording import delta, number
 
 CURVES = 12  # panels at most, those of the metrics that most runs have
@@ -29,7 +29,7 @@ def drawn(comparison: Comparison) -> dict[str, bytes]:
         figure = _figure(max(2, min(3, len(names))) * _PANEL[0], rows * _PANEL[1] + 0.5)
         _draw_curves(figure, comparison, names)
         found["curves"] = _png(figure)
-    if matrices := [compared for compared in comparison.runs if compared.confusion]:
+    if matrices := _matrices(comparison):
         figure = _figure(min(4, len(matrices)) * _MATRIX, math.ceil(len(matrices) / 4) * (_MATRIX + 0.3))
         _draw_confusion(figure, matrices)
         found["confusion"] = _png(figure)
@@ -39,7 +39,7 @@ def drawn(comparison: Comparison) -> dict[str, bytes]:
 def overview(comparison: Comparison) -> bytes:
     """Return everything as one PNG."""
     names = curve_names(comparison)
-    matrices = [compared for compared in comparison.runs if compared.confusion]
+    matrices = _matrices(comparison)
     shown = min(len(comparison.metrics), TABLE_METRICS)
     heights = [0.3 + 0.21 * (shown + 2)]
     if names:
@@ -87,12 +87,15 @@ def _draw_curves(figure: Figure | SubFigure, comparison: Comparison, names: list
         text.set_parse_math(False)
 
 
-def _draw_confusion(figure: Figure | SubFigure, matrices: list[ComparedRun]) -> None:
+def _matrices(comparison: Comparison) -> list[tuple[ComparedRun, Confusion]]:
+    return [(compared, compared.confusion) for compared in comparison.runs if compared.confusion]
+
+
+def _draw_confusion(figure: Figure | SubFigure, matrices: list[tuple[ComparedRun, Confusion]]) -> None:
     columns = min(4, len(matrices))
     grid = np.atleast_1d(figure.subplots(math.ceil(len(matrices) / columns), columns)).ravel()
-    for axes, compared in zip(grid, matrices, strict=False):
-        assert compared.confusion is not None
-        counts, classes = np.asarray(compared.confusion.counts), compared.confusion.classes
+    for axes, (compared, confusion) in zip(grid, matrices, strict=False):
+        counts, classes = np.asarray(confusion.counts), confusion.classes
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         size = 8 if len(classes) <= 10 else 6
