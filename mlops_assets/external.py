@@ -6,11 +6,12 @@ For notebooks and jobs of a cluster. It reaches workspace and registry itself, o
 from __future__ import annotations
 
 import inspect
+import json
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
-from mlops_assets.errors import SettingsError
+from mlops_assets.errors import SettingsError, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 from mlops_assets.training.external.face import ExternalRun
@@ -57,12 +58,12 @@ def external_run(
 
     Raises:
         NotFound: there is no such data version.
-        SpecificationError: the model does not suit the data, or is declared otherwise.
+        SpecificationError: the model does not suit the data or is declared otherwise, or a parameter is no JSON value.
         ParityError: on leaving; the model is published, but not proved, and goes no further.
     """
     frame, reference, settings = inspect.currentframe(), Reference.parse(data), Settings.from_environment()
     origin = origin_of(calling_file(frame.f_back if frame else None), settings.user)
-    values = dict(parameters or {})
+    values = _json_values(parameters or {})
     if url is not None:
         from mlops_assets.client import run_there
 
@@ -79,3 +80,20 @@ def external_run(
     specification = specification_for(declared_models(module).get(model), model, reference.name, declared)
     reporter = DagsterReporter(store, settings.dagster_home)
     return run_here(store, specification, reference.what, values, seed, origin, reporter, run_id, tags, gpus)
+
+
+def _json_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return parameters as they are recorded.
+
+    Raises:
+        SpecificationError: one is no JSON value.
+    """
+    for name, value in parameters.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise SpecificationError(
+                f"parameter {name!r} cannot be recorded: {error}; give numbers, texts, lists and dictionaries, e.g. "
+                "float(value) of a NumPy scalar"
+            ) from error
+    return dict(parameters)

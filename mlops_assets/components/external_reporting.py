@@ -11,6 +11,9 @@ from pathlib import Path
 from typing import Self
 
 import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -87,7 +90,7 @@ class DagsterReporter:
                     tags={DATA_VERSION_TAG: version.value} if version else {},
                 )
             )
-            _report_checks(instance, row, step, result.check_results or [])
+            _report_checks(instance, row, step, result.check_results or [], _newest(instance, row, step))
 
     @contextmanager
     def _instance(self, row: ModelVersion) -> Iterator[dg.DagsterInstance]:
@@ -118,7 +121,11 @@ def declared_models(module: str | None = None) -> dict[str, ModelSpecification]:
 
 
 def _report_checks(
-    instance: dg.DagsterInstance, row: ModelVersion, step: str, results: Sequence[dg.AssetCheckResult]
+    instance: dg.DagsterInstance,
+    row: ModelVersion,
+    step: str,
+    results: Sequence[dg.AssetCheckResult],
+    target: AssetCheckEvaluationTargetMaterializationData | None = None,
 ) -> None:
     for result in results:
         instance.report_runless_asset_event(
@@ -129,6 +136,19 @@ def _report_checks(
                 metadata=result.metadata,
                 severity=result.severity,
                 description=result.description,
-                partition=row.data_version,
+                target_materialization_data=target,
             )
         )
+
+
+def _newest(
+    instance: dg.DagsterInstance, row: ModelVersion, step: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """Return the materialisation that was just reported: what its checks are about."""
+    wanted = dg.AssetRecordsFilter(dg.AssetKey([row.model, step]), asset_partitions=[row.data_version])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    if not records:
+        return None
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=records[0].storage_id, run_id=records[0].run_id, timestamp=records[0].timestamp
+    )

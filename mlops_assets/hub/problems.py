@@ -44,14 +44,16 @@ def problem(status: int, detail: str, headers: dict[str, str] | None = None, kin
 
 async def told(request: Request, error: Exception) -> Response:
     """Answer a request that ended with one of our errors."""
-    assert isinstance(error, MlopsError)
+    if not isinstance(error, MlopsError):
+        raise error
     status = error.status if isinstance(error, Refused) else _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
     return problem(status, str(error), kind=None if isinstance(error, Refused) else type(error).__name__)
 
 
 async def told_by_starlette(request: Request, error: Exception) -> Response:
     """Answer a request for which there is no route or method."""
-    assert isinstance(error, HTTPException)
+    if not isinstance(error, HTTPException):
+        raise error
     return problem(error.status_code, error.detail, dict(error.headers or {}))
 
 

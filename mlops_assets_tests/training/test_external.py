@@ -102,6 +102,9 @@ def test_dagster_sees_the_stages_as_materialisations_and_checks(store: Store) ->
             assert event.tags is not None and event.tags["dagster/data_version"]
         assert checks(instance, "onnx_model", "parity") == [True]
         assert checks(instance, "record", "gates") == [False]
+        (newest,) = instance.fetch_materializations(dg.AssetKey(["crops", "record"]), limit=1).records
+        about = evaluations(instance, "record", "gates")[0].target_materialization_data
+        assert about is not None and about.storage_id == newest.storage_id
         assert instance.get_dynamic_partitions("fields_versions") == ["v1"]
     with pytest.raises(GateFailure):
         promote(store, row, [Gate(metric="accuracy", min=0.999)], "tester")
@@ -163,11 +166,14 @@ def dagster_instance(store: Store) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
+def evaluations(instance: dg.DagsterInstance, step: str, check: str) -> list[dg.AssetCheckEvaluation]:
+    key = dg.AssetCheckKey(dg.AssetKey(["crops", step]), check)
+    records = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
+    return [record.event.dagster_event.event_specific_data for record in records if record.event]
+
+
 def checks(instance: dg.DagsterInstance, step: str, check: str) -> list[bool]:
-    storage = instance.event_log_storage
-    records = storage.get_asset_check_execution_history(dg.AssetCheckKey(dg.AssetKey(["crops", step]), check), limit=9)
-    evaluations = [record.event.dagster_event.event_specific_data for record in records if record.event]
-    return [evaluation.passed for evaluation in evaluations]
+    return [evaluation.passed for evaluation in evaluations(instance, step, check)]
 
 
 def external_data(model: onnx.ModelProto) -> None:
@@ -296,6 +302,9 @@ def test_what_cannot_start_is_said_before_anything_is_recorded(store: Store) -> 
     ):
         with pytest.raises(SpecificationError, match=message), external_run("crops", data, **declared):
             pass
+    for parameter in (np.float32(1), float("nan"), object()):
+        with pytest.raises(SpecificationError, match="parameter 'rate' cannot be recorded"):
+            external_run("crops", "fields@v1", {"rate": parameter}, **FIELDS)
     with pytest.raises(NotFound), external_run("crops", "fields@v9", **FIELDS):
         pass
     with pytest.raises(Exception, match="UUID"), external_run("crops", "fields@v1", run_id="../x", **FIELDS):
