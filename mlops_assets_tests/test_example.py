@@ -73,7 +73,7 @@ def test_one_asset_is_materialised_from_the_shell(demo: tuple[Run, str]) -> None
     assert done.returncode == 0, done.stderr
     runs = json.loads(run("mlops", "runs", "list", "indian_pines_svm", "--json").stdout)
     assert len(runs) == 3
-    assert runs[-1]["model_version"].startswith("v2-")
+    assert runs[0]["model_version"].startswith("v2-")
 
 
 def test_everything_the_demo_stored_verifies_and_a_flipped_byte_does_not(demo: tuple[Run, str]) -> None:
