@@ -6,9 +6,11 @@ EXTRAS := demo,cluster,postgres,tensorflow,xgboost,lightgbm,jax,sweeps,mlflow,gp
 AZURITE := 3.35.0
 # the last release that can be imported: 1.2.0 imports itself in a circle
 PYTDML := 1.1.7
+# the release of the client in constraints.txt
+MLFLOW := 3.17.2
 
 .DEFAULT_GOAL := help
-.PHONY: help install azurite pytdml demo up test lint bench clean
+.PHONY: help install azurite pytdml mlflow demo up test lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -38,6 +40,13 @@ pytdml: .venv/pytdml/$(PYTDML) ## the reader of TrainingDML-AI, in an environmen
 	@$(BIN)/python -m venv .venv/pytdml
 	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check geojson==3.3.0 pydantic==2.14.3
 	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pytdml==$(PYTDML)
+	@touch $@
+
+mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it
+
+.venv/mlflow-server/$(MLFLOW): .venv/installed
+	@$(BIN)/python -m venv .venv/mlflow-server
+	@.venv/mlflow-server/bin/python -m pip install --quiet --disable-pip-version-check mlflow==$(MLFLOW)
 	@touch $@
 
 demo: install ## run the main job on the example: land, freeze, train, compare, promote, verify, predict

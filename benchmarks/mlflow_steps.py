@@ -16,8 +16,8 @@ AT_ONCE = 1000  # metrics that MLflow takes in a call
 
 def log(uri: str, points: int) -> Steps:
     """Log four metrics a step, in batches of the size that MLflow takes."""
-    from mlflow import MlflowClient  # noqa: PLC0415
-    from mlflow.entities import Metric  # noqa: PLC0415
+    from mlflow import MlflowClient
+    from mlflow.entities import Metric
 
     client = MlflowClient(uri)
     run = client.create_run(client.create_experiment(f"logging-{time.time_ns()}")).info.run_id

@@ -18,6 +18,8 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is imported: workers must not spin
+
 pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
 
 

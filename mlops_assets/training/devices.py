@@ -50,7 +50,7 @@ def _take(count: int, devices: Sequence[str], locks: Path, held: ExitStack) -> l
     told = False
     while True:
         with ExitStack() as taken, FileLock(locks / "gathering.lock"):
-            names = []
+            names: list[str] = []
             for device in devices:
                 if len(names) == count:
                     break

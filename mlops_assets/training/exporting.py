@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import ParityError
 from mlops_assets.registry import ModelVersion
-from mlops_assets.training import onnx_file
+from mlops_assets.training import onnx_file, onnx_graph
 from mlops_assets.training.frameworks import framework_named
 from mlops_assets.training.native import load_native
 from mlops_assets.training.onnx_graph import with_scaling
@@ -58,9 +58,10 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         report = located(report, data.frozen, data.positions("test", specification.parity.samples))
         if not report.passed:
             raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
+        document = {**report.document(), "onnx": onnx_graph.facts(proto)}
         files = [
             store.workspace.put(f"{model_folder(row)}/model.onnx", path),
-            store.workspace.put(f"{model_folder(row)}/parity.json", json_bytes(report.document())),
+            store.workspace.put(f"{model_folder(row)}/parity.json", json_bytes(document)),
         ]
     store.registry.advance(row, "exported", files, seconds=time.monotonic() - started)
     return report

@@ -10,7 +10,13 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 
-BATCH = 1024
+MOST_AT_ONCE, BYTES_AT_ONCE = 1024, 16 << 20  # what a network makes of a sample within is many times as large
+
+
+def at_once(X: NDArray[np.float32]) -> int:
+    """Return how many of these samples a model is given at once: many rows, few windows."""
+    size = 4 * int(np.prod(X.shape[1:], dtype=np.int64))
+    return max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // max(1, size)))
 
 
 class OnnxModel:
@@ -26,18 +32,20 @@ class OnnxModel:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the processors too
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:
             raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {error}") from error
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def predict(self, X: NDArray[np.float32], batch: int = BATCH) -> dict[str, NDArray[Any]]:
+    def predict(self, X: NDArray[np.float32], batch: int | None = None) -> dict[str, NDArray[Any]]:
         """Return the outputs by name for X, float32 of shape (n, …); at least one sample.
 
         Raises:
             ExportError: the model does not take such samples or batches.
         """
+        batch = batch or at_once(X)
         try:
             parts = [self._session.run(None, {"input": X[i : i + batch]}) for i in range(0, len(X), batch)]
         except Exception as error:

@@ -12,7 +12,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import ParityError
 from mlops_assets.training.frameworks import Framework
 from mlops_assets.training.held_out import place_of, place_text
-from mlops_assets.training.onnx_model import OnnxModel, decide
+from mlops_assets.training.onnx_model import OnnxModel, at_once, decide
 from mlops_assets.training.specification import Parity
 
 TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits
@@ -137,8 +137,8 @@ def compare_outputs(
     difference, agreement = 0.0, 1.0
     furthest: WorstSample | None = None
     undecided: WorstSample | None = None
-    for batch in (len(X), *BATCH_SIZES):
-        count = min(len(X), 5 * batch)
+    for batch in (min(len(X), at_once(X)), *BATCH_SIZES):
+        count = min(len(X), 5 * batch) if batch in BATCH_SIZES else len(X)
         found = onnx_model.predict(X[:count], batch)
         for name, expected in native.items():
             if name == "label" or name not in found:

@@ -83,6 +83,10 @@ class TrainingRun:
         for watcher in self._watchers:
             watcher(metrics, step)
 
+    def summarize(self, metrics: Mapping[str, float]) -> None:
+        """Say what the returned model was measured with, where that is not what was logged last."""
+        self._last.update((name, float(value)) for name, value in metrics.items())
+
     def checkpoint(self, state: Mapping[str, Any], step: int) -> None:
         """Keep a state that the run can be resumed from, and with it the random states; the last two are kept.
 

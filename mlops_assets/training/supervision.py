@@ -75,7 +75,9 @@ def train_supervised(
         machine = _gpus() if compute.gpus else []
         gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
         threads = max(1, int(compute.cpus / compute.worker_processes))
-        environment = child_environment({"OMP_NUM_THREADS": str(threads)}, gpus)
+        # threads that spin while they wait for each other take a busy machine's time: 77 s became 3 s
+        defaults = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = child_environment(defaults, gpus)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
             reason = _run(_command(path, compute), environment, output, compute, folder / STARTED, stop)

@@ -20,10 +20,10 @@ from safetensors.flax import load_file, save_file
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.onnx_graph import conform
+from mlops_assets.training.onnx_model import at_once
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
 OPSET = 21
-BATCH = 1024  # samples a forward pass
 
 
 class Flax:
@@ -60,7 +60,8 @@ class Flax:
     def predict(self, model: nnx.Module, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
         """Return `scores` or `value`."""
         _require_module(model).eval()
-        found = np.concatenate([np.asarray(model(jnp.asarray(X[i : i + BATCH]))) for i in range(0, len(X), BATCH)])
+        size = at_once(X)
+        found = np.concatenate([np.asarray(model(jnp.asarray(X[i : i + size]))) for i in range(0, len(X), size)])
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 
     def export(self, model: nnx.Module, sample_shape: tuple[int, ...], task: str, path: Path) -> None:

@@ -25,10 +25,10 @@ from numpy.typing import NDArray
 from mlops_assets.errors import ExportError
 from mlops_assets.training.extras import needs
 from mlops_assets.training.onnx_graph import conform
+from mlops_assets.training.onnx_model import at_once
 
 FILE, CLASSES = "model.keras", "classes.json"
 OPSET = 18  # the newest that tf2onnx writes
-BATCH = 1024  # samples a forward pass
 # Keras's own, but they run Python code or read files that the model does not hold
 REFUSED = {"Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
 
@@ -88,7 +88,8 @@ class Keras:
         """Return `scores` or `value`."""
         _require_takes(model, X.shape[1:])
         with _quietly():
-            outputs = [np.asarray(model(X[i : i + BATCH], training=False)) for i in range(0, len(X), BATCH)]
+            size = at_once(X)
+            outputs = [np.asarray(model(X[i : i + size], training=False)) for i in range(0, len(X), size)]
         found = np.concatenate(outputs)
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 

@@ -18,9 +18,9 @@ from safetensors.torch import load_model, save_model
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.onnx_graph import conform
+from mlops_assets.training.onnx_model import at_once
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
-BATCH = 1024  # samples a forward pass, so that predicting a split does not need its activations all at once
 CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList)
 
 
@@ -55,7 +55,8 @@ class PyTorch:
         """Return `scores` or `value`."""
         model.eval()
         with torch.inference_mode():
-            outputs = [model(torch.from_numpy(X[i : i + BATCH])).cpu().numpy() for i in range(0, len(X), BATCH)]
+            size = at_once(X)
+            outputs = [model(torch.from_numpy(X[i : i + size])).cpu().numpy() for i in range(0, len(X), size)]
         found = np.concatenate(outputs)
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 

@@ -75,7 +75,7 @@ class Loop:
             if self._validation is not None:
                 metrics |= self._validation.measure(self._network, epoch)
                 if self._params.restore_best or self._params.patience:
-                    self._best.offer(metrics["validation_loss"], epoch, self._network)
+                    self._best.offer(metrics, epoch, self._network)
             metrics["learning_rate"] = self._rate
             self._require_finite_weights(epoch)
             self._run.log(metrics, step=epoch)
@@ -83,6 +83,7 @@ class Loop:
             self._keep(epoch)
         if self._params.restore_best and self._best.weights is not None:
             self._network.load_state_dict(self._best.weights)
+            self._run.summarize(self._best.metrics)
 
     def _train(self, epoch: int) -> float:
         """Train for one epoch and return its mean loss."""
