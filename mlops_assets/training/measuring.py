@@ -46,11 +46,10 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     except EvaluationError as error:
         raise EvaluationError(f"{title} cannot be measured on the test split of {data.reference}: {error}") from error
     evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
-    if evaluation.confusion is None:
-        assert evaluation.numbers is not None
+    if evaluation.numbers is not None:
         truth, predicted = evaluation.numbers
         drawn = {"scatter": figures.scatter(truth, predicted, title)}
-    else:
+    if evaluation.confusion is not None:
         drawn = {"confusion_matrix": figures.confusion_matrix(evaluation.confusion, data.class_names, title)}
     if evaluation.calibration is not None:
         drawn["reliability"] = figures.reliability(evaluation.calibration, title)

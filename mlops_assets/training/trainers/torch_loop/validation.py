@@ -21,6 +21,7 @@ class Validation:
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
         self._feed, self._loss, self._precision, self._processes = feed, loss, precision, processes
+        self._spread = loss.spread if isinstance(loss, NumberLoss) else 1.0
         self._classes = None
         if classes:  # validate_args looks at values, for which it would wait for the GPU
             given: dict[str, Any] = {"num_classes": classes, "ignore_index": UNKNOWN, "validate_args": False}
@@ -48,8 +49,7 @@ class Validation:
                 torch.distributed.all_reduce(sums)
         loss = float(sums[0] / sums[1].clamp(min=1e-30))
         if self._classes is None:
-            assert isinstance(self._loss, NumberLoss)
-            return {"validation_loss": loss, "validation_rmse": self._loss.spread * loss**0.5}
+            return {"validation_loss": loss, "validation_rmse": self._spread * loss**0.5}
         metrics: dict[str, Tensor] = self._classes.compute()
         self._classes.reset()
         return {"validation_loss": loss, **{name: float(value) for name, value in metrics.items()}}
