@@ -75,12 +75,6 @@ class Runs(RegistrySession):
             run.status, run.error, run.finished = status, error, now()
             add_facts(run, **facts)
 
-    def add_phase(self, run_id: str, name: str, seconds: float) -> None:
-        """Record how long a later stage of a run's model took; doing a stage again replaces it."""
-        with self.transaction() as session:
-            run = existing(session.get(Run, run_id), f"run {run_id}")
-            run.phases = {**run.phases, name: seconds}
-
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points to the series of a run, in one transaction; points that are there already are left."""
         if points:
