@@ -4,19 +4,38 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import warnings
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import skops.io
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
 from sklearn.pipeline import Pipeline
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.onnx_graph import conform
+
+
+@contextmanager
+def _absent(package: str) -> Iterator[None]:
+    """Let imports of a package fail, unless it is loaded already."""
+    hidden = package not in sys.modules
+    if hidden:
+        sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        if hidden:
+            del sys.modules[package]
+
+
+with _absent("torch"):  # skops looks at every module of scikit-learn; one imports PyTorch, two seconds for nothing
+    import skops.io
 
 FILE = "model.skops"
 # skops trusts most of scikit-learn by itself; what else it may rebuild must come from these packages
