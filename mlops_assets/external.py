@@ -71,13 +71,14 @@ def external_run(
         if not token:
             raise SettingsError(f"{url} asks for a token: give token=…, or set MLOPS_API_TOKEN")
         return run_there(url, token, model, data, values, seed, origin, run_id, tags or {}, gpus, declared)
-    from mlops_assets.components.external_reporting import DagsterReporter, declared_models
+    from mlops_assets.components.external_reporting import DagsterReporter
+    from mlops_assets.components.launching import models_of_project
     from mlops_assets.training.external.here import run_here
     from mlops_assets.training.external.recording import specification_for
     from resources.store import open_store
 
     store = open_store(settings)
-    specification = specification_for(declared_models(module).get(model), model, reference.name, declared)
+    specification = specification_for(models_of_project(module).get(model), model, reference.name, declared)
     reporter = DagsterReporter(store, settings.dagster_home)
     return run_here(store, specification, reference.what, values, seed, origin, reporter, run_id, tags, gpus)
 

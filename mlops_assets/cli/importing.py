@@ -40,7 +40,8 @@ def import_mlflow(
     It can be done again at any time: what was brought in before is only brought up to date. A model is held against the
     ONNX file in MLflow, measured on the test split and recorded. Aliases are listed; promote what is to be in use.
     """
-    from mlops_assets.components.external_reporting import DagsterReporter, declared_models
+    from mlops_assets.components.external_reporting import DagsterReporter
+    from mlops_assets.components.launching import models_of_project
     from mlops_assets.training.external.recording import specification_for
 
     with needs("mlflow", "importing from MLflow"):
@@ -53,7 +54,7 @@ def import_mlflow(
         name = check_name(model or experiment, "model")
     except NameRefused as error:
         raise NameRefused(f"{error}; give it with --model") from error
-    data, declared, store = Reference.parse(dataset), declared_models(module).get(name), open_store()
+    data, declared, store = Reference.parse(dataset), models_of_project(module).get(name), open_store()
     said = {} if declared and task is None else {"task": task or "classification"}
     specification = specification_for(declared, name, data.name, said)
     with errors.status(f"importing {experiment} from MLflow …"), DagsterReporter(store, settings.dagster_home) as told:

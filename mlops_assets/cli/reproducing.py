@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated
 
-import dagster as dg
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
@@ -32,14 +31,12 @@ def reproduce_version(
     Exits with 0 only if they are.
     """
     from mlops_assets.components.launching import open_project
-    from mlops_assets.components.sweeping import declared_model
     from mlops_assets.training.reproduction import reproduce
 
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
     with open_project(Settings.from_environment(), module) as project:
-        project.require(dg.AssetKey([row.model, "trained_model"]))
-        specification = declared_model(project.definitions.resolve_job_def(f"{row.model}_sweep"))
+        specification = project.model(row.model)
     with errors.status(f"training {row.model}@{row.version} again …"):
         found = reproduce(store, specification, row, allow_changes)
     if as_json:

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
-import dagster as dg
 import typer
 from rich.live import Live
 from rich.table import Table
@@ -47,7 +46,6 @@ def sweep(
     What is in the file holds unless an option says otherwise. The same command again goes on where it was stopped.
     """
     from mlops_assets.components.launching import open_project
-    from mlops_assets.components.sweeping import declared_model
 
     settings = read_settings(
         space, trials=trials, method=method, metric=metric, direction=direction, parallel=parallel, prune=prune,
@@ -55,15 +53,15 @@ def sweep(
     )  # fmt: skip
     wanted, store = Reference.parse(reference), open_store()
     with open_project(Settings.from_environment(), module) as project:
-        project.require(dg.AssetKey([wanted.name, "trained_model"]))
-        job = f"{wanted.name}_sweep"
-        specification = declared_model(project.definitions.resolve_job_def(job))
+        specification = project.model(wanted.name)
         data = store.registry.data_version(Reference(specification.dataset, wanted.what))
         plan = plan_sweep(specification, data.version, settings, name, str(space))
         project.sync(specification.dataset)
         config = settings.model_dump(mode="json", exclude_unset=True) | {"name": plan.name}
         with _shown_live(store, plan):
-            project.launch(job, partition=data.version, ops={f"{wanted.name}__sweep": {"config": config}})
+            project.launch(
+                f"{wanted.name}_sweep", partition=data.version, ops={f"{wanted.name}__sweep": {"config": config}}
+            )
     _tell(store, plan, as_json)
 
 

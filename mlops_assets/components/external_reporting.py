@@ -17,7 +17,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlops_assets.components.launching import load_definitions, prepare_home, project_module
+from mlops_assets.components.launching import prepare_home
 from mlops_assets.components.model_results import (
     Result,
     evaluation_result,
@@ -27,14 +27,12 @@ from mlops_assets.components.model_results import (
     trained_result,
 )
 from mlops_assets.components.naming import add_data_versions
-from mlops_assets.components.sweeping import SPECIFICATION, declared_model
 from mlops_assets.errors import ParityError, StorageError
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
 from mlops_assets.training.evaluation import Evaluation
 from mlops_assets.training.parity import ParityReport
 from mlops_assets.training.promotion import GateOutcome
-from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
 
@@ -104,20 +102,6 @@ class DagsterReporter:
             raise StorageError(
                 f"Dagster at {self._home} was not told of {row.model}@{row.version}: {error}; the registry has it"
             ) from error
-
-
-def declared_models(module: str | None = None) -> dict[str, ModelSpecification]:
-    """Return the models that a project declares, by name.
-
-    Args:
-        module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.
-
-    Raises:
-        NotFound: there is no such module.
-    """
-    jobs = load_definitions(module or project_module()).resolve_all_job_defs()
-    models = [declared_model(job) for job in jobs if SPECIFICATION in job.metadata]
-    return {model.name: model for model in models}
 
 
 def _report_checks(

@@ -84,10 +84,8 @@ class Project:
         Raises:
             NotFound: it is not declared.
         """
-        key = dg.AssetKey([name, "trained_model"])
-        self.require(key)
-        declared: Any = self.definitions.resolve_asset_graph().get(key).metadata[DECLARATION]
-        return ModelSpecification.model_validate(declared.data)
+        self.require(dg.AssetKey([name, "trained_model"]))
+        return declared_models(self.definitions)[name]
 
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.
@@ -131,6 +129,26 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
     logging.getLogger("dagster").setLevel(logging.WARNING)
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
         yield Project(definitions, settings, instance)
+
+
+def models_of_project(module: str | None = None) -> dict[str, ModelSpecification]:
+    """Return the models that a project declares, by name.
+
+    Args:
+        module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.
+
+    Raises:
+        NotFound: there is no such module.
+    """
+    return declared_models(load_definitions(module or project_module()))
+
+
+def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification]:
+    """Return the models that definitions declare, by name."""
+    nodes = definitions.resolve_asset_graph().asset_nodes
+    declared: list[Any] = [node.metadata[DECLARATION] for node in nodes if DECLARATION in node.metadata]
+    models = [ModelSpecification.model_validate(value.data) for value in declared]
+    return {model.name: model for model in models}
 
 
 def project_module(directory: Path | None = None) -> str:

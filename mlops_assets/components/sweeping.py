@@ -15,8 +15,6 @@ from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
 from resources import StoreResource
 
-SPECIFICATION = "specification"  # metadata of the job: the model as declared
-
 
 class Method(Enum):
     """Ways to go through a space, as the Launchpad offers them."""
@@ -96,14 +94,8 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         description=f"Trains {specification.name} many times with other parameters, on one version of "
         f"{specification.dataset}; the best on the validation split becomes candidate.",
         partitions_def=data_versions(specification.dataset),
-        metadata={SPECIFICATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
     )
     def job() -> None:
         sweep()
 
     return job
-
-
-def declared_model(job: dg.JobDefinition) -> ModelSpecification:
-    """Return the model as declared that a job sweeps over."""
-    return ModelSpecification.model_validate(job.metadata[SPECIFICATION].value)

@@ -10,8 +10,7 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from mlops_assets.components.external_reporting import declared_models
-from mlops_assets.components.launching import project_module
+from mlops_assets.components.launching import models_of_project, project_module
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_token
 from mlops_assets.hub.finishing import Finisher, Job, publish_apart
@@ -49,7 +48,7 @@ def create_app(
         store=store,
         staged=store.workspace.cache / "external",
         dagster_home=dagster_home,
-        models=declared_models(name),
+        models=models_of_project(name),
         packages=[name.partition(".")[0]],
         finisher=finisher,
         largest_file=largest_file,

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from mlops_assets.components.launching import declared_models
 from mlops_assets.components.naming import add_data_versions
-from mlops_assets.components.sweeping import declared_model
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.training.store import Store
 from mlops_assets_tests.components.project import definitions, model_specification
@@ -72,4 +72,4 @@ def test_wrong_settings_are_refused_before_anything_is_launched(
 
 
 def test_the_job_tells_the_model_as_it_was_declared() -> None:
-    assert declared_model(definitions().resolve_job_def("crop_forest_sweep")) == model_specification()
+    assert declared_models(definitions()) == {"crop_forest": model_specification()}
