@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import _thread
 import os
-import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -21,6 +23,15 @@ from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets_tests.training.supervised import HERE
 from mlops_assets_tests.training.trainers import model_specification
+
+STARTER = """
+from mlops_assets.settings import Settings
+from mlops_assets.training.supervision import train_supervised
+from mlops_assets_tests.training.trainers import model_specification
+from resources.store import open_store
+specification = model_specification(trainer="mlops_assets_tests.training.supervised:behave")
+train_supervised(open_store(Settings.from_environment()), specification, "v1", {"does": "hang"}, 0)
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -141,17 +152,13 @@ def test_two_processes_train_together_and_one_tells(store: Store, land_table: Ca
 
 def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
-    specification = model_specification(trainer=f"{HERE}:behave")
-    child = os.fork()
-    if child == 0:
-        try:
-            train_supervised(store, specification, "v1", {"does": "hang"}, 0)
-        finally:
-            os._exit(0)
+    paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    starter = subprocess.Popen([sys.executable, "-c", STARTER], env=paths, stderr=subprocess.DEVNULL)
     while not (store.registry.runs() and store.registry.series(store.registry.runs()[0].run_id)):
+        assert starter.poll() is None
         time.sleep(0.1)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
+    starter.kill()
+    starter.wait()
     deadline = time.monotonic() + 60
     while store.registry.runs()[0].status == "running" and time.monotonic() < deadline:
         time.sleep(0.1)
