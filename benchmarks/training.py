@@ -6,7 +6,7 @@ from benchmarks.options import Options
 from benchmarks.processes import Measured, clean_environment, take_steps
 from benchmarks.tables import median, print_table
 
-_EPOCHS, _EPOCHS_ALL = 10, 40
+_EPOCHS, _EPOCHS_ALL = 60, 120
 
 
 def measure(options: Options) -> None:

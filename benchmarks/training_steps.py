@@ -11,8 +11,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch  # noqa: TID253 - a process of its own
-from torch.nn.functional import cross_entropy  # noqa: TID253
 
 from benchmarks.landings import CLASSES, add_chips
 from benchmarks.measured import Steps
@@ -24,7 +22,6 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.supervision import train_supervised
-from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 from resources.store import open_store
 
 _CHIP = (4, 16, 16)
@@ -86,9 +83,14 @@ def _ours(taken: Steps, epochs: int) -> None:
 
 
 def _bare(place: Path, taken: Steps, epochs: int) -> None:
-    torch.set_num_threads(2)
-    torch.manual_seed(0)
     with taken.step("training"):
+        import torch  # both sides pay for it
+        from torch.nn.functional import cross_entropy
+
+        from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN  # noqa: PLC0415
+
+        torch.set_num_threads(2)
+        torch.manual_seed(0)
         X, y, held_X, held_y = (
             torch.from_numpy(np.load(place / f"{name}.npy"))
             for name in ("train_X", "train_y", "validation_X", "validation_y")
