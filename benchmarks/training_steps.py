@@ -79,7 +79,8 @@ def _ours(taken: Steps, epochs: int) -> None:
         row = train_supervised(store, specification, "v1", params, 0)
     run = store.registry.run(row.run_id)
     taken.seconds["training"] = run.phases["fit"]
-    taken.tell(loss=run.metrics["train_loss"], points=sum(map(len, store.registry.series(run.run_id).values())))
+    losses = store.registry.series(run.run_id)["train_loss"]
+    taken.tell(loss=losses[-1][1], points=sum(map(len, store.registry.series(run.run_id).values())))
 
 
 def _bare(place: Path, taken: Steps, epochs: int) -> None:

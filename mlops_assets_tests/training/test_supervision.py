@@ -166,6 +166,17 @@ def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table
     assert (run.status, run.error is not None) == ("canceled", True)
 
 
+@pytest.mark.parametrize(
+    ("percent", "cpus", "spins"), [(0, 4, True), (10, 4, True), (50, 2, True), (50, 4, False), (0, 8, False)]
+)
+def test_threads_only_spin_where_there_are_processors_for_them(
+    percent: float, cpus: float, spins: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervision.psutil, "cpu_count", lambda: 4)
+    monkeypatch.setattr(supervision.psutil, "cpu_percent", lambda seconds: percent)
+    assert supervision.waiting(cpus) == ({} if spins else {"OMP_WAIT_POLICY": "PASSIVE"})
+
+
 @pytest.mark.parametrize(("gpus", "told"), [(1, "devices 7 "), (0, "devices 7,8 ")])
 def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
     gpus: int, told: str, store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
