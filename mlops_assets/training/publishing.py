@@ -6,6 +6,7 @@ Running trainers is the business of `fitting`, and runs made elsewhere that of `
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from mlops_assets.datasets.documents import json_bytes
@@ -17,7 +18,6 @@ from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.frameworks import framework_of
 from mlops_assets.training.native import save_native
 from mlops_assets.training.points import patiently
-from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.signature import signature_of
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store, model_folder
@@ -30,9 +30,10 @@ def publish_trained(
     specification: ModelSpecification,
     data: TrainingData,
     run: Run,
-    handle: TrainingRun,
     model: Any,
+    figures: Mapping[str, bytes],
     facts: Facts,
+    saving: AbstractContextManager[None] | None = None,
 ) -> ModelVersion:
     """Publish a trained model, and with it the success of its run.
 
@@ -41,9 +42,10 @@ def publish_trained(
         specification: the model as declared.
         data: what it was trained on, selected and scaled.
         run: its run.
-        handle: has the figures of the run.
         model: of any framework that has an adapter.
+        figures: name → PNG.
         facts: what is to be recorded of the run.
+        saving: entered while the native artefact is written.
 
     Raises:
         TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
@@ -52,11 +54,11 @@ def publish_trained(
     framework = framework_of(model, run.trainer)
 
     def save(folder: str) -> list[FileStat]:
-        with handle.phase("save"):
+        with saving or nullcontext():
             return save_native(store.workspace, framework, model, data, folder)
 
     return publish_version(
-        store, specification, data, run, framework.name, framework.describe(model), save, handle.figures, facts
+        store, specification, data, run, framework.name, framework.describe(model), save, figures, facts
     )
 
 

@@ -6,8 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import NotReproducible
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
@@ -15,8 +13,9 @@ from mlops_assets.training import provenance
 from mlops_assets.training.comparison import environment_versions, recorded_environment
 from mlops_assets.training.exporting import export
 from mlops_assets.training.measuring import evaluate_version
+from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, model_folder
+from mlops_assets.training.store import Store, native_files
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.trainers import load_trainer
 
@@ -143,7 +142,7 @@ def reproduce(
     made = store.registry.model_version(Reference(made.model, made.version))
     now = store.registry.run(made.run_id).metrics
     metrics = [Match(name, value, now.get(name)) for name, value in run.metrics.items()]
-    files, anew = _native(store, row), _native(store, made)
+    files, anew = ({name: file.sha256 for name, file in native_files(store, each).items()} for each in (row, made))
     artefacts = [Match(name, files.get(name), anew.get(name)) for name in sorted({*files, *anew})]
     return Reproduction(row, made, changes, artefacts, metrics)
 
@@ -171,9 +170,7 @@ def changes_since(store: Store, specification: ModelSpecification, row: ModelVer
 
 
 def _declared(store: Store, specification: ModelSpecification, row: ModelVersion, run: Run) -> list[Change]:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.data_version))
-    given = specification.task, specification.inputs, specification.bands, specification.scaling
-    data = TrainingData(frozen, *given)
+    data = data_for(store, specification, row.data_version)
     code = provenance.code_version(load_trainer(specification.trainer).file)
     facts = {
         "code": (run.code_version, code),
@@ -185,7 +182,7 @@ def _declared(store: Store, specification: ModelSpecification, row: ModelVersion
             row.signature.get("scaling"),
             None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
         ),
-        "data": (run.data_digest, frozen.row.digest),
+        "data": (run.data_digest, data.digest),
     }
     return [Change(what, was, now, True) for what, (was, now) in facts.items() if was != now]
 
@@ -218,12 +215,6 @@ def _how_to_restore(run: Run, changes: Sequence[Change]) -> str:
         return ""
     patch = f" and apply the patch kept as object {run.code['diff'][:12]}" if run.code.get("diff") else ""
     return f" (git checkout {commit}{patch})"
-
-
-def _native(store: Store, row: ModelVersion) -> dict[str, str]:
-    prefix = f"{model_folder(row)}/native/"
-    files = store.registry.files(f"model:{row.model}@{row.version}")
-    return {file.path.removeprefix(prefix): file.sha256 for file in files if file.path.startswith(prefix)}
 
 
 def _document(match: Match) -> dict[str, Any]:

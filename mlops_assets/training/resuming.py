@@ -71,20 +71,24 @@ def resumable_run(
         TrainerError: the parameters are refused.
     """
     trainer = load_trainer(specification.trainer)
+    typed = trainer.parameters(parameters).model_dump(mode="json")
+    unfinished = [
+        run
+        for orchestration_run in orchestration_runs
+        for run in store.registry.runs(
+            specification.name, data_version=data_version, orchestration_run=orchestration_run
+        )
+        if run.status in ("failed", "canceled") and store.registry.checkpoints(run.run_id)
+    ]
+    if not unfinished:
+        return None
     frozen = store.registry.data_version(Reference(specification.dataset, data_version))
     wanted = {
         "model": specification.name, "data_digest": frozen.digest, "seed": seed, "trainer": specification.trainer,
-        "parameters": trainer.parameters(parameters).model_dump(mode="json"),
-        "code_version": provenance.code_version(trainer.file),
+        "parameters": typed, "code_version": provenance.code_version(trainer.file),
     }  # fmt: skip
-    for orchestration_run in orchestration_runs:
-        for run in store.registry.runs(
-            specification.name, data_version=data_version, orchestration_run=orchestration_run
-        ):
-            alike = all(getattr(run, name) == wanted[name] for name in WORK)
-            if alike and run.status in ("failed", "canceled") and store.registry.checkpoints(run.run_id):
-                return run.run_id
-    return None
+    alike = (run.run_id for run in unfinished if all(getattr(run, name) == wanted[name] for name in WORK))
+    return next(alike, None)
 
 
 def close_abandoned_runs(registry: Registry, model: str | None = None) -> list[str]:

@@ -13,6 +13,8 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.store import Store
 
 
 def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any]:
@@ -37,6 +39,18 @@ def scaling_of(row: ModelVersion) -> Scaling | None:
     """Return what the trained model's samples are scaled by; the figures are those of its data version."""
     entries = row.signature.get("scaling")
     return Scaling(tuple(entries)) if entries else None
+
+
+def data_for(store: Store, specification: ModelSpecification, version: str | None, raw: bool = False) -> TrainingData:
+    """Return the data a model is trained on, selected and scaled as declared; as its ONNX file takes it if `raw`.
+
+    Raises:
+        NotFound: there is no such data version.
+        SpecificationError: the data does not suit the model.
+    """
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.dataset, version))
+    scaling = "none" if raw else specification.scaling
+    return TrainingData(frozen, specification.task, specification.inputs, specification.bands, scaling)
 
 
 def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> TrainingData:

@@ -10,7 +10,7 @@ from pathlib import Path
 from mlops_assets.errors import NotFound
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.registry.published import read_published
-from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.storage import FileStat, Workspace, sha256_of
 
 _RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
 
@@ -27,6 +27,13 @@ class Store:
 def model_folder(row: ModelVersion) -> str:
     """Return where a model version lies in the workspace."""
     return f"models/{row.model}/{row.version}"
+
+
+def native_files(store: Store, row: ModelVersion) -> dict[str, FileStat]:
+    """Return the native files of a model version by name."""
+    prefix = f"{model_folder(row)}/native/"
+    files = store.registry.files(f"model:{row.model}@{row.version}")
+    return {file.path.removeprefix(prefix): file for file in files if file.path.startswith(prefix)}
 
 
 def published_path(store: Store, key: str) -> Path:

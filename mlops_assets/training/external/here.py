@@ -18,13 +18,13 @@ from mlops_assets.training.external.recording import (
     NativeMade,
     OnnxMade,
     begin,
-    data_for,
     end,
     parity_samples,
     publish,
 )
 from mlops_assets.training.external.stages import Outcome, Reporter, complete
 from mlops_assets.training.points import PointWriter, patiently
+from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 

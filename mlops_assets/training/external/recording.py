@@ -18,19 +18,15 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from mlops_assets.datasets.documents import json_bytes
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import Conflict, NameRefused, NotFound, SpecificationError
-from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat
 from mlops_assets.training import onnx_file
 from mlops_assets.training.external.origin import Origin
-from mlops_assets.training.frameworks import framework_of
-from mlops_assets.training.native import save_native
 from mlops_assets.training.points import patiently
-from mlops_assets.training.publishing import Facts, code_document, publish_version
+from mlops_assets.training.publishing import Facts, code_document, publish_trained, publish_version
+from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
@@ -81,18 +77,6 @@ def specification_for(
             f"{model} is not declared in the project, and what is said of it does not do: {listed}; "
             "say at least its task, and give attributes as in YAML"
         ) from error
-
-
-def data_for(store: Store, specification: ModelSpecification, version: str | None, raw: bool = False) -> TrainingData:
-    """Return the data a model is trained on, selected and scaled as declared; as its ONNX file takes it if `raw`.
-
-    Raises:
-        NotFound: there is no such data version.
-        SpecificationError: the data does not suit the model.
-    """
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.dataset, version))
-    scaling = "none" if raw else specification.scaling
-    return TrainingData(frozen, specification.task, specification.inputs, specification.bands, scaling)
 
 
 def parity_samples(store: Store, specification: ModelSpecification, version: str) -> NDArray[np.float32]:
@@ -207,14 +191,8 @@ def publish(
     """
     if isinstance(made, OnnxMade):
         return _publish_onnx(store, specification, run, made, figures, facts)
-    framework = framework_of(made.model, run.trainer)
     data = data_for(store, specification, run.data_version)
-
-    def save(folder: str) -> list[FileStat]:
-        return save_native(store.workspace, framework, made.model, data, folder)
-
-    described = framework.describe(made.model)
-    return publish_version(store, specification, data, run, framework.name, described, save, figures, facts)
+    return publish_trained(store, specification, data, run, made.model, figures, facts)
 
 
 def _publish_onnx(

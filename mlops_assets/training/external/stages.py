@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol
 
 from mlops_assets import errors
-from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError, ParityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
@@ -21,6 +20,7 @@ from mlops_assets.training.exporting import export
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.parity import ParityReport
 from mlops_assets.training.promotion import GateOutcome, check_gates, gates_description
+from mlops_assets.training.records import record_version
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
@@ -162,17 +162,8 @@ def _evaluate(store: Store, specification: ModelSpecification, row: ModelVersion
 
 
 def _record(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Tell]:
-    from mlops_assets.stac.datasets import write_dataset_record
-    from mlops_assets.stac.models import write_model_record
-
-    data = Reference(row.dataset, row.data_version)
-    if not store.registry.files(f"record:{data}"):  # it is what the model's record derives from
-        frozen = FrozenDataset.open(store.workspace, store.registry, data)
-        write_dataset_record(store.workspace, store.registry, frozen)
+    files = record_version(store, specification, row)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
-    files = write_model_record(
-        store.workspace, store.registry, evaluated, specification.title, specification.description
-    )
     outcome.gates = check_gates(store.registry, evaluated, specification.gates)
     return gates_description(outcome.gates), lambda told: told.recorded(row, files, outcome.gates)
 

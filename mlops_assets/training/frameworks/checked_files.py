@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 from mlops_assets.errors import ExportError
+from mlops_assets.storage import sha256_of
 
 CHECKSUM = "sha256.txt"
 
@@ -13,7 +13,7 @@ CHECKSUM = "sha256.txt"
 def write_checked(path: Path, content: bytes) -> None:
     """Write a file, and its checksum beside it."""
     path.write_bytes(content)
-    (path.parent / CHECKSUM).write_text(f"{hashlib.sha256(content).hexdigest()}  {path.name}\n")
+    (path.parent / CHECKSUM).write_text(f"{sha256_of(content)}  {path.name}\n")
 
 
 def read_checked(path: Path) -> bytes:
@@ -29,6 +29,6 @@ def read_checked(path: Path) -> bytes:
         content, said = path.read_bytes(), (path.parent / CHECKSUM).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ExportError(f"{path.name} of the model cannot be read: {error}") from error
-    if said != f"{hashlib.sha256(content).hexdigest()}  {path.name}\n":
+    if said != f"{sha256_of(content)}  {path.name}\n":
         raise ExportError(f"{path.name} of the model is not what was written; fetch the model version again")
     return content

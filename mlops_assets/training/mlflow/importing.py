@@ -17,11 +17,12 @@ from mlflow.entities import Run as MlflowRun
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
-from mlops_assets.training.external.recording import OnnxMade, data_for, parity_samples, publish
+from mlops_assets.training.external.recording import OnnxMade, parity_samples, publish
 from mlops_assets.training.external.stages import Reporter, complete
 from mlops_assets.training.mlflow import reading, wording
 from mlops_assets.training.mlflow.client import all_runs, experiment_id, explained, open_client, shown
 from mlops_assets.training.mlflow.models import adapted, fetched, model_places
+from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import GateFailure
 from mlops_assets.names import Reference
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.training.exporting import export
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.promotion import promote
+from mlops_assets.training.records import record_version
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
@@ -26,19 +26,12 @@ def propose(store: Store, specification: ModelSpecification, version: str) -> st
         ParityError: the ONNX model differs from the trained one.
         EvaluationError: it cannot be measured.
     """
-    from mlops_assets.stac.datasets import write_dataset_record
-    from mlops_assets.stac.models import write_model_record
-
     reference = Reference(specification.name, version)
     row = store.registry.model_version(reference)
     if STAGES.index(row.stage) < STAGES.index("recorded"):
-        source = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.data_version))
-        if not store.registry.files(f"record:{source.reference}"):
-            write_dataset_record(store.workspace, store.registry, source)
         export(store, specification, row)
         evaluate_version(store, specification, row)
-        row = store.registry.model_version(reference)
-        write_model_record(store.workspace, store.registry, row, specification.title, specification.description)
+        record_version(store, specification, row)
         row = store.registry.model_version(reference)
     if store.registry.aliases(row.model).get(CANDIDATE) != row.version:
         try:
