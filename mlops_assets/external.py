@@ -75,7 +75,7 @@ def external_run(
     from mlops_assets.components.launching import models_of_project
     from mlops_assets.training.external.here import run_here
     from mlops_assets.training.external.recording import specification_for
-    from resources.store import open_store
+    from mlops_assets.training.store import open_store
 
     store = open_store(settings)
     specification = specification_for(models_of_project(module).get(model), model, reference.name, declared)

@@ -6,7 +6,7 @@ What is mirrored is the core's business; the client library is imported only whe
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -14,7 +14,9 @@ from pydantic import Field
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import Settings
 from mlops_assets.training.extras import needs
-from mlops_assets.training.store import Store
+
+if TYPE_CHECKING:
+    from mlops_assets.training.store import Store
 
 
 class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]

@@ -1,11 +1,15 @@
 """The store as a Dagster resource. No logic here: it only opens what the settings name."""
 
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
 import dagster as dg
 
-from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
-from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store
+
+if TYPE_CHECKING:
+    from mlops_assets.training.store import Store
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -23,13 +27,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             StorageError: the workspace or the registry cannot be opened.
         """
         given = {"MLOPS_WORKSPACE": self.workspace, "MLOPS_REGISTRY": self.registry, "MLOPS_USER": self.user}
+        from mlops_assets.training.store import open_store
+
         settings = Settings.from_environment(overrides={name: value for name, value in given.items() if value})
         return open_store(settings)
-
-
-def open_store(settings: Settings) -> Store:
-    """Open the workspace and the registry that the settings name."""
-    workspace = Workspace(
-        settings.workspace, settings.cache
-    )  # makes the folder in which SQLite then makes the registry
-    return Store(workspace, open_registry(settings.registry), settings.user)

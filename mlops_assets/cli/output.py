@@ -30,7 +30,7 @@ Module = Annotated[
 
 def open_store() -> Store:
     """Open the workspace and registry that the environment names."""
-    from resources.store import open_store
+    from mlops_assets.training.store import open_store
 
     return open_store(Settings.from_environment())
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, unquote_plus, urlsplit
 
-from mlops_assets.datasets.landings.base import is_hidden
 from mlops_assets.errors import MlopsError
 
 CHANGES = ("ObjectCreated:", "ObjectRemoved:", "LifecycleExpiration:")
@@ -64,6 +63,8 @@ def _object(described: dict[str, Any]) -> ChangedObject:
 
 def concerns(changed: ChangedObject, landing: str) -> bool:
     """Say whether an object lies in a landing (its s3:// URL) and is not hidden."""
+    from mlops_assets.datasets.landings.base import is_hidden
+
     parts = urlsplit(landing)
     prefix = f"{unquote(parts.path).strip('/')}/".lstrip("/")
     return changed.bucket == parts.netloc and any(

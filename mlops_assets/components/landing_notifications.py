@@ -17,7 +17,6 @@ import dagster as dg
 
 from mlops_assets.components.bucket_events import MalformedMessage, changed_objects, concerns
 from mlops_assets.components.landing_source import LAST_CHANGE, Sight, observation
-from mlops_assets.datasets.landings.bucket import BucketLanding
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import SpecificationError
 
@@ -98,6 +97,8 @@ def read_notifications(context: dg.SensorEvaluationContext, specification: Datas
     Raises:
         StorageError: the queue or the bucket cannot be read.
     """
+    from mlops_assets.datasets.landings.bucket import BucketLanding
+
     queue: NotificationQueue = getattr(context.resources, queue_key(specification.name))
     url, settle_seconds = specification.source.url, specification.sensor.settle_seconds
     pending = Pending.read(context.cursor, f"{queue.queue} {url}", settle_seconds)

@@ -9,17 +9,19 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
 
-from mlops_assets.datasets.landings import LandedFile, fingerprint, open_landing
-from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.source import Source
 from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.storage import Workspace
 from resources import StoreResource
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.landings import LandedFile
+    from mlops_assets.datasets.landings.base import Scene
+    from mlops_assets.storage import Workspace
 
 LAST_CHANGE = "dagster/last_updated_timestamp"  # the key that Dagster's own freshness checks read
 
@@ -37,8 +39,10 @@ class Sight:
     metadata: Mapping[str, Any]
 
     @classmethod
-    def of(cls, url: str, files: Sequence[LandedFile], scenes: Sequence[Scene]) -> Self:
+    def of(cls, url: str, files: "Sequence[LandedFile]", scenes: "Sequence[Scene]") -> Self:
         """Return what a listing of the landing at `url` shows; STAC Items may change while their files do not."""
+        from mlops_assets.datasets.landings import fingerprint
+
         metadata: dict[str, Any] = {"url": url, "files": len(files), "size": sum(file.size for file in files)}
         changes = [file.modified for file in files if file.modified is not None]
         if changes:
@@ -56,7 +60,7 @@ def source_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey([dataset, "source"])
 
 
-def look(workspace: Workspace, source: Source) -> Sight:
+def look(workspace: "Workspace", source: Source) -> Sight:
     """List a landing.
 
     Raises:
@@ -64,6 +68,8 @@ def look(workspace: Workspace, source: Source) -> Sight:
         DataProblems: there are files whose names cannot be frozen.
         StorageError: it cannot be listed.
     """
+    from mlops_assets.datasets.landings import open_landing
+
     landing = open_landing(workspace, source)
     files = landing.list()
     return Sight.of(landing.url, files, landing.scenes)

@@ -19,7 +19,7 @@ from mlops_assets.components.naming import DECLARATION, add_data_versions
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.settings import Settings
 from mlops_assets.training.specification import ModelSpecification
-from resources.store import open_store
+from mlops_assets.training.store import open_store
 
 DEFAULT_MODULE = "mlops_assets.definitions"
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
@@ -16,12 +16,14 @@ from mlops_assets.components.naming import check_results
 from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
-from mlops_assets.registry import ModelVersion
-from mlops_assets.storage import FileStat
-from mlops_assets.training.evaluation import Evaluation
-from mlops_assets.training.parity import ParityReport
-from mlops_assets.training.promotion import GateOutcome, gates_description
-from mlops_assets.training.store import Store, model_folder, native_files
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import ModelVersion
+    from mlops_assets.storage import FileStat
+    from mlops_assets.training.evaluation import Evaluation
+    from mlops_assets.training.parity import ParityReport
+    from mlops_assets.training.promotion import GateOutcome
+    from mlops_assets.training.store import Store
 
 Result = dg.MaterializeResult[Any]
 
@@ -33,6 +35,8 @@ def identity(row: ModelVersion) -> dict[str, Any]:
 
 def trained_result(store: Store, row: ModelVersion) -> Result:
     """Return what is told of a trained model."""
+    from mlops_assets.training.store import model_folder, native_files
+
     run = store.registry.run(row.run_id)
     files = store.registry.files(f"model:{row.model}@{row.version}")
     native = list(native_files(store, row).values())
@@ -56,6 +60,8 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
 
 def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result:
     """Return what is told of an ONNX model that is proved."""
+    from mlops_assets.training.store import model_folder
+
     file = store.workspace.stat(f"{model_folder(row)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
@@ -73,6 +79,7 @@ def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
 def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
     """Return what is told of an evaluation; `figure` is its main one."""
     from mlops_assets.training.card import metrics_table, per_class_table, slices_markdown
+    from mlops_assets.training.store import model_folder
 
     file = store.workspace.stat(f"{model_folder(row)}/metrics.json")
     details = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
@@ -94,6 +101,8 @@ def record_result(
     store: Store, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
 ) -> Result:
     """Return what is told of a record, and of the gates."""
+    from mlops_assets.training.promotion import gates_description
+
     passed = all(outcome.passed for outcome in outcomes)
     return dg.MaterializeResult(
         data_version=dg.DataVersion(files[0].sha256),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import dagster as dg
 
 from mlops_assets.datasets.quality import Check
-from mlops_assets.registry import Registry
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import Registry
 
 DECLARATION = "declaration"  # metadata of `<model>/trained_model`: what was declared about the model
 RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it goes on with

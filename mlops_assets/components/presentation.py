@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
-import pandas as pd
 
-from mlops_assets.storage import FileStat, Workspace
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.storage import FileStat, Workspace
 
 
 def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, Any]:

@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
+import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
+from dagster.components.core.package_entry import DG_PLUGIN_ENTRY_POINT_GROUP, discover_package_objects
+from dagster.components.core.snapshot import get_package_entry_snap
+from dagster_shared.serdes.objects.package_entry import json_for_all_components
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
 from pydantic import BaseModel, ValidationError
@@ -50,11 +57,32 @@ def load_project(file: str) -> dg.Definitions:
     """
     package = Path(file).resolve().parent
     check_declarations(package / "defs")
-    loaded = dg.load_from_defs_folder(path_within_project=package)
+    tree = dg.ComponentTree.for_project(package)
+    with warnings.catch_warnings():  # as load_from_defs_folder does: these are Dagster's own, about its own components
+        warnings.simplefilter("ignore", dg.BetaWarning)
+        warnings.simplefilter("ignore", dg.PreviewWarning)
+        loaded = tree.build_defs(tree.defs_module_path)
     return dg.Definitions.merge(
         loaded,
-        dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()}, executor=dg.in_process_executor),
+        dg.Definitions(
+            resources={"store": StoreResource(), "mlflow": MlflowMirror()},
+            executor=dg.in_process_executor,
+            component_tree=tree,
+            metadata={PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY: _component_documentation()},
+        ),
     )
+
+
+def _component_documentation() -> list[dict[str, Any]]:
+    """Return what Dagster's docs tab shows: the component types of the libraries that declarations have imported.
+
+    `load_from_defs_folder` imports every installed component library for it, whether it is used or not; `dagster-aws`
+    alone takes as long as Dagster itself.
+    """
+    registered = importlib.metadata.entry_points(group=DG_PLUGIN_ENTRY_POINT_GROUP)
+    used = sorted({entry.value for entry in registered if entry.value in sys.modules})
+    snapshots = [get_package_entry_snap(key, entry) for key, entry in discover_package_objects(used).items()]
+    return json_for_all_components(snapshots)
 
 
 def check_declarations(folder: Path) -> None:

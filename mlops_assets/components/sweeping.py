@@ -1,7 +1,7 @@
 """The job `<model>_sweep`: a sweep over one data version, launched from the UI or by `mlops sweep`."""
 
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 from pydantic import Field
@@ -10,10 +10,11 @@ from mlops_assets.components.naming import data_versions
 from mlops_assets.components.presentation import sweep_markdown
 from mlops_assets.components.run_config import kubernetes_tags
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.sweeps.plan import Plan, plan_sweep
-from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
 from resources import StoreResource
+
+if TYPE_CHECKING:
+    from mlops_assets.training.sweeps.plan import Plan
 
 
 class Method(Enum):
@@ -60,8 +61,10 @@ class SweepConfig(dg.Config):
         default=None, description="Of the sweep; the same settings go on with the same sweep if not given."
     )
 
-    def plan(self, specification: ModelSpecification, data_version: str) -> Plan:
+    def plan(self, specification: ModelSpecification, data_version: str) -> "Plan":
         """Return the sweep it describes, checked."""
+        from mlops_assets.training.sweeps.plan import plan_sweep
+
         values = {name: v.value if isinstance(v, Enum) else v for name, v in self.model_dump().items()}
         name, where = values.pop("name"), "the run config"
         return plan_sweep(specification, data_version, settings_of(values, where), name, where)
@@ -76,6 +79,8 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         tags=kubernetes_tags(specification.compute),
     )
     def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
+        from mlops_assets.training.sweeps.running import run_sweep
+
         plan = config.plan(specification, context.partition_key)
         context.log.info(f"sweep {plan.name}: {plan.trials} trials of {specification.name} on {plan.data_version}")
         result = run_sweep(store.open(), plan, context.run_id, context.log.info)

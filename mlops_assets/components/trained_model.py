@@ -1,7 +1,7 @@
 """The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
@@ -21,17 +21,14 @@ from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sweeping import sweep_job
 from mlops_assets.errors import MlopsError, ParityError, TrainerError
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion
-from mlops_assets.training.exporting import export
-from mlops_assets.training.measuring import evaluate_version
-from mlops_assets.training.promotion import check_gates, promote, rollback
 from mlops_assets.training.provenance import source_digest
-from mlops_assets.training.resuming import resumable_run
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, run_identifier, version_for
-from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.trainers import load_trainer
 from resources import MlflowMirror, StoreResource
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import ModelVersion
+    from mlops_assets.training.store import Store
 
 GPU_POOL = "gpu"
 
@@ -102,7 +99,9 @@ class TrainedModel(dg.Component):
         sensors = [new_version_sensor(self.specification, job.name)] if self.specification.auto_train else []
         return dg.Definitions(assets=assets, jobs=[job, sweep_job(self.specification)], sensors=sensors)
 
-    def _version(self, store: Store, context: dg.AssetExecutionContext) -> ModelVersion:
+    def _version(self, store: "Store", context: dg.AssetExecutionContext) -> "ModelVersion":
+        from mlops_assets.training.store import version_for
+
         return version_for(store.registry, self.specification.name, context.partition_key, ancestors(context))
 
     def _trained_model(self) -> dg.AssetsDefinition:
@@ -128,6 +127,10 @@ class TrainedModel(dg.Component):
             store: StoreResource,
             mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.training.resuming import resumable_run
+            from mlops_assets.training.store import run_identifier
+            from mlops_assets.training.supervision import train_supervised
+
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
@@ -162,6 +165,8 @@ class TrainedModel(dg.Component):
             kinds={"onnx"},
         )  # fmt: skip
         def onnx_model(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[Any]:
+            from mlops_assets.training.exporting import export
+
             opened = store.open()
             row = self._version(opened, context)
             try:
@@ -185,6 +190,8 @@ class TrainedModel(dg.Component):
             kinds={"python"},
         )
         def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.training.measuring import evaluate_version
+
             opened = store.open()
             row = self._version(opened, context)
             found, figure = evaluate_version(opened, specification, row)
@@ -213,6 +220,7 @@ class TrainedModel(dg.Component):
             context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.stac.models import write_model_record
+            from mlops_assets.training.promotion import check_gates
 
             opened = store.open()
             row = self._version(opened, context)
@@ -237,6 +245,8 @@ class TrainedModel(dg.Component):
         def production(
             context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource, mlflow: MlflowMirror
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.training.promotion import promote, rollback
+
             opened = store.open()
             user = config.user or opened.user
             if config.rollback:
@@ -262,8 +272,8 @@ class TrainedModel(dg.Component):
 
 
 def _to_promote(
-    store: Store, specification: ModelSpecification, version: str | None, orchestration_runs: Sequence[str]
-) -> ModelVersion:
+    store: "Store", specification: ModelSpecification, version: str | None, orchestration_runs: Sequence[str]
+) -> "ModelVersion":
     if version is None:
         own = [r for run in orchestration_runs for r in store.registry.runs(specification.name, orchestration_run=run)]
         version = next((run.model_version for run in own if run.model_version), None)

@@ -11,10 +11,8 @@ from mlops_assets.components.landing_source import Sight, made_from, observation
 from mlops_assets.components.naming import add_data_versions, check_results, data_versions
 from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.quality import CHECKS, assess
+from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from resources import StoreResource
 
@@ -68,6 +66,8 @@ class TrainingDataset(dg.Component):
         def landing(
             context: dg.AssetExecutionContext, config: LandingConfig, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.datasets.freezing import freeze
+
             opened = store.open()
             frozen = freeze(opened.workspace, opened.registry, specification, opened.user, config.rehash)
             add_data_versions(context.instance, opened.registry, specification.name)
@@ -112,6 +112,9 @@ class TrainingDataset(dg.Component):
             ],
         )
         def training_data(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.datasets.quality.assessment import assess
+            from mlops_assets.datasets.versions import FrozenDataset
+
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
             frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
@@ -144,6 +147,7 @@ class TrainingDataset(dg.Component):
             kinds={"stac"},
         )
         def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.datasets.versions import FrozenDataset
             from mlops_assets.stac.datasets import write_dataset_record
 
             opened = store.open()

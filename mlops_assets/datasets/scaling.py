@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Discriminator, Tag, model_validator
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.strict import Strict
+
+if TYPE_CHECKING:  # what is declared about a model is read without NumPy
+    import numpy as np
+    from numpy.typing import NDArray
 
 Method = Literal["none", "standardize", "minmax"]
 OTHERS = "*"
@@ -65,11 +67,15 @@ class Scaling:
     @cached_property
     def offset(self) -> NDArray[np.float32]:
         """What is taken away from each feature; shape (features,)."""
+        import numpy as np
+
         return np.array([e.get("mean", e.get("minimum", 0.0)) for e in self.entries], dtype=np.float32)
 
     @cached_property
     def divisor(self) -> NDArray[np.float32]:
         """What each feature is divided by after that; shape (features,)."""
+        import numpy as np
+
         spans = [e.get("stddev", e["maximum"] - e["minimum"] if "maximum" in e else 1.0) for e in self.entries]
         return np.array(spans, dtype=np.float32)
 
@@ -95,6 +101,8 @@ class Preparation:
 
     def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
         """Return float32 samples of shape (n, chosen features, …) from X of shape (n, features, …)."""
+        import numpy as np
+
         with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite
             raw = np.asarray(X if self.chosen is None else X[:, self.chosen], dtype=np.float32)
         return raw if self.scaling is None else self.scaling.apply(raw)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mlops_assets.errors import NotFound
-from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry import ModelVersion, Registry, open_registry
 from mlops_assets.registry.published import read_published
+from mlops_assets.settings import Settings
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
 _RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
@@ -22,6 +23,17 @@ class Store:
     workspace: Workspace
     registry: Registry
     user: str
+
+
+def open_store(settings: Settings) -> Store:
+    """Open the workspace and the registry that the settings name.
+
+    Raises:
+        StorageError: one of them cannot be opened.
+    """
+    # first the workspace: it makes the folder in which SQLite then makes the registry
+    workspace = Workspace(settings.workspace, settings.cache)
+    return Store(workspace, open_registry(settings.registry), settings.user)
 
 
 def model_folder(row: ModelVersion) -> str:

@@ -28,7 +28,7 @@ STARTER = """
 from mlops_assets.settings import Settings
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets_tests.training.trainers import model_specification
-from resources.store import open_store
+from mlops_assets.training.store import open_store
 specification = model_specification(trainer="mlops_assets_tests.training.supervised:behave")
 train_supervised(open_store(Settings.from_environment()), specification, "v1", {"does": "hang"}, 0)
 """

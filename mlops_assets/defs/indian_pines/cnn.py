@@ -1,6 +1,6 @@
 """A trainer of one's own: a spectral-spatial CNN on patches. Copy it as a start for yours.
 
-PyTorch is imported inside, so that loading the code location stays fast.
+NumPy and PyTorch are imported inside, so that loading the code location stays fast.
 """
 
 from __future__ import annotations
@@ -8,11 +8,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import dagster as dg
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mlops_assets.datasets.training_data import TrainingData
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
     from mlops_assets.training.run import TrainingRun
@@ -30,6 +31,7 @@ class Params(dg.Config):
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> SpectralSpatialNet:
     """Train on the training patches, flipped and rotated; the validation split is only watched."""
+    import numpy as np
     import torch
     from torch.nn.functional import cross_entropy
 
@@ -70,6 +72,8 @@ def principal_components(spectra: NDArray[np.float32], count: int) -> tuple[NDAr
 
     All components share one scale, so that noise in the last ones stays small.
     """
+    import numpy as np
+
     mean, deviation = spectra.mean(axis=0), spectra.std(axis=0) + 1e-6
     values, vectors = np.linalg.eigh(np.cov(((spectra - mean) / deviation).T))
     order = np.argsort(values)[::-1][:count]

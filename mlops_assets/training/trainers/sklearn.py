@@ -6,16 +6,15 @@ import importlib
 import inspect
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.training.run import TrainingRun
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
     from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.training.run import TrainingRun
 
 
 class Params(BaseModel):
@@ -68,7 +67,7 @@ def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> A
         if not (isinstance(made, type) and issubclass(made, BaseEstimator)):
             raise TrainerError(f"{step!r} is not a scikit-learn class; name an estimator or a transformer")
         if "random_state" in inspect.signature(made).parameters and "random_state" not in arguments:
-            arguments = {**arguments, "random_state": int(np.uint32(seed))}
+            arguments = {**arguments, "random_state": seed % 2**32}
         return made(**arguments)
     except (ImportError, AttributeError, TypeError) as error:
         raise TrainerError(f"{step} cannot be made: {error}") from error

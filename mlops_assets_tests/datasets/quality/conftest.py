@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from mlops_assets.datasets.quality import Check, Quality, assess
+from mlops_assets.datasets.quality import Check
+from mlops_assets.datasets.quality.assessment import Quality, assess
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.training.store import Store

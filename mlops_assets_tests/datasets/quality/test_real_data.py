@@ -11,7 +11,8 @@ import geopandas
 import pytest
 
 from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.quality import Quality, assess, reading
+from mlops_assets.datasets.quality import reading
+from mlops_assets.datasets.quality.assessment import Quality, assess
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
