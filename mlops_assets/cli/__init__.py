@@ -1,6 +1,8 @@
 """The command `mlops`: what Dagster's own commands do not do.
 
-Commands are thin: they call the core, or run a job of the project through Dagster so that its history has it too.
+Commands are thin: they call the core, or run a job of the project through Dagster so that its history has it too. They
+load lazily: a module of this package imports Dagster, the registry and the core inside the function that needs them, so
+that help and wrong usage are answered at once.
 """
 
 from __future__ import annotations
@@ -9,12 +11,10 @@ import sys
 from pathlib import Path
 
 import typer
-from dagster import DagsterExecutionInterruptedError
 
 from mlops_assets import __version__
 from mlops_assets.cli import (
     datasets,
-    demo,
     hub,
     importing,
     maintenance,
@@ -48,7 +48,14 @@ app.command("predict")(training.predict)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(maintenance.doctor)
-app.command("demo")(demo.demo)
+
+
+@app.command("demo")
+def run_demo() -> None:
+    """Run the example project end to end; run it again and it does only what is missing."""
+    from mlops_assets.cli.demo import demo
+
+    demo()
 
 
 def _version(value: bool) -> None:
@@ -76,6 +83,6 @@ def main() -> None:
         errors.print("error: ", style="bold red", end="")
         errors.print(str(error), soft_wrap=True)
         sys.exit(1)
-    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
+    except KeyboardInterrupt:
         errors.print("stopped")
         sys.exit(130)

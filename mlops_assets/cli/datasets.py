@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
 
-import dagster as dg
 import typer
 
 from mlops_assets.cli import differences, recalling
 from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
-from mlops_assets.datasets.specification import SPLITS
 from mlops_assets.names import Reference, check_label, check_name
-from mlops_assets.registry import DataVersion
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.versions import FrozenDataset
+    from mlops_assets.registry import DataVersion
 
 NAMED = 12  # features that are shown; JSON has all
 app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
@@ -32,6 +30,8 @@ def commit(
     module: Module = None,
 ) -> None:
     """Freeze the landing into a data version; content that is known gives its version again."""
+    import dagster as dg
+
     from mlops_assets.components.launching import open_project
 
     check_name(name, "dataset name")
@@ -76,6 +76,7 @@ def show_version(
     reference: Annotated[str, typer.Argument(help="dataset, dataset@version or dataset@tag.")], as_json: Json = False
 ) -> None:
     """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
+    from mlops_assets.datasets.specification import SPLITS
     from mlops_assets.datasets.versions import FrozenDataset
 
     store = open_store()
@@ -155,6 +156,8 @@ def contents(frozen: FrozenDataset) -> dict[str, Any]:
 def class_rows(frozen: FrozenDataset) -> list[dict[str, Any]]:
     """Return value, name and samples in each split of every class; the samples are null for windows."""
     import pandas as pd
+
+    from mlops_assets.datasets.specification import SPLITS
 
     labels = frozen.samples["label"]
     known = bool(labels.notna().any())

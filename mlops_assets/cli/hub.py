@@ -9,7 +9,6 @@ import typer
 
 from mlops_assets.cli.output import Module, errors, open_store
 from mlops_assets.settings import Settings
-from mlops_assets.training.specification import bytes_of
 
 
 def hub(
@@ -22,6 +21,7 @@ def hub(
     import uvicorn
 
     from mlops_assets.hub.app import create_app
+    from mlops_assets.training.specification import bytes_of
 
     try:
         limit = int(bytes_of(largest_file))

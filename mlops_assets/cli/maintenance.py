@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shutil
 import sys
+from typing import TYPE_CHECKING
 
-import dagster as dg
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, open_store, show
 from mlops_assets.settings import Settings
-from mlops_assets.training.resuming import close_abandoned_runs
-from mlops_assets.training.store import Store
+
+if TYPE_CHECKING:
+    import dagster as dg
+
+    from mlops_assets.training.store import Store
 
 LEAST_FREE_BYTES = 1 << 30
 
 
 def doctor(module: Module = None, as_json: Json = False) -> None:
     """Look at settings, workspace, registry, Dagster home and project; mend runs whose process is gone."""
+    import importlib.metadata
+
+    import dagster as dg
+
     from mlops_assets.components.launching import open_project, prepare_home
+    from mlops_assets.training.resuming import close_abandoned_runs
 
     settings = Settings.from_environment()
     store = open_store()

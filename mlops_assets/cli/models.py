@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -10,8 +10,10 @@ from mlops_assets.cli.output import Json, Module, console, metric_columns, open_
 from mlops_assets.cli.reproducing import reproduce_version
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import ModelVersion, Registry
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)

@@ -13,7 +13,6 @@ from typing import Annotated
 import typer
 
 from mlops_assets.cli.output import console
-from mlops_assets.components.launching import prepare_home
 from mlops_assets.errors import Conflict
 from mlops_assets.names import check_name
 
@@ -22,6 +21,8 @@ def init(
     directory: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the package's name.")],
 ) -> None:
     """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
+    from mlops_assets.components.launching import prepare_home
+
     root = directory.expanduser().resolve()
     name = check_name(root.name.replace("-", "_"), "project name")
     if root.exists() and any(root.iterdir()):

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Column, Table
 
 from mlops_assets.settings import Settings
-from mlops_assets.training.store import Store
+
+if TYPE_CHECKING:
+    from mlops_assets.training.store import Store
 
 # no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style
 console = Console(markup=False, emoji=False, highlight=False)
@@ -57,6 +58,8 @@ def show(
     if not rows:
         console.print(empty)
         return
+    from rich.table import Table
+
     table = Table(*(titles or [column.rsplit(".", 1)[-1] for column in columns]), box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*[_text(_reach(row, column)) for column in columns])
@@ -68,6 +71,8 @@ def show_one(row: dict[str, Any], as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(row, indent=2, default=_plain))
         return
+    from rich.table import Column, Table
+
     table = Table("", Column(overflow="fold"), show_header=False, box=None)
     for name, value in row.items():
         table.add_row(name, _text(value))

@@ -7,10 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
-from mlops_assets.cli.run_reports import print_table
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
-from mlops_assets.training.reports.wording import delta
 
 if TYPE_CHECKING:
     from mlops_assets.training.reproduction import Match, Reproduction
@@ -48,6 +46,8 @@ def reproduce_version(
 
 
 def _print(found: Reproduction) -> None:
+    from mlops_assets.cli.run_reports import print_table
+
     name, made = f"{found.original.model}@{found.original.version}", f"{found.made.model}@{found.made.version}"
     if found.changes:
         console.print("not as it was recorded", style="bold")
@@ -68,6 +68,8 @@ def _print(found: Reproduction) -> None:
 
 
 def _verdict(match: Match) -> str:
+    from mlops_assets.training.reports.wording import delta
+
     if match.equal:
         return "same"
     numbers = all(isinstance(value, (int, float)) for value in (match.recorded, match.now))

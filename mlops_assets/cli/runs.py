@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_assets.cli import run_reports
 from mlops_assets.cli.output import Json, errors, metric_columns, open_store, show, show_one
-from mlops_assets.registry import Run
-from mlops_assets.registry.run_fields import Field, field
-from mlops_assets.registry.run_search import NEWEST, names_in, search_runs
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import Run
+    from mlops_assets.registry.run_fields import Field
 
 app = typer.Typer(help="Training runs: their history, and what differs between them.", no_args_is_help=True)
 RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.")]
@@ -35,6 +35,9 @@ def list_runs(
     as_json: Json = False,
 ) -> None:
     """List runs, newest first unless sorted."""
+    from mlops_assets.registry.run_fields import field
+    from mlops_assets.registry.run_search import NEWEST, names_in, search_runs
+
     order = NEWEST if sort is None else f"-{sort.removeprefix('-')}" if descending else sort
     wanted = [field(name.strip()) for name in columns.split(",")] if columns else None
     runs = search_runs(open_store().registry, model, where, order, limit + 1 if limit else None)
@@ -56,6 +59,8 @@ def show_run(
     as_json: Json = False,
 ) -> None:
     """Show everything that is recorded of a run, or its log."""
+    from mlops_assets.cli import run_reports
+
     store = open_store()
     run = store.registry.run(run_id)
     if as_json:
@@ -76,6 +81,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Show side by side what differs between runs: metrics, data, code, parameters, environment."""
+    from mlops_assets.cli import run_reports
     from mlops_assets.training.comparison import compare_runs
     from mlops_assets.training.reports import check_format, write_report
 
@@ -111,12 +117,16 @@ def _values(run: Run, wanted: list[Field]) -> dict[str, Any]:
 
 def _columns(runs: list[Run], named: list[str]) -> list[Field]:
     """Return what a listing shows: what was asked about is always in it."""
+    from mlops_assets.registry.run_fields import field
+
     metrics = [column.removeprefix("metrics.") for column in metric_columns([{"metrics": run.metrics} for run in runs])]
     names = dict.fromkeys((*_FIRST, *metrics, *(name.removeprefix("metrics.") for name in named), *_LAST))
     return [field(name) for name in names]
 
 
 def _print_table(runs: list[Run], wanted: list[Field], asked: bool) -> None:
+    from mlops_assets.cli import run_reports
+
     rows = [[each.value(run) for each in wanted] for run in runs]
     empty = "no run is like that" if asked else "no run yet; run 'mlops train MODEL'"
     run_reports.print_table([each.name for each in wanted], rows, empty)

@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.live import Live
-from rich.table import Table
 
 from mlops_assets.cli.output import Json, Module, console, errors, open_store, show, show_one
 from mlops_assets.errors import MlopsError
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
-from mlops_assets.training.store import Store
-from mlops_assets.training.sweeps.plan import Plan, plan_sweep
-from mlops_assets.training.sweeps.results import result_of
-from mlops_assets.training.sweeps.settings import read_settings
-from mlops_assets.training.sweeps.trials import trials_of
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mlops_assets.training.store import Store
+    from mlops_assets.training.sweeps.plan import Plan
 
 SHOWN_TRIALS = 15  # while it runs: the newest
 
@@ -46,6 +45,8 @@ def sweep(
     What is in the file holds unless an option says otherwise. The same command again goes on where it was stopped.
     """
     from mlops_assets.components.launching import open_project
+    from mlops_assets.training.sweeps.plan import plan_sweep
+    from mlops_assets.training.sweeps.settings import read_settings
 
     settings = read_settings(
         space, trials=trials, method=method, metric=metric, direction=direction, parallel=parallel, prune=prune,
@@ -68,6 +69,9 @@ def sweep(
 @contextmanager
 def _shown_live(store: Store, plan: Plan) -> Iterator[None]:
     """Show on a terminal how the trials stand, as the registry has it."""
+    from rich.live import Live
+    from rich.table import Table
+
     shown: list[Table] = [Table(box=None)]
 
     def look() -> Table:
@@ -85,6 +89,10 @@ def _shown_live(store: Store, plan: Plan) -> Iterator[None]:
 
 
 def _table(store: Store, plan: Plan) -> Table:
+    from rich.table import Table
+
+    from mlops_assets.training.sweeps.trials import trials_of
+
     trials, metric = trials_of(store.registry, plan.model, plan.name), plan.settings.metric
     done = sum(trial.state != "running" for trial in trials)
     searched = list(plan.space.axes)
@@ -98,6 +106,8 @@ def _table(store: Store, plan: Plan) -> Table:
 
 
 def _tell(store: Store, plan: Plan, as_json: bool) -> None:
+    from mlops_assets.training.sweeps.results import result_of
+
     found = result_of(store, plan)
     document = found.document()
     if as_json:

@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-import yaml
 
 from mlops_assets.cli.models import describe
 from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
 from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.trainers import load_trainer
 
 if TYPE_CHECKING:
     from mlops_assets.components.launching import Project
+    from mlops_assets.training.specification import ModelSpecification
 
 
 def train(
@@ -28,6 +26,7 @@ def train(
 ) -> None:
     """Train a model on a data version, export, evaluate and record it."""
     from mlops_assets.components.launching import open_project
+    from mlops_assets.training.trainers import load_trainer
 
     wanted = Reference.parse(reference)
     config = dict(_parameter(text) for text in param or [])
@@ -116,6 +115,8 @@ def _tell(model: str, dagster_run: str | None, as_json: bool) -> None:
 
 
 def _parameter(text: str) -> tuple[str, Any]:
+    import yaml
+
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--param")

@@ -58,6 +58,7 @@ class Project:
         Raises:
             NotFound: there is no such job.
             StepFailure: a step failed; everything else that could run has run.
+            KeyboardInterrupt: the run was interrupted.
         """
         found = self._job(job)
         try:
@@ -70,6 +71,8 @@ class Project:
             )
         except dg.DagsterInvalidConfigError as error:
             raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
+        except dg.DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
         if not result.success:
             raise StepFailure("\n".join(_failures(result)), result.run_id)
         return result

@@ -5,16 +5,16 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._utils.warnings import disable_dagster_warnings
 from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
 from dagster.components.core.package_entry import DG_PLUGIN_ENTRY_POINT_GROUP, discover_package_objects
 from dagster.components.core.snapshot import get_package_entry_snap
-from dagster_shared.serdes.objects.package_entry import json_for_all_components
+from dagster_shared.serdes.objects.package_entry import ComponentTypeNamespaceJson, json_for_all_components
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
 from pydantic import BaseModel, ValidationError
@@ -58,9 +58,7 @@ def load_project(file: str) -> dg.Definitions:
     package = Path(file).resolve().parent
     check_declarations(package / "defs")
     tree = dg.ComponentTree.for_project(package)
-    with warnings.catch_warnings():  # as load_from_defs_folder does: these are Dagster's own, about its own components
-        warnings.simplefilter("ignore", dg.BetaWarning)
-        warnings.simplefilter("ignore", dg.PreviewWarning)
+    with disable_dagster_warnings():  # as load_from_defs_folder does: about Dagster's own code, not the user's
         loaded = tree.build_defs(tree.defs_module_path)
     return dg.Definitions.merge(
         loaded,
@@ -73,7 +71,7 @@ def load_project(file: str) -> dg.Definitions:
     )
 
 
-def _component_documentation() -> list[dict[str, Any]]:
+def _component_documentation() -> list[ComponentTypeNamespaceJson]:
     """Return what Dagster's docs tab shows: the component types of the libraries that declarations have imported.
 
     `load_from_defs_folder` imports every installed component library for it, whether it is used or not; `dagster-aws`
