@@ -67,7 +67,9 @@ def _launch(
 ) -> None:
     """Run the lifecycle of a model, and tell what has come of it."""
     from mlops_assets.components.launching import StepFailure
+    from mlops_assets.training.supervision import preload
 
+    preload(declared)
     project.sync(declared.dataset)
     ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
     try:

@@ -27,9 +27,12 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.settings import child_environment, declared_gpus
 from mlops_assets.training.devices import leased
+from mlops_assets.training.forkserver import ForkedProcess, fork_server
+from mlops_assets.training.frameworks import preloadable_modules
 from mlops_assets.training.points import patiently
 from mlops_assets.training.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.training.store import Store, run_identifier
+from mlops_assets.training.trainers import load_trainer
 from mlops_assets.training.worker import OUTCOME, STARTED, Job, Pruning, Stopped
 
 LOOK_SECONDS = 0.2
@@ -37,8 +40,11 @@ BUSY_SECONDS = 0.2  # how long is looked at how busy the machine is
 MEMORY_LOOK_SECONDS = 1.0
 GRACE_SECONDS = 15.0  # to record what happened, before it is killed
 LOG_BYTES = 10 << 20  # of a run's output that are kept: its end
+OMP_WAIT_POLICY = "OMP_WAIT_POLICY"
 
 log = logging.getLogger(__name__)
+# what was decided for a process that is loading: that makes the machine busy, and must not change the decision
+_next_waiting: list[dict[str, str]] = []
 
 
 def train_supervised(
@@ -75,12 +81,11 @@ def train_supervised(
         path.write_text(job.model_dump_json())
         machine = _gpus() if compute.gpus else []
         gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
-        threads = max(1, int(compute.cpus / compute.worker_processes))
-        defaults = {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", **waiting(compute.cpus)}
-        environment = child_environment(defaults, gpus)
+        environment = _environment(compute, gpus)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
-            reason = _run(_command(path, compute), environment, output, compute, folder / STARTED, stop)
+            process = _start(path, specification, environment, output)
+            reason = _watch(process, output, compute, folder / STARTED, stop)
         except BaseException:
             _close(store, run_id, "canceled", "stopped from outside")
             raise
@@ -97,7 +102,7 @@ def waiting(cpus: float) -> dict[str, str]:
     """
     cores = psutil.cpu_count() or 1
     busy = psutil.cpu_percent(BUSY_SECONDS) / 100 * cores
-    return {"OMP_WAIT_POLICY": "PASSIVE"} if busy + cpus > cores + 0.5 else {}
+    return {OMP_WAIT_POLICY: "PASSIVE"} if busy + cpus > cores + 0.5 else {}
 
 
 def _gpus() -> list[str]:
@@ -112,37 +117,71 @@ def _gpus() -> list[str]:
     return declared
 
 
-def _command(job: Path, compute: Compute) -> list[str]:
-    worker = ["-m", "mlops_assets.training.worker", str(job)]
-    if compute.worker_processes == 1:
-        return [sys.executable, *worker]
-    many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={compute.worker_processes}"]
-    return [sys.executable, *many, *worker]
+def preload(specification: ModelSpecification) -> None:
+    """Start the process that this model's next trainer is going to be forked from, so that it loads meanwhile."""
+    if _forks(specification.compute):
+        environment = _environment(specification.compute, ())
+        fork_server(environment, _preloaded(specification))
+        _next_waiting.append({name: environment[name] for name in (OMP_WAIT_POLICY,) if name in environment})
 
 
-def _run(
-    command: Sequence[str],
-    environment: dict[str, str],
+def _environment(compute: Compute, gpus: Sequence[str]) -> dict[str, str]:
+    threads = max(1, int(compute.cpus / compute.worker_processes))
+    policy = _next_waiting.pop() if _next_waiting else waiting(compute.cpus)
+    return child_environment({"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", **policy}, gpus)
+
+
+def _forks(compute: Compute) -> bool:
+    """Say whether the trainer may be forked: GPUs and torchrun want processes that have loaded nothing."""
+    return not compute.gpus and compute.worker_processes == 1
+
+
+def _preloaded(specification: ModelSpecification) -> list[str]:
+    try:
+        return preloadable_modules(load_trainer(specification.trainer).framework)
+    except TrainerError:  # the trainer's own process reports it
+        return []
+
+
+def _start(
+    job: Path, specification: ModelSpecification, environment: dict[str, str], output: IO[bytes]
+) -> subprocess.Popen[bytes] | ForkedProcess:
+    """Start the process of a job, in a session of its own; it ends when this one does."""
+    compute = specification.compute
+    if _forks(compute):
+        try:
+            return fork_server(environment, _preloaded(specification)).start(job, output, environment)
+        except OSError as error:
+            log.warning("the trainer is started without a preloaded process: %s", error)
+    command = [sys.executable, "-m", "mlops_assets.training.worker", str(job)]
+    if compute.worker_processes > 1:
+        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={compute.worker_processes}"]
+        command[1:1] = many
+    return subprocess.Popen(  # nosec B603
+        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+    )
+
+
+def _watch(
+    process: subprocess.Popen[bytes] | ForkedProcess,
     output: IO[bytes],
     compute: Compute,
     mark: Path,
     stop: Event | None,
 ) -> str | None:
-    """Run a command until it ends; return why it was stopped or died, or None if it ended by itself.
+    """Wait until a process ends; return why it was stopped or died, or None if it ended by itself.
 
     Its time counts from when the file `mark` is there.
 
     Raises:
-        BaseException: whatever interrupts the waiting, once the command is stopped.
+        BaseException: whatever interrupts the waiting, once the process is stopped.
     """
-    process = subprocess.Popen(  # nosec B603
-        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-    )
     looked, shown = time.monotonic(), 0
     started: float | None = None
     try:
         while process.poll() is None:
-            time.sleep(LOOK_SECONDS)
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(LOOK_SECONDS)
             shown = _show(output, shown)
             if stop is not None and stop.is_set():
                 raise Stopped("stopped from outside")
@@ -165,9 +204,9 @@ def _run(
         raise
     finally:
         _show(output, shown)
-        if process.stdin is not None:
+        if isinstance(process, subprocess.Popen) and process.stdin is not None:
             process.stdin.close()
-    if process.returncode < 0:
+    if process.returncode is not None and process.returncode < 0:
         number = signal.Signals(-process.returncode)
         likely = "; most likely the machine is out of memory" if number is signal.SIGKILL else ""
         return f"was killed by {number.name}{likely}"
@@ -183,7 +222,7 @@ def _show(output: IO[bytes], shown: int) -> int:
     return shown + len(content)
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def _stop(process: subprocess.Popen[bytes] | ForkedProcess) -> None:
     """Ask a process to end, which records it, and then end it and all its children."""
     family = _family(process.pid)
     process.terminate()

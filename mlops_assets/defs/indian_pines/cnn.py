@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
     from mlops_assets.training.run import TrainingRun
 
+FRAMEWORK = "pytorch"  # of the models it returns; without this line its process starts a little later
+
 
 class Params(dg.Config):
     """Parameters of the CNN; Dagster's Launchpad shows them as a form."""

@@ -59,11 +59,15 @@ class Framework(Protocol):
 
 @dataclass(frozen=True)
 class _Adapter:
-    """Where an adapter lies, the package whose classes its models descend from, and the extra that installs it."""
+    """Where an adapter lies, the package whose classes its models descend from, and the extra that installs it.
+
+    A process in which the frameworks of `forkable` adapters are imported has no further threads, and may fork.
+    """
 
     target: str
     package: str
     extra: str | None = None
+    forkable: bool = False
 
 
 _HERE = "mlops_assets.training.frameworks"
@@ -73,8 +77,8 @@ _ADAPTERS = {
     "lightgbm": _Adapter(f"{_HERE}.lightgbm:LightGBM", "lightgbm", "lightgbm"),
     "keras": _Adapter(f"{_HERE}.keras:Keras", "keras", "tensorflow"),
     "flax": _Adapter(f"{_HERE}.flax:Flax", "flax", "jax"),
-    "pytorch": _Adapter(f"{_HERE}.pytorch:PyTorch", "torch"),
-    "scikit-learn": _Adapter(f"{_HERE}.scikit_learn:ScikitLearn", "sklearn"),
+    "pytorch": _Adapter(f"{_HERE}.pytorch:PyTorch", "torch", forkable=True),
+    "scikit-learn": _Adapter(f"{_HERE}.scikit_learn:ScikitLearn", "sklearn", forkable=True),
 }
 
 
@@ -88,6 +92,12 @@ def framework_named(name: str) -> Framework:
     if name not in _ADAPTERS:
         raise TrainerError(f"no framework adapter is called {name!r}; there are {', '.join(_ADAPTERS)}")
     return _load(name)
+
+
+def preloadable_modules(name: str | None) -> list[str]:
+    """Return what a process may import ahead that trainers with models of this framework are forked from."""
+    adapter = _ADAPTERS.get(name or "")
+    return [adapter.target.partition(":")[0]] if adapter and adapter.forkable else []
 
 
 def framework_of(model: Any, trainer: str) -> Framework:

@@ -17,12 +17,16 @@ from mlops_assets.errors import TrainerError
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer function `(data, params, run) -> model`, the type of its parameters, and the file it stands in."""
+    """A trainer function `(data, params, run) -> model`, the type of its parameters, and the file it stands in.
+
+    `framework` is that of its models, if its module says so by a constant `FRAMEWORK`: it starts sooner then.
+    """
 
     name: str
     function: Callable[..., Any]
     params_type: type[BaseModel]
     file: Path
+    framework: str | None = None
 
     def parameters(self, values: dict[str, Any]) -> BaseModel:
         """Return typed parameters.
@@ -56,7 +60,8 @@ def load_trainer(name: str) -> Trainer:
     if list(inspect.signature(function).parameters)[:3] != ["data", "params", "run"]:
         raise TrainerError(f"trainer {name}: must be declared as {function_name}(data, params, run)")
     params_type = _params_type(function, name)
-    return Trainer(name, function, params_type, Path(inspect.getfile(function)))
+    framework = getattr(module, "FRAMEWORK", None)
+    return Trainer(name, function, params_type, Path(inspect.getfile(function)), framework)
 
 
 def _params_type(function: Callable[..., Any], name: str) -> type[BaseModel]:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_assets.training.run import TrainingRun
     from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 
+FRAMEWORK = "pytorch"
 SMALLEST = 8  # pixels; what is larger is halved down to it
 
 

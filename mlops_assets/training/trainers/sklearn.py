@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from mlops_assets.training.run import TrainingRun
 
 
+FRAMEWORK = "scikit-learn"
+
+
 class Params(BaseModel):
     """Parameters of `train`; every further one is an argument of the estimator."""
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mlops_assets.training.run import TrainingRun
     from mlops_assets.training.trainers.torch_loop.networks.temporal import SeriesNetwork
 
+FRAMEWORK = "pytorch"
 HEADS = 16  # of the attention, as Garnot and Landrieu (2020) have it
 
 

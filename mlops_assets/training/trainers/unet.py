@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.networks.unet import UNet
 
 
+FRAMEWORK = "pytorch"
+
+
 class Params(ImageParams):
     """Parameters of `train`."""
 
