@@ -1,7 +1,13 @@
 # The front door. Every target does its own set-up on a bare machine with Python >= 3.11, make and git.
 PYTHON ?= python3
 BIN := .venv/bin
-EXTRAS := demo,cluster,postgres,tensorflow,xgboost,lightgbm,jax,sweeps,mlflow,gpu,dev
+# what each target installs, and no more: the demo, the fast tests, everything
+EXTRAS_demo := demo
+EXTRAS_test := demo,cluster,sweeps,test
+EXTRAS_all := demo,cluster,postgres,tensorflow,xgboost,lightgbm,jax,sweeps,mlflow,gpu,test,dev
+# tests that need no further framework, no server and no browser
+FAST := not frameworks and not services and not browser
+PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 # the last version that runs on the Node.js 18 of Debian 12
 AZURITE := 3.35.0
 # the last release that can be imported: 1.2.0 imports itself in a circle
@@ -10,17 +16,17 @@ PYTDML := 1.1.7
 MLFLOW := 3.17.2
 
 .DEFAULT_GOAL := help
-.PHONY: help install azurite pytdml mlflow demo up test lint bench clean
+.PHONY: help install azurite pytdml mlflow demo up test test-all test-changed test-random mutations lint bench clean
 
 help: ## show this help
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
-install: .venv/installed .env ## make .venv with pinned versions
+install: .venv/with-all .env ## make .venv with everything, pinned: all frameworks, services, tools
 
-.venv/installed: pyproject.toml setup.py constraints.txt
-	@echo "making .venv with pinned versions (a few minutes the first time) ..."
-	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS)]'
+.venv/with-%: pyproject.toml setup.py constraints.txt
+	@echo "installing pinned versions into .venv for: $* ..."
+	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS_$*)]'
 	@touch $@
 
 # dagster and dg read .env in this folder: so they find the demo's history without further ado
@@ -30,13 +36,13 @@ install: .venv/installed .env ## make .venv with pinned versions
 
 azurite: .venv/azurite/$(AZURITE) ## the Azure Blob emulator; tests of az:// are skipped without it (needs node, npm)
 
-.venv/azurite/$(AZURITE): .venv/installed
+.venv/azurite/$(AZURITE): .venv/with-all
 	@npm install --prefix .venv/azurite --no-fund --no-audit --loglevel=error azurite@$(AZURITE)
 	@touch $@
 
 pytdml: .venv/pytdml/$(PYTDML) ## the reader of TrainingDML-AI, in an environment of its own; its test is skipped without it
 
-.venv/pytdml/$(PYTDML): .venv/installed
+.venv/pytdml/$(PYTDML): .venv/with-all
 	@$(BIN)/python -m venv .venv/pytdml
 	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check geojson==3.3.0 pydantic==2.14.3
 	@.venv/pytdml/bin/python -m pip install --quiet --disable-pip-version-check --no-deps pytdml==$(PYTDML)
@@ -44,28 +50,40 @@ pytdml: .venv/pytdml/$(PYTDML) ## the reader of TrainingDML-AI, in an environmen
 
 mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environment of its own; its tests are skipped without it
 
-.venv/mlflow-server/$(MLFLOW): .venv/installed
+.venv/mlflow-server/$(MLFLOW): .venv/with-all
 	@$(BIN)/python -m venv .venv/mlflow-server
 	@.venv/mlflow-server/bin/python -m pip install --quiet --disable-pip-version-check mlflow==$(MLFLOW)
 	@touch $@
 
-demo: install ## run the main job on the example: land, freeze, train, compare, promote, verify, predict
+demo: .venv/with-demo .env ## run the main job on the example: land, freeze, train, compare, promote, verify, predict
 	@$(BIN)/mlops demo
 
-up: install ## Dagster's UI and daemon on the demo's workspace, sensors running; PORT=3000
+up: .venv/with-demo .env ## Dagster's UI and daemon on the demo's workspace, sensors running; PORT=3000
 	@bash deployments/local/up.sh
 
-test: install ## run all tests
-	@$(BIN)/python -m pytest -n 2 --dist worksteal
+test: .venv/with-test ## the fast tests: all that need no further framework, server or browser
+	@$(PYTEST) -m "$(FAST)"
 
-lint: install ## style, types, layers, security
+test-all: test .venv/with-all ## the fast tests, then those with other frameworks, services and a browser
+	@$(PYTEST) -m "not ($(FAST))"
+
+test-changed: .venv/with-test ## the fast tests that a change since the last call concerns; the first call runs all
+	@$(BIN)/python -m pytest --testmon -m "$(FAST)"
+
+test-random: .venv/with-test ## the fast tests in a random order; SEED=N for a certain one
+	@$(PYTEST) -m "$(FAST)" -p randomly $(if $(SEED),--randomly-seed=$(SEED))
+
+mutations: .venv/with-test ## break the core in 30 places, one after the other, and see the fast tests go red
+	@$(BIN)/python -m benchmarks.mutations
+
+lint: .venv/with-all ## style, types, layers, security
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 	@$(BIN)/bandit --quiet --configfile pyproject.toml --recursive mlops_assets resources
 
-bench: install ## measure, and print the tables of benchmarks/README.md
+bench: .venv/with-all ## measure, and print the tables of benchmarks/README.md
 	@$(BIN)/python -m benchmarks
 
 clean: ## remove what was made here, the workspace with all its data too

@@ -114,6 +114,11 @@ class ForkServer:
             os.close(writer)
         return ForkedProcess(reader)
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def alive(self) -> bool:
         """Return whether it can fork."""
         return self._process.poll() is None
@@ -141,7 +146,9 @@ def fork_server(environment: Mapping[str, str], modules: Sequence[str]) -> ForkS
     with _choosing:
         if not _servers:
             atexit.register(close_all)
-        if key not in _servers or not _servers[key].alive():
+        if key in _servers and not _servers[key].alive():
+            _servers.pop(key).close()
+        if key not in _servers:
             _servers[key] = ForkServer(environment, modules)
         return _servers[key]
 
