@@ -6,7 +6,7 @@ from typing import Any
 
 import lightgbm
 
-from mlops_assets_tests.training.frameworks.xgboost_models import with_gaps
+from mlops_assets_tests.training.frameworks.models import with_gaps
 from mlops_assets_tests.training.trainers import samples
 
 SMALL = {"num_leaves": 6, "min_data_in_leaf": 3, "verbosity": -1}

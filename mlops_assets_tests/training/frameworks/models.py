@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+import pytest
+
 from mlops_assets_tests.training.trainers import samples
 
 
@@ -30,6 +33,13 @@ class Case:
         """Return a trained model and real samples of it."""
         X, y = samples(self.shape)
         return from_models(self.framework, self.builder)(X, y + 0.5 if self.task == "regression" else y), X
+
+
+def with_gaps(X: Any) -> Any:
+    """Rows of samples in which values are missing."""
+    rows = X.reshape(len(X), -1).copy()
+    rows[np.random.default_rng(0).random(rows.shape) < 0.2] = np.nan
+    return rows
 
 
 def from_models(framework: str, name: str) -> Callable[..., Any]:
@@ -81,4 +91,9 @@ CASES = [
     _case("flax", "windows", "semantic-segmentation", 2, 8, 8),
     _case("flax", "regression", "regression"),
 ]
-FRAMEWORKS = ["pytorch", "scikit-learn", "xgboost", "lightgbm", "keras", "flax"]
+FRAMEWORKS = list(dict.fromkeys(case.framework for case in CASES))
+
+
+def marks_of(framework: str) -> list[pytest.MarkDecorator]:
+    """Return the marks of a test that needs this framework."""
+    return [] if framework in ("pytorch", "scikit-learn") else [pytest.mark.frameworks]

@@ -19,7 +19,7 @@ from mlops_assets.training.onnx_graph import facts
 from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets.training.parity import compare
 from mlops_assets.training.specification import Parity
-from mlops_assets_tests.training.frameworks.models import CASES, FRAMEWORKS, Case, from_models
+from mlops_assets_tests.training.frameworks.models import CASES, FRAMEWORKS, Case, from_models, marks_of
 
 NATIVE = {
     "pytorch": {"architecture.json", "model.safetensors"},
@@ -30,6 +30,10 @@ NATIVE = {
     "flax": {"architecture.json", "model.safetensors"},
 }
 
+each_framework = pytest.mark.parametrize(
+    "framework", [pytest.param(name, marks=marks_of(name), id=name) for name in FRAMEWORKS]
+)
+
 
 @dataclass(frozen=True)
 class Made:
@@ -39,6 +43,7 @@ class Made:
     framework: Framework
     model: Any
     X: NDArray[np.float32]
+    outputs: dict[str, NDArray[Any]]
     native: Path
     reloaded: Any
     onnx: Path
@@ -46,7 +51,10 @@ class Made:
 
 @pytest.fixture(
     scope="module",
-    params=[pytest.param(case, id=f"{case.framework}-{case.builder}-{len(case.shape)}d") for case in CASES],
+    params=[
+        pytest.param(case, marks=marks_of(case.framework), id=f"{case.framework}-{case.builder}-{len(case.shape)}d")
+        for case in CASES
+    ],
 )
 def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Made:
     case: Case = request.param
@@ -56,37 +64,37 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     framework.save(model, native)
     reloaded = framework.load(native)
     framework.export(reloaded, case.shape, case.task, path)
-    return Made(case, framework, model, X, native, reloaded, path)
+    return Made(case, framework, model, X, framework.predict(model, X, case.task), native, reloaded, path)
 
 
-def test_the_returned_model_decides_the_adapter(made: Made) -> None:
-    assert made.framework.name == made.case.framework
-    assert type(framework_named(made.framework.name)) is type(made.framework)
+def test_the_native_form_is_safe_and_gives_the_model_back(made: Made, tmp_path: Path) -> None:
+    case, framework = made.case, made.framework
+    # the returned model decides the adapter
+    assert framework.name == case.framework
+    assert type(framework_named(framework.name)) is type(framework)
+
+    # no pickle, and equal models are equal bytes
+    framework.save(case.build()[0], tmp_path)
+    native = {path.name: path.read_bytes() for path in made.native.iterdir()}
+    assert native.keys() == NATIVE[framework.name]
+    assert [name for name, content in native.items() if b"pickle" in content.lower()] == []
+    assert [name for name, content in native.items() if content.startswith(b"\x80")] == []
+    assert [name for name, content in native.items() if (tmp_path / name).read_bytes() != content] == []
+
+    # the model that comes back gives exactly the same
+    again = framework.predict(made.reloaded, made.X, case.task)
+    assert again.keys() == made.outputs.keys() == case.outputs
+    for name, expected in made.outputs.items():
+        np.testing.assert_array_equal(again[name], expected, err_msg=name)
+
+    described = framework.describe(made.model)
+    assert described == framework.describe(made.reloaded) or framework.name in ("xgboost", "lightgbm")
+    assert described["architecture"]
+    assert described["parameters"] is None or described["parameters"] > 0
 
 
-def test_native_form_holds_no_pickle(made: Made) -> None:
-    assert {path.name for path in made.native.iterdir()} == NATIVE[made.framework.name]
-    for path in made.native.iterdir():
-        blob = path.read_bytes()
-        assert b"pickle" not in blob.lower(), path.name
-        assert not blob.startswith(b"\x80"), path.name
-
-
-def test_reloaded_model_predicts_exactly_the_same(made: Made) -> None:
-    before, after = (made.framework.predict(model, made.X, made.case.task) for model in (made.model, made.reloaded))
-    assert before.keys() == after.keys() == made.case.outputs
-    for name in before:
-        np.testing.assert_array_equal(before[name], after[name])
-
-
-def test_equal_models_are_equal_bytes(made: Made, tmp_path: Path) -> None:
-    again, _ = made.case.build()
-    made.framework.save(again, tmp_path)
-    for path in made.native.iterdir():
-        assert (tmp_path / path.name).read_bytes() == path.read_bytes(), path.name
-
-
-def test_onnx_is_one_file_with_a_free_batch_axis_and_our_names(made: Made) -> None:
+def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(made: Made, subtests: pytest.Subtests) -> None:
+    # one file with a free batch axis and our names
     assert [path.name for path in made.onnx.parent.iterdir()] == ["model.onnx"]
     proto = onnx.load(made.onnx, load_external_data=False)
     assert not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer)
@@ -98,72 +106,58 @@ def test_onnx_is_one_file_with_a_free_batch_axis_and_our_names(made: Made) -> No
     assert {output.name for output in proto.graph.output} == made.case.outputs
     assert {output.type.tensor_type.shape.dim[0].dim_param for output in proto.graph.output} == {"batch"}
 
-
-def test_onnx_says_what_it_is_and_what_wrote_it(made: Made) -> None:
-    found = facts(onnx.load(made.onnx))
+    # it records what it is and what wrote it
+    found = facts(proto)
     assert found["ir_version"] >= 4
     assert found["opset"]["ai.onnx"] >= 8
     assert any(character.isdigit() for character in found["producer"])
 
-
-@pytest.mark.parametrize("batch", [1, 7, 1000])
-def test_onnx_gives_what_the_model_gives(made: Made, batch: int) -> None:
-    native = made.framework.predict(made.model, made.X, made.case.task)
-    found = OnnxModel(made.onnx).predict(made.X, batch)
-    assert found.keys() == native.keys()
-    for name, expected in native.items():
-        assert found[name].shape == expected.shape
-        np.testing.assert_allclose(found[name], expected, rtol=1e-4, atol=1e-4)
-
-
-def test_parity_is_found(made: Made) -> None:
-    report = compare(made.framework, made.reloaded, OnnxModel(made.onnx), made.X, made.case.task, Parity())
+    model = OnnxModel(made.onnx)
+    for size in (1, 7, 1000):
+        with subtests.test(batch=size):
+            predicted = model.predict(made.X, size)
+            assert predicted.keys() == made.outputs.keys()
+            for name, expected in made.outputs.items():
+                assert predicted[name].shape == expected.shape, name
+                np.testing.assert_allclose(predicted[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
+    report = compare(made.framework, made.reloaded, model, made.X, made.case.task, Parity())
     assert report.passed, report.description
 
-
-def test_scores_are_largest_at_the_predicted_class(made: Made) -> None:
-    outputs = made.framework.predict(made.model, made.X, made.case.task)
-    if outputs.keys() >= {"label", "scores"}:
-        np.testing.assert_array_equal(outputs["scores"].argmax(axis=1), outputs["label"])
+    if made.outputs.keys() >= {"label", "scores"}:
+        np.testing.assert_array_equal(made.outputs["scores"].argmax(axis=1), made.outputs["label"])
     if made.case.task == "semantic-segmentation":
-        assert outputs["scores"].shape == (len(made.X), 3, *made.case.shape[1:])
+        assert made.outputs["scores"].shape == (len(made.X), 3, *made.case.shape[1:])
 
 
-def test_a_description_can_be_recorded(made: Made) -> None:
-    described = made.framework.describe(made.model)
-    assert described == made.framework.describe(made.reloaded) or made.framework.name in ("xgboost", "lightgbm")
-    assert described["architecture"]
-    assert described["parameters"] is None or described["parameters"] > 0
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_an_operator_that_onnx_cannot_express_is_named(framework: str, tmp_path: Path) -> None:
-    model, shape, name = from_models(framework, "inexpressible")()
-    with pytest.raises(ExportError, match=name):
-        framework_named(framework).export(model, shape, "classification", tmp_path / "model.onnx")
-
-
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-def test_what_is_not_safe_is_not_written(framework: str, tmp_path: Path) -> None:
-    model, message = from_models(framework, "unsafe")()
+@each_framework
+def test_what_is_not_safe_or_onnx_cannot_express_is_refused(framework: str, tmp_path: Path) -> None:
+    adapter = framework_named(framework)
+    model, shape, message = from_models(framework, "inexpressible")()
     with pytest.raises(ExportError, match=message):
-        framework_named(framework).save(model, tmp_path)
+        adapter.export(model, shape, "classification", tmp_path / "model.onnx")
+    unsafe, message = from_models(framework, "unsafe")()
+    native = tmp_path / "native"
+    native.mkdir()
+    with pytest.raises(ExportError, match=message):
+        adapter.save(unsafe, native)
 
 
-@pytest.mark.parametrize("framework", FRAMEWORKS)
-@pytest.mark.parametrize("damage", ["cut", "emptied", "another file", "removed"])
-def test_damaged_files_are_refused(framework: str, damage: str, tmp_path: Path) -> None:
+@each_framework
+def test_damaged_files_are_refused(framework: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
     case = next(case for case in CASES if case.framework == framework)
     adapter = framework_named(framework)
     adapter.save(case.build()[0], tmp_path)
     file = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
-    if damage == "removed":
-        file.unlink()
-    else:
-        content = file.read_bytes()
-        file.write_bytes({"cut": content[: len(content) // 2], "emptied": b"", "another file": b"garbage"}[damage])
-    with pytest.raises(ExportError):
+    content = file.read_bytes()
+    for damage, left in (("cut", content[: len(content) // 2]), ("emptied", b""), ("another file", b"garbage")):
+        file.write_bytes(left)
+        with subtests.test(damage=damage), pytest.raises(ExportError):
+            adapter.load(tmp_path)
+    file.unlink()
+    with subtests.test(damage="removed"), pytest.raises(ExportError):
         adapter.load(tmp_path)
+    file.write_bytes(content)
+    adapter.load(tmp_path)  # nothing but the damage was refused
 
 
 READ_ELSEWHERE = """
@@ -177,6 +171,7 @@ np.savez(folder.parent / "outputs.npz", **outputs)
 """
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("framework", ["xgboost", "keras"])
 def test_another_process_reads_the_same_model(framework: str, tmp_path: Path) -> None:
     builder = {"xgboost": "booster", "keras": "own_layer"}[framework]
@@ -191,24 +186,22 @@ def test_another_process_reads_the_same_model(framework: str, tmp_path: Path) ->
         np.testing.assert_array_equal(found["scores"], adapter.predict(model, X, "classification")["scores"])
 
 
-@pytest.mark.parametrize(
-    ("framework", "package", "extra"),
-    [
+@pytest.mark.frameworks
+def test_a_missing_framework_names_its_extra(subtests: pytest.Subtests) -> None:
+    for framework, package, extra in (
         ("xgboost", "xgboost", "xgboost"),
         ("xgboost", "onnxmltools", "xgboost"),
         ("lightgbm", "lightgbm", "lightgbm"),
         ("keras", "keras", "tensorflow"),
         ("flax", "flax", "jax"),
         ("flax", "jax2onnx", "jax"),
-    ],
-)
-def test_a_missing_framework_names_its_extra(
-    framework: str, package: str, extra: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, f"mlops_assets.training.frameworks.{framework}", raising=False)
-    with pytest.raises(MissingExtra, match=rf"a model of {framework} needs {package}, .*'mlops-assets\[{extra}\]'"):
-        framework_named(framework)
+    ):
+        message = rf"a model of {framework} needs {package}, .*'mlops-assets\[{extra}\]'"
+        with subtests.test(framework=framework, package=package), pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, package, None)
+            patch.delitem(sys.modules, f"mlops_assets.training.frameworks.{framework}", raising=False)
+            with pytest.raises(MissingExtra, match=message):
+                framework_named(framework)
 
 
 def test_no_framework_is_imported_before_a_model_of_it_is_there() -> None:

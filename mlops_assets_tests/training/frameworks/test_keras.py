@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from mlops_assets.training.frameworks import framework_named
 from mlops_assets_tests.training.frameworks.models import from_models
 from mlops_assets_tests.training.trainers import samples
 
+pytestmark = pytest.mark.frameworks
 TIMES = "mlops_assets_tests.training.frameworks.keras_models:Times"
 LAMBDA = {
     "module": "keras.layers",
@@ -22,12 +25,21 @@ LAMBDA = {
     "registered_name": None,
     "config": {"name": "hostile", "function": {"class_name": "__lambda__", "config": {"code": "4w=="}}},
 }
+EVAL = {"module": "builtins", "class_name": "function", "config": "eval", "registered_name": "function"}
 
 
-def changed(folder: Path, change: Any = None, classes: dict[str, str] | None = None) -> None:
-    """Save a model, and change what is in the file."""
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a saved model with a layer of its own; only to be copied."""
+    folder = tmp_path_factory.mktemp("saved")
     X, y = samples((6,))
     framework_named("keras").save(from_models("keras", "own_layer")(X, y), folder)
+    return folder
+
+
+def changed(saved: Path, folder: Path, change: Any = None, classes: dict[str, str] | None = None) -> Path:
+    """Copy a saved model to a new folder, and change what is in the file."""
+    shutil.copytree(saved, folder)
     if classes is not None:
         (folder / "classes.json").write_text(json.dumps(classes))
     with zipfile.ZipFile(folder / "model.keras") as archive:
@@ -39,6 +51,7 @@ def changed(folder: Path, change: Any = None, classes: dict[str, str] | None = N
     with zipfile.ZipFile(folder / "model.keras", "w") as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    return folder
 
 
 def replaced(module: str, kind: str, registered: str | None = None) -> Any:
@@ -46,46 +59,41 @@ def replaced(module: str, kind: str, registered: str | None = None) -> Any:
     return lambda layers: layers[1].update(module=module, class_name=kind, registered_name=registered)
 
 
-def test_a_file_that_was_packed_again_is_read(tmp_path: Path) -> None:
-    changed(tmp_path)
-    framework_named("keras").load(tmp_path)
+def test_a_file_that_was_packed_again_is_read(saved: Path, tmp_path: Path) -> None:
+    framework_named("keras").load(changed(saved, tmp_path / "packed"))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda layers: layers.append(LAMBDA), "holds a Lambda"),
-        (replaced("subprocess", "Popen"), "subprocess.Popen"),
-        (replaced("keras.layers", "Times", "others>Times"), "not Keras's own"),
-        (replaced("keras.layers", "TFSMLayer"), "TFSMLayer"),
-        (replaced("keras.utils", "get_file"), "cannot be read"),
-        (lambda layers: layers[2]["config"].update(units=7), "cannot be read"),
-        (lambda layers: layers[2]["config"].update(
-            activation={"module": "builtins", "class_name": "function", "config": "eval", "registered_name": "function"}
-        ), "builtins.eval"),
-    ],
-    ids=["lambda", "another module", "another name", "saved model", "no layer", "another width", "a function"],
-)  # fmt: skip
-def test_hostile_files_are_refused(change: Any, message: str, tmp_path: Path) -> None:
-    changed(tmp_path, change)
-    with pytest.raises(ExportError, match=message):
-        framework_named("keras").load(tmp_path)
+HOSTILE: dict[str, tuple[Callable[[list[Any]], object], str]] = {
+    "lambda": (lambda layers: layers.append(LAMBDA), "holds a Lambda"),
+    "another module": (replaced("subprocess", "Popen"), "subprocess.Popen"),
+    "another name": (replaced("keras.layers", "Times", "others>Times"), "not Keras's own"),
+    "saved model": (replaced("keras.layers", "TFSMLayer"), "TFSMLayer"),
+    "no layer": (replaced("keras.utils", "get_file"), "cannot be read"),
+    "another width": (lambda layers: layers[2]["config"].update(units=7), "cannot be read"),
+    "a function": (lambda layers: layers[2]["config"].update(activation=EVAL), "builtins.eval"),
+}
 
 
-@pytest.mark.parametrize(
-    ("classes", "message"),
-    [
-        ({"tests>Times": "subprocess:Popen"}, "no Keras layer"),
-        ({"tests>Times": "mlops_assets_tests.gone:Times"}, "not there any more"),
-        ({"tests>Times": TIMES.replace("Times", "Eigen")}, "not stored under its own name"),
-        ({}, "not Keras's own"),
-    ],
-    ids=["no layer", "gone", "another class", "none"],
-)
-def test_classes_that_are_not_the_models_own_are_refused(classes: dict[str, str], message: str, tmp_path: Path) -> None:
-    changed(tmp_path, classes=classes)
-    with pytest.raises(ExportError, match=message):
-        framework_named("keras").load(tmp_path)
+def test_hostile_files_are_refused(saved: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for name, (change, message) in HOSTILE.items():
+        folder = changed(saved, tmp_path / name, change)
+        with subtests.test(name), pytest.raises(ExportError, match=message):
+            framework_named("keras").load(folder)
+
+
+def test_classes_that_are_not_the_models_own_are_refused(
+    saved: Path, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
+    cases: dict[str, tuple[dict[str, str], str]] = {
+        "no layer": ({"tests>Times": "subprocess:Popen"}, "no Keras layer"),
+        "gone": ({"tests>Times": "mlops_assets_tests.gone:Times"}, "not there any more"),
+        "another class": ({"tests>Times": TIMES.replace("Times", "Eigen")}, "not stored under its own name"),
+        "none": ({}, "not Keras's own"),
+    }
+    for name, (classes, message) in cases.items():
+        folder = changed(saved, tmp_path / name, classes=classes)
+        with subtests.test(name), pytest.raises(ExportError, match=message):
+            framework_named("keras").load(folder)
 
 
 def test_a_layer_class_inside_of_a_function_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,41 +23,29 @@ def local_class() -> nn.Module:
     return Local()
 
 
-@pytest.mark.parametrize(
-    ("build", "message"),
-    [
-        (local_class, "defined inside a function"),
-        (lambda: Forgetful(3), "does not keep its argument 'width'"),
-        (lambda: nn.Sequential(nn.ReLU(), Forgetful(3)), "does not keep its argument 'width'"),
-        (lambda: KeepsTensor(torch.ones(2)), "keeps 'weight' as a Tensor"),
-    ],
-    ids=["local class", "forgotten argument", "nested", "tensor argument"],
-)
-def test_a_module_that_cannot_be_rebuilt_is_refused(
-    build: Callable[[], nn.Module], message: str, tmp_path: Path
-) -> None:
-    with pytest.raises(ExportError, match=message):
-        PyTorch().save(build(), tmp_path)
-    assert not list(tmp_path.iterdir())
+def test_a_module_that_cannot_be_rebuilt_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    cases: dict[str, tuple[nn.Module, str]] = {
+        "local class": (local_class(), "defined inside a function"),
+        "forgotten argument": (Forgetful(3), "does not keep its argument 'width'"),
+        "nested": (nn.Sequential(nn.ReLU(), Forgetful(3)), "does not keep its argument 'width'"),
+        "tensor argument": (KeepsTensor(torch.ones(2)), "keeps 'weight' as a Tensor"),
+    }
+    for name, (module, message) in cases.items():
+        with subtests.test(name):
+            with pytest.raises(ExportError, match=message):
+                PyTorch().save(module, tmp_path)
+            assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(
-    "named",
-    ["os:system", "subprocess:Popen", "builtins:eval", "torch:load", "collections:OrderedDict"],
-)
-def test_an_architecture_that_names_no_module_is_refused(named: str, tmp_path: Path) -> None:
+def test_an_architecture_that_is_not_the_models_own_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
     PyTorch().save(nn.Linear(2, 2), tmp_path)
-    (tmp_path / ARCHITECTURE).write_text(json.dumps({"class": named, "arguments": {"command": "false"}}))
-    with pytest.raises(ExportError, match="no torch module"):
-        PyTorch().load(tmp_path)
-
-
-@pytest.mark.parametrize("named", ["mlops_assets_tests.gone:Net", f"{__name__}:Renamed"])
-def test_an_architecture_whose_class_is_gone_is_refused(named: str, tmp_path: Path) -> None:
-    PyTorch().save(nn.Linear(2, 2), tmp_path)
-    (tmp_path / ARCHITECTURE).write_text(json.dumps({"class": named, "arguments": {}}))
-    with pytest.raises(ExportError):
-        PyTorch().load(tmp_path)
+    no_module = ("os:system", "subprocess:Popen", "builtins:eval", "torch:load", "collections:OrderedDict")
+    gone = ("mlops_assets_tests.gone:Net", f"{__name__}:Renamed")
+    for named in (*no_module, *gone):
+        (tmp_path / ARCHITECTURE).write_text(json.dumps({"class": named, "arguments": {"command": "false"}}))
+        message = "no torch module" if named in no_module else "not there any more"
+        with subtests.test(named), pytest.raises(ExportError, match=message):
+            PyTorch().load(tmp_path)
 
 
 def test_weights_of_another_module_are_refused(tmp_path: Path) -> None:
@@ -70,21 +57,22 @@ def test_weights_of_another_module_are_refused(tmp_path: Path) -> None:
         PyTorch().load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: OwnSequential(6, 3),
-        lambda: nn.Sequential(nn.Linear(6, 4), nn.Unflatten(1, (2, 2)), nn.Flatten()),
-        lambda: nn.Sequential(nn.Linear(6, 4, bias=False), nn.LayerNorm((4,)), nn.Linear(4, 2)),
-    ],
-    ids=["subclass of Sequential", "tuple argument", "no bias"],
-)
-def test_common_modules_come_back_as_they_were(build: Callable[[], nn.Module], tmp_path: Path) -> None:
+def test_common_modules_come_back_as_they_were(
+    tmp_path_factory: pytest.TempPathFactory, subtests: pytest.Subtests
+) -> None:
     torch.manual_seed(0)
-    adapter, model, (X, _) = PyTorch(), build(), samples((6,))
-    adapter.save(model, tmp_path)
-    before, after = (adapter.predict(m, X, "classification") for m in (model, adapter.load(tmp_path)))
-    np.testing.assert_array_equal(before["scores"], after["scores"])
+    adapter, (X, _) = PyTorch(), samples((6,))
+    modules = {
+        "subclass of Sequential": OwnSequential(6, 3),
+        "tuple argument": nn.Sequential(nn.Linear(6, 4), nn.Unflatten(1, (2, 2)), nn.Flatten()),
+        "no bias": nn.Sequential(nn.Linear(6, 4, bias=False), nn.LayerNorm((4,)), nn.Linear(4, 2)),
+    }
+    for name, module in modules.items():
+        folder = tmp_path_factory.mktemp("module")
+        with subtests.test(name):
+            adapter.save(module, folder)
+            before, after = (adapter.predict(m, X, "classification") for m in (module, adapter.load(folder)))
+            np.testing.assert_array_equal(before["scores"], after["scores"])
 
 
 def test_a_module_that_onnx_cannot_express_is_named(tmp_path: Path) -> None:

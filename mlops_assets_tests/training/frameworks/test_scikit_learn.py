@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import lightgbm
 import numpy as np
 import pytest
 import skops.io
-import xgboost
+from sklearn.base import clone
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
@@ -23,8 +21,8 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from mlops_assets.errors import ExportError
 from mlops_assets.training.frameworks.scikit_learn import FILE, ScikitLearn
 from mlops_assets.training.onnx_model import OnnxModel
+from mlops_assets_tests.training.frameworks.models import with_gaps
 from mlops_assets_tests.training.frameworks.scikit_learn_models import ForeignClassifier
-from mlops_assets_tests.training.frameworks.xgboost_models import with_gaps
 from mlops_assets_tests.training.trainers import samples
 
 
@@ -47,43 +45,46 @@ def test_a_function_that_scikit_learn_only_imports_is_refused(tmp_path: Path) ->
         ScikitLearn().load(tmp_path)
 
 
-@pytest.mark.parametrize(
-    ("build", "task", "message"),
-    [
-        (Ridge, "classification", "Ridge does not suit task 'classification'"),
-        (LogisticRegression, "regression", "LogisticRegression does not suit task 'regression'"),
-        (lambda: KNeighborsClassifier(metric=np.dot), "classification", "KNeighborsClassifier cannot be exported"),
-        (ForeignClassifier, "classification", "ForeignClassifier cannot be exported"),
-    ],
-    ids=["regressor", "classifier", "own metric", "own estimator"],
-)
-def test_estimators_that_onnx_cannot_express_are_named(
-    build: Callable[[], Any], task: str, message: str, tmp_path: Path
-) -> None:
+def test_estimators_that_onnx_cannot_express_are_named(tmp_path: Path, subtests: pytest.Subtests) -> None:
     X, y = samples((6,))
-    with pytest.raises(ExportError, match=message):
-        ScikitLearn().export(build().fit(X, y), (6,), task, tmp_path / "model.onnx")
+    cases: list[tuple[Any, str, str]] = [
+        (Ridge(), "classification", "Ridge does not suit task 'classification'"),
+        (LogisticRegression(), "regression", "LogisticRegression does not suit task 'regression'"),
+        (KNeighborsClassifier(metric=np.dot), "classification", "KNeighborsClassifier cannot be exported"),
+        (ForeignClassifier(), "classification", "ForeignClassifier cannot be exported"),
+    ]
+    for estimator, task, message in cases:
+        with subtests.test(message), pytest.raises(ExportError, match=message):
+            ScikitLearn().export(estimator.fit(X, y), (6,), task, tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("strategy", ["mean", "median", "most_frequent", "constant"])
 @pytest.mark.parametrize(
     "final", [LogisticRegression(), RandomForestClassifier(5, random_state=0)], ids=["line", "trees"]
 )
-def test_missing_values_are_filled_inside_of_the_onnx_file(strategy: str, final: Any, tmp_path: Path) -> None:
+def test_missing_values_are_filled_inside_of_the_onnx_file(
+    final: Any, tmp_path_factory: pytest.TempPathFactory, subtests: pytest.Subtests
+) -> None:
     X, y = samples((6,))
     rows, adapter = with_gaps(X), ScikitLearn()
-    model = make_pipeline(SimpleImputer(strategy=strategy), StandardScaler(), final).fit(rows, y)
-    adapter.save(model, tmp_path)
-    adapter.export(adapter.load(tmp_path), (6,), "classification", tmp_path / "model.onnx")
-    native, found = adapter.predict(model, rows, "classification"), OnnxModel(tmp_path / "model.onnx").predict(rows)
-    np.testing.assert_allclose(found["scores"], native["scores"], rtol=1e-4, atol=1e-5)
+    for strategy in ("mean", "median", "most_frequent", "constant"):
+        folder = tmp_path_factory.mktemp(strategy)
+        with subtests.test(strategy=strategy):
+            model = make_pipeline(SimpleImputer(strategy=strategy), StandardScaler(), clone(final)).fit(rows, y)
+            adapter.save(model, folder)
+            adapter.export(adapter.load(folder), (6,), "classification", folder / "model.onnx")
+            native = adapter.predict(model, rows, "classification")["scores"]
+            found = OnnxModel(folder / "model.onnx").predict(rows)["scores"]
+            np.testing.assert_allclose(found, native, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize(
-    "final", [xgboost.XGBClassifier(n_estimators=2), lightgbm.LGBMClassifier(n_estimators=2, verbosity=-1)]
-)
-def test_a_pipeline_that_ends_in_another_framework_is_refused(final: Any, tmp_path: Path) -> None:
+@pytest.mark.frameworks
+def test_a_pipeline_that_ends_in_another_framework_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    import lightgbm
+    import xgboost
+
     X, y = samples((6,))
-    model = make_pipeline(StandardScaler(), final).fit(X, y)
-    with pytest.raises(ExportError, match=rf"{type(final).__name__}.*return .* alone"):
-        ScikitLearn().save(model, tmp_path)
+    for final in (xgboost.XGBClassifier(n_estimators=2), lightgbm.LGBMClassifier(n_estimators=2, verbosity=-1)):
+        name = type(final).__name__
+        model = make_pipeline(StandardScaler(), final).fit(X, y)
+        with subtests.test(name), pytest.raises(ExportError, match=rf"{name}.*return .* alone"):
+            ScikitLearn().save(model, tmp_path)

@@ -7,14 +7,8 @@ from typing import Any
 import numpy as np
 import xgboost
 
+from mlops_assets_tests.training.frameworks.models import with_gaps
 from mlops_assets_tests.training.trainers import samples
-
-
-def with_gaps(X: Any) -> Any:
-    """Rows of samples in which values are missing."""
-    rows = X.reshape(len(X), -1).copy()
-    rows[np.random.default_rng(0).random(rows.shape) < 0.2] = np.nan
-    return rows
 
 
 def trained(X: Any, y: Any, rounds: int = 5, **params: Any) -> xgboost.Booster:
