@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -20,28 +21,21 @@ HERE = __name__
 
 
 class Conduct(BaseModel):
-    """What a trainer does."""
+    """What a trainer does, and the file that it writes just before it does so."""
 
-    does: Literal["hang", "ignore", "leak", "die", "exit", "refuse", "log nan", "tell"] = "hang"
+    does: Literal["hang", "ignore", "leak", "die", "refuse", "log nan", "exit"] = "hang"
+    begun: str | None = None
 
 
 def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
     """Do something no trainer should do."""
+    if params.does == "ignore":
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
     run.log({"loss": 1.0}, step=0)
     run.checkpoint({"loss": 1.0}, step=0)
     print("about to", params.does, flush=True)
-    if params.does == "tell":
-        print(
-            "devices",
-            os.environ.get("CUDA_VISIBLE_DEVICES"),
-            "threads",
-            torch.get_num_threads(),
-            run.device,
-            flush=True,
-        )
-        os._exit(3)
-    if params.does == "ignore":
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if params.begun is not None:
+        Path(params.begun).touch()
     if params.does == "leak":
         held = []
         while True:
@@ -50,6 +44,8 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
     if params.does == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if params.does == "exit":
+        visible, threads = os.environ.get("CUDA_VISIBLE_DEVICES"), torch.get_num_threads()
+        print("devices", visible, "threads", threads, run.device, flush=True)
         os._exit(3)
     if params.does == "refuse":
         raise ValueError("these fields are fallow")
@@ -60,10 +56,11 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
 
 
 class Steps(BaseModel):
-    """How long to train, and at which step to be killed in the first attempt."""
+    """How long to train, and at which step the first attempt is killed or fails."""
 
     steps: int = 6
     die_at: int | None = None
+    fail_at: int | None = None
 
 
 class Net(nn.Module):
@@ -96,8 +93,11 @@ def stepwise(data: TrainingData, params: Steps, run: TrainingRun) -> nn.Module:
         loss.backward()
         optimizer.step()
         run.log({"loss": float(loss.detach())}, step=step)
+        if step == params.fail_at and saved is None:
+            raise RuntimeError("out of luck")
         if step == params.die_at and saved is None:
-            time.sleep(1.5)  # so that some points after the checkpoint are written
+            assert run._points is not None
+            run._points.flush()  # points after the checkpoint are written, as they are after a second
             os.kill(os.getpid(), signal.SIGKILL)
         if step % 2 == 1:
             run.checkpoint({"net": net.state_dict(), "optimizer": optimizer.state_dict()}, step)

@@ -25,6 +25,7 @@ from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.conftest import crops_table, scenes_specification
 from mlops_assets_tests.training.trainers import lifecycle, model_specification, windows_source
 
+pytestmark = pytest.mark.frameworks
 QUICK: dict[str, dict[str, Any]] = {
     "xgboost": {"rounds": 12, "max_depth": 3},
     "lightgbm": {"rounds": 12, "num_leaves": 6},
@@ -183,52 +184,51 @@ def test_patches_become_a_published_model(name: str, store: Store, land_scenes: 
     assert row.stage == "recorded"
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_windows_are_refused(name: str, fit: Train, land_scenes: Callable[..., Freeze]) -> None:
+def test_windows_are_refused(fit: Train, land_scenes: Callable[..., Freeze], subtests: pytest.Subtests) -> None:
     land_scenes(scenes_specification(**windows_source()))
-    with pytest.raises(TrainerError, match=r"read as windows|takes no windows"):
-        fit(name, "semantic-segmentation", "scenes")
+    for name in ALL:
+        with subtests.test(name), pytest.raises(TrainerError, match=r"read as windows|takes no windows"):
+            fit(name, "semantic-segmentation", "scenes")
 
 
-@pytest.mark.parametrize("name", ALL)
-def test_class_weights_of_numbers_are_refused(name: str, fit: Train, land_table: Callable[..., Freeze]) -> None:
+def test_class_weights_of_numbers_are_refused(
+    fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests
+) -> None:
     table = crops_table(100)
     land_table(table.assign(crop=np.arange(100.0)))
-    with pytest.raises(TrainerError, match="class_weights is for classes"):
-        fit(name, "regression", class_weights="balanced")
+    for name in ALL:
+        with subtests.test(name), pytest.raises(TrainerError, match="class_weights is for classes"):
+            fit(name, "regression", class_weights="balanced")
 
 
-@pytest.mark.parametrize(
-    ("name", "params", "message"),
-    [
-        ("xgboost", {"max_depht": 3}, 'XGBoost has no use for the parameters "max_depht"'),
-        ("xgboost", {"min_child_weight": "many"}, "XGBoost refuses to train: .*min_child_weight"),
-        ("xgboost", {"rounds": 0}, "rounds: Input should be greater than or equal to 1"),
-        ("xgboost", {"num_class": 5}, "num_class is the data's"),
-        ("xgboost", {"objective": "multi:softmax"}, "objective is chosen by the data's classes"),
-        ("lightgbm", {"num_leafs": 3}, "LightGBM has no use for the parameters num_leafs"),
-        ("lightgbm", {"lambda_l2": "many"}, "LightGBM refuses to train: Unknown token many"),
-        ("lightgbm", {"num_leaves": 1}, "num_leaves: Input should be greater than or equal to 2"),
-        ("keras", {"dropout": 1.0}, "dropout: Input should be less than 1"),
-        ("keras", {"epoch": 3}, "epoch: Extra inputs are not permitted"),
-    ],
-)
-def test_wrong_parameters_are_refused(
-    name: str, params: dict[str, Any], message: str, fit: Train, land_table: Callable[..., Freeze]
-) -> None:
+WRONG: list[tuple[str, dict[str, Any], str]] = [
+    ("xgboost", {"max_depht": 3}, 'XGBoost has no use for the parameters "max_depht"'),
+    ("xgboost", {"min_child_weight": "many"}, "XGBoost refuses to train: .*min_child_weight"),
+    ("xgboost", {"rounds": 0}, "rounds: Input should be greater than or equal to 1"),
+    ("xgboost", {"num_class": 5}, "num_class is the data's"),
+    ("xgboost", {"objective": "multi:softmax"}, "objective is chosen by the data's classes"),
+    ("lightgbm", {"num_leafs": 3}, "LightGBM has no use for the parameters num_leafs"),
+    ("lightgbm", {"lambda_l2": "many"}, "LightGBM refuses to train: Unknown token many"),
+    ("lightgbm", {"num_leaves": 1}, "num_leaves: Input should be greater than or equal to 2"),
+    ("keras", {"dropout": 1.0}, "dropout: Input should be less than 1"),
+    ("keras", {"epoch": 3}, "epoch: Extra inputs are not permitted"),
+]
+
+
+def test_wrong_parameters_are_refused(fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests) -> None:
     land_table()
-    with pytest.raises(TrainerError, match=message):
-        fit(name, **params)
+    for name, params, message in WRONG:
+        with subtests.test(trainer=name, **params), pytest.raises(TrainerError, match=message):
+            fit(name, **params)
 
 
-@pytest.mark.parametrize(
-    ("name", "package", "extra"),
-    [("xgboost", "xgboost", "xgboost"), ("lightgbm", "lightgbm", "lightgbm"), ("keras", "keras", "tensorflow")],
-)
 def test_a_missing_library_names_its_extra(
-    name: str, package: str, extra: str, fit: Train, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests
 ) -> None:
     land_table()
-    monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(MissingExtra, match=rf"the trainer {name} needs {package}, .*'mlops-assets\[{extra}\]'"):
-        fit(name)
+    for name, extra in (("xgboost", "xgboost"), ("lightgbm", "lightgbm"), ("keras", "tensorflow")):
+        message = rf"the trainer {name} needs {name}, .*'mlops-assets\[{extra}\]'"
+        with subtests.test(name), pytest.MonkeyPatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            with pytest.raises(MissingExtra, match=message):
+                fit(name)

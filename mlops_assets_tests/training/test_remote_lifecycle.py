@@ -18,6 +18,8 @@ from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.servers.buckets import Bucket
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
+pytestmark = pytest.mark.services
+
 
 @pytest.mark.parametrize("trainer", ["tree", "network"])
 def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str) -> None:

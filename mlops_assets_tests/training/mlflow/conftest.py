@@ -2,19 +2,24 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import pytest
-from mlflow import MlflowClient
 
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.store import Store
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 
 @pytest.fixture
 def client(mlflow_server: str) -> MlflowClient:
     """The server as its own client sees it."""
+    from mlflow import MlflowClient
+
     return MlflowClient(mlflow_server)
 
 

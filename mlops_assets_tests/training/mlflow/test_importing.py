@@ -8,10 +8,13 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import pytest
+
+pytest.importorskip("mlflow", reason="needs MLflow's client; run: pip install 'mlops-assets[mlflow]'")
+
 import mlflow
 import numpy as np
 import onnx
-import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Metric
 from onnx import TensorProto, helper
@@ -32,6 +35,7 @@ from mlops_assets.training.promotion import promote
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
+pytestmark = [pytest.mark.frameworks, pytest.mark.services]
 Bring = Callable[..., ImportedExperiment]
 
 

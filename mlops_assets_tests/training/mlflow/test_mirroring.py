@@ -6,9 +6,12 @@ import math
 import warnings
 from collections.abc import Callable
 
+import pytest
+
+pytest.importorskip("mlflow", reason="needs MLflow's client; run: pip install 'mlops-assets[mlflow]'")
+
 import mlflow
 import numpy as np
-import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
@@ -24,6 +27,8 @@ from mlops_assets.training.store import Store, model_folder
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.faults import FaultyProxy
 from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification
+
+pytestmark = [pytest.mark.frameworks, pytest.mark.services]
 
 
 def runs_there(client: MlflowClient, model: str, view: int = ViewType.ACTIVE_ONLY) -> list[MlflowRun]:

@@ -23,7 +23,7 @@ from mlops_assets_tests.training.sweeps.trainers import planned
 LOSS = Objective("validation_loss", "minimize")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registry]:
     """An empty registry of each kind."""
     url = f"sqlite:///{tmp_path / 'registry.db'}"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.fitting import train
@@ -12,6 +14,9 @@ from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import frozen, land
+
+# JAX, where another test of this process has imported it, warns of every fork; workers that read ahead do not use it
+forks = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 
 
 @dataclass(frozen=True)

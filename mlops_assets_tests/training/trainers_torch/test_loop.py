@@ -26,7 +26,16 @@ from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.fitting import fit
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
-from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, Case, declared, landed, trained
+from mlops_assets_tests.training.trainers_torch.cases import (
+    PATCHES,
+    SERIES,
+    WINDOWS,
+    Case,
+    declared,
+    forks,
+    landed,
+    trained,
+)
 
 EXACT: dict[str, Any] = {"dropout": 0.0, "augmentation": "none"}  # nothing is drawn
 ROWS: dict[str, Any] = {"dropout": 0.0}
@@ -98,6 +107,7 @@ def test_parts_of_a_batch_give_what_the_batch_gives(store: Store, case: Case) ->
     assert near(weights(store, parts), weights(store, whole))
 
 
+@forks
 def test_a_large_split_gives_what_a_small_one_gives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     held = trained(store, PATCHES, epochs=2)
     monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
