@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from mlops_assets.training.native import load_native
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.store import Store, model_folder, published_path
 from mlops_assets.training.trainers.torch_loop import feed as feeding
+from mlops_assets.training.trainers.torch_loop import loop
 from mlops_assets.training.trainers.torch_loop.fitting import fit
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
@@ -139,11 +142,16 @@ def test_the_learning_rate_follows_its_schedule(store: Store) -> None:
     assert rates["one_cycle"][1] > rates["one_cycle"][0] and rates["one_cycle"][-1] < 1e-6
 
 
-def test_checkpoints_take_little_of_the_time_if_nothing_is_said_of_them(store: Store) -> None:
-    seldom, each = (trained(store, SERIES, epochs=30, checkpoint_every=every) for every in (None, 1))
+def test_checkpoints_take_little_of_the_time_if_nothing_is_said_of_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 0.1)
+    seconds = itertools.count()
+    # keeping a checkpoint takes a second by this clock, so that the next one is due ten seconds later
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
+    seldom, each = (trained(store, SERIES, epochs=12, checkpoint_every=every) for every in (None, 1))
     kept = {row.run_id: [found.step for found in store.registry.checkpoints(row.run_id)] for row in (seldom, each)}
-    assert kept[each.run_id][0] == 29
-    assert kept[seldom.run_id] and kept[seldom.run_id][0] < 29
+    assert kept == {seldom.run_id: [10, 0], each.run_id: [11, 10]}
     assert equal(weights(store, seldom), weights(store, each))
 
 
