@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.fitting import train
 from mlops_assets.training.specification import ModelSpecification
@@ -48,8 +49,15 @@ CASES = [
 ]
 
 
+DATASETS = {
+    "row": "fields", "yield": "yields", "pixel": "scenes", "patch": "scenes", "window": "windows", "image": "photos"
+}  # fmt: skip
+
+
 def landed(store: Store, view: str) -> FrozenDataset:
-    """Return a data version of this view; `yield` is a number that follows from the months."""
+    """Return the data version of this view, landed once a store; `yield` is a number that follows from the months."""
+    if store.registry.data_versions(DATASETS[view]):
+        return FrozenDataset.open(store.workspace, store.registry, Reference(DATASETS[view]))
     if view != "yield":
         return frozen(store, view)
     table = crops_table(400)
