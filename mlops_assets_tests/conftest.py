@@ -21,6 +21,17 @@ from mlops_assets.training.store import Store
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is imported: workers must not spin
 
 pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
+_SERVERS = {
+    "azure_server", "gcs_server", "mlflow_server", "moto_server", "postgres", "s3_server", "stac_api", "web_server"
+}  # fmt: skip
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` selects
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark the tests that start a server. A parameter naming a fixture for `getfixturevalue` carries the mark itself."""
+    for item in items:
+        if isinstance(item, pytest.Function) and not _SERVERS.isdisjoint(item.fixturenames):
+            item.add_marker("services")
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import shutil
 import sys
@@ -22,6 +23,12 @@ def require_program(name: str, package: str) -> Path:
 def require_script(name: str) -> Path:
     """Return the path of a program that the dev extra brings into this environment."""
     return _required(Path(sysconfig.get_path("scripts"), name), f"needs {name}; run: make install")
+
+
+def require_package(name: str) -> None:
+    """Skip the test unless a package that the dev extra brings is installed; fail it where services are required."""
+    found = importlib.util.find_spec(name)
+    _required(Path(found.origin) if found and found.origin else None, f"needs {name}; run: make install")
 
 
 def require_azurite() -> list[str]:

@@ -68,7 +68,7 @@ def place_on(server: Bucket | WebFolder) -> Place:
     return Place(server, f"{server.url}/{LANDING}")
 
 
-@pytest.fixture(params=["s3", "az", "gs", "https_folder"])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs", "https_folder")])
 def place(request: pytest.FixtureRequest) -> Place:
     """An empty remote landing of each kind in turn."""
     return place_on(request.getfixturevalue(request.param))

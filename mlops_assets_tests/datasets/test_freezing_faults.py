@@ -24,7 +24,7 @@ FILES = ("a.csv", "b.csv", "c.csv")
 LIST = "*list-type=2*"
 
 
-@pytest.fixture(params=["faulty_s3", "https_folder"])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("faulty_s3", "https_folder")])
 def place(request: pytest.FixtureRequest) -> Place:
     """Three tables on a server that can be told to fail."""
     place = place_on(request.getfixturevalue(request.param))

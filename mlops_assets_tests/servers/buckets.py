@@ -177,7 +177,7 @@ def gs(gcs_server: BucketServer, no_cloud: pytest.MonkeyPatch) -> Bucket:
     return Bucket(f"gs://{CONTAINER}/tests/{next(_numbers)}", gcs_server)
 
 
-@pytest.fixture(params=["s3", "az", "gs"])
+@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")])
 def bucket(request: pytest.FixtureRequest) -> Bucket:
     """An empty place in each kind of object store in turn."""
     found = request.getfixturevalue(request.param)
