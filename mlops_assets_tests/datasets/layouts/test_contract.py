@@ -75,36 +75,10 @@ def frozen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return Frozen(request.param, store, folder, truth, found, dataset)
 
 
-@pytest.fixture
-def implementation(frozen: Frozen) -> Implementation:
-    return frozen.implementation
-
-
-# the same again
-
-
-def test_the_same_content_is_the_same_version_and_nothing_is_read_or_stored_again(
-    frozen: Frozen, monkeypatch: pytest.MonkeyPatch, implementation: Implementation
-) -> None:
-    rasters = [values for path, values in frozen.truth.values.items() if not path.endswith(("csv", "parquet"))]
-    nodata = any("nodata" in facts for facts in frozen.truth.files.values())
-    before = sorted(frozen.store.workspace.list(""))
-    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)  # everything that lies there is settled
-    freeze_as(frozen.store, implementation)
-    fail = lambda what: lambda *_, **__: pytest.fail(what)  # noqa: E731
-    monkeypatch.setattr(storing, "_store", fail("stored or hashed a file that is known"))
-    monkeypatch.setattr(image_folder, "image_facts", fail("read an image that is known"))
-    if rasters and not nodata:
-        monkeypatch.setattr(open_scene, "_read", fail("read pixels of a scene that is known"))
-    again = freeze_as(frozen.store, implementation)
-    assert (again.created, again.version.digest) == (False, frozen.freeze.version.digest)
-    assert sorted(frozen.store.workspace.list("")) == before
-
-
 # samples
 
 
-def test_samples_have_their_columns_and_types(frozen: Frozen, implementation: Implementation) -> None:
+def test_every_labelled_place_is_a_sample_with_its_label_place_and_time(frozen: Frozen) -> None:
     samples = frozen.dataset.samples
     types = {column: str(dtype) for column, dtype in samples.dtypes.items()}
     assert list(types) == SAMPLE_COLUMNS
@@ -116,9 +90,11 @@ def test_samples_have_their_columns_and_types(frozen: Frozen, implementation: Im
     assert set(samples["split"].dropna()) <= {"train", "validation", "test"}
     assert (samples["split"].isna() == samples["reason"].notna()).all()
     assert not samples.duplicated(["path", "row", "column"]).any()
+    assert_labels(frozen)
+    assert_places_and_times(frozen)
 
 
-def test_every_labelled_place_is_a_sample_with_its_label(frozen: Frozen) -> None:
+def assert_labels(frozen: Frozen) -> None:
     samples, expected = frozen.dataset.samples, expected_labels(frozen)
     found = {(p, r, c): label for p, r, c, label in samples[["path", "row", "column", "label"]].itertuples(index=False)}
     assert set(found) == set(expected)
@@ -153,8 +129,9 @@ def expected_labels(frozen: Frozen) -> dict[tuple[str, int, int], Any]:
     return found
 
 
-def test_places_and_times_are_known_or_null(frozen: Frozen, implementation: Implementation) -> None:
-    samples = frozen.dataset.samples
+def assert_places_and_times(frozen: Frozen) -> None:
+    """They are known or null."""
+    samples, implementation = frozen.dataset.samples, frozen.implementation
     for columns, known in ((["longitude", "latitude"], implementation.located), (["time"], implementation.timed)):
         assert samples[columns].notna().all(axis=None) if known else samples[columns].isna().all(axis=None)
     if implementation.located:  # all of it lies within 40 km of 3° W, 42.45° N
@@ -167,18 +144,16 @@ def test_places_and_times_are_known_or_null(frozen: Frozen, implementation: Impl
             assert south - 1e-9 <= latitude <= north + 1e-9
 
 
-def test_classes_have_a_value_and_a_name(frozen: Frozen, implementation: Implementation) -> None:
+# files
+
+
+def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_they_are_read(frozen: Frozen) -> None:
+    implementation = frozen.implementation
     declared = implementation.classes or implementation.found_classes
     expected = [{"value": value, "name": name} for value, name in (declared or {}).items()] or None
     assert frozen.dataset.classes == expected
     assert frozen.dataset.document["features"] == implementation.features
     assert frozen.dataset.document["input"]["kind"] == implementation.kind
-
-
-# files
-
-
-def test_every_file_that_is_used_is_in_the_manifest_as_it_is(frozen: Frozen, implementation: Implementation) -> None:
     manifest = frozen.dataset.manifest
     assert list(manifest.columns) == COLUMNS
     assert manifest["path"].tolist() == sorted(frozen.truth.files)
@@ -188,9 +163,9 @@ def test_every_file_that_is_used_is_in_the_manifest_as_it_is(frozen: Frozen, imp
         assert (row["sha256"], row["size"]) == (sha256_of(local), local.stat().st_size)
         assert row["href"] == local.as_uri() if referenced else pd.isna(row["href"])
         assert frozen.dataset.local_path(row["path"]).read_bytes() == local.read_bytes()
-        expected = frozen.truth.files[row["path"]]
+        facts = frozen.truth.files[row["path"]]
         for fact in set(COLUMNS) - {"path", "sha256", "size", "href", "source"}:
-            assert_fact(row["path"], fact, row[fact], expected.get(fact))
+            assert_fact(row["path"], fact, row[fact], facts.get(fact))
     stored = sum("objects/" in key for key in frozen.store.workspace.list(""))
     assert stored == (0 if referenced else manifest["sha256"].nunique())
 
@@ -207,16 +182,25 @@ def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
 # reading
 
 
-def test_what_is_read_is_what_was_landed(frozen: Frozen, implementation: Implementation) -> None:
+def test_what_is_read_is_what_was_landed(frozen: Frozen) -> None:
+    layout, kind = LAYOUTS[frozen.dataset.layout], frozen.implementation.kind
     size = frozen.dataset.document["input"].get("size", 1)
     for path, samples in frozen.dataset.samples.groupby("path"):
         places = samples[["row", "column"]].sample(frac=1, random_state=0).to_numpy(dtype=np.int64)
         values = frozen.truth.values[str(path)]
-        for view in VIEWS[implementation.kind]:
-            found = LAYOUTS[frozen.dataset.layout].read(frozen.dataset, str(path), places, view)  # type: ignore[arg-type]
+        for view in VIEWS[kind]:
+            found = layout.read(frozen.dataset, str(path), places, view)  # type: ignore[arg-type]
             np.testing.assert_array_equal(found, cut(values, places, view, size), strict=True)
-            none = LAYOUTS[frozen.dataset.layout].read(frozen.dataset, str(path), places[:0], view)  # type: ignore[arg-type]
+            none = layout.read(frozen.dataset, str(path), places[:0], view)  # type: ignore[arg-type]
             assert none.shape == (0, *found.shape[1:])
+        if kind != "window":
+            with pytest.raises(SpecificationError, match="samples"):
+                layout.read_labels(frozen.dataset, str(path), places)
+            continue
+        labels = frozen.truth.labels[str(path)].astype(np.int64)
+        windows = layout.read_labels(frozen.dataset, str(path), places)
+        np.testing.assert_array_equal(windows, cut(labels[None], places, "window", size)[:, 0], strict=True)
+        assert layout.read_labels(frozen.dataset, str(path), places[:0]).shape == (0, size, size)
 
 
 def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -> NDArray[Any]:
@@ -232,51 +216,18 @@ def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -
     return np.stack([values[:, row : row + size, column : column + size] for row, column in places])
 
 
-def test_labels_of_windows_are_read_as_landed_and_others_are_in_the_samples(
-    frozen: Frozen, implementation: Implementation
-) -> None:
-    layout = LAYOUTS[frozen.dataset.layout]
-    size = frozen.dataset.document["input"].get("size", 1)
-    for path, samples in frozen.dataset.samples.groupby("path"):
-        places = samples[["row", "column"]].to_numpy(dtype=np.int64)
-        if implementation.kind != "window":
-            with pytest.raises(SpecificationError, match="samples"):
-                layout.read_labels(frozen.dataset, str(path), places)
-            continue
-        found = layout.read_labels(frozen.dataset, str(path), places)
-        labels = frozen.truth.labels[str(path)].astype(np.int64)
-        np.testing.assert_array_equal(found, cut(labels[None], places, "window", size)[:, 0], strict=True)
-        assert layout.read_labels(frozen.dataset, str(path), places[:0]).shape == (0, size, size)
-
-
 # growth
 
 
-def test_no_sample_moves_when_the_dataset_grows(frozen: Frozen, implementation: Implementation, tmp_path: Path) -> None:
-    store = new_store(tmp_path)
-    implementation.land(landing(store), MORE)
-    specification = implementation.specification()
-    few, more = (read_landing(folder, specification) for folder in (frozen.folder, landing(store)))
-    for method in implementation.splits:
-        split = implementation.specification(method).split
-        assert_not_moved(assign_splits(few, split), assign_splits(more, split))
-
-
-def assert_not_moved(before: pd.DataFrame, after: pd.DataFrame) -> None:
-    old, new = (samples.set_index(["path", "row", "column"])[["split", "reason"]] for samples in (before, after))
-    assert len(new) > len(old)
-    both = old.join(new.add_suffix(" then")).fillna("")
-    assert (both["split"] == both["split then"]).all()
-    assert (both["reason"] == both["reason then"]).all()
-
-
-def test_a_dataset_that_grew_is_the_same_as_one_that_is_frozen_at_once(
-    implementation: Implementation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_frozen_at_once(
+    frozen: Frozen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)  # everything that lies there is settled
+    implementation = frozen.implementation
     grown, whole = new_store(tmp_path / "grown"), new_store(tmp_path / "whole")
     implementation.land(landing(grown), FEW)
-    freeze_as(grown, implementation)
+    assert freeze_as(grown, implementation).version.digest == frozen.freeze.version.digest
+    assert_same_again(frozen, grown)
     implementation.land(landing(whole), MORE)
     land_what_is_new(landing(whole), landing(grown))
     found, expected = freeze_as(grown, implementation), freeze_as(whole, implementation)
@@ -291,6 +242,34 @@ def test_a_dataset_that_grew_is_the_same_as_one_that_is_frozen_at_once(
         )
         pd.testing.assert_frame_equal(first.drop(columns=["href"], errors="ignore"),
                                       second.drop(columns=["href"], errors="ignore"))  # fmt: skip
+    few, more = (read_landing(folder, implementation.specification()) for folder in (frozen.folder, landing(whole)))
+    for method in implementation.splits:
+        split = implementation.specification(method).split
+        assert_not_moved(assign_splits(few, split), assign_splits(more, split))
+
+
+def assert_same_again(frozen: Frozen, store: Store) -> None:
+    """Freezing what a store has frozen and remembers reads, stores and publishes nothing."""
+    rasters = [values for path, values in frozen.truth.values.items() if not path.endswith(("csv", "parquet"))]
+    nodata = any("nodata" in facts for facts in frozen.truth.files.values())
+    before = sorted(store.workspace.list(""))
+    fail = lambda what: lambda *_, **__: pytest.fail(what)  # noqa: E731
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(storing, "_store", fail("stored or hashed a file that is known"))
+        patch.setattr(image_folder, "image_facts", fail("read an image that is known"))
+        if rasters and not nodata:
+            patch.setattr(open_scene, "_read", fail("read pixels of a scene that is known"))
+        again = freeze_as(store, frozen.implementation)
+    assert (again.created, again.version.digest) == (False, frozen.freeze.version.digest)
+    assert sorted(store.workspace.list("")) == before
+
+
+def assert_not_moved(before: pd.DataFrame, after: pd.DataFrame) -> None:
+    old, new = (samples.set_index(["path", "row", "column"])[["split", "reason"]] for samples in (before, after))
+    assert len(new) > len(old)
+    both = old.join(new.add_suffix(" then")).fillna("")
+    assert (both["split"] == both["split then"]).all()
+    assert (both["reason"] == both["reason then"]).all()
 
 
 def land_what_is_new(source: Path, target: Path) -> None:
@@ -306,9 +285,9 @@ def land_what_is_new(source: Path, target: Path) -> None:
 
 
 def test_all_damaged_files_are_named_at_once_nothing_is_published_and_mended_they_are_the_same_version(
-    frozen: Frozen, implementation: Implementation, tmp_path: Path
+    frozen: Frozen, tmp_path: Path
 ) -> None:
-    store = new_store(tmp_path / "else where")
+    store, implementation = new_store(tmp_path / "else where"), frozen.implementation
     truth = implementation.land(landing(store), FEW)
     paths = [path for path, facts in truth.files.items() if facts["role"] != "sidecar"]
     whole = {path: (landing(store) / path).read_bytes() for path in paths}
