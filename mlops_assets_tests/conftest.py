@@ -28,7 +28,7 @@ _SERVERS = {
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server. A parameter naming a fixture for `getfixturevalue` carries the mark itself."""
+    """Mark the tests that start a server. A parameter that names such a fixture at run time needs the mark itself."""
     for item in items:
         if isinstance(item, pytest.Function) and not _SERVERS.isdisjoint(item.fixturenames):
             item.add_marker("services")
@@ -43,11 +43,21 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
 
 
+@pytest.fixture(scope="session")
+def _empty_registry(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A registry's file with its tables, which take longer to make than to copy."""
+    path = tmp_path_factory.mktemp("registry") / "registry.db"
+    Registry(f"sqlite:///{path}").close()
+    return path.read_bytes()
+
+
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
+def store(tmp_path: Path, _empty_registry: bytes) -> Store:
     """An empty workspace with its registry, where the settings would find it: ./workspace."""
     workspace = Workspace((tmp_path / "workspace").as_uri())
-    return Store(workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}"), "tester")
+    registry = workspace.root / "registry.db"
+    registry.write_bytes(_empty_registry)
+    return Store(workspace, Registry(f"sqlite:///{registry}"), "tester")
 
 
 def table_specification(name: str = "fields", **changes: object) -> DatasetSpecification:

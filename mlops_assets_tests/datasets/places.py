@@ -10,6 +10,7 @@ import pytest
 from mlops_assets.datasets.landings import Landing, open_landing
 from mlops_assets.datasets.source import Source
 from mlops_assets.storage import Workspace
+from mlops_assets_tests.datasets.layouts.landing import await_tick
 from mlops_assets_tests.servers.buckets import Bucket
 from mlops_assets_tests.servers.web import WebFolder
 
@@ -37,6 +38,8 @@ class Place:
         else:
             file = self.server.folder / LANDING / path
             file.parent.mkdir(parents=True, exist_ok=True)
+            if file.exists():
+                await_tick(file)  # the web server tells files of one size apart by their times
             file.write_bytes(content)
         self.named = [*dict.fromkeys([*self.named, path])]
 

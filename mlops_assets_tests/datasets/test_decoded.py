@@ -158,19 +158,18 @@ def _killed_while_writing(data: TrainingData) -> None:
 
 
 DECODE = """
-import pathlib, sys, time
+import pathlib, sys
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 
-root, number = pathlib.Path(sys.argv[1]), sys.argv[2]
+root = pathlib.Path(sys.argv[1])
 dataset = FrozenDataset.open(Workspace(root.as_uri()), Registry(f"sqlite:///{root}/registry.db"), Reference("scenes"))
 data = TrainingData(dataset, "classification", "patch")
-(root / f"ready-{number}").touch()
-while len(list(root.glob("ready-*"))) < 2:
-    time.sleep(0.001)
+print("ready", flush=True)
+sys.stdin.readline()
 X, y = data.memmap("train")
 print(int(X.sum(dtype="int64")), int(y.sum()), len(X))
 """
@@ -178,8 +177,13 @@ print(int(X.sum(dtype="int64")), int(y.sum()), len(X))
 
 def test_processes_that_decode_at_once_all_end_well(store: Store) -> None:
     data = training_data(store, "patch")
-    commands = [[sys.executable, "-c", DECODE, str(store.workspace.root), str(number)] for number in range(2)]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for command in commands]
+    command = [sys.executable, "-c", DECODE, str(store.workspace.root)]
+    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 2
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
     found = [process.communicate(timeout=120)[0].split() for process in processes]
     expected, labels = read_anew(data, "train")
     assert found == [[str(int(expected.sum(dtype=np.float64))), str(labels.sum()), str(len(labels))]] * 2

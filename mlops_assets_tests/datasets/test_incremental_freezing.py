@@ -7,14 +7,14 @@ import os
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from mlops_assets.datasets import storing
+from mlops_assets.datasets import freezing, storing
 from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.landings import folder as folder_landing
 from mlops_assets.datasets.landings.base import LandedFile
@@ -27,6 +27,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.store import Store
+from mlops_assets_tests.datasets.layouts.landing import await_tick
 
 COUNT = 24
 FREEZE = """
@@ -143,7 +144,7 @@ def test_a_file_whose_size_and_time_were_put_back_is_noticed(store: Store, landi
     again(store)
     path = landing / path_of(5)
     stat = path.stat()
-    time.sleep(0.02)  # longer than the tick of the clock that file times are taken from
+    await_tick(path)
     path.write_bytes(array(77))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
     assert (path.stat().st_size, path.stat().st_mtime_ns) == (stat.st_size, stat.st_mtime_ns)
@@ -160,11 +161,14 @@ def test_a_file_that_was_written_just_now_is_not_remembered(store: Store, landin
 
 
 def test_a_file_is_remembered_once_it_is_older_than_the_clock_is_fine(
-    store: Store, landing: Path, opened: list[str], monkeypatch: pytest.MonkeyPatch
+    store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", 0.3)
-    time.sleep(0.4)
+    last = max(landing.rglob("*.npy"), key=lambda path: path.stat().st_ctime_ns)
+    await_tick(last)
+    earlier = last.stat().st_ctime_ns
     (landing / path_of(0)).write_bytes(array(50))
+    between = (earlier + (landing / path_of(0)).stat().st_mtime_ns) / 2e9
+    monkeypatch.setattr(freezing, "time", SimpleNamespace(time=lambda: between + folder_landing.CLOCK_SECONDS))
     again(store)
     known = {path for path, *_ in store.registry.landed(landing.as_uri())}
     assert known == {path_of(number) for number in range(1, COUNT)}
@@ -294,7 +298,7 @@ def test_a_file_that_changes_while_it_is_frozen_publishes_nothing_and_the_next_f
 ) -> None:
     changed = landing / path_of(8)
     store_one = storing._store
-    time.sleep(0.02)
+    await_tick(changed)
 
     def change_meanwhile(landed: object, file: LandedFile, anew: bool) -> str:
         if file.path == path_of(8) and moment == "before":
@@ -323,7 +327,7 @@ def test_a_file_that_changes_while_it_is_frozen_publishes_nothing_and_the_next_f
 
 
 @pytest.fixture
-def freezing(store: Store, landing: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start_freezing(store: Store, landing: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a process that freezes once it is told to, and rests for `pause` seconds after every four files."""
     started: list[subprocess.Popen[str]] = []
 
@@ -348,10 +352,10 @@ def go(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.usefixtures("settled")
 def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
-    store: Store, landing: Path, freezing: Callable[..., subprocess.Popen[str]], opened: list[str],
+    store: Store, landing: Path, start_freezing: Callable[..., subprocess.Popen[str]], opened: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    process = freezing(pause=30)
+    process = start_freezing(pause=600)
     go(process)
     assert process.stdout is not None and process.stdout.readline() == "stored\n"
     process.kill()
@@ -373,9 +377,9 @@ def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
 
 @pytest.mark.usefixtures("settled")
 def test_of_two_processes_that_freeze_at_once_one_makes_the_version_and_both_get_it(
-    store: Store, freezing: Callable[..., subprocess.Popen[str]]
+    store: Store, start_freezing: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    processes = [freezing(pause=0.05), freezing(pause=0.05)]
+    processes = [start_freezing(pause=0.05), start_freezing(pause=0.05)]
     for process in processes:
         go(process)
     told = [process.communicate()[0].splitlines()[-1].split() for process in processes]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from mlops_assets.datasets.landings.folder import CLOCK_SECONDS, FolderLanding
 from mlops_assets.datasets.source import Source
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.storage import Workspace
+from mlops_assets_tests.datasets.layouts.landing import await_tick
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_a_file_of_the_same_size_whose_time_was_put_back_has_another_stamp(
 ) -> None:
     landing = FolderLanding(folder)
     before = landing.list()
-    time.sleep(0.02)  # longer than the tick of the clock that file times are taken from
+    await_tick(folder / "b.csv")
     change(folder / "b.csv")
     assert landing.changed(before) == ["b.csv"]
     now = landing.list()

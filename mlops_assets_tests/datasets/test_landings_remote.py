@@ -78,6 +78,7 @@ def test_nothing_landed_is_told_with_the_url(bucket: Bucket, store: Store) -> No
         place.open(store.workspace).list()
 
 
+@pytest.mark.services
 @pytest.mark.parametrize("url", ["s3://no-such-bucket/landing", "az://no-such-container/landing"])
 def test_a_bucket_that_is_not_there_is_told_with_what_to_do(
     request: pytest.FixtureRequest, url: str, store: Store

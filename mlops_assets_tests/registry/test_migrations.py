@@ -70,7 +70,7 @@ TAKEN = {"done": timedelta(minutes=25, seconds=30.5), "failed": timedelta(second
 STEPS = 1_000
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """A database with the tables of schema version 1, and a history in them."""
     found = f"sqlite:///{tmp_path / 'registry.db'}"

@@ -16,13 +16,13 @@ from mlops_assets.registry import Registry
 HOLD = """
 import sys
 from mlops_assets.registry import Registry
-with Registry(sys.argv[1]).lock("fields", timeout=20):
+with Registry(sys.argv[1]).lock("fields", timeout=60):
     print("held", flush=True)
     sys.stdin.read()
 """
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A registry of each kind."""
     yield f"sqlite:///{tmp_path / 'registry.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
@@ -55,13 +55,13 @@ def test_a_lock_waits_until_it_is_free(url: str) -> None:
     def hold() -> None:
         with _open(url).lock("fields"):
             held.set()
-            release.wait(10)
+            release.wait(60)
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert held.wait(10)
+    assert held.wait(60)
     threading.Timer(0.2, release.set).start()
-    with _open(url).lock("fields", timeout=10):
+    with _open(url).lock("fields", timeout=60):
         assert release.is_set()
     thread.join()
 
@@ -77,7 +77,7 @@ def test_a_lock_is_freed_when_its_process_is_killed(url: str) -> None:
         pass
     holder.kill()
     holder.communicate()
-    with _open(url).lock("fields", timeout=20):
+    with _open(url).lock("fields", timeout=60):
         pass
 
 

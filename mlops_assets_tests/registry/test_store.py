@@ -324,7 +324,7 @@ def test_threads_that_make_one_registry_at_once_all_open_it(tmp_path: Path) -> N
     opened: list[int] = []
 
     def open_it(attempt: int, barrier: threading.Barrier) -> None:
-        barrier.wait(10)
+        barrier.wait(60)
         Registry(f"sqlite:///{tmp_path / f'{attempt}.db'}")
         opened.append(attempt)
 
@@ -344,7 +344,7 @@ def test_of_two_writers_of_one_data_version_exactly_one_wins(url: str) -> None:
 
     def publish(digest: str) -> None:
         registry = Registry(url)
-        barrier.wait(10)
+        barrier.wait(60)
         try:
             registry.publish_data_version(data_version(1, digest=digest * 64), [FileStat("f", digest * 64, 1)])
             outcomes.append("published")

@@ -106,7 +106,7 @@ class _Server(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     server: _Server
-    timeout = 10  # seconds of silence after which a kept connection is closed
+    timeout = 60  # seconds of silence after which a kept connection is closed
 
     def log_message(self, *_: Any) -> None:
         pass

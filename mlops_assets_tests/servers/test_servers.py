@@ -48,6 +48,7 @@ def test_each_bucket_is_empty(bucket: Bucket) -> None:
     assert bucket.paths() == []
 
 
+@pytest.mark.services
 @pytest.mark.parametrize(("service", "secret"), [("s3", "AWS_SECRET_ACCESS_KEY"), ("az", "AZURE_STORAGE_ACCOUNT_KEY")])
 def test_a_wrong_secret_is_refused(
     service: str, secret: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
@@ -150,7 +151,7 @@ def test_sqs_starts_without_queues_and_beside_s3(sqs: Queues, s3: Bucket) -> Non
     assert "QueueUrls" not in boto3.client("sqs").list_queues()  # found by the environment alone
     s3.put("a", b"abc")
     assert s3.paths() == ["a"]
-    with urllib.request.urlopen(f"{sqs.endpoint}/moto-api/", timeout=10) as answer:
+    with urllib.request.urlopen(f"{sqs.endpoint}/moto-api/", timeout=60) as answer:
         assert answer.status == 200
 
 

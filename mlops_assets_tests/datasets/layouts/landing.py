@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,17 @@ def write_tables(folder: Path, files: Mapping[str, pd.DataFrame | bytes | str]) 
             content.to_parquet(path) if name.endswith(".parquet") else content.to_csv(path, index=False)
         else:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
+
+
+def await_tick(path: Path) -> None:
+    """Wait until the clock that file times are taken from has moved on since a file was written."""
+    probe, deadline = path.with_name(f".{path.name}.probe"), time.monotonic() + 60
+    probe.touch()
+    while probe.stat().st_ctime_ns <= path.stat().st_ctime_ns:
+        assert time.monotonic() < deadline, f"the clock of the file system stands still at {path}"
+        time.sleep(0.001)
+        probe.touch()
+    probe.unlink()
 
 
 def write_raster(path: Path, array: NDArray[Any], names: Sequence[str] | None = None, **profile: Any) -> None:
