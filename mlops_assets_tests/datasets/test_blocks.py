@@ -75,7 +75,7 @@ def test_the_same_place_in_another_projection_is_in_the_same_split(crs: str, lat
     assert (first["split"] != second["split"]).sum() <= 2  # what lies within a nanometre of an edge
 
 
-@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@settings(deadline=None, derandomize=True, database=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(-80, 80), st.sampled_from([0.0, 40.0, 250.0]))
 def test_growth_moves_no_place_in_or_out_of_its_split(seed: int, latitude: float, buffer: float) -> None:
     rng = np.random.default_rng(seed)

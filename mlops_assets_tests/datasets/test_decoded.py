@@ -133,6 +133,7 @@ def test_a_damaged_cache_is_noticed_and_made_again(store: Store, damage: str) ->
     assert {path.name for path in folder.iterdir()} == {SAMPLES, LABELS, MARKER}
 
 
+@pytest.mark.filterwarnings("ignore:.*fork")  # of what other tests have imported
 def test_what_a_killed_writer_left_is_never_taken_for_whole_and_is_removed(store: Store) -> None:
     data = training_data(store, "window")
     folder = split_folder(data.frozen, "train", "window")

@@ -89,6 +89,7 @@ def test_shuffling_takes_every_sample_once_in_another_order_each_epoch(store: St
     np.testing.assert_array_equal(torch.cat([batch for batch, _ in in_order]), data.arrays("test")[0])
 
 
+@pytest.mark.filterwarnings("ignore:.*fork")  # of what other tests have imported
 def test_equal_seeds_give_equal_batches_with_any_number_of_workers(store: Store) -> None:
     data = training_data(store, "patch")
     loaders = [data.loader("train", 64, seed, workers, transform=drawn) for seed, workers in ((3, 0), (3, 2), (4, 0))]
@@ -162,6 +163,7 @@ def tensorflow() -> Any:
         return pytest.importorskip("tensorflow")
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize("view", VIEWS)
 def test_tensorflow_gets_the_batches_that_torch_gets(store: Store, view: str, tensorflow: Any) -> None:
     data = training_data(store, view)

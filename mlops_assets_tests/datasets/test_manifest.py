@@ -88,7 +88,7 @@ files = st.fixed_dictionaries(
 )
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(files, min_size=1, max_size=6, unique_by=lambda row: row["path"]), st.randoms(use_true_random=False))
 def test_any_rows_come_back_and_their_order_does_not_matter(rows: list[dict[str, Any]], random: Any) -> None:
     content = written(*rows)

@@ -17,7 +17,7 @@ from mlops_assets.datasets.specification import Split
 from mlops_assets.datasets.splits import ALIASES, assign_splits
 from mlops_assets.errors import SpecificationError
 
-REPEATABLE = settings(deadline=None, derandomize=True, database=None, max_examples=60)
+REPEATABLE = settings(deadline=None, derandomize=True, database=None, max_examples=30)
 FRACTIONS = {"train": 0.5, "validation": 0.2, "test": 0.3}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from mlops_assets.datasets.quality import Check
+from mlops_assets.datasets.quality import Check, label_noise, report
 from mlops_assets.datasets.quality.assessment import Quality, assess
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
@@ -16,7 +16,19 @@ Assess = Callable[..., tuple[FrozenDataset, Quality]]
 
 
 @pytest.fixture
-def assessed(store: Store) -> Assess:
+def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A quick model of the labels, for tests that do not ask how well wrong ones are found."""
+    monkeypatch.setattr(label_noise, "TREES", 10)
+
+
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A report whose figure is not drawn, which takes longer than all else, for tests that do not look at it."""
+    monkeypatch.setattr(report, "figures", lambda *_: {"class_counts": b"a picture"})
+
+
+@pytest.fixture
+def assessed(store: Store, few_trees: None) -> Assess:
     """Open the newest version of a dataset and assess it: `assessed(dataset)`."""
 
     def open_and_assess(dataset: str = "fields") -> tuple[FrozenDataset, Quality]:

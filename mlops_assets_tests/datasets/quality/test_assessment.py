@@ -104,30 +104,34 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return seen
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_published_report_is_taken_up_again(land_table: Land, assessed: Assess, scans: list[Any]) -> None:
     land_table()
     assert assessed()[1].files == assessed()[1].files
     assert len(scans) == 1
 
 
-@pytest.mark.parametrize("name", ["quality.json", "statistics.json", "figures/class_counts.png"])
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("harm", ["change", "remove"])
 def test_a_changed_report_is_made_anew_and_mended(
-    store: Store, land_table: Land, assessed: Assess, scans: list[Any], name: str, harm: str
+    store: Store, land_table: Land, assessed: Assess, scans: list[Any], harm: str
 ) -> None:
     land_table()
     first = assessed()[1]
-    path = store.workspace.root / "datasets/fields/v1" / name
-    content = path.read_bytes()
-    if harm == "change":
-        path.write_bytes(content.replace(b'"passed": true', b'"passed": false') + b" ")
-    else:
-        path.unlink()
-    assert assessed()[1].checks == first.checks
-    assert path.read_bytes() == content
-    assert len(scans) == 2
+    for name in ("quality.json", "statistics.json", "figures/class_counts.png"):
+        scans.clear()
+        path = store.workspace.root / "datasets/fields/v1" / name
+        content = path.read_bytes()
+        if harm == "change":
+            path.write_bytes(content.replace(b'"passed": true', b'"passed": false') + b" ")
+        else:
+            path.unlink()
+        assert assessed()[1].checks == first.checks, name
+        assert path.read_bytes() == content, name
+        assert len(scans) == 1, name
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_report_by_other_checks_is_made_anew(
     land_table: Land, assessed: Assess, scans: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +143,7 @@ def test_a_report_by_other_checks_is_made_anew(
     assert len(scans) == 2
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_damage_is_found_beside_a_published_report(land_table: Land, assessed: Assess) -> None:
     land_table()
     frozen, _ = assessed()
@@ -158,6 +163,7 @@ def test_figures_are_small_pictures(land_scenes: Land, assessed: Assess) -> None
 # statistics
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_statistics_of_a_table_are_those_of_its_training_rows(land_table: Land, assessed: Assess) -> None:
     frame = crops_table(400)
     fold = np.where(np.arange(400) % 2, "train", "test")
@@ -170,6 +176,7 @@ def test_statistics_of_a_table_are_those_of_its_training_rows(land_table: Land, 
         np.testing.assert_allclose(quality.statistics[name], getattr(trained, name)(axis=0), rtol=1e-12)
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("read", ["patches", "windows"])
 def test_statistics_of_scenes_are_those_of_training_pixels(land_scenes: Land, assessed: Assess, read: str) -> None:
     layout = {"read": read, "size": {"patches": 3, "windows": 8}[read]}
@@ -208,6 +215,7 @@ def test_a_band_without_any_value_is_told(store: Store, assessed: Assess) -> Non
 # counts
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_counts_are_by_class_in_declared_order_and_by_split(land_table: Land, assessed: Assess) -> None:
     classes = {"wheat": "Winter wheat", "fallow": "Fallow", "maize": "Maize"}
     frame = crops_table(100)
@@ -220,6 +228,7 @@ def test_counts_are_by_class_in_declared_order_and_by_split(land_table: Land, as
     assert quality.counts["validation"].sum() == 0
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_counts_of_windows_are_of_their_pixels(land_scenes: Land, assessed: Assess) -> None:
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
     land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
@@ -238,6 +247,7 @@ def test_numbers_to_learn_have_no_class_counts(land_table: Land, assessed: Asses
     assert all(check.passed for check in quality.checks)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_a_class_that_does_not_reach_every_split_is_a_warning_only(land_table: Land, assessed: Assess) -> None:
     frame = crops_table(100)
     frame.loc[50:, "crop"] = frame.loc[50:, "crop"].replace("wheat", "maize")
@@ -252,6 +262,7 @@ def test_a_class_that_does_not_reach_every_split_is_a_warning_only(land_table: L
 # thresholds
 
 
+@pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("limit", "passes"), [(0.05, False), (0.5, True)])
 def test_thresholds_come_from_the_declaration(land_table: Land, assessed: Assess, limit: float, passes: bool) -> None:
     frame = crops_table(200)
@@ -290,6 +301,7 @@ def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
     assert not store.workspace.exists("datasets/fields/v1/quality.json")
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_landing_a_file_again_mends_its_damaged_object(store: Store, land_table: Land, assessed: Assess) -> None:
     land_table()
     path = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path("samples.csv")

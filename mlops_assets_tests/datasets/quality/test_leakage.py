@@ -18,6 +18,7 @@ from mlops_assets_tests.conftest import crops_table, scenes_specification
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 from mlops_assets_tests.datasets.quality.test_assessment import folds, with_columns
 
+pytestmark = pytest.mark.usefixtures("undrawn")
 Land = Callable[..., Freeze]
 UTM31, UTM32, DEGREES = "EPSG:32631", "EPSG:32632", "EPSG:4326"
 

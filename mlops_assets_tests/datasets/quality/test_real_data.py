@@ -53,6 +53,7 @@ def test_landsat_pixels_around_polygons(store: Store, landsat: dict[str, Any]) -
     assert list(quality.figures) == ["class_counts", "band_histograms", "split_distances", "sample_map"]
 
 
+@pytest.mark.usefixtures("few_trees", "undrawn")
 def test_landsat_pixels_at_random_leak(store: Store, landsat: dict[str, Any]) -> None:
     quality, report = report_of(store, DatasetSpecification.model_validate(landsat | {"split": {"method": "random"}}))
     found = check(quality, "leakage")
@@ -62,6 +63,7 @@ def test_landsat_pixels_at_random_leak(store: Store, landsat: dict[str, Any]) ->
     assert not check(quality, "distance_between_splits").passed
 
 
+@pytest.mark.usefixtures("few_trees", "undrawn")
 @pytest.mark.parametrize(("method", "passes"), [("random", False), ("temporal", True)])
 def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> None:
     folder = require_shared_data("eotdl_sentinel2_boadella", "sentinel_2")
@@ -87,6 +89,7 @@ def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> 
     assert quality.counts.loc["water", "train"] > 1000
 
 
+@pytest.mark.usefixtures("few_trees", "undrawn")
 def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
     content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}  # the training images once more
     frozen = land_images(store, content, images_specification())
@@ -100,6 +103,7 @@ def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
     assert report["duplicates"]["exact"]["groups_with_different_labels"] == 2
 
 
+@pytest.mark.usefixtures("few_trees", "undrawn")
 def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:

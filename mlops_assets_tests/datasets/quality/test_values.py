@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.datasets.quality.values import (
@@ -30,6 +30,7 @@ def described(values: np.ndarray, ceiling: float | None = None):  # type: ignore
     return band_values(statistics, np.where(bad, np.nan, block.astype(np.float64)), ceiling, ["f"])
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=6), st.integers(0, 2**32 - 1))
 def test_blocks_of_any_size_give_the_statistics_of_the_whole(sizes: list[int], seed: int) -> None:
     rng = np.random.default_rng(seed)
