@@ -1,0 +1,282 @@
+"""Faults that `mutations` plants in the core: each is one that people make, and leaves the product running.
+
+Only data. The exact text before must be in its file once; whoever changes the file adapts the mutation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """One fault.
+
+    Attributes:
+        name: by which it is chosen.
+        fault: what breaks, in words.
+        file: file of the checkout that it is planted in.
+        before: text as it is; exactly once in the file.
+        after: text with the fault.
+        tests: files or folders below the tests that cover the file.
+        caught: whether they are known to catch it; False where it is known to survive, a hole that is not closed yet.
+    """
+
+    name: str
+    fault: str
+    file: str
+    before: str
+    after: str
+    tests: Sequence[str]
+    caught: bool = True
+
+
+PLANTED = [
+    Mutation(
+        name="block-buffer",
+        fault="the buffer around training blocks is one pixel short where it ends on the edge of a block",
+        file="mlops_assets/datasets/blocks.py",
+        before="last = np.floor(self.high + self.reach + _ROUNDING)",
+        after="last = np.floor(self.high + self.reach - _ROUNDING)",
+        tests=["datasets/test_blocks.py"],
+    ),
+    Mutation(
+        name="split-seed",
+        fault="the seed of a split is ignored",
+        file="mlops_assets/datasets/splits.py",
+        before='f"{split.seed}\\0".encode()',
+        after='"0\\0".encode()',
+        tests=["datasets/test_splits.py"],
+    ),
+    Mutation(
+        name="digest-group",
+        fault="the digest of a data version ignores the groups of samples",
+        file="mlops_assets/datasets/freezing.py",
+        before='["path", "row", "column", "label", "group", "split"]',
+        after='["path", "row", "column", "label", "split"]',
+        tests=["datasets/test_freezing.py", "datasets/test_specification.py"],
+    ),
+    Mutation(
+        name="training-statistics",
+        fault="the statistics of scaling are of test samples too",
+        file="mlops_assets/datasets/training_data.py",
+        before="""np.flatnonzero(self.frozen.samples["split"] == "train")
+        X = self.decoded("train").samples()
+""",
+        after="""np.concatenate(
+            [np.flatnonzero(self.frozen.samples["split"] == name) for name in ("train", "test")]
+        )
+        X = np.concatenate([self.decoded("train").samples(), self.decoded("test").samples()])
+""",
+        tests=["datasets/test_scaling.py", "datasets/test_training_data.py"],
+    ),
+    Mutation(
+        name="nodata-of-some",
+        fault="nodata counts as data in a block of samples of which only some have a nodata value",
+        file="mlops_assets/datasets/quality/values.py",
+        before="if not np.isnan(nodata).all():",
+        after="if not np.isnan(nodata).any():",
+        tests=["datasets/quality/test_values.py", "datasets/quality/test_scan.py"],
+    ),
+    Mutation(
+        name="class-order",
+        fault="labels of windows get indices in the order of their values, and not as the classes are declared",
+        file="mlops_assets/datasets/decoded.py",
+        before="order[nearest], -1)",
+        after="nearest, -1)",
+        tests=["datasets/test_decoded.py"],
+    ),
+    Mutation(
+        name="path-traversal",
+        fault="a path with .. is accepted, and so a recall writes outside its folder",
+        file="mlops_assets/datasets/landings/base.py",
+        before='path.startswith("/") or ".." in parts or',
+        after='path.startswith("/") or',
+        tests=["datasets/test_landing.py", "datasets/test_recalling.py"],
+    ),
+    Mutation(
+        name="recall-same-size",
+        fault="a recall keeps a file with other bytes if it has the right size",
+        file="mlops_assets/datasets/targets.py",
+        before='return "same" if same else "different"',
+        after='return "same" if same or not self._copy else "different"',
+        tests=["datasets/test_recalling.py"],
+    ),
+    Mutation(
+        name="strip-seams",
+        fault="patches at the upper seam of a strip see mirrored pixels and not their neighbours",
+        file="mlops_assets/datasets/rasters.py",
+        before="first, last = max(top - half, 0),",
+        after="first, last = top,",
+        tests=["serving/test_scenes.py", "datasets/layouts/test_scenes.py"],
+    ),
+    Mutation(
+        name="truncated-object",
+        fault="an object that was only partly written counts as stored",
+        file="mlops_assets/storage/workspace.py",
+        before='return os.stat(f"{self._root}/{key}").st_size == size',
+        after='return os.stat(f"{self._root}/{key}").st_size <= size',
+        tests=["storage/test_workspace.py", "datasets/test_incremental_freezing.py"],
+    ),
+    Mutation(
+        name="published-by-size",
+        fault="the checksum of a published file is not compared, only its size",
+        file="mlops_assets/registry/published.py",
+        before="if sha256_of(content) != recorded[0].sha256:",
+        after="if len(content) != recorded[0].size:",
+        tests=["datasets/test_versions.py", "datasets/test_freezing_faults.py", "training/test_comparison.py"],
+    ),
+    Mutation(
+        name="not-of-null",
+        fault="NOT of a comparison holds for runs that do not have the value",
+        file="mlops_assets/registry/run_search.py",
+        before="return not_(self.condition(arguments[0]))",
+        after="return not_(func.coalesce(self.condition(arguments[0]), False))",
+        tests=["registry/test_run_search.py"],
+    ),
+    Mutation(
+        name="resumed-point",
+        fault="a resumed run keeps the first point that was logged after the checkpoint",
+        file="mlops_assets/registry/runs.py",
+        before="Point.seq >= first_seq",
+        after="Point.seq > first_seq",
+        tests=["training/test_supervision.py"],
+    ),
+    Mutation(
+        name="name-prefix",
+        fault="a key is only checked at its beginning",
+        file="mlops_assets/names.py",
+        before='if not _NAME.fullmatch(key) or ".." in key',
+        after='if not _NAME.match(key) or ".." in key',
+        tests=["test_names.py"],
+    ),
+    Mutation(
+        name="checksum-prefix",
+        fault="checksums in STAC records lack the multihash prefix",
+        file="mlops_assets/stac/catalog.py",
+        before='"file:checksum": f"1220{file.sha256}",',
+        after='"file:checksum": file.sha256,',
+        tests=["stac/test_dataset_records.py", "stac/test_records.py"],
+    ),
+    Mutation(
+        name="derived-from",
+        fault="the derived_from links of a model lead to its own collection and not to its data",
+        file="mlops_assets/stac/models.py",
+        before='link("derived_from", key, data, **',
+        after='link("derived_from", key, collection, **',
+        tests=["stac/test_records.py"],
+    ),
+    Mutation(
+        name="one-gate-is-enough",
+        fault="a model version is promoted if it passes any of its gates",
+        file="mlops_assets/training/promotion.py",
+        before="if not all(outcome.passed for outcome in outcomes):",
+        after="if outcomes and not any(outcome.passed for outcome in outcomes):",
+        tests=["training/test_promotion.py"],
+    ),
+    Mutation(
+        name="parity-of-first-batch",
+        fault="differences from the trained model that only small batches show do not count",
+        file="mlops_assets/training/parity.py",
+        before="if furthest is None or gap.max() > difference:",
+        after="if furthest is None:",
+        tests=["training/test_parity.py"],
+    ),
+    Mutation(
+        name="fixed-batch-axis",
+        fault="PyTorch models are exported for one batch size",
+        file="mlops_assets/training/frameworks/pytorch.py",
+        before='dynamic_shapes=({0: torch.export.Dim("batch")},),',
+        after="dynamic_shapes=None,",
+        tests=["training/frameworks/test_contract.py", "training/frameworks/test_pytorch.py"],
+    ),
+    Mutation(
+        name="scaling-inside-onnx",
+        fault="the ONNX file divides by 1 where the spread is less, as a guard against division by zero would",
+        file="mlops_assets/training/onnx_graph.py",
+        before='figures("scaling_divisor", scaling.divisor)',
+        after='figures("scaling_divisor", np.maximum(scaling.divisor, 1))',
+        tests=["training/test_onnx_graph.py", "training/test_bands_and_scaling.py"],
+    ),
+    Mutation(
+        name="absent-classes",
+        fault="macro F1 is the mean over all classes, also those that do not occur",
+        file="mlops_assets/training/class_metrics.py",
+        before='"macro_f1": f1[present].mean(),',
+        after='"macro_f1": f1.mean(),',
+        tests=["training/test_class_metrics.py", "training/test_evaluation.py"],
+    ),
+    Mutation(
+        name="bootstrap-without-groups",
+        fault="confidence intervals treat samples of one group as independent",
+        file="mlops_assets/training/evaluation.py",
+        before="        self._codes = bags(units.codes)\n",
+        after="        self._codes = bags(np.arange(len(units.codes)))\n",
+        tests=["training/test_measuring.py"],
+    ),
+    Mutation(
+        name="schedule-restarts",
+        fault="a resumed training begins its learning rate schedule anew",
+        file="mlops_assets/training/trainers/torch_loop/loop.py",
+        before='        self._schedule.load_state_dict(state["schedule"])\n',
+        after="",
+        tests=["training/trainers_torch/test_loop.py"],
+    ),
+    Mutation(
+        name="mixed-runs",
+        fault="a later step works on the newest model version of the partition, and not on that of its own run",
+        file="mlops_assets/training/store.py",
+        before="found = [versions[run.run_id] for run in runs if run.run_id in versions]",
+        after="found = list(versions.values()) if runs else []",
+        tests=["training/test_lifecycle.py"],
+    ),
+    Mutation(
+        name="numpy-seed",
+        fault="the seed of NumPy is not set",
+        file="mlops_assets/training/seeding.py",
+        before="    np.random.seed(seed % 2**32)\n",
+        after="",
+        tests=["training/test_lifecycle.py"],
+    ),
+    Mutation(
+        name="time-limit",
+        fault="the time limit counts from the last look at the memory and is never reached",
+        file="mlops_assets/training/supervision.py",
+        before="now - started > compute.time_limit:",
+        after="now - looked > compute.time_limit:",
+        tests=["training/test_supervision.py"],
+    ),
+    Mutation(
+        name="orphans",
+        fault="processes that a stopped trainer had started are left running",
+        file="mlops_assets/training/supervision.py",
+        before="for member in {*family, *_family(process.pid)}:",
+        after="for member in _family(process.pid):",
+        tests=["training/test_supervision.py"],
+    ),
+    Mutation(
+        name="launched-twice",
+        fault="the sensor asks for a data version again while the run it asked for has not begun",
+        file="mlops_assets/components/new_version_sensor.py",
+        before="new = [version for version in versions if version not in asked and version not in trained]",
+        after="new = [version for version in versions if version not in trained]",
+        tests=["components/test_sensors.py"],
+    ),
+    Mutation(
+        name="any-token",
+        fault="the API accepts a wrong token if it is sent as Bearer",
+        file="mlops_assets/hub/authentication.py",
+        before='or kind.lower() != "bearer":',
+        after='and kind.lower() != "bearer":',
+        tests=["hub/test_runs_api.py"],
+    ),
+    Mutation(
+        name="exit-code",
+        fault="a command that fails prints its error and exits with 0",
+        file="mlops_assets/cli/__init__.py",
+        before="        sys.exit(1)\n",
+        after="        sys.exit(0)\n",
+        tests=["cli/test_dataset_commands.py"],
+    ),
+]
