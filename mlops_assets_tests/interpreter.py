@@ -47,18 +47,20 @@ from typing import IO, Any, Literal, NoReturn, Self
 
 import pytest
 
+from mlops_assets.hub import finishing
 from mlops_assets.training import supervision
 
 # Not onnxruntime: it starts a thread and opens a database when it is imported, neither of which a fork may share.
 IMPORTED = (
     __name__, "dagster", "dagster._cli", "mlops_assets.cli", "mlops_assets.components", "mlops_assets.definitions",
-    "mlops_assets.external", "mlops_assets.training.supervision", "pandas", "pyarrow.parquet", "scipy.stats",
-    "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "skops.io", "skl2onnx", "onnx", "torch",
+    "mlops_assets.external", "mlops_assets.hub.app", "mlops_assets.training.supervision", "pandas", "pyarrow.parquet",
+    "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "skops.io", "skl2onnx", "onnx", "torch",
     "matplotlib.figure", "rasterio", "pystac", "stac_model",
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]
 _OURS = ("MLOPS_", "DAGSTER_")
 _PATH = [entry for entry in sys.path if entry]  # in the server: what every interpreter has
+_starting = threading.Lock()  # trials of a sweep start theirs in threads
 _context = multiprocessing.get_context("forkserver")
 
 
@@ -83,7 +85,8 @@ class Process:
         stdout: IO[bytes] | None = None,
         stderr: int | None = None,
     ) -> None:
-        _start_server()
+        with _starting:
+            _start_server()
         self.args = list(arguments)
         self.returncode: int | None = None
         self._kept = {"out": tempfile.TemporaryFile(), "err": tempfile.TemporaryFile()}  # noqa: SIM115
@@ -134,10 +137,10 @@ class Process:
         return code
 
     def wait_for_output(self, text: str, timeout: float = 120) -> None:
-        """Wait until it has printed `text`."""
+        """Wait until it has printed `text`, to stdout or stderr."""
         deadline = time.monotonic() + timeout
-        while text not in self.out:
-            ended = self.poll() is not None and text not in self.out
+        while text not in self.out + self.err:
+            ended = self.poll() is not None and text not in self.out + self.err
             assert not ended and time.monotonic() < deadline, f"{text!r} was not printed:\n{self.out}{self.err}"
             time.sleep(0.02)
 
@@ -210,15 +213,27 @@ def run(
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings get a process of their own, as always, but one that need not import anything."""
-    _start_server()  # here, as trials of a sweep start theirs in threads
+    """Trainings, and what the hub publishes, get a process of their own as always, but one that need not import."""
     names = ("PIPE", "STDOUT", "TimeoutExpired")
-    stand_in = SimpleNamespace(Popen=_popen, **{name: getattr(subprocess, name) for name in names})
-    monkeypatch.setattr(supervision, "subprocess", stand_in)
+    stand_in = SimpleNamespace(Popen=_popen, run=_run_text, **{name: getattr(subprocess, name) for name in names})
+    for module in (supervision, finishing):
+        monkeypatch.setattr(module, "subprocess", stand_in)
 
 
 def _popen(command: Sequence[str], *, start_new_session: Literal[True], **options: Any) -> Process:
     return Process(command, **options)
+
+
+def _run_text(
+    command: Sequence[str],
+    *,
+    input: str,
+    text: Literal[True],
+    capture_output: Literal[True],
+    check: Literal[False],
+    timeout: float,
+) -> subprocess.CompletedProcess[str]:
+    return run(command, input=input.encode(), timeout=timeout)
 
 
 @cache

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
-from pathlib import Path
 
 import dagster as dg
 import psutil
 import pytest
 
 from mlops_assets.components.naming import RESUME, add_data_versions
-from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.training.store import Store
 from mlops_assets_tests.components.project import interrupted_job
+from mlops_assets_tests.interpreter import Process
 
 TAGS = {"dagster/partition": "v1"}
 EXECUTE = """
@@ -29,8 +24,13 @@ with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
 
 
 @pytest.fixture
-def _frozen(land_table: Callable[..., Freeze], store: Store, instance: dg.DagsterInstance) -> None:
-    land_table()
+def store(assessed: Store) -> Store:
+    """`fields`, v1, in a workspace of the test's own."""
+    return assessed
+
+
+@pytest.fixture
+def _frozen(store: Store, instance: dg.DagsterInstance) -> None:
     add_data_versions(instance, store.registry, "fields")
 
 
@@ -71,15 +71,13 @@ def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
 @pytest.mark.usefixtures("_frozen")
 def test_cancelling_a_run_stops_its_trainer_promptly_and_records_it(store: Store, instance: dg.DagsterInstance) -> None:
     """Dagster's UI sends the run's process an interrupt; so does this."""
-    home = instance.root_directory
-    paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    process = subprocess.Popen([sys.executable, "-c", EXECUTE, home], env=paths, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 200
-    while not any(store.registry.series(run.run_id) for run in store.registry.runs()):
-        assert process.poll() is None and time.monotonic() < deadline
-        time.sleep(0.2)
-    process.send_signal(signal.SIGINT)
-    process.wait(100)
+    with Process(["-c", EXECUTE, instance.root_directory]) as process:
+        deadline = time.monotonic() + 200
+        while not any(store.registry.series(run.run_id) for run in store.registry.runs()):
+            assert process.poll() is None and time.monotonic() < deadline, process.err
+            time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        process.wait(100)
     (run,) = store.registry.runs()
     assert run.status == "canceled" and "stopped from outside" in str(run.error)
     assert not psutil.pid_exists(run.pid)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +17,7 @@ from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.names import Reference
 from mlops_assets.training.store import Store
 from mlops_assets_tests.components.project import FOREST, definitions, lifecycle_job
+from mlops_assets_tests.interpreter import Process
 
 MODEL_ASSETS = ["trained_model", "onnx_model", "evaluation", "record"]
 
@@ -38,9 +37,14 @@ def metadata(result: dg.ExecuteInProcessResult, step: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def landed(land_table: Callable[..., Freeze], store: Store, instance: dg.DagsterInstance) -> dg.Definitions:
-    """The project with data that has landed and is frozen by its own landing asset."""
-    land_table()
+def store(assessed: Store) -> Store:
+    """`fields`, v1, in a workspace of the test's own."""
+    return assessed
+
+
+@pytest.fixture
+def landed(store: Store, instance: dg.DagsterInstance) -> dg.Definitions:
+    """The project whose own landing asset has found the data version."""
     defs = definitions()
     assert launch(defs, "fields_landing", instance).success
     return defs
@@ -103,13 +107,12 @@ def test_parameters_of_the_wrong_type_are_refused_before_anything_is_launched(
 def test_steps_of_interleaved_runs_on_one_partition_never_mix(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
-    command = [sys.executable, "-m", "mlops_assets_tests.components.interleaved", str(tmp_path / "dagster")]
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    runs = [
-        subprocess.Popen([*command, str(trees), "2"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
-        for trees in (5, 9)
-    ]
-    answers = [json.loads(run.communicate(timeout=150)[0].splitlines()[-1]) for run in runs]
+    command = ["-m", "mlops_assets_tests.components.interleaved", str(tmp_path / "dagster")]
+    with ExitStack() as running:
+        runs = [running.enter_context(Process([*command, str(trees), "2"], tmp_path)) for trees in (5, 9)]
+        for run in runs:
+            assert run.wait(200) == 0, run.err
+    answers = [json.loads(run.out.splitlines()[-1]) for run in runs]
     made = {}
     for answer in answers:
         assert answer["success"]
@@ -191,7 +194,7 @@ def test_a_leaking_split_stops_before_training(
     ]
     defs = dg.Definitions.merge(*built, dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()}))
     assert launch(defs, "fields_landing", instance).success
-    result = launch(defs, "crop_forest_lifecycle", instance, "v1")
+    result = launch(defs, "crop_forest_lifecycle", instance, "v2")
     assert not result.success
     assert {e.check_name for e in result.get_asset_check_evaluations() if not e.passed} == {"leakage"}
     assert store.registry.runs() == []

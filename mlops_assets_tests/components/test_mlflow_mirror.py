@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import dagster as dg
 import pytest
-from mlflow import MlflowClient
 
-from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.training.store import Store
 from mlops_assets_tests.components.project import definitions
 
@@ -29,15 +26,24 @@ def told(result: dg.ExecuteInProcessResult, step: str) -> Any:
     return result.asset_materializations_for_node(f"{_MODEL}__{step}")[-1].metadata["mlflow"].value
 
 
+@pytest.fixture
+def store(assessed: Store) -> Store:
+    """`fields`, v1, in a workspace of the test's own."""
+    return assessed
+
+
 @pytest.fixture(autouse=True)
-def _landed(land_table: Callable[..., Freeze], instance: dg.DagsterInstance) -> None:
-    land_table()
+def _landed(store: Store, instance: dg.DagsterInstance) -> None:
     assert launch(instance, "fields_landing").success
 
 
+@pytest.mark.frameworks
+@pytest.mark.services
 def test_each_step_mirrors_what_it_has_made(
     store: Store, instance: dg.DagsterInstance, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow import MlflowClient
+
     monkeypatch.setenv("MLOPS_MLFLOW", f"{mlflow_server}/")
     result = launch(instance, f"{_MODEL}_lifecycle", auto_promote=True)
     assert result.success
@@ -56,9 +62,13 @@ def test_each_step_mirrors_what_it_has_made(
     client.delete_registered_model(_MODEL)
 
 
+@pytest.mark.frameworks
+@pytest.mark.services
 def test_a_run_that_fails_is_mirrored_too(
     store: Store, instance: dg.DagsterInstance, mlflow_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from mlflow import MlflowClient
+
     monkeypatch.setenv("MLOPS_MLFLOW", mlflow_server)
     params = {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": -5}
     assert not launch(instance, f"{_MODEL}_lifecycle", params=params).success
@@ -70,6 +80,7 @@ def test_a_run_that_fails_is_mirrored_too(
     assert there.info.status == "FAILED"
 
 
+@pytest.mark.frameworks
 def test_a_server_that_is_away_stops_nothing(
     store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

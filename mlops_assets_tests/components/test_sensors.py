@@ -96,6 +96,7 @@ def test_a_file_that_is_gone_asks_for_a_freeze_and_a_landing_that_is_empty_again
     assert daemon.reason is not None and "is empty" in daemon.reason
 
 
+@pytest.mark.services
 def test_a_bucket_that_cannot_be_listed_is_said_and_looked_at_again(
     faulty_s3: FaultyBucket, instance: dg.DagsterInstance, store: Store
 ) -> None:
@@ -117,6 +118,7 @@ def test_a_bucket_that_cannot_be_listed_is_said_and_looked_at_again(
     assert not daemon.landing_is_stale()
 
 
+@pytest.mark.services
 def test_a_bucket_that_is_as_it_once_was_is_frozen_again(
     s3: Bucket, instance: dg.DagsterInstance, store: Store, clock: list[float]
 ) -> None:

@@ -116,6 +116,7 @@ def survey(
     made.s3.close()
 
 
+@pytest.mark.services
 def test_a_message_is_acknowledged_only_when_its_version_exists(survey: Survey) -> None:
     survey.put()
     (request,) = survey.tick()
@@ -132,6 +133,7 @@ def test_a_message_is_acknowledged_only_when_its_version_exists(survey: Survey) 
     assert survey.tick() == []
 
 
+@pytest.mark.services
 def test_a_run_that_is_at_work_is_waited_for(survey: Survey) -> None:
     survey.put()
     (request,) = survey.tick()
@@ -148,6 +150,7 @@ def test_a_run_that_is_at_work_is_waited_for(survey: Survey) -> None:
     assert survey.versions() == ["v1"]
 
 
+@pytest.mark.services
 def test_messages_of_a_failed_run_are_delivered_again_and_asked_for_again(survey: Survey) -> None:
     survey.put("bad.csv", b"x,y\n1,2\n")
     (request,) = survey.tick()
@@ -166,6 +169,7 @@ def test_messages_of_a_failed_run_are_delivered_again_and_asked_for_again(survey
     assert survey.versions() == ["v1"]
 
 
+@pytest.mark.services
 def test_a_run_that_was_never_made_is_asked_for_again(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     survey.put()
     (request,) = survey.tick()
@@ -176,6 +180,7 @@ def test_a_run_that_was_never_made_is_asked_for_again(survey: Survey, monkeypatc
     assert again.run_key != request.run_key
 
 
+@pytest.mark.services
 def test_messages_delivered_twice_and_twice_the_same_message_make_one_run(
     survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +202,7 @@ def test_messages_delivered_twice_and_twice_the_same_message_make_one_run(
     assert survey.messages() == (0, 0)
 
 
+@pytest.mark.services
 def test_a_large_batch_is_read_whole_kept_small_and_frozen_once(
     survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,6 +223,7 @@ def test_a_large_batch_is_read_whole_kept_small_and_frozen_once(
     assert survey.versions() == ["v1"]
 
 
+@pytest.mark.services
 def test_what_is_received_in_one_tick_is_bounded(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(landing_notifications, "FEW_WAITING", 5)
     for number in range(30):
@@ -230,6 +237,7 @@ def test_what_is_received_in_one_tick_is_bounded(survey: Survey, monkeypatch: py
     assert survey.messages() == (0, 30)
 
 
+@pytest.mark.services
 def test_a_change_after_the_run_was_requested_is_frozen_by_the_next(survey: Survey) -> None:
     survey.put()
     (request,) = survey.tick()
@@ -243,6 +251,7 @@ def test_a_change_after_the_run_was_requested_is_frozen_by_the_next(survey: Surv
     assert survey.versions() == ["v1"], "the first run saw it already; the second finds nothing new"
 
 
+@pytest.mark.services
 def test_a_landing_settles_first_and_a_removed_file_counts(
     sqs: Queues, store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -270,6 +279,7 @@ def test_a_landing_settles_first_and_a_removed_file_counts(
     assert survey.messages() == (0, 0)
 
 
+@pytest.mark.services
 def test_a_first_run_that_fails_is_asked_for_again_though_no_message_began_it(
     sqs: Queues, store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -286,6 +296,7 @@ def test_a_first_run_that_fails_is_asked_for_again_though_no_message_began_it(
     assert len(survey.tick()) == 1
 
 
+@pytest.mark.services
 def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_left(survey: Survey) -> None:
     survey.s3.put_object(Bucket="survey", Key="elsewhere/a.csv", Body=TABLE)
     survey.s3.put_object(Bucket="survey", Key="my fields/.part", Body=TABLE)
@@ -301,6 +312,7 @@ def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_l
     assert survey.messages() == (0, 1)
 
 
+@pytest.mark.services
 def test_a_notified_landing_shows_that_it_is_out_of_date(survey: Survey) -> None:
     survey.put()
     assert survey.run(*survey.tick())
@@ -316,6 +328,7 @@ def test_a_notified_landing_shows_that_it_is_out_of_date(survey: Survey) -> None
     assert not survey.landing_is_stale()
 
 
+@pytest.mark.services
 def test_a_queue_that_is_not_there_is_said(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
     survey.sqs.delete_queue(QueueUrl=survey.queue)
     assert survey.tick() == []
@@ -327,9 +340,7 @@ def test_a_queue_that_is_not_there_is_said(survey: Survey, monkeypatch: pytest.M
     assert survey.reason is not None and "Could not connect" in survey.reason
 
 
-def test_the_region_may_be_that_of_the_queue(sqs: Queues, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_REGION", "AWS_DEFAULT_REGION"):
-        monkeypatch.delenv(name)
+def test_the_region_may_be_that_of_the_queue(no_cloud: pytest.MonkeyPatch) -> None:
     queue = NotificationQueue(queue="https://sqs.eu-central-1.amazonaws.com/123456789012/landing")
     assert queue.get_client().meta.region_name == "eu-central-1"
 
