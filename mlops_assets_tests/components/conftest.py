@@ -8,7 +8,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.quality import assess
+from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
