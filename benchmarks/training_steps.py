@@ -21,8 +21,8 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.store import open_store
+from mlops_assets.training.supervision import train_supervised
 
 _CHIP = (4, 16, 16)
 _CHIPS = 2_000

@@ -13,8 +13,9 @@ from mlops_assets.names import Reference, check_label, check_name
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions import FrozenDataset
+    from mlops_assets.datasets.summary import Summary
     from mlops_assets.registry import DataVersion
+    from mlops_assets.storage import Workspace
 
 NAMED = 12  # features that are shown; JSON has all
 app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
@@ -77,15 +78,15 @@ def show_version(
 ) -> None:
     """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
     from mlops_assets.datasets.specification import SPLITS
-    from mlops_assets.datasets.versions import FrozenDataset
+    from mlops_assets.datasets.summary import LEFT_OUT, Summary
 
     store = open_store()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
-    classes = class_rows(frozen)
-    shown = describe(frozen.row, store.registry.tags(frozen.row.dataset)) | contents(frozen)
+    found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
+    row, classes = found.row, found.class_counts()
+    shown = describe(row, store.registry.tags(row.dataset)) | contents(store.workspace, found)
     if as_json:
-        stored = [file.path for file in store.registry.files(f"data:{frozen.reference}")]
-        show_one(shown | {"classes": classes, "specification": frozen.row.specification, "stored": stored}, as_json)
+        stored = [file.path for file in store.registry.files(f"data:{row.dataset}@{row.version}")]
+        show_one(shown | {"classes": classes, "specification": row.specification, "stored": stored}, as_json)
         return
     if shown["bbox"]:
         shown["bbox"] = " ".join(f"{degrees:.5f}" for degrees in shown["bbox"])
@@ -93,7 +94,7 @@ def show_version(
     shown |= {"size": f"{shown['size']:,} bytes", "features": _named(shown["features"])}
     show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
     if classes:
-        show(classes, False, ["name", "value", *SPLITS, "left_out"], "")
+        show(classes, False, ["name", "value", *SPLITS, LEFT_OUT], "")
 
 
 @app.command()
@@ -130,45 +131,26 @@ def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def contents(frozen: FrozenDataset) -> dict[str, Any]:
-    """Return what a data version holds; what nobody knows is null."""
+def contents(workspace: Workspace, found: Summary) -> dict[str, Any]:
+    """Return what a data version holds; what is unknown is null."""
     from mlops_assets.datasets.landings import landing_url
-    from mlops_assets.stac.extents import known_bbox, known_interval
 
-    row, source = frozen.row, frozen.specification.source
+    row, source = found.row, found.specification.source
     return {
-        "title": frozen.specification.title,
-        "license": frozen.specification.license,
-        "landing": landing_url(frozen.workspace, source.url),
+        "title": found.specification.title,
+        "license": found.specification.license,
+        "landing": landing_url(workspace, source.url),
         "layout": source.layout,
-        "input": frozen.document["input"],
-        "features": frozen.document["features"],
-        "crs": sorted(frozen.manifest["crs"].dropna().unique().tolist()),
-        "bbox": known_bbox(frozen),
-        "interval": list(known_interval(frozen) or []) or None,
-        "kept_by_reference": int(frozen.manifest["href"].notna().sum()),
+        "input": found.document["input"],
+        "features": found.document["features"],
+        "crs": found.reference_systems,
+        "bbox": found.bbox,
+        "interval": list(found.interval or []) or None,
+        "kept_by_reference": found.by_reference,
         "splits": {**row.counts, "left_out": row.samples - sum(row.counts.values())},
         "created_by": row.created_by,
-        "notes": frozen.document["notes"],
+        "notes": found.document["notes"],
     }
-
-
-def class_rows(frozen: FrozenDataset) -> list[dict[str, Any]]:
-    """Return value, name and samples in each split of every class; the samples are null for windows."""
-    import pandas as pd
-
-    from mlops_assets.datasets.specification import SPLITS
-
-    labels = frozen.samples["label"]
-    known = bool(labels.notna().any())
-    counts = pd.crosstab(labels.astype(str), frozen.samples["split"].fillna("left_out"))
-    counts = counts.reindex(columns=[*SPLITS, "left_out"], fill_value=0)
-    return [
-        {**entry, **{
-            str(split): int(column.get(str(entry["value"]), 0)) if known else None for split, column in counts.items()
-        }}
-        for entry in frozen.classes or []
-    ]  # fmt: skip
 
 
 def _named(names: list[str]) -> str:

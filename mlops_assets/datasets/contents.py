@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 # One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`: row of a table
 # (column -1), centre pixel of a patch, upper left pixel of a window, 0 and 0 of a whole image; `label`: class value as
@@ -63,4 +64,6 @@ class Contents:
 
 def file_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """Return rows of facts as a table with all `FILE_COLUMNS`; what a row does not say is null."""
+    import pandas as pd
+
     return pd.DataFrame(list(rows), columns=pd.Index(FILE_COLUMNS))

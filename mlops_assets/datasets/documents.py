@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
-
-import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.datasets.contents import SAMPLE_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 def version_folder(dataset: str, version: str) -> str:
@@ -33,6 +32,10 @@ def samples_bytes(samples: pd.DataFrame, numbers: bool) -> bytes:
         samples: with `SAMPLE_COLUMNS`, those that are unknown throughout may be missing.
         numbers: whether labels are numbers, not classes.
     """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
     types = {"row": pa.int64(), "column": pa.int64(), "longitude": pa.float64(), "latitude": pa.float64(),
              "time": pa.timestamp("us", "UTC"), "label": pa.float64() if numbers else pa.string()}  # fmt: skip
     schema = pa.schema([(column, types.get(column, pa.string())) for column in SAMPLE_COLUMNS])

@@ -15,19 +15,21 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-import shapely
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.media_types import media_types
 from mlops_assets.storage.workspace import object_key
 
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sidecars come with them
 COLUMNS = [
     "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
     "transform", "bbox", "datetime", "source",
@@ -108,6 +110,8 @@ def read_manifest(content: bytes) -> pd.DataFrame:
         The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
         (Int64), NaT in `datetime` (UTC), and None in `transform` and `bbox`, which are lists otherwise.
     """
+    import pandas as pd
+
     table = pq.ParquetFile(pa.BufferReader(content)).read(columns=_READ).combine_chunks()
     asset = pc.struct_field(table["assets"], "data")
     href = pc.struct_field(asset, "href")
@@ -152,6 +156,8 @@ def footprints(boxes: NDArray[np.float64]) -> NDArray[np.object_]:
         boxes: west, south, east, north, degrees, of shape (n, 4). West > east means across the antimeridian; such a
             box becomes two polygons that meet there (RFC 7946, 3.1.9), not one around the world.
     """
+    import shapely
+
     west, south, east, north = boxes.T
     geometries = np.full(len(boxes), None, dtype=object)
     plain, crossing = _plain(boxes), west > east
@@ -197,6 +203,8 @@ class _Bounds:
 
 def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, Any]) -> pa.Table:
     """The rows as STAC Items, one column a field."""
+    import pandas as pd
+    import shapely
 
     def same(value: Any, kind: pa.DataType) -> pa.Array:
         return pa.array([value] * len(rows), kind)

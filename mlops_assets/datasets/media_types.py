@@ -6,8 +6,10 @@ No reading of files.
 from __future__ import annotations
 
 import posixpath
+from typing import TYPE_CHECKING
 
-import pandas as pd
+if TYPE_CHECKING:
+    import pandas as pd
 
 GEOTIFF = "image/tiff; application=geotiff"
 PARQUET = "application/vnd.apache.parquet"

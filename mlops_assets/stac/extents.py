@@ -14,12 +14,12 @@ import pandas as pd
 import pystac
 import shapely
 
+from mlops_assets.datasets.extents import Interval, declared_interval, enclosing
 from mlops_assets.datasets.manifest import BEGINNING, footprints
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.stac.item_files import FileRow, main_files
 
 WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
-Interval = tuple[datetime | None, datetime | None]
 
 
 def footprint(bbox: Sequence[float] | None) -> dict[str, Any] | None:
@@ -56,21 +56,6 @@ def true_footprint(row: FileRow) -> dict[str, Any] | None:
     return plain_geometry(shapely.orient_polygons(outline)) if outline.is_valid else footprint(bbox)
 
 
-def enclosing(boxes: Sequence[Sequence[float]]) -> list[float]:
-    """Return the smallest box around boxes; west > east across the antimeridian (RFC 7946, 5.2)."""
-    west, south, east, north = np.array(boxes, dtype=np.float64).T
-    across = west > east
-    starts = np.concatenate([np.where(across, -180.0, west), west[across]])
-    ends = np.concatenate([east, np.full(across.sum(), 180.0)])
-    order = np.argsort(starts, kind="stable")
-    starts, reach = starts[order], np.maximum.accumulate(ends[order])
-    gaps = starts[1:] - reach[:-1]
-    first, last = starts[0], reach[-1]
-    if len(gaps) and gaps.max() > first + 360 - last:  # what is left out there is more than over the antimeridian
-        first, last = starts[gaps.argmax() + 1], reach[gaps.argmax()]
-    return [float(first), float(south.min()), float(last), float(north.max())]
-
-
 def known_bbox(frozen: FrozenDataset) -> list[float] | None:
     """Return the bounding box of a data version: from its files, else as declared, else None."""
     rows = main_files(frozen)
@@ -94,10 +79,7 @@ def known_interval(frozen: FrozenDataset, rows: Sequence[FileRow] | None = None)
         said = pd.to_datetime(sampled[of_rows], utc=True)
     if len(said) and said.notna().all():
         return said.min().to_pydatetime(), said.max().to_pydatetime()
-    declared = frozen.specification.extent
-    if declared is None or declared.interval == [None, None]:
-        return None
-    return declared.interval[0], declared.interval[1]
+    return declared_interval(frozen.specification)
 
 
 def times(frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | None = None) -> dict[str, Any]:

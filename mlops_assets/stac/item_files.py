@@ -12,11 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.manifest import item_id
+from mlops_assets.datasets.manifest import MAIN_ROLES, item_id
 from mlops_assets.datasets.versions import FrozenDataset
 
 FileRow = dict[str, Any]  # a row of the manifest; None where unknown
-_MAIN = ["image", "table"]
 
 
 @dataclass
@@ -51,7 +50,7 @@ class Group:
 
 def main_files(frozen: FrozenDataset) -> pd.DataFrame:
     """Return the manifest rows of images and tables; labels and sidecars are of where and when those are."""
-    return frozen.manifest[frozen.manifest["role"].isin(_MAIN)]
+    return frozen.manifest[frozen.manifest["role"].isin(MAIN_ROLES)]
 
 
 def group_count(frozen: FrozenDataset) -> int:
@@ -63,7 +62,7 @@ def group_count(frozen: FrozenDataset) -> int:
 def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
     """Yield the files of each Item of a data version, in manifest order; only those with a file among `touched`."""
     manifest = frozen.manifest
-    main, alone = manifest["role"].isin(_MAIN), manifest["scene"].isna()
+    main, alone = manifest["role"].isin(MAIN_ROLES), manifest["scene"].isna()
     shared, scenes, single = manifest[~main & alone], manifest[~alone], manifest[main & alone]
     if touched is not None:
         if touched.isdisjoint(shared["path"]):  # a file that labels many scenes touches them all
@@ -72,7 +71,7 @@ def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> It
     found: dict[str, Group] = {}
     for row in _plain(scenes):
         group = found.setdefault(row["scene"], Group(row["scene"]))
-        (group.main if row["role"] in _MAIN else group.others).append(row)
+        (group.main if row["role"] in MAIN_ROLES else group.others).append(row)
     for group in found.values():
         group.main.sort(key=lambda row: row["part"] or 0)
         group.others = group.others or _plain(shared)

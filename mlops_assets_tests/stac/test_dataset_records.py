@@ -26,7 +26,8 @@ from mlops_assets.registry import Registry
 from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
-from mlops_assets.stac.extents import WHOLE_WORLD, enclosing
+from mlops_assets.datasets.extents import enclosing
+from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 from mlops_assets_tests.stac.recorded import (
