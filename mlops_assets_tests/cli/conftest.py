@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,6 +14,15 @@ from typing import Any
 import pytest
 
 from mlops_assets.cli import main
+from mlops_assets.datasets.quality import assess
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.names import Reference
+from mlops_assets.registry import Registry
+from mlops_assets.storage import Workspace
+from mlops_assets_tests import interpreter
+from mlops_assets_tests.interpreter import forked_workers
+
+__all__ = ["forked_workers"]
 
 
 @dataclass
@@ -47,7 +58,7 @@ def mlops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.fixture
-def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch, forked_workers: None) -> Iterator[Path]:
     """A project made by `mlops init`, and the current directory."""
     root = tmp_path / "fieldwork"
     assert mlops("init", str(root)).code == 0
@@ -56,3 +67,26 @@ def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch) -> It
     yield root
     for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
         del sys.modules[name]
+
+
+@pytest.fixture(scope="session")
+def _committed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of a new project with v1 of its dataset, whose quality is assessed: what takes long in training."""
+    root = tmp_path_factory.mktemp("committed") / "fieldwork"
+    ours = ("MLOPS_", "DAGSTER_")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    for command, directory in ((["init", str(root)], root.parent), (["dataset", "commit", "samples"], root)):
+        done = interpreter.run(["mlops", *command], directory, environment | {"MLOPS_USER": "tester"})
+        assert done.returncode == 0, done.stdout + done.stderr
+    registry = Registry(f"sqlite:///{root / 'workspace' / 'registry.db'}")
+    workspace = Workspace((root / "workspace").as_uri())
+    assess(registry, FrozenDataset.open(workspace, registry, Reference("samples", "v1")))
+    registry.close()
+    return root / "workspace"
+
+
+@pytest.fixture
+def committed(project: Path, _committed_workspace: Path) -> Path:
+    """A project as `project`, with v1 of its dataset."""
+    shutil.copytree(_committed_workspace, project / "workspace", dirs_exist_ok=True)
+    return project

@@ -131,6 +131,7 @@ def test_recall_over_other_files_names_them_and_force_replaces_them(two: Store, 
     assert (tmp_path / "recalled" / MAIZE).read_bytes() == image(51)
 
 
+@pytest.mark.services
 def test_recall_to_a_bucket(two: Store, mlops: Mlops, s3: Bucket) -> None:
     assert "12 copied" in mlops("dataset", "recall", "tiles@v1", f"{s3.url}/tiles").out
     assert s3.get(f"tiles/{WHEAT}") == images()[WHEAT]

@@ -8,9 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
-import mlflow
 import pytest
-from mlflow import MlflowClient
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 
@@ -30,6 +28,8 @@ def model() -> str:
     return f"crops_{uuid.uuid4().hex[:12]}"
 
 
+@pytest.mark.frameworks
+@pytest.mark.services
 def test_sync_mirrors_what_is_missing_and_says_so(
     store: Store,
     mlops: Mlops,
@@ -38,6 +38,8 @@ def test_sync_mirrors_what_is_missing_and_says_so(
     land_table: Callable[..., Freeze],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from mlflow import MlflowClient
+
     monkeypatch.setenv("MLOPS_MLFLOW", mlflow_server)
     assert "no run yet" in mlops("mlflow", "sync").out
     land_table()
@@ -50,9 +52,13 @@ def test_sync_mirrors_what_is_missing_and_says_so(
     assert MlflowClient(mlflow_server).get_registered_model(model).name == model
 
 
+@pytest.mark.frameworks
+@pytest.mark.services
 def test_an_experiment_is_brought_in_and_brought_up_to_date(
     mlops: Mlops, mlflow_server: str, model: str, land_table: Callable[..., Freeze], store: Store
 ) -> None:
+    from mlflow import MlflowClient
+
     land_table()
     client = MlflowClient(mlflow_server)
     experiment = client.create_experiment(f"{model}/trial of 2024")
@@ -84,6 +90,7 @@ def test_without_a_server_the_commands_say_what_is_missing(command: tuple[str, .
     assert (found.code, says in found.err) == (1, True)
 
 
+@pytest.mark.frameworks
 def test_a_server_that_is_away_is_one_line(
     mlops: Mlops, store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -94,10 +101,13 @@ def test_a_server_that_is_away_is_one_line(
     assert found.err.startswith("error: MLflow at http://127.0.0.1:9: ")
 
 
+@pytest.mark.frameworks
+@pytest.mark.services
 def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declares(
-    project: Path, mlops: Mlops, mlflow_server: str, model: str
+    committed: Path, mlops: Mlops, mlflow_server: str, model: str
 ) -> None:
-    assert mlops("dataset", "commit", "samples").code == 0
+    import mlflow
+
     store = open_store()
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
     X, y = TrainingData(frozen, "classification").arrays("train")
@@ -123,7 +133,7 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
     shown = mlops("model", "show", "samples_forest@production", "--json").json
     assert (shown["version"], shown["framework"]) == (run["model_version"], "onnx")
     assert mlops("model", "verify", "samples_forest@production").code == 0
-    with dg.DagsterInstance.from_config(str(project / "workspace" / "dagster")) as instance:
+    with dg.DagsterInstance.from_config(str(committed / "workspace" / "dagster")) as instance:
         event = instance.get_latest_materialization_event(dg.AssetKey(["samples_forest", "evaluation"]))
     assert event is not None and event.asset_materialization is not None
     assert event.asset_materialization.metadata["model_version"].value == run["model_version"]

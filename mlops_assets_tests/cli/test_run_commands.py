@@ -159,8 +159,7 @@ def test_without_runs_it_is_said_how_to_get_one(store: Store, mlops: Mlops) -> N
     assert mlops("runs", "list", "--where", "macro_f1 > 1", "--json").json == []
 
 
-def test_a_model_version_is_trained_again_from_its_record(project: Path, mlops: Mlops) -> None:
-    assert mlops("dataset", "commit", "samples").code == 0
+def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops: Mlops) -> None:
     first = mlops("train", "samples_forest", "-p", "n_estimators=5", "-p", "seed=7", "--json").json
     # other people's work may change the checkout meanwhile: that alone is no reason to fail
     again = mlops("model", "reproduce", f"samples_forest@{first['version']}", "--allow-changes")
@@ -171,14 +170,14 @@ def test_a_model_version_is_trained_again_from_its_record(project: Path, mlops: 
     assert (made["parameters"]["n_estimators"], made["seed"]) == (5, 7)
     assert mlops("model", "reproduce", "nothing@production").code == 1
 
-    own = project / "fieldwork" / "own.py"
+    own = committed / "fieldwork" / "own.py"
     own.write_text(
         "from pydantic import BaseModel\nfrom sklearn.tree import DecisionTreeClassifier\n\n\n"
         "class Params(BaseModel):\n    pass\n\n\n"
         "def train(data, params: Params, run):\n    X, y = data.arrays('train')\n"
         "    return DecisionTreeClassifier(max_depth=2, random_state=run.seed).fit(X, y)\n"
     )
-    declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
     text = declared.read_text().replace("mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train")
     declared.write_text("".join(line + "\n" for line in text.splitlines() if "params:" not in line))
     changed = mlops("model", "reproduce", f"samples_forest@{first['version']}")

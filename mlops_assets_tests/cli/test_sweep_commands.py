@@ -17,14 +17,13 @@ trials: 1
 
 
 @pytest.fixture
-def space(project: Path) -> Path:
-    file = project / "space.yaml"
+def space(committed: Path) -> Path:
+    file = committed / "space.yaml"
     file.write_text(SPACE)
     return file
 
 
-def test_a_sweep_goes_on_until_there_are_enough_trials(project: Path, space: Path, mlops: Mlops) -> None:
-    assert mlops("dataset", "commit", "samples").code == 0
+def test_a_sweep_goes_on_until_there_are_enough_trials(space: Path, mlops: Mlops) -> None:
     first = mlops("sweep", "samples_forest", "--space", str(space), "--name", "trees", "--json")
     assert first.code == 0, first.err
     found = first.json
@@ -40,8 +39,7 @@ def test_a_sweep_goes_on_until_there_are_enough_trials(project: Path, space: Pat
     assert "samples_forest@candidate is samples_forest@v1-" in second.out
 
 
-def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(project: Path, space: Path, mlops: Mlops) -> None:
-    assert mlops("dataset", "commit", "samples").code == 0
+def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(space: Path, mlops: Mlops) -> None:
     for arguments, said in (
         (("nobody", "--space", str(space)), "'nobody' is not declared"),
         (("samples_forest", "--space", "nowhere.yaml"), "nowhere.yaml cannot be read"),
