@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.datasets.freezing import Freeze
+from mlops_assets_tests.interpreter import forked_workers
+
+__all__ = ["forked_workers"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,7 +13,8 @@ from typer.testing import CliRunner
 from mlops_assets.cli import app
 from mlops_assets.training.store import Store
 from mlops_assets_tests.hub.serving import TOKEN, caller, finished, put
-from mlops_assets_tests.servers.processes import HOST, serving
+from mlops_assets_tests.interpreter import Process
+from mlops_assets_tests.servers.processes import HOST, free_port
 
 CLIENT = """
 import time
@@ -30,20 +29,19 @@ with external_run("crops", "fields", {{}}, 5, url="{url}", token="{token}", task
 
 
 def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_path: Path) -> None:
-    environment = {**os.environ, "MLOPS_API_TOKEN": TOKEN, "PYTHONPATH": str(Path(__file__).parents[2])}
-    command = [sys.executable, "-c", "from mlops_assets.cli import main; main()", "hub", "--port"]
-    with serving(lambda port: [*command, str(port)], tmp_path / "hub.log", environment) as port:
-        url = f"http://{HOST}:{port}"
-        script = tmp_path / "train.py"
-        script.write_text(CLIENT.format(url=url, token=TOKEN))
-        process = subprocess.Popen([sys.executable, str(script)], env=environment)
-        try:
+    port = free_port()
+    url = f"http://{HOST}:{port}"
+    script = tmp_path / "train.py"
+    script.write_text(CLIENT.format(url=url, token=TOKEN))
+    environment = {**os.environ, "MLOPS_API_TOKEN": TOKEN}
+    with Process(["mlops", "hub", "--port", str(port)], env=environment) as server:
+        server.wait_for_output("Uvicorn running on")
+        with Process([str(script)], env=environment) as process:
             while not [run for run in store.registry.runs("crops") if store.registry.next_seq(run.run_id)]:
-                assert process.poll() is None
+                assert process.poll() is None, process.err
                 time.sleep(0.1)
-        finally:
             process.send_signal(signal.SIGKILL)
-            process.wait()
+            process.wait(60)
         (run,) = store.registry.runs("crops")
         assert (run.status, run.trainer, run.seed) == ("running", "train.py", 5)
         with caller(url) as client:

@@ -269,6 +269,7 @@ def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(store: Store,
         assert finished(client, run_id)["outcome"]["stages"][-1]["name"] == "record"
 
 
+@pytest.mark.usefixtures("forked_workers")
 def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(store: Store, tmp_path: Path) -> None:
     with hub(store, publish_apart) as url, caller(url) as client:
         run_id = started(client)
