@@ -17,6 +17,7 @@ import pytest
 from mlops_assets.components.launching import prepare_home
 from mlops_assets_tests.services import require_program
 
+pytestmark = pytest.mark.browser
 CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 
 

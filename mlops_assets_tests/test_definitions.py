@@ -88,6 +88,7 @@ def test_kubernetes_gets_the_compute_that_is_declared() -> None:
 
 
 def test_importing_the_definitions_imports_no_framework() -> None:
+    # a real process: a forked one has everything imported
     code = f"import sys, mlops_assets.definitions as d; d.defs(); print([m for m in {HEAVY!r} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert run.stdout.strip() == "[]"

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-BIN = Path(sys.executable).parent
+from mlops_assets_tests import interpreter
+
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 pytestmark = pytest.mark.timeout(1000)  # the demo takes a minute or two, on a busy machine ten times that
@@ -27,12 +28,13 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
 
     def run(*command: str, **more: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [str(BIN / command[0]), *command[1:]], cwd=directory, env=environment | more, text=True,
-            capture_output=True, timeout=900, check=False,
-        )  # fmt: skip
+        return interpreter.run(command, directory, environment | more, timeout=900)
 
-    first = run("mlops", "demo")
+    # the script itself, as a person runs it: with what it imports and the processes that it starts
+    first = subprocess.run(
+        [str(Path(sys.executable).with_name("mlops")), "demo"], cwd=directory, env=environment, text=True,
+        capture_output=True, timeout=900, check=False,
+    )  # fmt: skip
     assert first.returncode == 0, first.stdout + first.stderr
     return run, first.stdout
 

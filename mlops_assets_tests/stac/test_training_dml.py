@@ -218,6 +218,7 @@ def test_versions_that_are_the_same_have_an_empty_changeset(store: Store) -> Non
         assert (found["changeCount"], found["add"], found["modify"], found["delete"]) == (0, [], [], [])
 
 
+@pytest.mark.frameworks
 def test_pytdml_loads_it(store: Store, tmp_path: Path) -> None:
     python = require_pytdml()
     paths = [store.workspace.local_path(key_of(name)) for name in DATASETS]
