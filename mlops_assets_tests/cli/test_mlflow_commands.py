@@ -80,6 +80,7 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
     assert mlops(*command, "--model", model, "--task", "guessing").code == 1
 
 
+@pytest.mark.frameworks
 @pytest.mark.parametrize(
     ("command", "says"),
     [(("mlflow", "sync"), "set MLOPS_MLFLOW"),

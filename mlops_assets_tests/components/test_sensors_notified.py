@@ -341,6 +341,8 @@ def test_a_queue_that_is_not_there_is_said(survey: Survey, monkeypatch: pytest.M
 
 
 def test_the_region_may_be_that_of_the_queue(no_cloud: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # or boto3 asks the cloud's own service for some
+        no_cloud.setenv(name, "of-nobody")
     queue = NotificationQueue(queue="https://sqs.eu-central-1.amazonaws.com/123456789012/landing")
     assert queue.get_client().meta.region_name == "eu-central-1"
 
