@@ -103,7 +103,7 @@ def test_bad_input_is_one_message_without_a_traceback(project: Path, mlops: Mlop
         message = " ".join(outcome.err.replace("│", " ").split())
         if outcome.code != code or said not in message or "Traceback" in message:
             unlike[" ".join(arguments)] = outcome
-    assert unlike == {}
+    assert not unlike, "\n".join(f"{what}: {outcome}" for what, outcome in unlike.items())
 
 
 FAILING = {
@@ -128,7 +128,7 @@ def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlop
         outcome = mlops("train", "samples_forest")
         if outcome.code != 1 or FAILING[body] not in outcome.err:
             unlike[body] = outcome
-    assert unlike == {}
+    assert not unlike, "\n".join(f"{what}: {outcome}" for what, outcome in unlike.items())
     runs = mlops("runs", "list", "--json").json
     assert [run["status"] for run in runs] == ["failed"] * 6
     assert mlops("model", "list", "--json").json == []
