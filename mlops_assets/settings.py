@@ -6,6 +6,7 @@ No other module may look at `os.environ`; what varies between a laptop and a clu
 from __future__ import annotations
 
 import os
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +16,7 @@ from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
 
+DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"
 
 
@@ -77,6 +79,16 @@ class Settings:
             mlflow=mlflow_url(values.get("MLOPS_MLFLOW") or None),
             api_token=values.get("MLOPS_API_TOKEN") or None,
         )
+
+
+def project_module(directory: Path | None = None) -> str:
+    """Return the definitions module of the project in a directory, the shipped example's if there is none."""
+    try:
+        text = ((directory or Path.cwd()) / "pyproject.toml").read_text()
+        root = tomllib.loads(text)["tool"]["dg"]["project"]["root_module"]
+    except (OSError, KeyError, tomllib.TOMLDecodeError):
+        return DEFAULT_MODULE
+    return f"{root}.definitions"
 
 
 def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> dict[str, str]:

@@ -73,7 +73,7 @@ def test_one_asset_is_materialised_from_the_shell(demo: tuple[Run, str]) -> None
     select = ["--select", "indian_pines_svm/trained_model", "--partition", "v2"]
     done = run(*command, *select, DAGSTER_HOME=str(workspace(run) / "dagster"))
     assert done.returncode == 0, done.stderr
-    runs = json.loads(run("mlops", "runs", "list", "indian_pines_svm", "--json").stdout)
+    runs = json.loads(run("mlops", "run", "list", "indian_pines_svm", "--json").stdout)
     assert len(runs) == 3
     assert runs[0]["model_version"].startswith("v2-")
 

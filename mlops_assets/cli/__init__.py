@@ -7,10 +7,14 @@ that help and wrong usage are answered at once.
 
 from __future__ import annotations
 
+import io
+import os
 import sys
 from pathlib import Path
+from typing import Any
 
 import typer
+from typer.core import TyperGroup
 
 from mlops_assets import __version__
 from mlops_assets.cli import (
@@ -22,22 +26,49 @@ from mlops_assets.cli import (
     models,
     new_project,
     runs,
+    status,
     sweeps,
     training,
 )
-from mlops_assets.cli.output import errors
+from mlops_assets.cli.interruption import again, interruptible
+from mlops_assets.cli.output import WIDE, errors, set_quiet
+from mlops_assets.cli.progress import showing_progress
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import load_environment_file
 
+GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
+# panels and colours for people; what is piped is plain text, and not folded
+_on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+
+
+class Commands(TyperGroup):
+    """The command `mlops`: takes its own flags anywhere, and ends with one line when it is interrupted."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put flags of the command itself before the name of the subcommand, up to a `--`."""
+        end = args.index("--") if "--" in args else len(args)
+        own = [argument for argument in args[:end] if argument in GLOBAL_FLAGS]
+        rest = [argument for argument in args[:end] if argument not in GLOBAL_FLAGS]
+        return super().parse_args(ctx, [*own, *rest, *args[end:]])
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run the subcommand."""
+        with interruptible(lambda: f"run the same command again: {again()}"):
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="mlops",
-    help="Training data and models as assets: freeze, train, compare, promote, verify.",
+    cls=Commands,
+    help="Training data and models as assets: commit, train, compare, promote, verify.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    add_completion=False,
+    rich_markup_mode="rich" if _on_terminal else None,
+    context_settings={} if _on_terminal else {"terminal_width": WIDE, "max_content_width": WIDE},
 )
 app.add_typer(datasets.app, name="dataset")
-app.add_typer(runs.app, name="runs")
+app.add_typer(runs.app, name="run")
+app.add_typer(runs.app, name="runs", hidden=True)  # its name before 1.0
 app.add_typer(models.app, name="model")
 app.add_typer(importing.app, name="import")
 app.add_typer(mirroring.app, name="mlflow")
@@ -45,6 +76,7 @@ app.command("train")(training.train)
 runs.app.command("resume")(training.resume)
 app.command("sweep")(sweeps.sweep)
 app.command("predict")(training.predict)
+app.command("status")(status.status)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(maintenance.doctor)
@@ -66,23 +98,32 @@ def _version(value: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of a failure."),
+    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print results and errors only; no progress, no advice."),
     version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
 ) -> None:
-    """Read by `main`, before the command runs."""
+    set_quiet(quiet)
+    if not quiet:
+        ctx.with_resource(showing_progress())
 
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
     load_environment_file(Path.cwd())
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(
+                errors="backslashreplace"
+            )  # names of files and classes may not fit the terminal's charset
     try:
         app()
     except MlopsError as error:
         if "--debug" in sys.argv:
             raise
         errors.print("error: ", style="bold red", end="")
-        errors.print(str(error), soft_wrap=True)
+        errors.print(str(error))
         sys.exit(1)
-    except KeyboardInterrupt:
-        errors.print("stopped")
-        sys.exit(130)
+    except BrokenPipeError:  # whoever reads has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is left to be flushed
+        sys.exit(1)

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_assets.cli import differences, recalling
+from mlops_assets.cli import completion, differences, recalling
+from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
 from mlops_assets.names import Reference, check_label, check_name
 from mlops_assets.settings import Settings
@@ -23,7 +24,7 @@ app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
 
 @app.command()
 def commit(
-    name: Annotated[str, typer.Argument(help="Dataset.")],
+    name: Annotated[str, typer.Argument(help="Dataset.", autocompletion=completion.datasets)],
     tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read and store every file anew; mends damaged objects.")
@@ -41,7 +42,9 @@ def commit(
     node = f"{name}__landing"
     with open_project(Settings.from_environment(), module) as project:
         project.require(dg.AssetKey([name, "landing"]))
-        result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
+        kept = "the files stored so far are kept, no version was published; to continue, run the same command again:"
+        with interruptible(lambda: f"{kept} {again()}"):
+            result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
         metadata = result.asset_materializations_for_node(node)[0].metadata
     version, new = str(metadata["data_version"].value), bool(metadata["new"].value)
     if tag is not None:
@@ -49,8 +52,7 @@ def commit(
     verdict = "is new" if new else "is what the landing holds already; nothing new"
     files, samples = metadata["files"].value, metadata["samples"].value
     console.print(
-        f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}",
-        soft_wrap=True,
+        f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}"
     )
     notes: Any = metadata["notes"].value
     for note in notes:
@@ -59,7 +61,10 @@ def commit(
 
 @app.command("list")
 def list_versions(
-    name: Annotated[str | None, typer.Argument(help="Dataset; all if not given.")] = None, as_json: Json = False
+    name: Annotated[
+        str | None, typer.Argument(help="Dataset; all if not given.", autocompletion=completion.datasets)
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """List data versions, oldest first."""
     registry = open_store().registry
@@ -74,7 +79,10 @@ def list_versions(
 
 @app.command("show")
 def show_version(
-    reference: Annotated[str, typer.Argument(help="dataset, dataset@version or dataset@tag.")], as_json: Json = False
+    reference: Annotated[
+        str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+    ],
+    as_json: Json = False,
 ) -> None:
     """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
     from mlops_assets.datasets.specification import SPLITS
@@ -99,7 +107,7 @@ def show_version(
 
 @app.command()
 def tag(
-    reference: Annotated[str, typer.Argument(help="dataset@version.")],
+    reference: Annotated[str, typer.Argument(help="dataset@version.", autocompletion=completion.data_references)],
     name: Annotated[str, typer.Argument(help="Tag.")],
 ) -> None:
     """Give a data version a second name, e.g. harvest-2024."""

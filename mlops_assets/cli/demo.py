@@ -13,13 +13,14 @@ import dagster as dg
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.cli.interruption import interruptible
 from mlops_assets.cli.models import describe
-from mlops_assets.cli.output import console, errors, metric_columns, open_store, show
-from mlops_assets.components.launching import DEFAULT_MODULE, Project, open_project
+from mlops_assets.cli.output import console, metric_columns, open_store, show
+from mlops_assets.components.launching import Project, open_project
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.names import Reference
-from mlops_assets.settings import Settings
+from mlops_assets.settings import DEFAULT_MODULE, Settings
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.verification import verify_model
 from resources import StoreResource
@@ -69,7 +70,7 @@ def _say(text: str) -> None:
 def _launch(project: Project, doing: str, job: str, partition: str | None = None) -> None:
     started = time.monotonic()
     console.print(f"   {doing} …")
-    with errors.status(f"{doing} …"):
+    with interruptible(lambda: "what is done is kept; to continue, run 'mlops demo' again"):
         project.launch(job, partition)
     console.print(f"   … done in {time.monotonic() - started:.1f} s")
 
@@ -177,8 +178,7 @@ def _verify(store: Store, model: str) -> None:
     console.print(
         f"   accuracy {row.metrics['accuracy']:.4f} ← {model}@{row.version} ← run {run.run_id[:8]} "
         f"← code {run.code_version} ← {DATASET}@{row.data_version} "
-        f"← {found.files} files, {found.size / 1e6:.1f} MB, all as published",
-        soft_wrap=True,
+        f"← {found.files} files, {found.size / 1e6:.1f} MB, all as published"
     )  # fmt: skip
 
 
@@ -193,7 +193,7 @@ def _predict(store: Store, scene: Path) -> None:
     console.print(
         f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training pixels among them)"
     )
-    console.print(f"   {store.workspace.root / found.picture.path}", soft_wrap=True)
+    console.print(f"   {store.workspace.root / found.picture.path}")
 
 
 def _farewell(settings: Settings, store: Store, seconds: float) -> None:
@@ -205,6 +205,6 @@ def _farewell(settings: Settings, store: Store, seconds: float) -> None:
         "confusion matrix": folder / "figures" / "confusion_matrix.png",
         "STAC catalogue": store.workspace.root / "catalog" / "catalog.json",
         "Dagster's history": f"{settings.dagster_home}; 'make up' shows it in a browser",
-        "more": "mlops dataset list · mlops runs list · mlops model list · mlops model verify",
+        "more": "mlops dataset list · mlops run list · mlops model list · mlops model verify",
     }.items():
-        console.print(f"   {what}: {where}", soft_wrap=True)
+        console.print(f"   {what}: {where}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_assets.cli import completion
 from mlops_assets.cli.output import Json, console, open_store, show
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
@@ -22,8 +23,19 @@ LISTED = 20  # lines of a list that are shown; JSON has all
 
 
 def diff(
-    before: Annotated[str, typer.Argument(help="dataset@version or dataset@tag; a dataset alone: its last two.")],
-    after: Annotated[str | None, typer.Argument(help="The other one; its newest if a dataset alone is named.")] = None,
+    before: Annotated[
+        str,
+        typer.Argument(
+            help="dataset@version or dataset@tag; a dataset alone: its last two.",
+            autocompletion=completion.data_references,
+        ),
+    ],
+    after: Annotated[
+        str | None,
+        typer.Argument(
+            help="The other one; its newest if a dataset alone is named.", autocompletion=completion.data_references
+        ),
+    ] = None,
     as_json: Json = False,
     changeset: Annotated[
         bool, typer.Option("--changeset", help="Print an OGC TrainingDML-AI AI_TDChangeset, as JSON.")
@@ -128,7 +140,7 @@ def _print_classes(found: Difference) -> None:
         rows.append({"class": "distance of balance", **distances})
         show(rows, False, ["class", *distances], "")
         of = found.balance[0].of
-        console.print(f"  (counts of {of}; total variation: 0 the same shares, 1 no class in common)", soft_wrap=True)
+        console.print(f"  (counts of {of}; total variation: 0 the same shares, 1 no class in common)")
     for shift in found.numbers:
         console.print(
             f"  {shift.split}: label {_number(shift.mean_before)} ± {_number(shift.std_before)} → "
@@ -158,10 +170,7 @@ def _print_shifts(found: Difference) -> None:
     show(rows, False, ["feature", "mean", "std", "shift", "std ratio"], "")
     _more(len(ordered))
     if rows:
-        console.print(
-            f"  (training samples; shift: standardised mean difference, worth a look above {NOTABLE_SHIFT})",
-            soft_wrap=True,
-        )
+        console.print(f"  (training samples; shift: standardised mean difference, worth a look above {NOTABLE_SHIFT})")
 
 
 def _heading(name: str, **counts: Any) -> None:
@@ -173,7 +182,7 @@ def _heading(name: str, **counts: Any) -> None:
 def _lines(lines: Iterable[str], total: int | None = None) -> None:
     shown: Sequence[str] = list(lines)
     for line in shown[:LISTED]:
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line}")
     _more(len(shown) if total is None else total)
 
 

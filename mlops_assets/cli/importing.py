@@ -7,7 +7,9 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, Module, console, errors, open_store, show, show_one
+from mlops_assets.choices import Task
+from mlops_assets.cli import completion
+from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
 from mlops_assets.errors import NameRefused, SettingsError
 from mlops_assets.names import Reference, check_name
 from mlops_assets.settings import Settings
@@ -24,13 +26,20 @@ def _group() -> None:
 @app.command("mlflow")
 def import_mlflow(
     experiment: Annotated[str, typer.Argument(help="Name of the experiment.")],
-    dataset: Annotated[str, typer.Option(help="The data version its runs were trained on: NAME@VERSION or @TAG.")],
+    dataset: Annotated[
+        str,
+        typer.Option(
+            help="The data version its runs were trained on: NAME@VERSION or @TAG.",
+            autocompletion=completion.data_references,
+        ),
+    ],
     tracking_uri: Annotated[
         str | None, typer.Option(help="URL of the MLflow server; MLOPS_MLFLOW if not given.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Name of the model here; the experiment's if not given.")] = None,
     task: Annotated[
-        str | None, typer.Option(help="Task of a model that the project does not declare; classification if not given.")
+        Task | None,
+        typer.Option(help="Task of a model that the project does not declare; classification if not given."),
     ] = None,
     module: Module = None,
     as_json: Json = False,
@@ -42,6 +51,7 @@ def import_mlflow(
     """
     from mlops_assets.components.external_reporting import DagsterReporter
     from mlops_assets.components.launching import models_of_project
+    from mlops_assets.progress import step
     from mlops_assets.training.external.recording import specification_for
 
     with needs("mlflow", "importing from MLflow"):
@@ -57,7 +67,7 @@ def import_mlflow(
     data, declared, store = Reference.parse(dataset), models_of_project(module).get(name), open_store()
     said = {} if declared and task is None else {"task": task or "classification"}
     specification = specification_for(declared, name, data.name, said)
-    with errors.status(f"importing {experiment} from MLflow …"), DagsterReporter(store, settings.dagster_home) as told:
+    with step(f"importing {experiment} from MLflow"), DagsterReporter(store, settings.dagster_home) as told:
         found = import_experiment(store, settings.mlflow, experiment, data, specification, told)
     if as_json:
         show_one(asdict(found), as_json)
@@ -71,6 +81,5 @@ def import_mlflow(
         version = f"{name}@{alias.model_version}" if alias.model_version else "none of these runs"
         console.print(
             f"in MLflow {alias.registered_model}@{alias.alias} is version {alias.number}, here {version}; it was not "
-            "taken over, see 'mlops model promote'",
-            soft_wrap=True,
+            "taken over, see 'mlops model promote'"
         )

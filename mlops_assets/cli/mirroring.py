@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from mlops_assets.cli import completion
 from mlops_assets.cli.output import Json, errors, open_store, show
 from mlops_assets.errors import SettingsError
 from mlops_assets.settings import Settings
@@ -22,18 +23,23 @@ def _group() -> None:
 
 @app.command()
 def sync(
-    model: Annotated[str | None, typer.Argument(help="Model; all if not given.")] = None, as_json: Json = False
+    model: Annotated[
+        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """Mirror what the server of MLOPS_MLFLOW lacks or has in an older state: runs, ONNX models, aliases."""
+    from mlops_assets.progress import step
+
     with needs("mlflow", "mirroring to MLflow"):
         from mlops_assets.training.mlflow import mirroring
 
     uri = Settings.from_environment().mlflow
     if uri is None:
         raise SettingsError("no MLflow server is named; set MLOPS_MLFLOW to its URL")
-    with errors.status("mirroring to MLflow …"):
+    with step("mirroring to MLflow"):
         told, problems = mirroring.sync(open_store(), uri, model)
     rows = [{**asdict(run), "run_id": run.run_id if as_json else run.run_id[:8]} for run in told]
     show(rows, as_json, ["run_id", "model", "outcome", "url", "detail"], "no run yet; run 'mlops train MODEL'")
     for problem in problems:
-        errors.print(f"alias {problem}", soft_wrap=True)
+        errors.print(f"alias {problem}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_assets.cli import completion
 from mlops_assets.cli.output import Json, Module, console, metric_columns, open_store, show, show_one
 from mlops_assets.cli.reproducing import reproduce_version
 from mlops_assets.errors import IntegrityError
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
 
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
-Ref = Annotated[str, typer.Argument(help="model, model@version or model@alias.")]
+Ref = Annotated[
+    str, typer.Argument(help="model, model@version or model@alias.", autocompletion=completion.model_references)
+]
 
 
 @app.command("list")
 def list_versions(
-    model: Annotated[str | None, typer.Argument(help="Model; all if not given.")] = None, as_json: Json = False
+    model: Annotated[
+        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+    ] = None,
+    as_json: Json = False,
 ) -> None:
     """List model versions, oldest first, with their metrics on the test split."""
     registry = open_store().registry
@@ -62,7 +68,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
 @app.command()
 def promote(
     reference: Ref,
-    alias: Annotated[str, typer.Option(help="Alias to move.")] = "production",
+    alias: Annotated[str, typer.Option(help="Alias to move.", autocompletion=completion.aliases)] = "production",
     module: Module = None,
 ) -> None:
     """Move `production` (or another alias) to a version that passes its gates; Dagster keeps who and when."""
@@ -77,7 +83,9 @@ def promote(
 
 
 @app.command()
-def rollback(model: Annotated[str, typer.Argument(help="Model.")], module: Module = None) -> None:
+def rollback(
+    model: Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)], module: Module = None
+) -> None:
     """Move `production` back to what it was before."""
     from mlops_assets.components.launching import open_project
 
@@ -92,7 +100,10 @@ def rollback(model: Annotated[str, typer.Argument(help="Model.")], module: Modul
 @app.command()
 def verify(
     reference: Annotated[
-        str | None, typer.Argument(help="model@version or model@alias; everything if not given.")
+        str | None,
+        typer.Argument(
+            help="model@version or model@alias; everything if not given.", autocompletion=completion.model_references
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:

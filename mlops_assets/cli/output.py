@@ -1,4 +1,4 @@
-"""What commands have in common: opening the store, tables and JSON."""
+"""Parts that commands share: opening the store, printing sentences, tables and JSON."""
 
 from __future__ import annotations
 
@@ -13,14 +13,16 @@ from rich.console import Console
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from rich.table import Table
+
     from mlops_assets.training.store import Store
 
-# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style
-console = Console(markup=False, emoji=False, highlight=False)
-errors = Console(stderr=True, markup=False, emoji=False, highlight=False)
-_tables = Console(
-    width=500, markup=False, emoji=False, highlight=False
-)  # tables keep their natural width; a narrow terminal folds the line, nothing is cut off
+# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style; sentences are not folded, as a
+# terminal does that by itself, and a file or a pipe has no width
+console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+WIDE = 10_000  # columns that no table needs
+_quiet = False
 MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -34,6 +36,29 @@ def open_store() -> Store:
     from mlops_assets.training.store import open_store
 
     return open_store(Settings.from_environment())
+
+
+def draw(table: Table, fold: bool = False) -> None:
+    """Print a table at its natural width; a narrow terminal folds its lines, nothing is cut off.
+
+    Args:
+        table: what to print.
+        fold: on a terminal, fold long cells within their column.
+    """
+    width = None if fold and console.is_terminal else WIDE
+    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
+
+
+def advise(text: str) -> None:
+    """Print advice on stderr, but not with `--quiet`; results and errors are not advice."""
+    if not _quiet:
+        errors.print(text)
+
+
+def set_quiet(quiet: bool) -> None:
+    """Print advice, or do not, in this process from now on."""
+    global _quiet
+    _quiet = quiet
 
 
 def show(
@@ -63,7 +88,7 @@ def show(
     table = Table(*(titles or [column.rsplit(".", 1)[-1] for column in columns]), box=None, padding=(0, 2, 0, 0))
     for row in rows:
         table.add_row(*[_text(_reach(row, column)) for column in columns])
-    _tables.print(table)
+    draw(table)
 
 
 def show_one(row: dict[str, Any], as_json: bool) -> None:
@@ -76,7 +101,7 @@ def show_one(row: dict[str, Any], as_json: bool) -> None:
     table = Table("", Column(overflow="fold"), show_header=False, box=None)
     for name, value in row.items():
         table.add_row(name, _text(value))
-    console.print(table)
+    draw(table, fold=True)
 
 
 def metric_columns(rows: Sequence[dict[str, Any]]) -> list[str]:

@@ -6,17 +6,23 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, console, errors, open_store, show, show_one
-from mlops_assets.cli.progress import progress_bars
+from mlops_assets.choices import SplitName
+from mlops_assets.cli import completion
+from mlops_assets.cli.interruption import again, interruptible
+from mlops_assets.cli.output import Json, advise, console, errors, open_store, show, show_one
 from mlops_assets.names import Reference
 
-Version = Annotated[str, typer.Argument(help="dataset, dataset@version or dataset@tag.")]
+Version = Annotated[
+    str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+]
 
 
 def recall(
     reference: Version,
     target: Annotated[str, typer.Argument(help="Folder, or s3://, az:// or gs:// URL.")],
-    split: Annotated[list[str] | None, typer.Option(help="Only files with a sample of this split; repeatable.")] = None,
+    split: Annotated[
+        list[SplitName] | None, typer.Option(help="Only files with a sample of this split; repeatable.")
+    ] = None,
     class_: Annotated[
         list[str] | None, typer.Option("--class", help="Only files with a sample of this class; repeatable.")
     ] = None,
@@ -40,8 +46,9 @@ def recall(
 
     store = open_store()
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
-    with progress_bars() as progress:
-        done = recall(frozen, target, split, class_, copy, force, progress)
+    kept = "the files written so far are kept; to continue, run the same command again:"
+    with interruptible(lambda: f"{kept} {again()}"):
+        done = recall(frozen, target, split, class_, copy, force)
     if as_json:
         show_one({**vars(done), "splits": split or [], "classes": class_ or []}, as_json)
         return
@@ -50,14 +57,10 @@ def recall(
     part = " (whole files, of which only these samples were asked for)" if split or class_ else ""
     console.print(
         f"{done.reference} is in {done.target}: {done.files:,} file(s), {done.size:,} bytes: "
-        f"{', '.join(filter(None, [ways, kept]))}; {done.samples:,} sample(s){part}",
-        soft_wrap=True,
+        f"{', '.join(filter(None, [ways, kept]))}; {done.samples:,} sample(s){part}"
     )
     if "linked" in done.written:
-        console.print(
-            "they are read-only hard links, whose bytes are the workspace's; recall with --copy to change them",
-            soft_wrap=True,
-        )
+        advise("they are read-only hard links, whose bytes are the workspace's; recall with --copy to change them")
 
 
 def verify(reference: Version, as_json: Json = False) -> None:
@@ -65,21 +68,18 @@ def verify(reference: Version, as_json: Json = False) -> None:
     from mlops_assets.datasets.verifying import verify
 
     store = open_store()
-    with progress_bars() as progress:
-        found = verify(store.workspace, store.registry, Reference.parse(reference), progress)
+    found = verify(store.workspace, store.registry, Reference.parse(reference))
     damages = [dict(vars(damage)) for damage in found.damages]
     if as_json:
         show_one({**vars(found), "passed": found.passed, "damages": damages}, as_json)
     else:
         console.print(
-            f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s), {found.size:,} bytes read",
-            soft_wrap=True,
+            f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s), {found.size:,} bytes read"
         )
         show(damages, False, ["path", "fault", "detail"], "everything is as it was published")
     if not found.passed:
         errors.print(
             f"{len(damages)} thing(s) are not as they were published; restore them from a backup, or land the files "
-            f"again and run 'mlops dataset commit {found.reference.partition('@')[0]} --rehash'",
-            soft_wrap=True,
+            f"again and run 'mlops dataset commit {found.reference.partition('@')[0]} --rehash'"
         )
         raise typer.Exit(1)

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
+from mlops_assets.cli import completion
+from mlops_assets.cli.interruption import again, interruptible
+from mlops_assets.cli.output import Json, Module, console, open_store, show_one
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 
@@ -17,7 +19,13 @@ SHOWN = 20  # changes that are listed; JSON has all
 
 
 def reproduce_version(
-    reference: Annotated[str, typer.Argument(help="model@version or model@alias; the newest if none is named.")],
+    reference: Annotated[
+        str,
+        typer.Argument(
+            help="model@version or model@alias; the newest if none is named.",
+            autocompletion=completion.model_references,
+        ),
+    ],
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Train even though the code or the declaration has changed.")
     ] = False,
@@ -35,7 +43,7 @@ def reproduce_version(
     row = store.registry.model_version(Reference.parse(reference))
     with open_project(Settings.from_environment(), module) as project:
         specification = project.model(row.model)
-    with errors.status(f"training {row.model}@{row.version} again …"):
+    with interruptible(lambda: f"nothing was published; run the same command again: {again()}"):
         found = reproduce(store, specification, row, allow_changes)
     if as_json:
         show_one(found.document(), as_json=True)
@@ -52,7 +60,7 @@ def _print(found: Reproduction) -> None:
     if found.changes:
         console.print("not as it was recorded", style="bold")
         for change in found.changes[:SHOWN]:
-            console.print(f"  {change}", soft_wrap=True)
+            console.print(f"  {change}")
         if len(found.changes) > SHOWN:
             console.print(f"  … and {len(found.changes) - SHOWN} more; --json has them all")
         console.print()
@@ -64,7 +72,7 @@ def _print(found: Reproduction) -> None:
         f"metrics {'match' if found.same_metrics else 'differ'}",
     ]
     outcome = "is reproduced" if found.matches else "is NOT reproduced"
-    console.print(f"\n{name} {outcome} by {made}: {', '.join(said)}", soft_wrap=True)
+    console.print(f"\n{name} {outcome} by {made}: {', '.join(said)}")
 
 
 def _verdict(match: Match) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from rich.table import Column, Table
 
-from mlops_assets.cli.output import console, show
+from mlops_assets.cli.output import console, draw, show
 from mlops_assets.errors import NotFound
 from mlops_assets.registry import Run
 from mlops_assets.registry.published import read_published
@@ -52,7 +52,7 @@ def log_of(store: Store, run: Run) -> str:
     """
     if not store.registry.files_at(_log_key(run)):
         why = "it goes on still" if run.status == "running" else "it printed nothing, or was made elsewhere"
-        raise NotFound(f"run {run.run_id[:8]} has no log: {why}; see 'mlops runs show {run.run_id[:8]}'")
+        raise NotFound(f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'")
     return read_published(store.workspace, store.registry, _log_key(run)).decode(errors="replace")
 
 
@@ -84,13 +84,13 @@ def print_run(store: Store, run: Run) -> None:
             for name, points in series.items()
         ),
         "checkpoints": ", ".join(f"step {row.step} ({quantity('_bytes', row.size)})" for row in checkpoints),
-        "log": f"mlops runs show {run.run_id[:8]} --log" if store.registry.files_at(_log_key(run)) else None,
+        "log": f"mlops run show {run.run_id[:8]} --log" if store.registry.files_at(_log_key(run)) else None,
     }
     table = Table(Column(style="bold"), Column(overflow="fold"), show_header=False, box=None)
     for name, value in lines.items():
         if value not in (None, ""):
             table.add_row(name, str(value))
-    console.print(table)
+    draw(table, fold=True)
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:

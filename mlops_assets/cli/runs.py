@@ -1,4 +1,4 @@
-"""`mlops runs`: the history of training runs: found, shown and compared."""
+"""`mlops run`: the history of training runs: found, shown and compared."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_assets.cli.output import Json, errors, metric_columns, open_store, show, show_one
+from mlops_assets.cli import completion
+from mlops_assets.cli.output import Json, advise, metric_columns, open_store, show, show_one
 
 if TYPE_CHECKING:
     from mlops_assets.registry import Run
     from mlops_assets.registry.run_fields import Field
 
 app = typer.Typer(help="Training runs: their history, and what differs between them.", no_args_is_help=True)
-RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.")]
+RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)]
 _FIRST = ("run_id", "model", "data_version", "status", "model_version")
 _LAST = ("started", "seconds")
 
 
 @app.command("list")
 def list_runs(
-    model: Annotated[str | None, typer.Argument(help="Model; all if not given.")] = None,
+    model: Annotated[
+        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+    ] = None,
     where: Annotated[
         str | None,
         typer.Option(help="Filter in CQL2, e.g. 'macro_f1 > 0.8 and params.learning_rate < 0.01'; see docs/runs.md."),
@@ -49,7 +52,7 @@ def list_runs(
         named = [*(names_in(where) if where else []), *([order.removeprefix("-")] if sort else [])]
         _print_table(runs, wanted or _columns(runs, named), bool(model or where))
     if more:
-        errors.print(f"these are the first {limit}; give --limit 0 for all, or --where for fewer", soft_wrap=True)
+        advise(f"these are the first {limit}; give --limit 0 for all, or --where for fewer")
 
 
 @app.command("show")
@@ -74,7 +77,9 @@ def show_run(
 
 @app.command()
 def compare(
-    run_ids: Annotated[list[str], typer.Argument(help="Two or more run ids, or their beginnings.")],
+    run_ids: Annotated[
+        list[str], typer.Argument(help="Two or more run ids, or their beginnings.", autocompletion=completion.run_ids)
+    ],
     report: Annotated[
         Path | None, typer.Option(help="Write a report: .html, .png, or .md with its figures beside it.")
     ] = None,
@@ -86,7 +91,7 @@ def compare(
     from mlops_assets.training.reports import check_format, write_report
 
     if len(run_ids) < 2:
-        raise typer.BadParameter("name at least two runs; see 'mlops runs list'")
+        raise typer.BadParameter("name at least two runs; see 'mlops run list'")
     if report is not None:
         check_format(report)
     store = open_store()
@@ -99,7 +104,7 @@ def compare(
     else:
         run_reports.print_comparison(comparison)
     for path in write_report(comparison, report) if report else []:
-        errors.print(f"wrote {path}", soft_wrap=True)
+        advise(f"wrote {path}")
 
 
 def describe(run: Run) -> dict[str, Any]:

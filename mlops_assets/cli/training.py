@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_assets.cli import completion
+from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.models import describe
-from mlops_assets.cli.output import Json, Module, console, errors, open_store, show_one
+from mlops_assets.cli.output import Json, Module, console, open_store, show_one
 from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.names import Reference
-from mlops_assets.settings import Settings
+from mlops_assets.settings import Settings, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.components.launching import Project
@@ -19,7 +22,13 @@ if TYPE_CHECKING:
 
 
 def train(
-    reference: Annotated[str, typer.Argument(help="model, or model@data-version or tag; the newest if not given.")],
+    reference: Annotated[
+        str,
+        typer.Argument(
+            help="model, or model@data-version or tag; the newest if not given.",
+            autocompletion=completion.models_on_data,
+        ),
+    ],
     param: Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; also seed=N.")] = None,
     module: Module = None,
     as_json: Json = False,
@@ -35,15 +44,15 @@ def train(
         parameters = {**declared.params, **{name: value for name, value in config.items() if name != "seed"}}
         load_trainer(declared.trainer).parameters(parameters)  # refused before anything is launched
         data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
-        _launch(project, declared, data.version, config, {}, as_json)
+        _launch(project, declared, data.version, config, as_json)
 
 
 def resume(
-    run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.")],
+    run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)],
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that was broken off, from its newest checkpoint, and then export, evaluate and record."""
+    """Resume an interrupted run from its newest checkpoint, and then export, evaluate and record its model."""
     from mlops_assets.components.launching import open_project
     from mlops_assets.components.naming import RESUME
 
@@ -54,7 +63,7 @@ def resume(
         raise Conflict(f"run {run.run_id[:8]} {why}; start a new one with 'mlops train {run.model}@{run.data_version}'")
     with open_project(Settings.from_environment(), module) as project:
         config = {**run.parameters, "seed": run.seed}
-        _launch(project, project.model(run.model), run.data_version, config, {RESUME: run.run_id}, as_json)
+        _launch(project, project.model(run.model), run.data_version, config, as_json, {RESUME: run.run_id})
 
 
 def _launch(
@@ -62,27 +71,57 @@ def _launch(
     declared: ModelSpecification,
     data_version: str,
     config: dict[str, Any],
-    tags: dict[str, str],
     as_json: bool,
+    tags: dict[str, str] | None = None,
 ) -> None:
-    """Run the lifecycle of a model, and tell what has come of it."""
+    """Run the lifecycle of a model, and print the outcome."""
     from mlops_assets.components.launching import StepFailure
     from mlops_assets.training.supervision import preload
 
     preload(declared)
     project.sync(declared.dataset)
+    dagster_run = str(uuid.uuid4())
     ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
     try:
-        with errors.status(f"training {declared.name} on {declared.dataset}@{data_version} …"):
-            result = project.launch(f"{declared.name}_lifecycle", partition=data_version, ops=ops, tags=tags)
-    except StepFailure as failure:  # a model version that fails its gates has been made all the same
-        _tell(declared.name, failure.run_id, as_json)
+        with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run)):
+            project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
+    except StepFailure:  # a model version that fails its gates has been made all the same
+        _print_outcome(declared.name, dagster_run, as_json)
         raise
-    _tell(declared.name, result.run_id, as_json)
+    _print_outcome(declared.name, dagster_run, as_json)
+
+
+def _kept(project: Project, model: str, data_version: str, dagster_run: str) -> str:
+    """Return what an interrupted launch has left, and the command that continues from there."""
+    from mlops_assets.registry.schema import STAGES
+
+    registry = open_store().registry
+    run = next(iter(registry.runs(model, orchestration_run=dagster_run)), None)
+    if run is None:
+        return f"no run was recorded; start again with: {again()}"
+    if run.model_version is not None:
+        row = registry.model_version(Reference(model, run.model_version))
+        assets = ("onnx_model", "evaluation", "record")[STAGES.index(row.stage) :]
+        if not assets:
+            return f"{model}@{row.version} is recorded; see: mlops model show {model}@{row.version}"
+        select = ",".join(f"{model}/{asset}" for asset in assets)
+        return (
+            f"{model}@{row.version} is {row.stage} and kept; to continue: "
+            f"dagster asset materialize -m {project.module} --select {select} --partition {data_version}"
+        )
+    checkpoints = registry.checkpoints(run.run_id)
+    if not checkpoints:
+        return f"run {run.run_id[:8]} has kept no checkpoint and published nothing; start again with: {again()}"
+    return (
+        f"the checkpoint of step {checkpoints[0].step} is kept; to continue: "
+        f"mlops run resume {run.run_id[:8]}{'' if project.module == project_module() else f' -m {project.module}'}"
+    )
 
 
 def predict(
-    reference: Annotated[str, typer.Argument(help="model@version or model@alias.")],
+    reference: Annotated[
+        str, typer.Argument(help="model@version or model@alias.", autocompletion=completion.model_references)
+    ],
     scene: Annotated[Path, typer.Argument(help="A raster with the bands the model takes.")],
 ) -> None:
     """Classify a whole scene into a GeoTIFF and a picture in the workspace."""
@@ -93,19 +132,17 @@ def predict(
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
     try:
-        found = predict_scene(store, row, scene, scene.stem)
+        with interruptible(lambda: f"nothing was published; run the same command again: {again()}"):
+            found = predict_scene(store, row, scene, scene.stem)
     except ValueError as error:
         raise SpecificationError(f"{scene}: {error}") from error
-    console.print(
-        f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}", soft_wrap=True
-    )
+    console.print(f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}")
 
 
-def _tell(model: str, dagster_run: str | None, as_json: bool) -> None:
+def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
     """Print the model version that a Dagster run has made, if it has."""
     registry = open_store().registry
-    runs = registry.runs(model, orchestration_run=dagster_run) if dagster_run else []
-    for run in runs:
+    for run in registry.runs(model, orchestration_run=dagster_run):
         if run.model_version is None:
             continue
         row = registry.model_version(Reference(model, run.model_version))
@@ -113,7 +150,7 @@ def _tell(model: str, dagster_run: str | None, as_json: bool) -> None:
             show_one(describe(registry, row), as_json=True)
         else:
             metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
-            console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}", soft_wrap=True)
+            console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}")
 
 
 def _parameter(text: str) -> tuple[str, Any]:

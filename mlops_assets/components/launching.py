@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import logging
 import sys
-import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,11 +16,9 @@ import dagster as dg
 
 from mlops_assets.components.naming import DECLARATION, add_data_versions
 from mlops_assets.errors import MlopsError, NotFound
-from mlops_assets.settings import Settings
+from mlops_assets.settings import Settings, project_module
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import open_store
-
-DEFAULT_MODULE = "mlops_assets.definitions"
 
 
 class StepFailure(MlopsError):
@@ -36,6 +33,7 @@ class StepFailure(MlopsError):
 class Project:
     """A loaded code location, the settings it runs with, and its Dagster instance."""
 
+    module: str
     definitions: dg.Definitions
     settings: Settings
     instance: dg.DagsterInstance
@@ -46,6 +44,7 @@ class Project:
         partition: str | None = None,
         ops: Mapping[str, Any] | None = None,
         tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
     ) -> dg.ExecuteInProcessResult:
         """Run a job here and now.
 
@@ -54,6 +53,7 @@ class Project:
             partition: partition key.
             ops: run config of each op.
             tags: tags of the run.
+            run_id: id of the run; a new one if not given.
 
         Raises:
             NotFound: there is no such job.
@@ -68,6 +68,7 @@ class Project:
                 run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
                 raise_on_error=False,
                 tags=dict(tags or {}),
+                run_id=run_id,
             )
         except dg.DagsterInvalidConfigError as error:
             raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
@@ -127,11 +128,12 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
     Raises:
         NotFound: the module cannot be imported or has no definitions.
     """
-    definitions = load_definitions(module or project_module())
+    module = module or project_module()
+    definitions = load_definitions(module)
     prepare_home(settings.dagster_home)
     logging.getLogger("dagster").setLevel(logging.WARNING)
     with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
-        yield Project(definitions, settings, instance)
+        yield Project(module, definitions, settings, instance)
 
 
 def models_of_project(module: str | None = None) -> dict[str, ModelSpecification]:
@@ -152,16 +154,6 @@ def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification
     declared: list[Any] = [node.metadata[DECLARATION] for node in nodes if DECLARATION in node.metadata]
     models = [ModelSpecification.model_validate(value.data) for value in declared]
     return {model.name: model for model in models}
-
-
-def project_module(directory: Path | None = None) -> str:
-    """Return the definitions module of the project in a directory, the shipped example's if there is none."""
-    try:
-        text = ((directory or Path.cwd()) / "pyproject.toml").read_text()
-        root = tomllib.loads(text)["tool"]["dg"]["project"]["root_module"]
-    except (OSError, KeyError, tomllib.TOMLDecodeError):
-        return DEFAULT_MODULE
-    return f"{root}.definitions"
 
 
 def load_definitions(module: str) -> dg.Definitions:

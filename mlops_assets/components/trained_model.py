@@ -127,6 +127,7 @@ class TrainedModel(dg.Component):
             store: StoreResource,
             mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
+            from mlops_assets.training.following import followed
             from mlops_assets.training.resuming import resumable_run
             from mlops_assets.training.store import run_identifier
             from mlops_assets.training.supervision import train_supervised
@@ -137,8 +138,10 @@ class TrainedModel(dg.Component):
             work = opened, specification, context.partition_key, parameters, seed
             resumed = context.run.tags.get(RESUME) or resumable_run(*work, ancestors(context)[1:])
             run_id = resumed or run_identifier(context.run.run_id, specification.name, context.partition_key)
+            what = f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             try:
-                row = train_supervised(*work, context.run.run_id, run_id=run_id)
+                with followed(opened.registry, run_id, what, parameters):
+                    row = train_supervised(*work, context.run.run_id, run_id=run_id)
             except MlopsError:
                 mlflow.run(opened, run_id)
                 raise

@@ -27,6 +27,7 @@ from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
+from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.store import now
@@ -71,7 +72,8 @@ def freeze(
     with registry.lock(specification.name):
         landing = open_landing(workspace, specification.source)
         listed = time.time()
-        landed = landing.list()
+        with step(f"listing the landing of {specification.name}"):
+            landed = landing.list()
         known = {} if rehash else known_files(workspace, registry, landing.url, landed)
         facts = _facts(workspace, registry, specification, known)
         with _staging(workspace, specification.name) as staging:

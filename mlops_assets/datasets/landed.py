@@ -11,6 +11,7 @@ import pandas as pd
 
 from mlops_assets.datasets.contents import file_rows
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, together
+from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.workspace import object_key
 
@@ -48,8 +49,15 @@ class Landed:
         Raises:
             StorageError: some cannot be read; each is named.
         """
-        if self.landing.copies:
-            together(self.local, files)
+        if not self.landing.copies:
+            return
+        with step("fetching", len(files), "files", sum(file.size for file in files)) as done:
+
+            def fetch(file: LandedFile) -> None:
+                self.local(file)
+                done.advance(size=file.size)
+
+            together(fetch, files)
 
     def local(self, file: LandedFile) -> Path:
         """Return a local path with the bytes of a file, fetching a remote one once.

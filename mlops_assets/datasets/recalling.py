@@ -16,7 +16,7 @@ import pandas as pd
 from mlops_assets.datasets.landings.base import name_problem, printable
 from mlops_assets.datasets.matching import among
 from mlops_assets.datasets.specification import SPLITS
-from mlops_assets.datasets.stored_bytes import Progress, StoredBytes, StoredFile, in_parallel, silent, stored_files
+from mlops_assets.datasets.stored_bytes import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.targets import How, Target, open_target
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import Conflict, IntegrityError, NotFound, SpecificationError
@@ -55,7 +55,6 @@ def recall(
     classes: Sequence[str] | None = None,
     copy: bool = False,
     force: bool = False,
-    progress: Progress = silent,
 ) -> Recall:
     """Write the landed files of a data version back under their names; nothing else is written.
 
@@ -70,7 +69,6 @@ def recall(
         classes: only files that hold a sample of these classes (names, or values in the data).
         copy: share no bytes with the workspace, so that the files can be written to.
         force: replace files of the same names that have other bytes.
-        progress: told of comparing what is there, and of writing.
 
     Raises:
         Conflict: the target has other files of the same names, or another recall is writing there.
@@ -85,11 +83,11 @@ def recall(
     place = open_target(frozen.workspace, str(target), content, copy)
     _refuse_names(frozen, files)
     _require_objects(frozen, content, files)
-    todo = _missing(frozen, place, files, force, progress)
+    todo = _missing(frozen, place, files, force)
     written: Counter[How] = Counter()
     with place.writing():
         wrong: list[str] = []
-        done = progress("writing", len(todo))
+        what = f"writing {frozen.reference}"
 
         def write(file: StoredFile) -> How | None:
             try:
@@ -98,7 +96,7 @@ def recall(
                 wrong.append(str(error))
                 return None
 
-        written.update(how for how in in_parallel(write, todo, place.threads, done) if how is not None)
+        written.update(how for how in in_parallel(what, write, todo, place.threads) if how is not None)
     if wrong:
         raise _damaged(frozen, wrong, f"{len(files) - len(wrong)} of {len(files)} files are in {place.where}")
     kept = len(files) - len(todo)
@@ -178,12 +176,10 @@ def _require_objects(frozen: FrozenDataset, content: StoredBytes, files: Sequenc
         raise _damaged(frozen, problems, "nothing was written")
 
 
-def _missing(
-    frozen: FrozenDataset, place: Target, files: Sequence[StoredFile], force: bool, progress: Progress
-) -> list[StoredFile]:
+def _missing(frozen: FrozenDataset, place: Target, files: Sequence[StoredFile], force: bool) -> list[StoredFile]:
     """Return the files that are to be written."""
     place.open(files)
-    standing = list(in_parallel(place.standing, files, place.threads, progress("comparing", len(files))))
+    standing = list(in_parallel(f"comparing with {place.where}", place.standing, files, place.threads))
     blocked = [file.path for file, found in zip(files, standing, strict=True) if found == "blocked"]
     different = [file.path for file, found in zip(files, standing, strict=True) if found == "different"]
     if blocked or (different and not force):

@@ -11,11 +11,12 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mlops_assets.choices import SplitName
 from mlops_assets.datasets.source import Source
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
 
-SPLITS = ("train", "validation", "test")
+SPLITS: tuple[str, ...] = tuple(split.value for split in SplitName)
 SplitMethod = Literal["column", "random", "group", "spatial_block", "temporal"]
 
 

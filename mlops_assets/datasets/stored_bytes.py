@@ -18,6 +18,7 @@ import pandas as pd
 
 from mlops_assets.datasets.landings.stac import fetch_reference
 from mlops_assets.errors import IntegrityError
+from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE, object_key
@@ -27,13 +28,6 @@ THREADS = 4  # on files of this machine, where more only get into each other's w
 _CHUNK = 1 << 20
 _BATCH_FILES, _BATCH_BYTES = 256, 64 << 20  # what one thread does before it hands in: few calls, and a fair share
 R = TypeVar("R")
-# told what begins and how many files there are; returns what is told, now and then, how many more are through
-Progress = Callable[[str, int], Callable[[int], None]]
-
-
-def silent(what: str, files: int) -> Callable[[int], None]:
-    """Tell nobody of the progress."""
-    return lambda more: None
 
 
 class StoredFile(NamedTuple):
@@ -122,20 +116,21 @@ def _local_chunks(path: str) -> Iterator[bytes]:
             yield chunk
 
 
-def in_parallel(
-    work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int, done: Callable[[int], None]
-) -> Iterator[R]:
-    """Yield what `work` returns for each file, in order; `done` is told how many files more are through.
+def in_parallel(what: str, work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int) -> Iterator[R]:
+    """Yield what `work` returns for each file, in order; `what` is what progress calls it.
 
     The first exception ends it: what has not begun is not begun.
     """
+    with step(what, len(files), "files", sum(file.size for file in files)) as done, ThreadPoolExecutor(threads) as pool:
 
-    def run(batch: Sequence[StoredFile]) -> list[R]:
-        return [work(file) for file in batch]
+        def run(batch: Sequence[StoredFile]) -> list[R]:
+            results = []
+            for file in batch:
+                results.append(work(file))
+                done.advance(size=file.size)
+            return results
 
-    with ThreadPoolExecutor(threads) as pool:
         for results in pool.map(run, _batches(files)):
-            done(len(results))
             yield from results
 
 

@@ -12,6 +12,7 @@ import pandas as pd
 
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
+from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.landed_files import Identity
 from mlops_assets.storage import Workspace, sha256_of
@@ -52,11 +53,17 @@ def store_files(
     found = [landed.known.get(file.path) for file in files]
     todo = [index for index, sha256 in enumerate(found) if sha256 is None]
 
-    def store(batch: Sequence[int]) -> list[str]:
-        return [_store(landed, files[index], anew) for index in batch]
-
     batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
-    with ThreadPoolExecutor(THREADS) as pool:
+    size = sum(files[index].size for index in todo)
+    with step("hashing and storing", len(todo), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+
+        def store(batch: Sequence[int]) -> list[str]:
+            digests = []
+            for index in batch:
+                digests.append(_store(landed, files[index], anew))
+                done.advance(size=files[index].size)
+            return digests
+
         for batch, stored in zip(batches, pool.map(store, batches), strict=True):
             for index, sha256 in zip(batch, stored, strict=True):
                 found[index] = sha256

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from mlops_assets.datasets.freezing import digest_of
-from mlops_assets.datasets.stored_bytes import Progress, StoredBytes, StoredFile, in_parallel, silent, stored_files
+from mlops_assets.datasets.stored_bytes import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
@@ -55,14 +55,13 @@ class Verification:
         return not self.damages
 
 
-def verify(workspace: Workspace, registry: Registry, reference: Reference, progress: Progress = silent) -> Verification:
+def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Verification:
     """Read the documents, records and files of a data version again, those kept by reference too.
 
     Args:
         workspace: where the bytes are.
         registry: what was published.
         reference: the data version.
-        progress: told of reading.
 
     Raises:
         NotFound: there is no such data version.
@@ -87,13 +86,13 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference, progr
     except (StorageError, IntegrityError):  # told above, as it is one of the documents
         return Verification(name, len(documents), 0, size, damages)
     files = stored_files(frozen.manifest)
-    found_damages, read = damaged_files(workspace, files, progress)
+    found_damages, read = damaged_files(workspace, files, f"reading {name}")
     damages += found_damages + _digest_damages(frozen, row)
     return Verification(name, len(documents), len(files), size + read, damages)
 
 
 def damaged_files(
-    workspace: Workspace, files: Sequence[StoredFile], progress: Progress = silent
+    workspace: Workspace, files: Sequence[StoredFile], what: str = "reading files"
 ) -> tuple[list[Damage], int]:
     """Read files of a data version again; bytes that several of them share are read once.
 
@@ -108,7 +107,7 @@ def damaged_files(
     def look(file: StoredFile) -> tuple[StoredFile, tuple[Fault, str] | None, int]:
         return file, *_fault(content, file)
 
-    for file, fault, size in in_parallel(look, once, content.threads, progress("reading", len(once))):
+    for file, fault, size in in_parallel(what, look, once, content.threads):
         read += size
         if fault is not None:
             faults[file.sha256, file.href] = fault

@@ -10,12 +10,13 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from mlops_assets.components.launching import models_of_project, project_module
+from mlops_assets.components.launching import models_of_project
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_token
 from mlops_assets.hub.finishing import Finisher, Job, publish_apart
 from mlops_assets.hub.problems import told, told_by_starlette
 from mlops_assets.hub.runs import LARGEST_FILE, RunsApi
+from mlops_assets.settings import project_module
 from mlops_assets.training.store import Store
 
 

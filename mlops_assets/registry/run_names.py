@@ -63,7 +63,7 @@ def _suggestion(named: Field, runs: Sequence[Run]) -> str:
     more = f" and {len(of_its_own) - SUGGESTED} more" if len(of_its_own) > SUGGESTED else ""
     if of_its_own:
         told.append(f"there is {', '.join(of_its_own[:SUGGESTED])}{more}")
-    return "; ".join(told) or "see 'mlops runs show ID'"
+    return "; ".join(told) or "see 'mlops run show ID'"
 
 
 def _names_of(run: Run) -> Iterator[str]:

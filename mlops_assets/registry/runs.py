@@ -107,6 +107,13 @@ class Runs(RegistrySession):
             rows = session.execute(query.order_by(Point.seq))
             return [(seq, name, step, value, logged) for seq, name, step, value, logged in rows]
 
+    def newest_points(self, run_id: str, limit: int) -> list[LoggedPoint]:
+        """Return the last points of a run, at most so many, in the order logged; for looking at it while it runs."""
+        query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(Point.run_id == run_id)
+        with self.reading() as session:
+            rows = session.execute(query.order_by(Point.seq.desc()).limit(limit)).all()
+        return [(seq, name, step, value, logged) for seq, name, step, value, logged in reversed(rows)]
+
     def series(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """Return name → [(step, value), …] of a run, in the order logged."""
         found: dict[str, list[tuple[int, float]]] = {}
@@ -160,9 +167,7 @@ class Runs(RegistrySession):
         with self.reading() as session:
             found = list(session.scalars(select(Run).where(Run.run_id.startswith(run_id, autoescape=True)).limit(2)))
         if len(found) != 1:
-            raise NotFound(
-                f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops runs list'"
-            )
+            raise NotFound(f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops run list'")
         return found[0]
 
 

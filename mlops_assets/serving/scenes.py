@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.rasters import open_raster, read_strip
 from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
+from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
 from mlops_assets.training.onnx_model import OnnxModel, decide
@@ -50,14 +51,17 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         bands = _bands(raster, row, scene)
         indices = np.empty((raster.height, raster.width), dtype=np.int64)
         strips = _windows if signature["view"] == "window" else _pixels
-        for rows, columns, decided in strips(raster, model, signature, bands):
-            indices[rows, columns] = decided
+        with step(f"classifying {scene.name}", indices.size, "pixels") as done:
+            for rows, columns, decided in strips(raster, model, signature, bands):
+                indices[rows, columns] = decided
+                done.advance(decided.size)
         # rasterio gives the identity where a file has no transform; writing it would make a georeference up
         georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
         georeference |= {"crs": raster.crs} if raster.crs else {}
     classes = values[indices].astype(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
     folder = f"predictions/{row.model}/{row.version}"
-    with tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
+    writing = step("writing the map")
+    with writing, tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
         _write_cog(Path(scratch) / "map.tif", classes, georeference, row)
         tif = store.workspace.put(f"{folder}/{name}.tif", Path(scratch) / "map.tif")
     png = store.workspace.put(

@@ -14,6 +14,7 @@ from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.layouts.vectors import is_vector
 from mlops_assets.datasets.media_types import PARQUET, media_type
 from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.stac.asset_fields import bands, class_fields, class_values
 from mlops_assets.stac.catalog import (
@@ -43,7 +44,7 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
     """
     owner = f"record:{frozen.reference}"
     key = dataset_collection_key(frozen.row.dataset, frozen.row.version)
-    with registry.lock("catalog"):
+    with step(f"recording {frozen.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         items = ItemMaker(frozen, key).items() if group_count(frozen) <= ITEMS_AT_MOST else []
         files = writer.write_all(items, owner)

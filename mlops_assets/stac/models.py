@@ -18,6 +18,7 @@ from stac_model.schema import SCHEMA_URI, MLModelProperties
 from mlops_assets.datasets.media_types import media_type
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.stac.catalog import (
     EO,
@@ -60,7 +61,7 @@ def write_model_record(
     frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     run = registry.run(row.run_id)
     key, owner = item_key(row.model, row.version), f"record:{row.model}@{row.version}"
-    with registry.lock("catalog"):
+    with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         files = registry.files(f"model:{row.model}@{row.version}")
         writer.write(key, _item(row, run, frozen, files, key, title, description), owner)

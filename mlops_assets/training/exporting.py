@@ -9,6 +9,7 @@ from pathlib import Path
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import ParityError
+from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training import onnx_file, onnx_graph
 from mlops_assets.training.frameworks import framework_named
@@ -34,7 +35,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     native = {name: published_path(store, file.path) for name, file in native_files(store, row).items()}
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
-    with tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
+    exporting = step(f"exporting {row.model}@{row.version} to ONNX")
+    with exporting, tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
         path = Path(scratch) / "model.onnx"
         if row.framework == onnx_file.FRAMEWORK:  # made elsewhere, with what its own framework gave for these samples
             proto = onnx.load(native[onnx_file.FILE], load_external_data=False)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import BATCH_BYTES, TrainingData
 from mlops_assets.errors import EvaluationError, SpecificationError
+from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.evaluation import NOTHING, ClassTally, Evaluation, measure_numbers
 from mlops_assets.training.held_out import independent_units, place_of, place_text, slices
@@ -76,15 +77,17 @@ def measure(model: OnnxModel, data: TrainingData) -> Evaluation:
     tally, numbers = ClassTally(data.class_names, units, parts), []
     pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
     widest = max(int(np.prod(data.sample_shape)), classes * pixels)  # scores of a window are as large as the window
-    for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
-        outputs = model.predict(X)
-        predicted = decide(outputs)
-        _require_usable(outputs, predicted, y, classes, data, start)
-        if data.task == "regression":
-            numbers.append((y, predicted.astype(np.float64)))
-        else:
-            tally.add(start, y, predicted, outputs.get("scores"))
-        start += len(X)
+    with step("evaluating on the test split", len(data.frozen.split("test")), "samples") as done:
+        for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
+            outputs = model.predict(X)
+            predicted = decide(outputs)
+            _require_usable(outputs, predicted, y, classes, data, start)
+            if data.task == "regression":
+                numbers.append((y, predicted.astype(np.float64)))
+            else:
+                tally.add(start, y, predicted, outputs.get("scores"))
+            start += len(X)
+            done.advance(len(X))
     if data.task != "regression":
         return tally.result()
     if not numbers:

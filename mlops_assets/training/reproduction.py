@@ -12,10 +12,11 @@ from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.training import provenance
 from mlops_assets.training.comparison import environment_versions, recorded_environment
 from mlops_assets.training.exporting import export
+from mlops_assets.training.following import followed
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, native_files
+from mlops_assets.training.store import Store, native_files, run_identifier
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.trainers import load_trainer
 
@@ -134,9 +135,11 @@ def reproduce(
             f"{row.model}@{row.version} cannot be trained again as it was: {listed}{more}; restore what was"
             f"{_how_to_restore(run, forbidding)}, or give --allow-changes"
         )
-    made = train_supervised(
-        store, specification, row.data_version, run.parameters, run.seed, tags={TAG: row.version}
-    )  # fmt: skip
+    run_id = run_identifier(None, row.model, row.data_version)
+    with followed(store.registry, run_id, f"training {row.model}@{row.version} again", run.parameters):
+        made = train_supervised(
+            store, specification, row.data_version, run.parameters, run.seed, run_id=run_id, tags={TAG: row.version}
+        )
     export(store, specification, made)
     evaluate_version(store, specification, made)
     made = store.registry.model_version(Reference(made.model, made.version))

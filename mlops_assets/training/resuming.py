@@ -109,4 +109,4 @@ def checkpoint_note(registry: Registry, run_id: str) -> str:
     found = registry.checkpoints(run_id)
     if not found:
         return ""
-    return f"; the checkpoint of step {found[0].step} is kept, 'mlops runs resume {run_id[:8]}' goes on from there"
+    return f"; the checkpoint of step {found[0].step} is kept, 'mlops run resume {run_id[:8]}' goes on from there"

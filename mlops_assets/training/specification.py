@@ -6,12 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
+from mlops_assets.choices import Task
 from mlops_assets.datasets.scaling import DeclaredScaling, methods_of
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
 
-Task = Literal["classification", "semantic-segmentation", "regression"]
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
 NUMBER_METRICS = ("rmse", "mae", "r2", "bias")

@@ -18,6 +18,7 @@ from mlops_assets.datasets.freezing import digest_of
 from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, ModelVersion, Run
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.schema import STAGES
@@ -55,8 +56,8 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         f"record:{source}",
         "catalog",
     ]
-    _verify_files(store, found, store.registry.files(*owners))
-    _verify_files(store, found, [*_objects(store, data), *_objects_of_run(store.registry.run(row.run_id))])
+    objects = [*_objects(store, data), *_objects_of_run(store.registry.run(row.run_id))]
+    _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
     found.problems += [*_data_problems(store, data), *_model_problems(store, row)]
     return found
 
@@ -64,12 +65,11 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
 def verify_all(store: Store) -> Verification:
     """Verify everything the registry has published, and every object in the workspace."""
     found = Verification()
-    _verify_files(store, found, store.registry.files())
     stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in store.workspace.list("objects/sha256")}
     of_data = [o for data in store.registry.data_versions() for o in _objects(store, data)]
     of_runs = [o for run in store.registry.runs() for o in _objects_of_run(run)]
     listed = {o.path: o for o in (*of_data, *of_runs)}
-    _verify_files(store, found, list({**stored, **listed}.values()))
+    _verify_files(store, found, [*store.registry.files(), *{**stored, **listed}.values()], "verifying everything")
     for data in store.registry.data_versions():
         found.problems += _data_problems(store, data)
     for row in store.registry.model_versions():
@@ -77,20 +77,23 @@ def verify_all(store: Store) -> Verification:
     return found
 
 
-def _verify_files(store: Store, found: Verification, files: list[FileStat]) -> None:
-    for file in files:
-        try:
-            now = store.workspace.stat(file.path)
-        except StorageError as error:
-            found.problems.append(str(error))
-            continue
-        found.files += 1
-        found.size += now.size
-        if now.sha256 != file.sha256:
-            found.problems.append(
-                f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
-                f"{file.sha256[:12]}…); restore it from a backup"
-            )
+def _verify_files(store: Store, found: Verification, files: list[FileStat], what: str) -> None:
+    with step(what, len(files), "files") as done:
+        for file in files:
+            try:
+                now = store.workspace.stat(file.path)
+            except StorageError as error:
+                found.problems.append(str(error))
+                done.advance()
+                continue
+            done.advance(size=now.size)
+            found.files += 1
+            found.size += now.size
+            if now.sha256 != file.sha256:
+                found.problems.append(
+                    f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
+                    f"{file.sha256[:12]}…); restore it from a backup"
+                )
 
 
 def _objects(store: Store, data: DataVersion) -> list[FileStat]:

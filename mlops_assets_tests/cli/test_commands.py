@@ -24,7 +24,7 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     assert trained.code == 0, trained.err
     assert "is recorded: accuracy 0." in trained.out
     second = mlops("train", "samples_forest", "-p", "n_estimators=40", "--json").json
-    runs = mlops("runs", "list", "--sort", "started", "--json").json
+    runs = mlops("run", "list", "--sort", "started", "--json").json
     assert [run["parameters"]["n_estimators"] for run in runs] == [20, 40]
     assert {"run_id", "model", "data_version", "status", "parameters", "metrics", "model_version"} <= runs[0].keys()
     assert {run["status"] for run in runs} == {"succeeded"}
@@ -32,7 +32,7 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     assert [model["version"] for model in models] == [run["model_version"] for run in runs]
     assert {"model", "version", "data_version", "run_id", "aliases", "metrics"} <= models[0].keys()
     assert {"accuracy", "balanced_accuracy", "macro_f1", "kappa"} <= models[0]["metrics"].keys()
-    compared = mlops("runs", "compare", runs[0]["run_id"][:8], runs[1]["run_id"], "--json").json
+    compared = mlops("run", "compare", runs[0]["run_id"][:8], runs[1]["run_id"], "--json").json
     assert {"n_estimators", "seed"} <= {row["what"] for row in compared["differences"]}
     assert "accuracy" in {row["metric"] for row in compared["metrics"]}
 
@@ -53,8 +53,8 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     failed = mlops("model", "verify", "samples_forest@production")
     assert (failed.code, shown["files"][0]["path"] in failed.err) == (1, True)
     assert mlops("model", "verify").code == 1
-    for command in (["dataset", "list"], ["runs", "list"], ["model", "list"], ["dataset", "show", "samples"],
-                    ["runs", "show", runs[0]["run_id"]], ["model", "show", "samples_forest"]):  # fmt: skip
+    for command in (["dataset", "list"], ["run", "list"], ["model", "list"], ["dataset", "show", "samples"],
+                    ["run", "show", runs[0]["run_id"]], ["model", "show", "samples_forest"]):  # fmt: skip
         assert mlops(*command).code == 0
 
 
@@ -85,8 +85,8 @@ BAD_INPUT = [
     (["train", "samples_forest", "-p", "n=[1"], 2, "cannot be read"),
     (["model", "show", "nothing@production"], 1, "model 'nothing' has no version"),
     (["model", "rollback", "nothing"], 1, "this project declares samples_forest"),
-    (["runs", "show", "abc"], 1, "no run begins with 'abc'"),
-    (["runs", "compare", "abc"], 2, "at least two"),
+    (["run", "show", "abc"], 1, "no run begins with 'abc'"),
+    (["run", "compare", "abc"], 2, "at least two"),
     (["predict", "samples_forest", "nowhere.tif"], 1, "is not a file"),
     (["init", "."], 1, "is not empty"),
     (["init", "sklearn"], 1, "would hide the Python package"),
@@ -129,7 +129,7 @@ def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlop
         if outcome.code != 1 or FAILING[body] not in outcome.err:
             unlike[body] = outcome
     assert not unlike, "\n".join(f"{what}: {outcome}" for what, outcome in unlike.items())
-    runs = mlops("runs", "list", "--json").json
+    runs = mlops("run", "list", "--json").json
     assert [run["status"] for run in runs] == ["failed"] * 6
     assert mlops("model", "list", "--json").json == []
 

@@ -75,7 +75,7 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
     assert (told["model"], told["data"], told["deleted"], told["aliases"]) == (model, "fields@v1", 1, [])
     again = mlops(*command, "--model", model).out
     assert "unchanged" in again and "1 run(s) are deleted in MLflow and were left there" in again
-    (listed,) = mlops("runs", "list", "--json").json
+    (listed,) = mlops("run", "list", "--json").json
     assert (listed["run_id"], listed["metrics"]) == (imported["run_id"], {"loss": 0.5})
     assert mlops(*command, "--model", model, "--task", "guessing").code == 1
 

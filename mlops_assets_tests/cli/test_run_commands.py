@@ -1,4 +1,4 @@
-"""`mlops runs` and `mlops model reproduce`, as a person uses them."""
+"""`mlops run` and `mlops model reproduce`, as a person uses them."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ def listed(outcome: Any) -> list[str]:
 
 
 def test_runs_are_listed_newest_first_filtered_sorted_and_cut(runs: list[str], mlops: Mlops) -> None:
-    assert listed(mlops("runs", "list", "--json")) == list("987654321")
-    assert listed(mlops("runs", "list", "crops", "--limit", "2", "--json")) == ["8", "7"]
+    assert listed(mlops("run", "list", "--json")) == list("987654321")
+    assert listed(mlops("run", "list", "crops", "--limit", "2", "--json")) == ["8", "7"]
     where = "macro_f1 > 0.3 and params.learning_rate < 1e-5"
-    assert listed(mlops("runs", "list", "--where", where, "--json")) == ["8", "7", "6"]
+    assert listed(mlops("run", "list", "--where", where, "--json")) == ["8", "7", "6"]
     for order in (["--sort", "macro_f1"], ["--sort=started"], ["--sort", "-params.learning_rate"]):
-        assert listed(mlops("runs", "list", "crops", *order, "--json")) == list("12345678")
+        assert listed(mlops("run", "list", "crops", *order, "--json")) == list("12345678")
     for order in (
         ["--sort", "-macro_f1"],
         ["--sort", "macro_f1", "--descending"],
         ["--sort=-macro_f1", "--descending"],
     ):
-        assert listed(mlops("runs", "list", *order, "--json")) == list("876543219")
-    assert len(listed(mlops("runs", "list", "--limit", "0", "--json"))) == 9
+        assert listed(mlops("run", "list", *order, "--json")) == list("876543219")
+    assert len(listed(mlops("run", "list", "--limit", "0", "--json"))) == 9
 
 
 def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(runs: list[str], mlops: Mlops) -> None:
-    outcome = mlops("runs", "list", "--where", "params.net.depth = 2", "--sort", "-loss", "--limit", "2")
+    outcome = mlops("run", "list", "--where", "params.net.depth = 2", "--sort", "-loss", "--limit", "2")
     header, *rows = outcome.out.splitlines()
     assert header.split() == [
         "run_id", "model", "data_version", "status", "model_version", "macro_f1", "params.net.depth", "loss", "started",
@@ -74,17 +74,17 @@ def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(runs: 
     ]  # fmt: skip
     assert [row.split()[0] for row in rows] == ["00000001", "00000002"]
     assert "these are the first 2; give --limit 0 for all" in outcome.err
-    chosen = mlops("runs", "list", "weeds", "--columns", "run_id, tags.season,usage.peak_memory_bytes,error,params.no")
+    chosen = mlops("run", "list", "weeds", "--columns", "run_id, tags.season,usage.peak_memory_bytes,error,params.no")
     assert chosen.out.splitlines()[1].split() == ["00000009", "2026", "1.5", "GiB", "ValueError:", "boom", "[/red]"]
-    as_json = mlops("runs", "list", "weeds", "--columns", "run_id,params.optimizer,started", "--json").json
+    as_json = mlops("run", "list", "weeds", "--columns", "run_id,params.optimizer,started", "--json").json
     assert as_json == [
         {"run_id": runs[-1], "params.optimizer": "adam", "started": "2026-03-01T21:00:00+00:00"}
     ]  # fmt: skip
-    assert mlops("runs", "list", "--where", "macro_f1 > 5").out == "no run is like that\n"
+    assert mlops("run", "list", "--where", "macro_f1 > 5").out == "no run is like that\n"
 
 
 def test_a_run_is_shown_with_everything_that_is_recorded(runs: list[str], mlops: Mlops) -> None:
-    outcome = mlops("runs", "show", "00000009")
+    outcome = mlops("run", "show", "00000009")
     said = " ".join(outcome.out.split())
     for part in (
         "weeds", "failed", "ValueError: boom [/red]", "fields@v1, digest dddddddddddd", "c0ffee", "not recorded",
@@ -92,7 +92,7 @@ def test_a_run_is_shown_with_everything_that_is_recorded(runs: list[str], mlops:
         "season: 2026", "seed 9", "optimizer: adam", "loss: █▇▆▅▄▃▂▁ 8 → 1, 8 point(s)", "step 7 (2 KiB)", "--log",
     ):  # fmt: skip
         assert part in said, part
-    document = mlops("runs", "show", "00000009", "--json").json
+    document = mlops("run", "show", "00000009", "--json").json
     assert document["series"]["loss"] == {
         "points": 8,
         "first": 8.0,
@@ -107,24 +107,24 @@ def test_a_run_is_shown_with_everything_that_is_recorded(runs: list[str], mlops:
 
 
 def test_the_log_of_a_run_is_printed_as_it_is(runs: list[str], mlops: Mlops) -> None:
-    assert mlops("runs", "show", "00000009", "--log").out == "epoch 1\n[bold]2\n"
-    assert mlops("runs", "show", "00000009", "--log", "--json").json["log"] == "epoch 1\n[bold]2\n"
-    without = mlops("runs", "show", "00000001", "--log")
+    assert mlops("run", "show", "00000009", "--log").out == "epoch 1\n[bold]2\n"
+    assert mlops("run", "show", "00000009", "--log", "--json").json["log"] == "epoch 1\n[bold]2\n"
+    without = mlops("run", "show", "00000001", "--log")
     assert (without.code, "run 00000001 has no log" in without.err) == (1, True)
 
 
 def test_runs_are_compared_on_the_terminal_and_in_reports(runs: list[str], mlops: Mlops, tmp_path: Path) -> None:
-    outcome = mlops("runs", "compare", "00000001", "00000002", "00000009")
+    outcome = mlops("run", "compare", "00000001", "00000002", "00000009")
     said = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert "macro_f1 0.1 0.2 * ▲ +0.1 –" in said
     assert "loss 1 0.5 * ▼ -0.5 –" in said
     assert "optimizer – – adam" in said
     assert "peak_memory_bytes – – 1.5 GiB" in said
-    document = mlops("runs", "compare", "00000001", "00000002", "--json").json
+    document = mlops("run", "compare", "00000001", "00000002", "--json").json
     assert {difference["what"] for difference in document["differences"]} == {"learning_rate", "seed"}
     assert document["metrics"][0]["deltas"][runs[1]] == pytest.approx(0.1)
     for name, starts in (("out.html", b"<!doctype html>"), ("out.md", b"## "), ("out.png", b"\x89PNG")):
-        written = mlops("runs", "compare", "00000001", "00000009", "--report", name)
+        written = mlops("run", "compare", "00000001", "00000009", "--report", name)
         assert written.code == 0, written.err
         assert f"wrote {name}" in written.err
         assert (tmp_path / name).read_bytes().startswith(starts)
@@ -148,15 +148,15 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(runs: list[str], mlops
     ],
 )
 def test_bad_input_is_one_message(runs: list[str], mlops: Mlops, arguments: list[str], code: int, said: str) -> None:
-    outcome = mlops("runs", *arguments)
+    outcome = mlops("run", *arguments)
     assert outcome.code == code, outcome.err
     assert said in " ".join(outcome.err.replace("│", " ").split())
     assert "Traceback" not in outcome.err
 
 
 def test_without_runs_it_is_said_how_to_get_one(store: Store, mlops: Mlops) -> None:
-    assert "no run yet; run 'mlops train MODEL'" in mlops("runs", "list").out
-    assert mlops("runs", "list", "--where", "macro_f1 > 1", "--json").json == []
+    assert "no run yet; run 'mlops train MODEL'" in mlops("run", "list").out
+    assert mlops("run", "list", "--where", "macro_f1 > 1", "--json").json == []
 
 
 def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops: Mlops) -> None:
@@ -166,7 +166,7 @@ def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops
     assert again.code == 0, again.out + again.err
     assert f"samples_forest@{first['version']} is reproduced by samples_forest@v1-" in again.out
     assert re.search(r"model\.skops +(\w{12}) +\1 +same", again.out)
-    (made,) = mlops("runs", "list", "--where", f"tags.reproduces = '{first['version']}'", "--json").json
+    (made,) = mlops("run", "list", "--where", f"tags.reproduces = '{first['version']}'", "--json").json
     assert (made["parameters"]["n_estimators"], made["seed"]) == (5, 7)
     assert mlops("model", "reproduce", "nothing@production").code == 1
 

@@ -52,4 +52,4 @@ def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(space: Path, m
     ):
         refused = mlops("sweep", *arguments)
         assert refused.code == 1 and said in " ".join(refused.err.split()), refused.err
-    assert mlops("runs", "list", "--json").json == []
+    assert mlops("run", "list", "--json").json == []

@@ -18,6 +18,7 @@ from mlops_assets.datasets.targets import STAGING, open_target
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import Conflict, IntegrityError, MlopsError, NotFound, SpecificationError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.progress import Step, listening
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
@@ -33,6 +34,7 @@ from mlops_assets_tests.datasets.frozen_images import (
 )
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
 from mlops_assets_tests.servers.web import WebFolder
+from mlops_assets_tests.steps import Steps
 
 WHEAT = "test/wheat/1.npy"
 
@@ -126,20 +128,16 @@ def test_files_are_copied_to_another_file_system(frozen: FrozenDataset, other_de
     assert tree(other_device / "recalled") == images()
 
 
-def test_progress_is_told_of_every_file(frozen: FrozenDataset, target: Path) -> None:
-    told: dict[str, list[int]] = {}
-
-    def begin(what: str, files: int) -> Callable[[int], None]:
-        told[what] = [files]
-        return told[what].append
-
+def test_progress_is_reported_of_every_file(frozen: FrozenDataset, target: Path) -> None:
     (target / "test").mkdir(parents=True)
     recall(frozen, target, splits=["test"])
-    recall(frozen, target, progress=begin)
-    assert {what: (files, sum(more)) for what, (files, *more) in told.items()} == {
-        "comparing": (12, 12),
-        "writing": (8, 8),
-    }
+    with listening(Steps()) as steps:
+        recall(frozen, target)
+    assert [(step.what.split()[0], step.total, step.done) for step in steps] == [
+        ("comparing", 12, 12),
+        ("writing", 8, 8),
+    ]
+    assert all(step.done_size == step.size for step in steps)
 
 
 # a part of it
@@ -433,15 +431,18 @@ def test_an_interrupted_recall_is_carried_on(
 ) -> None:
     monkeypatch.setattr(stored_bytes, "_BATCH_FILES", 2)
 
-    def stop(what: str, files: int) -> Callable[[int], None]:
-        def told(more: int) -> None:
-            if what == "writing":
-                raise KeyboardInterrupt
+    class Stop(Steps):
+        def begin(self, step: Step) -> None:
+            super().begin(step)
+            if step.what.startswith("writing"):
+                monkeypatch.setattr(step, "advance", self.stop)
 
-        return told
+        def stop(self, more: int = 1, size: int = 0) -> None:
+            raise KeyboardInterrupt
 
-    with pytest.raises(KeyboardInterrupt):
-        recall(frozen, target, copy=True, progress=stop)
+    with pytest.raises(KeyboardInterrupt), listening(Stop()) as steps:
+        recall(frozen, target, copy=True)
+    assert [step.failed for step in steps] == [False, True]
     left = tree(target)
     assert left
     assert left.items() <= images().items()

@@ -13,6 +13,7 @@ from mlops_assets.datasets.verifying import damaged_files, verify
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
+from mlops_assets.progress import listening
 from mlops_assets.registry import Registry
 from mlops_assets.registry.schema import DataVersion
 from mlops_assets.storage import Workspace
@@ -27,6 +28,7 @@ from mlops_assets_tests.datasets.frozen_images import (
 )
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
 from mlops_assets_tests.servers.web import WebFolder
+from mlops_assets_tests.steps import Steps
 
 TILES = Reference("tiles")
 
@@ -104,12 +106,12 @@ def test_a_version_that_does_not_exist_is_said_so(store: Store, frozen: FrozenDa
         verify(store.workspace, store.registry, Reference("tiles", "v9"))
 
 
-def test_progress_is_told_of_every_object_once(store: Store) -> None:
+def test_progress_is_reported_of_every_object_once(store: Store) -> None:
     land_images(store, {**images(), "test/wheat/copy.npy": images()["test/wheat/1.npy"]})
-    told: list[tuple[str, int]] = []
-    more: list[int] = []
-    verify(store.workspace, store.registry, TILES, lambda what, files: told.append((what, files)) or more.append)  # type: ignore[func-returns-value]
-    assert (told, sum(more)) == ([("reading", 12)], 12)
+    with listening(Steps()) as steps:
+        verify(store.workspace, store.registry, TILES)
+    (reading,) = steps
+    assert (reading.total, reading.done, reading.done_size) == (12, 12, reading.size)
 
 
 def remote(store: Store, bucket: Bucket) -> FrozenDataset:

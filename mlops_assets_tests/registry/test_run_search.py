@@ -200,7 +200,7 @@ UNKNOWN = [
     ("stat = 'failed'", "did you mean status"),
     ("macro_f1 > 0.8 or params.schedul.name = 'x'", "no run has a parameter 'schedul.name'; did you mean params.s"),
     ("tags.teem is null", "no run has a tag 'teem'; did you mean tags.team"),
-    ("code.commit = 'x'", "see 'mlops runs show ID'"),
+    ("code.commit = 'x'", "see 'mlops run show ID'"),
     ("params.schedule.name > 3", "params.schedule.name is never a number; runs have e.g. 'cosine' there"),
     ("macro_f1 = '0.9'", "macro_f1 is never a text; runs have e.g. 1 there"),
     ("params.optimizer = true", "params.optimizer is never true or false; runs have e.g. 7 there"),

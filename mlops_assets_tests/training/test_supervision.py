@@ -91,7 +91,7 @@ def test_a_trainer_that_misbehaves_ends_and_says_why(
     assert message in str(run.error)
     if does == "log nan":  # the last good checkpoint is kept
         assert [row.step for row in store.registry.checkpoints(run.run_id)] == [0]
-        assert f"the checkpoint of step 0 is kept, 'mlops runs resume {run.run_id[:8]}'" in str(run.error)
+        assert f"the checkpoint of step 0 is kept, 'mlops run resume {run.run_id[:8]}'" in str(run.error)
 
 
 def test_stopping_the_step_stops_the_trainer_and_records_it(store: Store, land_table: Callable[..., Freeze]) -> None:

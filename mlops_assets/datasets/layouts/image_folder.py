@@ -23,6 +23,7 @@ from mlops_assets.datasets.rasters import band_names, dated, open_raster, raster
 from mlops_assets.datasets.source import ImageFolderLayout
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
+from mlops_assets.progress import step
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.versions import FrozenDataset
@@ -165,17 +166,20 @@ def _facts(landed: Landed, files: Sequence[LandedFile], problems: list[str]) -> 
     new = [file for file in files if file.path not in landed.facts.index]
     landed.fetch_all(new)
 
-    def look(batch: Sequence[LandedFile]) -> list[dict[str, Any] | str]:
-        found: list[dict[str, Any] | str] = []
-        for file in batch:
-            try:
-                found.append(image_facts(landed.local(file), file.path))
-            except ValueError as error:
-                found.append(f"{file.path}: {error}")
-        return found
-
     parts: list[pd.DataFrame] = []
-    with ThreadPoolExecutor(THREADS) as pool:
+    size = sum(file.size for file in new)
+    with step("reading images", len(new), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+
+        def look(batch: Sequence[LandedFile]) -> list[dict[str, Any] | str]:
+            found: list[dict[str, Any] | str] = []
+            for file in batch:
+                try:
+                    found.append(image_facts(landed.local(file), file.path))
+                except ValueError as error:
+                    found.append(f"{file.path}: {error}")
+                done.advance(size=file.size)
+            return found
+
         for batch in pool.map(look, [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]):
             parts.append(file_rows([found for found in batch if isinstance(found, dict)]))
             problems += [found for found in batch if isinstance(found, str)]

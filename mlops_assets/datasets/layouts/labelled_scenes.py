@@ -17,6 +17,7 @@ from mlops_assets.datasets.rasters import strips
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems
+from mlops_assets.progress import each
 
 
 def whole_scenes(
@@ -34,7 +35,7 @@ def whole_scenes(
     names = {str(v): str(v) for v in specification.classes or {}}
     names |= {name: str(value) for value, name in (specification.classes or {}).items()}
     landed.fetch_all([landed.by_path[path] for scene in scenes for path in scene.images])
-    for scene in scenes:
+    for scene in each("reading scenes", scenes, "scenes"):
         try:
             label = _label(scene, layout, names)
         except ValueError as error:

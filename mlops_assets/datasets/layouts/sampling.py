@@ -26,6 +26,7 @@ from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, strips
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems
+from mlops_assets.progress import each
 
 NO_DATA = "no data at the centre"
 
@@ -64,7 +65,7 @@ def sample_scenes(
     reader = _Reader(landed, sampling, classes)
     problems: list[str] = []
     found: list[_Found] = []
-    for scene in scenes:
+    for scene in each("reading scenes", scenes, "scenes"):
         try:
             found.append(reader.read(scene))
         except SceneProblems as error:

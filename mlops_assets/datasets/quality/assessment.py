@@ -38,6 +38,7 @@ from mlops_assets.datasets.quality.separation import separation, separation_chec
 from mlops_assets.datasets.quality.values import band_values, values_check
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.published import read_published
 from mlops_assets.storage import FileStat
@@ -76,7 +77,11 @@ def assess(registry: Registry, frozen: FrozenDataset) -> Quality:
     if not readable.passed:
         rest = [outcome(name, False, "not looked at, as files are damaged") for name in CHECKS if name != "readable"]
         return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
-    return _published(registry, frozen, readable) or _assessed(registry, frozen, readable)
+    published = _published(registry, frozen, readable)
+    if published is not None:
+        return published
+    with step(f"assessing {frozen.reference}"):
+        return _assessed(registry, frozen, readable)
 
 
 def _published(registry: Registry, frozen: FrozenDataset, readable: Check) -> Quality | None:

@@ -8,6 +8,7 @@ from typing import Any
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.progress import step
 from mlops_assets.storage.workspace import object_key
 
 THREADS = 16  # hashing and requests wait for disk and network, and hold no lock of Python's
@@ -17,8 +18,15 @@ NAMED = 10
 def check_readable(frozen: FrozenDataset) -> Check:
     """Re-hash every file of the data version, in parallel; those kept by reference are fetched."""
     files = frozen.manifest.drop_duplicates("sha256")
-    with ThreadPoolExecutor(THREADS) as pool:
-        good = list(pool.map(lambda row: _is_published(frozen, row), files.itertuples()))
+    size = int(files["size"].sum())
+    with step(f"checking {frozen.reference}", len(files), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+
+        def check(row: Any) -> bool:
+            published = _is_published(frozen, row)
+            done.advance(size=row.size)
+            return published
+
+        good = list(pool.map(check, files.itertuples()))
     damaged = set(files["sha256"][[not one for one in good]])
     wrong = frozen.manifest["path"][frozen.manifest["sha256"].isin(damaged)].tolist()
     text = f"{len(frozen.manifest)} file(s) have their published checksum"

@@ -166,7 +166,7 @@ def external(registry: Registry, run_id: str) -> Run:
     """
     found = registry.runs(run_id=run_id, source=SOURCE)
     if not found:
-        raise NotFound(f"no run made elsewhere is called {run_id!r}; see 'mlops runs list'")
+        raise NotFound(f"no run made elsewhere is called {run_id!r}; see 'mlops run list'")
     return found[0]
 
 

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mlops_assets.choices import Direction
 from mlops_assets.errors import SpecificationError
 from mlops_assets.training.specification import Gate
-from mlops_assets.training.sweeps.settings import Direction, SweepSettings
+from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.sweeps.trials import Trial
 
 SMALLER = {"loss", "error", "rmse", "mae", "mse", "ece", "nll", "perplexity", "logloss", "deviance"}

@@ -88,4 +88,4 @@ def failure_of(trials: Sequence[Trial]) -> str:
         return "start it again to go on, or prune less" if trials else "none was begun; allow more time"
     reason = (failed[-1].error or "").strip().splitlines()
     run = failed[-1].run_id[:8]
-    return f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops runs show {run}'"
+    return f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops run show {run}'"

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from mlops_assets.errors import MlopsError, TrainerError
+from mlops_assets.progress import Step, step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.points import patiently
 from mlops_assets.training.provenance import code_version, process_alive
@@ -51,7 +52,8 @@ def run_sweep(
         SpecificationError: what is to be optimised is not logged.
     """
     with plan.claimed(store):
-        _Sweep(store, plan, orchestration_run, tell).run()
+        with step(f"sweep {plan.name} of {plan.model}", plan.trials, "trials") as progress:
+            _Sweep(store, plan, orchestration_run, tell, progress).run()
         found = result_of(store, plan)
         tell(f"trial {found.best.number} is best, {found.row.model}@{found.row.version}; exporting and measuring it")
         tell(propose(store, plan.specification, found.row.version))
@@ -64,6 +66,7 @@ class _Sweep:
     plan: Plan
     orchestration_run: str | None
     tell: Tell
+    progress: Step
     objective: Objective | None = None
     left_out: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
@@ -88,6 +91,8 @@ class _Sweep:
         if begun:
             self.tell(f"{plan.name} goes on: {plan.trials - len(todo)} of {plan.trials} trials are done")
         self._choose(list(begun.values()))
+        self._report(list(begun.values()))
+        self.progress.base = self.progress.done
         with ThreadPoolExecutor(plan.settings.parallel, thread_name_prefix="trial") as threads:
             try:
                 while (todo and time.monotonic() < deadline) or self.running:
@@ -157,6 +162,7 @@ class _Sweep:
         if ended:
             trials = self.trials()
             self._choose(trials)
+            self._report(trials)
             _require_some_success(self.plan, trials)
 
     def _choose(self, trials: Sequence[Trial]) -> None:
@@ -165,6 +171,14 @@ class _Sweep:
         self.objective = objective_of(self.plan.settings, trials, self.plan.specification.gates)
         if self.objective is not None and before is None:
             self.tell(f"optimising {self.objective.metric} of the validation split: {self.objective.direction}")
+
+    def _report(self, trials: Sequence[Trial]) -> None:
+        """Report how many trials have ended, and the best of them."""
+        ranked = self.objective.ranked(trials) if self.objective else []
+        best = ""
+        if self.objective and ranked:
+            best = f"best {self.objective.metric} {self.objective.value(ranked[0]):.4g} in trial {ranked[0].number}"
+        self.progress.reach(sum(trial.state in ENDED for trial in trials), best)
 
     def _close_interrupted(self) -> None:
         """Record that trials are canceled whose sweep was killed: nobody else runs them, as the sweep is claimed."""

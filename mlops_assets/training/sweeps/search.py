@@ -16,9 +16,9 @@ import optuna
 from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState, create_trial
 
+from mlops_assets.choices import Direction, Method
 from mlops_assets.errors import SpecificationError
 from mlops_assets.training.sweeps.objective import Objective
-from mlops_assets.training.sweeps.settings import Direction, Method
 from mlops_assets.training.sweeps.space import Axis, Space
 from mlops_assets.training.sweeps.trials import Trial
 

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
 
+from mlops_assets.choices import Direction, Method, PrunerName
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.strict import Strict
 
-Method = Literal["tpe", "random", "grid"]
-Direction = Literal["minimize", "maximize"]
-PrunerName = Literal["median", "hyperband", "none"]
 DEFAULT_TRIALS = 20  # of a search that is no grid
 
 

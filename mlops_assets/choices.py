@@ -1,0 +1,20 @@
+"""Fixed choices that declarations and commands have in common.
+
+Only these lists; what a choice does is the business of the module that acts on it.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+Task = Literal["classification", "semantic-segmentation", "regression"]
+Method = Literal["tpe", "random", "grid"]
+Direction = Literal["minimize", "maximize"]
+PrunerName = Literal["median", "hyperband", "none"]
+
+
+class SplitName(StrEnum):
+    """A part of a data version; an enumeration, as the command line takes several of them only so."""
+
+    train = "train"
+    validation = "validation"
+    test = "test"

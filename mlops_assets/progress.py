@@ -1,0 +1,105 @@
+"""Progress of long work: what the core reports, and who listens.
+
+Nothing here knows of terminals; `cli.progress` shows it. Where nobody listens, reporting costs next to nothing.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Protocol, TypeVar
+
+T = TypeVar("T")
+
+
+class Step:
+    """One piece of work under way. The work counts in it, from any thread; a listener reads it whenever it likes.
+
+    Attributes:
+        what: what is being done, e.g. `storing indian_pines`.
+        total: how many units there are, if known.
+        unit: what is counted, in the plural, e.g. `files`.
+        size: how many bytes there are, if known.
+        done: units done.
+        done_size: bytes done.
+        base: units that were done before this piece of work began, as where a run is resumed.
+        note: what else is worth knowing now, e.g. the newest loss.
+        started: when it began, in seconds of the monotonic clock.
+        failed: whether it ended with an exception.
+    """
+
+    def __init__(self, what: str, total: int | None = None, unit: str = "", size: int | None = None) -> None:
+        self.what, self.total, self.unit, self.size = what, total, unit, size
+        self.done = self.done_size = self.base = 0
+        self.note, self.failed = "", False
+        self.started = time.monotonic()
+        self._lock = threading.Lock()
+
+    def advance(self, more: int = 1, size: int = 0) -> None:
+        """Count more units, and their bytes."""
+        with self._lock:
+            self.done += more
+            self.done_size += size
+
+    def reach(self, done: int, note: str = "") -> None:
+        """Set how many units are done, for work that is watched rather than counted."""
+        self.done, self.note = done, note
+
+
+class Listener(Protocol):
+    """Whoever shows progress."""
+
+    def begin(self, step: Step) -> None:
+        """A piece of work begins; others may be under way, around it or beside it."""
+        ...
+
+    def end(self, step: Step) -> None:
+        """A piece of work has ended."""
+        ...
+
+
+L = TypeVar("L", bound=Listener)
+_listeners: list[Listener] = []  # one at most, unless one is put in front of another
+
+
+@contextmanager
+def step(what: str, total: int | None = None, unit: str = "", size: int | None = None) -> Iterator[Step]:
+    """Report a piece of work from its beginning to its end; see `Step` for the arguments."""
+    found = Step(what, total, unit, size)
+    listener = _listeners[-1] if _listeners and total != 0 else None
+    if listener is None:
+        yield found
+        return
+    listener.begin(found)
+    try:
+        yield found
+    except BaseException:
+        found.failed = True
+        raise
+    finally:
+        listener.end(found)
+
+
+def each(what: str, things: Sequence[T], unit: str) -> Iterator[T]:
+    """Yield things one after another, and report how many are done."""
+    with step(what, len(things), unit) as done:
+        for thing in things:
+            yield thing
+            done.advance()
+
+
+@contextmanager
+def listening(listener: L) -> Iterator[L]:
+    """Give all progress of this process to a listener."""
+    _listeners.append(listener)
+    try:
+        yield listener
+    finally:
+        _listeners.remove(listener)
+
+
+def is_listened_to() -> bool:
+    """Say whether anybody listens, for work that would have to look for its progress."""
+    return bool(_listeners)
