@@ -24,17 +24,18 @@ class Step:
         size: how many bytes there are, if known.
         done: units done.
         done_size: bytes done.
-        base: units that were done before this piece of work began, as where a run is resumed.
         note: what else is worth knowing now, e.g. the newest loss.
         started: when it began, in seconds of the monotonic clock.
+        first: time, units and bytes done when progress was first reported: rates count from there.
         failed: whether it ended with an exception.
     """
 
     def __init__(self, what: str, total: int | None = None, unit: str = "", size: int | None = None) -> None:
         self.what, self.total, self.unit, self.size = what, total, unit, size
-        self.done = self.done_size = self.base = 0
+        self.done = self.done_size = 0
         self.note, self.failed = "", False
         self.started = time.monotonic()
+        self.first: tuple[float, int, int] | None = None
         self._lock = threading.Lock()
 
     def advance(self, more: int = 1, size: int = 0) -> None:
@@ -42,10 +43,16 @@ class Step:
         with self._lock:
             self.done += more
             self.done_size += size
+            self._note_first()
 
     def reach(self, done: int, note: str = "") -> None:
         """Set how many units are done, for work that is watched rather than counted."""
         self.done, self.note = done, note
+        self._note_first()
+
+    def _note_first(self) -> None:
+        if self.first is None:
+            self.first = time.monotonic(), self.done, self.done_size
 
 
 class Listener(Protocol):

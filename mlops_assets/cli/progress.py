@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from rich.console import Console
 
 from mlops_assets.cli.output import errors
 
@@ -23,16 +26,29 @@ def showing_progress() -> Iterator[None]:
     """Show what the core reports while the body runs."""
     from mlops_assets.progress import listening
 
-    terminal = sys.stderr.isatty() and not errors.is_dumb_terminal
-    with listening(Terminal() if terminal else Lines()):
-        yield
+    with _own_stderr() as console:
+        bars = console.file.isatty() and not console.is_dumb_terminal
+        with listening(Terminal(console) if bars else Lines(console)):
+            yield
+
+
+@contextmanager
+def _own_stderr() -> Iterator[Console]:
+    """Give a console on stderr as it is now: while a step runs, Dagster sends what is written to it through a pipe."""
+    try:
+        copy = os.dup(sys.stderr.fileno())
+    except (OSError, ValueError):  # stderr is no file, as in some tests and notebooks
+        yield errors
+        return
+    with os.fdopen(copy, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as stream:
+        yield Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
 
 class Terminal:
     """A bar for each piece of work while it is under way; what is done stays above."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, console: Console) -> None:
+        self._console, self._lock = console, threading.Lock()
         self._bars: Bars | None = None
 
     def begin(self, step: Step) -> None:
@@ -41,7 +57,7 @@ class Terminal:
 
         with self._lock:
             if self._bars is None:
-                self._bars = Bars()
+                self._bars = Bars(self._console)
                 self._bars.start()
             self._bars.add(step)
 
@@ -56,8 +72,8 @@ class Terminal:
 class Lines:
     """A line when a piece of work begins, one when it ends, and now and then one between."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
+    def __init__(self, console: Console) -> None:
+        self._console, self._lock = console, threading.Lock()
         self._running: dict[int, Step] = {}
         self._idle = threading.Event()
 
@@ -68,7 +84,7 @@ class Lines:
             if len(self._running) == 1:
                 self._idle = threading.Event()
                 threading.Thread(target=self._report, args=(self._idle,), name="progress", daemon=True).start()
-        errors.print(f"{step.what}{_amount(step)} …")
+        self._console.print(f"{step.what}{_amount(step)} …")
 
     def end(self, step: Step) -> None:
         """See `Listener.end`."""
@@ -76,15 +92,15 @@ class Lines:
             del self._running[id(step)]
             if not self._running:
                 self._idle.set()
-        errors.print(f"{step.what}: {outcome(step)}")
+        self._console.print(f"{step.what}: {outcome(step)}")
 
     def _report(self, idle: threading.Event) -> None:
         while not idle.wait(LINE_SECONDS):
             with self._lock:
                 running = list(self._running.values())
             for step in running:
-                if (detail := state(step)) and time.monotonic() - step.started >= LINE_SECONDS:
-                    errors.print(f"{step.what}: {detail}")
+                if time.monotonic() - step.started >= LINE_SECONDS:
+                    self._console.print(f"{step.what}: {state(step)}")
 
 
 def fraction(step: Step) -> float | None:
@@ -104,14 +120,17 @@ def state(step: Step) -> str:
     if step.done_size:
         parts.append(f"{bytes_text(step.done_size)} of {bytes_text(step.size)}" if step.size
                      else bytes_text(step.done_size))  # fmt: skip
-    rate = (step.done - step.base) / seconds if seconds else 0.0
+    rate, size_rate = _rates(step, seconds)
+    left = _seconds_left(step, rate, size_rate)
+    if left is not None:
+        parts.append(f"{seconds_text(left)} left")
+    if step.note:
+        parts.append(step.note)  # before the rates, which a narrow terminal cuts off first
     if rate > 0:
-        size_rate = f", {bytes_text(step.done_size / seconds)}/s" if step.done_size else ""
-        parts.append(f"{_rate_text(rate, step.unit)}{size_rate}")
-        left = _seconds_left(step, seconds)
-        if left is not None:
-            parts.append(f"{seconds_text(left)} left")
-    return ", ".join([*parts, step.note] if step.note else parts)
+        parts.append(_rate_text(rate, step.unit))
+    if size_rate > 0:
+        parts.append(f"{bytes_text(size_rate)}/s")
+    return ", ".join(parts) if parts else seconds_text(seconds)
 
 
 def outcome(step: Step) -> str:
@@ -156,11 +175,20 @@ def _rate_text(rate: float, unit: str) -> str:
     return f"{seconds_text(1 / rate)} each"
 
 
-def _seconds_left(step: Step, seconds: float) -> float | None:
-    done, base, total = (step.done_size, 0, step.size) if step.size else (step.done, step.base, step.total)
-    if not total or done <= base or done >= total:
-        return None
-    return seconds * (total - done) / (done - base)
+def _rates(step: Step, seconds: float) -> tuple[float, float]:
+    """Return units and bytes a second since progress was first reported, else since the beginning."""
+    if step.first is None or not seconds:
+        return 0.0, 0.0
+    when, done, size = step.first
+    since = time.monotonic() - when
+    if step.done > done and since > 0:
+        return (step.done - done) / since, (step.done_size - size) / since
+    return step.done / seconds, step.done_size / seconds
+
+
+def _seconds_left(step: Step, rate: float, size_rate: float) -> float | None:
+    done, total, speed = (step.done_size, step.size, size_rate) if step.size else (step.done, step.total, rate)
+    return (total - done) / speed if total and speed > 0 and done < total else None
 
 
 def _amount(step: Step) -> str:

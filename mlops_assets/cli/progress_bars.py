@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
 from rich.table import Column
 
-from mlops_assets.cli.output import errors
 from mlops_assets.cli.progress import fraction, outcome, state
 from mlops_assets.progress import Step
 
@@ -18,15 +17,20 @@ NARROW = 100  # columns of a terminal below which bars are short
 class Bars(Progress):
     """The pieces of work under way, read anew each time that they are drawn."""
 
-    def __init__(self) -> None:
+    def __init__(self, console: Console) -> None:
         self._shown: list[tuple[Step, TaskID]] = []
+        bar = 12 if console.width < NARROW else 30
+        what = max(16, (console.width - bar) // 3)
         super().__init__(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            BarColumn(bar_width=12 if errors.width < NARROW else 30),
-            TextColumn("{task.fields[detail]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
-            console=errors,
+            TextColumn("{task.description}", markup=False, table_column=_column(what)),
+            BarColumn(bar_width=bar),
+            TextColumn(
+                "{task.fields[detail]}", markup=False, table_column=_column(max(1, console.width - what - bar - 6))
+            ),
+            console=console,
             refresh_per_second=5,
+            redirect_stdout=False,  # results are no progress
         )
 
     def add(self, step: Step) -> None:
@@ -49,3 +53,7 @@ class Bars(Progress):
             done = fraction(step)
             self.update(task, total=None if done is None else 1.0, completed=done or 0.0, detail=state(step))
         yield from super().get_renderables()
+
+
+def _column(width: int) -> Column:
+    return Column(no_wrap=True, overflow="ellipsis", max_width=width)

@@ -34,7 +34,10 @@ def status(as_json: Json = False) -> None:
     sweeps = activity.sweeps_of(registry, running) if registry else []
     failed = activity.failed(registry) if registry else []
     waiting = list(_landings(settings, registry))
-    waiting += activity.waiting(registry, _models()) if registry else []
+    if registry:
+        waiting += activity.waiting(
+            registry, _models(), [*(each.run for each in running), *(each.run for each in failed)]
+        )
     if as_json:
         document = {
             "workspace": settings.workspace,

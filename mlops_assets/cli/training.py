@@ -54,7 +54,6 @@ def resume(
 ) -> None:
     """Resume an interrupted run from its newest checkpoint, and then export, evaluate and record its model."""
     from mlops_assets.components.launching import open_project
-    from mlops_assets.components.naming import RESUME
 
     registry = open_store().registry
     run = registry.run(run_id)
@@ -63,7 +62,7 @@ def resume(
         raise Conflict(f"run {run.run_id[:8]} {why}; start a new one with 'mlops train {run.model}@{run.data_version}'")
     with open_project(Settings.from_environment(), module) as project:
         config = {**run.parameters, "seed": run.seed}
-        _launch(project, project.model(run.model), run.data_version, config, as_json, {RESUME: run.run_id})
+        _launch(project, project.model(run.model), run.data_version, config, as_json, run.run_id)
 
 
 def _launch(
@@ -72,18 +71,20 @@ def _launch(
     data_version: str,
     config: dict[str, Any],
     as_json: bool,
-    tags: dict[str, str] | None = None,
+    resumed: str | None = None,
 ) -> None:
-    """Run the lifecycle of a model, and print the outcome."""
+    """Run the lifecycle of a model, with a new run or one that is resumed, and print the outcome."""
     from mlops_assets.components.launching import StepFailure
+    from mlops_assets.components.naming import RESUME
     from mlops_assets.training.supervision import preload
 
     preload(declared)
     project.sync(declared.dataset)
     dagster_run = str(uuid.uuid4())
+    tags = {RESUME: resumed} if resumed else None
     ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
     try:
-        with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run)):
+        with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run, resumed)):
             project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
     except StepFailure:  # a model version that fails its gates has been made all the same
         _print_outcome(declared.name, dagster_run, as_json)
@@ -91,12 +92,13 @@ def _launch(
     _print_outcome(declared.name, dagster_run, as_json)
 
 
-def _kept(project: Project, model: str, data_version: str, dagster_run: str) -> str:
+def _kept(project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None) -> str:
     """Return what an interrupted launch has left, and the command that continues from there."""
     from mlops_assets.registry.schema import STAGES
 
     registry = open_store().registry
-    run = next(iter(registry.runs(model, orchestration_run=dagster_run)), None)
+    own = {"run_id": resumed} if resumed else {"orchestration_run": dagster_run}
+    run = next(iter(registry.runs(model, **own)), None)
     if run is None:
         return f"no run was recorded; start again with: {again()}"
     if run.model_version is not None:

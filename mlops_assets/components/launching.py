@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import logging
+import signal
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +21,8 @@ from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import open_store
+
+INTERRUPTED = "DagsterExecutionInterruptedError"
 
 
 class StepFailure(MlopsError):
@@ -62,19 +66,22 @@ class Project:
         """
         found = self._job(job)
         try:
-            result = found.execute_in_process(
-                instance=self.instance,
-                partition_key=partition,
-                run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
-                raise_on_error=False,
-                tags=dict(tags or {}),
-                run_id=run_id,
-            )
+            with _interrupts_kept_from_children():
+                result = found.execute_in_process(
+                    instance=self.instance,
+                    partition_key=partition,
+                    run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                    tags=dict(tags or {}),
+                    run_id=run_id,
+                )
         except dg.DagsterInvalidConfigError as error:
             raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
         except dg.DagsterExecutionInterruptedError as error:
             raise KeyboardInterrupt from error
         if not result.success:
+            if any(error.cls_name == INTERRUPTED for error in _step_errors(result)):
+                raise KeyboardInterrupt
             raise StepFailure("\n".join(_failures(result)), result.run_id)
         return result
 
@@ -181,17 +188,39 @@ def prepare_home(home: Path) -> Path:
     return home
 
 
+@contextmanager
+def _interrupts_kept_from_children() -> Iterator[None]:
+    """Block SIGINT in this thread, which processes that it starts inherit; another thread receives it for this process.
+
+    A terminal sends it to every process of the command, and those that copy Dagster's logs would print a traceback.
+    """
+    ended = threading.Event()
+    receiver = threading.Thread(target=ended.wait, name="interrupts", daemon=True)
+    receiver.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        ended.set()
+        receiver.join()
+
+
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
     """Yield what went wrong, in the words of the step or check itself."""
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             yield f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed: {check.description}"
+    for error in _step_errors(result):
+        if error.cls_name != "DagsterAssetCheckFailedError":
+            yield error.message.strip().split(": ", 1)[-1]
+
+
+def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
+    """Yield the error of each step that failed, without what Dagster wraps it in."""
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error:
             error: Any = event.step_failure_data.error
             while error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError":
                 error = error.cause
-            if error.cls_name == "DagsterExecutionInterruptedError":
-                yield "stopped from outside; nothing was published"
-            elif error.cls_name != "DagsterAssetCheckFailedError":
-                yield error.message.strip().split(": ", 1)[-1]
+            yield error

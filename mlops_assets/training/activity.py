@@ -124,10 +124,13 @@ def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
             done.add(work)
         elif work not in done and SWEEP not in run.tags and len(found) < MAX_FAILED:
             checkpoints = registry.checkpoints(run.run_id)
-            if run.status == "canceled" and not checkpoints:
-                continue
+            error = error_line(run.error)
+            if run.status == "canceled":
+                if not checkpoints:
+                    continue
+                error = f"stopped; the checkpoint of step {checkpoints[0].step} is kept"
             command = f"mlops run resume {run.run_id[:8]}" if checkpoints else f"mlops run show {run.run_id[:8]}"
-            found.append(Failed(run, error_line(run.error), command))
+            found.append(Failed(run, error, command))
     return found
 
 
@@ -137,17 +140,18 @@ def error_line(error: str | None) -> str:
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
-def waiting(registry: Registry, models: Mapping[str, Declared]) -> Iterator[Waiting]:
+def waiting(registry: Registry, models: Mapping[str, Declared], begun: Sequence[Run]) -> Iterator[Waiting]:
     """Yield models that are not trained on the newest data, and newer versions that are not in production.
 
     Args:
         registry: what is recorded.
         models: those that are declared; others are known from their versions.
+        begun: runs that are under way or that somebody has to look at; their work is not waiting.
     """
     newest_data = {row.dataset: row for row in registry.data_versions()}
     versions = registry.model_versions()
     known = {row.model: Declared(row.dataset) for row in versions} | dict(models)
-    under_way = {(run.model, run.data_version) for run in registry.runs(status="running")}
+    under_way = {(run.model, run.data_version) for run in begun}
     for model, declared in sorted(known.items()):
         own = [row for row in versions if row.model == model]
         data = newest_data.get(declared.dataset)

@@ -50,8 +50,7 @@ class _Follower:
 
     def follow(self, ended: threading.Event) -> None:
         """Read new points until the run has ended, and then once more."""
-        self._read()
-        self._step.base = self._step.done  # of an earlier attempt
+        self._read()  # what an earlier attempt has logged does not count for the rate
         while not ended.wait(POLL_SECONDS):
             self._read()
         self._read()

@@ -92,7 +92,6 @@ class _Sweep:
             self.tell(f"{plan.name} goes on: {plan.trials - len(todo)} of {plan.trials} trials are done")
         self._choose(list(begun.values()))
         self._report(list(begun.values()))
-        self.progress.base = self.progress.done
         with ThreadPoolExecutor(plan.settings.parallel, thread_name_prefix="trial") as threads:
             try:
                 while (todo and time.monotonic() < deadline) or self.running:
