@@ -13,7 +13,8 @@ arguments, directory, environment, session, standard streams, exit code and sign
         assert process.wait(100) == 130, process.err
 
 Arguments begin with `-c CODE`, `-m MODULE`, the path of a script, or the name of a command that an installed package
-declares; a leading `sys.executable` may stay. The fixture `forked_workers` lets trainings have their workers so too.
+declares; a leading `sys.executable` may stay. The fixture `forked_workers` lets the hub have its processes so too;
+trainings fork theirs anyway.
 
 What Python and its libraries read at their own start is as the server found it: modules are imported, hashes have one
 seed, `PYTHON*` (but `PYTHONPATH`) and `OMP_*` (but `OMP_NUM_THREADS`) are fixed. A test about what is imported, how
@@ -48,7 +49,6 @@ from typing import IO, Any, Literal, NoReturn, Self
 import pytest
 
 from mlops_assets.hub import finishing
-from mlops_assets.training import supervision
 
 # Not onnxruntime: it starts a thread and opens a database when it is imported, neither of which a fork may share.
 IMPORTED = (
@@ -213,15 +213,9 @@ def run(
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Trainings, and what the hub publishes, get a process of their own as always, but one that need not import."""
-    names = ("PIPE", "STDOUT", "TimeoutExpired")
-    stand_in = SimpleNamespace(Popen=_popen, run=_run_text, **{name: getattr(subprocess, name) for name in names})
-    for module in (supervision, finishing):
-        monkeypatch.setattr(module, "subprocess", stand_in)
-
-
-def _popen(command: Sequence[str], *, start_new_session: Literal[True], **options: Any) -> Process:
-    return Process(command, **options)
+    """What the hub publishes has a process of its own as always, but one that need not import."""
+    stand_in = SimpleNamespace(run=_run_text, TimeoutExpired=subprocess.TimeoutExpired)
+    monkeypatch.setattr(finishing, "subprocess", stand_in)
 
 
 def _run_text(

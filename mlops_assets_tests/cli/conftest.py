@@ -14,15 +14,12 @@ from typing import Any
 import pytest
 
 from mlops_assets.cli import main
-from mlops_assets.datasets.quality import assess
+from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets_tests import interpreter
-from mlops_assets_tests.interpreter import forked_workers
-
-__all__ = ["forked_workers"]
 
 
 @dataclass
@@ -58,7 +55,7 @@ def mlops(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
 
 
 @pytest.fixture
-def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch, forked_workers: None) -> Iterator[Path]:
+def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """A project made by `mlops init`, and the current directory."""
     root = tmp_path / "fieldwork"
     assert mlops("init", str(root)).code == 0

@@ -15,14 +15,6 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
-from mlops_assets_tests.interpreter import forked_workers
-
-__all__ = ["forked_workers"]
-
-
-@pytest.fixture(autouse=True)
-def _forked_workers(forked_workers: None) -> None:
-    """Every run of a lifecycle trains in a process of its own."""
 
 
 @pytest.fixture

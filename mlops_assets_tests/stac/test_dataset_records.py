@@ -21,12 +21,12 @@ from pystac.extensions.version import CollectionVersionExtension, ItemVersionExt
 from pystac.validation import validate_dict
 from shapely import geometry
 
+from mlops_assets.datasets.extents import enclosing
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
-from mlops_assets.datasets.extents import enclosing
 from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store

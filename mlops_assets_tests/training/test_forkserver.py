@@ -1,4 +1,4 @@
-"""The preloaded process from which trainers are forked; that trainings in it are what they were is in test_supervision."""
+"""The preloaded process from which trainers are forked; what trainings in it do is in test_supervision."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_a_preloaded_process_that_is_gone_is_replaced(environment: dict[str, str
     try:
         first = fork_server(environment, [])
         os.kill(first.pid, signal.SIGKILL)
-        with (tmp_path / "log.txt").open("w+b") as output, pytest.raises(OSError, match="gone|Broken pipe|reset"):
+        with (tmp_path / "log.txt").open("w+b") as output, pytest.raises(OSError, match=r"gone|Broken pipe|reset"):
             while True:  # until the signal has arrived
                 first.start(NO_JOB, output, environment).wait(120)
         second = fork_server(environment, [])
