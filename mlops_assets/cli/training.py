@@ -35,12 +35,14 @@ def train(
 ) -> None:
     """Train a model on a data version, export, evaluate and record it."""
     from mlops_assets.components.launching import open_project
+    from mlops_assets.training.job_process import preload
     from mlops_assets.training.trainers import load_trainer
 
     wanted = Reference.parse(reference)
     config = dict(_parameter(text) for text in param or [])
     with open_project(Settings.from_environment(), module) as project:
         declared = project.model(wanted.name)
+        preload(declared)
         parameters = {**declared.params, **{name: value for name, value in config.items() if name != "seed"}}
         load_trainer(declared.trainer).parameters(parameters)  # refused before anything is launched
         data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
@@ -76,9 +78,7 @@ def _launch(
     """Run the lifecycle of a model, with a new run or one that is resumed, and print the outcome."""
     from mlops_assets.components.launching import StepFailure
     from mlops_assets.components.naming import RESUME
-    from mlops_assets.training.supervision import preload
 
-    preload(declared)
     project.sync(declared.dataset)
     dagster_run = str(uuid.uuid4())
     tags = {RESUME: resumed} if resumed else None

@@ -17,6 +17,7 @@ from typing import Any
 import dagster as dg
 
 from mlops_assets.components.naming import DECLARATION, add_data_versions
+from mlops_assets.components.project import documented
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.training.specification import ModelSpecification
@@ -175,7 +176,11 @@ def load_definitions(module: str) -> dg.Definitions:
         found = importlib.import_module(module).defs
     except (ImportError, AttributeError) as error:
         raise NotFound(f"{module} cannot be loaded: {error}; name the module with --module") from error
-    loaded: dg.Definitions = found() if callable(found) else found
+    without = documented.set(False)
+    try:
+        loaded: dg.Definitions = found() if callable(found) else found
+    finally:
+        documented.reset(without)
     return loaded
 
 

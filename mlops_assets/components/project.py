@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import sys
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from resources import MlflowMirror, StoreResource
 
 FILE_NAMES = ("defs.yaml", "component.yaml")
 PACKAGE = __name__.rpartition(".")[0]
+# whether definitions carry what Dagster's docs tab shows; our own commands, which show none, switch it off
+documented: ContextVar[bool] = ContextVar("documented", default=True)
 
 
 @dataclass(frozen=True)
@@ -66,7 +69,7 @@ def load_project(file: str) -> dg.Definitions:
             resources={"store": StoreResource(), "mlflow": MlflowMirror()},
             executor=dg.in_process_executor,
             component_tree=tree,
-            metadata={PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY: _component_documentation()},
+            metadata={PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY: _component_documentation()} if documented.get() else {},
         ),
     )
 

@@ -170,7 +170,7 @@ def main(connection: int, modules: Sequence[str]) -> int:
 
     Returns only in the forked processes, when their job is done, and at the end.
     """
-    for name in ("mlops_assets.training.worker", *modules):
+    for name in ("mlops_assets.training.worker", "mlops_assets.training.fitting", *modules):
         importlib.import_module(name)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the process that started this one
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the jobs

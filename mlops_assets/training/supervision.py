@@ -13,7 +13,7 @@ import subprocess  # nosec B404
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
@@ -25,26 +25,21 @@ from mlops_assets import errors
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
-from mlops_assets.settings import child_environment, declared_gpus
+from mlops_assets.settings import declared_gpus
 from mlops_assets.training.devices import leased
-from mlops_assets.training.forkserver import ForkedProcess, fork_server
-from mlops_assets.training.frameworks import preloadable_modules
+from mlops_assets.training.forkserver import ForkedProcess
+from mlops_assets.training.job_process import environment_for, start_process
 from mlops_assets.training.points import patiently
 from mlops_assets.training.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.training.store import Store, run_identifier
-from mlops_assets.training.trainers import load_trainer
 from mlops_assets.training.worker import OUTCOME, STARTED, Job, Pruning, Stopped
 
 LOOK_SECONDS = 0.2
-BUSY_SECONDS = 0.2  # how long is looked at how busy the machine is
 MEMORY_LOOK_SECONDS = 1.0
 GRACE_SECONDS = 15.0  # to record what happened, before it is killed
 LOG_BYTES = 10 << 20  # of a run's output that are kept: its end
-OMP_WAIT_POLICY = "OMP_WAIT_POLICY"
 
 log = logging.getLogger(__name__)
-# what was decided for a process that is loading: that makes the machine busy, and must not change the decision
-_next_waiting: list[dict[str, str]] = []
 
 
 def train_supervised(
@@ -81,10 +76,10 @@ def train_supervised(
         path.write_text(job.model_dump_json())
         machine = _gpus() if compute.gpus else []
         gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
-        environment = _environment(compute, gpus)
+        environment = environment_for(compute, gpus)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
-            process = _start(path, specification, environment, output)
+            process = start_process(path, specification, environment, output)
             reason = _watch(process, output, compute, folder / STARTED, stop)
         except BaseException:
             _close(store, run_id, "canceled", "stopped from outside")
@@ -92,17 +87,6 @@ def train_supervised(
         finally:
             _keep_log(store, run_id, output)
         return _outcome(store, specification.name, run_id, folder / OUTCOME, reason)
-
-
-def waiting(cpus: float) -> dict[str, str]:
-    """Return how OpenMP's threads should wait for each other: as they do by themselves, or without spinning.
-
-    Spinning is a third faster for small networks where there are processors for all threads. Where others are at work,
-    threads that spin keep those out that they wait for: on two busy cores 77 seconds became 3.
-    """
-    cores = psutil.cpu_count() or 1
-    busy = psutil.cpu_percent(BUSY_SECONDS) / 100 * cores
-    return {OMP_WAIT_POLICY: "PASSIVE"} if busy + cpus > cores + 0.5 else {}
 
 
 def _gpus() -> list[str]:
@@ -115,51 +99,6 @@ def _gpus() -> list[str]:
     if not declared:
         log.warning("compute.gpus is set, and there is no GPU here: training on the CPU")
     return declared
-
-
-def preload(specification: ModelSpecification) -> None:
-    """Start the process that this model's next trainer is going to be forked from, so that it loads meanwhile."""
-    if _forks(specification.compute):
-        environment = _environment(specification.compute, ())
-        fork_server(environment, _preloaded(specification))
-        _next_waiting.append({name: environment[name] for name in (OMP_WAIT_POLICY,) if name in environment})
-
-
-def _environment(compute: Compute, gpus: Sequence[str]) -> dict[str, str]:
-    threads = max(1, int(compute.cpus / compute.worker_processes))
-    policy = _next_waiting.pop() if _next_waiting else waiting(compute.cpus)
-    return child_environment({"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3", **policy}, gpus)
-
-
-def _forks(compute: Compute) -> bool:
-    """Say whether the trainer may be forked: GPUs and torchrun want processes that have loaded nothing."""
-    return not compute.gpus and compute.worker_processes == 1
-
-
-def _preloaded(specification: ModelSpecification) -> list[str]:
-    try:
-        return preloadable_modules(load_trainer(specification.trainer).framework)
-    except TrainerError:  # the trainer's own process reports it
-        return []
-
-
-def _start(
-    job: Path, specification: ModelSpecification, environment: dict[str, str], output: IO[bytes]
-) -> subprocess.Popen[bytes] | ForkedProcess:
-    """Start the process of a job, in a session of its own; it ends when this one does."""
-    compute = specification.compute
-    if _forks(compute):
-        try:
-            return fork_server(environment, _preloaded(specification)).start(job, output, environment)
-        except OSError as error:
-            log.warning("the trainer is started without a preloaded process: %s", error)
-    command = [sys.executable, "-m", "mlops_assets.training.worker", str(job)]
-    if compute.worker_processes > 1:
-        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={compute.worker_processes}"]
-        command[1:1] = many
-    return subprocess.Popen(  # nosec B603
-        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
-    )
 
 
 def _watch(

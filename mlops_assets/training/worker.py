@@ -17,12 +17,8 @@ from typing import Any, Literal, NoReturn
 from pydantic import Field
 
 from mlops_assets.errors import MlopsError
-from mlops_assets.registry import open_registry
-from mlops_assets.storage import Workspace
 from mlops_assets.strict import Strict
-from mlops_assets.training.fitting import follow, train
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store
 
 OUTCOME, STARTED = "outcome.json", "started"  # beside the job
 
@@ -62,6 +58,11 @@ class Stopped(BaseException):
 
 def main(path: Path) -> int:
     """Do a job; return the exit code."""
+    from mlops_assets.registry import open_registry
+    from mlops_assets.storage import Workspace
+    from mlops_assets.training.fitting import follow, train
+    from mlops_assets.training.store import Store
+
     job = Job.model_validate_json(path.read_bytes())
     sys.path[:] = [*job.import_path, *(entry for entry in sys.path if entry not in job.import_path)]
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
@@ -93,6 +94,7 @@ def main(path: Path) -> int:
 def _watchers(job: Job) -> tuple[Any, ...]:
     if job.pruning is None:
         return ()
+    from mlops_assets.registry import open_registry
     from mlops_assets.training.sweeps.pruning import pruner
 
     return (pruner(open_registry(job.registry), job.specification.name, **job.pruning.model_dump()),)
