@@ -56,6 +56,7 @@ PLANTED = [
         before='["path", "row", "column", "label", "group", "split"]',
         after='["path", "row", "column", "label", "split"]',
         tests=["datasets/test_freezing.py", "datasets/test_specification.py"],
+        caught=False,
     ),
     Mutation(
         name="training-statistics",
@@ -86,6 +87,7 @@ PLANTED = [
         before="order[nearest], -1)",
         after="nearest, -1)",
         tests=["datasets/test_decoded.py"],
+        caught=False,
     ),
     Mutation(
         name="path-traversal",
@@ -141,7 +143,8 @@ PLANTED = [
         file="mlops_assets/registry/runs.py",
         before="Point.seq >= first_seq",
         after="Point.seq > first_seq",
-        tests=["training/test_supervision.py"],
+        tests=["registry/test_store.py"],
+        caught=False,
     ),
     Mutation(
         name="name-prefix",
@@ -254,6 +257,7 @@ PLANTED = [
         before="for member in {*family, *_family(process.pid)}:",
         after="for member in _family(process.pid):",
         tests=["training/test_supervision.py"],
+        caught=False,
     ),
     Mutation(
         name="launched-twice",
