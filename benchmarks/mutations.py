@@ -173,7 +173,7 @@ def _plant_all(copy: Copy, mutations: Iterable[Mutation]) -> list[str]:
         if outcome.failed is None and mutation.caught:
             survived.append(mutation.name)
         cells = (mutation.name, mutation.fault, f"`{mutation.file}`", verdict, f"{outcome.seconds:.0f}")
-        print("| " + " | ".join(cells) + " |", flush=True)
+        print("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |", flush=True)
     return survived
 
 
