@@ -46,7 +46,10 @@ def draw(table: Table, fold: bool = False) -> None:
         fold: on a terminal, fold long cells within their column.
     """
     width = None if fold and console.is_terminal else WIDE
-    Console(markup=False, emoji=False, highlight=False, width=width).print(table)
+    canvas = Console(markup=False, emoji=False, highlight=False, width=width)
+    with canvas.capture() as drawn:
+        canvas.print(table)
+    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
 
 
 def advise(text: str) -> None:

@@ -120,7 +120,7 @@ def state(step: Step) -> str:
     if step.done_size:
         parts.append(f"{bytes_text(step.done_size)} of {bytes_text(step.size)}" if step.size
                      else bytes_text(step.done_size))  # fmt: skip
-    rate, size_rate = _rates(step, seconds)
+    rate, size_rate = _rates(step)
     left = _seconds_left(step, rate, size_rate)
     if left is not None:
         parts.append(f"{seconds_text(left)} left")
@@ -175,15 +175,13 @@ def _rate_text(rate: float, unit: str) -> str:
     return f"{seconds_text(1 / rate)} each"
 
 
-def _rates(step: Step, seconds: float) -> tuple[float, float]:
-    """Return units and bytes a second since progress was first reported, else since the beginning."""
-    if step.first is None or not seconds:
+def _rates(step: Step) -> tuple[float, float]:
+    """Return units and bytes a second since progress was first reported: what came before was getting ready."""
+    if step.first is None:
         return 0.0, 0.0
     when, done, size = step.first
-    since = time.monotonic() - when
-    if step.done > done and since > 0:
-        return (step.done - done) / since, (step.done_size - size) / since
-    return step.done / seconds, step.done_size / seconds
+    since = max(time.monotonic() - when, 1e-6)
+    return (step.done - done) / since, (step.done_size - size) / since
 
 
 def _seconds_left(step: Step, rate: float, size_rate: float) -> float | None:

@@ -35,9 +35,8 @@ def status(as_json: Json = False) -> None:
     failed = activity.failed(registry) if registry else []
     waiting = list(_landings(settings, registry))
     if registry:
-        waiting += activity.waiting(
-            registry, _models(), [*(each.run for each in running), *(each.run for each in failed)]
-        )
+        begun = [*(each.run for each in running), *(each.run for each in failed)]
+        waiting += activity.waiting(registry, _models(), begun)
     if as_json:
         document = {
             "workspace": settings.workspace,
