@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,14 @@ Completer = Callable[[str], list[Any]]
 
 
 def _completer(find: Callable[[str], Iterable[Any]]) -> Completer:
-    """Make a completer of a function that gives candidates: those that fit, each once; none if something fails."""
+    """Make a completer of a function that gives candidates: those that fit, each once, up to where something fails."""
 
     @wraps(find)
     def complete(incomplete: str) -> list[Any]:
-        try:
-            found = dict.fromkeys(find(incomplete))
-        except Exception:  # noqa: BLE001  a message would be typed into the user's command line
-            return []
+        found: dict[Any, None] = {}
+        with suppress(Exception):  # a message would be printed into the user's command line
+            for candidate in find(incomplete):
+                found[candidate] = None
         return [c for c in found if (c[0] if isinstance(c, tuple) else c).startswith(incomplete)]
 
     return complete
