@@ -47,7 +47,6 @@ def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(space: Path, m
             ("samples_forest", "--space", str(space), "--metric", "test_accuracy"),
             "metric: 'test_accuracy' is of the test",
         ),
-        (("samples_forest", "--space", str(space), "--method", "bayes"), "method: Input should be"),
         (("samples_forest@v7", "--space", str(space)), "v7 is not known"),
     ):
         refused = mlops("sweep", *arguments)
