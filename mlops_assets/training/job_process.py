@@ -1,6 +1,6 @@
 """Starting the process of a job of `worker`: forked from a preloaded one where that is safe, else anew.
 
-Watching it is the business of `supervision`. This module is imported before the data is read, and imports little itself.
+Watching it is the business of `supervision`. This is imported before the data is read, and imports little itself.
 """
 
 from __future__ import annotations
