@@ -37,14 +37,14 @@ def sweep(
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
     timeout: Annotated[float | None, typer.Option(help="Seconds after which no trial is begun any more.")] = None,
     name: Annotated[
-        str | None, typer.Option(help="Of the sweep; if not given, the same command goes on with the same sweep.")
+        str | None, typer.Option(help="Name of the sweep; if not given, the same command continues the same sweep.")
     ] = None,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Train a model with many parameters; the best on the validation split becomes candidate.
 
-    What is in the file holds unless an option says otherwise. The same command again goes on where it was stopped.
+    Options override the file. Run again, the same command continues where it was stopped.
     """
     from mlops_assets.components.launching import open_project
     from mlops_assets.training.sweeps.plan import plan_sweep

@@ -1,4 +1,4 @@
-"""What goes on in a workspace, as the registry has it: what runs, what failed, what waits for somebody.
+"""The activity in a workspace, as the registry has it: what is running, what failed, what waits for somebody.
 
 Nothing is changed, and nothing but the registry is asked.
 """

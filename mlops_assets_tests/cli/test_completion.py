@@ -78,6 +78,6 @@ def test_whatever_goes_wrong_completion_is_silent(
 def test_help_shows_choices_unfolded_and_a_wrong_one_is_refused(mlops: Mlops) -> None:
     listed = mlops("sweep", "--help").out
     assert "<tpe|random|grid>" in listed
-    assert "\n  What is in the file holds unless an option says otherwise. The same command again " in listed
+    assert "\n  Options override the file. Run again, the same command continues " in listed
     refused = mlops("sweep", "x", "--space", "y", "--method", "bayes")
     assert refused.code == 2 and "'bayes' is not one of 'tpe', 'random', 'grid'" in refused.err
