@@ -117,7 +117,7 @@ def main() -> None:
                 errors="backslashreplace"
             )  # names of files and classes may not fit the terminal's charset
     try:
-        app()
+        app(prog_name="mlops")
     except MlopsError as error:
         if "--debug" in sys.argv:
             raise

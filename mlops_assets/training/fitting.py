@@ -190,7 +190,7 @@ def _fit(
         ended("failed", traceback.format_exc())
         raise TrainerError(
             f"trainer {specification.trainer} failed on {data.reference}: {type(error).__name__}: {error}; "
-            f"see 'mlops runs show {run.run_id[:8]}' for the traceback{checkpoint_note(store.registry, run.run_id)}"
+            f"see 'mlops run show {run.run_id[:8]}' for the traceback{checkpoint_note(store.registry, run.run_id)}"
         ) from error
     except BaseException as error:  # an interrupt must be recorded too, and then do what it was going to do
         ended("canceled", f"{type(error).__name__}: stopped from outside{checkpoint_note(store.registry, run.run_id)}")

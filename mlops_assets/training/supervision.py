@@ -223,7 +223,7 @@ def _outcome(store: Store, model: str, run_id: str, path: Path, reason: str | No
     told = f"{reason or found.get('message', 'ended without a word')}"
     stopped = reason is None and found.get("error") == "Stopped"
     _close(store, run_id, "canceled" if stopped else "failed", told)
-    raise TrainerError(f"run {run_id[:8]} {told}; see 'mlops runs show {run_id[:8]} --log'")
+    raise TrainerError(f"run {run_id[:8]} {told}; see 'mlops run show {run_id[:8]} --log'")
 
 
 def _close(store: Store, run_id: str, status: str, error: str) -> None:
