@@ -179,6 +179,17 @@ def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(rows: list[
     assert digest_of(table.iloc[files], permuted, None, ["f"], {"kind": "row"}, source) == expected
 
 
+def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
+    samples = pd.DataFrame(
+        {"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": ["farm 1"], "split": ["train"]}
+    )
+    source = {"url": "landing/fields", "layout": "table", "table": {"label": "crop", "group": "farm"}}
+    changes = {"path": "b", "row": 1, "column": 0, "label": "y", "group": "farm 2", "split": "test"}
+    changed = [samples, *(samples.assign(**{name: [value]}) for name, value in changes.items())]
+    digests = [digest_of(files_table("ab"), frame, None, ["f"], {"kind": "row"}, source) for frame in changed]
+    assert len(set(digests)) == 1 + len(changes)
+
+
 def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies() -> None:
     samples = pd.DataFrame({"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": None, "split": "train"})
 

@@ -95,10 +95,10 @@ def test_patches_and_pixels_are_cut_from_the_scene(store: Store, land_scenes: La
     np.testing.assert_array_equal(y, labels[places[:, 0], places[:, 1]] - 1)  # classes 1, 2 have indices 0, 1
 
 
-def test_windows_have_a_class_index_a_pixel_and_minus_one_where_nobody_knows(
+def test_windows_have_a_class_index_a_pixel_in_the_order_declared_and_minus_one_where_it_is_unknown(
     store: Store, land_scenes: Land, opened: Open
 ) -> None:
-    land_scenes(windows())
+    land_scenes(windows().model_copy(update={"classes": {2: "land", 1: "water"}}))
     with open_raster(store.workspace.root / "landing/scenes/labels/a.tif") as raster:
         labels = raster.read(1).astype(int)
     frozen = opened("scenes")
@@ -107,7 +107,8 @@ def test_windows_have_a_class_index_a_pixel_and_minus_one_where_nobody_knows(
     places = frozen.split("test")[["row", "column"]].to_numpy()
     assert (X.shape, X.dtype) == ((len(places), 4, 8, 8), np.float32)
     assert (y.shape, y.dtype) == ((len(places), 8, 8), np.int64)
-    np.testing.assert_array_equal(y, np.stack([labels[r : r + 8, c : c + 8] - 1 for r, c in places]))
+    indices = np.array([-1, 1, 0])  # of no label, water and land
+    np.testing.assert_array_equal(y, np.stack([indices[labels[r : r + 8, c : c + 8]] for r, c in places]))
     assert set(np.unique(y)) == {-1, 0, 1}
 
 

@@ -200,6 +200,13 @@ def test_series_come_back_by_name_in_the_order_logged_each_once(registry: Regist
     assert registry.series("run-1") == {"loss": [(0, 3.0), (5, 2.0), (2, 1.0)], "accuracy": [(0, 0.1)]}
 
 
+def test_a_resumed_run_forgets_what_it_logged_from_the_checkpoint_on(registry: Registry) -> None:
+    registry.start_run(new_run())
+    registry.log("run-1", [(seq, "loss", seq, 1.0 - seq / 10, 0.0) for seq in range(4)])
+    registry.resume_run("run-1", 2)
+    assert registry.series("run-1") == {"loss": [(0, 1.0), (1, 0.9)]}
+
+
 def test_runs_are_listed_oldest_first_and_filtered_by_columns(registry: Registry) -> None:
     registry.start_run(new_run("young"))
     registry.start_run(new_run("old", started=now() - timedelta(days=1), status="failed"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -23,7 +24,7 @@ HERE = __name__
 class Conduct(BaseModel):
     """What a trainer does, and the file that it writes just before it does so."""
 
-    does: Literal["hang", "ignore", "leak", "die", "refuse", "log nan", "exit"] = "hang"
+    does: Literal["hang", "ignore", "leak", "die", "refuse", "log nan", "exit", "bear"] = "hang"
     begun: str | None = None
 
 
@@ -33,6 +34,9 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     run.log({"loss": 1.0}, step=0)
     run.checkpoint({"loss": 1.0}, step=0)
+    if params.does == "bear":  # a process that only ends if somebody sees to it
+        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
+        run.log({"child": float(child.pid)}, step=0)
     print("about to", params.does, flush=True)
     if params.begun is not None:
         Path(params.begun).touch()

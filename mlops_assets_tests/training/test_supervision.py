@@ -60,8 +60,8 @@ def attempt(store: Store, does: str, begun: str | None = None, **compute: object
     return run
 
 
-@pytest.mark.parametrize("does", ["hang", "ignore"])
-def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that(
+@pytest.mark.parametrize("does", ["bear", "ignore"])
+def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that_with_what_it_has_started(
     does: str, store: Store, land_table: Callable[..., Freeze], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_table()
@@ -71,6 +71,8 @@ def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that(
         monkeypatch.setattr(supervision, "GRACE_SECONDS", 0.5)
     run = attempt(store, does, str(begun), time_limit=3600)
     assert "exceeded compute.time_limit, 3600 seconds" in str(run.error)
+    for _, child in store.registry.series(run.run_id).get("child", []):
+        assert not psutil.pid_exists(int(child)) or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.parametrize(
