@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from PIL import Image
 
 from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.rasters import open_raster
@@ -41,6 +45,22 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLOPS_USER", "tester")
     monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def drawn() -> None:
+    """Figures are drawn, for a test that looks at them."""
+
+
+@pytest.fixture(autouse=True)
+def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Figures are made but not drawn, unless `drawn` is asked for: that takes longer than most of a model's life."""
+    if "drawn" not in request.fixturenames:
+        monkeypatch.setattr(Figure, "savefig", _save_one_pixel)
+
+
+def _save_one_pixel(_figure: Figure, file: io.BytesIO, **_options: Any) -> None:
+    Image.new("RGB", (1, 1)).save(file, "png")
 
 
 @pytest.fixture(scope="session")

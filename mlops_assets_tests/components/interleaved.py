@@ -13,12 +13,12 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.components import trained_model
+from mlops_assets.training import exporting
 from mlops_assets_tests.components.project import definitions
 
 
 def main(home: str, trees: int, runs: int) -> None:
-    export = trained_model.export
+    export = exporting.export
 
     def after_all_have_trained(*arguments: Any) -> Any:
         Path(f"trained-{trees}").touch()
@@ -28,7 +28,7 @@ def main(home: str, trees: int, runs: int) -> None:
             time.sleep(0.1)
         raise TimeoutError("the other run did not train")
 
-    trained_model.export = after_all_have_trained  # type: ignore[assignment]
+    exporting.export = after_all_have_trained  # type: ignore[assignment]
     with dg.DagsterInstance.from_config(home) as instance:
         result = (
             definitions()

@@ -133,7 +133,7 @@ def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
     job = dg.reconstructable(lifecycle_job)
     tags = {"dagster/partition": "v1"}
     with monkeypatch.context() as broken:
-        broken.setattr("mlops_assets.components.trained_model.evaluate_version", fails)
+        broken.setattr("mlops_assets.training.measuring.evaluate_version", fails)
         with dg.execute_job(job, instance=instance, tags=tags) as failed:
             assert not failed.success
     assert launch(landed, "crop_forest_lifecycle", instance, "v1", n_estimators=9).success

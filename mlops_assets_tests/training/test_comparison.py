@@ -27,6 +27,8 @@ from mlops_assets.training.reports.wording import delta, duration, energy, numbe
 from mlops_assets.training.store import Store
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 CROPS = ["fallow", "maize", "wheat"]
 
 HOSTILE = "<script>alert(1)</script>|`x` @everyone ![](http://example.org/x.png) $\\bad{$ \n| \N{SNOWMAN}"

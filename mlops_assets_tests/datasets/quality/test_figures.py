@@ -18,6 +18,8 @@ from mlops_assets.datasets.quality.values import RunningStatistics, band_values
 from mlops_assets.datasets.specification import SPLITS
 from mlops_assets_tests.datasets.quality.test_leakage import files
 
+pytestmark = pytest.mark.usefixtures("drawn")
+
 
 def colours(png: bytes) -> set[str]:
     """Which of the splits' colours are in a picture, about."""
