@@ -172,6 +172,9 @@ def main(connection: int, modules: Sequence[str]) -> int:
     """
     for name in ("mlops_assets.training.worker", "mlops_assets.training.fitting", *modules):
         importlib.import_module(name)
+    from mlops_assets.training.provenance import environment
+
+    environment()  # half a second to read, the same for all, and remembered
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the process that started this one
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the jobs
     with socket.socket(fileno=connection) as jobs:
