@@ -16,7 +16,8 @@ from mlops_assets_tests import interpreter
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
-pytestmark = pytest.mark.timeout(1000)  # the demo takes a minute or two, on a busy machine ten times that
+# the demo takes a minute or two, on a busy machine ten times that
+pytestmark = [pytest.mark.example, pytest.mark.timeout(1000)]
 
 
 @pytest.fixture(scope="module")
