@@ -151,6 +151,7 @@ def test_damage_is_found_beside_a_published_report(land_table: Land, assessed: A
     assert not any(found.passed for found in assessed()[1].checks)
 
 
+@pytest.mark.usefixtures("drawn")
 def test_figures_are_small_pictures(land_scenes: Land, assessed: Assess) -> None:
     land_scenes(scenes_specification(split={"method": "spatial_block", "block": 8, "buffer": 1}), crs="EPSG:32631")
     _, quality = assessed("scenes")
