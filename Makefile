@@ -5,8 +5,8 @@ BIN := .venv/bin
 EXTRAS_demo := demo
 EXTRAS_test := demo,cluster,sweeps,test
 EXTRAS_all := demo,cluster,postgres,tensorflow,xgboost,lightgbm,jax,sweeps,mlflow,gpu,test,dev
-# tests that need no further framework, no server and no browser; all but the demo, which trains for minutes
-FAST := not frameworks and not services and not browser and not example
+# tests that need no further framework, no server and no browser; all but whole lives of models that take 10 s or more
+FAST := not frameworks and not services and not browser and not slow
 PYTEST = $(BIN)/python -m pytest -n 2 --dist worksteal
 # the last version that runs on the Node.js 18 of Debian 12
 AZURITE := 3.35.0

@@ -27,7 +27,7 @@ from benchmarks.processes import ROOT
 
 TESTS = "mlops_assets_tests"
 OF_TESTS = (f"{TESTS}/", "pyproject.toml")  # what a checkout with other tests replaces; pytest's settings go with them
-MARKS = "not frameworks and not services and not browser and not example"
+MARKS = "not frameworks and not services and not browser and not slow"
 PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", MARKS)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::.+?)?)(?: - .*)?$", re.MULTILINE)
 _PASSED, _TESTS_FAILED = 0, 1  # exit codes of pytest; others mean that the tests could not be run

@@ -17,7 +17,7 @@ from mlops_assets_tests import interpreter
 Run = Callable[..., subprocess.CompletedProcess[str]]
 
 # the demo takes a minute or two, on a busy machine ten times that
-pytestmark = [pytest.mark.example, pytest.mark.timeout(1000)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 
 @pytest.fixture(scope="module")

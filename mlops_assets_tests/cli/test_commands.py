@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from mlops_assets_tests.cli.conftest import Mlops
 
 
@@ -58,6 +60,7 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
         assert mlops(*command).code == 0
 
 
+@pytest.mark.slow
 def test_a_model_that_fails_its_gates_is_told_with_the_reason_and_kept(committed: Path, mlops: Mlops) -> None:
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
     declared.write_text(declared.read_text().replace("min: 0.5", "min: 1.5"))
@@ -115,6 +118,7 @@ FAILING = {
 }
 
 
+@pytest.mark.slow
 def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlops: Mlops) -> None:
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
     text = declared.read_text().replace("mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train")

@@ -32,6 +32,7 @@ def dg(project: Path, *arguments: str) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_dg_lists_our_components_and_scaffolds_what_passes_its_check(project: Path) -> None:
     listed = dg(project, "list", "components", "--json")
     assert "mlops_assets.components.TrainingDataset" in listed

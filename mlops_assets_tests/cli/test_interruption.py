@@ -53,6 +53,7 @@ def test_an_interrupt_while_the_registry_is_unreachable_says_so(capsys: pytest.C
     assert "registry is unreachable" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_interrupted_training_names_the_command_that_resumes_it(project: Path, mlops: Mlops) -> None:
     (project / "fieldwork" / "own.py").write_text(TRAINER)
     declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"

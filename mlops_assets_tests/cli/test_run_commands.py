@@ -159,6 +159,7 @@ def test_without_runs_it_is_said_how_to_get_one(store: Store, mlops: Mlops) -> N
     assert mlops("run", "list", "--where", "macro_f1 > 1", "--json").json == []
 
 
+@pytest.mark.slow
 def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops: Mlops) -> None:
     first = mlops("train", "samples_forest", "-p", "n_estimators=5", "-p", "seed=7", "--json").json
     # other people's work may change the checkout meanwhile: that alone is no reason to fail

@@ -23,6 +23,7 @@ def space(committed: Path) -> Path:
     return file
 
 
+@pytest.mark.slow
 def test_a_sweep_goes_on_until_there_are_enough_trials(space: Path, mlops: Mlops) -> None:
     first = mlops("sweep", "samples_forest", "--space", str(space), "--name", "trees", "--json")
     assert first.code == 0, first.err

@@ -40,6 +40,7 @@ def broken_off(instance: dg.DagsterInstance) -> str:
         return failed.run_id
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_frozen")
 def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(store: Store, instance: dg.DagsterInstance) -> None:
     options = dg.ReexecutionOptions.from_failure(broken_off(instance), instance)
@@ -52,6 +53,7 @@ def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(store: Store, in
     assert (row.run_id, row.stage) == (run.run_id, "recorded")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_frozen")
 def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
     store: Store, instance: dg.DagsterInstance
@@ -68,6 +70,7 @@ def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
     assert (row.run_id, row.stage) == (first.run_id, "recorded")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_frozen")
 def test_cancelling_a_run_stops_its_trainer_promptly_and_records_it(store: Store, instance: dg.DagsterInstance) -> None:
     """Dagster's UI sends the run's process an interrupt; so does this."""

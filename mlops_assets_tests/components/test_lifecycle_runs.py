@@ -81,6 +81,7 @@ def test_lifecycle_materialises_every_asset_with_checks_and_what_people_look_at(
     assert row.stage == "recorded"
 
 
+@pytest.mark.slow
 def test_a_run_with_other_parameters_makes_a_second_model_version_with_another_data_version(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance
 ) -> None:
@@ -104,6 +105,7 @@ def test_parameters_of_the_wrong_type_are_refused_before_anything_is_launched(
     assert store.registry.runs() == []
 
 
+@pytest.mark.slow
 def test_steps_of_interleaved_runs_on_one_partition_never_mix(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, tmp_path: Path
 ) -> None:
@@ -124,6 +126,7 @@ def test_steps_of_interleaved_runs_on_one_partition_never_mix(
     assert made[5] != made[9]
 
 
+@pytest.mark.slow
 def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
     landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -33,6 +33,7 @@ def tree(store: Store) -> DecisionTreeClassifier:
     return DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("forked_workers")
 def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
     with (

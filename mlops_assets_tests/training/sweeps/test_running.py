@@ -69,6 +69,7 @@ def at_once(done: list[Run]) -> int:
     return most
 
 
+@pytest.mark.slow
 def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(landed: Store) -> None:
     told: list[str] = []
     plan = planned(
@@ -100,6 +101,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
     assert len(runs(landed)) == 4 and any("4 of 4 trials are done" in line for line in told)
 
 
+@pytest.mark.slow
 def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: Store) -> None:
     plan = planned({"quality": {"min": 0, "max": 1}, "fails": True}, method="random", trials=9, parallel=3, **METRIC)
     with pytest.raises(TrainerError, match=r"the first 3 trials of s failed; the last one: .*out of luck; see"):
@@ -108,6 +110,7 @@ def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: 
     assert 3 <= len(runs(landed)) < 9
 
 
+@pytest.mark.slow
 def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Store) -> None:
     plan = planned({"depth": {"min": 1, "max": 5}}, trials=5, model={"trainer": f"{HERE}:blind"})
     with pytest.raises(SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"):
@@ -115,6 +118,7 @@ def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Stor
     assert [run.status for run in runs(landed)] == ["succeeded"]  # the others wait for what it shows
 
 
+@pytest.mark.slow
 def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None:
     for number in range(5):
         succeed(landed.registry, number, [0.1, 0.1, 0.1])
@@ -158,6 +162,7 @@ def swept(
     sys.modules.pop("sweep_curve", None)
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     landed: Store, swept: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
