@@ -16,12 +16,12 @@ from mlops_assets.training.frameworks import preloadable_modules
 NO_JOB = Path("no-such-job.json")  # the worker ends at once with a traceback that names it
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def environment() -> dict[str, str]:
     return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def server(environment: dict[str, str]) -> Iterator[ForkServer]:
     modules = [*preloadable_modules("pytorch"), *preloadable_modules("scikit-learn")]
     started = ForkServer(environment, modules)

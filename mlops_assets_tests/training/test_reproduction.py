@@ -67,6 +67,7 @@ def change(store: Store, row: ModelVersion, **changes: Any) -> Run:
     return store.registry.run(row.run_id)
 
 
+@pytest.mark.slow
 def test_the_same_model_is_made_from_the_record_not_from_what_is_declared_now(store: Store, row: ModelVersion) -> None:
     found = reproduce(store, model_specification(seed=99, params={"depth": 7}), row)
     assert found.matches, found.document()
@@ -82,6 +83,7 @@ def test_the_same_model_is_made_from_the_record_not_from_what_is_declared_now(st
     assert found.document()["matches"] is True
 
 
+@pytest.mark.slow
 def test_another_outcome_is_said_with_how_far_it_is(store: Store, row: ModelVersion) -> None:
     metrics = store.registry.run(row.run_id).metrics
     change(store, row, parameters={"depth": 1}, metrics={**metrics, "elsewhere": 1.0})
@@ -94,6 +96,7 @@ def test_another_outcome_is_said_with_how_far_it_is(store: Store, row: ModelVers
     assert found.document()["artefacts"][0]["equal"] is False
 
 
+@pytest.mark.slow
 def test_other_code_is_not_trained_unless_it_is_allowed(store: Store, row: ModelVersion, own_trainer: Path) -> None:
     assert changes_since(store, model_specification(), row, store.registry.run(row.run_id)) == []
     own_trainer.write_text(f"{TRAINER}# other code\n")

@@ -83,6 +83,7 @@ def train_together_and_alone(store: Store, gpus: int, tolerance: float) -> None:
         torch.testing.assert_close(weights(store, row), weights(store, alone), atol=tolerance / 10, rtol=tolerance)
 
 
+@pytest.mark.slow
 def test_two_processes_train_as_one(store: Store) -> None:
     train_together_and_alone(store, gpus=0, tolerance=1e-3)
 
