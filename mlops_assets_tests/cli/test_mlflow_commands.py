@@ -77,7 +77,7 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
     assert "unchanged" in again and "1 run(s) are deleted in MLflow and were left there" in again
     (listed,) = mlops("run", "list", "--json").json
     assert (listed["run_id"], listed["metrics"]) == (imported["run_id"], {"loss": 0.5})
-    assert mlops(*command, "--model", model, "--task", "guessing").code == 1
+    assert mlops(*command, "--model", model, "--task", "guessing").code == 2
 
 
 @pytest.mark.frameworks
@@ -97,7 +97,8 @@ def test_a_server_that_is_away_is_one_line(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     land_table()
-    found = mlops("import", "mlflow", "x", "--dataset", "fields@v1", "--tracking-uri", "http://127.0.0.1:9")
+    command = ("import", "mlflow", "x", "--dataset", "fields@v1", "--tracking-uri", "http://127.0.0.1:9", "--quiet")
+    found = mlops(*command)
     assert (found.code, found.err.count("\n")) == (1, 1)
     assert found.err.startswith("error: MLflow at http://127.0.0.1:9: ")
 
