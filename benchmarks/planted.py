@@ -56,7 +56,6 @@ PLANTED = [
         before='["path", "row", "column", "label", "group", "split"]',
         after='["path", "row", "column", "label", "split"]',
         tests=["datasets/test_freezing.py", "datasets/test_specification.py"],
-        caught=False,
     ),
     Mutation(
         name="training-statistics",
@@ -86,8 +85,7 @@ PLANTED = [
         file="mlops_assets/datasets/decoded.py",
         before="order[nearest], -1)",
         after="nearest, -1)",
-        tests=["datasets/test_decoded.py"],
-        caught=False,
+        tests=["datasets/test_decoded.py", "datasets/test_training_data.py"],
     ),
     Mutation(
         name="path-traversal",
@@ -144,7 +142,6 @@ PLANTED = [
         before="Point.seq >= first_seq",
         after="Point.seq > first_seq",
         tests=["registry/test_store.py"],
-        caught=False,
     ),
     Mutation(
         name="name-prefix",
@@ -257,7 +254,6 @@ PLANTED = [
         before="for member in {*family, *_family(process.pid)}:",
         after="for member in _family(process.pid):",
         tests=["training/test_supervision.py"],
-        caught=False,
     ),
     Mutation(
         name="launched-twice",
@@ -279,8 +275,8 @@ PLANTED = [
         name="exit-code",
         fault="a command that fails prints its error and exits with 0",
         file="mlops_assets/cli/__init__.py",
-        before="        sys.exit(1)\n",
-        after="        sys.exit(0)\n",
+        before="errors.print(str(error))\n        sys.exit(1)\n",
+        after="errors.print(str(error))\n        sys.exit(0)\n",
         tests=["cli/test_dataset_commands.py"],
     ),
 ]
