@@ -112,7 +112,7 @@ def _options(
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
-    atexit.register(gc.freeze)  # an interpreter that ends need not search its libraries for garbage, which takes seconds
+    atexit.register(gc.freeze)  # at its end an interpreter searches all libraries for garbage, which takes seconds
     load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
