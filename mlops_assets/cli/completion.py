@@ -88,7 +88,7 @@ def aliases(incomplete: str) -> Iterable[str]:
 @_completer
 def run_ids(incomplete: str) -> Iterable[tuple[str, str]]:
     """The newest runs, by the beginnings of their ids, each with its model and status."""
-    query = f"SELECT run_id, model, data_version, status FROM runs ORDER BY started DESC LIMIT {MAX_RUNS}"
+    query = f"SELECT run_id, model, data_version, status FROM runs ORDER BY started DESC LIMIT {MAX_RUNS}"  # nosec B608
     for run_id, model, data_version, status in _rows(query):
         short = run_id if len(incomplete) > 8 else run_id[:8]
         yield short, f"{model} on {data_version}, {status}"
