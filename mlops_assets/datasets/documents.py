@@ -14,10 +14,27 @@ from mlops_assets.datasets.contents import SAMPLE_COLUMNS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from mlops_assets.registry import DataVersion, Registry
+    from mlops_assets.storage import Workspace
+
 
 def version_folder(dataset: str, version: str) -> str:
     """Return where a data version's manifest and documents lie in the workspace."""
     return f"datasets/{dataset}/{version}"
+
+
+def published_documents(workspace: Workspace, registry: Registry, row: DataVersion) -> tuple[Any, bytes, bytes]:
+    """Return a data version's `version.json`, read, and its manifest and samples as Parquet.
+
+    Raises:
+        IntegrityError: one is not as it was published.
+    """
+    from mlops_assets.registry.published import read_published
+
+    folder = version_folder(row.dataset, row.version)
+    names = ("version.json", "manifest.parquet", "samples.parquet")
+    document, manifest, samples = (read_published(workspace, registry, f"{folder}/{name}") for name in names)
+    return json.loads(document), manifest, samples
 
 
 def json_bytes(document: Any) -> bytes:

@@ -6,7 +6,6 @@ Read column by column, so that a command that only shows it need not load pandas
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,13 +18,12 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.documents import version_folder
+from mlops_assets.datasets.documents import published_documents
 from mlops_assets.datasets.extents import Interval, declared_interval, enclosing
 from mlops_assets.datasets.manifest import BBOX, MAIN_ROLES, WORKSPACE
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Registry
-from mlops_assets.registry.published import read_published
 from mlops_assets.storage import Workspace
 
 LEFT_OUT = "left_out"  # what samples in no split are counted as
@@ -57,10 +55,8 @@ class Summary:
             IntegrityError: a document is not as it was published.
         """
         row = registry.data_version(reference)
-        folder = version_folder(row.dataset, row.version)
-        names = ("version.json", "manifest.parquet", "samples.parquet")
-        document, files, samples = (read_published(workspace, registry, f"{folder}/{name}") for name in names)
-        return cls(row, json.loads(document), _table(files, _FILE_COLUMNS), _table(samples, ["label", "split", "time"]))
+        document, files, samples = published_documents(workspace, registry, row)
+        return cls(row, document, _table(files, _FILE_COLUMNS), _table(samples, ["label", "split", "time"]))
 
     @cached_property
     def specification(self) -> DatasetSpecification:

@@ -6,7 +6,6 @@ Nothing here looks at the landing.
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,14 +15,13 @@ from typing import Any, Literal
 import pandas as pd
 
 from mlops_assets.datasets.contents import ClassName
-from mlops_assets.datasets.documents import version_folder
+from mlops_assets.datasets.documents import published_documents
 from mlops_assets.datasets.landings.stac import fetch_reference
 from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Registry
-from mlops_assets.registry.published import read_published
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.workspace import object_key
 
@@ -49,16 +47,8 @@ class FrozenDataset:
             IntegrityError: a document is not as it was published.
         """
         row = registry.data_version(reference)
-        folder = version_folder(row.dataset, row.version)
-        names = ("version.json", "manifest.parquet", "samples.parquet")
-        document, manifest, samples = (read_published(workspace, registry, f"{folder}/{name}") for name in names)
-        return cls(
-            workspace,
-            row,
-            json.loads(document),
-            read_manifest(manifest),
-            pd.read_parquet(io.BytesIO(samples)),
-        )
+        document, manifest, samples = published_documents(workspace, registry, row)
+        return cls(workspace, row, document, read_manifest(manifest), pd.read_parquet(io.BytesIO(samples)))
 
     @property
     def reference(self) -> str:
