@@ -120,8 +120,10 @@ class ForkServer:
         return self._process.pid
 
     def alive(self) -> bool:
-        """Return whether it can fork."""
-        return self._process.poll() is None
+        """Return whether it can fork: its end of the socket is closed before it can be waited for."""
+        poll = select.poll()
+        poll.register(self._socket, 0)
+        return not poll.poll(0)
 
     def close(self) -> None:
         """End it; the processes that it has forked end too."""

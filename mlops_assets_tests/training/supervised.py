@@ -113,6 +113,6 @@ def together(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module
     total = torch.tensor([float(run.rank + 1)])
     torch.distributed.all_reduce(total)
     run.log({"total": float(total), "processes": run.world_size}, step=0)
-    print("rank", run.rank, file=sys.stderr, flush=True)
+    print(f"rank {run.rank}", file=sys.stderr, flush=True)  # one write: two processes share the log
     torch.manual_seed(0)
     return Net(data.sample_shape[0], len(data.class_names)).eval()
