@@ -16,6 +16,8 @@ PYTDML := 1.1.7
 MLFLOW := 3.17.2
 
 .DEFAULT_GOAL := help
+# else each of the many processes would compile our modules anew
+unexport PYTHONDONTWRITEBYTECODE
 .PHONY: help install azurite pytdml mlflow demo up test test-all test-changed test-random mutations lint bench clean
 
 help: ## show this help
@@ -27,6 +29,7 @@ install: .venv/with-all .env ## make .venv with everything, pinned: all framewor
 	@echo "installing pinned versions into .venv for: $* ..."
 	@[ -x $(BIN)/python ] || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[$(EXTRAS_$*)]'
+	@$(BIN)/python -m compileall -q mlops_assets resources
 	@touch $@
 
 # dagster and dg read .env in this folder: so they find the demo's history without further ado

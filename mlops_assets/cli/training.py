@@ -34,12 +34,14 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a model on a data version, export, evaluate and record it."""
-    from mlops_assets.components.launching import open_project
-    from mlops_assets.training.job_process import preload
-    from mlops_assets.training.trainers import load_trainer
-
     wanted = Reference.parse(reference)
     config = dict(_parameter(text) for text in param or [])
+    from mlops_assets.training.job_process import preload
+
+    preload()
+    from mlops_assets.components.launching import open_project
+    from mlops_assets.training.trainers import load_trainer
+
     with open_project(Settings.from_environment(), module) as project:
         declared = project.model(wanted.name)
         preload(declared)

@@ -1,6 +1,9 @@
 """The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
 
+import importlib
+import threading
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
@@ -21,9 +24,10 @@ from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sweeping import sweep_job
 from mlops_assets.errors import MlopsError, ParityError, TrainerError
 from mlops_assets.names import Reference
+from mlops_assets.training.frameworks import preloadable_modules
 from mlops_assets.training.provenance import source_digest
 from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.trainers import load_trainer
+from mlops_assets.training.trainers import Trainer, load_trainer
 from resources import MlflowMirror, StoreResource
 
 if TYPE_CHECKING:
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from mlops_assets.training.store import Store
 
 GPU_POOL = "gpu"
+# what the steps after a training import, which takes seconds
+_LATER = ("mlops_assets.training.exporting", "mlops_assets.training.measuring", "mlops_assets.training.figures",
+          "mlops_assets.training.card", "mlops_assets.stac.models", "onnxruntime")  # fmt: skip
 
 
 class TrainedModelAttributes(ModelSpecification):
@@ -140,7 +147,7 @@ class TrainedModel(dg.Component):
             run_id = resumed or run_identifier(context.run.run_id, specification.name, context.partition_key)
             what = f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             try:
-                with followed(opened.registry, run_id, what, parameters):
+                with followed(opened.registry, run_id, what, parameters), _later_steps_loading(trainer):
                     row = train_supervised(*work, context.run.run_id, run_id=run_id)
             except MlopsError:
                 mlflow.run(opened, run_id)
@@ -272,6 +279,27 @@ class TrainedModel(dg.Component):
             )
 
         return production
+
+
+@contextmanager
+def _later_steps_loading(trainer: Trainer) -> Iterator[None]:
+    """Import what later steps need in a thread, while the body waits for a trainer in another process."""
+
+    def load() -> None:
+        for name in (*_LATER, *preloadable_modules(trainer.framework)):
+            if ended.is_set():  # from here on the main thread imports what it wants
+                return
+            with suppress(Exception):  # the step itself reports it
+                importlib.import_module(name)
+
+    ended = threading.Event()
+    loading = threading.Thread(target=load, name="importing", daemon=True)
+    loading.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        loading.join()
 
 
 def _to_promote(

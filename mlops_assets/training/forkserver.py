@@ -7,6 +7,7 @@ library's `multiprocessing.forkserver` takes no environment, and OpenMP and BLAS
 from __future__ import annotations
 
 import atexit
+import gc
 import importlib
 import json
 import os
@@ -81,15 +82,24 @@ class ForkedProcess:
 class ForkServer:
     """One preloaded process; it ends with the process that started it."""
 
-    def __init__(self, environment: Mapping[str, str], modules: Sequence[str]) -> None:
-        """Start it; it loads while the caller goes on."""
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """Start it; it imports what every job needs while the caller continues."""
         self._lock = threading.Lock()
+        self._loaded: set[str] = set()
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        command = [sys.executable, "-m", __name__, str(other.fileno()), *modules]
+        command = [sys.executable, "-m", __name__, str(other.fileno())]
         with other:
             self._process = subprocess.Popen(  # nosec B603
                 command, stdin=subprocess.PIPE, env=dict(environment), pass_fds=[other.fileno()], start_new_session=True
             )
+
+    def load(self, modules: Sequence[str]) -> None:
+        """Let it import modules, which must start no threads, before it forks the next job; return at once."""
+        with self._lock, suppress(OSError):  # that it is gone is reported by `start`
+            new = [name for name in modules if name not in self._loaded]
+            if new:
+                self._socket.send(json.dumps({"modules": new}).encode())
+                self._loaded.update(new)
 
     def start(self, job: Path, output: IO[bytes], environment: Mapping[str, str]) -> ForkedProcess:
         """Fork a process that does a job of `worker`, in a session of its own.
@@ -134,32 +144,25 @@ class ForkServer:
         self._process.wait()
 
 
-_servers: dict[tuple[Any, ...], ForkServer] = {}
+_servers: dict[tuple[tuple[str, str], ...], ForkServer] = {}
 _choosing = threading.Lock()
 
 
-def fork_server(environment: Mapping[str, str], modules: Sequence[str]) -> ForkServer:
-    """Return the preloaded process for an environment and these modules, started if there is none.
+def fork_server(environment: Mapping[str, str]) -> ForkServer:
+    """Return the preloaded process for an environment, started if there is none.
 
     Args:
         environment: variables of the processes to be forked.
-        modules: what it imports ahead; they must start no threads.
     """
-    key = loaded_for(environment, modules)
+    key = tuple(sorted((name, value) for name, value in environment.items() if name.startswith(READ_AT_IMPORT)))
     with _choosing:
         if not _servers:
             atexit.register(close_all)
         if key in _servers and not _servers[key].alive():
             _servers.pop(key).close()
         if key not in _servers:
-            _servers[key] = ForkServer(environment, modules)
+            _servers[key] = ForkServer(environment)
         return _servers[key]
-
-
-def loaded_for(environment: Mapping[str, str], modules: Sequence[str]) -> tuple[Any, ...]:
-    """Return what two jobs must have in common to be forked from the same process."""
-    read = sorted((name, value) for name, value in environment.items() if name.startswith(READ_AT_IMPORT))
-    return tuple(modules), tuple(read)
 
 
 def close_all() -> None:
@@ -168,12 +171,12 @@ def close_all() -> None:
         _servers.popitem()[1].close()
 
 
-def main(connection: int, modules: Sequence[str]) -> int:
-    """Import modules, then fork a process for each job that comes, until the connection is closed.
+def main(connection: int) -> int:
+    """Import what every job needs, then do what comes until the connection is closed: import modules, or fork a job.
 
     Returns only in the forked processes, when their job is done, and at the end.
     """
-    for name in ("mlops_assets.training.worker", "mlops_assets.training.fitting", *modules):
+    for name in ("mlops_assets.training.worker", "mlops_assets.training.fitting"):
         importlib.import_module(name)
     from mlops_assets.training.provenance import environment
 
@@ -185,11 +188,14 @@ def main(connection: int, modules: Sequence[str]) -> int:
             message, descriptors, _, _ = socket.recv_fds(jobs, MAX_MESSAGE_BYTES, 2)
             if not message:
                 return 0
-            if os.fork() == 0:
+            wanted = json.loads(message)
+            for name in wanted.get("modules", ()):
+                importlib.import_module(name)
+            if "job" in wanted and os.fork() == 0:
                 break
             for descriptor in descriptors:
                 os.close(descriptor)
-    return _fork_and_wait(json.loads(message), *descriptors)
+    return _fork_and_wait(wanted, *descriptors)
 
 
 def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
@@ -211,10 +217,11 @@ def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
     os.environ.clear()
     os.environ.update(message["environment"])
     os.chdir(message["cwd"])
+    atexit.register(gc.freeze)  # else a search through all that is imported takes two seconds at the end
     from mlops_assets.training.worker import main as work
 
     return work(Path(message["job"]))
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[1]), sys.argv[2:]))
+    sys.exit(main(int(sys.argv[1])))

@@ -86,8 +86,6 @@ def publish_version(
         figures: name → PNG.
         facts: what is to be recorded of the run.
     """
-    from mlops_assets.training.figures import learning_curves
-
     row = ModelVersion(
         model=specification.name,
         version=f"{run.data_version}-{run.run_id[:8]}",
@@ -105,8 +103,7 @@ def publish_version(
     folder, put = model_folder(row), store.workspace.put
     files = save(f"{folder}/native")
     series = store.registry.series(run.run_id)
-    curves = learning_curves(series, f"{row.model}@{row.version}")
-    drawn = {**figures, **({"learning_curves": curves} if curves else {})}
+    drawn = {**figures, **_curves(series, f"{row.model}@{row.version}")}
     files += [put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()]
     files.append(put(f"{folder}/parameters.json", json_bytes(run.parameters)))
     if run.environment is not None:
@@ -116,6 +113,15 @@ def publish_version(
     files.append(put(f"runs/{run.run_id}/run.json", json_bytes(document)))
     patiently(lambda: store.registry.publish_model_version(row, files, **facts()))
     return row
+
+
+def _curves(series: dict[str, list[tuple[int, float]]], title: str) -> dict[str, bytes]:
+    if not series:  # what draws takes a second to import
+        return {}
+    from mlops_assets.training.figures import learning_curves
+
+    curves = learning_curves(series, title)
+    return {"learning_curves": curves} if curves else {}
 
 
 def run_facts(run: Run) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def environment() -> dict[str, str]:
 @pytest.fixture(scope="module")
 def server(environment: dict[str, str]) -> Iterator[ForkServer]:
     modules = [*preloadable_modules("pytorch"), *preloadable_modules("scikit-learn")]
-    started = ForkServer(environment, modules)
+    started = ForkServer(environment)
+    started.load(modules)
     yield started
     started.close()
 
@@ -58,21 +59,21 @@ def test_a_process_that_is_killed_says_so_and_one_that_runs_can_be_waited_for(
 
 def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(environment: dict[str, str]) -> None:
     try:
-        first = fork_server(environment, [])
-        assert fork_server({**environment, "HOME": "/elsewhere"}, []) is first
-        assert fork_server({**environment, "OMP_NUM_THREADS": "2"}, []) is not first
+        first = fork_server(environment)
+        assert fork_server({**environment, "HOME": "/elsewhere"}) is first
+        assert fork_server({**environment, "OMP_NUM_THREADS": "2"}) is not first
     finally:
         close_all()
 
 
 def test_a_preloaded_process_that_is_gone_is_replaced(environment: dict[str, str], tmp_path: Path) -> None:
     try:
-        first = fork_server(environment, [])
+        first = fork_server(environment)
         os.kill(first.pid, signal.SIGKILL)
         with (tmp_path / "log.txt").open("w+b") as output, pytest.raises(OSError, match=r"gone|Broken pipe|reset"):
             while True:  # until the signal has arrived
                 first.start(NO_JOB, output, environment).wait(120)
-        second = fork_server(environment, [])
+        second = fork_server(environment)
         assert second is not first
     finally:
         close_all()

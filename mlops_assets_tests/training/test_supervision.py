@@ -17,7 +17,7 @@ import pytest
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.errors import Conflict, MlopsError, TrainerError
 from mlops_assets.registry import Run
-from mlops_assets.training import job_process, supervision
+from mlops_assets.training import supervision
 from mlops_assets.training.fitting import train
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.supervision import train_supervised
@@ -182,17 +182,6 @@ def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table
         time.sleep(0.1)
     (run,) = store.registry.runs()
     assert (run.status, run.error is not None) == ("canceled", True)
-
-
-@pytest.mark.parametrize(
-    ("percent", "cpus", "spins"), [(0, 4, True), (10, 4, True), (50, 2, True), (50, 4, False), (0, 8, False)]
-)
-def test_threads_only_spin_where_there_are_processors_for_them(
-    percent: float, cpus: float, spins: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(job_process.psutil, "cpu_count", lambda: 4)
-    monkeypatch.setattr(job_process.psutil, "cpu_percent", lambda seconds: percent)
-    assert job_process.waiting(cpus) == ({} if spins else {"OMP_WAIT_POLICY": "PASSIVE"})
 
 
 @pytest.mark.parametrize(("gpus", "printed"), [(1, "devices 7 "), (0, "devices 7,8 ")])
