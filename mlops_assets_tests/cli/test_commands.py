@@ -9,6 +9,7 @@ import pytest
 from mlops_assets_tests.cli.conftest import Mlops
 
 
+@pytest.mark.slow
 def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: Mlops) -> None:
     assert "samples@v1 is new: 1 file(s), 960 sample(s)" in mlops("dataset", "commit", "samples", "--tag", "first").out
     assert "nothing new" in mlops("dataset", "commit", "samples").out

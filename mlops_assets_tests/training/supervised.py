@@ -19,6 +19,7 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.training.run import TrainingRun
 
 HERE = __name__
+FRAMEWORK = "pytorch"
 
 
 class Conduct(BaseModel):

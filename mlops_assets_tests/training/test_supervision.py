@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import _thread
 import os
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -21,6 +19,7 @@ from mlops_assets.training import supervision
 from mlops_assets.training.fitting import train
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.supervision import train_supervised
+from mlops_assets_tests import interpreter
 from mlops_assets_tests.training.supervised import HERE
 from mlops_assets_tests.training.trainers import model_specification
 
@@ -160,6 +159,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_resumed(store: Store, land_table: C
         train(store, specification, "v1", {}, 3, run_id="other")
 
 
+@pytest.mark.slow  # torchrun imports PyTorch three times
 def test_two_processes_train_together_and_one_tells(store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:together", compute={"processes": 2})
@@ -171,13 +171,12 @@ def test_two_processes_train_together_and_one_tells(store: Store, land_table: Ca
 
 def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
-    paths = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    starter = subprocess.Popen([sys.executable, "-c", STARTER], env=paths, stderr=subprocess.DEVNULL)
-    while not (store.registry.runs() and store.registry.series(store.registry.runs()[0].run_id)):
-        assert starter.poll() is None
-        time.sleep(0.1)
-    starter.kill()
-    starter.wait()
+    with interpreter.Process(["-c", STARTER]) as starter:
+        while not (store.registry.runs() and store.registry.series(store.registry.runs()[0].run_id)):
+            assert starter.poll() is None, starter.err
+            time.sleep(0.1)
+        starter.kill()
+        starter.wait()
     while store.registry.runs()[0].status == "running":  # the limit on a test ends it
         time.sleep(0.1)
     (run,) = store.registry.runs()

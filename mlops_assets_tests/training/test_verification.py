@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import shutil
 import sqlite3
@@ -91,27 +90,10 @@ def test_one_flipped_bit_in_any_file_is_found_and_named(
     assert verify(store).passed
 
 
-def broken(content: bytes) -> bytes:
-    """Make pandas fail in another way than it does on what is no table at all."""
-    changed = content.replace(b'"columns": ', b'"colimns": ')  # in what pandas notes of a table
-    with pytest.raises(KeyError):
-        pd.read_parquet(io.BytesIO(changed))
-    return changed
-
-
-def another_table(content: bytes) -> bytes:
-    buffer = io.BytesIO()
-    pd.DataFrame({"x": [1]}).to_parquet(buffer)
-    return buffer.getvalue()
-
-
 @EITHER
-@pytest.mark.parametrize("harm", [broken, another_table])
-def test_a_table_that_cannot_be_read_is_found_and_named(
-    harm: Callable[[bytes], bytes], verify: Callable[[Store], Verification], store: Store
-) -> None:
+def test_a_table_that_cannot_be_read_is_found_and_named(verify: Callable[[Store], Verification], store: Store) -> None:
     path = store.workspace.root / "datasets/scenes/v1/manifest.parquet"
-    path.write_bytes(harm(path.read_bytes()))
+    pd.DataFrame({"x": [1]}).to_parquet(path)
     assert any("datasets/scenes/v1/manifest.parquet" in problem for problem in verify(store).problems)
 
 

@@ -62,23 +62,25 @@ class Framework(Protocol):
 class _Adapter:
     """Where an adapter lies, the package whose classes its models descend from, and the extra that installs it.
 
-    A process in which the frameworks of `forkable` adapters are imported has no further threads, and may fork.
+    A process in which the adapters and `ahead` of `forkable` ones are imported has no further threads, and may fork.
     """
 
     target: str
     package: str
     extra: str | None = None
     forkable: bool = False
+    ahead: tuple[str, ...] = ()
 
 
 _HERE = "mlops_assets.training.frameworks"
 # In this order: wrappers of XGBoost and LightGBM descend from scikit-learn, and layers of Keras may from PyTorch.
+# The first step of any optimizer of PyTorch imports its compiler, which takes as long as importing PyTorch.
 _ADAPTERS = {
     "xgboost": _Adapter(f"{_HERE}.xgboost:XGBoost", "xgboost", "xgboost"),
     "lightgbm": _Adapter(f"{_HERE}.lightgbm:LightGBM", "lightgbm", "lightgbm"),
     "keras": _Adapter(f"{_HERE}.keras:Keras", "keras", "tensorflow"),
     "flax": _Adapter(f"{_HERE}.flax:Flax", "flax", "jax"),
-    "pytorch": _Adapter(f"{_HERE}.pytorch:PyTorch", "torch", forkable=True),
+    "pytorch": _Adapter(f"{_HERE}.pytorch:PyTorch", "torch", forkable=True, ahead=("torch._dynamo",)),
     "scikit-learn": _Adapter(f"{_HERE}.scikit_learn:ScikitLearn", "sklearn", forkable=True),
 }
 
@@ -98,7 +100,9 @@ def framework_named(name: str) -> Framework:
 def preloadable_modules(name: str | None) -> list[str]:
     """Return what a process may import ahead that trainers with models of this framework are forked from."""
     adapter = _ADAPTERS.get(name or "")
-    return [adapter.target.partition(":")[0]] if adapter and adapter.forkable else []
+    if adapter is None or not adapter.forkable:
+        return []
+    return [adapter.target.partition(":")[0], *adapter.ahead]
 
 
 def framework_of(model: Any, trainer: str) -> Framework:

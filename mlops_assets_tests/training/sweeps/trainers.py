@@ -17,6 +17,7 @@ from mlops_assets.training.sweeps.settings import settings_of
 from mlops_assets_tests.training.trainers import model_specification
 
 HERE = __name__
+FRAMEWORK = "scikit-learn"
 
 
 class Curve(BaseModel):
