@@ -21,6 +21,7 @@ from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.settings import DEFAULT_MODULE, Settings
+from mlops_assets.training.job_process import preload
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.verification import verify_model
 from resources import StoreResource
@@ -34,6 +35,8 @@ def demo() -> None:
     started = time.monotonic()
     settings = Settings.from_environment()
     with open_project(settings, DEFAULT_MODULE) as project:
+        for model in MODELS:
+            preload(project.model(model))
         store = open_store()
         folder = store.workspace.root / "landing" / DATASET
         _say("1. Land the first half of the survey (every second row of labels) and freeze it")

@@ -26,7 +26,7 @@ def preload(specification: ModelSpecification | None = None) -> None:
     """Start the process that the next trainer is going to be forked from, so that it loads meanwhile.
 
     Args:
-        specification: the model; if it is not known yet, the process is one for the compute that a model has by default.
+        specification: the model; if it is not known yet, the process is for the compute that a model has by default.
     """
     compute = specification.compute if specification else Compute()
     if _forks(compute):

@@ -119,6 +119,7 @@ def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
     assert len(report["duplicates"]["exact"]["largest_groups"]) == 4
 
 
+@pytest.mark.slow
 def test_the_demonstration_may_be_trained_on(store: Store) -> None:
     pytest.importorskip("tensorly", reason="the example data comes with tensorly")
     import yaml
