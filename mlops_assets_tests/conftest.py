@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is imported: workers must not spin
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
 _SERVERS = {

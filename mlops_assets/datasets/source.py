@@ -5,6 +5,7 @@ Only declarations and the rules that need no data; rules that need data are in t
 
 from __future__ import annotations
 
+import codecs
 import re
 from typing import Literal
 
@@ -13,6 +14,9 @@ from pydantic import Field, field_validator, model_validator
 from mlops_assets.strict import Strict
 
 SCHEMES = ("file", "s3", "az", "gs", "http", "https", "stac+http", "stac+https")
+
+
+UTF_8 = "utf-8"
 
 
 class TableLayout(Strict):
@@ -37,6 +41,22 @@ class TableLayout(Strict):
     columns: list[str] | None = Field(default=None, description="Column names, if the files have no header line.")
     decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of text files.")
     delimiter: str | None = Field(default=None, description="Field delimiter of text files; recognised if not given.")
+    encoding: str = Field(
+        default=UTF_8,
+        exclude_if=lambda encoding: encoding == UTF_8,  # versions without it keep their digest
+        description="Encoding of text files, by Python's name of it, e.g. cp1252.",
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _known_encoding(cls, encoding: str) -> str:
+        try:
+            known = codecs.lookup(encoding).name
+        except LookupError as error:
+            raise ValueError(
+                f"{encoding!r} is no encoding that Python knows; see its list of standard encodings"
+            ) from error
+        return UTF_8 if known == "utf-8" else encoding
 
     @model_validator(mode="after")
     def _both_coordinates(self) -> TableLayout:

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mlops_assets.datasets.layouts.roles import type_of
 from mlops_assets.datasets.layouts.table import PARQUET_SUFFIXES, read_table
 from mlops_assets.datasets.layouts.vectors import is_vector
 from mlops_assets.datasets.manifest import DATA_TYPES
@@ -104,7 +105,7 @@ def table_fields(frozen: FrozenDataset, path: str) -> dict[str, Any]:
             geometry = {"table:primary_geometry": json.loads(schema.metadata[b"geo"])["primary_column"]}
     else:
         table = read_table(local, path, layout)
-        types, rows = {str(name): str(kind) for name, kind in table.dtypes.items()}, len(table)
+        types, rows = {str(name): type_of(table[name]) for name in table.columns}, len(table)
     columns = [
         {"name": name, "type": kind, **({"description": parts[name]} if name in parts else {})}
         for name, kind in types.items()

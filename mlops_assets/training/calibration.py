@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 BINS = 15  # of equal width, as in the paper and in torchmetrics
-SUM_TO_ONE = 1e-3  # float32 probabilities of a thousand classes sum to 1 within this
 _CELLS = 2 * BINS  # bin and whether it was right
 
 Scores = Literal["probabilities", "logits"]
@@ -52,18 +51,17 @@ class Calibration:
 
 
 class CalibrationTally:
-    """Counts predictions by probability, unit by unit, and finds out what the scores are.
+    """Counts predictions by probability, unit by unit.
 
-    Scores are probabilities if on every sample none is negative and they sum to 1. Else, if any is below 0 or above 1,
-    they are logits. Else they are neither, such as one sigmoid a class, and there is no calibration to speak of.
+    Args:
+        units: how many there are.
+        scores: what the model's scores are; that is known from how it was exported, never from their values.
     """
 
-    def __init__(self, units: int) -> None:
-        self._sum_to_one, self._beyond = True, False
-        self._found: dict[Scores, tuple[NDArray[np.int64], NDArray[np.float64]]] = {
-            scores: (np.zeros((units, _CELLS), dtype=np.int64), np.zeros(_CELLS))
-            for scores in ("probabilities", "logits")
-        }
+    def __init__(self, units: int, scores: Scores) -> None:
+        self._scores = scores
+        self._counts = np.zeros((units, _CELLS), dtype=np.int64)
+        self._confidences = np.zeros(_CELLS)
 
     def add(
         self, scores: NDArray[Any], predicted: NDArray[np.int64], right: NDArray[np.bool_], units: NDArray[np.int64]
@@ -79,31 +77,20 @@ class CalibrationTally:
         from scipy.special import softmax
 
         scores = scores.astype(np.float64)
-        self._sum_to_one &= bool(scores.min() >= 0 and np.abs(scores.sum(axis=1) - 1).max() <= SUM_TO_ONE)
-        self._beyond |= bool(scores.min() < 0 or scores.max() > 1 + SUM_TO_ONE)
-        for kind, (counts, confidences) in self._found.items():
-            probabilities = scores if kind == "probabilities" else softmax(scores, axis=1)
-            confidence = np.clip(np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0], 0, 1)
-            edges = np.linspace(0, 1, BINS + 1)[1:-1]
-            cells = 2 * np.digitize(confidence, edges, right=True) + right
-            counts += np.bincount(units * _CELLS + cells, minlength=counts.size).reshape(counts.shape)
-            confidences += np.bincount(cells, confidence, minlength=_CELLS)
+        probabilities = scores if self._scores == "probabilities" else softmax(scores, axis=1)
+        confidence = np.clip(np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0], 0, 1)
+        edges = np.linspace(0, 1, BINS + 1)[1:-1]
+        cells = 2 * np.digitize(confidence, edges, right=True) + right
+        self._counts += np.bincount(units * _CELLS + cells, minlength=self._counts.size).reshape(self._counts.shape)
+        self._confidences += np.bincount(cells, confidence, minlength=_CELLS)
 
-    def result(self) -> tuple[Calibration, NDArray[np.int64]] | None:
+    def result(self) -> tuple[Calibration, NDArray[np.int64]]:
         """Return the calibration, and counts of each unit by bin and whether it was right, (units, 2 x 15)."""
-        scores: Scores
-        if self._sum_to_one:
-            scores = "probabilities"
-        elif self._beyond:
-            scores = "logits"
-        else:
-            return None
-        counts, confidences = self._found[scores]
-        cells = counts.sum(axis=0)
+        cells = self._counts.sum(axis=0)
         count = cells.reshape(BINS, 2).sum(axis=1)
         most = np.maximum(count, 1)
-        confidence = confidences.reshape(BINS, 2).sum(axis=1) / most
-        return Calibration(scores, count, confidence, cells[1::2] / most), counts
+        confidence = self._confidences.reshape(BINS, 2).sum(axis=1) / most
+        return Calibration(self._scores, count, confidence, cells[1::2] / most), self._counts
 
 
 def many_ece(cells: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDArray[np.float64]:

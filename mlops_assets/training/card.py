@@ -108,7 +108,7 @@ def _about_intervals(evaluation: Evaluation) -> str:
 
 def _about_calibration(calibration: Calibration | None) -> str:
     if calibration is None:
-        return "Not measured: the model gives no probabilities."
+        return "Not measured: the model gives no probabilities, or nothing says that its scores are any."
     source = "the softmax of its scores" if calibration.scores == "logits" else "its scores"
     return (
         f"Its probabilities ({source}) are {calibration.ece:.1%} from how often it is right, on average: the expected "

@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.errors import EvaluationError
-from mlops_assets.training.calibration import Calibration, CalibrationTally, many_ece
+from mlops_assets.training.calibration import Calibration, CalibrationTally, Scores, many_ece
 from mlops_assets.training.class_metrics import class_metrics, many_class_metrics
 from mlops_assets.training.held_out import LEAST_SAMPLES, LEAST_VALUES, Grouping
 from mlops_assets.training.resampling import Interval, bags, held_units, intervals
@@ -50,15 +50,25 @@ class Evaluation:
 
 
 class ClassTally:
-    """Counts truth against prediction: as a whole, unit by unit, and slice by slice."""
+    """Counts truth against prediction: as a whole, unit by unit, and slice by slice.
 
-    def __init__(self, class_names: list[str], units: Grouping, slices: Sequence[Grouping] = ()) -> None:
+    Args:
+        class_names: names in the order of class indices.
+        units: what is independent of each other.
+        slices: what else is counted apart.
+        scores: what the model's scores are; without it calibration is not measured.
+    """
+
+    def __init__(
+        self, class_names: list[str], units: Grouping, slices: Sequence[Grouping] = (), scores: Scores | None = None
+    ) -> None:
         self._names, self._units, self._slices = class_names, units, slices
         self._codes = bags(units.codes)
         self._count = int(self._codes.max()) + 1 if len(self._codes) else 0
         self._unit_cells: Any = 0  # sparse, (units, classes²)
         self._slice_cells: list[Any] = [0 for _ in slices]
-        self._calibration: CalibrationTally | None = None
+        self._calibration = CalibrationTally(self._count, scores) if scores else None
+        self._calibrated = False
 
     def add(
         self, start: int, truth: NDArray[np.int64], predicted: NDArray[np.int64], scores: NDArray[Any] | None = None
@@ -84,8 +94,8 @@ class ClassTally:
             inside = codes >= 0
             found = _counts(codes[inside], cells[inside], (len(grouping.values), size))
             self._slice_cells[number] = found + self._slice_cells[number]
-        if scores is not None:
-            self._calibration = self._calibration or CalibrationTally(self._count)
+        if scores is not None and self._calibration:
+            self._calibrated = True
             self._calibration.add(np.moveaxis(scores, 1, -1)[known], said, true == said, units)
 
     def result(self) -> Evaluation:
@@ -100,7 +110,7 @@ class ClassTally:
         confusion = np.asarray(self._unit_cells.sum(axis=0)).reshape(shape)[0]
         metrics, per_class = class_metrics(confusion, self._names)
         found = intervals(self._unit_cells, lambda cells: many_class_metrics(cells.reshape(shape)))
-        told = self._calibration.result() if self._calibration else None
+        told = self._calibration.result() if self._calibration and self._calibrated else None
         if told:
             calibration, counts = told
             metrics["ece"] = calibration.ece

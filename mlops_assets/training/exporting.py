@@ -54,6 +54,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             "data_version": data.reference, "data_digest": row.data_digest, "classes": "\n".join(data.class_names),
             "code_version": store.registry.run(row.run_id).code_version,
         }  # fmt: skip
+        if scores := onnx_graph.kind_of_scores(proto, row.framework):
+            facts["scores"] = scores
         onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
         path.write_bytes(proto.SerializeToString())
         report = proved(OnnxModel(path), X, row.task, specification.parity)

@@ -15,8 +15,10 @@ from mlops_assets.datasets.training_data import BATCH_BYTES, TrainingData
 from mlops_assets.errors import EvaluationError, SpecificationError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
+from mlops_assets.training.calibration import Scores
 from mlops_assets.training.evaluation import NOTHING, ClassTally, Evaluation, measure_numbers
 from mlops_assets.training.held_out import independent_units, place_of, place_text, slices
+from mlops_assets.training.onnx_graph import kind_of_scores
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.resampling import CONFIDENCE, REPLICATES
 from mlops_assets.training.signature import raw_data
@@ -35,6 +37,8 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
         SpecificationError: a gate is on a class that the data does not have.
         EvaluationError: the test split has no labelled sample, or the model gives something that is no prediction.
     """
+    import onnx
+
     from mlops_assets.training import figures
     from mlops_assets.training.card import model_card
 
@@ -42,8 +46,9 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     data = raw_data(store.workspace, store.registry, row)
     named = _class_metrics_of_gates(specification, data)
     folder, title = model_folder(row), f"{row.model}@{row.version}"
+    path = published_path(store, f"{folder}/model.onnx")
     try:
-        evaluation = measure(OnnxModel(published_path(store, f"{folder}/model.onnx")), data)
+        evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
     except EvaluationError as error:
         raise EvaluationError(f"{title} cannot be measured on the test split of {data.reference}: {error}") from error
     evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
@@ -66,15 +71,20 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     return evaluation, next(iter(drawn.values()))
 
 
-def measure(model: OnnxModel, data: TrainingData) -> Evaluation:
+def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) -> Evaluation:
     """Run a model over the test split and measure it, batch by batch.
+
+    Args:
+        model: takes samples as they are stored.
+        data: what it is measured on.
+        scores: what its scores are; without it calibration is not measured.
 
     Raises:
         EvaluationError: there is no labelled sample, or an output is no number or no class; it names the sample.
     """
     units, parts = independent_units(data.frozen, "test"), slices(data.frozen, "test")
     classes, start = len(data.class_names), 0
-    tally, numbers = ClassTally(data.class_names, units, parts), []
+    tally, numbers = ClassTally(data.class_names, units, parts, scores), []
     pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
     widest = max(int(np.prod(data.sample_shape)), classes * pixels)  # scores of a window are as large as the window
     with step("evaluating on the test split", len(data.frozen.split("test")), "samples") as done:

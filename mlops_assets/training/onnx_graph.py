@@ -14,10 +14,18 @@ import numpy as np
 
 from mlops_assets.datasets.scaling import Scaling
 from mlops_assets.errors import ExportError
+from mlops_assets.training.calibration import Scores
 
 if TYPE_CHECKING:
     import onnx
 
+# by adapter; those of scikit-learn, XGBoost and LightGBM export predict_proba
+_EXPORTED_SCORES: dict[str, Scores] = {
+    "scikit-learn": "probabilities", "xgboost": "probabilities", "lightgbm": "probabilities",
+    "pytorch": "logits", "keras": "logits", "flax": "logits",
+}  # fmt: skip
+# operations that only give scores another shape or type
+_KEEPS_SCORES = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
 OPSET = 15  # of a graph in which a converter put only operators of ai.onnx.ml
 
 
@@ -95,6 +103,25 @@ def facts(model: onnx.ModelProto) -> dict[str, Any]:
         "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
         "producer": f"{model.producer_name} {model.producer_version}".strip(),
     }
+
+
+def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
+    """Return what the output `scores` is: by the operation that makes it, else by what the framework's exporter gives.
+
+    None where nobody knows: a sigmoid for each class, and a file that was made elsewhere and does not end in a softmax.
+
+    Args:
+        model: with the platform's outputs.
+        framework: name of the adapter that has exported it.
+    """
+    made_by = {output: node for node in model.graph.node for output in node.output}
+    node = made_by.get("scores")
+    while node is not None and node.op_type in _KEEPS_SCORES:
+        node = made_by.get(node.input[0])
+    operation = node.op_type if node is not None else ""
+    if operation in ("Softmax", "LogSoftmax"):
+        return "probabilities" if operation == "Softmax" else "logits"
+    return None if "Sigmoid" in operation else _EXPORTED_SCORES.get(framework)
 
 
 def with_scaling(model: onnx.ModelProto, scaling: Scaling, sample_shape: tuple[int, ...]) -> onnx.ModelProto:

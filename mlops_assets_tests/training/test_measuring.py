@@ -277,7 +277,7 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
     row = exported(store, WINDOWS)
     truth, _, data = predictions(store, row)
     unknown, known = (tuple(int(i) for i in np.argwhere(mask)[0]) for mask in (truth < 0, truth >= 0))
-    before = measure(OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx")), data)
+    before = measure(OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx")), data, "logits")
 
     spoil(monkeypatch, spoiled("scores", (unknown[0], 0, *unknown[1:]), np.nan))
     assert evaluate_version(store, WINDOWS, row)[0].metrics == before.metrics

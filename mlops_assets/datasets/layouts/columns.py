@@ -6,7 +6,7 @@ Tables are read in `table`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,12 +14,15 @@ from numpy.typing import NDArray
 from pandas.api import types as kinds
 
 from mlops_assets.datasets.contents import ClassName
+from mlops_assets.datasets.layouts.roles import are_numbers, as_text, to_numbers
 from mlops_assets.datasets.source import TableLayout
 
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
 IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}
 LONGITUDE, LATITUDE = "geometry.longitude", "geometry.latitude"  # columns made of the geometry of a GeoParquet file
 MAX_CLASSES = 256
+ROWS_LOOKED_AT = 10_000  # of each file, for what float32 loses
+KEPT_AT_LEAST = 0.95  # of different values: a few collide by chance
 LEAST_SAMPLES_A_CLASS = 5  # whole numbers that occur less often on average are measurements, not classes
 
 
@@ -44,10 +47,48 @@ def find_features(
     features = [c for c in numeric if c.strip().lower() not in IDENTIFIERS]
     notes = [f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to use it"
              for c in numeric if c not in features]  # fmt: skip
-    notes += [f"column {c!r} is not numeric and is not a feature" for c in candidates if c not in numeric]
+    notes += [f"column {c!r} is not numeric and is not a feature{_texts_among(table[c], path)}"
+              for c in candidates if c not in numeric]  # fmt: skip
     if not features:
         problems.append(f"{path}: has no numeric column besides the label; name the feature columns")
     return features, notes
+
+
+def _texts_among(values: pd.Series, path: str) -> str:
+    """Return what keeps a column that is mostly numbers from being one; empty if it is text altogether."""
+    wrong = values.notna() & pd.to_numeric(values, errors="coerce").isna()
+    if wrong.sum() > len(values) / 2:
+        return ""
+    return (
+        f": {int(wrong.sum())} of {len(values)} values ({wrong.mean():.1%}) in {path} are no numbers, the first is "
+        f"{str(values[wrong.argmax()])[:40]!r} in data row {int(wrong.argmax()) + 1}; correct them, or name 'features'"
+    )
+
+
+def lost_in_float32(tables: Mapping[str, pd.DataFrame], features: list[str]) -> list[str]:
+    """Return notes on features whose values are told apart by digits that float32, in which models read them, lacks."""
+    notes = []
+    for column in features:
+        values = pd.concat(
+            [table[column].head(ROWS_LOOKED_AT) for table in tables.values()] or [pd.Series(dtype=float)]
+        )
+        different = values.nunique()
+        left = values.astype("float32").nunique()
+        if left < KEPT_AT_LEAST * different:
+            notes.append(
+                f"column {column!r}: {different} different values become {left} in float32, in which features are "
+                "read; subtract an offset, or leave it out"
+            )
+    return notes
+
+
+def zoneless_times(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> list[str]:
+    """Return a note if there are times of the day without a zone."""
+    if not layout.time:
+        return []
+    texts = pd.concat([table[layout.time].astype(str) for table in tables.values()] or [pd.Series(dtype=str)])
+    zoneless = texts.str.contains(r"\d[T ]\d") & ~texts.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$")
+    return [f"column {layout.time!r}: times without a zone are taken as UTC"] if zoneless.any() else []
 
 
 def _roles(layout: TableLayout) -> list[str]:
@@ -75,8 +116,6 @@ def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, feature
             )
     if layout.time and times_of(table[layout.time]).isna().any():
         problems.append(f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601")
-    if kinds.is_float_dtype(table[layout.label]) and np.isinf(table[layout.label]).any():
-        problems.append(f"{path}: label {layout.label!r} has infinite values; correct or remove the rows")
     if layout.longitude and layout.latitude:
         for column, limit in ((layout.longitude, 180), (layout.latitude, 90)):
             if not kinds.is_numeric_dtype(table[column]) or (table[column].abs() > limit).any():
@@ -98,7 +137,7 @@ def repeated_ids(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> lis
     """Return a problem for identifiers that occur more than once, within a file or in two."""
     if not layout.id or not tables:
         return []
-    ids = pd.concat([pd.DataFrame({"id": t[layout.id].astype(str), "path": path}) for path, t in tables.items()])
+    ids = pd.concat([pd.DataFrame({"id": t[layout.id], "path": path}) for path, t in tables.items()])
     again = ids[ids["id"].duplicated(keep=False)]
     return [
         f"{', '.join(sorted(set(where)))}: sample id {name!r} occurs {len(where)} times; keep one or correct the id"
@@ -112,13 +151,11 @@ def times_of(values: pd.Series) -> pd.Series:
     return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
 
 
-def label_text(values: pd.Series) -> pd.Series:
-    """Label values as text, so that 1, 1.0 and '1' are one class."""
-    if kinds.is_float_dtype(values):
-        return values.map(lambda v: str(int(v)) if float(v).is_integer() else str(v))
-    if kinds.is_bool_dtype(values):
-        values = values.astype("int64")
-    return values.astype(str).str.strip()
+def values_by_text(classes: Sequence[ClassName]) -> dict[str, str]:
+    """Return the value of each class as text, by what may be written for it: its name, or the value."""
+    by_name = {as_text(entry["name"]): str(entry["value"]) for entry in classes}
+    by_value = {as_text(str(entry["value"])): str(entry["value"]) for entry in classes}
+    return {text: value for text, value in {**by_name, **by_value}.items() if text is not None}
 
 
 def find_classes(
@@ -128,28 +165,33 @@ def find_classes(
     problems: list[str],
 ) -> list[ClassName] | None:
     """Return the classes in the order of their indices, or None where the label is a number."""
-    label = layout.label
-    values = pd.concat([table[label] for table in tables.values()])
+    label, decimal = layout.label, layout.decimal
     if declared:
-        names = {str(value): str(value) for value in declared} | {name: str(value) for value, name in declared.items()}
+        classes: list[ClassName] = [{"value": value, "name": name} for value, name in declared.items()]
+        names = values_by_text(classes)
         for path, table in tables.items():
-            unknown = sorted(set(label_text(table[label])) - set(names))
+            unknown = sorted(set(table[label]) - set(names))
             if unknown:
                 problems.append(
                     f"{path}: label {', '.join(map(repr, unknown[:10]))} is no declared class; "
                     "add it to 'classes' or correct the data"
                 )
-        return [{"value": value, "name": name} for value, name in declared.items()]
-    numeric = kinds.is_numeric_dtype(values)
-    if layout.label_is == "number":
-        if not numeric:
-            problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
+        return classes
+    values = pd.concat([table[label] for table in tables.values()])
+    numeric = are_numbers(values, decimal)
+    if layout.label_is == "number" and not numeric:
+        problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
         return None
-    texts = pd.concat([label_text(table[label]) for table in tables.values()])  # file by file, as samples are labelled
-    found = sorted(texts.unique(), key=lambda v: (not is_integer(v), int(v) if is_integer(v) else 0, v))
-    if layout.label_is is None and numeric:
-        whole = all(is_integer(v) for v in found)
-        if not whole or len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS:
+    found = sorted(values.unique(), key=lambda v: (not is_integer(v), int(v) if is_integer(v) else 0, v))
+    if numeric and layout.label_is != "class":
+        numbers = to_numbers(pd.Series(found, dtype="str"), decimal)
+        rare = len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS
+        if layout.label_is == "number" or rare or not (numbers % 1 == 0).all():
+            problems += [
+                f"{path}: label {label!r} has infinite values; correct or remove the rows"
+                for path, table in tables.items()
+                if np.isinf(to_numbers(table[label], decimal)).any()
+            ]
             return None
     if len(found) > MAX_CLASSES:
         problems.append(

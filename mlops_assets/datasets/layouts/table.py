@@ -14,7 +14,6 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
-from pandas.api import types as kinds
 
 from mlops_assets.datasets.contents import ClassName, Contents, file_rows
 from mlops_assets.datasets.landed import Landed
@@ -25,11 +24,20 @@ from mlops_assets.datasets.layouts.columns import (
     feature_matrix,
     find_classes,
     find_features,
-    label_text,
+    lost_in_float32,
     repeated_ids,
     times_of,
+    values_by_text,
+    zoneless_times,
 )
-from mlops_assets.datasets.source import TableLayout
+from mlops_assets.datasets.layouts.roles import (
+    one_spelling,
+    role_columns,
+    texts_of,
+    to_numbers,
+    without_missing_numbers,
+)
+from mlops_assets.datasets.source import UTF_8, TableLayout
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
 
@@ -46,17 +54,21 @@ def is_table(path: str) -> bool:
 
 
 def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
-    """Read one table; `name` is its landed name, whose ending tells the format.
+    """Read one table; `name` is its landed name, whose ending tells the format. Columns of a role are text.
 
     Raises:
         ValueError: it cannot be read; the message has the reason.
     """
     try:
         if name.lower().endswith(PARQUET_SUFFIXES):
-            return _read_parquet(local)
+            table = _read_parquet(local)
+            return table.assign(**{c: texts_of(table[c]) for c in role_columns(layout) if c in table})
         return _read_text(local, layout)
     except UnicodeDecodeError as error:
-        raise ValueError(f"is not UTF-8 text ({error.reason} at byte {error.start}); save it as UTF-8") from error
+        wanted = "UTF-8" if layout.encoding == UTF_8 else layout.encoding
+        raise ValueError(
+            f"is not {wanted} text ({error.reason} at byte {error.start}); save it as {wanted}, or declare 'encoding'"
+        ) from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise ValueError(
             f"cannot be read as a table: {str(error).splitlines()[0]}; correct or replace the file"
@@ -80,25 +92,31 @@ def _read_parquet(local: Path) -> pd.DataFrame:
 
 
 def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
-    delimiter = layout.delimiter or _delimiter(local, layout.decimal)
+    delimiter = layout.delimiter or _delimiter(local, layout)
     options: dict[str, Any] = {
         "sep": r"\s+" if delimiter == " " else delimiter,
         "skipinitialspace": True,
         "decimal": layout.decimal,
+        "encoding": layout.encoding,
         "index_col": False,  # else pandas makes an index of surplus fields, and all columns shift
     }
     if layout.columns:
         options |= {"names": layout.columns, "header": None}
+    texts = {column for column in (*role_columns(layout), layout.time) if column}
     with warnings.catch_warnings():
         warnings.simplefilter("error", pd.errors.ParserWarning)  # more fields than columns
-        table: pd.DataFrame = pd.read_csv(local, **options)
+        header = pd.read_csv(local, **options, nrows=0).columns
+        as_written = [column for column in header if str(column).strip() in texts]
+        options["dtype"] = dict.fromkeys(as_written, "str")
+        table: pd.DataFrame = pd.read_csv(local, **options, low_memory=False)  # types are found once for the whole file
+    if table[as_written].isna().any(axis=None):  # a class may be called NA (Namibia); only an empty field is missing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", pd.errors.ParserWarning)
+            read_again: pd.DataFrame = pd.read_csv(local, **options, keep_default_na=False)
+        table[as_written] = read_again[as_written]
     table.columns = pd.Index([str(column).strip() for column in table.columns])
-    absent = table[layout.label].isna() if layout.label in table else pd.Series(dtype=bool)
-    if absent.any() and (absent.all() or not kinds.is_numeric_dtype(table[layout.label])):
-        # a class may be called NA (Namibia) or None; only an empty field is missing
-        texts = pd.read_csv(local, **options, dtype=str, keep_default_na=False)
-        text = texts.iloc[:, table.columns.get_loc(layout.label)]
-        table[layout.label] = text.where(text.str.strip() != "")
+    for column in texts & set(table.columns):
+        table[column] = texts_of(table[column])
     unnamed = [c for c in table.columns if str(c).startswith("Unnamed: ") and table[c].isna().all()]
     return table.drop(columns=unnamed)  # what a delimiter at the end of each line makes
 
@@ -121,6 +139,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             f"tables end in {', '.join(TEXT_SUFFIXES + PARQUET_SUFFIXES)}"
         )
     _refuse(specification, [] if tables else problems)
+    _spell_roles(tables, layout, bool(specification.classes))
     first = next(iter(tables))
     features, notes = find_features(tables[first], layout, problems, first)
     well = {}
@@ -130,6 +149,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         if not wrong:
             well[path] = table
     problems += repeated_ids(well, layout)
+    notes += [*lost_in_float32(well, features), *zoneless_times(well, layout)]
     classes = find_classes(well, layout, specification.classes, problems) if well else None
     _refuse(specification, problems)
     samples = pd.concat([_samples(path, table, layout, features, classes) for path, table in tables.items()])
@@ -141,6 +161,16 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         input={"kind": "row", "size": 1},
         notes=notes,
     )
+
+
+def _spell_roles(tables: dict[str, pd.DataFrame], layout: TableLayout, classes: bool) -> None:
+    """Give each value of a role one spelling in all tables."""
+    for role in role_columns(layout):
+        columns = {path: table[role] for path, table in tables.items() if role in table}
+        if role == layout.label and layout.label_is != "class" and not classes:
+            columns = without_missing_numbers(columns, layout.decimal)
+        for path, column in one_spelling(columns, layout.decimal).items():
+            tables[path] = tables[path].assign(**{role: column})
 
 
 def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.float32]:
@@ -174,9 +204,10 @@ def _refuse(specification: DatasetSpecification, problems: list[str]) -> None:
         raise DataProblems(f"landing of {specification.name}", problems)
 
 
-def _delimiter(local: Path, decimal: str) -> str:
-    delimiters = ",;\t| ".replace(decimal, "")  # the decimal mark is in every line, too
-    with local.open(encoding="utf-8-sig", newline="") as stream:
+def _delimiter(local: Path, layout: TableLayout) -> str:
+    delimiters = ",;\t| ".replace(layout.decimal, "")  # the decimal mark is in every line, too
+    encoding = "utf-8-sig" if layout.encoding == UTF_8 else layout.encoding
+    with local.open(encoding=encoding, newline="") as stream:
         head = stream.read(65536)
     lines = [line for line in head.splitlines() if line.strip()][:50]
     try:
@@ -189,11 +220,9 @@ def _samples(
     path: str, table: pd.DataFrame, layout: TableLayout, features: list[str], classes: list[ClassName] | None
 ) -> pd.DataFrame:
     if classes is None:
-        label: pd.Series = table[layout.label].astype("float64")
+        label: pd.Series = to_numbers(table[layout.label], layout.decimal)
     else:
-        values = {entry["name"]: str(entry["value"]) for entry in classes}
-        values |= {str(entry["value"]): str(entry["value"]) for entry in classes}
-        label = label_text(table[layout.label]).map(values)
+        label = table[layout.label].map(values_by_text(classes))
     matrix = np.ascontiguousarray(feature_matrix(table, features))
     found = pd.DataFrame(
         {
@@ -201,12 +230,12 @@ def _samples(
             "row": np.arange(len(table)),
             "column": -1,
             "label": label.to_numpy(),
-            "group": table[layout.group].astype(str).to_numpy() if layout.group else None,
+            "group": table[layout.group].to_numpy(dtype=object) if layout.group else None,
             "content": [row.tobytes() for row in matrix],
         }
     )
     if layout.split:
-        found["declared_split"] = table[layout.split].astype(str).str.strip().str.lower().to_numpy()
+        found["declared_split"] = table[layout.split].str.lower().to_numpy()
     if layout.time:
         found["time"] = times_of(table[layout.time]).to_numpy()
     longitude, latitude = layout.longitude or LONGITUDE, layout.latitude or LATITUDE

@@ -12,9 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import ClassName
+from mlops_assets.datasets.layouts.columns import values_by_text
+from mlops_assets.datasets.layouts.roles import as_text, one_spelling
 from mlops_assets.datasets.rasters import bounds_of
 from mlops_assets.datasets.source import Sampling
 
@@ -177,9 +180,8 @@ def _values(column: Any, sampling: Sampling, classes: list[ClassName]) -> NDArra
         if not np.isfinite(numbers).all():
             raise ValueError(f"column {column.name!r} has infinite labels; correct or remove them")
         return np.asarray(numbers)
-    known = {str(entry["value"]): entry["value"] for entry in classes}
-    known |= {entry["name"]: entry["value"] for entry in classes}
-    texts = [_text(value) for value in column.tolist()]
+    known = values_by_text(classes)
+    texts = one_spelling({"": pd.Series([as_text(_only(value)) for value in column.tolist()], dtype="str")})[""]
     unknown = sorted(set(texts) - set(known))
     if unknown:
         raise ValueError(
@@ -189,14 +191,14 @@ def _values(column: Any, sampling: Sampling, classes: list[ClassName]) -> NDArra
     return np.array([int(known[text]) for text in texts], dtype=np.int64)
 
 
-def _text(label: Any) -> str:
-    """One label as text; labelling tools write a list of labels, of which there may be one only.
+def _only(label: Any) -> Any:
+    """One label; labelling tools write a list of labels, of which there may be one only.
 
     Raises:
         ValueError: it is a list of none or several.
     """
-    if isinstance(label, (list, tuple, np.ndarray)):
-        if len(label) != 1:
-            raise ValueError(f"has a feature with {len(label)} labels ({', '.join(map(str, label))}); give each one")
-        label = label[0]
-    return str(int(label)) if isinstance(label, float) and label.is_integer() else str(label).strip()
+    if not isinstance(label, list | tuple | np.ndarray):
+        return label
+    if len(label) != 1:
+        raise ValueError(f"has a feature with {len(label)} labels ({', '.join(map(str, label))}); give each one")
+    return label[0]

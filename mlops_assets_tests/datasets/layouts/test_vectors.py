@@ -116,6 +116,15 @@ def test_labels_in_any_format_and_projection_are_laid_on_the_scene(
     ]
 
 
+@pytest.mark.parametrize(
+    ("label", "classes"),
+    [(True, {1: "flooded"}), (1.0, {1: "flooded"}), ("Gru\u0308nland", {1: "Gr\u00fcnland"})],
+)
+def test_labels_are_spelled_as_in_tables(folder: Path, read: Read, label: object, classes: dict[int, str]) -> None:
+    land(folder, (square(3, 5, 9, 11), label), name="a.gpkg")
+    assert (burned(read(labels="*.gpkg", classes=classes)) == 1).sum() == 36
+
+
 @pytest.mark.parametrize("upside", ["down", "rotated"])
 def test_labels_are_laid_on_scenes_of_any_orientation(folder: Path, read: Read, upside: str) -> None:
     north_down = Affine(10, 0, 500_000, 0, 10, 4_700_000)

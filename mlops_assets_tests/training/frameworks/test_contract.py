@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError, MissingExtra
 from mlops_assets.training.frameworks import Framework, framework_named, framework_of
-from mlops_assets.training.onnx_graph import facts
+from mlops_assets.training.onnx_graph import facts, kind_of_scores
 from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets.training.parity import compare
 from mlops_assets.training.specification import Parity
@@ -111,6 +111,12 @@ def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(made: M
     assert found["ir_version"] >= 4
     assert found["opset"]["ai.onnx"] >= 8
     assert any(character.isdigit() for character in found["producer"])
+
+    # what its scores are is known without looking at them
+    if "scores" in made.outputs:
+        sums = made.outputs["scores"].sum(axis=1)
+        kind = "probabilities" if np.allclose(sums, 1, atol=1e-3) else "logits"
+        assert kind_of_scores(proto, made.framework.name) == kind
 
     model = OnnxModel(made.onnx)
     for size in (1, 7, 1000):
