@@ -160,10 +160,14 @@ def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
 def _parameter(text: str) -> tuple[str, Any]:
     import yaml
 
+    from mlops_assets.training.parameters import written
+
     name, equals, value = text.partition("=")
     if not equals or not name:
         raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--param")
     try:
-        return name.strip(), yaml.safe_load(value)
+        return name.strip(), written(yaml.safe_load(value))
     except yaml.YAMLError as error:
         raise typer.BadParameter(f"the value of {text!r} cannot be read; quote it", param_hint="--param") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}", param_hint="--param") from error

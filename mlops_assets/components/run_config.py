@@ -5,13 +5,15 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, create_model
 
+from mlops_assets.training.parameters import written
 from mlops_assets.training.specification import Compute, ModelSpecification
 from mlops_assets.training.trainers import Trainer
 
 
 def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
     """Return the run config of training: the trainer's parameters, with the YAML's values as defaults, and seed."""
-    values = trainer.parameters(specification.params).model_dump()
+    params = trainer.parameters(specification.params)
+    values = params.model_dump() | written(params.model_extra or {})
     permissive = trainer.params_type.model_config.get("extra") == "allow"
     declared = trainer.params_type.model_fields
     fields: dict[str, Any] = {}
@@ -20,7 +22,7 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
             described = Field(default=value, description=declared[name].description)
             fields[name] = (_launchpad_type(declared[name].annotation), described)
         else:
-            fields[name] = (type(value), Field(default=value))
+            fields[name] = (Any, Field(default=value))  # null is a value too
     fields["seed"] = (int, Field(default=specification.seed, description="Seed of the run."))
     base = dg.PermissiveConfig if permissive else dg.Config
     made: type[dg.Config] = create_model(f"{specification.name}_config", __base__=base, **fields)

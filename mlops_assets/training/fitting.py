@@ -24,6 +24,7 @@ from mlops_assets.registry.store import now
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.out_of_memory import explained_memory
+from mlops_assets.training.parameters import document
 from mlops_assets.training.points import PointWriter, patiently
 from mlops_assets.training.publishing import code_document, publish_trained
 from mlops_assets.training.resuming import checkpoint_note, close_abandoned_runs, start_or_resume
@@ -84,7 +85,7 @@ def train(
             data_version=data_version,
             data_digest=data.frozen.row.digest,
             status="running",
-            parameters=params.model_dump(mode="json"),
+            parameters=document(params),
             seed=seed,
             trainer=specification.trainer,
             code_version=code_version,

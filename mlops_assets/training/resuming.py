@@ -11,6 +11,7 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import Registry, Run
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
+from mlops_assets.training.parameters import document
 from mlops_assets.training.points import patiently
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
@@ -71,7 +72,7 @@ def resumable_run(
         TrainerError: the parameters are refused.
     """
     trainer = load_trainer(specification.trainer)
-    typed = trainer.parameters(parameters).model_dump(mode="json")
+    typed = document(trainer.parameters(parameters))
     unfinished = [
         run
         for orchestration_run in orchestration_runs

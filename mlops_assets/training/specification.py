@@ -11,6 +11,7 @@ from mlops_assets.datasets.scaling import DeclaredScaling, methods_of
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
+from mlops_assets.training.parameters import written
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
 SINGLE_CLASS_METRICS = ("precision", "recall", "f1", "iou")
@@ -118,6 +119,11 @@ class ModelSpecification(Strict):
             return check_name(name)
         except Exception as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("params")
+    @classmethod
+    def _params(cls, params: dict[str, Any]) -> dict[str, Any]:
+        return {name: written(value) for name, value in params.items()}
 
     @field_validator("bands")
     @classmethod

@@ -13,6 +13,7 @@ from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, SpecificationError
 from mlops_assets.names import check_key
 from mlops_assets.training.extras import needs
+from mlops_assets.training.parameters import document
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 from mlops_assets.training.sweeps.objective import direction_of
@@ -119,7 +120,7 @@ def plan_sweep(
     with needs("sweeps", "a sweep"):
         import optuna  # noqa: F401
     trainer = load_trainer(specification.trainer)
-    declared = trainer.parameters(specification.params).model_dump(mode="json") if specification.params else {}
+    declared = document(trainer.parameters(specification.params)) if specification.params else {}
     space = space_of(settings, trainer, declared, where)
     if settings.metric is not None:
         try:

@@ -13,6 +13,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.training.parameters import restored, without_quotes
 
 
 @dataclass(frozen=True)
@@ -31,11 +32,17 @@ class Trainer:
     def parameters(self, values: dict[str, Any]) -> BaseModel:
         """Return typed parameters.
 
+        Args:
+            values: as they were declared, or `written`.
+
         Raises:
             TrainerError: an unknown parameter, a wrong type, or a value out of range.
         """
+        named = self.params_type.model_fields
         try:
-            return self.params_type.model_validate(values)
+            return self.params_type.model_validate(
+                {name: without_quotes(value) if name in named else restored(value) for name, value in values.items()}
+            )
         except ValidationError as error:
             listed = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']}" for e in error.errors())
             raise TrainerError(f"parameters of {self.name} are refused: {listed}") from error

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.training.parameters import restored
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -58,7 +59,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
 
 def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> Any:
     if isinstance(step, dict):
-        arguments = {key: value for key, value in step.items() if key != "class"}
+        arguments = {key: restored(value) for key, value in step.items() if key != "class"}
         step = str(step.get("class", ""))
     module, _, name = step.rpartition(".")
     if module.split(".")[0] != "sklearn":
