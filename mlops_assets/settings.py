@@ -6,6 +6,7 @@ No other module may look at `os.environ`; what varies between a laptop and a clu
 from __future__ import annotations
 
 import os
+import pwd
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -75,10 +76,18 @@ class Settings:
             registry=registry or f"sqlite:///{quote(str(root / 'registry.db'))}",  # type: ignore[operator]
             cache=directory / cache,
             dagster_home=directory / home,
-            user=values.get("MLOPS_USER") or values.get("USER") or "unknown",
+            user=values.get("MLOPS_USER") or values.get("USER") or _system_user(),
             mlflow=mlflow_url(values.get("MLOPS_MLFLOW") or None),
             api_token=values.get("MLOPS_API_TOKEN") or None,
         )
+
+
+def _system_user() -> str:
+    """Return who this process runs as, where no variable says so: in a container, or under cron."""
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a number that the container was given
+        return f"uid {os.getuid()}"
 
 
 def project_module(directory: Path | None = None) -> str:

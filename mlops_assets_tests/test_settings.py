@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 from pathlib import Path
 
 import pytest
@@ -102,3 +104,11 @@ def test_an_mlflow_server_is_none_unless_it_is_named_and_then_a_url() -> None:
     for value in ("host:5000", "mlruns", "file:///mlruns", "http://"):
         with pytest.raises(SettingsError, match="write the URL of an MLflow server"):
             Settings.from_environment({"MLOPS_MLFLOW": value})
+
+
+def test_the_user_is_the_systems_where_no_variable_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("MLOPS_USER", "USER"):
+        monkeypatch.delenv(name, raising=False)
+    assert Settings.from_environment().user == pwd.getpwuid(os.getuid()).pw_name
+    monkeypatch.setattr(os, "getuid", lambda: 123_456_789)
+    assert Settings.from_environment().user == "uid 123456789"
