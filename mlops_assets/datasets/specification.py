@@ -185,6 +185,19 @@ class DatasetSpecification(Strict):
         except Exception as error:
             raise ValueError(str(error)) from error
 
+    @field_validator("classes", mode="before")
+    @classmethod
+    def _texts_are_quoted(cls, classes: Any) -> Any:
+        """Refuse what YAML makes of texts: NO is false to it, 1e2 may be a number, and 2024-01-01 a date."""
+        for entry in classes.items() if isinstance(classes, dict) else ():
+            for written in entry:
+                if not isinstance(written, int | str) or isinstance(written, bool):
+                    raise ValueError(
+                        f"classes: {written!r} is what YAML reads there, which is no text; quote it as it was meant, "
+                        'such as "NO" or "1e2"'
+                    )
+        return classes
+
     @model_validator(mode="after")
     def _split_fits_source(self) -> DatasetSpecification:
         classes = self.classes or {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"split": {"fractions": {"train": 1.0}}}, "need a 'train' and a 'test' share"),
         ({"split": {"fractions": {"train": 0.5, "tset": 0.5}}}, "tset"),
         ({"split": {"fractions": {"train": float("nan"), "test": 0.3}}}, "fractions must be positive"),
+        ({"classes": {False: "Norway"}}, r"classes: False is what YAML reads there, .*; quote it .* \"NO\""),
+        ({"classes": {0: False, 1: True}}, "classes: False is what YAML reads there"),
+        ({"classes": {1.5: "wheat"}}, r"classes: 1\.5 is what YAML reads there"),
+        ({"classes": {datetime.date(2024, 1, 1): "wheat"}}, "is what YAML reads there"),
         ({"classes": {1: "2", 2: "1"}}, "classes: 1, 2 is both a value and another class's name; rename it"),
         ({"classes": {1: "wheat", 2: "1"}}, "classes: 1 is both a value and another class's name"),
         ({"classes": {1: "1", 2: "1"}}, "classes: 1 is both a value and another class's name"),
