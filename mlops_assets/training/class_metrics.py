@@ -20,7 +20,8 @@ def class_metrics(confusion: NDArray[np.int64], class_names: list[str]) -> tuple
         class_names: names in the order of class indices.
 
     Returns:
-        accuracy, balanced_accuracy, macro_f1, mean_iou (all three over the classes that occur in the truth) and kappa;
+        accuracy, balanced_accuracy, macro_f1, mean_iou (all three over the classes that occur in the truth), and kappa,
+        which measures nothing where the truth has one class only, and is left out then;
         and a table of class, samples, precision, recall, f1 and iou, 0 where nothing was predicted or is there.
     """
     from sklearn import metrics as formulae
@@ -35,20 +36,23 @@ def class_metrics(confusion: NDArray[np.int64], class_names: list[str]) -> tuple
         {"class": class_names, "samples": support, "precision": precision, "recall": recall, "f1": f1, "iou": iou}
     )
     present = support > 0
-    occurring = np.count_nonzero(present | (confusion.sum(axis=0) > 0))
     weight = confusion.ravel()
     found = {
         "accuracy": formulae.accuracy_score(truth, predicted, sample_weight=weight),
         "balanced_accuracy": recall[present].mean(),
         "macro_f1": f1[present].mean(),
         "mean_iou": iou[present].mean(),
-        "kappa": formulae.cohen_kappa_score(truth, predicted, sample_weight=weight) if occurring > 1 else 1.0,
     }
+    if present.sum() > 1:
+        found["kappa"] = formulae.cohen_kappa_score(truth, predicted, sample_weight=weight)
     return {name: float(value) for name, value in found.items()}, per_class
 
 
 def many_class_metrics(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return the same metrics for each of many confusion matrices, of shape (n, classes, classes): (n,) each."""
+    """Return the same metrics for each of many confusion matrices, of shape (n, classes, classes): (n,) each.
+
+    NaN is what was not measured.
+    """
     confusion = confusion.astype(np.float64)
     right = np.diagonal(confusion, axis1=1, axis2=2)
     true, said = confusion.sum(axis=2), confusion.sum(axis=1)
@@ -65,5 +69,5 @@ def many_class_metrics(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]
             "balanced_accuracy": mean(right / true),
             "macro_f1": mean(2 * right / (true + said)),
             "mean_iou": mean(right / (true + said - right)),
-            "kappa": np.where(by_chance < 1, (accuracy - by_chance) / (1 - by_chance), 1.0),
+            "kappa": np.where(present.sum(axis=1) > 1, (accuracy - by_chance) / (1 - by_chance), np.nan),
         }

@@ -55,7 +55,8 @@ def test_many_at_once_are_each_as_one(classes: int) -> None:
     many = many_class_metrics(matrices)
     for number, matrix in enumerate(matrices):
         one, _ = class_metrics(matrix, [str(i) for i in range(classes)])
-        assert {name: values[number] for name, values in many.items()} == pytest.approx(one)
+        measured = {name: values[number] for name, values in many.items() if not np.isnan(values[number])}
+        assert measured == pytest.approx(one)
 
 
 def test_counts_may_be_larger_than_any_list_of_samples() -> None:
