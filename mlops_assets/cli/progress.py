@@ -80,11 +80,11 @@ class Lines:
     def begin(self, step: Step) -> None:
         """See `Listener.begin`."""
         with self._lock:
+            self._console.print(f"{step.what}{_amount(step)} …")
             self._running[id(step)] = step
             if len(self._running) == 1:
                 self._idle = threading.Event()
                 threading.Thread(target=self._report, args=(self._idle,), name="progress", daemon=True).start()
-        self._console.print(f"{step.what}{_amount(step)} …")
 
     def end(self, step: Step) -> None:
         """See `Listener.end`."""
@@ -92,15 +92,14 @@ class Lines:
             del self._running[id(step)]
             if not self._running:
                 self._idle.set()
-        self._console.print(f"{step.what}: {outcome(step)}")
+            self._console.print(f"{step.what}: {outcome(step)}")
 
     def _report(self, idle: threading.Event) -> None:
         while not idle.wait(LINE_SECONDS):
             with self._lock:
-                running = list(self._running.values())
-            for step in running:
-                if time.monotonic() - step.started >= LINE_SECONDS:
-                    self._console.print(f"{step.what}: {state(step)}")
+                for step in self._running.values():
+                    if time.monotonic() - step.started >= LINE_SECONDS:
+                        self._console.print(f"{step.what}: {state(step)}")
 
 
 def fraction(step: Step) -> float | None:
