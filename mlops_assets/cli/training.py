@@ -38,7 +38,7 @@ def train(
     config = dict(_parameter(text) for text in param or [])
     from mlops_assets.training.job_process import preload
 
-    preload()
+    preload()  # before Dagster is imported, so that both load at once
     from mlops_assets.components.launching import open_project
     from mlops_assets.training.trainers import load_trainer
 

@@ -67,8 +67,8 @@ class ClassTally:
         self._count = int(self._codes.max()) + 1 if len(self._codes) else 0
         self._unit_cells: Any = 0  # sparse, (units, classes²)
         self._slice_cells: list[Any] = [0 for _ in slices]
-        self._calibration = CalibrationTally(self._count, scores) if scores else None
-        self._calibrated = False
+        self._scores = scores
+        self._calibration: CalibrationTally | None = None
 
     def add(
         self, start: int, truth: NDArray[np.int64], predicted: NDArray[np.int64], scores: NDArray[Any] | None = None
@@ -94,8 +94,8 @@ class ClassTally:
             inside = codes >= 0
             found = _counts(codes[inside], cells[inside], (len(grouping.values), size))
             self._slice_cells[number] = found + self._slice_cells[number]
-        if scores is not None and self._calibration:
-            self._calibrated = True
+        if scores is not None and self._scores:
+            self._calibration = self._calibration or CalibrationTally(self._count, self._scores)
             self._calibration.add(np.moveaxis(scores, 1, -1)[known], said, true == said, units)
 
     def result(self) -> Evaluation:
@@ -110,9 +110,9 @@ class ClassTally:
         confusion = np.asarray(self._unit_cells.sum(axis=0)).reshape(shape)[0]
         metrics, per_class = class_metrics(confusion, self._names)
         found = intervals(self._unit_cells, lambda cells: many_class_metrics(cells.reshape(shape)))
-        told = self._calibration.result() if self._calibration and self._calibrated else None
-        if told:
-            calibration, counts = told
+        calibrated = self._calibration.result() if self._calibration else None
+        if calibrated:
+            calibration, counts = calibrated
             metrics["ece"] = calibration.ece
             found |= intervals(counts, lambda cells: {"ece": many_ece(cells, calibration.confidence)})
         slices = {
@@ -126,7 +126,7 @@ class ClassTally:
             found,
             self._units.name,
             held_units(self._unit_cells),
-            told[0] if told else None,
+            calibrated[0] if calibrated else None,
             {name: table for name, table in slices.items() if len(table) >= LEAST_VALUES},
         )
 

@@ -108,7 +108,7 @@ def facts(model: onnx.ModelProto) -> dict[str, Any]:
 def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
     """Return what the output `scores` is: by the operation that makes it, else by what the framework's exporter gives.
 
-    None where nobody knows: a sigmoid for each class, and a file that was made elsewhere and does not end in a softmax.
+    None where that is unknown: a sigmoid for each class, and an external file that does not end in a softmax.
 
     Args:
         model: with the platform's outputs.

@@ -13,9 +13,8 @@ from pydantic import BaseModel
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _QUOTED = re.compile(r"'+-?(0|[1-9][0-9]*)'+")
-_WITH_EXPONENT = re.compile(
-    r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+"
-)  # text to YAML 1.1, a number to all others
+# text to YAML 1.1, a number to all others
+_WITH_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
 def written(value: Any) -> Any:

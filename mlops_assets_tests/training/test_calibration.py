@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
+from onnx import helper
 from scipy.special import softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
 from mlops_assets.training.calibration import BINS, CalibrationTally, Scores, many_ece
+from mlops_assets.training.onnx_graph import kind_of_scores
 
 COUNT = 20_000
 
@@ -68,6 +70,26 @@ def test_rounding_makes_no_logits_of_probabilities() -> None:
     truth = np.arange(300) % 2
     scores = np.eye(2)[truth] + np.array([1.2e-7, -1.2e-7])
     assert tally_of(scores, truth, given="probabilities").result()[0].ece == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("operations", "framework", "expected"),
+    [
+        (["Softmax", "Identity"], "onnx", "probabilities"),
+        (["LogSoftmax", "Cast"], "scikit-learn", "logits"),
+        (["Sigmoid", "Identity"], "keras", None),
+        (["MatMul", "Identity"], "pytorch", "logits"),
+        (["Identity"], "scikit-learn", "probabilities"),
+        (["MatMul", "Identity"], "onnx", None),
+    ],
+)
+def test_the_graph_and_its_exporter_say_what_scores_are(
+    operations: list[str], framework: str, expected: Scores | None
+) -> None:
+    names = ["input", *(f"inner_{number}" for number in range(len(operations) - 1)), "scores"]
+    nodes = [helper.make_node(name, [names[i]], [names[i + 1]]) for i, name in enumerate(operations)]
+    model = helper.make_model(helper.make_graph(nodes, "graph", [], []))
+    assert kind_of_scores(model, framework) == expected
 
 
 def test_certain_and_right_is_perfect() -> None:

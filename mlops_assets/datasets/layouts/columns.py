@@ -66,7 +66,7 @@ def _texts_among(values: pd.Series, path: str) -> str:
 
 
 def lost_in_float32(tables: Mapping[str, pd.DataFrame], features: list[str]) -> list[str]:
-    """Return notes on features whose values are told apart by digits that float32, in which models read them, lacks."""
+    """Return notes on features whose values differ in digits that float32, in which models read them, lacks."""
     notes = []
     for column in features:
         values = pd.concat(

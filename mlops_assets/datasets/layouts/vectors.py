@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.layouts.columns import values_by_text
-from mlops_assets.datasets.layouts.roles import as_text, one_spelling
+from mlops_assets.datasets.layouts.roles import one_spelling, texts_of
 from mlops_assets.datasets.rasters import bounds_of
 from mlops_assets.datasets.source import Sampling
 
@@ -181,7 +180,7 @@ def _values(column: Any, sampling: Sampling, classes: list[ClassName]) -> NDArra
             raise ValueError(f"column {column.name!r} has infinite labels; correct or remove them")
         return np.asarray(numbers)
     known = values_by_text(classes)
-    texts = one_spelling({"": pd.Series([as_text(_only(value)) for value in column.tolist()], dtype="str")})[""]
+    texts = one_spelling({"": texts_of(column.map(_only))})[""]
     unknown = sorted(set(texts) - set(known))
     if unknown:
         raise ValueError(
