@@ -26,9 +26,9 @@ from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.training.external.face import ExternalRun, recorded
 from mlops_assets.training.external.origin import Origin
 from mlops_assets.training.external.recording import NativeMade, OnnxMade
-from mlops_assets.training.external.stages import Outcome
 from mlops_assets.training.frameworks import framework_of
 from mlops_assets.training.points import AWAY_SECONDS, PointWriter, patiently
+from mlops_assets.training.stages import Outcome
 
 POINTS_AT_ONCE = 10_000
 ASKED_EVERY = 2.0  # seconds, while a model is being published

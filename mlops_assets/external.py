@@ -71,8 +71,8 @@ def external_run(
         if not token:
             raise SettingsError(f"{url} asks for a token: give token=…, or set MLOPS_API_TOKEN")
         return run_there(url, token, model, data, values, seed, origin, run_id, tags or {}, gpus, declared)
-    from mlops_assets.components.external_reporting import DagsterReporter
     from mlops_assets.components.launching import models_of_project
+    from mlops_assets.components.reporting import DagsterReporter
     from mlops_assets.training.external.here import run_here
     from mlops_assets.training.external.recording import specification_for
     from mlops_assets.training.store import open_store

@@ -49,8 +49,8 @@ def import_mlflow(
     It can be done again at any time: what was brought in before is only brought up to date. A model is held against the
     ONNX file in MLflow, measured on the test split and recorded. Aliases are listed; promote what is to be in use.
     """
-    from mlops_assets.components.external_reporting import DagsterReporter
     from mlops_assets.components.launching import models_of_project
+    from mlops_assets.components.reporting import DagsterReporter
     from mlops_assets.progress import step
     from mlops_assets.training.external.recording import specification_for
 

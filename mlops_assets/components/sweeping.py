@@ -79,11 +79,14 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         tags=kubernetes_tags(specification.compute),
     )
     def sweep(context: dg.OpExecutionContext, config: SweepConfig, store: StoreResource) -> None:
+        from mlops_assets.components.reporting import DagsterReporter
         from mlops_assets.training.sweeps.running import run_sweep
 
         plan = config.plan(specification, context.partition_key)
         context.log.info(f"sweep {plan.name}: {plan.trials} trials of {specification.name} on {plan.data_version}")
-        result = run_sweep(store.open(), plan, context.run_id, context.log.info)
+        opened = store.open()
+        reporter = DagsterReporter(opened, context.instance)
+        result = run_sweep(opened, plan, reporter, context.run_id, context.log.info)
         document = result.document()
         names = ("sweep", "metric", "direction", "model_version", "candidate", "gates")
         shown = {

@@ -9,20 +9,13 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
-from mlops_assets.components.model_results import (
-    evaluation_result,
-    identity,
-    onnx_result,
-    parity_failure,
-    record_result,
-    trained_result,
-)
+from mlops_assets.components.model_results import identity, trained_result
 from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_versions
 from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sweeping import sweep_job
-from mlops_assets.errors import MlopsError, ParityError, TrainerError
+from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.training.frameworks import preloadable_modules
 from mlops_assets.training.provenance import source_digest
@@ -158,90 +151,59 @@ class TrainedModel(dg.Component):
         return trained_model
 
     def _onnx_model(self) -> dg.AssetsDefinition:
-        specification = self.specification
-
-        @dg.asset(
-            key=[specification.name, "onnx_model"],
-            group_name=specification.name,
-            deps=[[specification.name, "trained_model"]],
-            partitions_def=data_versions(specification.dataset),
-            description="The model as ONNX, proved equal to the trained one on real samples.",
-            check_specs=[
-                dg.AssetCheckSpec(
-                    "parity", asset=[specification.name, "onnx_model"], blocking=True,
-                    description="The ONNX model gives what the trained model gives.",
-                )
-            ],
-            kinds={"onnx"},
+        return self._stage(
+            "onnx_model", "export", "trained_model", "onnx",
+            "The model as ONNX, proved equal to the trained one on real samples.",
+            check="parity", check_description="The ONNX model gives what the trained model gives.",
         )  # fmt: skip
-        def onnx_model(context: dg.AssetExecutionContext, store: StoreResource) -> Iterator[Any]:
-            from mlops_assets.training.exporting import export
-
-            opened = store.open()
-            row = self._version(opened, context)
-            try:
-                report = export(opened, specification, row)
-            except ParityError as error:
-                yield from parity_failure(error)
-                raise
-            yield onnx_result(opened, row, report)
-
-        return onnx_model
 
     def _evaluation(self) -> dg.AssetsDefinition:
-        specification = self.specification
-
-        @dg.asset(
-            key=[specification.name, "evaluation"],
-            group_name=specification.name,
-            deps=[[specification.name, "onnx_model"]],
-            partitions_def=data_versions(specification.dataset),
-            description="Metrics of the ONNX model on the test split.",
-            kinds={"python"},
+        return self._stage(
+            "evaluation", "evaluate", "onnx_model", "python", "Metrics of the ONNX model on the test split."
         )
-        def evaluation(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.training.measuring import evaluate_version
-
-            opened = store.open()
-            row = self._version(opened, context)
-            found, figure = evaluate_version(opened, specification, row)
-            return evaluation_result(opened, row, found, figure)
-
-        return evaluation
 
     def _record(self) -> dg.AssetsDefinition:
+        return self._stage(
+            "record", "record", "evaluation", "stac",
+            "STAC Item with the MLM extension, in the static catalogue; says whether the gates pass.",
+            check="gates", check_description="The model version may be promoted.",
+        )  # fmt: skip
+
+    def _stage(
+        self,
+        asset: str,
+        stage: str,
+        after: str,
+        kind: str,
+        description: str,
+        check: str | None = None,
+        check_description: str | None = None,
+    ) -> dg.AssetsDefinition:
+        """Return the asset that a stage of `mlops_assets.training.stages` makes, with its blocking check if any."""
         specification = self.specification
+        key = [specification.name, asset]
+        checks = [dg.AssetCheckSpec(check, asset=key, blocking=True, description=check_description)] if check else []
 
         @dg.asset(
-            key=[specification.name, "record"],
+            key=key,
             group_name=specification.name,
-            deps=[[specification.name, "evaluation"]],
+            deps=[[specification.name, after]],
             partitions_def=data_versions(specification.dataset),
-            description="STAC Item with the MLM extension, in the static catalogue; says whether the gates pass.",
-            check_specs=[
-                dg.AssetCheckSpec(
-                    "gates", asset=[specification.name, "record"], blocking=True,
-                    description="The model version may be promoted.",
-                )
-            ],
-            kinds={"stac"},
-        )  # fmt: skip
-        def record(
-            context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
-        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.stac.models import write_model_record
-            from mlops_assets.training.promotion import check_gates
+            description=description,
+            check_specs=checks,
+            kinds={kind},
+        )
+        def made(context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror) -> Iterator[Any]:
+            from mlops_assets.components.reporting import stage_events
 
             opened = store.open()
             row = self._version(opened, context)
-            files = write_model_record(
-                opened.workspace, opened.registry, row, specification.title, specification.description
-            )
-            context.add_asset_metadata(mlflow.run(opened, row.run_id))
-            outcomes = check_gates(opened.registry, row, specification.gates)
-            return record_result(opened, row, files, outcomes)
+            for event in stage_events(stage, opened, specification, row):
+                if asset == "record":  # the last that is known of the run
+                    context.add_asset_metadata(mlflow.run(opened, row.run_id))
+                yield event
 
-        return record
+        return made
 
     def _production(self) -> dg.AssetsDefinition:
         specification = self.specification

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from pydantic import Field
 
-from mlops_assets.components.external_reporting import DagsterReporter
+from mlops_assets.components.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.hub.staging import Staging
 from mlops_assets.names import Reference
@@ -29,8 +29,8 @@ from mlops_assets.storage import Workspace
 from mlops_assets.strict import Strict
 from mlops_assets.training.external.here import publish_and_complete
 from mlops_assets.training.external.recording import NativeMade, OnnxMade, end, external
-from mlops_assets.training.external.stages import complete
 from mlops_assets.training.frameworks import framework_named
+from mlops_assets.training.stages import complete
 from mlops_assets.training.store import Store
 
 OUTCOME = "outcome"

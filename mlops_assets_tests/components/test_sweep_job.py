@@ -58,6 +58,25 @@ def test_the_job_shows_the_trials_and_leaves_the_alias_if_a_gate_fails(
     assert {run.orchestration_run for run in runs} == {result.run_id}
 
 
+def test_the_best_is_in_the_graph_as_if_its_steps_had_made_it(
+    launch: Callable[..., dg.ExecuteInProcessResult], store: Store, instance: dg.DagsterInstance
+) -> None:
+    assert launch(GRID, gates=[{"metric": "accuracy", "min": 0.1}]).success
+    candidate = store.registry.aliases("crop_forest")["candidate"]
+    assert launch(GRID, gates=[{"metric": "accuracy", "min": 0.1}]).success  # nothing is left to do
+    for step in ("trained_model", "onnx_model", "evaluation", "record"):
+        key = dg.AssetKey(["crop_forest", step])
+        wanted = dg.AssetRecordsFilter(key, asset_partitions=["v1"])
+        (record,) = instance.fetch_materializations(wanted, limit=9).records
+        assert record.asset_materialization is not None
+        assert record.asset_materialization.metadata["model_version"].value == candidate, step
+        assert instance.get_latest_materialization_event(key) is not None
+    for step, check in (("onnx_model", "parity"), ("record", "gates")):
+        checked = dg.AssetCheckKey(dg.AssetKey(["crop_forest", step]), check)
+        (execution,) = instance.event_log_storage.get_asset_check_execution_history(checked, limit=9)
+        assert execution.status.value == "SUCCEEDED"
+
+
 def test_wrong_settings_are_refused_before_anything_is_launched(
     launch: Callable[..., dg.ExecuteInProcessResult], store: Store
 ) -> None:

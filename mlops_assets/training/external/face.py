@@ -20,10 +20,10 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import MlopsError, StorageError, TrainerError
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.external.recording import NativeMade, OnnxMade
-from mlops_assets.training.external.stages import Outcome
 from mlops_assets.training.onnx_file import OUTPUTS
 from mlops_assets.training.points import PointWriter
 from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.stages import Outcome
 from mlops_assets.training.usage import Usage
 
 log = logging.getLogger(__name__)

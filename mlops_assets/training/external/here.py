@@ -1,4 +1,4 @@
-"""Recording a run made elsewhere by a process that reaches workspace and registry itself."""
+"""Recording an external run by a process that reaches workspace and registry itself."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from mlops_assets.training.external.recording import (
     parity_samples,
     publish,
 )
-from mlops_assets.training.external.stages import Outcome, Reporter, complete
 from mlops_assets.training.points import PointWriter, patiently
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.stages import Outcome, Reporter, complete
 from mlops_assets.training.store import Store
 
 
 class Here:
     """Records into the registry."""
 
-    def __init__(self, store: Store, specification: ModelSpecification, run: Run, reporter: Reporter | None) -> None:
+    def __init__(self, store: Store, specification: ModelSpecification, run: Run, reporter: Reporter) -> None:
         """Record a started run."""
         self._store, self._specification, self._run, self._reporter = store, specification, run, reporter
 
@@ -58,7 +58,7 @@ def publish_and_complete(
     made: NativeMade | OnnxMade,
     figures: Mapping[str, bytes],
     facts: Mapping[str, Any],
-    reporter: Reporter | None,
+    reporter: Reporter,
 ) -> Outcome:
     """Publish the model of a run and do the stages that follow; a model that cannot be published is a failed run.
 
@@ -85,7 +85,7 @@ def run_here(
     parameters: Mapping[str, Any],
     seed: int,
     origin: Origin,
-    reporter: Reporter | None = None,
+    reporter: Reporter,
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
     gpus: int = 0,

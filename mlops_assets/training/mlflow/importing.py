@@ -18,12 +18,12 @@ from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
 from mlops_assets.training.external.recording import OnnxMade, parity_samples, publish
-from mlops_assets.training.external.stages import Reporter, complete
 from mlops_assets.training.mlflow import reading, wording
 from mlops_assets.training.mlflow.client import all_runs, experiment_id, explained, open_client, shown
 from mlops_assets.training.mlflow.models import adapted, fetched, model_places
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.stages import Reporter, complete
 from mlops_assets.training.store import Store
 
 _DESCRIPTION = (
@@ -83,7 +83,7 @@ def import_experiment(
     experiment: str,
     dataset: Reference,
     specification: ModelSpecification,
-    reporter: Reporter | None = None,
+    reporter: Reporter,
 ) -> ImportedExperiment:
     """Bring every run of an experiment in; a run that was brought in before is only brought up to date.
 
@@ -93,7 +93,7 @@ def import_experiment(
         experiment: its name.
         dataset: the data version that its runs were trained on.
         specification: the model here, as declared.
-        reporter: whoever is told what came of each model.
+        reporter: where the stages of each model report to.
 
     Raises:
         NotFound: there is no such experiment or data version.
@@ -125,7 +125,7 @@ class _Importer:
         specification: ModelSpecification,
         data: DataVersion,
         pages: str,
-        reporter: Reporter | None,
+        reporter: Reporter,
     ) -> None:
         self._store, self._client, self._uri = store, client, tracking_uri
         self._specification, self._data, self._pages, self._reporter = specification, data, pages, reporter

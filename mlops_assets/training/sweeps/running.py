@@ -18,6 +18,7 @@ from mlops_assets.progress import Step, step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.points import patiently
 from mlops_assets.training.provenance import code_version, process_alive
+from mlops_assets.training.stages import Reporter
 from mlops_assets.training.store import Store
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.sweeps.objective import Objective, objective_of
@@ -36,13 +37,18 @@ Tell = Callable[[str], None]
 
 
 def run_sweep(
-    store: Store, plan: Plan, orchestration_run: str | None = None, tell: Tell = lambda told: None
+    store: Store,
+    plan: Plan,
+    reporter: Reporter,
+    orchestration_run: str | None = None,
+    tell: Tell = lambda told: None,
 ) -> SweepResult:
     """Run the trials of a sweep that are not done yet, and propose the best of all as `candidate`.
 
     Args:
         store: where everything lies.
         plan: what to do.
+        reporter: where the stages of the best model report to.
         orchestration_run: id of the Dagster run it is a step of.
         tell: called with what a user should know meanwhile.
 
@@ -56,7 +62,7 @@ def run_sweep(
             _Sweep(store, plan, orchestration_run, tell, progress).run()
         found = result_of(store, plan)
         tell(f"trial {found.best.number} is best, {found.row.model}@{found.row.version}; exporting and measuring it")
-        tell(propose(store, plan.specification, found.row.version))
+        propose(store, plan.specification, found.row.version, reporter, tell)
         return result_of(store, plan)
 
 

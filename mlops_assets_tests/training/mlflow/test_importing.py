@@ -33,6 +33,7 @@ from mlops_assets.training.mlflow.reading import parameter_of, run_id_of
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.promotion import promote
 from mlops_assets.training.store import Store, model_folder
+from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.services]
@@ -58,7 +59,7 @@ def bring(store: Store, mlflow_server: str, model: str, land_table: Callable[...
 
     def bring(uri: str = mlflow_server, name: str = model, task: str = "classification") -> ImportedExperiment:
         specification = specification_for(None, name, "fields", {"task": task})
-        return import_experiment(store, uri, model, Reference("fields", "v1"), specification)
+        return import_experiment(store, uri, model, Reference("fields", "v1"), specification, Unheard())
 
     return bring
 
@@ -264,7 +265,7 @@ def test_an_experiment_that_is_not_there_is_named(store: Store, bring: Bring, ml
     with pytest.raises(NotFound, match=r"is not there; there is .*Default"):
         bring()
     with pytest.raises(NotFound, match="v9"):
-        import_experiment(store, mlflow_server, "Default", Reference("fields", "v9"), model_specification())
+        import_experiment(store, mlflow_server, "Default", Reference("fields", "v9"), model_specification(), Unheard())
 
 
 def test_a_server_that_fails_half_way_leaves_an_import_that_can_be_done_again(

@@ -24,6 +24,7 @@ from mlops_assets.training.sweeps import running
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets.training.worker import Pruning
+from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps import trainers
 from mlops_assets_tests.training.sweeps.test_search import succeed
 from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, planned
@@ -35,9 +36,10 @@ from mlops_assets.registry import open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 from mlops_assets.training.sweeps.running import run_sweep
+from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps.test_running import waiting
 store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]), "tester")
-run_sweep(store, waiting(sys.argv[3]))
+run_sweep(store, waiting(sys.argv[3]), Unheard())
 """
 
 
@@ -76,7 +78,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
         {"quality": {"choices": [0.2, 0.9]}, "fails": {"choices": [False, True]}, "steps": 2},
         model={"gates": [{"metric": "accuracy", "min": 0.5}]}, method="grid", parallel=2, **METRIC,
     )  # fmt: skip
-    result = run_sweep(landed, plan, tell=told.append)
+    result = run_sweep(landed, plan, Unheard(), tell=told.append)
     done = runs(landed)
     assert [(run.status, run.tags) for run in done] == [
         (status, {"sweep": "s", "trial": str(number)})
@@ -96,7 +98,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
     assert document["best"]["parameters"] == {"quality": 0.9, "fails": False}
     assert document["gates"].startswith("accuracy ≥ 0.5: passed") and document["test_metrics"]["accuracy"] > 0.5
 
-    again = run_sweep(landed, plan, tell=told.append)
+    again = run_sweep(landed, plan, Unheard(), tell=told.append)
     assert again.document() == document
     assert len(runs(landed)) == 4 and any("4 of 4 trials are done" in line for line in told)
 
@@ -105,7 +107,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
 def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: Store) -> None:
     plan = planned({"quality": {"min": 0, "max": 1}, "fails": True}, method="random", trials=9, parallel=3, **METRIC)
     with pytest.raises(TrainerError, match=r"the first 3 trials of s failed; the last one: .*out of luck; see"):
-        run_sweep(landed, plan)
+        run_sweep(landed, plan, Unheard())
     assert {run.status for run in runs(landed)} <= {"failed", "canceled"}
     assert 3 <= len(runs(landed)) < 9
 
@@ -114,7 +116,7 @@ def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: 
 def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Store) -> None:
     plan = planned({"depth": {"min": 1, "max": 5}}, trials=5, model={"trainer": f"{HERE}:blind"})
     with pytest.raises(SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"):
-        run_sweep(landed, plan)
+        run_sweep(landed, plan, Unheard())
     assert [run.status for run in runs(landed)] == ["succeeded"]  # the others wait for what it shows
 
 
@@ -168,7 +170,7 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
 ) -> None:
     process, go = swept
     with pytest.raises(Conflict, match="sweep s of crops is running in another process"):
-        run_sweep(landed, waiting(str(go)))
+        run_sweep(landed, waiting(str(go)), Unheard())
     broken = runs(landed)
     process.send_signal(signal.SIGSTOP)  # so that it cannot record what happens to the first worker
     os.kill(broken[0].pid, signal.SIGKILL)
@@ -182,7 +184,7 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
         changed.code_version = "another"
     monkeypatch.setattr(running, "GONE_SECONDS", 0.5)
     go.touch()
-    result = run_sweep(landed, waiting(str(go)))
+    result = run_sweep(landed, waiting(str(go)), Unheard())
     first, canceled, anew = runs(landed)
     assert (first.run_id, first.status, first.attempts) == (broken[0].run_id, "succeeded", 2)
     assert [step for step, _ in landed.registry.series(first.run_id)["validation_accuracy"]] == [0, 1, 2]
@@ -205,7 +207,7 @@ def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: 
     thread = threading.Thread(target=interrupt)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        run_sweep(landed, waiting(str(tmp_path / "never"), HERE))
+        run_sweep(landed, waiting(str(tmp_path / "never"), HERE), Unheard())
     thread.join()
     assert [run.status for run in runs(landed)] == ["canceled", "canceled"]
     assert not any(process_alive(run.host, run.pid) for run in runs(landed))
@@ -214,17 +216,17 @@ def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: 
 def test_combinations_that_the_trainer_refuses_are_left_out(landed: Store) -> None:
     told: list[str] = []
     plan = planned({"quality": {"choices": [0.1, 0.6]}, "cautious": {"choices": [True]}}, method="grid", **METRIC)
-    result = run_sweep(landed, plan, tell=told.append)
+    result = run_sweep(landed, plan, Unheard(), tell=told.append)
     assert [trial.number for trial in result.trials] == [0]
     assert any("trial 1 is left out: " in line and "cautious and good" in line for line in told)
     parameters = {"quality": {"choices": [0.6, 0.7, 0.8]}, "cautious": {"choices": [True]}}
     with pytest.raises(TrainerError, match=r"the first 3 trials of t cannot be: .*cautious and good"):
-        run_sweep(landed, planned(parameters, name="t", method="grid"))
+        run_sweep(landed, planned(parameters, name="t", method="grid"), Unheard())
 
 
 def test_no_trial_is_begun_when_the_time_is_up(landed: Store) -> None:
     with pytest.raises(TrainerError, match="no trial of sweep s has succeeded; none was begun; allow more time"):
-        run_sweep(landed, planned({"depth": {"min": 1, "max": 2}}, timeout=1e-9))
+        run_sweep(landed, planned({"depth": {"min": 1, "max": 2}}, timeout=1e-9), Unheard())
     assert runs(landed) == []
 
 
@@ -235,5 +237,5 @@ def test_a_name_is_not_taken_for_a_sweep_that_does_something_else(landed: Store)
         pass
     other = planned({"depth": {"min": 1, "max": 3}}, model={"seed": 4})
     with pytest.raises(Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; give"):
-        run_sweep(landed, other)
+        run_sweep(landed, other, Unheard())
     assert [file.path for file in landed.registry.files("sweep:crops/s")] == ["sweeps/crops/s.json"]

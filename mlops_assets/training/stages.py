@@ -1,34 +1,34 @@
-"""What follows on a model made elsewhere: export, parity, evaluation, record and gates, by the same functions as here.
+"""What follows on a trained model, whoever trained it: export and parity, evaluation, record and gates.
 
-A stage that fails ends them; what came of each is told.
+The steps of the asset graph, sweeps, external runs and imports all go through these stages, and each reports what came
+of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError, ParityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
-from mlops_assets.training.evaluation import Evaluation
-from mlops_assets.training.exporting import export
-from mlops_assets.training.measuring import evaluate_version
-from mlops_assets.training.parity import ParityReport
 from mlops_assets.training.promotion import GateOutcome, check_gates, gates_description
-from mlops_assets.training.records import record_version
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
+if TYPE_CHECKING:
+    from mlops_assets.training.evaluation import Evaluation
+    from mlops_assets.training.parity import ParityReport
+
 
 class Reporter(AbstractContextManager[Any], Protocol):
-    """Whoever is told what came of each stage, such as Dagster. It is entered once, around them all.
+    """Where stages report to, such as Dagster. It is entered once, around them all.
 
-    Every method may raise StorageError if nobody can be told now; the stage counts all the same.
+    Every method may raise StorageError if it cannot report now; the stage counts all the same.
     """
 
     def trained(self, row: ModelVersion) -> None:
@@ -64,7 +64,7 @@ class Stage:
 
 @dataclass
 class Outcome:
-    """What came of a model made elsewhere.
+    """What came of a model version.
 
     Attributes:
         model: name of the model.
@@ -72,7 +72,7 @@ class Outcome:
         stages: those that were done, in their order.
         gates: each gate, and whether it passes; empty before the record.
         metrics: on the test split.
-        notes: what could not be told to whoever was to be told.
+        notes: what could not be reported.
     """
 
     model: str
@@ -112,74 +112,101 @@ class Outcome:
         return cls(**{**document, "stages": stages, "gates": gates})
 
 
-def complete(
-    store: Store, specification: ModelSpecification, row: ModelVersion, reporter: Reporter | None = None
-) -> Outcome:
+def complete(store: Store, specification: ModelSpecification, row: ModelVersion, reporter: Reporter) -> Outcome:
     """Do every stage that follows on a published model version; doing them again replaces what they published.
 
     Args:
         store: where it lies.
         specification: the model as declared.
         row: the model version.
-        reporter: whoever is told.
+        reporter: where to report to.
+
+    Returns:
+        What came of each stage; one that fails is the last.
     """
-    with reporter or nullcontext():
-        return _complete(store, specification, row, reporter)
-
-
-def _complete(store: Store, specification: ModelSpecification, row: ModelVersion, reporter: Reporter | None) -> Outcome:
     outcome = Outcome(row.model, row.version)
-    _done(outcome, "train", "published", lambda told: told.trained(row), reporter)
-    for stage in (_export, _evaluate, _record):
-        name = stage.__name__.strip("_")
-        try:
-            message, tell = stage(store, specification, row, outcome)
-        except ParityError as error:
-            _failed(outcome, name, error)
-            failure = error
-            _tell(outcome, lambda told: told.unproved(row, failure), reporter)  # noqa: B023 (called at once)
-            return outcome
-        except MlopsError as error:
-            _failed(outcome, name, error)
-            return outcome
-        _done(outcome, name, message, tell, reporter)
+    with reporter:
+        _pass(outcome, "train", "published", lambda to: to.trained(row), reporter)
+        for name in STAGES:
+            try:
+                do_stage(name, store, specification, row, outcome, reporter)
+            except MlopsError as error:
+                outcome.stages.append(Stage(name, False, str(error), type(error).__name__))
+                break
     return outcome
 
 
-Tell = Callable[[Reporter], None]
+def do_stage(
+    name: str,
+    store: Store,
+    specification: ModelSpecification,
+    row: ModelVersion,
+    outcome: Outcome,
+    reporter: Reporter,
+) -> None:
+    """Do one stage, report it, and add what came of it to `outcome`.
+
+    Args:
+        name: one of `STAGES`.
+        store: where the model version lies.
+        specification: the model as declared.
+        row: the model version.
+        outcome: of the stages before.
+        reporter: where to report to.
+
+    Raises:
+        ParityError: the ONNX model differs from the trained one, which is reported.
+        MlopsError: the stage fails otherwise.
+    """
+    try:
+        message, report = STAGES[name](store, specification, row, outcome)
+    except ParityError as error:
+        different = error
+        _report(outcome, lambda to: to.unproved(row, different), reporter)
+        raise
+    _pass(outcome, name, message, report, reporter)
 
 
-def _export(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Tell]:
+Report = Callable[[Reporter], None]
+
+
+def _export(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Report]:
+    from mlops_assets.training.exporting import export
+
     report = export(store, specification, row)
-    return report.description, lambda told: told.exported(row, report)
+    return report.description, lambda to: to.exported(row, report)
 
 
-def _evaluate(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Tell]:
+def _evaluate(
+    store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome
+) -> tuple[str, Report]:
+    from mlops_assets.training.measuring import evaluate_version
+
     found, figure = evaluate_version(store, specification, row)
     outcome.metrics = dict(found.metrics)
     shown = ", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items())
-    return shown, lambda told: told.evaluated(row, found, figure)
+    return shown, lambda to: to.evaluated(row, found, figure)
 
 
-def _record(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Tell]:
+def _record(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Report]:
+    from mlops_assets.training.records import record_version
+
     files = record_version(store, specification, row)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
     outcome.gates = check_gates(store.registry, evaluated, specification.gates)
-    return gates_description(outcome.gates), lambda told: told.recorded(row, files, outcome.gates)
+    return gates_description(outcome.gates), lambda to: to.recorded(row, files, outcome.gates)
 
 
-def _done(outcome: Outcome, name: str, message: str, tell: Tell, reporter: Reporter | None) -> None:
+STAGES = {"export": _export, "evaluate": _evaluate, "record": _record}
+
+
+def _pass(outcome: Outcome, name: str, message: str, report: Report, reporter: Reporter) -> None:
     outcome.stages.append(Stage(name, True, message))
-    _tell(outcome, tell, reporter)
+    _report(outcome, report, reporter)
 
 
-def _failed(outcome: Outcome, name: str, error: MlopsError) -> None:
-    outcome.stages.append(Stage(name, False, str(error), type(error).__name__))
-
-
-def _tell(outcome: Outcome, tell: Tell, reporter: Reporter | None) -> None:
-    if reporter is not None:
-        try:
-            tell(reporter)
-        except StorageError as error:
-            outcome.notes.append(str(error))
+def _report(outcome: Outcome, report: Report, reporter: Reporter) -> None:
+    try:
+        report(reporter)
+    except StorageError as error:
+        outcome.notes.append(str(error))

@@ -1,0 +1,190 @@
+"""What Dagster hears of the stages of a model version: from its own steps, and from sweeps, external runs and imports.
+
+Nothing is published here; and a Dagster that cannot be reached keeps nobody from publishing.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.definitions.asset_checks.asset_check_evaluation import (
+    AssetCheckEvaluationTargetMaterializationData,
+)
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
+from sqlalchemy.exc import SQLAlchemyError
+
+from mlops_assets.components.launching import prepare_home
+from mlops_assets.components.model_results import (
+    Result,
+    evaluation_result,
+    onnx_result,
+    parity_failure,
+    record_result,
+    trained_result,
+)
+from mlops_assets.components.naming import add_data_versions
+from mlops_assets.errors import MlopsError, ParityError, StorageError
+from mlops_assets.registry import ModelVersion
+from mlops_assets.storage import FileStat
+from mlops_assets.training.evaluation import Evaluation
+from mlops_assets.training.parity import ParityReport
+from mlops_assets.training.promotion import GateOutcome
+from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.stages import Outcome, do_stage
+from mlops_assets.training.store import Store
+
+
+class _Reporter(AbstractContextManager[Any], ABC):
+    """Makes Dagster's events of what stages report."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def __exit__(self, *error: object) -> None:
+        """End."""
+
+    def trained(self, row: ModelVersion) -> None:
+        """The model version is published."""
+        self._materialised(row, "trained_model", trained_result(self._store, row))
+
+    def exported(self, row: ModelVersion, report: ParityReport) -> None:
+        """Its ONNX file is published and proved."""
+        self._materialised(row, "onnx_model", onnx_result(self._store, row, report))
+
+    def unproved(self, row: ModelVersion, error: ParityError) -> None:
+        """Its ONNX file is not what the model is."""
+        self._failed(row, "onnx_model", parity_failure(error))
+
+    def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:
+        """It is measured."""
+        self._materialised(row, "evaluation", evaluation_result(self._store, row, found, figure))
+
+    def recorded(self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]) -> None:
+        """It is in the catalogue and held against its gates."""
+        self._materialised(row, "record", record_result(self._store, row, files, outcomes))
+
+    @abstractmethod
+    def _materialised(self, row: ModelVersion, step: str, result: Result) -> None: ...
+
+    @abstractmethod
+    def _failed(self, row: ModelVersion, step: str, checks: Sequence[dg.AssetCheckResult]) -> None: ...
+
+
+class _StepReporter(_Reporter):
+    """Keeps what a step of the asset graph yields."""
+
+    def __init__(self, store: Store) -> None:
+        super().__init__(store)
+        self.events: list[Result | dg.AssetCheckResult] = []
+
+    def _materialised(self, row: ModelVersion, step: str, result: Result) -> None:
+        self.events.append(result)
+
+    def _failed(self, row: ModelVersion, step: str, checks: Sequence[dg.AssetCheckResult]) -> None:
+        self.events.extend(checks)
+
+
+def stage_events(
+    name: str, store: Store, specification: ModelSpecification, row: ModelVersion
+) -> Iterator[Result | dg.AssetCheckResult]:
+    """Do a stage as a step of the asset graph, and yield its events.
+
+    Raises:
+        MlopsError: the stage fails; what is known of that is yielded before.
+    """
+    reporter = _StepReporter(store)
+    try:
+        do_stage(name, store, specification, row, Outcome(row.model, row.version), reporter)
+    except MlopsError:
+        yield from reporter.events
+        raise
+    yield from reporter.events
+
+
+class DagsterReporter(_Reporter):
+    """Reports the stages of a model version that no step of the asset graph did, as events without a run of Dagster."""
+
+    def __init__(self, store: Store, to: Path | dg.DagsterInstance) -> None:
+        """Report to an instance, or to that of a Dagster home, which is made if it is missing."""
+        super().__init__(store)
+        self._to = to
+        self._opened: dg.DagsterInstance | None = None
+
+    def __exit__(self, *error: object) -> None:
+        """End; an instance that was opened here is left again."""
+        if self._opened is not None and self._opened is not self._to:
+            self._opened.dispose()
+        self._opened = None
+
+    def _materialised(self, row: ModelVersion, step: str, result: Result) -> None:
+        with self._instance(row) as instance:
+            version = result.data_version
+            instance.report_runless_asset_event(
+                dg.AssetMaterialization(
+                    asset_key=[row.model, step],
+                    description=f"Reported of run {row.run_id}, which is no step of this asset.",
+                    metadata=result.metadata,
+                    partition=row.data_version,
+                    tags={DATA_VERSION_TAG: version.value} if version else {},
+                )
+            )
+            _report_checks(instance, row, step, result.check_results or [], _newest(instance, row, step))
+
+    def _failed(self, row: ModelVersion, step: str, checks: Sequence[dg.AssetCheckResult]) -> None:
+        with self._instance(row) as instance:
+            _report_checks(instance, row, step, checks)
+
+    @contextmanager
+    def _instance(self, row: ModelVersion) -> Iterator[dg.DagsterInstance]:
+        """Yield the instance, opened when it is first needed: a job that takes days holds nothing meanwhile."""
+        try:
+            if self._opened is None:
+                home = self._to
+                opened = dg.DagsterInstance.from_config(str(prepare_home(home))) if isinstance(home, Path) else home
+                add_data_versions(opened, self._store.registry, row.dataset)
+                self._opened = opened
+            yield self._opened
+        except (dg.DagsterError, SQLAlchemyError, OSError) as error:
+            where = f" at {self._to}" if isinstance(self._to, Path) else ""
+            raise StorageError(
+                f"Dagster{where} was not told of {row.model}@{row.version}: {error}; the registry has it"
+            ) from error
+
+
+def _report_checks(
+    instance: dg.DagsterInstance,
+    row: ModelVersion,
+    step: str,
+    results: Sequence[dg.AssetCheckResult],
+    target: AssetCheckEvaluationTargetMaterializationData | None = None,
+) -> None:
+    for result in results:
+        instance.report_runless_asset_event(
+            dg.AssetCheckEvaluation(
+                asset_key=dg.AssetKey([row.model, step]),
+                check_name=str(result.check_name),
+                passed=result.passed,
+                metadata=result.metadata,
+                severity=result.severity,
+                description=result.description,
+                target_materialization_data=target,
+            )
+        )
+
+
+def _newest(
+    instance: dg.DagsterInstance, row: ModelVersion, step: str
+) -> AssetCheckEvaluationTargetMaterializationData | None:
+    """Return the materialisation that was just reported: what its checks are about."""
+    wanted = dg.AssetRecordsFilter(dg.AssetKey([row.model, step]), asset_partitions=[row.data_version])
+    records = instance.fetch_materializations(wanted, limit=1).records
+    if not records:
+        return None
+    return AssetCheckEvaluationTargetMaterializationData(
+        storage_id=records[0].storage_id, run_id=records[0].run_id, timestamp=records[0].timestamp
+    )
