@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import os
 import signal
+import sys
 from collections.abc import Callable
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,10 @@ from mlops_assets.training.store import Store
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is imported: workers must not spin
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
+with suppress(ImportError), redirect_stderr(sys.__stderr__):
+    # TensorFlow and JAX log by absl, which closes the stderr it was imported with when Dagster sets logging up:
+    # imported in a test, that is pytest's own, and every later test fails
+    import absl.logging  # noqa: F401
 
 pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
 _SERVERS = {
