@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from contextvars import ContextVar
 from pathlib import Path
 
 import dagster as dg
 import pytest
 
-from mlops_assets.components.project import check_declarations
+from mlops_assets.components import load_project, project
+from mlops_assets.components.declarations import check_declarations
+from mlops_assets.components.launching import DeclaredModels, left_out
 from mlops_assets.definitions import defs
 from mlops_assets.errors import SpecificationError
 
@@ -100,6 +103,7 @@ attributes:
   name: fields
   source: {url: landing/fields, layout: table, table: {label: crop}}
 """
+CLASSES = "  classes: {1: wheat}\n"
 MODEL = """
 type: mlops_assets.components.TrainedModel
 attributes:
@@ -115,6 +119,18 @@ attributes:
     ("text", "line", "key", "reason"),
     [
         (DATASET + "  oops: 1\n", 6, "attributes.oops", "unknown key"),
+        (DATASET.replace("label: crop}", "label: crop}, label_column: x"), 5, "attributes.source.label_column",
+         "belongs in attributes.source.scenes or attributes.source.stac"),
+        (DATASET.replace("layout: table, table: {label: crop}", "layout: scenes, label_column: x") + CLASSES, 5,
+         "attributes.source.label_column", "belongs in attributes.source.scenes\n"),
+        (DATASET.replace("label: crop}", "label: crop, method: group}"), 5, "attributes.source.table.method",
+         "belongs in attributes.split"),
+        (DATASET.replace("label: crop}", "label: crop, lattitude: y}"), 5, "attributes.source.table.lattitude",
+         "did you mean 'latitude'?"),
+        (DATASET + "  gates: []\n", 6, "attributes.gates", "a TrainedModel has it"),
+        (DATASET + "title: fields\n", 6, "title", "belongs in attributes"),
+        (DATASET + "  post_processing: {}\n", 6, "attributes.post_processing", "belongs beside 'attributes'"),
+        ("type: nowhere.Component\n", 1, "type", "there is no component nowhere.Component"),
         (DATASET.replace("layout: table", "layout: tabel"), 5, "attributes.source.layout", "'scenes' or 'stac'"),
         (DATASET + "  split: {method: temporal}\n", 3, "attributes", "needs 'table: {time: COLUMN}'"),
         (DATASET + "  split: {fractions: {train: 0.9, test: 0.9}}\n", 6, "attributes.split.fractions", "sum to 1"),
@@ -146,7 +162,7 @@ def test_a_wrong_declaration_is_one_error_with_file_line_and_key(
     message = str(raised.value)
     assert message.startswith("1 problem(s)")
     assert f"{file}:{line}: {key}: " in message
-    assert reason in message
+    assert reason in message + "\n"
 
 
 def test_errors_of_all_files_are_reported_together(tmp_path: Path) -> None:
@@ -156,3 +172,66 @@ def test_errors_of_all_files_are_reported_together(tmp_path: Path) -> None:
     with pytest.raises(SpecificationError, match=r"3 problem\(s\)") as raised:
         check_declarations(tmp_path)
     assert all(part in str(raised.value) for part in ("a/defs.yaml:6", "b/defs.yaml:5", "table.label", "table.labl"))
+
+
+def project_of(tmp_path: Path, **files: str) -> Path:
+    """A project with these files of declarations; returns its `definitions.py`."""
+    (tmp_path / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "farm"\n')
+    package = tmp_path / "farm"
+    for name, text in files.items():
+        (package / "defs" / name).mkdir(parents=True)
+        (package / "defs" / name / "defs.yaml").write_bytes(text.encode("latin-1"))
+    (package / "__init__.py").touch()
+    (package / "defs" / "__init__.py").touch()
+    return package / "definitions.py"
+
+
+def assets_of(definitions: dg.Definitions) -> set[str]:
+    return {key.path[0] for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+
+
+GOOD = DATASET.replace("name: fields", "name: good")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "names"),
+    [
+        (DATASET + "  oops: 1\n" + MODEL.replace("type", "---\ntype"), {"fields", "forest"}),
+        (DATASET + "---" + DATASET, {"fields"}),
+        (DATASET.replace("TrainingDataset", "TrainingData"), set()),
+        (DATASET.replace("mlops_assets", "mlops_asset"), set()),
+        ("attributes: [\n", set()),
+        ("title: Grünland\n", set()),
+        ("", set()),
+    ],
+    ids=["key", "twice", "component", "package", "syntax", "encoding", "empty"],
+)
+def test_a_wrong_declaration_fails_only_itself_and_validation(
+    tmp_path: Path,
+    wrong: str,
+    names: set[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    file = project_of(tmp_path, wrong=wrong, well=GOOD)
+    monkeypatch.setattr(project, "documented", ContextVar("documented", default=False))
+    try:
+        loaded = load_project(str(file))
+        assert assets_of(loaded) == {"good"}
+        assert set(left_out(loaded)) == names
+        (record,) = caplog.records
+        assert f"{tmp_path}/farm/defs/wrong/defs.yaml" in record.getMessage()
+        monkeypatch.setenv("DAGSTER_IS_DEFS_VALIDATION_CLI", "1")
+        with pytest.raises(SpecificationError, match=r"wrong/defs\.yaml"):
+            load_project(str(file))
+    finally:
+        for name in [name for name in sys.modules if name.partition(".")[0] == "farm"]:
+            del sys.modules[name]
+
+
+def test_a_model_that_is_declared_wrongly_is_not_taken_for_one_that_is_not_declared() -> None:
+    models = DeclaredModels({}, {"forest": "  - defs.yaml:3: attributes.seed: must be a number"})
+    assert models.get("other") is None
+    with pytest.raises(SpecificationError, match=r"forest is declared wrongly.*\n.*defs.yaml:3"):
+        models.get("forest")

@@ -16,9 +16,9 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.components.naming import DECLARATION, add_data_versions
+from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
 from mlops_assets.components.project import documented
-from mlops_assets.errors import MlopsError, NotFound
+from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import open_store
@@ -95,6 +95,7 @@ class Project:
 
         Raises:
             NotFound: it is not declared.
+            SpecificationError: it is, but wrongly.
         """
         self.require(dg.AssetKey([name, "trained_model"]))
         return declared_models(self.definitions)[name]
@@ -104,9 +105,11 @@ class Project:
 
         Raises:
             NotFound: it is not; the message names those of its kind that are.
+            SpecificationError: it is, but wrongly.
         """
         keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
         if key not in keys:
+            _require_well_declared(key.path[0], left_out(self.definitions))
             alike = sorted(other.path[0] for other in keys if other.path[-1] == key.path[-1])
             raise NotFound(
                 f"{key.path[0]!r} is not declared with a step {key.path[-1]!r}; this project declares "
@@ -144,8 +147,26 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
         yield Project(module, definitions, settings, instance)
 
 
-def models_of_project(module: str | None = None) -> dict[str, ModelSpecification]:
-    """Return the models that a project declares, by name.
+@dataclass(frozen=True)
+class DeclaredModels:
+    """The models of a project by name, and why models that are declared wrongly are not among them."""
+
+    models: Mapping[str, ModelSpecification]
+    left_out: Mapping[str, str]
+
+    def get(self, name: str) -> ModelSpecification | None:
+        """Return what is declared about a model, None if it is not declared.
+
+        Raises:
+            SpecificationError: it is declared wrongly.
+        """
+        if name not in self.models:
+            _require_well_declared(name, self.left_out)
+        return self.models.get(name)
+
+
+def models_of_project(module: str | None = None) -> DeclaredModels:
+    """Return the models that a project declares.
 
     Args:
         module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.
@@ -153,7 +174,19 @@ def models_of_project(module: str | None = None) -> dict[str, ModelSpecification
     Raises:
         NotFound: there is no such module.
     """
-    return declared_models(load_definitions(module or project_module()))
+    definitions = load_definitions(module or project_module())
+    return DeclaredModels(declared_models(definitions), left_out(definitions))
+
+
+def left_out(definitions: dg.Definitions) -> dict[str, str]:
+    """Return why datasets and models, by name, are not in the definitions of their project."""
+    found: Any = (definitions.metadata or {}).get(LEFT_OUT)
+    return dict(found.data) if found else {}
+
+
+def _require_well_declared(name: str, reasons: Mapping[str, str]) -> None:
+    if name in reasons:
+        raise SpecificationError(f"{name} is declared wrongly; correct its declaration:\n{reasons[name]}")
 
 
 def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification]:

@@ -16,6 +16,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from mlops_assets.components.launching import DeclaredModels
 from mlops_assets.errors import Conflict
 from mlops_assets.hub.documents import Finish, Points, Start
 from mlops_assets.hub.finishing import FINISH, OUTCOME, Finisher, Job
@@ -33,7 +34,6 @@ from mlops_assets.training.external.recording import (
     specification_for,
 )
 from mlops_assets.training.onnx_file import OUTPUTS
-from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
 LARGEST_FILE = 2 << 30
@@ -59,7 +59,7 @@ class RunsApi:
     store: Store
     staged: Path
     dagster_home: Path
-    models: dict[str, ModelSpecification]
+    models: DeclaredModels
     packages: list[str]
     finisher: Finisher
     largest_file: int = LARGEST_FILE

@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from mlops_assets.components import landing_notifications
+from mlops_assets.components.declarations import check_declarations
 from mlops_assets.components.landing_notifications import queue_resources
-from mlops_assets.components.project import check_declarations
 from mlops_assets.errors import SpecificationError
 from mlops_assets.training.store import Store
 from mlops_assets_tests.components.daemon import LandingDaemon

@@ -1,0 +1,271 @@
+"""Reading and checking the declarations of a project: all errors are found together, each with its file, line and key.
+
+What is built from them is decided in `project`.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster._core.errors import DagsterError
+from dagster.components.core.defs_module import ComponentFileModel
+from dagster_shared.serdes.objects.package_entry import EnvRegistryKey
+from dagster_shared.yaml_utils import parse_yamls_with_source_position
+from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
+from pydantic import BaseModel, ValidationError
+from yaml import YAMLError
+
+from mlops_assets.components.unknown_keys import advice
+from mlops_assets.datasets.scaling import named
+from mlops_assets.errors import SpecificationError
+
+FILE_NAMES = ("defs.yaml", "component.yaml")
+PACKAGE = __name__.rpartition(".")[0]
+WHOLE_FILE = -1  # number of the document where a file cannot be read
+Place = tuple[Path, int]  # a file, and the number of a document in it
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """One YAML document that declares one of our components."""
+
+    kind: str
+    file: Path
+    number: int
+    document: ValueAndSourcePositionTree
+    model: type[BaseModel]
+
+    @property
+    def place(self) -> Place:
+        """Where it is written."""
+        return self.file, self.number
+
+    def where(self, *keys: Any) -> str:
+        """Return `file:line` of a key, or of the nearest one around it."""
+        position, _ = self.document.source_position_tree.lookup_closest_and_path(list(keys), None)
+        return f"{self.file}:{position.start.line}"
+
+    def attribute(self, key: str) -> str | None:
+        """Return one attribute as written, if it is a text."""
+        value = self.find("attributes", key)
+        return value if isinstance(value, str) else None
+
+    def find(self, *keys: str) -> Any:
+        """Return what is written under nested keys, None if nothing is."""
+        found = self.document.value
+        for key in keys:
+            found = found.get(key) if isinstance(found, dict) else None
+        return found
+
+    def problem(self, keys: Sequence[Any], message: str, *others: Declaration) -> Problem:
+        """Return an error at a key of this declaration; `others` are wrong for the same reason."""
+        text = f"{self.where(*keys)}: {'.'.join(map(str, keys)) or 'attributes'}: {message}"
+        return Problem(text, (self.place, *(other.place for other in others)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One error, and the documents that cannot be used because of it."""
+
+    text: str
+    places: tuple[Place, ...]
+
+
+@dataclass(frozen=True)
+class Declared:
+    """The declarations of a project and what is wrong with them."""
+
+    folder: Path
+    declarations: list[Declaration]
+    problems: list[Problem]
+
+    @property
+    def left_out(self) -> dict[Place, str]:
+        """Documents that cannot be used, with the reason: what is wrong, and models of a dataset that is wrong."""
+        reasons: dict[Place, str] = {}
+        for problem in self.problems:
+            for place in problem.places:
+                reasons[place] = "\n".join([*reasons.get(place, "").splitlines(), f"  - {problem.text}"])
+        wrong = {d.attribute("name") for d in self.declarations if _is_dataset(d) and d.place in reasons}
+        for declaration in self.declarations:
+            dataset = declaration.attribute("dataset")
+            if declaration.kind == "TrainedModel" and dataset in wrong and declaration.place not in reasons:
+                reasons[declaration.place] = f"  - {declaration.where()}: its dataset {dataset} is declared wrongly"
+        return reasons
+
+    def left_out_names(self) -> dict[str, str]:
+        """Return the reasons by the name of the dataset or model, where it has one."""
+        reasons = self.left_out
+        found = {d.attribute("name"): reasons[d.place] for d in self.declarations if d.place in reasons}
+        return {name: reason for name, reason in found.items() if name is not None}
+
+    def message(self) -> str:
+        """Return all errors, one a line."""
+        listed = "\n".join(f"  - {problem.text}" for problem in self.problems)
+        return f"{len(self.problems)} problem(s) in the declarations below {self.folder}:\n{listed}"
+
+
+def check_declarations(folder: Path) -> None:
+    """Check every declaration of ours below a folder.
+
+    Raises:
+        SpecificationError: all errors, one a line, with file, line and key.
+    """
+    declared = read_declarations(folder)
+    if declared.problems:
+        raise SpecificationError(declared.message())
+
+
+def read_declarations(folder: Path) -> Declared:
+    """Read every declaration below a folder, and find what is wrong with those of ours."""
+    declarations: list[Declaration] = []
+    problems: list[Problem] = []
+    for file in _files(folder):
+        try:
+            documents = parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file))
+        except (YAMLError, UnicodeDecodeError) as error:
+            problems.append(
+                Problem(f"{file}: is not valid YAML: {' '.join(str(error).split())}", ((file, WHOLE_FILE),))
+            )
+            continue
+        if not documents:
+            problems.append(Problem(f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)))
+        for number, document in enumerate(documents):
+            found = _declaration(file, number, document)
+            if isinstance(found, Declaration):
+                declarations.append(found)
+                problems += _problems(found)
+            elif found is not None:
+                problems.append(found)
+    return Declared(folder, declarations, [*problems, *_disagreements(declarations)])
+
+
+def _files(folder: Path) -> list[Path]:
+    """Return the files that Dagster reads: what is hidden, such as an editor's copies, it leaves alone."""
+    found = [path for name in FILE_NAMES for path in folder.rglob(name)]
+    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+
+
+def _declaration(file: Path, number: int, document: ValueAndSourcePositionTree) -> Declaration | Problem | None:
+    """Return a declaration of ours, None for a component of another package, or why it is none that can be had."""
+    where = f"{file}:{document.source_position_tree.position.start.line}"
+    kind = document.value.get("type") if isinstance(document.value, dict) else None
+    if not isinstance(kind, str):
+        text = f"{where}: type: names no component; write e.g. 'type: {PACKAGE}.TrainingDataset'"
+        return Problem(text, ((file, number),))
+    if kind.startswith("."):  # relative to the folder, which Dagster resolves
+        return None
+    component = _component(kind)
+    if component is None:
+        text = f"{where}: type: there is no component {kind}; see 'dg list components'"
+        return Problem(text, ((file, number),))
+    model = component.get_model_cls()
+    if kind.split(".")[0] != PACKAGE.split(".")[0] or model is None:
+        return None
+    return Declaration(component.__name__, file, number, document, model)
+
+
+def _component(kind: str) -> type[dg.Component] | None:
+    """Return the class of a component by its type as written, None if there is none."""
+    try:
+        key = EnvRegistryKey.from_typename(kind)
+        found = getattr(importlib.import_module(key.namespace), key.name, None)
+    except (ImportError, ValueError, DagsterError):
+        return None
+    return found if isinstance(found, type) and issubclass(found, dg.Component) else None
+
+
+def _problems(declaration: Declaration) -> Iterator[Problem]:
+    """Yield what is wrong with one declaration by itself."""
+    document = dict(declaration.document.value)
+    attributes = document.pop("attributes", None)
+    parts: list[tuple[type[BaseModel], Any, list[str]]] = [
+        (ComponentFileModel, document, []),
+        (declaration.model, {} if attributes is None else attributes, ["attributes"]),
+    ]
+    for model, value, keys in parts:
+        try:
+            model.model_validate(value)
+        except ValidationError as error:
+            for entry in error.errors():
+                path = [*keys, *entry["loc"]]
+                yield declaration.problem(path, _message(declaration, entry, path))
+
+
+def _message(declaration: Declaration, entry: Any, path: list[Any]) -> str:
+    if entry["type"] == "extra_forbidden":
+        return advice(declaration.model, declaration.document.value, path, _other_models(declaration))
+    return str(entry["msg"]).removeprefix("Value error, ")
+
+
+def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:
+    """Return what the other components take, by their names."""
+    package = importlib.import_module(PACKAGE)
+    components = [getattr(package, name) for name in package.__all__]
+    return {
+        component.__name__: component.get_model_cls()
+        for component in components
+        if isinstance(component, type) and component.__name__ != declaration.kind
+    }
+
+
+def _is_dataset(declaration: Declaration) -> bool:
+    return declaration.kind == "TrainingDataset"
+
+
+def _disagreements(declarations: list[Declaration]) -> Iterator[Problem]:
+    """Yield what is wrong between declarations: names declared twice, and models of datasets that are not there."""
+    yield from _declared_twice(declarations, ("attributes", "name"), "{value!r} is declared at {place} too")
+    datasets = {d.attribute("name") for d in declarations if _is_dataset(d)}
+    for declaration in declarations:
+        dataset = declaration.attribute("dataset")
+        if declaration.kind == "TrainedModel" and dataset is not None and dataset not in datasets:
+            there = ", ".join(sorted(map(str, datasets))) or "none"
+            message = f"no TrainingDataset is called {dataset!r}; there is {there}"
+            yield declaration.problem(("attributes", "dataset"), message)
+    yield from _unknown_bands(declarations)
+    # two datasets that read one queue would each delete the messages that the other waits for
+    queue = ("attributes", "source", "notifications", "queue")
+    yield from _declared_twice(
+        declarations, queue, "{value} is read at {place} too; give each dataset a queue of its own"
+    )
+
+
+def _declared_twice(declarations: list[Declaration], keys: Sequence[str], message: str) -> Iterator[Problem]:
+    """Yield declarations that have one value under a key; which of them is wrong is unknown, so none can be used."""
+    seen: dict[str, Declaration] = {}
+    for declaration in declarations:
+        value = declaration.find(*keys)
+        if not isinstance(value, str):
+            continue
+        first = seen.setdefault(value, declaration)
+        if first is not declaration:
+            yield declaration.problem(keys, message.format(value=value, place=first.where(*keys)), first)
+
+
+def _unknown_bands(declarations: list[Declaration]) -> Iterator[Problem]:
+    """Yield bands of models that their dataset lacks, where it declares their names; else training finds them."""
+    known = {d.attribute("name"): _declared_features(d) for d in declarations if _is_dataset(d)}
+    for declaration in declarations:
+        names = known.get(declaration.attribute("dataset")) if declaration.kind == "TrainedModel" else None
+        bands = declaration.find("attributes", "bands")
+        unknown = [band for band in bands if band not in names] if names and isinstance(bands, list) else []
+        if names and unknown:
+            yield declaration.problem(
+                ("attributes", "bands"),
+                f"{declaration.attribute('dataset')} has no {', '.join(map(str, unknown))}; it has {named(names)}",
+            )
+
+
+def _declared_features(declaration: Declaration) -> list[str] | None:
+    """Return the names of bands or feature columns that a dataset declares, if it does."""
+    for keys in (("attributes", "bands", "names"), ("attributes", "source", "table", "features")):
+        found = declaration.find(*keys)
+        if isinstance(found, list) and all(isinstance(name, str) for name in found):
+            return found
+    return None
