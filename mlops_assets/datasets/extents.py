@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from datetime import datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.specification import DatasetSpecification
 
 Interval = tuple[datetime | None, datetime | None]
 
 
-def enclosing(boxes: Sequence[Sequence[float]]) -> list[float]:
+def enclosing(boxes: Sequence[Sequence[float]] | NDArray[np.float64]) -> list[float]:
     """Return the smallest box around boxes; west > east across the antimeridian (RFC 7946, 5.2)."""
     west, south, east, north = np.array(boxes, dtype=np.float64).T
     across = west > east

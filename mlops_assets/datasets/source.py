@@ -19,6 +19,11 @@ SCHEMES = ("file", "s3", "az", "gs", "http", "https", "stac+http", "stac+https")
 UTF_8 = "utf-8"
 
 
+def _not_given(value: object) -> bool:
+    """Say whether an option that earlier versions do not have is not used, so that their digests stay as they are."""
+    return value is None
+
+
 class TableLayout(Strict):
     """How tables (CSV, TSV, Parquet, GeoParquet) are read: one row is one sample."""
 
@@ -33,6 +38,15 @@ class TableLayout(Strict):
     id: str | None = Field(default=None, description="Column that identifies a sample; no value may occur twice.")
     longitude: str | None = Field(default=None, description="Column with the longitude in degrees (WGS 84).")
     latitude: str | None = Field(default=None, description="Column with the latitude in degrees (WGS 84).")
+    x: str | None = Field(
+        default=None, exclude_if=_not_given, description="Column with the easting, in the unit of 'crs'."
+    )
+    y: str | None = Field(
+        default=None, exclude_if=_not_given, description="Column with the northing, in the unit of 'crs'."
+    )
+    crs: str | None = Field(
+        default=None, exclude_if=_not_given, description="Reference system of the columns x and y, e.g. EPSG:32632."
+    )
     label_is: Literal["class", "number"] | None = Field(
         default=None,
         description="Whether the label is a class or a number. If not given: declared classes and texts are classes, "
@@ -62,6 +76,10 @@ class TableLayout(Strict):
     def _both_coordinates(self) -> TableLayout:
         if (self.longitude is None) != (self.latitude is None):
             raise ValueError("longitude and latitude: name both columns, or neither")
+        if len({self.x is None, self.y is None, self.crs is None}) > 1:
+            raise ValueError("x, y and crs: name both columns and their reference system, such as EPSG:32632, or none")
+        if self.x is not None and self.longitude is not None:
+            raise ValueError("x and y, or longitude and latitude: name one pair of columns, as a row has one place")
         return self
 
 

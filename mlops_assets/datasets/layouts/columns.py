@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from pandas.api import types as kinds
 
 from mlops_assets.datasets.contents import ClassName
+from mlops_assets.datasets.layouts.places import LATITUDE, LONGITUDE, place_columns, place_problems
 from mlops_assets.datasets.layouts.roles import are_numbers, as_text, to_numbers
 from mlops_assets.datasets.source import TableLayout
 
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
 IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}
-LONGITUDE, LATITUDE = "geometry.longitude", "geometry.latitude"  # columns made of the geometry of a GeoParquet file
 MAX_CLASSES = 256
 ROWS_LOOKED_AT = 10_000  # of each file, for what float32 loses
 KEPT_AT_LEAST = 0.95  # of different values: a few collide by chance
@@ -93,8 +93,8 @@ def zoneless_times(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> l
 
 def _roles(layout: TableLayout) -> list[str]:
     """Columns that play a part besides the label's."""
-    named = (layout.group, layout.split, layout.time, layout.id, layout.longitude, layout.latitude)
-    return [column for column in named if column]
+    named = (layout.group, layout.split, layout.time, layout.id)
+    return [*(column for column in named if column), *place_columns(layout)]
 
 
 def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, features: list[str]) -> list[str]:
@@ -116,13 +116,7 @@ def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, feature
             )
     if layout.time and times_of(table[layout.time]).isna().any():
         problems.append(f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601")
-    if layout.longitude and layout.latitude:
-        for column, limit in ((layout.longitude, 180), (layout.latitude, 90)):
-            if not kinds.is_numeric_dtype(table[column]) or (table[column].abs() > limit).any():
-                problems.append(
-                    f"{path}: column {column!r} has values that are no degrees between -{limit} and {limit}; "
-                    "convert the coordinates to WGS 84"
-                )
+    problems += place_problems(path, table, layout)
     for column in features:
         if not kinds.is_numeric_dtype(table[column]):
             problems.append(f"{path}: feature {column!r} is not numeric; encode it as numbers or leave it out")

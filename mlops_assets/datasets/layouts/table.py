@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import ClassName, Contents, file_rows
+from mlops_assets.datasets.extents import enclosing
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.layouts.columns import (
-    LATITUDE,
-    LONGITUDE,
     column_problems,
     feature_matrix,
     find_classes,
@@ -30,6 +29,7 @@ from mlops_assets.datasets.layouts.columns import (
     values_by_text,
     zoneless_times,
 )
+from mlops_assets.datasets.layouts.places import LATITUDE, LONGITUDE, middles, places_of, require_known_crs
 from mlops_assets.datasets.layouts.roles import (
     one_spelling,
     role_columns,
@@ -84,11 +84,9 @@ def _read_parquet(local: Path) -> pd.DataFrame:
     found = geopandas.read_parquet(local)
     if found.crs is None:
         raise ValueError("its geometry has no coordinate reference system; set one")
-    # the centre of the box, as a centroid in degrees would be wrong and one in metres depends on the projection
-    bounds = found.geometry.to_crs("EPSG:4326").bounds
-    return pd.DataFrame(found.drop(columns=found.geometry.name)).assign(
-        **{LONGITUDE: (bounds["minx"] + bounds["maxx"]) / 2, LATITUDE: (bounds["miny"] + bounds["maxy"]) / 2}
-    )
+    longitude, latitude = middles(found.geometry)
+    rows = pd.DataFrame(found.drop(columns=found.geometry.name))
+    return rows.assign(**{LONGITUDE: longitude, LATITUDE: latitude})
 
 
 def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
@@ -124,6 +122,7 @@ def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     """See `Layout.contents`."""
     layout = specification.source.table_layout
+    require_known_crs(layout)
     tables: dict[str, pd.DataFrame] = {}
     problems: list[str] = []
     found = [file for file in landed.files if is_table(file.path)]
@@ -192,8 +191,8 @@ def _file(path: str, samples: pd.DataFrame) -> dict[str, Any]:
     """Facts of one table: where its rows are, if they say so, and when, if all are of one moment."""
     row: dict[str, Any] = {"path": path, "role": "table"}
     if "longitude" in samples and samples["longitude"].notna().all():
-        x, y = samples["longitude"], samples["latitude"]
-        row["bbox"] = [float(x.min()), float(y.min()), float(x.max()), float(y.max())]
+        places = samples[["longitude", "latitude"]].to_numpy(dtype=np.float64)
+        row["bbox"] = enclosing(np.hstack([places, places]))
     if "time" in samples and samples["time"].nunique() == 1:
         row["datetime"] = samples["time"].iloc[0]
     return row
@@ -238,8 +237,7 @@ def _samples(
         found["declared_split"] = table[layout.split].str.lower().to_numpy()
     if layout.time:
         found["time"] = times_of(table[layout.time]).to_numpy()
-    longitude, latitude = layout.longitude or LONGITUDE, layout.latitude or LATITUDE
-    if longitude in table and latitude in table:
-        found["longitude"] = table[longitude].to_numpy(dtype=np.float64)
-        found["latitude"] = table[latitude].to_numpy(dtype=np.float64)
+    places = places_of(table, layout)
+    if places is not None:
+        found["longitude"], found["latitude"] = places
     return found

@@ -15,7 +15,7 @@ import shapely
 
 from mlops_assets.datasets.contents import Contents
 from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.errors import DataProblems
+from mlops_assets.errors import DataProblems, MlopsError
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.datasets.layouts.landing import read_landing, write_tables
 
@@ -86,10 +86,74 @@ def test_the_place_of_a_geometry_is_the_middle_of_its_box(read: Read) -> None:
     assert found[["longitude", "latitude"]].to_numpy().tolist() == [[9, 47], [11, 42], [2, 3]]
 
 
-def test_a_row_without_geometry_has_no_place(read: Read) -> None:
-    found = read({"a.parquet": geoparquet("EPSG:4326", [shapely.Point(9, 47), None, shapely.Point()])})
-    assert found.samples["longitude"].isna().tolist() == [False, True, True]
-    assert found.files["bbox"].isna().all()
+def test_a_row_without_geometry_is_a_problem(read: Read) -> None:
+    with pytest.raises(DataProblems, match=r"a\.parquet: 2 row\(s\) have no geometry, first data row 2;"):
+        read({"a.parquet": geoparquet("EPSG:4326", [shapely.Point(9, 47), None, shapely.Point()])})
+
+
+@pytest.mark.parametrize(
+    ("crs", "shape", "longitude"),
+    [
+        ("EPSG:4326", shapely.union_all([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179.5, 1)]), 179.75),
+        ("EPSG:4326", shapely.Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)]), -180),
+        ("EPSG:4326", shapely.box(179, 0, 182, 1), -179.5),
+        ("EPSG:4326", shapely.Point(190, 1), -170),
+        ("EPSG:4326", shapely.union_all([shapely.box(359, 0, 360, 1), shapely.box(0, 0, 1, 1)]), 0),
+        ("EPSG:4326", shapely.box(-180, -90, 180, 90), 0),
+        ("EPSG:32660", shapely.box(800_000, 1000, 860_000, 2000), 179.964),
+    ],
+    ids=["in two parts", "in one", "beyond 180", "0…360", "prime meridian", "the globe", "UTM 60"],
+)
+def test_a_geometry_across_the_antimeridian_has_its_own_place(
+    read: Read, crs: str, shape: shapely.Geometry, longitude: float
+) -> None:
+    found = read({"a.parquet": geoparquet(crs, [shape] * 3)}).samples["longitude"]
+    assert abs(found[0] - longitude) % 360 == pytest.approx(0, abs=0.01)
+    assert -180 <= found[0] <= 180
+
+
+def test_a_geometry_beyond_the_globe_is_a_problem(read: Read) -> None:
+    shapes = [shapely.Point(9, 47), shapely.Point(9, 91), shapely.Point(-181, 0)]
+    with pytest.raises(DataProblems, match=r"a\.parquet: 2 row\(s\) have a place that is not on the globe .* row 2;"):
+        read({"a.parquet": geoparquet("EPSG:4326", shapes)})
+
+
+def test_longitudes_of_0_to_360_are_turned(read: Read) -> None:
+    table = SMALL.assign(x=[179.0, 180.0, 190.0], y=[1, 2, 3])
+    found = read({"a.csv": table}, declared(longitude="x", latitude="y"))
+    assert found.samples["longitude"].tolist() == [179, 180, -170]
+    assert found.files["bbox"][0] == [179, 1, -170, 3]
+    with pytest.raises(DataProblems, match=r"column 'x' has values .* first in data row 3"):
+        read({"a.csv": table.assign(x=[-179, 180, 190])}, declared(longitude="x", latitude="y"))
+
+
+def test_places_come_from_columns_in_a_projected_crs(read: Read) -> None:
+    table = SMALL.assign(e=[500_000, 600_000, 600_010], n=[5_200_000, 5_300_000.5, 5_300_000])
+    found = read({"a.csv": table}, declared(x="e", y="n", crs="EPSG:32632"))
+    assert found.features == ["red", "nir"]
+    assert found.samples["longitude"].tolist() == pytest.approx([9, 10.336, 10.336], abs=1e-3)
+    assert found.samples["latitude"].tolist() == pytest.approx([46.953, 47.846, 47.846], abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("values", "crs", "message"),
+    [
+        (
+            [1e12, 1, 2],
+            "EPSG:32632",
+            "1 row.s. have a place that is not on the globe by their columns 'e' and 'n' in EPSG",
+        ),
+        ([np.nan, 1, 2], "EPSG:32632", "column 'e' has 1 missing value"),
+        (["1 m", 1, 2], "EPSG:32632", "column 'e' is not numeric"),
+        ([0, 1, 2], "EPSG:99999", "crs: 'EPSG:99999' is unknown"),
+        ([0, 1, 2], 'LOCAL_CS["site",UNIT["metre",1]]', "has no known place on the globe"),
+    ],
+)
+def test_columns_in_a_projected_crs_that_have_no_place_are_refused(
+    read: Read, values: list[Any], crs: str, message: str
+) -> None:
+    with pytest.raises(MlopsError, match=message):
+        read({"a.csv": SMALL.assign(e=values, n=5_000_000)}, declared(x="e", y="n", crs=crs))
 
 
 def test_a_geometry_without_a_reference_system_is_refused(read: Read) -> None:
