@@ -119,6 +119,9 @@ attributes:
     ("text", "line", "key", "reason"),
     [
         (DATASET + "  oops: 1\n", 6, "attributes.oops", "unknown key"),
+        (DATASET + "  classes: {7: maize, '012': rye, 010: wheat}\n", 6, "attributes.classes",
+         "010 is 8 to YAML; quote it"),
+        (DATASET + "  classes: {NO: Norway}\n", 6, "attributes.classes", "quote it as it was meant"),
         (DATASET.replace("label: crop}", "label: crop}, label_column: x"), 5, "attributes.source.label_column",
          "belongs in attributes.source.scenes or attributes.source.stac"),
         (DATASET.replace("layout: table, table: {label: crop}", "layout: scenes, label_column: x") + CLASSES, 5,

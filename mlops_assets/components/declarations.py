@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import yaml
 from dagster._core.errors import DagsterError
 from dagster.components.core.defs_module import ComponentFileModel
 from dagster_shared.serdes.objects.package_entry import EnvRegistryKey
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 from dagster_shared.yaml_utils.source_position import ValueAndSourcePositionTree
 from pydantic import BaseModel, ValidationError
-from yaml import YAMLError
 
 from mlops_assets.components.unknown_keys import advice
 from mlops_assets.datasets.scaling import named
@@ -128,18 +128,19 @@ def read_declarations(folder: Path) -> Declared:
     for file in _files(folder):
         try:
             documents = parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file))
-        except (YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
             problems.append(
                 Problem(f"{file}: is not valid YAML: {' '.join(str(error).split())}", ((file, WHOLE_FILE),))
             )
             continue
+        nodes = list(yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader))
         if not documents:
             problems.append(Problem(f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)))
         for number, document in enumerate(documents):
             found = _declaration(file, number, document)
             if isinstance(found, Declaration):
                 declarations.append(found)
-                problems += _problems(found)
+                problems += [*_problems(found), *_rewritten_classes(found, nodes[number])]
             elif found is not None:
                 problems.append(found)
     return Declared(folder, declarations, [*problems, *_disagreements(declarations)])
@@ -195,6 +196,22 @@ def _problems(declaration: Declaration) -> Iterator[Problem]:
             for entry in error.errors():
                 path = [*keys, *entry["loc"]]
                 yield declaration.problem(path, _message(declaration, entry, path))
+
+
+def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
+    """Yield values in `classes` that are other numbers to YAML: 010 is 8, and 1_000 is 1000."""
+    node = _child(_child(document, "attributes"), "classes")
+    for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+        value = yaml.SafeLoader("").construct_object(key)
+        if type(value) is int and key.value != str(value):
+            message = f"{key.value} is {value} to YAML; quote it if it is text, or write {value}"
+            yield declaration.problem(("attributes", "classes"), message)
+
+
+def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
+    """Return what a mapping has under a key."""
+    pairs = node.value if isinstance(node, yaml.MappingNode) else []
+    return next((value for name, value in pairs if name.value == key), None)
 
 
 def _message(declaration: Declaration, entry: Any, path: list[Any]) -> str:
