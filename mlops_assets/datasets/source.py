@@ -281,6 +281,18 @@ class Source(Strict):
             return None
         return f"needs '{need}' in the source" if need else f"does not go with layout {self.layout!r}"
 
+    def unfit_for_groups_of_features(self) -> str | None:
+        """Return why samples cannot be grouped by the features of vector labels, or None if they can."""
+        if self.layout == "table":
+            return "groups of rows are a column of the table; name it as 'source: {table: {group: COLUMN}}'"
+        if self.sampling is None:
+            return "needs vector labels of scenes; here a whole image has one label"
+        if self.sampling.read == "windows":
+            return "needs 'read: patches'; a window may hold several features"
+        if self.layout == "stac" and self.stac_layout.group:
+            return "'stac: {group: PROPERTY}' names groups already; take one of them"
+        return None
+
     @field_validator("url")
     @classmethod
     def _supported_url(cls, url: str) -> str:

@@ -28,6 +28,12 @@ class Split(Strict):
         description="'random' by content, 'group' by a column, 'column' as the data says, 'spatial_block' by place, "
         "'temporal' by date. All but 'temporal' keep a sample in its split when the dataset grows.",
     )
+    by: str | None = Field(
+        default=None,
+        exclude_if=lambda by: by is None,  # what earlier versions declare reads as it did
+        description="What stays together with 'method: group' where labels are vectors: 'polygon', each feature by its "
+        "geometry, or a column of the layer. Scenes stay together if not given.",
+    )
     fractions: dict[Literal["train", "validation", "test"], float] = Field(
         default={"train": 0.7, "validation": 0.1, "test": 0.2}, description="Share of each split; they sum to 1."
     )
@@ -52,6 +58,12 @@ class Split(Strict):
         if not fractions.get("train") or not fractions.get("test"):
             raise ValueError("fractions need a 'train' and a 'test' share above 0")
         return fractions
+
+    @model_validator(mode="after")
+    def _by_with_group(self) -> Split:
+        if self.by is not None and self.method != "group":
+            raise ValueError(f"by: goes with 'method: group', not with {self.method!r}")
+        return self
 
 
 class Extent(Strict):
@@ -211,6 +223,9 @@ class DatasetSpecification(Strict):
         missing = self.source.missing_for(self.split.method)
         if missing:
             raise ValueError(f"split method {self.split.method!r} {missing}")
+        unfit = self.source.unfit_for_groups_of_features() if self.split.by is not None else None
+        if unfit:
+            raise ValueError(f"split.by: {unfit}")
         sampling = self.source.sampling
         if sampling and sampling.label_is == "class":
             self._classes_fit_scenes(sampling.unlabelled)

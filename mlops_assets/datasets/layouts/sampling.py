@@ -20,6 +20,7 @@ from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.open_scene import OpenScene
+from mlops_assets.datasets.layouts.roles import one_spelling
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector, sidecars
 from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, strips
@@ -29,6 +30,7 @@ from mlops_assets.errors import DataProblems
 from mlops_assets.progress import each
 
 NO_DATA = "no data at the centre"
+SEVERAL_GROUPS = "in features of several groups"
 
 
 class Labels(Protocol):
@@ -62,7 +64,7 @@ def sample_scenes(
     """
     classes: list[ClassName] = [{"value": v, "name": n} for v, n in (specification.classes or {}).items()]
     landed.fetch_all([landed.by_path[p] for scene in scenes for p in (*scene.images, scene.labels) if p])
-    reader = _Reader(landed, sampling, classes)
+    reader = _Reader(landed, sampling, classes, specification.split.by)
     problems: list[str] = []
     found: list[_Found] = []
     for scene in each("reading scenes", scenes, "scenes"):
@@ -79,6 +81,8 @@ def sample_scenes(
         problems.append("no pixel is labelled; check 'unlabelled' and the labels")
     if problems:
         raise DataProblems(f"landing of {specification.name}", problems)
+    if specification.split.by is not None:
+        samples["group"] = one_spelling({"": samples["group"]})[""]
     rows = [row for one in found for row in one.files] + reader.label_files()
     return Contents(
         samples=samples.reset_index(drop=True),
@@ -94,8 +98,8 @@ def sample_scenes(
 class _Reader:
     """Reads one scene after another. One file may label several of them; a vector file is then read once."""
 
-    def __init__(self, landed: Landed, sampling: Sampling, classes: list[ClassName]) -> None:
-        self._landed, self._sampling, self._classes = landed, sampling, classes
+    def __init__(self, landed: Landed, sampling: Sampling, classes: list[ClassName], by: str | None) -> None:
+        self._landed, self._sampling, self._classes, self._by = landed, sampling, classes, by
         self._vectors: dict[str, VectorLabels | ValueError] = {}
         self._touched: dict[str, NDArray[np.bool_]] = {}  # which features of a vector file lie in some scene
         self._owners: dict[str, dict[str, str]] = {}  # label file → first image of each scene it labels, and its name
@@ -170,6 +174,8 @@ class _Reader:
             vectors = self._read_vectors(path)
             images.require_usable()
             return self._burned(path, vectors, images.rasters[0])
+        if self._by is not None:
+            raise ValueError(f"is a raster, which has no {self._by!r}; 'split: {{by: …}}' needs vector labels")
         labels = RasterLabels(
             opened.enter_context(open_raster(self._landed.local(self._landed.by_path[path]))), self._sampling
         )
@@ -185,7 +191,9 @@ class _Reader:
                 for p in (path, *sidecars(path, self._landed.by_path))
             }
             try:
-                self._vectors[path] = VectorLabels(PurePosixPath(path).name, files, self._sampling, self._classes)
+                self._vectors[path] = VectorLabels(
+                    PurePosixPath(path).name, files, self._sampling, self._classes, self._by
+                )
             except ValueError as error:
                 self._vectors[path] = error
         found = self._vectors[path]
@@ -238,9 +246,21 @@ class _Reader:
                 ),
             }
         )
+        if isinstance(labels, BurnedLabels) and labels.group_names is not None:
+            self._group(found, labels, images.rasters[0])
         if "split" in scene.properties:
             found["declared_split"] = str(scene.properties["split"]).strip().lower()
         return found
+
+    def _group(self, samples: pd.DataFrame, labels: BurnedLabels, raster: Any) -> None:
+        """Give samples the group of the feature that they are in; those in features of several groups are left out."""
+        names = np.append(labels.group_names, None)  # -1, beyond all features, is none
+        for top, bottom in self._strips(raster):
+            here = samples.index[(samples["row"] >= top) & (samples["row"] < bottom)]
+            at = samples.loc[here, "row"].to_numpy() - top, samples.loc[here, "column"].to_numpy()
+            codes, several = labels.group_rows(top, bottom)
+            samples.loc[here, "group"] = names[codes[at]]
+            samples.loc[here[several[at]], "reason"] = SEVERAL_GROUPS
 
     def _strips(self, raster: Any) -> Iterator[tuple[int, int]]:
         size = self._sampling.size

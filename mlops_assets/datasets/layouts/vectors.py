@@ -6,8 +6,11 @@ same grid always gives the same labels.
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,11 +19,14 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.layouts.columns import values_by_text
-from mlops_assets.datasets.layouts.roles import one_spelling, texts_of
+from mlops_assets.datasets.layouts.places import CIRCLE, HALF_CIRCLE, narrowest
+from mlops_assets.datasets.layouts.roles import one_spelling, texts_of, to_numbers
 from mlops_assets.datasets.rasters import bounds_of
 from mlops_assets.datasets.source import Sampling
 
 SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
+POLYGON = "polygon"  # as `by` of a split: each feature by itself
+ROUNDING = 1e-6  # degrees; so that no corner comes to lie one turn away
 SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx")  # what a Shapefile is made of besides
 
 
@@ -38,9 +44,11 @@ def sidecars(path: str, paths: Mapping[str, Any]) -> list[str]:
 
 
 class VectorLabels:
-    """The features of one vector file: geometry, and the class value or number of each."""
+    """The features of one vector file: geometry, the class value or number of each, and its group if asked for."""
 
-    def __init__(self, name: str, files: Mapping[str, Path], sampling: Sampling, classes: list[ClassName]) -> None:
+    def __init__(
+        self, name: str, files: Mapping[str, Path], sampling: Sampling, classes: list[ClassName], by: str | None = None
+    ) -> None:
         """Read a vector file.
 
         Args:
@@ -48,9 +56,10 @@ class VectorLabels:
             files: local paths of the file and its sidecars, by name without folders.
             sampling: which column has the label, and what it is.
             classes: the declared classes; a label may be a class's value or name.
+            by: `POLYGON` or the column whose values are groups; None if features are not grouped.
 
         Raises:
-            ValueError: it cannot be read, lacks the column, or has labels that are no class.
+            ValueError: it cannot be read, lacks a column, or has labels that are no class.
         """
         import geopandas
         from pyogrio.errors import DataSourceError
@@ -70,12 +79,14 @@ class VectorLabels:
         if absent:
             raise ValueError(f"has {absent} feature(s) without geometry; remove them")
         column = sampling.label_column or "label"
-        if column not in frame.columns:
-            names = ", ".join(map(repr, frame.columns.drop(frame.geometry.name)))
-            raise ValueError(f"has no column {column!r}; it has {names}; name it as 'label_column'")
+        for needed, remedy in ((column, "name it as 'label_column'"), (by, "name one of them as 'split: {by: …}'")):
+            if needed not in (None, POLYGON, *frame.columns):
+                names = ", ".join(map(repr, frame.columns.drop(frame.geometry.name)))
+                raise ValueError(f"has no column {needed!r}; it has {names}; {remedy}")
         self.crs, self.sampling = frame.crs, sampling
         self.geometry = frame.geometry
         self.values = _values(frame[column], sampling, classes)
+        self.groups = None if by is None else _groups(frame, by)
         self.unlabelled: float = np.nan if sampling.label_is == "number" else _unlabelled(sampling, classes)
 
     def onto(self, crs: Any, transform: Any, height: int, width: int) -> BurnedLabels:
@@ -88,7 +99,19 @@ class VectorLabels:
             lacking = "the labels have" if self.crs is None else "its image has"
             raise ValueError(f"cannot be laid over the image: {lacking} no coordinate reference system; set it")
         geometry = self.geometry if crs is None else self.geometry.to_crs(crs)
-        return BurnedLabels(geometry, self.values, transform, height, width, self.unlabelled)
+        if crs is not None and crs.is_geographic:
+            west, _, east, _ = bounds_of(transform, height, width)
+            geometry = _near(geometry, (west + east) / 2)
+        return BurnedLabels(geometry, self.values, self.groups, Grid(transform, height, width), self.unlabelled)
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The pixels of a scene."""
+
+    transform: Any
+    height: int
+    width: int
 
 
 class BurnedLabels:
@@ -98,47 +121,105 @@ class BurnedLabels:
     """
 
     def __init__(
-        self, geometry: Any, values: NDArray[Any], transform: Any, height: int, width: int, unlabelled: float
+        self, geometry: Any, values: NDArray[Any], groups: NDArray[Any] | None, grid: Grid, unlabelled: float
     ) -> None:
         from shapely import box
 
-        inside = geometry.intersects(box(*bounds_of(transform, height, width))).to_numpy()
+        inside = geometry.intersects(box(*bounds_of(grid.transform, grid.height, grid.width))).to_numpy()
         self.inside = inside
-        # by value: then the last to be burned has the greatest, and the last of them backwards the smallest
-        self._shapes = sorted(zip(geometry[inside], values[inside], strict=True), key=lambda shape: float(shape[1]))
-        self._transform, self._width, self._height = transform, width, height
+        self._shapes = _sorted(geometry[inside], values[inside])
+        self._grid = grid
         self.unlabelled, self._number = unlabelled, np.isnan(unlabelled)
         self.conflicts = 0
+        self.group_names: NDArray[Any] | None = None
+        if groups is not None:
+            self.group_names, codes = np.unique(groups[inside], return_inverse=True)
+            self._grouped = _sorted(geometry[inside], codes)
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the labels of the rows [top, bottom), shape (bottom - top, width)."""
-        return self.block(top, 0, bottom - top, self._width)
+        return self.block(top, 0, bottom - top, self._grid.width)
 
     def block(self, top: int, left: int, height: int, width: int) -> NDArray[Any]:
         """Return the labels of a rectangle; float64 for numbers, else int64."""
-        first, last = (self._burn(shapes, top, left, height, width) for shapes in (self._shapes, self._shapes[::-1]))
-        disputed = first != last
-        if self._number:
-            disputed &= ~(np.isnan(first) & np.isnan(last))
+        dtype = np.float64 if self._number else np.int32
+        first, disputed = self._burned(self._shapes, self.unlabelled, dtype, Window(top, left, height, width))
         self.conflicts += int(disputed.sum())
         return np.where(disputed, self.unlabelled, first).astype(np.float64 if self._number else np.int64)
 
-    def _burn(self, shapes: list[Any], top: int, left: int, height: int, width: int) -> NDArray[Any]:
+    def group_rows(self, top: int, bottom: int) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+        """Return the groups of the rows [top, bottom), and which pixels belong to several.
+
+        Returns:
+            Positions in `group_names`, -1 outside of all features, and a mask, both of shape (bottom - top, width).
+        """
+        first, several = self._burned(self._grouped, -1, np.int32, Window(top, 0, bottom - top, self._grid.width))
+        return first.astype(np.int64), several
+
+    def _burned(
+        self, shapes: list[Any], fill: float, dtype: Any, window: Window
+    ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+        """Burn shapes, and say which pixels are claimed by different values: the last to be burned has the pixel."""
+        last, first = (self._burn(ordered, fill, dtype, window) for ordered in (shapes, shapes[::-1]))
+        differ = first != last
+        if np.isnan(fill):
+            differ &= ~(np.isnan(first) & np.isnan(last))
+        return last, differ
+
+    def _burn(self, shapes: list[Any], fill: float, dtype: Any, window: Window) -> NDArray[Any]:
         from rasterio.features import rasterize
         from rasterio.transform import Affine
 
-        dtype = np.float64 if self._number else np.int32
+        shape = (window.height, window.width)
         if not shapes:
-            return np.full((height, width), self.unlabelled, dtype=dtype)
+            return np.full(shape, fill, dtype=dtype)
         return np.asarray(
             rasterize(
                 shapes,
-                out_shape=(height, width),
-                fill=self.unlabelled,
-                transform=self._transform @ Affine.translation(left, top),
+                out_shape=shape,
+                fill=fill,
+                transform=self._grid.transform @ Affine.translation(window.left, window.top),
                 dtype=dtype,
             )
         )
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels."""
+
+    top: int
+    left: int
+    height: int
+    width: int
+
+
+def _sorted(geometry: Any, values: NDArray[Any]) -> list[Any]:
+    """Pair shapes with values, by value: the last has the greatest, and the last of them backwards the smallest."""
+    return sorted(zip(geometry, values, strict=True), key=lambda shape: float(shape[1]))
+
+
+def _near(geometry: Any, middle: float) -> Any:
+    """Write longitudes as the scene does that has this one in its middle, -180…180 or 0…360; shapes stay whole."""
+    import shapely
+
+    def written(shape: Any) -> Any:
+        west, east = shape.bounds[0], shape.bounds[2]
+        if east - west > HALF_CIRCLE:
+            start, end = narrowest(shapely.get_coordinates(shape)[:, 0])
+            if end - start < east - west:
+                shape = shapely.transform(shape, partial(_counted_from, start))
+                west, east = start, end
+        turns = round((middle - (west + east) / 2) / CIRCLE)
+        return shapely.transform(shape, lambda xy: xy + np.array([turns * CIRCLE, 0])) if turns else shape
+
+    return geometry.map(written)
+
+
+def _counted_from(start: float, xy: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return coordinates with longitudes of one turn from `start` on."""
+    first = start - ROUNDING
+    return np.column_stack([first + (xy[:, 0] - first) % CIRCLE, xy[:, 1]])
 
 
 def _read_layer(path: Path) -> Any:
@@ -171,16 +252,16 @@ def _values(column: Any, sampling: Sampling, classes: list[ClassName]) -> NDArra
     """
     if column.isna().any():
         raise ValueError(f"{int(column.isna().sum())} feature(s) have no {column.name!r}; label or remove them")
+    texts = one_spelling({"": texts_of(column.map(_only))})[""]
     if sampling.label_is == "number":
-        try:
-            numbers = column.astype("float64").to_numpy()
-        except (ValueError, TypeError) as error:
-            raise ValueError(f"column {column.name!r} has labels that are no numbers: {error}; correct them") from error
+        numbers = to_numbers(texts)
+        if numbers.isna().any():
+            wrong = texts[numbers.isna()].iloc[0]
+            raise ValueError(f"column {column.name!r} has labels that are no numbers: {wrong!r}; correct them")
         if not np.isfinite(numbers).all():
             raise ValueError(f"column {column.name!r} has infinite labels; correct or remove them")
         return np.asarray(numbers)
     known = values_by_text(classes)
-    texts = one_spelling({"": texts_of(column.map(_only))})[""]
     unknown = sorted(set(texts) - set(known))
     if unknown:
         raise ValueError(
@@ -188,6 +269,23 @@ def _values(column: Any, sampling: Sampling, classes: list[ClassName]) -> NDArra
             "correct the labels"
         )
     return np.array([int(known[text]) for text in texts], dtype=np.int64)
+
+
+def _groups(frame: Any, by: str) -> NDArray[Any]:
+    """Return the group of each feature: a value of a column as text, or what its geometry is.
+
+    Raises:
+        ValueError: a value is missing.
+    """
+    import shapely
+
+    if by == POLYGON:  # not its number, which changes when others are added
+        shapes = shapely.to_wkb(shapely.normalize(frame.geometry.to_numpy()))
+        return np.array([hashlib.sha256(shape).hexdigest()[:16] for shape in shapes], dtype=object)
+    groups = texts_of(frame[by].map(_only))
+    if groups.isna().any():
+        raise ValueError(f"{int(groups.isna().sum())} feature(s) have no {by!r}, by which they are split; fill it")
+    return groups.to_numpy(dtype=object)
 
 
 def _only(label: Any) -> Any:

@@ -60,11 +60,12 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path) -> Read:
     """Read the landing with options of the layout, or `classes`, in place of the usual: `read(labels="*.gpkg")`."""
 
-    def read_with(classes: dict[int, str] | None = None, **options: Any) -> Contents:
+    def read_with(classes: dict[int, str] | None = None, by: str | None = None, **options: Any) -> Contents:
         layout = {"images": "*.tif", "labels": "*.geojson", "label_column": "crop", **options}
         source = {"url": "landing", "layout": "scenes", "scenes": layout}
         changes = {"classes": classes} if classes else {}
-        return read_landing(folder, scenes_specification(source=source, split={"method": "random"}, **changes))
+        split = {"method": "group", "by": by} if by else {"method": "random"}
+        return read_landing(folder, scenes_specification(source=source, split=split, **changes))
 
     return read_with
 
@@ -312,3 +313,95 @@ def test_a_shapefile_without_its_parts_is_refused(folder: Path, read: Read) -> N
     (folder / "a.dbf").unlink()
     (found,) = problems(read, labels="*.shp")
     assert found.startswith("a.shp: ")
+
+
+# groups
+
+
+def land_grouped(folder: Path, *rows: tuple[Polygon, Any, Any], name: str = "a.parquet") -> None:
+    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), **UTM)
+    shapes, crops, farms = zip(*rows, strict=True)
+    frame = geopandas.GeoDataFrame({"crop": crops, "farm": farms}, geometry=list(shapes), crs="EPSG:32630")
+    frame.to_parquet(folder / name)
+
+
+PARCELS = [
+    (square(0, 0, 6, 20), "water", 7.0),
+    (square(6, 0, 10, 20), "land", 7.0),
+    (square(8, 5, 16, 20), "land", 8.0),  # overlaps the one before
+]
+
+
+def test_pixels_of_a_polygon_stay_together_and_those_of_two_are_left_out(folder: Path, read: Read) -> None:
+    land_grouped(folder, *PARCELS)
+    found = read(labels="*.parquet", by="polygon").samples
+    groups = np.full((SIDE, SIDE), "", dtype=object)
+    groups[found["row"], found["column"]] = found["group"]
+    assert len(set(groups[:6].ravel())) == len(set(groups[6:8].ravel())) == len(set(groups[10:16, 5:].ravel())) == 1
+    assert len({groups[0, 0], groups[6, 0], groups[12, 12]}) == 3
+    left_out = found[found["reason"].notna()]
+    assert (set(left_out["row"]), set(left_out["column"])) == ({8, 9}, set(range(5, 20)))
+    assert set(left_out["reason"]) == {"in features of several groups"}
+
+
+def test_a_group_does_not_depend_on_other_features(folder: Path, read: Read) -> None:
+    land_grouped(folder, *PARCELS)
+    before = read(labels="*.parquet", by="polygon").samples.set_index(["row", "column"])["group"]
+    land_grouped(folder, (square(17, 0, 20, 20), "water", 1.0), *PARCELS)
+    after = read(labels="*.parquet", by="polygon").samples.set_index(["row", "column"])["group"]
+    assert (after[before.index] == before).all()
+
+
+def test_pixels_may_be_grouped_by_a_column_of_the_layer(folder: Path, read: Read) -> None:
+    land_grouped(folder, *PARCELS)
+    found = read(labels="*.parquet", by="farm").samples
+    assert set(found.loc[found["row"] < 8, "group"]) == {"7"}
+    assert set(found.loc[found["row"] >= 10, "group"]) == {"8"}
+
+
+def test_a_group_that_cannot_be_told_is_a_problem(folder: Path, read: Read) -> None:
+    land_grouped(folder, *PARCELS[:2], (*PARCELS[2][:2], np.nan))
+    assert problems(read, labels="*.parquet", by="farm") == [
+        "a.parquet: 1 feature(s) have no 'farm', by which they are split; fill it"
+    ]
+    assert problems(read, labels="*.parquet", by="owner") == [
+        "a.parquet: has no column 'owner'; it has 'crop', 'farm'; name one of them as 'split: {by: …}'"
+    ]
+    write_raster(folder / "a_labels.tif", np.ones((SIDE, SIDE), dtype=np.uint8), **UTM)
+    (raster,) = problems(read, labels="*_labels.tif", by="polygon")
+    assert raster.startswith("a_labels.tif: is a raster, which has no 'polygon'")
+
+
+# longitudes
+
+
+@pytest.mark.parametrize("shift", [-360, 0, 360])
+@pytest.mark.parametrize("west", [179.9, -180.1, 9.0])
+def test_labels_and_scenes_may_count_degrees_differently(folder: Path, read: Read, west: float, shift: float) -> None:
+    at = Affine(0.01, 0, west, 0, -0.01, 1)
+    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:4326", transform=at)
+    shape = box(west + 0.05 + shift, 0.9, west + 0.15 + shift, 0.95)
+    frame = geopandas.GeoDataFrame({"crop": ["water"]}, geometry=[shape], crs="EPSG:4326")
+    frame.to_parquet(folder / "a.parquet")
+    labels = burned(read(labels="*.parquet"))
+    expected = np.zeros((SIDE, SIDE), dtype=np.int64)
+    expected[5:10, 5:15] = 1
+    np.testing.assert_array_equal(labels, expected)
+
+
+def test_a_polygon_in_two_parts_at_the_antimeridian_labels_both_sides(folder: Path, read: Read) -> None:
+    at = Affine(0.01, 0, 179.9, 0, -0.01, 1)
+    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:4326", transform=at)
+    shape = MultiPolygon([box(179.95, 0.9, 180, 0.95), box(-180, 0.9, -179.95, 0.95)])
+    frame = geopandas.GeoDataFrame({"crop": ["water"]}, geometry=[shape], crs="EPSG:4326")
+    frame.to_parquet(folder / "a.parquet")
+    assert sorted(set(np.argwhere(burned(read(labels="*.parquet")))[:, 1])) == list(range(5, 15))
+
+
+@pytest.mark.parametrize("values", [[True, False], ["true", "False"], [1, 0]])
+def test_truths_are_labels_as_in_tables(folder: Path, read: Read, values: list[Any]) -> None:
+    land(folder, (square(0, 0, 5, 20), values[0]), (square(5, 0, 10, 20), values[1]), name="a.parquet")
+    found = read({0: "no", 1: "yes"}, labels="*.parquet", unlabelled=None).samples
+    assert (set(found.loc[found["row"] < 5, "label"]), set(found.loc[found["row"] >= 5, "label"])) == ({"1"}, {"0"})
+    numbers = read({0: "no"}, labels="*.parquet", label_is="number").samples
+    assert set(numbers["label"]) == {1.0, 0.0}
