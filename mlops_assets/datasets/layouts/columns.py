@@ -15,7 +15,7 @@ from pandas.api import types as kinds
 
 from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.layouts.places import LATITUDE, LONGITUDE, place_columns, place_problems
-from mlops_assets.datasets.layouts.roles import are_numbers, as_text, to_numbers
+from mlops_assets.datasets.layouts.roles import are_numbers, one_spelling, texts_of, to_numbers
 from mlops_assets.datasets.source import TableLayout
 
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
@@ -146,10 +146,17 @@ def times_of(values: pd.Series) -> pd.Series:
 
 
 def values_by_text(classes: Sequence[ClassName]) -> dict[str, str]:
-    """Return the value of each class as text, by what may be written for it: its name, or the value."""
-    by_name = {as_text(entry["name"]): str(entry["value"]) for entry in classes}
-    by_value = {as_text(str(entry["value"])): str(entry["value"]) for entry in classes}
-    return {text: value for text, value in {**by_name, **by_value}.items() if text is not None}
+    """Return the value of each class as text, by what may be written for it: its name, or the value.
+
+    Both in the spelling that columns get, too: a class that is declared as "true" is 1 in them.
+    """
+    found: dict[str, str] = {}
+    for written in ([entry["name"] for entry in classes], [str(entry["value"]) for entry in classes]):
+        texts = texts_of(pd.Series(written, dtype="str"))
+        spelled = one_spelling({"": texts})[""]
+        for entry, text, spelling in zip(classes, texts, spelled, strict=True):
+            found |= {key: str(entry["value"]) for key in (spelling, text) if isinstance(key, str)}
+    return found
 
 
 def find_classes(

@@ -94,6 +94,13 @@ def test_declared_classes_are_found_however_accents_are_written(tmp_path: Path, 
     assert set(found.samples["label"]) == {"1", "2"}
 
 
+@pytest.mark.parametrize("classes", [{"true": "forest", "false": "bare"}, {1: "True", 0: "False"}, {1: "x", 0: "y"}])
+def test_declared_classes_are_found_however_truths_are_written(tmp_path: Path, classes: dict[int | str, str]) -> None:
+    found = landed(tmp_path, {"a.csv": text("True", "False"), "b.csv": text("1", "0")}, classes)
+    first, second = (str(value) for value in classes)
+    assert found.samples["label"].tolist() == [first, second] * 300
+
+
 def test_numbers_to_learn_are_those_that_are_written(tmp_path: Path) -> None:
     found = landed(tmp_path, {"a.csv": "red,crop\n1,0.1\n2,1e-4\n3,123456.789012345678\n"})
     assert found.classes is None
