@@ -5,7 +5,7 @@ The tables here are the exchange between layouts, splits, freezing, records and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypedDict
 
@@ -22,10 +22,11 @@ SAMPLE_COLUMNS = [
 
 # One row a file, as the files themselves say. `role`: image, labels, table or sidecar; `scene`: what it belongs to;
 # `part`: its place in a stack; `transform`: six numbers; `bbox`: west, south, east, north in degrees; `source`: URL of
-# the STAC Item that describes it. Null is unknown.
+# the STAC Item that describes it; `band_names`: what the file calls its bands, if it does; `bands`: which are
+# read, counted from 1, in the order of the features; null means all as they lie. Null is unknown elsewhere.
 FILE_COLUMNS = [
     "path", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs", "transform", "bbox",
-    "datetime", "source",
+    "datetime", "source", "band_names", "bands",
 ]  # fmt: skip
 
 
@@ -60,6 +61,25 @@ class Contents:
     input: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+
+
+def bands_read(row: Mapping[str, Any]) -> list[int]:
+    """Return which bands of an image are read, counted from 1, in the order of the features, by its row."""
+    bands = row["bands"]
+    return list(range(1, int(row["count"]) + 1)) if bands is None or isinstance(bands, float) else list(bands)
+
+
+def sidecar_rows(sidecars: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
+    """Return each sidecar once: without a scene if several need it, and not if it is a file of another role."""
+    taken = {row["path"] for row in others}
+    scenes: dict[str, set[str]] = {}
+    for row in sidecars:
+        scenes.setdefault(row["path"], set()).add(row["scene"])
+    return [
+        {"path": path, "role": "sidecar", "scene": next(iter(own)) if len(own) == 1 else None}
+        for path, own in scenes.items()
+        if path not in taken
+    ]
 
 
 def file_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:

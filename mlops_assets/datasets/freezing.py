@@ -17,12 +17,13 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.contents import ClassName, Contents
+from mlops_assets.datasets.contents import ClassName, Contents, file_rows
 from mlops_assets.datasets.documents import json_bytes, samples_bytes, version_folder
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings import LandedFile, Landing, open_landing
 from mlops_assets.datasets.layouts import LAYOUTS
-from mlops_assets.datasets.manifest import read_manifest, write_manifest
+from mlops_assets.datasets.manifest import knows_bands, read_manifest, write_manifest
+from mlops_assets.datasets.rereading import require_same_from_stored
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
@@ -87,6 +88,7 @@ def freeze(
             unread = [file.path for file in landed if file.path not in belonging]
             del belonging  # texts of hundreds of thousands of paths
             stored = store_files(registry, source, used, listed, anew=rehash)
+            require_same_from_stored(source, contents.files.merge(stored, on="path"), specification.name)
         # what is known and was not read again is what was listed, whatever becomes of it now
         _require_settled(landing, [f for f in used if f.path not in known or f.path in source.read_again])
         if contents.input["kind"] == "image":  # so a copy goes where its original is, and a new name moves nothing
@@ -126,7 +128,7 @@ def digest_of(
     """Return the digest of a data version: sha256 over its canonical manifest, the same on any machine.
 
     Args:
-        files: path, sha256 and size of every file, and its role, scene and part, in any order.
+        files: path, sha256 and size of every file, its role, scene and part, and which bands are read, in any order.
         samples: every sample's place, label, group and split.
         classes: classes in the order of their indices.
         features: names of features or bands.
@@ -138,6 +140,9 @@ def digest_of(
     if reading.get("stac"):
         reading["stac"] = {name: value for name, value in reading["stac"].items() if name not in _WHERE}
     header = {"classes": classes, "features": features, "input": shape, "reading": reading, "labels": labels or {}}
+    chosen = files.loc[files["bands"].notna(), ["path", "bands"]].sort_values("path")
+    if len(chosen):  # versions that read all bands as they lie keep their digest
+        header["bands"] = {path: list(map(int, bands)) for path, bands in chosen.itertuples(index=False)}
     digest = hashlib.sha256((json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)).encode())
     for frame, order, columns in (
         (files.astype({"part": "Int64"}), ["path"], ["path", "sha256", "size", "role", "scene", "part"]),
@@ -159,12 +164,15 @@ def _facts(
     """
     versions = registry.data_versions(specification.name)
     if not known or not versions:
-        return pd.DataFrame(index=pd.Index([], name="path"))
+        return file_rows([]).set_index("path")
     newest = versions[-1]
     if _reading(newest.specification) != _reading(specification.frozen()):
-        return pd.DataFrame(index=pd.Index([], name="path"))
+        return file_rows([]).set_index("path")
     key = f"{version_folder(newest.dataset, newest.version)}/manifest.parquet"
-    manifest = read_manifest(read_published(workspace, registry, key))
+    content = read_published(workspace, registry, key)
+    if not knows_bands(content):  # of an earlier release
+        return file_rows([]).set_index("path")
+    manifest = read_manifest(content)
     same = manifest["path"].map(known.get) == manifest["sha256"]
     return manifest[same].set_index("path")
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+import posixpath
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 from mlops_assets.datasets.contents import file_rows
-from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, together
+from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, printable, together
+from mlops_assets.datasets.named_files import beside, by_stem, link_to
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.workspace import object_key
@@ -66,9 +69,52 @@ class Landed:
             StorageError: it cannot be read, or has changed since it was listed.
         """
         sha256 = self.known.get(file.path)
-        if sha256 is not None:
-            if self.landing.copies and file.href is None:
-                return self.workspace.local_path(object_key(sha256), sha256)
+        if sha256 is not None and not (self.landing.copies and file.href is None):
             self.read_again.add(file.path)
-        staged = self.staging / file.path
-        return staged if staged.is_file() else self.landing.fetch(file, self.staging)
+            sha256 = None
+        staged = below(self.staging, file.path)
+        if staged.is_file():
+            return staged
+        if sha256 is None:
+            return self.landing.fetch(file, self.staging)
+        link_to(staged, self.workspace.local_path(object_key(sha256), sha256))
+        return staged
+
+    def raster(self, path: str) -> Path:
+        """Return a local path of a raster, with all files beside it that may belong to it: GDAL looks for them there.
+
+        Raises:
+            StorageError: one of them cannot be read, or has changed since it was listed.
+        """
+        if self.landing.copies:
+            for other in beside(path, self.by_stem):
+                self.local(self.by_path[other])
+        return self.local(self.by_path[path])
+
+    def sidecars(self, path: str, opened: Sequence[str]) -> list[str]:
+        """Return the landed paths of the files besides its own that a raster needs.
+
+        Args:
+            path: the landed path of the raster.
+            opened: the files that GDAL names for it, its own first.
+
+        Raises:
+            ValueError: one of them is not in the landing.
+        """
+        found = []
+        for other in opened[1:]:
+            target = posixpath.normpath(
+                posixpath.join(posixpath.dirname(path), os.path.relpath(other, Path(opened[0]).parent))
+            )
+            if other.startswith("/vsi") or target not in self.by_path:
+                raise ValueError(
+                    f"needs {printable(Path(other).name)}, which is not among the landed files, so that the version "
+                    "would not be whole; land it, not hidden, or land the raster as one file"
+                )
+            found.append(target)
+        return [target for target in dict.fromkeys(found) if target != path]
+
+    @cached_property
+    def by_stem(self) -> Mapping[str, Sequence[str]]:
+        """The paths of the files that begin alike."""
+        return by_stem(self.by_path)

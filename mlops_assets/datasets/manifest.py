@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sidecars come with them
 COLUMNS = [
     "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
-    "transform", "bbox", "datetime", "source",
+    "transform", "bbox", "datetime", "source", "band_names", "bands",
 ]  # fmt: skip
 # An Item needs a time. Where nobody knows it, it is the interval from here to the publication: long, but true.
 BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
@@ -56,6 +56,7 @@ _READ = [
     "proj:code", "proj:wkt2", "proj:shape", "proj:transform", "data_type", "nodata", "mlops:count", "mlops:role",
     "mlops:scene", "mlops:part", "mlops:source",
 ]  # fmt: skip
+_BANDS = {"band_names": "mlops:band_names", "bands": "mlops:bands"}  # which manifests of earlier releases lack
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
 
 
@@ -108,11 +109,13 @@ def read_manifest(content: bytes) -> pd.DataFrame:
 
     Returns:
         The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
-        (Int64), NaT in `datetime` (UTC), and None in `transform` and `bbox`, which are lists otherwise.
+        (Int64), NaT in `datetime` (UTC), and None in `transform`, `bbox`, `band_names` and `bands`, which are lists
+        otherwise.
     """
     import pandas as pd
 
-    table = pq.ParquetFile(pa.BufferReader(content)).read(columns=_READ).combine_chunks()
+    file = pq.ParquetFile(pa.BufferReader(content))
+    table = file.read(columns=[*_READ, *(_BANDS.values() if knows_bands(content) else ())]).combine_chunks()
     asset = pc.struct_field(table["assets"], "data")
     href = pc.struct_field(asset, "href")
     shape = table["proj:shape"]
@@ -137,7 +140,15 @@ def read_manifest(content: bytes) -> pd.DataFrame:
     frame["dtype"] = frame["dtype"].replace({stac: name for name, stac in DATA_TYPES.items()})
     for name, lists in (("transform", table["proj:transform"]), ("bbox", _lists(table["bbox"]))):
         frame[name] = pd.Series(lists.to_pylist(), dtype=object)
+    for name, stored in _BANDS.items():
+        known = table[stored].to_pylist() if stored in table.column_names else [None] * len(frame)
+        frame[name] = pd.Series(known, dtype=object)
     return frame[COLUMNS]
+
+
+def knows_bands(content: bytes) -> bool:
+    """Say whether a manifest file tells how the bands of its files are called and read."""
+    return set(_BANDS.values()) <= set(pq.read_schema(pa.BufferReader(content)).names)
 
 
 def item_id(path: str) -> str:
@@ -240,6 +251,8 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
         "mlops:scene": _column(rows["scene"], _TEXT),
         "mlops:part": _column(rows["part"], _WHOLE),
         "mlops:source": _column(rows["source"], _TEXT),
+        "mlops:band_names": _column(rows["band_names"], pa.list_(_TEXT)),
+        "mlops:bands": _column(rows["bands"], pa.list_(_WHOLE)),
     })  # fmt: skip
 
 

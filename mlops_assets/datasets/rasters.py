@@ -6,12 +6,15 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlops_assets.datasets.raster_places import box_on_earth, georeference
 
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
 STRIP_BYTES = 128 << 20
@@ -22,6 +25,7 @@ GDAL = {
 # A compressed file may hold much more than its size; beyond this a header lies, or the file is a bomb. Deflate itself
 # ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is no training data.
 GREATEST_RATIO = 4000
+ALPHA = "alpha"
 
 
 @contextmanager
@@ -33,16 +37,18 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
             has the reason without local folders.
     """
     import rasterio
-    from rasterio.errors import NotGeoreferencedWarning, RasterioError
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 
     with warnings.catch_warnings(), rasterio.Env(**GDAL):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", NodataShadowWarning)  # alpha is asked all the same, see `shown_values`
         try:
             with rasterio.open(local, mode, **profile) as raster:
                 if mode == "r":
                     _require_believable(local, raster)
                 yield raster
-        except RasterioError as error:
+        except (RasterioError, CPLE_BaseError) as error:
             raise ValueError(f"cannot be read or written as a raster: {_reason(error)}; replace the file") from error
 
 
@@ -85,18 +91,12 @@ def numpy_type(name: str) -> np.dtype[Any]:
     return np.dtype({"complex_int16": "complex64"}.get(name, name))
 
 
-def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, float, float]:
-    """Return the least x and y and the greatest x and y of a grid of any orientation, in units of its CRS."""
-    x, y = zip(*(transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))), strict=True)
-    return min(x), min(y), max(x), max(y)
-
-
-def raster_facts(raster: Any) -> dict[str, Any]:
+def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
     """Return what an open raster says about itself, as a manifest row has it; what it does not say is None."""
-    from rasterio.warp import transform_bounds
-
-    crs = raster.crs
+    roles = roles or band_roles(raster)
+    crs = georeference(raster)
     nodata = raster.nodata
+    every = roles.measured == tuple(range(1, raster.count + 1))
     return {
         "height": raster.height,
         "width": raster.width,
@@ -105,25 +105,137 @@ def raster_facts(raster: Any) -> dict[str, Any]:
         "nodata": None if nodata is None else float(nodata),
         "crs": crs.to_string() if crs else None,
         "transform": list(raster.transform)[:6] if crs else None,
-        "bbox": list(transform_bounds(crs, "EPSG:4326", *bounds_of(raster.transform, raster.height, raster.width)))
-        if crs
-        else None,
+        "bbox": box_on_earth(raster),
         "datetime": acquired(raster),
+        "band_names": own_band_names(raster, roles),
+        "bands": None if every else list(roles.measured),
     }
 
 
-def band_names(raster: Any, first: int = 1) -> list[str]:
-    """Return the descriptions of the bands; one without is called B and its number, counted from `first`."""
-    return [text or f"B{i:03d}" for i, text in enumerate(raster.descriptions, start=first)]
+def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> list[str]:
+    """Return the descriptions of the measured bands; one without is called B and its number, counted from `first`."""
+    roles = roles or band_roles(raster)
+    texts = [raster.descriptions[band - 1] for band in roles.measured]
+    return [text or f"B{i:03d}" for i, text in enumerate(texts, start=first)]
 
 
-def require_finite(pixels: NDArray[Any], nodata: float | None) -> None:
-    """NaN is 'no data' where that is declared; infinity is no measurement."""
+def own_band_names(raster: Any, roles: BandRoles) -> list[str] | None:
+    """Return what a file calls its measured bands, if it tells them from each other; some may have their number."""
+    texts = [raster.descriptions[band - 1] or (ALPHA if band == roles.alpha else None) for band in roles.measured]
+    if not any(texts) or len(set(filter(None, texts))) < len([text for text in texts if text]):
+        return None
+    return [text or f"B{band:03d}" for text, band in zip(texts, roles.measured, strict=True)]
+
+
+def require_real(raster: Any) -> None:
+    """Refuse complex numbers, as models take real ones.
+
+    Raises:
+        ValueError: some band has them.
+    """
+    kinds = sorted({kind for kind in raster.dtypes if numpy_type(kind).kind == "c"})
+    if kinds:
+        raise ValueError(
+            f"has complex numbers ({', '.join(kinds)}), whose imaginary part would be lost; land their amplitude "
+            "(gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif), or their real and imaginary part as "
+            "two bands"
+        )
+
+
+@dataclass(frozen=True)
+class BandRoles:
+    """Parts that the bands of a raster play, counted from 1.
+
+    Attributes:
+        measured: bands that hold measurements and may be features, in file order.
+        alpha: the band that says which pixels there are, or None.
+    """
+
+    measured: tuple[int, ...]
+    alpha: int | None
+
+
+def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
+    """Tell measurements from alpha, which is no feature unless it is named.
+
+    A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of four 8-bit bands so
+    unless it is told otherwise (https://gdal.org/en/stable/drivers/raster/gtiff.html, PHOTOMETRIC).
+
+    Args:
+        raster: an open raster.
+        names: what the bands are called, as declared; they name alpha, too, if there is one for every band.
+    """
+    from rasterio.enums import ColorInterp
+
+    named = names is not None and len(names) == raster.count
+    texts = names if names is not None and named else [text or ALPHA for text in raster.descriptions]
+    alphas = [
+        band
+        for band, (colour, text) in enumerate(zip(raster.colorinterp, texts, strict=True), start=1)
+        if colour == ColorInterp.alpha and text.lower() == ALPHA
+    ]
+    measured = tuple(band for band in range(1, raster.count + 1) if named or band not in alphas)
+    return BandRoles(measured or tuple(range(1, raster.count + 1)), alphas[0] if alphas and measured else None)
+
+
+def is_masked(raster: Any, roles: BandRoles) -> bool:
+    """Say whether some pixels of an open raster may have no data."""
+    from rasterio.enums import MaskFlags
+
+    flags = [set(raster.mask_flag_enums[band - 1]) for band in roles.measured]
+    whole = [{MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha}]
+    return roles.alpha is not None or any(own not in whole for own in flags)
+
+
+def valid_pixels(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None) -> NDArray[np.bool_]:
+    """Say which pixels have data in some band: what nodata values, alpha, masks of all kinds, and NaN leave.
+
+    This is `DatasetReader.dataset_mask`, except that each of them is asked, not the first that there is.
+
+    Args:
+        raster: an open raster.
+        window: the part of it to be asked, as rasterio takes it.
+        roles: of its bands; only the measured ones are asked, and alpha.
+        pixels: their values in the window, shape (len(roles.measured), height, width), if they were read already.
+
+    Returns:
+        Shape (height, width).
+    """
+    values = raster.read(list(roles.measured), window=window) if pixels is None else pixels
+    known = values == values  # NaN differs from itself
+    return np.asarray((shown_values(raster, window, roles, values) & known).any(axis=0))
+
+
+def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which values nodata, alpha and masks leave, of each measured band: shape (bands, height, width)."""
+    from rasterio.enums import MaskFlags
+
+    shown = np.ones(pixels.shape, dtype=bool)
+    for found, values, band in zip(shown, pixels, roles.measured, strict=True):
+        flags, nodata = set(raster.mask_flag_enums[band - 1]), raster.nodatavals[band - 1]
+        if flags not in ({MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha}):
+            found &= raster.read_masks(band, window=window) > 0
+        if nodata is not None:
+            found &= values != nodata
+    if roles.alpha is not None:
+        shown &= raster.read(roles.alpha, window=window) > 0
+    return shown
+
+
+def require_finite(pixels: NDArray[Any], nodata: float | None, shown: NDArray[np.bool_] | None = None) -> None:
+    """NaN is 'no data' where that is declared; infinity is no measurement.
+
+    Args:
+        pixels: values.
+        nodata: the value that means 'no data', if one is declared.
+        shown: values that masks leave, of the same shape; what they hide means nothing.
+    """
     if pixels.dtype.kind != "f":
         return
-    if np.isinf(pixels).any():
+    asked: Any = True if shown is None else shown
+    if np.isinf(pixels).any(where=asked):
         raise ValueError("has infinite values; replace them, with the nodata value if nothing is known there")
-    if nodata is None and np.isnan(pixels).any():
+    if nodata is None and np.isnan(pixels).any(where=asked):
         raise ValueError("has NaN values but declares no nodata value; set nodata, or replace them")
 
 

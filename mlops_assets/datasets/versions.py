@@ -5,7 +5,9 @@ Nothing here looks at the landing.
 
 from __future__ import annotations
 
+import hashlib
 import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,8 +18,10 @@ import pandas as pd
 
 from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.documents import published_documents
+from mlops_assets.datasets.landings.base import below
 from mlops_assets.datasets.landings.stac import fetch_reference
 from mlops_assets.datasets.manifest import read_manifest
+from mlops_assets.datasets.named_files import is_self_contained, link_to, together
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
@@ -100,6 +104,38 @@ class FrozenDataset:
                 raise IntegrityError(f"{where} ({path} of {self.reference}) is not as it was published; land it again")
             self._verified.add(key)
         return local
+
+    def raster_path(self, path: str) -> Path:
+        """Return a local path of a raster with the frozen bytes, and what belongs to it beside it.
+
+        Raises:
+            IntegrityError: the bytes are not those that were frozen.
+            StorageError: they are not there any more.
+        """
+        others = self._together.get(path, [])
+        if is_self_contained(path) and not others:
+            return self.local_path(path)
+        files = {own: self.local_path(own) for own in (path, *others)}
+        key = hashlib.sha256(json.dumps({own: str(local) for own, local in files.items()}).encode()).hexdigest()
+        folder = self.workspace.cache / "named" / f"{key[:2]}/{key[2:32]}"
+        for own, local in files.items():
+            link = below(folder, own)
+            if not link.is_file():
+                link_to(link, local)
+        return below(folder, path)
+
+    def bands(self, path: str) -> list[int] | None:
+        """Return which bands of an image are read, counted from 1, in the order of the features; None is all."""
+        return self._bands.get(path)
+
+    @cached_property
+    def _bands(self) -> Mapping[str, list[int]]:
+        rows = self.manifest.loc[self.manifest["bands"].notna(), ["path", "bands"]]
+        return dict(zip(rows["path"], rows["bands"], strict=True))
+
+    @cached_property
+    def _together(self) -> Mapping[str, list[str]]:
+        return together(self.manifest)
 
     def _referenced(self, path: str, sha256: str, href: str) -> Path:
         kept = self.workspace.cache / "references" / sha256[:2] / f"{sha256[2:]}{Path(path).suffix}"

@@ -13,10 +13,12 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
+from mlops_assets.datasets.contents import bands_read
 from mlops_assets.datasets.layouts.roles import type_of
 from mlops_assets.datasets.layouts.table import PARQUET_SUFFIXES, read_table
 from mlops_assets.datasets.layouts.vectors import is_vector
 from mlops_assets.datasets.manifest import DATA_TYPES
+from mlops_assets.datasets.rasters import ALPHA
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.stac.item_files import FileRow
 
@@ -42,7 +44,11 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
         fields["raster:spatial_resolution"] = resolution
     if offset is None:
         return fields | class_values(frozen)
-    return fields | {"bands": bands(frozen)[offset : offset + row["count"]]}
+    known, read = bands(frozen)[offset:], bands_read(row)
+    alpha = {"name": ALPHA}  # what is not read
+    return fields | {
+        "bands": [known[read.index(band)] if band in read else alpha for band in range(1, row["count"] + 1)]
+    }
 
 
 def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from mlops_assets.datasets.contents import bands_read
 from mlops_assets.datasets.manifest import CRS_CODE, STAC_VERSION, item_id
 from mlops_assets.datasets.specification import SPLITS
 from mlops_assets.datasets.versions import FrozenDataset
@@ -122,7 +123,7 @@ class ItemMaker:
         for number, row in enumerate(group.main):
             name = "table" if row["role"] == "table" else "image" if not number else f"image-{number + 1}"
             fields = {} if row["role"] == "table" else raster_fields(self.frozen, row, offset)
-            offset += row["count"] or 0
+            offset += len(bands_read(row)) if row["count"] else 0
             assets[name] = file_asset(key, row, ["data"], **{"ml-aoi:role": "feature"}, **fields)
         for row in group.others:
             labels = row["role"] == "labels"

@@ -74,7 +74,8 @@ def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> It
         (group.main if row["role"] in MAIN_ROLES else group.others).append(row)
     for group in found.values():
         group.main.sort(key=lambda row: row["part"] or 0)
-        group.others = group.others or _plain(shared)
+        if not group.labels:
+            group.others += _plain(shared)
         yield group
     for row in _plain(single):
         yield Group(item_id(row["path"]), [row])

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,23 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.arrays import npy_facts, open_npy
-from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, file_rows
+from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, bands_read, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
-from mlops_assets.datasets.rasters import band_names, dated, open_raster, raster_facts, require_finite, strips
+from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.manifest import item_id
+from mlops_assets.datasets.named_files import beside
+from mlops_assets.datasets.rasters import (
+    band_names,
+    band_roles,
+    dated,
+    open_raster,
+    raster_facts,
+    require_finite,
+    require_real,
+    shown_values,
+    strips,
+)
 from mlops_assets.datasets.source import ImageFolderLayout
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
@@ -54,8 +68,12 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             f"{label}/: is no declared class; add it to 'classes' or rename the folder"
             for label in sorted(set(parts["label"].unique()) - set(names))
         ]
-    files = _facts(landed, images, problems)
+    declared = specification.bands.names
+    files, sidecars, notes = _facts(landed, images, declared, problems)
     problems += _differences(files, layout)
+    if problems:
+        raise DataProblems(f"landing of {specification.name}", problems)
+    features = _features(files, landed, declared, problems)
     if problems:
         raise DataProblems(f"landing of {specification.name}", problems)
     first = files.iloc[0]
@@ -87,17 +105,18 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     )
     return Contents(
         samples=samples,
-        files=files,
+        files=pd.concat([files, file_rows(sidecars)]) if sidecars else files,
         classes=classes,
-        features=_features(specification, landed, images[0]),
+        features=features,
         input={"kind": "image", "height": size[0], "width": size[1]},
+        notes=notes,
     )
 
 
 def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
     """See `Layout.read`."""
     shape = frozen.document["input"]
-    image = fitted(_pixels(frozen.local_path(path), path), shape["height"], shape["width"])
+    image = fitted(_pixels(frozen, path), shape["height"], shape["width"])
     return np.repeat(image[None], len(places), axis=0)
 
 
@@ -110,20 +129,39 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
     raise SpecificationError(f"{frozen.reference} has one label an image; they are in the samples")
 
 
-def image_facts(local: Path, path: str) -> dict[str, Any]:
-    """Read a whole image and return its facts, as a manifest row has them.
+@dataclass(frozen=True)
+class ImageFile:
+    """What is known of one image: its manifest row, the files it needs besides, and what people should know."""
+
+    facts: dict[str, Any]
+    opened: list[str]
+    note: str | None = None
+
+
+def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> ImageFile:
+    """Read a whole image and return what it says of itself.
+
+    Args:
+        local: where it lies.
+        path: its landed path.
+        names: what its bands are called, as declared.
 
     Raises:
         ValueError: it cannot be read, is truncated, or holds what is no image.
     """
     if path.lower().endswith(".npy"):
-        return {"path": path, "role": "image", **npy_facts(local)}
+        return ImageFile({"path": path, "role": "image", "band_names": None, "bands": None, **npy_facts(local)}, [])
     with open_raster(local) as raster:
+        require_real(raster)
+        roles = band_roles(raster, names)
         for top, bottom in strips(raster):  # a truncated file opens well and fails only here
-            require_finite(raster.read(window=((top, bottom), (0, raster.width))), raster.nodata)
+            window = ((top, bottom), (0, raster.width))
+            pixels = raster.read(list(roles.measured), window=window)
+            require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
         if len(set(raster.dtypes)) > 1:
             raise ValueError(f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one")
-        return {"path": path, "role": "image", **raster_facts(raster)}
+        note = f"band {roles.alpha} is alpha" if len(roles.measured) < raster.count else None
+        return ImageFile({"path": path, "role": "image", **raster_facts(raster, roles)}, raster.files, note)
 
 
 def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -139,19 +177,19 @@ def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
     return image
 
 
-def _bands(local: Path, path: str) -> list[str]:
+def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
     if path.lower().endswith(".npy"):
         return [f"B{i:03d}" for i in range(1, len(open_npy(local)) + 1)]
     with open_raster(local) as raster:
-        return band_names(raster)
+        return band_names(raster, band_roles(raster, names))
 
 
-def _pixels(local: Path, path: str) -> NDArray[Any]:
+def _pixels(frozen: FrozenDataset, path: str) -> NDArray[Any]:
     if path.lower().endswith(".npy"):
-        array = open_npy(local)
+        array = open_npy(frozen.local_path(path))
         return np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
-    with open_raster(local) as raster:
-        return np.asarray(raster.read())
+    with open_raster(frozen.raster_path(path)) as raster:
+        return np.asarray(raster.read(frozen.bands(path)))
 
 
 def _expression(pattern: str) -> str:
@@ -161,33 +199,58 @@ def _expression(pattern: str) -> str:
     return f"^{''.join(inner)}$"
 
 
-def _facts(landed: Landed, files: Sequence[LandedFile], problems: list[str]) -> pd.DataFrame:
-    """Return the facts of all files that could be read, by path; only new files are opened."""
-    new = [file for file in files if file.path not in landed.facts.index]
+def _facts(
+    landed: Landed, files: Sequence[LandedFile], names: Sequence[str] | None, problems: list[str]
+) -> tuple[pd.DataFrame, list[dict[str, Any]], list[str]]:
+    """Return the rows of all images that could be read, by path, and of their sidecars; and notes.
+
+    Only new images are opened, and those that have sidecars, or may have got one.
+    """
+    ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
+    alone = landed.facts[landed.facts["scene"].isna()].index
+    known = {
+        path
+        for path in alone
+        if path in ours and all(other in ours or other in alone for other in beside(path, landed.by_stem))
+    }
+    new = [file for file in files if file.path not in known]
     landed.fetch_all(new)
 
     parts: list[pd.DataFrame] = []
+    sidecars: list[dict[str, Any]] = []
+    masked: list[str] = []
     size = sum(file.size for file in new)
     with step("reading images", len(new), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
 
-        def look(batch: Sequence[LandedFile]) -> list[dict[str, Any] | str]:
-            found: list[dict[str, Any] | str] = []
+        def look(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
+            found: list[tuple[ImageFile, list[str]] | str] = []
             for file in batch:
                 try:
-                    found.append(image_facts(landed.local(file), file.path))
+                    image = image_facts(landed.raster(file.path), file.path, names)
+                    found.append((image, landed.sidecars(file.path, image.opened)))
                 except ValueError as error:
                     found.append(f"{file.path}: {error}")
                 done.advance(size=file.size)
             return found
 
         for batch in pool.map(look, [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]):
-            parts.append(file_rows([found for found in batch if isinstance(found, dict)]))
+            images = [found for found in batch if not isinstance(found, str)]
             problems += [found for found in batch if isinstance(found, str)]
+            for image, others in images:
+                if others:  # what belongs together is a scene
+                    image.facts["scene"] = item_id(image.facts["path"])
+                    sidecars += [{"path": own, "scene": image.facts["scene"]} for own in others]
+                if image.note:
+                    masked.append(f"{image.facts['path']}: {image.note}")
+            parts.append(file_rows([image.facts for image, _ in images]))
     old = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
-    ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
-    old = old.loc[[path in ours for path in old["path"].tolist()]]
+    old = old.loc[[path in known for path in old["path"].tolist()]]
     parts = [part for part in [old, *parts] if len(part)] or [old]
-    return pd.concat(parts).sort_values("path", ignore_index=True)
+    rows = pd.concat(parts).sort_values("path", ignore_index=True)
+    notes = []
+    if masked:
+        notes.append(f"{masked[0]} ({len(masked)} file(s)); it says which pixels have data, and is no band")
+    return rows, sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]), notes
 
 
 def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -215,12 +278,20 @@ def _differences(files: pd.DataFrame, layout: ImageFolderLayout) -> list[str]:
     ]
 
 
-def _features(specification: DatasetSpecification, landed: Landed, first: LandedFile) -> list[str]:
-    found = _bands(landed.local(first), first.path)
-    declared = specification.bands.names
-    if declared is not None and len(declared) != len(found):
-        raise DataProblems(
-            f"landing of {specification.name}",
-            [f"bands.names has {len(declared)} entries, {first.path} has {len(found)} bands"],
-        )
-    return list(declared or found)
+def _features(files: pd.DataFrame, landed: Landed, declared: Sequence[str] | None, problems: list[str]) -> list[str]:
+    """Return the names of the bands, and bring those of all files into one order."""
+    first = files.iloc[0].to_dict()
+    if declared is not None and len(declared) != len(bands_read(first)):
+        problems.append(f"bands.names has {len(declared)} entries, {first['path']} has {len(bands_read(first))} bands")
+        return []
+    if files["band_names"].isna().all():
+        return list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
+    rows = [
+        {"path": path, "part": 0, "count": count, "band_names": names if isinstance(names, list) else None,
+         "bands": bands if isinstance(bands, list) else None}
+        for path, count, names, bands in files[["path", "count", "band_names", "bands"]].itertuples(index=False)
+    ]  # fmt: skip
+    features, found = order_bands(rows, next(row["band_names"] for row in rows if row["band_names"]), declared)
+    problems += found
+    files["bands"] = pd.Series([row["bands"] for row in rows], index=files.index, dtype=object)
+    return features

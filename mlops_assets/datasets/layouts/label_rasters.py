@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.layouts.scene_checks import same_grid
-from mlops_assets.datasets.rasters import numpy_type, raster_facts
+from mlops_assets.datasets.rasters import band_roles, is_masked, numpy_type, raster_facts, shown_values
 from mlops_assets.datasets.source import Sampling
+
+MASKED = -(1 << 53)  # is no class; what a mask hides is unlabelled also where every value is a class
 
 
 class RasterLabels:
-    """The labels of an open raster. Its own nodata value is unlabelled, too."""
+    """The labels of an open raster. Its own nodata value, and what masks hide, is unlabelled, too."""
 
     def __init__(self, raster: Any, sampling: Sampling) -> None:
         """Take an open raster.
@@ -23,7 +25,8 @@ class RasterLabels:
         """
         whole = np.issubdtype(numpy_type(raster.dtypes[0]), np.integer)
         self._number = sampling.label_is == "number"
-        if raster.count != 1 or not (whole or self._number):
+        self._roles = band_roles(raster)
+        if self._roles.measured != (1,) or not (whole or self._number):
             raise ValueError(
                 f"has {raster.count} band(s) of {raster.dtypes[0]}; labels are one band of "
                 + ("numbers" if self._number else "whole numbers")
@@ -33,6 +36,8 @@ class RasterLabels:
         self.unlabelled: float | None = np.nan if self._number else sampling.unlabelled
         if not self._number and self.unlabelled is None and self._nodata is not None:
             self.unlabelled = self._nodata
+        if self.unlabelled is None and is_masked(raster, self._roles):
+            self.unlabelled = MASKED
 
     def require_grid_of(self, image: dict[str, Any]) -> None:
         """Check that the labels lie on the grid of their image, given by its facts.
@@ -62,19 +67,20 @@ class RasterLabels:
         from rasterio.errors import RasterioError
 
         try:
-            values = self._raster.read(1, window=((top, top + height), (left, left + width)))
+            window = ((top, top + height), (left, left + width))
+            values = self._raster.read(1, window=window)
+            hidden = ~shown_values(self._raster, window, self._roles, values[None])[0]
         except RasterioError as error:
             raise ValueError(
                 f"cannot be read between rows {top} and {top + height}; the file is damaged; replace it"
             ) from error
         if self._number:
             numbers = values.astype(np.float64)
-            if self._nodata is not None:
-                numbers[values == self._nodata] = np.nan
+            numbers[hidden] = np.nan
             if np.isinf(numbers).any():
                 raise ValueError("has infinite labels; replace them")
             return np.asarray(numbers)
         labels = values.astype(np.int64)
-        if self._nodata is not None and self.unlabelled is not None:
-            labels[values == self._nodata] = int(self.unlabelled)
+        if self.unlabelled is not None:
+            labels[hidden] = int(self.unlabelled)
         return np.asarray(labels)

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.contents import ClassName, Contents, file_rows
+from mlops_assets.datasets.contents import ClassName, Contents, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
+from mlops_assets.datasets.layouts.band_order import order_bands
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
 from mlops_assets.datasets.rasters import strips
@@ -30,6 +31,8 @@ def whole_scenes(
     """
     problems: list[str] = []
     rows: list[dict[str, Any]] = []
+    sidecars: list[dict[str, Any]] = []
+    notes: list[str] = []
     samples: list[dict[str, Any]] = []
     bands: list[list[str]] = []
     names = {str(v): str(v) for v in specification.classes or {}}
@@ -43,7 +46,7 @@ def whole_scenes(
             problems.append(str(error))
         try:
             with ExitStack() as opened:
-                images = OpenScene(landed, scene, opened)
+                images = OpenScene(landed, scene, opened, specification.bands.names)
                 images.require_usable()
                 for top, bottom in strips(images.rasters[0]):
                     images.valid(top, bottom)
@@ -54,6 +57,8 @@ def whole_scenes(
             problems += error.problems
             continue
         rows += images.rows
+        sidecars += images.sidecars
+        notes += images.notes
         bands.append(images.bands)
         samples.append(
             {
@@ -64,7 +69,8 @@ def whole_scenes(
                 "declared_split": str(scene.properties.get("split", "")).strip().lower(),
             }
         )  # fmt: skip
-    problems += scene_problems(rows, bands, specification.bands)
+    features, others = order_bands(rows, bands[0] if bands else [], specification.bands.names)
+    problems += scene_problems(rows, bands, specification.bands) + others
     sizes = {(row["height"], row["width"]) for row in rows}
     if len(sizes) > 1:
         problems.append(f"images have {len(sizes)} sizes ({', '.join(f'{h} x {w}' for h, w in sorted(sizes)[:5])}); "
@@ -75,10 +81,11 @@ def whole_scenes(
     frame = pd.DataFrame(samples)
     return Contents(
         samples=frame,
-        files=file_rows(rows),
+        files=file_rows(rows + sidecar_rows(sidecars, rows)),
         classes=_classes(frame, specification, layout),
-        features=specification.bands.names or bands[0],
+        features=features,
         input={"kind": "image", "height": height, "width": width},
+        notes=notes,
     )
 
 

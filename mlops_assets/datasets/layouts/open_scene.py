@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack
 from typing import Any
 
@@ -11,43 +12,81 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, grid_problems
-from mlops_assets.datasets.rasters import band_names, open_raster, raster_facts, require_finite
+from mlops_assets.datasets.raster_places import places_of_pixels
+from mlops_assets.datasets.rasters import (
+    BandRoles,
+    band_names,
+    band_roles,
+    is_masked,
+    open_raster,
+    raster_facts,
+    require_finite,
+    require_real,
+    shown_values,
+    valid_pixels,
+)
 
 
 class OpenScene:
     """A scene's images. `rows` are their manifest rows, `bands` the names of the stacked bands.
 
-    `problems` has the first problem of each file, by path: that it cannot be read, or lies on another grid. The images
-    can be used only while it is empty.
+    `sidecars` are manifest rows of the files that GDAL reads besides; `notes` are for people. `problems` has the first
+    problem of each file, by path: that it cannot be read, or lies on another grid. The images can be used only while it
+    is empty.
     """
 
-    def __init__(self, landed: Landed, scene: Scene, opened: ExitStack) -> None:
-        """Open the images of a scene; `opened` closes them."""
+    def __init__(self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None) -> None:
+        """Open the images of a scene; `opened` closes them, `declared` names their bands."""
         self.problems: dict[str, str] = {}
         self.rasters: list[Any] = []
         self.rows: list[dict[str, Any]] = []
+        self.sidecars: list[dict[str, Any]] = []
         self.bands: list[str] = []
-        files = landed.by_path
-        for part, path in enumerate(scene.images):
+        self.notes: list[str] = []
+        self._roles: list[BandRoles] = []
+        for path in scene.images:
             try:
-                raster = opened.enter_context(open_raster(landed.local(files[path])))
-                facts = raster_facts(raster)
+                raster = opened.enter_context(open_raster(landed.raster(path)))
+                require_real(raster)
+                self.sidecars += [
+                    {"path": own, "role": "sidecar", "scene": scene.name} for own in landed.sidecars(path, raster.files)
+                ]
+                self.rasters.append(raster)
+            except ValueError as error:
+                self.problems[path] = str(error)
+        if not self.problems:
+            self._describe(scene, declared)
+            self.problems |= grid_problems(self.rows)
+        # what was read before was found whole; without a nodata value nothing else is to be learnt from the pixels
+        self._known = not any(map(is_masked, self.rasters, self._roles)) and set(scene.images) <= set(
+            landed.facts.index
+        )
+
+    def _describe(self, scene: Scene, declared: Sequence[str] | None) -> None:
+        """Say what the images are, once all of them are open."""
+        whole = declared is not None and len(declared) == sum(raster.count for raster in self.rasters)
+        for part, (path, raster) in enumerate(zip(scene.images, self.rasters, strict=True)):
+            before = sum(other.count for other in self.rasters[:part])
+            own = declared[before : before + raster.count] if declared is not None and whole else None
+            roles = band_roles(raster, own)
+            names = band_names(raster, roles, len(self.bands) + 1)
+            if len(scene.images) > 1 and len(names) == 1 and not raster.descriptions[roles.measured[0] - 1]:
+                names = [scene.bands[part]]
+            try:
+                facts = raster_facts(raster, roles)
             except ValueError as error:
                 self.problems[path] = str(error)
                 continue
-            names = band_names(raster, len(self.bands) + 1)
-            if len(scene.images) > 1 and raster.count == 1 and not raster.descriptions[0]:
-                names = [scene.bands[part]]
+            if len(roles.measured) < raster.count:
+                self.notes.append(
+                    f"{path}: band {roles.alpha} is alpha; it says which pixels have data, and is no band"
+                )
             self.bands += names
-            self.rasters.append(raster)
+            self._roles.append(roles)
             facts["datetime"] = scene.properties.get("datetime") or facts["datetime"]
             facts["bbox"] = facts["bbox"] or scene.bbox
             facts["source"] = scene.properties.get("source")
             self.rows.append({"path": path, "role": "image", "scene": scene.name, "part": part, **facts})
-        if not self.problems:
-            self.problems |= grid_problems(self.rows)
-        # what was read before was found whole; without a nodata value nothing else is to be learnt from the pixels
-        self._known = all(row["nodata"] is None and row["path"] in landed.facts.index for row in self.rows)
 
     def require_usable(self) -> None:
         """Raise what is wrong with the images, if anything is.
@@ -64,36 +103,27 @@ class OpenScene:
         if self._known:
             return np.ones(shape, dtype=bool)
         valid = np.zeros(shape, dtype=bool)
-        for raster, row in zip(self.rasters, self.rows, strict=True):
+        for raster, roles, row in zip(self.rasters, self._roles, self.rows, strict=True):
             try:
-                pixels = _read(raster, top, bottom)
-                require_finite(pixels, raster.nodata)
+                valid |= _read(raster, roles, ((top, bottom), (0, shape[1])))
             except ValueError as error:
                 self.problems.setdefault(row["path"], str(error))
-                continue
-            if raster.nodata is None:
-                valid[:] = True
-            else:
-                valid |= ~((pixels == raster.nodata) | (pixels != pixels)).all(axis=0)  # NaN differs from itself
         return valid
 
     def coordinates(self, places: NDArray[np.float64]) -> tuple[Any, Any]:
-        """Longitude and latitude of positions (n, 2) in rows and columns, degrees; None without a georeference."""
-        from rasterio.transform import xy
-        from rasterio.warp import transform
-
-        raster = self.rasters[0]
-        if raster.crs is None or not len(places):
+        """Longitude and latitude of positions (n, 2) in rows and columns, degrees; None where they are unknown."""
+        if not len(places):
             return None, None
-        x, y = xy(raster.transform, places[:, 0], places[:, 1])
-        longitude, latitude = transform(raster.crs, "EPSG:4326", np.atleast_1d(x), np.atleast_1d(y))
-        return np.asarray(longitude), np.asarray(latitude)
+        return places_of_pixels(self.rasters[0], places)
 
 
-def _read(raster: Any, top: int, bottom: int) -> NDArray[Any]:
+def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:
     from rasterio.errors import RasterioError
 
     try:
-        return np.asarray(raster.read(window=((top, bottom), (0, raster.width))))
+        pixels = np.asarray(raster.read(list(roles.measured), window=window))
+        require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+        return valid_pixels(raster, window, roles, pixels)
     except RasterioError as error:
+        top, bottom = window[0]
         raise ValueError(f"cannot be read between rows {top} and {bottom}; the file is damaged; replace it") from error

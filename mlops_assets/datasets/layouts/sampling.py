@@ -15,14 +15,16 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.contents import ClassName, Contents, file_rows
+from mlops_assets.datasets.contents import ClassName, Contents, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
+from mlops_assets.datasets.layouts.band_order import order_bands
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.roles import one_spelling
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector, sidecars
+from mlops_assets.datasets.raster_places import georeference
 from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, strips
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.datasets.specification import DatasetSpecification
@@ -48,7 +50,8 @@ class Labels(Protocol):
 
 @dataclass(frozen=True)
 class _Found:
-    files: list[dict[str, Any]]
+    images: list[dict[str, Any]]
+    sidecars: list[dict[str, Any]]
     samples: pd.DataFrame
     bands: list[str]
     notes: list[str]
@@ -64,7 +67,7 @@ def sample_scenes(
     """
     classes: list[ClassName] = [{"value": v, "name": n} for v, n in (specification.classes or {}).items()]
     landed.fetch_all([landed.by_path[p] for scene in scenes for p in (*scene.images, scene.labels) if p])
-    reader = _Reader(landed, sampling, classes, specification.split.by)
+    reader = _Reader(landed, sampling, classes, specification)
     problems: list[str] = []
     found: list[_Found] = []
     for scene in each("reading scenes", scenes, "scenes"):
@@ -74,8 +77,10 @@ def sample_scenes(
             problems += error.problems
     outside, notes = reader.outside(complete=not problems)
     problems = list(dict.fromkeys(problems + outside))  # a file that labels many scenes is wrong once
-    images = [row for one in found for row in one.files]
-    problems += scene_problems(images, [one.bands for one in found], specification.bands)
+    images = [row for one in found for row in one.images]
+    names = [one.bands for one in found]
+    features, others = order_bands(images, names[0] if names else [], specification.bands.names)
+    problems += scene_problems(images, names, specification.bands) + others
     samples = pd.concat([one.samples for one in found]) if found else pd.DataFrame()
     if not problems and not len(samples):
         problems.append("no pixel is labelled; check 'unlabelled' and the labels")
@@ -83,12 +88,13 @@ def sample_scenes(
         raise DataProblems(f"landing of {specification.name}", problems)
     if specification.split.by is not None:
         samples["group"] = one_spelling({"": samples["group"]})[""]
-    rows = [row for one in found for row in one.files] + reader.label_files()
+    rows = images + reader.label_files()
+    rows += sidecar_rows([row for one in found for row in one.sidecars] + reader.sidecars(), rows)
     return Contents(
         samples=samples.reset_index(drop=True),
         files=file_rows(rows),
         classes=None if sampling.label_is == "number" else classes,
-        features=specification.bands.names or found[0].bands,
+        features=features,
         input={"kind": "patch" if sampling.read == "patches" else "window", "size": sampling.size},
         notes=[*notes, *(note for one in found for note in one.notes)],
         labels=reader.shared_labels(),
@@ -98,12 +104,16 @@ def sample_scenes(
 class _Reader:
     """Reads one scene after another. One file may label several of them; a vector file is then read once."""
 
-    def __init__(self, landed: Landed, sampling: Sampling, classes: list[ClassName], by: str | None) -> None:
-        self._landed, self._sampling, self._classes, self._by = landed, sampling, classes, by
+    def __init__(
+        self, landed: Landed, sampling: Sampling, classes: list[ClassName], specification: DatasetSpecification
+    ) -> None:
+        self._landed, self._sampling, self._classes = landed, sampling, classes
+        self._by, self._bands = specification.split.by, specification.bands.names
         self._vectors: dict[str, VectorLabels | ValueError] = {}
         self._touched: dict[str, NDArray[np.bool_]] = {}  # which features of a vector file lie in some scene
         self._owners: dict[str, dict[str, str]] = {}  # label file → first image of each scene it labels, and its name
         self._rasters: dict[str, dict[str, Any]] = {}  # facts of label rasters
+        self._sidecars: dict[str, list[str]] = {}  # label file → what belongs to it
 
     def read(self, scene: Scene) -> _Found:
         """Read one scene.
@@ -112,7 +122,7 @@ class _Reader:
             SceneProblems: it cannot be used.
         """
         with ExitStack() as opened:
-            images = OpenScene(self._landed, scene, opened)
+            images = OpenScene(self._landed, scene, opened, self._bands)
             try:
                 labels = self._labels(opened, scene, images)
             except ValueError as error:
@@ -120,11 +130,15 @@ class _Reader:
                     images.problems[scene.labels or scene.name] = str(error)
                 raise SceneProblems(images.problems) from error
             samples = self._samples(scene, images, labels)
+        notes = images.notes
         conflicts = getattr(labels, "conflicts", 0)
-        notes = [f"{scene.labels}: {conflicts} pixel(s) of {scene.name} are claimed by features of different labels "
-                 "and are unlabelled"] if conflicts else []  # fmt: skip
+        if conflicts:
+            notes.append(
+                f"{scene.labels}: {conflicts} pixel(s) of {scene.name} are claimed by features of different labels "
+                "and are unlabelled"
+            )
         self._owners.setdefault(scene.labels or "", {})[scene.images[0]] = scene.name
-        return _Found(images.rows, samples, images.bands, notes)
+        return _Found(images.rows, images.sidecars, samples, images.bands, notes)
 
     def outside(self, complete: bool) -> tuple[list[str], list[str]]:
         """Return problems and notes on features that lie in no scene.
@@ -150,15 +164,23 @@ class _Reader:
         return problems, notes
 
     def label_files(self) -> list[dict[str, Any]]:
-        """Return the rows of label files, and of what belongs to them; one that labels several scenes is of none."""
-        rows = []
-        for path, scenes in self._owners.items():
-            scene = next(iter(scenes.values())) if len(scenes) == 1 else None
-            rows.append({"path": path, "role": "labels", **self._rasters.get(path, {}), "scene": scene})
-            rows += [
-                {"path": other, "role": "sidecar", "scene": scene} for other in sidecars(path, self._landed.by_path)
-            ]
-        return rows
+        """Return the rows of label files; one that labels several scenes is of none."""
+        return [
+            {"path": path, "role": "labels", **self._rasters.get(path, {}), "scene": self._only_scene(path)}
+            for path in self._owners
+        ]
+
+    def sidecars(self) -> list[dict[str, Any]]:
+        """Return the rows of what belongs to label files."""
+        return [
+            {"path": other, "role": "sidecar", "scene": self._only_scene(path)}
+            for path in self._owners
+            for other in self._sidecars.get(path, ())
+        ]
+
+    def _only_scene(self, labels: str) -> str | None:
+        scenes = self._owners[labels]
+        return next(iter(scenes.values())) if len(scenes) == 1 else None
 
     def shared_labels(self) -> dict[str, str]:
         """Return first image of a scene → its label file, where there are several files that label several scenes."""
@@ -176,9 +198,9 @@ class _Reader:
             return self._burned(path, vectors, images.rasters[0])
         if self._by is not None:
             raise ValueError(f"is a raster, which has no {self._by!r}; 'split: {{by: …}}' needs vector labels")
-        labels = RasterLabels(
-            opened.enter_context(open_raster(self._landed.local(self._landed.by_path[path]))), self._sampling
-        )
+        raster = opened.enter_context(open_raster(self._landed.raster(path)))
+        self._sidecars[path] = self._landed.sidecars(path, raster.files)
+        labels = RasterLabels(raster, self._sampling)
         images.require_usable()
         labels.require_grid_of(images.rows[0])
         self._rasters[path] = labels.facts
@@ -186,9 +208,10 @@ class _Reader:
 
     def _read_vectors(self, path: str) -> VectorLabels:
         if path not in self._vectors:
+            self._sidecars[path] = sidecars(path, self._landed.by_path)
             files = {
                 PurePosixPath(p).name: self._landed.local(self._landed.by_path[p])
-                for p in (path, *sidecars(path, self._landed.by_path))
+                for p in (path, *self._sidecars[path])
             }
             try:
                 self._vectors[path] = VectorLabels(
@@ -202,7 +225,7 @@ class _Reader:
         return found
 
     def _burned(self, path: str, vectors: VectorLabels, raster: Any) -> BurnedLabels:
-        labels = vectors.onto(raster.crs, raster.transform, raster.height, raster.width)
+        labels = vectors.onto(georeference(raster), raster.transform, raster.height, raster.width)
         self._touched[path] = self._touched.get(path, np.zeros(len(labels.inside), dtype=bool)) | labels.inside
         return labels
 
@@ -210,6 +233,7 @@ class _Reader:
         known = {int(entry["value"]) for entry in self._classes}
         parts: list[tuple[NDArray[np.int64], NDArray[Any] | None, NDArray[np.bool_]]] = []
         strange: set[int] = set()
+        lost = 0  # labelled pixels of windows that are not whole
         for top, bottom in self._strips(images.rasters[0]):
             valid = images.valid(top, bottom)
             try:
@@ -220,14 +244,23 @@ class _Reader:
             if self._sampling.label_is == "class":
                 present = set(np.unique(values).tolist())
                 strange |= present - known - {labels.unlabelled}
-            parts.append(_windows(values, labels, self._sampling.size, top, valid) if self._sampling.read == "windows"
-                         else _pixels(values, labels, top, valid))  # fmt: skip
+            if self._sampling.read == "windows":
+                parts.append(_windows(values, labels, self._sampling.size, top, valid))
+                lost += _beyond_windows(_labelled(values, labels.unlabelled) & valid, self._sampling.size)
+            else:
+                parts.append(_pixels(values, labels, top, valid))
         if strange:
             images.problems[scene.labels or scene.name] = (
                 f"has label value(s) {', '.join(map(str, sorted(strange)[:10]))} that are no declared class; add them "
                 "to 'classes' or correct the labels"
             )
         images.require_usable()
+        if lost:
+            images.notes.append(
+                f"{scene.labels}: {lost:,} labelled pixel(s) of {scene.name} lie in windows that its right or lower "
+                f"edge cuts off and are not used; choose a 'size' that divides {images.rasters[0].height} and "
+                f"{images.rasters[0].width}, or land the scene with a margin"
+            )
         places = np.concatenate([part[0] for part in parts]).reshape(-1, 2)
         side = self._sampling.size if self._sampling.read == "windows" else 1
         longitude, latitude = images.coordinates(places + (side - 1) / 2)
@@ -294,6 +327,12 @@ def _windows(
 
     rows, columns = np.nonzero(any_in_each(_labelled(values, labels.unlabelled)))
     return np.column_stack([rows * size + top, columns * size]), None, any_in_each(valid)[rows, columns]
+
+
+def _beyond_windows(labelled: NDArray[np.bool_], size: int) -> int:
+    """Count labelled pixels that lie in no whole window."""
+    height, width = (extent // size * size for extent in labelled.shape)
+    return int(labelled.sum() - labelled[:height, :width].sum())
 
 
 def _texts(parts: list[NDArray[Any] | None], sampling: Sampling) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector
+from mlops_assets.datasets.raster_places import georeference
 from mlops_assets.datasets.rasters import numpy_type, open_raster, read_strip, strips
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.errors import SpecificationError
@@ -20,16 +22,17 @@ if TYPE_CHECKING:
 
 def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
     """Read samples of the scene whose first image is `path`; bands of stacked files follow each other."""
-    files = [frozen.local_path(part) for part in frozen.scene_images(path)]
+    files = [(frozen.raster_path(part), frozen.bands(part)) for part in frozen.scene_images(path)]
     if view == "image":
-        whole = np.concatenate([read_image(local) for local in files])
+        whole = np.concatenate([read_image(*file) for file in files])
         return np.repeat(whole[None], len(places), axis=0)
     size = frozen.document["input"]["size"]
     if view == "window":
-        return np.concatenate([read_windows(local, places, size) for local in files], axis=1)
+        return np.concatenate([read_windows(local, places, size, bands) for local, bands in files], axis=1)
     if view == "pixel":
-        return np.concatenate([read_patches(local, places, 1) for local in files], axis=1)[:, :, 0, 0]
-    return np.concatenate([read_patches(local, places, size) for local in files], axis=1)
+        size = 1
+    patches = np.concatenate([read_patches(local, places, size, bands) for local, bands in files], axis=1)
+    return patches[:, :, 0, 0] if view == "pixel" else patches
 
 
 def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sampling: Sampling) -> NDArray[np.int64]:
@@ -43,59 +46,69 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sam
     size = frozen.document["input"]["size"]
     name = frozen.scene_labels(path)
     if is_vector(name):
-        with open_raster(frozen.local_path(path)) as raster:
+        with open_raster(frozen.raster_path(path)) as raster:
             labels: BurnedLabels | RasterLabels = _vector(frozen, name, sampling).onto(
-                raster.crs, raster.transform, raster.height, raster.width
+                georeference(raster), raster.transform, raster.height, raster.width
             )
         return _blocks(labels, places, size)
-    with open_raster(frozen.local_path(name)) as raster:
+    with open_raster(frozen.raster_path(name)) as raster:
         return _blocks(RasterLabels(raster, sampling), places, size)
 
 
-def read_image(local: Path) -> NDArray[Any]:
-    """Read a whole image: shape (bands, height, width), the raster's type."""
+def read_image(local: Path, bands: Sequence[int] | None = None) -> NDArray[Any]:
+    """Read a whole image: shape (bands, height, width), the raster's type; all bands if none are given."""
     with open_raster(local) as raster:
-        return np.asarray(raster.read())
+        return np.asarray(raster.read(bands))
 
 
-def read_patches(local: Path, centres: NDArray[np.int64], size: int) -> NDArray[Any]:
+def read_patches(
+    local: Path, centres: NDArray[np.int64], size: int, bands: Sequence[int] | None = None
+) -> NDArray[Any]:
     """Read patches around pixels, in strips so that memory does not grow with the scene.
 
     Args:
         local: the image.
         centres: int64 of shape (n, 2), row and column of each centre pixel.
         size: height and width of a patch, odd.
+        bands: which to read, counted from 1, in this order; all if none are given.
 
     Returns:
         Shape (n, bands, size, size) in the raster's own type; beyond the scene's edge pixels are mirrored.
     """
     half = size // 2
     with open_raster(local) as raster:
-        patches = np.empty((len(centres), raster.count, size, size), dtype=_pixel_type(raster))
+        patches = np.empty((len(centres), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands))
         for top, bottom in strips(raster):
             inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < bottom))
             if not len(inside):
                 continue
-            padded = read_strip(raster, top, bottom, half)
+            padded = read_strip(raster, top, bottom, half, bands)
             for index in inside:
                 row, column = centres[index, 0] - top, centres[index, 1]
                 patches[index] = padded[:, row : row + size, column : column + size]
     return patches
 
 
-def read_windows(local: Path, corners: NDArray[np.int64], size: int) -> NDArray[Any]:
+def read_windows(
+    local: Path, corners: NDArray[np.int64], size: int, bands: Sequence[int] | None = None
+) -> NDArray[Any]:
     """Read square windows given by their upper left pixels (n, 2): shape (n, bands, size, size), the raster's type."""
     from rasterio.windows import Window
 
     with open_raster(local) as raster:
-        found = np.empty((len(corners), raster.count, size, size), dtype=_pixel_type(raster))
+        found = np.empty((len(corners), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands))
         for index, (row, column) in enumerate(corners.tolist()):
-            found[index] = raster.read(window=Window(column, row, size, size))
+            found[index] = raster.read(bands, window=Window(column, row, size, size))
     return found
 
 
-def _pixel_type(raster: Any) -> np.dtype[Any]:
-    return np.result_type(*map(numpy_type, raster.dtypes))
+def _count(raster: Any, bands: Sequence[int] | None) -> int:
+    return int(raster.count) if bands is None else len(bands)
+
+
+def _pixel_type(raster: Any, bands: Sequence[int] | None) -> np.dtype[Any]:
+    read = raster.dtypes if bands is None else [raster.dtypes[band - 1] for band in bands]
+    return np.result_type(*map(numpy_type, read))
 
 
 def _vector(frozen: FrozenDataset, name: str, sampling: Sampling) -> VectorLabels:

@@ -21,7 +21,7 @@ from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.places import CIRCLE, HALF_CIRCLE, narrowest
 from mlops_assets.datasets.layouts.roles import one_spelling, texts_of, to_numbers
-from mlops_assets.datasets.rasters import bounds_of
+from mlops_assets.datasets.raster_places import bounds_of
 from mlops_assets.datasets.source import Sampling
 
 SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
@@ -93,12 +93,20 @@ class VectorLabels:
         """Return the labels on the grid of a scene.
 
         Raises:
-            ValueError: one has a georeference and the other has not.
+            ValueError: one has a georeference and the other has not, or they have nothing in common.
         """
+        from pyproj.exceptions import ProjError
+
         if (self.crs is None) != (crs is None):
             lacking = "the labels have" if self.crs is None else "its image has"
             raise ValueError(f"cannot be laid over the image: {lacking} no coordinate reference system; set it")
-        geometry = self.geometry if crs is None else self.geometry.to_crs(crs)
+        try:
+            geometry = self.geometry if crs is None else self.geometry.to_crs(crs)
+        except ProjError as error:
+            raise ValueError(
+                f"cannot be laid over the image: nothing leads from {self.crs.name} to its coordinate reference "
+                "system; draw the labels in that of the image"
+            ) from error
         if crs is not None and crs.is_geographic:
             west, _, east, _ = bounds_of(transform, height, width)
             geometry = _near(geometry, (west + east) / 2)

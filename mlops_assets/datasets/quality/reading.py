@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.contents import bands_read
 from mlops_assets.datasets.decoded import chunks, decoded, read_samples, read_window_indices
 from mlops_assets.datasets.quality.drawing import draw
 from mlops_assets.datasets.quality.places import sample_size
@@ -120,11 +121,12 @@ class SampleValues:
 def _nodata(frozen: FrozenDataset, paths: Any) -> NDArray[np.float64]:
     """Nodata values of each file's samples, (files, bands), or (files, 1) where all bands have the same."""
     declared = pd.to_numeric(frozen.manifest.set_index("path")["nodata"], errors="coerce")
-    counts = frozen.manifest.set_index("path")["count"]
+    images = {row["path"]: row for row in frozen.manifest.to_dict("records") if row["role"] == "image"}
     if frozen.layout not in ("scenes", "stac") or frozen.document["input"]["kind"] == "image":
         return np.asarray(declared.reindex(paths), dtype=np.float64)[:, None]
     rows = []
     for path in paths:
         parts = frozen.scene_images(path)
-        rows.append(np.repeat(declared[parts].to_numpy(dtype=np.float64), counts[parts].to_numpy(dtype=np.int64)))
+        counts = [len(bands_read(images[part])) for part in parts]
+        rows.append(np.repeat(declared[parts].to_numpy(dtype=np.float64), counts))
     return np.array(rows, dtype=np.float64).reshape(len(paths), -1)

@@ -280,7 +280,7 @@ def test_a_damaged_header_of_an_array_is_refused_or_harmless(
     path = tmp_path_factory.mktemp("array") / "a.npy"
     path.write_bytes(whole[:at] + damage + whole[at + len(damage) :])
     try:
-        facts = image_facts(path, "a.npy")
+        facts = image_facts(path, "a.npy").facts
     except ValueError:
         return
     assert facts["height"] * facts["width"] * facts["count"] * np.dtype(facts["dtype"]).itemsize <= len(whole)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
-from mlops_assets.datasets.contents import Contents
+from mlops_assets.datasets.contents import Contents, bands_read
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding
@@ -212,6 +213,144 @@ def test_a_pixel_without_data_in_any_band_is_left_out_with_the_reason(landing: P
     left_out = samples[samples["reason"].notna()]
     assert left_out[["row", "column"]].to_numpy().tolist() == [[4, 4], [4, 5], [5, 4], [5, 5]]
     assert set(left_out["reason"]) == {"no data at the centre"}
+
+
+HOLE = (slice(4, 6), slice(4, 6))
+
+
+def by_nodata(path: Path) -> None:
+    image = ones(3, "uint8", 12)
+    image[:, *HOLE] = 255
+    write_raster(path, image, nodata=255)
+
+
+def by_nan_beside_nodata(path: Path) -> None:
+    image = ones(3, "float32", 12)
+    image[0, *HOLE], image[1:, *HOLE] = np.nan, -1
+    write_raster(path, image, nodata=-1)
+
+
+def by_alpha(path: Path) -> None:
+    image = ones(4, "uint8", 12)
+    image[3] = 255
+    image[3, *HOLE] = 0
+    write_raster(path, image, photometric="RGB", alpha="YES")
+
+
+def by_alpha_beside_nodata(path: Path) -> None:
+    image = ones(4, "uint8", 12)
+    image[3] = 255
+    image[3, 4, 4:6] = 0
+    image[:3, 5, 4:6] = 7
+    write_raster(path, image, photometric="RGB", alpha="YES", nodata=7)
+
+
+def write_mask(path: Path, mask: Any, internal: bool = True) -> None:
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=internal), open_raster(path, "r+") as raster:
+        raster.write_mask(mask)
+
+
+def by_mask(internal: bool) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        write_raster(path, ones(3, "uint8", 12))
+        mask = np.ones((12, 12), dtype=bool)
+        mask[HOLE] = False
+        write_mask(path, mask, internal)
+        assert path.with_suffix(".tif.msk").exists() != internal
+
+    return write
+
+
+@pytest.mark.parametrize(
+    "write",
+    [by_nodata, by_nan_beside_nodata, by_alpha, by_alpha_beside_nodata, by_mask(True), by_mask(False)],
+    ids=["nodata", "NaN", "alpha", "alpha and nodata", "internal mask", "sidecar mask"],
+)
+def test_no_sample_is_of_a_hole_however_the_file_tells_of_it(
+    landing: Path, read: Read, write: Callable[[Path], None]
+) -> None:
+    write_raster(landing / "labels/a.tif", ones(1))
+    write(landing / "images/a.tif")
+    found = read()
+    left_out = found.samples[found.samples["reason"].notna()]
+    assert left_out[["row", "column"]].to_numpy().tolist() == [[4, 4], [4, 5], [5, 4], [5, 5]]
+    assert found.features == ["B001", "B002", "B003"]  # alpha is none of them
+
+
+@pytest.mark.parametrize(
+    ("names", "features", "hidden"),
+    [
+        (["red", "green", "blue", "nir"], 4, 0),  # GDAL takes the last of four 8-bit bands for alpha
+        (["red", "green", "blue", "alpha"], 4, 4),
+        (["red", "green", "blue"], 3, 4),
+        (None, 3, 4),
+    ],
+)
+def test_alpha_is_a_band_where_it_is_named_so(
+    landing: Path, read: Read, names: list[str] | None, features: int, hidden: int
+) -> None:
+    write_raster(landing / "labels/a.tif", ones(1))
+    by_alpha(landing / "images/a.tif")
+    found = read(declared(bands={"names": names}))
+    assert (len(found.features), found.samples["reason"].notna().sum()) == (features, hidden)
+    assert any("band 4 is alpha" in note for note in found.notes) == (features == 3)
+
+
+def test_a_mask_hides_labels_too(landing: Path, read: Read) -> None:
+    write_raster(landing / "images/a.tif", ones(2))
+    write_raster(landing / "labels/a.tif", ones(1))
+    write_mask(landing / "labels/a.tif", np.arange(144).reshape(12, 12) != 5)
+    for unlabelled in (0, None):
+        assert len(read(declared(unlabelled=unlabelled)).samples) == 143
+
+
+def test_complex_numbers_are_refused_with_a_remedy(landing: Path, read: Read) -> None:
+    write_raster(landing / "labels/a.tif", ones(1))
+    write_raster(landing / "images/a.tif", ones(1, "complex64", 12))
+    (found,) = problems(read)
+    assert found.startswith("images/a.tif: has complex numbers (complex64)") and "AMPLITUDE" in found
+
+
+# bands
+
+
+@pytest.mark.parametrize(
+    ("second", "names", "problem"),
+    [
+        (["B08", "B04", "B02"], None, None),
+        (["B08", "B04", "B02"], ["nir", "red", "blue"], "calls band"),
+        (["B08", "B04", "B02"], ["B08", "B02", "B04"], None),
+        (["B08", "B04", "B03"], None, "images/b.tif: has bands B08, B04, B03, images/a.tif has B02, B04, B08"),
+        ([None, None, None], None, "images/b.tif: does not say what its bands are called"),
+        ([None, None, None], ["B02", "B04", "B08"], None),
+        (["B08", None, "B02"], None, "images/b.tif: has bands B08, B002, B02"),
+    ],
+)
+def test_bands_are_joined_by_name_or_refused(
+    landing: Path, read: Read, second: list[str | None], names: list[str] | None, problem: str | None
+) -> None:
+    for name, bands in (("a", ["B02", "B04", "B08"]), ("b", second)):
+        write_raster(landing / f"labels/{name}.tif", ones(1))
+        write_raster(landing / f"images/{name}.tif", ones(3, "uint16", 12), names=bands)
+    specification = declared(bands={"names": names})
+    if problem is None:
+        found = read(specification)
+        wanted = names or ["B02", "B04", "B08"]
+        assert found.features == wanted
+        for row, own in zip(found.files.to_dict("records"), (["B02", "B04", "B08"], second), strict=False):
+            order = bands_read(row)
+            assert all(own[band - 1] in (None, name) for band, name in zip(order, wanted, strict=True))
+    elif problem != "calls band":
+        assert problem in problems(read, specification)[0]
+    else:  # new names for the bands of the first file, by which the others are ordered
+        assert read(specification).files["bands"].tolist()[:2] == [None, [3, 2, 1]]
+
+
+def test_a_name_of_another_band_is_no_new_name(landing: Path, read: Read) -> None:
+    write_raster(landing / "labels/a.tif", ones(1))
+    write_raster(landing / "images/a.tif", ones(3, "uint16", 12), names=["B02", "B04", "B08"])
+    (found,) = problems(read, declared(bands={"names": ["B08", "red", "nir"]}))
+    assert found.startswith("bands.names calls band 1 B08, but the files call band 3 so")
 
 
 def test_a_window_without_any_data_is_left_out(landing: Path, read: Read) -> None:

@@ -171,17 +171,12 @@ def test_a_label_raster_keeps_negative_and_large_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "dtype",
-    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64", "complex64",
-     "complex128", "complex_int16"],
-)  # fmt: skip
+    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"],
+)
 def test_pixels_of_every_type_are_read_in_that_type(landing: Path, read: Read, dtype: str) -> None:
-    kept = {"complex_int16": "complex64"}.get(dtype, dtype)  # numpy has no complex integers
-    image = (np.arange(2 * 12 * 12).reshape(2, 12, 12) % 100).astype(kept)
+    image = (np.arange(2 * 12 * 12).reshape(2, 12, 12) % 100).astype(dtype)
     write_raster(landing / "labels/a.tif", np.ones((1, 12, 12), dtype=np.uint8))
-    (landing / "images").mkdir()
-    shape = {"height": 12, "width": 12, "count": 2, "dtype": dtype}
-    with open_raster(landing / "images/a.tif", "w", driver="GTiff", **shape) as raster:
-        raster.write(image)
+    write_raster(landing / "images/a.tif", image)
     assert read().files["dtype"].tolist() == [dtype, "uint8"]
     centres = np.array([[0, 0], [5, 6]])
     np.testing.assert_array_equal(

@@ -1,0 +1,66 @@
+"""Files under their own names and beside each other, as GDAL looks for what belongs to a raster."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import pandas as pd
+
+# read the same under any name; other formats may be known by their ending, or keep facts in their names (SRTM's .hgt)
+SELF_CONTAINED = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
+
+
+def is_self_contained(path: str) -> bool:
+    """Say whether a file that has no sidecar is read the same under any name."""
+    return path.lower().endswith(SELF_CONTAINED)
+
+
+def together(files: pd.DataFrame) -> Mapping[str, list[str]]:
+    """Return raster → the sidecars that may be its own: those of its scene, and those of no scene in particular.
+
+    Args:
+        files: columns path, role, scene and height, as a manifest has them.
+    """
+    sidecars = files[files["role"] == "sidecar"]
+    if sidecars.empty:
+        return {}
+    shapefiles = {path[:-4] for path in files["path"] if path.lower().endswith(".shp")}
+    shared = [
+        path for path in sidecars.loc[sidecars["scene"].isna(), "path"] if path.rpartition(".")[0] not in shapefiles
+    ]
+    own = sidecars.dropna(subset=["scene"]).groupby("scene")["path"].agg(list).to_dict()
+    rasters = files.loc[files["height"].notna(), ["path", "scene"]]
+    found = {
+        path: [*own.get(scene, []), *shared] for path, scene in zip(rasters["path"], rasters["scene"], strict=True)
+    }
+    return {path: others for path, others in found.items() if others}
+
+
+def by_stem(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
+    """Return the paths that begin alike: `a.tif.aux.xml` is found under `a`, `a.tif` and `a.tif.aux`."""
+    found = defaultdict(list)
+    for path in paths:
+        stem, dot, _ = path.rpartition(".")
+        while dot and not stem.endswith("/"):
+            found[stem].append(path)
+            stem, dot, _ = stem.rpartition(".")
+    return found
+
+
+def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the other paths that may belong to a raster: of its name with any ending, or with one more."""
+    stem = path.rpartition(".")[0] or path
+    return [other for other in dict.fromkeys([*stems.get(stem, ()), *stems.get(path, ())]) if other != path]
+
+
+def link_to(link: Path, target: Path) -> None:
+    """Make a link, also where another thread or process makes the same one, or left one that leads nowhere."""
+    link.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".link-", dir=link.parent) as folder:
+        new = Path(folder, "link")
+        new.symlink_to(target.resolve())
+        os.replace(new, link)  # noqa: PTH105  at once, whatever is there
