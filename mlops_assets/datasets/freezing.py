@@ -174,7 +174,8 @@ def _facts(
         return file_rows([]).set_index("path")
     manifest = read_manifest(content)
     same = manifest["path"].map(known.get) == manifest["sha256"]
-    return manifest[same].set_index("path")
+    lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
+    return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")  # a raster is what it is with its sidecars
 
 
 def _reading(frozen: dict[str, Any]) -> Any:

@@ -19,6 +19,7 @@ from mlops_assets.datasets.raster_places import box_on_earth, georeference
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
 STRIP_BYTES = 128 << 20
 GDAL = {
+    "RAW_CHECK_FILE_SIZE": True,  # or what a truncated raw file lacks is read as zeros
     "GDAL_CACHEMAX": 128,  # MB; its own default is a twentieth of the machine's memory
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,  # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
 }

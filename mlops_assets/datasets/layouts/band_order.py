@@ -70,8 +70,8 @@ def _order_part(rows: Sequence[Facts], wanted: list[str], declared: bool, proble
 def _contradictions(declared: Sequence[str], own: Sequence[str]) -> list[str]:
     """Say which declared names are those of other bands."""
     return [
-        f"bands.names calls band {place} {name}, but the files call band {own.index(name) + 1} so; name them as the files "
-        "do, or leave 'names' out"
+        f"bands.names calls band {place} {name}, but the files call band {own.index(name) + 1} so; name them as the "
+        "files do, or leave 'names' out"
         for place, name in enumerate(declared, start=1)
         if name in own and own[place - 1] != name
     ][:1]

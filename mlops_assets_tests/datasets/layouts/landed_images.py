@@ -13,11 +13,14 @@ from PIL import Image
 from pyproj import Transformer
 from rasterio import Affine
 
+from mlops_assets.datasets.manifest import item_id
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets_tests.datasets.layouts.implementations import Implementation, Truth
 from mlops_assets_tests.datasets.layouts.landing import write_raster
 
 SIDE = 12
+WORLD_FILE = "10\n0\n0\n-10\n{x}\n{y}\n"
+PAM = "<PAMDataset><SRS>EPSG:32630</SRS></PAMDataset>\n"
 DEGREES = Transformer.from_crs("EPSG:32630", "EPSG:4326", always_xy=True)
 
 
@@ -27,9 +30,17 @@ def image(number: int, bands: int, dtype: str) -> NDArray[Any]:
 
 
 def landing_of(
-    suffixes: Sequence[str], bands: int, dtype: str, georeferenced: bool = False, dated: bool = False
+    suffixes: Sequence[str],
+    bands: int,
+    dtype: str,
+    georeferenced: bool = False,
+    dated: bool = False,
+    beside: bool = False,
 ) -> Callable[[Path, int], Truth]:
-    """Return what lands four images a unit: `land/site0_20200101.tif`, two classes, two sites a unit."""
+    """Return what lands four images a unit: `land/site0_20200101.tif`, two classes, two sites a unit.
+
+    Half of them have what is known of their place in files beside them, if it is to be `beside`.
+    """
 
     def land(folder: Path, count: int) -> Truth:
         found = Truth()
@@ -46,8 +57,16 @@ def landing_of(
                 bounds = (grid.c, grid.f - 10 * SIDE, grid.c + 10 * SIDE, grid.f)
                 facts |= {"crs": "EPSG:32630", "transform": list(grid)[:6], "nodata": 250.0,
                           "bbox": list(DEGREES.transform_bounds(*bounds))}  # fmt: skip
+            if beside and number % 4 < 2:
+                profile = {"nodata": 250}
+                name = path.rpartition(".")[0]
+                facts["scene"] = item_id(path)
+                for own, text in ((f"{name}.tfw", WORLD_FILE), (f"{path}.aux.xml", PAM)):
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / own).write_text(text.format(x=grid.c + 5, y=grid.f - 5))
+                    found.files[own] = {"role": "sidecar", "scene": facts["scene"]}
             write_raster(folder / path, pixels, **profile)
-            if georeferenced:
+            if georeferenced and not (beside and number % 4 < 2):
                 with open_raster(folder / path, "r+") as raster:
                     raster.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=day.isoformat())
             if path.endswith(".jpg"):  # does not give back what was put in: ask somebody else what it gives
@@ -75,6 +94,12 @@ IMAGES = [
     Implementation(
         "geotiffs", folder(), landing_of([".tif"], 4, "int16", georeferenced=True), "image",
         {"random": {}, "group": {}, "spatial_block": {"block": 1500}}, bands(4),
+        found_classes=NAMED, located=True, timed=True,
+    ),
+    Implementation(
+        "geotiffs with sidecars", folder(date="%Y%m%d"),
+        landing_of([".tif"], 2, "uint16", georeferenced=True, beside=True), "image",
+        {"random": {}, "group": {}, "spatial_block": {"block": 1500}}, bands(2),
         found_classes=NAMED, located=True, timed=True,
     ),
     Implementation(

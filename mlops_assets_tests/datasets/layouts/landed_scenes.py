@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -164,6 +165,23 @@ def stacked(folder: Path, count: int) -> Truth:
     return found
 
 
+def envi(folder: Path, count: int) -> Truth:
+    """Land raw images whose headers lie beside them, of the images and of the labels."""
+    found = Truth()
+    for number in range(count):
+        image, labels = pixels(number, 2, "int16"), noise(number)
+        for kind, array in (("images", image), ("labels", labels[None])):
+            path = f"{kind}/{name(number)}.img"
+            write_raster(folder / path, array)
+            header = (folder / path).with_suffix(".hdr")
+            header.write_text(re.sub("description = .*?}\n", "", header.read_text(), flags=re.DOTALL))  # has the folder
+            found.files[path] = {"role": kind.replace("images", "image"), "scene": name(number), **facts(array)}
+            found.files[f"{path[:-4]}.hdr"] = {"role": "sidecar", "scene": name(number)}
+        found.files[f"images/{name(number)}.img"]["part"] = 0
+        found.values[f"images/{name(number)}.img"], found.labels[f"images/{name(number)}.img"] = image, labels
+    return found
+
+
 def scenes(**options: Any) -> dict[str, Any]:
     return {"layout": "scenes", "scenes": options}
 
@@ -200,6 +218,8 @@ SCENES = [
                    scenes(images="*.tif", labels="*.geojson", label_column="height", size=1, label_is="number"),
                    with_vectors("*.geojson", points=True, column="height", number=True), "patch",
                    {"random": {}, "group": {}}, bands(2), located=True),
+    Implementation("raw files with headers", scenes(images="images/*.img", labels="labels/*.img", size=3), envi, "patch",
+                   PIXELS, bands(2), CLASSES),
     Implementation("stacked files", scenes(images=["B04/*.tif", "B08/*.tif", "DEM/*.tif"], size=3), stacked, "patch",
                    GROUND, ["B04", "B08", "DEM"], CLASSES, located=True),
 ]  # fmt: skip

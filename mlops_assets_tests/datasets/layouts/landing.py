@@ -62,7 +62,7 @@ def write_raster(path: Path, array: NDArray[Any], names: Sequence[str] | None = 
         np.save(path, array)
         return
     bands, height, width = array.shape
-    driver = {".png": "PNG", ".jpg": "JPEG"}.get(path.suffix, "GTiff")
+    driver = {".png": "PNG", ".jpg": "JPEG", ".img": "ENVI"}.get(path.suffix, "GTiff")
     shape = {"height": height, "width": width, "count": bands, "dtype": array.dtype.name}
     with open_raster(path, "w", driver=driver, **shape, **profile) as raster:
         raster.write(array)

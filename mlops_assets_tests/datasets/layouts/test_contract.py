@@ -18,6 +18,7 @@ from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.landings import folder as folder_landing
 from mlops_assets.datasets.layouts import LAYOUTS, image_folder, open_scene
 from mlops_assets.datasets.manifest import COLUMNS
+from mlops_assets.datasets.recalling import recall
 from mlops_assets.datasets.splits import assign_splits
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import DataProblems, SpecificationError
@@ -214,6 +215,20 @@ def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -
     if view == "image":
         return np.stack([values] * len(places))
     return np.stack([values[:, row : row + size, column : column + size] for row, column in places])
+
+
+# away and back
+
+
+def test_what_is_recalled_and_frozen_elsewhere_is_the_same_version(frozen: Frozen, tmp_path: Path) -> None:
+    elsewhere = new_store(tmp_path)
+    recall(frozen.dataset, landing(elsewhere), copy=True)
+    again = freeze_as(elsewhere, frozen.implementation)
+    assert again.version.digest == frozen.freeze.version.digest
+    found = FrozenDataset.open(elsewhere.workspace, elsewhere.registry, Reference("data", "v1"))
+    kept = [column for column in COLUMNS if column not in ("href", "source")]
+    pd.testing.assert_frame_equal(found.manifest[kept], frozen.dataset.manifest[kept])
+    pd.testing.assert_frame_equal(found.samples, frozen.dataset.samples)
 
 
 # growth
