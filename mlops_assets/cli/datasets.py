@@ -1,22 +1,26 @@
-"""`mlops dataset`: freeze, list, show, tag; diff, recall and verify are in `differences` and `recalling`."""
+"""`mlops dataset`: commit, list, show, tag; the other commands are in modules of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_assets.cli import completion, differences, recalling
+from mlops_assets.cli import assess, completion, differences, recalling
+from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
 from mlops_assets.names import Reference, check_label, check_name
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from mlops_assets.datasets.quality import Check
     from mlops_assets.datasets.summary import Summary
     from mlops_assets.registry import DataVersion
     from mlops_assets.storage import Workspace
+    from mlops_assets.training.store import Store
 
 NAMED = 12  # features that are shown; JSON has all
 app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
@@ -29,9 +33,15 @@ def commit(
     rehash: Annotated[
         bool, typer.Option("--rehash", help="Read and store every file anew; mends damaged objects.")
     ] = False,
+    no_assess: Annotated[
+        bool, typer.Option("--no-assess", help="Make no quality report and no record; 'mlops dataset assess' does.")
+    ] = False,
     module: Module = None,
 ) -> None:
-    """Freeze the landing into a data version; content that is known gives its version again."""
+    """Commit the landing as a data version and assess it; unchanged content returns the existing version.
+
+    It prints which checks failed, with the reason. A check that stops training leaves the version as it is.
+    """
     import dagster as dg
 
     from mlops_assets.components.launching import open_project
@@ -46,16 +56,24 @@ def commit(
         with interruptible(lambda: f"{kept} {again()}"):
             result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
         metadata = result.asset_materializations_for_node(node)[0].metadata
-    version, new = str(metadata["data_version"].value), bool(metadata["new"].value)
-    if tag is not None:
-        open_store().registry.tag(name, version, tag)
-    verdict = "is new" if new else "is what the landing holds already; nothing new"
-    files, samples = metadata["files"].value, metadata["samples"].value
+        version = str(metadata["data_version"].value)
+        if tag is not None:
+            open_store().registry.tag(name, version, tag)
+        _print_committed(name, metadata)
+        if not no_assess:
+            for line in assess.assess_version(project, name, version).lines():
+                console.print(line)
+
+
+def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:
+    """Print what the landing was committed as."""
+    values = {key: value.value for key, value in metadata.items()}
+    verdict = "is new" if values["new"] else "is what the landing holds already; nothing new"
     console.print(
-        f"{name}@{version} {verdict}: {files} file(s), {samples} sample(s), digest {metadata['digest'].value}"
+        f"{name}@{values['data_version']} {verdict}: {values['files']} file(s), {values['samples']} sample(s), "
+        f"digest {values['digest']}"
     )
-    notes: Any = metadata["notes"].value
-    for note in notes:
+    for note in values["notes"]:
         console.print(f"  note: {note}")
 
 
@@ -92,7 +110,9 @@ def show_version(
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
     row, classes = found.row, found.class_counts()
     shown = describe(row, store.registry.tags(row.dataset)) | contents(store.workspace, found)
+    checks = _checks(store, found)
     if as_json:
+        shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
         stored = [file.path for file in store.registry.files(f"data:{row.dataset}@{row.version}")]
         show_one(shown | {"classes": classes, "specification": row.specification, "stored": stored}, as_json)
         return
@@ -103,6 +123,11 @@ def show_version(
     show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
     if classes:
         show(classes, False, ["name", "value", *SPLITS, LEFT_OUT], "")
+    if checks is None:
+        console.print(f"not assessed; run 'mlops dataset assess {row.dataset}@{row.version}'")
+        return
+    for line in assess.Assessment(f"{row.dataset}@{row.version}", checks, []).lines():
+        console.print(line)
 
 
 @app.command()
@@ -120,9 +145,28 @@ def tag(
     console.print(f"{row.dataset}@{name} is {row.dataset}@{row.version}")
 
 
+app.command("assess")(assess.assess)
 app.command("diff")(differences.diff)
 app.command("recall")(recalling.recall)
 app.command("verify")(recalling.verify)
+
+
+def _checks(store: Store, found: Summary) -> list[Check] | None:
+    """Return the checks of a data version by the thresholds that the project declares now; None if not assessed."""
+    from pydantic import ValidationError
+
+    from mlops_assets.datasets.quality.published import checks_of, published_report
+    from mlops_assets.datasets.specification import Quality
+
+    report = published_report(store.workspace, store.registry, found.row)
+    if report is None:
+        return None
+    thresholds = None
+    for attributes in declared("TrainingDataset"):
+        if attributes["name"] == found.row.dataset:
+            with suppress(ValidationError):  # loading the project reports it
+                thresholds = Quality.model_validate(attributes.get("quality") or {})
+    return checks_of(report, found.document["classes"], thresholds)
 
 
 def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
@@ -142,11 +186,13 @@ def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
 def contents(workspace: Workspace, found: Summary) -> dict[str, Any]:
     """Return what a data version holds; what is unknown is null."""
     from mlops_assets.datasets.landings import landing_url
+    from mlops_assets.stac.description import description
 
     row, source = found.row, found.specification.source
+    recorded = description(workspace, row) or found.specification.model_dump(include={"title", "license"})
     return {
-        "title": found.specification.title,
-        "license": found.specification.license,
+        "title": recorded["title"],
+        "license": recorded["license"],
         "landing": landing_url(workspace, source.url),
         "layout": source.layout,
         "input": found.document["input"],

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops_assets.cli import completion
+from mlops_assets.cli.assess import failed_lines
 from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.models import describe
-from mlops_assets.cli.output import Json, Module, console, open_store, show_one
+from mlops_assets.cli.output import Json, Module, advise, console, open_store, show_one
 from mlops_assets.errors import Conflict, NotFound, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.components.launching import Project
+    from mlops_assets.datasets.quality import Check
     from mlops_assets.training.specification import ModelSpecification
 
 
@@ -78,7 +81,7 @@ def _launch(
     resumed: str | None = None,
 ) -> None:
     """Run the lifecycle of a model, with a new run or one that is resumed, and print the outcome."""
-    from mlops_assets.components.launching import StepFailure
+    from mlops_assets.components.launching import StepFailure, evaluated_checks
     from mlops_assets.components.naming import RESUME
 
     project.sync(declared.dataset)
@@ -87,11 +90,22 @@ def _launch(
     ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
     try:
         with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run, resumed)):
-            project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
-    except StepFailure:  # a model version that fails its gates has been made all the same
+            result = project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
+    except StepFailure as failure:  # a model version that fails its gates has been made all the same
+        _print_warnings(failure.checks, as_json)
         _print_outcome(declared.name, dagster_run, as_json)
         raise
+    _print_warnings(evaluated_checks(result), as_json)
     _print_outcome(declared.name, dagster_run, as_json)
+
+
+def _print_warnings(checks: Sequence[Check], as_json: bool) -> None:
+    """Print the failed checks that only warn; of those that stop a run the error tells."""
+    for line in failed_lines([check for check in checks if not check.blocking]):
+        if as_json:
+            advise(line)
+        else:
+            console.print(line)
 
 
 def _kept(project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None) -> str:

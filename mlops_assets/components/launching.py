@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib
 import logging
+import re
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.resources import files
@@ -18,20 +19,30 @@ import dagster as dg
 
 from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
 from mlops_assets.components.project import documented
+from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import open_store
 
 INTERRUPTED = "DagsterExecutionInterruptedError"
+FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
 class StepFailure(MlopsError):
-    """A step of a Dagster run failed; the message is the step's own error. `run_id` is None if nothing was started."""
+    """A step of a Dagster run failed; the message is the step's own error. `run_id` is None if nothing was started.
 
-    def __init__(self, message: str, run_id: str | None = None) -> None:
+    `checks` are those that were evaluated before.
+    """
+
+    def __init__(self, message: str, run_id: str | None = None, checks: Sequence[Check] = ()) -> None:
         self.run_id = run_id
+        self.checks = checks
         super().__init__(message)
+
+
+class CheckFailure(StepFailure):
+    """A blocking check failed; the steps themselves did not."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +65,7 @@ class Project:
         """Run a job here and now.
 
         Args:
-            job: name of a job of the project, or the key of one asset, `model/production`.
+            job: name of a job of the project, or keys of assets, `model/production` or `data/landing,data/source`.
             partition: partition key.
             ops: run config of each op.
             tags: tags of the run.
@@ -62,6 +73,7 @@ class Project:
 
         Raises:
             NotFound: there is no such job.
+            CheckFailure: a blocking check failed; everything else that could run has run.
             StepFailure: a step failed; everything else that could run has run.
             KeyboardInterrupt: the run was interrupted.
         """
@@ -83,7 +95,9 @@ class Project:
         if not result.success:
             if any(error.cls_name == INTERRUPTED for error in _step_errors(result)):
                 raise KeyboardInterrupt
-            raise StepFailure("\n".join(_failures(result)), result.run_id)
+            by_check = all(error.cls_name == FAILED_CHECK for error in _step_errors(result))
+            kind = CheckFailure if by_check else StepFailure
+            raise kind("\n".join(_failures(result)), result.run_id, evaluated_checks(result))
         return result
 
     def sync(self, dataset: str) -> None:
@@ -118,9 +132,11 @@ class Project:
 
     def _job(self, name: str) -> dg.JobDefinition:
         if "/" in name:
-            self.require(dg.AssetKey(name.split("/")))
-            selection = dg.AssetSelection.assets(name.split("/"))
-            ad_hoc = dg.define_asset_job(name.replace("/", "_") + "_once", selection=selection)
+            keys = [dg.AssetKey(path.split("/")) for path in name.split(",")]
+            for key in keys:
+                self.require(key)
+            label = re.sub("[/,]", "_", name) + "_once"
+            ad_hoc = dg.define_asset_job(label, selection=dg.AssetSelection.assets(*keys))
             return dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[ad_hoc])).resolve_job_def(ad_hoc.name)
         try:
             return self.definitions.resolve_job_def(name)
@@ -244,13 +260,21 @@ def _interrupts_kept_from_children() -> Iterator[None]:
         receiver.join()
 
 
+def evaluated_checks(result: dg.ExecuteInProcessResult) -> list[Check]:
+    """Return the checks that a run evaluated, as the core has them."""
+    return [
+        Check(check.check_name, check.passed, check.description or "", check.severity == dg.AssetCheckSeverity.ERROR)
+        for check in result.get_asset_check_evaluations()
+    ]
+
+
 def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
     """Yield what went wrong, in the words of the step or check itself."""
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
             yield f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed: {check.description}"
     for error in _step_errors(result):
-        if error.cls_name != "DagsterAssetCheckFailedError":
+        if error.cls_name != FAILED_CHECK:
             yield error.message.strip().split(": ", 1)[-1]
 
 

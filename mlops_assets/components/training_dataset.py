@@ -118,7 +118,7 @@ class TrainingDataset(dg.Component):
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
             frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
-            quality = assess(opened.registry, frozen)
+            quality = assess(opened.registry, frozen, specification.quality)
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(frozen.row.digest),
                 metadata={
@@ -149,14 +149,24 @@ class TrainingDataset(dg.Component):
         def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.versions import FrozenDataset
             from mlops_assets.stac.datasets import write_dataset_record
+            from mlops_assets.stac.description import changes, description
 
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
             frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
-            files = write_dataset_record(opened.workspace, opened.registry, frozen)
+            before = description(opened.workspace, frozen.row)
+            described = frozen.described_as(specification)
+            files = write_dataset_record(opened.workspace, opened.registry, described)
+            changed = changes(before, description(opened.workspace, frozen.row))
+            for change in changed:
+                context.log.info(f"the record of {frozen.reference} has changed: {change}")
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(frozen.row.digest),
-                metadata={"data_version": frozen.row.version, **file_metadata(opened.workspace, files[:1])},
+                metadata={
+                    "data_version": frozen.row.version,
+                    "changed": dg.MetadataValue.json(changed),
+                    **file_metadata(opened.workspace, files[:1]),
+                },
             )
 
         return record

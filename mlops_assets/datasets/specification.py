@@ -143,8 +143,15 @@ class Quality(Strict):
         default=0.1,
         ge=0,
         le=1,
-        description="Total variation distance between the class shares of training and of another split. By so much "
-        "accuracy may differ between them from the mix of classes alone.",
+        description="Total variation distance between the class shares of training and of another split, or of a split "
+        "and of the same in the version before. By so much accuracy may differ between them from the mix of classes "
+        "alone.",
+    )
+    max_feature_shift: float = Field(
+        default=0.1,
+        ge=0,
+        description="Standardised mean difference of a feature, band or number label between a version and the one "
+        "before. Above a tenth, a difference is no longer negligible (Austin 2009, doi:10.1002/sim.3697).",
     )
     min_distance: float | None = Field(
         default=None,

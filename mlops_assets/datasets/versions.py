@@ -9,7 +9,7 @@ import hashlib
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -30,6 +30,8 @@ from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.workspace import object_key
 
 SplitName = Literal["train", "validation", "test"]
+# What is declared about a dataset for people and catalogues. It is no part of what a version holds, nor of its digest.
+DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent")
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,20 @@ class FrozenDataset:
     def specification(self) -> DatasetSpecification:
         """The declaration as it was when this version was frozen."""
         return DatasetSpecification.model_validate(self.document["specification"])
+
+    def described_as(self, declared: DatasetSpecification) -> FrozenDataset:
+        """Return this version with its description as declared now: title, licence, providers, place and time.
+
+        How it was read and split stays as it was committed.
+        """
+        committed, now = self.specification, declared.frozen()
+        changes = {name: now[name] for name in DESCRIPTION}
+        wavelengths = declared.bands.center_wavelengths
+        same_bands = declared.bands.names == committed.bands.names
+        if same_bands and (wavelengths is None or len(wavelengths) == len(self.document["features"])):
+            changes["bands"] = now["bands"]
+        specification = {**self.document["specification"], **changes}
+        return replace(self, document={**self.document, "specification": specification})
 
     @property
     def classes(self) -> list[ClassName] | None:

@@ -9,15 +9,16 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
-
-import pystac
+from typing import TYPE_CHECKING, Any
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.media_types import media_type
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.workspace import object_key
+
+if TYPE_CHECKING:
+    import pystac
 
 ROOT = "catalog/catalog.json"
 VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")
@@ -67,6 +68,8 @@ class CatalogWriter:
 
     def write_root(self) -> None:
         """Write the root catalogue: one child a dataset, one a model."""
+        import pystac
+
         datasets = sorted({row.dataset for row in self.registry.data_versions()})
         models = sorted({row.model for row in self.registry.model_versions() if row.stage == "recorded"})
         children = [f"catalog/datasets/{name}/catalog.json" for name in datasets]

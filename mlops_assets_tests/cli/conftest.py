@@ -14,11 +14,6 @@ from typing import Any
 import pytest
 
 from mlops_assets.cli import main
-from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.versions import FrozenDataset
-from mlops_assets.names import Reference
-from mlops_assets.registry import Registry
-from mlops_assets.storage import Workspace
 from mlops_assets_tests import interpreter
 
 
@@ -75,10 +70,6 @@ def _committed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for command, directory in ((["init", str(root)], root.parent), (["dataset", "commit", "samples"], root)):
         done = interpreter.run(["mlops", *command], directory, environment | {"MLOPS_USER": "tester"})
         assert done.returncode == 0, done.stdout + done.stderr
-    registry = Registry(f"sqlite:///{root / 'workspace' / 'registry.db'}")
-    workspace = Workspace((root / "workspace").as_uri())
-    assess(registry, FrozenDataset.open(workspace, registry, Reference("samples", "v1")))
-    registry.close()
     return root / "workspace"
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from mlops_assets.training.store import Store
@@ -164,16 +166,64 @@ def test_verify_ends_with_1_if_anything_is_not_as_published(two: Store, mlops: M
 
 
 def test_commit_rehash_mends_a_damaged_object(project: Path, mlops: Mlops) -> None:
-    assert mlops("dataset", "commit", "samples").code == 0
+    assert mlops("dataset", "commit", "samples", "--no-assess").code == 0
     (stored,) = (project / "workspace" / "objects").rglob("*/*/*")
     content = stored.read_bytes()
     damage(stored)
-    assert "nothing new" in mlops("dataset", "commit", "samples").out
+    assert "nothing new" in mlops("dataset", "commit", "samples", "--no-assess").out
     assert mlops("dataset", "verify", "samples").code == 1
-    mended = mlops("dataset", "commit", "samples", "--rehash")
+    mended = mlops("dataset", "commit", "samples", "--rehash", "--no-assess")
     assert "nothing new" in mended.out
     assert stored.read_bytes() == content
     assert mlops("dataset", "verify", "samples").code == 0
+
+
+def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(project: Path, mlops: Mlops) -> None:
+    declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    committed = mlops("dataset", "commit", "samples", "--no-assess")
+    assert "checks passed" not in committed.out
+    assert "not assessed; run 'mlops dataset assess samples@v1'" in mlops("dataset", "show", "samples").out
+    warning = "  warning: classes_in_each_split: not in validation: Corn-mintill, Soybean-clean\n"
+    committed = mlops("dataset", "commit", "samples")
+    assert (committed.code, "samples@v1: 7 of 10 checks passed\n" in committed.out) == (0, True)
+    assert warning in committed.out
+    assert warning in mlops("dataset", "show", "samples").out
+    assert (project / "workspace/catalog/datasets/samples/v1/collection.json").is_file()
+    text = declared.read_text().replace("license: CC-BY-3.0", "license: CC-BY-4.0")
+    text = text.replace("  split: {", "  quality: {max_class_shift: 1}\n  split: {", 1)
+    declared.write_text(text)
+    assert [check["name"] for check in mlops("dataset", "show", "samples", "--json").json["checks"]
+            if not check["passed"]] == ["classes_in_each_split", "label_noise"]  # fmt: skip
+    for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
+        del sys.modules[name]
+    assessed = mlops("dataset", "assess", "samples@v1")
+    assert assessed.code == 0
+    assert "samples@v1: 8 of 10 checks passed\n" in assessed.out
+    assert "  the record has changed: license: CC-BY-3.0 → CC-BY-4.0\n" in assessed.out
+    assert mlops("dataset", "show", "samples", "--json").json["license"] == "CC-BY-4.0"
+
+
+@pytest.mark.slow
+def test_a_check_that_stops_training_is_told_and_can_be_allowed(project: Path, mlops: Mlops) -> None:
+    landed = project / "workspace" / "landing" / "samples" / "samples.csv"
+    table = pd.read_csv(landed)
+    values = [name for name in table.columns if name not in ("block", "land_cover")]
+    for rows in table.groupby("land_cover").groups.values():
+        table.loc[rows[::2], values] = table.loc[rows[0], values].to_numpy()
+    table.to_csv(landed, index=False)
+    committed = mlops("dataset", "commit", "samples")
+    assert committed.code == 0
+    assert "  stops training: leakage: " in committed.out
+    trained = mlops("train", "samples_forest", "-p", "n_estimators=3")
+    assert (trained.code, "check 'leakage' failed" in trained.err) == (1, True)
+    assert mlops("dataset", "assess", "samples").code == 1
+    declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
+    declared.write_text(declared.read_text().replace("  split: {", "  quality: {max_duplicates: 1}\n  split: {", 1))
+    for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
+        del sys.modules[name]
+    allowed = mlops("dataset", "assess", "samples", "--json")
+    assert allowed.code == 0
+    assert {check["name"]: check["passed"] for check in allowed.json["checks"]}["leakage"]
 
 
 def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:

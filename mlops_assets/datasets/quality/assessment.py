@@ -6,7 +6,7 @@ The same version gives the same files, byte for byte. Checks say; they never cha
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.documents import json_bytes, version_folder
 from mlops_assets.datasets.quality import report
 from mlops_assets.datasets.quality.balance import (
-    balance_check,
     counts_from,
     coverage_check,
     labels_check,
@@ -26,16 +25,18 @@ from mlops_assets.datasets.quality.balance import (
     sample_counts,
 )
 from mlops_assets.datasets.quality.checks import CHECKS, Check, outcome
-from mlops_assets.datasets.quality.duplicates import duplicates_check, exact_copies, near_copies
+from mlops_assets.datasets.quality.duplicates import exact_copies, near_copies
 from mlops_assets.datasets.quality.integrity import check_readable
-from mlops_assets.datasets.quality.label_noise import noise_check
-from mlops_assets.datasets.quality.leakage import declared_groups, find_leakage, leakage_check
+from mlops_assets.datasets.quality.leakage import declared_groups, find_leakage
 from mlops_assets.datasets.quality.neighbourhoods import suspects_in
 from mlops_assets.datasets.quality.places import places_of
 from mlops_assets.datasets.quality.reading import SampleValues
 from mlops_assets.datasets.quality.scan import Scan, scan
 from mlops_assets.datasets.quality.separation import separation, separation_check
-from mlops_assets.datasets.quality.values import band_values, values_check
+from mlops_assets.datasets.quality.values import band_values
+from mlops_assets.datasets.quality.verdict import judge
+from mlops_assets.datasets.quality.version_shift import measured_shift
+from mlops_assets.datasets.specification import Quality as Thresholds
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
@@ -45,7 +46,7 @@ from mlops_assets.storage import FileStat
 
 # Of the report: another number, and reports that are there are not taken up again. Raise it with every change of what
 # is found or written down: a check, a threshold's default, a draw, a figure.
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -67,25 +68,43 @@ class Quality:
     figures: dict[str, bytes] = field(default_factory=dict)
 
 
-def assess(registry: Registry, frozen: FrozenDataset) -> Quality:
-    """Assess a data version and publish what is found; the same version gives the same files.
+@dataclass(frozen=True)
+class _Report:
+    """What has been measured: `quality.json`, `statistics.json` and the figures by name."""
 
-    Files are re-hashed every time. What was found in them is taken from the report of this version, if it is as it was
-    published and by the same checks.
+    document: dict[str, Any]
+    statistics: dict[str, Any]
+    figures: dict[str, bytes]
+
+
+def assess(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds | None = None) -> Quality:
+    """Assess a data version and publish what is found; the same version and thresholds give the same files.
+
+    Files are re-hashed every time. What was measured is taken from the report of this version, if it is as it was
+    published and in the same format; it is judged anew every time.
+
+    Args:
+        registry: where files are recorded.
+        frozen: the data version.
+        thresholds: what to judge by, as declared now; as declared when the version was committed if not given.
     """
+    thresholds = thresholds or frozen.specification.quality
     readable = check_readable(frozen)
     if not readable.passed:
         rest = [outcome(name, False, "not looked at, as files are damaged") for name in CHECKS if name != "readable"]
         return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
-    published = _published(registry, frozen, readable)
-    if published is not None:
-        return published
-    with step(f"assessing {frozen.reference}"):
-        return _assessed(registry, frozen, readable)
+    report = _published(registry, frozen, thresholds)
+    if report is None:
+        with step(f"assessing {frozen.reference}"):
+            report = _measured(registry, frozen, readable, thresholds)
+    return _judged(registry, frozen, report, readable, thresholds)
 
 
-def _published(registry: Registry, frozen: FrozenDataset, readable: Check) -> Quality | None:
-    """Return what was published of this data version; None if it was by other checks, is missing or was changed."""
+def _published(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds) -> _Report | None:
+    """Return what was published of this data version; None if it is of another format, is missing or was changed.
+
+    `min_distance` is drawn in a figure, so that with another one all is measured anew.
+    """
     folder = version_folder(frozen.row.dataset, frozen.row.version)
 
     def read(name: str) -> bytes:
@@ -95,31 +114,18 @@ def _published(registry: Registry, frozen: FrozenDataset, readable: Check) -> Qu
         document = json.loads(read("quality.json"))
         if (document.get("format"), document["digest"]) != (FORMAT, frozen.row.digest):
             return None
+        if document["thresholds"]["min_distance"] != thresholds.min_distance:
+            return None
         statistics = json.loads(read("statistics.json"))
         figures = {name: read(f"figures/{name}.png") for name in document["figures"]}
     except (StorageError, IntegrityError):
         return None
-    checks = [
-        Check(entry.pop("name"), entry.pop("passed"), entry.pop("description"), entry.pop("blocking"), entry)
-        for entry in document["checks"]
-        if entry["name"] != readable.name
-    ]
-    files = {file.path: file for file in registry.files_at(*(f"{folder}/{name}" for name in _file_names(figures)))}
-    return Quality(
-        statistics,
-        counts_from(document["class_counts"]["classes"], frozen.classes),
-        [readable, *checks],
-        [files[f"{folder}/{name}"] for name in _file_names(figures)],
-        figures,
-    )
+    return _Report(document, statistics, figures)
 
 
-def _file_names(figures: Iterable[str]) -> list[str]:
-    return ["statistics.json", "quality.json", *(f"figures/{name}.png" for name in figures)]
-
-
-def _assessed(registry: Registry, frozen: FrozenDataset, readable: Check) -> Quality:
-    thresholds, samples, kind = frozen.specification.quality, frozen.samples, frozen.document["input"]["kind"]
+def _measured(registry: Registry, frozen: FrozenDataset, readable: Check, thresholds: Thresholds) -> _Report:
+    """Measure everything and publish it; of the checks, only those are in it that no threshold decides."""
+    samples, kind = frozen.samples, frozen.document["input"]["kind"]
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
     places = places_of(samples, frozen.manifest, frozen.document["input"])
     source = SampleValues(frozen)
@@ -137,13 +143,8 @@ def _assessed(registry: Registry, frozen: FrozenDataset, readable: Check) -> Qua
     checks = [
         readable,
         labels_check(samples["label"], frozen.classes, counts),
-        leakage_check(leakage, exact, kind, thresholds),
         coverage_check(counts),
-        balance_check(counts, thresholds),
-        values_check(values, thresholds),
-        duplicates_check(exact, near, thresholds),
         separation_check(apart),
-        noise_check(suspects.found if suspects else None, thresholds),
     ]
     statistics = {
         "split": "train",
@@ -153,15 +154,43 @@ def _assessed(registry: Registry, frozen: FrozenDataset, readable: Check) -> Qua
     }
     figures = report.figures(frozen, counts, values, apart, places, splits)
     document = report.document(frozen, source, found, counts, values, exact, near, leakage, apart, suspects, checks)
-    document |= {"format": FORMAT, "figures": list(figures)}
+    document |= {"format": FORMAT, "figures": list(figures), "thresholds": thresholds.model_dump(mode="json")}
+    measured = _Report(document, statistics, figures)
+    _publish(registry, frozen, _contents_of(measured))
+    return measured
+
+
+def _judged(
+    registry: Registry, frozen: FrozenDataset, found: _Report, readable: Check, thresholds: Thresholds
+) -> Quality:
+    """Derive the checks from what was measured, and publish the report with them if it is not there already."""
+    if "shift" not in found.document:  # what it is compared by is among the files that are published by now
+        found.document["shift"] = measured_shift(registry, frozen)
+    checks = [readable, *judge(found.document, frozen.classes, thresholds)]
+    judged = {"thresholds": thresholds.model_dump(mode="json"), "checks": report.check_entries(checks)}
+    if found.document | judged != found.document:
+        found.document.update(judged)
+        _publish(registry, frozen, {"quality.json": json_bytes(found.document)})
     folder = version_folder(frozen.row.dataset, frozen.row.version)
-    contents = [json_bytes(statistics), json_bytes(document), *figures.values()]
-    files = [
-        frozen.workspace.put(f"{folder}/{name}", content)
-        for name, content in zip(_file_names(figures), contents, strict=True)
-    ]
+    paths = [f"{folder}/{name}" for name in _contents_of(found)]
+    files = {file.path: file for file in registry.files_at(*paths)}
+    counts = counts_from(found.document["class_counts"]["classes"], frozen.classes)
+    return Quality(found.statistics, counts, checks, [files[path] for path in paths], found.figures)
+
+
+def _contents_of(found: _Report) -> dict[str, bytes]:
+    """Return the files of a report by their names, statistics first."""
+    return {
+        "statistics.json": json_bytes(found.statistics),
+        "quality.json": json_bytes(found.document),
+        **{f"figures/{name}.png": content for name, content in found.figures.items()},
+    }
+
+
+def _publish(registry: Registry, frozen: FrozenDataset, contents: Mapping[str, bytes]) -> None:
+    folder = version_folder(frozen.row.dataset, frozen.row.version)
+    files = [frozen.workspace.put(f"{folder}/{name}", content) for name, content in contents.items()]
     registry.add_files(f"data:{frozen.reference}", files)
-    return Quality(statistics, counts, checks, files, figures)
 
 
 def _contents(frozen: FrozenDataset, source: SampleValues, found: Scan) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+Report = Mapping[str, Any]  # `quality.json`
+
 
 @dataclass(frozen=True)
 class Check:
@@ -47,9 +49,19 @@ CHECKS: Mapping[str, CheckKind] = {
     "duplicates": CheckKind("Few samples are copies of each other, exact or nearly so.", False),
     "distance_between_splits": CheckKind("Test samples are not next door to training samples.", False),
     "label_noise": CheckKind("Few labels contradict what the other samples say.", False),
+    "shift": CheckKind("Classes, features and bands are distributed as in the version before.", False),
 }
 
 
 def outcome(name: str, passed: bool, description: str, **values: Any) -> Check:
     """Return the outcome of one of `CHECKS`; whether it blocks is said there."""
     return Check(name, passed, description, CHECKS[name].blocking, values)
+
+
+def written_checks(report: Report) -> list[Check]:
+    """Return the outcomes that a report has, as they were when it was written."""
+    known = ("name", "passed", "description", "blocking")
+    return [
+        Check(*(entry[name] for name in known), {name: value for name, value in entry.items() if name not in known})
+        for entry in report["checks"]
+    ]

@@ -55,6 +55,36 @@ class Leakage:
     buffer: int
 
 
+@dataclass(frozen=True)
+class LeakageFigures:
+    """Leakage in numbers, as the check needs it.
+
+    Attributes:
+        kind: how a sample is shaped.
+        groups: number of groups that are on both sides.
+        group: one of them.
+        seen, sharing, held_out: numbers of held-out samples, see `Leakage`.
+        compared, on_ground, buffer: see `Leakage`.
+    """
+
+    kind: str
+    groups: int
+    group: str | None
+    seen: int
+    sharing: int
+    held_out: int
+    compared: bool
+    on_ground: bool
+    buffer: int
+
+    @classmethod
+    def of(cls, found: Leakage, kind: str) -> LeakageFigures:
+        """Return the numbers of what was found in samples of a kind."""
+        group = found.groups[0] if found.groups else None
+        counts = len(found.groups), group, len(found.seen), found.sharing, found.held_out
+        return cls(kind, *counts, found.compared, found.on_ground, found.buffer)
+
+
 def declared_groups(samples: pd.DataFrame, manifest: pd.DataFrame, method: str) -> pd.Series:
     """Return the group of each sample, null where it is only the name of its scene and the split is not by group."""
     groups = samples["group"]
@@ -124,39 +154,38 @@ def overlapping(
     return found
 
 
-def leakage_check(found: Leakage, copies: ExactCopies, kind: str, thresholds: Thresholds) -> Check:
+def leakage_check(found: LeakageFigures, copies: ExactCopies, thresholds: Thresholds) -> Check:
     """Stop training on a split that leaks, and say how to mend it.
 
     Args:
         found: what has been seen in training.
         copies: exact copies within and across splits.
-        kind: how a sample is shaped.
         thresholds: how many copies are allowed.
     """
     problems = []
     if found.groups:
         problems.append(
-            f"{len(found.groups)} group(s) are in training and outside of it, e.g. {found.groups[0]!r}; "
-            "use 'method: group'"
+            f"{found.groups} group(s) are in training and outside of it, e.g. {found.group!r}; use 'method: group'"
         )
-    share = len(found.seen) / max(found.held_out, 1)
+    held_out = PLURALS[found.kind]
+    share = found.seen / max(found.held_out, 1)
     if share:
-        seen = SEEN[kind].format(buffer=found.buffer)
-        problems.append(f"{len(found.seen)} of {found.held_out} held-out {PLURALS[kind]} ({share:.1%}) {seen}")
+        seen = SEEN[found.kind].format(buffer=found.buffer)
+        problems.append(f"{found.seen} of {found.held_out} held-out {held_out} ({share:.1%}) {seen}")
     if copies.held_out > thresholds.max_duplicates:
         problems.append(
-            f"{copies.held_out:.1%} of held-out {PLURALS[kind]} have exactly the values of a training one, allowed are "
+            f"{copies.held_out:.1%} of held-out {held_out} have exactly the values of a training one, allowed are "
             f"{thresholds.max_duplicates:.1%} ({copies.compared} samples compared); remove the copies, use 'method: "
             "random', or raise 'quality: {max_duplicates: …}' if they are natural"
         )
     where = "in their scenes and on the ground" if found.on_ground else "in their scenes"
     text = f"no group or copy of training is in validation or test beyond what is allowed ({found.held_out} "
-    text += f"{PLURALS[kind]})" + (f", and no place, {where}" if found.compared else "; places were not compared")
+    text += f"{held_out})" + (f", and no place, {where}" if found.compared else "; places were not compared")
     return outcome(
         "leakage",
         not problems,
         "; ".join(problems) or text,
-        groups=len(found.groups),
+        groups=found.groups,
         seen=share,
         sharing_ground=found.sharing / max(found.held_out, 1),
         copies=copies.held_out,

@@ -6,6 +6,8 @@ Everything in it was found by the other modules; here it gets names.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,7 +17,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.balance import distances_by_chance, distances_from_train, imbalance
 from mlops_assets.datasets.quality.checks import Check
 from mlops_assets.datasets.quality.duplicates import MEMBERS, NEAR, ExactCopies, NearCopies
-from mlops_assets.datasets.quality.leakage import Leakage
+from mlops_assets.datasets.quality.leakage import Leakage, LeakageFigures
 from mlops_assets.datasets.quality.neighbourhoods import PlacedSuspects
 from mlops_assets.datasets.quality.places import Places
 from mlops_assets.datasets.quality.reading import SampleValues
@@ -41,7 +43,7 @@ def document(
     suspects: PlacedSuspects | None,
     checks: list[Check],
 ) -> dict[str, Any]:
-    """Return `quality.json`."""
+    """Return the figures of `quality.json`, and the `checks` that no threshold decides; `verdict` judges the rest."""
     samples = frozen.samples
     kind = frozen.document["input"]["kind"]
     read = {split: len(chosen) for split, chosen in source.chosen.items()}
@@ -64,6 +66,7 @@ def document(
                 "compared": exact.compared,
                 "share_within": dict(exact.within),
                 "share_also_in_train": dict(exact.across),
+                "share_of_held_out_in_train": exact.held_out,
                 "groups_with_different_labels": exact.contradicting,
                 "largest_groups": [
                     {
@@ -80,17 +83,24 @@ def document(
             "seen": len(leakage.seen),
             "held_out": leakage.held_out,
             "sharing_ground": leakage.sharing,
+            "figures": asdict(LeakageFigures.of(leakage, kind)),
             "first": [_place(samples, kind, position) for position in leakage.seen[:NAMED]],
         },
         "distance_between_splits": _distances(apart),
         "label_noise": _noise(suspects, frozen, kind),
-        "checks": [
-            {"name": c.name, "passed": c.passed, "blocking": c.blocking, "description": c.description, **c.values}
-            for c in checks
-        ],
+        "checks": check_entries(checks),
         "notes": frozen.document["notes"],
     }
-    return _rounded(found)  # type: ignore[no-any-return]
+    return rounded(found)  # type: ignore[no-any-return]
+
+
+def check_entries(checks: Sequence[Check]) -> list[dict[str, Any]]:
+    """Return outcomes of checks as they are in the report."""
+    found = [
+        {"name": c.name, "passed": c.passed, "blocking": c.blocking, "description": c.description, **c.values}
+        for c in checks
+    ]
+    return rounded(found)  # type: ignore[no-any-return]
 
 
 def figures(
@@ -194,11 +204,12 @@ def _scene_names(frozen: FrozenDataset, places: Places) -> list[str]:
     return [str(name) for name in first]
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
+    """Return a document with numbers cut to `DIGITS`; what is not finite is null."""
     if isinstance(value, dict):
-        return {str(key): _rounded(entry) for key, entry in value.items()}
+        return {str(key): rounded(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(entry) for entry in value]
+        return [rounded(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

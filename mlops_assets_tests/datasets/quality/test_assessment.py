@@ -16,10 +16,10 @@ from PIL import Image
 from mlops_assets.datasets.decoded import split_folder
 from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.quality import CHECKS
-from mlops_assets.datasets.quality.assessment import FORMAT
+from mlops_assets.datasets.quality.assessment import FORMAT, assess
 from mlops_assets.datasets.quality.scan import scan
 from mlops_assets.datasets.rasters import open_raster
-from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.specification import DatasetSpecification, Quality
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
@@ -273,6 +273,58 @@ def test_thresholds_come_from_the_declaration(land_table: Land, assessed: Assess
     found = check(assessed()[1], "class_balance")
     assert found.passed == passes
     assert found.values["test_from_train"] == pytest.approx(0.27)
+
+
+def troubled_table() -> pd.DataFrame:
+    """Rows with copies across and within splits, saturated values, unequal classes, and wrong labels."""
+    frame = crops_table(300).drop(columns="farm")
+    frame.iloc[200:230] = frame.iloc[20:50].to_numpy()
+    frame.iloc[290:295] = frame.iloc[280:285].to_numpy()
+    frame.loc[100:140, "crop"] = "fallow"
+    frame.loc[::4, "ndvi_03"] = 2.0
+    return frame.assign(fold=folds(300))
+
+
+LAX = Quality(
+    max_duplicates=1, max_near_duplicates=1, max_missing=1, max_saturated=1, max_class_shift=1, max_label_noise=1
+)  # fmt: skip
+STRICT = Quality(
+    max_duplicates=0, max_near_duplicates=0, max_missing=0, max_saturated=0, max_imbalance=1, max_class_shift=0,
+    max_label_noise=0,
+)  # fmt: skip
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_a_published_report_is_judged_by_the_thresholds_in_force(
+    store: Store, land_table: Land, scans: list[Any], few_trees: None
+) -> None:
+    land_table(troubled_table(), with_columns(split="fold"))
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+    judged = {}
+    for name, thresholds in {"declared": None, "lax": LAX, "strict": STRICT}.items():
+        judged[name] = assess(store.registry, frozen, thresholds).checks
+        report = json.loads(store.workspace.get("datasets/fields/v1/quality.json"))
+        assert report["thresholds"] == (thresholds or Quality()).model_dump(mode="json")
+        assert [entry["passed"] for entry in report["checks"]] == [found.passed for found in judged[name]]
+    assert len(scans) == 1
+    failed = {name: {found.name for found in checks if not found.passed} for name, checks in judged.items()}
+    assert "leakage" in failed["declared"]
+    assert not failed["lax"]
+    assert failed["strict"] >= {"leakage", "class_balance", "valid_values", "duplicates", "label_noise"}
+    (store.workspace.root / "datasets/fields/v1/quality.json").unlink()
+    assert assess(store.registry, frozen, STRICT).checks == judged["strict"]
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_another_distance_is_measured_anew_as_a_figure_shows_it(
+    store: Store, land_scenes: Land, scans: list[Any], few_trees: None
+) -> None:
+    land_scenes()
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
+    for limit, passes in ((None, False), (1.0, True), (1.0, True), (40.0, False)):
+        checks = assess(store.registry, frozen, Quality(min_distance=limit)).checks
+        assert {found.name: found.passed for found in checks}["distance_between_splits"] == passes
+    assert len(scans) == 3
 
 
 # files

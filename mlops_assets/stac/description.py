@@ -1,0 +1,49 @@
+"""What the record of a data version says of it to people: title, licence, providers, place and time.
+
+Light to load: commands that only show a version read it.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.stac.catalog import dataset_collection_key
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import DataVersion
+    from mlops_assets.storage import Workspace
+
+Description = Mapping[str, Any]
+FIELDS = {
+    "title": "title", "description": "description", "license": "license", "providers": "providers", "sci:doi": "doi",
+    "sci:citation": "citation", "extent": "extent", "item_assets": "bands",
+}  # fmt: skip
+
+MAX_TEXT = 100  # characters of a value in a line about its change
+
+
+def description(workspace: Workspace, row: DataVersion) -> Description | None:
+    """Return what the Collection of a data version says, by the names of the declaration; None if there is none."""
+    key = dataset_collection_key(row.dataset, row.version)
+    if not workspace.exists(key):
+        return None
+    collection = json.loads(workspace.get(key))
+    title = collection["title"].removesuffix(f", {row.version}")
+    return {**{name: collection.get(field) for field, name in FIELDS.items()}, "title": title}
+
+
+def changes(before: Description | None, after: Description | None) -> list[str]:
+    """Return what a record says otherwise now, one line a field; nothing for a first record."""
+    if before is None or after is None:
+        return []
+    return [f"{name}: {_text(before[name])} → {_text(after[name])}" for name in after if after[name] != before[name]]
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return "not set"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return textwrap.shorten(text, MAX_TEXT, placeholder="…")
