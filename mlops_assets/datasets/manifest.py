@@ -14,7 +14,7 @@ import io
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -34,8 +34,6 @@ COLUMNS = [
     "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
     "transform", "bbox", "datetime", "source", "band_names", "bands",
 ]  # fmt: skip
-# An Item needs a time. Where nobody knows it, it is the interval from here to the publication: long, but true.
-BEGINNING = datetime(1, 1, 1, tzinfo=UTC)
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
 EXTENSIONS = [
@@ -51,10 +49,11 @@ MULTIHASH_SHA256 = "1220"
 _UNSAFE = re.compile("[^A-Za-z0-9_.-]")
 _LONGEST_ID = 100  # characters; ids become names of files
 _ROWS_AT_ONCE = 1 << 16  # bounds the memory that geometries take; also a good size of a row group
+TIME_COLUMNS = ["datetime", "start_datetime", "mlops:datetime_is"]
 _READ = [
-    *(f"assets.data.{name}" for name in ("href", "file:checksum", "file:size", "file:local_path")), "bbox", "datetime",
-    "proj:code", "proj:wkt2", "proj:shape", "proj:transform", "data_type", "nodata", "mlops:count", "mlops:role",
-    "mlops:scene", "mlops:part", "mlops:source",
+    *(f"assets.data.{name}" for name in ("href", "file:checksum", "file:size", "file:local_path")), "bbox",
+    *TIME_COLUMNS, "proj:code", "proj:wkt2", "proj:shape", "proj:transform", "data_type", "nodata", "mlops:count",
+    "mlops:role", "mlops:scene", "mlops:part", "mlops:source",
 ]  # fmt: skip
 _BANDS = {"band_names": "mlops:band_names", "bands": "mlops:bands"}  # which manifests of earlier releases lack
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
@@ -77,7 +76,8 @@ def write_manifest(
         dataset: name of the dataset.
         version: the data version, `v1`.
         created: when the version was published; a file without `datetime` is not younger.
-        interval: first and last time as declared, for files without `datetime`.
+        interval: first and last time as declared, for files without `datetime`. An Item needs a moment: theirs is the
+            first, else the last (`mlops:datetime_is` is then `latest`), else `created` (`unknown`).
 
     Returns:
         The content of `manifest.parquet`, sorted by path.
@@ -87,8 +87,10 @@ def write_manifest(
         "version": version,
         "links": [{"rel": "collection", "type": "application/json",
                    "href": f"{WORKSPACE}catalog/datasets/{dataset}/{version}/collection.json"}],
-        "since": interval[0] or BEGINNING,
-        "until": interval[1] or created,
+        "since": interval[0],
+        "until": (interval[1] or created) if interval[0] else None,
+        "nominal": interval[0] or interval[1] or created,
+        "nominal_is": None if interval[0] else "latest" if interval[1] else "unknown",
     }  # fmt: skip
     order = rows["path"].argsort(kind="stable").to_numpy()
     schema = _items(rows.iloc[:0].reindex(columns=COLUMNS), np.empty((0, 4)), constants).schema
@@ -132,7 +134,7 @@ def read_manifest(content: bytes) -> pd.DataFrame:
         "dtype": table["data_type"],
         "nodata": table["nodata"],
         "crs": pc.coalesce(table["proj:code"], table["proj:wkt2"]),
-        "datetime": table["datetime"],
+        "datetime": file_times(table),
         "source": table["mlops:source"],
     }
     frame: pd.DataFrame = pa.table(plain).to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
@@ -151,8 +153,20 @@ def knows_bands(content: bytes) -> bool:
     return set(_BANDS.values()) <= set(pq.read_schema(pa.BufferReader(content)).names)
 
 
+def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
+    """Return the time that each file itself has, null where that of its Item is declared or nominal.
+
+    Args:
+        table: the columns `TIME_COLUMNS` of a manifest; older ones lack the last.
+    """
+    nominal = pc.is_valid(table["start_datetime"])
+    if TIME_COLUMNS[-1] in table.column_names:
+        nominal = pc.or_(nominal, pc.is_valid(table[TIME_COLUMNS[-1]]))
+    return pc.if_else(nominal, pa.scalar(None, _TIME), table["datetime"])
+
+
 def item_id(path: str) -> str:
-    """Return an id that is safe in URLs, unique, and the same whatever other files there are.
+    """Return an id that is safe in URLs, unique in its version, and the same whatever other files there are.
 
     A path in which something had to be replaced or cut off gets the start of its own sha256 behind it.
     """
@@ -220,6 +234,9 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
     def same(value: Any, kind: pa.DataType) -> pa.Array:
         return pa.array([value] * len(rows), kind)
 
+    def where_undated(value: Any, kind: pa.DataType) -> pa.Array:
+        return pc.if_else(undated, pa.scalar(value, kind), pa.scalar(None, kind))
+
     link = pa.struct([("rel", _TEXT), ("href", _TEXT), ("type", _TEXT)])
     known = np.isfinite(boxes).all(axis=1)
     crs = _column(rows["crs"], _TEXT)
@@ -230,15 +247,15 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
         "type": same("Feature", _TEXT),
         "stac_version": same(STAC_VERSION, _TEXT),
         "stac_extensions": same(EXTENSIONS, pa.list_(_TEXT)),
-        "id": pa.array([item_id(path) for path in rows["path"]], _TEXT),
+        "id": pa.array([f"{constants['collection']}-{item_id(path)}" for path in rows["path"]], _TEXT),
         "geometry": pa.array(shapely.to_wkb(footprints(boxes)), pa.binary()),
         "bbox": pa.StructArray.from_arrays([pa.array(side) for side in boxes.T], BBOX, mask=pa.array(~known)),
         "links": same(constants["links"], pa.list_(link)),
         "assets": pa.StructArray.from_arrays([_assets(rows)], ["data"]),
         "collection": same(constants["collection"], _TEXT),
-        "datetime": moments,
-        "start_datetime": pc.if_else(undated, pa.scalar(constants["since"], _TIME), pa.scalar(None, _TIME)),
-        "end_datetime": pc.if_else(undated, pa.scalar(constants["until"], _TIME), pa.scalar(None, _TIME)),
+        "datetime": pc.if_else(undated, pa.scalar(constants["nominal"], _TIME), moments),
+        "start_datetime": where_undated(constants["since"], _TIME),
+        "end_datetime": where_undated(constants["until"], _TIME),
         "version": same(constants["version"], _TEXT),
         "proj:code": pc.if_else(code, crs, pa.scalar(None, _TEXT)),
         "proj:wkt2": pc.if_else(code, pa.scalar(None, _TEXT), crs),
@@ -246,6 +263,7 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
         "proj:transform": _column(rows["transform"], pa.list_(_REAL)),
         "data_type": _column(rows["dtype"].replace(DATA_TYPES), _TEXT),
         "nodata": _column(rows["nodata"], _REAL),
+        "mlops:datetime_is": where_undated(constants["nominal_is"], _TEXT),
         "mlops:count": _column(rows["count"], _WHOLE),
         "mlops:role": _column(rows["role"], _TEXT),
         "mlops:scene": _column(rows["scene"], _TEXT),

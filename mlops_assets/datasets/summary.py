@@ -20,14 +20,14 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.documents import published_documents
 from mlops_assets.datasets.extents import Interval, declared_interval, enclosing
-from mlops_assets.datasets.manifest import BBOX, MAIN_ROLES, WORKSPACE
+from mlops_assets.datasets.manifest import BBOX, MAIN_ROLES, TIME_COLUMNS, WORKSPACE, file_times
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace
 
 LEFT_OUT = "left_out"  # what samples in no split are counted as
-_FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", "datetime"]
+_FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Summary:
     @property
     def interval(self) -> Interval | None:
         """First and last time: of its files, else of its samples, else as declared, else None."""
-        times, sampled = self._main["datetime"], self.samples["time"]
+        times, sampled = file_times(self._main), self.samples["time"]
         if times.null_count and sampled.null_count < len(sampled):
             times = sampled
         if len(times) and not times.null_count:

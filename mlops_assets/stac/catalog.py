@@ -1,6 +1,8 @@
 """The static catalogue: self-contained, relative links only, every file's checksum in the registry.
 
-Records are write-once but for their links: a new version adds `successor-version` and `latest-version` to older ones.
+Records are write-once but for their links: a new version adds `successor-version` to the one before.
+
+No record links to the latest version: each new one would rewrite all older ones, and the newest would name itself.
 """
 
 from __future__ import annotations
@@ -21,13 +23,15 @@ if TYPE_CHECKING:
     import pystac
 
 ROOT = "catalog/catalog.json"
-VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")
+VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")  # the last is of older releases
 SCHEMAS = "https://stac-extensions.github.io"
 FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL, TABLE, RASTER = (
     f"{SCHEMAS}/{name}/schema.json"
     for name in ("file/v2.1.0", "version/v1.2.0", "classification/v2.0.0", "projection/v2.0.0", "ml-aoi/v0.2.0",
                  "scientific/v1.0.0", "eo/v2.0.0", "label/v1.0.1", "table/v1.2.0", "raster/v2.0.0")
 )  # fmt: skip
+NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
+VERBATIM = ("mlm:hyperparameters",)
 _LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")  # what the file extension takes as a path
 
 
@@ -43,7 +47,7 @@ class CatalogWriter:
 
     def write_all(self, documents: Iterable[tuple[str, Mapping[str, Any]]], owner: str) -> list[FileStat]:
         """Write documents, given as (key, document), and record all their checksums at once under their owner."""
-        stats = [self.workspace.put(key, json_bytes(document)) for key, document in documents]
+        stats = [self.workspace.put(key, json_bytes(without_nulls(document))) for key, document in documents]
         self.registry.add_files(owner, stats)
         return stats
 
@@ -59,7 +63,6 @@ class CatalogWriter:
             related = {
                 "predecessor-version": records[index - 1][0] if index else None,
                 "successor-version": records[index + 1][0] if index + 1 < len(records) else None,
-                "latest-version": records[-1][0],
             }
             links = [entry for entry in document["links"] if entry["rel"] not in VERSION_RELATIONS]
             links += [link(rel, key, target) for rel, target in related.items() if target]
@@ -78,6 +81,20 @@ class CatalogWriter:
         catalog = pystac.Catalog("mlops_assets", "Training data and models of this workspace.", title="mlops_assets")
         links = [link("root", ROOT, ROOT), *(link("child", ROOT, child) for child in children)]
         self.write(ROOT, {**plain(catalog), "links": links}, "catalog")
+
+
+def without_nulls(value: Any) -> Any:
+    """Return a document without what is not known, as some catalogues drop nulls and others refuse them.
+
+    Nulls stay where a schema demands them (`NULLABLE`), in lists, and in hyperparameters, where null is a value.
+    """
+    if isinstance(value, Mapping):
+        return {
+            name: entry if name in VERBATIM else without_nulls(entry)
+            for name, entry in value.items()
+            if entry is not None or name in NULLABLE
+        }
+    return [without_nulls(entry) for entry in value] if isinstance(value, list) else value
 
 
 def model_collection_key(model: str) -> str:
@@ -112,6 +129,14 @@ def asset(source: str, file: FileStat, media: str, roles: list[str], **extra: An
         "file:size": file.size,
         **extra,
     }
+
+
+def add_thumbnail(assets: Mapping[str, dict[str, Any]], preferred: Iterable[str]) -> None:
+    """Make one figure the thumbnail, too: the first of the preferred ones that is there, else the first of all."""
+    figures = [name for name, entry in assets.items() if "graphic" in entry["roles"]]
+    chosen = next((name for name in (*preferred, *figures) if name in figures), None)
+    if chosen is not None:
+        assets[chosen]["roles"] = ["thumbnail", *assets[chosen]["roles"]]
 
 
 def file_asset(source: str, row: Mapping[str, Any], roles: list[str], **extra: Any) -> dict[str, Any]:

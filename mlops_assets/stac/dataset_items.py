@@ -68,12 +68,14 @@ class ItemMaker:
 
     def _item(self, group: Group, key: str) -> dict[str, Any]:
         frozen, first = self.frozen, group.main[0]
+        collection = f"{frozen.row.dataset}-{frozen.row.version}"
         bbox = first["bbox"] or known_bbox(frozen)
         links = [link(rel, key, target) for rel, target in
                  (("root", ROOT), ("parent", self.collection), ("collection", self.collection))]  # fmt: skip
         if first["source"]:
             links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
         properties = {
+            "title": group.name,
             **times(frozen, frozen.row.created, group.main),
             "version": frozen.row.version,
             "license": frozen.specification.license,
@@ -83,8 +85,8 @@ class ItemMaker:
         document = {
             "type": "Feature",
             "stac_version": STAC_VERSION,
-            "id": group.name,
-            "collection": f"{frozen.row.dataset}-{frozen.row.version}",
+            "id": f"{collection}-{group.name}",  # unique in a whole catalogue: some keep one Item of an id
+            "collection": collection,
             "geometry": true_footprint(first) if first["bbox"] else footprint(bbox),
             **({"bbox": bbox} if bbox else {}),
             "properties": properties,
@@ -114,7 +116,8 @@ class ItemMaker:
             fields["label:overviews"] = [{**({"property_key": name} if name else {}), "counts": counts}]
         if fields["label:properties"] == [LABEL_PROPERTY]:
             names = {str(entry["value"]): entry["name"] for entry in frozen.classes or []}
-            fields[LABEL_PROPERTY] = names.get(found.index[0], found.index[0]) if len(found) == 1 else None
+            if len(found) == 1:
+                fields[LABEL_PROPERTY] = names.get(found.index[0], found.index[0])
         return fields
 
     def _assets(self, group: Group, key: str) -> dict[str, Any]:
@@ -152,14 +155,14 @@ def extensions(document: dict[str, Any]) -> list[str]:
 
 
 def _projection(row: FileRow) -> dict[str, Any]:
-    """The fields of the projection extension; its code is null where there is no georeference."""
+    """The fields of the projection extension, as far as they are known."""
     if row["height"] is None:
         return {}
     crs = row["crs"]
     by_code = crs is not None and CRS_CODE.fullmatch(crs)
-    fields = {"proj:shape": [row["height"], row["width"]], "proj:code": crs if by_code else None}
-    if crs is not None and not by_code:
-        fields["proj:wkt2"] = crs
+    fields = {"proj:shape": [row["height"], row["width"]]}
+    if crs is not None:
+        fields["proj:code" if by_code else "proj:wkt2"] = crs
     if row["transform"]:
         fields["proj:transform"] = row["transform"]
     return fields

@@ -13,6 +13,8 @@ import pystac
 from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.layouts.vectors import is_vector
 from mlops_assets.datasets.media_types import PARQUET, media_type
+from mlops_assets.datasets.quality.checks import written_checks
+from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
@@ -21,16 +23,19 @@ from mlops_assets.stac.catalog import (
     ROOT,
     SCIENTIFIC,
     CatalogWriter,
+    add_thumbnail,
     asset,
     dataset_collection_key,
     link,
     plain,
 )
 from mlops_assets.stac.dataset_items import ITEMS_AT_MOST, ItemMaker, extensions
-from mlops_assets.stac.extents import extent
+from mlops_assets.stac.extents import extent, extent_notes
 from mlops_assets.stac.item_files import group_count, main_files
 from mlops_assets.stac.training_dml import TRAINING_DML, document_key, training_dataset
 from mlops_assets.storage import FileStat, Workspace
+
+THUMBNAILS = ("figures-sample_map", "figures-class_counts")
 
 
 def write_dataset_record(workspace: Workspace, registry: Registry, frozen: FrozenDataset) -> list[FileStat]:
@@ -51,6 +56,7 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
         described = writer.write(document_key(frozen), training_dataset(frozen), owner)
         published = [*registry.files(f"data:{frozen.reference}"), described]
         collection = _collection(frozen, key, [file.path for file in files], published)
+        collection |= _quality(workspace, registry, frozen)
         files = [writer.write(key, collection, owner), *files, described]
         recorded = [
             (other, f"record:{row.dataset}@{row.version}")
@@ -94,8 +100,7 @@ def _collection(frozen: FrozenDataset, key: str, items: list[str], published: li
             f"sci:{name}": value
             for name, value in (("doi", specification.doi), ("citation", specification.citation)) if value
         }  # fmt: skip
-    if specification.extent and specification.extent.approximate:
-        document["mlops:extent"] = f"approximate; {specification.extent.source or 'as declared'}"
+    document |= extent_notes(frozen)
     if not items:
         document["mlops:items"] = f"{group_count(frozen)} Items, in the asset 'manifest' only, one a file"
     parent = f"catalog/datasets/{row.dataset}/catalog.json"
@@ -106,6 +111,15 @@ def _collection(frozen: FrozenDataset, key: str, items: list[str], published: li
     return document
 
 
+def _quality(workspace: Workspace, registry: Registry, frozen: FrozenDataset) -> dict[str, Any]:
+    """Return which checks failed, and the thresholds they were judged by; nothing if it was not assessed."""
+    report = published_report(workspace, registry, frozen.row)
+    if report is None:
+        return {}
+    failed = [check.name for check in written_checks(report) if not check.passed]
+    return {"mlops:quality": {"failed": failed, "thresholds": report.get("thresholds")}}
+
+
 def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[str, Any]:
     """The documents of a data version, under their names without ending; two of one name get it."""
     folder = f"{version_folder(frozen.row.dataset, frozen.row.version)}/"
@@ -114,8 +128,9 @@ def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[
         path = PurePosixPath(file.path.removeprefix(folder).removeprefix(key.removesuffix("collection.json")))
         name = str(path.with_suffix("")).replace("/", "-")
         name = f"{name}-{path.suffix[1:]}" if name in assets else name
-        roles = ["overview"] if path.suffix in (".svg", ".png") else ["metadata"]
+        roles = ["graphic"] if path.suffix in (".svg", ".png") else ["metadata"]
         assets[name] = asset(key, file, media_type(path.name), roles, title=path.name)
+    add_thumbnail(assets, THUMBNAILS)
     assets["manifest"] |= {
         "title": "Items as stac-geoparquet",
         "description": f"One Item a file of this version, {len(frozen.manifest)} in all, sorted by path.",

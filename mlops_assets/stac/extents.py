@@ -15,7 +15,7 @@ import pystac
 import shapely
 
 from mlops_assets.datasets.extents import Interval, declared_interval, enclosing
-from mlops_assets.datasets.manifest import BEGINNING, footprints
+from mlops_assets.datasets.manifest import footprints
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.stac.item_files import FileRow, main_files
 
@@ -83,27 +83,45 @@ def known_interval(frozen: FrozenDataset, rows: Sequence[FileRow] | None = None)
 
 
 def times(frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | None = None) -> dict[str, Any]:
-    """Return an Item's time properties. STAC demands some: unknown, it is any time up to the publication.
+    """Return an Item's time properties: the moment, or the interval with its start as the nominal moment.
+
+    STAC demands a moment. Unknown, it is that of the publication, which `mlops:datetime_is` says; of an interval
+    without a start it is the end.
 
     Args:
         frozen: the data version.
         published: when the Item's content was published; what it is of is older.
         rows: files of the data version that the Item is of; all if not given.
     """
-    interval = known_interval(frozen, rows)
-    start, end = interval or (None, None)
-    if start is not None and start == end:
+    start, end = known_interval(frozen, rows) or (None, None)
+    if start is None:
+        return {"datetime": text(end or published), "mlops:datetime_is": "latest" if end else "unknown"}
+    if start == end:
         return {"datetime": text(start)}
-    found = {"datetime": None, "start_datetime": text(start or BEGINNING), "end_datetime": text(end or published)}
-    return found if interval else {**found, "mlops:datetime_is": "unknown"}
+    return {"datetime": text(start), "start_datetime": text(start), "end_datetime": text(end or published)}
 
 
 def extent(frozen: FrozenDataset) -> pystac.Extent:
-    """Return a Collection's extent. STAC demands one: unknown, it is the whole world up to publication."""
+    """Return a Collection's extent. STAC demands one: unknown, it is the whole world up to publication.
+
+    `extent_notes` says so.
+    """
     start, end = known_interval(frozen) or (None, frozen.row.created)
     return pystac.Extent(
         pystac.SpatialExtent([known_bbox(frozen) or WHOLE_WORLD]), pystac.TemporalExtent([[start, end]])
     )
+
+
+def extent_notes(frozen: FrozenDataset) -> dict[str, str]:
+    """Return fields of a Collection that say what of its extent is not known, or only roughly."""
+    declared, notes = frozen.specification.extent, {}
+    if known_bbox(frozen) is None:
+        notes["mlops:extent"] = "unknown; the whole world, as STAC demands a bounding box"
+    elif declared and declared.approximate:
+        notes["mlops:extent"] = f"approximate; {declared.source or 'as declared'}"
+    if known_interval(frozen) is None:
+        notes["mlops:datetime_is"] = "unknown"
+    return notes
 
 
 def text(moment: datetime) -> str:

@@ -27,6 +27,7 @@ from mlops_assets.stac.catalog import (
     ROOT,
     VERSION,
     CatalogWriter,
+    add_thumbnail,
     asset,
     dataset_collection_key,
     link,
@@ -34,7 +35,7 @@ from mlops_assets.stac.catalog import (
     plain,
 )
 from mlops_assets.stac.dataset_items import STAC_SPLITS
-from mlops_assets.stac.extents import extent, footprint, known_bbox, times
+from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbox, times
 from mlops_assets.storage import FileStat, Workspace
 
 DIMENSIONS = {
@@ -99,7 +100,7 @@ def _write_collection(
         extent=extent(frozen),
     )
     links = [link("root", key, ROOT), link("parent", key, ROOT), *(link("item", key, item) for item in items)]
-    writer.write(key, {**plain(collection), "links": links}, "catalog")
+    writer.write(key, {**plain(collection), **extent_notes(frozen), "links": links}, "catalog")
 
 
 def _item(
@@ -128,6 +129,7 @@ def _item(
         "mlops:data_digest": row.data_digest,
     }
     assets = {_asset_name(file.path): _asset(key, file) for file in files}
+    add_thumbnail(assets, ["confusion_matrix_png"])
     if row.signature["view"] != "row":
         # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in the properties
         properties["bands"] = assets["model"]["bands"] = _bands(frozen, row.signature["features"])
@@ -253,5 +255,5 @@ def _asset(key: str, file: FileStat) -> dict[str, Any]:
     media = media_type(file.path)
     if path.name == "model.onnx":
         return asset(key, file, media, ["mlm:model"], title="ONNX model", **{"mlm:artifact_type": "onnx"})
-    roles = {"native": ["mlm:weights"], "figures": ["overview"]}.get(path.parent.name, ["metadata"])
+    roles = {"native": ["mlm:weights"], "figures": ["graphic"]}.get(path.parent.name, ["metadata"])
     return asset(key, file, media, roles, title=path.name)

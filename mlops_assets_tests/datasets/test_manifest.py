@@ -123,8 +123,8 @@ def test_duckdb_opens_it_without_extensions(manifest: Path) -> None:
     assert [row[0] for row in found] == [PACIFIC["path"], SCENE["path"], "t.csv"]
     assert [row[1][:28] for row in found[:2]] == ["../../../objects/sha256/11/1", "../../../objects/sha256/ab/c"]
     assert [row[2] for row in found] == [175.0, -5.0, None]
-    assert [row[3] is None for row in found] == [True, False, True]
-    where = "datetime BETWEEN '2024-01-01' AND '2025-01-01' AND bbox.xmin >= -10"
+    assert [row[3] for row in found] == [CREATED, SCENE["datetime"], CREATED]
+    where = '"mlops:datetime_is" IS NULL AND ' + "datetime BETWEEN '2024-01-01' AND '2025-01-01' AND bbox.xmin >= -10"
     assert connection.execute(f"SELECT count(*) FROM read_parquet(?) WHERE {where}", [str(manifest)]).fetchall() == [
         (1,)
     ]
@@ -171,7 +171,8 @@ def test_rustac_opens_it_as_valid_items(manifest: Path) -> None:
     assert scene["assets"]["data"]["type"] == "image/tiff; application=geotiff"
     assert (pacific["properties"]["proj:wkt2"], pacific["assets"]["data"]["roles"]) == (WKT, ["labels"])
     assert table["assets"]["data"]["href"] == BY_REFERENCE["href"]
-    assert (scene["id"], table["id"], scene["collection"]) == ("images___b.tif-4ac1f7f623a0", "t.csv", "fields-v1")
+    assert (scene["id"], table["id"]) == ("fields-v1-images___b.tif-4ac1f7f623a0", "fields-v1-t.csv")
+    assert (scene["collection"], table["properties"]["mlops:datetime_is"]) == ("fields-v1", "unknown")
 
 
 @pytest.mark.parametrize(
@@ -197,22 +198,37 @@ def test_an_unknown_box_has_no_footprint() -> None:
 
 
 def times(content: bytes) -> list[tuple[datetime | None, ...]]:
-    table = pq.read_table(pa.BufferReader(content), columns=["datetime", "start_datetime", "end_datetime"])
+    columns = ["datetime", "start_datetime", "end_datetime", "mlops:datetime_is"]
+    table = pq.read_table(pa.BufferReader(content), columns=columns)
     return [tuple(row.values()) for row in table.to_pylist()]
 
 
-def test_a_file_without_a_time_is_not_younger_than_its_publication() -> None:
-    assert times(written(SCENE)) == [(SCENE["datetime"], None, None)]
-    assert times(written(BY_REFERENCE)) == [(None, datetime(1, 1, 1, tzinfo=UTC), CREATED)]
+def test_a_file_without_a_time_has_that_of_its_publication_and_says_so() -> None:
+    assert times(written(SCENE)) == [(SCENE["datetime"], None, None, None)]
+    assert times(written(BY_REFERENCE)) == [(CREATED, None, None, "unknown")]
+    assert read_manifest(written(BY_REFERENCE))["datetime"].isna().all()
+
+
+def test_the_times_of_a_manifest_of_an_older_release_are_read() -> None:
+    table = pq.read_table(pa.BufferReader(written(BY_REFERENCE, SCENE))).drop_columns("mlops:datetime_is")
+    moments = pa.array([SCENE["datetime"], None], table.schema.field("datetime").type)
+    since = pa.array([None, datetime(1, 1, 1, tzinfo=UTC)], moments.type)
+    for name, column in {"datetime": moments, "start_datetime": since}.items():
+        table = table.set_column(table.column_names.index(name), name, column)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    assert read_manifest(sink.getvalue().to_pybytes())["datetime"].isna().tolist() == [False, True]
 
 
 def test_a_declared_interval_narrows_what_is_unknown() -> None:
     since, until = datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 1, 1, tzinfo=UTC)
     assert times(written(BY_REFERENCE, SCENE, interval=(since, until))) == [
-        (SCENE["datetime"], None, None),
-        (None, since, until),
+        (SCENE["datetime"], None, None, None),
+        (since, since, until, None),
     ]
-    assert times(written(BY_REFERENCE, interval=(since, None))) == [(None, since, CREATED)]
+    assert times(written(BY_REFERENCE, interval=(since, None))) == [(since, since, CREATED, None)]
+    assert times(written(BY_REFERENCE, interval=(None, until))) == [(until, None, None, "latest")]
+    assert read_manifest(written(BY_REFERENCE, interval=(since, until)))["datetime"].isna().all()
 
 
 def test_the_metadata_is_that_of_geoparquet_and_stac_geoparquet() -> None:

@@ -22,14 +22,18 @@ from pystac.validation import validate_dict
 from shapely import geometry
 
 from mlops_assets.datasets.extents import enclosing
+from mlops_assets.datasets.quality.assessment import assess
+from mlops_assets.datasets.specification import DatasetSpecification, Quality
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
+from mlops_assets.stac.description import changes, description
 from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
+from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.stac.recorded import (
     COVER,
     PLACES,
@@ -107,7 +111,10 @@ def test_a_table_is_where_and_when_its_rows_are(store: Store, tmp_path: Path) ->
     assert PLACES["minx"] <= found["bbox"][0] < found["bbox"][2] <= PLACES["maxx"]
     interval = ["2024-03-01T00:00:00Z", "2024-06-28T00:00:00Z"]
     properties = found["properties"]
-    assert [properties["datetime"], properties["start_datetime"], properties["end_datetime"]] == [None, *interval]
+    assert [properties["datetime"], properties["start_datetime"], properties["end_datetime"]] == [
+        interval[0],
+        *interval,
+    ]
     assert collection(store, "fields")["extent"]["temporal"]["interval"] == [interval]
 
 
@@ -117,13 +124,74 @@ def test_what_nobody_knows_is_null_and_said_to_be_unknown(name: str, store: Stor
     for found in items(store, name):
         assert found["geometry"] is None and "bbox" not in found
         properties = found["properties"]
-        assert (properties["datetime"], properties["start_datetime"]) == (None, "0001-01-01T00:00:00Z")
-        assert properties["end_datetime"][:19] == row.created.isoformat()[:19]
+        assert properties["datetime"][:19] == row.created.isoformat()[:19]
         assert properties["mlops:datetime_is"] == "unknown"
+        assert not {"start_datetime", "end_datetime"} & properties.keys()
         assert properties.get("proj:code") is None and "proj:transform" not in properties
         assert not any("nodata" in asset or "raster:spatial_resolution" in asset for asset in found["assets"].values())
-    extent = collection(store, name)["extent"]
+    described = collection(store, name)
+    extent = described["extent"]
     assert extent["spatial"]["bbox"] == [WHOLE_WORLD] and extent["temporal"]["interval"][0][0] is None
+    assert described["mlops:extent"].startswith("unknown") and described["mlops:datetime_is"] == "unknown"
+
+
+def test_ids_of_items_are_unique_in_the_whole_catalogue(store: Store, tmp_path: Path) -> None:
+    again = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    for rows in (40, 60):
+        (tmp_path / "workspace/landing/bare").mkdir(parents=True, exist_ok=True)
+        crops_table(rows).to_csv(tmp_path / "workspace/landing/bare/crops.csv", index=False)
+        record(again, "bare", {"layout": "table", "table": {"label": "crop"}})
+    ids = [item["id"] for version in ("v1", "v2") for item in items(again, "bare", version)]
+    assert ids == ["bare-v1-crops.csv", "bare-v2-crops.csv"]
+    manifests = (again.workspace.local_path(f"datasets/bare/{version}/manifest.parquet") for version in ("v1", "v2"))
+    assert [pq.read_table(path)["id"].to_pylist() for path in manifests] == [[found] for found in ids]
+
+
+NULLABLE = ("geometry", "label:properties", "name")
+
+
+@pytest.mark.parametrize("name", DATASETS)
+def test_what_is_not_known_is_left_out(name: str, store: Store) -> None:
+    def nulls(value: object) -> list[str]:
+        if isinstance(value, dict):
+            own = [key for key, entry in value.items() if entry is None and key not in NULLABLE]
+            return own + [found for entry in value.values() for found in nulls(entry)]
+        return [found for entry in value for found in nulls(entry)] if isinstance(value, list) else []
+
+    assert not nulls([collection(store, name), *items(store, name)])
+
+
+def test_an_assessed_version_has_figures_and_says_what_failed_by_which_thresholds(tmp_path: Path) -> None:
+    store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    land_table(tmp_path / "workspace/landing/fields")
+    frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}})
+    assert "mlops:quality" not in collection(store, "fields")
+    assess(store.registry, frozen, Quality(max_imbalance=1))
+    write_dataset_record(store.workspace, store.registry, frozen)
+    quality = collection(store, "fields")["mlops:quality"]
+    assert "class_balance" in quality["failed"] and quality["thresholds"]["max_imbalance"] == 1
+    roles = {name: asset["roles"] for name, asset in collection(store, "fields")["assets"].items()}
+    assert roles["figures-band_histograms"] == ["graphic"]
+    assert [name for name, own in roles.items() if "thumbnail" in own] == ["figures-class_counts"]
+    assert not any("overview" in own for own in roles.values())
+
+
+def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Path) -> None:
+    store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    land_table(tmp_path / "workspace/landing/fields")
+    frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}}, license="CC-BY-3.0")
+    before = description(store.workspace, frozen.row)
+    extent = {"bbox": [9, 47, 11, 48], "interval": ["2024-03-01T00:00:00Z", "2024-06-01T00:00:00Z"]}
+    declared = {"title": "Fields", "license": "CC-BY-4.0", "extent": extent}
+    now = DatasetSpecification.model_validate(frozen.specification.model_dump(mode="json") | declared)
+    described = frozen.described_as(now)
+    write_dataset_record(store.workspace, store.registry, described)
+    found = changes(before, description(store.workspace, frozen.row))
+    assert found[:2] == ["title: fields → Fields", "license: CC-BY-3.0 → CC-BY-4.0"]
+    assert [line.partition(":")[0] for line in found] == ["title", "license", "extent"]
+    (item,) = items(store, "fields")
+    assert (item["bbox"], item["properties"]["license"]) == ([9, 47, 11, 48], "CC-BY-4.0")
+    assert described.row == frozen.row and described.specification.split == frozen.specification.split
 
 
 def test_an_image_has_its_label_and_split(store: Store) -> None:
@@ -144,8 +212,9 @@ def test_an_image_has_its_label_and_split(store: Store) -> None:
 
 def test_a_scene_has_all_its_files_bands_and_classes(store: Store) -> None:
     found = {item["id"]: item for item in items(store, "stacked")}
-    assert set(found) == {"north 1", "south"}
-    assets = found["north 1"]["assets"]
+    assert set(found) == {"stacked-v1-north 1", "stacked-v1-south"}
+    assert found["stacked-v1-south"]["properties"]["title"] == "south"
+    assets = found["stacked-v1-north 1"]["assets"]
     assert {name: asset["file:local_path"] for name, asset in assets.items()} == {
         "image": "a/north 1.tif", "image-2": "b/north 1.tif", "image-3": "c/north 1.tif",
         "labels": "labels/north 1.tif",
@@ -157,12 +226,12 @@ def test_a_scene_has_all_its_files_bands_and_classes(store: Store) -> None:
     for name in ("image", "image-2"):
         assert (assets[name]["data_type"], assets[name]["nodata"]) == ("uint16", 65535)
         assert assets[name]["raster:spatial_resolution"] == 10.0
-    classes = ClassificationExtension.ext(pystac.Item.from_dict(found["south"]).assets["labels"]).classes
+    classes = ClassificationExtension.ext(pystac.Item.from_dict(found["stacked-v1-south"]).assets["labels"]).classes
     assert [(entry.value, entry.title) for entry in classes] == list(COVER.items())
     assert [entry.name for entry in classes] == ["water_body", "land"]
-    (overview,) = found["south"]["properties"]["label:overviews"]
+    (overview,) = found["stacked-v1-south"]["properties"]["label:overviews"]
     assert sum(entry["count"] for entry in overview["counts"]) == 24 * 24
-    assert found["south"]["properties"]["label:type"] == "raster"
+    assert found["stacked-v1-south"]["properties"]["label:type"] == "raster"
 
 
 def test_a_scene_is_where_its_raster_is(store: Store) -> None:
@@ -202,12 +271,13 @@ def test_outlines_are_labels_with_the_property_they_are_of(store: Store) -> None
     assert "classification:classes" not in collection(store, "drawn")["item_assets"]["labels"]
 
 
-def test_an_item_of_a_catalogue_keeps_its_id_and_names_its_source(store: Store) -> None:
-    found = {item["id"]: item for item in items(store, "found")}
+def test_an_item_of_a_catalogue_keeps_its_name_and_names_its_source(store: Store) -> None:
+    found = {item["properties"]["title"]: item for item in items(store, "found")}
     assert set(found) == {"S2:A", "plain"}
-    for item in found.values():
+    for name, item in found.items():
         (via,) = (link["href"] for link in item["links"] if link["rel"] == "via")
-        assert via == f"https://example.org/items/{item['id'].replace(':', '_')}.json"
+        assert item["id"] == f"found-v1-{name}"
+        assert via == f"https://example.org/items/{name.replace(':', '_')}.json"
         assert item["properties"]["datetime"] == "2024-05-06T10:20:30Z"
     assert not any(link["rel"] == "via" for item in items(store, "stacked") for link in item["links"])
 

@@ -169,18 +169,17 @@ def test_three_versions_are_linked_in_order(kind: str, store: Store) -> None:
     else:
         keys = [item_key("crops", row.version) for row in store.registry.model_versions("crops")]
     first, second, third = keys
-    latest = ("latest-version", third)
     expected = {
-        first: [("successor-version", second), latest],
-        second: [("predecessor-version", first), ("successor-version", third), latest],
-        third: [("predecessor-version", second), latest],
+        first: [("successor-version", second)],
+        second: [("predecessor-version", first), ("successor-version", third)],
+        third: [("predecessor-version", second)],
     }
     assert {key: hrefs(store, key, *VERSIONS) for key in keys} == expected
 
 
-def test_a_single_version_is_its_own_latest(store: Store) -> None:
+def test_a_single_version_has_no_links_to_others(store: Store) -> None:
     key = dataset_collection_key("scenes", "v1")
-    assert hrefs(store, key, *VERSIONS) == [("latest-version", key)]
+    assert hrefs(store, key, *VERSIONS) == []
 
 
 def test_recording_again_changes_nothing(store: Store) -> None:
@@ -192,14 +191,14 @@ def test_recording_again_changes_nothing(store: Store) -> None:
     assert documents(store) == before
 
 
-def test_a_table_without_extent_is_nowhere_and_before_its_publication(store: Store) -> None:
+def test_a_table_without_extent_is_nowhere_and_of_an_unknown_time(store: Store) -> None:
     row = store.registry.data_version(Reference("fields", "v1"))
     key = dataset_collection_key("fields", "v1")
     ((_, item),) = hrefs(store, key, "item")
     found = document(store, item)
     assert found["geometry"] is None and "bbox" not in found
-    assert found["properties"]["mlops:datetime_is"] == "unknown" and found["properties"]["datetime"] is None
-    assert found["properties"]["end_datetime"][:19] == row.created.isoformat()[:19]
+    assert found["properties"]["mlops:datetime_is"] == "unknown"
+    assert found["properties"]["datetime"][:19] == row.created.isoformat()[:19]
     assert found["properties"]["mlops:samples"] == row.counts
     assert document(store, key)["extent"]["spatial"]["bbox"] == [WHOLE_WORLD]
 
@@ -230,8 +229,9 @@ def test_a_declared_extent_is_used_and_no_georeference_made_up(store: Store) -> 
     assert collection["mlops:extent"] == "approximate; a map"
     ((_, item),) = hrefs(store, dataset_collection_key("nowhere", "v1"), "item")
     properties = document(store, item)["properties"]
-    assert (properties["datetime"], properties["start_datetime"]) == (None, "2020-01-01T00:00:00Z")
-    assert properties["proj:code"] is None and "proj:transform" not in properties
+    assert properties["datetime"] == properties["start_datetime"] == "2020-01-01T00:00:00Z"
+    assert properties["end_datetime"] == "2021-01-01T00:00:00Z"
+    assert "proj:code" not in properties and "proj:transform" not in properties
 
 
 def test_what_was_declared_of_a_dataset_is_in_its_collection(store: Store) -> None:
@@ -263,6 +263,18 @@ def test_a_model_record_says_what_the_registry_says(model: str, store: Store) ->
     assert properties["mlm:hyperparameters"] == {**run.parameters, "seed": run.seed}
     assert properties["mlm:architecture"] == row.signature["architecture"]
     assert properties["mlm:framework"] == {"cover": "PyTorch", "crops": "scikit-learn"}[model]
+
+
+@pytest.mark.parametrize("model", ["crops", "cover"])
+def test_a_model_record_follows_the_rules_of_data_records(model: str, store: Store) -> None:
+    row = latest_model(store, model)
+    found = document(store, item_key(model, row.version))
+    assert found["properties"]["datetime"][:19] == row.created.isoformat()[:19]
+    assert found["properties"]["mlops:datetime_is"] == "unknown"
+    roles = [asset["roles"] for asset in found["assets"].values()]
+    assert roles.count(["thumbnail", "graphic"]) == 1 and not any("overview" in own for own in roles)
+    collection = document(store, model_collection_key(model))
+    assert collection.get("mlops:extent", "").startswith("unknown") == ("bbox" not in found)
 
 
 @pytest.mark.parametrize("model", ["crops", "cover"])

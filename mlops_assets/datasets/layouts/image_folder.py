@@ -208,7 +208,9 @@ def _facts(
     """
     ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
     read = set(landed.facts.index)
-    known = {path for path in ours & read if all(other in ours or other in read for other in beside(path, landed.by_stem))}
+    known = {
+        path for path in ours & read if all(other in ours or other in read for other in beside(path, landed.by_stem))
+    }
     new = [file for file in files if file.path not in known]
     landed.fetch_all(new)
 

@@ -218,8 +218,8 @@ SCENES = [
                    scenes(images="*.tif", labels="*.geojson", label_column="height", size=1, label_is="number"),
                    with_vectors("*.geojson", points=True, column="height", number=True), "patch",
                    {"random": {}, "group": {}}, bands(2), located=True),
-    Implementation("raw files with headers", scenes(images="images/*.img", labels="labels/*.img", size=3), envi, "patch",
-                   PIXELS, bands(2), CLASSES),
+    Implementation("raw files with headers", scenes(images="images/*.img", labels="labels/*.img", size=3), envi,
+                   "patch", PIXELS, bands(2), CLASSES),
     Implementation("stacked files", scenes(images=["B04/*.tif", "B08/*.tif", "DEM/*.tif"], size=3), stacked, "patch",
                    GROUND, ["B04", "B08", "DEM"], CLASSES, located=True),
 ]  # fmt: skip
