@@ -44,6 +44,25 @@ def test_a_static_catalogue_freezes_from_any_server(place: Place, store: Store, 
     _has_scenes(frozen, SCENES, tmp_path / "scenes")
 
 
+def test_absolute_links_below_a_served_catalogue_are_inside(https_folder: WebFolder, store: Store) -> None:
+    landing = https_folder.folder / "landing"
+    _write_scenes(landing)
+    url = f"{https_folder.url}/landing"
+    for name in SCENES:
+        (landing / name).mkdir()
+        document = json.dumps(_item(name, f"{url}/").to_dict(include_self_link=False))
+        (landing / name / f"{name}.json").write_text(document)
+    links = [{"rel": "item", "href": f"{url}/{name}/{name}.json"} for name in SCENES]
+    catalog = {"type": "Catalog", "stac_version": "1.1.0", "id": "scenes", "description": "Scenes", "links": links}
+    (landing / "catalog.json").write_text(json.dumps(catalog))
+    frozen = _opened(store, _freeze(store, url))
+    assert set(frozen.manifest["path"]) == {f"{kind}/{name}.tif" for kind in ("images", "labels") for name in SCENES}
+    catalog["links"] = [{"rel": "item", "href": f"{https_folder.url}/landing2/a.json"}]
+    (landing / "catalog.json").write_text(json.dumps(catalog))
+    with pytest.raises(MlopsError, match=r"landing2/a\.json' leads out of the landing"):
+        _freeze(store, url)
+
+
 def test_a_search_copies_the_assets_in(api: str, https_folder: WebFolder, store: Store) -> None:
     frozen = _opened(store, _freeze(store, api))
     https_folder.faults.add("*", status=500)  # frozen is frozen, whatever becomes of the server

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -21,7 +21,8 @@ import obstore
 
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, checked
 from mlops_assets.datasets.landings.bucket import download, stamp_of
-from mlops_assets.datasets.landings.stac_documents import LARGEST_DOCUMENT, Item, resolved, search, walk
+from mlops_assets.datasets.landings.hrefs import path_below, resolve
+from mlops_assets.datasets.landings.stac_documents import LARGEST_DOCUMENT, Item, search, walk
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import BUCKETS, WEB, explained, join, open_object_store
@@ -93,7 +94,7 @@ class _Items:
             if key is None or key not in item.document["assets"]:
                 continue
             for href in _sources(item):
-                known = by_path.get(resolved(item.path or "", href) or "")
+                known = by_path.get(self._below(resolve(self._url_of(item), href)) or "")
                 image = known or posixpath.basename(href).removesuffix(".json")
                 if image not in images and item.path:  # what a search finds need not have both
                     problems.append(
@@ -136,22 +137,39 @@ class _Items:
     def _path(self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]) -> str | None:
         """Return the landed path of an asset; one that lies elsewhere gets a path of its Item's id."""
         href = item.document["assets"][key]["href"]
-        parts = urlsplit(href)
-        if parts.scheme in (*BUCKETS, *WEB):
-            if parts.query:
-                problems.append(
-                    f"Item {item.id}: asset {key!r} has a signed or query URL, which will not last; give a plain one"
-                )
-                return None
+        url = resolve(self._url_of(item), href)
+        parts, local = urlsplit(url), self._below(url)
+        remote = parts.scheme in (*BUCKETS, *WEB)
+        if remote and parts.query:
+            problems.append(
+                f"Item {item.id}: asset {key!r} has a signed or query URL, which will not last; give a plain one"
+            )
+            return None
+        if remote and local is None:
             path = f"items/{item.id}/{key}/{posixpath.basename(unquote(parts.path))}"
-            self._remote[path] = href
+            self._remote[path] = url
             return path
-        local = resolved(item.path, href) if item.path else None
-        if local is None or (listed and local not in listed):
-            why = "leads out of the landing" if local is None else "is not there"
+        why = None
+        if local is None:
+            why = "leads out of the landing"
+        elif parts.query or local == item.path:
+            why = "names no file of its own"
+        elif listed and local not in listed:
+            why = "is not there"
+        if why:
             problems.append(f"Item {item.id}: asset {key!r} at {href!r} {why}; correct the href or land the file")
             return None
         return local
+
+    def _url_of(self, item: Item) -> str:
+        """Return where an Item was read from, by which its hrefs are resolved; from an API, where it says it is."""
+        if item.path is not None:
+            return join(self.url, item.path)
+        return next((link["href"] for link in item.document.get("links", []) if link["rel"] == "self"), self.url)
+
+    def _below(self, url: str) -> str | None:
+        """Return the landed path of what a URL refers to, None if it lies elsewhere."""
+        return None
 
     def _heads(self, paths: list[str], problems: list[str]) -> list[LandedFile]:
         def ask(path: str) -> LandedFile | str:
@@ -199,8 +217,26 @@ class StacLanding(_Items):
         listed = {file.path: file for file in self._inner.list()} if self._inner else {}
         problems: list[str] = []
         with tempfile.TemporaryDirectory(prefix="mlops-stac-") as folder:
-            items = list(walk(lambda path: self._document(path, listed, Path(folder)), self._layout.catalog, problems))
+            read = partial(self._document, listed=listed, folder=Path(folder))
+            items = list(walk(read, self._layout.catalog, problems, self._target))
         return self._take(items, listed, problems)
+
+    def _below(self, url: str) -> str | None:
+        return path_below(url, self.url)
+
+    def _target(self, path: str, href: str) -> str:
+        """Return the landed path that a link leads to.
+
+        Raises:
+            ValueError: it leads elsewhere.
+        """
+        url = resolve(join(self.url, path), href)
+        target = self._below(url)
+        if target is None:
+            raise ValueError("leads out of the landing")
+        if urlsplit(url).query:
+            raise ValueError("has a query, which no landed file has; give a plain one")
+        return target
 
     def _document(self, path: str, listed: dict[str, LandedFile], folder: Path) -> bytes:
         if self._inner and path not in listed:

@@ -6,13 +6,12 @@ Finds Items. Which of their assets are taken is decided in `stac`.
 from __future__ import annotations
 
 import json
-import posixpath
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -22,6 +21,7 @@ from mlops_assets.errors import StorageError
 
 LARGEST_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
 API_TIMEOUT = 60  # seconds for one page
+_BEFORE_1_0 = re.compile(r"0\.|1\.0\.0-")
 
 
 class _Link(BaseModel):
@@ -73,12 +73,15 @@ class Item:
         return str(self.document["id"])
 
 
-def walk(read: Callable[[str], bytes], start: str, problems: list[str]) -> Iterator[Item]:
+def walk(
+    read: Callable[[str], bytes], start: str, problems: list[str], target_of: Callable[[str, str], str]
+) -> Iterator[Item]:
     """Yield all Items that a document leads to, each document once.
 
     Args:
         read: gives the bytes of a landed path; raises StorageError.
         start: path of the first document.
+        target_of: gives the landed path that a link in the document at a path leads to; raises ValueError.
         problems: what cannot be followed is added here.
     """
     waiting, seen = [start], {start}
@@ -91,10 +94,12 @@ def walk(read: Callable[[str], bytes], start: str, problems: list[str]) -> Itera
                     continue
                 yield from _items(document, path, problems)
                 for href in _links(document):
-                    target = resolved(path, href)
-                    if target is None:
-                        problems.append(f"{path}: its link {href!r} leads out of the landing")
-                    elif target not in seen:
+                    try:
+                        target = target_of(path, href)
+                    except ValueError as error:
+                        problems.append(f"{path}: its link {href!r} {error}")
+                        continue
+                    if target not in seen:
                         seen.add(target)
                         waiting.append(target)
 
@@ -102,7 +107,7 @@ def walk(read: Callable[[str], bytes], start: str, problems: list[str]) -> Itera
 def _parsed(read: Callable[[str], bytes], path: str) -> tuple[dict[str, Any], str | None]:
     """Return a STAC document, or why it is none."""
     try:
-        document = json.loads(read(path))
+        document = _migrated(json.loads(read(path)))
         kind = document["type"]
     except StorageError as error:
         return {}, str(error)
@@ -111,6 +116,31 @@ def _parsed(read: Callable[[str], bytes], path: str) -> tuple[dict[str, Any], st
     if not isinstance(kind, str) or kind not in _NEEDED:
         return {}, f"is of type {kind!r}; a Catalog, Collection, ItemCollection or Item is needed"
     return document, _lacking(document, _NEEDED[kind])
+
+
+def _migrated(document: Any) -> Any:
+    """Return a document of STAC before 1.0 as pystac brings it up to date, any other as it is.
+
+    Raises:
+        ValueError: it cannot be migrated.
+    """
+    version = document.get("stac_version") if isinstance(document, dict) else None
+    if not isinstance(version, str) or not _BEFORE_1_0.match(version):
+        return document
+    from pystac.errors import STACError, STACTypeError
+    from pystac.serialization import identify_stac_object, migrate_to_latest
+
+    if document.get("type") == "FeatureCollection" and isinstance(document.get("features"), list):
+        features = document["features"]
+        return {**document, "features": [_migrated(_with_version(feature, version)) for feature in features]}
+    try:
+        return migrate_to_latest(document, identify_stac_object(document))
+    except (STACError, STACTypeError, LookupError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(f"it is STAC {version}; migrate it with pystac, which says {error}") from error
+
+
+def _with_version(feature: Any, version: str) -> Any:
+    return {"stac_version": version, **feature} if isinstance(feature, dict) else feature
 
 
 def _lacking(document: Any, needed: type[BaseModel]) -> str | None:
@@ -167,12 +197,3 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
     except (APIError, requests.RequestException, NotImplementedError, KeyError, ValueError) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise StorageError(f"STAC API {url} could not be searched: {text}; check the URL and the search") from error
-
-
-def resolved(document: str, href: str) -> str | None:
-    """Return the landed path of a relative href in a document; None if it is absolute or leads out of the landing."""
-    parts = urlsplit(href)
-    if parts.scheme or parts.netloc or not parts.path or parts.path.startswith("/"):
-        return None
-    path = posixpath.normpath(posixpath.join(posixpath.dirname(document), unquote(parts.path)))
-    return None if path.startswith("..") or path == "." else path

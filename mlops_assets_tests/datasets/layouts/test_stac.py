@@ -118,6 +118,20 @@ def test_hrefs_are_unquoted_and_may_go_up_within_the_landing(folder: Path, read:
     assert "more data/im#1.tif" in read().files["path"].tolist()
 
 
+def test_absolute_hrefs_may_lead_into_the_landing(folder: Path, read: Read) -> None:
+    before = read()
+    base = folder.as_uri()
+    for name in "ab":
+        assets = {key: {"href": f"{base}/{name}/{key}.tif"} for key in ("image", "labels")}
+        change(folder, f"{name}/item.json", lambda item, assets=assets: item.update(assets=assets))
+    links = [{"rel": "item", "href": f"{base}/{name}/item.json"} for name in "ab"]
+    change(folder, "all/collection.json", lambda found: found.update(links=links))
+    change(folder, "catalog.json", lambda found: found["links"][0].update(href=f"{base}/all/collection.json"))
+    after = read()
+    assert after.files["path"].tolist() == before.files["path"].tolist()
+    pd.testing.assert_frame_equal(after.samples, before.samples)
+
+
 # circles and repetitions
 
 
@@ -270,6 +284,24 @@ def test_the_middle_of_an_interval_is_the_time(folder: Path, read: Read) -> None
 def test_a_property_that_an_item_lacks_is_named(folder: Path, read: Read, role: str) -> None:
     change(folder, "a/item.json", lambda item: item["properties"].update(site="train"))
     assert problems(read, **{role: "site"}) == [f"Item b: has no property 'site' ({role}); add it or remove the Item"]
+
+
+def test_documents_of_stac_0_8_are_migrated(folder: Path, read: Read) -> None:
+    before = read().files
+    for path in ("catalog.json", "all/collection.json"):
+        change(folder, path, lambda found: found.update(stac_version="0.8.1", description="x") or found.pop("type"))
+    extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]}}
+    change(folder, "all/collection.json", lambda found: found.update(extent=extent, license="other"))
+    for name in "ab":
+        change(folder, f"{name}/item.json", lambda found: found.update(stac_version="0.8.1", bbox=[0, 0, 1, 1]))
+    pd.testing.assert_frame_equal(read().files, before)
+
+
+def test_a_document_of_stac_0_8_that_cannot_be_migrated_is_named(folder: Path, read: Read) -> None:
+    change(folder, "b/item.json", lambda found: found.update(stac_version="0.8.1", type="Fiction"))
+    (found,) = problems(read)
+    assert found.startswith("b/item.json: ")
+    assert "STAC 0.8.1; migrate it with pystac" in found
 
 
 # labels

@@ -1,0 +1,58 @@
+"""What hrefs of STAC documents refer to, by RFC 3986, and whether that lies below a landing.
+
+Nothing is read here.
+"""
+
+from __future__ import annotations
+
+import os.path
+import posixpath
+from urllib.parse import SplitResult, unquote, urldefrag, urljoin, urlsplit
+
+_STANDARD_PORTS = {"http": 80, "https": 443}
+
+
+def resolve(document: str, href: str) -> str:
+    """Return the URL that a href in the document at a URL refers to (RFC 3986, 5.2), without its fragment.
+
+    Empty if the href is not a valid URL.
+    """
+    scheme, _, rest = document.partition("://")
+    try:
+        if urlsplit(href).scheme:
+            return urldefrag(href).url
+        # urllib joins only schemes that it knows to be relative, and s3 is none of them
+        joined = urljoin(f"http://{rest}", href)
+        return urldefrag(f"{scheme}{joined.removeprefix('http')}").url
+    except ValueError:
+        return ""
+
+
+def path_below(url: str, landing: str) -> str | None:
+    """Return the path of what a URL refers to below the URL of a landing, None if it does not lie there.
+
+    Dots and slashes may be percent-encoded: a server or file system may decode them.
+    """
+    own, base = urlsplit(url), urlsplit(landing)
+    if _origin(own) != _origin(base):
+        return None
+    path, root = _path(own), _path(base)
+    roots = {root, os.path.realpath(root)} if base.scheme == "file" else {root}
+    found = [path[len(folder) :] for folder in (f"{root.rstrip('/')}/" for root in roots) if path.startswith(folder)]
+    return next((name for name in found if name), None)
+
+
+def _path(parts: SplitResult) -> str:
+    return posixpath.normpath(f"/{unquote(parts.path).removeprefix('/')}")
+
+
+def _origin(parts: SplitResult) -> tuple[str, str, int | None]:
+    """Return scheme, host and port; `localhost` is this machine, as no host is."""
+    try:
+        port = parts.port
+    except ValueError:  # no number
+        return "", parts.netloc, None
+    host = parts.hostname or ""
+    if parts.scheme == "file" and host == "localhost":
+        host = ""
+    return parts.scheme, host, port or _STANDARD_PORTS.get(parts.scheme)
