@@ -118,9 +118,9 @@ class _Items:
         labels = self._path(owner, key, listed, problems) if key else None
         properties = item.document.get("properties") or {}
         named = {"group": self._layout.group, "split": self._layout.split, "label": self._layout.label}
-        kept = {role: properties[name] for role, name in named.items() if name and name in properties}
+        kept = {role: properties[name] for role, name in named.items() if name and _is_given(properties.get(name))}
         for role, name in named.items():
-            if name and name not in properties:
+            if name and role not in kept:
                 problems.append(f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item")
         when = _moment(properties)
         bbox = item.document.get("bbox")
@@ -295,6 +295,10 @@ def fetch_reference(href: str, target: Path) -> None:
     with explained(href, "read"):
         entry = obstore.head(store, key)
     download(store, key, LandedFile(key, entry["size"], stamp_of(entry)), target, href.removesuffix(f"/{key}"))
+
+
+def _is_given(value: Any) -> bool:
+    return value is not None and bool(str(value).strip())
 
 
 def _sources(item: Item) -> list[str]:

@@ -12,6 +12,7 @@ from mlops_assets.datasets.contents import ClassName, Contents, file_rows, sidec
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
 from mlops_assets.datasets.rasters import strips
@@ -35,8 +36,7 @@ def whole_scenes(
     notes: list[str] = []
     samples: list[dict[str, Any]] = []
     bands: list[list[str]] = []
-    names = {str(v): str(v) for v in specification.classes or {}}
-    names |= {name: str(value) for value, name in (specification.classes or {}).items()}
+    names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
     landed.fetch_all([landed.by_path[path] for scene in scenes for path in scene.images])
     for scene in each("reading scenes", scenes, "scenes"):
         try:

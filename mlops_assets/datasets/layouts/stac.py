@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import Contents
 from mlops_assets.datasets.landed import Landed
+from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts import scene_reading
 from mlops_assets.datasets.layouts.labelled_scenes import whole_scenes
+from mlops_assets.datasets.layouts.roles import as_text, one_spelling
 from mlops_assets.datasets.layouts.sampling import sample_scenes
 from mlops_assets.datasets.specification import DatasetSpecification
 
@@ -21,9 +26,21 @@ if TYPE_CHECKING:
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     """See `Layout.contents`."""
     layout = specification.source.stac_layout
+    scenes = _spelled(landed.scenes)
     if layout.labels:
-        return sample_scenes(landed, landed.scenes, specification, layout)
-    return whole_scenes(landed, landed.scenes, specification, layout)
+        return sample_scenes(landed, scenes, specification, layout)
+    return whole_scenes(landed, scenes, specification, layout)
+
+
+def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
+    """Return scenes whose label, group and split have one spelling in all Items, as columns of tables have."""
+    properties = [dict(scene.properties) for scene in scenes]
+    for role in ("label", "group", "split"):
+        having = [found for found in properties if role in found]
+        texts = pd.Series([as_text(found[role]) for found in having], dtype="str")
+        for found, text in zip(having, one_spelling({"": texts})[""], strict=True):
+            found[role] = text
+    return [replace(scene, properties=found) for scene, found in zip(scenes, properties, strict=True)]
 
 
 def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:

@@ -280,9 +280,34 @@ def test_the_middle_of_an_interval_is_the_time(folder: Path, read: Read) -> None
     assert read().files.set_index("path")["datetime"]["a/image.tif"].isoformat() == "2020-01-02T00:00:00+00:00"
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "classes", "labels"),
+    [
+        (True, False, {0: "no", 1: "yes"}, ["1", "0"]),
+        ("True", False, None, ["1", "0"]),
+        (17, 17.0, None, ["17", "17"]),
+        ("007", "K7", None, ["007", "K7"]),
+        ("Gr\u00fcnland", "Gru\u0308nland", {1: "Gru\u0308nland"}, ["1", "1"]),
+    ],
+)
+def test_properties_are_spelled_as_columns_of_tables_are(
+    folder: Path, first: Any, second: Any, classes: dict[int, str] | None, labels: list[str]
+) -> None:
+    for name, value in (("a", first), ("b", second)):
+        change(folder, f"{name}/item.json", lambda item, value=value: item["properties"].update(crop=value, site=value))
+    stac = {"labels": None, "label": "crop", "group": "site"}
+    source = {"url": "landing", "layout": "stac", "stac": stac}
+    specification = scenes_specification(source=source, classes=classes, split={"method": "group"})
+    found = read_landing(folder, specification).samples
+    assert found["label"].tolist() == labels
+    assert found["group"].nunique() == len(set(labels))
+
+
 @pytest.mark.parametrize("role", ["group", "split"])
-def test_a_property_that_an_item_lacks_is_named(folder: Path, read: Read, role: str) -> None:
+@pytest.mark.parametrize("empty", [{}, {"site": None}, {"site": " "}])
+def test_a_property_that_an_item_lacks_is_named(folder: Path, read: Read, role: str, empty: dict[str, Any]) -> None:
     change(folder, "a/item.json", lambda item: item["properties"].update(site="train"))
+    change(folder, "b/item.json", lambda item: item["properties"].update(empty))
     assert problems(read, **{role: "site"}) == [f"Item b: has no property 'site' ({role}); add it or remove the Item"]
 
 
