@@ -140,7 +140,7 @@ def digest_of(
     if reading.get("stac"):
         reading["stac"] = {name: value for name, value in reading["stac"].items() if name not in _WHERE}
     header = {"classes": classes, "features": features, "input": shape, "reading": reading, "labels": labels or {}}
-    chosen = files.loc[files["bands"].notna(), ["path", "bands"]].sort_values("path")
+    chosen = files.reindex(columns=["path", "bands"]).dropna().sort_values("path")
     if len(chosen):  # versions that read all bands as they lie keep their digest
         header["bands"] = {path: list(map(int, bands)) for path, bands in chosen.itertuples(index=False)}
     digest = hashlib.sha256((json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)).encode())

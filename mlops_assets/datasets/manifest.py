@@ -40,7 +40,8 @@ EXTENSIONS = [
     f"https://stac-extensions.github.io/{name}/schema.json"
     for name in ("file/v2.1.0", "projection/v2.0.0", "version/v1.2.0")
 ]
-ASSET_ROLES = {"image": ["data"], "labels": ["labels"], "table": ["data"], "sidecar": ["metadata"]}
+ASSET_ROLES = {"image": ["data"], "labels": ["labels"], "table": ["data"], "sidecar": ["metadata"],
+               "catalog": ["metadata"]}  # fmt: skip
 DATA_TYPES = {"complex64": "cfloat32", "complex128": "cfloat64", "complex_int16": "cint16"}  # STAC's; others are equal
 CRS_CODE = re.compile("[A-Za-z0-9_]+:[A-Za-z0-9_.-]+")  # what `proj:code` takes; other texts are WKT
 BBOX = ("xmin", "ymin", "xmax", "ymax")

@@ -133,7 +133,7 @@ def selected_files(
         raise NotFound(f"{frozen.reference} has no sample of {asked}; see 'mlops dataset show {frozen.reference}'")
     held = among(manifest["path"], samples.loc[wanted, "path"])
     same_scene = among(manifest["scene"], manifest.loc[held, "scene"].dropna())
-    shared = manifest["scene"].isna() & manifest["role"].isin(["labels", "sidecar"])
+    shared = manifest["scene"].isna() & manifest["role"].isin(["labels", "sidecar", "catalog"])
     return manifest[held | same_scene | shared], int(wanted.sum())
 
 

@@ -61,7 +61,7 @@ def group_count(frozen: FrozenDataset) -> int:
 
 def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
     """Yield the files of each Item of a data version, in manifest order; only those with a file among `touched`."""
-    manifest = frozen.manifest
+    manifest = frozen.manifest[frozen.manifest["role"] != "catalog"]
     main, alone = manifest["role"].isin(MAIN_ROLES), manifest["scene"].isna()
     shared, scenes, single = manifest[~main & alone], manifest[~alone], manifest[main & alone]
     if touched is not None:

@@ -14,6 +14,7 @@ from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.places import Place, place
@@ -84,8 +85,10 @@ def test_assets_kept_by_reference_stay_where_they_are_with_checksum_and_size(
     api: str, https_folder: WebFolder, store: Store
 ) -> None:
     frozen = _opened(store, _freeze(store, api, assets="reference"))
-    assert list(store.workspace.list("objects")) == []
-    for row in frozen.manifest.itertuples():
+    catalogue = frozen.manifest["role"] == "catalog"
+    objects = [object_key(sha256) for sha256 in frozen.manifest.loc[catalogue, "sha256"]]
+    assert list(store.workspace.list("objects")) == objects
+    for row in frozen.manifest[~catalogue].itertuples():
         assert str(row.href).startswith(https_folder.url)
         path = https_folder.folder / str(row.href).removeprefix(f"{https_folder.url}/")
         assert path.stat().st_size == row.size

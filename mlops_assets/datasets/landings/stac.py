@@ -5,6 +5,7 @@ Hrefs may lead to files below the landing, or to https, s3, az and gs; nowhere e
 
 from __future__ import annotations
 
+import hashlib
 import posixpath
 import tempfile
 from collections import Counter
@@ -22,7 +23,15 @@ import obstore
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, checked
 from mlops_assets.datasets.landings.bucket import download, stamp_of
 from mlops_assets.datasets.landings.hrefs import path_below, resolve
-from mlops_assets.datasets.landings.stac_documents import LARGEST_DOCUMENT, Item, search, walk
+from mlops_assets.datasets.landings.stac_documents import (
+    LARGEST_DOCUMENT,
+    Item,
+    item_collection,
+    search,
+    used_part,
+    walk,
+)
+from mlops_assets.datasets.named_files import beside, by_stem
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import BUCKETS, WEB, explained, join, open_object_store
@@ -38,6 +47,9 @@ class _Items:
         self.copies = True
         self.scenes: Sequence[Scene] = ()
         self._remote: dict[str, str] = {}  # landed path → URL of assets that lie elsewhere
+        self._used: dict[str, dict[str, Any]] = {}  # Item's id → what of it belongs to the version
+        self._document = b""  # all of them as one, which is landed as `_catalogue`
+        self._catalogue: LandedFile | None = None
 
     def _take(self, items: list[Item], listed: dict[str, LandedFile], problems: list[str]) -> list[LandedFile]:
         """Return the files of the Items, and keep what belongs together as `scenes`."""
@@ -75,10 +87,16 @@ class _Items:
         ]
         self.scenes = sorted(scenes, key=lambda scene: scene.name)
         paths = {p for scene in scenes for p in (*scene.images, scene.labels) if p}
+        stems, documents = by_stem(listed), {item.path for item in items}
+        paths |= {own for path in paths for own in beside(path, stems) if own not in documents}
         files = [listed[path] for path in paths if path in listed]
         files += self._heads([path for path in paths if path not in listed], problems)
         if self._layout.assets == "reference":
             files = [replace(file, href=self._href(file.path)) for file in files]
+        self._document = item_collection([self._used[scene.name] for scene in self.scenes if not problems])
+        stamp = hashlib.sha256(self._document).hexdigest()
+        self._catalogue = LandedFile(self._layout.catalog, len(self._document), stamp)
+        files.append(self._catalogue)
         return checked(self.url, files, problems)
 
     def _image_keys(self, item: Item) -> list[str]:
@@ -127,6 +145,10 @@ class _Items:
         paths = [path for path in images if path]
         if len(paths) < len(images) or (key and labels is None):
             return None
+        assets = [(name, item.document["assets"][name], path) for name, path in zip(keys, paths, strict=True)]
+        if key and labels:
+            assets.append((key, owner.document["assets"][key], labels))
+        self._used[item.id] = used_part(item, assets, self._layout.catalog)
         kept |= {"source": _document_url(item, self.url)} | ({"datetime": when} if when else {})
         return Scene(
             item.id, paths, labels, kept,
@@ -194,6 +216,12 @@ class _Items:
         store, key = _store_of(url)
         return download(store, key, file, below(folder, file.path), url.removesuffix(f"/{key}"))
 
+    def _write_catalogue(self, folder: Path) -> Path:
+        local = below(folder, self._layout.catalog)
+        local.parent.mkdir(parents=True, exist_ok=True)
+        local.write_bytes(self._document)
+        return local
+
     def _moved(self, files: Iterable[LandedFile]) -> Sequence[str]:
         problems: list[str] = []
         files = list(files)
@@ -217,7 +245,7 @@ class StacLanding(_Items):
         listed = {file.path: file for file in self._inner.list()} if self._inner else {}
         problems: list[str] = []
         with tempfile.TemporaryDirectory(prefix="mlops-stac-") as folder:
-            read = partial(self._document, listed=listed, folder=Path(folder))
+            read = partial(self._read, listed=listed, folder=Path(folder))
             items = list(walk(read, self._layout.catalog, problems, self._target))
         return self._take(items, listed, problems)
 
@@ -238,7 +266,7 @@ class StacLanding(_Items):
             raise ValueError("has a query, which no landed file has; give a plain one")
         return target
 
-    def _document(self, path: str, listed: dict[str, LandedFile], folder: Path) -> bytes:
+    def _read(self, path: str, listed: dict[str, LandedFile], folder: Path) -> bytes:
         if self._inner and path not in listed:
             raise StorageError("is not in the landing; land it or correct the link")
         problems: list[str] = []
@@ -251,6 +279,8 @@ class StacLanding(_Items):
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
         """See `Landing.fetch`."""
+        if file == self._catalogue:
+            return self._write_catalogue(folder)
         if self._inner is None or file.path in self._remote:
             return self._download(file, folder)
         return self._inner.fetch(file, folder)
@@ -260,12 +290,15 @@ class StacLanding(_Items):
         mine: list[LandedFile] = []
         other: list[LandedFile] = []
         for file in files:
+            if file == self._catalogue:
+                continue
             (other if self._inner is None or file.path in self._remote else mine).append(replace(file, href=None))
         return [*(self._inner.changed(mine) if self._inner else ()), *self._moved(other)]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
         """See `Landing.settled`."""
-        return self._inner is None or file.path in self._remote or self._inner.settled(file, listed)
+        elsewhere = self._inner is None or file == self._catalogue or file.path in self._remote
+        return elsewhere or self._inner.settled(file, listed)
 
 
 class StacApiLanding(_Items):
@@ -278,11 +311,11 @@ class StacApiLanding(_Items):
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
         """See `Landing.fetch`."""
-        return self._download(file, folder)
+        return self._write_catalogue(folder) if file == self._catalogue else self._download(file, folder)
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
         """See `Landing.changed`."""
-        return self._moved(files)
+        return self._moved(file for file in files if file != self._catalogue)
 
 
 def fetch_reference(href: str, target: Path) -> None:

@@ -6,12 +6,14 @@ Finds Items. Which of their assets are taken is decided in `stac`.
 from __future__ import annotations
 
 import json
+import posixpath
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 from pydantic import BaseModel, Field, ValidationError
 
@@ -168,6 +170,25 @@ def _items(document: dict[str, Any], path: str, problems: list[str]) -> Iterator
 def _links(document: dict[str, Any]) -> list[str]:
     links = document["links"] if document["type"] in ("Catalog", "Collection") else []
     return [link["href"] for link in links if link["rel"] in ("child", "item", "items")]
+
+
+def used_part(item: Item, assets: Iterable[tuple[str, dict[str, Any], str]], catalogue: str) -> dict[str, Any]:
+    """Return what of an Item belongs to a data version: no links, as they lead elsewhere, and the assets that are used.
+
+    Args:
+        item: the Item.
+        assets: key, document and landed path of each.
+        catalogue: path of the document that the Item will be in; the hrefs are relative to it.
+    """
+    folder = posixpath.dirname(catalogue) or "."
+    kept = {key: {**asset, "href": quote(posixpath.relpath(path, folder))} for key, asset, path in assets}
+    return {**item.document, "links": [], "assets": kept}
+
+
+def item_collection(items: Iterable[dict[str, Any]]) -> bytes:
+    """Return Items as one document; equal Items in equal order are equal bytes."""
+    document = {"type": "FeatureCollection", "features": list(items)}
+    return json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False).encode()
 
 
 def search(url: str, layout: StacLayout) -> Iterator[Item]:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.contents import Contents
+from mlops_assets.datasets.contents import Contents, file_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts import scene_reading
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     """See `Layout.contents`."""
     layout = specification.source.stac_layout
-    scenes = _spelled(landed.scenes)
-    if layout.labels:
-        return sample_scenes(landed, scenes, specification, layout)
-    return whole_scenes(landed, scenes, specification, layout)
+    sample = sample_scenes if layout.labels else whole_scenes
+    found = sample(landed, _spelled(landed.scenes), specification, layout)
+    catalogue = file_rows([{"path": layout.catalog, "role": "catalog"}])
+    return replace(found, files=pd.concat([found.files, catalogue], ignore_index=True))
 
 
 def _spelled(scenes: Sequence[Scene]) -> list[Scene]:

@@ -62,6 +62,7 @@ def catalogue(folder: Path, count: int) -> Truth:
         hrefs = {"image": "./image.tif", "labels": "labels.tif", "thumbnail": "gone.png"}
         items.append((f"data/{name(number)}/item.json", item(name(number), hrefs, number, site=number // 2)))
     write_catalog(folder, items)
+    found.files["catalog.json"] = {"role": "catalog"}
     return found
 
 
@@ -82,6 +83,7 @@ def item_collection(folder: Path, count: int) -> Truth:
         hrefs = {"red": path, "nir": f"./assets/{number}/nir.tif", "mask": f"labels/{number}.tif"}
         items.append(item(f"item-{number}", hrefs, number))
     (folder / "search.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    found.files["search.json"] = {"role": "catalog"}
     return found
 
 
@@ -108,6 +110,7 @@ def linked(folder: Path, count: int) -> Truth:
         labelling["links"] = [{"rel": "source", "href": f"../images/{name(number)}.json"}]
         items.append((f"labels/{name(number)}.json", labelling))
     write_catalog(folder, items)
+    found.files["catalog.json"] = {"role": "catalog"}
     return found
 
 
@@ -125,6 +128,7 @@ def with_property(key: str, value: Callable[[int], Any]) -> Callable[[Path, int]
             chip = item(f"chip-{number}", {"image": "./chip.tif"}, number, **{key: value(number)}, site=number // 2)
             items.append((f"chips/{number}/item.json", chip))
         write_catalog(folder, items)
+        found.files["catalog.json"] = {"role": "catalog"}
         return found
 
     return land
