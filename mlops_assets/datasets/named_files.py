@@ -58,9 +58,15 @@ def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def link_to(link: Path, target: Path) -> None:
-    """Make a link, also where another thread or process makes the same one, or left one that leads nowhere."""
+    """Make a link, also where another thread or process makes the same one, or left one that leads nowhere.
+
+    A hard link where that is possible: VRT looks for what it names from where a symbolic one leads to.
+    """
     link.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".link-", dir=link.parent) as folder:
         new = Path(folder, "link")
-        new.symlink_to(target.resolve())
+        try:
+            new.hardlink_to(target.resolve())
+        except OSError:  # on another file system, or of another user
+            new.symlink_to(target.resolve())
         os.replace(new, link)  # noqa: PTH105  at once, whatever is there
