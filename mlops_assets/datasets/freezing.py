@@ -22,6 +22,7 @@ from mlops_assets.datasets.documents import json_bytes, samples_bytes, version_f
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings import LandedFile, Landing, open_landing
 from mlops_assets.datasets.layouts import LAYOUTS
+from mlops_assets.datasets.lfs import pointer_problem
 from mlops_assets.datasets.manifest import knows_bands, read_manifest, write_manifest
 from mlops_assets.datasets.rereading import require_same_from_stored
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
@@ -79,6 +80,9 @@ def freeze(
         facts = _facts(workspace, registry, specification, known)
         with _staging(workspace, specification.name) as staging:
             source = Landed(workspace, landing, landed, Path(staging), landing.scenes, known, facts)
+            pointers = source.pointers()
+            if pointers:
+                raise DataProblems(f"landing of {specification.name}", [pointer_problem(pointers)])
             try:
                 contents = LAYOUTS[specification.source.layout].contents(source, specification)
             except EmptyLanding as error:

@@ -13,6 +13,7 @@ import pandas as pd
 
 from mlops_assets.datasets.contents import file_rows
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, printable, together
+from mlops_assets.datasets.lfs import MAX_BYTES, MIN_BYTES, is_pointer_file
 from mlops_assets.datasets.named_files import beside, by_stem, link_to
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
@@ -61,6 +62,16 @@ class Landed:
                 done.advance(size=file.size)
 
             together(fetch, files)
+
+    def pointers(self) -> list[str]:
+        """Return the paths of new files that are Git LFS pointers; only files as small as these are opened.
+
+        Raises:
+            StorageError: some cannot be read; each is named.
+        """
+        small = [f for f in self.files if MIN_BYTES <= f.size < MAX_BYTES and f.path not in self.known]
+        self.fetch_all(small)
+        return [file.path for file in small if is_pointer_file(self.local(file))]
 
     def local(self, file: LandedFile) -> Path:
         """Return a local path with the bytes of a file, fetching a remote one once.

@@ -18,11 +18,13 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, ValidationError
 
 from mlops_assets.datasets.landings.base import REQUESTS
+from mlops_assets.datasets.lfs import is_pointer, pointer_problem
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.errors import StorageError
 
 LARGEST_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
 API_TIMEOUT = 60  # seconds for one page
+_POINTER = "is a Git LFS pointer"
 _BEFORE_1_0 = re.compile(r"0\.|1\.0\.0-")
 
 
@@ -87,10 +89,14 @@ def walk(
         problems: what cannot be followed is added here.
     """
     waiting, seen = [start], {start}
+    pointers: list[str] = []
     with ThreadPoolExecutor(REQUESTS) as pool:
         while waiting:
             level, waiting = waiting, []
             for path, (document, problem) in zip(level, pool.map(partial(_parsed, read), level), strict=True):
+                if problem == _POINTER:
+                    pointers.append(path)
+                    continue
                 if problem:
                     problems.append(f"{path}: {problem}")
                     continue
@@ -104,12 +110,17 @@ def walk(
                     if target not in seen:
                         seen.add(target)
                         waiting.append(target)
+    if pointers:
+        problems.append(pointer_problem(pointers))
 
 
 def _parsed(read: Callable[[str], bytes], path: str) -> tuple[dict[str, Any], str | None]:
     """Return a STAC document, or why it is none."""
     try:
-        document = _migrated(json.loads(read(path)))
+        content = read(path)
+        if is_pointer(content):
+            return {}, _POINTER
+        document = _migrated(json.loads(content))
         kind = document["type"]
     except StorageError as error:
         return {}, str(error)

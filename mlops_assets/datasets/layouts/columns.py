@@ -33,35 +33,45 @@ def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float
 
 
 def find_features(
-    table: pd.DataFrame, layout: TableLayout, problems: list[str], path: str
+    tables: Mapping[str, pd.DataFrame], layout: TableLayout, problems: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the feature columns, and notes on what is none; a table without any is a problem."""
+    """Return the feature columns, and notes on what is none; tables without any are a problem.
+
+    Candidates are the columns of the first table. One is a feature if it is numeric in all tables that have it.
+    """
     played = {layout.label, LONGITUDE, LATITUDE, *_roles(layout)}
     if layout.features != "*":
         both = sorted(set(layout.features) & played)
         if both:
             problems.append(f"features name {', '.join(both)}, which plays another part; take it out of the features")
         return list(layout.features), []
-    candidates = [str(column) for column in table.columns if column not in played and column not in layout.exclude]
-    numeric = [c for c in candidates if kinds.is_numeric_dtype(table[c])]
+    path, first = next(iter(tables.items()))
+    candidates = [str(column) for column in first.columns if column not in played and column not in layout.exclude]
+    columns = {name: {p: table[name] for p, table in tables.items() if name in table} for name in candidates}
+    numeric = [c for c in candidates if all(map(kinds.is_numeric_dtype, columns[c].values()))]
     features = [c for c in numeric if c.strip().lower() not in IDENTIFIERS]
     notes = [f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to use it"
              for c in numeric if c not in features]  # fmt: skip
-    notes += [f"column {c!r} is not numeric and is not a feature{_texts_among(table[c], path)}"
+    notes += [f"column {c!r} is not numeric and is not a feature{_texts_among(columns[c])}"
               for c in candidates if c not in numeric]  # fmt: skip
     if not features:
         problems.append(f"{path}: has no numeric column besides the label; name the feature columns")
     return features, notes
 
 
-def _texts_among(values: pd.Series, path: str) -> str:
-    """Return what keeps a column that is mostly numbers from being one; empty if it is text altogether."""
-    wrong = values.notna() & pd.to_numeric(values, errors="coerce").isna()
-    if wrong.sum() > len(values) / 2:
+def _texts_among(columns: Mapping[str, pd.Series]) -> str:
+    """Return what keeps a column of all files that is mostly numbers from being one; empty if it is text altogether."""
+    wrong = {path: (v.notna() & pd.to_numeric(v, errors="coerce").isna()).to_numpy() for path, v in columns.items()}
+    count, rows = sum(int(found.sum()) for found in wrong.values()), sum(map(len, columns.values()))
+    if not 0 < count <= rows / 2:  # not text at all, such as dates, or little else
         return ""
+    path, found = next((path, found) for path, found in wrong.items() if found.any())
+    first = int(found.argmax())
+    others = sum(bool(found.any()) for found in wrong.values()) - 1
+    where = f"{path} and {others} other file(s)" if others else path
     return (
-        f": {int(wrong.sum())} of {len(values)} values ({wrong.mean():.1%}) in {path} are no numbers, the first is "
-        f"{str(values[wrong.argmax()])[:40]!r} in data row {int(wrong.argmax()) + 1}; correct them, or name 'features'"
+        f": {count} of {rows} values ({count / rows:.1%}) in {where} are no numbers, the first is "
+        f"{str(columns[path].iloc[first])[:40]!r} in data row {first + 1}; correct them, or name 'features'"
     )
 
 

@@ -139,8 +139,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         )
     _refuse(specification, [] if tables else problems)
     _spell_roles(tables, layout, bool(specification.classes))
-    first = next(iter(tables))
-    features, notes = find_features(tables[first], layout, problems, first)
+    features, notes = find_features(tables, layout, problems)
     well = {}
     for path, table in tables.items():
         wrong = column_problems(path, table, layout, features)

@@ -329,3 +329,16 @@ def test_all_damaged_files_are_named_at_once_nothing_is_published_and_mended_the
         (landing(store) / path).write_bytes(content)
     mended = freeze_as(store, implementation)
     assert (mended.created, mended.version.digest) == (True, frozen.freeze.version.digest)
+
+
+@pytest.mark.parametrize("implementation", ALL, ids=str)
+@pytest.mark.parametrize("documents", [True, False], ids=["all files", "all but STAC documents"])
+def test_git_lfs_pointers_are_named_once(implementation: Implementation, documents: bool, tmp_path: Path) -> None:
+    store = new_store(tmp_path)
+    folder = landing(store)
+    implementation.land(folder, 1)
+    for path in (path for path in folder.rglob("*") if path.is_file() and (documents or path.suffix != ".json")):
+        path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
+    with pytest.raises(DataProblems, match=r"Git LFS pointers, .*; run 'git lfs pull' in the repository") as raised:
+        freeze_as(store, implementation)
+    assert len(raised.value.problems) == 1

@@ -159,6 +159,11 @@ def test_identifiers_and_texts_are_left_out_with_a_note(read: Read) -> None:
     assert [note.split()[1] for note in found.notes] == ["'Unnamed:", "'OBJECTID'", "'id'", "'remark'"]
 
 
+def test_what_only_looks_like_numbers_is_no_feature(read: Read) -> None:
+    found = read({"a.parquet": SMALL.assign(seen=pd.to_datetime("2024-01-02"), code=["1", "2", "3"])})
+    assert found.notes == [f"column {name!r} is not numeric and is not a feature" for name in ("seen", "code")]
+
+
 def test_named_features_are_taken_in_the_order_named_even_an_identifier(read: Read) -> None:
     found = read({"a.csv": SMALL.assign(id=[1, 2, 3])}, declared(features=["nir", "id"]))
     assert (found.features, found.notes) == (["nir", "id"], [])

@@ -139,3 +139,15 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
     assert "the first is 'n.d.' in data row 300" in said
     assert "column 'seen': times without a zone are taken as UTC" in said
     assert "'red'" not in said
+
+
+@pytest.mark.parametrize("names", ["ab", "ba"])
+def test_a_column_with_a_text_in_one_file_is_named_with_the_share_of_all_rows(tmp_path: Path, names: str) -> None:
+    whole = pd.DataFrame({"red": np.arange(100) / 100, "green": "0.5", "crop": np.resize(["wheat", "rye"], 100)})
+    files = {f"{names[0]}.csv": whole, f"{names[1]}.csv": whole.assign(green=["n.d.", *["0.5"] * 99])}
+    found = landed(tmp_path, {name: table.to_csv(index=False) for name, table in files.items()})
+    assert found.features == ["red"]
+    assert found.notes == [
+        f"column 'green' is not numeric and is not a feature: 1 of 200 values (0.5%) in {names[1]}.csv are no numbers, "
+        "the first is 'n.d.' in data row 1; correct them, or name 'features'"
+    ]
