@@ -31,7 +31,7 @@ def save_native(
         framework.save(model, native)
         X, _ = data.arrays("test", limit=64)
         before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
-        _require_shape(before, len(X), len(data.class_names))
+        require_shape(before, len(X), len(data.class_names))
         for name, values in before.items():
             if not np.array_equal(values, after[name]):
                 raise ExportError(
@@ -41,13 +41,22 @@ def save_native(
         return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
 
 
-def _require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) -> None:
+def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) -> None:
+    """See that outputs of a trained model have the shape of its task.
+
+    Raises:
+        TrainerError: they have another; a model that was trained without samples of a class gives no score for it.
+    """
     for name, values in outputs.items():
         expected = (samples, classes) if name == "scores" else (samples,)
         if values.shape[: len(expected)] != expected:
             raise TrainerError(
                 f"the model gives {name} of shape {values.shape} for {samples} samples; expected is {expected}"
-                + (f", one score for each of the {classes} classes" if name == "scores" else "")
+                + (
+                    f", one score for each of the {classes} classes; see that the training split has samples of all"
+                    if name == "scores"
+                    else ""
+                )
             )
 
 

@@ -108,12 +108,15 @@ def facts(model: onnx.ModelProto) -> dict[str, Any]:
 def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
     """Return what the output `scores` is: by the operation that makes it, else by what the framework's exporter gives.
 
-    None where that is unknown: a sigmoid for each class, and an external file that does not end in a softmax.
+    None where there is no such output, and where that is unknown: a sigmoid for each class, and an external file that
+    does not end in a softmax.
 
     Args:
         model: with the platform's outputs.
         framework: name of the adapter that has exported it.
     """
+    if all(output.name != "scores" for output in model.graph.output):
+        return None
     made_by = {output: node for node in model.graph.node for output in node.output}
     node = made_by.get("scores")
     while node is not None and node.op_type in _KEEPS_SCORES:

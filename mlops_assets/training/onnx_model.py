@@ -31,12 +31,13 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # what fails is raised
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the processors too
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         except Exception as error:
-            raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {error}") from error
+            reason = str(error).replace(str(path), path.name)
+            raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {reason}") from error
         self.outputs = [output.name for output in self._session.get_outputs()]
 
     def predict(self, X: NDArray[np.float32], batch: int | None = None) -> dict[str, NDArray[Any]]:

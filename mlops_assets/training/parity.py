@@ -16,6 +16,7 @@ from mlops_assets.training.onnx_model import OnnxModel, at_once, decide
 from mlops_assets.training.specification import Parity
 
 TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits
+LEAST_SPREAD = 1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
 BATCH_SIZES = (1, 7)  # a served model sees any batch size; one and an odd one show a frozen batch axis
 SHOWN = 8  # values of the worst sample
 NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more data or change 'split'"
@@ -57,6 +58,7 @@ class ParityReport:
         passed: within tolerance at every batch size.
         samples: samples compared.
         difference: largest absolute difference of an output, divided by the spread of the native output.
+        differing: share of samples of which an output differs by more than `tolerance`, or the decision.
         agreement: share of samples with the same class (1 for regression).
         tolerance: what was allowed for `difference`.
         required_agreement: what was required of `agreement`.
@@ -66,6 +68,7 @@ class ParityReport:
     passed: bool
     samples: int
     difference: float
+    differing: float
     agreement: float
     tolerance: float
     required_agreement: float
@@ -133,13 +136,17 @@ def compare_outputs(
     """
     if not len(X):
         raise ParityError(NO_SAMPLE)
-    spread = {name: max(float(np.ptp(values)), 1e-6) for name, values in native.items()}
-    difference, agreement = 0.0, 1.0
+    spread = {
+        name: max(float(np.ptp(values)), LEAST_SPREAD * float(np.abs(values).max()), 1e-6)
+        for name, values in native.items()
+    }
+    difference, differing, agreement = 0.0, 0.0, 1.0
     furthest: WorstSample | None = None
     undecided: WorstSample | None = None
     for batch in (min(len(X), at_once(X)), *BATCH_SIZES):
         count = min(len(X), 5 * batch) if batch in BATCH_SIZES else len(X)
         found = onnx_model.predict(X[:count], batch)
+        differs = np.zeros(count, dtype=bool)
         for name, expected in native.items():
             if name == "label" or name not in found:
                 continue
@@ -147,6 +154,7 @@ def compare_outputs(
             given = found[name].reshape(expected.shape).astype(np.float64)
             with np.errstate(invalid="ignore"):
                 gap = np.nan_to_num(np.abs(given - expected) / spread[name], nan=np.inf, posinf=np.inf)
+            differs |= (gap > limits.tolerance).reshape(count, -1).any(axis=1)
             if furthest is None or gap.max() > difference:
                 place = np.unravel_index(int(gap.argmax()), gap.shape)
                 difference = float(gap[place])
@@ -156,12 +164,16 @@ def compare_outputs(
             own = {name: value[:count] for name, value in native.items()}
             decided = decide(found)
             same = _same_decision(decided, own, margin)
+            differs |= ~same.reshape(count, -1).all(axis=1)
             agreement = min(agreement, float(np.mean(same)))
             if undecided is None and not same.all():
                 undecided = _worst(batch, "label", tuple(np.argwhere(~same)[0]), decide(own), decided)
+        differing = max(differing, float(differs.mean()))
     far, wrong = difference > limits.tolerance, agreement < limits.agreement
     worst = undecided if wrong and not far else furthest or undecided
-    return ParityReport(not far and not wrong, len(X), difference, agreement, limits.tolerance, limits.agreement, worst)
+    return ParityReport(
+        not far and not wrong, len(X), difference, differing, agreement, limits.tolerance, limits.agreement, worst
+    )
 
 
 def located(report: ParityReport, frozen: FrozenDataset, positions: NDArray[np.int64]) -> ParityReport:

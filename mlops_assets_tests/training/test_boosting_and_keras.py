@@ -14,7 +14,7 @@ import pytest
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
-from mlops_assets.errors import MissingExtra, TrainerError
+from mlops_assets.errors import ExportError, MissingExtra, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.frameworks import framework_of
@@ -220,6 +220,20 @@ def test_wrong_parameters_are_refused(fit: Train, land_table: Callable[..., Free
     for name, params, message in WRONG:
         with subtests.test(trainer=name, **params), pytest.raises(TrainerError, match=message):
             fit(name, **params)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("xgboost", {"booster": "dart"}), ("lightgbm", {"linear_tree": True}), ("lightgbm", {"zero_as_missing": True})],
+)
+def test_what_cannot_be_exported_is_found_before_training(
+    name: str, params: dict[str, Any], fit: Train, land_table: Callable[..., Freeze]
+) -> None:
+    table = crops_table()
+    table["ndvi_01"] = table["ndvi_01"].where(table.index % 2 == 0, 0.0)
+    land_table(table)
+    with pytest.raises(ExportError, match=r"cannot be exported to ONNX.*this was found before training"):
+        fit(name, **params)
 
 
 def test_a_missing_library_names_its_extra(

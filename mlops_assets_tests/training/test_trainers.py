@@ -12,7 +12,7 @@ from sklearn.pipeline import Pipeline
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
-from mlops_assets.errors import TrainerError
+from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.training.fitting import train
 from mlops_assets.training.store import Store
@@ -137,6 +137,29 @@ def test_the_sklearn_trainer_calls_no_function(step: dict[str, Any], fit: Callab
     with pytest.raises(TrainerError, match="is not a scikit-learn class"):
         fit(**TREE, preprocessing=[step])
     assert not Path("made-by-parameters").exists()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"estimator": "sklearn.neighbors.KNeighborsClassifier", "weights": "distance"}, "converted to ONNX wrongly"),
+        ({"estimator": "sklearn.neighbors.NearestCentroid"}, "skl2onnx has no converter for .*NearestCentroid"),
+        (
+            {**TREE, "preprocessing": ["sklearn.preprocessing.SplineTransformer"]},
+            "no converter for .*SplineTransformer",
+        ),
+    ],
+    ids=["distances", "no converter", "a step"],
+)
+def test_what_cannot_be_exported_is_found_before_training(
+    params: dict[str, Any], message: str, fit: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitted: list[int] = []
+    own = Pipeline.fit
+    monkeypatch.setattr(Pipeline, "fit", lambda self, X, y: (fitted.append(len(X)), own(self, X, y))[1])
+    with pytest.raises(ExportError, match=f"{message}.*this was found before training"):
+        fit(**params)
+    assert len(fitted) == 1  # the rehearsal's
 
 
 def test_values_that_scikit_learn_refuses_end_the_run_with_its_reason(

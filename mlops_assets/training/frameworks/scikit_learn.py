@@ -16,6 +16,8 @@ import numpy as np
 import sklearn.utils
 from numpy.typing import NDArray
 from sklearn.base import is_regressor
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 
 from mlops_assets.errors import ExportError
@@ -45,8 +47,20 @@ with _nothing_searched():
     import skops.io
 
 FILE = "model.skops"
-# what skops may rebuild, besides the few types that it trusts by itself, must come from these packages
-TRUSTED = ("sklearn.", "numpy.", "scipy.")
+# Where what skops may rebuild must be defined, besides the few types that it trusts by itself. The rest of SciPy and
+# NumPy is no part of estimators, and has classes that run text of their state, or delete folders that it names.
+TRUSTED = (
+    "sklearn.", "numpy.dtype", "numpy.random.", "scipy._lib.array_api_compat.", "scipy.interpolate.", "scipy.sparse.",
+    "scipy.spatial.",
+)  # fmt: skip
+# where functions may be defined besides: those given as score, distance or transformation
+TRUSTED_FUNCTIONS = ("scipy.linalg.", "scipy.special.", "scipy.stats.")
+TRUSTED_NUMPY = ("numpy", "numpy.fft", "numpy.linalg")
+# what is in there and reads or writes files, or runs programs
+_ACTING = (
+    "sklearn.datasets.", "sklearn.externals.", "sklearn.tree._export.", "sklearn.utils._testing.",
+    "scipy.sparse._matrix_io.", "numpy.fromfile", "numpy.fromregex", "numpy.genfromtxt", "numpy.load", "numpy.save",
+)  # fmt: skip
 
 
 class ScikitLearn:
@@ -81,21 +95,22 @@ class ScikitLearn:
         """Write ONNX with skl2onnx; the graph flattens patches itself."""
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
-        from skl2onnx.common.exceptions import MissingConverter, MissingShapeCalculator
 
         if (task == "regression") != is_regressor(model):
             raise ExportError(f"{_final(model)} does not suit task {task!r}; choose another estimator")
         width = int(np.prod(sample_shape))
-        options = {} if task == "regression" else {id(model): {"zipmap": False}}
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the converter reads attributes that scikit-learn is retiring
-                exported = to_onnx(model, initial_types=[("rows", FloatTensorType([None, width]))], options=options)
-        except (MissingConverter, MissingShapeCalculator, NotImplementedError, RuntimeError, TypeError) as error:
-            raise ExportError(f"{_final(model)} cannot be exported to ONNX: {str(error).splitlines()[0]}") from error
         names = ["value"] if task == "regression" else ["label", "scores"]
         if task != "regression" and not hasattr(model, "predict_proba"):
             names = ["label"]  # decision values are no scores of classes
+        _convert_discriminants()
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the converter reads attributes that scikit-learn is retiring
+                exported = to_onnx(
+                    model, initial_types=[("rows", FloatTensorType([None, width]))], options=_options(model)
+                )
+        except Exception as error:  # converters raise what they run into
+            raise ExportError(f"{_final(model)} cannot be exported to ONNX: {_reason(error)}") from error
         found = [output.name for output in exported.graph.output]
         conform(exported, sample_shape, dict(zip(found, names, strict=False)), flat=True)
         path.write_bytes(exported.SerializeToString())
@@ -116,15 +131,80 @@ class ScikitLearn:
 
 
 def _is_trusted(name: str) -> bool:
-    """Say whether a type name of a skops file is a class that one of the trusted packages itself defines."""
-    if not name.startswith(TRUSTED):
+    """Say whether a name in a skops file is that of a class or function that estimators may be made of.
+
+    It is the object that counts: a module that only imports it vouches for nothing, so it must be found again, the same
+    object, where it says that it is defined.
+    """
+    if name == "functools.partial":  # what it calls has a name of its own in the file
+        return True
+    found = _named(name)
+    home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
+    if found is None or _named(home) is not found or home.startswith(_ACTING):
         return False
+    if isinstance(found, type):
+        return home.startswith(TRUSTED) or issubclass(found, np.generic)
+    return home.startswith(TRUSTED + TRUSTED_FUNCTIONS) or found.__module__ in TRUSTED_NUMPY
+
+
+def _named(name: str) -> Any:
+    """Return the class or function of one of the three packages that has this full name; None if there is none."""
     module, _, qualified = name.rpartition(".")
+    if module.split(".")[0] not in ("sklearn", "numpy", "scipy"):
+        return None
     try:
         found = getattr(importlib.import_module(module), qualified)
     except (ImportError, AttributeError):
-        return False
-    return isinstance(found, type) and f"{found.__module__}.".startswith(TRUSTED)
+        return None
+    return found if callable(found) else None
+
+
+def _options(model: Any) -> dict[int, dict[str, bool]]:
+    """Return what keeps skl2onnx from giving scores as a list of dictionaries, where a class knows that option."""
+    from skl2onnx._supported_operators import sklearn_operator_name_map
+    from skl2onnx.common._registration import get_converter
+
+    chain = [model]
+    while isinstance(chain[-1], Pipeline) or hasattr(chain[-1], "best_estimator_"):
+        chain.append(chain[-1].steps[-1][1] if isinstance(chain[-1], Pipeline) else chain[-1].best_estimator_)
+    name = sklearn_operator_name_map.get(type(chain[-1]))
+    known = get_converter(name).get_allowed_options() if name else None
+    option = {"zipmap": False} if "zipmap" in (known or {}) else {}
+    return {id(part): option for part in chain}
+
+
+def _convert_discriminants() -> None:
+    """Let skl2onnx convert a discriminant analysis as the logistic regression with the same coefficients.
+
+    Of two classes, its own converter takes the softmax of -d and d, which is the logistic function of 2d instead of d
+    (https://github.com/onnx/sklearn-onnx/issues/1116).
+    """
+    from skl2onnx import update_registered_converter
+    from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
+    from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linear_classifier
+
+    def convert(scope: Any, operator: Any, container: Any) -> None:
+        analysis = operator.raw_operator
+        line = LogisticRegression()
+        line.coef_, line.intercept_, line.classes_ = analysis.coef_, analysis.intercept_, analysis.classes_
+        operator.raw_operator = line
+        convert_sklearn_linear_classifier(scope, operator, container)
+
+    update_registered_converter(
+        LinearDiscriminantAnalysis,
+        "SklearnLinearDiscriminantAnalysis",
+        calculate_linear_classifier_output_shapes,
+        convert,
+        overwrite=True,
+        options={"zipmap": [True, False], "nocl": [True, False], "output_class_labels": [False, True]},
+    )
+
+
+def _reason(error: Exception) -> str:
+    lacking = re.search(r"Unable to find a (?:shape calculator|converter) for type '<class '([^']+)'>'", str(error))
+    if lacking:
+        return f"skl2onnx has no converter for {lacking[1]}; choose another estimator"
+    return str(error).strip().partition("\n")[0]
 
 
 def _write_reproducibly(file: Path) -> None:

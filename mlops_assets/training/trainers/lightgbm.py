@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.extras import needs
+from mlops_assets.training.rehearsal import rehearse
 from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
     Raises:
         MissingExtra: LightGBM is not installed.
         TrainerError: parameters that LightGBM refuses, or that do not suit the data.
+        ExportError: parameters of models that cannot be exported.
     """
     with needs("lightgbm", "the trainer lightgbm"):
         import lightgbm
@@ -67,7 +69,13 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
     callbacks: list[Any] = [log]
     if params.patience and len(held_X):
         callbacks.append(lightgbm.early_stopping(params.patience, first_metric_only=True, verbose=False))
+
+    def few_trees(rows: Any, labels: Any) -> lightgbm.Booster:
+        return lightgbm.train(settings, lightgbm.Dataset(rows, labels), 2)
+
     try:
+        with run.phase("rehearsal"):
+            rehearse(few_trees, data, X, y, "lightgbm")
         return lightgbm.train(
             settings, splits["train"], params.rounds, valid_sets=list(splits.values()), valid_names=list(splits),
             callbacks=callbacks,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.parameters import restored
+from mlops_assets.training.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -38,18 +40,27 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     """Fit a scikit-learn pipeline on the training split; patches are flattened to one row each.
 
     Raises:
-        TrainerError: a class that is not scikit-learn's, or arguments it does not take.
+        TrainerError: a class that is not scikit-learn's, arguments it does not take, or data it cannot be fitted to.
+        ExportError: the pipeline could not be stored or exported once it were trained.
     """
-    from sklearn.base import is_classifier, is_regressor
+    from sklearn.base import clone, is_classifier, is_regressor
     from sklearn.pipeline import make_pipeline
 
     steps = [_make(step, {}, run.seed) for step in params.preprocessing]
     model = make_pipeline(*steps, _make(params.estimator, params.model_extra or {}, run.seed))
     if not (is_regressor if data.task == "regression" else is_classifier)(model):
         raise TrainerError(f"{params.estimator} does not suit task {data.task!r}; choose another estimator")
+    if data.view == "window":
+        raise TrainerError(f"{data.reference} is read as windows; a model of rows needs 'scenes: {{read: patches}}'")
     X, y = data.arrays("train")
     X = X.reshape(len(X), -1)
-    model.fit(X, y)
+    with run.phase("rehearsal"):
+        rehearse(lambda rows, labels: clone(model).fit(rows, labels), data, X, y, params.estimator)
+    try:
+        model.fit(X, y)
+    except ValueError as error:
+        reason = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
+        raise TrainerError(f"{params.estimator} cannot be fitted to {data.reference}: {reason}") from error
     run.log({"train_score": float(model.score(X, y))}, step=0)
     X, y = data.arrays("validation")
     if len(X):
@@ -74,4 +85,5 @@ def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> A
             arguments = {**arguments, "random_state": seed % 2**32}
         return made(**arguments)
     except (ImportError, AttributeError, TypeError) as error:
-        raise TrainerError(f"{step} cannot be made: {error}") from error
+        reason = re.sub(r"^\S+\(\) ", "", str(error))  # the name of its constructor
+        raise TrainerError(f"{step} cannot be made: {reason}") from error

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.extras import needs
+from mlops_assets.training.rehearsal import rehearse
 from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
     Raises:
         MissingExtra: XGBoost is not installed.
         TrainerError: parameters that XGBoost refuses, or that do not suit the data.
+        ExportError: parameters of models that cannot be exported.
     """
     with needs("xgboost", "the trainer xgboost"):
         import xgboost
@@ -53,6 +55,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
         "validate_parameters": True, **given, **objective(data, given, OBJECTIVES),
     }  # fmt: skip
     matrices = [matrix for matrix, _ in splits]
+    with run.phase("rehearsal"):
+        rehearse(lambda few, labels: xgboost.train(settings, xgboost.DMatrix(few, labels), 2), data, X, y, "xgboost")
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")

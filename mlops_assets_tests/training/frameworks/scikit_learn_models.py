@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.ensemble import RandomForestClassifier, RandomForestRegressor
+from sklearn.feature_selection import SelectKBest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from sklearn.svm import SVC
+from sklearn.svm import SVC, LinearSVC
 
 from mlops_assets_tests.training.trainers import samples
 
@@ -30,6 +32,18 @@ def _fitted(model: Any, X: Any, y: Any) -> Any:
 
 def pipeline_svc(X: Any, y: Any) -> Any:
     return _fitted(make_pipeline(StandardScaler(), SVC()), X, y)
+
+
+def linear_svc(X: Any, y: Any) -> Any:
+    return _fitted(make_pipeline(StandardScaler(), LinearSVC()), X, y)
+
+
+def discriminant_of_two_classes(X: Any, y: Any) -> Any:
+    return _fitted(LinearDiscriminantAnalysis(), X, y % 2)
+
+
+def best_features(X: Any, y: Any) -> Any:
+    return _fitted(make_pipeline(SelectKBest(k=2), LogisticRegression()), X, y)
 
 
 def random_forest(X: Any, y: Any) -> Any:

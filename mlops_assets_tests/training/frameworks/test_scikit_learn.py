@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import subprocess
 import zipfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import scipy.sparse
+import scipy.spatial.distance
+import scipy.stats
+import sklearn.datasets
 import skops.io
 from sklearn.base import clone
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.feature_selection import SelectKBest, mutual_info_classif
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, KBinsDiscretizer, StandardScaler
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.frameworks.scikit_learn import FILE, ScikitLearn
@@ -42,6 +48,30 @@ def test_a_function_that_scikit_learn_only_imports_is_refused(tmp_path: Path) ->
         for name in written.namelist():
             changed.writestr(name, written.read(name).replace(b'"subprocess"', b'"sklearn.utils._testing"'))
     with pytest.raises(ExportError, match="check_output"):
+        ScikitLearn().load(tmp_path)
+
+
+def test_functions_that_compute_are_trusted_and_such_as_act_are_not(tmp_path: Path, subtests: pytest.Subtests) -> None:
+    X, y = samples((6,))
+    trusted: list[Any] = [
+        HistGradientBoostingClassifier(max_iter=3, categorical_features=[0]),
+        make_pipeline(SelectKBest(mutual_info_classif, k=2), LogisticRegression()),
+        make_pipeline(FunctionTransformer(np.nan_to_num), LogisticRegression()),
+        make_pipeline(KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), LogisticRegression()),
+        KNeighborsClassifier(metric=scipy.spatial.distance.canberra),
+    ]
+    for model in trusted:
+        with subtests.test(str(model)):
+            ScikitLearn().save(model.fit(np.abs(X), y), tmp_path)
+            again = ScikitLearn().load(tmp_path)
+            np.testing.assert_array_equal(again.predict(np.abs(X)), model.predict(np.abs(X)))
+    acting = [np.testing.measure, np.rec.fromfile, np.load, np.save, sklearn.datasets.load_files, scipy.sparse.save_npz]
+    for function in acting:
+        skops.io.dump(FunctionTransformer(func=partial(function, "text")), tmp_path / FILE)
+        with subtests.test(function.__name__), pytest.raises(ExportError, match=function.__name__):
+            ScikitLearn().load(tmp_path)
+    skops.io.dump(scipy.stats.norm, tmp_path / FILE)  # rebuilding one runs text that the file has
+    with pytest.raises(ExportError, match="norm_gen"):
         ScikitLearn().load(tmp_path)
 
 
