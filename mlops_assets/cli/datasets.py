@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_assets.cli import assess, completion, differences, recalling
+from mlops_assets.cli import assess, completion, differences, preview, recalling
 from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.output import Json, Module, console, open_store, show, show_one
@@ -146,6 +146,7 @@ def tag(
 
 
 app.command("assess")(assess.assess)
+app.command("preview")(preview.preview)
 app.command("diff")(differences.diff)
 app.command("recall")(recalling.recall)
 app.command("verify")(recalling.verify)

@@ -20,6 +20,7 @@ import dagster as dg
 from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
 from mlops_assets.components.project import documented
 from mlops_assets.datasets.quality import Check
+from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.settings import Settings, project_module
 from mlops_assets.training.specification import ModelSpecification
@@ -114,6 +115,16 @@ class Project:
         self.require(dg.AssetKey([name, "trained_model"]))
         return declared_models(self.definitions)[name]
 
+    def dataset(self, name: str) -> DatasetSpecification:
+        """Return what is declared about a dataset.
+
+        Raises:
+            NotFound: it is not declared.
+        """
+        self.require(dg.AssetKey([name, "landing"]))
+        declared = {found["name"]: found for found in _declarations(self.definitions, "landing")}
+        return DatasetSpecification.model_validate(declared[name])
+
     def require(self, key: dg.AssetKey) -> None:
         """Make sure that an asset is declared.
 
@@ -207,10 +218,17 @@ def _require_well_declared(name: str, reasons: Mapping[str, str]) -> None:
 
 def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification]:
     """Return the models that definitions declare, by name."""
-    nodes = definitions.resolve_asset_graph().asset_nodes
-    declared: list[Any] = [node.metadata[DECLARATION] for node in nodes if DECLARATION in node.metadata]
-    models = [ModelSpecification.model_validate(value.data) for value in declared]
+    models = [ModelSpecification.model_validate(found) for found in _declarations(definitions, "trained_model")]
     return {model.name: model for model in models}
+
+
+def _declarations(definitions: dg.Definitions, step: str) -> list[Any]:
+    """Return what is declared about each model or dataset, which its asset of a step has in its metadata."""
+    nodes = definitions.resolve_asset_graph().asset_nodes
+    declared: list[Any] = [
+        n.metadata[DECLARATION] for n in nodes if n.key.path[-1] == step and DECLARATION in n.metadata
+    ]
+    return [value.data for value in declared]
 
 
 def load_definitions(module: str) -> dg.Definitions:

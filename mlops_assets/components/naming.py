@@ -12,7 +12,7 @@ from mlops_assets.datasets.quality import Check
 if TYPE_CHECKING:
     from mlops_assets.registry import Registry
 
-DECLARATION = "declaration"  # metadata of `<model>/trained_model`: what was declared about the model
+DECLARATION = "declaration"  # metadata of `<model>/trained_model` and `<dataset>/landing`: what was declared about it
 LEFT_OUT = "mlops/left_out"  # metadata of a project: why datasets and models, by name, are not in it
 RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it goes on with
 

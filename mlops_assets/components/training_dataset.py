@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from mlops_assets.components.landing_notifications import queue_resources
 from mlops_assets.components.landing_sensor import new_data_sensor
 from mlops_assets.components.landing_source import Sight, made_from, observation, source_asset, source_key
-from mlops_assets.components.naming import add_data_versions, check_results, data_versions
+from mlops_assets.components.naming import DECLARATION, add_data_versions, check_results, data_versions
 from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.datasets.quality import CHECKS
@@ -62,6 +62,7 @@ class TrainingDataset(dg.Component):
             description=f"Freezes what has landed in {specification.source.url} into the next data version.",
             deps=[source_key(specification.name)],
             kinds={"file"},
+            metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
         )
         def landing(
             context: dg.AssetExecutionContext, config: LandingConfig, store: StoreResource

@@ -11,6 +11,8 @@ import json
 import shutil
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,9 +26,10 @@ from mlops_assets.datasets.landings import LandedFile, Landing, open_landing
 from mlops_assets.datasets.layouts import LAYOUTS
 from mlops_assets.datasets.lfs import pointer_problem
 from mlops_assets.datasets.manifest import knows_bands, read_manifest, write_manifest
+from mlops_assets.datasets.quality.balance import absent_classes, absent_text, sample_counts
 from mlops_assets.datasets.rereading import require_same_from_stored
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
-from mlops_assets.datasets.splits import assign_splits
+from mlops_assets.datasets.splits import SEEDED, assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.progress import step
@@ -72,35 +75,23 @@ def freeze(
         Conflict: another process is freezing the same dataset and does not end.
     """
     with registry.lock(specification.name):
-        landing = open_landing(workspace, specification.source)
         listed = time.time()
-        with step(f"listing the landing of {specification.name}"):
-            landed = landing.list()
-        known = {} if rehash else known_files(workspace, registry, landing.url, landed)
-        facts = _facts(workspace, registry, specification, known)
-        with _staging(workspace, specification.name) as staging:
-            source = Landed(workspace, landing, landed, Path(staging), landing.scenes, known, facts)
-            pointers = source.pointers()
-            if pointers:
-                raise DataProblems(f"landing of {specification.name}", [pointer_problem(pointers)])
-            try:
-                contents = LAYOUTS[specification.source.layout].contents(source, specification)
-            except EmptyLanding as error:
-                raise EmptyLanding("; ".join([str(error), *_archives([file.path for file in landed])])) from error
+        with read_landing(workspace, registry, specification, rehash) as (source, contents):
             belonging = set(contents.files["path"].tolist())
-            used = [file for file in landed if file.path in belonging]
-            unread = [file.path for file in landed if file.path not in belonging]
+            used = [file for file in source.files if file.path in belonging]
+            unread = [file.path for file in source.files if file.path not in belonging]
             del belonging  # texts of hundreds of thousands of paths
             stored = store_files(registry, source, used, listed, anew=rehash)
             require_same_from_stored(source, contents.files.merge(stored, on="path"), specification.name)
         # what is known and was not read again is what was listed, whatever becomes of it now
-        _require_settled(landing, [f for f in used if f.path not in known or f.path in source.read_again])
+        read = [file for file in used if file.path not in source.known or file.path in source.read_again]
+        _require_settled(source.landing, read)
         if contents.input["kind"] == "image":  # so a copy goes where its original is, and a new name moves nothing
             contents.samples["content"] = contents.samples["path"].map(stored.set_index("path")["sha256"])
         samples = assign_splits(contents, specification.split)
         _require_training_samples(contents, samples, specification)
         manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
-        notes = contents.notes + _unread(unread)
+        notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
         reading = specification.frozen()["source"]
         parts = (contents.classes, contents.features, contents.input, reading, contents.labels)
         digest = digest_of(manifest, samples, *parts)
@@ -109,6 +100,31 @@ def freeze(
             return Freeze(version, created=False, notes=notes, landed=source)
         version = _publish(workspace, registry, specification, contents, samples, manifest, digest, user)
         return Freeze(version, created=True, notes=notes, landed=source)
+
+
+@contextmanager
+def read_landing(
+    workspace: Workspace, registry: Registry, specification: DatasetSpecification, rehash: bool = False
+) -> Iterator[tuple[Landed, Contents]]:
+    """Read and check everything that has landed; nothing is stored. Use it under the lock of the dataset.
+
+    Local copies of remote files last as long as the context. Arguments and errors are those of `freeze`.
+    """
+    landing = open_landing(workspace, specification.source)
+    with step(f"listing the landing of {specification.name}"):
+        landed = landing.list()
+    known = {} if rehash else known_files(workspace, registry, landing.url, landed)
+    facts = _facts(workspace, registry, specification, known)
+    with _staging(workspace, specification.name) as staging:
+        source = Landed(workspace, landing, landed, Path(staging), landing.scenes, known, facts)
+        pointers = source.pointers()
+        if pointers:
+            raise DataProblems(f"landing of {specification.name}", [pointer_problem(pointers)])
+        try:
+            contents = LAYOUTS[specification.source.layout].contents(source, specification)
+        except EmptyLanding as error:
+            raise EmptyLanding("; ".join([str(error), *_archives([file.path for file in landed])])) from error
+        yield source, contents
 
 
 def _staging(workspace: Workspace, dataset: str) -> tempfile.TemporaryDirectory[str]:
@@ -201,6 +217,18 @@ def _require_training_samples(contents: Contents, samples: pd.DataFrame, specifi
     ]  # fmt: skip
     if problems:
         raise DataProblems(f"landing of {specification.name}", problems)
+
+
+def _absent(contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification) -> list[str]:
+    """Which classes a split lacks; of windows, whose labels are not among the samples, the quality report says so."""
+    if contents.classes is None or contents.input["kind"] == "window":
+        return []
+    absent = absent_text(absent_classes(sample_counts(samples, contents.classes)))
+    if not absent:
+        return []
+    split = specification.split
+    other = f"; 'mlops dataset preview {specification.name}' shows other seeds" if split.method in SEEDED else ""
+    return [f"split method {split.method!r} leaves classes out: {absent}{other}"]
 
 
 def _unread(unread: list[str]) -> list[str]:

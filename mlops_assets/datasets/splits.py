@@ -17,6 +17,7 @@ from mlops_assets.datasets.contents import Contents
 from mlops_assets.datasets.specification import SPLITS, Split
 from mlops_assets.errors import SpecificationError
 
+SEEDED = ("random", "group", "spatial_block")  # methods whose division another seed changes
 ALIASES = {"training": "train", "val": "validation", "valid": "validation", "validate": "validation", "testing": "test"}
 
 
@@ -25,6 +26,22 @@ def assign_splits(contents: Contents, split: Split) -> pd.DataFrame:
 
     Raises:
         SpecificationError: the split leaves training or test empty, or the data names an unknown split.
+    """
+    samples = divided(contents, split)
+    for name in ("train", "test"):
+        if not (samples["split"] == name).any():
+            raise SpecificationError(
+                f"split method {split.method!r} puts no sample into {name} ({len(samples)} samples); "
+                "change 'split' (fractions, seed, block, buffer) or land more data"
+            )
+    return samples
+
+
+def divided(contents: Contents, split: Split) -> pd.DataFrame:
+    """Return the samples as `assign_splits` does, also where a split is empty.
+
+    Raises:
+        SpecificationError: the data names an unknown split, or lacks what the method needs.
     """
     samples = contents.samples.copy()
     methods: dict[str, Callable[[pd.DataFrame, Split, Contents], pd.Series]] = {
@@ -39,12 +56,6 @@ def assign_splits(contents: Contents, split: Split) -> pd.DataFrame:
         near = (samples["split"] != "train") & blocks.near(lambda *block: _place(split, _block_key(*block)) == "train")
         samples.loc[near, "reason"] = "within the buffer of a training block"
     samples.loc[samples["reason"].notna(), "split"] = None
-    for name in ("train", "test"):
-        if not (samples["split"] == name).any():
-            raise SpecificationError(
-                f"split method {split.method!r} puts no sample into {name} ({len(samples)} samples); "
-                "change 'split' (fractions, seed, block, buffer) or land more data"
-            )
     return samples
 
 

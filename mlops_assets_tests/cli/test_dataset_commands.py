@@ -203,6 +203,18 @@ def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(project: 
     assert mlops("dataset", "show", "samples", "--json").json["license"] == "CC-BY-4.0"
 
 
+def test_preview_shows_split_tables_and_publishes_nothing(project: Path, mlops: Mlops) -> None:
+    out = mlops("dataset", "preview", "samples", "--seeds", "8").out
+    assert "0     Corn-mintill     77     0           43\n" in out
+    assert "seed 0 (declared): not in validation: Corn-mintill, Soybean-clean\n" in out
+    assert out.endswith("samples of every class are in every split with seed: 6, 7\n")
+    found = mlops("dataset", "preview", "samples", "--seeds", "7", "--json").json
+    assert [entry["seed"] for entry in found["seeds"] if entry["complete"]] == [6]
+    assert found["seeds"][0]["counts"]["Corn-mintill"] == {"train": 77, "validation": 0, "test": 43}
+    assert mlops("dataset", "list", "--json").json == []
+    assert mlops("dataset", "preview", "nothing").code == 1
+
+
 @pytest.mark.slow
 def test_a_check_that_stops_training_is_told_and_can_be_allowed(project: Path, mlops: Mlops) -> None:
     landed = project / "workspace" / "landing" / "samples" / "samples.csv"

@@ -100,11 +100,20 @@ def balance_check(counts: pd.DataFrame, thresholds: Thresholds) -> Check:
     return outcome("class_balance", not problems, "; ".join(problems) or text, **values)
 
 
+def absent_classes(counts: pd.DataFrame) -> dict[str, list[str]]:
+    """Return for each split that has samples the classes that it lacks; nothing where it has all."""
+    absent = {name: counts.index[counts[name] == 0].tolist() for name in counts.columns if counts[name].sum() > 0}
+    return {name: classes for name, classes in absent.items() if classes}
+
+
+def absent_text(absent: Mapping[str, list[str]]) -> str:
+    """Return in one line which classes each split lacks."""
+    return "; ".join(f"not in {name}: {', '.join(classes)}" for name, classes in absent.items())
+
+
 def coverage_check(counts: pd.DataFrame) -> Check:
     """Say which classes do not reach every split; rare ones may not, so this never blocks."""
-    splits = [name for name in counts.columns if counts[name].sum() > 0]
-    absent = {name: counts.index[counts[name] == 0].tolist() for name in splits}
-    text = "; ".join(f"not in {name}: {', '.join(classes)}" for name, classes in absent.items() if classes)
+    text = absent_text(absent_classes(counts))
     return outcome("classes_in_each_split", not text, text or "every class is in every split")
 
 
