@@ -55,10 +55,11 @@ def _print(found: Preview, declared: int) -> None:
 
 
 def _rows(table: SplitTable) -> list[dict[str, Any]]:
-    return [
-        {"seed": "" if number else table.seed, "class": name, **counts.to_dict()}
-        for number, (name, counts) in enumerate(table.counts.iterrows())
-    ]
+    rows: list[dict[str, Any]] = []
+    for name, row in zip(table.counts.index, table.counts.to_numpy().tolist(), strict=True):
+        counts = dict(zip(table.counts.columns, row, strict=True))
+        rows.append({"seed": "" if rows else table.seed, "class": name, **counts})
+    return rows
 
 
 def _verdict(table: SplitTable) -> str:

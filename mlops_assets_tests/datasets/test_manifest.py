@@ -197,7 +197,7 @@ def test_an_unknown_box_has_no_footprint() -> None:
     assert footprints(np.array([[math.nan] * 4, [0, 0, math.inf, 1]])).tolist() == [None, None]
 
 
-def times(content: bytes) -> list[tuple[datetime | None, ...]]:
+def times(content: bytes) -> list[tuple[datetime | str | None, ...]]:
     columns = ["datetime", "start_datetime", "end_datetime", "mlops:datetime_is"]
     table = pq.read_table(pa.BufferReader(content), columns=columns)
     return [tuple(row.values()) for row in table.to_pylist()]

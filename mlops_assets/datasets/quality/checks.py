@@ -62,6 +62,12 @@ def written_checks(report: Report) -> list[Check]:
     """Return the outcomes that a report has, as they were when it was written."""
     known = ("name", "passed", "description", "blocking")
     return [
-        Check(*(entry[name] for name in known), {name: value for name, value in entry.items() if name not in known})
+        Check(
+            name=entry["name"],
+            passed=entry["passed"],
+            description=entry["description"],
+            blocking=entry["blocking"],
+            values={name: value for name, value in entry.items() if name not in known},
+        )
         for entry in report["checks"]
     ]

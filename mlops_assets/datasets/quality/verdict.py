@@ -69,10 +69,19 @@ def _near(report: Report) -> NearCopies | None:
 def _values(report: Report) -> BandValues:
     found = report["values"]
     bands = found["bands"]
-    shares = (np.array([band[name] for band in bands]) for name in ("missing", "nodata", "saturated"))
+    missing, nodata, saturated = (
+        np.array([band[name] for band in bands], dtype=np.float64) for name in ("missing", "nodata", "saturated")
+    )
     spread = np.empty((len(bands), 0))  # no threshold is about percentiles and histograms
     return BandValues(
-        [band["name"] for band in bands], found["drawn"], *shares, spread, spread, spread.astype(np.int64)
+        features=[band["name"] for band in bands],
+        drawn=found["drawn"],
+        missing=missing,
+        nodata=nodata,
+        saturated=saturated,
+        percentiles=spread,
+        edges=spread,
+        histograms=spread.astype(np.int64),
     )
 
 

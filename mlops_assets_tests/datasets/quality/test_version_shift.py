@@ -23,9 +23,13 @@ pytestmark = pytest.mark.usefixtures("undrawn")
 
 
 @pytest.fixture
-def shift(assessed: Assess) -> Callable[[str], Check]:
+def shift(assessed: Assess) -> Callable[..., Check]:
     """Assess the newest version of a dataset: its check `shift`."""
-    return lambda dataset="fields": check(assessed(dataset)[1], "shift")
+
+    def newest(dataset: str = "fields") -> Check:
+        return check(assessed(dataset)[1], "shift")
+
+    return newest
 
 
 def test_a_first_version_passes_with_a_note(land_table: Land, shift: Callable[..., Check]) -> None:
