@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 
 FRAMEWORK = "scikit-learn"
+FEW = 8  # members of an ensemble in a rehearsal
 
 
 class Params(BaseModel):
@@ -55,7 +56,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     X, y = data.arrays("train")
     X = X.reshape(len(X), -1)
     with run.phase("rehearsal"):
-        rehearse(lambda rows, labels: clone(model).fit(rows, labels), data, X, y, params.estimator)
+        rehearse(_small(clone(model)).fit, data, X, y, params.estimator)
     try:
         model.fit(X, y)
     except ValueError as error:
@@ -66,6 +67,12 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     if len(X):
         run.log({"validation_score": float(model.score(X.reshape(len(X), -1), y))}, step=0)
     return model
+
+
+def _small(model: BaseEstimator) -> BaseEstimator:
+    """Return a model with a few members of each ensemble in it: how many there are decides nothing about its export."""
+    numbers = {name: value for name, value in model.get_params().items() if name.endswith("n_estimators")}
+    return model.set_params(**{name: min(value, FEW) for name, value in numbers.items() if isinstance(value, int)})
 
 
 def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> Any:
