@@ -53,6 +53,7 @@ class Contents:
         notes: what a person should know, such as columns that were left out.
         labels: first image of a scene → its label file, where the manifest cannot tell: it says of a file that labels
             several scenes only that it is of none.
+        described: what STAC Items say of platform and bands, each with the scenes that say so.
     """
 
     samples: pd.DataFrame
@@ -62,6 +63,7 @@ class Contents:
     input: dict[str, Any]
     notes: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+    described: list[dict[str, Any]] = field(default_factory=list)
 
 
 def bands_read(row: Mapping[str, Any]) -> list[int]:

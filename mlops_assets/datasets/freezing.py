@@ -275,6 +275,7 @@ def _publish(
         "input": contents.input,
         "notes": contents.notes,
         "labels": contents.labels,
+        "described": contents.described,
     }
     folder = version_folder(specification.name, version)
     interval = specification.extent.interval if specification.extent else (None, None)

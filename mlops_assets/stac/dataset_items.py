@@ -6,7 +6,7 @@ The Collection they belong to is in `datasets`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -66,6 +66,12 @@ class ItemMaker:
     def _label_counts(self) -> pd.Series:
         return self.frozen.samples.groupby(["path", "label"]).size()
 
+    @cached_property
+    def _described(self) -> dict[str, dict[str, Any]]:
+        """What the source Items say of platform and bands, by scene; versions of earlier releases do not have it."""
+        entries = self.frozen.document.get("described", [])
+        return {scene: entry for entry in entries for scene in entry["scenes"]}
+
     def _item(self, group: Group, key: str) -> dict[str, Any]:
         frozen, first = self.frozen, group.main[0]
         collection = f"{frozen.row.dataset}-{frozen.row.version}"
@@ -79,6 +85,7 @@ class ItemMaker:
             **times(frozen, frozen.row.created, group.main),
             "version": frozen.row.version,
             "license": frozen.specification.license,
+            **self._described.get(group.name, {}).get("properties", {}),
             **self._split(group.path),
             **self._labels(group),
         }
@@ -126,6 +133,8 @@ class ItemMaker:
         for number, row in enumerate(group.main):
             name = "table" if row["role"] == "table" else "image" if not number else f"image-{number + 1}"
             fields = {} if row["role"] == "table" else raster_fields(self.frozen, row, offset)
+            source = self._described.get(group.name, {}).get("assets", [])
+            fields = _with_source(fields, source[number] if number < len(source) else {})
             offset += len(bands_read(row)) if row["count"] else 0
             assets[name] = file_asset(key, row, ["data"], **{"ml-aoi:role": "feature"}, **fields)
         for row in group.others:
@@ -134,6 +143,15 @@ class ItemMaker:
             fields = {"ml-aoi:role": "label", **raster_fields(self.frozen, row, None)} if labels else {}
             assets[name] = file_asset(key, row, ["labels" if labels else "metadata"], **fields)
         return assets
+
+
+def _with_source(fields: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields of an image with what its source asset says besides; what the file or declaration says wins."""
+    bands = fields.get("bands", [])
+    more = source.get("bands", [])
+    if len(more) == len(bands):
+        bands = [{**other, **band} for band, other in zip(bands, more, strict=True)]
+    return {**source, **fields, **({"bands": bands} if bands else {})}
 
 
 def extensions(document: dict[str, Any]) -> list[str]:

@@ -150,8 +150,16 @@ def _summaries(frozen: FrozenDataset) -> dict[str, Any]:
         "label:tasks": fields["label:tasks"],
         "label:classes": fields.get("label:classes"),
         "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
+        **{name: _said_of(frozen, name) for name in ("platform", "constellation", "instruments", "gsd")},
     }
     return {name: values for name, values in found.items() if values}
+
+
+def _said_of(frozen: FrozenDataset, name: str) -> list[Any]:
+    """Return all values that source Items have for a property."""
+    found = [entry.get("properties", {}).get(name) for entry in frozen.document.get("described", [])]
+    values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
+    return sorted({value for value in values if value is not None})
 
 
 def _item_assets(frozen: FrozenDataset) -> dict[str, Any]:

@@ -26,6 +26,15 @@ from mlops_assets_tests.datasets.layouts.landing import UTM, write_raster
 HALVES = {"fractions": {"train": 0.5, "test": 0.5}}
 COVER: dict[int | str, str] = {1: "water body", 2: "land"}
 PLACES = {"minx": 9.8, "miny": 47.2, "maxx": 10.4, "maxy": 47.9}
+PLATFORM = {"platform": "sentinel-2a", "constellation": "sentinel-2", "instruments": ["msi"], "gsd": 10}
+COLOURS = {"blue": 0.49, "green": 0.56, "red": 0.66, "nir": 0.84}
+SPECTRUM = {  # as STAC 1.0 has it
+    "eo:bands": [
+        {"name": f"x-{colour}", "common_name": colour, "center_wavelength": wavelength, "full_width_half_max": "?"}
+        for colour, wavelength in COLOURS.items()
+    ],
+    "raster:bands": [{"nodata": 0, "scale": 0.0001}] * len(COLOURS),
+}
 PACIFIC = {"crs": "EPSG:32601", "transform": Affine(1000, 0, 252_000, 0, -1000, 5_000_000)}  # UTM 1N, 180° in it
 
 
@@ -111,9 +120,12 @@ def land_catalogue(folder: Path, names: list[str], **profile: Any) -> None:
         land_scene(folder, stem, **profile)
         item = {
             "type": "Feature", "stac_version": "1.1.0", "id": name, "geometry": None,
-            "properties": {"datetime": "2024-05-06T10:20:30Z"},
+            "properties": {"datetime": "2024-05-06T10:20:30Z", **PLATFORM, "mission": 7},
             "links": [{"rel": "self", "href": f"https://example.org/items/{stem}.json"}],
-            "assets": {"image": {"href": f"./image/{stem}.tif"}, "labels": {"href": f"./labels/{stem}.tif"}},
+            "assets": {
+                "image": {"href": f"./image/{stem}.tif", **SPECTRUM},
+                "labels": {"href": f"./labels/{stem}.tif"},
+            },
         }  # fmt: skip
         (folder / f"{stem}.json").write_text(json.dumps(item))
         links.append({"rel": "item", "href": f"./{stem}.json"})

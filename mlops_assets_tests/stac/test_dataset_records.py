@@ -37,6 +37,7 @@ from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.stac.recorded import (
     COVER,
     PLACES,
+    PLATFORM,
     collection,
     document,
     items,
@@ -280,6 +281,22 @@ def test_an_item_of_a_catalogue_keeps_its_name_and_names_its_source(store: Store
         assert via == f"https://example.org/items/{name.replace(':', '_')}.json"
         assert item["properties"]["datetime"] == "2024-05-06T10:20:30Z"
     assert not any(link["rel"] == "via" for item in items(store, "stacked") for link in item["links"])
+
+
+def test_what_an_item_says_of_platform_and_bands_is_kept(store: Store) -> None:
+    for item in items(store, "found"):
+        assert PLATFORM.items() <= item["properties"].items()
+        assert "mission" not in item["properties"]  # a number is no name of one
+        image = item["assets"]["image"]
+        assert image["nodata"] == 65535  # as the file has it
+        assert [(b["name"], b["eo:common_name"], b["eo:center_wavelength"], b["nodata"]) for b in image["bands"]] == [
+            ("B001", "blue", 0.49, 0), ("B002", "green", 0.56, 0), ("B003", "red", 0.66, 0), ("B004", "nir", 0.84, 0),
+        ]  # fmt: skip
+        assert not any("eo:full_width_half_max" in band for band in image["bands"])
+    summaries = collection(store, "found")["summaries"]
+    assert {name: summaries[name] for name in PLATFORM} == {
+        "platform": ["sentinel-2a"], "constellation": ["sentinel-2"], "instruments": ["msi"], "gsd": [10],
+    }  # fmt: skip
 
 
 def test_a_declared_extent_is_for_what_the_files_do_not_say(tmp_path: Path) -> None:

@@ -48,6 +48,7 @@ class Scene:
         labels: path of the label raster or vector, if there is one.
         properties: of the Item: datetime, class, group and split may be among them.
         bbox: west, south, east, north in degrees, if known.
+        described: what the Item says of platform and bands, see `described`.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Scene:
     properties: Mapping[str, Any] = field(default_factory=dict)
     bbox: list[float] | None = None
     bands: Sequence[str] = ()
+    described: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Landing(Protocol):

@@ -22,6 +22,7 @@ import obstore
 
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, checked
 from mlops_assets.datasets.landings.bucket import download, stamp_of
+from mlops_assets.datasets.landings.described import described
 from mlops_assets.datasets.landings.hrefs import path_below, resolve
 from mlops_assets.datasets.landings.stac_documents import (
     LARGEST_DOCUMENT,
@@ -154,6 +155,7 @@ class _Items:
             item.id, paths, labels, kept,
             [bbox[0], bbox[1], bbox[len(bbox) // 2], bbox[len(bbox) // 2 + 1]] if bbox else None,
             [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
+            described(item.document, keys),
         )  # fmt: skip
 
     def _path(self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,10 +27,22 @@ if TYPE_CHECKING:
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     """See `Layout.contents`."""
     layout = specification.source.stac_layout
+    scenes = _spelled(landed.scenes)
     sample = sample_scenes if layout.labels else whole_scenes
-    found = sample(landed, _spelled(landed.scenes), specification, layout)
+    found = sample(landed, scenes, specification, layout)
     catalogue = file_rows([{"path": layout.catalog, "role": "catalog"}])
-    return replace(found, files=pd.concat([found.files, catalogue], ignore_index=True))
+    files = pd.concat([found.files, catalogue], ignore_index=True)
+    return replace(found, files=files, described=_described(scenes))
+
+
+def _described(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
+    """Return each thing that is said of scenes once, with the names of those that it is said of."""
+    entries: dict[str, dict[str, Any]] = {}
+    for scene in scenes:
+        if scene.described:
+            text = json.dumps(scene.described, sort_keys=True)
+            entries.setdefault(text, {**scene.described, "scenes": []})["scenes"].append(scene.name)
+    return list(entries.values())
 
 
 def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
