@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 import obstore
 
+from mlops_assets.datasets.extents import on_globe
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, checked
 from mlops_assets.datasets.landings.bucket import download, stamp_of
 from mlops_assets.datasets.landings.described import described
@@ -142,7 +143,7 @@ class _Items:
             if name and role not in kept:
                 problems.append(f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item")
         when = _moment(properties)
-        bbox = item.document.get("bbox")
+        bbox = _bbox(item, problems)
         paths = [path for path in images if path]
         if len(paths) < len(images) or (key and labels is None):
             return None
@@ -153,7 +154,7 @@ class _Items:
         kept |= {"source": _document_url(item, self.url)} | ({"datetime": when} if when else {})
         return Scene(
             item.id, paths, labels, kept,
-            [bbox[0], bbox[1], bbox[len(bbox) // 2], bbox[len(bbox) // 2 + 1]] if bbox else None,
+            bbox,
             [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
             described(item.document, keys),
         )  # fmt: skip
@@ -330,6 +331,17 @@ def fetch_reference(href: str, target: Path) -> None:
     with explained(href, "read"):
         entry = obstore.head(store, key)
     download(store, key, LandedFile(key, entry["size"], stamp_of(entry)), target, href.removesuffix(f"/{key}"))
+
+
+def _bbox(item: Item, problems: list[str]) -> list[float] | None:
+    """Return where an Item is, if it says so: west, south, east, north in degrees, without heights."""
+    bbox = item.document.get("bbox")
+    if not bbox:
+        return None
+    found = on_globe([bbox[0], bbox[1], bbox[len(bbox) // 2], bbox[len(bbox) // 2 + 1]])
+    if found is None:
+        problems.append(f"Item {item.id}: bbox {bbox} is not west, south, east, north in degrees; correct or remove it")
+    return found
 
 
 def _is_given(value: Any) -> bool:

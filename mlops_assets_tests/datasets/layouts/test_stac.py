@@ -274,6 +274,33 @@ def test_the_box_of_the_item_is_taken_where_the_file_has_none(folder: Path, read
     assert boxes["b/image.tif"] is None
 
 
+@pytest.mark.parametrize(
+    ("bbox", "expected"),
+    [
+        ([190, -20, 200, -10], [-170, -20, -160, -10]),
+        ([170, -20, 190, -10], [170, -20, -170, -10]),
+        ([170, -20, -170, -10], [170, -20, -170, -10]),
+        ([0, -90.125, 360, 90.125], [-180, -90, 180, 90]),
+        ([-180.05, -90.05, 180.05, 90.05], [-180, -90, 180, 90]),
+        ([500_000, 4_000_000, 500_100, 4_000_100], None),
+        ([0, 10, 1, 5], None),
+        ([0, 0, float("nan"), 1], None),
+    ],
+)
+def test_boxes_of_items_are_in_degrees_as_geojson_has_them(
+    folder: Path, read: Read, bbox: list[float], expected: list[float] | None
+) -> None:
+    for name in "ab":
+        write_raster(folder / f"{name}/image.tif", np.ones((2, 12, 12), dtype=np.uint8))
+    change(folder, "a/item.json", lambda item: item.update(bbox=bbox))
+    if expected is None:
+        (found,) = problems(read)
+        assert found.startswith("Item a: bbox [")
+        assert found.endswith("is not west, south, east, north in degrees; correct or remove it")
+    else:
+        assert read().files.set_index("path")["bbox"]["a/image.tif"] == expected
+
+
 def test_the_middle_of_an_interval_is_the_time(folder: Path, read: Read) -> None:
     interval = {"datetime": None, "start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "2020-01-03T00:00:00Z"}
     change(folder, "a/item.json", lambda item: item["properties"].update(interval))
