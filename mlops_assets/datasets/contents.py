@@ -23,11 +23,11 @@ SAMPLE_COLUMNS = [
 # One row a file, as the files themselves say. `role`: image, labels, table, sidecar, or catalog (STAC Items); `scene`:
 # what it belongs to; `part`: its place in a stack; `transform`: six numbers; `bbox`: west, south, east, north in
 # degrees; `source`: URL of the STAC Item that describes it; `band_names`: what the file calls its bands, if it does;
-# `bands`: which are read, counted from 1, in the order of the features; null where all are, as they lie. Elsewhere null
-# is unknown.
+# `bands`: which are read, counted from 1, in the order of the features; null where all are, as they lie; `masked`: true
+# where alpha or a mask hides pixels. Elsewhere null is unknown.
 FILE_COLUMNS = [
     "path", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs", "transform", "bbox",
-    "datetime", "source", "band_names", "bands",
+    "datetime", "source", "band_names", "bands", "masked",
 ]  # fmt: skip
 
 

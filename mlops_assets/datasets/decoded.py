@@ -31,7 +31,7 @@ FORMAT = 1  # of the files below; another number leaves the old ones unread
 CHUNK_BYTES = 64 << 20  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
 THREADS = 8  # for images of a file each, which are small; scenes are read one by one
 ATTEMPTS = 3  # if somebody deletes the cache while it is written
-SAMPLES, LABELS, MARKER = "X.npy", "y.npy", "whole.json"
+SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,10 @@ class Decoded:
     def labels(self) -> NDArray[Any]:
         """Class indices of windows, memory-mapped and read-only: (n, size, size), -1 where nobody knows."""
         return self._open(LABELS)
+
+    def shown(self) -> NDArray[Any] | None:
+        """Which values alpha and masks leave, memory-mapped and read-only: as `samples`; None if there are none."""
+        return self._open(SHOWN) if (self.folder / SHOWN).is_file() else None
 
     def _open(self, name: str) -> NDArray[Any]:
         try:
@@ -136,6 +140,11 @@ def read_samples(
     if found.shape != (len(places), *shape):
         raise IntegrityError(f"{path} of {frozen.reference} gives samples of {found.shape[1:]}, not {shape}")
     return found
+
+
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[np.bool_]:
+    """Read which values of samples nodata, alpha and masks leave, of the shape of the samples."""
+    return LAYOUTS[frozen.layout].read_shown(frozen, path, places, view)
 
 
 def read_window_indices(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -247,10 +256,14 @@ def _write(
         writers = {SAMPLES: samples_file}
         if view == "window":
             writers[LABELS] = files.enter_context(_Writer(folder / LABELS, (len(samples), *shape[1:]), smallest))
+        if frozen.masked:
+            writers[SHOWN] = files.enter_context(_Writer(folder / SHOWN, (len(samples), *shape), np.dtype(bool)))
 
         def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
             for path, positions in chunk:
                 samples_file.write(positions, read_samples(frozen, path, places[positions], view, shape))
+                if SHOWN in writers:
+                    writers[SHOWN].write(positions, read_shown(frozen, path, places[positions], view))
                 if LABELS in writers:
                     indices = read_window_indices(frozen, path, places[positions])
                     writers[LABELS].write(positions, indices.astype(smallest))

@@ -33,6 +33,7 @@ MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sideca
 COLUMNS = [
     "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
     "transform", "bbox", "datetime", "source", "band_names", "bands",
+    "masked",
 ]  # fmt: skip
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
@@ -56,7 +57,8 @@ _READ = [
     *TIME_COLUMNS, "proj:code", "proj:wkt2", "proj:shape", "proj:transform", "data_type", "nodata", "mlops:count",
     "mlops:role", "mlops:scene", "mlops:part", "mlops:source",
 ]  # fmt: skip
-_BANDS = {"band_names": "mlops:band_names", "bands": "mlops:bands"}  # which manifests of earlier releases lack
+# which manifests of earlier releases lack
+_BANDS = {"band_names": "mlops:band_names", "bands": "mlops:bands", "masked": "mlops:masked"}
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
 
 
@@ -112,8 +114,8 @@ def read_manifest(content: bytes) -> pd.DataFrame:
 
     Returns:
         The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
-        (Int64), NaT in `datetime` (UTC), and None in `transform`, `bbox`, `band_names` and `bands`, which are lists
-        otherwise.
+        (Int64), NaT in `datetime` (UTC), and None in `masked`, and in `transform`, `bbox`, `band_names` and
+        `bands`, which are lists otherwise.
     """
     import pandas as pd
 
@@ -272,6 +274,7 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
         "mlops:source": _column(rows["source"], _TEXT),
         "mlops:band_names": _column(rows["band_names"], pa.list_(_TEXT)),
         "mlops:bands": _column(rows["bands"], pa.list_(_WHOLE)),
+        "mlops:masked": _column(rows["masked"], pa.bool_()),
     })  # fmt: skip
 
 

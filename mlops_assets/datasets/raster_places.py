@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.extents import enclosing
 
 WGS84 = "EPSG:4326"
+ASKED = 512  # places along each side of a raster whose corners have none, or whose grid bends
 
 
 def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, float, float]:
@@ -44,7 +45,9 @@ def box_on_earth(raster: Any) -> list[float] | None:
             if np.isfinite([west, south, east, north]).all():
                 around = crs.is_geographic and bounds[2] - bounds[0] >= 360
                 return _in_degrees(-180.0 if around else west, south, 180.0 if around else east, north)
-    rows, columns = np.meshgrid(*(np.linspace(0, side, 21) - 0.5 for side in (raster.height, raster.width)))
+    rows, columns = np.meshgrid(
+        *(np.linspace(-0.5, side - 0.5, min(2 * side, ASKED) + 1) for side in (raster.height, raster.width))
+    )
     longitude, latitude = places_of_pixels(raster, np.column_stack([rows.ravel(), columns.ravel()]))
     if longitude is None:
         return None

@@ -71,20 +71,37 @@ def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
         yield top, min(top + step, raster.height)
 
 
-def read_strip(raster: Any, top: int, bottom: int, half: int, bands: Sequence[int] | None = None) -> NDArray[Any]:
+def read_strip(
+    raster: Any, top: int, bottom: int, half: int, bands: Sequence[int] | None = None, shown: bool = False
+) -> NDArray[Any]:
     """Read the rows [top, bottom) of an open raster with `half` pixels around; beyond the edges pixels are mirrored.
 
-    Only the given `bands` are read, counted from 1; all if none are given.
+    Args:
+        raster: the raster.
+        top, bottom: the rows.
+        half: pixels around.
+        bands: which to read, counted from 1; all if none are given.
+        shown: read which values nodata, alpha and masks leave, instead of the values.
 
     Returns:
-        Shape (bands, bottom - top + 2 * half, width + 2 * half), in the raster's own type.
+        Shape (bands, bottom - top + 2 * half, width + 2 * half), in the raster's own type, or bool.
     """
     from rasterio.windows import Window
 
     first, last = max(top - half, 0), min(bottom + half, raster.height)
-    strip = raster.read(bands, window=Window(0, first, raster.width, last - first))
+    strip = read_values(raster, Window(0, first, raster.width, last - first), bands, shown)
     above, below = half - (top - first), half - (last - bottom)
     return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
+
+
+def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, shown: bool = False) -> NDArray[Any]:
+    """Read a window of an open raster: the values of some or all bands, or which of them are shown."""
+    values = np.asarray(raster.read(bands, window=window))
+    if not shown:
+        return values
+    chosen = tuple(bands) if bands is not None else tuple(range(1, raster.count + 1))
+    alpha = band_roles(raster).alpha
+    return shown_values(raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values)
 
 
 def numpy_type(name: str) -> np.dtype[Any]:
@@ -110,6 +127,7 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
         "datetime": acquired(raster),
         "band_names": own_band_names(raster, roles),
         "bands": None if every else list(roles.measured),
+        "masked": True if _hides(raster, roles) else None,
     }
 
 
@@ -177,6 +195,15 @@ def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
     ]
     measured = tuple(band for band in range(1, raster.count + 1) if named or band not in alphas)
     return BandRoles(measured or tuple(range(1, raster.count + 1)), alphas[0] if alphas and measured else None)
+
+
+def _hides(raster: Any, roles: BandRoles) -> bool:
+    """Say whether alpha or a mask hides pixels, which their values do not tell."""
+    from rasterio.enums import MaskFlags
+
+    flags = [set(raster.mask_flag_enums[band - 1]) for band in roles.measured]
+    plain = [{MaskFlags.all_valid}, {MaskFlags.nodata}, {MaskFlags.per_dataset, MaskFlags.alpha}]
+    return roles.alpha is not None or any(own not in plain for own in flags)
 
 
 def is_masked(raster: Any, roles: BandRoles) -> bool:

@@ -270,15 +270,18 @@ class TrainingData:
         from mlops_assets.datasets.quality.values import RunningStatistics, unusable
 
         nodata, positions = SampleValues(self.frozen).nodata, np.flatnonzero(self.frozen.samples["split"] == "train")
-        X = self.decoded("train").samples()
+        found = self.decoded("train")
+        X, shown = found.samples(), found.shown()
         if self.view == "patch":
-            X = X[:, :, X.shape[2] // 2, X.shape[3] // 2]
+            centre = (slice(None), slice(None), X.shape[2] // 2, X.shape[3] // 2)
+            X, shown = X[centre], None if shown is None else shown[centre]
         chosen: Any = slice(None) if self._chosen is None else self._chosen
         running = RunningStatistics(len(self.features))
         step = max(1, BATCH_BYTES // (8 * int(np.prod(X.shape[1:]))))
         for start in range(0, len(X), step):
             part = X[start : start + step, chosen]
-            running.add(part, unusable(part, nodata(positions[start : start + step])[:, chosen]))
+            seen = None if shown is None else shown[start : start + step, chosen]
+            running.add(part, unusable(part, nodata(positions[start : start + step])[:, chosen], seen))
         return running.document()
 
 

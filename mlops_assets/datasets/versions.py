@@ -145,6 +145,11 @@ class FrozenDataset:
         return self._bands.get(path)
 
     @cached_property
+    def masked(self) -> bool:
+        """Whether alpha or a mask hides pixels of some image."""
+        return bool(self.manifest["masked"].eq(True).any())
+
+    @cached_property
     def _bands(self) -> Mapping[str, list[int]]:
         rows = self.manifest.loc[self.manifest["bands"].notna(), ["path", "bands"]]
         return dict(zip(rows["path"], rows["bands"], strict=True))

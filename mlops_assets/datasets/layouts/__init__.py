@@ -48,6 +48,10 @@ class Layout(Protocol):
         """
         ...
 
+    def read_shown(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[np.bool_]:
+        """Read which values of samples nodata, alpha and masks leave: of the shape that `read` gives."""
+        ...
+
     def read_labels(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Read the labels of windows: class values of shape (n, size, size), `unlabelled` where nobody knows."""
         ...

@@ -21,6 +21,7 @@ from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, ba
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
 from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.scene_reading import read_image
 from mlops_assets.datasets.manifest import item_id
 from mlops_assets.datasets.named_files import beside
 from mlops_assets.datasets.rasters import (
@@ -120,6 +121,13 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str)
     return np.repeat(image[None], len(places), axis=0)
 
 
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+    """See `Layout.read_shown`."""
+    shape = frozen.document["input"]
+    image = fitted(_pixels(frozen, path, shown=True), shape["height"], shape["width"])
+    return np.repeat(image[None], len(places), axis=0)
+
+
 def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Whole images have one label each.
 
@@ -184,12 +192,12 @@ def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
         return band_names(raster, band_roles(raster, names))
 
 
-def _pixels(frozen: FrozenDataset, path: str) -> NDArray[Any]:
+def _pixels(frozen: FrozenDataset, path: str, shown: bool = False) -> NDArray[Any]:
     if path.lower().endswith(".npy"):
         array = open_npy(frozen.local_path(path))
-        return np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
-    with open_raster(frozen.raster_path(path)) as raster:
-        return np.asarray(raster.read(frozen.bands(path)))
+        whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
+        return np.ones_like(whole, dtype=bool) if shown else whole
+    return read_image(frozen.raster_path(path), frozen.bands(path), shown)
 
 
 def _expression(pattern: str) -> str:

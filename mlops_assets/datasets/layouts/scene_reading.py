@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector
 from mlops_assets.datasets.raster_places import georeference
-from mlops_assets.datasets.rasters import numpy_type, open_raster, read_strip, strips
+from mlops_assets.datasets.rasters import numpy_type, open_raster, read_strip, read_values, strips
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.errors import SpecificationError
 
@@ -20,18 +20,21 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.versions import FrozenDataset
 
 
-def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
-    """Read samples of the scene whose first image is `path`; bands of stacked files follow each other."""
+def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str, shown: bool = False) -> NDArray[Any]:
+    """Read samples of the scene whose first image is `path`; bands of stacked files follow each other.
+
+    With `shown`, read which of their values nodata, alpha and masks leave.
+    """
     files = [(frozen.raster_path(part), frozen.bands(part)) for part in frozen.scene_images(path)]
     if view == "image":
-        whole = np.concatenate([read_image(*file) for file in files])
+        whole = np.concatenate([read_image(*file, shown) for file in files])
         return np.repeat(whole[None], len(places), axis=0)
     size = frozen.document["input"]["size"]
     if view == "window":
-        return np.concatenate([read_windows(local, places, size, bands) for local, bands in files], axis=1)
+        return np.concatenate([read_windows(local, places, size, bands, shown) for local, bands in files], axis=1)
     if view == "pixel":
         size = 1
-    patches = np.concatenate([read_patches(local, places, size, bands) for local, bands in files], axis=1)
+    patches = np.concatenate([read_patches(local, places, size, bands, shown) for local, bands in files], axis=1)
     return patches[:, :, 0, 0] if view == "pixel" else patches
 
 
@@ -55,14 +58,14 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sam
         return _blocks(RasterLabels(raster, sampling), places, size)
 
 
-def read_image(local: Path, bands: Sequence[int] | None = None) -> NDArray[Any]:
-    """Read a whole image: shape (bands, height, width), the raster's type; all bands if none are given."""
+def read_image(local: Path, bands: Sequence[int] | None = None, shown: bool = False) -> NDArray[Any]:
+    """Read a whole image: shape (bands, height, width), the raster's type or, of what is `shown`, bool."""
     with open_raster(local) as raster:
-        return np.asarray(raster.read(bands))
+        return read_values(raster, ((0, raster.height), (0, raster.width)), bands, shown)
 
 
 def read_patches(
-    local: Path, centres: NDArray[np.int64], size: int, bands: Sequence[int] | None = None
+    local: Path, centres: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, shown: bool = False
 ) -> NDArray[Any]:
     """Read patches around pixels, in strips so that memory does not grow with the scene.
 
@@ -71,18 +74,19 @@ def read_patches(
         centres: int64 of shape (n, 2), row and column of each centre pixel.
         size: height and width of a patch, odd.
         bands: which to read, counted from 1, in this order; all if none are given.
+        shown: read which values nodata, alpha and masks leave, instead of the values.
 
     Returns:
         Shape (n, bands, size, size) in the raster's own type; beyond the scene's edge pixels are mirrored.
     """
     half = size // 2
     with open_raster(local) as raster:
-        patches = np.empty((len(centres), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands))
+        patches = np.empty((len(centres), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, shown))
         for top, bottom in strips(raster):
             inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < bottom))
             if not len(inside):
                 continue
-            padded = read_strip(raster, top, bottom, half, bands)
+            padded = read_strip(raster, top, bottom, half, bands, shown)
             for index in inside:
                 row, column = centres[index, 0] - top, centres[index, 1]
                 patches[index] = padded[:, row : row + size, column : column + size]
@@ -90,15 +94,15 @@ def read_patches(
 
 
 def read_windows(
-    local: Path, corners: NDArray[np.int64], size: int, bands: Sequence[int] | None = None
+    local: Path, corners: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, shown: bool = False
 ) -> NDArray[Any]:
     """Read square windows given by their upper left pixels (n, 2): shape (n, bands, size, size), the raster's type."""
     from rasterio.windows import Window
 
     with open_raster(local) as raster:
-        found = np.empty((len(corners), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands))
+        found = np.empty((len(corners), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, shown))
         for index, (row, column) in enumerate(corners.tolist()):
-            found[index] = raster.read(bands, window=Window(column, row, size, size))
+            found[index] = read_values(raster, Window(column, row, size, size), bands, shown)
     return found
 
 
@@ -106,7 +110,9 @@ def _count(raster: Any, bands: Sequence[int] | None) -> int:
     return int(raster.count) if bands is None else len(bands)
 
 
-def _pixel_type(raster: Any, bands: Sequence[int] | None) -> np.dtype[Any]:
+def _pixel_type(raster: Any, bands: Sequence[int] | None, shown: bool) -> np.dtype[Any]:
+    if shown:
+        return np.dtype(bool)
     read = raster.dtypes if bands is None else [raster.dtypes[band - 1] for band in bands]
     return np.result_type(*map(numpy_type, read))
 

@@ -46,6 +46,11 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str)
     return scene_reading.read(frozen, path, places, view)
 
 
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+    """See `Layout.read_shown`."""
+    return scene_reading.read(frozen, path, places, view, shown=True)
+
+
 def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """See `Layout.read_labels`."""
     return scene_reading.read_labels(frozen, path, places, frozen.specification.source.scenes_layout)

@@ -177,6 +177,11 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str)
     return np.asarray(feature_matrix(table, frozen.document["features"])[places[:, 0]])
 
 
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+    """Tables have no masks; see `Layout.read_shown`."""
+    return np.ones((len(places), len(frozen.document["features"])), dtype=bool)
+
+
 def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """Rows have no label raster.
 

@@ -14,7 +14,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import bands_read
-from mlops_assets.datasets.decoded import chunks, decoded, read_samples, read_window_indices
+from mlops_assets.datasets.decoded import chunks, decoded, read_samples, read_shown, read_window_indices
+from mlops_assets.datasets.layouts import View
 from mlops_assets.datasets.quality.drawing import draw
 from mlops_assets.datasets.quality.places import sample_size
 from mlops_assets.datasets.rasters import numpy_type
@@ -34,11 +35,13 @@ class Block:
         positions: position of each in the data version's samples, (n,).
         X: values, (n, bands, ...), in the data's own type.
         y: class indices of windows, (n, height, width), -1 where nobody knows; else None.
+        shown: which values alpha and masks leave, of the shape of X; None where there are none.
     """
 
     positions: NDArray[np.int64]
     X: NDArray[Any]
     y: NDArray[Any] | None
+    shown: NDArray[Any] | None
 
 
 class SampleValues:
@@ -89,12 +92,13 @@ class SampleValues:
             yield from self._read(chosen, limit)
             return
         found = decoded(self._frozen, cast(SplitName, split), self.kind, self._shape)
-        X, y = found.samples(), found.labels() if self.kind == "window" else None
+        X, y, shown = found.samples(), found.labels() if self.kind == "window" else None, found.shown()
         inside = np.searchsorted(self._split[split], chosen)
         whole = len(inside) == len(X)
         for start in range(0, len(inside), limit):
             part: Any = slice(start, start + limit) if whole else inside[start : start + limit]
-            yield Block(chosen[start : start + limit], np.asarray(X[part]), None if y is None else np.asarray(y[part]))
+            others = [None if other is None else np.asarray(other[part]) for other in (y, shown)]
+            yield Block(chosen[start : start + limit], np.asarray(X[part]), *others)
 
     def _read(self, chosen: NDArray[np.int64], limit: int) -> Iterator[Block]:
         samples = self._frozen.samples.iloc[chosen]
@@ -103,9 +107,12 @@ class SampleValues:
             for path, own in chunk:
                 X = read_samples(self._frozen, path, places[own], self.kind, self._shape)
                 y = read_window_indices(self._frozen, path, places[own]) if self.kind == "window" else None
+                masked = self._frozen.masked
+                shown = read_shown(self._frozen, path, places[own], cast(View, self.kind)) if masked else None
                 for start in range(0, len(own), limit):
                     part = slice(start, start + limit)
-                    yield Block(chosen[own[part]], X[part], None if y is None else y[part])
+                    others = [None if other is None else other[part] for other in (y, shown)]
+                    yield Block(chosen[own[part]], X[part], *others)
 
     def _choice(self, most: int) -> dict[str, NDArray[np.int64]]:
         dtypes = self._frozen.manifest["dtype"].dropna().unique()

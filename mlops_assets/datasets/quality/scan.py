@@ -76,7 +76,7 @@ def scan(source: SampleValues) -> Scan:
     ceiling = None
     for split in SPLITS:
         for block in source.blocks(split, source.chosen[split]):
-            bad = unusable(block.X, source.nodata(block.positions))
+            bad = unusable(block.X, source.nodata(block.positions), block.shown)
             positions.append(block.positions)
             digests.append(_digests(block.X))
             descriptors.append(descriptor(cells(block.X, bad)))
@@ -168,7 +168,7 @@ def _fitted(source: SampleValues) -> Descriptor:
     return Descriptor(
         np.concatenate(
             [
-                cells(block.X, unusable(block.X, source.nodata(block.positions)))
+                cells(block.X, unusable(block.X, source.nodata(block.positions), block.shown))
                 for block in source.blocks("train", some)
             ]
         )

@@ -28,16 +28,21 @@ SATURATED = (
 )
 
 
-def unusable(block: NDArray[Any], nodata: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Say which values of a block of samples are NaN, infinite or nodata.
+def unusable(
+    block: NDArray[Any], nodata: NDArray[np.float64], shown: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Say which values of a block of samples are NaN, infinite, nodata or hidden.
 
     Args:
         block: shape (n, bands, ...).
         nodata: the nodata value of each sample and band, shape (n, bands), NaN where there is none.
+        shown: which values alpha and masks leave, of the shape of the block, if there are any.
     """
     bad: NDArray[np.bool_] = ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(block.shape, dtype=bool)
     if not np.isnan(nodata).all():
         bad |= block == nodata.reshape(*nodata.shape, *[1] * (block.ndim - 2))
+    if shown is not None:
+        bad |= ~shown
     return bad
 
 

@@ -7,14 +7,16 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.quality import reading, scan
 from mlops_assets.datasets.quality.reading import SampleValues
+from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, write_scene
+from mlops_assets_tests.datasets.layouts.landing import write_raster
 
 Land = Callable[..., Freeze]
 SPLITS = ("train", "validation", "test")
@@ -143,3 +145,26 @@ def test_nodata_is_that_of_each_file(store: Store, land_scenes: Land) -> None:
     drawn_of_b = of_b[found.drawn.sample]
     assert not (found.drawn.values[drawn_of_b] == 7).any()
     assert (found.drawn.values[~drawn_of_b] == 7).any()
+
+
+def test_what_alpha_hides_is_in_no_figure(store: Store, land_scenes: Land) -> None:
+    """Half of each window is hidden; there the bands have another value."""
+    for name in "ab":
+        write_scene(store.workspace.root / "landing/scenes", name)
+        path = store.workspace.root / f"landing/scenes/images/{name}.tif"
+        with open_raster(path) as raster:
+            height, width = raster.shape
+        image = np.random.default_rng(0).integers(5, 10, (4, height, width)).astype(np.uint8)
+        image[3, :, ::2], image[:3, :, ::2] = 0, 250
+        write_raster(path, image, photometric="RGB", alpha="YES")
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
+    freeze(store.workspace, store.registry, scenes_specification(source=source, split={"method": "random"}), "tester")
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
+    for most in (None, 20_000):  # from the cache, and from the files
+        found = scan.scan(SampleValues(frozen, most))
+        assert found.statistics.nodata.tolist() == [0.5, 0.5, 0.5]
+        assert found.statistics.document()["max"] == [9, 9, 9]
+        assert np.nanmax(found.drawn.values) == 9
+    scaling = TrainingData(frozen, "semantic-segmentation", scaling="minmax").scaling
+    assert scaling is not None
+    assert [entry["maximum"] for entry in scaling.entries] == [9, 9, 9]
