@@ -13,7 +13,6 @@ from typing import Any
 
 import dagster as dg
 import yaml
-from dagster._core.errors import DagsterError
 from dagster.components.core.defs_module import ComponentFileModel
 from dagster_shared.serdes.objects.package_entry import EnvRegistryKey
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
@@ -176,7 +175,7 @@ def _component(kind: str) -> type[dg.Component] | None:
     try:
         key = EnvRegistryKey.from_typename(kind)
         found = getattr(importlib.import_module(key.namespace), key.name, None)
-    except (ImportError, ValueError, DagsterError):
+    except (ImportError, ValueError, dg.DagsterError):
         return None
     return found if isinstance(found, type) and issubclass(found, dg.Component) else None
 
@@ -224,11 +223,8 @@ def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:
     """Return what the other components take, by their names."""
     package = importlib.import_module(PACKAGE)
     components = [getattr(package, name) for name in package.__all__]
-    return {
-        component.__name__: component.get_model_cls()
-        for component in components
-        if isinstance(component, type) and component.__name__ != declaration.kind
-    }
+    models = {c.__name__: c.get_model_cls() for c in components if isinstance(c, type) and issubclass(c, dg.Component)}
+    return {name: model for name, model in models.items() if model is not None and name != declaration.kind}
 
 
 def _is_dataset(declaration: Declaration) -> bool:

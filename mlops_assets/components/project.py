@@ -23,6 +23,7 @@ from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADA
 from dagster.components.core.package_entry import DG_PLUGIN_ENTRY_POINT_GROUP, discover_package_objects
 from dagster.components.core.snapshot import get_package_entry_snap
 from dagster_shared.serdes.objects.package_entry import ComponentTypeNamespaceJson, json_for_all_components
+from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
 from mlops_assets.components.declarations import WHOLE_FILE, Place, read_declarations
 from mlops_assets.components.naming import LEFT_OUT
@@ -77,25 +78,26 @@ def _leaving_out(left_out: Collection[Place]) -> Iterator[None]:
     """Have Dagster read files of declarations without some documents; by itself it ends at the first wrong one."""
     read = decl.build_component_decl_from_yaml_file
 
-    def read_good_ones(context: dg.ComponentDeclLoadContext, component_def_path: Path) -> decl.ComponentDecl:
+    def read_good_ones(context: dg.ComponentDeclLoadContext, component_def_path: Path) -> decl.ComponentDecl[Any]:
         wrong = {number for path, number in left_out if path == component_def_path}
         if not wrong:
             return read(context, component_def_path)
         documents = {}
         if WHOLE_FILE not in wrong:
             text = component_def_path.read_text(encoding="utf-8")
-            documents = dict(enumerate(decl.parse_yamls_with_source_position(text, str(component_def_path))))
+            documents = dict(enumerate(parse_yamls_with_source_position(text, str(component_def_path))))
         good = {number: document for number, document in documents.items() if number not in wrong}
         places = {number: ComponentPath.from_path(context.path, number) for number in good}
+        decls: list[Any] = [
+            decl.build_component_decl_from_yaml_document(
+                context.for_component_loc(places[number]), document, places[number]
+            )
+            for number, document in good.items()
+        ]
         return decl.YamlFileDecl(
             loc=ComponentPath.from_path(context.path),
             context=context,
-            decls=[
-                decl.build_component_decl_from_yaml_document(
-                    context.for_component_loc(places[number]), document, places[number]
-                )
-                for number, document in good.items()
-            ],
+            decls=decls,
             source_positions=[document.source_position_tree.position for document in good.values()],
         )
 

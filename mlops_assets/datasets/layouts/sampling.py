@@ -280,14 +280,14 @@ class _Reader:
             }
         )
         if isinstance(labels, BurnedLabels) and labels.group_names is not None:
-            self._group(found, labels, images.rasters[0])
+            self._group(found, labels, labels.group_names, images.rasters[0])
         if "split" in scene.properties:
             found["declared_split"] = str(scene.properties["split"]).strip().lower()
         return found
 
-    def _group(self, samples: pd.DataFrame, labels: BurnedLabels, raster: Any) -> None:
+    def _group(self, samples: pd.DataFrame, labels: BurnedLabels, groups: NDArray[Any], raster: Any) -> None:
         """Give samples the group of the feature that they are in; those in features of several groups are left out."""
-        names = np.append(labels.group_names, None)  # -1, beyond all features, is none
+        names = np.array([*groups, None], dtype=object)  # -1, beyond all features, is none
         for top, bottom in self._strips(raster):
             here = samples.index[(samples["row"] >= top) & (samples["row"] < bottom)]
             at = samples.loc[here, "row"].to_numpy() - top, samples.loc[here, "column"].to_numpy()
