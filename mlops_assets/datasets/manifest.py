@@ -165,7 +165,8 @@ def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
     nominal = pc.is_valid(table["start_datetime"])
     if TIME_COLUMNS[-1] in table.column_names:
         nominal = pc.or_(nominal, pc.is_valid(table[TIME_COLUMNS[-1]]))
-    return pc.if_else(nominal, pa.scalar(None, _TIME), table["datetime"])
+    unknown = pa.nulls(len(nominal), _TIME)  # a scalar would import pandas, which commands that only show go without
+    return pc.if_else(nominal, unknown, table["datetime"])
 
 
 def item_id(path: str) -> str:
