@@ -24,10 +24,11 @@ SAMPLE_COLUMNS = [
 # what it belongs to; `part`: its place in a stack; `transform`: six numbers; `bbox`: west, south, east, north in
 # degrees; `source`: URL of the STAC Item that describes it; `band_names`: what the file calls its bands, if it does;
 # `bands`: which are read, counted from 1, in the order of the features; null where all are, as they lie; `masked`: true
-# where alpha or a mask hides pixels. Elsewhere null is unknown.
+# where alpha or a mask hides pixels; `scales`, `offsets`: by which each band that is read becomes a physical value, in
+# file order, null where values are as they lie. Elsewhere null is unknown.
 FILE_COLUMNS = [
     "path", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs", "transform", "bbox",
-    "datetime", "source", "band_names", "bands", "masked",
+    "datetime", "source", "band_names", "bands", "masked", "scales", "offsets",
 ]  # fmt: skip
 
 

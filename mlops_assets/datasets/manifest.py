@@ -33,7 +33,7 @@ MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sideca
 COLUMNS = [
     "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
     "transform", "bbox", "datetime", "source", "band_names", "bands",
-    "masked",
+    "masked", "scales", "offsets",
 ]  # fmt: skip
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
@@ -58,7 +58,10 @@ _READ = [
     "mlops:role", "mlops:scene", "mlops:part", "mlops:source",
 ]  # fmt: skip
 # which manifests of earlier releases lack
-_BANDS = {"band_names": "mlops:band_names", "bands": "mlops:bands", "masked": "mlops:masked"}
+_BANDS = {
+    "band_names": "mlops:band_names", "bands": "mlops:bands", "masked": "mlops:masked", "scales": "mlops:scales",
+    "offsets": "mlops:offsets",
+}  # fmt: skip
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
 
 
@@ -114,8 +117,8 @@ def read_manifest(content: bytes) -> pd.DataFrame:
 
     Returns:
         The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
-        (Int64), NaT in `datetime` (UTC), and None in `masked`, and in `transform`, `bbox`, `band_names` and
-        `bands`, which are lists otherwise.
+        (Int64), NaT in `datetime` (UTC), and None in `masked`, and in `transform`, `bbox`, `band_names`, `bands`,
+        `scales` and `offsets`, which are lists otherwise.
     """
     import pandas as pd
 
@@ -276,6 +279,8 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
         "mlops:band_names": _column(rows["band_names"], pa.list_(_TEXT)),
         "mlops:bands": _column(rows["bands"], pa.list_(_WHOLE)),
         "mlops:masked": _column(rows["masked"], pa.bool_()),
+        "mlops:scales": _column(rows["scales"], pa.list_(_REAL)),
+        "mlops:offsets": _column(rows["offsets"], pa.list_(_REAL)),
     })  # fmt: skip
 
 

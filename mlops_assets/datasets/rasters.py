@@ -128,6 +128,7 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
         "band_names": own_band_names(raster, roles),
         "bands": None if every else list(roles.measured),
         "masked": True if _hides(raster, roles) else None,
+        **_scaled(raster, roles),
     }
 
 
@@ -195,6 +196,14 @@ def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
     ]
     measured = tuple(band for band in range(1, raster.count + 1) if named or band not in alphas)
     return BandRoles(measured or tuple(range(1, raster.count + 1)), alphas[0] if alphas and measured else None)
+
+
+def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
+    """Return by which scale and offset the measured bands become physical values, None if by 1 and 0."""
+    scales = [float(raster.scales[band - 1]) for band in roles.measured]
+    offsets = [float(raster.offsets[band - 1]) for band in roles.measured]
+    plain = set(scales) == {1.0} and set(offsets) == {0.0}
+    return {"scales": None if plain else scales, "offsets": None if plain else offsets}
 
 
 def _hides(raster: Any, roles: BandRoles) -> bool:

@@ -26,7 +26,7 @@ def order_bands(
     """
     parts: dict[Any, list[Facts]] = defaultdict(list)
     for row in images:
-        parts[row["part"]].append(row)
+        parts[row["part"] or 0].append(row)
     problems: list[str] = []
     features = list(declared or names)
     start = 0

@@ -21,6 +21,7 @@ from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, ba
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
 from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.scene_checks import scale_notes
 from mlops_assets.datasets.layouts.scene_reading import read_image
 from mlops_assets.datasets.manifest import item_id
 from mlops_assets.datasets.named_files import beside
@@ -110,7 +111,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         classes=classes,
         features=features,
         input={"kind": "image", "height": size[0], "width": size[1]},
-        notes=notes,
+        notes=[*notes, *scale_notes(_plain(files))],
     )
 
 
@@ -294,12 +295,17 @@ def _features(files: pd.DataFrame, landed: Landed, declared: Sequence[str] | Non
         return []
     if files["band_names"].isna().all():
         return list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
-    rows = [
-        {"path": path, "part": 0, "count": count, "band_names": names if isinstance(names, list) else None,
-         "bands": bands if isinstance(bands, list) else None}
-        for path, count, names, bands in files[["path", "count", "band_names", "bands"]].itertuples(index=False)
-    ]  # fmt: skip
+    rows = _plain(files)
     features, found = order_bands(rows, next(row["band_names"] for row in rows if row["band_names"]), declared)
     problems += found
     files["bands"] = pd.Series([row["bands"] for row in rows], index=files.index, dtype=object)
     return features
+
+
+def _plain(files: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what rows say of bands, None where it is unknown."""
+    columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets"]
+    found: list[dict[str, Any]] = files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
+    return [
+        {name: value if isinstance(value, str | int | list) else None for name, value in row.items()} for row in found
+    ]

@@ -14,7 +14,7 @@ from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts.band_order import order_bands
 from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.open_scene import OpenScene
-from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
+from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scale_notes, scene_problems
 from mlops_assets.datasets.rasters import strips
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.datasets.specification import DatasetSpecification
@@ -85,7 +85,7 @@ def whole_scenes(
         classes=_classes(frame, specification, layout),
         features=features,
         input={"kind": "image", "height": height, "width": width},
-        notes=notes,
+        notes=[*notes, *scale_notes(rows)],
     )
 
 

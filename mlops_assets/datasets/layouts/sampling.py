@@ -22,7 +22,7 @@ from mlops_assets.datasets.layouts.band_order import order_bands
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.roles import one_spelling
-from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scene_problems
+from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scale_notes, scene_problems
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector, sidecars
 from mlops_assets.datasets.raster_places import georeference
 from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, strips
@@ -96,7 +96,7 @@ def sample_scenes(
         classes=None if sampling.label_is == "number" else classes,
         features=features,
         input={"kind": "patch" if sampling.read == "patches" else "window", "size": sampling.size},
-        notes=[*notes, *(note for one in found for note in one.notes)],
+        notes=[*notes, *scale_notes(images), *(note for one in found for note in one.notes)],
         labels=reader.shared_labels(),
     )
 

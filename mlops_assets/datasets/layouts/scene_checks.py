@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from mlops_assets.datasets.contents import bands_read
 from mlops_assets.datasets.specification import Bands
 
 Facts = dict[str, Any]  # a manifest row: path, height, width, count, dtype, crs, transform, …
@@ -78,6 +79,37 @@ def scene_problems(images: Sequence[Facts], names: Sequence[Sequence[str]], decl
             problems.append(f"bands.{key} has {len(entries)} entries, the scenes have {counts.pop()} bands")
             break
     return problems
+
+
+def scale_notes(images: Sequence[Facts]) -> list[str]:
+    """Return a note where scales and offsets differ, as equal numbers are then different physical values."""
+    of_part: dict[Any, Facts] = {}
+    other = []
+    for facts in images:
+        like = of_part.setdefault(facts["part"], facts)
+        if _scaling(facts) != _scaling(like):
+            other.append((facts, like))
+    if not other:
+        return []
+    facts, like = other[0]
+    more = f" ({len(other)} file(s))" if len(other) > 1 else ""
+    return [
+        f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; the same numbers are other "
+        "physical values there, and are taken as they lie; bring them to one scale and offset"
+    ]
+
+
+def _scaling(facts: Facts) -> list[tuple[float, float]]:
+    """Scale and offset of each band that is read, in the order of the features."""
+    read = bands_read(facts)
+    scales, offsets = facts["scales"] or [1.0] * len(read), facts["offsets"] or [0.0] * len(read)
+    own = dict(zip(sorted(read), zip(scales, offsets, strict=True), strict=True))
+    return [own[band] for band in read]
+
+
+def _scales(facts: Facts) -> str:
+    distinct = list(dict.fromkeys(f"scale {scale:g} and offset {offset:g}" for scale, offset in _scaling(facts)))
+    return distinct[0] + (" and others" if len(distinct) > 1 else "")
 
 
 def _one_scale(one: Facts, other: Facts) -> bool:

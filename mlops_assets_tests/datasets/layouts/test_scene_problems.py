@@ -311,6 +311,25 @@ def test_complex_numbers_are_refused_with_a_remedy(landing: Path, read: Read) ->
     assert found.startswith("images/a.tif: has complex numbers (complex64)") and "AMPLITUDE" in found
 
 
+def test_scales_that_differ_are_said(landing: Path, read: Read) -> None:
+    for name, offset in (("a", 0), ("b", -0.1)):
+        write_raster(landing / f"labels/{name}.tif", ones(1))
+        write_raster(landing / f"images/{name}.tif", ones(2, "uint16", 12))
+        with open_raster(landing / f"images/{name}.tif", "r+") as raster:
+            raster.scales, raster.offsets = [1e-4] * 2, [offset] * 2
+    (note,) = read().notes
+    assert note.startswith("images/b.tif: has scale 0.0001 and offset -0.1, images/a.tif has scale 0.0001 and offset 0")
+
+
+def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: Read) -> None:
+    write_raster(landing / "labels/a.tif", ones(1))
+    write_raster(landing / "images/a.tif", ones(2))
+    found = read(declared(read="windows", size=5))
+    assert len(found.samples) == 4
+    assert found.notes[0].startswith("labels/a.tif: 44 labelled pixel(s) of a lie in windows that its right or lower")
+    assert not read(declared(read="windows", size=4)).notes
+
+
 # bands
 
 
