@@ -40,7 +40,7 @@ def box_on_earth(raster: Any) -> list[float] | None:
     crs = georeference(raster)
     if crs is not None:
         bounds = bounds_of(raster.transform, raster.height, raster.width)
-        with _unknown_to_proj():
+        with unknown_to_proj():
             west, south, east, north = transform_bounds(crs, WGS84, *bounds)
             if np.isfinite([west, south, east, north]).all():
                 around = crs.is_geographic and bounds[2] - bounds[0] >= 360
@@ -79,7 +79,7 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
             x, y = transformer.xy(places[:, 0], places[:, 1])
     else:
         return None, None
-    with _unknown_to_proj():
+    with unknown_to_proj():
         longitude, latitude = map(np.asarray, transform(crs, WGS84, np.atleast_1d(x), np.atleast_1d(y)))
         known = np.isfinite(longitude) & np.isfinite(latitude)
         return in_longitudes(np.where(known, longitude, np.nan)), np.clip(np.where(known, latitude, np.nan), -90, 90)
@@ -87,7 +87,7 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
 
 
 @contextmanager
-def _unknown_to_proj() -> Iterator[None]:
+def unknown_to_proj() -> Iterator[None]:
     """Pass over that PROJ knows no way to the Earth's surface: the CRS is of a building site, or of the Moon."""
     from rasterio._err import CPLE_BaseError
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.drawing import draw
+from mlops_assets.datasets.raster_places import unknown_to_proj
 
 # Semi-major axis (m) and flattening of WGS 84, NGA.STND.0036_1.0.0_WGS84, table 3.1
 SEMI_MAJOR = 6_378_137.0
@@ -85,8 +86,9 @@ class Places:
             row, column = self.centres[first[file]]
             corner = np.array([a * column + b * row + c, d * column + e * row + f])
             x, y = (corner[:, None] + [[0, a, b], [0, d, e]]).tolist()
-            here = earth_centred(*np.array(transform(self.crs[file], "EPSG:4326", x, y)))
-            found.append(np.linalg.norm(here[1:] - here[0], axis=1))
+            with unknown_to_proj():
+                here = earth_centred(*np.array(transform(self.crs[file], "EPSG:4326", x, y)))
+                found.append(np.linalg.norm(here[1:] - here[0], axis=1))
         return np.array(found, dtype=np.float64).reshape(-1, 2)
 
     def points(self, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
