@@ -143,7 +143,7 @@ def predict(
     scene: Annotated[Path, typer.Argument(help="A raster with the bands the model takes.")],
 ) -> None:
     """Classify a whole scene into a GeoTIFF and a picture in the workspace."""
-    from mlops_assets.serving.scenes import predict_scene
+    from mlops_assets.serving.scenes import predict_scene, scene_name
 
     if not scene.is_file():
         raise NotFound(f"{scene} is not a file; name a raster")
@@ -151,7 +151,7 @@ def predict(
     row = store.registry.model_version(Reference.parse(reference))
     try:
         with interruptible(lambda: f"nothing was published; run the same command again: {again()}"):
-            found = predict_scene(store, row, scene, scene.stem)
+            found = predict_scene(store, row, scene, scene_name(scene))
     except ValueError as error:
         raise SpecificationError(f"{scene}: {error}") from error
     console.print(f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}")

@@ -1,12 +1,16 @@
 """A model version run over a whole scene, strip by strip, into a classified Cloud-Optimised GeoTIFF and a picture.
 
-The output has the scene's grid and georeference; where the scene has none, neither has the output.
+The output has the scene's grid and georeference; where the scene has none, neither has the output. Where the scene has
+no data, neither has the output. Memory grows with the width of a scene, not with its pixels.
 """
 
 from __future__ import annotations
 
+import hashlib
+import itertools
+import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,29 +18,59 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.rasters import open_raster, read_strip
+from mlops_assets.datasets.rasters import BandRoles, band_roles, open_raster, read_strip, strips, valid_pixels
 from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
-from mlops_assets.storage import FileStat
+from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.store import Store, model_folder, published_path
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
+PICTURE_SIDE = 1000  # pixels of the longer side of what a picture shows
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A classified scene: the published GeoTIFF and picture, and the map itself (height, width) with class values."""
+    """A classified scene: the published GeoTIFF and picture, and where they lie."""
 
     raster: FileStat
     picture: FileStat
-    classes: NDArray[Any]
+    workspace: Workspace
+
+    @property
+    def classes(self) -> NDArray[Any]:
+        """The whole map, (height, width): class values, and the GeoTIFF's nodata where the scene has no data."""
+        with open_raster(self.workspace.local_path(self.raster.path)) as raster:
+            return np.asarray(raster.read(1))
+
+
+def scene_name(scene: Path) -> str:
+    """Return a name for a scene's map that no other scene has: its own, and a digest of where it lies and its bytes.
+
+    Raises:
+        ValueError: the scene cannot be read.
+    """
+    digest = hashlib.sha256(str(scene.resolve()).encode())
+    with open_raster(scene) as raster:
+        files = [Path(file) for file in raster.files]  # with those that lie beside it
+    for file in files:
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return f"{scene.stem}-{digest.hexdigest()[:8]}"
 
 
 def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Prediction:
-    """Classify every pixel of a scene and publish the result under `predictions/`.
+    """Classify every pixel of a scene that has data and publish the result under `predictions/`.
+
+    Where it has no data (nodata, alpha, masks, NaN) there is no class, nor where the model's scores are no numbers.
+
+    Args:
+        store: where everything lies.
+        row: the model version.
+        scene: a raster.
+        name: of the map; one of the same name is replaced.
 
     Raises:
         SpecificationError: the model does not take scenes, or the scene has other bands.
@@ -46,68 +80,105 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     if signature["view"] in ("row", "image") or signature["classes"] is None:
         raise SpecificationError(f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s")
     model = OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
+    folder, title = f"predictions/{row.model}/{row.version}", f"{row.model}@{row.version}, {name}"
+    with tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
+        plain, path = Path(scratch) / "plain.tif", Path(scratch) / "map.tif"
+        present = _classify(model, row, scene, plain)
+        with step("writing the map"):
+            _write_cog(plain, path)
+            tif = store.workspace.put(f"{folder}/{name}.tif", path)
+        png = store.workspace.put(f"{folder}/{name}.png", _picture(path, signature["classes"], present, title))
+    store.registry.add_files(f"prediction:{row.model}@{row.version}", [tif, png])
+    return Prediction(tif, png, store.workspace)
+
+
+def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> set[int]:
+    """Write the class values of a scene, strip by strip; return which classes there are, by their index."""
+    signature = row.signature
     values = np.array([entry["value"] for entry in signature["classes"]])
+    nodata = _unused(values)
+    present: set[int] = set()
     with open_raster(scene) as raster:
-        bands = _bands(raster, row, scene)
-        indices = np.empty((raster.height, raster.width), dtype=np.int64)
-        strips = _windows if signature["view"] == "window" else _pixels
-        with step(f"classifying {scene.name}", indices.size, "pixels") as done:
-            for rows, columns, decided in strips(raster, model, signature, bands):
-                indices[rows, columns] = decided
-                done.advance(decided.size)
+        roles = _roles(raster, row, scene)
         # rasterio gives the identity where a file has no transform; writing it would make a georeference up
         georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
         georeference |= {"crs": raster.crs} if raster.crs else {}
-    classes = values[indices].astype(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
-    folder = f"predictions/{row.model}/{row.version}"
-    writing = step("writing the map")
-    with writing, tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
-        _write_cog(Path(scratch) / "map.tif", classes, georeference, row)
-        tif = store.workspace.put(f"{folder}/{name}.tif", Path(scratch) / "map.tif")
-    png = store.workspace.put(
-        f"{folder}/{name}.png", _picture(indices, signature, f"{row.model}@{row.version}, {name}")
-    )
-    store.registry.add_files(f"prediction:{row.model}@{row.version}", [tif, png])
-    return Prediction(tif, png, classes)
+        kind = np.result_type(*(np.min_scalar_type(int(value)) for value in (*values, nodata)))
+        profile = {
+            "driver": "GTiff", "height": raster.height, "width": raster.width, "count": 1, "dtype": kind.name,
+            "nodata": nodata, **georeference,
+        }  # fmt: skip
+        parts = _windows if signature["view"] == "window" else _pixels
+        pixels = raster.height * raster.width
+        with open_raster(path, "w", **profile) as written, step(f"classifying {scene.name}", pixels, "pixels") as done:
+            for window, decided, known in parts(raster, model, signature, roles):
+                present |= set(np.unique(decided[known]).tolist())
+                written.write(np.where(known, values[decided], nodata).astype(kind), 1, window=window)
+                done.advance(decided.size)
+            written.update_tags(
+                MLOPS_MODEL=f"{row.model}@{row.version}", MLOPS_DATA=f"{row.dataset}@{row.data_version}",
+                MLOPS_RUN=row.run_id,
+            )  # fmt: skip
+            written.write_colormap(1, _colormap(signature["classes"], nodata))
+    return present
 
 
-def _bands(raster: Any, row: ModelVersion, scene: Path) -> list[int]:
-    """Return the scene's bands that the model takes, in its order, counted from 1.
+def _unused(values: NDArray[Any]) -> int:
+    """Return a number that is no class: the largest of their type that is free, else one more."""
+    span = np.iinfo(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
+    taken = set(values.tolist())
+    free = (number for number in range(span.max, span.min - 1, -1) if number not in taken)
+    return next(itertools.chain(free, [span.max + 1]))
+
+
+def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
+    """Return the scene's bands that the model takes, in its order, counted from 1, and alpha.
 
     They are found by their names if the scene has them, else by their places in the data it was trained on; a scene
-    may also have just these bands.
+    may also have just these bands. Alpha is none of them, unless the model's data has a name for it.
     """
     wanted: list[str] = row.signature["features"]
     source: list[str] = row.signature.get("source_features", wanted)
-    names = list(raster.descriptions)
+    numbered = all(re.fullmatch(r"B\d{3}", name) for name in source)
+    roles, names = band_roles(raster, None if numbered else source), list(raster.descriptions)
     if all(names.count(name) == 1 for name in wanted):
-        return [names.index(name) + 1 for name in wanted]
-    if raster.count == len(source):
-        return [source.index(name) + 1 for name in wanted] if wanted != source else list(range(1, raster.count + 1))
-    if raster.count == len(wanted):
-        return list(range(1, raster.count + 1))
+        return BandRoles(tuple(names.index(name) + 1 for name in wanted), roles.alpha)
+    if len(roles.measured) == len(source):
+        return BandRoles(tuple(roles.measured[source.index(name)] for name in wanted), roles.alpha)
+    if len(roles.measured) == len(wanted):
+        return roles
+    found = f"{len(roles.measured)} bands" + (" and alpha" if roles.alpha else "")
     taken = f"takes {len(wanted)}" + (f" of {len(source)}: {named(wanted)}" if wanted != source else "")
-    raise SpecificationError(f"{scene.name} has {raster.count} bands, {row.model}@{row.version} {taken}")
+    raise SpecificationError(f"{scene.name} has {found}, {row.model}@{row.version} {taken}")
 
 
-def _pixels(
-    raster: Any, model: OnnxModel, signature: dict[str, Any], bands: Sequence[int]
-) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+Strip = tuple[Any, NDArray[np.int64], NDArray[np.bool_]]  # window, class indices there, and where there are any
+
+
+def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles) -> Iterator[Strip]:
     """Yield strips of decisions of a model that takes pixels or patches."""
+    from rasterio.windows import Window
+
     size = signature["shape"][1] if signature["view"] == "patch" else 1
     half, height = size // 2, max(PIXELS_AT_ONCE // raster.width, 1)
-    for top in range(0, raster.height, height):
-        bottom = min(top + height, raster.height)
-        padded = read_strip(raster, top, bottom, half, bands).astype(np.float32)
-        patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
-        patches = np.ascontiguousarray(patches.transpose(1, 2, 0, 3, 4)).reshape(-1, len(bands), size, size)
-        decided = decide(model.predict(patches if signature["view"] == "patch" else patches[:, :, 0, 0]))
-        yield slice(top, bottom), slice(None), decided.reshape(bottom - top, raster.width)
+    for first, last in strips(raster):
+        padded = read_strip(raster, first, last, half, roles.measured)
+        window = Window(0, first, raster.width, last - first)
+        known = valid_pixels(raster, window, roles, padded[:, half : half + last - first, half : half + raster.width])
+        decided = np.zeros(known.shape, dtype=np.int64)
+        for top in range(0, last - first, height):
+            rows = slice(top, top + height)
+            part = padded[:, top : top + height + 2 * half].astype(np.float32)
+            around = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(1, 2))
+            wanted = known[rows].copy()
+            X = np.ascontiguousarray(around.transpose(1, 2, 0, 3, 4)[wanted])
+            if len(X):
+                found = _decided(model, X if signature["view"] == "patch" else X[:, :, 0, 0])
+                decided[rows][wanted], known[rows][wanted] = found
+        yield window, decided, known
 
 
-def _windows(
-    raster: Any, model: OnnxModel, signature: dict[str, Any], bands: Sequence[int]
-) -> Iterator[tuple[slice, slice, NDArray[Any]]]:
+def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles) -> Iterator[Strip]:
     """Yield windows of decisions of a segmentation model; beyond the edges pixels are mirrored."""
     from rasterio.windows import Window
 
@@ -115,62 +186,69 @@ def _windows(
     for top in range(0, raster.height, size):
         for left in range(0, raster.width, size):
             height, width = min(size, raster.height - top), min(size, raster.width - left)
-            window = raster.read(bands, window=Window(left, top, width, height)).astype(np.float32)
-            padded = np.pad(window, ((0, 0), (0, size - height), (0, size - width)), mode="symmetric")
-            decided = decide(model.predict(padded[None]))[0, :height, :width]
-            yield slice(top, top + height), slice(left, left + width), decided
+            window = Window(left, top, width, height)
+            own = raster.read(list(roles.measured), window=window)
+            known = valid_pixels(raster, window, roles, own)
+            decided = np.zeros(known.shape, dtype=np.int64)
+            if known.any():
+                edges = ((0, 0), (0, size - height), (0, size - width))
+                padded = np.pad(own.astype(np.float32), edges, mode="symmetric")
+                whole, usable = _decided(model, padded[None])
+                decided, known = whole[0, :height, :width], known & usable[0, :height, :width]
+            yield window, decided, known
 
 
-def _write_cog(path: Path, classes: NDArray[Any], georeference: dict[str, Any], row: ModelVersion) -> None:
+def _decided(model: OnnxModel, X: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return class indices, and where they mean something: NaN among scores, as of NaN among bands, is no decision."""
+    outputs = model.predict(X)
+    decided = decide(outputs)
+    if "scores" not in outputs:
+        return decided, np.ones(decided.shape, dtype=bool)
+    return decided, np.isfinite(outputs["scores"]).all(axis=1)
+
+
+def _write_cog(plain: Path, path: Path) -> None:
     from rasterio.shutil import copy
 
-    plain = path.with_name("plain.tif")
-    height, width = classes.shape
-    with open_raster(
-        plain, "w", driver="GTiff", height=height, width=width, count=1, dtype=classes.dtype.name,
-        **georeference,
-    ) as raster:  # fmt: skip
-        raster.write(classes, 1)
-        raster.update_tags(
-            **{"MLOPS_MODEL": f"{row.model}@{row.version}", "MLOPS_DATA": f"{row.dataset}@{row.data_version}",
-               "MLOPS_RUN": row.run_id}
-        )  # fmt: skip
-        raster.write_colormap(1, _colormap(row.signature["classes"]))
     with open_raster(plain) as raster:
         copy(raster, path, driver="COG", compress="deflate")
 
 
-def _colours(count: int) -> NDArray[np.float64]:
+def _colours(count: int) -> NDArray[np.uint8]:
+    """Return a colour for each class, (count, 4), opaque."""
     from matplotlib import colormaps
 
     names = ["tab20", "tab20b", "tab20c"]
     wheel = np.concatenate([colormaps[name](np.linspace(0, 1, 20)) for name in names])
-    return np.asarray(wheel[np.arange(count) % len(wheel)])
+    return np.asarray(wheel[np.arange(count) % len(wheel)] * 255, dtype=np.uint8)
 
 
-def _colormap(classes: list[dict[str, Any]]) -> dict[int, tuple[int, ...]]:
-    colours = (_colours(len(classes)) * 255).astype(int)
-    return {int(entry["value"]): tuple(colour) for entry, colour in zip(classes, colours.tolist(), strict=True)
-            if 0 <= int(entry["value"]) < 256}  # fmt: skip
+def _colormap(classes: list[dict[str, Any]], nodata: int) -> dict[int, tuple[int, ...]]:
+    colours = [tuple(colour) for colour in _colours(len(classes)).tolist()]
+    found = {int(entry["value"]): colour for entry, colour in zip(classes, colours, strict=True)} | {nodata: (0,) * 4}
+    return {value: colour for value, colour in found.items() if 0 <= value < 256}
 
 
-def _picture(indices: NDArray[np.int64], signature: dict[str, Any], title: str) -> bytes:
-    """Return the map as a PNG with a legend."""
+def _picture(path: Path, classes: list[dict[str, Any]], present: set[int], title: str) -> bytes:
+    """Return a map as a PNG with a legend, however large it is."""
     import io
 
     from matplotlib.figure import Figure
     from matplotlib.patches import Patch
 
-    colours = _colours(len(signature["classes"]))
-    height, width = indices.shape
-    figure = Figure(figsize=(6 * max(width / height, 0.5) + 2.8, 6), layout="constrained")
+    with open_raster(path) as raster:
+        shrunk = max(raster.height, raster.width, PICTURE_SIDE) / PICTURE_SIDE
+        shape = (max(1, round(raster.height / shrunk)), max(1, round(raster.width / shrunk)))
+        drawn = raster.read(1, out_shape=shape)
+    colours = _colours(len(classes))
+    shown = np.zeros((*shape, 4), dtype=np.uint8)  # transparent where there is no class
+    for index in present:
+        shown[drawn == classes[index]["value"]] = colours[index]
+    figure = Figure(figsize=(6 * max(shape[1] / shape[0], 0.5) + 2.8, 6), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(colours[indices], interpolation="nearest")
+    axes.imshow(shown, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
-    present = set(np.unique(indices).tolist())
-    handles = [
-        Patch(color=colours[i], label=entry["name"]) for i, entry in enumerate(signature["classes"]) if i in present
-    ]
+    handles = [Patch(color=colours[index] / 255, label=classes[index]["name"]) for index in sorted(present)]
     axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 import warnings
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving import scenes
-from mlops_assets.serving.scenes import predict_scene
+from mlops_assets.serving.scenes import predict_scene, scene_name
 from mlops_assets.storage import Workspace
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.store import Store, model_folder
@@ -152,6 +153,87 @@ def test_the_map_is_a_cog_with_colours_and_its_origin(models: Store, tmp_path: P
             assert raster.tags().items() >= {
                 "MLOPS_MODEL": f"pixel@{row.version}", "MLOPS_DATA": "patches@v1", "MLOPS_RUN": row.run_id,
             }.items()  # fmt: skip
+
+
+def hole(shape: tuple[int, int]) -> NDArray[np.bool_]:
+    """Where the scenes below have no data."""
+    found = np.zeros(shape, dtype=bool)
+    found[4:11, 3:15] = True
+    return found
+
+
+def with_hole(path: Path, kind: str) -> Path:
+    """A scene that says in one of the ways there are that it has no data in the hole."""
+    pixels, gone = image(16, 24), hole((16, 24))
+    if kind in ("nodata", "NaN"):
+        values = np.where(gone, 255 if kind == "nodata" else np.nan, pixels + 300.0).astype(np.float32)
+        profile = {
+            "height": 16,
+            "width": 24,
+            "count": 4,
+            "dtype": "float32",
+            "nodata": 255 if kind == "nodata" else None,
+        }
+        with open_raster(path, "w", driver="GTiff", **profile) as raster:
+            raster.write(values)
+        return path
+    if kind == "alpha":
+        write(path, np.concatenate([pixels, np.where(gone, 0, 65535)[None].astype(np.uint16)]))
+        with open_raster(path, "r+") as raster:
+            raster.colorinterp = [*[ColorInterp.gray] * 4, ColorInterp.alpha]
+        return path
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=kind == "internal mask"),
+        open_raster(write(path, pixels), "r+") as raster,
+    ):
+        raster.write_mask(~gone)
+    return path
+
+
+@pytest.mark.parametrize("kind", ["nodata", "NaN", "alpha", "internal mask", "mask beside it"])
+@pytest.mark.parametrize("model", MODELS)
+def test_where_a_scene_has_no_data_neither_has_its_map(
+    model: str, kind: str, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(scenes, "_picture", lambda *args: b"")
+    found = predict_scene(models, row_of(models, model), with_hole(tmp_path / "scene.tif", kind), "hole")
+    with open_raster(models.workspace.root / found.raster.path) as raster:
+        classes, shown = raster.read(1), raster.dataset_mask() > 0
+        assert raster.nodata == 255 and raster.colormap(1)[255] == (0, 0, 0, 0)
+    gone = hole((16, 24))
+    assert not shown[gone].any() and set(np.unique(classes[shown])) <= set(CLASSES)
+    if kind != "NaN" or model == "pixel":
+        np.testing.assert_array_equal(shown, ~gone)
+    else:  # what a model makes of a NaN nearby is no number
+        assert shown.any()
+
+
+def test_scenes_of_one_name_have_maps_of_their_own(models: Store, tmp_path: Path) -> None:
+    paths = [tmp_path / "a/s.tif", tmp_path / "b/s.tif"]
+    for path in paths:
+        path.parent.mkdir()
+    write(paths[0], image(16, 24))
+    write(paths[1], image(16, 24)[:, ::-1])
+    names = [scene_name(path) for path in paths]
+    assert names[0] != names[1] and all(name.startswith("s-") for name in names)
+    assert scene_name(paths[0]) == names[0]
+    write(paths[0], image(16, 23))
+    assert scene_name(paths[0]) != names[0]
+
+
+def test_a_picture_of_a_large_map_takes_little_memory(tmp_path: Path) -> None:
+    side = 4000
+    profile = {"driver": "GTiff", "height": side, "width": side, "count": 1, "dtype": "uint8", "nodata": 255}
+    with open_raster(tmp_path / "map.tif", "w", **profile) as raster:
+        raster.write(np.full((1, side, side), 3, np.uint8))
+    classes = [{"value": value, "name": name} for value, name in CLASSES.items()]
+    scenes._picture(tmp_path / "map.tif", classes, {0}, "warm")  # what draws is imported
+    tracemalloc.start()
+    png = scenes._picture(tmp_path / "map.tif", classes, {0}, "large")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert png.startswith(b"\x89PNG")
+    assert peak < 4 * side**2  # as RGBA of float64, the map takes 32 bytes a pixel
 
 
 def test_map_and_picture_are_published_with_their_checksums(models: Store, tmp_path: Path) -> None:
