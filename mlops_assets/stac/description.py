@@ -32,7 +32,8 @@ def description(workspace: Workspace, row: DataVersion) -> Description | None:
         return None
     collection = json.loads(workspace.get(key))
     title = collection["title"].removesuffix(f", {row.version}")
-    return {**{name: collection.get(field) for field, name in FIELDS.items()}, "title": title}
+    found = {name: collection.get(field) for field, name in FIELDS.items()}
+    return {**found, "title": None if title == row.dataset else title}
 
 
 def changes(before: Description | None, after: Description | None) -> list[str]:

@@ -188,7 +188,7 @@ def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Pat
     described = frozen.described_as(now)
     write_dataset_record(store.workspace, store.registry, described)
     found = changes(before, description(store.workspace, frozen.row))
-    assert found[:2] == ["title: fields → Fields", "license: CC-BY-3.0 → CC-BY-4.0"]
+    assert found[:2] == ["title: not set → Fields", "license: CC-BY-3.0 → CC-BY-4.0"]
     assert [line.partition(":")[0] for line in found] == ["title", "license", "extent"]
     (item,) = items(store, "fields")
     assert (item["bbox"], item["properties"]["license"]) == ([9, 47, 11, 48], "CC-BY-4.0")

@@ -164,17 +164,19 @@ def _judged(
     registry: Registry, frozen: FrozenDataset, found: _Report, readable: Check, thresholds: Thresholds
 ) -> Quality:
     """Derive the checks from what was measured, and publish the report with them if it is not there already."""
-    if "shift" not in found.document:  # what it is compared by is among the files that are published by now
-        found.document["shift"] = measured_shift(registry, frozen)
-    checks = [readable, *judge(found.document, frozen.classes, thresholds)]
-    judged = {"thresholds": thresholds.model_dump(mode="json"), "checks": report.check_entries(checks)}
-    if found.document | judged != found.document:
-        found.document.update(judged)
-        _publish(registry, frozen, {"quality.json": json_bytes(found.document)})
+    document = dict(found.document)
+    if "shift" not in document or document["shift"]["not_compared"]:
+        # what it is compared by is among the files that are published by now
+        document["shift"] = report.rounded(measured_shift(registry, frozen).model_dump())
+    checks = [readable, *judge(document, frozen.classes, thresholds)]
+    document["thresholds"] = thresholds.model_dump(mode="json")
+    document["checks"] = report.check_entries(checks)
+    if document != found.document:
+        _publish(registry, frozen, {"quality.json": json_bytes(document)})
     folder = version_folder(frozen.row.dataset, frozen.row.version)
     paths = [f"{folder}/{name}" for name in _contents_of(found)]
     files = {file.path: file for file in registry.files_at(*paths)}
-    counts = counts_from(found.document["class_counts"]["classes"], frozen.classes)
+    counts = counts_from(document["class_counts"]["classes"], frozen.classes)
     return Quality(found.statistics, counts, checks, [files[path] for path in paths], found.figures)
 
 

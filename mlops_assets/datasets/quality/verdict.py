@@ -17,7 +17,7 @@ from mlops_assets.datasets.quality.duplicates import ExactCopies, NearCopies, du
 from mlops_assets.datasets.quality.label_noise import Suspects, noise_check
 from mlops_assets.datasets.quality.leakage import LeakageFigures, leakage_check
 from mlops_assets.datasets.quality.values import BandValues, values_check
-from mlops_assets.datasets.quality.version_shift import shift_check
+from mlops_assets.datasets.quality.version_shift import VersionShift, shift_check
 from mlops_assets.datasets.specification import SPLITS
 from mlops_assets.datasets.specification import Quality as Thresholds
 
@@ -36,7 +36,7 @@ def judge(report: Report, classes: list[ClassName] | None, thresholds: Threshold
         "valid_values": lambda: values_check(_values(report), thresholds),
         "duplicates": lambda: duplicates_check(_exact(report), _near(report), thresholds),
         "label_noise": lambda: noise_check(_suspects(report), thresholds),
-        "shift": lambda: shift_check(report["shift"], thresholds),
+        "shift": lambda: shift_check(VersionShift.model_validate(report["shift"]), thresholds),
     }
     written = {check.name: check for check in written_checks(report)}
     return [judged[name]() if name in judged else written[name] for name in CHECKS if name != "readable"]

@@ -103,4 +103,33 @@ def test_a_version_before_that_cannot_be_read_is_told(
     land_table(crops_table(250))
     found = shift()
     assert not found.passed
-    assert found.description.startswith("not compared with fields@v1, which cannot be read")
+    assert found.description.startswith("not compared: fields@v1 cannot be read")
+    land_table()  # lands its file again
+    assert shift().passed
+
+
+def test_features_and_classes_of_one_version_only_and_constants_are_told(
+    land_table: Land, shift: Callable[..., Check]
+) -> None:
+    frame = crops_table().drop(columns="farm")
+    land_table(frame.assign(flag=0.0))
+    frame.loc[:40, "crop"] = "oats"
+    land_table(frame.assign(flag=5.0).rename(columns={"ndvi_06": "evi"}))
+    description = shift().description
+    for text in ("feature(s) evi is new", "feature(s) ndvi_06 is gone", "class(es) oats is new",
+                 "constant values have changed: flag from 0 to 5"):  # fmt: skip
+        assert text in description
+
+
+def test_class_shares_of_windows_are_compared_once_the_version_before_is_assessed(
+    store: Store, land_scenes: Land, shift: Callable[..., Check]
+) -> None:
+    specification = scenes_specification(
+        source={"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}},
+        split={"method": "spatial_block", "block": 8},
+    )
+    land_scenes(specification)
+    land_scenes(specification, seed=1)
+    assert "not compared: class shares, as scenes@v1 was not assessed" in shift("scenes").description
+    assess(store.registry, FrozenDataset.open(store.workspace, store.registry, Reference("scenes", "v1")))
+    assert shift("scenes").passed
