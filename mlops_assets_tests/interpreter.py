@@ -202,8 +202,9 @@ def run(
     """
     with Process(arguments, cwd, env, subprocess.PIPE) as process:
         assert process.stdin is not None
-        process.stdin.write(input)
-        process.stdin.close()
+        with suppress(BrokenPipeError):  # as `subprocess.run` does where a process ends without reading
+            process.stdin.write(input)
+            process.stdin.close()
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 from scipy.special import softmax
 from torchmetrics.functional.classification import multiclass_calibration_error
 
@@ -88,7 +88,8 @@ def test_the_graph_and_its_exporter_say_what_scores_are(
 ) -> None:
     names = ["input", *(f"inner_{number}" for number in range(len(operations) - 1)), "scores"]
     nodes = [helper.make_node(name, [names[i]], [names[i + 1]]) for i, name in enumerate(operations)]
-    model = helper.make_model(helper.make_graph(nodes, "graph", [], []))
+    output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
+    model = helper.make_model(helper.make_graph(nodes, "graph", [], [output]))
     assert kind_of_scores(model, framework) == expected
 
 
