@@ -25,7 +25,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 
     import dagster as dg
 
-    from mlops_assets.components.launching import open_project, prepare_home
+    from mlops_assets.components.launching import left_out, open_project, prepare_home
     from mlops_assets.training.resuming import close_abandoned_runs
 
     settings = Settings.from_environment()
@@ -59,7 +59,9 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     with open_project(settings, module) as project:
         assets = len(project.definitions.resolve_asset_graph().get_all_asset_keys())
         rows.append(_row("dagster home", True, str(settings.dagster_home)))
-        rows.append(_row("project", True, f"{assets} assets load"))
+        wrong = left_out(project.definitions)
+        detail = f"; declared wrongly and left out: {', '.join(wrong)}" if wrong else ""
+        rows.append(_row("project", not wrong, f"{assets} assets load{detail}"))
     show(rows, as_json, ["what", "well", "detail"], "")
     if not all(row["well"] for row in rows):
         console.print("see the rows that are not well", style="yellow")

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.lfs import POINTER, is_pointer_file
 from mlops_assets.datasets.raster_places import box_on_earth, georeference
 
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
@@ -50,7 +51,8 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
                     _require_believable(local, raster)
                 yield raster
         except (RasterioError, CPLE_BaseError) as error:
-            raise ValueError(f"cannot be read or written as a raster: {_reason(error)}; replace the file") from error
+            reason = f"cannot be read or written as a raster: {_reason(error)}; replace the file"
+            raise ValueError(POINTER if local.is_file() and is_pointer_file(local) else reason) from error
 
 
 def _require_believable(local: Path, raster: Any) -> None:

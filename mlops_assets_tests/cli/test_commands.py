@@ -148,3 +148,9 @@ def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(project
     outcome = mlops("doctor", "--json")
     assert outcome.code == 1
     assert "written.bin" in outcome.out
+    wrong = project / "fieldwork" / "defs" / "wrong" / "defs.yaml"
+    wrong.parent.mkdir()
+    wrong.write_text("type: mlops_assets.components.TrainingDataset\nattributes: {name: wrong, oops: 1}\n")
+    assert "declared wrongly and left out: wrong" in mlops("doctor", "--json").out
+    outcome = mlops("dataset", "commit", "wrong")
+    assert (outcome.code, f"{wrong}:2: attributes.oops: unknown key" in outcome.err) == (1, True)

@@ -18,13 +18,12 @@ from urllib.parse import quote
 from pydantic import BaseModel, Field, ValidationError
 
 from mlops_assets.datasets.landings.base import REQUESTS
-from mlops_assets.datasets.lfs import is_pointer, pointer_problem
+from mlops_assets.datasets.lfs import POINTER, is_pointer, pointer_problem
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.errors import StorageError
 
 LARGEST_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
 API_TIMEOUT = 60  # seconds for one page
-_POINTER = "is a Git LFS pointer"
 _BEFORE_1_0 = re.compile(r"0\.|1\.0\.0-")
 
 
@@ -94,7 +93,7 @@ def walk(
         while waiting:
             level, waiting = waiting, []
             for path, (document, problem) in zip(level, pool.map(partial(_parsed, read), level), strict=True):
-                if problem == _POINTER:
+                if problem == POINTER:
                     pointers.append(path)
                     continue
                 if problem:
@@ -119,7 +118,7 @@ def _parsed(read: Callable[[str], bytes], path: str) -> tuple[dict[str, Any], st
     try:
         content = read(path)
         if is_pointer(content):
-            return {}, _POINTER
+            return {}, POINTER
         document = _migrated(json.loads(content))
         kind = document["type"]
     except StorageError as error:
