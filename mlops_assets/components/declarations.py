@@ -21,7 +21,8 @@ from pydantic import BaseModel, ValidationError
 
 from mlops_assets.components.unknown_keys import advice
 from mlops_assets.datasets.scaling import named
-from mlops_assets.errors import SpecificationError
+from mlops_assets.errors import SpecificationError, TrainerError
+from mlops_assets.training.trainers import load_trainer
 
 FILE_NAMES = ("defs.yaml", "component.yaml")
 PACKAGE = __name__.rpartition(".")[0]
@@ -215,8 +216,20 @@ def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
 
 def _message(declaration: Declaration, entry: Any, path: list[Any]) -> str:
     if entry["type"] == "extra_forbidden":
-        return advice(declaration.model, declaration.document.value, path, _other_models(declaration))
+        others, params = _other_models(declaration), _trainer_parameters(declaration)
+        return advice(declaration.model, declaration.document.value, path, others, params)
     return str(entry["msg"]).removeprefix("Value error, ")
+
+
+def _trainer_parameters(declaration: Declaration) -> type[BaseModel] | None:
+    """Return what the trainer of a model takes; None without one. One that cannot be loaded is an error of its own."""
+    trainer = declaration.attribute("trainer")
+    if declaration.kind != "TrainedModel" or trainer is None:
+        return None
+    try:
+        return load_trainer(trainer).params_type
+    except TrainerError:
+        return None
 
 
 def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:

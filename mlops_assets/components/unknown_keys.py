@@ -8,15 +8,22 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from dagster.components.core.defs_module import ComponentFileModel
 from pydantic import BaseModel, ValidationError
 
 ROOT = "attributes"
+IN_PARAMS = f"unknown key here; as a parameter of the trainer it belongs in {ROOT}.params"
 
 
-def advice(model: type[BaseModel], document: Any, path: Sequence[Any], others: Mapping[str, type[BaseModel]]) -> str:
+def advice(
+    model: type[BaseModel],
+    document: Any,
+    path: Sequence[Any],
+    others: Mapping[str, type[BaseModel]],
+    params: type[BaseModel] | None = None,
+) -> str:
     """Return what to do with a key that is unknown where it is written.
 
     Args:
@@ -24,6 +31,7 @@ def advice(model: type[BaseModel], document: Any, path: Sequence[Any], others: M
         document: the whole YAML document.
         path: keys that lead to the unknown one, from the document on.
         others: models of the other components, by their names.
+        params: parameters of the trainer that the document names, if it names one.
     """
     key, around = str(path[-1]), tuple(str(part) for part in path[:-1])
     places = [place for place in _places(model, key) if place != around]
@@ -31,6 +39,8 @@ def advice(model: type[BaseModel], document: Any, path: Sequence[Any], others: M
         return f"unknown key here; it belongs in {_listed(_best(places, model, document, path))}"
     if around and key in ComponentFileModel.model_fields:
         return f"unknown key here; it belongs beside '{ROOT}', not below it"
+    if params is not None and key in params.model_fields:
+        return IN_PARAMS
     names = _names_at(model, around)
     close = get_close_matches(key, names, n=1)
     if close:
@@ -38,6 +48,8 @@ def advice(model: type[BaseModel], document: Any, path: Sequence[Any], others: M
     elsewhere = [name for name, other in others.items() if any(True for _ in _places(other, key))]
     if elsewhere:
         return f"unknown key; a {elsewhere[0]} has it, so it belongs in the declaration of one"
+    if params is not None and params.model_config.get("extra") == "allow":
+        return IN_PARAMS
     return f"unknown key; remove it or correct its spelling: there is {', '.join(sorted(names))}"
 
 
@@ -55,7 +67,9 @@ def _places(model: type[BaseModel], key: str, around: tuple[str, ...] = (ROOT,))
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models among the types that a field may have; of several ways there the first."""
+    """Return the models among the types that a field may have, but those under names that a user chooses."""
+    if get_origin(annotation) is dict:
+        return []
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models_in(part)]
