@@ -10,6 +10,7 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from pydantic import BaseModel, model_validator
 
 from mlops_assets.components import load_project, project
 from mlops_assets.components.declarations import check_declarations
@@ -172,6 +173,28 @@ def test_a_wrong_declaration_is_one_error_with_file_line_and_key(
     assert reason in message + "\n"
 
 
+class Spiteful(BaseModel):
+    """Parameters whose check fails by itself."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check(cls, values: object) -> object:
+        raise KeyError("depth")
+
+
+def spiteful(data: object, params: Spiteful, run: object) -> None:
+    """A trainer that cannot be declared."""
+
+
+def test_a_trainer_that_cannot_check_its_parameters_is_an_error_of_its_model(tmp_path: Path) -> None:
+    model = MODEL.replace("mlops_assets.training.trainers.sklearn:train", f"{__name__}:spiteful")
+    (tmp_path / "defs.yaml").write_text(f"{DATASET}---{model}")
+    with pytest.raises(
+        SpecificationError, match=r"^1 problem.*\n.*:8: attributes: cannot be checked: KeyError: 'depth'"
+    ):
+        check_declarations(tmp_path)
+
+
 def test_errors_of_all_files_are_reported_together(tmp_path: Path) -> None:
     for name, text in {"a": DATASET + "  oops: 1\n", "b": DATASET.replace("label: crop", "labl: crop")}.items():
         (tmp_path / name).mkdir()
@@ -208,10 +231,11 @@ GOOD = DATASET.replace("name: fields", "name: good")
         (DATASET.replace("TrainingDataset", "TrainingData"), set()),
         (DATASET.replace("mlops_assets", "mlops_asset"), set()),
         ("attributes: [\n", set()),
+        ("type: x\nattributes: {? [1] : 2, a: !!int b}\n", set()),
         ("title: Grünland\n", set()),
         ("", set()),
     ],
-    ids=["key", "twice", "component", "package", "syntax", "encoding", "empty"],
+    ids=["key", "twice", "component", "package", "syntax", "tags", "encoding", "empty"],
 )
 def test_a_wrong_declaration_fails_only_itself_and_validation(
     tmp_path: Path,

@@ -128,7 +128,7 @@ def read_declarations(folder: Path) -> Declared:
     for file in _files(folder):
         try:
             documents = parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
+        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # a list as a key, a wrong tag
             problems.append(
                 Problem(f"{file}: is not valid YAML: {' '.join(str(error).split())}", ((file, WHOLE_FILE),))
             )
@@ -196,6 +196,8 @@ def _problems(declaration: Declaration) -> Iterator[Problem]:
             for entry in error.errors():
                 path = [*keys, *entry["loc"]]
                 yield declaration.problem(path, _message(declaration, entry, path))
+        except Exception as error:  # noqa: BLE001  of the trainer's own code, which checks its parameters
+            yield declaration.problem(keys, f"cannot be checked: {type(error).__name__}: {error}; correct the trainer")
 
 
 def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
