@@ -93,7 +93,7 @@ def place_problems(path: str, table: pd.DataFrame, layout: TableLayout) -> list[
 
 def _degree_problems(path: str, table: pd.DataFrame, longitude: str, latitude: str) -> list[str]:
     problems = []
-    for column, limit, also in ((longitude, 180, ", or 0 and 360,"), (latitude, 90, "")):
+    for column, limit, also in ((longitude, 180, " (or 0 and 360)"), (latitude, 90, "")):
         values = table[column]
         if kinds.is_numeric_dtype(values):
             degrees = values.to_numpy(dtype=np.float64)
@@ -102,8 +102,8 @@ def _degree_problems(path: str, table: pd.DataFrame, longitude: str, latitude: s
             wrong = pd.to_numeric(values, errors="coerce").isna().to_numpy()
         if wrong.any() or not kinds.is_numeric_dtype(values):
             problems.append(
-                f"{path}: column {column!r} has values that are no degrees between -{limit} and {limit}{also} first in "
-                f"data row {int(wrong.argmax()) + 1}; convert the coordinates to WGS 84"
+                f"{path}: column {column!r} has values that are no degrees between -{limit} and {limit}{also}, first "
+                f"in data row {int(wrong.argmax()) + 1}; convert the coordinates to WGS 84"
             )
     return problems
 
