@@ -52,8 +52,10 @@ def find_features(
     features = [c for c in numeric if c.strip().lower() not in IDENTIFIERS]
     notes = [f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to use it"
              for c in numeric if c not in features]  # fmt: skip
-    notes += [f"column {c!r} is not numeric and is not a feature{_texts_among(columns[c])}"
-              for c in candidates if c not in numeric]  # fmt: skip
+    for column in (c for c in candidates if c not in numeric):
+        texts = _texts_among(columns[column])
+        remedy = "; correct them, or name 'features'" if texts else ""
+        notes.append(f"column {column!r} is not numeric and is not a feature{texts}{remedy}")
     if not features:
         problems.append(f"{path}: has no numeric column besides the label; name the feature columns")
     return features, notes
@@ -71,7 +73,7 @@ def _texts_among(columns: Mapping[str, pd.Series]) -> str:
     where = f"{path} and {others} other file(s)" if others else path
     return (
         f": {count} of {rows} values ({count / rows:.1%}) in {where} are no numbers, the first is "
-        f"{str(columns[path].iloc[first])[:40]!r} in data row {first + 1}; correct them, or name 'features'"
+        f"{str(columns[path].iloc[first])[:40]!r} in data row {first + 1}"
     )
 
 
@@ -129,7 +131,8 @@ def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, feature
     problems += place_problems(path, table, layout)
     for column in features:
         if not kinds.is_numeric_dtype(table[column]):
-            problems.append(f"{path}: feature {column!r} is not numeric; encode it as numbers or leave it out")
+            texts = _texts_among({path: table[column]})
+            problems.append(f"{path}: feature {column!r} is not numeric{texts}; encode it as numbers or leave it out")
         elif np.isinf(feature_matrix(table, [column])).any():
             problems.append(
                 f"{path}: feature {column!r} has values that are infinite or beyond float32; replace or rescale them"
