@@ -75,12 +75,17 @@ class VectorLabels:
                 raise ValueError(f"cannot be read as vector labels: {reason}; correct or replace the file") from error
         if frame.empty:
             raise ValueError("has no feature; remove the file or draw some")
-        absent = int((frame.geometry.isna() | frame.geometry.is_empty).sum())
-        if absent:
-            raise ValueError(f"has {absent} feature(s) without geometry; remove them")
+        absent = (frame.geometry.isna() | frame.geometry.is_empty).to_numpy()
+        if absent.any():
+            first = int(absent.argmax()) + 1
+            raise ValueError(f"has {int(absent.sum())} feature(s) without geometry, first number {first}; remove them")
         column = sampling.label_column or "label"
-        for needed, remedy in ((column, "name it as 'label_column'"), (by, "name one of them as 'split: {by: …}'")):
-            if needed not in (None, POLYGON, *frame.columns):
+        grouped = column if by in (None, POLYGON) else by
+        for needed, remedy in (
+            (column, "name it as 'label_column'"),
+            (grouped, "name one of them as 'split: {by: …}'"),
+        ):
+            if needed not in frame.columns:
                 names = ", ".join(map(repr, frame.columns.drop(frame.geometry.name)))
                 raise ValueError(f"has no column {needed!r}; it has {names}; {remedy}")
         self.crs, self.sampling = frame.crs, sampling
@@ -213,6 +218,8 @@ def _near(geometry: Any, middle: float) -> Any:
 
     def written(shape: Any) -> Any:
         west, east = shape.bounds[0], shape.bounds[2]
+        if not np.isfinite([west, east]).all():  # beyond what its CRS can place; it lies in no scene
+            return shape
         if east - west > HALF_CIRCLE:
             start, end = narrowest(shapely.get_coordinates(shape)[:, 0])
             if end - start < east - west:

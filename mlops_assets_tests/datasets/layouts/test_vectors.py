@@ -261,7 +261,9 @@ def test_a_file_for_all_scenes_may_reach_beyond_them_but_not_with_most_of_it(
 @pytest.mark.parametrize("geometry", [None, Polygon(), MultiPolygon()], ids=["none", "empty", "empty parts"])
 def test_a_feature_without_geometry_is_refused(folder: Path, read: Read, geometry: Geometry | None) -> None:
     land(folder, (square(2, 2, 8, 8), "water"), (geometry, "land"), name="a.parquet")
-    assert problems(read, labels="*.parquet") == ["a.parquet: has 1 feature(s) without geometry; remove them"]
+    assert problems(read, labels="*.parquet") == [
+        "a.parquet: has 1 feature(s) without geometry, first number 2; remove them"
+    ]
 
 
 def test_a_file_without_any_feature_is_refused(folder: Path, read: Read) -> None:
@@ -387,6 +389,19 @@ def test_labels_and_scenes_may_count_degrees_differently(folder: Path, read: Rea
     expected = np.zeros((SIDE, SIDE), dtype=np.int64)
     expected[5:10, 5:15] = 1
     np.testing.assert_array_equal(labels, expected)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32630"])
+def test_a_feature_that_is_nowhere_on_the_globe_lies_in_no_scene(folder: Path, read: Read, crs: str) -> None:
+    at = Affine(0.001, 0, -3, 0, -0.001, 42.46) if crs == "EPSG:4326" else UTM["transform"]
+    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs=crs, transform=at)
+    inside = geopandas.GeoSeries([box(-2.9999, 42.4503, -2.9985, 42.4522)], crs="EPSG:4326").to_crs("EPSG:3857")
+    shapes = [inside[0], box(1e12, 1e12, 2e12, 2e12)]
+    geopandas.GeoDataFrame({"crop": ["water", "land"]}, geometry=shapes, crs="EPSG:3857").to_parquet(
+        folder / "a.parquet"
+    )
+    (found,) = problems(read, labels="*.parquet")
+    assert "1 of 2 feature(s) lie outside of every scene" in found
 
 
 def test_a_polygon_in_two_parts_at_the_antimeridian_labels_both_sides(folder: Path, read: Read) -> None:
