@@ -21,6 +21,8 @@ from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, ba
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
 from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.columns import values_by_text
+from mlops_assets.datasets.layouts.roles import texts_of
 from mlops_assets.datasets.layouts.scene_checks import scale_notes
 from mlops_assets.datasets.layouts.scene_reading import read_image
 from mlops_assets.datasets.manifest import item_id
@@ -61,10 +63,9 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             f"{layout.pattern}"
         )
     images = [file for file, is_ours in zip(landed.files, ours, strict=True) if is_ours]
-    parts = parts[ours].reset_index(drop=True)
+    parts = parts[ours].reset_index(drop=True).apply(texts_of)  # accents are written in two ways
     problems: list[str] = []
-    names = {str(v): str(v) for v in specification.classes or {}}
-    names |= {name: str(value) for value, name in (specification.classes or {}).items()}
+    names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
     if specification.classes:
         problems += [
             f"{label}/: is no declared class; add it to 'classes' or rename the folder"

@@ -58,6 +58,15 @@ def read(folder: Path) -> Read:
     return lambda specification=None, **options: read_landing(folder, specification or declared(**options))
 
 
+@pytest.mark.parametrize("classes", [None, {1: "Gr\u00fcnland"}, {1: "Gru\u0308nland"}])
+def test_accents_of_folders_are_one_class_however_they_are_written(
+    folder: Path, read: Read, classes: dict[Any, str] | None
+) -> None:
+    for number, name in enumerate(("Gr\u00fcnland", "Gru\u0308nland")):
+        write_raster(folder / name / f"{number}.png", image(number))
+    assert set(read(declared(classes)).samples["label"]) == {"1" if classes else "Gr\u00fcnland"}
+
+
 def problems(read: Read, **options: Any) -> list[str]:
     with pytest.raises(DataProblems) as raised:
         read(**options)
