@@ -16,6 +16,8 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
+
     from mlops_assets.components.launching import Project
 
 
@@ -37,8 +39,7 @@ class Assessment:
         passed = sum(check.passed for check in self.checks)
         yield f"{self.reference}: {passed} of {len(self.checks)} checks passed"
         yield from failed_lines(self.checks)
-        for change in self.changes:
-            yield f"  the record has changed: {change}"
+        yield from change_lines(self.changes)
 
 
 def assess(
@@ -93,9 +94,14 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
             result = project.launch(f"{dataset}/training_data,{dataset}/record", version)
         except CheckFailure as failure:
             return Assessment(reference, failure.checks, [])
+    return Assessment(reference, evaluated_checks(result), record_changes(result, dataset))
+
+
+def record_changes(result: ExecuteInProcessResult, dataset: str) -> list[str]:
+    """Return what a run has changed in the record of a dataset that was there already, one line a field."""
     metadata = result.asset_materializations_for_node(f"{dataset}__record")[0].metadata
     changes: Any = metadata["changed"].value
-    return Assessment(reference, evaluated_checks(result), changes)
+    return list(changes)
 
 
 def failed_lines(checks: Sequence[Check]) -> Iterator[str]:
@@ -103,6 +109,12 @@ def failed_lines(checks: Sequence[Check]) -> Iterator[str]:
     for check in checks:
         if not check.passed:
             yield f"  {'stops training' if check.blocking else 'warning'}: {check.name}: {check.description}"
+
+
+def change_lines(changes: Sequence[str]) -> Iterator[str]:
+    """Yield one line a change of the record of a dataset."""
+    for change in changes:
+        yield f"  the dataset's record has changed: {change}"
 
 
 def described(check: Check) -> dict[str, Any]:

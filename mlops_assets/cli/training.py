@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mlops_assets.cli import completion
-from mlops_assets.cli.assess import failed_lines
+from mlops_assets.cli.assess import change_lines, failed_lines, record_changes
 from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.models import describe
 from mlops_assets.cli.output import Json, Module, advise, console, open_store, show_one
@@ -92,16 +92,21 @@ def _launch(
         with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run, resumed)):
             result = project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
     except StepFailure as failure:  # a model version that fails its gates has been made all the same
-        _print_warnings(failure.checks, as_json)
+        _print_lines(_warnings(failure.checks), as_json)
         _print_outcome(declared.name, dagster_run, as_json)
         raise
-    _print_warnings(evaluated_checks(result), as_json)
+    _print_lines(_warnings(evaluated_checks(result)), as_json)
+    _print_lines(change_lines(record_changes(result, declared.dataset)), as_json)
     _print_outcome(declared.name, dagster_run, as_json)
 
 
-def _print_warnings(checks: Sequence[Check], as_json: bool) -> None:
-    """Print the failed checks that only warn; of those that stop a run the error tells."""
-    for line in failed_lines([check for check in checks if not check.blocking]):
+def _warnings(checks: Sequence[Check]) -> Iterator[str]:
+    """Yield the failed checks that only warn; those that stop a run are in its error."""
+    return failed_lines([check for check in checks if not check.blocking])
+
+
+def _print_lines(lines: Iterable[str], as_json: bool) -> None:
+    for line in lines:
         if as_json:
             advise(line)
         else:

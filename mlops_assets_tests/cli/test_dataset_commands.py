@@ -199,7 +199,7 @@ def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(project: 
     assessed = mlops("dataset", "assess", "samples@v1")
     assert assessed.code == 0
     assert "samples@v1: 8 of 10 checks passed\n" in assessed.out
-    assert "  the record has changed: license: CC-BY-3.0 → CC-BY-4.0\n" in assessed.out
+    assert "  the dataset's record has changed: license: CC-BY-3.0 → CC-BY-4.0\n" in assessed.out
     assert mlops("dataset", "show", "samples", "--json").json["license"] == "CC-BY-4.0"
 
 
