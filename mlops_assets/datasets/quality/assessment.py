@@ -24,7 +24,7 @@ from mlops_assets.datasets.quality.balance import (
     pixel_counts,
     sample_counts,
 )
-from mlops_assets.datasets.quality.checks import CHECKS, Check, outcome
+from mlops_assets.datasets.quality.checks import CHECKS, FORMAT, Check, outcome
 from mlops_assets.datasets.quality.duplicates import exact_copies, near_copies
 from mlops_assets.datasets.quality.integrity import check_readable
 from mlops_assets.datasets.quality.leakage import declared_groups, find_leakage
@@ -43,10 +43,6 @@ from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.published import read_published
 from mlops_assets.storage import FileStat
-
-# Of the report: another number, and reports that are there are not taken up again. Raise it with every change of what
-# is found or written down: a check, a threshold's default, a draw, a figure.
-FORMAT = 3
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import json
 from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.documents import version_folder
-from mlops_assets.datasets.quality.checks import Check, Report, written_checks
+from mlops_assets.datasets.quality.checks import FORMAT, Check, Report, written_checks
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.registry.published import read_published
 
@@ -40,10 +40,12 @@ def checks_of(report: Report, classes: list[ClassName] | None, thresholds: Thres
     Args:
         report: the report.
         classes: of the data version.
-        thresholds: what to judge by; as written if not given, or if the report is of a release that kept no figures.
+        thresholds: what to judge by; as written if not given, or if the report is of another release.
     """
     written = written_checks(report)
-    if thresholds is None or report.get("thresholds") in (None, thresholds.model_dump(mode="json")):
+    if thresholds is None or report.get("format") != FORMAT:
+        return written
+    if report["thresholds"] == thresholds.model_dump(mode="json"):
         return written
     from mlops_assets.datasets.quality.verdict import judge
 
