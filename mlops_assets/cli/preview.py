@@ -69,7 +69,7 @@ def _verdict(table: SplitTable) -> str:
     parts = [*lacking, absent_text(table.absent)] if table.absent else lacking
     text = "; ".join(parts) or "every class is in every split"
     left = f"; {table.left_out} sample(s) left out" if table.left_out else ""
-    return f"{text}{left}" + (f"; a commit is refused: {table.refused}" if table.refused else "")
+    return f"{text}{left}" + (f"; {table.refused}" if table.refused else "")
 
 
 def _document(found: Preview, declared: int) -> dict[str, Any]:

@@ -38,7 +38,7 @@ class SplitTable:
         left_out: number of samples in no split.
         absent: split → classes that it lacks.
         empty: splits that should have samples and have none.
-        refused: why this division could not be committed, else null.
+        refused: why this division could not be committed or trained on, else null.
     """
 
     seed: int
@@ -125,13 +125,14 @@ def _table(contents: Contents, pixels: NDArray[np.int64] | None, split: Split) -
 
 
 def _refused(absent: dict[str, list[str]], empty: list[str], pixels: NDArray[np.int64] | None) -> str | None:
-    """Return why a commit refuses a division; of windows, training does."""
+    """Return why a commit refuses a division; a class of windows that is not in training stops the training."""
     lacking = [name for name in ("train", "test") if name in empty]
     if lacking:
-        return f"no sample in {' and '.join(lacking)}"
-    if "train" in absent and pixels is None:
-        return f"no training sample of {', '.join(absent['train'])}"
-    return None
+        return f"a commit is refused: no sample in {' and '.join(lacking)}"
+    if "train" not in absent:
+        return None
+    stopped = "a commit is refused" if pixels is None else "training is stopped"
+    return f"{stopped}: nothing of {', '.join(absent['train'])} in train"
 
 
 def _checksums(source: Landed, contents: Contents) -> dict[str, str]:

@@ -107,7 +107,7 @@ def test_classes_that_a_split_lacks_are_named_before_and_at_the_commit(store: St
     assert not any(entry.is_complete for entry in found.tables)
     trained, refused = ([e for e in found.tables if (e.refused is None) == well] for well in (True, False))
     assert trained and refused
-    assert {entry.refused for entry in refused} >= {"no training sample of wheat"}
+    assert {entry.refused for entry in refused} >= {"a commit is refused: nothing of wheat in train"}
     seed = trained[0].seed
     assert trained[0].absent["test"] == ["wheat"] == trained[0].absent["validation"]
     declared = specification.model_copy(update={"split": specification.split.model_copy(update={"seed": seed})})
