@@ -40,16 +40,18 @@ def preview(
 
 
 def _print(found: Preview, declared: int) -> None:
+    from mlops_assets.datasets.splits import SEEDED
+
     rows = [row for table in found.tables for row in _rows(table)]
     show(rows, False, ["seed", "class", *found.tables[0].counts.columns], "")
     for table in found.tables:
         console.print(f"seed {table.seed}{' (declared)' if table.seed == declared else ''}: {_verdict(table)}")
-    complete = [str(table.seed) for table in found.tables if table.is_complete]
-    if len(found.tables) > 1:
-        which = ", ".join(complete) or "none; land more data, or change fractions, group or block"
-        console.print(f"{found.of} of every class are in every split with seed: {which}")
+    if found.method in SEEDED:
+        complete = ", ".join(str(table.seed) for table in found.tables if table.is_complete)
+        advice = complete or "none; try more, land more data, or change fractions, group or block"
+        console.print(f"{found.of} of every class are in every split with seed: {advice}")
     else:
-        console.print(f"split method {found.method!r}: {found.of} of one division")
+        console.print(f"split method {found.method!r} uses no seed")
     for note in found.notes:
         console.print(f"  note: {note}")
 
