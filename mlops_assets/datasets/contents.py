@@ -67,7 +67,7 @@ class Contents:
     described: list[dict[str, Any]] = field(default_factory=list)
 
 
-def bands_read(row: Mapping[str, Any]) -> list[int]:
+def bands_read(row: Mapping[Any, Any]) -> list[int]:
     """Return which bands of an image are read, counted from 1, in the order of the features, by its row."""
     bands = row["bands"]
     return list(range(1, int(row["count"]) + 1)) if bands is None or isinstance(bands, float) else list(bands)

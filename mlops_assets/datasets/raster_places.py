@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -35,19 +33,19 @@ def box_on_earth(raster: Any) -> list[float] | None:
 
     Longitudes are in -180 ... 180, with west > east across the antimeridian, latitudes in -90 ... 90.
     """
+    from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform_bounds
 
     crs = georeference(raster)
     if crs is not None:
         bounds = bounds_of(raster.transform, raster.height, raster.width)
-        with unknown_to_proj():
+        with suppress(CPLE_BaseError):
             west, south, east, north = transform_bounds(crs, WGS84, *bounds)
             if np.isfinite([west, south, east, north]).all():
                 around = crs.is_geographic and bounds[2] - bounds[0] >= 360
                 return _in_degrees(-180.0 if around else west, south, 180.0 if around else east, north)
-    rows, columns = np.meshgrid(
-        *(np.linspace(-0.5, side - 0.5, min(2 * side, ASKED) + 1) for side in (raster.height, raster.width))
-    )
+    sides = (np.linspace(-0.5, side - 0.5, ASKED) for side in (raster.height, raster.width))
+    rows, columns = np.meshgrid(*sides)
     longitude, latitude = places_of_pixels(raster, np.column_stack([rows.ravel(), columns.ravel()]))
     if longitude is None:
         return None
@@ -67,34 +65,26 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
     Returns:
         Two arrays of shape (n,), NaN where a position is not on the Earth; or None and None where nothing is known.
     """
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import TransformError
     from rasterio.transform import AffineTransformer, GCPTransformer
     from rasterio.warp import transform
 
-    crs, points = georeference(raster), raster.gcps[0]
-    if crs is not None:
-        x, y = AffineTransformer(raster.transform).xy(places[:, 0], places[:, 1])
-    elif points and raster.gcps[1] is not None:
-        crs = raster.gcps[1]
-        with GCPTransformer(points) as transformer:
-            x, y = transformer.xy(places[:, 0], places[:, 1])
-    else:
-        return None, None
-    with unknown_to_proj():
+    crs, (points, crs_of_points) = georeference(raster), raster.gcps
+    # PROJ knows no way to the Earth, as from a building site or the Moon; or there are too few points
+    with suppress(CPLE_BaseError, TransformError):
+        if crs is not None:
+            x, y = AffineTransformer(raster.transform).xy(places[:, 0], places[:, 1])
+        elif points and crs_of_points is not None:
+            crs = crs_of_points
+            with GCPTransformer(points) as transformer:
+                x, y = transformer.xy(places[:, 0], places[:, 1])
+        else:
+            return None, None
         longitude, latitude = map(np.asarray, transform(crs, WGS84, np.atleast_1d(x), np.atleast_1d(y)))
         known = np.isfinite(longitude) & np.isfinite(latitude)
         return in_longitudes(np.where(known, longitude, np.nan)), np.clip(np.where(known, latitude, np.nan), -90, 90)
     return None, None
-
-
-@contextmanager
-def unknown_to_proj() -> Iterator[None]:
-    """Pass over that PROJ knows no way to the Earth's surface: the CRS is of a building site, or of the Moon."""
-    from rasterio._err import CPLE_BaseError
-
-    try:
-        yield
-    except CPLE_BaseError as error:
-        logging.getLogger("rasterio").info("no place on Earth: %s", error)
 
 
 def _in_degrees(west: float, south: float, east: float, north: float) -> list[float]:

@@ -19,6 +19,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.datasets.layouts.landed_scenes import SCENES
 from mlops_assets_tests.datasets.places import LANDING, Place, place, place_on
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
 
@@ -158,6 +159,21 @@ def test_scenes_freeze_and_are_read_back(place: Place, store: Store, tmp_path: P
     assert len(frozen.samples) == (labels > 0).sum()
     for path in frozen.manifest["path"]:
         assert frozen.local_path(path).read_bytes() == (tmp_path / "scene" / path).read_bytes()
+
+
+def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_local_folder(
+    place: Place, store: Store, tmp_path: Path
+) -> None:
+    raw = next(found for found in SCENES if found.name == "raw files with headers")
+    raw.land(store.workspace.root / "landing" / "data", 3)
+    here = freeze(store.workspace, store.registry, raw.specification(), "tester").version
+    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}"), "tester")
+    place.land(store.workspace.root / "landing" / "data")
+    there = raw.specification().model_copy(update={"source": Source.model_validate(place.source(**raw.source))})
+    assert freeze(remote.workspace, remote.registry, there, "tester").version.digest == here.digest
+    place.put(next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n")
+    with pytest.raises(DataProblems, match=r"images/.*\.img: cannot be read"):  # of files that are known but for it
+        freeze(remote.workspace, remote.registry, there, "tester")
 
 
 def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path) -> None:

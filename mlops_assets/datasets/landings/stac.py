@@ -300,8 +300,9 @@ class StacLanding(_Items):
 
     def settled(self, file: LandedFile, listed: float) -> bool:
         """See `Landing.settled`."""
-        elsewhere = self._inner is None or file == self._catalogue or file.path in self._remote
-        return elsewhere or self._inner.settled(file, listed)
+        if self._inner is None or file == self._catalogue or file.path in self._remote:
+            return True
+        return self._inner.settled(file, listed)
 
 
 class StacApiLanding(_Items):

@@ -254,7 +254,7 @@ def _facts(
     before = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
     old = before.loc[[path in known for path in before["path"].tolist()]]
     theirs = before[(before["role"] == "sidecar") & before["scene"].isin(old["scene"].dropna())]
-    sidecars += theirs[["path", "scene"]].to_dict("records")
+    sidecars += [{"path": own, "scene": scene} for own, scene in zip(theirs["path"], theirs["scene"], strict=True)]
     parts = [part for part in [old, *parts] if len(part)] or [old]
     rows = pd.concat(parts).sort_values("path", ignore_index=True)
     notes = []

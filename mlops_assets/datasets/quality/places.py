@@ -5,6 +5,7 @@ Memory grows with the number of samples, never with the area of a scene.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -14,7 +15,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.drawing import draw
-from mlops_assets.datasets.raster_places import unknown_to_proj
 
 # Semi-major axis (m) and flattening of WGS 84, NGA.STND.0036_1.0.0_WGS84, table 3.1
 SEMI_MAJOR = 6_378_137.0
@@ -75,6 +75,7 @@ class Places:
     @cached_property
     def pixels(self) -> NDArray[np.float64]:
         """Width and height of a pixel on the ground that occur, metres, (k, 2); measured at some files of each kind."""
+        from rasterio._err import CPLE_BaseError
         from rasterio.warp import transform
 
         known = np.flatnonzero([crs is not None for crs in self.crs])
@@ -86,7 +87,7 @@ class Places:
             row, column = self.centres[first[file]]
             corner = np.array([a * column + b * row + c, d * column + e * row + f])
             x, y = (corner[:, None] + [[0, a, b], [0, d, e]]).tolist()
-            with unknown_to_proj():
+            with suppress(CPLE_BaseError):  # as of a building site, whose distances are its own
                 here = earth_centred(*np.array(transform(self.crs[file], "EPSG:4326", x, y)))
                 found.append(np.linalg.norm(here[1:] - here[0], axis=1))
         return np.array(found, dtype=np.float64).reshape(-1, 2)

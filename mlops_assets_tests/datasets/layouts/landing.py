@@ -54,7 +54,7 @@ def await_tick(path: Path) -> None:
     probe.unlink()
 
 
-def write_raster(path: Path, array: NDArray[Any], names: Sequence[str] | None = None, **profile: Any) -> None:
+def write_raster(path: Path, array: NDArray[Any], names: Sequence[str | None] | None = None, **profile: Any) -> None:
     """Write an array of shape (bands, rows, columns), or (rows, columns) of one band, in the format of its ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = array if array.ndim == 3 else array[None]

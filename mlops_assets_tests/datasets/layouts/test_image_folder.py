@@ -169,6 +169,19 @@ def test_band_names_come_from_the_file_or_the_declaration(folder: Path, read: Re
     assert problems(read, bands={"names": ["b1"]}) == ["bands.names has 1 entries, water/a.tif has 3 bands"]
 
 
+def test_bands_are_joined_by_name_or_refused(folder: Path, read: Read) -> None:
+    write_raster(folder / "water/a.tif", image(), names=["red", "green", "nir"])
+    write_raster(folder / "water/b.tif", image(), names=["nir", "red", "green"])
+    found = read()
+    assert found.features == ["red", "green", "nir"]
+    assert found.files["bands"].tolist() == [None, [2, 3, 1]]
+    write_raster(folder / "water/c.tif", image(), names=["nir", "red", "blue"])
+    write_raster(folder / "water/d.tif", image())
+    first, second = problems(read)
+    assert first.startswith("water/c.tif: has bands nir, red, blue, water/a.tif has red, green, nir; ")
+    assert second.startswith("water/d.tif: does not say what its bands are called, water/a.tif has red, green, nir; ")
+
+
 # sizes
 
 

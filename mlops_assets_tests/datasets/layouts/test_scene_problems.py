@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import rasterio
 from affine import Affine
+from rasterio.shutil import copy
 
 from mlops_assets.datasets.contents import Contents, bands_read
 from mlops_assets.datasets.rasters import open_raster
@@ -348,7 +349,8 @@ def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: 
 def test_bands_are_joined_by_name_or_refused(
     landing: Path, read: Read, second: list[str | None], names: list[str] | None, problem: str | None
 ) -> None:
-    for name, bands in (("a", ["B02", "B04", "B08"]), ("b", second)):
+    described: dict[str, list[str | None]] = {"a": ["B02", "B04", "B08"], "b": second}
+    for name, bands in described.items():
         write_raster(landing / f"labels/{name}.tif", ones(1))
         write_raster(landing / f"images/{name}.tif", ones(3, "uint16", 12), names=bands)
     specification = declared(bands={"names": names})
@@ -356,7 +358,7 @@ def test_bands_are_joined_by_name_or_refused(
         found = read(specification)
         wanted = names or ["B02", "B04", "B08"]
         assert found.features == wanted
-        for row, own in zip(found.files.to_dict("records"), (["B02", "B04", "B08"], second), strict=False):
+        for row, own in zip(found.files.to_dict("records"), described.values(), strict=False):
             order = bands_read(row)
             assert all(own[band - 1] in (None, name) for band, name in zip(order, wanted, strict=True))
     elif problem != "calls band":
@@ -380,6 +382,25 @@ def test_a_window_without_any_data_is_left_out(landing: Path, read: Read) -> Non
     write_raster(landing / "images/a.tif", image, nodata=np.nan)
     samples = read(declared(read="windows", size=4)).samples
     assert samples.loc[samples["reason"].notna(), ["row", "column"]].to_numpy().tolist() == [[0, 0]]
+
+
+@pytest.mark.parametrize(
+    ("source", "lands"), [("landing/src/a.tif", True), ("a.tif", False), ("landing/.a.tif", False)]
+)
+def test_what_gdal_reads_besides_is_of_the_version_or_the_file_is_refused(
+    landing: Path, read: Read, source: str, lands: bool
+) -> None:
+    write_raster(landing / "labels/a.tif", ones(1))
+    write_raster(landing.parent / source, ones(2))
+    (landing / "images").mkdir()
+    with open_raster(landing.parent / source) as raster:
+        copy(raster, landing / "images/a.vrt", driver="VRT")
+    if lands:
+        files = read(declared(images="images/*.vrt")).files
+        assert dict(zip(files["path"], files["role"], strict=True))["src/a.tif"] == "sidecar"
+    else:
+        (found,) = problems(read, declared(images="images/*.vrt"))
+        assert found.startswith("images/a.vrt: needs ") and "not among the landed files" in found
 
 
 # scenes of one dataset

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rasterio.control import GroundControlPoint
 
 from mlops_assets.datasets import rasters
 from mlops_assets.datasets.contents import Contents
@@ -121,6 +123,54 @@ def test_no_georeference_is_made_up(landing: Path, read: Read) -> None:
 
 
 # patches and windows
+
+
+SITE = 'LOCAL_CS["drone site grid", UNIT["metre",1]]'
+MOON = (
+    'GEOGCS["Moon 2000",DATUM["D_Moon_2000",SPHEROID["Moon_2000_IAU_IAG",1737400,0]],PRIMEM["Greenwich",0],'
+    'UNIT["degree",0.0174532925199433]]'
+)
+DISK = "+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84 +units=m"
+CORNERS = [(0, 0, 10, 50), (0, 12, 11, 50), (12, 0, 10, 49), (12, 12, 11, 49)]
+
+
+@pytest.mark.parametrize(
+    ("profile", "crs", "bbox"),
+    [
+        ({"crs": "EPSG:4326"}, False, None),
+        ({"crs": UTM["crs"]}, False, None),
+        ({"crs": "EPSG:4326", "gcps": CORNERS}, False, [10, 49, 11, 50]),
+        ({"crs": SITE, "transform": Affine(1, 0, 5, 0, -1, 9)}, True, None),
+        ({"crs": MOON, "transform": Affine(1, 0, 5, 0, -1, 9)}, True, None),
+        ({"crs": DISK, "transform": Affine(1e6, 0, -6e6, 0, -1e6, 6e6)}, True, [-78, -78, 78, 78]),
+        ({"crs": "EPSG:4326", "transform": Affine(30, 0, 0, 0, -15, 90)}, True, [-180, -90, 180, 90]),
+        ({"crs": "EPSG:4326", "transform": Affine(1, 0, 200, 0, -1, 40)}, True, [-160, 28, -148, 40]),
+        ({"crs": "EPSG:4326", "transform": Affine(0.1, 0, 178.85, 0, -0.1, 90.05)}, True, [178.85, 88.85, -179.95, 90]),
+    ],
+    ids=["no transform", "no transform in metres", "control points", "site", "Moon", "disk", "0...360", "200", "edges"],
+)
+def test_places_are_on_earth_or_unknown(
+    landing: Path, read: Read, profile: dict[str, Any], crs: bool, bbox: list[float] | None
+) -> None:
+    if "gcps" in profile:
+        profile = profile | {"gcps": [GroundControlPoint(*corner) for corner in profile["gcps"]]}
+    write_raster(landing / "images/a.tif", np.ones((4, 12, 12), dtype=np.uint16), **profile)
+    write_raster(landing / "labels/a.tif", np.ones((1, 12, 12), dtype=np.uint8))
+    found = read()
+    image = found.files.set_index("path").loc["images/a.tif"]
+    assert (isinstance(image["crs"], str), image["transform"] is not None) == (crs, crs)
+    places = found.samples[["longitude", "latitude"]].astype(float)
+    if bbox is None:
+        assert image["bbox"] is None
+        assert places.isna().all(axis=None)
+        return
+    assert image["bbox"] == pytest.approx(bbox, abs=3 if "geos" in profile["crs"] else 1e-6)
+    assert places.isna().any(axis=None) == ("geos" in profile["crs"])  # the corners of the disk are beyond the Earth
+    assert places.abs().max().le([180, 90]).all()
+    west, south, east, north = image["bbox"]
+    known = places.dropna()
+    assert known["latitude"].between(south, north).all()
+    assert ((known["longitude"] - west) % 360 <= (east - west) % 360 + 1e-9).all() or east - west == 360
 
 
 @pytest.mark.parametrize("strip", [1, 2, 5, 7, 256])
