@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +28,7 @@ GDAL = {
 # ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is no training data.
 GREATEST_RATIO = 4000
 ALPHA = "alpha"
+Reading = Literal["raw", "physical", "shown"]
 
 
 @contextmanager
@@ -74,7 +75,7 @@ def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
 
 
 def read_strip(
-    raster: Any, top: int, bottom: int, half: int, bands: Sequence[int] | None = None, shown: bool = False
+    raster: Any, top: int, bottom: int, half: int, bands: Sequence[int] | None = None, what: Reading = "raw"
 ) -> NDArray[Any]:
     """Read the rows [top, bottom) of an open raster with `half` pixels around; beyond the edges pixels are mirrored.
 
@@ -83,27 +84,47 @@ def read_strip(
         top, bottom: the rows.
         half: pixels around.
         bands: which to read, counted from 1; all if none are given.
-        shown: read which values nodata, alpha and masks leave, instead of the values.
+        what: see `read_values`.
 
     Returns:
-        Shape (bands, bottom - top + 2 * half, width + 2 * half), in the raster's own type, or bool.
+        Shape (bands, bottom - top + 2 * half, width + 2 * half), of the type that `read_values` gives.
     """
     from rasterio.windows import Window
 
     first, last = max(top - half, 0), min(bottom + half, raster.height)
-    strip = read_values(raster, Window(0, first, raster.width, last - first), bands, shown)
+    strip = read_values(raster, Window(0, first, raster.width, last - first), bands, what)
     above, below = half - (top - first), half - (last - bottom)
     return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
 
 
-def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, shown: bool = False) -> NDArray[Any]:
-    """Read a window of an open raster: the values of some or all bands, or which of them are shown."""
+def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, what: Reading = "raw") -> NDArray[Any]:
+    """Read a window of an open raster.
+
+    Args:
+        raster: the raster.
+        window: as rasterio takes it.
+        bands: which to read, counted from 1; all if none are given.
+        what: values as they lie (`raw`), by the file's scale and offset (`physical`), or which of them nodata, alpha
+            and masks leave (`shown`).
+
+    Returns:
+        Shape (bands, height, width): in the raster's own type, float32, or bool.
+    """
     values = np.asarray(raster.read(bands, window=window))
-    if not shown:
+    if what == "raw":
         return values
     chosen = tuple(bands) if bands is not None else tuple(range(1, raster.count + 1))
+    if what == "physical":
+        return physical_values(raster, values, chosen)
     alpha = band_roles(raster).alpha
     return shown_values(raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values)
+
+
+def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
+    """Return values by the scales and offsets that a raster declares; those of `bands`, shape (bands, height, width)."""
+    scales = np.array([raster.scales[band - 1] for band in bands]).reshape(-1, 1, 1)
+    offsets = np.array([raster.offsets[band - 1] for band in bands]).reshape(-1, 1, 1)
+    return (values * scales + offsets).astype(np.float32)
 
 
 def numpy_type(name: str) -> np.dtype[Any]:

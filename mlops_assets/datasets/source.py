@@ -101,6 +101,11 @@ class ImageFolderLayout(Strict):
     date: str | None = Field(
         default=None, description="Date in the file's path as strptime codes, e.g. '%Y-%m-%d' or '%Y%m%dT%H%M%S'."
     )
+    apply_scale: bool = Field(
+        default=False,
+        exclude_if=lambda applied: not applied,  # versions without it keep their digest
+        description="Give physical values, by scale and offset of each file, instead of the numbers that lie in it.",
+    )
 
     @field_validator("pattern")
     @classmethod
@@ -128,6 +133,11 @@ class Sampling(Strict):
         description="'patches' around labelled pixels (classification, regression), or 'windows' (segmentation).",
     )
     size: int = Field(default=1, ge=1, le=1024, description="Height and width of a patch (odd) or a window, pixels.")
+    apply_scale: bool = Field(
+        default=False,
+        exclude_if=lambda applied: not applied,  # versions without it keep their digest
+        description="Give physical values, by scale and offset of each file, instead of the numbers that lie in it.",
+    )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Sampling:
@@ -256,6 +266,12 @@ class Source(Strict):
         if self.layout == "scenes":
             return self.scenes_layout
         return self.stac_layout if self.layout == "stac" and self.stac_layout.labels else None
+
+    @property
+    def apply_scale(self) -> bool:
+        """Whether values are given by scale and offset of their files."""
+        options = {"scenes": self.scenes_layout, "stac": self.stac_layout, "image_folder": self.image_folder_layout}
+        return self.layout in options and options[self.layout].apply_scale
 
     def missing_for(self, method: str) -> str | None:
         """Return what a split method needs and this source does not say, or None."""

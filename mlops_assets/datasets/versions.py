@@ -22,6 +22,7 @@ from mlops_assets.datasets.landings.base import below
 from mlops_assets.datasets.landings.stac import fetch_reference
 from mlops_assets.datasets.manifest import read_manifest
 from mlops_assets.datasets.named_files import is_self_contained, link_to, together
+from mlops_assets.datasets.rasters import Reading
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
@@ -146,8 +147,20 @@ class FrozenDataset:
 
     @cached_property
     def masked(self) -> bool:
-        """Whether alpha or a mask hides pixels of some image."""
-        return bool(self.manifest["masked"].eq(True).any())
+        """Whether pixels of some image are hidden by what their values do not tell: alpha, or a mask."""
+        return bool(
+            self.manifest["masked"].eq(True).any() or (self.is_scaled and self.manifest["nodata"].notna().any())
+        )
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether values are given by scale and offset of their files."""
+        return self.specification.source.apply_scale
+
+    @property
+    def reading(self) -> Reading:
+        """How values of rasters are read."""
+        return "physical" if self.is_scaled else "raw"
 
     @cached_property
     def _bands(self) -> Mapping[str, list[int]]:

@@ -18,7 +18,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.rasters import BandRoles, band_roles, open_raster, read_strip, strips, valid_pixels
+from mlops_assets.datasets.rasters import (
+    BandRoles,
+    band_roles,
+    open_raster,
+    physical_values,
+    read_strip,
+    strips,
+    valid_pixels,
+)
 from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.progress import step
@@ -155,6 +163,13 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
 Strip = tuple[Any, NDArray[np.int64], NDArray[np.bool_]]  # window, class indices there, and where there are any
 
 
+def _as_trained(raster: Any, signature: dict[str, Any], roles: BandRoles, pixels: NDArray[Any]) -> NDArray[np.float32]:
+    """Return values of a scene as the model was trained on them."""
+    if signature.get("apply_scale"):
+        return physical_values(raster, pixels, roles.measured)
+    return pixels.astype(np.float32)
+
+
 def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles) -> Iterator[Strip]:
     """Yield strips of decisions of a model that takes pixels or patches."""
     from rasterio.windows import Window
@@ -168,7 +183,7 @@ def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: Ban
         decided = np.zeros(known.shape, dtype=np.int64)
         for top in range(0, last - first, height):
             rows = slice(top, top + height)
-            part = padded[:, top : top + height + 2 * half].astype(np.float32)
+            part = _as_trained(raster, signature, roles, padded[:, top : top + height + 2 * half])
             around = np.lib.stride_tricks.sliding_window_view(part, (size, size), axis=(1, 2))
             wanted = known[rows].copy()
             X = np.ascontiguousarray(around.transpose(1, 2, 0, 3, 4)[wanted])
@@ -192,7 +207,7 @@ def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: Ba
             decided = np.zeros(known.shape, dtype=np.int64)
             if known.any():
                 edges = ((0, 0), (0, size - height), (0, size - width))
-                padded = np.pad(own.astype(np.float32), edges, mode="symmetric")
+                padded = np.pad(_as_trained(raster, signature, roles, own), edges, mode="symmetric")
                 whole, usable = _decided(model, padded[None])
                 decided, known = whole[0, :height, :width], known & usable[0, :height, :width]
             yield window, decided, known

@@ -44,11 +44,14 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
         fields["raster:spatial_resolution"] = resolution
     if offset is None:
         return fields | class_values(frozen)
-    known, read = bands(frozen)[offset:], bands_read(row)
-    alpha = {"name": ALPHA}  # what is not read
-    return fields | {
-        "bands": [known[read.index(band)] if band in read else alpha for band in range(1, row["count"] + 1)]
-    }
+    read = bands_read(row)
+    found: list[dict[str, Any]] = [{"name": ALPHA} for _ in range(row["count"])]  # what is not read
+    for band, known in zip(read, bands(frozen)[offset:], strict=False):
+        found[band - 1] = known
+    for name in ("scale", "offset"):
+        for band, value in zip(sorted(read), row[f"{name}s"] or [], strict=False):
+            found[band - 1] = found[band - 1] | {f"raster:{name}": value}
+    return fields | {"bands": found}
 
 
 def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:

@@ -135,6 +135,10 @@ def _item(
         properties["bands"] = assets["model"]["bands"] = _bands(frozen, row.signature["features"])
     else:
         properties["mlops:features"] = row.signature["features"]
+    if row.signature.get(
+        "apply_scale"
+    ):  # the input is physical: each scene's raster:scale and raster:offset come first
+        properties["mlops:apply_scale"] = True
     if row.signature.get("scaling"):
         properties["mlops:native_input"] = [_input(row.signature, native=True)]
     data = dataset_collection_key(row.dataset, row.data_version)

@@ -1,6 +1,7 @@
 """What a model takes and gives: written down once, when it is trained, and read by everything that comes after.
 
-`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. Nothing here runs models.
+`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. With `apply_scale` it takes
+physical values, by scale and offset of each scene, which only the scene tells. Nothing here runs models.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any
         "source_features": data.source_features,
         "scaling": None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
         "classes": data.frozen.classes if data.class_names else None,
+        **({"apply_scale": True} if data.frozen.is_scaled else {}),
         **described,
     }
 

@@ -35,7 +35,7 @@ from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.signature import raw_data, scaling_of
 from mlops_assets.training.store import Store, model_folder, published_path
 from mlops_assets.training.verification import verify_model
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes
 from mlops_assets_tests.stac.mlm_schema import mlm_validator
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
@@ -291,3 +291,42 @@ def test_a_model_that_is_not_scaled_has_no_scaling_in_its_record(store: Store) -
     properties = recorded(store, row)["properties"]
     assert "mlops:native_input" not in properties and "description" not in properties["mlm:input"][0]
     assert row.signature["scaling"] is None
+
+
+# scale and offset of the scenes themselves
+
+
+def write_scaled_scenes(folder: Path) -> None:
+    """Two scenes of the same reflectances, one of them kept with an offset (Sentinel-2 before and since 04.00)."""
+    for name, offset in (("a", 0.0), ("b", -0.1)):
+        write_scene(folder, name, seed=0)
+        with open_raster(folder / f"images/{name}.tif", "r+") as raster:
+            raster.write((raster.read() + round(-offset / 1e-4)).astype(np.uint16))
+            raster.scales, raster.offsets = [1e-4] * raster.count, [offset] * raster.count
+
+
+@pytest.mark.parametrize("read", ["patches", "windows"])
+def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(store: Store, read: str) -> None:
+    source = {"url": "landing/scenes", "layout": "scenes"}
+    source |= {"scenes": {"read": read, "size": 8 if read == "windows" else 3, "apply_scale": True}}
+    folder = store.workspace.root / "landing/scenes/images"
+    frozen = land(store, scenes_specification(source=source, split={"method": "random"}), write_scaled_scenes)
+    assert not frozen.document["notes"]
+    task = "semantic-segmentation" if read == "windows" else "classification"
+    X, _ = TrainingData(frozen, task).arrays("train")
+    with open_raster(folder / "a.tif") as raster:
+        assert X.max() <= raster.read().max() * 1e-4 + 1e-6
+    row = lifecycle(
+        store,
+        model_specification(
+            "scaled", dataset="scenes", task=task, trainer=f"{__name__}:network", scaling="standardize"
+        ),
+        recorded=True,
+    )
+    assert row.signature["apply_scale"]
+    item = recorded(store, row)
+    assert [error.message for error in mlm_validator().iter_errors(item)] == []
+    assert item["properties"]["mlops:apply_scale"]
+    maps = [predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab"]
+    np.testing.assert_array_equal(*maps)
+    assert len(np.unique(maps[0])) == 2

@@ -112,7 +112,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         classes=classes,
         features=features,
         input={"kind": "image", "height": size[0], "width": size[1]},
-        notes=[*notes, *scale_notes(_plain(files))],
+        notes=notes if layout.apply_scale else [*notes, *scale_notes(_plain(files))],
     )
 
 
@@ -199,7 +199,7 @@ def _pixels(frozen: FrozenDataset, path: str, shown: bool = False) -> NDArray[An
         array = open_npy(frozen.local_path(path))
         whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
         return np.ones_like(whole, dtype=bool) if shown else whole
-    return read_image(frozen.raster_path(path), frozen.bands(path), shown)
+    return read_image(frozen.raster_path(path), frozen.bands(path), "shown" if shown else frozen.reading)
 
 
 def _expression(pattern: str) -> str:

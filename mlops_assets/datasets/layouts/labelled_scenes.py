@@ -85,7 +85,7 @@ def whole_scenes(
         classes=_classes(frame, specification, layout),
         features=features,
         input={"kind": "image", "height": height, "width": width},
-        notes=[*notes, *scale_notes(rows)],
+        notes=notes if layout.apply_scale else [*notes, *scale_notes(rows)],
     )
 
 

@@ -96,7 +96,11 @@ def sample_scenes(
         classes=None if sampling.label_is == "number" else classes,
         features=features,
         input={"kind": "patch" if sampling.read == "patches" else "window", "size": sampling.size},
-        notes=[*notes, *scale_notes(images), *(note for one in found for note in one.notes)],
+        notes=[
+            *notes,
+            *([] if sampling.apply_scale else scale_notes(images)),
+            *(note for one in found for note in one.notes),
+        ],
         labels=reader.shared_labels(),
     )
 

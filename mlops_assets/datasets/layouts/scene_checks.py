@@ -95,7 +95,8 @@ def scale_notes(images: Sequence[Facts]) -> list[str]:
     more = f" ({len(other)} file(s))" if len(other) > 1 else ""
     return [
         f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; the same numbers are other "
-        "physical values there, and are taken as they lie; bring them to one scale and offset"
+        "physical values there, and are taken as they lie; declare 'apply_scale: true', or bring them to one scale and "
+        "offset"
     ]
 
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector
 from mlops_assets.datasets.raster_places import georeference
-from mlops_assets.datasets.rasters import numpy_type, open_raster, read_strip, read_values, strips
+from mlops_assets.datasets.rasters import Reading, numpy_type, open_raster, read_strip, read_values, strips
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.errors import SpecificationError
 
@@ -25,16 +25,17 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str,
 
     With `shown`, read which of their values nodata, alpha and masks leave.
     """
+    what: Reading = "shown" if shown else frozen.reading
     files = [(frozen.raster_path(part), frozen.bands(part)) for part in frozen.scene_images(path)]
     if view == "image":
-        whole = np.concatenate([read_image(*file, shown) for file in files])
+        whole = np.concatenate([read_image(*file, what) for file in files])
         return np.repeat(whole[None], len(places), axis=0)
     size = frozen.document["input"]["size"]
     if view == "window":
-        return np.concatenate([read_windows(local, places, size, bands, shown) for local, bands in files], axis=1)
+        return np.concatenate([read_windows(local, places, size, bands, what) for local, bands in files], axis=1)
     if view == "pixel":
         size = 1
-    patches = np.concatenate([read_patches(local, places, size, bands, shown) for local, bands in files], axis=1)
+    patches = np.concatenate([read_patches(local, places, size, bands, what) for local, bands in files], axis=1)
     return patches[:, :, 0, 0] if view == "pixel" else patches
 
 
@@ -58,14 +59,14 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sam
         return _blocks(RasterLabels(raster, sampling), places, size)
 
 
-def read_image(local: Path, bands: Sequence[int] | None = None, shown: bool = False) -> NDArray[Any]:
-    """Read a whole image: shape (bands, height, width), the raster's type or, of what is `shown`, bool."""
+def read_image(local: Path, bands: Sequence[int] | None = None, what: Reading = "raw") -> NDArray[Any]:
+    """Read a whole image: shape (bands, height, width), of the type that `read_values` gives."""
     with open_raster(local) as raster:
-        return read_values(raster, ((0, raster.height), (0, raster.width)), bands, shown)
+        return read_values(raster, ((0, raster.height), (0, raster.width)), bands, what)
 
 
 def read_patches(
-    local: Path, centres: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, shown: bool = False
+    local: Path, centres: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, what: Reading = "raw"
 ) -> NDArray[Any]:
     """Read patches around pixels, in strips so that memory does not grow with the scene.
 
@@ -74,19 +75,19 @@ def read_patches(
         centres: int64 of shape (n, 2), row and column of each centre pixel.
         size: height and width of a patch, odd.
         bands: which to read, counted from 1, in this order; all if none are given.
-        shown: read which values nodata, alpha and masks leave, instead of the values.
+        what: see `read_values`.
 
     Returns:
         Shape (n, bands, size, size) in the raster's own type; beyond the scene's edge pixels are mirrored.
     """
     half = size // 2
     with open_raster(local) as raster:
-        patches = np.empty((len(centres), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, shown))
+        patches = np.empty((len(centres), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, what))
         for top, bottom in strips(raster):
             inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < bottom))
             if not len(inside):
                 continue
-            padded = read_strip(raster, top, bottom, half, bands, shown)
+            padded = read_strip(raster, top, bottom, half, bands, what)
             for index in inside:
                 row, column = centres[index, 0] - top, centres[index, 1]
                 patches[index] = padded[:, row : row + size, column : column + size]
@@ -94,15 +95,15 @@ def read_patches(
 
 
 def read_windows(
-    local: Path, corners: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, shown: bool = False
+    local: Path, corners: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, what: Reading = "raw"
 ) -> NDArray[Any]:
     """Read square windows given by their upper left pixels (n, 2): shape (n, bands, size, size), the raster's type."""
     from rasterio.windows import Window
 
     with open_raster(local) as raster:
-        found = np.empty((len(corners), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, shown))
+        found = np.empty((len(corners), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, what))
         for index, (row, column) in enumerate(corners.tolist()):
-            found[index] = read_values(raster, Window(column, row, size, size), bands, shown)
+            found[index] = read_values(raster, Window(column, row, size, size), bands, what)
     return found
 
 
@@ -110,9 +111,9 @@ def _count(raster: Any, bands: Sequence[int] | None) -> int:
     return int(raster.count) if bands is None else len(bands)
 
 
-def _pixel_type(raster: Any, bands: Sequence[int] | None, shown: bool) -> np.dtype[Any]:
-    if shown:
-        return np.dtype(bool)
+def _pixel_type(raster: Any, bands: Sequence[int] | None, what: Reading) -> np.dtype[Any]:
+    if what != "raw":
+        return np.dtype(bool if what == "shown" else np.float32)
     read = raster.dtypes if bands is None else [raster.dtypes[band - 1] for band in bands]
     return np.result_type(*map(numpy_type, read))
 
