@@ -121,10 +121,10 @@ def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, wh
 
 
 def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
-    """Return values by the scales and offsets that a raster declares; those of `bands`, shape (bands, height, width)."""
+    """Return values of `bands`, (bands, height, width), by the scales and offsets that a raster declares."""
     scales = np.array([raster.scales[band - 1] for band in bands]).reshape(-1, 1, 1)
     offsets = np.array([raster.offsets[band - 1] for band in bands]).reshape(-1, 1, 1)
-    return (values * scales + offsets).astype(np.float32)
+    return np.asarray(values * scales + offsets, dtype=np.float32)
 
 
 def numpy_type(name: str) -> np.dtype[Any]:

@@ -270,8 +270,8 @@ class Source(Strict):
     @property
     def apply_scale(self) -> bool:
         """Whether values are given by scale and offset of their files."""
-        options = {"scenes": self.scenes_layout, "stac": self.stac_layout, "image_folder": self.image_folder_layout}
-        return self.layout in options and options[self.layout].apply_scale
+        options = self.scenes or self.stac or self.image_folder
+        return options is not None and options.apply_scale
 
     def missing_for(self, method: str) -> str | None:
         """Return what a split method needs and this source does not say, or None."""

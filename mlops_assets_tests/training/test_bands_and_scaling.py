@@ -307,8 +307,8 @@ def write_scaled_scenes(folder: Path) -> None:
 
 @pytest.mark.parametrize("read", ["patches", "windows"])
 def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(store: Store, read: str) -> None:
-    source = {"url": "landing/scenes", "layout": "scenes"}
-    source |= {"scenes": {"read": read, "size": 8 if read == "windows" else 3, "apply_scale": True}}
+    options = {"read": read, "size": 8 if read == "windows" else 3, "apply_scale": True}
+    source = {"url": "landing/scenes", "layout": "scenes", "scenes": options}
     folder = store.workspace.root / "landing/scenes/images"
     frozen = land(store, scenes_specification(source=source, split={"method": "random"}), write_scaled_scenes)
     assert not frozen.document["notes"]
@@ -327,6 +327,6 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(store: S
     item = recorded(store, row)
     assert [error.message for error in mlm_validator().iter_errors(item)] == []
     assert item["properties"]["mlops:apply_scale"]
-    maps = [predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab"]
-    np.testing.assert_array_equal(*maps)
-    assert len(np.unique(maps[0])) == 2
+    first, second = (predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab")
+    np.testing.assert_array_equal(first, second)
+    assert len(np.unique(first)) == 2
