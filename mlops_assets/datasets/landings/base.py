@@ -49,6 +49,7 @@ class Scene:
         properties: of the Item: datetime, class, group and split may be among them.
         bbox: west, south, east, north in degrees, if known.
         described: what the Item says of platform and bands, see `described`.
+        band_names: what the Item calls the bands of each image file, in the same order, or None where it does not.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Scene:
     bbox: list[float] | None = None
     bands: Sequence[str] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
+    band_names: Sequence[Sequence[str] | None] = ()
 
 
 class Landing(Protocol):

@@ -28,6 +28,7 @@ from mlops_assets.datasets.landings.hrefs import path_below, resolve
 from mlops_assets.datasets.landings.stac_documents import (
     LARGEST_DOCUMENT,
     Item,
+    described_bands,
     item_collection,
     search,
     used_part,
@@ -157,6 +158,7 @@ class _Items:
             bbox,
             [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
             described(item.document, keys),
+            [described_bands(item.document["assets"][name]) for name in keys],
         )  # fmt: skip
 
     def _path(self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]) -> str | None:

@@ -182,6 +182,16 @@ def _links(document: dict[str, Any]) -> list[str]:
     return [link["href"] for link in links if link["rel"] in ("child", "item", "items")]
 
 
+def described_bands(asset: dict[str, Any]) -> list[str] | None:
+    """Return what an Item calls the bands of an asset, in file order, if it names each (STAC 1.1, or extension eo)."""
+    entries = asset.get("bands") or asset.get("eo:bands")
+    if not isinstance(entries, list):
+        return None
+    names = [entry.get("name") if isinstance(entry, dict) else None for entry in entries]
+    named = [name for name in names if isinstance(name, str)]
+    return named if named and len(set(named)) == len(names) else None
+
+
 def used_part(item: Item, assets: Iterable[tuple[str, dict[str, Any], str]], catalogue: str) -> dict[str, Any]:
     """Return what of an Item belongs to a data version: no links, as they lead elsewhere, and the assets that are used.
 

@@ -81,6 +81,9 @@ class OpenScene:
                 self.notes.append(
                     f"{path}: band {roles.alpha} is alpha; it says which pixels have data, and is no band"
                 )
+            if facts["band_names"] is None and (len(names) > 1 or len(scene.images) == 1):
+                facts["band_names"] = _names_in_item(scene, part, raster, roles)
+                names = facts["band_names"] or names
             self.bands += names
             self._roles.append(roles)
             facts["datetime"] = scene.properties.get("datetime") or facts["datetime"]
@@ -115,6 +118,14 @@ class OpenScene:
         if not len(places):
             return None, None
         return places_of_pixels(self.rasters[0], places)
+
+
+def _names_in_item(scene: Scene, part: int, raster: Any, roles: BandRoles) -> list[str] | None:
+    """Return what the Item calls the bands that are read, where the file does not say."""
+    names = scene.band_names[part] if scene.band_names else None
+    if names is None or len(names) not in (raster.count, len(roles.measured)):
+        return None
+    return [names[band - 1] for band in roles.measured] if len(names) == raster.count else list(names)
 
 
 def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:

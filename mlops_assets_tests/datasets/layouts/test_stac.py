@@ -62,6 +62,19 @@ def problems(read: Read, **options: Any) -> list[str]:
     return raised.value.problems
 
 
+def test_bands_are_joined_by_the_names_that_items_give_or_refused(folder: Path, read: Read) -> None:
+    bands = [{"name": "red"}, {"name": "nir", "center_wavelength": 0.84}]
+    change(folder, "a/item.json", lambda item: item["assets"]["image"].update({"bands": bands}))
+    (problem,) = problems(read)
+    assert problem.startswith("b/image.tif: does not say what its bands are called, a/image.tif has red, nir; ")
+    change(folder, "b/item.json", lambda item: item["assets"]["image"].update({"eo:bands": bands[::-1]}))
+    found = read()
+    assert found.features == ["red", "nir"]
+    assert found.files.set_index("path")["bands"].to_dict()["b/image.tif"] == [2, 1]
+    change(folder, "b/item.json", lambda item: item["assets"]["image"].update({"eo:bands": [{"name": "red"}, "nir"]}))
+    assert len(problems(read)) == 1
+
+
 # where hrefs lead
 
 
