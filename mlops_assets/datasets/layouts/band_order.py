@@ -41,6 +41,17 @@ def order_bands(
     return features if declared is not None else found, problems
 
 
+def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:
+    """Return a note on bands that are no features as they are alpha, by the paths of their files."""
+    if not found:
+        return []
+    (path, band), more = found[0], f" ({len(found)} file(s))" if len(found) > 1 else ""
+    return [
+        f"{path}{more}: band {band} is alpha; it says which pixels have data and is no feature; if it is a "
+        "measurement, name every band in 'bands: {names: [...]}'"
+    ]
+
+
 def _order_part(rows: Sequence[Facts], wanted: list[str], declared: bool, problems: list[str]) -> list[str]:
     """Order the files that are one part of their scenes; return what its bands are called."""
     named = [row for row in rows if row["band_names"]]

@@ -20,7 +20,7 @@ from mlops_assets.datasets.arrays import npy_facts, open_npy
 from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, bands_read, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
-from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands
 from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.roles import texts_of
 from mlops_assets.datasets.layouts.scene_checks import scale_notes
@@ -141,11 +141,11 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What is known of one image: its manifest row, the files it needs besides, and what people should know."""
+    """What is known of one image: its manifest row, the files that GDAL reads, and the band that is only alpha."""
 
     facts: dict[str, Any]
     opened: list[str]
-    note: str | None = None
+    alpha: int | None = None
 
 
 def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> ImageFile:
@@ -170,8 +170,8 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
             require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
         if len(set(raster.dtypes)) > 1:
             raise ValueError(f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one")
-        note = f"band {roles.alpha} is alpha" if len(roles.measured) < raster.count else None
-        return ImageFile({"path": path, "role": "image", **raster_facts(raster, roles)}, raster.files, note)
+        alpha = None if roles.alpha in roles.measured else roles.alpha
+        return ImageFile({"path": path, "role": "image", **raster_facts(raster, roles)}, raster.files, alpha)
 
 
 def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -226,7 +226,7 @@ def _facts(
 
     parts: list[pd.DataFrame] = []
     sidecars: list[dict[str, Any]] = []
-    masked: list[str] = []
+    alpha: list[tuple[str, int]] = []
     size = sum(file.size for file in new)
     with step("reading images", len(new), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
 
@@ -248,8 +248,8 @@ def _facts(
                 if others:  # what belongs together is a scene
                     image.facts["scene"] = item_id(image.facts["path"])
                     sidecars += [{"path": own, "scene": image.facts["scene"]} for own in others]
-                if image.note:
-                    masked.append(f"{image.facts['path']}: {image.note}")
+                if image.alpha is not None:
+                    alpha.append((image.facts["path"], image.alpha))
             parts.append(file_rows([image.facts for image, _ in images]))
     before = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
     old = before.loc[[path in known for path in before["path"].tolist()]]
@@ -257,10 +257,7 @@ def _facts(
     sidecars += [{"path": own, "scene": scene} for own, scene in zip(theirs["path"], theirs["scene"], strict=True)]
     parts = [part for part in [old, *parts] if len(part)] or [old]
     rows = pd.concat(parts).sort_values("path", ignore_index=True)
-    notes = []
-    if masked:
-        notes.append(f"{masked[0]} ({len(masked)} file(s)); it says which pixels have data, and is no band")
-    return rows, sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]), notes
+    return rows, sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]), alpha_notes(alpha)
 
 
 def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -11,7 +11,7 @@ import pandas as pd
 from mlops_assets.datasets.contents import ClassName, Contents, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
-from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands
 from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scale_notes, scene_problems
@@ -33,7 +33,7 @@ def whole_scenes(
     problems: list[str] = []
     rows: list[dict[str, Any]] = []
     sidecars: list[dict[str, Any]] = []
-    notes: list[str] = []
+    alpha: list[tuple[str, int]] = []
     samples: list[dict[str, Any]] = []
     bands: list[list[str]] = []
     names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
@@ -58,7 +58,7 @@ def whole_scenes(
             continue
         rows += images.rows
         sidecars += images.sidecars
-        notes += images.notes
+        alpha += images.alpha
         bands.append(images.bands)
         samples.append(
             {
@@ -85,7 +85,7 @@ def whole_scenes(
         classes=_classes(frame, specification, layout),
         features=features,
         input={"kind": "image", "height": height, "width": width},
-        notes=notes if layout.apply_scale else [*notes, *scale_notes(rows)],
+        notes=[*alpha_notes(alpha), *([] if layout.apply_scale else scale_notes(rows))],
     )
 
 

@@ -30,9 +30,9 @@ from mlops_assets.datasets.rasters import (
 class OpenScene:
     """A scene's images. `rows` are their manifest rows, `bands` the names of the stacked bands.
 
-    `sidecars` are manifest rows of the files that GDAL reads besides; `notes` are for people. `problems` has the first
-    problem of each file, by path: that it cannot be read, or lies on another grid. The images can be used only while it
-    is empty.
+    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that are none, `notes` for
+    people. `problems` has the first problem of each file, by path: that it cannot be read, or lies on another grid. The
+    images can be used only while it is empty.
     """
 
     def __init__(self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None) -> None:
@@ -42,6 +42,7 @@ class OpenScene:
         self.rows: list[dict[str, Any]] = []
         self.sidecars: list[dict[str, Any]] = []
         self.bands: list[str] = []
+        self.alpha: list[tuple[str, int]] = []
         self.notes: list[str] = []
         self._roles: list[BandRoles] = []
         for path in scene.images:
@@ -58,9 +59,9 @@ class OpenScene:
             self._describe(scene, declared)
             self.problems |= grid_problems(self.rows)
         # what was read before was found whole; without a nodata value nothing else is to be learnt from the pixels
-        self._known = not any(map(is_masked, self.rasters, self._roles)) and set(scene.images) <= set(
-            landed.facts.index
-        )
+        read = [*scene.images, *(own["path"] for own in self.sidecars)]
+        known = all(path in landed.facts.index for path in read)
+        self._known = known and not any(map(is_masked, self.rasters, self._roles))
 
     def _describe(self, scene: Scene, declared: Sequence[str] | None) -> None:
         """Say what the images are, once all of them are open."""
@@ -77,10 +78,8 @@ class OpenScene:
             except ValueError as error:
                 self.problems[path] = str(error)
                 continue
-            if len(roles.measured) < raster.count:
-                self.notes.append(
-                    f"{path}: band {roles.alpha} is alpha; it says which pixels have data, and is no band"
-                )
+            if roles.alpha is not None and roles.alpha not in roles.measured:
+                self.alpha.append((path, roles.alpha))
             if facts["band_names"] is None and (len(names) > 1 or len(scene.images) == 1):
                 facts["band_names"] = _names_in_item(scene, part, raster, roles)
                 names = facts["band_names"] or names

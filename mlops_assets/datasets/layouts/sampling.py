@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.contents import ClassName, Contents, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
-from mlops_assets.datasets.layouts.band_order import order_bands
+from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands
 from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.roles import one_spelling
@@ -54,6 +54,7 @@ class _Found:
     sidecars: list[dict[str, Any]]
     samples: pd.DataFrame
     bands: list[str]
+    alpha: list[tuple[str, int]]
     notes: list[str]
 
 
@@ -98,6 +99,7 @@ def sample_scenes(
         input={"kind": "patch" if sampling.read == "patches" else "window", "size": sampling.size},
         notes=[
             *notes,
+            *alpha_notes([one for scene in found for one in scene.alpha]),
             *([] if sampling.apply_scale else scale_notes(images)),
             *(note for one in found for note in one.notes),
         ],
@@ -134,15 +136,14 @@ class _Reader:
                     images.problems[scene.labels or scene.name] = str(error)
                 raise SceneProblems(images.problems) from error
             samples = self._samples(scene, images, labels)
-        notes = images.notes
         conflicts = getattr(labels, "conflicts", 0)
         if conflicts:
-            notes.append(
+            images.notes.append(
                 f"{scene.labels}: {conflicts} pixel(s) of {scene.name} are claimed by features of different labels "
                 "and are unlabelled"
             )
         self._owners.setdefault(scene.labels or "", {})[scene.images[0]] = scene.name
-        return _Found(images.rows, images.sidecars, samples, images.bands, notes)
+        return _Found(images.rows, images.sidecars, samples, images.bands, images.alpha, images.notes)
 
     def outside(self, complete: bool) -> tuple[list[str], list[str]]:
         """Return problems and notes on features that lie in no scene.
