@@ -30,9 +30,9 @@ from mlops_assets.datasets.rasters import (
 class OpenScene:
     """A scene's images. `rows` are their manifest rows, `bands` the names of the stacked bands.
 
-    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that are none, `notes` for
-    people. `problems` has the first problem of each file, by path: that it cannot be read, or lies on another grid. The
-    images can be used only while it is empty.
+    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that are none, `notes`
+    for people. `problems` has the first problem of each file, by path: that it cannot be read, or lies on another
+    grid. The images can be used only while it is empty.
     """
 
     def __init__(self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None) -> None:
