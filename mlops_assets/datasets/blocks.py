@@ -69,6 +69,11 @@ class Blocks:
         return near
 
 
+def on_the_ground(samples: pd.DataFrame) -> bool:
+    """Say whether it is known where all samples lie, so that blocks and buffers are metres, not pixels."""
+    return "longitude" in samples and len(samples) > 0 and bool(samples["longitude"].notna().all())
+
+
 def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks:
     """Lay samples on the grid.
 
@@ -76,10 +81,10 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
         SpecificationError: there is neither a place on the ground nor one in a scene, or a block is no larger than
             a pixel.
     """
-    known = samples["longitude"].notna() if "longitude" in samples else pd.Series(False, index=samples.index)
-    if known.all() and len(samples):
-        return _on_the_ground(samples, split.block or DEFAULT_METRES, split.buffer)
+    if on_the_ground(samples):
+        return _ground_blocks(samples, split.block or DEFAULT_METRES, split.buffer)
     if contents.input["kind"] not in ("patch", "window"):
+        known = samples["longitude"].notna() if "longitude" in samples else pd.Series(False, index=samples.index)
         lacking = int((~known).sum())
         raise SpecificationError(
             f"split method 'spatial_block' needs to know where samples are, and {lacking} of {len(samples)} have no "
@@ -98,7 +103,7 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
     return Blocks(samples["path"].to_numpy(dtype=object), low / side, (low + extent) / side, reach, last)
 
 
-def _on_the_ground(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:
+def _ground_blocks(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:
     from rasterio.warp import transform
 
     longitude = samples["longitude"].to_numpy(dtype=np.float64)

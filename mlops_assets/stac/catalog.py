@@ -25,10 +25,11 @@ if TYPE_CHECKING:
 ROOT = "catalog/catalog.json"
 VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")  # the last is of older releases
 SCHEMAS = "https://stac-extensions.github.io"
-FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL, TABLE, RASTER = (
+FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL, TABLE, RASTER, DATACUBE = (
     f"{SCHEMAS}/{name}/schema.json"
     for name in ("file/v2.1.0", "version/v1.2.0", "classification/v2.0.0", "projection/v2.0.0", "ml-aoi/v0.2.0",
-                 "scientific/v1.0.0", "eo/v2.0.0", "label/v1.0.1", "table/v1.2.0", "raster/v2.0.0")
+                 "scientific/v1.0.0", "eo/v2.0.0", "label/v1.0.1", "table/v1.2.0", "raster/v2.0.0",
+                 "datacube/v2.3.0")
 )  # fmt: skip
 NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
 VERBATIM = ("mlm:hyperparameters",)

@@ -21,6 +21,7 @@ from mlops_assets.names import Reference
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.stac.catalog import (
+    DATACUBE,
     EO,
     FILE,
     ML_AOI,
@@ -39,7 +40,7 @@ from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbo
 from mlops_assets.storage import FileStat, Workspace
 
 DIMENSIONS = {
-    "row": ["batch", "feature"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
+    "row": ["batch", "variables"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
     "window": ["batch", "bands", "height", "width"], "image": ["batch", "bands", "height", "width"],
 }  # fmt: skip
 
@@ -134,10 +135,13 @@ def _item(
         # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in the properties
         properties["bands"] = assets["model"]["bands"] = _bands(frozen, row.signature["features"])
     else:
-        properties["mlops:features"] = row.signature["features"]
-    if row.signature.get(
-        "apply_scale"
-    ):  # the input is physical: each scene's raster:scale and raster:offset come first
+        # MLM wants a definition of every variable; what they lie along is the rows of a table
+        properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
+        properties["cube:variables"] = {
+            name: {"dimensions": ["row"], "type": "data"} for name in row.signature["features"]
+        }
+    if row.signature.get("apply_scale"):
+        # the input is physical: each scene's raster:scale and raster:offset come first
         properties["mlops:apply_scale"] = True
     if row.signature.get("scaling"):
         properties["mlops:native_input"] = [_input(row.signature, native=True)]
@@ -157,6 +161,7 @@ def _item(
             FILE,
             VERSION,
             ML_AOI,
+            *([DATACUBE] if row.signature["view"] == "row" else []),
             *([EO] if frozen.specification.bands.center_wavelengths else []),
         ],
         "id": f"{row.model}-{row.version}",
@@ -215,6 +220,7 @@ def _input(signature: dict[str, Any], native: bool = False) -> dict[str, Any]:
     said = {
         "name": "input",
         "bands": signature["features"] if signature["view"] != "row" else [],
+        "variables": signature["features"] if signature["view"] == "row" else [],
         "input": {"shape": [-1, *signature["shape"]], "dim_order": DIMENSIONS[signature["view"]],
                   "data_type": "float32"},
     }  # fmt: skip

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mlops_assets.datasets.blocks import DEFAULT_METRES, DEFAULT_PIXELS, on_the_ground
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.training.calibration import BINS, Calibration
@@ -43,13 +44,17 @@ def model_card(
         "scaling": scaling,
         "trained on": f"{frozen.reference} ({dataset.title or dataset.name}), digest `{frozen.row.digest}`",
         "samples": counts,
-        "split": f"{dataset.split.method}, seed {dataset.split.seed}, buffer {dataset.split.buffer} px",
+        "split": _split(frozen),
         "run": f"`{run.run_id}`, seed {run.seed}",
         "code": f"`{run.trainer}` at `{run.code_version}`",
         "data licence": dataset.license + (f", https://doi.org/{dataset.doi}" if dataset.doi else ""),
     }
     lines = [f"# {specification.title or row.model}: {row.model}@{row.version}", "", specification.description, ""]
     lines += ["|  |  |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
+    lines += ["## Input", "", _features(row, frozen), ""]
+    if row.signature["classes"]:
+        names = ", ".join(f"`{entry['name']}`" for entry in row.signature["classes"])
+        lines += [f"Classes, in the order of its scores: {names}.", ""]
     lines += ["## Parameters", "", *(f"* {name}: `{value}`" for name, value in sorted(run.parameters.items())), ""]
     lines += ["## On the test split, measured with the ONNX model", "", metrics_table(evaluation), ""]
     lines += [_about_intervals(evaluation), ""]
@@ -64,6 +69,28 @@ def model_card(
         lines += ["## Probabilities", "", _about_calibration(evaluation.calibration), ""]
     lines += [f"![{name.replace('_', ' ')}](figures/{name}.png)" for name in figures]
     return "\n".join(lines)
+
+
+def _split(frozen: FrozenDataset) -> str:
+    """Return how samples were divided, with the units of lengths: metres where it is known where samples lie."""
+    split = frozen.specification.split
+    text = f"{split.method}, seed {split.seed}"
+    if split.method != "spatial_block":
+        return text
+    ground = on_the_ground(frozen.samples)
+    unit, side = ("m", DEFAULT_METRES) if ground else ("px", DEFAULT_PIXELS)
+    return f"{text}, blocks of {split.block or side:g} {unit}, buffer {split.buffer:g} {unit}"
+
+
+def _features(row: ModelVersion, frozen: FrozenDataset) -> str:
+    """Return the names of what the model takes, in its order, with wavelengths where they are declared."""
+    declared = frozen.specification.bands.center_wavelengths or []
+    lengths = dict(zip(frozen.document["features"], declared, strict=False))
+    names = [
+        f"`{name}`" + (f" ({lengths[name]:g} µm)" if name in lengths else "") for name in row.signature["features"]
+    ]
+    kind = "Features" if row.signature["view"] == "row" else "Bands"
+    return f"{kind}, in this order: {', '.join(names)}."
 
 
 def metrics_table(evaluation: Evaluation) -> str:

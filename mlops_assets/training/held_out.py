@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.blocks import DEFAULT_METRES, DEFAULT_PIXELS, blocks_of
+from mlops_assets.datasets.blocks import DEFAULT_METRES, DEFAULT_PIXELS, blocks_of, on_the_ground
 from mlops_assets.datasets.contents import Contents
 from mlops_assets.datasets.quality.leakage import declared_groups
 from mlops_assets.datasets.specification import Split
@@ -98,7 +98,7 @@ def place_text(place: dict[str, Any]) -> str:
 
 def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
     shape, declared = frozen.document["input"], frozen.specification.split
-    ground = bool(samples["longitude"].notna().all())
+    ground = on_the_ground(samples)
     if not len(samples) or not (ground or shape["kind"] in ("patch", "window")):
         return None
     side = DEFAULT_METRES if ground else DEFAULT_PIXELS

@@ -304,6 +304,14 @@ def test_bands_and_wavelengths_of_a_model_on_scenes_are_named(store: Store) -> N
     assert [band["eo:center_wavelength"] for band in found["properties"]["bands"]] == bands["center_wavelengths"]
 
 
+def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
+    row = latest_model(store, "crops")
+    properties = document(store, item_key("crops", row.version))["properties"]
+    (entry,) = properties["mlm:input"]
+    assert entry["variables"] == row.signature["features"] == list(properties["cube:variables"])
+    assert entry["input"]["dim_order"] == ["batch", "variables"] and not entry["bands"]
+
+
 def test_a_collection_lists_all_versions_of_a_model(store: Store) -> None:
     expected = [("item", item_key("crops", row.version)) for row in store.registry.model_versions("crops")]
     assert hrefs(store, model_collection_key("crops"), "item") == expected

@@ -111,9 +111,9 @@ def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
     path = store.workspace.local_path(f"{model_folder(row)}/model.onnx")
     facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert facts.items() >= {"mlops.version": row.version, "mlops.data_digest": data.digest}.items()
-    classes = facts["mlops.classes"].split("\n")
+    classes, features = facts["mlops.classes"].split("\n"), facts["mlops.features"].split("\n")
     frame = crops_table()
-    X = frame[row.signature["features"]].to_numpy(np.float32)
+    X = frame[features].to_numpy(np.float32)
     predicted = np.array(classes)[decide(OnnxModel(path).predict(X))]
     assert np.mean(predicted == frame["crop"]) > 0.9
 

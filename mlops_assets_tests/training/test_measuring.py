@@ -91,6 +91,20 @@ def test_what_is_measured_is_published(store: Store, land_table: Land) -> None:
         assert {name: entry[name] for name in own.metrics} == pytest.approx(own.metrics)
 
 
+@pytest.mark.parametrize(("crs", "unit"), [("EPSG:32630", "m"), (None, "px")])
+def test_the_card_names_what_the_model_takes_and_gives_lengths_their_unit(
+    crs: str | None, unit: str, store: Store, land_scenes: Land
+) -> None:
+    split = {"method": "spatial_block", "block": 100 if crs else 10, "buffer": 20 if crs else 2}
+    bands = {"names": ["blue", "green", "red", "nir"], "center_wavelengths": [0.49, 0.56, 0.66, 0.84]}
+    land_scenes(scenes_specification(split=split, bands=bands), crs=crs)
+    row = lifecycle(store, model_specification(dataset="scenes"))
+    card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    assert f"blocks of {split['block']} {unit}, buffer {split['buffer']} {unit} |" in card
+    assert "Bands, in this order: `blue` (0.49 µm), `green` (0.56 µm)," in card
+    assert "Classes, in the order of its scores: `water`, `land`." in card
+
+
 def test_the_card_says_how_sure_it_is_and_where_it_is_worst(store: Store, land_table: Land) -> None:
     land_table(crops_table(600).assign(farm=np.arange(600) % 12), fields())
     row = lifecycle(store, model_specification())
