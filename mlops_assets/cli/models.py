@@ -40,6 +40,8 @@ def list_versions(
 @app.command("show")
 def show_version(reference: Ref, as_json: Json = False) -> None:
     """Show one model version, the newest if none is named."""
+    from mlops_assets.registry.published import unmeasured_classes
+
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
     run = store.registry.run(row.run_id)
@@ -49,6 +51,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     ]  # fmt: skip
     files = store.registry.files(f"model:{row.model}@{row.version}", f"record:{row.model}@{row.version}")
     more = {
+        "unmeasured_classes": unmeasured_classes(store.workspace, store.registry, row.model, row.version),
         "task": row.task, "framework": row.framework, "architecture": row.signature["architecture"],
         "input": {"view": row.signature["view"], "shape": row.signature["shape"]},
         "data_digest": row.data_digest, "code_version": run.code_version, "trainer": run.trainer,

@@ -15,10 +15,10 @@ from rich.table import Column, Table
 from mlops_assets.cli.output import console, draw, show
 from mlops_assets.errors import NotFound
 from mlops_assets.registry import Run
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.published import read_published, unmeasured_classes
 from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.comparison import Comparison, MetricRow, recorded_environment
-from mlops_assets.training.reports.wording import delta, number, plain, quantity
+from mlops_assets.training.reports.wording import NOT_MEASURED, delta, number, plain, quantity
 from mlops_assets.training.store import Store
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -37,6 +37,7 @@ def details(store: Store, run: Run) -> dict[str, Any]:
     environment = recorded_environment(store, run)
     names = ("data_digest", "trainer", "code_version", "code", "hardware", "phases", "orchestration_run", "host", "pid")
     return {name: getattr(run, name) for name in names} | {
+        "unmeasured_classes": _unmeasured(store, run),
         "environment": {"digest": run.environment, "packages": environment},
         "checkpoints": [{"step": row.step, "size": row.size, "created": row.created} for row in checkpoints],
         "series": {name: _summary(points) for name, points in series.items()},
@@ -78,6 +79,7 @@ def print_run(store: Store, run: Run) -> None:
         "seed": run.seed,
         "parameters": _lines(run.parameters),
         "metrics": "\n".join(f"{name}: {number(value)}" for name, value in run.metrics.items()),
+        "unmeasured": ", ".join(_unmeasured(store, run)),
         "series": "\n".join(
             f"{name}: {sparkline([value for _, value in points])}  {number(points[0][1])} → {number(points[-1][1])}, "
             f"{len(points)} point(s)"
@@ -108,6 +110,7 @@ def print_comparison(comparison: Comparison) -> None:
     ids = [compared.short for compared in comparison.runs]
     rows: list[list[Any]] = [["model version", *(compared.product for compared in comparison.runs)]]
     rows += [[row.name, *_metric_cells(row)] for row in comparison.metrics]
+    rows += [[NOT_MEASURED, *comparison.unmeasured]] if comparison.unmeasured else []
     print_table(["", *ids], rows, "")
     for section in dict.fromkeys(difference.section for difference in comparison.differences):
         found = comparison.of(section)
@@ -138,6 +141,10 @@ def _summary(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
         "points": len(points), "first": values[0], "last": values[-1], "min": min(values), "max": max(values),
         "last_step": points[-1][0],
     }  # fmt: skip
+
+
+def _unmeasured(store: Store, run: Run) -> list[str]:
+    return unmeasured_classes(store.workspace, store.registry, run.model, run.model_version or "")
 
 
 def _metric_cells(row: MetricRow) -> list[str]:

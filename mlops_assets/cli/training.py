@@ -164,16 +164,22 @@ def predict(
 
 def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
     """Print the model version that a Dagster run has made, if it has."""
-    registry = open_store().registry
+    from mlops_assets.registry.published import unmeasured_classes
+
+    store = open_store()
+    registry = store.registry
     for run in registry.runs(model, orchestration_run=dagster_run):
         if run.model_version is None:
             continue
         row = registry.model_version(Reference(model, run.model_version))
+        unmeasured = unmeasured_classes(store.workspace, registry, model, row.version)
         if as_json:
-            show_one(describe(registry, row), as_json=True)
-        else:
-            metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
-            console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}")
+            show_one(describe(registry, row) | {"unmeasured_classes": unmeasured}, as_json=True)
+            continue
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
+        console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}")
+        if unmeasured:
+            console.print(f"not measured, as the test split has no sample of it: {', '.join(unmeasured)}")
 
 
 def _parameter(text: str) -> tuple[str, Any]:

@@ -82,9 +82,11 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
     from mlops_assets.training.store import model_folder
 
     file = store.workspace.stat(f"{model_folder(row)}/metrics.json")
-    details = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
+    details: dict[str, Any] = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
     if not found.per_class.empty:
         details["per_class"] = dg.MetadataValue.md(per_class_table(found))
+    if found.unmeasured:
+        details["unmeasured_classes"] = ", ".join(found.unmeasured)
     if found.slices:
         details["slices"] = dg.MetadataValue.md(slices_markdown(found))
     if found.calibration:

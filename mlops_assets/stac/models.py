@@ -20,6 +20,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry.published import unmeasured_classes
 from mlops_assets.stac.catalog import (
     DATACUBE,
     EO,
@@ -66,7 +67,8 @@ def write_model_record(
     with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         files = registry.files(f"model:{row.model}@{row.version}")
-        writer.write(key, _item(row, run, frozen, files, key, title, description), owner)
+        unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
+        writer.write(key, _item(row, run, frozen, files, key, title, description, unmeasured), owner)
         registry.advance(row, "recorded", [], seconds=time.monotonic() - started)
         recorded = [
             (item_key(other.model, other.version), f"record:{other.model}@{other.version}")
@@ -112,6 +114,7 @@ def _item(
     key: str,
     title: str | None,
     description: str,
+    unmeasured: list[str],
 ) -> dict[str, Any]:
     bbox = known_bbox(frozen)
     properties: dict[str, Any] = {
@@ -129,6 +132,8 @@ def _item(
         "mlops:data_version": f"{row.dataset}@{row.data_version}",
         "mlops:data_digest": row.data_digest,
     }
+    if unmeasured:
+        properties["mlops:unmeasured_classes"] = unmeasured  # the test split has no sample of them
     assets = {_asset_name(file.path): _asset(key, file) for file in files}
     add_thumbnail(assets, ["confusion_matrix_png"])
     if row.signature["view"] != "row":

@@ -60,9 +60,8 @@ def model_card(
     lines += [_about_intervals(evaluation), ""]
     if not evaluation.per_class.empty:
         lines += [per_class_table(evaluation), ""]
-        absent = evaluation.per_class.loc[evaluation.per_class["samples"] == 0, "class"].tolist()
-        if absent:
-            lines += [f"Not measured, as no test sample is left: {', '.join(absent)}.", ""]
+        if evaluation.unmeasured:
+            lines += [f"Not measured, as the test split has no sample of it: {', '.join(evaluation.unmeasured)}.", ""]
     if evaluation.slices:
         lines += ["## Where it is worst", "", slices_markdown(evaluation), ""]
     if evaluation.confusion is not None:

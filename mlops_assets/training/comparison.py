@@ -12,7 +12,7 @@ from typing import Any
 
 from mlops_assets.errors import IntegrityError
 from mlops_assets.registry import Run
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.published import read_published, unmeasured_classes
 from mlops_assets.storage.workspace import object_key, sha256_of
 from mlops_assets.training.specification import (
     CLASS_METRICS,
@@ -43,12 +43,14 @@ class ComparedRun:
         series: name → [(step, value), …].
         environment: `python` and the installed packages with their versions; None if that is not known.
         confusion: of its model version, if that was evaluated and is a classifier.
+        unmeasured: classes that no metric of its model version is of, as the test split has no sample of them.
     """
 
     run: Run
     series: Mapping[str, list[tuple[int, float]]]
     environment: Mapping[str, str] | None
     confusion: Confusion | None
+    unmeasured: tuple[str, ...] = ()
 
     @property
     def short(self) -> str:
@@ -106,6 +108,12 @@ class Comparison:
     metrics: tuple[MetricRow, ...]
     same_parameters: Mapping[str, Any]
 
+    @property
+    def unmeasured(self) -> list[str]:
+        """Classes without a test sample of each run, in words; nothing if all runs were measured on all classes."""
+        found = [", ".join(compared.unmeasured) or "–" for compared in self.runs]
+        return found if any(compared.unmeasured for compared in self.runs) else []
+
     def of(self, section: str) -> list[Difference]:
         """Return the differences of one section."""
         return [difference for difference in self.differences if difference.section == section]
@@ -116,7 +124,8 @@ class Comparison:
         return {
             "runs": [
                 {"run_id": c.run.run_id, "model": c.run.model, "model_version": c.run.model_version,
-                 "status": c.run.status, "started": c.run.started.isoformat()}
+                 "status": c.run.status, "started": c.run.started.isoformat(),
+                 "unmeasured_classes": list(c.unmeasured)}
                 for c in self.runs
             ],
             "differences": [
@@ -210,7 +219,9 @@ def _gathered(store: Store, run: Run) -> ComparedRun:
     confusion = None
     if counts:
         confusion = Confusion([str(entry["class"]) for entry in metrics.get("per_class", [])], counts)
-    return ComparedRun(run, store.registry.series(run.run_id), recorded_environment(store, run), confusion)
+    unmeasured = unmeasured_classes(store.workspace, store.registry, run.model, run.model_version or "")
+    series, environment = store.registry.series(run.run_id), recorded_environment(store, run)
+    return ComparedRun(run, series, environment, confusion, tuple(unmeasured))
 
 
 def _published(store: Store, run: Run, name: str) -> Any:

@@ -48,6 +48,11 @@ class Evaluation:
     slices: dict[str, pd.DataFrame] = field(default_factory=dict)
     numbers: NDArray[np.float64] | None = None
 
+    @property
+    def unmeasured(self) -> list[str]:
+        """Classes without a test sample, which no metric is of."""
+        return [] if self.per_class.empty else self.per_class.loc[self.per_class["samples"] == 0, "class"].tolist()
+
 
 class ClassTally:
     """Counts truth against prediction: as a whole, unit by unit, and slice by slice.

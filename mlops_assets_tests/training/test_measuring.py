@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,20 +14,24 @@ import pytest
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import EvaluationError, GateFailure, SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
+from mlops_assets.stac.models import item_key
 from mlops_assets.training import measuring
+from mlops_assets.training.comparison import compare_runs
 from mlops_assets.training.evaluation import evaluate
 from mlops_assets.training.exporting import export
 from mlops_assets.training.fitting import train
 from mlops_assets.training.measuring import evaluate_version, measure
 from mlops_assets.training.onnx_model import OnnxModel, decide
-from mlops_assets.training.promotion import promote
+from mlops_assets.training.promotion import check_gates, gates_description, promote
+from mlops_assets.training.reports import write_report
 from mlops_assets.training.signature import raw_data
-from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.training.specification import Gate, ModelSpecification
 from mlops_assets.training.store import Store, model_folder, published_path
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
@@ -89,6 +94,43 @@ def test_what_is_measured_is_published(store: Store, land_table: Land) -> None:
         assert entry["samples"] == inside.sum() >= 10
         own = evaluate(truth[inside], predicted[inside], "classification", data.class_names)
         assert {name: entry[name] for name in own.metrics} == pytest.approx(own.metrics)
+
+
+def split_by_column(test: set[str]) -> tuple[pd.DataFrame, DatasetSpecification]:
+    """A table that says itself which rows are tested: every fifth of these classes."""
+    table = crops_table()
+    tested = table["crop"].isin(test) & (table.index % 5 == 0)
+    table["part"] = np.where(tested, "test", "train")
+    columns = {"label": "crop", "split": "part", "exclude": ["farm"]}
+    source = {"url": "landing/fields", "layout": "table", "table": columns}
+    return table, table_specification(source=source, split={"method": "column"})
+
+
+def test_a_class_without_a_test_sample_is_named_wherever_numbers_are(
+    store: Store, land_table: Land, tmp_path: Path
+) -> None:
+    land_table(*split_by_column({"wheat", "maize"}))
+    rows = [lifecycle(store, model_specification(), recorded=True, depth=depth) for depth in (2, 3)]
+    card = store.workspace.get(f"{model_folder(rows[0])}/model-card.md").decode()
+    assert "Not measured, as the test split has no sample of it: fallow." in card
+    item = json.loads(store.workspace.get(item_key(rows[0].model, rows[0].version)))
+    assert item["properties"]["mlops:unmeasured_classes"] == ["fallow"]
+    comparison = compare_runs(store, [store.registry.run(row.run_id) for row in rows])
+    assert [run["unmeasured_classes"] for run in comparison.document()["runs"]] == [["fallow"]] * 2
+    for name in ("report.html", "report.md", "report.png"):
+        write_report(comparison, tmp_path / name)
+    assert "Not in the test split: " in (tmp_path / "report.md").read_text()
+    assert "<th>not in the test split</th>\n<td>fallow</td><td>fallow</td>" in (tmp_path / "report.html").read_text()
+
+
+def test_kappa_of_one_class_is_not_measured_and_passes_no_gate(store: Store, land_table: Land) -> None:
+    land_table(*split_by_column({"wheat"}))
+    row = lifecycle(store, model_specification())
+    assert row.metrics["accuracy"] > 0.9 and "kappa" not in row.metrics
+    gates = [Gate(metric="kappa", min=0.1), Gate(metric="kappa", not_worse_than="production")]
+    outcomes = check_gates(store.registry, row, gates)
+    assert [outcome.passed for outcome in outcomes] == [False, False]
+    assert gates_description(outcomes).count("FAILED, not measured") == 2
 
 
 @pytest.mark.parametrize(("crs", "unit"), [("EPSG:32630", "m"), (None, "px")])

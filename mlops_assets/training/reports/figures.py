@@ -11,7 +11,7 @@ from matplotlib import colormaps
 from matplotlib.figure import Figure, SubFigure
 
 from mlops_assets.training.comparison import ComparedRun, Comparison, Confusion
-from mlops_assets.training.reports.wording import delta, number
+from mlops_assets.training.reports.wording import NOT_MEASURED, delta, number
 
 CURVES = 12  # panels at most, those of the metrics that most runs have
 POINTS = 2_000  # of a curve that are drawn
@@ -124,6 +124,8 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
             more = f"  {delta(change)}" if index and change is not None else ""
             written.append("–" if value is None else f"{number(value)}{more}")
         cells.append([row.name, *written])
+    if comparison.unmeasured:
+        cells.append([NOT_MEASURED, *comparison.unmeasured])
     if left := len(comparison.metrics) - TABLE_METRICS:
         cells += [[f"… and {left} more", *([""] * len(comparison.runs))]] if left > 0 else []
     table = axes.table(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_assets.training.comparison import Comparison, Difference, MetricRow
-from mlops_assets.training.reports.wording import delta, number, quantity
+from mlops_assets.training.reports.wording import NOT_MEASURED, delta, number, quantity
 
 LINES = 30  # of one table; a merge request is read, not searched
 TITLES = {"curves": "Learning curves", "confusion": "Confusion matrices on the test split"}
@@ -32,6 +32,9 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     lines += [*_table(header, ([name, *cells] for name, cells in facts)), ""]
     if comparison.metrics:
         lines += ["### Metrics", "", *_table(header, [_metric(row) for row in comparison.metrics]), ""]
+        if comparison.unmeasured:
+            cells = zip(header[1:], comparison.unmeasured, strict=True)
+            lines += [f"{NOT_MEASURED.capitalize()}: {'; '.join(f'{run} {code(names)}' for run, names in cells)}.", ""]
         lines += ["▲ more, ▼ less than the first run; the best is bold where it is known what is better.", ""]
     differing = [difference for difference in comparison.differences if difference.section != "took"]
     lines += ["### What differs", ""]

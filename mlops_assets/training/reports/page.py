@@ -9,7 +9,7 @@ from jinja2 import Environment, StrictUndefined
 
 from mlops_assets.training.comparison import SECTIONS, Comparison
 from mlops_assets.training.reports.markdown import TITLES
-from mlops_assets.training.reports.wording import delta, number, plain, quantity
+from mlops_assets.training.reports.wording import NOT_MEASURED, delta, number, plain, quantity
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8881; --good: #1a7f37; --bad: #b35900 }
@@ -54,7 +54,10 @@ _PAGE = """<!doctype html>
 {{- number(value) }}{% endif %}
 {%- if not loop.first and change is not none %} <span class="{{ judged(row, change) }}">{{ delta(change) }}</span>
 {%- endif %}</td>{% endfor %}</tr>
-{% endfor %}</tbody></table></div>
+{% endfor %}
+{% if unmeasured %}<tr><th>{{ not_measured }}</th>
+{% for names in unmeasured %}<td>{{ names }}</td>{% endfor %}</tr>{% endif %}
+</tbody></table></div>
 <p>▲ more, ▼ less than the first run; the best is bold where it is known what is better.</p>
 {% endif %}
 {% for name, source in figures.items() %}
@@ -90,7 +93,7 @@ def html(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
     return environment.from_string(_PAGE).render(
         style=_STYLE, runs=comparison.runs, metrics=comparison.metrics, differences=ordered,
         same=comparison.same_parameters, titles=TITLES, number=number, delta=delta, plain=plain, quantity=quantity,
-        judged=_judged,
+        judged=_judged, unmeasured=comparison.unmeasured, not_measured=NOT_MEASURED,
         figures={
             name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()
         },

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+NOT_MEASURED = "not in the test split"  # classes that no metric is of
 SHOWN = 80  # characters of a value
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
