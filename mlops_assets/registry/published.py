@@ -34,5 +34,5 @@ def unmeasured_classes(workspace: Workspace, registry: Registry, model: str, ver
     key = f"models/{model}/{version}/metrics.json"
     if not registry.files_at(key):  # it was not measured at all
         return []
-    measured = json.loads(read_published(workspace, registry, key))["per_class"]
-    return [str(entry["class"]) for entry in measured if not entry["samples"]]
+    measured = json.loads(read_published(workspace, registry, key)).get("per_class", [])
+    return [str(entry["class"]) for entry in measured if entry.get("samples") == 0]
