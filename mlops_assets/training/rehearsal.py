@@ -97,7 +97,8 @@ def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer
         except ExportError as error:
             raise ExportError(f"{name} cannot be exported to ONNX: its graph does not run ({error})") from error
         if report.differing > MOST_DIFFERING:
+            worst = f" (worst is {report.worst.description})" if report.worst else ""
             raise ExportError(
                 f"{name} with these parameters is converted to ONNX wrongly: it differs on {report.differing:.0%} of "
-                f"samples ({report.description}); choose other parameters, or another estimator"
+                f"samples{worst}; choose other parameters, or another estimator"
             )

@@ -308,7 +308,7 @@ def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
     row = latest_model(store, "crops")
     properties = document(store, item_key("crops", row.version))["properties"]
     (entry,) = properties["mlm:input"]
-    assert entry["variables"] == row.signature["features"] == list(properties["cube:variables"])
+    assert entry["variables"] == row.signature["features"] == sorted(properties["cube:variables"])
     assert entry["input"]["dim_order"] == ["batch", "variables"] and not entry["bands"]
 
 
