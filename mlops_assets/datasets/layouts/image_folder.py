@@ -167,7 +167,8 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
         for top, bottom in strips(raster):  # a truncated file opens well and fails only here
             window = ((top, bottom), (0, raster.width))
             pixels = raster.read(list(roles.measured), window=window)
-            require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+            if pixels.dtype.kind == "f":
+                require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
         if len(set(raster.dtypes)) > 1:
             raise ValueError(f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one")
         alpha = None if roles.alpha in roles.measured else roles.alpha

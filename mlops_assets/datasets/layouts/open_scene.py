@@ -132,7 +132,8 @@ def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:
 
     try:
         pixels = np.asarray(raster.read(list(roles.measured), window=window))
-        require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+        if pixels.dtype.kind == "f":
+            require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
         return valid_pixels(raster, window, roles, pixels)
     except RasterioError as error:
         top, bottom = window[0]
