@@ -115,9 +115,9 @@ def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
         model: with the platform's outputs.
         framework: name of the adapter that has exported it.
     """
-    if all(output.name != "scores" for output in model.graph.output):
-        return None
     made_by = {output: node for node in model.graph.node for output in node.output}
+    if "scores" not in made_by:
+        return None
     node = made_by.get("scores")
     while node is not None and node.op_type in _KEEPS_SCORES:
         node = made_by.get(node.input[0])
