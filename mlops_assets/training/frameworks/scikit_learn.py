@@ -19,6 +19,7 @@ from sklearn.base import is_regressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.onnx_graph import conform
@@ -159,8 +160,11 @@ def _named(name: str) -> Any:
     return found if callable(found) else None
 
 
-def _options(model: Any) -> dict[int, dict[str, bool]]:
-    """Return what keeps skl2onnx from giving scores as a list of dictionaries, where a class knows that option."""
+def _options(model: Any) -> dict[Any, dict[str, Any]]:
+    """Return how skl2onnx is to convert: scores as an array, where a class knows that option, and divisions as such.
+
+    It multiplies by 1 / scale by default, whose last bit decides at the thresholds of trees; scikit-learn divides.
+    """
     from skl2onnx._supported_operators import sklearn_operator_name_map
     from skl2onnx.common._registration import get_converter
 
@@ -170,7 +174,7 @@ def _options(model: Any) -> dict[int, dict[str, bool]]:
     name = sklearn_operator_name_map.get(type(chain[-1]))
     known = get_converter(name).get_allowed_options() if name else None
     option = {"zipmap": False} if "zipmap" in (known or {}) else {}
-    return {id(part): option for part in chain}
+    return {StandardScaler: {"div": "div"}, **{id(part): option for part in chain}}
 
 
 def _convert_discriminants() -> None:

@@ -107,6 +107,16 @@ def test_missing_values_are_filled_inside_of_the_onnx_file(
             np.testing.assert_allclose(found, native, rtol=1e-4, atol=1e-5)
 
 
+def test_a_scaled_value_at_a_threshold_of_a_tree_is_on_the_same_side_in_onnx(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    X = rng.integers(900, 1100, (400, 20)).astype(np.float32)  # midpoints of such numbers are such numbers
+    y = (X[:, :3].sum(axis=1) > 3000).astype(np.int64)
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)).fit(X[:100], y[:100])
+    ScikitLearn().export(model, (20,), "classification", tmp_path / "model.onnx")
+    found = OnnxModel(tmp_path / "model.onnx").predict(X)["scores"]
+    np.testing.assert_allclose(found, model.predict_proba(X), atol=1e-6)
+
+
 @pytest.mark.frameworks
 def test_a_pipeline_that_ends_in_another_framework_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
     import lightgbm
