@@ -62,7 +62,8 @@ def scene_name(scene: Path) -> str:
     """
     digest = hashlib.sha256(str(scene.resolve()).encode())
     with open_raster(scene) as raster:
-        files = [Path(file) for file in raster.files]  # with those that lie beside it
+        # with those that lie beside it; what lies in an archive or behind a URL has no bytes of its own here
+        files = [file for file in map(Path, raster.files) if file.is_file()]
     for file in files:
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
