@@ -229,22 +229,25 @@ def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
     return {"scales": None if plain else scales, "offsets": None if plain else offsets}
 
 
-def _hides(raster: Any, roles: BandRoles) -> bool:
-    """Say whether alpha or a mask hides pixels, which their values do not tell."""
-    from rasterio.enums import MaskFlags
-
-    flags = [set(raster.mask_flag_enums[band - 1]) for band in roles.measured]
-    plain = [{MaskFlags.all_valid}, {MaskFlags.nodata}, {MaskFlags.per_dataset, MaskFlags.alpha}]
-    return roles.alpha is not None or any(own not in plain for own in flags)
-
-
 def is_masked(raster: Any, roles: BandRoles) -> bool:
     """Say whether some pixels of an open raster may have no data."""
+    return roles.alpha is not None or bool(_mask_flags(raster, roles))
+
+
+def _hides(raster: Any, roles: BandRoles) -> bool:
+    """Say whether alpha or a mask hides pixels, which their values do not show."""
     from rasterio.enums import MaskFlags
 
-    flags = [set(raster.mask_flag_enums[band - 1]) for band in roles.measured]
-    whole = [{MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha}]
-    return roles.alpha is not None or any(own not in whole for own in flags)
+    return roles.alpha is not None or any(own != {MaskFlags.nodata} for own in _mask_flags(raster, roles).values())
+
+
+def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
+    """Return the flags of the measured bands that have a mask of their own or a nodata value; alpha is in the roles."""
+    from rasterio.enums import MaskFlags
+
+    flags = {band: set(raster.mask_flag_enums[band - 1]) for band in roles.measured}
+    none = ({MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha})
+    return {band: own for band, own in flags.items() if own not in none}
 
 
 def valid_pixels(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None) -> NDArray[np.bool_]:
@@ -268,12 +271,11 @@ def valid_pixels(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any
 
 def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]) -> NDArray[np.bool_]:
     """Say which values nodata, alpha and masks leave, of each measured band: shape (bands, height, width)."""
-    from rasterio.enums import MaskFlags
-
+    masked = _mask_flags(raster, roles)
     shown = np.ones(pixels.shape, dtype=bool)
     for found, values, band in zip(shown, pixels, roles.measured, strict=True):
-        flags, nodata = set(raster.mask_flag_enums[band - 1]), raster.nodatavals[band - 1]
-        if flags not in ({MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha}):
+        nodata = raster.nodatavals[band - 1]
+        if band in masked:
             found &= raster.read_masks(band, window=window) > 0
         if nodata is not None:
             found &= values != nodata

@@ -42,13 +42,13 @@ def order_bands(
 
 
 def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:
-    """Return a note on bands that are no features as they are alpha, by the paths of their files."""
+    """Return a note on alpha bands, which are not features, by the paths of their files."""
     if not found:
         return []
     (path, band), more = found[0], f" ({len(found)} file(s))" if len(found) > 1 else ""
     return [
-        f"{path}{more}: band {band} is alpha; it says which pixels have data and is no feature; if it is a "
-        "measurement, name every band in 'bands: {names: [...]}'"
+        f"{path}{more}: band {band} is alpha; it marks the pixels that have data and is not a feature; if it "
+        "is a measurement, name every band in 'bands: {names: [...]}'"
     ]
 
 
@@ -64,7 +64,7 @@ def _order_part(rows: Sequence[Facts], wanted: list[str], declared: bool, proble
         if own is None:
             if not declared and len(read) > 1:
                 problems.append(
-                    f"{row['path']}: does not say what its bands are called, {like['path']} has {_text(order)}; set "
+                    f"{row['path']}: has no band names, {like['path']} has {_text(order)}; set "
                     "the band descriptions, or declare 'bands: {names: [...]}'"
                 )
         elif sorted(own) != sorted(order):

@@ -94,9 +94,9 @@ def scale_notes(images: Sequence[Facts]) -> list[str]:
     facts, like = other[0]
     more = f" ({len(other)} file(s))" if len(other) > 1 else ""
     return [
-        f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; the same numbers are other "
-        "physical values there, and are taken as they lie; declare 'apply_scale: true', or bring them to one scale and "
-        "offset"
+        f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; equal numbers "
+        "are different physical values there, and are used as stored; declare 'apply_scale: true', or bring them to "
+        "one scale and offset"
     ]
 
 

@@ -7,8 +7,11 @@ same grid always gives the same labels.
 from __future__ import annotations
 
 import hashlib
+import logging
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -69,7 +72,8 @@ class VectorLabels:
                 Path(folder, own).symlink_to(local.resolve())
             path = Path(folder, name)
             try:
-                frame = geopandas.read_parquet(path) if name.lower().endswith("parquet") else _read_layer(path)
+                with _logged_warnings():
+                    frame = geopandas.read_parquet(path) if name.lower().endswith("parquet") else _read_layer(path)
             except (DataSourceError, OSError, ValueError) as error:
                 reason = str(error).splitlines()[0].partition(";")[0].replace(f"{folder}/", "")
                 raise ValueError(f"cannot be read as vector labels: {reason}; correct or replace the file") from error
@@ -235,6 +239,16 @@ def _counted_from(start: float, xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return coordinates with longitudes of one turn from `start` on."""
     first = start - ROUNDING
     return np.column_stack([first + (xy[:, 0] - first) % CIRCLE, xy[:, 1]])
+
+
+@contextmanager
+def _logged_warnings() -> Iterator[None]:
+    """Send GDAL's warnings to the log, where those about rasters are."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    for warning in found:
+        logging.getLogger("pyogrio").warning("%s", warning.message)
 
 
 def _read_layer(path: Path) -> Any:

@@ -179,7 +179,7 @@ def test_bands_are_joined_by_name_or_refused(folder: Path, read: Read) -> None:
     write_raster(folder / "water/d.tif", image())
     first, second = problems(read)
     assert first.startswith("water/c.tif: has bands nir, red, blue, water/a.tif has red, green, nir; ")
-    assert second.startswith("water/d.tif: does not say what its bands are called, water/a.tif has red, green, nir; ")
+    assert second.startswith("water/d.tif: has no band names, water/a.tif has red, green, nir; ")
 
 
 # sizes
@@ -331,6 +331,19 @@ def test_a_truncated_image_of_any_format_is_refused(folder: Path, read: Read, su
     (found,) = problems(read)
     assert found.startswith(f"water/1{suffix}: ")
     assert found.rpartition("; ")[2].startswith(("replace the file", "save a whole numeric array"))
+
+
+def test_warnings_of_gdal_are_logged_and_not_printed(
+    folder: Path, read: Read, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    write_raster(folder / "water/a.png", image())
+    content = (folder / "water/a.png").read_bytes()
+    profile = b"iCCPx\0\0" + zlib.compress(b"too short")
+    chunk = struct.pack(">I", len(profile) - 4) + profile + struct.pack(">I", zlib.crc32(profile))
+    (folder / "water/a.png").write_bytes(content[:33] + chunk + content[33:])
+    read()
+    assert "iCCP: too short" in caplog.text
+    assert not any(capfd.readouterr())
 
 
 def test_an_image_that_promises_more_than_its_file_can_hold_is_not_read(folder: Path, read: Read) -> None:

@@ -341,7 +341,7 @@ def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: 
         (["B08", "B04", "B02"], ["nir", "red", "blue"], "calls band"),
         (["B08", "B04", "B02"], ["B08", "B02", "B04"], None),
         (["B08", "B04", "B03"], None, "images/b.tif: has bands B08, B04, B03, images/a.tif has B02, B04, B08"),
-        ([None, None, None], None, "images/b.tif: does not say what its bands are called"),
+        ([None, None, None], None, "images/b.tif: has no band names"),
         ([None, None, None], ["B02", "B04", "B08"], None),
         (["B08", None, "B02"], None, "images/b.tif: has bands B08, B002, B02"),
     ],

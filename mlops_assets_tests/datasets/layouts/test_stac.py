@@ -66,7 +66,7 @@ def test_bands_are_joined_by_the_names_that_items_give_or_refused(folder: Path, 
     bands = [{"name": "red"}, {"name": "nir", "center_wavelength": 0.84}]
     change(folder, "a/item.json", lambda item: item["assets"]["image"].update({"bands": bands}))
     (problem,) = problems(read)
-    assert problem.startswith("b/image.tif: does not say what its bands are called, a/image.tif has red, nir; ")
+    assert problem.startswith("b/image.tif: has no band names, a/image.tif has red, nir; ")
     change(folder, "b/item.json", lambda item: item["assets"]["image"].update({"eo:bands": bands[::-1]}))
     found = read()
     assert found.features == ["red", "nir"]

@@ -420,3 +420,16 @@ def test_truths_are_labels_as_in_tables(folder: Path, read: Read, values: list[A
     assert (set(found.loc[found["row"] < 5, "label"]), set(found.loc[found["row"] >= 5, "label"])) == ({"1"}, {"0"})
     numbers = read({0: "no"}, labels="*.parquet", label_is="number").samples
     assert set(numbers["label"]) == {1.0, 0.0}
+
+
+def test_warnings_of_gdal_are_logged_and_not_printed(
+    folder: Path, read: Read, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    land(folder, (square(2, 2, 8, 8), "water"), (square(10, 10, 12, 12), "water"))
+    document = json.loads((folder / "a.geojson").read_text())
+    for feature in document["features"]:
+        feature["id"] = 1
+    (folder / "a.geojson").write_text(json.dumps(document))
+    read()
+    assert "Several features with id = 1" in caplog.text
+    assert not any(capfd.readouterr())
