@@ -89,9 +89,15 @@ class ModelVersions(RegistrySession):
             return {row.alias: row.version for row in session.scalars(select(Alias).filter_by(model=model))}
 
     def promote(self, row: ModelVersion, moved_by: str, gates: list[Any], alias: str = "production") -> Promotion:
-        """Move an alias to a model version; what held `production` before becomes `previous`."""
-        moved = now()
+        """Move an alias to a model version; what held `production` before becomes `previous`.
+
+        One move of a model's aliases waits for another, so that each finds what the one before left.
+        """
         with self.transaction() as session:
+            # an alias that is new has no row to lock; the model's first version is there, and the same for all
+            first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.version).limit(1)
+            session.execute(first.with_for_update())
+            moved = now()
             found = session.get(Alias, (row.model, alias))
             previous = found.version if found else None
             session.merge(Alias(model=row.model, alias=alias, version=row.version, since=moved))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from mlops_assets.errors import GateFailure, NameRefused, NotFound
+from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
 from mlops_assets.names import Reference, check_label
 from mlops_assets.registry import ModelVersion, Promotion, Registry
 from mlops_assets.registry.schema import STAGES
@@ -27,7 +27,7 @@ def check_gates(registry: Registry, row: ModelVersion, gates: Sequence[Gate]) ->
     """Hold a model version against gates; a metric that was not measured passes none."""
     outcomes = []
     for gate in gates:
-        value = row.metrics.get(gate.metric)
+        value = _metric(row, gate.metric)
         if gate.min is not None:
             outcomes.append(_outcome(f"{gate.metric} ≥ {gate.min:g}", value, gate.min, larger=True))
         if gate.max is not None:
@@ -50,9 +50,11 @@ def gates_description(outcomes: Sequence[GateOutcome]) -> str:
 
 
 def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, alias: str = "production") -> Promotion:
-    """Move an alias to a model version that passes all gates.
+    """Move an alias to a model version that passes all gates, once its files were read again and are as published.
 
     Raises:
+        IntegrityError: a file of it, or of a version that a gate compares it with, or its row in the registry has
+            changed; no alias was moved.
         GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias was moved.
         NameRefused: the alias cannot be a name.
     """
@@ -64,23 +66,48 @@ def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, a
             f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded first: "
             f"run 'mlops train {row.model}@{row.data_version}', or materialise its missing assets"
         )
-    outcomes = check_gates(store.registry, row, gates)
-    if not all(outcome.passed for outcome in outcomes):
-        raise GateFailure(f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}")
-    return store.registry.promote(row, user, [asdict(outcome) for outcome in outcomes], alias)
+    with store.registry.lock(f"aliases-of-{row.model}"):  # what a gate compares with stays where it is
+        _require_as_published(store, row)
+        aliases = store.registry.aliases(row.model)
+        for compared in {aliases[gate.not_worse_than] for gate in gates if gate.not_worse_than in aliases}:
+            if compared != row.version:
+                _require_as_published(store, store.registry.model_version(Reference(row.model, compared)))
+        outcomes = check_gates(store.registry, row, gates)
+        if not all(outcome.passed for outcome in outcomes):
+            raise GateFailure(f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}")
+        return store.registry.promote(row, user, [asdict(outcome) for outcome in outcomes], alias)
 
 
 def rollback(store: Store, model: str, user: str) -> Promotion:
     """Move `production` back to `previous`, which passed its gates when it was promoted.
 
     Raises:
+        IntegrityError: a file of `previous` or its row in the registry has changed; no alias was moved.
         NotFound: nothing was in production before.
     """
-    aliases = store.registry.aliases(model)
-    if "previous" not in aliases:
-        raise NotFound(f"{model} has no previous version in production to go back to; see 'mlops model show {model}'")
-    row = store.registry.model_version(Reference(model, "previous"))
-    return store.registry.promote(row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}])
+    with store.registry.lock(f"aliases-of-{model}"):
+        if "previous" not in store.registry.aliases(model):
+            raise NotFound(
+                f"{model} has no previous version in production to go back to; see 'mlops model show {model}'"
+            )
+        row = store.registry.model_version(Reference(model, "previous"))
+        _require_as_published(store, row)
+        return store.registry.promote(row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}])
+
+
+def _require_as_published(store: Store, row: ModelVersion) -> None:
+    from mlops_assets.training.verification import verify_files_of_model  # pandas, which gates alone do not need
+
+    found = verify_files_of_model(store, row)
+    if not found.passed:
+        problems = "; ".join(found.problems)
+        raise IntegrityError(f"{row.model}@{row.version} is not as it was published, no alias was moved: {problems}")
+
+
+def _metric(row: ModelVersion, name: str) -> float | None:
+    """Return a metric as a number; the registry keeps NaN and infinities, which JSON does not have, as text."""
+    value = row.metrics.get(name)
+    return None if value is None else float(value)
 
 
 def _outcome(name: str, value: float | None, limit: float, larger: bool) -> GateOutcome:
@@ -93,7 +120,7 @@ def _not_worse(registry: Registry, row: ModelVersion, gate: Gate, value: float |
     version = registry.aliases(row.model).get(str(gate.not_worse_than))
     if version in (None, row.version):
         return GateOutcome(name, value is not None, value, None)
-    other = registry.model_version(Reference(row.model, version)).metrics.get(gate.metric)
+    other = _metric(registry.model_version(Reference(row.model, version)), gate.metric)
     if other is None:
         return GateOutcome(name, value is not None, value, None)
     if gate.metric == "bias":

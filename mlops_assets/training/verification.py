@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
+from pydantic_core import to_json
 
 from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.freezing import digest_of
@@ -59,6 +60,23 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
     objects = [*_objects(store, data), *_objects_of_run(store.registry.run(row.run_id))]
     _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
     found.problems += [*_data_problems(store, data), *_model_problems(store, row)]
+    return found
+
+
+def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
+    """Verify the own files of a recorded model version, its record, and what the registry says of it; not its data."""
+    found = Verification()
+    subject = f"{row.model}@{row.version}"
+    files, records = store.registry.files(f"model:{subject}"), store.registry.files(f"record:{subject}")
+    run = store.registry.files(f"run:{row.run_id}")
+    published = {file.path for file in files}
+    for name in ("model.onnx", "metrics.json"):
+        if f"{model_folder(row)}/{name}" not in published:
+            found.problems.append(f"{model_folder(row)}/{name} was never published; export and evaluate it again")
+    if not records:
+        found.problems.append(f"{subject} has no record; record it again")
+    _verify_files(store, found, [*files, *records, *run], f"verifying {subject}")
+    found.problems += _model_problems(store, row)
     return found
 
 
@@ -170,5 +188,10 @@ def _model_problems(store: Store, row: ModelVersion) -> Iterator[str]:
         yield f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has {data.digest[:12]}…"
     evaluated = STAGES.index(row.stage) >= STAGES.index("evaluated")
     measured = _document(store, f"{model_folder(row)}/metrics.json") if evaluated else None
-    if measured is not None and measured.get("metrics") != row.metrics:
+    if measured is not None and _as_kept(measured.get("metrics")) != _as_kept(row.metrics):
         yield f"{subject}: the registry's metrics are not those of metrics.json"
+
+
+def _as_kept(metrics: Any) -> Any:
+    """Return metrics as the registry keeps them: NaN, which equals nothing, and infinities are texts."""
+    return json.loads(to_json(metrics, inf_nan_mode="strings"))

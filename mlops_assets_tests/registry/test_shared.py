@@ -6,12 +6,15 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from mlops_assets.errors import Conflict
-from mlops_assets.registry import Registry
+from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry.store import now
 
 HOLD = """
 import sys
@@ -96,3 +99,35 @@ def test_the_newest_word_on_a_landed_file_counts(url: str) -> None:
     registry.remember_landed("file:///elsewhere", [("a.tif", 9, "x", "3" * 64)])
     registry.remember_landed(landing, [])
     assert sorted(registry.landed(landing)) == [("a.tif", 3, "now", "2" * 64), ("b.tif", 2, "then", "1" * 64)]
+
+
+def test_promotions_at_once_leave_one_chain(url: str) -> None:
+    registry = _open(url)
+    rows = [_model_version(registry, f"v{number}") for number in range(20)]
+    registries = [_open(url) for _ in rows]
+    ready = threading.Barrier(len(rows))
+
+    def move(row: ModelVersion, own: Registry) -> None:
+        ready.wait(60)
+        own.promote(row, "tester", [])
+
+    with ThreadPoolExecutor(len(rows)) as pool:
+        list(pool.map(move, rows, registries))
+    history = registry.promotions("crops")
+    assert [moved.previous for moved in history] == [None, *(moved.version for moved in history[:-1])]
+    assert registry.aliases("crops") == {"production": history[-1].version, "previous": history[-2].version}
+
+
+def _model_version(registry: Registry, version: str) -> ModelVersion:
+    shared: dict[str, Any] = {
+        "run_id": f"run-{version}", "model": "crops", "dataset": "fields", "data_version": "v1",
+        "data_digest": "0" * 64,
+    }  # fmt: skip
+    registry.start_run(
+        Run(**shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},
+            started=now(), host="h", pid=1)
+    )  # fmt: skip
+    row = ModelVersion(**shared, version=version, task="classification", framework="pytorch", signature={},
+                       stage="trained", metrics={}, created=now())  # fmt: skip
+    registry.publish_model_version(row, [])
+    return row

@@ -1,14 +1,16 @@
-"""Gates, moving `production`, and moving it back; on model versions that exist in the registry only."""
+"""Gates, moving `production`, and moving it back; on model versions whose files are small and no models."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 
-from mlops_assets.errors import GateFailure, NameRefused, NotFound
+from mlops_assets.datasets.documents import json_bytes
+from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry import DataVersion, ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.training.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.training.specification import Gate
@@ -21,6 +23,10 @@ def registered(store: Store, version: str, stage: str = "recorded", **metrics: f
         "run_id": f"run-{version}", "model": "crops", "dataset": "fields", "data_version": "v1",
         "data_digest": "0" * 64,
     }  # fmt: skip
+    if not store.registry.data_versions("fields"):
+        data = DataVersion(dataset="fields", version="v1", number=1, digest="0" * 64, created=now(), created_by="tester",
+                           files=1, samples=1, size=1, specification={}, counts={})  # fmt: skip
+        store.registry.publish_data_version(data, [])
     store.registry.start_run(
         Run(**shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},
             started=now(), host="h", pid=1)
@@ -28,7 +34,12 @@ def registered(store: Store, version: str, stage: str = "recorded", **metrics: f
     row = ModelVersion(**shared, version=version, task="classification", framework="pytorch", signature={},
                        stage="trained", metrics={}, created=now())  # fmt: skip
     store.registry.publish_model_version(row, [])
-    return store.registry.advance(row, stage, [], metrics)
+    folder = f"models/crops/{version}"
+    contents = {"model.onnx": b"onnx", "metrics.json": json_bytes({"metrics": metrics})}
+    files = [store.workspace.put(f"{folder}/{name}", content) for name, content in contents.items()]
+    record = store.workspace.put(f"catalog/models/crops/{version}.json", b"{}")
+    store.registry.add_files(f"record:crops@{version}", [record])
+    return store.registry.advance(row, stage, files, metrics)
 
 
 def state(store: Store) -> tuple[dict[str, str], int]:
@@ -171,3 +182,30 @@ def test_outcomes_read_as_one_sentence(store: Store) -> None:
         "accuracy ≥ 0.9: FAILED at 0.5000; accuracy ≤ 1: passed at 0.5000; kappa ≥ 0.1: FAILED, not measured"
     )
     assert gates_description([]) == "no gate is declared"
+
+
+@pytest.mark.parametrize("changed", ["model.onnx", "metrics.json", "record", "registry", "production"])
+def test_what_is_not_as_it_was_published_is_not_promoted(changed: str, store: Store) -> None:
+    better = [Gate(metric="accuracy", not_worse_than="production")]
+    promote(store, registered(store, "v1-a", accuracy=0.9), [], "tester")
+    registered(store, "v1-b", accuracy=0.5)
+    keys = {"record": "catalog/models/crops/v1-b.json", "production": "models/crops/v1-a/metrics.json"}
+    if changed == "registry":
+        with store.registry.transaction() as session:
+            where = ModelVersion.version == "v1-b"
+            session.execute(update(ModelVersion).where(where).values(metrics={"accuracy": 0.99}))
+    else:
+        store.workspace.put(keys.get(changed, f"models/crops/v1-b/{changed}"), b"changed")
+    before = state(store)
+    with pytest.raises(IntegrityError, match="not as it was published, no alias was moved"):
+        promote(store, store.registry.model_version(Reference("crops", "v1-b")), better, "tester")
+    assert state(store) == before
+
+
+def test_nothing_damaged_is_rolled_back_to(store: Store) -> None:
+    for version in ("v1-a", "v1-b"):
+        promote(store, registered(store, version), [], "tester")
+    store.workspace.put("models/crops/v1-a/model.onnx", b"changed")
+    with pytest.raises(IntegrityError, match=r"models/crops/v1-a/model\.onnx"):
+        rollback(store, "crops", "ann")
+    assert store.registry.aliases("crops") == {"production": "v1-b", "previous": "v1-a"}
