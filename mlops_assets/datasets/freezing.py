@@ -11,7 +11,7 @@ import json
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,10 +28,11 @@ from mlops_assets.datasets.lfs import pointer_problem
 from mlops_assets.datasets.manifest import knows_bands, read_manifest, write_manifest
 from mlops_assets.datasets.quality.balance import absent_classes, absent_text, sample_counts
 from mlops_assets.datasets.rereading import require_same_from_stored
+from mlops_assets.datasets.scaling import named
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import SEEDED, assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
-from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
+from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.published import read_published
@@ -70,13 +71,14 @@ def freeze(
     Raises:
         EmptyLanding: nothing has landed.
         DataProblems: the data cannot be used; all problems found are listed.
-        SpecificationError: the split cannot work with this data.
+        SpecificationError: the split cannot work with this data, or `units` names a feature that is not there.
         StorageError: the landing or the workspace could not be read or written, or a file changed meanwhile.
         Conflict: another process is freezing the same dataset and does not end.
     """
     with registry.lock(specification.name):
         listed = time.time()
         with read_landing(workspace, registry, specification, rehash) as (source, contents):
+            _require_features(specification.units, contents.features)
             belonging = set(contents.files["path"].tolist())
             used = [file for file in source.files if file.path in belonging]
             unread = [file.path for file in source.files if file.path not in belonging]
@@ -100,6 +102,17 @@ def freeze(
             return Freeze(version, created=False, notes=notes, landed=source)
         version = _publish(workspace, registry, specification, contents, samples, manifest, digest, user)
         return Freeze(version, created=True, notes=notes, landed=source)
+
+
+def _require_features(units: Mapping[str, str], features: list[str]) -> None:
+    """See that units are declared of features that there are.
+
+    Raises:
+        SpecificationError: one is not there.
+    """
+    unknown = [name for name in units if name not in features]
+    if unknown:
+        raise SpecificationError(f"units: there is no feature {', '.join(unknown)}; there are {named(features)}")
 
 
 @contextmanager

@@ -191,6 +191,7 @@ class DatasetSpecification(Strict):
         default=None, description="Label value → class name. Taken from the labels of a table if not given."
     )
     bands: Bands = Field(default=Bands(), description="What the bands of the scenes are.")
+    units: dict[str, str] = Field(default={}, description="Feature or band → its unit, as in UCUM: °C, m/s, 1.")
     extent: Extent | None = Field(default=None, description="Where and when, if the files do not say.")
     split: Split = Field(default=Split(), description="How samples are divided.")
     quality: Quality = Field(default=Quality(), description="Thresholds of the quality report.")

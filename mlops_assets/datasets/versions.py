@@ -32,7 +32,7 @@ from mlops_assets.storage.workspace import object_key
 
 SplitName = Literal["train", "validation", "test"]
 # What is declared about a dataset for people and catalogues. It is no part of what a version holds, nor of its digest.
-DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent")
+DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
 
 
 @dataclass(frozen=True)

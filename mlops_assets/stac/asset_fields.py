@@ -55,11 +55,13 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
 
 
 def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
-    """Return the bands of the images, in order: names, and centre wavelengths (µm) where declared."""
+    """Return the bands of the images, in order: names, and units and centre wavelengths (µm) where declared."""
     names, wavelengths = frozen.document["features"], frozen.specification.bands.center_wavelengths
+    units = frozen.specification.units
+    found = [{"name": name, **({"unit": units[name]} if name in units else {})} for name in names]
     if wavelengths is None:
-        return [{"name": name} for name in names]
-    return [{"name": n, "eo:center_wavelength": w} for n, w in zip(names, wavelengths, strict=True)]
+        return found
+    return [{**band, "eo:center_wavelength": value} for band, value in zip(found, wavelengths, strict=True)]
 
 
 def class_values(frozen: FrozenDataset) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from mlops_assets.names import Reference
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.published import unmeasured_classes
+from mlops_assets.stac.asset_fields import bands
 from mlops_assets.stac.catalog import (
     DATACUBE,
     EO,
@@ -143,7 +144,8 @@ def _item(
         # MLM wants a definition of every variable; what they lie along is the rows of a table
         properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
         properties["cube:variables"] = {
-            name: {"dimensions": ["row"], "type": "data"} for name in row.signature["features"]
+            band["name"]: {"dimensions": ["row"], "type": "data", **({"unit": band["unit"]} if "unit" in band else {})}
+            for band in _bands(frozen, row.signature["features"])
         }
     if row.signature.get("apply_scale"):
         # the input is physical: each scene's raster:scale and raster:offset come first
@@ -253,11 +255,8 @@ def _hyperparameters(parameters: dict[str, Any]) -> ModelHyperParameters:
 
 
 def _bands(frozen: FrozenDataset, features: list[str]) -> list[dict[str, Any]]:
-    wavelengths = frozen.specification.bands.center_wavelengths
-    if wavelengths is None:
-        return [{"name": name} for name in features]
-    known = dict(zip(frozen.document["features"], wavelengths, strict=True))
-    return [{"name": name, "eo:center_wavelength": known[name]} for name in features]
+    known = {band["name"]: band for band in bands(frozen)}
+    return [known[name] for name in features]
 
 
 def _asset_name(path: str) -> str:

@@ -82,12 +82,15 @@ def _split(frozen: FrozenDataset) -> str:
 
 
 def _features(row: ModelVersion, frozen: FrozenDataset) -> str:
-    """Return the names of what the model takes, in its order, with wavelengths where they are declared."""
+    """Return the names of what the model takes, in its order, with wavelengths and units where they are declared."""
     declared = frozen.specification.bands.center_wavelengths or []
     lengths = dict(zip(frozen.document["features"], declared, strict=False))
-    names = [
-        f"`{name}`" + (f" ({lengths[name]:g} µm)" if name in lengths else "") for name in row.signature["features"]
-    ]
+    units = frozen.specification.units
+    names = []
+    for name in row.signature["features"]:
+        known = [f"{lengths[name]:g} µm"] if name in lengths else []
+        known += [f"in {units[name]}"] if name in units else []
+        names.append(f"`{name}`" + (f" ({', '.join(known)})" if known else ""))
     kind = "Features" if row.signature["view"] == "row" else "Bands"
     return f"{kind}, in this order: {', '.join(names)}."
 

@@ -53,6 +53,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             "model": row.model, "version": row.version, "task": row.task, "run_id": row.run_id,
             "data_version": data.reference, "data_digest": row.data_digest, "classes": "\n".join(data.class_names),
             "features": "\n".join(data.features),
+            "units": "\n".join(data.frozen.specification.units.get(name, "") for name in data.features),
             "code_version": store.registry.run(row.run_id).code_version,
         }  # fmt: skip
         if scores := onnx_graph.kind_of_scores(proto, row.framework):

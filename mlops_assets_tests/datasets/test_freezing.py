@@ -357,3 +357,9 @@ def test_other_column_names_of_a_file_without_header_are_a_new_version(store: St
 
     assert again(store, named("red", "nir")).created
     assert again(store, named("nir", "red")).created
+
+
+def test_units_are_those_of_features(store: Store, land_table: Callable[..., Freeze]) -> None:
+    with pytest.raises(SpecificationError, match="units: there is no feature ndvi_99; there are farm, ndvi_01"):
+        land_table(specification=table_specification(units={"ndvi_99": "1"}))
+    assert store.registry.data_versions("fields") == []

@@ -50,7 +50,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     (root / "landing/fields").mkdir(parents=True)
     for number in (1, 2, 3):
         crops_table(200 + number).to_csv(root / "landing/fields/samples.csv", index=False)
-        freeze(store.workspace, store.registry, table_specification(), "tester")
+        freeze(store.workspace, store.registry, table_specification(units={"ndvi_01": "1"}), "tester")
         lifecycle(store, model_specification(), f"v{number}", recorded=True)
     for name, seed in (("a", 0), ("b", 1)):
         write_scene(root / "landing/scenes", name, seed=seed, crs="EPSG:32630")
@@ -309,6 +309,8 @@ def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
     properties = document(store, item_key("crops", row.version))["properties"]
     (entry,) = properties["mlm:input"]
     assert entry["variables"] == row.signature["features"] == sorted(properties["cube:variables"])
+    units = {name: variable["unit"] for name, variable in properties["cube:variables"].items() if "unit" in variable}
+    assert units == {"ndvi_01": "1"}
     assert entry["input"]["dim_order"] == ["batch", "variables"] and not entry["bands"]
 
 

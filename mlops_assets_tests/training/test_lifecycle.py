@@ -106,12 +106,14 @@ def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[...,
 def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
     store: Store, land_table: Callable[..., Freeze]
 ) -> None:
-    data = land_table().version
+    data = land_table(specification=table_specification(units={"ndvi_02": "°C"})).version
     row = lifecycle(store, model_specification())
     path = store.workspace.local_path(f"{model_folder(row)}/model.onnx")
     facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert facts.items() >= {"mlops.version": row.version, "mlops.data_digest": data.digest}.items()
     classes, features = facts["mlops.classes"].split("\n"), facts["mlops.features"].split("\n")
+    assert facts["mlops.units"].split("\n") == ["°C" if name == "ndvi_02" else "" for name in features]
+    assert "`ndvi_02` (in °C)" in store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
     frame = crops_table()
     X = frame[features].to_numpy(np.float32)
     predicted = np.array(classes)[decide(OnnxModel(path).predict(X))]
