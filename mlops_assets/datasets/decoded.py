@@ -15,19 +15,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import numpy as np
 import pandas as pd
 from filelock import FileLock
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.checked_array import CheckedArray, block_digests
 from mlops_assets.datasets.layouts import LAYOUTS, View
 from mlops_assets.datasets.rasters import numpy_type
 from mlops_assets.datasets.versions import FrozenDataset, SplitName
 from mlops_assets.errors import IntegrityError, StorageError
 
-FORMAT = 1  # of the files below; another number leaves the old ones unread
+FORMAT = 2  # of the files below; another number leaves the old ones unread
 CHUNK_BYTES = 64 << 20  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
 THREADS = 8  # for images of a file each, which are small; scenes are read one by one
 ATTEMPTS = 3  # if somebody deletes the cache while it is written
@@ -40,21 +41,22 @@ class Decoded:
 
     folder: Path
 
-    def samples(self) -> NDArray[Any]:
+    def samples(self) -> CheckedArray:
         """All samples, memory-mapped and read-only, in the data's own type: (n, *sample shape)."""
         return self._open(SAMPLES)
 
-    def labels(self) -> NDArray[Any]:
+    def labels(self) -> CheckedArray:
         """Class indices of windows, memory-mapped and read-only: (n, size, size), -1 where nobody knows."""
         return self._open(LABELS)
 
-    def shown(self) -> NDArray[Any] | None:
+    def shown(self) -> CheckedArray | None:
         """Which values alpha and masks leave, memory-mapped and read-only: as `samples`; None if there are none."""
         return self._open(SHOWN) if (self.folder / SHOWN).is_file() else None
 
-    def _open(self, name: str) -> NDArray[Any]:
+    def _open(self, name: str) -> CheckedArray:
         try:
-            return np.load(self.folder / name, mmap_mode="r", allow_pickle=False)  # type: ignore[no-any-return]
+            digests = json.loads((self.folder / MARKER).read_text())["blocks"][name]
+            return CheckedArray(self.folder / name, digests)
         except OSError as error:
             raise StorageError(f"{self.folder} was deleted while it was in use; start again") from error
 
@@ -74,13 +76,13 @@ def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[in
     """
     folder = split_folder(frozen, split, view)
     samples = frozen.split(split)
-    if _is_whole(folder, (len(samples), *shape)):
+    if is_decoded(frozen, split, view, shape):
         return Decoded(folder)
     for attempt in range(ATTEMPTS):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(folder.parent / f".{split}.lock"):  # the system frees it when its process dies
-                if not _is_whole(folder, (len(samples), *shape)):
+                if not is_decoded(frozen, split, view, shape):
                     _renew(frozen, samples, view, shape, folder)
             return Decoded(folder)
         except FileNotFoundError as error:
@@ -95,8 +97,65 @@ def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[in
 
 
 def is_decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> bool:
-    """Say whether a split lies in the cache, whole."""
-    return _is_whole(split_folder(frozen, split, view), (len(frozen.split(split)), *shape))
+    """Say whether a split lies in the cache, with the files and sizes it was written with, and is of this shape."""
+    folder = split_folder(frozen, split, view)
+    try:
+        marker = json.loads((folder / MARKER).read_text())
+        sizes, blocks = dict(marker["sizes"]), dict(marker["blocks"])
+        if set(sizes) != _names(frozen, view) or any(not isinstance(blocks[name], list) for name in sizes):
+            return False
+        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+            return False
+        found: NDArray[Any] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found.shape == (len(frozen.split(split)), *shape)
+
+
+def damaged_splits(frozen: FrozenDataset) -> list[Path]:
+    """Return the array files of a data version in the cache that do not hold what its files hold.
+
+    Everything is decoded anew, as who changes an array can change its digests, too.
+
+    Raises:
+        IntegrityError: a file of the data version is not as it was frozen.
+        StorageError: it is not there any more.
+    """
+    damaged = []
+    for view in get_args(View):
+        for split in get_args(SplitName):
+            folder = split_folder(frozen, split, view)
+            if (folder / MARKER).is_file():
+                damaged += [folder / name for name in _different(frozen, split, view, folder)]
+    return damaged
+
+
+def _different(frozen: FrozenDataset, split: SplitName, view: View, folder: Path) -> list[str]:
+    found = frozen.document["input"]
+    sides = {"image": ("height", "width"), "patch": ("size", "size"), "window": ("size", "size")}.get(view, ())
+    shape = (len(frozen.document["features"]), *(found[side] for side in sides))
+    if not is_decoded(frozen, split, view, shape):
+        return [MARKER]
+    arrays = {name: np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _names(frozen, view)}
+    samples = frozen.split(split)
+    places = samples[["row", "column"]].to_numpy(dtype=np.int64)
+    different = set()
+    for chunk in chunks(samples, _chunk_samples(frozen, shape), whole_files=view == "row"):
+        for path, positions in chunk:
+            rows: dict[str, NDArray[Any]] = {SAMPLES: read_samples(frozen, path, places[positions], view, shape)}
+            if SHOWN in arrays:
+                rows[SHOWN] = read_shown(frozen, path, places[positions], view)
+            if LABELS in arrays:
+                rows[LABELS] = read_window_indices(frozen, path, places[positions])
+            different |= {name for name, own in rows.items() if not _holds(arrays[name], positions, own)}
+    return sorted(different)
+
+
+def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]) -> bool:
+    """Say whether rows lie in an array, to the bit, as NaN equals nothing."""
+    if array.shape[1:] != rows.shape[1:]:
+        return False
+    return array[positions].tobytes() == rows.astype(array.dtype).tobytes()
 
 
 def split_folder(frozen: FrozenDataset, split: SplitName, view: View) -> Path:
@@ -227,11 +286,13 @@ def _renew(frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tupl
         while True:
             try:
                 sizes = _write(frozen, samples, view, shape, making, dtype)
+                blocks = {name: block_digests(making / name) for name in sizes}
                 break
             except _Wider as found:
                 dtype = found.dtype
         with (making / MARKER).open("w") as stream:
-            json.dump({"data_version": frozen.reference, "samples": len(samples), "sizes": sizes}, stream)
+            found = {"data_version": frozen.reference, "samples": len(samples), "sizes": sizes, "blocks": blocks}
+            json.dump(found, stream)
             stream.flush()
             os.fsync(stream.fileno())
         making.rename(folder)
@@ -249,14 +310,14 @@ def _write(
     dtype: np.dtype[Any] | None,
 ) -> dict[str, int]:
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
-    limit = max(1, CHUNK_BYTES // (_itemsize(frozen) * int(np.prod(shape))))
+    limit = _chunk_samples(frozen, shape)
     smallest = np.min_scalar_type(-len(frozen.classes or []) - 1)
     with ExitStack() as files:
         samples_file = files.enter_context(_Writer(folder / SAMPLES, (len(samples), *shape), dtype))
-        writers = {SAMPLES: samples_file}
-        if view == "window":
+        writers, names = {SAMPLES: samples_file}, _names(frozen, view)
+        if LABELS in names:
             writers[LABELS] = files.enter_context(_Writer(folder / LABELS, (len(samples), *shape[1:]), smallest))
-        if frozen.masked:
+        if SHOWN in names:
             writers[SHOWN] = files.enter_context(_Writer(folder / SHOWN, (len(samples), *shape), np.dtype(bool)))
 
         def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
@@ -274,19 +335,16 @@ def _write(
         return {name: writer.finish() for name, writer in writers.items()}
 
 
+def _names(frozen: FrozenDataset, view: View) -> set[str]:
+    """Return the array files of a decoded split."""
+    return {SAMPLES, *([LABELS] if view == "window" else []), *([SHOWN] if frozen.masked else [])}
+
+
+def _chunk_samples(frozen: FrozenDataset, shape: tuple[int, ...]) -> int:
+    return max(1, CHUNK_BYTES // (_itemsize(frozen) * int(np.prod(shape))))
+
+
 def _itemsize(frozen: FrozenDataset) -> int:
     """Return the bytes of the widest value that the files say they hold; 8 where they do not say."""
     dtypes = frozen.manifest.loc[frozen.manifest["role"] == "image", "dtype"].dropna().unique()
     return max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=8)
-
-
-def _is_whole(folder: Path, shape: tuple[int, ...]) -> bool:
-    """Say whether a split lies there with the sizes it was written with, and is of this shape."""
-    try:
-        sizes = json.loads((folder / MARKER).read_text())["sizes"]
-        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
-            return False
-        found: NDArray[Any] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
-    except (OSError, ValueError, KeyError):
-        return False
-    return found.shape == shape

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from mlops_assets.datasets.checked_array import CheckedArray
 from mlops_assets.datasets.decoded import Decoded
 from mlops_assets.datasets.scaling import Preparation
 from mlops_assets.errors import MissingExtra
@@ -79,7 +80,7 @@ class SplitDataset(Dataset):  # type: ignore[misc]
         """
         self._decoded, self._labels, self._transform = decoded, labels, transform
         self._prepare, self.label_type = prepare, label_type
-        self._arrays: tuple[NDArray[Any], NDArray[Any]] | None = None
+        self._arrays: tuple[CheckedArray, CheckedArray | NDArray[Any]] | None = None
 
     def __len__(self) -> int:
         return len(self._open()[0])
@@ -99,10 +100,10 @@ class SplitDataset(Dataset):  # type: ignore[misc]
         X, y = self._open()
         return self._prepare(X[positions]), np.asarray(y[positions], dtype=self.label_type)
 
-    def _open(self) -> tuple[NDArray[Any], NDArray[Any]]:
+    def _open(self) -> tuple[CheckedArray, CheckedArray | NDArray[Any]]:
         if self._arrays is None:
             own = self._decoded.labels() if self._labels is None else self._labels
-            self._arrays = np.asarray(self._decoded.samples()), np.asarray(own)  # indexing np.memmap itself is slower
+            self._arrays = self._decoded.samples(), own
         return self._arrays
 
     def _batch(self, batch: Batch) -> tuple[Tensor, Tensor]:

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.checked_array import CheckedArray
 from mlops_assets.datasets.decoded import Decoded, decoded, is_decoded, read_samples, read_window_indices
 from mlops_assets.datasets.layouts import View
 from mlops_assets.datasets.scaling import DeclaredScaling, Preparation, Scaling, fit, methods_of, named
@@ -116,11 +117,11 @@ class TrainingData:
         """
         samples = self.frozen.split(split)
         if limit is None or len(samples) <= limit:
-            X, y = self.memmap(split)
-            return self._prepared(X), np.array(y, dtype=self.label_type)
+            X, y = self._rows(split)
+            return self._prepared(X), np.array(y[:], dtype=self.label_type)
         chosen = self.positions(split, limit)
         if is_decoded(self.frozen, split, self.view, self._source_shape):
-            X, y = self.memmap(split)
+            X, y = self._rows(split)
             return self._prepared(X[chosen]), np.array(y[chosen], dtype=self.label_type)
         return self._read(samples.iloc[chosen])
 
@@ -138,8 +139,8 @@ class TrainingData:
             X, read-only and memory-mapped, in the data's own type, with all features or bands, raw; and y: as `arrays`
             gives it, of windows memory-mapped in a smaller type.
         """
-        found = self.decoded(split)
-        return found.samples(), found.labels() if self.view == "window" else self.labels(split)
+        X, y = self._rows(split)
+        return X.whole(), y.whole() if isinstance(y, CheckedArray) else y
 
     def decoded(self, split: SplitName) -> Decoded:
         """Return where a split lies decoded; the first time it is decoded now."""
@@ -151,7 +152,7 @@ class TrainingData:
 
     def batches(self, split: SplitName, size: int | None = None) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
         """Yield a split in its order, as `arrays` gives it, so many samples at once that memory stays bounded."""
-        X, y = self.memmap(split)
+        X, y = self._rows(split)
         size = size or max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
         for start in range(0, len(X), size):
             part = slice(start, start + size)
@@ -237,7 +238,12 @@ class TrainingData:
     def _source_shape(self) -> tuple[int, ...]:
         return (len(self.source_features), *self._pixels)
 
-    def _prepared(self, X: NDArray[Any]) -> NDArray[np.float32]:
+    def _rows(self, split: SplitName) -> tuple[CheckedArray, CheckedArray | NDArray[Any]]:
+        """Return a split as it lies in the decoded cache; of it, what is used is checked first."""
+        found = self.decoded(split)
+        return found.samples(), found.labels() if self.view == "window" else self.labels(split)
+
+    def _prepared(self, X: CheckedArray | NDArray[Any]) -> NDArray[np.float32]:
         """Prepare many samples part by part: what is between, as wide as float32, is small."""
         prepared = np.empty((len(X), *self.sample_shape), dtype=np.float32)
         step = max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
@@ -272,15 +278,14 @@ class TrainingData:
         nodata, positions = SampleValues(self.frozen).nodata, np.flatnonzero(self.frozen.samples["split"] == "train")
         found = self.decoded("train")
         X, shown = found.samples(), found.shown()
-        if self.view == "patch":
-            centre = (slice(None), slice(None), X.shape[2] // 2, X.shape[3] // 2)
-            X, shown = X[centre], None if shown is None else shown[centre]
+        centre: Any = (slice(None), slice(None), *((X.shape[2] // 2, X.shape[3] // 2) if self.view == "patch" else ()))
         chosen: Any = slice(None) if self._chosen is None else self._chosen
         running = RunningStatistics(len(self.features))
         step = max(1, BATCH_BYTES // (8 * int(np.prod(X.shape[1:]))))
         for start in range(0, len(X), step):
-            part = X[start : start + step, chosen]
-            seen = None if shown is None else shown[start : start + step, chosen]
+            rows = slice(start, start + step)
+            part = X[rows][centre][:, chosen]
+            seen = None if shown is None else shown[rows][centre][:, chosen]
             running.add(part, unusable(part, nodata(positions[start : start + step])[:, chosen], seen))
         return running.document()
 

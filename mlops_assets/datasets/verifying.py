@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mlops_assets.datasets.decoded import damaged_splits
 from mlops_assets.datasets.freezing import digest_of
 from mlops_assets.datasets.stored_bytes import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace
 
@@ -56,7 +58,7 @@ class Verification:
 
 
 def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Verification:
-    """Read the documents, records and files of a data version again, those kept by reference too.
+    """Read the documents, records and files of a data version again, those kept by reference too, and its cache.
 
     Args:
         workspace: where the bytes are.
@@ -87,7 +89,7 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
         return Verification(name, len(documents), 0, size, damages)
     files = stored_files(frozen.manifest)
     found_damages, read = damaged_files(workspace, files, f"reading {name}")
-    damages += found_damages + _digest_damages(frozen, row)
+    damages += found_damages + _digest_damages(frozen, row) + cache_damages(frozen)
     return Verification(name, len(documents), len(files), size + read, damages)
 
 
@@ -115,6 +117,19 @@ def damaged_files(
         Damage(file.path, *faults[file.sha256, file.href]) for file in files if (file.sha256, file.href) in faults
     ]
     return damages, read
+
+
+def cache_damages(frozen: FrozenDataset) -> list[Damage]:
+    """Compare what this machine has decoded of a data version with its files; those are read again elsewhere."""
+    try:
+        with step(f"comparing the decoded cache with {frozen.reference}"):
+            damaged = damaged_splits(frozen)
+    except (StorageError, IntegrityError):  # of a file of the version, told elsewhere
+        return []
+    return [
+        Damage(str(path), "changed", f"{path} is not what the files of {frozen.reference} hold; delete {path.parent}")
+        for path in damaged
+    ]
 
 
 def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | None, int]:

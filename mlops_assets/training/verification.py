@@ -17,6 +17,8 @@ from pydantic_core import to_json
 from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.freezing import digest_of
 from mlops_assets.datasets.manifest import read_manifest
+from mlops_assets.datasets.verifying import cache_damages
+from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.progress import step
@@ -59,7 +61,7 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
     ]
     objects = [*_objects(store, data), *_objects_of_run(store.registry.run(row.run_id))]
     _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
-    found.problems += [*_data_problems(store, data), *_model_problems(store, row)]
+    found.problems += [*_data_problems(store, data), *_cache_problems(store, data), *_model_problems(store, row)]
     return found
 
 
@@ -89,7 +91,7 @@ def verify_all(store: Store) -> Verification:
     listed = {o.path: o for o in (*of_data, *of_runs)}
     _verify_files(store, found, [*store.registry.files(), *{**stored, **listed}.values()], "verifying everything")
     for data in store.registry.data_versions():
-        found.problems += _data_problems(store, data)
+        found.problems += [*_data_problems(store, data), *_cache_problems(store, data)]
     for row in store.registry.model_versions():
         found.problems += _model_problems(store, row)
     return found
@@ -169,6 +171,15 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
             f"the manifest has {digest[:12]}…; "
             "restore the registry or the manifest from a backup"
         )
+
+
+def _cache_problems(store: Store, data: DataVersion) -> list[str]:
+    """What this machine has decoded of a data version must be what its files hold."""
+    try:
+        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(data.dataset, data.version))
+    except (StorageError, IntegrityError):  # its documents are found by their checksum
+        return []
+    return [damage.detail for damage in cache_damages(frozen)]
 
 
 def _model_problems(store: Store, row: ModelVersion) -> Iterator[str]:

@@ -17,12 +17,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from mlops_assets.datasets import checked_array
 from mlops_assets.datasets import decoded as cache
 from mlops_assets.datasets.decoded import FORMAT, LABELS, MARKER, SAMPLES, Decoded, chunks, decoded, split_folder
 from mlops_assets.datasets.layouts import LAYOUTS
 from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.verifying import verify
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.names import Reference
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.views import VIEWS, frozen, land, opened, training_data
@@ -111,6 +114,12 @@ DAMAGES = {
     "array gone": lambda folder: (folder / SAMPLES).unlink(),
     "no marker": lambda folder: (folder / MARKER).unlink(),
     "broken marker": lambda folder: (folder / MARKER).write_text("{"),
+    "marker without digests": lambda folder: (folder / MARKER).write_text(
+        json.dumps(json.loads((folder / MARKER).read_text()) | {"blocks": {SAMPLES: None, LABELS: 3}})
+    ),
+    "marker that names no labels": lambda folder: (folder / MARKER).write_text(
+        json.dumps(json.loads((folder / MARKER).read_text()) | {"sizes": {}})
+    ),
     "of another version": lambda folder: [
         np.save(folder / SAMPLES, np.zeros((3, 3))),
         (folder / MARKER).write_text(json.dumps({"sizes": {SAMPLES: (folder / SAMPLES).stat().st_size}})),
@@ -131,6 +140,74 @@ def test_a_damaged_cache_is_noticed_and_made_again(store: Store, damage: str) ->
     np.testing.assert_array_equal(X, before)
     np.testing.assert_array_equal(y, labels)
     assert {path.name for path in folder.iterdir()} == {SAMPLES, LABELS, MARKER}
+
+
+def change(path: Path, content: bytes) -> None:
+    """Overwrite the last bytes of a file of the cache; its size stays."""
+    path.chmod(0o644)
+    with path.open("r+b") as stream:
+        stream.seek(-len(content), os.SEEK_END)
+        stream.write(content)
+
+
+READERS: dict[str, Any] = {
+    "memmap": lambda data: data.memmap("train"),
+    "arrays": lambda data: data.arrays("train"),
+    "some": lambda data: data.arrays("train", limit=2),
+    "batches": lambda data: list(data.batches("train")),
+    "loader": lambda data: list(data.loader("train", 8, seed=0)),
+    "dataset": lambda data: data.torch_dataset("train")[len(data.frozen.split("train")) - 1],
+}
+
+
+@pytest.mark.parametrize("name", [SAMPLES, LABELS])
+@pytest.mark.parametrize("reader", READERS)
+def test_an_array_that_was_changed_is_named_and_made_again(
+    store: Store, reader: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(checked_array, "BLOCK_BYTES", 512)
+    data = training_data(store, "window")
+    before = data.arrays("train")
+    folder = split_folder(data.frozen, "train", "window")
+    change(folder / name, b"?")
+    with pytest.raises(IntegrityError, match=rf"decoded/.*/{name} is not as it was decoded"):
+        READERS[reader](data)
+    again = data.arrays("train")
+    np.testing.assert_array_equal(again[0], before[0])
+    np.testing.assert_array_equal(again[1], before[1])
+
+
+def test_only_what_is_used_is_checked_and_only_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checked_array, "BLOCK_BYTES", 512)
+    data = training_data(store, "window")
+    X = data.decoded("train").samples()
+    expected = np.array(X.whole())
+    folder = split_folder(data.frozen, "train", "window")
+    change(folder / SAMPLES, b"?")  # another time of change: nothing of it has been checked
+    again = data.decoded("train").samples()
+    for rows in (0, slice(0, 2), np.array([1, 0]), np.array([-len(X)])):
+        np.testing.assert_array_equal(again[rows], expected[rows])
+    for rows in (-1, slice(-1, None), np.array([0, len(X) - 1]), np.array([-1])):
+        with pytest.raises(IntegrityError):
+            again[rows]
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_verify_finds_an_array_that_was_changed_with_its_digests(store: Store, view: str) -> None:
+    data = training_data(store, view)
+    for split in SPLITS:
+        data.memmap(split)
+    reference = Reference(data.frozen.row.dataset, data.frozen.row.version)
+    assert verify(store.workspace, store.registry, reference).damages == []
+    folder = split_folder(data.frozen, "train", data.view)
+    X = np.load(folder / SAMPLES)
+    assert not np.array_equal(X, X[::-1])
+    change(folder / SAMPLES, X[::-1].tobytes())
+    marker = json.loads((folder / MARKER).read_text())
+    marker["blocks"][SAMPLES] = checked_array.block_digests(folder / SAMPLES)
+    (folder / MARKER).write_text(json.dumps(marker))
+    (damage,) = verify(store.workspace, store.registry, reference).damages
+    assert (damage.path, damage.fault) == (str(folder / SAMPLES), "changed")
 
 
 @pytest.mark.filterwarnings("ignore:.*fork")  # of what other tests have imported
