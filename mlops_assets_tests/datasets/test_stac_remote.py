@@ -57,7 +57,8 @@ def test_absolute_links_below_a_served_catalogue_are_inside(https_folder: WebFol
     catalog = {"type": "Catalog", "stac_version": "1.1.0", "id": "scenes", "description": "Scenes", "links": links}
     (landing / "catalog.json").write_text(json.dumps(catalog))
     frozen = _opened(store, _freeze(store, url))
-    assert set(frozen.manifest["path"]) == {f"{kind}/{name}.tif" for kind in ("images", "labels") for name in SCENES}
+    rasters = {f"{kind}/{name}.tif" for kind in ("images", "labels") for name in SCENES}
+    assert set(frozen.manifest["path"]) == {"catalog.json", *rasters}
     catalog["links"] = [{"rel": "item", "href": f"{https_folder.url}/landing2/a.json"}]
     (landing / "catalog.json").write_text(json.dumps(catalog))
     with pytest.raises(MlopsError, match=r"landing2/a\.json' leads out of the landing"):
