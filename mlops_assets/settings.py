@@ -16,9 +16,11 @@ from urllib.parse import quote, unquote, urlsplit
 from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.secret_urls import shown
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"
+PARENT_REGISTRY = "MLOPS_PARENT_REGISTRY"
 
 
 @dataclass(frozen=True)
@@ -65,8 +67,8 @@ class Settings:
         registry = values.get("MLOPS_REGISTRY")
         if registry is None and root is None:
             raise SettingsError(
-                f"MLOPS_WORKSPACE={workspace} needs MLOPS_REGISTRY, the SQLAlchemy URL of a database that everybody "
-                "who uses the workspace reaches, e.g. postgresql+psycopg://HOST/DATABASE, or on one machine "
+                f"MLOPS_WORKSPACE={shown(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of a database that "
+                "everybody who uses the workspace reaches, e.g. postgresql+psycopg://HOST/DATABASE, or on one machine "
                 "sqlite:////PATH/registry.db"
             )
         home = values.get("DAGSTER_HOME") or (root / "dagster" if root else Path.home() / ".dagster")
@@ -110,6 +112,23 @@ def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> 
     return {**defaults, **os.environ, **({GPUS: ",".join(gpus)} if gpus else {})}
 
 
+def parent_settings(registry: str) -> dict[str, str]:
+    """Return what a process that this one starts needs in its environment to reach the same registry."""
+    return {PARENT_REGISTRY: registry}
+
+
+def parent_registry() -> str:
+    """Return the URL of the registry of the process that has started this one.
+
+    Raises:
+        SettingsError: it was not started so.
+    """
+    try:
+        return os.environ[PARENT_REGISTRY]
+    except KeyError:
+        raise SettingsError(f"{PARENT_REGISTRY} is not set: this process is started by the platform only") from None
+
+
 def declared_gpus() -> list[str] | None:
     """Return the GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process; None if it says nothing."""
     declared = os.environ.get(GPUS)
@@ -137,7 +156,7 @@ def mlflow_url(url: str | None) -> str | None:
         SettingsError: it is no URL of a server.
     """
     if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise SettingsError(f"MLOPS_MLFLOW={url}: write the URL of an MLflow server, such as http://HOST:5000")
+        raise SettingsError(f"MLOPS_MLFLOW={shown(url)}: write the URL of an MLflow server, such as http://HOST:5000")
     return url and url.rstrip("/")
 
 
@@ -151,12 +170,12 @@ def workspace_url(workspace: str, directory: Path) -> str:
     if parts.scheme == "file":
         path = Path(unquote(parts.path))
         if parts.netloc not in ("", "localhost") or not path.is_absolute():
-            raise SettingsError(f"MLOPS_WORKSPACE={workspace}: a file URL is written file:///ABSOLUTE/PATH")
+            raise SettingsError(f"MLOPS_WORKSPACE={shown(workspace)}: a file URL is written file:///ABSOLUTE/PATH")
         return path.as_uri()
     if "://" in workspace:
-        if parts.scheme not in ("s3", "az", "gs") or not parts.netloc:
+        if parts.scheme not in ("s3", "az", "gs") or not parts.netloc or "@" in parts.netloc:
             raise SettingsError(
-                f"MLOPS_WORKSPACE={workspace}: use a folder, file:///PATH, s3://BUCKET, az://CONTAINER or gs://BUCKET"
+                f"MLOPS_WORKSPACE={shown(workspace)}: use a folder, file:///PATH, s3://BUCKET, az://CONTAINER or gs://BUCKET"
             )
         return workspace.rstrip("/")
     return (directory / Path(workspace).expanduser()).resolve().as_uri()

@@ -36,6 +36,7 @@ from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.output import WIDE, errors, set_quiet
 from mlops_assets.cli.progress import showing_progress
 from mlops_assets.errors import MlopsError
+from mlops_assets.secret_urls import shown
 from mlops_assets.settings import load_environment_file
 
 GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
@@ -125,7 +126,7 @@ def main() -> None:
         if "--debug" in sys.argv:
             raise
         errors.print("error: ", style="bold red", end="")
-        errors.print(str(error))
+        errors.print(shown(str(error)))  # whatever a library has put into it
         sys.exit(1)
     except BrokenPipeError:  # whoever reads has read enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is left to be flushed

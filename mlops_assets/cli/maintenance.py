@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mlops_assets.cli.output import Json, Module, console, open_store, show
+from mlops_assets.secret_urls import shown
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         _row("python", True, sys.version.split()[0]),
         *(_row(name, True, importlib.metadata.version(name)) for name in packages),
         _row("workspace", True, settings.workspace),
-        _row("registry", True, f"{store.registry.url}: {', '.join(f'{n} {what}' for what, n in counts.items())}"),
+        _row(
+            "registry", True, f"{shown(store.registry.url)}: {', '.join(f'{n} {what}' for what, n in counts.items())}"
+        ),
     ]
     rows.append(_row("cache", True, f"{settings.cache}: copies and decoded samples; delete it at any time"))
     settings.cache.mkdir(parents=True, exist_ok=True)  # in the workspace, if that is a folder

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from mlops_assets.secret_urls import shown
 from mlops_assets.strict import Strict
 
 SCHEMES = ("file", "s3", "az", "gs", "http", "https", "stac+http", "stac+https")
@@ -317,6 +318,11 @@ class Source(Strict):
             raise ValueError(f"{url}: landings on {scheme}:// are not supported; use {', '.join(SCHEMES)}")
         if scheme == "file" and found and not url.startswith("file:///"):
             raise ValueError(f"{url}: a file URL is written file:///ABSOLUTE/PATH")
+        if shown(url) != url:
+            raise ValueError(
+                f"{shown(url)}: has a secret, and a declaration ends up in records; put credentials into the "
+                "environment or .env, see docs/workspace.md"
+            )
         if not found and ".." in url.split("/"):
             raise ValueError(f"{url}: leads out of the workspace; give an absolute path or a URL")
         return url

@@ -16,6 +16,7 @@ from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.migrations import migrate
 from mlops_assets.registry.schema import SCHEMA_VERSION, Base, File, Meta
+from mlops_assets.secret_urls import shown
 from mlops_assets.storage import FileStat
 
 T = TypeVar("T")
@@ -40,7 +41,7 @@ class RegistrySession:
             self._engine = open_engine(url)
         except ArgumentError as error:
             raise StorageError(
-                f"MLOPS_REGISTRY={url} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
+                f"MLOPS_REGISTRY={shown(url)} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
             ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         try:
@@ -61,11 +62,12 @@ class RegistrySession:
                     found.value = str(SCHEMA_VERSION)
         except DatabaseError as error:
             raise StorageError(
-                f"registry {self.url} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it from a backup"
+                f"registry {shown(self.url)} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it "
+                "from a backup"
             ) from error
         if int(found.value) != SCHEMA_VERSION:
             raise StorageError(
-                f"registry {self.url} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
+                f"registry {shown(self.url)} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
                 "use the matching release"
             )
 
@@ -84,7 +86,7 @@ class RegistrySession:
             raise
         except DatabaseError as error:
             raise StorageError(
-                f"registry {self.url} could not be used: {error.orig}; nothing was recorded; "
+                f"registry {shown(self.url)} could not be used: {error.orig}; nothing was recorded; "
                 "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
             ) from error
 

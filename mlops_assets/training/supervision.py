@@ -25,7 +25,7 @@ from mlops_assets import errors
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
-from mlops_assets.settings import declared_gpus
+from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.training.devices import leased
 from mlops_assets.training.forkserver import ForkedProcess
 from mlops_assets.training.job_process import environment_for, start_process
@@ -67,7 +67,7 @@ def train_supervised(
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-job-")))
         job = Job(
-            workspace=store.workspace.url, registry=store.registry.url, cache=store.workspace.cache, user=store.user,
+            workspace=store.workspace.url, cache=store.workspace.cache, user=store.user,
             specification=specification, data_version=data_version, parameters=parameters, seed=seed, run_id=run_id,
             orchestration_run=orchestration_run, tags=dict(tags or {}), pruning=pruning,
             processes=compute.worker_processes, import_path=[str(Path(entry).resolve()) for entry in sys.path],
@@ -76,7 +76,8 @@ def train_supervised(
         path.write_text(job.model_dump_json())
         machine = _gpus() if compute.gpus else []
         gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
-        environment = environment_for(compute, gpus)
+        # not in the file, which a killed process leaves: the URL may have a password
+        environment = environment_for(compute, gpus) | parent_settings(store.registry.url)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
             process = start_process(path, specification, environment, output)

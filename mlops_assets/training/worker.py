@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import Field
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.settings import parent_registry
 from mlops_assets.strict import Strict
 from mlops_assets.training.specification import ModelSpecification
 
@@ -37,7 +38,6 @@ class Job(Strict):
     """What a worker is told."""
 
     workspace: str
-    registry: str
     cache: Path
     user: str
     specification: ModelSpecification
@@ -70,7 +70,7 @@ def main(path: Path) -> int:
     if rank == 0:
         signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
+    store = Store(Workspace(job.workspace, job.cache), open_registry(parent_registry()), job.user)
     (path.parent / STARTED).touch()
     try:
         if rank > 0:
@@ -97,7 +97,7 @@ def _watchers(job: Job) -> tuple[Any, ...]:
     from mlops_assets.registry import open_registry
     from mlops_assets.training.sweeps.pruning import pruner
 
-    return (pruner(open_registry(job.registry), job.specification.name, **job.pruning.model_dump()),)
+    return (pruner(open_registry(parent_registry()), job.specification.name, **job.pruning.model_dump()),)
 
 
 def _join(processes: int) -> int:

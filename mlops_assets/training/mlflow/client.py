@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import urlsplit
 
 import requests
 from mlflow import MlflowClient
@@ -15,6 +14,7 @@ from mlflow.entities import Run, ViewType
 from mlflow.exceptions import MlflowException
 
 from mlops_assets.errors import NotFound, StorageError
+from mlops_assets.secret_urls import shown
 
 _PAGE = 1000  # runs in one answer
 _DENIED = {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED"}
@@ -39,14 +39,6 @@ def explained(tracking_uri: str) -> Iterator[None]:
         lines = str(error).replace(tracking_uri, shown(tracking_uri)).strip().splitlines()
         reason = lines[0][:500] if lines else type(error).__name__
         raise StorageError(f"MLflow at {shown(tracking_uri)}: {reason}; {_remedy(error)}") from error
-
-
-def shown(tracking_uri: str) -> str:
-    """Return a tracking URI without the password that may be in it."""
-    parts = urlsplit(tracking_uri)
-    if parts.password is None:
-        return tracking_uri
-    return parts._replace(netloc=f"{parts.username}:***@{parts.netloc.rpartition('@')[2]}").geturl()
 
 
 def is_missing(error: MlflowException) -> bool:

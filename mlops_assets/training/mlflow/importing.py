@@ -17,9 +17,10 @@ from mlflow.entities import Run as MlflowRun
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
+from mlops_assets.secret_urls import shown
 from mlops_assets.training.external.recording import OnnxMade, parity_samples, publish
 from mlops_assets.training.mlflow import reading, wording
-from mlops_assets.training.mlflow.client import all_runs, experiment_id, explained, open_client, shown
+from mlops_assets.training.mlflow.client import all_runs, experiment_id, explained, open_client
 from mlops_assets.training.mlflow.models import adapted, fetched, model_places
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification

@@ -18,8 +18,9 @@ from mlflow.entities import Run as MlflowRun
 from mlops_assets.errors import StorageError
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
+from mlops_assets.secret_urls import shown
 from mlops_assets.training.mlflow import wording
-from mlops_assets.training.mlflow.client import all_runs, explained, open_client, shown
+from mlops_assets.training.mlflow.client import all_runs, explained, open_client
 from mlops_assets.training.mlflow.registering import mirror_aliases, register_version
 from mlops_assets.training.store import Store
 
