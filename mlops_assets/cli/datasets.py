@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.quality import Check
     from mlops_assets.datasets.summary import Summary
     from mlops_assets.registry import DataVersion
-    from mlops_assets.storage import Workspace
     from mlops_assets.training.store import Store
 
 NAMED = 12  # features that are shown; JSON has all
@@ -109,7 +108,7 @@ def show_version(
     store = open_store()
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
     row, classes = found.row, found.class_counts()
-    shown = describe(row, store.registry.tags(row.dataset)) | contents(store.workspace, found)
+    shown = describe(row, store.registry.tags(row.dataset)) | contents(store, found)
     checks = _checks(store, found)
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
@@ -184,17 +183,19 @@ def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
     }
 
 
-def contents(workspace: Workspace, found: Summary) -> dict[str, Any]:
+def contents(store: Store, found: Summary) -> dict[str, Any]:
     """Return what a data version holds; what is unknown is null."""
     from mlops_assets.datasets.landings import landing_url
     from mlops_assets.stac.description import description
 
     row, source = found.row, found.specification.source
-    recorded = description(workspace, row) or found.specification.model_dump(include={"title", "license"})
+    recorded = description(store.workspace, store.registry, row) or found.specification.model_dump(
+        include={"title", "license"}
+    )
     return {
         "title": recorded["title"],
         "license": recorded["license"],
-        "landing": landing_url(workspace, source.url),
+        "landing": landing_url(store.workspace, source.url),
         "layout": source.layout,
         "input": found.document["input"],
         "features": found.document["features"],

@@ -35,6 +35,7 @@ def identity(row: ModelVersion) -> dict[str, Any]:
 
 def trained_result(store: Store, row: ModelVersion) -> Result:
     """Return what is told of a trained model."""
+    from mlops_assets.registry.published import read_published
     from mlops_assets.training.store import model_folder, native_files
 
     run = store.registry.run(row.run_id)
@@ -53,7 +54,8 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
     }
     curves = f"{model_folder(row)}/figures/learning_curves.png"
     if any(file.path == curves for file in files):
-        metadata["learning_curves"] = figure_markdown(store.workspace.get(curves), "learning curves")
+        drawn = read_published(store.workspace, store.registry, curves)
+        metadata["learning_curves"] = figure_markdown(drawn, "learning curves")
     version = hashlib.sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()
     return dg.MaterializeResult(data_version=dg.DataVersion(version), metadata=metadata)
 
@@ -62,7 +64,7 @@ def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result
     """Return what is told of an ONNX model that is proved."""
     from mlops_assets.training.store import model_folder
 
-    file = store.workspace.stat(f"{model_folder(row)}/model.onnx")
+    (file,) = store.registry.files_at(f"{model_folder(row)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={**identity(row), "size": file.size, "sha256": file.sha256, "difference": report.difference,
@@ -78,10 +80,11 @@ def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
 
 def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
     """Return what is told of an evaluation; `figure` is its main one."""
+    from mlops_assets.registry.published import read_published
     from mlops_assets.training.card import metrics_table, per_class_table, slices_markdown
     from mlops_assets.training.store import model_folder
 
-    file = store.workspace.stat(f"{model_folder(row)}/metrics.json")
+    (file,) = store.registry.files_at(f"{model_folder(row)}/metrics.json")
     details: dict[str, Any] = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
     if not found.per_class.empty:
         details["per_class"] = dg.MetadataValue.md(per_class_table(found))
@@ -90,7 +93,8 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
     if found.slices:
         details["slices"] = dg.MetadataValue.md(slices_markdown(found))
     if found.calibration:
-        png = store.workspace.get(f"{model_folder(row)}/figures/reliability.png")
+        key = f"{model_folder(row)}/figures/reliability.png"
+        png = read_published(store.workspace, store.registry, key)
         details["reliability"] = figure_markdown(png, "reliability")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),

@@ -155,10 +155,10 @@ class TrainingDataset(dg.Component):
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
             frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
-            before = description(opened.workspace, frozen.row)
+            before = description(opened.workspace, opened.registry, frozen.row)
             described = frozen.described_as(specification)
             files = write_dataset_record(opened.workspace, opened.registry, described)
-            changed = changes(before, description(opened.workspace, frozen.row))
+            changed = changes(before, description(opened.workspace, opened.registry, frozen.row))
             for change in changed:
                 context.log.info(f"the record of {frozen.reference} has changed: {change}")
             return dg.MaterializeResult(

@@ -19,6 +19,7 @@ from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry.published import stat_published
 from mlops_assets.storage import Workspace
 
 # missing: not there; size: of another length; changed: of that length, but other bytes; unreadable: the store refuses;
@@ -73,11 +74,11 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
     documents = registry.files(f"data:{name}", f"record:{name}")
     damages: list[Damage] = []
     size = 0
-    for document in documents:
+    for published in documents:
         try:
-            found = workspace.stat(document.path)
+            document, found = stat_published(workspace, registry, published)
         except StorageError as error:
-            damages.append(Damage(document.path, _unread(error), str(error)))
+            damages.append(Damage(published.path, _unread(error), str(error)))
             continue
         size += found.size
         if found.sha256 != document.sha256:

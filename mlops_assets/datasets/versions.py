@@ -137,7 +137,7 @@ class FrozenDataset:
         folder = self.workspace.cache / "named" / f"{key[:2]}/{key[2:32]}"
         for own, local in files.items():
             link = below(folder, own)
-            if not link.is_file():
+            if not link.is_file() or not link.samefile(local):
                 link_to(link, local)
         return below(folder, path)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import select
@@ -47,10 +47,17 @@ class ModelVersions(RegistrySession):
         files: Sequence[FileStat],
         metrics: dict[str, Any] | None = None,
         seconds: float | None = None,
+        records: Mapping[str, Sequence[FileStat]] | None = None,
     ) -> ModelVersion:
         """Publish the next stage of a model version with its files; doing a stage again replaces its files.
 
-        `seconds` is how long the stage took; it becomes a phase of the run.
+        Args:
+            row: the model version.
+            stage: one of `STAGES`.
+            files: of the model version.
+            metrics: what was measured.
+            seconds: how long the stage took; it becomes a phase of the run.
+            records: owner → files of others that are published with it.
         """
         with self.transaction() as session:
             found = existing(session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}")
@@ -60,7 +67,8 @@ class ModelVersions(RegistrySession):
             if metrics is not None:
                 found.metrics = metrics
             add_facts(run, metrics=metrics, phases=None if seconds is None else {stage: seconds})
-            record_files(session, f"model:{row.model}@{row.version}", files)
+            for owner, own in {f"model:{row.model}@{row.version}": files, **(records or {})}.items():
+                record_files(session, owner, own)
             return found
 
     def model_versions(self, model: str | None = None, **where: Any) -> list[ModelVersion]:

@@ -194,6 +194,14 @@ class File(Base):
     size: Mapped[int] = mapped_column(BigInteger)
 
 
+class Staged(Base):
+    """Content of a published file that is not at its path yet; see `publication`."""
+
+    __tablename__ = "staged"
+    path: Mapped[str] = mapped_column(String(512), primary_key=True)
+    content: Mapped[str]
+
+
 class LandedIdentity(Base):
     """A landed file that was hashed and stored: the same path, size and stamp need not be read again.
 

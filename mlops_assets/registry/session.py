@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime
 from typing import TypeVar
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.migrations import migrate
-from mlops_assets.registry.schema import SCHEMA_VERSION, Base, File, Meta
+from mlops_assets.registry.schema import SCHEMA_VERSION, Base, File, Meta, Staged
 from mlops_assets.secret_urls import shown
 from mlops_assets.storage import FileStat
 
@@ -99,6 +99,23 @@ class RegistrySession:
         with self.transaction() as session:
             record_files(session, owner, files)
 
+    def add_records(self, files: Mapping[str, Sequence[FileStat]]) -> None:
+        """Record the checksums of published files of several owners at once."""
+        with self.transaction() as session:
+            for owner, own in files.items():
+                record_files(session, owner, own)
+
+    def staged(self) -> dict[str, str]:
+        """Return path → where its content is, of published files that are not at their place yet."""
+        with self.reading() as session:
+            return {row.path: row.content for row in session.scalars(select(Staged))}
+
+    def forget_staged(self, paths: Iterable[str]) -> None:
+        """Record that files are at their place."""
+        if paths := list(paths):
+            with self.transaction() as session:
+                session.execute(delete(Staged).where(Staged.path.in_(paths)))
+
     def files(self, *owners: str) -> list[FileStat]:
         """Return the files of these owners as published, by path; of everybody if none is named."""
         query = select(File).order_by(File.path)
@@ -117,6 +134,8 @@ def record_files(session: Session, owner: str, files: Sequence[FileStat]) -> Non
     """Record files under an owner, within a transaction."""
     for file in files:
         session.merge(File(path=file.path, owner=owner, sha256=file.sha256, size=file.size))
+        if file.staged is not None:
+            session.merge(Staged(path=file.path, content=file.staged))
 
 
 def chosen(what: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]) -> str | None:

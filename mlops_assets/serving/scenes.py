@@ -31,6 +31,7 @@ from mlops_assets.datasets.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.publication import publication
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.store import Store, model_folder, published_path
@@ -95,9 +96,10 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         present = _classify(model, row, scene, plain)
         with step("writing the map"):
             _write_cog(plain, path)
-            tif = store.workspace.put(f"{folder}/{name}.tif", path)
-        png = store.workspace.put(f"{folder}/{name}.png", _picture(path, signature["classes"], present, title))
-    store.registry.add_files(f"prediction:{row.model}@{row.version}", [tif, png])
+        picture = _picture(path, signature["classes"], present, title)
+        with publication(store.workspace, store.registry) as publishing:
+            tif, png = publishing.put_all({f"{folder}/{name}.tif": path, f"{folder}/{name}.png": picture})
+            store.registry.add_files(f"prediction:{row.model}@{row.version}", publishing.files)
     return Prediction(tif, png, store.workspace)
 
 

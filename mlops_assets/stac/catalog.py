@@ -10,13 +10,17 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.media_types import media_type
+from mlops_assets.errors import IntegrityError
 from mlops_assets.registry import Registry
-from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.registry.publication import publication
+from mlops_assets.registry.published import read_published
+from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.storage.workspace import object_key
 
 if TYPE_CHECKING:
@@ -37,25 +41,51 @@ _LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")  # what the fil
 
 
 class CatalogWriter:
-    """Writes documents of one record and keeps the catalogue around them true. Use it under `Registry.lock`."""
+    """Collects the documents of one record and of the catalogue around it, to publish all of them at once.
+
+    Use it under `Registry.lock`.
+    """
 
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
         self.workspace, self.registry = workspace, registry
+        self._contents: dict[str, bytes] = {}
+        self._owners: dict[str, str] = {}
 
     def write(self, key: str, document: Mapping[str, Any], owner: str) -> FileStat:
-        """Write one document and record its checksum under its owner."""
-        return self.write_all([(key, document)], owner)[0]
+        """Add one document of an owner, in place of an earlier one; return the file that it will be."""
+        content = json_bytes(without_nulls(document))
+        self._contents[key], self._owners[key] = content, owner
+        return self.file(key)
 
-    def write_all(self, documents: Iterable[tuple[str, Mapping[str, Any]]], owner: str) -> list[FileStat]:
-        """Write documents, given as (key, document), and record all their checksums at once under their owner."""
-        stats = [self.workspace.put(key, json_bytes(without_nulls(document))) for key, document in documents]
-        self.registry.add_files(owner, stats)
-        return stats
+    def file(self, key: str) -> FileStat:
+        """Return the file that a document will be."""
+        content = self._contents[key]
+        return FileStat(key, sha256_of(content), len(content))
 
     def read(self, key: str) -> dict[str, Any]:
-        """Return one document."""
-        document: dict[str, Any] = json.loads(self.workspace.get(key))
-        return document
+        """Return one document: as it was added, else as it was published.
+
+        Raises:
+            IntegrityError: it is not as it was published.
+        """
+        if key in self._contents:
+            document: dict[str, Any] = json.loads(self._contents[key])
+            return document
+        return read_record(self.workspace, self.registry, key)
+
+    def has(self, key: str) -> bool:
+        """Say whether a document was added, or was published and is there."""
+        return key in self._contents or has_record(self.workspace, self.registry, key)
+
+    @contextmanager
+    def publishing(self) -> Iterator[dict[str, list[FileStat]]]:
+        """Put all documents; within, record what is yielded, owner → files, in one transaction."""
+        with publication(self.workspace, self.registry) as putting:
+            putting.put_all(self._contents)
+            files: dict[str, list[FileStat]] = {}
+            for file in putting.files:
+                files.setdefault(self._owners[file.path], []).append(file)
+            yield files
 
     def link_versions(self, records: Sequence[tuple[str, str]]) -> None:
         """Set the version links of all versions of one thing, given as (key, owner), oldest first."""
@@ -75,13 +105,31 @@ class CatalogWriter:
         import pystac
 
         datasets = sorted({row.dataset for row in self.registry.data_versions()})
-        models = sorted({row.model for row in self.registry.model_versions() if row.stage == "recorded"})
+        models = sorted({row.model for row in self.registry.model_versions()})
         children = [f"catalog/datasets/{name}/catalog.json" for name in datasets]
-        children = [key for key in children if self.workspace.exists(key)]
-        children += [key for key in (model_collection_key(name) for name in models) if self.workspace.exists(key)]
+        children = [key for key in (*children, *map(model_collection_key, models)) if self.has(key)]
         catalog = pystac.Catalog("mlops_assets", "Training data and models of this workspace.", title="mlops_assets")
         links = [link("root", ROOT, ROOT), *(link("child", ROOT, child) for child in children)]
         self.write(ROOT, {**plain(catalog), "links": links}, "catalog")
+
+
+def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:
+    """Say whether a document of the catalogue was published and is there; what a killed process left was not."""
+    return bool(registry.files_at(key)) and workspace.exists(key)
+
+
+def read_record(workspace: Workspace, registry: Registry, key: str) -> dict[str, Any]:
+    """Return one document of the catalogue.
+
+    Raises:
+        IntegrityError: it is not as it was published.
+        StorageError: it is missing.
+    """
+    try:
+        document: dict[str, Any] = json.loads(read_published(workspace, registry, key))
+    except IntegrityError as error:
+        raise IntegrityError(f"{error}, or remove it and record that version again") from error
+    return document
 
 
 def without_nulls(value: Any) -> Any:

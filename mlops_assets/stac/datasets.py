@@ -45,6 +45,7 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
+        IntegrityError: the record of another version, which is to be linked, is not as it was published.
         StorageError: it cannot be written.
     """
     owner = f"record:{frozen.reference}"
@@ -52,21 +53,23 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
     with step(f"recording {frozen.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         items = ItemMaker(frozen, key).items() if group_count(frozen) <= ITEMS_AT_MOST else []
-        files = writer.write_all(items, owner)
+        files = [writer.write(item_key, item, owner) for item_key, item in items]
         described = writer.write(document_key(frozen), training_dataset(frozen), owner)
         published = [*registry.files(f"data:{frozen.reference}"), described]
         collection = _collection(frozen, key, [file.path for file in files], published)
         collection |= _quality(workspace, registry, frozen)
-        files = [writer.write(key, collection, owner), *files, described]
+        writer.write(key, collection, owner)
         recorded = [
             (other, f"record:{row.dataset}@{row.version}")
             for row in registry.data_versions(frozen.row.dataset)
-            if workspace.exists(other := dataset_collection_key(row.dataset, row.version))
+            if writer.has(other := dataset_collection_key(row.dataset, row.version))
         ]
         writer.link_versions(recorded)
         _write_parent(writer, frozen, [other for other, _ in recorded])
         writer.write_root()
-    return [workspace.stat(key), *files[1:]]
+        with writer.publishing() as records:
+            registry.add_records(records)
+    return [writer.file(key), *files, described]
 
 
 def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[str]) -> None:

@@ -10,10 +10,10 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.stac.catalog import dataset_collection_key
+from mlops_assets.stac.catalog import dataset_collection_key, has_record, read_record
 
 if TYPE_CHECKING:
-    from mlops_assets.registry import DataVersion
+    from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.storage import Workspace
 
 Description = Mapping[str, Any]
@@ -25,12 +25,16 @@ FIELDS = {
 MAX_TEXT = 100  # characters of a value in a line about its change
 
 
-def description(workspace: Workspace, row: DataVersion) -> Description | None:
-    """Return what the Collection of a data version says, by the names of the declaration; None if there is none."""
+def description(workspace: Workspace, registry: Registry, row: DataVersion) -> Description | None:
+    """Return what the Collection of a data version says, by the names of the declaration; None if there is none.
+
+    Raises:
+        IntegrityError: it is not as it was published.
+    """
     key = dataset_collection_key(row.dataset, row.version)
-    if not workspace.exists(key):
+    if not has_record(workspace, registry, key):
         return None
-    collection = json.loads(workspace.get(key))
+    collection = read_record(workspace, registry, key)
     title = collection["title"].removesuffix(f", {row.version}")
     found = {name: collection.get(field) for field, name in FIELDS.items()}
     return {**found, "title": None if title == row.dataset else title}

@@ -59,6 +59,7 @@ def write_model_record(
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
+        IntegrityError: the record of another version, which is to be linked, is not as it was published.
         StorageError: it cannot be written.
     """
     started = time.monotonic()
@@ -70,16 +71,18 @@ def write_model_record(
         files = registry.files(f"model:{row.model}@{row.version}")
         unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
         writer.write(key, _item(row, run, frozen, files, key, title, description, unmeasured), owner)
-        registry.advance(row, "recorded", [], seconds=time.monotonic() - started)
         recorded = [
             (item_key(other.model, other.version), f"record:{other.model}@{other.version}")
             for other in registry.model_versions(row.model)
-            if other.stage == "recorded" and workspace.exists(item_key(other.model, other.version))
+            if (other.stage == "recorded" or other.version == row.version)
+            and writer.has(item_key(other.model, other.version))
         ]
         writer.link_versions(recorded)
         _write_collection(writer, row, frozen, [other for other, _ in recorded], title, description)
         writer.write_root()
-    return [workspace.stat(key)]
+        with writer.publishing() as records:
+            registry.advance(row, "recorded", [], seconds=time.monotonic() - started, records=records)
+    return [writer.file(key)]
 
 
 def item_key(model: str, version: str) -> str:

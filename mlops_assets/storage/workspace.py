@@ -28,11 +28,15 @@ _GONE = "restore it from a backup, or freeze or train again"
 
 @dataclass(frozen=True)
 class FileStat:
-    """A stored file as published: its key in the workspace, sha256 (hex) and size in bytes."""
+    """A stored file as published: its key in the workspace, sha256 (hex) and size in bytes.
+
+    `staged` is the key where its bytes are until its publication is complete, if they replace others.
+    """
 
     path: str
     sha256: str
     size: int
+    staged: str | None = None
 
 
 def sha256_of(source: Path | bytes) -> str:
@@ -77,6 +81,7 @@ class Workspace:
             raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
         self._store: Any = open_object_store(self.url)
+        self._checked: set[Path] = set()  # copies of remote files that this process has hashed
 
     @property
     def root(self) -> Path:
@@ -131,6 +136,18 @@ class Workspace:
         with self._reading(key):
             return bytes(obstore.get(self._store, key).bytes())
 
+    def get_object(self, sha256: str) -> bytes:
+        """Return the content of an object.
+
+        Raises:
+            StorageError: it is not there or cannot be read.
+            IntegrityError: it has changed.
+        """
+        content = self.get(object_key(sha256))
+        if sha256_of(content) != sha256:
+            raise IntegrityError(f"{object_key(sha256)} is not as it was stored; restore it from a backup")
+        return content
+
     def stat(self, key: str) -> FileStat:
         """Re-read one file and return what it is now.
 
@@ -168,6 +185,19 @@ class Workspace:
             if not is_missing(error.__cause__):
                 raise
 
+    def move(self, source: str, target: str) -> None:
+        """Move one file over another; it is no error if it was moved already.
+
+        Raises:
+            StorageError: it cannot be moved.
+        """
+        try:
+            with explained(f"{source} of {self.url}", f"moved to {target}", "mend permissions and run it again"):
+                obstore.rename(self._store, source, target)
+        except StorageError as error:
+            if not is_missing(error.__cause__):
+                raise
+
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a folder, in no order."""
         with self._reading(prefix):
@@ -180,7 +210,8 @@ class Workspace:
 
         Args:
             key: the file.
-            sha256: its published checksum, under which a copy of a remote file is kept in the cache.
+            sha256: its published checksum, under which a copy of a remote file is kept in the cache; a copy that
+                has changed is fetched again.
 
         Raises:
             StorageError: it is not there.
@@ -192,8 +223,10 @@ class Workspace:
                 raise StorageError(f"{key} is missing from {self.url}; {_GONE}")
             return path
         kept = self.cache / "objects" / (f"{sha256[:2]}/{sha256[2:]}" if sha256 else f"unverified/{key}")
-        if sha256 is None or not kept.is_file():
+        whole = kept in self._checked or (kept.is_file() and sha256_of(kept) == sha256)
+        if sha256 is None or not whole or not kept.is_file():
             self._fetch(key, kept, sha256)
+        self._checked.add(kept)
         return kept
 
     def _fetch(self, key: str, target: Path, sha256: str | None) -> None:

@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from mlops_assets.errors import IntegrityError
 from mlops_assets.registry import Run
 from mlops_assets.registry.published import read_published, unmeasured_classes
-from mlops_assets.storage.workspace import object_key, sha256_of
 from mlops_assets.training.specification import (
     CLASS_METRICS,
     NUMBER_METRICS,
@@ -186,13 +184,7 @@ def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
         IntegrityError: the record is not as it was written.
     """
     if run.environment is not None:
-        content = store.workspace.get(object_key(run.environment))
-        if sha256_of(content) != run.environment:
-            raise IntegrityError(
-                f"the environment of run {run.run_id[:8]} is not as it was recorded; restore "
-                f"{object_key(run.environment)} from a backup"
-            )
-        return environment_versions(json.loads(content))
+        return environment_versions(json.loads(store.workspace.get_object(run.environment)))
     document = _published(store, run, "environment.json")
     return None if document is None else environment_versions(document)
 

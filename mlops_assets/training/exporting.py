@@ -11,6 +11,7 @@ from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import ParityError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.publication import publication
 from mlops_assets.training import onnx_file, onnx_graph
 from mlops_assets.training.frameworks import framework_named
 from mlops_assets.training.native import load_native
@@ -65,9 +66,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         if not report.passed:
             raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
         document = {**report.document(), "onnx": onnx_graph.facts(proto)}
-        files = [
-            store.workspace.put(f"{model_folder(row)}/model.onnx", path),
-            store.workspace.put(f"{model_folder(row)}/parity.json", json_bytes(document)),
-        ]
-    store.registry.advance(row, "exported", files, seconds=time.monotonic() - started)
+        with publication(store.workspace, store.registry) as publishing:
+            publishing.put(f"{model_folder(row)}/model.onnx", path)
+            publishing.put(f"{model_folder(row)}/parity.json", json_bytes(document))
+            store.registry.advance(row, "exported", publishing.files, seconds=time.monotonic() - started)
     return report

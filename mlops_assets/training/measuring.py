@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,7 @@ from mlops_assets.datasets.training_data import BATCH_BYTES, TrainingData
 from mlops_assets.errors import EvaluationError, SpecificationError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.publication import publication
 from mlops_assets.training.calibration import Scores
 from mlops_assets.training.evaluation import NOTHING, ClassTally, Evaluation, measure_numbers
 from mlops_assets.training.held_out import independent_units, place_of, place_text, slices
@@ -62,12 +64,14 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     document = {"split": "test", "samples": len(data.frozen.split("test")), "data_version": data.reference}
     document |= _document(evaluation)
     card = model_card(specification, row, store.registry.run(row.run_id), data.frozen, evaluation, list(drawn))
-    files = [
-        store.workspace.put(f"{folder}/metrics.json", json_bytes(document)),
-        *(store.workspace.put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()),
-        store.workspace.put(f"{folder}/model-card.md", card.encode()),
-    ]
-    store.registry.advance(row, "evaluated", files, evaluation.metrics, time.monotonic() - started)
+    contents: dict[str, bytes | Path] = {
+        f"{folder}/metrics.json": json_bytes(document),
+        **{f"{folder}/figures/{name}.png": png for name, png in drawn.items()},
+        f"{folder}/model-card.md": card.encode(),
+    }
+    with publication(store.workspace, store.registry) as publishing:
+        publishing.put_all(contents)
+        store.registry.advance(row, "evaluated", publishing.files, evaluation.metrics, time.monotonic() - started)
     return evaluation, next(iter(drawn.values()))
 
 

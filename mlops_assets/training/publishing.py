@@ -14,7 +14,6 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
-from mlops_assets.storage.workspace import object_key
 from mlops_assets.training.frameworks import framework_of
 from mlops_assets.training.native import save_native
 from mlops_assets.training.points import patiently
@@ -107,7 +106,7 @@ def publish_version(
     files += [put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()]
     files.append(put(f"{folder}/parameters.json", json_bytes(run.parameters)))
     if run.environment is not None:
-        files.append(put(f"{folder}/environment.json", store.workspace.get(object_key(run.environment))))
+        files.append(put(f"{folder}/environment.json", store.workspace.get_object(run.environment)))
     document = {**run_facts(run), "status": "succeeded", "model_version": row.version, "series": series,
                 "signature": row.signature}  # fmt: skip
     files.append(put(f"runs/{run.run_id}/run.json", json_bytes(document)))

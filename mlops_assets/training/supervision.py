@@ -25,6 +25,7 @@ from mlops_assets import errors
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.publication import publication
 from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.training.devices import leased
 from mlops_assets.training.forkserver import ForkedProcess
@@ -207,8 +208,9 @@ def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
     if not content:
         return
     try:
-        file = store.workspace.put(f"runs/{run_id}/log.txt", content)
-        store.registry.add_files(f"run:{run_id}", [file])
+        with publication(store.workspace, store.registry) as publishing:
+            publishing.put(f"runs/{run_id}/log.txt", content)
+            store.registry.add_files(f"run:{run_id}", publishing.files)
     except StorageError as error:
         log.warning("the log of run %s could not be kept: %s", run_id, error)
 

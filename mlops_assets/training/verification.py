@@ -23,7 +23,7 @@ from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, ModelVersion, Run
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.published import read_published, stat_published
 from mlops_assets.registry.schema import STAGES
 from mlops_assets.storage import FileStat
 from mlops_assets.storage.workspace import object_key
@@ -99,9 +99,9 @@ def verify_all(store: Store) -> Verification:
 
 def _verify_files(store: Store, found: Verification, files: list[FileStat], what: str) -> None:
     with step(what, len(files), "files") as done:
-        for file in files:
+        for published in files:
             try:
-                now = store.workspace.stat(file.path)
+                file, now = stat_published(store.workspace, store.registry, published)
             except StorageError as error:
                 found.problems.append(str(error))
                 done.advance()

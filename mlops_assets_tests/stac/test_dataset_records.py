@@ -181,13 +181,13 @@ def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Pat
     store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
     land_table(tmp_path / "workspace/landing/fields")
     frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}}, license="CC-BY-3.0")
-    before = description(store.workspace, frozen.row)
+    before = description(store.workspace, store.registry, frozen.row)
     extent = {"bbox": [9, 47, 11, 48], "interval": ["2024-03-01T00:00:00Z", "2024-06-01T00:00:00Z"]}
     declared = {"title": "Fields", "license": "CC-BY-4.0", "extent": extent}
     now = DatasetSpecification.model_validate(frozen.specification.model_dump(mode="json") | declared)
     described = frozen.described_as(now)
     write_dataset_record(store.workspace, store.registry, described)
-    found = changes(before, description(store.workspace, frozen.row))
+    found = changes(before, description(store.workspace, store.registry, frozen.row))
     assert found[:2] == ["title: not set → Fields", "license: CC-BY-3.0 → CC-BY-4.0"]
     assert [line.partition(":")[0] for line in found] == ["title", "license", "extent"]
     (item,) = items(store, "fields")

@@ -24,8 +24,10 @@ def registered(store: Store, version: str, stage: str = "recorded", **metrics: f
         "data_digest": "0" * 64,
     }  # fmt: skip
     if not store.registry.data_versions("fields"):
-        data = DataVersion(dataset="fields", version="v1", number=1, digest="0" * 64, created=now(),
-                           created_by="tester", files=1, samples=1, size=1, specification={}, counts={})  # fmt: skip
+        data = DataVersion(
+            dataset="fields", version="v1", number=1, digest="0" * 64, created=now(), created_by="tester", files=1,
+            samples=1, size=1, specification={}, counts={},
+        )  # fmt: skip
         store.registry.publish_data_version(data, [])
     store.registry.start_run(
         Run(**shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},

@@ -41,6 +41,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
+from mlops_assets.registry.publication import publication
 from mlops_assets.registry.published import read_published
 from mlops_assets.storage import FileStat
 
@@ -187,8 +188,9 @@ def _contents_of(found: _Report) -> dict[str, bytes]:
 
 def _publish(registry: Registry, frozen: FrozenDataset, contents: Mapping[str, bytes]) -> None:
     folder = version_folder(frozen.row.dataset, frozen.row.version)
-    files = [frozen.workspace.put(f"{folder}/{name}", content) for name, content in contents.items()]
-    registry.add_files(f"data:{frozen.reference}", files)
+    with publication(frozen.workspace, registry) as publishing:
+        publishing.put_all({f"{folder}/{name}": content for name, content in contents.items()})
+        registry.add_files(f"data:{frozen.reference}", publishing.files)
 
 
 def _contents(frozen: FrozenDataset, source: SampleValues, found: Scan) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

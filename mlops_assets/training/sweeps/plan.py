@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, SpecificationError
 from mlops_assets.names import check_key
+from mlops_assets.registry.published import read_published
 from mlops_assets.training.extras import needs
 from mlops_assets.training.parameters import document
 from mlops_assets.training.specification import ModelSpecification
@@ -83,11 +84,11 @@ class Plan:
 
     def _require_same(self, store: Store) -> None:
         key, document = f"sweeps/{self.model}/{self.name}.json", _document(self)
-        if not store.workspace.exists(key):
+        if not store.registry.files_at(key):
             file = store.workspace.put(key, json_bytes(document))
             store.registry.add_files(f"sweep:{self.model}/{self.name}", [file])
             return
-        found = json.loads(store.workspace.get(key))
+        found = json.loads(read_published(store.workspace, store.registry, key))
         other = sorted(name for name in {*document, *found} if document.get(name) != found.get(name))
         if other:
             raise Conflict(

@@ -1,0 +1,93 @@
+"""Files that replace published ones: all of them or none, whenever the process is killed.
+
+New content is staged beside the old; the transaction that records its checksums is the moment of publication; then it
+is moved to its place. What a killed process leaves in between is moved by the next one that publishes anything, or that
+finds such a file changed.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from mlops_assets.registry.store import Registry
+from mlops_assets.storage import FileStat, Workspace, sha256_of
+
+STAGED = "staged"  # folder of the workspace for content that is not at its place yet
+_LOCK = "publication"
+
+
+class Publication:
+    """Files that the next transaction publishes.
+
+    Attributes:
+        files: what was put, for the methods of the registry that record files.
+    """
+
+    def __init__(self, workspace: Workspace, registry: Registry) -> None:
+        self._workspace, self._registry = workspace, registry
+        self.files: list[FileStat] = []
+
+    def put(self, key: str, content: bytes | Path) -> FileStat:
+        """Write one file; return what it is once it is published.
+
+        Raises:
+            StorageError: it could not be written.
+        """
+        return self.put_all({key: content})[0]
+
+    def put_all(self, contents: Mapping[str, bytes | Path]) -> list[FileStat]:
+        """Write files, given as key → content; return what they are once they are published.
+
+        Raises:
+            StorageError: one could not be written.
+        """
+        published = {file.path: file.sha256 for file in self._registry.files_at(*contents)}
+        found = []
+        for key, content in contents.items():
+            staged = None
+            if published.get(key, sha256 := sha256_of(content)) != sha256:
+                staged = f"{STAGED}/{uuid.uuid4().hex}"
+            written = self._workspace.put(staged or key, content)
+            found.append(FileStat(key, written.sha256, written.size))
+            self.files.append(FileStat(key, written.sha256, written.size, staged))
+        return found
+
+
+@contextmanager
+def publication(workspace: Workspace, registry: Registry) -> Iterator[Publication]:
+    """Publish files: put them, then record `Publication.files` in one transaction; one process at a time.
+
+    Nothing published is to be read within, as what is found changed waits for its publication to end.
+
+    Raises:
+        Conflict: another process is publishing and does not end.
+        StorageError: what a killed process left cannot be moved to its place.
+    """
+    with registry.lock(_LOCK):
+        _complete(workspace, registry)
+        yield Publication(workspace, registry)
+        _complete(workspace, registry)
+
+
+def complete_publications(workspace: Workspace, registry: Registry) -> None:
+    """Move to its place what was published and is not there yet; wait for the process that is just doing so.
+
+    Raises:
+        Conflict: another process is publishing and does not end.
+        StorageError: it cannot be moved.
+    """
+    if registry.staged():
+        with registry.lock(_LOCK):
+            _complete(workspace, registry)
+
+
+def _complete(workspace: Workspace, registry: Registry) -> None:
+    staged = registry.staged()
+    for path, content in staged.items():
+        workspace.move(content, path)
+    registry.forget_staged(staged)
+    for left in list(workspace.list(STAGED)):  # of a process that was killed before it published
+        workspace.remove(left)
