@@ -15,6 +15,7 @@ from mlops_assets.datasets.contents import file_rows
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, printable, together
 from mlops_assets.datasets.lfs import MAX_BYTES, MIN_BYTES, is_pointer_file
 from mlops_assets.datasets.named_files import beside, by_stem, link_to
+from mlops_assets.datasets.raster_formats import is_vrt, vrt_sources
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.workspace import object_key
@@ -96,7 +97,22 @@ class Landed:
 
         Raises:
             StorageError: one of them cannot be read, or has changed since it was listed.
+            ValueError: it is a VRT, and names a file that is not in the landing, or is not valid.
         """
+        local = self._with_what_lies_beside(path)
+        waiting, met = [(path, local)], {path}
+        while waiting:
+            own, document = waiting.pop()
+            for name in vrt_sources(document) if is_vrt(document) else ():
+                source = _beside(own, document, os.path.join(document.parent, name))  # noqa: PTH118  may be absolute
+                if source not in self.by_path:
+                    raise ValueError(_not_whole(source))
+                if source not in met:
+                    met.add(source)
+                    waiting.append((source, self._with_what_lies_beside(source)))
+        return local
+
+    def _with_what_lies_beside(self, path: str) -> Path:
         if self.landing.copies:
             for other in beside(path, self.by_stem):
                 self.local(self.by_path[other])
@@ -114,14 +130,9 @@ class Landed:
         """
         found = []
         for other in opened[1:]:
-            target = posixpath.normpath(
-                posixpath.join(posixpath.dirname(path), os.path.relpath(other, Path(opened[0]).parent))
-            )
+            target = _beside(path, Path(opened[0]), other)
             if other.startswith("/vsi") or target not in self.by_path:
-                raise ValueError(
-                    f"needs {printable(Path(other).name)}, which is not among the landed files, so that the version "
-                    "would not be whole; land it, not hidden, or land the raster as one file"
-                )
+                raise ValueError(_not_whole(other))
             found.append(target)
         return [target for target in dict.fromkeys(found) if target != path]
 
@@ -129,3 +140,15 @@ class Landed:
     def by_stem(self) -> Mapping[str, Sequence[str]]:
         """The paths of the files that begin alike."""
         return by_stem(self.by_path)
+
+
+def _beside(path: str, local: Path, other: str) -> str:
+    """Return the landed path of a local file, as it lies to another one."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(path), os.path.relpath(other, local.parent)))
+
+
+def _not_whole(file: str) -> str:
+    return (
+        f"needs {printable(Path(file).name)}, which is not among the landed files, so that the version would not be "
+        "whole; land it, not hidden, or land the raster as one file"
+    )

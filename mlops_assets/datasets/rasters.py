@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.lfs import POINTER, is_pointer_file
+from mlops_assets.datasets.raster_formats import driver_of, require_contained
 from mlops_assets.datasets.raster_places import box_on_earth, georeference
 
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
@@ -23,6 +24,7 @@ GDAL = {
     "RAW_CHECK_FILE_SIZE": True,  # or what a truncated raw file lacks is read as zeros
     "GDAL_CACHEMAX": 128,  # MB; its own default is a twentieth of the machine's memory
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,  # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # the only file that its network file systems then open
 }
 # A compressed file may hold much more than its size; beyond this a header lies, or the file is a bomb. Deflate itself
 # ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is no training data.
@@ -33,7 +35,7 @@ Reading = Literal["raw", "physical", "shown"]
 
 @contextmanager
 def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
-    """Open a raster with rasterio.
+    """Open a raster with rasterio, to read with the one driver of its format, and nothing of another folder or host.
 
     Raises:
         ValueError: it cannot be opened, read or written, or declares more pixels than its bytes can hold; the message
@@ -47,6 +49,8 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         warnings.simplefilter("ignore", NodataShadowWarning)  # alpha is asked all the same, see `shown_values`
         try:
+            if mode == "r":
+                profile["driver"] = _safe_driver(local)
             with rasterio.open(local, mode, **profile) as raster:
                 if mode == "r":
                     _require_believable(local, raster)
@@ -56,7 +60,25 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
             raise ValueError(POINTER if local.is_file() and is_pointer_file(local) else reason) from error
 
 
+def _safe_driver(local: Path) -> str:
+    """Return the driver for a raster that GDAL may open.
+
+    Raises:
+        ValueError: it may not.
+    """
+    try:
+        driver = driver_of(local)
+        require_contained(local)
+    except OSError as error:
+        raise ValueError(f"cannot be read as a raster: {error.strerror}; replace the file") from error
+    except ValueError as error:
+        raise ValueError(POINTER if is_pointer_file(local) else str(error)) from error
+    return driver
+
+
 def _require_believable(local: Path, raster: Any) -> None:
+    if "OVERVIEW_FILE" in raster.tags(ns="OVERVIEWS"):
+        raise ValueError("names a file of overviews in its metadata; remove that entry, and build them as .ovr")
     declared = raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     stored = local.stat().st_size
     if declared > GREATEST_RATIO * max(stored, 1024):

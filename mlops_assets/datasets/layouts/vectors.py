@@ -7,11 +7,14 @@ same grid always gives the same labels.
 from __future__ import annotations
 
 import hashlib
+import json
 import logging
+import re
+import sqlite3
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -30,7 +33,13 @@ from mlops_assets.datasets.source import Sampling
 SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
 POLYGON = "polygon"  # as `by` of a split: each feature by itself
 ROUNDING = 1e-6  # degrees; so that no corner comes to lie one turn away
+MAGIC = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a", ".fgb": b"fgb\x03fgb"}
+HEAD_BYTES = 16
+# how SQLite itself writes the definition of what lies in its file, and of the spatial index of a GeoPackage
+PLAIN_SQL = r"CREATE (TABLE|VIEW|INDEX|UNIQUE INDEX|TRIGGER)\s|(?i:CREATE VIRTUAL TABLE [^(]+ USING rtree\s*\()"
 SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx")  # what a Shapefile is made of besides
+# functions of GDAL that read files or ask servers; `gpkg_ogr_contents` is a table of its own
+ACTING_SQL = r"(?i)(?<![a-z_])(ogr_|gdal_)|load_extension|fromfile"
 
 
 def is_vector(path: str) -> bool:
@@ -74,7 +83,7 @@ class VectorLabels:
             try:
                 with _logged_warnings():
                     frame = geopandas.read_parquet(path) if name.lower().endswith("parquet") else _read_layer(path)
-            except (DataSourceError, OSError, ValueError) as error:
+            except (DataSourceError, OSError, ValueError, RecursionError) as error:
                 reason = str(error).splitlines()[0].partition(";")[0].replace(f"{folder}/", "")
                 raise ValueError(f"cannot be read as vector labels: {reason}; correct or replace the file") from error
         if frame.empty:
@@ -260,10 +269,71 @@ def _read_layer(path: Path) -> Any:
     import geopandas
     import pyogrio
 
-    layers = [str(layer) for layer, geometry in pyogrio.list_layers(path) if geometry is not None]
+    source = _only_driver(path)
+    layers = [str(layer) for layer, geometry in pyogrio.list_layers(source) if geometry is not None]
     if len(layers) > 1:
         raise ValueError(f"has {len(layers)} layers with geometry ({', '.join(layers)}), of which one may be")
-    return geopandas.read_file(path, engine="pyogrio", layer=layers[0] if layers else None)
+    return geopandas.read_file(source, engine="pyogrio", layer=layers[0] if layers else None)
+
+
+def _only_driver(path: Path) -> Path | str:
+    """Return what GDAL opens a vector file by, so that only the driver of its format takes it.
+
+    GDAL takes a document that names other files or servers (OGR VRT, WFS) for a vector file, whatever its name is, and
+    pyogrio cannot limit it to one driver. Binary formats begin with bytes that end a text, so that no driver of
+    documents takes them; GDAL's prefix `GeoJSON:` chooses that driver.
+
+    Raises:
+        ValueError: it has another format than its name says, or a coordinate reference system by URL, which GDAL would
+            ask for.
+    """
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    magic = MAGIC.get(path.suffix.lower())
+    if magic is None:
+        _require_own_crs(path)
+        return f"GeoJSON:{path}"
+    if not head.startswith(magic):
+        raise ValueError(f"it is not a {path.suffix.lower()} file")
+    if path.suffix.lower() == ".gpkg":
+        _require_plain_tables(path)
+    return path
+
+
+def _require_plain_tables(path: Path) -> None:
+    """Check that a GeoPackage has only tables of its own: virtual ones of SpatiaLite are other files.
+
+    Raises:
+        ValueError: it has some, or is damaged.
+    """
+    try:
+        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
+            statements = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    except sqlite3.Error as error:
+        raise ValueError(f"it is not a valid GeoPackage: {error}") from error
+    for name, statement in statements:
+        if not re.match(PLAIN_SQL, str(statement)) or re.search(ACTING_SQL, str(statement)):
+            raise ValueError(f"{name!r} in it is not a plain table, and may read other files; write it as a table")
+
+
+def _require_own_crs(path: Path) -> None:
+    """Check that GeoJSON is valid, and has no coordinate reference system by URL, at any place or twice.
+
+    Raises:
+        ValueError: it is not so.
+    """
+    link = object()
+
+    def kept(pairs: list[tuple[str, Any]]) -> object:
+        members = [(key.lower(), value) for key, value in pairs]
+        if any(key == "crs" and value is link for key, value in members):
+            raise ValueError("its 'crs' is a link to another document; name it instead: urn:ogc:def:crs:EPSG::CODE")
+        return link if any(key == "type" and str(value).lower() != "name" for key, value in members) else None
+
+    try:
+        json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=kept)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"it is not valid GeoJSON at line {error.lineno}: {error.msg}") from error
 
 
 def _unlabelled(sampling: Sampling, classes: list[ClassName]) -> int:
