@@ -16,7 +16,7 @@ from mlops_assets.registry.store import Registry
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
 STAGED = "staged"  # folder of the workspace for content that is not at its place yet
-_LOCK = "publication"
+_LOCK = "files that replace others"  # can be no name of a dataset, which has a lock of its own
 
 
 class Publication:

@@ -186,14 +186,20 @@ class Workspace:
                 raise
 
     def move(self, source: str, target: str) -> None:
-        """Move one file over another; it is no error if it was moved already.
+        """Move one file over another, atomically for readers of `target`; it is no error if it was moved already.
 
         Raises:
             StorageError: it cannot be moved.
         """
         try:
             with explained(f"{source} of {self.url}", f"moved to {target}", "mend permissions and run it again"):
-                obstore.rename(self._store, source, target)
+                found = obstore.get(self._store, source)
+                if found.meta["size"] <= AT_ONCE:
+                    obstore.put(self._store, target, found.bytes())
+                else:
+                    chunks = found.stream(min_chunk_size=_CHUNK * 8)
+                    obstore.put(self._store, target, (bytes(chunk) for chunk in chunks))
+                obstore.delete(self._store, source)
         except StorageError as error:
             if not is_missing(error.__cause__):
                 raise

@@ -66,7 +66,7 @@ def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, a
             f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded first: "
             f"run 'mlops train {row.model}@{row.data_version}', or materialise its missing assets"
         )
-    with store.registry.lock(f"aliases-of-{row.model}"):  # what a gate compares with stays where it is
+    with store.registry.lock(f"aliases of {row.model}"):  # what a gate compares with stays where it is
         _require_as_published(store, row)
         aliases = store.registry.aliases(row.model)
         for compared in {aliases[gate.not_worse_than] for gate in gates if gate.not_worse_than in aliases}:
@@ -85,7 +85,7 @@ def rollback(store: Store, model: str, user: str) -> Promotion:
         IntegrityError: a file of `previous` or its row in the registry has changed; no alias was moved.
         NotFound: nothing was in production before.
     """
-    with store.registry.lock(f"aliases-of-{model}"):
+    with store.registry.lock(f"aliases of {model}"):
         if "previous" not in store.registry.aliases(model):
             raise NotFound(
                 f"{model} has no previous version in production to go back to; see 'mlops model show {model}'"

@@ -24,6 +24,9 @@ from shapely import geometry
 from mlops_assets.datasets.extents import enclosing
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.specification import DatasetSpecification, Quality
+from mlops_assets.datasets.verifying import verify
+from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.stac.catalog import dataset_collection_key
@@ -193,6 +196,31 @@ def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Pat
     (item,) = items(store, "fields")
     assert (item["bbox"], item["properties"]["license"]) == ([9, 47, 11, 48], "CC-BY-4.0")
     assert described.row == frozen.row and described.specification.split == frozen.specification.split
+
+
+def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_path: Path) -> None:
+    store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    landed = land_table(tmp_path / "workspace/landing/fields")
+    source = {"layout": "table", "table": {"label": "crop"}}
+    first = record(store, "fields", source)
+    key = dataset_collection_key("fields", "v1")
+    path = store.workspace.root / key
+    changed = path.read_text().replace("Training data", "Changed data")
+    path.write_text(changed)
+    with pytest.raises(IntegrityError, match=f"{key} is not as it was published"):
+        description(store.workspace, store.registry, first.row)
+    landed.iloc[:-1].to_csv(tmp_path / "workspace/landing/fields/samples of 2024.csv", index=False)
+    with pytest.raises(IntegrityError, match=f"{key} is not as it was published; .* remove it and record that version"):
+        record(store, "fields", source)
+    assert path.read_text() == changed
+    assert store.registry.files("record:fields@v2") == []
+    path.unlink()
+    write_dataset_record(store.workspace, store.registry, first)
+    second = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v2"))
+    write_dataset_record(store.workspace, store.registry, second)
+    assert [link["rel"] for link in collection(store, "fields")["links"]].count("successor-version") == 1
+    for version in ("v1", "v2"):
+        assert verify(store.workspace, store.registry, Reference("fields", version)).damages == []
 
 
 def test_an_image_has_its_label_and_split(store: Store) -> None:

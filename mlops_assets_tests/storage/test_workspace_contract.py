@@ -62,6 +62,24 @@ def test_putting_again_replaces_the_content(workspace: Workspace) -> None:
     assert workspace.get("a") == workspace.local_path("a").read_bytes() == b"new"
 
 
+@pytest.mark.parametrize("content", [b"new", LONG], ids=["short", "long"])
+def test_moving_replaces_the_content_and_may_be_done_again(workspace: Workspace, content: bytes) -> None:
+    workspace.put("folder/a", b"old and longer")
+    workspace.put("staged/b", content)
+    for _ in range(2):
+        workspace.move("staged/b", "folder/a")
+        assert workspace.get("folder/a") == content
+        assert list(workspace.list("")) == ["folder/a"]
+
+
+def test_an_object_that_was_changed_is_named_and_not_read(workspace: Workspace) -> None:
+    file = workspace.put_object(b"content")
+    assert workspace.get_object(file.sha256) == b"content"
+    workspace.put(file.path, b"another")
+    with pytest.raises(IntegrityError, match=file.path):
+        workspace.get_object(file.sha256)
+
+
 @pytest.mark.parametrize("content", [b"same", LONG], ids=["short", "long"])
 def test_an_object_is_stored_once_under_its_checksum(workspace: Workspace, tmp_path: Path, content: bytes) -> None:
     source = tmp_path / "source"
@@ -149,3 +167,10 @@ def test_a_copy_that_is_not_as_it_was_published_is_refused_and_not_kept(s3: Buck
     workspace.put("a", b"abc")
     assert workspace.local_path("a", stat.sha256).read_bytes() == b"abc"
     assert [path.name for path in workspace.cache.rglob(".fetching*")] == []
+
+
+def test_a_copy_that_was_changed_is_fetched_again(s3: Bucket, tmp_path: Path) -> None:
+    file = Workspace(s3.url, tmp_path / "cache").put("a.bin", b"content")
+    kept = Workspace(s3.url, tmp_path / "cache").local_path("a.bin", file.sha256)
+    kept.write_bytes(b"changed")
+    assert Workspace(s3.url, tmp_path / "cache").local_path("a.bin", file.sha256).read_bytes() == b"content"
