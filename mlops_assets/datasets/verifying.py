@@ -17,7 +17,6 @@ from mlops_assets.datasets.stored_bytes import StoredBytes, StoredFile, in_paral
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
-from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.published import stat_published
 from mlops_assets.storage import Workspace
@@ -123,8 +122,7 @@ def damaged_files(
 def cache_damages(frozen: FrozenDataset) -> list[Damage]:
     """Compare what this machine has decoded of a data version with its files; those are read again elsewhere."""
     try:
-        with step(f"comparing the decoded cache with {frozen.reference}"):
-            damaged = damaged_splits(frozen)
+        damaged = damaged_splits(frozen)
     except (StorageError, IntegrityError):  # of a file of the version, told elsewhere
         return []
     return [
