@@ -140,7 +140,11 @@ def read_declarations(folder: Path) -> Declared:
             found = _declaration(file, number, document)
             if isinstance(found, Declaration):
                 declarations.append(found)
-                problems += [*_problems(found), *_rewritten_classes(found, nodes[number])]
+                problems += [
+                    *_problems(found, nodes[number]),
+                    *_rewritten_classes(found, nodes[number]),
+                    *_repeated_keys(found, nodes[number]),
+                ]
             elif found is not None:
                 problems.append(found)
     return Declared(folder, declarations, [*problems, *_disagreements(declarations)])
@@ -181,7 +185,7 @@ def _component(kind: str) -> type[dg.Component] | None:
     return found if isinstance(found, type) and issubclass(found, dg.Component) else None
 
 
-def _problems(declaration: Declaration) -> Iterator[Problem]:
+def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Problem]:
     """Yield what is wrong with one declaration by itself."""
     document = dict(declaration.document.value)
     attributes = document.pop("attributes", None)
@@ -195,7 +199,7 @@ def _problems(declaration: Declaration) -> Iterator[Problem]:
         except ValidationError as error:
             for entry in error.errors():
                 path = [*keys, *entry["loc"]]
-                yield declaration.problem(path, _message(declaration, entry, path))
+                yield declaration.problem(path, _message(declaration, entry, path, node))
         except Exception as error:  # noqa: BLE001  of the trainer's own code, which checks its parameters
             yield declaration.problem(keys, f"cannot be checked: {type(error).__name__}: {error}; correct the trainer")
 
@@ -204,22 +208,57 @@ def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterato
     """Yield values in `classes` that are other numbers to YAML: 010 is 8, and 1_000 is 1000."""
     node = _child(_child(document, "attributes"), "classes")
     for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
-        value = yaml.SafeLoader("").construct_object(key)
+        value = _read(key)
         if type(value) is int and key.value != str(value):
             message = f"{key.value} is {value} to YAML; quote it if it is text, or write {value}"
             yield declaration.problem(("attributes", "classes"), message)
 
 
-def _child(node: yaml.Node | None, key: str) -> yaml.Node | None:
-    """Return what a mapping has under a key."""
+def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
+    """Yield keys that a mapping has twice; YAML takes the last one without a word."""
+    nodes = [document]
+    for node in nodes:  # it grows: breadth first
+        if not isinstance(node, yaml.MappingNode):
+            nodes += node.value if isinstance(node, yaml.SequenceNode) else []
+            continue
+        seen: dict[Any, yaml.Node] = {}
+        for key, value in node.value:
+            nodes.append(value)
+            if key.tag == "tag:yaml.org,2002:merge":
+                continue
+            first = seen.setdefault(_read(key), key)
+            if first is not key:
+                yield Problem(
+                    f"{declaration.file}:{key.start_mark.line + 1}: {key.value}: is written twice, first in line "
+                    f"{first.start_mark.line + 1}; remove one",
+                    (declaration.place,),
+                )
+
+
+def _read(key: yaml.Node) -> Any:
+    """Return what YAML reads as a key; dates are texts to Dagster."""
+    return key.value if key.tag.endswith(":timestamp") else yaml.SafeLoader("").construct_object(key)
+
+
+def _child(node: yaml.Node | None, key: Any) -> yaml.Node | None:
+    """Return what a mapping has under a key, or a list in a place."""
+    if isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+        found: yaml.Node = node.value[key]
+        return found
     pairs = node.value if isinstance(node, yaml.MappingNode) else []
     return next((value for name, value in pairs if name.value == key), None)
 
 
-def _message(declaration: Declaration, entry: Any, path: list[Any]) -> str:
+def _message(declaration: Declaration, entry: Any, path: list[Any], document: yaml.Node) -> str:
     if entry["type"] == "extra_forbidden":
         others, params = _other_models(declaration), _trainer_parameters(declaration)
         return advice(declaration.model, declaration.document.value, path, others, params)
+    if entry["type"] == "string_type":
+        node: yaml.Node | None = document
+        for key in path:
+            node = _child(node, key) or node
+        if isinstance(node, yaml.ScalarNode) and node.style is None and node.value:
+            return f"{node.value} is no text to YAML; quote it: '{node.value}'"
     return str(entry["msg"]).removeprefix("Value error, ")
 
 

@@ -221,6 +221,9 @@ class DatasetSpecification(Strict):
     @model_validator(mode="after")
     def _split_fits_source(self) -> DatasetSpecification:
         classes = self.classes or {}
+        twice = sorted({str(v) for v in classes if sum(str(v) == str(other) for other in classes) > 1})
+        if twice:
+            raise ValueError(f"classes: {', '.join(twice)} is there as a number and as a text, one value; remove one")
         ambiguous = {name for value, name in classes.items() for v in classes if name == str(v) and v != value}
         if ambiguous:
             raise ValueError(
