@@ -122,7 +122,8 @@ attributes:
         (DATASET + "  oops: 1\n", 6, "attributes.oops", "unknown key"),
         (DATASET + "  classes: {7: maize, '012': rye, 010: wheat}\n", 6, "attributes.classes",
          "010 is 8 to YAML; quote it"),
-        (DATASET + "  title: Fields\n  license: MIT\n  title: Farms\n", 8, "title", "is written twice, first in line 6"),
+        (DATASET + "  title: Fields\n  license: MIT\n  title: Farms\n", 8, "title",
+         "is written twice, first in line 6"),
         (DATASET + "  classes: {2024-13-45: wheat, 1: rye, 1: maize}\n", 6, "1",
          "is written twice, first in line 6"),
         (DATASET + "  classes: {1: wheat, '1': rye}\n", 3, "attributes", "1 is there as a number and as a text"),
@@ -239,8 +240,9 @@ GOOD = DATASET.replace("name: fields", "name: good")
         ("type: x\nattributes: {? [1] : 2, a: !!int b}\n", set()),
         ("title: Grünland\n", set()),
         ("", set()),
+        (DATASET + "post_processing: {assets: [{target: '((', attributes: {group_name: x}}]}\n", {"fields"}),
     ],
-    ids=["key", "twice", "component", "package", "syntax", "tags", "encoding", "empty"],
+    ids=["key", "twice", "component", "package", "syntax", "tags", "encoding", "empty", "building"],
 )
 def test_a_wrong_declaration_fails_only_itself_and_validation(
     tmp_path: Path,

@@ -81,6 +81,7 @@ class Declared:
     """The declarations of a project and what is wrong with them."""
 
     folder: Path
+    documents: dict[Place, str]  # every document, of other packages too, with its file and line
     declarations: list[Declaration]
     problems: list[Problem]
 
@@ -123,6 +124,7 @@ def check_declarations(folder: Path) -> None:
 
 def read_declarations(folder: Path) -> Declared:
     """Read every declaration below a folder, and find what is wrong with those of ours."""
+    documents_at: dict[Place, str] = {}
     declarations: list[Declaration] = []
     problems: list[Problem] = []
     for file in _files(folder):
@@ -137,6 +139,7 @@ def read_declarations(folder: Path) -> Declared:
         if not documents:
             problems.append(Problem(f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)))
         for number, document in enumerate(documents):
+            documents_at[file, number] = f"{file}:{document.source_position_tree.position.start.line}"
             found = _declaration(file, number, document)
             if isinstance(found, Declaration):
                 declarations.append(found)
@@ -147,7 +150,7 @@ def read_declarations(folder: Path) -> Declared:
                 ]
             elif found is not None:
                 problems.append(found)
-    return Declared(folder, declarations, [*problems, *_disagreements(declarations)])
+    return Declared(folder, documents_at, declarations, [*problems, *_disagreements(declarations)])
 
 
 def _files(folder: Path) -> list[Path]:

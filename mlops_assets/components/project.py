@@ -12,6 +12,7 @@ import sys
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from dagster.components.core.snapshot import get_package_entry_snap
 from dagster_shared.serdes.objects.package_entry import ComponentTypeNamespaceJson, json_for_all_components
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
-from mlops_assets.components.declarations import WHOLE_FILE, Place, read_declarations
+from mlops_assets.components.declarations import WHOLE_FILE, Declared, Place, Problem, read_declarations
 from mlops_assets.components.naming import LEFT_OUT
 from mlops_assets.errors import SpecificationError
 from resources import MlflowMirror, StoreResource
@@ -40,25 +41,28 @@ log = logging.getLogger(__name__)
 def load_project(file: str) -> dg.Definitions:
     """Load the project whose `definitions.py` is `file`: everything in its defs folder, and what our assets need.
 
-    A wrong declaration is left out with a warning, and so are the models of a dataset that is. Where Dagster validates
-    definitions, it is an error.
+    A wrong declaration, or one of which Dagster cannot build definitions, is left out with a warning, and so are the
+    models of a dataset that is. Where Dagster validates definitions, it is an error.
 
     Raises:
         SpecificationError: declarations are wrong and are being validated; each error has file, line and key.
     """
     package = Path(file).resolve().parent
     declared = read_declarations(package / "defs")
-    left_out = declared.left_out
+    try:
+        tree, loaded = _build(package, declared.left_out)
+    except Exception:
+        found = _not_buildable(package, declared)
+        if not found:  # the error is not of one declaration
+            raise
+        declared = replace(declared, problems=[*declared.problems, *found])
+        tree, loaded = _build(package, declared.left_out)
     names = declared.left_out_names()
     if declared.problems:
         if os.environ.get(VALIDATING):
             raise SpecificationError(declared.message())
         what = ", ".join(names) or "what is declared wrongly"
         log.warning("left out of the project: %s; all else is loaded. %s", what, declared.message())
-    tree = dg.ComponentTree.for_project(package)
-    # as load_from_defs_folder does: these warnings are about Dagster's own code, not the user's
-    with disable_dagster_warnings(), _leaving_out(left_out):
-        loaded = tree.build_defs(tree.defs_module_path)
     metadata: dict[str, Any] = {LEFT_OUT: dg.MetadataValue.json(names)} if names else {}
     if documented.get():
         metadata[PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY] = _component_documentation()
@@ -71,6 +75,31 @@ def load_project(file: str) -> dg.Definitions:
             metadata=metadata,
         ),
     )
+
+
+def _build(package: Path, left_out: Collection[Place]) -> tuple[dg.ComponentTree, dg.Definitions]:
+    """Have Dagster build all that is declared, without some documents."""
+    tree = dg.ComponentTree.for_project(package)
+    # as load_from_defs_folder does: these warnings are about Dagster's own code, not the user's
+    with disable_dagster_warnings(), _leaving_out(left_out):
+        return tree, tree.build_defs(tree.defs_module_path)
+
+
+def _not_buildable(package: Path, declared: Declared) -> list[Problem]:
+    """Return the documents of which Dagster cannot build definitions, each tried without all others."""
+    problems: list[Problem] = []
+    for place, where in declared.documents.items():
+        if place in declared.left_out:
+            continue
+        try:
+            _build(package, {*declared.documents, *declared.left_out} - {place})
+        except Exception as error:  # noqa: BLE001  of any component
+            cause: BaseException = error
+            while cause.__cause__ is not None:
+                cause = cause.__cause__
+            reason = " ".join(str(cause).split())
+            problems.append(Problem(f"{where}: cannot be built: {type(cause).__name__}: {reason}", (place,)))
+    return problems
 
 
 @contextmanager
