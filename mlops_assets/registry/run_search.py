@@ -22,6 +22,11 @@ from mlops_assets.registry.session import RegistrySession
 
 NEWEST = "-started"
 _AT_ONCE = 500
+# The parser takes time that doubles with each parenthesis of a filter that is not valid, and crashes at thousands.
+MAX_DEPTH = 12
+MAX_LENGTH = 4000
+_DOUBLED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_BACKSLASHED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _COMPARISONS: dict[str, Any] = {
     "=": lambda a, b: a == b,
     "<>": lambda a, b: a != b,
@@ -101,7 +106,10 @@ class _Translation:
 
     def read(self, where: str) -> ColumnElement[bool]:
         self.where = where
-        return self.condition(_parsed(where))
+        try:
+            return self.condition(_parsed(where))
+        except RecursionError:
+            raise self._refused("it is nested too deeply") from None
 
     def order(self, sort: str) -> list[ColumnElement[Any]]:
         name, descending = sort.removeprefix("-"), sort.startswith("-")
@@ -238,6 +246,11 @@ class _Translation:
 def _parsed(where: str) -> Any:
     import cql2
 
+    if len(where) > MAX_LENGTH or _depth(where) > MAX_DEPTH:
+        raise SpecificationError(
+            f"the filter {where[:80]!r}… cannot be used: it has more than {MAX_LENGTH:,} characters, or parentheses "
+            f"more than {MAX_DEPTH} deep; split it, or leave out parentheses"
+        )
     try:
         return cql2.Expr(where).to_json()
     except Exception as error:
@@ -248,6 +261,17 @@ def _parsed(where: str) -> Any:
         at = f"line {line}, character {column}" if len(lines) > 1 else f"character {column}"
         seen = f"there stands {rest!r}" if rest else "it ends there"
         raise SpecificationError(f"the filter {where!r} cannot be read at {at}: {seen}; {_LANGUAGE}") from error
+
+
+def _depth(where: str) -> int:
+    """Return how deep parentheses go, by each of the two ways in which quotes may be escaped."""
+    deepest = 0
+    for text in (_DOUBLED.sub("", where), _BACKSLASHED.sub("", where)):
+        depth = 0
+        for character in text:
+            depth = max(0, depth + (character == "(") - (character == ")"))
+            deepest = max(deepest, depth)
+    return deepest
 
 
 def _names(node: Any) -> list[str]:

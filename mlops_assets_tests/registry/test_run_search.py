@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import text
 
-from mlops_assets.errors import MlopsError, NotFound
+from mlops_assets.errors import MlopsError, NotFound, SpecificationError
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.run_fields import COLUMNS, field
 from mlops_assets.registry.run_search import names_in, search_runs
@@ -256,6 +256,26 @@ def test_a_filter_that_cannot_be_used_is_refused_with_the_place(registry: Regist
 
 
 HOSTILE = ["'; DROP TABLE runs; --", '") OR 1=1 --', "$.x", "a\\b", "%s %(x)s :x ?", "{1,2}", "naïve \N{SNOWMAN}"]
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "(" * 3000 + "seed = 1" + ")" * 3000,
+        "(" * 40,
+        "NOT (" * 40 + "seed = 1" + ")" * 40,
+        "seed = 1 AND x = '" + ")" * 40 + "' AND " + "(" * 40,
+        "x = '\\'' AND " + "(" * 40 + " AND y = 'z'",
+        "x = '\\' AND " + "(" * 40 + " AND y = 'z'",
+        "seed IN (" + "1," * 8000 + "1)",
+        "NOT " * 8000 + "seed = 1",
+        "NOT " * 990 + "seed = 1",
+    ],
+    ids=lambda where: where[:12],
+)
+def test_a_filter_that_would_keep_or_crash_its_parser_does_not_come_to_it(where: str, registry: Registry) -> None:
+    with pytest.raises(SpecificationError, match="cannot be used: it (is nested too deeply|has more than 4,000 characters, or parentheses)"):
+        search_runs(registry, where=where)
 
 
 def test_values_are_only_ever_values(registry: Registry) -> None:
