@@ -43,14 +43,12 @@ def create_app(
         NotFound: the project cannot be loaded.
     """
     shown = checked_token(token)
-    name = module or project_module()
     finisher = Finisher(publish)
     api = RunsApi(
         store=store,
         staged=store.workspace.cache / "external",
         dagster_home=dagster_home,
-        models=models_of_project(name),
-        packages=[name.partition(".")[0]],
+        models=models_of_project(module or project_module()),
         finisher=finisher,
         largest_file=largest_file,
     )

@@ -5,24 +5,21 @@ Files of strangers come to native code here: a file that ends the process ends t
 
 from __future__ import annotations
 
-import json
 import logging
-import re
 import subprocess  # nosec B404
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from pydantic import Field
 
 from mlops_assets.components.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
-from mlops_assets.hub.staging import Staging
+from mlops_assets.hub.staging import NATIVE, Staging
 from mlops_assets.names import Reference
 from mlops_assets.registry import Run, open_registry
 from mlops_assets.storage import Workspace
@@ -30,14 +27,13 @@ from mlops_assets.strict import Strict
 from mlops_assets.training.external.here import publish_and_complete
 from mlops_assets.training.external.recording import NativeMade, OnnxMade, end, external
 from mlops_assets.training.frameworks import framework_named
+from mlops_assets.training.frameworks.architectures import Trust
 from mlops_assets.training.stages import complete
 from mlops_assets.training.store import Store
 
 OUTCOME = "outcome"
 FINISH = "finish"
 LONGEST_SECONDS = 3600.0
-FRAMEWORK_PACKAGES = frozenset(("torch", "flax", "keras", "mlops_assets"))  # whose classes an artefact may name
-_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")  # as adapters write them into their JSON
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,6 @@ class Job(Strict):
     dagster_home: Path
     folder: Path
     run_id: str
-    packages: list[str] = Field(default=[])
     import_path: list[str] = Field(default=[])
 
 
@@ -70,7 +65,7 @@ def publish_sent(job: Job) -> None:
             outcome = complete(store, specification, row, reporter)
         else:
             try:
-                made = _made(staging, said["framework"], {*FRAMEWORK_PACKAGES, *job.packages})
+                made = _made(staging, said["framework"], specification.architectures)
             except MlopsError as error:
                 end(store, run.run_id, "failed", str(error), facts)
                 raise
@@ -133,46 +128,14 @@ class Finisher:
         self._pool.shutdown(cancel_futures=True)
 
 
-def require_known_classes(files: Mapping[str, Path], packages: set[str]) -> None:
-    """See that a native artefact only names classes of packages that are trusted, before any of them is imported.
-
-    Raises:
-        ExportError: it names another, or its JSON cannot be read.
-    """
-    for path in files.values():
-        if path.suffix == ".json":
-            try:
-                named = set(_classes(json.loads(path.read_bytes())))
-            except (ValueError, RecursionError) as error:
-                raise ExportError(f"{path.name} is no JSON: {error}") from error
-            foreign = sorted(name for name in named if re.split("[.:]", name)[0] not in packages)
-            if foreign:
-                raise ExportError(
-                    f"{path.name} names {', '.join(foreign)}, and over HTTP only classes of "
-                    f"{', '.join(sorted(packages))} are taken; send the model as ONNX, or report it where the "
-                    "workspace is reached"
-                )
-
-
-def _classes(value: Any) -> Iterator[str]:
-    if isinstance(value, str) and _CLASS.fullmatch(value):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from _classes(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from _classes(part)
-
-
-def _made(staging: Staging, framework: str | None, packages: set[str]) -> NativeMade | OnnxMade:
+def _made(staging: Staging, framework: str | None, architectures: Sequence[str]) -> NativeMade | OnnxMade:
     if framework is None:
         outputs = {
             path.stem: np.load(path, allow_pickle=False, mmap_mode="r") for path in staging.files("outputs").values()
         }
         return OnnxMade(staging.onnx, outputs)
-    require_known_classes(staging.files("native"), packages)
-    return NativeMade(framework_named(framework).load(staging.folder / "native"))
+    trust = Trust(architectures, imported=False)
+    return NativeMade(framework_named(framework).load(staging.folder / NATIVE, trust))
 
 
 def _last_values(store: Store, run: Run) -> dict[str, float]:

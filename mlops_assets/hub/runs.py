@@ -21,7 +21,7 @@ from mlops_assets.errors import Conflict
 from mlops_assets.hub.documents import Finish, Points, Start
 from mlops_assets.hub.finishing import FINISH, OUTCOME, Finisher, Job
 from mlops_assets.hub.problems import Refused, document
-from mlops_assets.hub.staging import Staging
+from mlops_assets.hub.staging import NATIVE, Staging
 from mlops_assets.names import Reference, check_key
 from mlops_assets.registry import Run
 from mlops_assets.training.external.origin import Origin
@@ -51,7 +51,6 @@ class RunsApi:
         staged: folder of this machine for what callers send.
         dagster_home: of the instance that is told.
         models: models that the project declares, by name.
-        packages: packages of the project, whose classes are trusted.
         finisher: publishes.
         largest_file: bytes of a file at most.
     """
@@ -60,7 +59,6 @@ class RunsApi:
     staged: Path
     dagster_home: Path
     models: DeclaredModels
-    packages: list[str]
     finisher: Finisher
     largest_file: int = LARGEST_FILE
 
@@ -114,7 +112,7 @@ class RunsApi:
     async def native(self, request: Request) -> Response:
         """Take one file of the model's native artefact."""
         staging, name = await self._receiving(request), check_key(request.path_params["name"], "file name")
-        return JSONResponse(await staging.receive(request, staging.folder / "native" / name, self.largest_file))
+        return JSONResponse(await staging.receive(request, staging.folder / NATIVE / name, self.largest_file))
 
     async def outputs(self, request: Request) -> Response:
         """Take what the model's own framework gives for the samples of the parity check."""
@@ -141,6 +139,10 @@ class RunsApi:
     def _start(self, said: Start) -> tuple[Run, bool]:
         reference = Reference.parse(said.data)
         declared = self.models.get(said.model)
+        if declared is None and "architectures" in said.declared:
+            raise Refused(
+                HTTPStatus.UNPROCESSABLE_ENTITY, "'architectures' may be declared in the project only; leave it out"
+            )
         specification = specification_for(declared, said.model, reference.name, said.declared)
         known = said.run_id is not None and bool(self.store.registry.runs(run_id=said.run_id))
         code, rest = said.code, said.model_dump(include={"trainer", "environment", "hardware", "host", "pid",
@@ -185,7 +187,6 @@ class RunsApi:
                 dagster_home=self.dagster_home,
                 folder=staging.folder,
                 run_id=run.run_id,
-                packages=self.packages,
                 import_path=sys.path,
             )
         )
@@ -241,7 +242,7 @@ def _require_sent(staging: Staging, said: Finish) -> None:
     Raises:
         Refused: there is none, or more than one.
     """
-    native, onnx = bool(staging.files("native")), staging.onnx.is_file()
+    native, onnx = bool(staging.files(NATIVE)), staging.onnx.is_file()
     if said.framework is not None and not native:
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "no native artefact was sent: PUT its files to native/NAME")
     if said.framework is None and not onnx:

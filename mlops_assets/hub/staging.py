@@ -26,6 +26,8 @@ from mlops_assets.hub.problems import Refused
 from mlops_assets.training.specification import ModelSpecification
 
 MOST_FILES = 64  # a folder
+# A folder whose name has a dot, so that no module can lie below it, wherever the path of imports begins
+NATIVE = "native.d"
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{44}):")
 
 
@@ -41,7 +43,7 @@ class Staging:
         return self.folder / "model.onnx"
 
     def files(self, kind: str) -> dict[str, Path]:
-        """Return the files sent of a kind (`native`, `outputs`, `figures`), by name."""
+        """Return the files sent of a kind (`NATIVE`, `outputs`, `figures`), by name."""
         folder = self.folder / kind
         names = sorted(folder.iterdir()) if folder.is_dir() else []
         return {path.name: path for path in names if not path.name.startswith(".")}
@@ -83,7 +85,7 @@ class Staging:
     def clear(self) -> None:
         """Remove what was sent; documents stay."""
         self.onnx.unlink(missing_ok=True)
-        for kind in ("native", "outputs", "figures"):
+        for kind in (NATIVE, "outputs", "figures"):
             shutil.rmtree(self.folder / kind, ignore_errors=True)
 
     async def receive(self, request: Request, target: Path, limit: int, begins: bytes = b"") -> dict[str, Any]:

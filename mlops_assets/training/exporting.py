@@ -44,7 +44,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             proved = partial(onnx_file.compare_sent, native)
         else:
             framework, scaling = framework_named(row.framework), scaling_of(row)
-            model = load_native(native, framework)
+            model = load_native(native, framework, specification)
             framework.export(model, data.sample_shape, row.task, path)
             proto = onnx.load(path)
             if scaling is not None:

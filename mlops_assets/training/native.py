@@ -15,6 +15,8 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.frameworks import Framework
+from mlops_assets.training.frameworks.architectures import Trust
+from mlops_assets.training.specification import ModelSpecification
 
 
 def save_native(
@@ -60,8 +62,10 @@ def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) 
             )
 
 
-def load_native(files: Mapping[str, Path], framework: Framework) -> Any:
+def load_native(files: Mapping[str, Path], framework: Framework, specification: ModelSpecification) -> Any:
     """Read a model back from its native files, given as name → local path (a cached copy is called like its checksum).
+
+    Its own classes are those that the declaration names, or that lie in the package of the trainer it names.
 
     Raises:
         ExportError: the files hold something that is not trusted.
@@ -69,4 +73,5 @@ def load_native(files: Mapping[str, Path], framework: Framework) -> Any:
     with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
         for name, path in files.items():
             shutil.copy(path, Path(scratch) / name)
-        return framework.load(Path(scratch))
+        trust = Trust(specification.architectures, package=specification.trainer.partition(".")[0])
+        return framework.load(Path(scratch), trust)

@@ -11,6 +11,7 @@ from mlops_assets.datasets.scaling import DeclaredScaling, methods_of
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import check_name
 from mlops_assets.strict import Strict
+from mlops_assets.training.frameworks.architectures import CLASS
 from mlops_assets.training.parameters import written
 
 CLASS_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "mean_iou", "ece")
@@ -91,6 +92,12 @@ class ModelSpecification(Strict):
     trainer: str = Field(description="The trainer function as 'package.module:function'.")
     params: dict[str, Any] = Field(default={}, description="Parameters of the trainer; a run can set others.")
     seed: int = Field(default=0, ge=0, description="Seed of the run; a run can set another.")
+    architectures: list[str] = Field(
+        default=[],
+        exclude_if=lambda named: not named,
+        description="Classes that models are rebuilt from, as 'package.module:Class', besides those of the framework, "
+        "of this package, and of the trainer's package; models that are sent over HTTP may name no others.",
+    )
     inputs: Literal["row", "pixel", "patch", "window", "image"] | None = Field(
         default=None,
         description="How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's centre.",
@@ -119,6 +126,14 @@ class ModelSpecification(Strict):
             return check_name(name)
         except Exception as error:
             raise ValueError(str(error)) from error
+
+    @field_validator("architectures")
+    @classmethod
+    def _classes(cls, named: list[str]) -> list[str]:
+        for name in named:
+            if not CLASS.fullmatch(name):
+                raise ValueError(f"{name!r} is not the name of a class; write it as 'package.module:Class'")
+        return named
 
     @field_validator("params")
     @classmethod

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.extras import needs
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,8 +32,8 @@ class Framework(Protocol):
         """
         ...
 
-    def load(self, folder: Path) -> Any:
-        """Read a model back.
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> Any:
+        """Read a model back; of the classes that it names, only those of the framework and what `trust` has.
 
         Raises:
             ExportError: the folder holds something else, or types that are not trusted.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import warnings
@@ -19,11 +18,13 @@ from safetensors import SafetensorError
 from safetensors.flax import load_file, save_file
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.training.onnx_graph import conform
 from mlops_assets.training.onnx_model import at_once
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
 OPSET = 21
+OWN_MODULES = ("flax.nnx", "flax.nnx.")
 
 
 class Flax:
@@ -41,13 +42,13 @@ class Flax:
         (folder / ARCHITECTURE).write_text(json.dumps(_architecture(model), indent=2, sort_keys=True) + "\n")
         save_file({name: jnp.asarray(value) for name, value in _weights(model).items()}, folder / WEIGHTS)
 
-    def load(self, folder: Path) -> nnx.Module:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> nnx.Module:
         """Rebuild the module and load its weights."""
         try:
             described, stored = json.loads((folder / ARCHITECTURE).read_text()), load_file(folder / WEIGHTS)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise ExportError(f"the folder holds no Flax model: {error}") from error
-        model = _rebuild(described)
+        model = _rebuild(described, trust)
         expected = {name: (value.shape, value.dtype) for name, value in _weights(model).items()}
         if expected != {name: (value.shape, value.dtype) for name, value in stored.items()}:
             raise ExportError(f"weights do not fit {type(model).__qualname__}")
@@ -142,17 +143,13 @@ def _parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
     return inspect.signature(kind.__init__).parameters
 
 
-def _rebuild(described: Any) -> nnx.Module:
-    try:
-        module, _, qualified = described["class"].partition(":")
-        found: Any = importlib.import_module(module)
-        for part in qualified.split("."):
-            found = getattr(found, part)
-        arguments = dict(described["arguments"])
-    except (ImportError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ExportError(f"the model's class is not there any more: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, nnx.Module)):
-        raise ExportError(f"{described['class']} is no Flax module; the stored architecture is not trusted")
+def _rebuild(described: Any, trust: Trust) -> nnx.Module:
+    if not isinstance(described, dict):
+        raise ExportError("the architecture is not a description of a module; fetch the model version again")
+    found = trusted_class(described.get("class"), trust, OWN_MODULES, nnx.Module, "Flax module")
+    arguments = described.get("arguments")
+    if not isinstance(arguments, dict):
+        raise ExportError(f"{described['class']} has no arguments; fetch the model version again")
     if "rngs" in _parameters(found):
         arguments["rngs"] = nnx.Rngs(0)
     try:

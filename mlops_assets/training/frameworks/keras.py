@@ -6,10 +6,10 @@ Samples come bands first, as everywhere on the platform; a model that wants them
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
 import logging
+import sys
 import tempfile
 import warnings
 import zipfile
@@ -24,13 +24,21 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.extras import needs
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.training.onnx_graph import conform
 from mlops_assets.training.onnx_model import at_once
 
 FILE, CLASSES = "model.keras", "classes.json"
 OPSET = 18  # the newest that tf2onnx writes
 # Keras's own, but they run Python code or read files that the model does not hold
-REFUSED = {"Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer"}
+REFUSED = {
+    "Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
+    "StringLookup", "IntegerLookup", "TextVectorization",
+}  # fmt: skip
+PARTS = (
+    keras.Operation, keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint,
+    keras.dtype_policies.DTypePolicy, keras.random.SeedGenerator,
+)  # fmt: skip
 
 
 class Keras:
@@ -50,7 +58,7 @@ class Keras:
             if kind.__module__.split(".")[0] != "keras":
                 own[keras.saving.get_registered_name(kind)] = f"{kind.__module__}:{kind.__qualname__}"
         for name, target in own.items():
-            _own_class(name, target)
+            _own_class(name, target, THIS_PROCESS)
         with tempfile.TemporaryDirectory(prefix="mlops-keras-") as scratch, _quietly():
             written = Path(scratch) / FILE
             try:
@@ -64,7 +72,7 @@ class Keras:
         (folder / CLASSES).write_text(json.dumps(own, indent=2, sort_keys=True) + "\n")
         _write_reproducibly(folder / FILE, config, members["model.weights.h5"])
 
-    def load(self, folder: Path) -> keras.Model:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> keras.Model:
         """Read `model.keras` in safe mode."""
         try:
             own = json.loads((folder / CLASSES).read_text())
@@ -74,7 +82,7 @@ class Keras:
         if not isinstance(own, dict):
             raise ExportError(f"{CLASSES} must map names to classes; fetch the model version again")
         _require_trusted(config, own)
-        classes = {str(name): _own_class(str(name), str(target)) for name, target in own.items()}
+        classes = {str(name): _own_class(str(name), str(target), trust) for name, target in own.items()}
         try:
             with _quietly():
                 model = keras.saving.load_model(folder / FILE, classes, compile=False, safe_mode=True)
@@ -157,23 +165,23 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
             known = str(module).split(".")[0] == "keras" and registered in (None, kind)
         if not known:
             raise ExportError(f"the model holds {module}.{kind}, which is not Keras's own; write a layer class")
+        if config.get("class_name") != "function" and not _is_part(module, kind):
+            raise ExportError(f"{FILE} cannot be read: {module}.{kind} is not a part of models")
     for value in config.values():
         _require_trusted(value, own)
 
 
-def _own_class(name: str, target: str) -> type:
+def _is_part(module: Any, kind: Any) -> bool:
+    """Whether a name in Keras is that of a class that models are made of; nothing is imported for it."""
+    found = getattr(sys.modules.get(str(module)), str(kind), None)
+    return isinstance(found, type) and issubclass(found, PARTS)
+
+
+def _own_class(name: str, target: str, trust: Trust) -> type:
     """Return a layer's or model's class by its name."""
-    module, _, qualified = target.partition(":")
-    if "<" in qualified:
-        raise ExportError(f"{qualified} is defined inside a function; move the class to module level")
-    try:
-        found: Any = importlib.import_module(module)
-        for part in qualified.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ExportError(f"class {target} of the model is not there any more: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, keras.Layer)):
-        raise ExportError(f"{target} is no Keras layer; the stored model is not trusted")
+    if "<" in target:
+        raise ExportError(f"{target} is defined inside a function; move the class to module level")
+    found: type = trusted_class(target, trust, (), keras.Layer, "Keras layer")
     if name != keras.saving.get_registered_name(found):
         raise ExportError(f"{target} is not stored under its own name but as {name!r}; the model is not trusted")
     return found

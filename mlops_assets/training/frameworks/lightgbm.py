@@ -16,6 +16,7 @@ from onnxmltools import convert_lightgbm
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.training.frameworks.checked_files import read_checked, write_checked
 from mlops_assets.training.onnx_graph import OPSET, conform
 
@@ -37,7 +38,7 @@ class LightGBM:
         """Write `model.txt`."""
         write_checked(folder / FILE, _text(model).encode())
 
-    def load(self, folder: Path) -> lightgbm.Booster:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> lightgbm.Booster:
         """Read `model.txt`."""
         try:
             text = read_checked(folder / FILE).decode()

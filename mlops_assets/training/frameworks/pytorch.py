@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import logging
@@ -17,10 +16,12 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.training.onnx_graph import conform
 from mlops_assets.training.onnx_model import at_once
 
 WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+OWN_MODULES = ("torch.nn", "torch.nn.modules.")
 CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList)
 
 
@@ -40,12 +41,12 @@ class PyTorch:
         (folder / ARCHITECTURE).write_text(json.dumps(architecture, indent=2, sort_keys=True) + "\n")
         save_model(model, str(folder / WEIGHTS))
 
-    def load(self, folder: Path) -> torch.nn.Module:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> torch.nn.Module:
         """Rebuild the module and load its weights."""
         try:
-            model = _rebuild(json.loads((folder / ARCHITECTURE).read_text()))
+            model = _rebuild(json.loads((folder / ARCHITECTURE).read_text()), trust)
             load_model(model, folder / WEIGHTS)
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, TypeError, ValueError, RecursionError, SafetensorError) as error:
             raise ExportError(f"the folder holds no PyTorch model: {error}") from error
         except RuntimeError as error:
             raise ExportError(f"weights do not fit {type(model).__qualname__}: {str(error).splitlines()[0]}") from error
@@ -130,23 +131,17 @@ def _argument(value: Any, kind: type, name: str) -> Any:
         ) from error
 
 
-def _rebuild(described: dict[str, Any]) -> torch.nn.Module:
-    module_name, _, qualified = described["class"].partition(":")
-    try:
-        found: Any = importlib.import_module(module_name)
-        for part in qualified.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise ExportError(f"class {described['class']} of the model is not there any more: {error}") from error
-    if not (isinstance(found, type) and issubclass(found, torch.nn.Module)):
-        raise ExportError(f"{described['class']} is no torch module; the stored architecture is not trusted")
+def _rebuild(described: Any, trust: Trust) -> torch.nn.Module:
+    if not isinstance(described, dict):
+        raise ExportError("the architecture is not a description of a module; fetch the model version again")
+    found = trusted_class(described.get("class"), trust, OWN_MODULES, torch.nn.Module, "torch module")
     if "children" in described:
-        children = [_rebuild(child) for child in described["children"]]
+        children = [_rebuild(child, trust) for child in described["children"]]
         built: torch.nn.Module = found(children) if issubclass(found, torch.nn.ModuleList) else found(*children)
         return built
     arguments = {
-        name: _rebuild(value) if isinstance(value, dict) and "class" in value else value
-        for name, value in described["arguments"].items()
+        name: _rebuild(value, trust) if isinstance(value, dict) and "class" in value else value
+        for name, value in dict(described.get("arguments", {})).items()
     }
     rebuilt: torch.nn.Module = found(**arguments)
     return rebuilt

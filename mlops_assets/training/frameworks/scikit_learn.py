@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.training.onnx_graph import conform
 
 
@@ -75,7 +76,7 @@ class ScikitLearn:
         self._trusted(folder / FILE)
         _write_reproducibly(folder / FILE)
 
-    def load(self, folder: Path) -> Any:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> Any:
         """Read `model.skops`."""
         try:
             return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))

@@ -16,6 +16,7 @@ from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from mlops_assets.errors import ExportError
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.training.frameworks.checked_files import read_checked, write_checked
 from mlops_assets.training.onnx_graph import OPSET, conform
 
@@ -39,7 +40,7 @@ class XGBoost:
         """Write `model.ubj`."""
         write_checked(folder / FILE, bytes(_booster(model).save_raw("ubj")))
 
-    def load(self, folder: Path) -> xgboost.Booster:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> xgboost.Booster:
         """Read `model.ubj`."""
         content = read_checked(folder / FILE)
         try:

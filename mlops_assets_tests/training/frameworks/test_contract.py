@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError, MissingExtra
 from mlops_assets.training.frameworks import Framework, framework_named, framework_of
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.training.onnx_graph import facts, kind_of_scores
 from mlops_assets.training.onnx_model import OnnxModel
 from mlops_assets.training.parity import compare
@@ -171,8 +174,10 @@ import sys
 from pathlib import Path
 import numpy as np
 from mlops_assets.training.frameworks import framework_named
+from mlops_assets.training.frameworks.architectures import Trust
 framework, folder = framework_named(sys.argv[1]), Path(sys.argv[2])
-outputs = framework.predict(framework.load(folder), np.load(folder.parent / "X.npy"), "classification")
+model = framework.load(folder, Trust(package="mlops_assets_tests"))
+outputs = framework.predict(model, np.load(folder.parent / "X.npy"), "classification")
 np.savez(folder.parent / "outputs.npz", **outputs)
 """
 
@@ -217,3 +222,64 @@ def test_no_framework_is_imported_before_a_model_of_it_is_there() -> None:
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
+
+
+NAMES = [
+    "evil:Evil", "evil", "evil:", ":Evil", "evil.Evil", "evil:Evil:x", "evil:Evil.", ".evil:Evil", "evil:Evil\n",
+    "workspace.cache.external.ID.native.d.evil:Evil", "workspace.cache.external.ID.native.evil", "ev\u0131l:Evil",
+    "torch.nn.evil:Evil", "torch.nn.modules.evil:Evil", "torch.nn.modules.module:torch.os.system", "keras.evil:Evil",
+    "flax.nnx.evil:Evil", "mlops_assets.training.trainers.evil:Evil", "os:system", "builtins:eval", "subprocess:Popen",
+    "torch:load", "torch.nn.parallel:DistributedDataParallel", "mlops_assets_tests.training.frameworks.evil:Evil",
+    "\x00", "a" * 100_000, 3, None, True, [], ["evil:Evil"], {}, {"class": "evil:Evil", "arguments": {}},
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("framework", "builder"),
+    [
+        pytest.param(framework, builder, marks=marks_of(framework))
+        for framework, builder in (("pytorch", "module_as_argument"), ("keras", "own_layer"), ("flax", "mlp"))
+    ],
+)
+@pytest.mark.parametrize("trust", [Trust(imported=False), THIS_PROCESS], ids=["of others", "of this process"])
+def test_no_name_of_a_class_in_an_artefact_runs_code(
+    framework: str,
+    builder: str,
+    trust: Trust,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    subtests: pytest.Subtests,
+) -> None:
+    case = next(case for case in CASES if (case.framework, case.builder) == (framework, builder))
+    model, adapter, native = case.build()[0], framework_named(framework), tmp_path / "native"
+    native.mkdir()
+    adapter.save(model, native)
+    ran = tmp_path / "ran"
+    for folder in ("", "workspace/cache/external/ID/native", "workspace/cache/external/ID/native.d"):
+        (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+        (tmp_path / folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    file = native / ("classes.json" if framework == "keras" else "architecture.json")
+    document = json.loads(file.read_text())
+    for name in NAMES:
+        changed = dict.fromkeys(document, name) if framework == "keras" else {**document, "class": name}
+        file.write_text(json.dumps(changed))
+        with subtests.test(name=str(name)[:60]):
+            with pytest.raises(ExportError):
+                adapter.load(native, trust)
+            assert not ran.exists() and "evil" not in sys.modules
+
+
+@pytest.mark.frameworks
+@pytest.mark.parametrize(
+    ("framework", "builder"), [("pytorch", "module_as_argument"), ("keras", "own_layer"), ("flax", "mlp")]
+)
+def test_a_class_that_the_project_names_is_rebuilt_and_no_other(framework: str, builder: str, tmp_path: Path) -> None:
+    case = next(case for case in CASES if (case.framework, case.builder) == (framework, builder))
+    model, adapter = case.build()[0], framework_named(framework)
+    adapter.save(model, tmp_path)
+    file = tmp_path / ("classes.json" if framework == "keras" else "architecture.json")
+    own = set(re.findall(r"mlops_assets_tests[\w.]+:\w+", file.read_text()))
+    with pytest.raises(ExportError, match="architectures: "):
+        adapter.load(tmp_path, Trust(imported=False))
+    adapter.load(tmp_path, Trust(own, imported=False))
