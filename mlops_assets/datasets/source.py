@@ -67,6 +67,7 @@ class TableLayout(Strict):
     def _known_encoding(cls, encoding: str) -> str:
         try:
             known = codecs.lookup(encoding).name
+            "".encode(encoding)  # not all codecs are of texts
         except LookupError as error:
             raise ValueError(
                 f"{encoding!r} is no encoding that Python knows; see its list of standard encodings"

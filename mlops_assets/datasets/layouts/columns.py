@@ -15,7 +15,7 @@ from pandas.api import types as kinds
 
 from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.layouts.places import LATITUDE, LONGITUDE, place_columns, place_problems
-from mlops_assets.datasets.layouts.roles import are_numbers, one_spelling, texts_of, to_numbers
+from mlops_assets.datasets.layouts.roles import are_numbers, have_decimal_commas, one_spelling, texts_of, to_numbers
 from mlops_assets.datasets.source import TableLayout
 
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
@@ -45,9 +45,10 @@ def find_features(
         if both:
             problems.append(f"features name {', '.join(both)}, which plays another part; take it out of the features")
         return list(layout.features), []
-    path, first = next(iter(tables.items()))
+    path, first = next(((p, t) for p, t in tables.items() if len(t)), next(iter(tables.items())))
     candidates = [str(column) for column in first.columns if column not in played and column not in layout.exclude]
     columns = {name: {p: table[name] for p, table in tables.items() if name in table} for name in candidates}
+    columns = {name: {p: values for p, values in found.items() if len(values)} for name, found in columns.items()}
     numeric = [c for c in candidates if all(map(kinds.is_numeric_dtype, columns[c].values()))]
     features = [c for c in numeric if c.strip().lower() not in IDENTIFIERS]
     notes = [f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to use it"
@@ -57,13 +58,16 @@ def find_features(
         remedy = "; correct them, or name 'features'" if texts else ""
         notes.append(f"column {column!r} is not numeric and is not a feature{texts}{remedy}")
     if not features:
-        problems.append(f"{path}: has no numeric column besides the label; name the feature columns")
+        others = "".join(f"; {note}" for note in notes[:5])
+        problems.append(f"{path}: has no numeric column besides the label{others}; name the feature columns")
     return features, notes
 
 
 def _texts_among(columns: Mapping[str, pd.Series]) -> str:
     """Return what keeps a column of all files that is mostly numbers from being one; empty if it is text altogether."""
     wrong = {path: (v.notna() & pd.to_numeric(v, errors="coerce").isna()).to_numpy() for path, v in columns.items()}
+    if all(have_decimal_commas(values.dropna()) for values in columns.values()):
+        return ": its numbers have a decimal comma, so declare \"decimal: ','\""
     count, rows = sum(int(found.sum()) for found in wrong.values()), sum(map(len, columns.values()))
     if not 0 < count <= rows / 2:  # not text at all, such as dates, or little else
         return ""
@@ -99,7 +103,7 @@ def zoneless_times(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> l
     if not layout.time:
         return []
     texts = pd.concat([table[layout.time].astype(str) for table in tables.values()] or [pd.Series(dtype=str)])
-    zoneless = texts.str.contains(r"\d[T ]\d") & ~texts.str.contains(r"(?:Z|[+-]\d\d:?\d\d)$")
+    zoneless = texts.str.contains(r"\d[T ]\d") & ~texts.str.contains(r"(?:Z|[+-]\d\d(?::?\d\d)?)$")
     return [f"column {layout.time!r}: times without a zone are taken as UTC"] if zoneless.any() else []
 
 
@@ -118,16 +122,25 @@ def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, feature
         return [f"{path}: has no column {', '.join(map(repr, missing))}; it has {has}"]
     problems = []
     if table.empty:
-        problems.append(f"{path}: has no rows; remove the file or fill it")
+        return [f"{path}: has no rows; remove the file or fill it"]
     for column in needed:
         absent = table[column].isna()
         if absent.any():
+            leave_out = ", remove the rows, or leave the column out of 'features'"
+            remedy = leave_out if column in features else " or remove the rows"
             problems.append(
                 f"{path}: column {column!r} has {int(absent.sum())} missing value(s) (NaN), first in data row "
-                f"{int(absent.argmax()) + 1}; fill them, remove the rows, or leave the column out of 'features'"
+                f"{int(absent.argmax()) + 1}; fill them{remedy}"
             )
-    if layout.time and times_of(table[layout.time]).isna().any():
-        problems.append(f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601")
+    wrong = (
+        (times_of(table[layout.time]).isna() & table[layout.time].notna()).to_numpy() if layout.time else np.array(())
+    )
+    if wrong.any():
+        first = int(wrong.argmax())
+        problems.append(
+            f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601: the first is "
+            f"{str(table[layout.time].iloc[first])[:40]!r} in data row {first + 1}"
+        )
     problems += place_problems(path, table, layout)
     for column in features:
         if not kinds.is_numeric_dtype(table[column]):
@@ -155,6 +168,8 @@ def repeated_ids(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> lis
 def times_of(values: pd.Series) -> pd.Series:
     """Points in time, UTC; NaT for what is not ISO 8601. A whole number is a year or a day, never nanoseconds."""
     text = values.astype(str) if kinds.is_numeric_dtype(values) else values
+    if isinstance(text.dtype, pd.StringDtype):  # pandas makes a time of "-1" and of a year 0
+        text = text.where(text.str.match(r"\s*(?!0000)\d{4}"))
     return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
 
 
@@ -197,6 +212,11 @@ def find_classes(
         problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
         return None
     found = sorted(values.unique(), key=lambda v: (not is_integer(v), int(v) if is_integer(v) else 0, v))
+    if not numeric and layout.label_is != "class" and decimal == "." and have_decimal_commas(values):
+        problems.append(
+            f"column {label!r} has numbers with a decimal comma, such as {found[0]!r}; declare \"decimal: ','\", or "
+            "'label_is: class' if they are names"
+        )
     if numeric and layout.label_is != "class":
         numbers = to_numbers(pd.Series(found, dtype="str"), decimal)
         rare = len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS

@@ -13,12 +13,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from pandas.api import types as kinds
 
 from mlops_assets.datasets.source import TableLayout
 
 _PLAIN = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?")  # a number that every program writes alike but for its zeros
 _WHOLE_AS_FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)\.0+")  # what a column of whole numbers becomes where one is missing
-_BOOLEANS = {"true": "1", "false": "0", "1": "1", "0": "0"}
+_BOOLEANS = {"true": "1", "false": "0"}
 # how programs write that a number is missing; in a column of texts these are texts
 _MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "-nan"}
 
@@ -34,22 +35,36 @@ def as_text(value: Any) -> str | None:
         return None
     if isinstance(value, bool | np.bool_):
         return str(int(value))
+    if isinstance(value, bytes):  # texts, to programs that write Parquet without saying so
+        value = value.decode()
     if isinstance(value, float | np.floating):
-        number = float(value)
-        return None if np.isnan(number) else (str(int(number)) if number.is_integer() else repr(number))
+        if np.isnan(value):
+            return None
+        return str(int(value)) if float(value).is_integer() else str(value)  # as short as its own type needs
     return unicodedata.normalize("NFC", str(value).strip()) or None
 
 
 def texts_of(values: pd.Series) -> pd.Series:
-    """Return the values of a column as `as_text` gives them."""
-    return values.map({value: as_text(value) for value in values.unique()}).astype("str")
+    """Return the values of a column as `as_text` gives them; days as CSV has them, without a time.
+
+    Raises:
+        ValueError: its values are no single ones, or no text in UTF-8.
+    """
+    if kinds.is_datetime64_any_dtype(values) and (values.dropna() == values.dropna().dt.normalize()).all():
+        values = values.dt.strftime("%Y-%m-%d")
+    try:
+        different = values.unique()
+    except TypeError as error:
+        raise ValueError(f"column {values.name!r} has lists or structures where one value is needed") from error
+    return values.map({value: as_text(value) for value in different}).astype("str")
 
 
 def one_spelling(columns: Mapping[str, pd.Series], decimal: str = ".") -> dict[str, pd.Series]:
     """Return the values of one column of all files in one spelling, as text; what is missing stays missing.
 
     If every value is a number without needless zeros in front and without an exponent, equal numbers are one value.
-    True and false are 1 and 0. All else is as written, but for whole numbers that end in '.0'.
+    True and false are 1 and 0, unless they are beside words only. All else is as written, but for whole numbers that
+    end in '.0'.
 
     Args:
         columns: values as `texts_of` gives them, by file.
@@ -57,12 +72,14 @@ def one_spelling(columns: Mapping[str, pd.Series], decimal: str = ".") -> dict[s
     """
     written = {value for column in columns.values() for value in column.dropna().unique()}
     spelled = {value: _spelled(value, decimal) for value in written}
-    if written and all(value.lower() in _BOOLEANS for value in written):
-        spelled = {value: _BOOLEANS[value.lower()] for value in written}
-    elif not all(_PLAIN.fullmatch(value) for value in spelled.values()):
-        spelled = {value: _whole(new) if _WHOLE_AS_FLOAT.fullmatch(new) else value for value, new in spelled.items()}
-    else:
+    words = {value for value in written if value.lower() in _BOOLEANS}
+    if words == written or any(_PLAIN.fullmatch(value) for value in spelled.values()):
+        spelled |= {value: _BOOLEANS[value.lower()] for value in words}
+    if all(_PLAIN.fullmatch(new) for new in spelled.values()):
         spelled = {value: _whole(new) for value, new in spelled.items()}
+    else:
+        wholes = {value: _whole(new) for value, new in spelled.items() if _WHOLE_AS_FLOAT.fullmatch(new)}
+        spelled = {value: spelled[value] if value in words else value for value in written} | wholes
     return {path: column.map(spelled).astype("str") for path, column in columns.items()}
 
 
@@ -89,6 +106,11 @@ def type_of(values: pd.Series) -> str:
 def are_numbers(texts: pd.Series, decimal: str = ".") -> bool:
     """Say whether every value is a number, in any notation."""
     return all(_number(value, decimal) is not None for value in texts.dropna().unique())
+
+
+def have_decimal_commas(texts: pd.Series) -> bool:
+    """Say whether the values are numbers with a decimal comma, some of them at least."""
+    return texts.astype("str").str.contains(",").any() and are_numbers(texts.astype("str"), ",")
 
 
 def to_numbers(texts: pd.Series, decimal: str = ".") -> pd.Series:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -77,27 +78,51 @@ def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
 
 def _read_parquet(local: Path) -> pd.DataFrame:
     """A Parquet table; the geometry of a GeoParquet one becomes the columns `LONGITUDE` and `LATITUDE`."""
-    if b"geo" not in (pq.read_schema(local).metadata or {}):
-        return pd.read_parquet(local)
+    schema = pq.read_schema(local)
+    decimals = [field.name for field in schema if pa.types.is_decimal(field.type)]
+    if b"geo" not in (schema.metadata or {}):
+        return pd.read_parquet(local).astype(dict.fromkeys(decimals, "float64"))
     import geopandas
 
     found = geopandas.read_parquet(local)
     if found.crs is None:
         raise ValueError("its geometry has no coordinate reference system; set one")
     longitude, latitude = middles(found.geometry)
-    rows = pd.DataFrame(found.drop(columns=found.geometry.name))
+    rows = pd.DataFrame(found.drop(columns=found.geometry.name)).astype(dict.fromkeys(decimals, "float64"))
     return rows.assign(**{LONGITUDE: longitude, LATITUDE: latitude})
 
 
-def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
+def _require_different_names(local: Path, name: str, layout: TableLayout) -> None:
+    """Refuse a table in which a column's name could mean two; versions made before there was this check still read.
+
+    Raises:
+        ValueError: it cannot be read, or has two columns of one name.
+    """
+    if name.lower().endswith(PARQUET_SUFFIXES):
+        names = pd.Series(pq.read_schema(local).names)
+    elif layout.columns:
+        names = pd.Series(layout.columns)
+    else:
+        options = _text_options(local, layout)
+        names = pd.read_csv(local, **options, header=None, nrows=1, dtype="str").iloc[0].dropna().str.strip()
+    twice = sorted(set(names[names.duplicated()]))
+    if twice:
+        raise ValueError(f"has two columns called {', '.join(map(repr, twice))}; rename or remove one of them")
+
+
+def _text_options(local: Path, layout: TableLayout) -> dict[str, Any]:
     delimiter = layout.delimiter or _delimiter(local, layout)
-    options: dict[str, Any] = {
+    return {
         "sep": r"\s+" if delimiter == " " else delimiter,
         "skipinitialspace": True,
         "decimal": layout.decimal,
         "encoding": layout.encoding,
         "index_col": False,  # else pandas makes an index of surplus fields, and all columns shift
     }
+
+
+def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
+    options = _text_options(local, layout)
     if layout.columns:
         options |= {"names": layout.columns, "header": None}
     texts = {column for column in (*role_columns(layout), layout.time) if column}
@@ -129,7 +154,9 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     landed.fetch_all(found)
     for file in found:
         try:
-            tables[file.path] = read_table(landed.local(file), file.path, layout)
+            table = read_table(landed.local(file), file.path, layout)
+            _require_different_names(landed.local(file), file.path, layout)
+            tables[file.path] = table
         except ValueError as error:
             problems.append(f"{file.path}: {error}")
     if not tables and not problems:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,19 @@ def test_numbers_may_have_a_decimal_comma(read: Read, delimiter: str, header: bo
 def test_a_decimal_comma_that_is_not_declared_is_no_number(read: Read) -> None:
     with pytest.raises(DataProblems, match="feature 'red' is not numeric"):
         read({"a.csv": SMALL.to_csv(index=False, sep=";", decimal=",")}, declared(features=["red"]))
+    with pytest.raises(DataProblems, match=r"no numeric column .*'red' .* decimal comma, so declare \"decimal: ','\""):
+        read({"a.csv": SMALL.to_csv(index=False, sep=";", decimal=",")})
+    with pytest.raises(DataProblems, match=r"column 'red' has numbers with a decimal comma, such as '0,1'; declare"):
+        read({"a.csv": SMALL.assign(x=1).to_csv(index=False, sep=";", decimal=",")}, declared(label="red"))
+
+
+def test_exact_decimals_of_parquet_are_numbers(read: Read) -> None:
+    assert read({"a.parquet": SMALL.assign(red=SMALL["red"].astype(str).map(Decimal))}).features == ["red", "nir"]
+
+
+def test_a_file_without_rows_hides_no_feature_of_the_others(read: Read) -> None:
+    with pytest.raises(DataProblems, match=r"1 problem\(s\).*\n.*a.csv: has no rows"):
+        read({"a.csv": SMALL.iloc[:0], "b.csv": SMALL})
 
 
 def test_parquet_and_text_give_the_same_samples(read: Read) -> None:
@@ -296,6 +310,9 @@ def test_a_label_that_is_a_quantity_is_a_number_to_learn(read: Read, labels: lis
         (SMALL.drop(columns=["nir", "crop"]), "has no column 'crop', 'nir'; it has red"),
         (SMALL.iloc[:0], "has no rows"),
         (SMALL.assign(crop=["wheat", "rye", "oats"]), "label 'oats', 'rye' is no declared class"),
+        (SMALL.assign(crop=[["wheat"]] * 3), "column 'crop' has lists or structures"),
+        ("red,nir,crop,crop\n1,2,wheat,maize\n", "has two columns called 'crop'; rename"),
+        ("red,nir,crop,nir \n1,2,wheat,3\n", "has two columns called 'nir'; rename"),
         ("", "cannot be read as a table"),
         ("\n\n", "cannot be read as a table"),
         (bytes(range(256)) * 20, r"is not UTF-8 text \(invalid start byte at byte 128\); save it as UTF-8"),
@@ -307,8 +324,9 @@ def test_a_bad_table_is_refused_with_its_name_and_the_reason(
     read: Read, content: pd.DataFrame | bytes | str, message: str
 ) -> None:
     specification = declared({1: "wheat", 2: "maize"}, features=["red", "nir"])
-    with pytest.raises(DataProblems, match=rf"landing of fields .*\n.*bad\.csv: .*{message}"):
-        read({"bad.csv": content}, specification)
+    name = "bad.parquet" if "lists" in message else "bad.csv"
+    with pytest.raises(DataProblems, match=rf"landing of fields .*\n.*{name}: .*{message}"):
+        read({name: content}, specification)
 
 
 @pytest.mark.parametrize("name", ["bad.parquet", "bad.geoparquet", "bad.pq"])
@@ -366,10 +384,14 @@ def test_a_text_label_with_too_many_values_is_refused(read: Read) -> None:
         (SMALL.assign(crop=[np.inf, 0.5, 2]), {}, "label 'crop' has infinite values"),
         (SMALL.assign(red=[1e300, 0.2, 0.3]), {}, "feature 'red' has values that are infinite or beyond float32"),
         (SMALL.assign(when="soon"), {"time": "when"}, "column 'when' has values that are no date or time"),
+        (SMALL.assign(when=["2020", "0000-01-01", "2020"]), {"time": "when"},
+         "column 'when' has .* is '0000-01-01' in data row 2"),
+        (SMALL.assign(when=-1), {"time": "when"}, "column 'when' has values that are no date or time"),
         (SMALL.assign(when=0.5), {"time": "when"}, "column 'when' has values that are no date or time"),
         (SMALL.assign(when="01.02.2020"), {"time": "when"}, "column 'when' has values that are no date or time"),
     ],
-    ids=["infinite whole label", "infinite label", "too large", "text for a time", "number for a time",
+    ids=["infinite whole label", "infinite label", "too large", "text for a time", "year 0", "negative number",
+         "number for a time",
          "day or month first"],
 )  # fmt: skip
 def test_values_that_cannot_be_meant_are_a_problem_with_its_file(

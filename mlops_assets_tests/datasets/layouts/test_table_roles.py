@@ -48,6 +48,12 @@ SPELLINGS: dict[str, tuple[list[list[Any]], set[str]]] = {
     ),
     "accents": ([[COMPOSED], [DECOMPOSED]], {COMPOSED}),
     "truths": ([["True", "false"], [True, False]], {"1", "0"}),
+    "truths among numbers": ([["True", "FALSE"], ["2"]], {"1", "0", "2"}),
+    "truths among words": ([["True", "unknown"], [True, False]], {"1", "0", "unknown"}),
+    "truths among words only": ([["True", "unknown"]], {"True", "unknown"}),
+    "days of a typed column": ([["2024-01-02"], [pd.Timestamp(2024, 1, 2), pd.NaT]], {"2024-01-02"}),
+    "short floats": ([["0.1"], list(np.array([0.1], dtype="float32"))], {"0.1"}),
+    "bytes": ([["wheat"], [b"wheat"]], {"wheat"}),
     "dates": ([["2024-01-02", "2024-1-2"]], {"2024-01-02", "2024-1-2"}),
     "underscores": ([["1_000", "1000"]], {"1_000", "1000"}),
 }
