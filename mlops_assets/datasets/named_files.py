@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ import pandas as pd
 
 # read the same under any name; other formats may be known by their ending, or keep facts in their names (SRTM's .hgt)
 SELF_CONTAINED = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
+VRT = ".vrt"
 
 
 def is_self_contained(path: str) -> bool:
@@ -58,15 +60,16 @@ def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def link_to(link: Path, target: Path) -> None:
-    """Make a link, also where another thread or process makes the same one, or left one that leads nowhere.
+    """Make a symbolic link, also where another thread or process makes the same one, or left one that leads nowhere.
 
-    A hard link where that is possible: VRT looks for what it names from where a symbolic one leads to.
+    Never a hard link: it changes the inode's time, by which a landing knows its files, and a landing that was recalled
+    shares its inodes with the workspace. A VRT is copied, as it looks for what it names from where a link leads to.
     """
     link.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".link-", dir=link.parent) as folder:
         new = Path(folder, "link")
-        try:
-            new.hardlink_to(target.resolve())
-        except OSError:  # on another file system, or of another user
+        if link.suffix.lower() == VRT:
+            shutil.copyfile(target, new)
+        else:
             new.symlink_to(target.resolve())
         os.replace(new, link)  # noqa: PTH105  at once, whatever is there

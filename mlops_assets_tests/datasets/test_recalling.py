@@ -8,10 +8,13 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import rasterio
 
 from mlops_assets.datasets import stored_bytes, targets
 from mlops_assets.datasets.freezing import Freeze, freeze
+from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.recalling import recall, selected_files
 from mlops_assets.datasets.stored_bytes import StoredBytes
 from mlops_assets.datasets.targets import STAGING, open_target
@@ -89,6 +92,26 @@ def test_a_recalled_folder_frozen_elsewhere_has_the_same_digest(
         source = declared.source.model_copy(update={"url": (target / declared.name).as_uri()})
         again = freeze(other, Registry("sqlite://"), declared.model_copy(update={"source": source}), "somebody else")
         assert again.version.digest == frozen.row.digest
+
+
+def test_a_recalled_folder_with_sidecars_is_frozen_beside_its_source_and_reading_leaves_it_as_it_is(
+    store: Store, target: Path, land_scenes: Callable[..., Freeze]
+) -> None:
+    landing = store.workspace.root / scenes_specification().source.url
+    write_scene(landing, "b", seed=1)
+    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), open_raster(landing / "images/b.tif", "r+") as raster:
+        raster.write_mask(np.full(raster.shape, 255, dtype=np.uint8))
+    land_scenes()
+    declared = scenes_specification()
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(declared.name))
+    recall(frozen, target)  # hard links, where the file system has no clones
+    source = declared.source.model_copy(update={"url": target.as_uri()})
+    copy = declared.model_copy(update={"name": "copy", "source": source})
+    again = freeze(store.workspace, store.registry, copy, "somebody else")
+    assert again.version.digest == frozen.row.digest
+    before = {path: path.stat().st_ctime_ns for path in target.rglob("*.tif*")}
+    frozen.raster_path("images/b.tif")
+    assert {path: path.stat().st_ctime_ns for path in target.rglob("*.tif*")} == before
 
 
 def test_an_old_version_comes_back_as_it_was(store: Store, target: Path) -> None:
