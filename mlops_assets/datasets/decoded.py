@@ -27,7 +27,7 @@ from mlops_assets.datasets.layouts import LAYOUTS, View
 from mlops_assets.datasets.rasters import numpy_type
 from mlops_assets.datasets.versions import FrozenDataset, SplitName
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.progress import each
+from mlops_assets.progress import step
 
 FORMAT = 2  # of the files below; another number leaves the old ones unread
 CHUNK_BYTES = 64 << 20  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
@@ -122,17 +122,14 @@ def damaged_splits(frozen: FrozenDataset) -> list[Path]:
         IntegrityError: a file of the data version is not as it was frozen.
         StorageError: it is not there any more.
     """
-    folders = {
-        (split, view): split_folder(frozen, split, view) for view in get_args(View) for split in get_args(SplitName)
-    }
-    present = [(split, view, folder) for (split, view), folder in folders.items() if (folder / MARKER).is_file()]
-    if not present:
-        return []
-    return [
-        folder / name
-        for split, view, folder in each(f"comparing the decoded cache with {frozen.reference}", present, "splits")
-        for name in _different(frozen, split, view, folder)
-    ]
+    damaged = []
+    for view in get_args(View):
+        for split in get_args(SplitName):
+            folder = split_folder(frozen, split, view)
+            if (folder / MARKER).is_file():
+                with step(f"comparing the decoded cache with {frozen.reference}, {split}"):
+                    damaged += [folder / name for name in _different(frozen, split, view, folder)]
+    return damaged
 
 
 def _different(frozen: FrozenDataset, split: SplitName, view: View, folder: Path) -> list[str]:

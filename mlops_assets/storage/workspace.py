@@ -191,18 +191,16 @@ class Workspace:
         Raises:
             StorageError: it cannot be moved.
         """
-        try:
-            with explained(f"{source} of {self.url}", f"moved to {target}", "mend permissions and run it again"):
-                found = obstore.get(self._store, source)
-                if found.meta["size"] <= AT_ONCE:
-                    obstore.put(self._store, target, found.bytes())
-                else:
-                    chunks = found.stream(min_chunk_size=_CHUNK * 8)
-                    obstore.put(self._store, target, (bytes(chunk) for chunk in chunks))
-                obstore.delete(self._store, source)
-        except StorageError as error:
-            if not is_missing(error.__cause__):
+        with tempfile.TemporaryDirectory(prefix="mlops-moving-") as folder:
+            local = Path(folder, "content")
+            try:
+                self._fetch(source, local, None)
+            except StorageError as error:
+                if is_missing(error.__cause__):
+                    return
                 raise
+            self.put(target, local)
+        self.remove(source)
 
     def list(self, prefix: str) -> Iterator[str]:
         """Yield the keys under a folder, in no order."""
