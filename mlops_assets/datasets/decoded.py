@@ -293,8 +293,8 @@ def _renew(frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tupl
             except _Wider as found:
                 dtype = found.dtype
         with (making / MARKER).open("w") as stream:
-            made = {"data_version": frozen.reference, "samples": len(samples), "sizes": sizes, "blocks": blocks}
-            json.dump(made, stream)
+            written = {"data_version": frozen.reference, "samples": len(samples), "sizes": sizes, "blocks": blocks}
+            json.dump(written, stream)
             stream.flush()
             os.fsync(stream.fileno())
         making.rename(folder)

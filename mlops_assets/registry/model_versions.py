@@ -103,7 +103,7 @@ class ModelVersions(RegistrySession):
         """
         with self.transaction() as session:
             # an alias that is new has no row to lock; the model's first version is there, and the same for all
-            first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.version).limit(1)
+            first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.created).limit(1)
             session.execute(first.with_for_update())
             moved = now()
             found = session.get(Alias, (row.model, alias))

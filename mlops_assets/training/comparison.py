@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mlops_assets.errors import IntegrityError
 from mlops_assets.registry import Run
 from mlops_assets.registry.published import read_published, unmeasured_classes
 from mlops_assets.training.specification import (
@@ -184,7 +185,11 @@ def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
         IntegrityError: the record is not as it was written.
     """
     if run.environment is not None:
-        return environment_versions(json.loads(store.workspace.get_object(run.environment)))
+        try:
+            content = store.workspace.get_object(run.environment)
+        except IntegrityError as error:
+            raise IntegrityError(f"the environment of run {run.run_id[:8]} has changed: {error}") from error
+        return environment_versions(json.loads(content))
     document = _published(store, run, "environment.json")
     return None if document is None else environment_versions(document)
 
