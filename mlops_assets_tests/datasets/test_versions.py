@@ -7,17 +7,19 @@ from collections.abc import Callable
 import pytest
 
 from mlops_assets.datasets.contents import SAMPLE_COLUMNS
-from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.freezing import Freeze, freeze
+from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.training.store import Store
-from mlops_assets_tests.conftest import crops_table, table_specification
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 
 Land = Callable[..., Freeze]
 Open = Callable[..., FrozenDataset]
 SPLITS = ("train", "validation", "test")
+_ENVI = {"driver": "ENVI", "height": 48, "width": 48, "count": 4, "dtype": "uint16"}
 
 
 @pytest.fixture
@@ -33,6 +35,22 @@ def test_a_tampered_file_is_noticed_before_its_values_are_used(store: Store, lan
     path.write_bytes(path.read_bytes().replace(b"wheat", b"maize", 1))
     with pytest.raises(IntegrityError, match=r"samples\.csv of fields@v1\) is not as it was published"):
         data.arrays("train")
+
+
+def test_a_file_of_the_cache_that_took_the_place_of_a_link_is_not_read(store: Store, opened: Open) -> None:
+    folder = store.workspace.root / "landing/scenes"
+    write_scene(folder)
+    with open_raster(folder / "images/a.tif") as raster, open_raster(folder / "images/a.bsq", "w", **_ENVI) as envi:
+        envi.write(raster.read())
+    (folder / "images/a.tif").unlink()
+    source = {"layout": "scenes", "url": "landing/scenes", "scenes": {"images": "images/*.bsq", "size": 3}}
+    freeze(store.workspace, store.registry, scenes_specification(source=source), "tester")
+    frozen = opened("scenes")
+    path = frozen.raster_path("images/a.bsq")
+    before = path.read_bytes()
+    path.unlink()
+    path.write_bytes(bytes(len(before)))
+    assert opened("scenes").raster_path("images/a.bsq").read_bytes() == before
 
 
 @pytest.mark.parametrize("name", ["samples.parquet", "manifest.parquet", "version.json"])
