@@ -92,8 +92,8 @@ class CheckedArray:
 
     def _check(self, blocks: NDArray[np.int64]) -> None:
         for block in blocks[~self._done[blocks]].tolist():
-            content = self._bytes[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES].data
-            if hashlib.sha256(content).hexdigest() != self._digests[block]:
+            content = self._bytes[block * BLOCK_BYTES : (block + 1) * BLOCK_BYTES]
+            if hashlib.sha256(content.data).hexdigest() != self._digests[block]:
                 raise self._damaged(block)
             self._done[block] = True
 
