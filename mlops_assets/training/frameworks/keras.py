@@ -25,10 +25,12 @@ from numpy.typing import NDArray
 from mlops_assets.errors import ExportError
 from mlops_assets.training.extras import needs
 from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
+from mlops_assets.training.frameworks.archives import allowed_bytes, require_bounded
 from mlops_assets.training.onnx_graph import conform
 from mlops_assets.training.onnx_model import at_once
 
 FILE, CLASSES = "model.keras", "classes.json"
+MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 OPSET = 18  # the newest that tf2onnx writes
 # Keras's own, but they run Python code or read files that the model does not hold
 REFUSED = {
@@ -76,8 +78,11 @@ class Keras:
         """Read `model.keras` in safe mode."""
         try:
             own = json.loads((folder / CLASSES).read_text())
-            config = json.loads(_members(folder / FILE)["config.json"])
-        except (OSError, KeyError, ValueError, zipfile.BadZipFile) as error:
+            require_bounded(folder / FILE, MEMBERS)
+            members = _members(folder / FILE)
+            config = json.loads(members["config.json"])
+            _require_plain_weights(members["model.weights.h5"], allowed_bytes((folder / FILE).stat().st_size))
+        except (OSError, KeyError, ValueError, RuntimeError, RecursionError, zipfile.BadZipFile) as error:
             raise ExportError(f"the folder holds no Keras model: {error}") from error
         if not isinstance(own, dict):
             raise ExportError(f"{CLASSES} must map names to classes; fetch the model version again")
@@ -190,6 +195,34 @@ def _own_class(name: str, target: str, trust: Trust) -> type:
 def _members(file: Path) -> dict[str, bytes]:
     with zipfile.ZipFile(file) as archive:
         return {name: archive.read(name) for name in archive.namelist()}
+
+
+def _require_plain_weights(content: bytes, allowed: int) -> None:
+    """Check that HDF5 holds arrays of its own only, not links to other files, and no more than so many bytes.
+
+    Raises:
+        ExportError: it does not.
+    """
+    held, waiting, met = 0, [], set()
+    with h5py.File(io.BytesIO(content)) as file:
+        waiting.append(file["/"])
+        while waiting:
+            group = waiting.pop()
+            for name in group:
+                if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                    raise ExportError(f"{FILE} holds a link to another place, {name!r}; fetch the model version again")
+                part = group[name]
+                if part.id in met:
+                    continue
+                met.add(part.id)
+                if isinstance(part, h5py.Group):
+                    waiting.append(part)
+                elif isinstance(part, h5py.Dataset):
+                    if part.external or part.is_virtual:
+                        raise ExportError(f"{FILE} has weights in another file, {name!r}; fetch the version again")
+                    held += part.nbytes
+                    if held > allowed:
+                        raise ExportError(f"{FILE} would unpack to more than {allowed:,} bytes, which are not read")
 
 
 def _write_reproducibly(file: Path, config: Any, weights: bytes) -> None:

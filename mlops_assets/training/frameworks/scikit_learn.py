@@ -23,6 +23,7 @@ from sklearn.preprocessing import StandardScaler
 
 from mlops_assets.errors import ExportError
 from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
+from mlops_assets.training.frameworks.archives import require_bounded
 from mlops_assets.training.onnx_graph import conform
 
 
@@ -58,6 +59,7 @@ TRUSTED = (
 # where functions may be defined besides: those given as score, distance or transformation
 TRUSTED_FUNCTIONS = ("scipy.linalg.", "scipy.special.", "scipy.stats.")
 TRUSTED_NUMPY = ("numpy", "numpy.fft", "numpy.linalg")
+NOT_MODELS = frozenset(("__main__", "conftest", "distutils", "f2py", "testing", "tests", "_testing"))  # not imported
 # what is in there and reads or writes files, or runs programs
 _ACTING = (
     "sklearn.datasets.", "sklearn.externals.", "sklearn.tree._export.", "sklearn.utils._testing.",
@@ -79,8 +81,9 @@ class ScikitLearn:
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> Any:
         """Read `model.skops`."""
         try:
+            require_bounded(folder / FILE)
             return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile) as error:
             raise ExportError(f"{FILE} holds no scikit-learn model: {error}") from error
 
     def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
@@ -152,7 +155,8 @@ def _is_trusted(name: str) -> bool:
 def _named(name: str) -> Any:
     """Return the class or function of one of the three packages that has this full name; None if there is none."""
     module, _, qualified = name.rpartition(".")
-    if module.split(".")[0] not in ("sklearn", "numpy", "scipy"):
+    parts = module.split(".")
+    if parts[0] not in ("sklearn", "numpy", "scipy") or not NOT_MODELS.isdisjoint(parts):
         return None
     try:
         found = getattr(importlib.import_module(module), qualified)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import subprocess
 import sys
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -283,3 +285,31 @@ def test_a_class_that_the_project_names_is_rebuilt_and_no_other(framework: str, 
     with pytest.raises(ExportError, match="architectures: "):
         adapter.load(tmp_path, Trust(imported=False))
     adapter.load(tmp_path, Trust(own, imported=False))
+
+
+@pytest.mark.parametrize(
+    ("framework", "builder", "file"),
+    [
+        ("scikit-learn", "logistic", "model.skops"),
+        pytest.param("keras", "sequential", "model.keras", marks=pytest.mark.frameworks),
+    ],
+)
+def test_an_archive_that_holds_very_much_is_not_unpacked(
+    framework: str, builder: str, file: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    case = next(case for case in CASES if (case.framework, case.builder) == (framework, builder))
+    adapter = framework_named(framework)
+    adapter.save(case.build()[0], tmp_path)
+    monkeypatch.setattr("mlops_assets.training.frameworks.archives.ALWAYS_ALLOWED", 1 << 20)
+    adapter.load(tmp_path)
+    with zipfile.ZipFile(tmp_path / file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    nested = io.BytesIO()
+    with zipfile.ZipFile(nested, "w", zipfile.ZIP_DEFLATED) as inner:
+        inner.writestr("data.npy", bytes(4 << 20))
+    for added in ({"0.bin": bytes(4 << 20)}, {"0.npz": nested.getvalue()}):
+        with zipfile.ZipFile(tmp_path / file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in (members | added).items():
+                archive.writestr(name, content)
+        with pytest.raises(ExportError, match=r"would unpack to|which is not of a model"):
+            adapter.load(tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 import zipfile
@@ -79,6 +80,39 @@ def test_hostile_files_are_refused(saved: Path, tmp_path: Path, subtests: pytest
         folder = changed(saved, tmp_path / name, change)
         with subtests.test(name), pytest.raises(ExportError, match=message):
             framework_named("keras").load(folder)
+
+
+def hostile_weights(kind: str) -> bytes:
+    """HDF5 that is small, and leads elsewhere or holds much."""
+    import h5py
+
+    written = io.BytesIO()
+    with h5py.File(written, "w") as file:
+        if kind == "much":
+            file.create_dataset("layers/zeros", shape=(1 << 31,), dtype="f4", chunks=(1 << 20,), compression="gzip")
+        elif kind == "another file's bytes":
+            file.create_dataset("layers/x", shape=(16,), dtype="u1", external=[("/etc/passwd", 0, 16)])
+        elif kind == "a link":
+            file["layers"] = h5py.ExternalLink("/etc/passwd", "/")
+        else:
+            layout = h5py.VirtualLayout(shape=(4,), dtype="f4")
+            layout[:] = h5py.VirtualSource("/tmp/other.h5", "x", shape=(4,))
+            file.create_virtual_dataset("layers/x", layout)
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["much", "another file's bytes", "a link", "a view of another file"])
+def test_weights_hold_arrays_of_their_own_and_no_more_than_their_file_may(
+    kind: str, saved: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(saved, folder)
+    with zipfile.ZipFile(saved / "model.keras") as archive, zipfile.ZipFile(folder / "model.keras", "w") as changed:
+        for name in archive.namelist():
+            content = archive.read(name)
+            changed.writestr(name, hostile_weights(kind) if name.endswith(".h5") else content)
+    with pytest.raises(ExportError, match=r"unpack to more|in another file|link to another place"):
+        framework_named("keras").load(folder)
 
 
 def test_classes_that_are_not_the_models_own_are_refused(
