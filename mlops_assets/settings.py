@@ -135,6 +135,15 @@ def declared_gpus() -> list[str] | None:
     return None if declared is None else [n.strip() for n in declared.split(",") if n.strip() not in ("", "-1")]
 
 
+def trusted_sources() -> frozenset[str]:
+    """Return what Items of others may refer to, from `MLOPS_TRUSTED_SOURCES`: hosts, networks, buckets by URL.
+
+    These are hosts that have no public address, and buckets that are read with this workspace's credentials.
+    """
+    texts = os.environ.get("MLOPS_TRUSTED_SOURCES", "").split(",")
+    return frozenset(text.strip().rstrip("/") if "://" in text else text.strip() for text in texts) - {""}
+
+
 def load_environment_file(directory: Path) -> None:
     """Put what a `.env` file says into the environment, as the dagster command does; what is there already wins.
 

@@ -53,6 +53,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLOPS_WORKSPACE", "MLOPS_REGISTRY", "MLOPS_USER", "MLOPS_MLFLOW", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLOPS_USER", "tester")
+    monkeypatch.setenv("MLOPS_TRUSTED_SOURCES", "127.0.0.1, localhost")  # where the servers of the tests listen
     monkeypatch.chdir(tmp_path)
 
 

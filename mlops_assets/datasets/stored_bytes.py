@@ -79,20 +79,20 @@ class StoredBytes:
             if local is not None:
                 yield from _local_chunks(local)
             elif file.href:
-                yield from self._referenced_chunks(file.href)
+                yield from self._referenced_chunks(file.path, file.href)
             else:
                 found = obstore.get(self._store, object_key(file.sha256))
                 small = found.meta["size"] <= AT_ONCE  # in one piece it takes half as long
                 for chunk in [found.bytes()] if small else found.stream(min_chunk_size=_CHUNK):
                     yield bytes(chunk)
 
-    def _referenced_chunks(self, href: str) -> Iterator[bytes]:
+    def _referenced_chunks(self, path: str, href: str) -> Iterator[bytes]:
         """Fetch a file kept by reference anew: what the cache has says nothing about what lies there now."""
         cache = self._workspace.cache
         cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
             local = Path(folder, "asset")
-            fetch_reference(href, local)
+            fetch_reference(path, href, local)
             yield from _local_chunks(str(local))
 
     def checked(self, file: StoredFile) -> Iterator[bytes]:

@@ -174,7 +174,7 @@ class FrozenDataset:
     def _referenced(self, path: str, sha256: str, href: str) -> Path:
         kept = self.workspace.cache / "references" / sha256[:2] / f"{sha256[2:]}{Path(path).suffix}"
         if not kept.is_file():
-            fetch_reference(href, kept)
+            fetch_reference(path, href, kept)
         return kept
 
     @cached_property

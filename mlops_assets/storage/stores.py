@@ -39,8 +39,12 @@ _NO_PATH = re.compile(r"parsing path|Path .* contained|illegal character|empty p
 _CLIENT: Any = {"connect_timeout": "10 seconds", "timeout": "120 seconds", "allow_http": True}
 
 
-def open_object_store(url: str) -> Any:
+def open_object_store(url: str, anonymous: bool = False) -> Any:
     """Return the obstore store at a `file`, `s3`, `az`, `gs`, `http` or `https` URL.
+
+    Args:
+        url: where it is.
+        anonymous: whether a bucket is read without this workspace's credentials.
 
     Raises:
         StorageError: the URL has another scheme, or the store cannot be opened.
@@ -54,6 +58,8 @@ def open_object_store(url: str) -> Any:
     if parts.scheme not in BUCKETS + WEB:
         raise StorageError(f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https")
     with explained(url, "opened"):
+        if anonymous and parts.scheme in BUCKETS:
+            return from_url(url, client_options=_CLIENT, retry_config=_RETRY, skip_signature=True)
         return from_url(url, client_options=_CLIENT, retry_config=_RETRY)
 
 

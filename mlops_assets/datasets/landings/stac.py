@@ -25,6 +25,7 @@ from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, belo
 from mlops_assets.datasets.landings.bucket import download, stamp_of
 from mlops_assets.datasets.landings.described import described
 from mlops_assets.datasets.landings.hrefs import path_below, resolve
+from mlops_assets.datasets.landings.outside import store_outside
 from mlops_assets.datasets.landings.stac_documents import (
     LARGEST_DOCUMENT,
     Item,
@@ -39,6 +40,7 @@ from mlops_assets.datasets.source import StacLayout
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import BUCKETS, WEB, explained, join, open_object_store
 
+OUTSIDE = "items/"  # what the landed paths of assets that lie elsewhere begin with
 THREADS = 16  # HEAD requests under way at once
 
 
@@ -173,7 +175,7 @@ class _Items:
             )
             return None
         if remote and local is None:
-            path = f"items/{item.id}/{key}/{posixpath.basename(unquote(parts.path))}"
+            path = f"{OUTSIDE}{item.id}/{key}/{posixpath.basename(unquote(parts.path))}"
             self._remote[path] = url
             return path
         why = None
@@ -201,7 +203,7 @@ class _Items:
     def _heads(self, paths: list[str], problems: list[str]) -> list[LandedFile]:
         def ask(path: str) -> LandedFile | str:
             try:
-                store, key = _store_of(self._href(path))
+                store, key = self._store_of(path)
                 with explained(self._href(path), "read"):
                     entry = obstore.head(store, key)
             except StorageError as error:
@@ -213,12 +215,23 @@ class _Items:
         problems += [answer for answer in found if isinstance(answer, str)]
         return [answer for answer in found if isinstance(answer, LandedFile)]
 
+    def _store_of(self, path: str) -> tuple[Any, str]:
+        """Return the store and key of a landed path: below the declared landing, or where an Item says."""
+        if path in self._remote and not self._is_of_landing(self._remote[path]):
+            return store_outside(self._remote[path])
+        return _store_of(self._href(path))
+
+    def _is_of_landing(self, url: str) -> bool:
+        """Whether a URL is of the bucket that the project itself declares."""
+        own, landing = urlsplit(url), urlsplit(self.url)
+        return own.scheme in BUCKETS and (own.scheme, own.netloc) == (landing.scheme, landing.netloc)
+
     def _href(self, path: str) -> str:
         return self._remote.get(path) or join(self.url, path)
 
     def _download(self, file: LandedFile, folder: Path) -> Path:
         url = self._href(file.path)
-        store, key = _store_of(url)
+        store, key = self._store_of(file.path)
         return download(store, key, file, below(folder, file.path), url.removesuffix(f"/{key}"))
 
     def _write_catalogue(self, folder: Path) -> Path:
@@ -324,13 +337,18 @@ class StacApiLanding(_Items):
         return self._moved(file for file in files if file != self._catalogue)
 
 
-def fetch_reference(href: str, target: Path) -> None:
+def fetch_reference(path: str, href: str, target: Path) -> None:
     """Copy an asset that is kept by reference to a local path.
+
+    Args:
+        path: its landed path, which says whether the project named where it lies, or somebody's Item.
+        href: where it lies.
+        target: the local path.
 
     Raises:
         StorageError: it is not there any more, or cannot be read.
     """
-    store, key = _store_of(href)
+    store, key = store_outside(href) if path.startswith(OUTSIDE) else _store_of(href)
     with explained(href, "read"):
         entry = obstore.head(store, key)
     download(store, key, LandedFile(key, entry["size"], stamp_of(entry)), target, href.removesuffix(f"/{key}"))
