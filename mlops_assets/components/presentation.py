@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
+from mlops_assets.training.markup import plain
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -21,7 +23,7 @@ def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, 
 
 def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """Return a figure as it shows in the UI, inside the event itself."""
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return dg.MetadataValue.md(f"![{plain(title)}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
 def figures_metadata(figures: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
@@ -31,9 +33,10 @@ def figures_metadata(figures: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetad
 
 def counts_markdown(counts: pd.DataFrame) -> str:
     """Return sample counts by class and split as a Markdown table."""
-    lines = [f"| class | {' | '.join(counts.columns)} |", "|---" * (len(counts.columns) + 1) + "|"]
+    lines = [f"| class | {' | '.join(map(plain, counts.columns))} |", "|---" * (len(counts.columns) + 1) + "|"]
     lines += [
-        f"| {name} | {' | '.join(map(str, row))} |" for name, row in zip(counts.index, counts.to_numpy(), strict=True)
+        f"| {plain(name)} | {' | '.join(map(str, row))} |"
+        for name, row in zip(counts.index, counts.to_numpy(), strict=True)
     ]
     return "\n".join(lines)
 
@@ -41,10 +44,10 @@ def counts_markdown(counts: pd.DataFrame) -> str:
 def sweep_markdown(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return the trials of a sweep, as their documents give them, as a Markdown table."""
     names = list(trials[0]["parameters"]) if trials else []
-    lines = [f"| trial | state | value | {' | '.join(names)} | run |", "|---" * (len(names) + 4) + "|"]
+    lines = [f"| trial | state | value | {' | '.join(map(plain, names))} | run |", "|---" * (len(names) + 4) + "|"]
     for trial in trials:
         value = "" if trial["value"] is None else f"{trial['value']:.6g}"
         parameters = [str(trial["parameters"][name]) for name in names]
         cells = [str(trial["trial"]), trial["state"], value, *parameters, trial["run_id"][:8]]
-        lines.append(f"| {' | '.join(cell.replace('|', '/') for cell in cells)} |")
+        lines.append(f"| {' | '.join(map(plain, cells))} |")
     return "\n".join(lines)

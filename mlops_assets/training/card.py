@@ -9,6 +9,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.training.calibration import BINS, Calibration
 from mlops_assets.training.evaluation import Evaluation
+from mlops_assets.training.markup import code, paragraphs, plain
 from mlops_assets.training.resampling import CONFIDENCE, LEAST_UNITS, REPLICATES
 from mlops_assets.training.specification import ModelSpecification
 
@@ -39,29 +40,42 @@ def model_card(
     counts = ", ".join(f"{count} {name}" for name, count in frozen.row.counts.items())
     facts = {
         "task": row.task,
-        "framework": f"{row.framework}, {row.signature['architecture']}",
+        "framework": f"{row.framework}, {plain(row.signature['architecture'])}",
         "input": f"float32, (batch, {', '.join(map(str, row.signature['shape']))}), raw values",
         "scaling": scaling,
-        "trained on": f"{frozen.reference} ({dataset.title or dataset.name}), digest `{frozen.row.digest}`",
+        "trained on": f"{frozen.reference} ({plain(dataset.title or dataset.name)}), digest `{frozen.row.digest}`",
         "samples": counts,
         "split": _split(frozen),
         "run": f"`{run.run_id}`, seed {run.seed}",
-        "code": f"`{run.trainer}` at `{run.code_version}`",
-        "data licence": dataset.license + (f", https://doi.org/{dataset.doi}" if dataset.doi else ""),
+        "code": f"{code(run.trainer)} at {code(run.code_version)}",
+        "data licence": plain(dataset.license) + (f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else ""),
     }
-    lines = [f"# {specification.title or row.model}: {row.model}@{row.version}", "", specification.description, ""]
+    lines = [
+        f"# {plain(specification.title or row.model)}: {row.model}@{row.version}",
+        "",
+        paragraphs(specification.description),
+        "",
+    ]
     lines += ["|  |  |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
     lines += ["## Input", "", _features(row, frozen), ""]
     if row.signature["classes"]:
-        names = ", ".join(f"`{entry['name']}`" for entry in row.signature["classes"])
+        names = ", ".join(code(entry["name"]) for entry in row.signature["classes"])
         lines += [f"Classes, in the order of its scores: {names}.", ""]
-    lines += ["## Parameters", "", *(f"* {name}: `{value}`" for name, value in sorted(run.parameters.items())), ""]
+    lines += [
+        "## Parameters",
+        "",
+        *(f"* {plain(name)}: {code(value)}" for name, value in sorted(run.parameters.items())),
+        "",
+    ]
     lines += ["## On the test split, measured with the ONNX model", "", metrics_table(evaluation), ""]
     lines += [_about_intervals(evaluation), ""]
     if not evaluation.per_class.empty:
         lines += [per_class_table(evaluation), ""]
         if evaluation.unmeasured:
-            lines += [f"Not measured, as the test split has no sample of it: {', '.join(evaluation.unmeasured)}.", ""]
+            lines += [
+                f"Not measured, as the test split has no sample of it: {', '.join(map(plain, evaluation.unmeasured))}.",
+                "",
+            ]
     if evaluation.slices:
         lines += ["## Where it is worst", "", slices_markdown(evaluation), ""]
     if evaluation.confusion is not None:
@@ -89,8 +103,8 @@ def _features(row: ModelVersion, frozen: FrozenDataset) -> str:
     names = []
     for name in row.signature["features"]:
         known = [f"{lengths[name]:g} µm"] if name in lengths else []
-        known += [f"in {units[name]}"] if name in units else []
-        names.append(f"`{name}`" + (f" ({', '.join(known)})" if known else ""))
+        known += [f"in {plain(units[name])}"] if name in units else []
+        names.append(code(name) + (f" ({', '.join(known)})" if known else ""))
     kind = "Features" if row.signature["view"] == "row" else "Bands"
     return f"{kind}, in this order: {', '.join(names)}."
 
@@ -99,11 +113,11 @@ def metrics_table(evaluation: Evaluation) -> str:
     """Return the metrics, with their confidence intervals where there are some, as a Markdown table."""
     if not evaluation.intervals:
         lines = ["| metric | value |", "|---|---|"]
-        return "\n".join(lines + [f"| {k} | {v:.4f} |" for k, v in evaluation.metrics.items()])
+        return "\n".join(lines + [f"| {plain(k)} | {v:.4f} |" for k, v in evaluation.metrics.items()])
     lines = [f"| metric | value | {CONFIDENCE:.0%} interval |", "|---|---|---|"]
     for name, value in evaluation.metrics.items():
         ends = evaluation.intervals.get(name)
-        lines.append(f"| {name} | {value:.4f} | {f'{ends[0]:.4f} to {ends[1]:.4f}' if ends else '–'} |")
+        lines.append(f"| {plain(name)} | {value:.4f} | {f'{ends[0]:.4f} to {ends[1]:.4f}' if ends else '–'} |")
     return "\n".join(lines)
 
 
@@ -112,9 +126,9 @@ def slices_markdown(evaluation: Evaluation) -> str:
     shown = ("rmse", "mae", "bias") if evaluation.confusion is None else ("accuracy", "macro_f1", "mean_iou")
     tables = []
     for name, table in evaluation.slices.items():
-        lines = [f"| {name} | test samples | {' | '.join(shown)} |", "|---" * (2 + len(shown)) + "|"]
+        lines = [f"| {plain(name)} | test samples | {' | '.join(shown)} |", "|---" * (2 + len(shown)) + "|"]
         lines += [
-            f"| {row['value']} | {row['samples']} | {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
+            f"| {plain(row['value'])} | {row['samples']} | {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
             for row in table.head(MOST_SLICES).to_dict(orient="records")
         ]
         if len(table) > MOST_SLICES:
@@ -150,5 +164,5 @@ def per_class_table(evaluation: Evaluation) -> str:
     lines = ["| class | test samples | precision | recall | F1 | IoU |", "|---|---|---|---|---|---|"]
     for row in evaluation.per_class.to_dict(orient="records"):
         values = [f"{row[name]:.3f}" if row["samples"] else "–" for name in ("precision", "recall", "f1", "iou")]
-        lines.append(f"| {row['class']} | {row['samples']} | {' | '.join(values)} |")
+        lines.append(f"| {plain(row['class'])} | {row['samples']} | {' | '.join(values)} |")
     return "\n".join(lines)

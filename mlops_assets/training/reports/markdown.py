@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from mlops_assets.training.comparison import Comparison, Difference, MetricRow
+from mlops_assets.training.markup import code
 from mlops_assets.training.reports.wording import NOT_MEASURED, delta, number, quantity
 
 LINES = 30  # of one table; a merge request is read, not searched
@@ -45,14 +45,6 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     for name, where in figures.items():
         lines += [f"### {TITLES[name]}", "", f"![{TITLES[name]}]({_link(where)})", ""]
     return "\n".join(lines)
-
-
-def code(text: str) -> str:
-    """Return any text so that it is shown as it is: no HTML, no link, no mention of a user, no end of a table cell."""
-    text = " ".join(text.split()) or " "
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", text)), default=0))
-    padding = " " if text.startswith("`") or text.endswith("`") else ""
-    return f"{fence}{padding}{text}{padding}{fence}".replace("|", "\\|")
 
 
 def _metric(row: MetricRow) -> list[str]:
