@@ -24,6 +24,7 @@ from mlops_assets.datasets.rasters import (
     open_raster,
     physical_values,
     read_strip,
+    require_real,
     strips,
     valid_pixels,
 )
@@ -110,6 +111,7 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
     nodata = _unused(values)
     present: set[int] = set()
     with open_raster(scene) as raster:
+        require_real(raster)
         roles = _roles(raster, row, scene)
         # rasterio gives the identity where a file has no transform; writing it would make a georeference up
         georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
@@ -146,7 +148,8 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     """Return the scene's bands that the model takes, in its order, counted from 1, and alpha.
 
     They are found by their names if the scene has them, else by their places in the data it was trained on; a scene
-    may also have just these bands. Alpha is none of them, unless the model's data has a name for it.
+    may also have just these bands. A scene that calls some of its bands as that data does is never read by place.
+    Alpha is none of them, unless the model's data has a name for it.
     """
     wanted: list[str] = row.signature["features"]
     source: list[str] = row.signature.get("source_features", wanted)
@@ -154,6 +157,12 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     roles, names = band_roles(raster, None if numbered else source), list(raster.descriptions)
     if all(names.count(name) == 1 for name in wanted):
         return BandRoles(tuple(names.index(name) + 1 for name in wanted), roles.alpha)
+    described = [name for name in names if name]
+    if {name.casefold() for name in described} & {name.casefold() for name in source}:
+        raise SpecificationError(
+            f"{scene.name} calls its bands {named(described)}, {row.model}@{row.version} takes {named(wanted)}; give "
+            "each band the name that it has there, or remove the names if the bands lie in that order"
+        )
     if len(roles.measured) == len(source):
         return BandRoles(tuple(roles.measured[source.index(name)] for name in wanted), roles.alpha)
     if len(roles.measured) == len(wanted):

@@ -255,6 +255,46 @@ def test_a_scene_with_other_bands_is_refused(model: str, bands: int, models: Sto
     assert not models.workspace.exists(f"predictions/{model}/{row.version}/refused.tif")
 
 
+@pytest.mark.parametrize(
+    ("descriptions", "order"),
+    [
+        (("B08", "B04", "B03", "B02"), (4, 3, 2, 1)),
+        ((None, None, None, None), (1, 2, 3, 4)),
+        (("blue", "green", "red", "nir"), (1, 2, 3, 4)),  # other names say nothing of these
+        (("B02", "B03", "B04", "B05"), None),
+        (("B08", "B04", None, None), None),
+        (("B02", "B03", "B04", "B04"), None),
+        (("b08", "b04", "b03", "b02"), None),
+    ],
+    ids=str,
+)
+def test_bands_with_names_are_never_taken_by_place(
+    descriptions: tuple[str | None, ...], order: tuple[int, ...] | None, models: Store, tmp_path: Path
+) -> None:
+    row = row_of(models, "pixel")
+    bands = ["B02", "B03", "B04", "B08"]
+    row.signature = {**row.signature, "features": bands, "source_features": bands}
+    pixels = image(16, 24)
+    scene = write(tmp_path / "scene.tif", pixels)
+    with open_raster(scene, "r+") as raster:
+        raster.descriptions = descriptions
+    if order is None:
+        with pytest.raises(SpecificationError, match=r"scene.tif calls its bands .* takes B02, B03, B04, B08; give"):
+            predict_scene(models, row, scene, "refused")
+        return
+    plain = write(tmp_path / "plain.tif", pixels[[band - 1 for band in order]])
+    expected = predict_scene(models, row, plain, "plain").classes
+    np.testing.assert_array_equal(predict_scene(models, row, scene, "named").classes, expected)
+
+
+def test_a_scene_of_complex_numbers_is_refused(models: Store, tmp_path: Path) -> None:
+    profile = {"driver": "GTiff", "height": 2, "width": 2, "count": 4, "dtype": "complex64"}
+    with open_raster(tmp_path / "scene.tif", "w", **profile) as raster:
+        raster.write(np.ones((4, 2, 2), dtype=np.complex64))
+    with pytest.raises(ValueError, match="has complex numbers"):
+        predict_scene(models, row_of(models, "pixel"), tmp_path / "scene.tif", "refused")
+
+
 def test_a_model_of_rows_is_refused(models: Store, tmp_path: Path) -> None:
     with pytest.raises(SpecificationError, match="does not classify scenes; it takes rows"):
         predict_scene(models, row_of(models, "row"), write(tmp_path / "scene.tif", image(16, 24)), "refused")

@@ -38,7 +38,20 @@ def order_bands(
     own = found if len(found) == len(names) else list(names)
     if declared is not None and len(declared) == len(own) and not problems:
         problems += _contradictions(declared, own)
-    return features if declared is not None else found, problems
+    if declared is not None:
+        return features, problems
+    return found, problems or repeated_names(images[0]["path"] if images else "", found)
+
+
+def repeated_names(path: str, names: Sequence[str]) -> list[str]:
+    """Return a problem if bands share a name: nothing then tells in which order other files have them."""
+    repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if not repeated:
+        return []
+    return [
+        f"{path}: calls {names.count(repeated[0])} bands {repeated[0]}; give each band a description of its own, or "
+        "declare 'bands: {names: [...]}'"
+    ]
 
 
 def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:

@@ -20,7 +20,7 @@ from mlops_assets.datasets.arrays import npy_facts, open_npy
 from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, bands_read, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
-from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands
+from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands, repeated_names
 from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.roles import texts_of
 from mlops_assets.datasets.layouts.scene_checks import scale_notes
@@ -278,7 +278,8 @@ def _differences(files: pd.DataFrame, layout: ImageFolderLayout) -> list[str]:
     if len(kinds) < 2:
         return []
     usual = kinds.index[0]
-    remedy = "convert them to one kind" if layout.size else "convert them, or declare 'image_folder: {size: PIXELS}'"
+    only_sizes = len({kind[:2] for kind in kinds.index}) == 1
+    remedy = "convert them, or declare 'image_folder: {size: PIXELS}'" if only_sizes else "convert them to one kind"
     return [
         f"{row['first']}: {', '.join(f'{c} {v}' for c, v in zip(columns, kind, strict=True))} ({row['size']} file(s)), "
         f"but {kinds.iloc[0]['size']} have {', '.join(map(str, usual))}; {remedy}"
@@ -293,7 +294,9 @@ def _features(files: pd.DataFrame, landed: Landed, declared: Sequence[str] | Non
         problems.append(f"bands.names has {len(declared)} entries, {first['path']} has {len(bands_read(first))} bands")
         return []
     if files["band_names"].isna().all():
-        return list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
+        found = list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
+        problems += repeated_names(first["path"], found)
+        return found
     rows = _plain(files)
     features, found = order_bands(rows, next(row["band_names"] for row in rows if row["band_names"]), declared)
     problems += found

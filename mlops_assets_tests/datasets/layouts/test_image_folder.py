@@ -167,6 +167,9 @@ def test_band_names_come_from_the_file_or_the_declaration(folder: Path, read: Re
     assert read().features == ["red", "green", "nir"]
     assert read(bands={"names": ["b1", "b2", "b3"]}).features == ["b1", "b2", "b3"]
     assert problems(read, bands={"names": ["b1"]}) == ["bands.names has 1 entries, water/a.tif has 3 bands"]
+    write_raster(folder / "water/a.tif", image(), names=["red", "nir", "nir"])
+    assert problems(read)[0].startswith("water/a.tif: calls 2 bands nir; give each band a description of its own")
+    assert read(bands={"names": ["b1", "b2", "b3"]}).features == ["b1", "b2", "b3"]
 
 
 def test_bands_are_joined_by_name_or_refused(folder: Path, read: Read) -> None:
@@ -214,6 +217,7 @@ def test_images_of_different_sizes_need_a_declared_one(folder: Path, read: Read)
 def test_images_of_different_kinds_are_refused_with_the_first_of_each(folder: Path, read: Read) -> None:
     for number, (bands, dtype) in enumerate([(3, "uint8")] * 3 + [(4, "uint8"), (3, "uint16")] * 2):
         write_raster(folder / f"water/{number}.tif", image(bands=bands, dtype=dtype))
+    assert {text.split("; ")[1] for text in problems(read)} == {"convert them to one kind"}
     assert problems(read, size=8) == [
         "water/4.tif: count 3, dtype uint16 (2 file(s)), but 3 have 3, uint8; convert them to one kind",
         "water/3.tif: count 4, dtype uint8 (2 file(s)), but 3 have 3, uint8; convert them to one kind",

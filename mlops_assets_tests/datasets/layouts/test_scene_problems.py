@@ -367,6 +367,15 @@ def test_bands_are_joined_by_name_or_refused(
         assert read(specification).files["bands"].tolist()[:2] == [None, [3, 2, 1]]
 
 
+def test_a_name_for_two_bands_orders_nothing(landing: Path, read: Read) -> None:
+    for name, bands in {"a": ["B02", "B04", "B04"], "b": ["B04", "B02", "B04"]}.items():
+        write_raster(landing / f"labels/{name}.tif", ones(1))
+        write_raster(landing / f"images/{name}.tif", ones(3, "uint16", 12), names=bands)
+    (found,) = problems(read, declared())
+    assert found.startswith("images/a.tif: calls 2 bands B04; give each band a description of its own, or declare")
+    assert read(declared(bands={"names": ["x", "y", "z"]})).features == ["x", "y", "z"]
+
+
 def test_a_name_of_another_band_is_no_new_name(landing: Path, read: Read) -> None:
     write_raster(landing / "labels/a.tif", ones(1))
     write_raster(landing / "images/a.tif", ones(3, "uint16", 12), names=["B02", "B04", "B08"])
