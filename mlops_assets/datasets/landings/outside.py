@@ -51,7 +51,9 @@ def require_public(url: str, trusted: Collection[str]) -> None:
     """
     try:
         host, port = urlsplit(url).hostname or "", urlsplit(url).port
-        found = {ipaddress.ip_address(entry[4][0].partition("%")[0]) for entry in socket.getaddrinfo(host, port or 443)}
+        found = {
+            ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in socket.getaddrinfo(host, port or 443)
+        }
     except (OSError, ValueError) as error:  # also UnicodeError of names that cannot be
         raise StorageError(f"{url} could not be read: its host cannot be resolved ({error}); check the href") from error
     inside = sorted(str(address) for address in found if not _is_public(address) and not _is_trusted(address, trusted))

@@ -110,7 +110,7 @@ def are_numbers(texts: pd.Series, decimal: str = ".") -> bool:
 
 def have_decimal_commas(texts: pd.Series) -> bool:
     """Say whether the values are numbers with a decimal comma, some of them at least."""
-    return texts.astype("str").str.contains(",").any() and are_numbers(texts.astype("str"), ",")
+    return bool(texts.astype("str").str.contains(",").any()) and are_numbers(texts.astype("str"), ",")
 
 
 def to_numbers(texts: pd.Series, decimal: str = ".") -> pd.Series:
