@@ -15,6 +15,8 @@ from mlops_assets.training.store import Store
 from mlops_assets.training.verification import verify_all
 from mlops_assets_tests.training.kill_points import KILLED, LANDED, STEPS, killed_before, land, opened, watched
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 
 @dataclass
 class Life:
@@ -68,8 +70,6 @@ def restored(life: Life) -> Iterator[Any]:
         stores.pop().registry.close()
 
 
-@pytest.mark.slow
-@pytest.mark.timeout(900)
 @pytest.mark.parametrize("step", STEPS)
 def test_wherever_a_step_is_killed_nothing_is_half_and_the_next_run_repairs(
     step: str, life: Life, restored: Any
