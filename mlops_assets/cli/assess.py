@@ -34,11 +34,15 @@ class Assessment:
         """Whether a failed check stops training."""
         return any(check.blocking and not check.passed for check in self.checks)
 
-    def lines(self) -> Iterator[str]:
-        """Yield what people should know, one line a failed check and a change of the record."""
+    def lines(self, notes: Sequence[str] = ()) -> Iterator[str]:
+        """Yield what people should know, one line a failed check and a change of the record.
+
+        Args:
+            notes: what has been printed before; a check that only repeats one is not printed.
+        """
         passed = sum(check.passed for check in self.checks)
         yield f"{self.reference}: {passed} of {len(self.checks)} checks passed"
-        yield from failed_lines(self.checks)
+        yield from failed_lines([c for c in self.checks if not any(c.description in note for note in notes)])
         yield from change_lines(self.changes)
 
 

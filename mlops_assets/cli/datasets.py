@@ -60,7 +60,8 @@ def commit(
             open_store().registry.tag(name, version, tag)
         _print_committed(name, metadata)
         if not no_assess:
-            for line in assess.assess_version(project, name, version).lines():
+            notes: Any = metadata["notes"].value
+            for line in assess.assess_version(project, name, version).lines(notes):
                 console.print(line)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -61,6 +62,9 @@ class _Item(BaseModel):
 _NEEDED: dict[str, type[BaseModel]] = {
     "Catalog": _Links, "Collection": _Links, "FeatureCollection": _Features, "Feature": _Item,
 }  # fmt: skip
+
+
+_IMPORTING = threading.Lock()  # modules of pystac import each other; two threads would each find the other's half done
 
 
 @dataclass(frozen=True)
@@ -139,8 +143,9 @@ def _migrated(document: Any) -> Any:
     version = document.get("stac_version") if isinstance(document, dict) else None
     if not isinstance(version, str) or not _BEFORE_1_0.match(version):
         return document
-    from pystac.errors import STACError, STACTypeError
-    from pystac.serialization import identify_stac_object, migrate_to_latest
+    with _IMPORTING:
+        from pystac.errors import STACError, STACTypeError
+        from pystac.serialization import identify_stac_object, migrate_to_latest
 
     if document.get("type") == "FeatureCollection" and isinstance(document.get("features"), list):
         features = document["features"]

@@ -20,6 +20,8 @@ from mlops_assets.datasets.source import TableLayout
 
 # What spreadsheets and GIS exports add to the measurements; numbers, but not features.
 IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}
+NOT_NUMERIC = "is not numeric and is not a feature"
+LOST_TO_TEXTS = f"{NOT_NUMERIC}: "  # in notes on columns that are mostly numbers
 MAX_CLASSES = 256
 ROWS_LOOKED_AT = 10_000  # of each file, for what float32 loses
 KEPT_AT_LEAST = 0.95  # of different values: a few collide by chance
@@ -56,7 +58,7 @@ def find_features(
     for column in (c for c in candidates if c not in numeric):
         texts = _texts_among(columns[column])
         remedy = "; correct them, or name 'features'" if texts else ""
-        notes.append(f"column {column!r} is not numeric and is not a feature{texts}{remedy}")
+        notes.append(f"column {column!r} {NOT_NUMERIC}{texts}{remedy}")
     if not features:
         others = "".join(f"; {note}" for note in notes[:5])
         problems.append(f"{path}: has no numeric column besides the label{others}; name the feature columns")

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.layouts.columns import LOST_TO_TEXTS
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.specification import Quality as Thresholds
 
@@ -154,8 +155,14 @@ def band_values(
     )
 
 
-def values_check(found: BandValues, thresholds: Thresholds) -> Check:
-    """Warn of bands with too many values that are missing, nodata or saturated."""
+def values_check(found: BandValues, thresholds: Thresholds, notes: Sequence[str] = ()) -> Check:
+    """Warn of bands with too many values that are missing, nodata or saturated, and of columns lost to a few texts.
+
+    Args:
+        found: values of each band.
+        thresholds: what to judge by.
+        notes: of the data version, among which those columns are.
+    """
     lacking = found.missing + found.nodata
     problems = [
         f"{share[worst]:.1%} of {found.features[worst]} is {what} (in {int((share > limit).sum())} band(s) more than "
@@ -166,10 +173,13 @@ def values_check(found: BandValues, thresholds: Thresholds) -> Check:
         )
         if share[worst := int(np.argmax(share))] > limit
     ]
+    if problems:
+        problems.append("look at the band histograms and leave such bands or samples out")
+    problems += [note for note in notes if LOST_TO_TEXTS in note]
     return outcome(
         "valid_values",
         not problems,
-        "; ".join(problems) + "; look at the band histograms and leave such bands or samples out"
+        "; ".join(problems)
         if problems
         else f"{lacking.max():.1%} of the values of the worst band are missing or nodata, {found.saturated.max():.1%} "
         "are saturated",

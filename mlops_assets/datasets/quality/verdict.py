@@ -33,7 +33,7 @@ def judge(report: Report, classes: list[ClassName] | None, thresholds: Threshold
     judged: dict[str, Callable[[], Check]] = {
         "leakage": lambda: leakage_check(LeakageFigures(**report["leakage"]["figures"]), _exact(report), thresholds),
         "class_balance": lambda: balance_check(counts_from(report["class_counts"]["classes"], classes), thresholds),
-        "valid_values": lambda: values_check(_values(report), thresholds),
+        "valid_values": lambda: values_check(_values(report), thresholds, report["notes"]),
         "duplicates": lambda: duplicates_check(_exact(report), _near(report), thresholds),
         "label_noise": lambda: noise_check(_suspects(report), thresholds),
         "shift": lambda: shift_check(VersionShift.model_validate(report["shift"]), thresholds),

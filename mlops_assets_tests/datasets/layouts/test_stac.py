@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -459,3 +462,16 @@ def test_windows_have_the_labels_of_their_own_item_where_files_label_several(fol
     for name, value in zip("abcd", (1, 2, 1, 2), strict=True):
         found = LAYOUTS["stac"].read_labels(frozen, f"{name}/image.tif", np.array([[0, 0], [6, 6]]))
         assert np.unique(found).tolist() == [value]
+
+
+def test_old_documents_are_migrated_whatever_thread_is_first_to_need_pystac(tmp_path: Path) -> None:
+    document = {"stac_version": "0.8.1", "type": "Feature", "id": "a", "links": [], "assets": {}, "geometry": None,
+                "bbox": [0, 0, 1, 1], "properties": {"datetime": "2020-01-01T00:00:00Z"}}  # fmt: skip
+    program = f"""
+from concurrent.futures import ThreadPoolExecutor
+from mlops_assets.datasets.landings.stac_documents import _migrated
+with ThreadPoolExecutor(8) as pool:
+    print({{found["stac_version"] for found in pool.map(_migrated, [{document!r}] * 64)}})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ))
+    assert done.returncode == 0, done.stderr

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mlops_assets.datasets.layouts.columns import find_features
 from mlops_assets.datasets.quality.values import (
     BINS,
     PERCENTILES,
@@ -16,6 +18,7 @@ from mlops_assets.datasets.quality.values import (
     values_check,
     values_document,
 )
+from mlops_assets.datasets.source import TableLayout
 from mlops_assets.datasets.specification import Quality
 
 NOTHING = np.full(2, np.nan)
@@ -107,3 +110,12 @@ def test_bands_with_too_little_in_them_are_warned_of(missing: float, saturated: 
     found = values_check(described(values, 255), Quality(max_saturated=0.015))
     assert (found.passed, found.blocking) == (said is None, False)
     assert said is None or said in found.description
+
+
+def test_a_column_that_a_few_texts_keep_from_being_a_feature_is_warned_of() -> None:
+    tables = {"a.csv": pd.DataFrame({"red": range(20), "nir": [*map(str, range(19)), "n.d."], "soil": "loam"})}
+    _, notes = find_features(tables, TableLayout(label="crop"), [])
+    found = values_check(described(np.linspace(0, 250, 1000), 255), Quality(), notes)
+    assert (found.passed, found.blocking) == (False, False)
+    assert "column 'nir' is not numeric and is not a feature: 1 of 20 values (5.0%)" in found.description
+    assert "soil" not in found.description
