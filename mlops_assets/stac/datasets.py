@@ -172,8 +172,24 @@ def _item_assets(frozen: FrozenDataset) -> dict[str, Any]:
         return {"table": {"title": "Samples", "roles": ["data"]}}
     found: dict[str, Any] = {"image": {"title": "Image", "roles": ["data"]}}
     if not (main_files(frozen)["part"] > 0).any():  # bands in several files differ from asset to asset
-        found["image"]["bands"] = bands(frozen)
+        found["image"]["bands"] = [
+            {**shared, **band} for band, shared in zip(bands(frozen), _shared_of_bands(frozen), strict=True)
+        ]
     if "labels" in roles:
         rasters = not any(is_vector(path) for path in frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"])
         found["labels"] = {"title": "Labels", "roles": ["labels"], **(class_values(frozen) if rasters else {})}
     return found
+
+
+def _shared_of_bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
+    """Return for each band what all source Items say alike of it, such as its common name; nothing without them."""
+    nothing: list[dict[str, Any]] = [{} for _ in frozen.document["features"]]
+    entries = frozen.document.get("described", [])
+    said = [entry["assets"][0].get("bands", []) if entry.get("assets") else [] for entry in entries]
+    scenes = sum(len(entry["scenes"]) for entry in entries)
+    if scenes < group_count(frozen) or any(len(found) != len(nothing) for found in said):
+        return nothing
+    return [
+        {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+        for first, *others in zip(*said, strict=True)
+    ] or nothing

@@ -311,6 +311,11 @@ def test_an_item_of_a_catalogue_keeps_its_name_and_names_its_source(store: Store
     assert not any(link["rel"] == "via" for item in items(store, "stacked") for link in item["links"])
 
 
+def test_what_all_items_say_of_a_band_is_in_the_collection(store: Store) -> None:
+    shared = collection(store, "found")["item_assets"]["image"]["bands"]
+    assert [band.get("eo:common_name") for band in shared] == ["blue", "green", "red", "nir"]
+
+
 def test_what_an_item_says_of_platform_and_bands_is_kept(store: Store) -> None:
     for item in items(store, "found"):
         assert PLATFORM.items() <= item["properties"].items()
