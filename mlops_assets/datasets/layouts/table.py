@@ -30,6 +30,7 @@ from mlops_assets.datasets.layouts.columns import (
     values_by_text,
     zoneless_times,
 )
+from mlops_assets.datasets.layouts.geoparquet import read_geoparquet
 from mlops_assets.datasets.layouts.places import LATITUDE, LONGITUDE, middles, places_of, require_known_crs
 from mlops_assets.datasets.layouts.roles import (
     one_spelling,
@@ -82,9 +83,7 @@ def _read_parquet(local: Path) -> pd.DataFrame:
     decimals = [field.name for field in schema if pa.types.is_decimal(field.type)]
     if b"geo" not in (schema.metadata or {}):
         return pd.read_parquet(local).astype(dict.fromkeys(decimals, "float64"))
-    import geopandas
-
-    found = geopandas.read_parquet(local)
+    found = read_geoparquet(local)
     if found.crs is None:
         raise ValueError("its geometry has no coordinate reference system; set one")
     longitude, latitude = middles(found.geometry)

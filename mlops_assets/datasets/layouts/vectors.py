@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.contents import ClassName
 from mlops_assets.datasets.layouts.columns import values_by_text
+from mlops_assets.datasets.layouts.geoparquet import read_geoparquet
 from mlops_assets.datasets.layouts.places import CIRCLE, HALF_CIRCLE, narrowest
 from mlops_assets.datasets.layouts.roles import one_spelling, texts_of, to_numbers
 from mlops_assets.datasets.raster_places import bounds_of
@@ -73,7 +74,6 @@ class VectorLabels:
         Raises:
             ValueError: it cannot be read, lacks a column, or has labels that are no class.
         """
-        import geopandas
         from pyogrio.errors import DataSourceError
 
         with tempfile.TemporaryDirectory(prefix="mlops-vector-") as folder:
@@ -82,7 +82,7 @@ class VectorLabels:
             path = Path(folder, name)
             try:
                 with _logged_warnings():
-                    frame = geopandas.read_parquet(path) if name.lower().endswith("parquet") else _read_layer(path)
+                    frame = read_geoparquet(path) if name.lower().endswith("parquet") else _read_layer(path)
             except (DataSourceError, OSError, ValueError, RecursionError) as error:
                 reason = str(error).splitlines()[0].partition(";")[0].replace(f"{folder}/", "")
                 raise ValueError(f"cannot be read as vector labels: {reason}; correct or replace the file") from error
