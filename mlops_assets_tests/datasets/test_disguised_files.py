@@ -238,7 +238,7 @@ def test_a_geopackage_has_no_table_that_is_another_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "header", [b"\x01\x07\0\0\0\x01\0\0\0", b"\0\0\0\x03\xf0\0\0\0\x01", b"\x01\x06\0\0\x20....\x01\0\0\0"]
+    "header", [b"\x01\x07\0\0\0\x01\0\0\0", b"\0\0\0\x03\xef\0\0\0\x01", b"\x01\x06\0\0\x20....\x01\0\0\0"]
 )
 def test_geometries_within_geometries_do_not_end_the_process(header: bytes, tmp_path: Path) -> None:
     point = shapely.to_wkb(Point(1, 2), byte_order=1)
