@@ -15,7 +15,7 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.frameworks import Framework
-from mlops_assets.training.frameworks.architectures import Trust
+from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.training.specification import ModelSpecification
 
 
@@ -62,10 +62,13 @@ def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) 
             )
 
 
-def load_native(files: Mapping[str, Path], framework: Framework, specification: ModelSpecification) -> Any:
+def load_native(
+    files: Mapping[str, Path], framework: Framework, specification: ModelSpecification | None = None
+) -> Any:
     """Read a model back from its native files, given as name → local path (a cached copy is called like its checksum).
 
-    Its own classes are those that the declaration names, or that lie in the package of the trainer it names.
+    Its own classes are those that the declaration names, or that lie in the package of the trainer it names; without a
+    declaration those that this process has imported.
 
     Raises:
         ExportError: the files hold something that is not trusted.
@@ -73,5 +76,7 @@ def load_native(files: Mapping[str, Path], framework: Framework, specification: 
     with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
         for name, path in files.items():
             shutil.copy(path, Path(scratch) / name)
+        if specification is None:
+            return framework.load(Path(scratch), THIS_PROCESS)
         trust = Trust(specification.architectures, package=specification.trainer.partition(".")[0])
         return framework.load(Path(scratch), trust)
