@@ -25,7 +25,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 
-os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # read when PyTorch is imported: workers must not spin
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read when PyTorch is imported: workers must not spin for long
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 with suppress(ImportError), redirect_stderr(sys.__stderr__):

@@ -237,7 +237,7 @@ def _start_server() -> None:
     kept, here = dict(os.environ), Path.cwd()
     clean = {name: value for name, value in kept.items() if not name.startswith(_OURS)}
     # on a busy machine threads must not spin; and nothing it imports shall take its stderr for a terminal
-    clean |= {"PYTHONPATH": str(ROOT), "OMP_WAIT_POLICY": "PASSIVE", "TERM": "dumb"}
+    clean |= {"PYTHONPATH": str(ROOT), "GOMP_SPINCOUNT": "1000", "TERM": "dumb"}
     _context.set_forkserver_preload(list(IMPORTED))
     try:
         _replace_environment(clean)
