@@ -8,7 +8,6 @@ from pydantic import Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.extras import needs
-from mlops_assets.training.rehearsal import rehearse
 from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
         TrainerError: parameters that LightGBM refuses, or that do not suit the data.
         ExportError: parameters of models that cannot be exported.
     """
+    from mlops_assets.training.rehearsal import rehearse
+
     with needs("lightgbm", "the trainer lightgbm"):
         import lightgbm
     given = params.model_extra or {}

@@ -11,7 +11,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.parameters import restored
-from mlops_assets.training.rehearsal import rehearse
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
@@ -46,6 +45,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     """
     from sklearn.base import clone, is_classifier, is_regressor
     from sklearn.pipeline import make_pipeline
+
+    from mlops_assets.training.rehearsal import rehearse
 
     steps = [_make(step, {}, run.seed) for step in params.preprocessing]
     model = make_pipeline(*steps, _make(params.estimator, params.model_extra or {}, run.seed))

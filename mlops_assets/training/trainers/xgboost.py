@@ -11,7 +11,6 @@ from pydantic import Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.extras import needs
-from mlops_assets.training.rehearsal import rehearse
 from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
 
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
         TrainerError: parameters that XGBoost refuses, or that do not suit the data.
         ExportError: parameters of models that cannot be exported.
     """
+    from mlops_assets.training.rehearsal import rehearse
+
     with needs("xgboost", "the trainer xgboost"):
         import xgboost
     with run.phase("data"):
