@@ -123,7 +123,7 @@ def cache_damages(frozen: FrozenDataset) -> list[Damage]:
     """Compare what this machine has decoded of a data version with its files; those are read again elsewhere."""
     try:
         damaged = damaged_splits(frozen)
-    except (StorageError, IntegrityError):  # of a file of the version, told elsewhere
+    except (StorageError, IntegrityError, ValueError):  # of a file of the version, or of a format that is read no more
         return []
     return [
         Damage(str(path), "changed", f"{path} is not what the files of {frozen.reference} hold; delete {path.parent}")
