@@ -59,15 +59,13 @@ PLANTED = [
     ),
     Mutation(
         name="training-statistics",
-        fault="the statistics of scaling are of test samples too",
+        fault="the statistics of scaling are of test samples",
         file="mlops_assets/datasets/training_data.py",
         before="""np.flatnonzero(self.frozen.samples["split"] == "train")
-        X = self.decoded("train").samples()
+        found = self.decoded("train")
 """,
-        after="""np.concatenate(
-            [np.flatnonzero(self.frozen.samples["split"] == name) for name in ("train", "test")]
-        )
-        X = np.concatenate([self.decoded("train").samples(), self.decoded("test").samples()])
+        after="""np.flatnonzero(self.frozen.samples["split"] == "test")
+        found = self.decoded("test")
 """,
         tests=["datasets/test_scaling.py", "datasets/test_training_data.py"],
     ),
@@ -123,8 +121,8 @@ PLANTED = [
         name="published-by-size",
         fault="the checksum of a published file is not compared, only its size",
         file="mlops_assets/registry/published.py",
-        before="if sha256_of(content) != recorded[0].sha256:",
-        after="if len(content) != recorded[0].size:",
+        before="return content if sha256_of(content) == recorded[0].sha256 else None",
+        after="return content if len(content) == recorded[0].size else None",
         tests=["datasets/test_versions.py", "datasets/test_freezing_faults.py", "training/test_comparison.py"],
     ),
     Mutation(
@@ -275,8 +273,8 @@ PLANTED = [
         name="exit-code",
         fault="a command that fails prints its error and exits with 0",
         file="mlops_assets/cli/__init__.py",
-        before="errors.print(str(error))\n        sys.exit(1)\n",
-        after="errors.print(str(error))\n        sys.exit(0)\n",
+        before="put into it\n        sys.exit(1)\n",
+        after="put into it\n        sys.exit(0)\n",
         tests=["cli/test_dataset_commands.py"],
     ),
 ]
