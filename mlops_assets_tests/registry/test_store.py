@@ -198,6 +198,7 @@ def test_series_come_back_by_name_in_the_order_logged_each_once(registry: Regist
     registry.log("run-2", [(0, "loss", 0, 9.0, 0.0)])
     registry.log("run-2", [])
     assert registry.series("run-1") == {"loss": [(0, 3.0), (5, 2.0), (2, 1.0)], "accuracy": [(0, 0.1)]}
+    assert [seq for seq, *_ in registry.newest_points("run-1", 2)] == [2, 3]
 
 
 def test_a_resumed_run_forgets_what_it_logged_from_the_checkpoint_on(registry: Registry) -> None:
@@ -279,9 +280,11 @@ def test_promoting_moves_the_former_production_to_previous(
     registry.promote(second, "ben", [])
     registry.promote(first, "eve", [], alias="candidate")
     assert registry.aliases("crops") == {"production": "m2", "previous": "m1", "candidate": "m1"}
+    registry.promote(publish("m3"), "eve", [], alias="candidate")
+    assert registry.aliases("crops") == {"production": "m2", "previous": "m1", "candidate": "m3"}
     history = [(p.alias, p.version, p.moved_by, p.gates) for p in registry.promotions("crops")]
     assert history[:2] == [("production", "m1", "ann", []), ("production", "m2", "ben", [{"gate": "g"}])]
-    assert len(history) == 4
+    assert len(history) == 5
 
 
 def test_a_stage_only_moves_forward(registry: Registry, publish: Callable[..., ModelVersion]) -> None:
