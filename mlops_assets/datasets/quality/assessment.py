@@ -41,7 +41,7 @@ from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
-from mlops_assets.registry.publication import publication
+from mlops_assets.registry.publication import complete_publications, publication
 from mlops_assets.registry.published import read_published
 from mlops_assets.storage import FileStat
 
@@ -90,6 +90,7 @@ def assess(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds | N
     if not readable.passed:
         rest = [outcome(name, False, "not looked at, as files are damaged") for name in CHECKS if name != "readable"]
         return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
+    complete_publications(frozen.workspace, registry)  # also where nothing is to be published below
     report = _published(registry, frozen, thresholds)
     if report is None:
         with step(f"assessing {frozen.reference}"):
