@@ -129,13 +129,14 @@ def read_declarations(folder: Path) -> Declared:
     problems: list[Problem] = []
     for file in _files(folder):
         try:
-            documents = parse_yamls_with_source_position(file.read_text(encoding="utf-8"), str(file))
+            text = file.read_text(encoding="utf-8")
+            documents = parse_yamls_with_source_position(text, str(file))
+            nodes = list(yaml.compose_all(text, yaml.SafeLoader))
         except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # a list as a key, a wrong tag
             problems.append(
                 Problem(f"{file}: is not valid YAML: {' '.join(str(error).split())}", ((file, WHOLE_FILE),))
             )
             continue
-        nodes = list(yaml.compose_all(file.read_text(encoding="utf-8"), yaml.SafeLoader))
         if not documents:
             problems.append(Problem(f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)))
         for number, document in enumerate(documents):
