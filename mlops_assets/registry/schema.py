@@ -9,7 +9,8 @@ from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, Text,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_VERSION = 2
+SCHEMA_REVISION = "0003"  # the newest in `versions/`; a number of four digits
+LAST_META_VERSION = "3"  # what `meta` says from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
 
@@ -36,8 +37,15 @@ class Base(DeclarativeBase):
     }  # fmt: skip
 
 
+class SchemaRevision(Base):
+    """The revision of the tables, as Alembic keeps it; see `upgrade`."""
+
+    __tablename__ = "registry_version"
+    version_num: Mapped[str] = mapped_column(String(32), primary_key=True)
+
+
 class Meta(Base):
-    """Facts about the registry itself, such as its schema version."""
+    """The schema version as releases before Alembic's revisions wrote it."""
 
     __tablename__ = "meta"
     key: Mapped[str] = mapped_column(primary_key=True)

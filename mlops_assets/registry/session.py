@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.registry.engine import open_engine
-from mlops_assets.registry.migrations import migrate
-from mlops_assets.registry.schema import SCHEMA_VERSION, Base, File, Meta, Staged
+from mlops_assets.registry.schema import File, Staged
+from mlops_assets.registry.upgrade import is_present, prepare
 from mlops_assets.secret_urls import shown
 from mlops_assets.storage import FileStat
 
@@ -52,24 +52,16 @@ class RegistrySession:
 
     def _prepare_tables(self) -> None:
         try:
-            Base.metadata.create_all(self._engine)
-            with self.transaction() as session:
-                found = session.get(Meta, "schema_version", with_for_update=True)
-                if found is None:
-                    session.add(found := Meta(key="schema_version", value=str(SCHEMA_VERSION)))
-                elif int(found.value) < SCHEMA_VERSION:
-                    migrate(session.connection(), int(found.value))
-                    found.value = str(SCHEMA_VERSION)
+            with self._engine.connect().execution_options(immediate=False) as connection:
+                present = is_present(connection)
+            if not present:
+                with self._engine.begin() as connection:
+                    prepare(connection)
         except DatabaseError as error:
             raise StorageError(
                 f"registry {shown(self.url)} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it "
                 "from a backup"
             ) from error
-        if int(found.value) != SCHEMA_VERSION:
-            raise StorageError(
-                f"registry {shown(self.url)} has schema {found.value}, this release reads {SCHEMA_VERSION}; "
-                "use the matching release"
-            )
 
     def close(self) -> None:
         """Close the connections to the database."""

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, create_engine, inspect, select, text
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
+from mlops_assets import registry as registry_package
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.engine import open_engine
-from mlops_assets.registry.schema import SCHEMA_VERSION, Base
+from mlops_assets.registry.schema import SCHEMA_REVISION, Base, SchemaRevision
 
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's own.
 VERSION_1 = """
@@ -61,9 +68,50 @@ INSERT INTO promotions (model, alias, version, previous, moved, moved_by, gates)
     ('crops', 'production', 'v1-0c9f2a3b', NULL, '2026-10-01 10:00:00.000000', 'ann', '[{"metric": "accuracy"}]');
 INSERT INTO files VALUES ('models/crops/v1-0c9f2a3b/model.onnx', 'model:crops@v1-0c9f2a3b', 'a', 3);
 """
+LANDED_FILES = """
+CREATE TABLE landed_files (source VARCHAR(512) NOT NULL, path VARCHAR(1024) NOT NULL, size BIGINT NOT NULL,
+    stamp VARCHAR(255) NOT NULL, sha256 VARCHAR(64) NOT NULL, PRIMARY KEY (source, path));
+"""
+STARTED_INDEX = "CREATE INDEX ix_runs_started ON runs (started);\n"
+STAGED = "CREATE TABLE staged (path VARCHAR(512) NOT NULL, content VARCHAR(255) NOT NULL, PRIMARY KEY (path));\n"
+# what schema version 2 has in place of what version 1 had
+CHANGES_OF_2 = {
+    "JSON": "DOCUMENT",
+    "model_version VARCHAR(255),\n    PRIMARY KEY (run_id)": "model_version VARCHAR(255), "
+    "source VARCHAR(255) DEFAULT 'platform' NOT NULL, tags DOCUMENT DEFAULT '{}' NOT NULL, created_by VARCHAR(255), "
+    "seconds DOUBLE PRECISION, phases DOCUMENT DEFAULT '{}' NOT NULL, usage DOCUMENT DEFAULT '{}' NOT NULL, "
+    "code DOCUMENT DEFAULT '{}' NOT NULL, environment VARCHAR(64), attempts INTEGER DEFAULT '1' NOT NULL, "
+    "PRIMARY KEY (run_id)",
+    VERSION_1[VERSION_1.index("CREATE TABLE series") : VERSION_1.index("CREATE TABLE tags")]: """
+CREATE TABLE points (run_id VARCHAR(36) NOT NULL, seq INTEGER NOT NULL, name VARCHAR(255) NOT NULL,
+    step BIGINT NOT NULL, value FLOAT(53) NOT NULL, logged FLOAT(53) NOT NULL, PRIMARY KEY (run_id, seq));
+CREATE TABLE checkpoints (run_id VARCHAR(36) NOT NULL, step BIGINT NOT NULL, seq INTEGER NOT NULL,
+    path VARCHAR(512) NOT NULL, sha256 VARCHAR(64) NOT NULL, size BIGINT NOT NULL, created TIME NOT NULL,
+    PRIMARY KEY (run_id, step));
+""",
+    "('schema_version', '1')": "('schema_version', '2')",
+}
 KINDS = {
-    "sqlite": {" TIME": " DATETIME", "SERIAL": "INTEGER"},
-    "postgresql": {" TIME": " TIMESTAMP WITH TIME ZONE"},
+    "sqlite": {" TIME": " DATETIME", "SERIAL": "INTEGER", "DOCUMENT": "JSON", "DOUBLE PRECISION": "DOUBLE"},
+    "postgresql": {" TIME": " TIMESTAMP WITH TIME ZONE", "DOCUMENT": "JSONB"},
+}
+
+
+def _changed(script: str, changes: dict[str, str]) -> str:
+    for old, new in changes.items():
+        assert old in script or changes is not CHANGES_OF_2
+        script = script.replace(old, new)
+    return script
+
+
+VERSION_2 = _changed(VERSION_1, CHANGES_OF_2) + LANDED_FILES
+# every schema that a release has made, by the commit that brought it
+EARLIER = {
+    "9c9b056": VERSION_1.replace("size BIGINT", "size INTEGER"),
+    "5608015": VERSION_1 + LANDED_FILES,
+    "6665223": VERSION_2,
+    "10eaccd": VERSION_2 + STARTED_INDEX,
+    "e82feec": VERSION_2 + STARTED_INDEX + STAGED,
 }
 STARTED = datetime(2026, 10, 1, 8, 30, 0, 250_000, tzinfo=UTC)
 TAKEN = {"done": timedelta(minutes=25, seconds=30.5), "failed": timedelta(seconds=2), "going": None}
@@ -71,22 +119,28 @@ STEPS = 1_000
 
 
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """A database with the tables of schema version 1, and a history in them."""
-    found = f"sqlite:///{tmp_path / 'registry.db'}"
+def empty_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """A database without tables."""
     if request.param == "postgresql":
-        found = request.getfixturevalue("new_database")()
-    engine = open_engine(found)
-    script = VERSION_1
-    for ours, theirs in KINDS[request.param].items():
-        script = script.replace(ours, theirs)
+        return request.getfixturevalue("new_database")()
+    return f"sqlite:///{tmp_path / 'registry.db'}"
+
+
+@pytest.fixture
+def url(empty_url: str) -> str:
+    """A database with the tables of schema version 1, and a history in them."""
+    engine = open_engine(empty_url)
     with engine.begin() as connection:
-        for statement in script.split(";\n"):
-            if statement.strip():
-                connection.exec_driver_sql(statement)
+        _execute(connection, VERSION_1)
         _add_runs(connection)
     engine.dispose()
-    return found
+    return empty_url
+
+
+def _execute(connection: Connection, script: str) -> None:
+    for statement in _changed(script, KINDS[connection.dialect.name]).split(";\n"):
+        if statement.strip():
+            connection.exec_driver_sql(statement)
 
 
 def _add_runs(connection: Any) -> None:
@@ -246,28 +300,79 @@ def _tables(engine: Engine) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-def test_a_migration_that_fails_half_way_leaves_the_old_registry(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    from mlops_assets.registry import migrations
-
-    def power_cut(*_: Any) -> None:
-        raise StorageError("power cut")
-
-    steps = {**migrations._STEPS, 3: power_cut}
-    monkeypatch.setattr(migrations, "_STEPS", steps)
-    with pytest.raises(StorageError, match="power cut"):
-        Registry(url)
-    monkeypatch.undo()
-    opened = Registry(url)
-    assert len(opened.series("done")["loss"]) == STEPS
-    with opened.reading() as session:
-        assert session.execute(text("SELECT value FROM meta")).scalar() == str(SCHEMA_VERSION)
+@pytest.mark.parametrize("schema", [None, *EARLIER])
+def test_every_registry_has_the_tables_that_the_release_states(schema: str | None, empty_url: str) -> None:
+    engine = open_engine(empty_url)
+    if schema is not None:
+        with engine.begin() as connection:
+            _execute(connection, EARLIER[schema])
+    Registry(empty_url).close()
+    with engine.connect() as connection:
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+        assert connection.scalar(select(SchemaRevision.version_num)) == SCHEMA_REVISION
+    engine.dispose()
+    opened = Registry(empty_url)
+    assert [row.created_by for row in opened.data_versions("fields")] == ([] if schema is None else ["ann"])
     opened.close()
 
 
-def test_a_registry_of_a_newer_release_is_refused(url: str) -> None:
+def test_the_revision_is_the_newest_there_is() -> None:
+    folder = Path(registry_package.__file__).parent
+    assert ScriptDirectory(str(folder)).get_heads() == [SCHEMA_REVISION]
+
+
+def test_a_registry_of_this_release_is_opened_without_alembic(tmp_path: Path) -> None:
+    script = (
+        f"from mlops_assets.registry import Registry; Registry('sqlite:///{tmp_path}/registry.db'); "
+        "import sys; print('alembic' in sys.modules)"
+    )
+    for _ in range(2):  # it is made, then opened
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        assert done.stdout.strip() == "False"
+
+
+def test_processes_that_open_an_old_registry_at_once_upgrade_it_once(url: str) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        opened = list(pool.map(Registry, [url] * 4))
+    assert len(opened[0].series("done")["loss"]) == STEPS
+    for registry in opened:
+        registry.close()
+
+
+def test_a_migration_that_fails_half_way_leaves_the_old_registry(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from alembic.operations import Operations
+
+    def power_cut(*_: Any, **__: Any) -> None:
+        raise StorageError("power cut")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Operations, "drop_table", power_cut)
+        with pytest.raises(StorageError, match="power cut"):
+            Registry(url)
+    engine = open_engine(url)
+    assert "series" in inspect(engine).get_table_names()
+    assert "points" not in inspect(engine).get_table_names()
+    engine.dispose()
+    opened = Registry(url)
+    assert len(opened.series("done")["loss"]) == STEPS
+    opened.close()
+
+
+@pytest.mark.parametrize("table", ["meta", "registry_version"])
+def test_a_registry_of_a_newer_release_is_refused(url: str, table: str) -> None:
+    if table == "registry_version":
+        Registry(url).close()
     engine = open_engine(url)
     with engine.begin() as connection:
-        connection.execute(text("UPDATE meta SET value = '99'"))
+        column = {"meta": "value", "registry_version": "version_num"}[table]
+        connection.execute(text(f"UPDATE {table} SET {column} = '99'"))
     engine.dispose()
     with pytest.raises(StorageError, match="has schema 99"):
         Registry(url)
+
+
+def test_older_releases_refuse_a_registry_of_this_one(url: str) -> None:
+    opened = Registry(url)
+    with opened.reading() as session:
+        assert session.scalars(text("SELECT value FROM meta WHERE key = 'schema_version'")).all() == ["3"]
+    opened.close()

@@ -377,8 +377,8 @@ def test_of_two_writers_of_one_data_version_exactly_one_wins(url: str) -> None:
 
 def test_a_registry_of_a_newer_release_is_refused(registry: Registry, url: str) -> None:
     with registry._engine.begin() as connection:
-        connection.execute(text("UPDATE meta SET value = '99' WHERE key = 'schema_version'"))
-    with pytest.raises(StorageError, match="has schema 99, this release reads 2"):
+        connection.execute(text("UPDATE registry_version SET version_num = '99'"))
+    with pytest.raises(StorageError, match="has schema 99, this release reads 0003"):
         Registry(url)
 
 
