@@ -78,10 +78,19 @@ class Settings:
             registry=registry or f"sqlite:///{quote(str(root / 'registry.db'))}",  # type: ignore[operator]
             cache=directory / cache,
             dagster_home=directory / home,
-            user=values.get("MLOPS_USER") or values.get("USER") or _system_user(),
+            user=_user(values),
             mlflow=mlflow_url(values.get("MLOPS_MLFLOW") or None),
             api_token=values.get("MLOPS_API_TOKEN") or None,
         )
+
+
+def local_user() -> str:
+    """Return who uses this process, as the environment says; a `.env` file is not read."""
+    return _user(os.environ)
+
+
+def _user(values: Mapping[str, str | None]) -> str:
+    return values.get("MLOPS_USER") or values.get("USER") or _system_user()
 
 
 def _system_user() -> str:

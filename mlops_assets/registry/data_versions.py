@@ -24,7 +24,7 @@ class DataVersions(RegistrySession):
             Conflict: the version or the digest exists already.
         """
         try:
-            with self.transaction() as session:
+            with self.transaction("publish data version") as session:
                 session.add(row)
                 record_files(session, f"data:{row.dataset}@{row.version}", files)
         except SqlIntegrityError as error:
@@ -75,7 +75,7 @@ class DataVersions(RegistrySession):
         """
         check_label(tag, "tag")
         self.data_version(Reference(dataset, version))
-        with self.transaction() as session:
+        with self.transaction("tag data version") as session:
             found = session.get(Tag, (dataset, tag))
             if found is None:
                 session.add(Tag(dataset=dataset, tag=tag, version=version))

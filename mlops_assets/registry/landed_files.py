@@ -37,7 +37,7 @@ class LandedFiles(RegistrySession):
         ]
         if not rows:
             return
-        with self.transaction() as session:
+        with self.transaction("remember landed files") as session:
             added = _INSERT[session.get_bind().dialect.name](LandedIdentity)
             changed = {name: added.excluded[name] for name in ("size", "stamp", "sha256")}
             session.execute(added.on_conflict_do_update(index_elements=["source", "path"], set_=changed), rows)

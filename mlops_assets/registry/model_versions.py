@@ -31,7 +31,7 @@ class ModelVersions(RegistrySession):
             Conflict: the model version exists already.
         """
         try:
-            with self.transaction() as session:
+            with self.transaction("publish model version") as session:
                 run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
                 run.status, run.finished, run.model_version = "succeeded", now(), row.version
                 add_facts(run, **facts)
@@ -59,7 +59,7 @@ class ModelVersions(RegistrySession):
             seconds: how long the stage took; it becomes a phase of the run.
             records: owner → files of others that are published with it.
         """
-        with self.transaction() as session:
+        with self.transaction(f"publish stage {stage}") as session:
             found = existing(session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}")
             if STAGES.index(stage) > STAGES.index(found.stage):
                 found.stage = stage
@@ -101,7 +101,7 @@ class ModelVersions(RegistrySession):
 
         One move of a model's aliases waits for another, so that each finds what the one before left.
         """
-        with self.transaction() as session:
+        with self.transaction("move alias") as session:
             # an alias that is new has no row to lock; the model's first version is there, and the same for all
             first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.created).limit(1)
             session.execute(first.with_for_update())

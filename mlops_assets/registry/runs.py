@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
+from mlops_assets.registry.log import note_points
 from mlops_assets.registry.schema import Checkpoint, Point, Run
 from mlops_assets.registry.session import RegistrySession, existing, now
 
@@ -30,12 +31,13 @@ class Runs(RegistrySession):
         Raises:
             Conflict: a run of this id succeeded already.
         """
-        with self.transaction() as session:
+        with self.transaction("start run") as session:
             found = session.get(Run, run.run_id)
             if found is not None:
                 _require_unfinished(found)
-                for kind in (Point, Checkpoint):
-                    session.execute(delete(kind).where(kind.run_id == run.run_id))
+                session.execute(delete(Point).where(Point.run_id == run.run_id))
+                for checkpoint in session.scalars(select(Checkpoint).where(Checkpoint.run_id == run.run_id)):
+                    session.delete(checkpoint)
                 session.delete(found)
                 session.flush()
             session.add(run)
@@ -51,7 +53,7 @@ class Runs(RegistrySession):
         Raises:
             Conflict: the run has succeeded.
         """
-        with self.transaction() as session:
+        with self.transaction("resume run") as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
             _require_unfinished(run)
             session.execute(delete(Point).where(Point.run_id == run_id, Point.seq >= first_seq))
@@ -72,7 +74,7 @@ class Runs(RegistrySession):
         Raises:
             Conflict: the run has succeeded.
         """
-        with self.transaction() as session:
+        with self.transaction(f"end run as {status}") as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
             _require_unfinished(run)
             run.status, run.error, run.finished = status, error, now()
@@ -81,8 +83,12 @@ class Runs(RegistrySession):
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points to the series of a run, in one transaction; points that are there already are left."""
         if points:
-            with self.transaction() as session:
+            with self.transaction("log points") as session:
+                # a run cannot end before this is done
+                status = session.scalar(select(Run.status).filter_by(run_id=run_id).with_for_update(read=True))
                 _add_points(session, run_id, points)
+                if status not in (None, "running"):
+                    note_points(session, run_id)
 
     def put_run(self, run: Run, points: Sequence[LoggedPoint] | None) -> None:
         """Record a run that ended elsewhere, with all its points; putting it again replaces what it said before.
@@ -91,7 +97,7 @@ class Runs(RegistrySession):
             run: as it is there; a model version that was made of it here stays.
             points: everything it has logged; None leaves what is recorded.
         """
-        with self.transaction() as session:
+        with self.transaction("put run") as session:
             found = session.get(Run, run.run_id)
             if found is not None:
                 run.model_version, run.metrics = found.model_version, {**found.metrics, **run.metrics}
@@ -99,6 +105,8 @@ class Runs(RegistrySession):
             if points is not None:
                 session.execute(delete(Point).where(Point.run_id == run.run_id))
                 _add_points(session, run.run_id, points)
+                if run.status != "running":
+                    note_points(session, run.run_id)
 
     def points(self, run_id: str) -> list[LoggedPoint]:
         """Return every point of a run, in the order logged."""
@@ -132,7 +140,7 @@ class Runs(RegistrySession):
 
     def add_checkpoint(self, row: Checkpoint) -> None:
         """Record a checkpoint whose bytes are stored."""
-        with self.transaction() as session:
+        with self.transaction("keep checkpoint") as session:
             session.merge(row)
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
@@ -143,8 +151,10 @@ class Runs(RegistrySession):
 
     def forget_checkpoints(self, run_id: str, steps: Sequence[int]) -> None:
         """Forget checkpoints; their bytes are the caller's to remove, afterwards."""
-        with self.transaction() as session:
-            session.execute(delete(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.step.in_(steps)))
+        query = select(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.step.in_(steps))
+        with self.transaction("forget checkpoints") as session:
+            for checkpoint in session.scalars(query):
+                session.delete(checkpoint)
 
     def runs(self, model: str | None = None, **where: Any) -> list[Run]:
         """Return runs, oldest first, optionally of one model and with equal columns `where`."""

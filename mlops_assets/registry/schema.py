@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, Text,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0003"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0004"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # what `meta` says from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 
@@ -200,6 +200,15 @@ class File(Base):
     owner: Mapped[str] = mapped_column(index=True)
     sha256: Mapped[str] = mapped_column(String(64))
     size: Mapped[int] = mapped_column(BigInteger)
+
+
+class LogEntry(Base):
+    """One entry of the chained log, as the text that its sha256 is of; see `log`."""
+
+    __tablename__ = "log"
+    seq: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    sha256: Mapped[str] = mapped_column(String(64))
+    entry: Mapped[str] = mapped_column(Text)
 
 
 class Staged(Base):

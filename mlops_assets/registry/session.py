@@ -4,20 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from copy import copy
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, event, select
 from sqlalchemy.exc import ArgumentError, DatabaseError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError
+from mlops_assets.registry import log
 from mlops_assets.registry.engine import open_engine
-from mlops_assets.registry.schema import File, Staged
+from mlops_assets.registry.mirror import Mirror
+from mlops_assets.registry.schema import File, LogEntry, Staged
 from mlops_assets.registry.upgrade import is_present, prepare
 from mlops_assets.secret_urls import shown
-from mlops_assets.storage import FileStat
+from mlops_assets.settings import local_user
+from mlops_assets.storage import FileStat, Workspace
 
 T = TypeVar("T")
 
@@ -44,6 +48,10 @@ class RegistrySession:
                 f"MLOPS_REGISTRY={shown(url)} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
             ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
+        event.listen(self._sessions, "after_flush", log.note_flush)
+        event.listen(self._sessions, "do_orm_execute", log.refuse_unseen)
+        self.principal = local_user()
+        self._mirror: Mirror | None = None
         try:
             self._prepare_tables()
         except BaseException:
@@ -56,7 +64,7 @@ class RegistrySession:
                 present = is_present(connection)
             if not present:
                 with self._engine.begin() as connection:
-                    prepare(connection)
+                    prepare(connection, self.principal)
         except DatabaseError as error:
             raise StorageError(
                 f"registry {shown(self.url)} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it "
@@ -67,9 +75,37 @@ class RegistrySession:
         """Close the connections to the database."""
         self._engine.dispose()
 
+    def acting(self, principal: str) -> Self:
+        """Return the same registry, which logs that `principal` is acting; by default it is the local user."""
+        acting = copy(self)
+        acting.principal = principal
+        return acting
+
+    def mirrored(self, workspace: Workspace) -> Self:
+        """Return the same registry, which mirrors its log in a workspace."""
+        mirrored = copy(self)
+        mirrored._mirror = Mirror(workspace)
+        return mirrored
+
     @contextmanager
-    def transaction(self, immediate: bool = True) -> Iterator[Session]:
-        """One transaction; a full disk or a locked database becomes a StorageError."""
+    def transaction(self, action: str) -> Iterator[Session]:
+        """One transaction, and its entry in the log; a full disk or a locked database becomes a StorageError.
+
+        Args:
+            action: what is done, as the log has it, e.g. `publish data version`.
+        """
+        with self._session(immediate=True) as session:
+            yield session
+            appended = log.append(session, self.principal, action)
+        if appended is not None and self._mirror is not None:
+            self._mirror.write(appended.seq, appended.entry, self.log_texts)
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A transaction that only reads, and so waits for nobody."""
+        return self._session(immediate=False)
+
+    @contextmanager
+    def _session(self, immediate: bool) -> Iterator[Session]:
         try:
             with self._sessions.begin() as session:
                 session.connection(execution_options={"immediate": immediate})
@@ -82,18 +118,20 @@ class RegistrySession:
                 "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
             ) from error
 
-    def reading(self) -> AbstractContextManager[Session]:
-        """A transaction that only reads, and so waits for nobody."""
-        return self.transaction(immediate=False)
+    def log_texts(self, first: int, last: int) -> list[str]:
+        """Return the texts of the log's entries from `first` to `last`."""
+        query = select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)
+        with self.reading() as session:
+            return list(session.scalars(query))
 
     def add_files(self, owner: str, files: Sequence[FileStat]) -> None:
         """Record the checksums of published files under an owner."""
-        with self.transaction() as session:
+        with self.transaction("publish files") as session:
             record_files(session, owner, files)
 
     def add_records(self, files: Mapping[str, Sequence[FileStat]]) -> None:
         """Record the checksums of published files of several owners at once."""
-        with self.transaction() as session:
+        with self.transaction("publish records") as session:
             for owner, own in files.items():
                 record_files(session, owner, own)
 
@@ -105,7 +143,7 @@ class RegistrySession:
     def forget_staged(self, paths: Iterable[str]) -> None:
         """Record that files are at their place."""
         if paths := list(paths):
-            with self.transaction() as session:
+            with self.transaction("complete publication") as session:
                 session.execute(delete(Staged).where(Staged.path.in_(paths)))
 
     def files(self, *owners: str) -> list[FileStat]:

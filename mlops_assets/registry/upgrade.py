@@ -10,7 +10,8 @@ from pathlib import Path
 from sqlalchemy import Connection, inspect, select, text
 
 from mlops_assets.errors import StorageError
-from mlops_assets.registry.schema import LAST_META_VERSION, SCHEMA_REVISION, Base, Meta, SchemaRevision
+from mlops_assets.registry import log
+from mlops_assets.registry.schema import LAST_META_VERSION, SCHEMA_REVISION, Base, LogEntry, Meta, SchemaRevision
 from mlops_assets.secret_urls import shown
 
 # the number in `meta`, by which older releases kept their tables → the revision that has the same
@@ -32,8 +33,12 @@ def is_present(connection: Connection) -> bool:
     return found == SCHEMA_REVISION
 
 
-def prepare(connection: Connection) -> None:
+def prepare(connection: Connection, principal: str) -> None:
     """Make the tables, or upgrade those of an older release, within the caller's transaction.
+
+    Args:
+        connection: the transaction.
+        principal: who is acting, as the log has it.
 
     Raises:
         StorageError: they are of a newer release.
@@ -47,8 +52,10 @@ def prepare(connection: Connection) -> None:
         _make(connection)
         return
     if SchemaRevision.__tablename__ not in tables:
-        _adopt(connection)
+        _take_over(connection)
     _upgrade(connection)
+    if LogEntry.__tablename__ not in tables:
+        log.adopt(connection, principal)
 
 
 def _make(connection: Connection) -> None:
@@ -57,7 +64,7 @@ def _make(connection: Connection) -> None:
     connection.execute(Meta.__table__.insert().values(key="schema_version", value=LAST_META_VERSION))
 
 
-def _adopt(connection: Connection) -> None:
+def _take_over(connection: Connection) -> None:
     """Give a registry that has a number in `meta` only the revision that has the same tables."""
     meta = connection.scalar(select(Meta.value).where(Meta.key == "schema_version"))
     if meta is None:  # its process was killed between making the tables and writing the number

@@ -18,11 +18,18 @@ _RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
 
 @dataclass(frozen=True)
 class Store:
-    """Where a project keeps everything: its workspace and its registry, and who is acting."""
+    """Where a project keeps everything: its workspace and its registry, and who is acting.
+
+    What the registry logs is mirrored in the workspace, and says that it was the user.
+    """
 
     workspace: Workspace
     registry: Registry
     user: str
+
+    def __post_init__(self) -> None:
+        """Bind the registry to the workspace and the user."""
+        object.__setattr__(self, "registry", self.registry.acting(self.user).mirrored(self.workspace))
 
 
 def open_store(settings: Settings) -> Store:

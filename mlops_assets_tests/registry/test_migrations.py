@@ -21,6 +21,7 @@ from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.engine import open_engine
+from mlops_assets.registry.replay import differences, entries_of, replay
 from mlops_assets.registry.schema import SCHEMA_REVISION, Base, SchemaRevision
 
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's own.
@@ -300,6 +301,15 @@ def _tables(engine: Engine) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+def test_the_log_begins_with_what_was_found(registry: Registry) -> None:
+    with registry.reading() as session:
+        expected = replay(entries_of(session.connection()))
+        assert list(differences(session.connection(), expected)) == expected.problems == []
+    assert expected.adopted is not None
+    assert set(expected.points) == {"done", "failed"}
+    assert set(expected.rows["aliases"]) == {("crops", "production")}
+
+
 @pytest.mark.parametrize("schema", [None, *EARLIER])
 def test_every_registry_has_the_tables_that_the_release_states(schema: str | None, empty_url: str) -> None:
     engine = open_engine(empty_url)
@@ -310,6 +320,7 @@ def test_every_registry_has_the_tables_that_the_release_states(schema: str | Non
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
         assert connection.scalar(select(SchemaRevision.version_num)) == SCHEMA_REVISION
+        assert list(differences(connection, replay(entries_of(connection)))) == []
     engine.dispose()
     opened = Registry(empty_url)
     assert [row.created_by for row in opened.data_versions("fields")] == ([] if schema is None else ["ann"])

@@ -90,4 +90,4 @@ def test_a_file_that_is_new_is_written_once(store: Store, monkeypatch: pytest.Mo
     original = Workspace.put
     monkeypatch.setattr(Workspace, "put", lambda self, key, *rest: written.append(key) or original(self, key, *rest))
     publish(store, b"new", *KEYS)
-    assert written == list(KEYS)
+    assert written == [*KEYS, "log/0000000001.json"]

@@ -16,6 +16,7 @@ from sqlalchemy import text
 from mlops_assets.errors import Conflict, MlopsError, NameRefused, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run, open_registry
+from mlops_assets.registry.schema import SCHEMA_REVISION
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat
 
@@ -378,7 +379,7 @@ def test_of_two_writers_of_one_data_version_exactly_one_wins(url: str) -> None:
 def test_a_registry_of_a_newer_release_is_refused(registry: Registry, url: str) -> None:
     with registry._engine.begin() as connection:
         connection.execute(text("UPDATE registry_version SET version_num = '99'"))
-    with pytest.raises(StorageError, match="has schema 99, this release reads 0003"):
+    with pytest.raises(StorageError, match=f"has schema 99, this release reads {SCHEMA_REVISION}"):
         Registry(url)
 
 

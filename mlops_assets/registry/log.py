@@ -1,0 +1,191 @@
+"""The chained log: one entry a transaction, with every row that it has added, changed or deleted, and who did it.
+
+An entry states the sha256 of the one before, so that none can be changed or left out without changing all that follow.
+Reading it back and comparing is the business of `replay`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+from pydantic_core import to_json
+from sqlalchemy import Connection, Table, insert, inspect, select, text
+from sqlalchemy.orm import ORMExecuteState, Session
+
+from mlops_assets.registry.schema import Base, LogEntry, Point, Run
+
+# tables that change without an entry: the registry's own, caches, and points, of which entries have checksums
+UNLOGGED = frozenset({"landed_files", "log", "meta", "points", "registry_version", "staged"})
+AUDITED: dict[str, Table] = {
+    table.name: table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED
+}  # fmt: skip
+ADOPTED = "adopted"  # the action that states what was found when the log began
+_ADOPTED_ROWS = 1_000  # in one entry
+_LOCK = 0x6D6C6F7074  # of PostgreSQL; one transaction at a time appends
+_POINTS = 10_000  # read at a time
+
+Change = tuple[str, list[Any], dict[str, Any] | None]  # table, key, column → value or None if the row is deleted
+
+
+@dataclass(frozen=True)
+class Appended:
+    """An entry as it is in the log."""
+
+    seq: int
+    sha256: str
+    entry: str
+
+
+def key_of(table: Table, row: Any) -> list[Any]:
+    """Return the values of a row's key, in the order of the table's columns."""
+    return [kept(row[column.name]) for column in table.primary_key.columns]
+
+
+def kept(value: Any) -> Any:
+    """Return a value as an entry has it: times as ISO 8601 in UTC, documents with NaN and infinities as texts."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat()
+    if isinstance(value, dict | list | float):
+        return json.loads(to_json(value, inf_nan_mode="strings"))
+    return value
+
+
+def canonical(document: Any) -> str:
+    """Return the one JSON text of a document: sorted keys, no spaces."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, Any]:
+    """Return `count` and `sha256` of the points of a run: (seq, name, step, value, logged), by seq."""
+    encode = json.JSONEncoder(ensure_ascii=False).encode
+    digest, count = hashlib.sha256(), 0
+    for seq, name, step, value, logged in points:
+        digest.update(encode([seq, name, step, float(value), float(logged)]).encode())
+        digest.update(b"\n")
+        count += 1
+    return {"count": count, "sha256": digest.hexdigest()}
+
+
+def read_points(connection: Connection, run_id: str) -> dict[str, Any]:
+    """Return `points_digest` of what is recorded of a run."""
+    table = Point.__table__.c
+    query = select(table.seq, table.name, table.step, table.value, table.logged).where(table.run_id == run_id)
+    rows = connection.execute(query.order_by(table.seq).execution_options(yield_per=_POINTS))
+    return points_digest((seq, name, step, value, logged) for seq, name, step, value, logged in rows)
+
+
+def note_flush(session: Session, _context: Any) -> None:
+    """Note the rows that a flush has written, for the entry of the transaction; an event of the session."""
+    changes = _changes(session)
+    for row in session.deleted:
+        _note(changes, row, None)
+    for row in session.new:
+        values = inspect(row).dict
+        _note(changes, row, {column.name: values.get(column.name) for column in row.__table__.columns})
+    for row in session.dirty:
+        if changed := _changed_columns(row):
+            _note(changes, row, changed)
+
+
+def refuse_unseen(state: ORMExecuteState) -> None:
+    """Refuse statements that change rows without loading them, as no entry would have them; an event of the session."""
+    if state.is_insert or state.is_update or state.is_delete:
+        table = getattr(state.statement, "table", None)
+        if table is not None and table.name in AUDITED:
+            raise TypeError(f"change rows of {table.name} as objects of the session: what is logged is seen there")
+
+
+def note_points(session: Session, run_id: str) -> None:
+    """Note that the points of a run which has ended were changed."""
+    session.info.setdefault("points", set()).add(run_id)
+
+
+def _changes(session: Session) -> list[Change]:
+    changes: list[Change] = session.info.setdefault("changes", [])
+    return changes
+
+
+def _changed_columns(row: Any) -> dict[str, Any]:
+    state = inspect(row)
+    names = [column.name for column in row.__table__.columns]
+    return {name: state.dict.get(name) for name in names if state.attrs[name].history.has_changes()}
+
+
+def _note(changes: list[Change], row: Any, columns: dict[str, Any] | None) -> None:
+    table = row.__table__
+    if table.name in AUDITED:
+        key = key_of(table, inspect(row).dict)
+        names = {column.name for column in table.primary_key.columns}
+        values = columns and {name: kept(value) for name, value in columns.items() if name not in names}
+        changes.append((table.name, key, values))
+
+
+def append(session: Session, principal: str, action: str) -> Appended | None:
+    """Append the entry of a transaction that is about to be committed; None if it has changed nothing that is logged.
+
+    Args:
+        session: the transaction.
+        principal: who is acting.
+        action: what is done, e.g. `publish data version`.
+    """
+    session.flush()
+    changes = _changes(session)
+    ended = {key[0] for table, key, columns in changes if table == "runs" and _ends(columns)}
+    noted: set[str] = session.info.get("points", set())
+    for run_id in sorted(ended | noted):
+        changes.append(("points", [run_id], read_points(session.connection(), run_id)))
+    return _append(session.connection(), principal, action, changes) if changes else None
+
+
+def _ends(columns: dict[str, Any] | None) -> bool:
+    return columns is not None and columns.get("status", "running") != "running"
+
+
+def adopt(connection: Connection, principal: str) -> None:
+    """Begin the log of a registry that has rows already, by stating them as they are found."""
+    found = _found(connection)
+    while some := list(islice(found, _ADOPTED_ROWS)):
+        _append(connection, principal, ADOPTED, some)
+
+
+def _found(connection: Connection) -> Iterator[Change]:
+    for table in AUDITED.values():
+        for key, columns in rows_of(connection, table):
+            yield table.name, key, columns
+            if table is Run.__table__ and _ends(columns):
+                yield "points", key, read_points(connection, key[0])
+
+
+def rows_of(connection: Connection, table: Table) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Yield key and other columns of every row of a table, as entries have them."""
+    names = {column.name for column in table.primary_key.columns}
+    for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings():
+        yield key_of(table, row), {name: kept(value) for name, value in row.items() if name not in names}
+
+
+def _append(connection: Connection, principal: str, action: str, changes: list[Change]) -> Appended:
+    if connection.dialect.name == "postgresql":  # SQLite lets only one transaction write
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+    table = LogEntry.__table__.c
+    last = connection.execute(select(table.seq, table.sha256).order_by(table.seq.desc()).limit(1)).first()
+    seq, previous = (last.seq + 1, last.sha256) if last else (1, "")
+    time = datetime.now(UTC).isoformat()
+    entry = canonical(
+        {
+            "seq": seq,
+            "previous": previous,
+            "time": time,
+            "principal": principal,
+            "action": action,
+            "changes": changes,
+        }
+    )
+    sha256 = hashlib.sha256(entry.encode()).hexdigest()
+    connection.execute(insert(LogEntry.__table__).values(seq=seq, sha256=sha256, entry=entry))
+    return Appended(seq, sha256, entry)

@@ -1,0 +1,61 @@
+"""The mirror of the chained log: each entry is also an object of the workspace, as it is in the registry.
+
+Entries are written after their transaction, oldest first, so that what is missing is always the newest. Whoever appends
+or verifies writes what a killed process has left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+
+from mlops_assets.errors import StorageError
+from mlops_assets.storage import Workspace
+
+FOLDER = "log"  # of the workspace
+
+
+def entry_key(seq: int) -> str:
+    """Return where an entry lies in the workspace."""
+    return f"{FOLDER}/{seq:010}.json"
+
+
+class Mirror:
+    """The mirrored entries of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._newest = 0  # that this process knows to be there, with all before it
+
+    def write(self, seq: int, entry: str, entries: Callable[[int, int], Iterable[str]]) -> None:
+        """Write an entry that was appended, and those before it that are missing, if the workspace can be written.
+
+        Args:
+            seq: its number.
+            entry: its text.
+            entries: gives the texts of a range of entries, first and last included.
+        """
+        try:
+            first = self._first_missing(seq)
+            before = entries(first, seq - 1) if first < seq else []
+            for number, text in enumerate([*before, entry], first):
+                self._workspace.put(entry_key(number), text.encode())
+            self._newest = max(self._newest, seq)
+        except StorageError:  # the transaction is done; the next that is appended writes it
+            return
+
+    def _first_missing(self, seq: int) -> int:
+        """Return the first entry to be written, where `seq` is the newest."""
+        first = seq
+        while first - 1 > self._newest and not self._workspace.exists(entry_key(first - 1)):
+            first -= 1
+        return first
+
+
+def mirrored(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
+    """Yield key and content of every object that lies where entries do, in the order of their keys.
+
+    Raises:
+        StorageError: one cannot be read.
+    """
+    for key in sorted(workspace.list(FOLDER)):
+        yield key, workspace.get(key)

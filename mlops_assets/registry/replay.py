@@ -1,0 +1,175 @@
+"""Reading the chained log back: the rows that its entries leave, and how the tables differ from them.
+
+`replay` works on texts alone, wherever they come from: the registry, its mirror in the workspace, or a backup.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from sqlalchemy import Connection, Table, select
+
+from mlops_assets.registry.log import ADOPTED, AUDITED, read_points, rows_of
+from mlops_assets.registry.schema import LogEntry, Point
+
+Key = tuple[Any, ...]
+Columns = dict[str, Any]
+_SHOWN = 60  # characters of a value in a message
+
+
+class Entry(BaseModel, strict=True, extra="forbid"):
+    """One entry of the log."""
+
+    seq: int
+    previous: str
+    time: str
+    principal: str
+    action: str
+    changes: list[tuple[str, list[str | int], Columns | None]]
+
+
+@dataclass
+class Replayed:
+    """What a log says.
+
+    Attributes:
+        rows: table → key → columns, of every row that there should be.
+        points: run → `count` and `sha256` of its points, of runs that have ended.
+        problems: what is wrong with the log itself.
+        seq: number of the newest entry; 0 if there is none.
+        sha256: its checksum: the head of the log.
+        heads: number → checksum of every entry.
+        adopted: when the log began, if the registry had rows by then.
+    """
+
+    rows: dict[str, dict[Key, Columns]] = field(default_factory=lambda: {name: {} for name in AUDITED})
+    points: dict[str, Columns] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    seq: int = 0
+    sha256: str = ""
+    heads: dict[int, str] = field(default_factory=dict)
+    adopted: str | None = None
+
+
+def entries_of(connection: Connection) -> Iterator[tuple[int, str, str]]:
+    """Return number, checksum and text of every entry that the registry has, oldest first."""
+    table = LogEntry.__table__.c
+    query = select(table.seq, table.sha256, table.entry).order_by(table.seq).execution_options(yield_per=1_000)
+    return ((seq, sha256, entry) for seq, sha256, entry in connection.execute(query))
+
+
+def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
+    """Return what the entries of a log (number, checksum, text) leave; what is wrong with them is listed."""
+    found = Replayed()
+    for seq, sha256, text in entries:
+        actual = hashlib.sha256(text.encode()).hexdigest()
+        if sha256 != actual:
+            found.problems.append(f"entry {seq} of the log has been changed: its sha256 is not the one beside it")
+        if seq != found.seq + 1:
+            found.problems.append(f"entry {found.seq + 1} of the log is missing: entry {seq} follows {found.seq}")
+        try:
+            entry = Entry.model_validate_json(text)
+        except ValidationError:
+            found.problems.append(f"entry {seq} of the log has been changed: it is not an entry")
+        else:
+            if entry.seq != seq or entry.previous != found.sha256:
+                found.problems.append(f"entry {seq} of the log does not follow the one before it")
+            _apply(found, entry)
+        found.seq, found.sha256 = seq, actual
+        found.heads[seq] = actual
+    return found
+
+
+def _apply(found: Replayed, entry: Entry) -> None:
+    if entry.action == ADOPTED:
+        found.adopted = entry.time
+    for table, key, columns in entry.changes:
+        if table == "points":
+            found.points[str(key[0])] = columns or {}
+            continue
+        rows = found.rows.setdefault(table, {})
+        if columns is None:
+            rows.pop(tuple(key), None)
+        else:
+            rows.setdefault(tuple(key), {}).update(columns)
+        if table == "runs" and (columns is None or columns.get("status") == "running"):
+            found.points.pop(str(key[0]), None)
+
+
+def differences(connection: Connection, expected: Replayed) -> Iterator[str]:
+    """Yield what is in the tables and not in the log, or in the log and not in the tables."""
+    for name, table in AUDITED.items():
+        yield from table_differences(connection, table, expected.rows.get(name, {}))
+    yield from _point_differences(connection, expected)
+
+
+def table_differences(connection: Connection, table: Table, expected: Mapping[Key, Columns]) -> Iterator[str]:
+    """Yield how the rows of one table differ from those that the log leaves."""
+    missing = dict(expected)
+    for key, columns in rows_of(connection, table):
+        logged = missing.pop(tuple(key), None)
+        if logged is None:
+            yield f"{_row(table, key)} was added to the registry without an entry of its log"
+            continue
+        for name, value in columns.items():
+            wanted = logged[name] if name in logged else _default(table, name)
+            if not same(value, wanted):
+                yield (
+                    f"{_row(table, key)} was changed in the registry without an entry of its log: "
+                    f"{name} is {_shown(value)}, was {_shown(wanted)}"
+                )
+    for key in missing:
+        yield f"{_row(table, key)} was deleted from the registry without an entry of its log"
+
+
+def _default(table: Table, name: str) -> Any:
+    """Return what a row has in a column that is newer than its entries."""
+    default = table.columns[name].server_default
+    if default is None:
+        return None
+    text = str(default.arg)
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _point_differences(connection: Connection, expected: Replayed) -> Iterator[str]:
+    runs = expected.rows.get("runs", {})
+    for run_id, logged in expected.points.items():
+        found = read_points(connection, run_id)
+        if found != logged:
+            yield (
+                f"the points of run {run_id} were changed in the registry without an entry of its log: "
+                f"there are {found['count']}, were {logged.get('count')}"
+            )
+    for run_id in connection.scalars(select(Point.run_id).distinct()):
+        if (run_id,) not in runs:
+            yield f"points of run {run_id} were added to the registry, and there is no such run"
+
+
+def same(value: Any, logged: Any) -> bool:
+    """Whether a value of a table is what an entry has, however the database writes numbers."""
+    if isinstance(value, dict) and isinstance(logged, dict):
+        return value.keys() == logged.keys() and all(same(value[key], logged[key]) for key in value)
+    if isinstance(value, list) and isinstance(logged, list):
+        return len(value) == len(logged) and all(map(same, value, logged))
+    if isinstance(value, bool) or isinstance(logged, bool):
+        return value is logged
+    if isinstance(value, int | float) and isinstance(logged, int | float):
+        return value == logged or float(value) == float(logged)
+    return type(value) is type(logged) and bool(value == logged)
+
+
+def _row(table: Table, key: Iterable[Any]) -> str:
+    return f"{table.name} {'/'.join(map(str, key))}"
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"
