@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from mlops_assets.choices import SplitName
 from mlops_assets.cli import assess, completion, differences, preview, recalling
 from mlops_assets.cli.declarations import declared
 from mlops_assets.cli.interruption import again, interruptible
@@ -103,12 +104,11 @@ def show_version(
     as_json: Json = False,
 ) -> None:
     """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
-    from mlops_assets.datasets.specification import SPLITS
     from mlops_assets.datasets.summary import LEFT_OUT, Summary
 
     store = open_store()
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
-    row, classes = found.row, found.class_counts()
+    row, classes = found.row, found.facts["classes"]
     shown = describe(row, store.registry.tags(row.dataset)) | contents(store, found)
     checks = _checks(store, found)
     if as_json:
@@ -122,7 +122,7 @@ def show_version(
     shown |= {"size": f"{shown['size']:,} bytes", "features": _named(shown["features"])}
     show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
     if classes:
-        show(classes, False, ["name", "value", *SPLITS, LEFT_OUT], "")
+        show(classes, False, ["name", "value", *SplitName, LEFT_OUT], "")
     if checks is None:
         console.print(f"not assessed; run 'mlops dataset assess {row.dataset}@{row.version}'")
         return
@@ -189,21 +189,19 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
     from mlops_assets.datasets.landings import landing_url
     from mlops_assets.stac.description import description
 
-    row, source = found.row, found.specification.source
-    recorded = description(store.workspace, store.registry, row) or found.specification.model_dump(
-        include={"title", "license"}
-    )
+    row, specification = found.row, found.document["specification"]
+    recorded = description(store.workspace, store.registry, row) or specification
     return {
         "title": recorded["title"],
         "license": recorded["license"],
-        "landing": landing_url(store.workspace, source.url),
-        "layout": source.layout,
+        "landing": landing_url(store.workspace, specification["source"]["url"]),
+        "layout": specification["source"]["layout"],
         "input": found.document["input"],
         "features": found.document["features"],
-        "crs": found.reference_systems,
-        "bbox": found.bbox,
-        "interval": list(found.interval or []) or None,
-        "kept_by_reference": found.by_reference,
+        "crs": found.facts["crs"],
+        "bbox": found.facts["bbox"],
+        "interval": found.interval,
+        "kept_by_reference": found.facts["kept_by_reference"],
         "splits": {**row.counts, "left_out": row.samples - sum(row.counts.values())},
         "created_by": row.created_by,
         "notes": found.document["notes"],

@@ -32,6 +32,7 @@ from mlops_assets.datasets.scaling import named
 from mlops_assets.datasets.specification import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits import SEEDED, assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
+from mlops_assets.datasets.summarise import summarise
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
@@ -278,6 +279,9 @@ def _publish(
 ) -> DataVersion:
     number = max((row.number for row in registry.data_versions(specification.name)), default=0) + 1
     version, created = f"v{number}", now()
+    interval = specification.extent.interval if specification.extent else (None, None)
+    rows = write_manifest(manifest, specification.name, version, created, interval)
+    taken = samples_bytes(samples, numbers=contents.classes is None)
     document = {
         "dataset": specification.name,
         "version": version,
@@ -290,13 +294,11 @@ def _publish(
         "labels": contents.labels,
         "described": contents.described,
     }
+    document["summary"] = summarise(document, rows, taken)
     folder = version_folder(specification.name, version)
-    interval = specification.extent.interval if specification.extent else (None, None)
     files = [
-        workspace.put(
-            f"{folder}/manifest.parquet", write_manifest(manifest, specification.name, version, created, interval)
-        ),
-        workspace.put(f"{folder}/samples.parquet", samples_bytes(samples, numbers=contents.classes is None)),
+        workspace.put(f"{folder}/manifest.parquet", rows),
+        workspace.put(f"{folder}/samples.parquet", taken),
         workspace.put(f"{folder}/version.json", json_bytes(document)),
     ]
     row = DataVersion(

@@ -8,6 +8,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from mlops_assets.datasets.documents import published_documents
+from mlops_assets.datasets.summarise import summarise
+from mlops_assets.datasets.summary import Summary
+from mlops_assets.names import Reference
 from mlops_assets.training.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.conftest import scenes_specification, write_scene
@@ -254,6 +258,10 @@ def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
     for split in ("train", "validation", "test", "left_out"):
         assert sum(entry[split] for entry in shown["classes"]) == shown["splits"][split]
     assert "datasets/scenes/v1/manifest.parquet" in shown["stored"]
+    found = Summary.open(store.workspace, store.registry, Reference("scenes"))
+    earlier = {name: value for name, value in found.document.items() if name != "summary"}
+    files = published_documents(store.workspace, store.registry, found.row)[1:]
+    assert summarise(earlier, *files) == found.document["summary"]
     out = mlops("dataset", "show", "scenes").out
     for text in ("EPSG:32632", "spring", "Two scenes", "unknown", "water", "left_out", shown["digest"][:40]):
         assert text in out
