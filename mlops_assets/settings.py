@@ -34,6 +34,7 @@ class Settings:
         dagster_home: folder of the Dagster instance that our own commands use.
         user: who promotes and commits, as written into the audit trail.
         mlflow: tracking URI of the MLflow server that runs are mirrored to; None for none.
+        base_url: where callers reach the HTTP API, for the links in its answers; None for links without a host.
         api_token: what a caller of the HTTP API must show, and what our client shows.
     """
 
@@ -43,12 +44,13 @@ class Settings:
     dagster_home: Path
     user: str
     mlflow: str | None = None
+    base_url: str | None = None
     api_token: str | None = field(default=None, repr=False)
 
     @classmethod
     def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
         """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_MLFLOW`,
-        `MLOPS_API_TOKEN`.
+        `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
@@ -79,7 +81,8 @@ class Settings:
             cache=directory / cache,
             dagster_home=directory / home,
             user=_user(values),
-            mlflow=mlflow_url(values.get("MLOPS_MLFLOW") or None),
+            mlflow=server_url("MLOPS_MLFLOW", "an MLflow server", values.get("MLOPS_MLFLOW")),
+            base_url=server_url("MLOPS_BASE_URL", "the API", values.get("MLOPS_BASE_URL")),
             api_token=values.get("MLOPS_API_TOKEN") or None,
         )
 
@@ -167,15 +170,28 @@ def set_environment_defaults(values: Mapping[str, str]) -> None:
         os.environ.setdefault(name, value)
 
 
-def mlflow_url(url: str | None) -> str | None:
-    """Return the URL of an MLflow server, if there is to be one.
+def server_url(name: str, server: str, url: str | None) -> str | None:
+    """Return the URL of a server, if there is to be one.
+
+    Args:
+        name: of the setting.
+        server: what it serves.
+        url: the setting's value.
 
     Raises:
         SettingsError: it is no URL of a server.
     """
-    if url is not None and (urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname):
-        raise SettingsError(f"MLOPS_MLFLOW={shown(url)}: write the URL of an MLflow server, such as http://HOST:5000")
-    return url and url.rstrip("/")
+    if not url:
+        return None
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        parts.port  # noqa: B018 — raises if it is not a port
+    except ValueError:
+        usable = False
+    if not usable or not url.isascii() or not url.isprintable():
+        raise SettingsError(f"{name}={shown(url)}: write the URL of {server}, such as http://HOST:5000")
+    return url.rstrip("/")
 
 
 def workspace_url(workspace: str, directory: Path) -> str:

@@ -98,6 +98,14 @@ def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(tmp_path: Pa
     assert [path.name for path in tmp_path.iterdir()] == [workspace]
 
 
+def test_links_begin_with_a_url_that_is_one() -> None:
+    assert Settings.from_environment().base_url is None
+    assert Settings.from_environment({"MLOPS_BASE_URL": "https://host:8443/hub/"}).base_url == "https://host:8443/hub"
+    for value in ("host", "ftp://host", "https://", "https://host:x", "https://host/?a=b", "https://host/\r\nA: b"):
+        with pytest.raises(SettingsError, match="MLOPS_BASE_URL"):
+            Settings.from_environment({"MLOPS_BASE_URL": value})
+
+
 def test_an_mlflow_server_is_none_unless_it_is_named_and_then_a_url() -> None:
     assert Settings.from_environment().mlflow is None
     assert Settings.from_environment({"MLOPS_MLFLOW": "https://host/path/"}).mlflow == "https://host/path"

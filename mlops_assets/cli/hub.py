@@ -18,9 +18,8 @@ def hub(
     module: Module = None,
 ) -> None:
     """Take runs that are made elsewhere, by HTTP; callers show the token in MLOPS_API_TOKEN."""
-    import uvicorn
-
     from mlops_assets.hub.app import create_app
+    from mlops_assets.serving.http_server import serve
     from mlops_assets.training.specification import bytes_of
 
     try:
@@ -28,14 +27,14 @@ def hub(
     except ValueError as error:
         raise typer.BadParameter(f"{largest_file!r} is no size, e.g. 2Gi", param_hint="--largest-file") from error
     settings = Settings.from_environment()
-    app = create_app(open_store(), settings.dagster_home, settings.api_token, module, limit)
+    app = create_app(open_store(), settings.dagster_home, settings.api_token, module, limit, base_url=settings.base_url)
     if not _is_loopback(host):
         errors.print(
             f"listening on {host} without encryption, so that others could read the token: "
             "put a server with TLS in front",
             style="yellow",
         )
-    uvicorn.run(app, host=host, port=port, log_level="info")
+    serve(app, host, port)
 
 
 def _is_loopback(host: str) -> bool:

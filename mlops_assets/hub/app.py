@@ -14,7 +14,7 @@ from mlops_assets.components.launching import models_of_project
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_token
 from mlops_assets.hub.finishing import Finisher, Job, publish_apart
-from mlops_assets.hub.problems import told, told_by_starlette
+from mlops_assets.hub.problems import told, told_by_starlette, told_without_details
 from mlops_assets.hub.runs import LARGEST_FILE, RunsApi
 from mlops_assets.settings import project_module
 from mlops_assets.training.store import Store
@@ -27,6 +27,7 @@ def create_app(
     module: str | None = None,
     largest_file: int = LARGEST_FILE,
     publish: Callable[[Job], None] = publish_apart,
+    base_url: str | None = None,
 ) -> Starlette:
     """Return the app.
 
@@ -37,6 +38,7 @@ def create_app(
         module: definitions of the project whose models are declared; those of the current folder if not given.
         largest_file: bytes of a file that callers may send.
         publish: publishes what was sent; in a process of its own if not given.
+        base_url: where callers reach the app, for links; without it they are relative to the server.
 
     Raises:
         SettingsError: there is no token, or it can be guessed.
@@ -51,6 +53,7 @@ def create_app(
         models=models_of_project(module or project_module()),
         finisher=finisher,
         largest_file=largest_file,
+        base_url=base_url or "",
     )
 
     @asynccontextmanager
@@ -58,9 +61,15 @@ def create_app(
         yield
         finisher.close()
 
-    return Starlette(
+    app = Starlette(
         routes=api.routes(),
         middleware=[Middleware(BearerToken, token=shown)],
-        exception_handlers={MlopsError: told, HTTPException: told_by_starlette},
+        exception_handlers={
+            MlopsError: told,
+            HTTPException: told_by_starlette,
+            Exception: told_without_details,
+        },
         lifespan=lifespan,
     )
+    app.router.redirect_slashes = False  # else '/runs/' leads to whatever host the caller has named
+    return app

@@ -53,6 +53,7 @@ class RunsApi:
         models: models that the project declares, by name.
         finisher: publishes.
         largest_file: bytes of a file at most.
+        base_url: what links begin with.
     """
 
     store: Store
@@ -61,19 +62,20 @@ class RunsApi:
     models: DeclaredModels
     finisher: Finisher
     largest_file: int = LARGEST_FILE
+    base_url: str = ""
 
     def routes(self) -> list[Route]:
         """Return the routes."""
         return [
             Route("/runs", self.start, methods=["POST"]),
-            Route("/runs/{run_id}", self.show, methods=["GET"]),
-            Route("/runs/{run_id}/points", self.points, methods=["POST"]),
-            Route("/runs/{run_id}/samples", self.samples, methods=["GET"]),
-            Route("/runs/{run_id}/model.onnx", self.onnx, methods=["PUT"]),
-            Route("/runs/{run_id}/native/{name}", self.native, methods=["PUT"]),
-            Route("/runs/{run_id}/outputs/{name}.npy", self.outputs, methods=["PUT"]),
-            Route("/runs/{run_id}/figures/{name}.png", self.figure, methods=["PUT"]),
-            Route("/runs/{run_id}/finish", self.finish, methods=["POST"]),
+            Route("/runs/{run_id:uuid}", self.show, methods=["GET"]),
+            Route("/runs/{run_id:uuid}/points", self.points, methods=["POST"]),
+            Route("/runs/{run_id:uuid}/samples", self.samples, methods=["GET"]),
+            Route("/runs/{run_id:uuid}/model.onnx", self.onnx, methods=["PUT"]),
+            Route("/runs/{run_id:uuid}/native/{name}", self.native, methods=["PUT"]),
+            Route("/runs/{run_id:uuid}/outputs/{name}.npy", self.outputs, methods=["PUT"]),
+            Route("/runs/{run_id:uuid}/figures/{name}.png", self.figure, methods=["PUT"]),
+            Route("/runs/{run_id:uuid}/finish", self.finish, methods=["POST"]),
         ]
 
     async def start(self, request: Request) -> Response:
@@ -199,10 +201,10 @@ class RunsApi:
         return Staging(self.staged / run.run_id)
 
     async def _external(self, request: Request) -> Run:
-        return await run_in_threadpool(external, self.store.registry, request.path_params["run_id"])
+        return await run_in_threadpool(external, self.store.registry, str(request.path_params["run_id"]))
 
     async def _running(self, request: Request) -> Run:
-        return await run_in_threadpool(running, self.store.registry, request.path_params["run_id"])
+        return await run_in_threadpool(running, self.store.registry, str(request.path_params["run_id"]))
 
     async def _receiving(self, request: Request) -> Staging:
         run = await self._running(request)
@@ -214,7 +216,7 @@ class RunsApi:
         staging = self._staging(run)
         done, asked = staging.read(OUTCOME), staging.read(FINISH) is not None
         state = "busy" if self.finisher.busy(run.run_id) else "done" if done else "interrupted" if asked else None
-        base = str(request.url_for("show", run_id=run.run_id))
+        base = f"{self.base_url}/runs/{run.run_id}"
         return {
             "run_id": run.run_id,
             "model": run.model,

@@ -22,7 +22,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
 
 from mlops_assets.errors import StorageError
-from mlops_assets.hub.problems import Refused
+from mlops_assets.hub.problems import Refused, check_announced, too_large
 from mlops_assets.training.specification import ModelSpecification
 
 MOST_FILES = 64  # a folder
@@ -100,9 +100,8 @@ class Staging:
         Raises:
             Refused: it is too large, broke off, or is not what its checksum says.
         """
+        check_announced(request, limit)
         expected = _expected_digest(request)
-        if int(request.headers.get("content-length") or 0) > limit:
-            raise _too_large(limit)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() and len(list(target.parent.iterdir())) >= MOST_FILES:
             raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MOST_FILES} such files already")
@@ -113,7 +112,7 @@ class Staging:
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > limit:
-                        raise _too_large(limit)
+                        raise too_large(limit)
                     first = first if len(first) >= len(begins) else (first + chunk)[: len(begins)]
                     digest.update(chunk)
                     await run_in_threadpool(stream.write, chunk)
@@ -126,7 +125,7 @@ class Staging:
                 raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is no file of that kind")
             Path(name).replace(target)
         except ClientDisconnect as error:
-            raise Refused(HTTPStatus.BAD_REQUEST, "the body broke off") from error
+            raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error
         except OSError as error:
             raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"{target.name} cannot be kept: {error.strerror}") from error
         finally:
@@ -144,7 +143,3 @@ def _expected_digest(request: Request) -> bytes:
 
 def _missing_digest() -> bytes:
     raise Refused(HTTPStatus.BAD_REQUEST, "say what the body's checksum is: 'Content-Digest: sha-256=:BASE64:'")
-
-
-def _too_large(limit: int) -> Refused:
-    return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a file may have {limit} bytes")

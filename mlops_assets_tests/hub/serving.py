@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import httpx
-import uvicorn
 
 from mlops_assets.client import open_client
 from mlops_assets.hub.app import create_app
 from mlops_assets.hub.finishing import Job, publish_sent
 from mlops_assets.training.store import Store
-from mlops_assets_tests.servers.processes import HOST, free_port
+from mlops_assets_tests.servers.asgi import served
 
 TOKEN = "a-token-that-nobody-guesses"
 START: dict[str, Any] = {"model": "crops", "data": "fields@v1", "declared": {"task": "classification"}}
@@ -26,19 +24,8 @@ START: dict[str, Any] = {"model": "crops", "data": "fields@v1", "declared": {"ta
 @contextmanager
 def hub(store: Store, publish: Callable[[Job], None] = publish_sent, **limits: Any) -> Iterator[str]:
     """Serve the hub of a workspace; yield its address. What is sent is published in this process if not said."""
-    app = create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish, **limits)
-    port = free_port()
-    server = uvicorn.Server(uvicorn.Config(app, HOST, port, log_level="warning"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        yield f"http://{HOST}:{port}"
-    finally:
-        server.should_exit = True
-        thread.join()
+    with served(create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish, **limits)) as url:
+        yield url
 
 
 @contextmanager

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import json
+import socket
 import sys
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -19,7 +21,7 @@ from mlops_assets.hub.app import create_app
 from mlops_assets.hub.documents import MOST_POINTS
 from mlops_assets.hub.finishing import Job, publish_apart
 from mlops_assets.training.store import Store
-from mlops_assets_tests.hub.serving import START, caller, digest, finished, hub, put
+from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub, put
 from mlops_assets_tests.training.onnx_files import linear_classifier, scores_of
 
 LIMIT = 1 << 20
@@ -63,7 +65,7 @@ def test_a_run_by_hand_from_start_to_record(client: httpx.Client, store: Store, 
     answer = client.post("runs", json={**START, "parameters": {"epochs": 2}, "tags": {"site": "hpc"}})
     assert answer.status_code == 201
     links, run_id = answer.json()["links"], answer.json()["run_id"]
-    assert links["points"] == f"{client.base_url}runs/{run_id}/points"
+    assert links["points"] == f"/runs/{run_id}/points"  # no host: the caller's header Host is not believed
     points = [[seq, "loss", seq, 1 / (seq + 1), 1e9 + seq] for seq in range(10_000)]
     for _ in range(2):  # a batch that is sent again counts once
         assert client.post(f"runs/{run_id}/points", json={"points": points}).json() == {"received": 10_000}
@@ -95,6 +97,50 @@ def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
     assert store.registry.runs() == []
 
 
+def test_links_come_from_the_settings_and_never_from_the_caller(store: Store) -> None:
+    lies = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"}
+    for base in (None, "https://hub.example.org/mlops"):
+        with hub(store, base_url=base) as url, caller(url) as client:
+            answer = client.post("runs", json=START, headers=lies)
+            assert answer.json()["links"]["self"] == f"{base or ''}/runs/{answer.json()['run_id']}"
+            assert "evil" not in f"{answer.text} {answer.headers}"
+            moved = client.get(f"runs/{answer.json()['run_id']}/", headers=lies)
+            refused(moved, 404)
+            assert "evil" not in f"{moved.text} {moved.headers}"
+
+
+def test_bodies_are_refused_before_they_are_read(store: Store) -> None:
+    with hub(store, largest_file=LIMIT) as url, caller(url) as client:
+        run_id = started(client)
+        parts = urlsplit(url)
+        for path, token, headers, status in (
+            ("/runs", "wrong", f"Content-Length: {1 << 40}", 401),
+            ("/runs", "wrong", "Transfer-Encoding: chunked", 401),
+            ("/runs", TOKEN, f"Content-Length: {1 << 40}", 413),
+            ("/runs", TOKEN, "Content-Encoding: gzip\r\nContent-Length: 100", 415),
+            (f"/runs/{run_id}/model.onnx", TOKEN, f"Content-Length: {LIMIT + 1}", 413),
+            (f"/runs/{run_id}/native/a", TOKEN, "Content-Encoding: br\r\nContent-Length: 100", 415),
+            ("/runs/x", TOKEN, f"Content-Length: {1 << 40}", 404),
+        ):
+            method = "POST" if path == "/runs" else "PUT"
+            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n\r\n"
+            with socket.create_connection((parts.hostname, parts.port), timeout=20) as peer:
+                peer.sendall(head.encode())  # and no body
+                assert peer.recv(1 << 16).startswith(f"HTTP/1.1 {status} ".encode())
+
+
+def test_an_error_that_nobody_has_foreseen_is_a_problem_document(
+    client: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise KeyError("a secret of the server")
+
+    monkeypatch.setattr("mlops_assets.hub.runs.begin", fail)
+    answer = client.post("runs", json=START)
+    refused(answer, 500, "log")
+    assert "secret" not in answer.text
+
+
 @pytest.mark.parametrize("token", [None, "", "short", "ä" * 20])
 def test_the_server_does_not_start_without_a_token(store: Store, tmp_path: Path, token: str | None) -> None:
     with pytest.raises(SettingsError, match="MLOPS_API_TOKEN"):
@@ -108,6 +154,11 @@ NO_STARTS: list[tuple[bytes, int, str]] = [
     (json.dumps({**START, "parameters": {"lr": float("nan")}}).encode(), 400, "NaN"),
     (json.dumps({**START, "parameters": {"note": "\x00"}}).encode(), 400, "NUL"),
     (json.dumps({**START, "parameters": {"note": "\ud800"}}).encode(), 400, "no JSON"),
+    (b'{"model": "crops", "model": "other", "data": "fields"}', 400, "twice"),
+    (json.dumps({**START, "parameters": {"deep": json.loads("[" * 40 + "]" * 40)}}).encode(), 400, "32 deep"),
+    (json.dumps({**START, "parameters": {"lr": 1}}).replace('"lr": 1', '"lr": 1e400').encode(), 422, "too large"),
+    (json.dumps({**START, "parameters": {"n": 10**400}}).encode(), 422, "64 bits"),
+    (json.dumps(START).encode()[:-1] + b', "seed": ' + b"9" * 5_000 + b"}", 400, "no JSON"),
     (json.dumps({**START, "colour": "red"}).encode(), 422, "colour"),
     (json.dumps({**START, "seed": -1}).encode(), 422, "seed"),
     (json.dumps({**START, "seed": 2**40}).encode(), 422, "seed"),

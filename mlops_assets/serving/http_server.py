@@ -1,0 +1,297 @@
+"""The HTTP server of `mlops hub` and `mlops serve`: uvicorn with h11, and limits for each connection.
+
+uvicorn has no time-out for headers, bodies and readers, and counts connections only when their headers are there. What
+is served is the business of the app.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import json
+from contextlib import suppress
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+LINGER_SECONDS = 2.0  # for a peer to read why it was refused, before its connection is closed
+MAX_DISCARDED = 1 << 20  # bytes of a body that was refused and yet comes; a larger one ends the connection
+SHUTDOWN_SECONDS = 10  # for requests under way when the server is stopped
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a connection may take.
+
+    Attributes:
+        connections: open at once.
+        peer_connections: of these, from one address.
+        header_bytes: of a request's line and headers.
+        header_seconds: until a request's headers are complete.
+        keep_alive_seconds: between two requests; longer than clients wait (httpx: 5 s), so that they close first.
+        progress_seconds: in which a body must progress, in either direction.
+        progress_bytes: how far, in that time; 500 bytes a second, as Apache's mod_reqtimeout has it.
+    """
+
+    connections: int = 512
+    peer_connections: int = 128
+    header_bytes: int = 16 << 10
+    header_seconds: float = 10.0
+    keep_alive_seconds: int = 15
+    progress_seconds: float = 20.0
+    progress_bytes: int = 10_000
+
+
+def configuration(app: Any, host: str, port: int, limits: Limits | None = None) -> uvicorn.Config:
+    """Return the configuration of a server.
+
+    Args:
+        app: an ASGI app.
+        host: address to listen on.
+        port: port to listen on.
+        limits: for each connection.
+    """
+    limits = limits or Limits()
+    return uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=functools.partial(LimitedProtocol, limits=limits),  # type: ignore[arg-type]
+        ws="none",
+        log_level="info",
+        proxy_headers=False,  # a caller's X-Forwarded-For and X-Forwarded-Proto are not believed
+        server_header=False,
+        h11_max_incomplete_event_size=limits.header_bytes,
+        timeout_keep_alive=limits.keep_alive_seconds,
+        timeout_graceful_shutdown=SHUTDOWN_SECONDS,
+    )
+
+
+def serve(app: Any, host: str, port: int) -> None:
+    """Serve an app until the process is told to end.
+
+    Args:
+        app: an ASGI app.
+        host: address to listen on.
+        port: port to listen on.
+    """
+    with suppress(KeyboardInterrupt):
+        uvicorn.Server(configuration(app, host, port)).run()
+
+
+def problem_document(status: int, detail: str) -> dict[str, Any]:
+    """Return a problem document (RFC 9457)."""
+    text = detail.encode(errors="replace").decode()  # names of files may hold lone surrogates
+    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), "detail": text}
+
+
+class StrictConnection(h11.Connection):
+    """A parser of requests that refuses what another server on the way could read in another way (request smuggling).
+
+    Attributes:
+        refusal: why the last request was refused.
+        closing: whether the peer knows that the connection ends, as its body is not read.
+    """
+
+    refusal: h11.RemoteProtocolError | None = None
+    closing = False
+
+    def __init__(self, header_bytes: int) -> None:
+        """Parse requests whose headers have at most so many bytes."""
+        super().__init__(h11.SERVER, header_bytes)
+        self._header_bytes = header_bytes
+        self._small = True  # whether the body of the request has few bytes
+
+    def next_event(self) -> Any:
+        """Return the next event of the peer.
+
+        Raises:
+            h11.RemoteProtocolError: the request is invalid or ambiguous.
+        """
+        try:
+            event = super().next_event()
+            if isinstance(event, h11.Request):
+                self._check(event)
+        except h11.RemoteProtocolError as error:
+            self.refusal = error
+            raise
+        return event
+
+    def send(self, event: Any) -> Any:
+        """Return the bytes of an event; an answer to a large body that is still to come says that nobody reads it.
+
+        h11 is not told, as uvicorn would close the connection before the peer has read the answer.
+        """
+        data = super().send(event)
+        if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY and not self._small:
+            self.closing = True
+            return data[:-2] + b"connection: close\r\n\r\n"
+        return data
+
+    def _check(self, request: h11.Request) -> None:
+        headers = dict(request.headers)
+        names = headers.keys()
+        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+        if request.http_version not in (b"1.0", b"1.1"):
+            raise h11.RemoteProtocolError("this is not HTTP/1.0 or 1.1", error_status_hint=505)
+        if b"transfer-encoding" in names and b"content-length" in names:
+            raise h11.RemoteProtocolError("both Content-Length and Transfer-Encoding; send one")
+        if b"transfer-encoding" in names and request.http_version == b"1.0":
+            raise h11.RemoteProtocolError("HTTP/1.0 has no Transfer-Encoding")
+        if size > self._header_bytes:
+            raise h11.RemoteProtocolError("the headers are too long", error_status_hint=431)
+        announced = int(headers.get(b"content-length", 0))
+        self._small = b"transfer-encoding" not in names and announced <= MAX_DISCARDED
+
+
+class LimitedProtocol(H11Protocol):
+    """One connection, closed when it takes more than its limits."""
+
+    def __init__(self, *args: Any, limits: Limits, **options: Any) -> None:
+        """Take what uvicorn gives, and the limits."""
+        super().__init__(*args, **options)
+        self.conn: StrictConnection = StrictConnection(limits.header_bytes)
+        self._limits = limits
+        self._header_timer: asyncio.TimerHandle | None = None
+        self._progress_timer: asyncio.TimerHandle | None = None
+        self._received = 0  # bytes since progress was last looked at
+        self._reading: Any = None  # the request whose body was awaited then
+        self._unsent: int | None = None  # bytes that the peer was to read then
+        self._discarded = 0  # bytes that came after the connection was to end
+        self._lingering = False
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a connection, unless there are too many."""
+        super().connection_made(transport)
+        address = self.client[0] if self.client else None
+        of_peer = sum(1 for other in self.connections if other.client and other.client[0] == address)
+        if len(self.connections) > self._limits.connections or of_peer > self._limits.peer_connections:
+            self._log(f"refused: {of_peer} connections from its address, {len(self.connections)} in all")
+            transport.write(_answer(503, "there are too many connections; try again later"))
+            transport.close()
+            return
+        self._header_timer = self.loop.call_later(self._limits.header_seconds, self._headers_are_late)
+        self._progress_timer = self.loop.call_later(self._limits.progress_seconds, self._look_at_progress)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        self._cancel_header_timer()
+        if self._progress_timer is not None:
+            self._progress_timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what the peer sends; once its connection is to end, that is thrown away up to a limit."""
+        self._received += len(data)
+        if not self._lingering:
+            super().data_received(data)
+            return
+        self._discarded += len(data)
+        if self._discarded > MAX_DISCARDED:
+            self.transport.abort()
+
+    def handle_events(self) -> None:
+        """Handle what was received; between a request's first byte and the end of its headers, time is limited."""
+        super().handle_events()
+        if self.conn.their_state is not h11.IDLE:
+            self._cancel_header_timer()
+        elif self._header_timer is None and self.timeout_keep_alive_task is None:
+            if self.conn.trailing_data[0]:
+                self._header_timer = self.loop.call_later(self._limits.header_seconds, self._headers_are_late)
+            else:
+                seconds, close = self._limits.keep_alive_seconds, self.timeout_keep_alive_handler
+                self.timeout_keep_alive_task = self.loop.call_later(seconds, close)
+
+    def send_400_response(self, msg: str) -> None:
+        """Answer a request that cannot be parsed."""
+        error = self.conn.refusal
+        hint = error.error_status_hint if error else HTTPStatus.BAD_REQUEST
+        self._refuse(hint, f"this is not a valid request: {error or msg}")
+
+    def on_response_complete(self) -> None:
+        """Await the next request, or end the connection."""
+        if not self.conn.closing:
+            super().on_response_complete()
+        elif not self.transport.is_closing():
+            self._linger()
+
+    def resume_writing(self) -> None:
+        """See that the peer reads."""
+        super().resume_writing()
+        self._unsent = None
+
+    def shutdown(self) -> None:
+        """End the connection, as the server is stopped."""
+        if self._lingering:
+            self.transport.abort()
+        else:
+            super().shutdown()
+
+    def _headers_are_late(self) -> None:
+        self._header_timer = None
+        self._refuse(408, f"the headers were not complete after {self._limits.header_seconds:g} seconds")
+
+    def _refuse(self, status: int, detail: str) -> None:
+        """Answer without the app, if nothing was answered yet, and end the connection."""
+        self._log(f"refused: {status} {detail}")
+        answered = self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.cycle.disconnected = True
+            self.cycle.message_event.set()
+        self.conn.send_failed()
+        if answered:
+            self.transport.abort()
+            return
+        self.transport.write(_answer(status, detail))
+        self._linger()
+
+    def _linger(self) -> None:
+        """Close the connection once the peer has had time to read the answer: closed at once, it may lose it."""
+        self._unset_keepalive_if_required()
+        self._cancel_header_timer()
+        self._lingering = True
+        if not self.transport.can_write_eof():
+            self.transport.close()
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self.loop.call_later(LINGER_SECONDS, self.transport.abort)
+
+    def _look_at_progress(self) -> None:
+        """Close a connection whose peer neither sends the body that is awaited nor reads what it is sent."""
+        limits, cycle = self._limits, self.cycle
+        awaited = self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused and not self._lingering
+        reading = cycle if awaited and not cycle.waiting_for_100_continue else None
+        blocked = self.flow.write_paused or self.transport.is_closing()
+        unsent = self.transport.get_write_buffer_size() if blocked else None
+        if reading is not None and reading is self._reading and self._received < limits.progress_bytes:
+            self._refuse(408, f"the body came to {self._received} bytes in {limits.progress_seconds:g} seconds")
+        elif unsent and self._unsent is not None and self._unsent - unsent < limits.progress_bytes:
+            self._log(f"closed: it does not read; {unsent} bytes were left after {limits.progress_seconds:g} seconds")
+            self.transport.abort()
+        self._received = 0
+        self._reading, self._unsent = reading, unsent
+        self._progress_timer = self.loop.call_later(limits.progress_seconds, self._look_at_progress)
+
+    def _cancel_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _log(self, text: str) -> None:
+        host, port = self.client or ("?", 0)
+        self.logger.warning("%s:%s - %s", host, port, text)
+
+
+def _answer(status: int, detail: str) -> bytes:
+    body = json.dumps(problem_document(status, detail)).encode()
+    head = (
+        f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
+        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+    )
+    return head.encode() + body
