@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,6 +22,7 @@ from numpy.typing import NDArray
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError, SettingsError, StorageError
 from mlops_assets.registry.runs import LoggedPoint
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.training.external.face import ExternalRun, recorded
 from mlops_assets.training.external.origin import Origin
 from mlops_assets.training.external.recording import NativeMade, OnnxMade
@@ -81,8 +81,8 @@ class There:
         try:
             if self._refused is not None:
                 raise self._refused
-            with tempfile.TemporaryDirectory(prefix="mlops-sent-") as scratch:
-                framework = self._send(made, Path(scratch))
+            with scratch_folder("sent") as scratch:
+                framework = self._send(made, scratch)
                 for name, png in figures.items():
                     self._put(f"/figures/{name}.png", png)
             finish = {"status": "succeeded", "framework": framework, "points": points, **_said(facts)}

@@ -34,6 +34,7 @@ with suppress(ImportError), redirect_stderr(sys.__stderr__):
     import absl.logging  # noqa: F401
 
 pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
+pytest_plugins.append("mlops_assets_tests.faults.tally")
 _SERVERS = {
     "azure_server", "gcs_server", "mlflow_server", "moto_server", "postgres", "s3_server", "stac_api", "web_server"
 }  # fmt: skip

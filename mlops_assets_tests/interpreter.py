@@ -55,7 +55,7 @@ IMPORTED = (
     __name__, "dagster", "dagster._cli", "mlops_assets.cli", "mlops_assets.components", "mlops_assets.definitions",
     "mlops_assets.external", "mlops_assets.hub.app", "mlops_assets.training.supervision", "pandas", "pyarrow.parquet",
     "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "skops.io", "skl2onnx", "onnx", "torch",
-    "matplotlib.figure", "rasterio", "pystac", "stac_model",
+    "matplotlib.figure", "rasterio", "pystac", "stac_model", "mlops_assets_tests.faults.forks",
 )  # fmt: skip
 ROOT = Path(__file__).parents[1]
 _OURS = ("MLOPS_", "DAGSTER_")
@@ -86,7 +86,7 @@ class Process:
         stderr: int | None = None,
     ) -> None:
         with _starting:
-            _start_server()
+            start_server()
         self.args = list(arguments)
         self.returncode: int | None = None
         self._kept = {"out": tempfile.TemporaryFile(), "err": tempfile.TemporaryFile()}  # noqa: SIM115
@@ -232,7 +232,7 @@ def _run_text(
 
 
 @cache
-def _start_server() -> None:
+def start_server() -> None:
     """Start the server in an environment without our settings, at the root of the checkout."""
     kept, here = dict(os.environ), Path.cwd()
     clean = {name: value for name, value in kept.items() if not name.startswith(_OURS)}

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +32,7 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.publication import publication
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.store import Store, model_folder, published_path
@@ -92,8 +92,8 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         raise SpecificationError(f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s")
     model = OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
     folder, title = f"predictions/{row.model}/{row.version}", f"{row.model}@{row.version}, {name}"
-    with tempfile.TemporaryDirectory(prefix="mlops-prediction-") as scratch:
-        plain, path = Path(scratch) / "plain.tif", Path(scratch) / "map.tif"
+    with scratch_folder("prediction") as scratch:
+        plain, path = scratch / "plain.tif", scratch / "map.tif"
         present = _classify(model, row, scene, plain)
         with step("writing the map"):
             _write_cog(plain, path)

@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS, explained, is_missing, join, local_folder, open_object_store
 
 AT_ONCE = 8 << 20  # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
@@ -191,8 +192,8 @@ class Workspace:
         Raises:
             StorageError: it cannot be moved.
         """
-        with tempfile.TemporaryDirectory(prefix="mlops-moving-") as folder:
-            local = Path(folder, "content")
+        with scratch_folder("moving") as folder:
+            local = folder / "content"
             try:
                 self._fetch(source, local, None)
             except StorageError as error:

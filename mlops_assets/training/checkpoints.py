@@ -62,8 +62,18 @@ class Checkpoints:
                 run_id=self._run_id, step=step, seq=seq, path=key, sha256=file.sha256, size=file.size, created=now()
             )
         )
-        old = self._registry.checkpoints(self._run_id)[KEPT:]
-        self._registry.forget_checkpoints(self._run_id, [row.step for row in old])
+        self._remove_old()
+
+    def remove_leftovers(self) -> None:
+        """Remove what earlier attempts have left that were killed while they saved, or cannot be resumed from."""
+        self._remove_old()
+        known = {row.path for row in self._registry.checkpoints(self._run_id)}
+        for key in set(self._workspace.list(f"runs/{self._run_id}/checkpoints")) - known:
+            self._workspace.remove(key)
+
+    def _remove_old(self) -> None:
+        if old := self._registry.checkpoints(self._run_id)[KEPT:]:
+            self._registry.forget_checkpoints(self._run_id, [row.step for row in old])
         for row in old:
             self._workspace.remove(row.path)
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from functools import partial
-from pathlib import Path
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import ParityError
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.publication import publication
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.training import onnx_file, onnx_graph
 from mlops_assets.training.frameworks import framework_named
 from mlops_assets.training.native import load_native
@@ -37,8 +36,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
     exporting = step(f"exporting {row.model}@{row.version} to ONNX")
-    with exporting, tempfile.TemporaryDirectory(prefix="mlops-onnx-") as scratch:
-        path = Path(scratch) / "model.onnx"
+    with exporting, scratch_folder("onnx") as scratch:
+        path = scratch / "model.onnx"
         if row.framework == onnx_file.FRAMEWORK:  # made elsewhere, with what its own framework gave for these samples
             proto = onnx.load(native[onnx_file.FILE], load_external_data=False)
             proved = partial(onnx_file.compare_sent, native)

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import os
 import socket
-import tempfile
 import time
 import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -21,6 +19,7 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import MlopsError, TrainerError, TrialPruned
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.out_of_memory import explained_memory
@@ -76,8 +75,7 @@ def train(
     code_version, changes = provenance.code_state(trainer.file)
     run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
     close_abandoned_runs(store.registry, specification.name)
-    with tempfile.TemporaryDirectory(prefix="mlops-run-") as folder:
-        scratch = Path(folder)
+    with scratch_folder("run") as scratch:
         wanted = Run(
             run_id=run_id,
             model=specification.name,
@@ -102,6 +100,7 @@ def train(
         )
         run, first_seq = start_or_resume(store, wanted, scratch)
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1)
+        checkpoints.remove_leftovers()
         points = PointWriter(store.registry, run_id, first_seq)
         handle = TrainingRun(
             run_id, seed, scratch, points, checkpoints, specification.compute.gpus, 0, world_size, watchers
@@ -133,9 +132,9 @@ def follow(
         TrainerError: the parameters are refused.
     """
     trainer, params, data = _prepared(store, specification, data_version, parameters)
-    with tempfile.TemporaryDirectory(prefix="mlops-run-") as scratch:
-        checkpoints = Checkpoints(store.workspace, store.registry, run_id, Path(scratch), resumed=True)
-        handle = TrainingRun(run_id, seed, Path(scratch), None, checkpoints, specification.compute.gpus, *ranks)
+    with scratch_folder("run") as scratch:
+        checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=True)
+        handle = TrainingRun(run_id, seed, scratch, None, checkpoints, specification.compute.gpus, *ranks)
         seed_everything(seed)
         trainer.function(data, params, handle)
 

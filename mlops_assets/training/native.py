@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import ExportError, TrainerError
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.frameworks import Framework
 from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust
@@ -28,8 +28,7 @@ def save_native(
         TrainerError: the model's outputs do not have the shape of the task.
         ExportError: the model cannot be written safely, or reads back with other predictions.
     """
-    with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
-        native = Path(scratch)
+    with scratch_folder("native") as native:
         framework.save(model, native)
         X, _ = data.arrays("test", limit=64)
         before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
@@ -73,10 +72,10 @@ def load_native(
     Raises:
         ExportError: the files hold something that is not trusted.
     """
-    with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
+    with scratch_folder("native") as scratch:
         for name, path in files.items():
-            shutil.copy(path, Path(scratch) / name)
+            shutil.copy(path, scratch / name)
         if specification is None:
-            return framework.load(Path(scratch), THIS_PROCESS)
+            return framework.load(scratch, THIS_PROCESS)
         trust = Trust(specification.architectures, package=specification.trainer.partition(".")[0])
-        return framework.load(Path(scratch), trust)
+        return framework.load(scratch, trust)

@@ -5,10 +5,8 @@ Only for trainers that know what they will fit. The samples are real, so that wh
 
 from __future__ import annotations
 
-import tempfile
 import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +15,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import ExportError, TrainerError
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.training.frameworks import framework_of
 from mlops_assets.training.native import require_shape
 from mlops_assets.training.onnx_model import OnnxModel
@@ -80,8 +79,8 @@ def _some(y: NDArray[Any], task: str) -> NDArray[np.int64]:
 
 def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer: str) -> None:
     framework = framework_of(model, trainer)
-    with tempfile.TemporaryDirectory(prefix="mlops-rehearsal-") as scratch:
-        folder, path = Path(scratch) / "native", Path(scratch) / "model.onnx"
+    with scratch_folder("rehearsal") as scratch:
+        folder, path = scratch / "native", scratch / "model.onnx"
         folder.mkdir()
         framework.save(model, folder)
         model = framework.load(folder)

@@ -11,7 +11,6 @@ import os
 import signal
 import subprocess  # nosec B404
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
@@ -26,6 +25,7 @@ from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.publication import publication
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.training.devices import leased
 from mlops_assets.training.forkserver import ForkedProcess
@@ -66,7 +66,7 @@ def train_supervised(
     compute = specification.compute
     run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="mlops-job-")))
+        folder = stack.enter_context(scratch_folder("job"))
         job = Job(
             workspace=store.workspace.url, cache=store.workspace.cache, user=store.user,
             specification=specification, data_version=data_version, parameters=parameters, seed=seed, run_id=run_id,

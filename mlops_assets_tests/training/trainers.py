@@ -91,6 +91,18 @@ def network(data: TrainingData, params: Steps, run: TrainingRun) -> nn.Module:
     return net
 
 
+def patient(data: TrainingData, params: Steps, run: TrainingRun) -> DecisionTreeClassifier:
+    """Draws numbers step by step, and keeps a checkpoint at every other step."""
+    saved = run.restore()
+    drawn = 0.0 if saved is None else saved.state["drawn"]
+    for step in range(0 if saved is None else saved.step + 1, params.steps):
+        drawn += float(np.random.random())
+        run.log({"drawn": drawn}, step=step)
+        if step % 2 == 1:
+            run.checkpoint({"drawn": drawn}, step)
+    return tree(data, Depth(), run)
+
+
 class Behaviour(BaseModel):
     """Parameters of `moody`."""
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -38,6 +37,7 @@ from mlops_assets.datasets.landings.stac_documents import (
 from mlops_assets.datasets.named_files import beside, by_stem
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.errors import EmptyLanding, StorageError
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS, WEB, explained, join, open_object_store
 
 OUTSIDE = "items/"  # what the landed paths of assets that lie elsewhere begin with
@@ -262,8 +262,8 @@ class StacLanding(_Items):
         """See `Landing.list`; the STAC documents are read, the assets are not."""
         listed = {file.path: file for file in self._inner.list()} if self._inner else {}
         problems: list[str] = []
-        with tempfile.TemporaryDirectory(prefix="mlops-stac-") as folder:
-            read = partial(self._read, listed=listed, folder=Path(folder))
+        with scratch_folder("stac") as folder:
+            read = partial(self._read, listed=listed, folder=folder)
             items = list(walk(read, self._layout.catalog, problems, self._target))
         return self._take(items, listed, problems)
 

@@ -11,7 +11,6 @@ import json
 import logging
 import re
 import sqlite3
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -30,6 +29,7 @@ from mlops_assets.datasets.layouts.places import CIRCLE, HALF_CIRCLE, narrowest
 from mlops_assets.datasets.layouts.roles import one_spelling, texts_of, to_numbers
 from mlops_assets.datasets.raster_places import bounds_of
 from mlops_assets.datasets.source import Sampling
+from mlops_assets.scratch import scratch_folder
 
 SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
 POLYGON = "polygon"  # as `by` of a split: each feature by itself
@@ -76,10 +76,10 @@ class VectorLabels:
         """
         from pyogrio.errors import DataSourceError
 
-        with tempfile.TemporaryDirectory(prefix="mlops-vector-") as folder:
+        with scratch_folder("vector") as folder:
             for own, local in files.items():
-                Path(folder, own).symlink_to(local.resolve())
-            path = Path(folder, name)
+                (folder / own).symlink_to(local.resolve())
+            path = folder / name
             try:
                 with _logged_warnings():
                     frame = read_geoparquet(path) if name.lower().endswith("parquet") else _read_layer(path)

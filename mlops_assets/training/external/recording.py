@@ -6,7 +6,6 @@ Every function here may be called from another process than the one before; noth
 from __future__ import annotations
 
 import shutil
-import tempfile
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, NameRefused, NotFound, SpecificationError
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage import FileStat
 from mlops_assets.training import onnx_file
 from mlops_assets.training.external.origin import Origin
@@ -211,8 +211,7 @@ def _publish_onnx(
     outputs = onnx_file.checked_outputs(made.outputs, len(X))
 
     def save(folder: str) -> list[FileStat]:
-        with tempfile.TemporaryDirectory(prefix="mlops-native-") as scratch:
-            native = Path(scratch)
+        with scratch_folder("native") as native:
             shutil.copyfile(made.path, native / onnx_file.FILE)
             for name, values in outputs.items():
                 np.save(native / f"{name}.npy", values, allow_pickle=False)

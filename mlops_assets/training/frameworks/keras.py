@@ -10,7 +10,6 @@ import io
 import json
 import logging
 import sys
-import tempfile
 import warnings
 import zipfile
 from collections.abc import Iterator
@@ -23,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.training.extras import needs
 from mlops_assets.training.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.training.frameworks.archives import allowed_bytes, require_bounded
@@ -61,8 +61,8 @@ class Keras:
                 own[keras.saving.get_registered_name(kind)] = f"{kind.__module__}:{kind.__qualname__}"
         for name, target in own.items():
             _own_class(name, target, THIS_PROCESS)
-        with tempfile.TemporaryDirectory(prefix="mlops-keras-") as scratch, _quietly():
-            written = Path(scratch) / FILE
+        with scratch_folder("keras") as scratch, _quietly():
+            written = scratch / FILE
             try:
                 model.save(written)
             except (TypeError, ValueError, NotImplementedError) as error:

@@ -5,7 +5,6 @@ Aliases are listed, and never taken over: what is in production has passed the g
 
 from __future__ import annotations
 
-import tempfile
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -17,6 +16,7 @@ from mlflow.entities import Run as MlflowRun
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.secret_urls import shown
 from mlops_assets.training.external.recording import OnnxMade, parity_samples, publish
 from mlops_assets.training.mlflow import reading, wording
@@ -160,9 +160,9 @@ class _Importer:
 
     def _model(self, run: Run, there: MlflowRun) -> tuple[str | None, str]:
         """Publish the ONNX model of a run; return its version, and why there is none or how far it came."""
-        with tempfile.TemporaryDirectory(prefix="mlops-import-") as scratch:
+        with scratch_folder("import") as scratch:
             for number, place in enumerate(model_places(self._client, there)):
-                folder = Path(scratch) / str(number)
+                folder = scratch / str(number)
                 folder.mkdir()
                 try:
                     path = fetched(place, self._uri, folder)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import tempfile
 import warnings
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import Schema, TensorSpec
 
 from mlops_assets.registry import ModelVersion
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.training.mlflow import wording
 from mlops_assets.training.mlflow.client import is_missing
 from mlops_assets.training.store import Store, model_folder, published_path
@@ -48,8 +48,8 @@ def register_version(store: Store, client: MlflowClient, row: ModelVersion, expe
         "mlops.data_version": f"{row.dataset}@{row.data_version}", "mlops.data_digest": row.data_digest,
     }  # fmt: skip
     logged = client.create_logged_model(experiment, row.version.replace(".", "_"), mlflow_run, tags)
-    with tempfile.TemporaryDirectory(prefix="mlops-mlflow-") as scratch:
-        folder = Path(scratch) / "model"
+    with scratch_folder("mlflow") as scratch:
+        folder = scratch / "model"
         _write(published_path(store, key), folder, Model(run_id=mlflow_run, model_id=logged.model_id))
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")

@@ -1,18 +1,20 @@
-"""A life of two data versions and a model on them in steps, and a process that is killed between durable operations.
+"""A life of two data versions and two models in steps, each done in a process forked from a preloaded one.
 
-Durable are: writing, moving and removing a file of the workspace, and committing a transaction that wrote. Processes
-are forked from one that has the heavy modules loaded and nothing opened.
+Durable operations are writing and removing an object, renaming a file of the workspace, and committing a transaction
+that wrote. They are found in obstore, SQLAlchemy and the interpreter, so that new ones are found by themselves.
 """
 
 from __future__ import annotations
 
-import multiprocessing
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import obstore
+from filelock import FileLock, Timeout
 from sqlalchemy import Engine, event
 
 from mlops_assets.datasets.freezing import freeze
@@ -31,11 +33,10 @@ from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.promotion import promote
 from mlops_assets.training.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
-from mlops_assets_tests.training.trainers import model_specification
+from mlops_assets_tests.training.trainers import HERE, model_specification
 
-KILLED = 86  # exit status
 MODEL = "crops"
-_WRITES = ("INSERT", "UPDATE", "DELETE")
+_WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 Step = Callable[[Store], object]
 
 
@@ -45,63 +46,83 @@ def opened(root: Path) -> Store:
 
 
 @contextmanager
-def watched(before: Callable[[str], None]) -> Iterator[None]:
-    """Call `before` with a description before each durable operation of this process."""
-    originals = {name: getattr(Workspace, name) for name in ("_put", "move", "remove")}
+def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
+    """Call `before` with a description before each durable operation of this process on the workspace at `root`."""
+    originals = {name: getattr(obstore, name) for name in ("put", "delete", "copy", "rename")}
+    watching = True
 
     def announced(name: str) -> Callable[..., Any]:
-        def call(self: Workspace, key: str, *rest: Any) -> Any:
-            before(f"{name} {key}")
-            return originals[name](self, key, *rest)
+        def call(store: Any, path: Any, *rest: Any, **options: Any) -> Any:
+            before(f"{name} {path}")
+            return originals[name](store, path, *rest, **options)
 
         return call
 
     def executing(connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
-        if statement.startswith(_WRITES):
-            connection.info["wrote"] = statement
+        if statement.lstrip().startswith(_WRITES):
+            connection.info["wrote"] = statement.strip()
 
     def committing(connection: Any) -> None:
         if wrote := connection.info.pop("wrote", None):
             before(f"commit {wrote.splitlines()[0]}")
 
+    def audited(what: str, arguments: tuple[Any, ...]) -> None:  # a hook that cannot be removed
+        if watching and what == "os.rename" and str(arguments[1]).startswith(f"{root}{os.sep}"):
+            before(f"rename {Path(arguments[1]).relative_to(root)}")
+
     for name in originals:
-        setattr(Workspace, name, announced(name))
+        setattr(obstore, name, announced(name))
     event.listen(Engine, "before_cursor_execute", executing)
     event.listen(Engine, "commit", committing)
+    sys.addaudithook(audited)
     try:
         yield
     finally:
+        watching = False
         for name, original in originals.items():
-            setattr(Workspace, name, original)
+            setattr(obstore, name, original)
         event.remove(Engine, "before_cursor_execute", executing)
         event.remove(Engine, "commit", committing)
 
 
-def killed_before(root: Path, step: str, operation: int) -> int | None:
-    """Do a step in a process that ends, without a word, before its operation of this number; return its exit status."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload([__name__])
-    process = context.Process(target=_do_and_die, args=(root, step, operation))
-    process.start()
-    process.join(120)
-    return process.exitcode
+def state(store: Store) -> dict[str, Any]:
+    """What there is, whatever it was called while it was made."""
+    registry = store.registry
+    models = sorted({row.model for row in registry.model_versions()})
+    return {
+        "data versions": [(row.version, row.digest) for row in registry.data_versions()],
+        "model versions": [(row.model, row.version, row.stage, row.metrics) for row in registry.model_versions()],
+        "runs": [(run.run_id, run.status, registry.series(run.run_id)) for run in registry.runs()],
+        "checkpoints": [(row.run_id, row.step) for run in registry.runs() for row in registry.checkpoints(run.run_id)],
+        "tags": registry.tags("scenes"),
+        "aliases": {model: registry.aliases(model) for model in models},
+        "promotions": [(row.alias, row.version, row.previous) for each in models for row in registry.promotions(each)],
+        "files": [file.path for file in registry.files()],
+        "staged": registry.staged(),
+    }
 
 
-def _do_and_die(root: Path, step: str, operation: int) -> None:
-    left = iter(range(operation, -1, -1))
-
-    def die(_what: str) -> None:
-        if next(left) == 0:
-            os._exit(KILLED)
-
-    store = opened(root)
-    with watched(die):
-        STEPS[step](store)
+def kept_files(root: Path) -> set[str]:
+    """The files of a workspace, also those that no listing shows; not those of the database and of locks."""
+    found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
+    return {path for path in found if not path.startswith("registry.db") and not path.endswith(".lock")}
 
 
-def land(store: Store, scene: str, seed: int) -> None:
+def held_locks(root: Path) -> list[str]:
+    """The locks of a workspace that somebody holds."""
+    found = []
+    for path in root.rglob("*.lock"):
+        try:
+            with FileLock(path, timeout=0):
+                pass
+        except Timeout:
+            found.append(path.name)
+    return found
+
+
+def land(root: Path, scene: str, seed: int) -> None:
     """Let a scene arrive."""
-    write_scene(store.workspace.root / "landing/scenes", scene, size=32, seed=seed, crs="EPSG:32632")
+    write_scene(root / "landing/scenes", scene, size=32, seed=seed, crs="EPSG:32632")
 
 
 def _commit(store: Store) -> object:
@@ -128,6 +149,12 @@ def _specification(gates: tuple[str, ...] = ()) -> Any:
 def _train(version: str) -> Step:
     run_id = f"{version}{'0' * 30}"
     return lambda store: train(store, _specification(), version, {}, 0, run_id=run_id)
+
+
+def _train_patiently(store: Store) -> object:
+    """Train with checkpoints, from which the next run resumes."""
+    specification = model_specification("patient", dataset="scenes", inputs="patch", trainer=f"{HERE}:patient")
+    return train(store, specification, "v1", {"steps": 8}, 0, run_id=f"wait{'0' * 28}")
 
 
 def _row(store: Store, version: str) -> Any:
@@ -162,9 +189,11 @@ def _predict(version: str, scene: str) -> Step:
 
 STEPS: dict[str, Step] = {
     "commit v1": _commit,
+    "tag": lambda store: store.registry.tag("scenes", "v1", "spring"),
     "assess v1": _assess("v1"),
     "record v1": _record("v1"),
     "train on v1": _train("v1"),
+    "train patiently": _train_patiently,
     "export": _export("v1"),
     "evaluate": _evaluate("v1"),
     "record the model": _record_model("v1", "Crops"),
@@ -179,3 +208,4 @@ STEPS: dict[str, Step] = {
     "train on v2": _train("v2"),
 }
 LANDED = {"commit v1": ("a", 0), "commit v2": ("b", 1)}
+ONCE = ("promote",)  # done again, these are done twice, and say so
