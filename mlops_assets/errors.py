@@ -16,6 +16,18 @@ class SettingsError(MlopsError):
     """The environment or the workspace URL cannot be used."""
 
 
+class Forbidden(MlopsError):
+    """The principal does not have the role that an action needs; nothing was changed."""
+
+
+class Unauthenticated(MlopsError):
+    """A caller has shown no token, or one that is not valid."""
+
+
+class IssuerUnreachable(MlopsError):
+    """The keys of the token issuer cannot be read at present, so that a token can be neither accepted nor refused."""
+
+
 class NameRefused(MlopsError):
     """A dataset, model, version or tag name that would break keys, paths or URLs."""
 

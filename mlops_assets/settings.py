@@ -16,6 +16,7 @@ from urllib.parse import quote, unquote, urlsplit
 from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
+from mlops_assets.principals import ALL_ROLES, Principal, Role
 from mlops_assets.secret_urls import shown
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
@@ -33,9 +34,11 @@ class Settings:
         cache: folder of this machine for copies of remote files and for decoded data.
         dagster_home: folder of the Dagster instance that our own commands use.
         user: who promotes and commits, as written into the audit trail.
+        roles: what the user may do; everything unless limited.
         mlflow: tracking URI of the MLflow server that runs are mirrored to; None for none.
         base_url: where callers reach the HTTP API, for the links in its answers; None for links without a host.
-        api_token: what a caller of the HTTP API must show, and what our client shows.
+        api_token: a token that callers of the HTTP API may share, and the token that our client shows.
+        identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for none.
     """
 
     workspace: str
@@ -43,14 +46,21 @@ class Settings:
     cache: Path
     dagster_home: Path
     user: str
+    roles: frozenset[Role] = ALL_ROLES
     mlflow: str | None = None
     base_url: str | None = None
     api_token: str | None = field(default=None, repr=False)
+    identity: Path | None = None
+
+    @property
+    def principal(self) -> Principal:
+        """The user of this process and what they may do."""
+        return Principal(self.user, self.roles)
 
     @classmethod
     def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
-        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_MLFLOW`,
-        `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`.
+        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_ROLES`,
+        `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
@@ -75,16 +85,28 @@ class Settings:
             )
         home = values.get("DAGSTER_HOME") or (root / "dagster" if root else Path.home() / ".dagster")
         cache = values.get("MLOPS_CACHE") or (root / "cache" if root else Path.home() / ".cache" / "mlops_assets")
+        identity = values.get("MLOPS_IDENTITY")
         return cls(
             workspace=workspace,
             registry=registry or f"sqlite:///{quote(str(root / 'registry.db'))}",  # type: ignore[operator]
             cache=directory / cache,
             dagster_home=directory / home,
             user=_user(values),
+            roles=_roles(values.get("MLOPS_ROLES") or ""),
             mlflow=server_url("MLOPS_MLFLOW", "an MLflow server", values.get("MLOPS_MLFLOW")),
             base_url=server_url("MLOPS_BASE_URL", "the API", values.get("MLOPS_BASE_URL")),
             api_token=values.get("MLOPS_API_TOKEN") or None,
+            identity=directory / identity if identity else None,
         )
+
+
+def _roles(text: str) -> frozenset[Role]:
+    if not text:
+        return ALL_ROLES
+    try:
+        return frozenset(Role(name.strip()) for name in text.split(","))
+    except ValueError as error:
+        raise SettingsError(f"MLOPS_ROLES={text}: write some of {', '.join(Role)}, separated by commas") from error
 
 
 def local_user() -> str:

@@ -21,6 +21,7 @@ from PIL import Image
 from mlops_assets.datasets.freezing import Freeze, freeze
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
@@ -88,7 +89,7 @@ def store(tmp_path: Path, _empty_registry: bytes) -> Store:
     workspace = Workspace((tmp_path / "workspace").as_uri())
     registry = workspace.root / "registry.db"
     registry.write_bytes(_empty_registry)
-    return Store(workspace, Registry(f"sqlite:///{registry}"), "tester")
+    return Store(workspace, Registry(f"sqlite:///{registry}").acting(local("tester")))
 
 
 def table_specification(name: str = "fields", **changes: object) -> DatasetSpecification:

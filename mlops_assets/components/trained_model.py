@@ -4,6 +4,7 @@ import importlib
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
@@ -220,12 +221,13 @@ class TrainedModel(dg.Component):
             from mlops_assets.training.promotion import promote, rollback
 
             opened = store.open()
-            user = config.user or opened.user
+            if config.user:
+                opened = opened.acting(replace(opened.registry.principal, name=config.user))
             if config.rollback:
-                moved = rollback(opened, specification.name, user)
+                moved = rollback(opened, specification.name, opened.user)
             else:
                 row = _to_promote(opened, specification, config.version, ancestors(context))
-                moved = promote(opened, row, specification.gates, user, config.alias)
+                moved = promote(opened, row, specification.gates, opened.user, config.alias)
             row = opened.registry.model_version(Reference(specification.name, moved.version))
             context.add_asset_metadata(mlflow.aliases(opened, specification.name))
             return dg.MaterializeResult(

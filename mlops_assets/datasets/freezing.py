@@ -34,6 +34,7 @@ from mlops_assets.datasets.splits import SEEDED, assign_splits
 from mlops_assets.datasets.storing import known_files, store_files
 from mlops_assets.datasets.summarise import summarise
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
+from mlops_assets.principals import Role
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.published import read_published
@@ -75,7 +76,9 @@ def freeze(
         SpecificationError: the split cannot work with this data, or `units` names a feature that is not there.
         StorageError: the landing or the workspace could not be read or written, or a file changed meanwhile.
         Conflict: another process is freezing the same dataset and does not end.
+        Forbidden: whoever acts may not publish data versions; nothing was written.
     """
+    registry.principal.require(Role.SCIENTIST, "commit a data version")
     with registry.lock(specification.name):
         listed = time.time()
         with read_landing(workspace, registry, specification, rehash) as (source, contents):

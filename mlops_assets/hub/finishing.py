@@ -21,6 +21,7 @@ from mlops_assets.components.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.hub.staging import NATIVE, Staging
 from mlops_assets.names import Reference
+from mlops_assets.principals import Principal
 from mlops_assets.registry import Run, open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.strict import Strict
@@ -44,7 +45,7 @@ class Job(Strict):
     workspace: str
     registry: str
     cache: Path
-    user: str
+    principal: Principal
     dagster_home: Path
     folder: Path
     run_id: str
@@ -53,7 +54,7 @@ class Job(Strict):
 
 def publish_sent(job: Job) -> None:
     """Publish what was sent of a run and do the stages that follow; leave what came of it beside it."""
-    store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
+    store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))
     staging, run = Staging(job.folder), external(store.registry, job.run_id)
     reporter = DagsterReporter(store, job.dagster_home)
     said = staging.read(FINISH)
@@ -94,7 +95,7 @@ def publish_apart(job: Job) -> None:
         ended = f"took more than {LONGEST_SECONDS:g} seconds"
     if staging.read(OUTCOME) is None:
         message = f"the process that published the model {ended}"
-        store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry), job.user)
+        store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))
         if external(store.registry, job.run_id).status == "running":
             end(store, job.run_id, "failed", message, {})
         staging.write(OUTCOME, {"failure": {"error": "ExportError", "message": message}})

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference, check_label
+from mlops_assets.principals import Role
 from mlops_assets.registry.schema import DataVersion, Tag
 from mlops_assets.registry.session import RegistrySession, chosen, record_files
 from mlops_assets.storage import FileStat
@@ -24,7 +25,7 @@ class DataVersions(RegistrySession):
             Conflict: the version or the digest exists already.
         """
         try:
-            with self.transaction("publish data version") as session:
+            with self.transaction("publish data version", Role.SCIENTIST) as session:
                 session.add(row)
                 record_files(session, f"data:{row.dataset}@{row.version}", files)
         except SqlIntegrityError as error:
@@ -75,7 +76,7 @@ class DataVersions(RegistrySession):
         """
         check_label(tag, "tag")
         self.data_version(Reference(dataset, version))
-        with self.transaction("tag data version") as session:
+        with self.transaction("tag data version", Role.SCIENTIST) as session:
             found = session.get(Tag, (dataset, tag))
             if found is None:
                 session.add(Tag(dataset=dataset, tag=tag, version=version))

@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from mlops_assets.principals import Role
 from mlops_assets.registry.schema import LandedIdentity
 from mlops_assets.registry.session import RegistrySession
 
@@ -37,7 +38,7 @@ class LandedFiles(RegistrySession):
         ]
         if not rows:
             return
-        with self.transaction("remember landed files") as session:
+        with self.transaction("remember landed files", Role.SCIENTIST) as session:
             added = _INSERT[session.get_bind().dialect.name](LandedIdentity)
             changed = {name: added.excluded[name] for name in ("size", "stamp", "sha256")}
             session.execute(added.on_conflict_do_update(index_elements=["source", "path"], set_=changed), rows)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
+from mlops_assets.principals import Role
 from mlops_assets.registry.runs import add_facts
 from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.session import RegistrySession, chosen, existing, now, record_files
@@ -31,7 +32,7 @@ class ModelVersions(RegistrySession):
             Conflict: the model version exists already.
         """
         try:
-            with self.transaction("publish model version") as session:
+            with self.transaction("publish model version", Role.SCIENTIST) as session:
                 run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
                 run.status, run.finished, run.model_version = "succeeded", now(), row.version
                 add_facts(run, **facts)
@@ -59,7 +60,7 @@ class ModelVersions(RegistrySession):
             seconds: how long the stage took; it becomes a phase of the run.
             records: owner → files of others that are published with it.
         """
-        with self.transaction(f"publish stage {stage}") as session:
+        with self.transaction(f"publish stage {stage}", Role.SCIENTIST) as session:
             found = existing(session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}")
             if STAGES.index(stage) > STAGES.index(found.stage):
                 found.stage = stage
@@ -99,9 +100,11 @@ class ModelVersions(RegistrySession):
     def promote(self, row: ModelVersion, moved_by: str, gates: list[Any], alias: str = "production") -> Promotion:
         """Move an alias to a model version; what held `production` before becomes `previous`.
 
-        One move of a model's aliases waits for another, so that each finds what the one before left.
+        One move of a model's aliases waits for another, so that each finds what the one before left. A scientist may
+        move `candidate` only, an approver all others.
         """
-        with self.transaction("move alias") as session:
+        role = Role.SCIENTIST if alias == "candidate" else Role.APPROVER
+        with self.transaction(f"move the alias {alias}", role) as session:
             # an alias that is new has no row to lock; the model's first version is there, and the same for all
             first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.created).limit(1)
             session.execute(first.with_for_update())

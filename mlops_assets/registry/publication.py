@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlops_assets.principals import Role
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
@@ -64,8 +65,10 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
 
     Raises:
         Conflict: another process is publishing and does not end.
+        Forbidden: whoever acts may not publish; nothing was written.
         StorageError: what a killed process left cannot be moved to its place.
     """
+    registry.principal.require(Role.SCIENTIST, "publish files")
     with registry.lock(_LOCK):
         _complete(workspace, registry)
         yield Publication(workspace, registry)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
+from mlops_assets.principals import Role
 from mlops_assets.registry.log import note_points
 from mlops_assets.registry.schema import Checkpoint, Point, Run
 from mlops_assets.registry.session import RegistrySession, existing, now
@@ -31,7 +32,7 @@ class Runs(RegistrySession):
         Raises:
             Conflict: a run of this id succeeded already.
         """
-        with self.transaction("start run") as session:
+        with self.transaction("start run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
             if found is not None:
                 _require_unfinished(found)
@@ -53,7 +54,7 @@ class Runs(RegistrySession):
         Raises:
             Conflict: the run has succeeded.
         """
-        with self.transaction("resume run") as session:
+        with self.transaction("resume run", Role.SCIENTIST) as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
             _require_unfinished(run)
             session.execute(delete(Point).where(Point.run_id == run_id, Point.seq >= first_seq))
@@ -74,7 +75,7 @@ class Runs(RegistrySession):
         Raises:
             Conflict: the run has succeeded.
         """
-        with self.transaction(f"end run as {status}") as session:
+        with self.transaction(f"end run as {status}", Role.SCIENTIST) as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
             _require_unfinished(run)
             run.status, run.error, run.finished = status, error, now()
@@ -83,7 +84,7 @@ class Runs(RegistrySession):
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points to the series of a run, in one transaction; points that are there already are left."""
         if points:
-            with self.transaction("log points") as session:
+            with self.transaction("log points", Role.SCIENTIST) as session:
                 # a run cannot end before this is done
                 status = session.scalar(select(Run.status).filter_by(run_id=run_id).with_for_update(read=True))
                 _add_points(session, run_id, points)
@@ -97,7 +98,7 @@ class Runs(RegistrySession):
             run: as it is there; a model version that was made of it here stays.
             points: everything it has logged; None leaves what is recorded.
         """
-        with self.transaction("put run") as session:
+        with self.transaction("put run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
             if found is not None:
                 run.model_version, run.metrics = found.model_version, {**found.metrics, **run.metrics}
@@ -140,7 +141,7 @@ class Runs(RegistrySession):
 
     def add_checkpoint(self, row: Checkpoint) -> None:
         """Record a checkpoint whose bytes are stored."""
-        with self.transaction("keep checkpoint") as session:
+        with self.transaction("keep checkpoint", Role.SCIENTIST) as session:
             session.merge(row)
 
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
@@ -152,7 +153,7 @@ class Runs(RegistrySession):
     def forget_checkpoints(self, run_id: str, steps: Sequence[int]) -> None:
         """Forget checkpoints; their bytes are the caller's to remove, afterwards."""
         query = select(Checkpoint).where(Checkpoint.run_id == run_id, Checkpoint.step.in_(steps))
-        with self.transaction("forget checkpoints") as session:
+        with self.transaction("forget checkpoints", Role.SCIENTIST) as session:
             for checkpoint in session.scalars(query):
                 session.delete(checkpoint)
 

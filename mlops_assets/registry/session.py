@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError
+from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry import log
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.mirror import Mirror
@@ -32,7 +33,12 @@ def now() -> datetime:
 
 
 class RegistrySession:
-    """The registry at one SQLAlchemy URL."""
+    """The registry at one SQLAlchemy URL.
+
+    Attributes:
+        url: SQLAlchemy URL.
+        principal: who reads and changes it through this object; the local user unless `acting` says otherwise.
+    """
 
     def __init__(self, url: str) -> None:
         """Open the registry, making its tables if they are missing.
@@ -50,7 +56,7 @@ class RegistrySession:
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         event.listen(self._sessions, "after_flush", log.note_flush)
         event.listen(self._sessions, "do_orm_execute", log.refuse_unseen)
-        self.principal = local_user()
+        self.principal = local(local_user())
         self._mirror: Mirror | None = None
         try:
             self._prepare_tables()
@@ -64,7 +70,7 @@ class RegistrySession:
                 present = is_present(connection)
             if not present:
                 with self._engine.begin() as connection:
-                    prepare(connection, self.principal)
+                    prepare(connection, self.principal.name)
         except DatabaseError as error:
             raise StorageError(
                 f"registry {shown(self.url)} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it "
@@ -75,8 +81,8 @@ class RegistrySession:
         """Close the connections to the database."""
         self._engine.dispose()
 
-    def acting(self, principal: str) -> Self:
-        """Return the same registry, which logs that `principal` is acting; by default it is the local user."""
+    def acting(self, principal: Principal) -> Self:
+        """Return this registry, with the same connections, for somebody else."""
         acting = copy(self)
         acting.principal = principal
         return acting
@@ -88,20 +94,30 @@ class RegistrySession:
         return mirrored
 
     @contextmanager
-    def transaction(self, action: str) -> Iterator[Session]:
+    def transaction(self, action: str, role: Role) -> Iterator[Session]:
         """One transaction, and its entry in the log; a full disk or a locked database becomes a StorageError.
 
         Args:
             action: what is done, as the log has it, e.g. `publish data version`.
+            role: what the principal needs for it.
+
+        Raises:
+            Forbidden: the principal does not have the role.
         """
+        self.principal.require(role, action)
         with self._session(immediate=True) as session:
             yield session
-            appended = log.append(session, self.principal, action)
+            appended = log.append(session, self.principal.name, action)
         if appended is not None and self._mirror is not None:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 
     def reading(self) -> AbstractContextManager[Session]:
-        """A transaction that only reads, and so waits for nobody."""
+        """A transaction that only reads, and so waits for nobody.
+
+        Raises:
+            Forbidden: the principal has no role.
+        """
+        self.principal.require(Role.VIEWER, "read")
         return self._session(immediate=False)
 
     @contextmanager
@@ -126,12 +142,12 @@ class RegistrySession:
 
     def add_files(self, owner: str, files: Sequence[FileStat]) -> None:
         """Record the checksums of published files under an owner."""
-        with self.transaction("publish files") as session:
+        with self.transaction("publish files", Role.SCIENTIST) as session:
             record_files(session, owner, files)
 
     def add_records(self, files: Mapping[str, Sequence[FileStat]]) -> None:
         """Record the checksums of published files of several owners at once."""
-        with self.transaction("publish records") as session:
+        with self.transaction("publish records", Role.SCIENTIST) as session:
             for owner, own in files.items():
                 record_files(session, owner, own)
 
@@ -143,7 +159,7 @@ class RegistrySession:
     def forget_staged(self, paths: Iterable[str]) -> None:
         """Record that files are at their place."""
         if paths := list(paths):
-            with self.transaction("complete publication") as session:
+            with self.transaction("complete publication", Role.VIEWER) as session:
                 session.execute(delete(Staged).where(Staged.path.in_(paths)))
 
     def files(self, *owners: str) -> list[FileStat]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops_assets.errors import NotFound
+from mlops_assets.principals import Principal
 from mlops_assets.registry import ModelVersion, Registry, open_registry
 from mlops_assets.registry.published import read_published
 from mlops_assets.settings import Settings
@@ -18,18 +19,26 @@ _RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
 
 @dataclass(frozen=True)
 class Store:
-    """Where a project keeps everything: its workspace and its registry, and who is acting.
+    """Where a project keeps everything: its workspace and its registry, which knows who is acting.
 
-    What the registry logs is mirrored in the workspace, and says that it was the user.
+    What the registry logs is mirrored in the workspace.
     """
 
     workspace: Workspace
     registry: Registry
-    user: str
+
+    @property
+    def user(self) -> str:
+        """The name of who is acting."""
+        return self.registry.principal.name
+
+    def acting(self, principal: Principal) -> Store:
+        """Return this store for somebody else."""
+        return replace(self, registry=self.registry.acting(principal))
 
     def __post_init__(self) -> None:
-        """Bind the registry to the workspace and the user."""
-        object.__setattr__(self, "registry", self.registry.acting(self.user).mirrored(self.workspace))
+        """Bind the registry to the workspace."""
+        object.__setattr__(self, "registry", self.registry.mirrored(self.workspace))
 
 
 def open_store(settings: Settings) -> Store:
@@ -40,7 +49,7 @@ def open_store(settings: Settings) -> Store:
     """
     # first the workspace: it makes the folder in which SQLite then makes the registry
     workspace = Workspace(settings.workspace, settings.cache)
-    return Store(workspace, open_registry(settings.registry), settings.user)
+    return Store(workspace, open_registry(settings.registry).acting(settings.principal))
 
 
 def model_folder(row: ModelVersion) -> str:

@@ -68,7 +68,7 @@ def train_supervised(
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder("job"))
         job = Job(
-            workspace=store.workspace.url, cache=store.workspace.cache, user=store.user,
+            workspace=store.workspace.url, cache=store.workspace.cache, principal=store.registry.principal,
             specification=specification, data_version=data_version, parameters=parameters, seed=seed, run_id=run_id,
             orchestration_run=orchestration_run, tags=dict(tags or {}), pruning=pruning,
             processes=compute.worker_processes, import_path=[str(Path(entry).resolve()) for entry in sys.path],

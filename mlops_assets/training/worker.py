@@ -17,6 +17,7 @@ from typing import Any, Literal, NoReturn
 from pydantic import Field
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.principals import Principal
 from mlops_assets.settings import parent_registry
 from mlops_assets.strict import Strict
 from mlops_assets.training.specification import ModelSpecification
@@ -39,7 +40,7 @@ class Job(Strict):
 
     workspace: str
     cache: Path
-    user: str
+    principal: Principal
     specification: ModelSpecification
     data_version: str
     parameters: dict[str, Any]
@@ -70,7 +71,7 @@ def main(path: Path) -> int:
     if rank == 0:
         signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    store = Store(Workspace(job.workspace, job.cache), open_registry(parent_registry()), job.user)
+    store = Store(Workspace(job.workspace, job.cache), open_registry(parent_registry()).acting(job.principal))
     (path.parent / STARTED).touch()
     try:
         if rank > 0:

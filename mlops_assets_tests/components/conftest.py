@@ -11,6 +11,7 @@ from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
@@ -26,7 +27,7 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def _store(root: Path) -> Store:
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
 
 
 @pytest.fixture(scope="session")

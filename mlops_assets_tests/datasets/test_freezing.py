@@ -18,6 +18,7 @@ from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import DataProblems, EmptyLanding, MlopsError, SpecificationError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.training.store import Store
@@ -58,7 +59,7 @@ def test_scenes_that_did_not_change_are_the_same_version(store: Store, land_scen
 
 def test_the_digest_is_the_same_in_another_workspace(tmp_path: Path, land_table: Land, land_scenes: Land) -> None:
     elsewhere = Workspace((tmp_path / "else where").as_uri())
-    other = Store(elsewhere, Registry("sqlite://"), "somebody else")
+    other = Store(elsewhere, Registry("sqlite://").acting(local("somebody else")))
     crops_table().to_csv(landing(other) / "samples.csv", index=False)
     write_scene(landing(other, scenes_specification()))
     assert land_table().version.digest == again(other).version.digest

@@ -11,6 +11,7 @@ from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
@@ -43,7 +44,7 @@ def workspace(faulty_s3: FaultyBucket, tmp_path: Path) -> Store:
     """A workspace in the failing bucket, with tables landed in it."""
     _land(place_on(faulty_s3))
     workspace = Workspace(faulty_s3.url, tmp_path / "cache")
-    return Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}"), "tester")
+    return Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}").acting(local("tester")))
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(403, "credentials"), (404, ""), (500, "")])

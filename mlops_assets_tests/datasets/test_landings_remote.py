@@ -15,6 +15,7 @@ from mlops_assets.datasets.source import Source
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
@@ -142,7 +143,7 @@ def test_a_table_freezes_to_the_version_it_has_on_a_local_folder(place: Place, s
     local = store.workspace.root / "landing" / "fields"
     _write_tables(local)
     place.land(local)
-    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}"), "tester")
+    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester")))
     here = freeze(store.workspace, store.registry, table_specification(), "tester")
     there = freeze(remote.workspace, remote.registry, table_specification(source=place.source()), "tester")
     assert there.created
@@ -167,7 +168,7 @@ def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_l
     raw = next(found for found in SCENES if found.name == "raw files with headers")
     raw.land(store.workspace.root / "landing" / "data", 3)
     here = freeze(store.workspace, store.registry, raw.specification(), "tester").version
-    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}"), "tester")
+    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester")))
     place.land(store.workspace.root / "landing" / "data")
     there = raw.specification().model_copy(update={"source": Source.model_validate(place.source(**raw.source))})
     assert freeze(remote.workspace, remote.registry, there, "tester").version.digest == here.digest

@@ -21,6 +21,7 @@ from mlops_assets.datasets.targets import STAGING, open_target
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import Conflict, IntegrityError, MlopsError, NotFound, SpecificationError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.progress import Step, listening
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
@@ -555,7 +556,7 @@ def test_a_bucket_that_refuses_is_named(frozen: FrozenDataset, faulty_s3: Faulty
 @pytest.fixture
 def remote(s3: Bucket, tmp_path: Path) -> Store:
     """A workspace in a bucket."""
-    return Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://"), "tester")
+    return Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester")))
 
 
 def land_remotely(remote: Store, s3: Bucket) -> FrozenDataset:

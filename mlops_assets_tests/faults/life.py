@@ -22,6 +22,7 @@ from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.specification import Quality
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.datasets import write_dataset_record
@@ -42,7 +43,7 @@ Step = Callable[[Store], object]
 
 def opened(root: Path) -> Store:
     """The workspace at a folder."""
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from mlops_assets.datasets.layouts.scene_reading import read_patches
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving import scenes
 from mlops_assets.serving.scenes import predict_scene, scene_name
@@ -47,7 +48,7 @@ MODELS: dict[str, dict[str, Any]] = {
 def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A workspace with a model on pixels, patches of 5, windows of 8, and one on rows of a table."""
     root = tmp_path_factory.mktemp("models") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
     for name in ("patches", "windows"):
         folder = root / "landing" / name
         labels = write_scene(folder)

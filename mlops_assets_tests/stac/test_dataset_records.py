@@ -28,6 +28,7 @@ from mlops_assets.datasets.verifying import verify
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
@@ -58,7 +59,7 @@ DATASETS = {"fields": 1, "bare": 1, "photos": 12, "stacked": 2, "pacific": 1, "d
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One data version of every layout, recorded."""
     root = tmp_path_factory.mktemp("records") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
     record_all(store)
     return store
 
@@ -140,7 +141,9 @@ def test_what_nobody_knows_is_null_and_said_to_be_unknown(name: str, store: Stor
 
 
 def test_ids_of_items_are_unique_in_the_whole_catalogue(store: Store, tmp_path: Path) -> None:
-    again = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    again = Store(
+        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+    )
     for rows in (40, 60):
         (tmp_path / "workspace/landing/bare").mkdir(parents=True, exist_ok=True)
         crops_table(rows).to_csv(tmp_path / "workspace/landing/bare/crops.csv", index=False)
@@ -166,7 +169,9 @@ def test_what_is_not_known_is_left_out(name: str, store: Store) -> None:
 
 
 def test_an_assessed_version_has_figures_and_says_what_failed_by_which_thresholds(tmp_path: Path) -> None:
-    store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    store = Store(
+        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+    )
     land_table(tmp_path / "workspace/landing/fields")
     frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}})
     assert "mlops:quality" not in collection(store, "fields")
@@ -181,7 +186,9 @@ def test_an_assessed_version_has_figures_and_says_what_failed_by_which_threshold
 
 
 def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Path) -> None:
-    store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    store = Store(
+        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+    )
     land_table(tmp_path / "workspace/landing/fields")
     frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}}, license="CC-BY-3.0")
     before = description(store.workspace, store.registry, frozen.row)
@@ -199,7 +206,9 @@ def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Pat
 
 
 def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_path: Path) -> None:
-    store = Store(Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}"), "tester")
+    store = Store(
+        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+    )
     landed = land_table(tmp_path / "workspace/landing/fields")
     source = {"layout": "table", "table": {"label": "crop"}}
     first = record(store, "fields", source)
@@ -335,7 +344,7 @@ def test_what_an_item_says_of_platform_and_bands_is_kept(store: Store) -> None:
 
 def test_a_declared_extent_is_for_what_the_files_do_not_say(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
     land_images(root / "landing/photos")
     dated = {"bbox": [-10, 40, -5, 45], "interval": ["2020-01-01T00:00:00Z", None], "approximate": True}
     record(store, "photos", {"layout": "image_folder"}, extent=dated)
@@ -401,7 +410,7 @@ def test_recording_again_changes_nothing(store: Store) -> None:
 
 def test_files_by_reference_are_named_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tmp_path / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
     land_scene(root / "landing/far", "a")
     scenes = {"images": "image/*.tif", "labels": "labels/*.tif", "size": 1}
     frozen = record(store, "far", {"layout": "scenes", "scenes": scenes}, classes=COVER)

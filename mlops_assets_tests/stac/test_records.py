@@ -16,6 +16,7 @@ from pystac.validation import validate_dict
 from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.stac.catalog import ROOT, dataset_collection_key, model_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
@@ -46,7 +47,7 @@ DECLARED = {
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """Three versions of a table without extent and of a model on it; georeferenced scenes and a net on them."""
     root = tmp_path_factory.mktemp("records") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
     (root / "landing/fields").mkdir(parents=True)
     for number in (1, 2, 3):
         crops_table(200 + number).to_csv(root / "landing/fields/samples.csv", index=False)

@@ -19,6 +19,7 @@ import pytest
 from mlops_assets.datasets.differences import difference
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.stac import training_dml
 from mlops_assets.stac.training_dml import TRAINING_DML, changeset, training_dataset
@@ -35,7 +36,7 @@ READER = Path(__file__).with_name("read_training_dml.py")
 
 
 def new_store(root: Path) -> Store:
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
 
 
 @pytest.fixture(scope="module")

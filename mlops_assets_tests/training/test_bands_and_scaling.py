@@ -21,6 +21,7 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import ParityError, SpecificationError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.models import item_key
@@ -86,7 +87,7 @@ def network(data: TrainingData, params: Epochs, run: TrainingRun) -> nn.Module:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A workspace with a scaled model of each kind, trained, exported, evaluated and recorded."""
     root = tmp_path_factory.mktemp("scaled") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
     land(store, table_specification(), lambda folder: crops_table().to_csv(folder / "a.csv", index=False))
     land(store, scenes_specification(**NAMES), write_two_scenes)
     land(store, windows("windows").model_copy(update={"bands": scenes_specification(**NAMES).bands}), write_two_scenes)

@@ -8,6 +8,7 @@ import pytest
 
 from mlops_assets.datasets.freezing import freeze
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
@@ -24,7 +25,7 @@ pytestmark = pytest.mark.services
 @pytest.mark.parametrize("trainer", ["tree", "network"])
 def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str) -> None:
     workspace = Workspace(bucket.url, tmp_path / "cache")
-    store = Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}"), "tester")
+    store = Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}").acting(local("tester")))
     write_scene(tmp_path / "landed")
     for path in (tmp_path / "landed").rglob("*.tif"):
         bucket.put(f"landing/scenes/{path.relative_to(tmp_path / 'landed').as_posix()}", path)

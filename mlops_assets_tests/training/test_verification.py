@@ -13,6 +13,7 @@ import pytest
 
 from mlops_assets.datasets.freezing import freeze
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
@@ -25,7 +26,7 @@ FOLDERS = ("objects", "datasets", "models", "runs", "catalog", "predictions")
 
 
 def open_store(root: Path) -> Store:
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}"), "tester")
+    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
 
 
 @pytest.fixture(scope="module")

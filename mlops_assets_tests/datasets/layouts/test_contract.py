@@ -24,6 +24,7 @@ from mlops_assets.datasets.splits import assign_splits
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import DataProblems, SpecificationError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.training.store import Store
@@ -53,7 +54,7 @@ class Frozen:
 
 def new_store(folder: Path) -> Store:
     workspace = Workspace((folder / "workspace").as_uri())
-    return Store(workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}"), "tester")
+    return Store(workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}").acting(local("tester")))
 
 
 def landing(store: Store) -> Path:

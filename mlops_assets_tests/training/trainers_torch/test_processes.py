@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file
 
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.fitting import follow, train
@@ -36,7 +37,7 @@ def take_part(workspace: str, rank: int, specifications: list[ModelSpecification
     backend = "nccl" if specifications[0].compute.gpus else "gloo"
     torch.distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=PROCESSES)
     opened = Workspace(workspace)
-    store = Store(opened, Registry(f"sqlite:///{opened.root / 'registry.db'}"), "tester")
+    store = Store(opened, Registry(f"sqlite:///{opened.root / 'registry.db'}").acting(local("tester")))
     for specification in specifications:
         params, run_id = {**specification.params, **NOTHING_DRAWN}, f"together-{specification.name}"
         if rank:

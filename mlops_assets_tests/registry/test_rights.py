@@ -1,0 +1,136 @@
+"""What each role may do: every method of the registry, of which none is without a right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mlops_assets.errors import Forbidden
+from mlops_assets.names import Reference
+from mlops_assets.principals import Principal, Role
+from mlops_assets.registry import Checkpoint, Registry
+from mlops_assets.registry.store import now
+from mlops_assets_tests.registry.test_store import FILE, data_version, model_version, new_run
+
+Call = Callable[[Registry], Any]
+CHANGES: dict[str, tuple[Role, Call]] = {
+    "publish_data_version": (Role.SCIENTIST, lambda r: r.publish_data_version(data_version(2), [FILE])),
+    "tag": (Role.SCIENTIST, lambda r: r.tag("fields", "v1", "paper")),
+    "remember_landed": (Role.SCIENTIST, lambda r: r.remember_landed("file:///l", [("a", 1, "s", "0" * 64)])),
+    "start_run": (Role.SCIENTIST, lambda r: r.start_run(new_run("run-2"))),
+    "resume_run": (Role.SCIENTIST, lambda r: r.resume_run("run-1", 0)),
+    "finish_run": (Role.SCIENTIST, lambda r: r.finish_run("run-1", "failed")),
+    "log": (Role.SCIENTIST, lambda r: r.log("run-1", [(0, "loss", 0, 1.0, 0.0)])),
+    "put_run": (Role.SCIENTIST, lambda r: r.put_run(new_run("run-3", status="failed"), [])),
+    "add_checkpoint": (
+        Role.SCIENTIST,
+        lambda r: r.add_checkpoint(
+            Checkpoint(run_id="run-1", step=1, seq=0, path="p", sha256="0" * 64, size=1, created=now())
+        ),
+    ),
+    "forget_checkpoints": (Role.SCIENTIST, lambda r: r.forget_checkpoints("run-1", [1])),
+    "publish_model_version": (Role.SCIENTIST, lambda r: r.publish_model_version(model_version("m2", "run-1"), [])),
+    "advance": (Role.SCIENTIST, lambda r: r.advance(model_version("m1", "run-of-m1"), "exported", [])),
+    "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), "ann", [])),
+    "add_files": (Role.SCIENTIST, lambda r: r.add_files("data:fields@v1", [FILE])),
+    "add_records": (Role.SCIENTIST, lambda r: r.add_records({"data:fields@v1": [FILE]})),
+    # whoever finds a publication that a killed process left completes it: nothing is decided by that
+    "forget_staged": (Role.VIEWER, lambda r: r.forget_staged(["a"])),
+}
+READS: dict[str, Call] = {
+    "data_versions": lambda r: r.data_versions(),
+    "data_version": lambda r: r.data_version(Reference("fields")),
+    "data_version_with": lambda r: r.data_version_with("fields", "0" * 64),
+    "tags": lambda r: r.tags("fields"),
+    "landed": lambda r: list(r.landed("file:///l")),
+    "points": lambda r: r.points("run-1"),
+    "newest_points": lambda r: r.newest_points("run-1", 1),
+    "series": lambda r: r.series("run-1"),
+    "next_seq": lambda r: r.next_seq("run-1"),
+    "checkpoints": lambda r: r.checkpoints("run-1"),
+    "runs": lambda r: r.runs(),
+    "run": lambda r: r.run("run-1"),
+    "trained_versions": lambda r: r.trained_versions("crops"),
+    "model_versions": lambda r: r.model_versions(),
+    "model_version": lambda r: r.model_version(Reference("crops")),
+    "aliases": lambda r: r.aliases("crops"),
+    "promotions": lambda r: r.promotions("crops"),
+    "staged": lambda r: r.staged(),
+    "files": lambda r: r.files(),
+    "files_at": lambda r: r.files_at("a"),
+}
+# what these do is decided by what is done within, or is no more than a connection
+NEITHER = {"acting", "close", "lock", "reading", "transaction"}
+
+
+@pytest.fixture(scope="module")
+def filled(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    path = tmp_path_factory.mktemp("rights") / "registry.db"
+    registry = Registry(f"sqlite:///{path}")
+    registry.publish_data_version(data_version(), [])
+    for run_id in ("run-1", "run-of-m1"):
+        registry.start_run(new_run(run_id))
+    registry.publish_model_version(model_version("m1", "run-of-m1"), [])
+    registry.close()
+    return path.read_bytes()
+
+
+@pytest.fixture
+def registry(filled: bytes, tmp_path: Path) -> Iterator[Registry]:
+    (tmp_path / "registry.db").write_bytes(filled)
+    opened = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
+    yield opened
+    opened.close()
+
+
+def content(registry: Registry) -> list[Any]:
+    with registry._engine.connect() as connection:
+        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").all()
+        return [connection.exec_driver_sql(f"SELECT * FROM {name}").all() for (name,) in tables]
+
+
+def test_every_method_of_the_registry_has_a_right() -> None:
+    public = {name for name in dir(Registry) if not name.startswith("_")}
+    assert public == CHANGES.keys() | READS.keys() | NEITHER
+
+
+@pytest.mark.parametrize("roles", [frozenset({role}) for role in Role] + [frozenset()], ids=lambda r: "".join(r))
+@pytest.mark.parametrize("method", CHANGES)
+def test_a_change_takes_its_role(registry: Registry, method: str, roles: frozenset[Role]) -> None:
+    needed, call = CHANGES[method]
+    acting, before = registry.acting(Principal("ann", roles)), content(registry)
+    if needed in roles or (needed is Role.VIEWER and roles):
+        call(acting)
+    else:
+        with pytest.raises(
+            Forbidden, match=f"this needs the role {needed if roles else '(scientist|viewer|approver)'}"
+        ):
+            call(acting)
+        assert content(registry) == before
+
+
+@pytest.mark.parametrize("method", READS)
+def test_reading_takes_any_role(registry: Registry, method: str) -> None:
+    for role in Role:
+        READS[method](registry.acting(Principal("ann", frozenset({role}))))
+    with pytest.raises(Forbidden, match=r"ann may not read.*has no role"):
+        READS[method](registry.acting(Principal("ann", frozenset())))
+
+
+def test_a_scientist_proposes_and_an_approver_decides(registry: Registry) -> None:
+    row = registry.model_version(Reference("crops"))
+    scientist, approver = (
+        registry.acting(Principal("ann", frozenset({role}))) for role in (Role.SCIENTIST, Role.APPROVER)
+    )
+    scientist.promote(row, "ann", [], "candidate")
+    for alias in ("production", "previous", "spring"):
+        with pytest.raises(Forbidden, match=f"move the alias {alias}: this needs the role approver"):
+            scientist.promote(row, "ann", [], alias)
+    with pytest.raises(Forbidden, match="the role scientist"):
+        approver.promote(row, "ben", [], "candidate")
+    approver.promote(row, "ben", [])
+    assert registry.aliases("crops") == {"candidate": "m1", "production": "m1"}
+    assert registry.principal.roles == frozenset(Role)
