@@ -185,7 +185,7 @@ class RunsApi:
                 workspace=self.store.workspace.url,
                 registry=self.store.registry.url,
                 cache=self.store.workspace.cache,
-                user=self.store.user,
+                principal=self.store.registry.principal,
                 dagster_home=self.dagster_home,
                 folder=staging.folder,
                 run_id=run.run_id,

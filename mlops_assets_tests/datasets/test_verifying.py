@@ -13,7 +13,7 @@ from mlops_assets.datasets.verifying import damaged_files, verify
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
-from mlops_assets.principals import local
+from mlops_assets.principals import Role, local
 from mlops_assets.progress import listening
 from mlops_assets.registry import Registry
 from mlops_assets.registry.schema import DataVersion
@@ -88,7 +88,7 @@ def test_a_damaged_document_is_told_and_the_others_are_read(store: Store, frozen
 
 
 def test_a_digest_that_is_not_the_manifests_is_told(store: Store, frozen: FrozenDataset) -> None:
-    with store.registry.transaction() as session:
+    with store.registry.transaction("change by hand", Role.OPERATOR) as session:
         row = session.get(DataVersion, ("tiles", "v1"))
         assert row is not None
         row.digest = "0" * 64

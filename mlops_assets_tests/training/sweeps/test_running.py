@@ -32,7 +32,7 @@ from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, plann
 METRIC = {"metric": "validation_accuracy"}
 SWEEP = """
 import sys
-from mlops_assets.principals import local
+from mlops_assets.principals import Role, local
 from mlops_assets.registry import open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
@@ -178,7 +178,7 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     process.kill()
     process.wait()
     eventually(lambda: [run.status for run in runs(landed)] == ["running", "canceled"])
-    with landed.registry.transaction() as session:
+    with landed.registry.transaction("change by hand", Role.OPERATOR) as session:
         remote, changed = (session.get(Run, run.run_id) for run in broken)
         assert remote is not None and changed is not None
         remote.host = "elsewhere"  # where nobody can see whether the process is gone
