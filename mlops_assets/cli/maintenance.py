@@ -49,7 +49,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     settings.cache.mkdir(parents=True, exist_ok=True)  # in the workspace, if that is a folder
     free = shutil.disk_usage(settings.cache).free
     rows.append(_row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
-    gone = close_abandoned_runs(store.registry)
+    gone = close_abandoned_runs(store)
     with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:
         _close_dagster_runs(instance, [store.registry.run(run_id).orchestration_run for run_id in gone])
     lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"

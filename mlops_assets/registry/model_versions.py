@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
@@ -20,12 +21,15 @@ from mlops_assets.storage import FileStat
 class ModelVersions(RegistrySession):
     """Model versions, aliases, and the history of promotions."""
 
-    def publish_model_version(self, row: ModelVersion, files: Sequence[FileStat], **facts: Any) -> None:
+    def publish_model_version(
+        self, row: ModelVersion, files: Sequence[FileStat], finished: datetime | None = None, **facts: Any
+    ) -> None:
         """Publish the model version of a run, and with it the run's success.
 
         Args:
             row: the model version.
             files: its files, as stored.
+            finished: when the run ended; now if not given.
             facts: `metrics`, `phases`, `usage` and `seconds` of the run.
 
         Raises:
@@ -34,7 +38,7 @@ class ModelVersions(RegistrySession):
         try:
             with self.transaction("publish model version", Role.SCIENTIST) as session:
                 run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
-                run.status, run.finished, run.model_version = "succeeded", now(), row.version
+                run.status, run.finished, run.model_version = "succeeded", finished or now(), row.version
                 add_facts(run, **facts)
                 session.add(row)
                 record_files(session, f"model:{row.model}@{row.version}", files)

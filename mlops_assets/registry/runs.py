@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import delete, func, select
@@ -12,8 +13,9 @@ from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
 from mlops_assets.principals import Role
 from mlops_assets.registry.log import note_points
-from mlops_assets.registry.schema import Checkpoint, Point, Run
-from mlops_assets.registry.session import RegistrySession, existing, now
+from mlops_assets.registry.schema import Checkpoint, File, Point, Run
+from mlops_assets.registry.session import RegistrySession, existing, now, record_files
+from mlops_assets.storage import FileStat
 
 LoggedPoint = tuple[int, str, int, float, float]  # seq, name, step, value, seconds since the epoch
 _COLUMNS = "INSERT INTO points (run_id, seq, name, step, value, logged)"
@@ -23,11 +25,23 @@ _INSERT_POINTS = {
 }
 
 
+def document_key(run_id: str) -> str:
+    """Return where the workspace has what is recorded of a run that has ended."""
+    return f"runs/{run_id}/run.json"
+
+
+def points_key(run_id: str) -> str:
+    """Return where the workspace has all points of a run that has ended."""
+    return f"runs/{run_id}/points.parquet"
+
+
 class Runs(RegistrySession):
     """Training runs, what they log, and what they can be resumed from."""
 
     def start_run(self, run: Run) -> None:
         """Record that a run has started; an earlier unfinished attempt under the same id is replaced.
+
+        The documents of that attempt are published no more, nor those of a run that is resumed.
 
         Raises:
             Conflict: a run of this id succeeded already.
@@ -39,6 +53,7 @@ class Runs(RegistrySession):
                 session.execute(delete(Point).where(Point.run_id == run.run_id))
                 for checkpoint in session.scalars(select(Checkpoint).where(Checkpoint.run_id == run.run_id)):
                     session.delete(checkpoint)
+                _forget_documents(session, run.run_id)
                 session.delete(found)
                 session.flush()
             session.add(run)
@@ -58,18 +73,29 @@ class Runs(RegistrySession):
             run = existing(session.get(Run, run_id), f"run {run_id}")
             _require_unfinished(run)
             session.execute(delete(Point).where(Point.run_id == run_id, Point.seq >= first_seq))
+            _forget_documents(session, run_id)
             run.status, run.error, run.finished, run.attempts = "running", None, None, run.attempts + 1
             for name, value in changes.items():
                 setattr(run, name, value)
             return run
 
-    def finish_run(self, run_id: str, status: str, error: str | None = None, **facts: Any) -> None:
+    def finish_run(
+        self,
+        run_id: str,
+        status: str,
+        error: str | None = None,
+        finished: datetime | None = None,
+        files: Sequence[FileStat] = (),
+        **facts: Any,
+    ) -> None:
         """Record how a run ended: `failed`, `canceled` or `pruned`, with its error. Success is `publish_model_version`.
 
         Args:
             run_id: the run.
             status: how it ended.
             error: what happened.
+            finished: when; now if not given.
+            files: its documents, as stored.
             facts: `metrics`, `phases`, `usage` (added to what is there), `seconds` (added up over attempts).
 
         Raises:
@@ -77,9 +103,8 @@ class Runs(RegistrySession):
         """
         with self.transaction(f"end run as {status}", Role.SCIENTIST) as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
-            _require_unfinished(run)
-            run.status, run.error, run.finished = status, error, now()
-            add_facts(run, **facts)
+            set_ended(run, status, error, finished or now(), **facts)
+            record_files(session, f"run:{run_id}", files)
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points to the series of a run, in one transaction; points that are there already are left."""
@@ -91,12 +116,13 @@ class Runs(RegistrySession):
                 if status not in (None, "running"):
                     note_points(session, run_id)
 
-    def put_run(self, run: Run, points: Sequence[LoggedPoint] | None) -> None:
+    def put_run(self, run: Run, points: Sequence[LoggedPoint] | None, files: Sequence[FileStat] = ()) -> None:
         """Record a run that ended elsewhere, with all its points; putting it again replaces what it said before.
 
         Args:
             run: as it is there; a model version that was made of it here stays.
             points: everything it has logged; None leaves what is recorded.
+            files: its documents, as stored; those of before are published no more.
         """
         with self.transaction("put run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
@@ -108,6 +134,9 @@ class Runs(RegistrySession):
                 _add_points(session, run.run_id, points)
                 if run.status != "running":
                     note_points(session, run.run_id)
+            _forget_documents(session, run.run_id)
+            session.flush()  # before the same paths are recorded again
+            record_files(session, owner_of_documents(run), files)
 
     def points(self, run_id: str) -> list[LoggedPoint]:
         """Return every point of a run, in the order logged."""
@@ -182,6 +211,22 @@ class Runs(RegistrySession):
         return found[0]
 
 
+def owner_of_documents(run: Run) -> str:
+    """Return the owner of what is published of a run: its model version, if it has one."""
+    return f"run:{run.run_id}" if run.model_version is None else f"model:{run.model}@{run.model_version}"
+
+
+def set_ended(run: Run, status: str, error: str | None, finished: datetime, **facts: Any) -> None:
+    """Set how a run has ended; `facts` are those of `add_facts`.
+
+    Raises:
+        Conflict: it has succeeded.
+    """
+    _require_unfinished(run)
+    run.status, run.error, run.finished = status, error, finished
+    add_facts(run, **facts)
+
+
 def add_facts(
     run: Run,
     metrics: Mapping[str, float] | None = None,
@@ -205,6 +250,12 @@ def _add_points(session: Session, run_id: str, points: Sequence[LoggedPoint]) ->
     if points:
         statement = _INSERT_POINTS[session.get_bind().dialect.name]
         session.connection().exec_driver_sql(statement, [(run_id, *point) for point in points])
+
+
+def _forget_documents(session: Session, run_id: str) -> None:
+    for key in (document_key(run_id), points_key(run_id)):
+        if (file := session.get(File, key)) is not None:
+            session.delete(file)
 
 
 def _require_unfinished(run: Run) -> None:

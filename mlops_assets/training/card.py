@@ -10,6 +10,7 @@ from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.training.calibration import BINS, Calibration
 from mlops_assets.training.evaluation import Evaluation
 from mlops_assets.training.markup import code, paragraphs, plain
+from mlops_assets.training.parameters import restored
 from mlops_assets.training.resampling import CONFIDENCE, LEAST_UNITS, REPLICATES
 from mlops_assets.training.specification import ModelSpecification
 
@@ -64,7 +65,7 @@ def model_card(
     lines += [
         "## Parameters",
         "",
-        *(f"* {plain(name)}: {code(value)}" for name, value in sorted(run.parameters.items())),
+        *(f"* {plain(name)}: {code(restored(value))}" for name, value in sorted(run.parameters.items())),
         "",
     ]
     lines += ["## On the test split, measured with the ONNX model", "", metrics_table(evaluation), ""]

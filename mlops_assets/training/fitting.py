@@ -24,10 +24,11 @@ from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.out_of_memory import explained_memory
 from mlops_assets.training.parameters import document
-from mlops_assets.training.points import PointWriter, patiently
+from mlops_assets.training.points import PointWriter
 from mlops_assets.training.publishing import code_document, publish_trained
 from mlops_assets.training.resuming import checkpoint_note, close_abandoned_runs, start_or_resume
 from mlops_assets.training.run import TrainingRun, Watcher
+from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.seeding import seed_everything
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
@@ -74,7 +75,7 @@ def train(
     trainer, params, data = _prepared(store, specification, data_version, parameters)
     code_version, changes = provenance.code_state(trainer.file)
     run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
-    close_abandoned_runs(store.registry, specification.name)
+    close_abandoned_runs(store, specification.name)
     with scratch_folder("run") as scratch:
         wanted = Run(
             run_id=run_id,
@@ -167,7 +168,7 @@ def _fit(
         }  # fmt: skip
 
     def ended(status: str, error: str) -> None:
-        patiently(lambda: store.registry.finish_run(run.run_id, status, error, **facts()))
+        end_run(store, run.run_id, status, error, **facts())
 
     try:
         with usage:

@@ -12,11 +12,13 @@ from typing import Any
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.runs import add_facts
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.training.frameworks import framework_of
 from mlops_assets.training.native import save_native
 from mlops_assets.training.points import patiently
+from mlops_assets.training.run_documents import run_documents, series_of
 from mlops_assets.training.signature import signature_of
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store, model_folder
@@ -101,16 +103,20 @@ def publish_version(
     )
     folder, put = model_folder(row), store.workspace.put
     files = save(f"{folder}/native")
-    series = store.registry.series(run.run_id)
+    points = store.registry.points(run.run_id)
+    series = series_of(points)
     drawn = {**figures, **_curves(series, f"{row.model}@{row.version}")}
     files += [put(f"{folder}/figures/{name}.png", png) for name, png in drawn.items()]
     files.append(put(f"{folder}/parameters.json", json_bytes(run.parameters)))
     if run.environment is not None:
         files.append(put(f"{folder}/environment.json", store.workspace.get_object(run.environment)))
-    document = {**run_facts(run), "status": "succeeded", "model_version": row.version, "series": series,
-                "signature": row.signature}  # fmt: skip
-    files.append(put(f"runs/{run.run_id}/run.json", json_bytes(document)))
-    patiently(lambda: store.registry.publish_model_version(row, files, **facts()))
+    finished, known = now(), facts()
+    ended = patiently(lambda: store.registry.run(run.run_id))
+    ended.status, ended.finished, ended.model_version = "succeeded", finished, row.version
+    add_facts(ended, **known)
+    documents = run_documents(ended, points, row)
+    files += [put(key, content) for key, content in documents.items()]
+    patiently(lambda: store.registry.publish_model_version(row, files, finished, **known))
     return row
 
 

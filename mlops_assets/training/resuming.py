@@ -13,6 +13,7 @@ from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.parameters import document
 from mlops_assets.training.points import patiently
+from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 from mlops_assets.training.trainers import load_trainer
@@ -92,16 +93,16 @@ def resumable_run(
     return next(alike, None)
 
 
-def close_abandoned_runs(registry: Registry, model: str | None = None) -> list[str]:
+def close_abandoned_runs(store: Store, model: str | None = None) -> list[str]:
     """Mark runs as failed whose process is gone without a word (killed, power cut); return their ids."""
     gone = [
         run.run_id
-        for run in registry.runs(model, status="running", source="platform")
+        for run in store.registry.runs(model, status="running", source="platform")
         if not provenance.process_alive(run.host, run.pid)
     ]
     for run_id in gone:
         told = "the process ended without a word (killed, or out of memory); run it again"
-        registry.finish_run(run_id, "failed", told + checkpoint_note(registry, run_id))
+        end_run(store, run_id, "failed", told + checkpoint_note(store.registry, run_id))
     return gone
 
 

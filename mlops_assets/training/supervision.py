@@ -31,6 +31,7 @@ from mlops_assets.training.devices import leased
 from mlops_assets.training.forkserver import ForkedProcess
 from mlops_assets.training.job_process import environment_for, start_process
 from mlops_assets.training.points import patiently
+from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.training.store import Store, run_identifier
 from mlops_assets.training.worker import OUTCOME, STARTED, Job, Pruning, Stopped
@@ -233,4 +234,4 @@ def _close(store: Store, run_id: str, status: str, error: str) -> None:
     """Record how a run ended that could not do so itself, or that was stopped for a reason only known here."""
     run = next(iter(patiently(lambda: store.registry.runs(run_id=run_id))), None)
     if run is not None and run.status != "succeeded" and (run.status == "running" or status == "failed"):
-        patiently(lambda: store.registry.finish_run(run_id, status, error))
+        end_run(store, run_id, status, error)

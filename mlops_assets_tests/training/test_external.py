@@ -35,6 +35,7 @@ from mlops_assets.training.specification import Gate
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.verification import verify_model
 from mlops_assets_tests.training.onnx_files import linear_classifier, scores_of
+from mlops_assets_tests.training.trainers import require_documents
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 16
 FIELDS: dict[str, Any] = {"task": "classification"}
@@ -251,6 +252,7 @@ def test_a_block_that_ends_early_is_recorded_so(store: Store, raised: BaseExcept
     assert recorded.status == status and said in (recorded.error or "")
     assert recorded.metrics == {"loss": 0.5}
     assert store.registry.series(run.run_id) == {"loss": [(0, 0.5)]}
+    require_documents(store, run.run_id)
 
 
 def test_a_run_without_a_model_fails_and_says_so(store: Store) -> None:
@@ -330,5 +332,5 @@ def test_runs_of_others_are_left_alone_when_abandoned_ones_are_closed(store: Sto
             found = session.get(Run, run.run_id)
             assert found is not None
             found.pid = 2**22 + 1  # no process has this one
-        assert close_abandoned_runs(store.registry) == []
+        assert close_abandoned_runs(store) == []
         raise KeyboardInterrupt

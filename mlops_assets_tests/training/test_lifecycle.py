@@ -46,6 +46,7 @@ from mlops_assets_tests.training.trainers import (
     POINTS,
     lifecycle,
     model_specification,
+    require_documents,
     windows_source,
 )
 
@@ -65,7 +66,7 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     row = train(store, specification, "v1", {"depth": 3}, 5)
     folder, subject, reference = model_folder(row), f"crops@{row.version}", Reference("crops", row.version)
     trained = {f"{folder}/native/model.skops", f"{folder}/parameters.json", f"{folder}/environment.json",
-               f"runs/{row.run_id}/run.json"}  # fmt: skip
+               f"runs/{row.run_id}/run.json", f"runs/{row.run_id}/points.parquet"}  # fmt: skip
     assert published(store, subject).keys() == trained
     assert (row.version, row.stage, row.framework) == (f"v1-{row.run_id[:8]}", "trained", "scikit-learn")
     report = export(store, specification, row)
@@ -130,7 +131,7 @@ FAILURES = [
 
 
 @pytest.mark.parametrize(("does", "error", "status", "message"), FAILURES, ids=[case[0] for case in FAILURES])
-def test_a_failing_trainer_leaves_a_run_with_its_reason_and_nothing_else(
+def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     does: str,
     error: type[BaseException],
     status: str,
@@ -139,7 +140,7 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_nothing_else(
     land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
-    before, keys = store.registry.files(), set(store.workspace.list(""))
+    before = store.registry.files()
     specification = model_specification(trainer=MOODY)
     with pytest.raises(error) as raised:
         train(store, specification, "v1", {"does": does}, 0, orchestration_run="attempt")
@@ -149,11 +150,16 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_nothing_else(
     assert run.finished is not None and run.error is not None and message in run.error
     assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]  # what it logged is kept
     assert store.registry.model_versions() == []
-    assert store.registry.files() == before
-    assert {key for key in store.workspace.list("") if key.startswith(("models/", "runs/"))} - keys == set()
+    require_documents(store, run.run_id)
+    documents = store.registry.files(f"run:{run.run_id}")
+    assert store.registry.files() == sorted(before + documents, key=lambda file: file.path)
+    assert {key for folder in ("models", "runs") for key in store.workspace.list(folder)} == {
+        file.path for file in documents
+    }
     again = train(store, specification, "v1", {"does": "work"}, 0, orchestration_run="attempt")
     assert again.run_id == run.run_id
     assert [(r.status, r.error) for r in store.registry.runs()] == [("succeeded", None)]
+    require_documents(store, run.run_id)
     assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]
 
 
@@ -261,7 +267,7 @@ def test_a_run_whose_process_is_gone_is_closed_when_training_again(
     assert status.pop("gone") == "failed"
     assert "ended without a word" in str(store.registry.run("gone").error)
     assert {status[name] for name in ("alive", "elsewhere", "other-model")} == {"running"}
-    assert close_abandoned_runs(store.registry) == ["other-model"]
+    assert close_abandoned_runs(store) == ["other-model"]
 
 
 def test_every_logged_point_is_there_in_order(store: Store, land_table: Callable[..., Freeze]) -> None:

@@ -21,7 +21,7 @@ from mlops_assets.training.store import Store, model_folder
 from mlops_assets.training.supervision import train_supervised
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.training.supervised import HERE
-from mlops_assets_tests.training.trainers import model_specification
+from mlops_assets_tests.training.trainers import model_specification, require_documents
 
 STARTER = """
 from mlops_assets.settings import Settings
@@ -113,6 +113,7 @@ def test_stopping_the_step_stops_the_trainer_and_records_it(store: Store, land_t
     (run,) = store.registry.runs()
     assert (run.status, psutil.pid_exists(run.pid)) == ("canceled", False)
     assert "stopped from outside" in str(run.error)
+    require_documents(store, run.run_id)
 
 
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
@@ -124,6 +125,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     with pytest.raises(TrainerError, match="SIGKILL"):
         train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
     broken = store.registry.runs(orchestration_run="broken")[0]
+    require_documents(store, broken.run_id)
     assert [step for step, _ in store.registry.series(broken.run_id)["loss"]] == [0, 1, 2, 3, 4]
     assert [row.step for row in store.registry.checkpoints(broken.run_id)] == [3, 1]
     resumed = train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
@@ -132,6 +134,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     assert store.registry.series(resumed.run_id) == store.registry.series(whole.run_id)
     run = store.registry.run(resumed.run_id)
     assert (run.attempts, run.status, run.error) == (2, "succeeded", None)
+    require_documents(store, run.run_id)
 
 
 def test_a_run_with_other_parameters_is_not_resumed(store: Store, land_table: Callable[..., Freeze]) -> None:

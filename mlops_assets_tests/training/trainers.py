@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +16,8 @@ from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.published import read_published
+from mlops_assets.registry.runs import document_key, points_key
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
 from mlops_assets.training.checkpoints import Checkpoints
@@ -22,6 +25,7 @@ from mlops_assets.training.exporting import export
 from mlops_assets.training.fitting import train
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.run_documents import read_points, run_columns
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
 
@@ -181,6 +185,21 @@ def lifecycle(
         evaluated = store.registry.model_version(reference)
         write_model_record(store.workspace, store.registry, evaluated, specification.title, specification.description)
     return store.registry.model_version(reference)
+
+
+def require_documents(store: Store, run_id: str) -> None:
+    """A run that has ended has published all that is recorded of it; stages after its training add to it."""
+    run, points = store.registry.run(run_id), store.registry.points(run_id)
+    expected = run_columns(run)
+    document = json.loads(read_published(store.workspace, store.registry, document_key(run_id)))
+    assert expected["status"] != "running"
+    for added in ("metrics", "phases"):
+        assert expected.pop(added).items() >= document[added].items()
+    assert document.items() >= expected.items()
+    if points:
+        assert read_points(read_published(store.workspace, store.registry, points_key(run_id))) == points
+    else:
+        assert store.registry.files_at(points_key(run_id)) == []
 
 
 def samples(shape: tuple[int, ...], count: int = 60, classes: int = 3, seed: int = 0) -> tuple[Any, Any]:

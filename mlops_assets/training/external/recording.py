@@ -24,8 +24,8 @@ from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage import FileStat
 from mlops_assets.training import onnx_file
 from mlops_assets.training.external.origin import Origin
-from mlops_assets.training.points import patiently
 from mlops_assets.training.publishing import Facts, code_document, publish_trained, publish_version
+from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store
@@ -172,7 +172,7 @@ def external(registry: Registry, run_id: str) -> Run:
 
 def end(store: Store, run_id: str, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
     """Record that a run ended without a model: `failed` or `canceled`."""
-    patiently(lambda: store.registry.finish_run(run_id, status, error, **facts))
+    end_run(store, run_id, status, error, **facts)
 
 
 def publish(

@@ -16,12 +16,15 @@ from mlflow.entities import Run as MlflowRun
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
+from mlops_assets.registry.publication import publication
+from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.scratch import scratch_folder
 from mlops_assets.secret_urls import shown
 from mlops_assets.training.external.recording import OnnxMade, parity_samples, publish
 from mlops_assets.training.mlflow import reading, wording
 from mlops_assets.training.mlflow.client import all_runs, experiment_id, explained, open_client
 from mlops_assets.training.mlflow.models import adapted, fetched, model_places
+from mlops_assets.training.run_documents import run_documents
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.stages import Reporter, complete
@@ -149,11 +152,20 @@ class _Importer:
         points, left_out = reading.points_of(self._client, there)
         registry.put_run(run, points)
         version, detail = self._model(run, there)
-        last = reading.run_of(there, run.model, self._data, run.tags["mlflow.url"])
-        last.tags = {**last.tags, reading.STATE: state}  # from now on it is whole
-        registry.put_run(last, None)
+        self._close(run, points, state)
         outcome = "imported" if before is None else "updated"
         return ImportedRun(run.run_id, mlflow_run, outcome, len(points), left_out, version, detail)
+
+    def _close(self, run: Run, points: Sequence[LoggedPoint], state: str) -> None:
+        """Record that a run is here as it is there, and publish its documents if it has ended."""
+        registry = self._store.registry
+        last = registry.run(run.run_id)
+        last.finished, last.tags = run.finished, {**run.tags, reading.STATE: state}
+        made = next(iter(registry.model_versions(run.model, run_id=run.run_id)), None)
+        with publication(self._store.workspace, registry) as publishing:
+            if last.status != "running":
+                publishing.put_all(run_documents(last, points, made))
+            registry.put_run(last, None, publishing.files)
 
     def _same(self, before: Run, run: Run) -> bool:
         return (before.model, before.data_digest) == (run.model, run.data_digest)

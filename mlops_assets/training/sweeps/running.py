@@ -18,6 +18,7 @@ from mlops_assets.progress import Step, step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.training.points import patiently
 from mlops_assets.training.provenance import code_version, process_alive
+from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.stages import Reporter
 from mlops_assets.training.store import Store
 from mlops_assets.training.supervision import train_supervised
@@ -195,7 +196,8 @@ class _Sweep:
                 time.sleep(LOOK_SECONDS)
                 run = registry.run(trial.run_id)
             if run.status == "running":
-                registry.finish_run(run.run_id, "canceled", f"sweep {plan.name} was killed; start it again to go on")
+                error = f"sweep {plan.name} was killed; start it again to go on"
+                end_run(self.store, run.run_id, "canceled", error)
 
 
 def _require_some_success(plan: Plan, trials: Sequence[Trial]) -> None:

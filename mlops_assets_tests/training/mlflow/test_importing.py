@@ -34,7 +34,7 @@ from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.promotion import promote
 from mlops_assets.training.store import Store, model_folder
 from mlops_assets_tests.steps import Unheard
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.trainers import lifecycle, model_specification, require_documents
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.services]
 Bring = Callable[..., ImportedExperiment]
@@ -103,6 +103,7 @@ def test_runs_come_with_everything_that_was_logged(
     assert here.metrics == {"val/loss of it": 1 / 1500, "accuracy": 0.75}
     assert store.registry.series(told.run_id)["val/loss of it"] == [(p.step, p.value) for p in points]
     assert store.registry.points(told.run_id)[3][4] == 1_700_000_000.003
+    require_documents(store, told.run_id)
 
 
 def test_a_second_import_changes_nothing_and_takes_up_what_is_new(
@@ -112,9 +113,11 @@ def test_a_second_import_changes_nothing_and_takes_up_what_is_new(
         mlflow.log_metric("loss", 1.0, step=0)
         assert [told.outcome for told in bring().runs] == ["imported"]
         assert store.registry.run(run_id_of(run.info.run_id)).status == "running"
+        assert store.registry.files(f"run:{run_id_of(run.info.run_id)}") == []
         mlflow.log_metric("loss", 0.5, step=1)
     assert [(told.outcome, told.points) for told in bring().runs] == [("updated", 2)]
     assert store.registry.run(run_id_of(run.info.run_id)).status == "succeeded"
+    require_documents(store, run_id_of(run.info.run_id))
     assert [told.outcome for told in bring(uri=faulty_mlflow.url).runs] == ["unchanged"]
     assert faulty_mlflow.asked("*get-history*") == []
     assert store.registry.series(run_id_of(run.info.run_id)) == {"loss": [(0, 1.0), (1, 0.5)]}
@@ -145,6 +148,8 @@ def test_failed_killed_and_deleted_runs_are_what_they_are(
     found = bring()
     assert [store.registry.run(told.run_id).status for told in found.runs] == ["failed", "canceled"]
     assert found.deleted == 1
+    for told in found.runs:
+        require_documents(store, told.run_id)
 
 
 def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
@@ -177,6 +182,7 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
     (alias,) = found.aliases
     assert (alias.registered_model, alias.alias, alias.model_version) == (f"{fluent}_there", "champion", row.version)
     assert store.registry.aliases(fluent) == {}
+    require_documents(store, told.run_id)
     assert [told.outcome for told in bring().runs] == ["unchanged"]
     assert len(store.registry.model_versions(fluent)) == 1
     promote(store, row, [], "tester")

@@ -28,6 +28,7 @@ from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps import trainers
 from mlops_assets_tests.training.sweeps.test_search import succeed
 from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, planned
+from mlops_assets_tests.training.trainers import require_documents
 
 METRIC = {"metric": "validation_accuracy"}
 SWEEP = """
@@ -134,6 +135,7 @@ def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None
     run = landed.registry.run("pruned")
     assert (run.status, run.tags, run.model_version) == ("pruned", tags, None)
     assert landed.registry.series("pruned")["validation_loss"] == [(0, 0.9)]
+    require_documents(landed, "pruned")
 
 
 def waiting(go: str, trainer: str = "sweep_curve") -> Plan:
