@@ -244,10 +244,12 @@ def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table
 
 def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land) -> None:
     land_table(crops_table(300).assign(farm=np.arange(300) % 3), fields())
-    row = lifecycle(store, model_specification())
+    tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "class_weight": {0: 1, 1: 5, 2: 1}, "max_depth": None}
+    row = lifecycle(store, model_specification(trainer=SKLEARN), **tree)
     assert document_of(store, row)["intervals"]["metrics"] == {}
     card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
     assert "No confidence intervals: the test split has 3 groups (farm), and 5 are needed" in card
+    assert "class_weight: `{0: 1, 1: 5, 2: 1}`" in card.replace("\\", "")  # with the keys that the trainer got
 
 
 # gates on single classes
