@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Connection, delete, select, update
 
+from mlops_assets.principals import local
 from mlops_assets.registry import Checkpoint, DataVersion, ModelVersion, Registry, Run
 from mlops_assets.registry.log import AUDITED
 from mlops_assets.registry.mirror import mirrored
@@ -38,7 +39,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def registry(url: str) -> Iterator[Registry]:
     """A registry with at least two rows in every audited table."""
     opened = Registry(url)
-    write_history(opened.acting("ann"))
+    write_history(opened.acting(local("ann")))
     yield opened
     opened.close()
 
@@ -118,7 +119,7 @@ def test_whatever_changes_the_registry_is_in_its_log(registry: Registry) -> None
 
 
 def test_an_entry_says_who_did_what_and_follows_the_one_before(registry: Registry) -> None:
-    registry.acting("eve").tag("fields", "v1", "first")
+    registry.acting(local("eve")).tag("fields", "v1", "first")
     with registry.reading() as session:
         rows = list(entries_of(session.connection()))
     before, (seq, _, text) = rows[-2:]

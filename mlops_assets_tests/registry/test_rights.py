@@ -61,9 +61,10 @@ READS: dict[str, Call] = {
     "staged": lambda r: r.staged(),
     "files": lambda r: r.files(),
     "files_at": lambda r: r.files_at("a"),
+    "log_texts": lambda r: r.log_texts(1, 1),
 }
 # what these do is decided by what is done within, or is no more than a connection
-NEITHER = {"acting", "close", "lock", "reading", "transaction"}
+NEITHER = {"acting", "close", "lock", "mirrored", "reading", "transaction"}
 
 
 @pytest.fixture(scope="module")
