@@ -17,7 +17,6 @@ from sqlalchemy import insert
 from benchmarks.options import Options
 from benchmarks.processes import postgres_server
 from benchmarks.tables import median, print_table
-from mlops_assets.principals import Role
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.run_search import search_runs
 
@@ -64,8 +63,8 @@ def fill(registry: Registry, runs: int, metrics: int) -> None:
     """Record finished runs, each with `macro_f1`, `metric_1`, … and 10 parameters."""
     rows = list(_rows(runs, metrics))
     for first in range(0, runs, 5_000):
-        with registry.transaction("record runs", Role.SCIENTIST) as session:
-            session.execute(insert(Run), rows[first : first + 5_000])
+        with registry._engine.begin() as connection:  # what is measured is reading
+            connection.execute(insert(Run), rows[first : first + 5_000])
 
 
 def _rows(runs: int, metrics: int) -> Iterator[dict[str, Any]]:

@@ -34,6 +34,14 @@ Change = tuple[str, list[Any], dict[str, Any] | None]  # table, key, column → 
 
 
 @dataclass(frozen=True)
+class Author:
+    """Who writes an entry: the principal, and the newest entry that his process knows to be mirrored."""
+
+    principal: str
+    mirrored: int = 0
+
+
+@dataclass(frozen=True)
 class Appended:
     """An entry as it is in the log."""
 
@@ -126,12 +134,12 @@ def _note(changes: list[Change], row: Any, columns: dict[str, Any] | None) -> No
         changes.append((table.name, key, values))
 
 
-def append(session: Session, principal: str, action: str) -> Appended | None:
+def append(session: Session, author: Author, action: str) -> Appended | None:
     """Append the entry of a transaction that is about to be committed; None if it has changed nothing that is logged.
 
     Args:
         session: the transaction.
-        principal: who is acting.
+        author: who writes the entry.
         action: what is done, e.g. `publish data version`.
     """
     session.flush()
@@ -140,18 +148,18 @@ def append(session: Session, principal: str, action: str) -> Appended | None:
     noted: set[str] = session.info.get("points", set())
     for run_id in sorted(ended | noted):
         changes.append(("points", [run_id], read_points(session.connection(), run_id)))
-    return _append(session.connection(), principal, action, changes) if changes else None
+    return _append(session.connection(), author, action, changes) if changes else None
 
 
 def _ends(columns: dict[str, Any] | None) -> bool:
     return columns is not None and columns.get("status", "running") != "running"
 
 
-def adopt(connection: Connection, principal: str) -> None:
+def adopt(connection: Connection, author: Author) -> None:
     """Begin the log of a registry that has rows already, by stating them as they are found."""
     found = _found(connection)
     while some := list(islice(found, _ADOPTED_ROWS)):
-        _append(connection, principal, ADOPTED, some)
+        _append(connection, author, ADOPTED, some)
 
 
 def _found(connection: Connection) -> Iterator[Change]:
@@ -169,7 +177,7 @@ def rows_of(connection: Connection, table: Table) -> Iterator[tuple[list[Any], d
         yield key_of(table, row), {name: kept(value) for name, value in row.items() if name not in names}
 
 
-def _append(connection: Connection, principal: str, action: str, changes: list[Change]) -> Appended:
+def _append(connection: Connection, author: Author, action: str, changes: list[Change]) -> Appended:
     if connection.dialect.name == "postgresql":  # SQLite lets only one transaction write
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
     table = LogEntry.__table__.c
@@ -181,7 +189,8 @@ def _append(connection: Connection, principal: str, action: str, changes: list[C
             "seq": seq,
             "previous": previous,
             "time": time,
-            "principal": principal,
+            "principal": author.principal,
+            "mirrored": author.mirrored,
             "action": action,
             "changes": changes,
         }

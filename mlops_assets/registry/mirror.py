@@ -20,11 +20,15 @@ def entry_key(seq: int) -> str:
 
 
 class Mirror:
-    """The mirrored entries of one workspace."""
+    """The mirrored entries of one workspace.
+
+    Attributes:
+        newest: the newest entry that this process has seen there, with all before it.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
-        self._newest = 0  # that this process knows to be there, with all before it
+        self.newest = 0
 
     def write(self, seq: int, entry: str, entries: Callable[[int, int], Iterable[str]]) -> None:
         """Write an entry that was appended, and those before it that are missing, if the workspace can be written.
@@ -39,14 +43,14 @@ class Mirror:
             before = entries(first, seq - 1) if first < seq else []
             for number, text in enumerate([*before, entry], first):
                 self._workspace.put(entry_key(number), text.encode())
-            self._newest = max(self._newest, seq)
+            self.newest = max(self.newest, seq)
         except StorageError:  # the transaction is done; the next that is appended writes it
             return
 
     def _first_missing(self, seq: int) -> int:
         """Return the first entry to be written, where `seq` is the newest."""
         first = seq
-        while first - 1 > self._newest and not self._workspace.exists(entry_key(first - 1)):
+        while first - 1 > self.newest and not self._workspace.exists(entry_key(first - 1)):
             first -= 1
         return first
 

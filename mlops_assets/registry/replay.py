@@ -30,6 +30,7 @@ class Entry(BaseModel, strict=True, extra="forbid"):
     time: str
     principal: str
     action: str
+    mirrored: int
     changes: list[tuple[str, list[str | int], Columns | None]]
 
 
@@ -45,6 +46,7 @@ class Replayed:
         sha256: its checksum: the head of the log.
         heads: number → checksum of every entry.
         adopted: when the log began, if the registry had rows by then.
+        mirrored: the newest entry that is known to have been in the workspace.
     """
 
     rows: dict[str, dict[Key, Columns]] = field(default_factory=lambda: {name: {} for name in AUDITED})
@@ -54,6 +56,7 @@ class Replayed:
     sha256: str = ""
     heads: dict[int, str] = field(default_factory=dict)
     adopted: str | None = None
+    mirrored: int = 0
 
 
 def entries_of(connection: Connection) -> Iterator[tuple[int, str, str]]:
@@ -86,6 +89,7 @@ def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
 
 
 def _apply(found: Replayed, entry: Entry) -> None:
+    found.mirrored = max(found.mirrored, entry.mirrored)
     if entry.action == ADOPTED:
         found.adopted = entry.time
     for table, key, columns in entry.changes:

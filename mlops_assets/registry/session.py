@@ -107,7 +107,8 @@ class RegistrySession:
         self.principal.require(role, action)
         with self._session(immediate=True) as session:
             yield session
-            appended = log.append(session, self.principal.name, action)
+            known = 0 if self._mirror is None else self._mirror.newest
+            appended = log.append(session, log.Author(self.principal.name, known), action)
         if appended is not None and self._mirror is not None:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 

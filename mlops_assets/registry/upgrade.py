@@ -55,7 +55,7 @@ def prepare(connection: Connection, principal: str) -> None:
         _take_over(connection)
     _upgrade(connection)
     if LogEntry.__tablename__ not in tables:
-        log.adopt(connection, principal)
+        log.adopt(connection, log.Author(principal))
 
 
 def _make(connection: Connection) -> None:

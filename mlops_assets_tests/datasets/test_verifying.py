@@ -13,7 +13,6 @@ from mlops_assets.datasets.verifying import damaged_files, verify
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
-from mlops_assets.principals import Role, local
 from mlops_assets.progress import listening
 from mlops_assets.registry import Registry
 from mlops_assets.registry.schema import DataVersion
@@ -88,7 +87,7 @@ def test_a_damaged_document_is_told_and_the_others_are_read(store: Store, frozen
 
 
 def test_a_digest_that_is_not_the_manifests_is_told(store: Store, frozen: FrozenDataset) -> None:
-    with store.registry.transaction("change by hand", Role.OPERATOR) as session:
+    with store.registry.transaction("change") as session:
         row = session.get(DataVersion, ("tiles", "v1"))
         assert row is not None
         row.digest = "0" * 64
@@ -124,7 +123,7 @@ def remote(store: Store, bucket: Bucket) -> FrozenDataset:
 
 
 def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None:
-    store = Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester")))
+    store = Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://"), "tester")
     frozen = remote(store, s3)
     assert found(store) == {}
     keys = [f"objects/sha256/{file.sha256[:2]}/{file.sha256[2:]}" for file in stored_files(frozen.manifest)[:3]]
@@ -136,9 +135,7 @@ def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None
 
 
 def test_a_server_that_refuses_is_told_of_each_file(faulty_s3: FaultyBucket, tmp_path: Path) -> None:
-    store = Store(
-        Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester"))
-    )
+    store = Store(Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://"), "tester")
     frozen = remote(store, faulty_s3)
     sha256 = stored_files(frozen.manifest)[4].sha256
     faulty_s3.faults.add(f"*{sha256[2:]}", status=403)

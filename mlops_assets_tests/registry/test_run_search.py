@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 
 from mlops_assets.errors import MlopsError, NotFound, SpecificationError
-from mlops_assets.principals import Role
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.run_fields import COLUMNS, field
 from mlops_assets.registry.run_search import names_in, search_runs
@@ -303,7 +302,7 @@ def test_any_name_is_looked_up_or_refused_and_never_breaks_the_query(registry: R
 def test_keys_that_an_older_release_has_escaped_are_found(tmp_path: Path) -> None:
     registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
     registry.start_run(run("old"))
-    with registry.transaction("change by hand", Role.OPERATOR) as session:
+    with registry.transaction("change") as session:
         session.execute(
             text("UPDATE runs SET metrics = :metrics, parameters = :parameters"),
             {"metrics": json.dumps({"recall.Grünland": 0.5}), "parameters": json.dumps({"größe": {"höhe": "ß"}})},

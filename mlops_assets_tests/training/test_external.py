@@ -26,7 +26,6 @@ from mlops_assets.errors import (
     TrainerError,
 )
 from mlops_assets.external import external_run
-from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.training.external.face import ExternalRun
 from mlops_assets.training.fitting import close_abandoned_runs
@@ -328,7 +327,7 @@ def test_a_dagster_that_cannot_be_told_keeps_nothing_back(
 
 def test_runs_of_others_are_left_alone_when_abandoned_ones_are_closed(store: Store) -> None:
     with pytest.raises(KeyboardInterrupt), external_run("crops", "fields@v1", **FIELDS) as run:
-        with store.registry.transaction("change by hand", Role.OPERATOR) as session:
+        with store.registry.transaction("change") as session:
             found = session.get(Run, run.run_id)
             assert found is not None
             found.pid = 2**22 + 1  # no process has this one

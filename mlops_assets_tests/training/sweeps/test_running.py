@@ -33,14 +33,13 @@ from mlops_assets_tests.training.trainers import require_documents
 METRIC = {"metric": "validation_accuracy"}
 SWEEP = """
 import sys
-from mlops_assets.principals import Role, local
 from mlops_assets.registry import open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps.test_running import waiting
-store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]).acting(local("tester")))
+store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]), "tester")
 run_sweep(store, waiting(sys.argv[3]), Unheard())
 """
 
@@ -180,7 +179,7 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     process.kill()
     process.wait()
     eventually(lambda: [run.status for run in runs(landed)] == ["running", "canceled"])
-    with landed.registry.transaction("change by hand", Role.OPERATOR) as session:
+    with landed.registry.transaction("change") as session:
         remote, changed = (session.get(Run, run.run_id) for run in broken)
         assert remote is not None and changed is not None
         remote.host = "elsewhere"  # where nobody can see whether the process is gone

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from mlops_assets.errors import SpecificationError, TrialPruned
-from mlops_assets.principals import Role
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.store import now
 from mlops_assets.training.specification import Gate
@@ -56,7 +55,7 @@ def succeed(registry: Registry, number: int, values: list[float], **parameters: 
     """Record a trial that is done."""
     run_id = begin(registry, number, **parameters)
     log(registry, run_id, values)
-    with registry.transaction("change by hand", Role.OPERATOR) as session:
+    with registry.transaction("change") as session:
         run = session.get(Run, run_id)
         assert run is not None
         run.status, run.metrics = "succeeded", {"validation_loss": values[-1], "train_loss": 0.0}
