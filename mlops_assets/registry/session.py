@@ -94,7 +94,7 @@ class RegistrySession:
         return mirrored
 
     @contextmanager
-    def transaction(self, action: str, role: Role) -> Iterator[Session]:
+    def transaction(self, action: str, role: Role = Role.OPERATOR) -> Iterator[Session]:
         """One transaction, and its entry in the log; a full disk or a locked database becomes a StorageError.
 
         Args:
