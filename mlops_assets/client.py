@@ -209,7 +209,7 @@ def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
     if response.status_code in AWAY:
         raise StorageError(f"{client.base_url} cannot just now: {detail}")
     if response.status_code == 401:
-        raise SettingsError(f"{client.base_url} does not accept the token; give the one of its MLOPS_API_TOKEN")
+        raise SettingsError(f"{client.base_url} does not accept the token: {detail}")
     raise _error(kind, f"{client.base_url}: {detail}")
 
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import StrEnum
 
-from mlops_assets.errors import Forbidden
+from mlops_assets.errors import Forbidden, NameRefused
+
+MAX_NAME = 255  # characters
+SHARED_NAME = "api-token"  # of all who have the one token that callers of the HTTP API may share
 
 
 class Role(StrEnum):
@@ -49,3 +52,16 @@ class Principal:
 def local(name: str) -> Principal:
     """Return a user of this machine, who can reach workspace and registry directly, and so has all roles."""
     return Principal(name, ALL_ROLES)
+
+
+def check_principal_name(name: str) -> str:
+    """Return `name` if it can name a principal.
+
+    Raises:
+        NameRefused: it is empty, longer than 255 characters, has characters that are not shown, or is taken.
+    """
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+        raise NameRefused(f"principal {name[:MAX_NAME]!r} cannot be used: take 1 to {MAX_NAME} printable characters")
+    if name == SHARED_NAME:
+        raise NameRefused(f"principal {name!r} is everybody who has MLOPS_API_TOKEN of a server; take another name")
+    return name

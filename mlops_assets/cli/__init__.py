@@ -30,6 +30,7 @@ from mlops_assets.cli import (
     runs,
     status,
     sweeps,
+    tokens,
     training,
 )
 from mlops_assets.cli.interruption import again, interruptible
@@ -75,6 +76,7 @@ app.add_typer(runs.app, name="runs", hidden=True)  # its name before 1.0
 app.add_typer(models.app, name="model")
 app.add_typer(importing.app, name="import")
 app.add_typer(mirroring.app, name="mlflow")
+app.add_typer(tokens.app, name="token")
 app.command("train")(training.train)
 runs.app.command("resume")(training.resume)
 app.command("sweep")(sweeps.sweep)

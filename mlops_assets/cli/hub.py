@@ -17,8 +17,9 @@ def hub(
     largest_file: Annotated[str, typer.Option(help="Size of a file that callers may send, e.g. 2Gi.")] = "2Gi",
     module: Module = None,
 ) -> None:
-    """Take runs that are made elsewhere, by HTTP; callers show the token in MLOPS_API_TOKEN."""
+    """Take runs that are made elsewhere, by HTTP; callers show a token, see `mlops token`."""
     from mlops_assets.hub.app import create_app
+    from mlops_assets.identity.declaration import read_identity
     from mlops_assets.serving.http_server import serve
     from mlops_assets.training.specification import bytes_of
 
@@ -27,7 +28,16 @@ def hub(
     except ValueError as error:
         raise typer.BadParameter(f"{largest_file!r} is no size, e.g. 2Gi", param_hint="--largest-file") from error
     settings = Settings.from_environment()
-    app = create_app(open_store(), settings.dagster_home, settings.api_token, module, limit, base_url=settings.base_url)
+    identity = read_identity(settings.identity) if settings.identity else None
+    app = create_app(
+        open_store(),
+        settings.dagster_home,
+        settings.api_token,
+        module,
+        limit,
+        base_url=settings.base_url,
+        identity=identity,
+    )
     if not _is_loopback(host):
         errors.print(
             f"listening on {host} without encryption, so that others could read the token: "

@@ -12,12 +12,18 @@ from starlette.middleware import Middleware
 
 from mlops_assets.components.launching import models_of_project
 from mlops_assets.errors import MlopsError
-from mlops_assets.hub.authentication import BearerToken, checked_token
+from mlops_assets.hub.authentication import BearerToken, checked_bearers
 from mlops_assets.hub.finishing import Finisher, Job, publish_apart
 from mlops_assets.hub.problems import told, told_by_starlette, told_without_details
 from mlops_assets.hub.runs import LARGEST_FILE, RunsApi
+from mlops_assets.identity.bearer import Bearers
+from mlops_assets.identity.declaration import Identity
+from mlops_assets.identity.issuer import Issuer
+from mlops_assets.principals import Principal
 from mlops_assets.settings import project_module
 from mlops_assets.training.store import Store
+
+NOBODY = Principal("nobody", frozenset())  # acts where no caller does, and may do nothing
 
 
 def create_app(
@@ -28,26 +34,28 @@ def create_app(
     largest_file: int = LARGEST_FILE,
     publish: Callable[[Job], None] = publish_apart,
     base_url: str | None = None,
+    identity: Identity | None = None,
 ) -> Starlette:
     """Return the app.
 
     Args:
         store: where runs are recorded.
         dagster_home: of the instance that is told of them.
-        token: what callers must show.
+        token: what callers may share; each may have a token of the registry, or one of an issuer.
         module: definitions of the project whose models are declared; those of the current folder if not given.
         largest_file: bytes of a file that callers may send.
         publish: publishes what was sent; in a process of its own if not given.
         base_url: where callers reach the app, for links; without it they are relative to the server.
+        identity: the issuer whose tokens are accepted.
 
     Raises:
-        SettingsError: there is no token, or it can be guessed.
+        SettingsError: nobody could call the API, or the token can be guessed.
         NotFound: the project cannot be loaded.
     """
-    shown = checked_token(token)
+    bearers = checked_bearers(Bearers(store.registry, token, Issuer(identity) if identity else None))
     finisher = Finisher(publish)
     api = RunsApi(
-        store=store,
+        store=store.acting(NOBODY),
         staged=store.workspace.cache / "external",
         dagster_home=dagster_home,
         models=models_of_project(module or project_module()),
@@ -63,7 +71,7 @@ def create_app(
 
     app = Starlette(
         routes=api.routes(),
-        middleware=[Middleware(BearerToken, token=shown)],
+        middleware=[Middleware(BearerToken, bearers=bearers)],
         exception_handlers={
             MlopsError: told,
             HTTPException: told_by_starlette,

@@ -1,46 +1,64 @@
-"""Who may call the API: whoever shows the token. Nothing of a request is read before that."""
+"""Who calls the API: whoever shows a token that is accepted. Nothing else of a request is read before that."""
 
 from __future__ import annotations
 
-import hmac
+import logging
+from http import HTTPStatus
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from mlops_assets.errors import SettingsError
+from mlops_assets.errors import IssuerUnreachable, SettingsError, StorageError, Unauthenticated
 from mlops_assets.hub.problems import problem
+from mlops_assets.identity.bearer import Bearers
+from mlops_assets.principals import Principal
 
-SHORTEST = 16  # characters; fewer can be guessed
+RETRY_SECONDS = 10
+
+log = logging.getLogger(__name__)
 
 
 class BearerToken:
-    """ASGI middleware that lets only requests with the token through."""
+    """ASGI middleware that lets only requests with an accepted token through, with `principal` in their state."""
 
-    def __init__(self, app: ASGIApp, token: str) -> None:
+    def __init__(self, app: ASGIApp, bearers: Bearers) -> None:
         """Guard an app."""
-        self._app, self._token = app, token.encode()
+        self._app, self._bearers = app, bearers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, or hand the request on."""
+        """Answer 401, or hand the request on; 503 while it is not known whether the token is accepted."""
         if scope["type"] == "http":
-            kind, _, shown = Headers(scope=scope).get("authorization", "").partition(" ")
-            # compared in full in any case: how long it takes must not tell how much of it is right
-            if not hmac.compare_digest(shown.strip().encode(), self._token) or kind.lower() != "bearer":
-                refusal = problem(401, "show the token: 'Authorization: Bearer …'", {"WWW-Authenticate": "Bearer"})
+            try:
+                principal = await self._principal(Headers(scope=scope))
+            except Unauthenticated as error:
+                refusal = problem(HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": "Bearer"})
                 await refusal(scope, receive, send)
                 return
+            except (IssuerUnreachable, StorageError) as error:
+                log.warning("a token could not be checked: %s", error)  # the caller, who is unknown, is told less
+                detail = "the token cannot be checked at present; try again"
+                await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(scope, receive, send)
+                return
+            scope["state"] = {**scope.get("state", {}), "principal": principal}
         await self._app(scope, receive, send)
 
+    async def _principal(self, headers: Headers) -> Principal:
+        shown = headers.getlist("authorization")
+        kind, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
+        if kind.lower() != "bearer" or not token.strip():
+            raise Unauthenticated("show a token, once: 'Authorization: Bearer …'")
+        return await self._bearers.principal(token.strip())
 
-def checked_token(token: str | None) -> str:
-    """Return the token callers must show.
+
+def checked_bearers(bearers: Bearers) -> Bearers:
+    """Return who may call.
 
     Raises:
-        SettingsError: there is none, or it is too short or no ASCII.
+        SettingsError: nobody may.
     """
-    if token is None or len(token) < SHORTEST or not token.isascii() or not token.isprintable():
+    if not bearers.some:
         raise SettingsError(
-            f"the API needs a token of at least {SHORTEST} ASCII characters that its callers show: set MLOPS_API_TOKEN "
-            "to one, e.g. to what 'openssl rand -hex 32' prints"
+            "nobody could call the API: create a token with 'mlops token create NAME --role scientist', name an issuer "
+            "in MLOPS_IDENTITY, or set MLOPS_API_TOKEN to what 'openssl rand -hex 32' prints"
         )
-    return token
+    return bearers

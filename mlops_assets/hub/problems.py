@@ -25,6 +25,7 @@ M = TypeVar("M", bound=BaseModel)
 _STATUS: dict[type[MlopsError], HTTPStatus] = {
     errors.NotFound: HTTPStatus.NOT_FOUND,
     errors.Conflict: HTTPStatus.CONFLICT,
+    errors.Forbidden: HTTPStatus.FORBIDDEN,
     errors.StorageError: HTTPStatus.SERVICE_UNAVAILABLE,
     errors.IntegrityError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import shutil
 import sys
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,9 @@ from mlops_assets.hub.documents import Finish, Points, Start
 from mlops_assets.hub.finishing import FINISH, OUTCOME, Finisher, Job
 from mlops_assets.hub.problems import Refused, document
 from mlops_assets.hub.staging import NATIVE, Staging
+from mlops_assets.identity.bearer import SHARED
 from mlops_assets.names import Reference, check_key
+from mlops_assets.principals import Role
 from mlops_assets.registry import Run
 from mlops_assets.training.external.origin import Origin
 from mlops_assets.training.external.recording import (
@@ -41,13 +45,25 @@ LARGEST_FIGURE = 16 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
 NPY = b"\x93NUMPY"
 
+Endpoint = Callable[["RunsApi", Request], Awaitable[Response]]
+
+
+def _for_caller(endpoint: Endpoint) -> Endpoint:
+    """Have an endpoint act for whoever calls; without this it acts for nobody, who may do nothing."""
+
+    @functools.wraps(endpoint)
+    async def respond(api: RunsApi, request: Request) -> Response:
+        return await endpoint(replace(api, store=api.store.acting(request.state.principal)), request)
+
+    return respond
+
 
 @dataclass
 class RunsApi:
     """The endpoints below `/runs`.
 
     Attributes:
-        store: where runs are recorded.
+        store: where runs are recorded; what an endpoint does, it does for its caller.
         staged: folder of this machine for what callers send.
         dagster_home: of the instance that is told.
         models: models that the project declares, by name.
@@ -78,22 +94,26 @@ class RunsApi:
             Route("/runs/{run_id:uuid}/finish", self.finish, methods=["POST"]),
         ]
 
+    @_for_caller
     async def start(self, request: Request) -> Response:
         """Start a run, or go on with it: 201, or 200 if it was known."""
         said = await document(request, Start)
         run, known = await run_in_threadpool(self._start, said)
         return JSONResponse(await self._document(request, run), HTTPStatus.OK if known else HTTPStatus.CREATED)
 
+    @_for_caller
     async def show(self, request: Request) -> Response:
         """Tell how a run stands."""
         return JSONResponse(await self._document(request, await self._external(request)))
 
+    @_for_caller
     async def points(self, request: Request) -> Response:
         """Append points to a run that goes on; those that are there already are left."""
         run, said = await self._running(request), await document(request, Points)
         await run_in_threadpool(self.store.registry.log, run.run_id, said.points)
         return JSONResponse({"received": len(said.points)})
 
+    @_for_caller
     async def samples(self, request: Request) -> Response:
         """Give the samples of the parity check as NPY."""
         run = await self._running(request)
@@ -106,16 +126,19 @@ class RunsApi:
 
         return Response(await run_in_threadpool(read), media_type="application/octet-stream")
 
+    @_for_caller
     async def onnx(self, request: Request) -> Response:
         """Take the model as an ONNX file."""
         staging = await self._receiving(request)
         return JSONResponse(await staging.receive(request, staging.onnx, self.largest_file))
 
+    @_for_caller
     async def native(self, request: Request) -> Response:
         """Take one file of the model's native artefact."""
         staging, name = await self._receiving(request), check_key(request.path_params["name"], "file name")
         return JSONResponse(await staging.receive(request, staging.folder / NATIVE / name, self.largest_file))
 
+    @_for_caller
     async def outputs(self, request: Request) -> Response:
         """Take what the model's own framework gives for the samples of the parity check."""
         staging, name = await self._receiving(request), request.path_params["name"]
@@ -124,12 +147,14 @@ class RunsApi:
         target = staging.folder / "outputs" / f"{name}.npy"
         return JSONResponse(await staging.receive(request, target, self.largest_file, NPY))
 
+    @_for_caller
     async def figure(self, request: Request) -> Response:
         """Take a figure."""
         staging, name = await self._receiving(request), check_key(request.path_params["name"], "figure")
         target = staging.folder / "figures" / f"{name}.png"
         return JSONResponse(await staging.receive(request, target, LARGEST_FIGURE, PNG))
 
+    @_for_caller
     async def finish(self, request: Request) -> Response:
         """End a run: at once if it failed, else 202 while its model is being published."""
         said = await document(request, Finish)
@@ -147,9 +172,9 @@ class RunsApi:
             )
         specification = specification_for(declared, said.model, reference.name, said.declared)
         known = said.run_id is not None and bool(self.store.registry.runs(run_id=said.run_id))
-        code, rest = said.code, said.model_dump(include={"trainer", "environment", "hardware", "host", "pid",
-                                                         "created_by"})  # fmt: skip
-        origin = Origin(code_version=code.version, changes=code.changes, **rest)
+        code, rest = said.code, said.model_dump(include={"trainer", "environment", "hardware", "host", "pid"})
+        author = said.created_by if self.store.registry.principal == SHARED else self.store.user
+        origin = Origin(code_version=code.version, changes=code.changes, created_by=author, **rest)
         run = begin(
             self.store, specification, reference.what, said.parameters, said.seed, origin, said.run_id, said.tags
         )
@@ -161,6 +186,7 @@ class RunsApi:
 
     def _finish(self, run: Run, said: Finish) -> bool:
         """End a run; say whether it is being published."""
+        self._require_scientist()
         staging = self._staging(run)
         if self.finisher.busy(run.run_id):
             return True
@@ -206,7 +232,12 @@ class RunsApi:
     async def _running(self, request: Request) -> Run:
         return await run_in_threadpool(running, self.store.registry, str(request.path_params["run_id"]))
 
+    def _require_scientist(self) -> None:
+        """Refuse who may not record runs before anything is kept of what they send, which the registry does not see."""
+        self.store.registry.principal.require(Role.SCIENTIST, "send a model")
+
     async def _receiving(self, request: Request) -> Staging:
+        self._require_scientist()
         run = await self._running(request)
         if self.finisher.busy(run.run_id):
             raise Conflict(f"run {run.run_id} is being published; what comes now is too late")

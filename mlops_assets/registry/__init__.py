@@ -11,6 +11,7 @@ from mlops_assets.registry.schema import (
     ModelVersion,
     Promotion,
     Run,
+    Token,
 )
 from mlops_assets.registry.store import Registry, open_registry
 
@@ -23,5 +24,6 @@ __all__ = [
     "Promotion",
     "Registry",
     "Run",
+    "Token",
     "open_registry",
 ]

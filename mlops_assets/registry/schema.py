@@ -233,4 +233,18 @@ class LandedIdentity(Base):
     sha256: Mapped[str] = mapped_column(String(64))
 
 
+class Token(Base):
+    """A token of the HTTP API; of its secret only the sha256 is kept. `name` and `roles` are those of the principal."""
+
+    __tablename__ = "tokens"
+    id: Mapped[str] = mapped_column(String(12), primary_key=True)
+    name: Mapped[str] = mapped_column(index=True)
+    roles: Mapped[list[Any]]
+    sha256: Mapped[str] = mapped_column(String(64))
+    created: Mapped[datetime]
+    created_by: Mapped[str]
+    expires: Mapped[datetime]
+    revoked: Mapped[datetime | None]
+
+
 STAGES = ("trained", "exported", "evaluated", "recorded")

@@ -10,11 +10,12 @@ from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.runs import Runs
 from mlops_assets.registry.session import now
+from mlops_assets.registry.tokens import Tokens
 
 __all__ = ["Registry", "now", "open_registry"]
 
 
-class Registry(DataVersions, Runs, ModelVersions, LandedFiles, Locks):
+class Registry(DataVersions, Runs, ModelVersions, LandedFiles, Tokens, Locks):
     """The registry at one SQLAlchemy URL."""
 
 

@@ -1,0 +1,69 @@
+"""Tokens of the platform's own: `mlops_<id>_<secret>`.
+
+A secret has 256 random bits, so that its plain sha256 can be kept: there is nothing to guess, and a slow hash, as for
+passwords, would only slow down each request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Iterable
+from datetime import timedelta
+
+from mlops_assets.errors import Unauthenticated
+from mlops_assets.principals import Principal, Role
+from mlops_assets.registry import Registry, Token
+from mlops_assets.registry.store import now
+
+_FORM = re.compile(r"mlops_([0-9a-f]{12})_([0-9a-f]{64})")
+
+
+def create_token(registry: Registry, name: str, roles: Iterable[Role], lifetime: timedelta) -> tuple[Token, str]:
+    """Create a token; return it, and the text to show, which is known to nobody afterwards.
+
+    Raises:
+        Forbidden: whoever acts may not create tokens, or lacks a role that the token would have.
+        NameRefused: the name cannot be used.
+    """
+    secret, created = secrets.token_hex(32), now()
+    token = Token(
+        id=secrets.token_hex(6),
+        name=name,
+        roles=sorted(roles),
+        sha256=_digest(secret),
+        created=created,
+        created_by=registry.principal.name,
+        expires=created + lifetime,
+    )
+    registry.add_token(token)
+    return token, f"mlops_{token.id}_{secret}"
+
+
+def is_token(text: str) -> bool:
+    """Say whether a text has the form of such a token."""
+    return _FORM.fullmatch(text) is not None
+
+
+def principal_of(registry: Registry, text: str) -> Principal:
+    """Return whose token this is.
+
+    Raises:
+        Unauthenticated: it is unknown, has expired, or was revoked.
+        StorageError: the registry cannot be asked.
+    """
+    found = _FORM.fullmatch(text)
+    token = registry.token(found[1]) if found else None
+    if found is None or token is None or not hmac.compare_digest(token.sha256, _digest(found[2])):
+        raise Unauthenticated("the token is not known")
+    if token.revoked is not None:
+        raise Unauthenticated(f"token {token.id} was revoked; ask for a new one")
+    if token.expires <= now():
+        raise Unauthenticated(f"token {token.id} has expired; ask for a new one")
+    return Principal(token.name, frozenset(Role(role) for role in token.roles))
+
+
+def _digest(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest()

@@ -1,0 +1,103 @@
+"""An issuer of tokens on loopback: discovery and keys by HTTP, signed by the library that the platform checks with.
+
+`oidc-provider-mock` was looked at: its access tokens are not JSON Web Tokens, and it keeps one key for its whole life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+import uvicorn
+from joserfc import jwk, jwt
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mlops_assets_tests.servers.processes import HOST, free_port
+
+AUDIENCE = "mlops"
+
+
+@lru_cache
+def new_key(key_id: str | None, kind: str = "RSA", size: int | str = 2048, **members: str) -> jwk.Key:
+    """Return a key pair, the same for the same arguments: making one takes long."""
+    return jwk.generate_key(kind, size, {**({} if key_id is None else {"kid": key_id}), **members})  # type: ignore[arg-type, return-value]
+
+
+@dataclass
+class OidcServer:
+    """An issuer that tests control.
+
+    Attributes:
+        url: its address, and so the issuer.
+        keys: what it signs with; the first unless said otherwise.
+        published: what it publishes instead of its keys.
+        configuration: members of its discovery document that are otherwise than they should be.
+        asked: paths that were asked for, in their order.
+        delay: seconds that each answer takes.
+        down: whether it answers 500.
+    """
+
+    url: str
+    keys: list[jwk.Key] = field(default_factory=lambda: [new_key("first")])
+    published: Any = None
+    configuration: dict[str, Any] = field(default_factory=dict)
+    asked: list[str] = field(default_factory=list)
+    delay: float = 0.0
+    down: bool = False
+
+    def claims(self, **changes: Any) -> dict[str, Any]:
+        """Return claims of a good token; `changes` replace them, None removes one."""
+        now = int(time.time())
+        good = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600, "roles": ["science"]}
+        return {name: value for name, value in {**good, **changes}.items() if value is not None}
+
+    def token(self, key: jwk.Key | None = None, header: dict[str, Any] | None = None, **changes: Any) -> str:
+        """Return a token that this issuer signs, with other claims."""
+        key = key or self.keys[0]
+        algorithm = {"RSA": "RS256", "EC": "ES256", "OKP": "Ed25519"}[key.key_type]
+        whole = {"alg": algorithm, **({"kid": key.kid} if key.get("kid") else {}), **(header or {})}
+        return jwt.encode(whole, self.claims(**changes), key, algorithms=[whole["alg"]])
+
+    async def discover(self, request: Request) -> Response:
+        """Give the discovery document."""
+        return await self._answer(request, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.configuration})
+
+    async def give_keys(self, request: Request) -> Response:
+        """Give the keys."""
+        keys = {"keys": [key.as_dict(private=False) for key in self.keys]}
+        return await self._answer(request, keys if self.published is None else self.published)
+
+    async def _answer(self, request: Request, document: Any) -> Response:
+        self.asked.append(request.url.path)
+        await asyncio.sleep(self.delay)
+        if isinstance(document, Response):
+            return document
+        return JSONResponse(document, 500 if self.down else 200)
+
+
+@contextmanager
+def oidc_server() -> Iterator[OidcServer]:
+    """Serve an issuer."""
+    port = free_port()
+    issuer = OidcServer(f"http://{HOST}:{port}")
+    routes = [Route("/.well-known/openid-configuration", issuer.discover), Route("/keys", issuer.give_keys)]
+    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), HOST, port, log_level="warning"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the issuer did not start"
+            time.sleep(0.01)
+        yield issuer
+    finally:
+        server.should_exit = True
+        thread.join()
