@@ -105,12 +105,14 @@ def download(store: Any, key: str, file: LandedFile, target: Path, url: str) -> 
     target.parent.mkdir(parents=True, exist_ok=True)
     size = 0
     with explained(f"{url}/{key}", "read"), target.open("wb") as stream:
-        found = obstore.get(store, key)
+        found = store.get(key)
         if stamp_of(found.meta) != file.stamp:
             raise StorageError(f"{url}/{key} changed while being frozen; wait until it is settled and freeze again")
         for chunk in found.stream(min_chunk_size=_CHUNK):
             stream.write(chunk)
             size += len(chunk)
+            if size > file.size:
+                raise StorageError(f"{url}/{key} has more than the {file.size} bytes that it was listed with")
     if size != file.size:
         raise StorageError(f"{url}/{key} was read in part only ({size} of {file.size} bytes); freeze again")
     return target

@@ -17,8 +17,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-import obstore
-
 from mlops_assets.datasets.extents import on_globe
 from mlops_assets.datasets.landings.base import LandedFile, Landing, Scene, below, checked
 from mlops_assets.datasets.landings.bucket import download, stamp_of
@@ -205,7 +203,7 @@ class _Items:
             try:
                 store, key = self._store_of(path)
                 with explained(self._href(path), "read"):
-                    entry = obstore.head(store, key)
+                    entry = store.head(key)
             except StorageError as error:
                 return str(error)
             return LandedFile(path, entry["size"], stamp_of(entry))
@@ -350,7 +348,7 @@ def fetch_reference(path: str, href: str, target: Path) -> None:
     """
     store, key = store_outside(href) if path.startswith(OUTSIDE) else _store_of(href)
     with explained(href, "read"):
-        entry = obstore.head(store, key)
+        entry = store.head(key)
     download(store, key, LandedFile(key, entry["size"], stamp_of(entry)), target, href.removesuffix(f"/{key}"))
 
 

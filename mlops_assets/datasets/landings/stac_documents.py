@@ -217,17 +217,21 @@ def item_collection(items: Iterable[dict[str, Any]]) -> bytes:
 
 
 def search(url: str, layout: StacLayout) -> Iterator[Item]:
-    """Yield the Items that a STAC API finds, page by page.
+    """Yield the Items that a STAC API finds, page by page; its links may lead to public web servers only.
 
     Raises:
         StorageError: the API cannot be opened or searched.
     """
     import requests
+    from pystac.errors import STACError, STACTypeError
     from pystac_client import Client
+    from pystac_client.errors import ClientTypeError
     from pystac_client.exceptions import APIError
 
+    from mlops_assets.datasets.landings.stac_api import ApiIO
+
     try:
-        client = Client.open(url, timeout=API_TIMEOUT)
+        client = Client.open(url, stac_io=ApiIO(url, API_TIMEOUT, LARGEST_DOCUMENT), timeout=API_TIMEOUT)
         found = client.search(
             collections=layout.collections,
             bbox=layout.bbox,
@@ -238,8 +242,24 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
         for document in found.items_as_dicts():
             problem = _lacking(document, _Item)
             if problem:
-                raise ValueError(f"Item {document.get('id')!r} {problem}")
+                raise ValueError(f"Item {_id_of(document)} {problem}")
             yield Item(document, None)
-    except (APIError, requests.RequestException, NotImplementedError, KeyError, ValueError) as error:
+    except (
+        APIError,
+        requests.RequestException,
+        STACError,
+        STACTypeError,
+        ClientTypeError,
+        NotImplementedError,
+        LookupError,
+        TypeError,
+        AttributeError,
+        ValueError,
+        RecursionError,
+    ) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
         raise StorageError(f"STAC API {url} could not be searched: {text}; check the URL and the search") from error
+
+
+def _id_of(document: Any) -> str:
+    return repr(document.get("id") if isinstance(document, dict) else None)
