@@ -23,11 +23,12 @@ class Mirror:
     """The mirrored entries of one workspace.
 
     Attributes:
+        workspace: where they are.
         newest: the newest entry that this process has seen there, with all before it.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        self._workspace = workspace
+        self.workspace = workspace
         self.newest = 0
 
     def write(self, seq: int, entry: str, entries: Callable[[int, int], Iterable[str]]) -> None:
@@ -42,7 +43,7 @@ class Mirror:
             first = self._first_missing(seq)
             before = entries(first, seq - 1) if first < seq else []
             for number, text in enumerate([*before, entry], first):
-                self._workspace.put(entry_key(number), text.encode())
+                self.workspace.put(entry_key(number), text.encode())
             self.newest = max(self.newest, seq)
         except StorageError:  # the transaction is done; the next that is appended writes it
             return
@@ -50,7 +51,7 @@ class Mirror:
     def _first_missing(self, seq: int) -> int:
         """Return the first entry to be written, where `seq` is the newest."""
         first = seq
-        while first - 1 > self.newest and not self._workspace.exists(entry_key(first - 1)):
+        while first - 1 > self.newest and not self.workspace.exists(entry_key(first - 1)):
             first -= 1
         return first
 

@@ -108,7 +108,7 @@ class ModelVersions(RegistrySession):
         move `candidate` only, an approver all others.
         """
         role = Role.SCIENTIST if alias == "candidate" else Role.APPROVER
-        with self.transaction(f"move the alias {alias}", role) as session:
+        with self.transaction(f"move alias {alias}", role) as session:
             # an alias that is new has no row to lock; the model's first version is there, and the same for all
             first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.created).limit(1)
             session.execute(first.with_for_update())

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, Text,
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-SCHEMA_REVISION = "0004"  # the newest in `versions/`; a number of four digits
+SCHEMA_REVISION = "0005"  # the newest in `versions/`; a number of four digits
 LAST_META_VERSION = "3"  # what `meta` says from then on, so that older releases refuse the registry
 Document = JSON().with_variant(JSONB(), "postgresql")
 

@@ -82,13 +82,15 @@ class RegistrySession:
         self._engine.dispose()
 
     def acting(self, principal: Principal) -> Self:
-        """Return this registry, with the same connections, for somebody else."""
+        """Return the same registry for somebody else, who may do what their roles say, and whom the log names."""
         acting = copy(self)
         acting.principal = principal
         return acting
 
     def mirrored(self, workspace: Workspace) -> Self:
         """Return the same registry, which mirrors its log in a workspace."""
+        if self._mirror is not None and self._mirror.workspace is workspace:
+            return self
         mirrored = copy(self)
         mirrored._mirror = Mirror(workspace)
         return mirrored

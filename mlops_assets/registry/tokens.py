@@ -23,7 +23,7 @@ class Tokens(RegistrySession):
         check_principal_name(row.name)
         for role in sorted(row.roles):
             self.principal.require(Role(role), f"create a token with the role {role}")
-        with self.transaction("create a token", Role.OPERATOR) as session:
+        with self.transaction("create token", Role.OPERATOR) as session:
             session.add(row)
 
     def token(self, token_id: str) -> Token | None:
@@ -33,7 +33,8 @@ class Tokens(RegistrySession):
 
     def tokens(self) -> list[Token]:
         """Return all tokens, oldest first."""
-        with self.transaction("list tokens", Role.OPERATOR, immediate=False) as session:
+        self.principal.require(Role.OPERATOR, "list tokens")
+        with self.reading() as session:
             return list(session.scalars(select(Token).order_by(Token.created)))
 
     def has_tokens(self) -> bool:
@@ -48,7 +49,7 @@ class Tokens(RegistrySession):
         Raises:
             NotFound: there is no such token.
         """
-        with self.transaction("revoke a token", Role.OPERATOR) as session:
+        with self.transaction("revoke token", Role.OPERATOR) as session:
             found = list(session.scalars(select(Token).where(or_(Token.id == which, Token.name == which))))
             if not found:
                 raise NotFound(f"no token has the id or name {which!r}; see 'mlops token list'")

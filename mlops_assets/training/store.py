@@ -27,6 +27,10 @@ class Store:
     workspace: Workspace
     registry: Registry
 
+    def __post_init__(self) -> None:
+        """Bind the registry to the workspace."""
+        object.__setattr__(self, "registry", self.registry.mirrored(self.workspace))
+
     @property
     def user(self) -> str:
         """The name of who is acting."""
@@ -35,10 +39,6 @@ class Store:
     def acting(self, principal: Principal) -> Store:
         """Return this store for somebody else."""
         return replace(self, registry=self.registry.acting(principal))
-
-    def __post_init__(self) -> None:
-        """Bind the registry to the workspace."""
-        object.__setattr__(self, "registry", self.registry.mirrored(self.workspace))
 
 
 def open_store(settings: Settings) -> Store:

@@ -13,6 +13,7 @@ from mlops_assets.datasets.verifying import damaged_files, verify
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.progress import listening
 from mlops_assets.registry import Registry
 from mlops_assets.registry.schema import DataVersion
@@ -123,7 +124,7 @@ def remote(store: Store, bucket: Bucket) -> FrozenDataset:
 
 
 def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None:
-    store = Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://"), "tester")
+    store = Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester")))
     frozen = remote(store, s3)
     assert found(store) == {}
     keys = [f"objects/sha256/{file.sha256[:2]}/{file.sha256[2:]}" for file in stored_files(frozen.manifest)[:3]]
@@ -135,7 +136,9 @@ def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None
 
 
 def test_a_server_that_refuses_is_told_of_each_file(faulty_s3: FaultyBucket, tmp_path: Path) -> None:
-    store = Store(Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://"), "tester")
+    store = Store(
+        Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester"))
+    )
     frozen = remote(store, faulty_s3)
     sha256 = stored_files(frozen.manifest)[4].sha256
     faulty_s3.faults.add(f"*{sha256[2:]}", status=403)

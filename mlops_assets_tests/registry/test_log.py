@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import Column, Connection, delete, select, update
 
 from mlops_assets.principals import local
-from mlops_assets.registry import Checkpoint, DataVersion, ModelVersion, Registry, Run
+from mlops_assets.registry import Checkpoint, DataVersion, ModelVersion, Registry, Run, Token
 from mlops_assets.registry.log import AUDITED
 from mlops_assets.registry.mirror import mirrored
 from mlops_assets.registry.replay import Replayed, differences, entries_of, replay
@@ -96,6 +96,13 @@ def write_history(registry: Registry) -> None:
     registry.log("going", POINTS)
     registry.add_records({"record:a": [FileStat("catalog/a.json", "c" * 64, 3)]})
     registry.remember_landed("file:///landing", [("a.tif", 1, "then", "0" * 64)])
+    for number in (1, 2):
+        token = Token(
+            id=f"{number}" * 12, name="ben", roles=["scientist", "viewer"], sha256="d" * 64, created=now(),
+            created_by="ann", expires=now() + timedelta(days=number),
+        )  # fmt: skip
+        registry.add_token(token)
+    registry.revoke_tokens("2" * 12)
 
 
 def replayed(connection: Connection) -> Replayed:

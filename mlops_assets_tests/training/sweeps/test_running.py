@@ -34,13 +34,14 @@ from mlops_assets_tests.training.trainers import require_documents
 METRIC = {"metric": "validation_accuracy"}
 SWEEP = """
 import sys
+from mlops_assets.principals import local
 from mlops_assets.registry import open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.training.store import Store
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps.test_running import waiting
-store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]), "tester")
+store = Store(Workspace(sys.argv[1]), open_registry(sys.argv[2]).acting(local("tester")))
 run_sweep(store, waiting(sys.argv[3]), Unheard())
 """
 
