@@ -78,7 +78,7 @@ def freeze(
         Conflict: another process is freezing the same dataset and does not end.
         Forbidden: whoever acts may not publish data versions; nothing was written.
     """
-    registry.principal.require(Role.SCIENTIST, "commit a data version")
+    registry.principal.require(Role.SCIENTIST, "publish data version")
     with registry.lock(specification.name):
         listed = time.time()
         with read_landing(workspace, registry, specification, rehash) as (source, contents):

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.errors import MlopsError, TrainerError, TrialPruned
+from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.scratch import scratch_folder
@@ -71,7 +72,9 @@ def train(
         TrainerError: the parameters are refused, the trainer fails, or it returns no known model.
         ExportError: the model cannot be written natively, or does not read back equal.
         SpecificationError: the data does not suit the model's task or inputs.
+        Forbidden: whoever acts may not start runs; nothing was written.
     """
+    store.registry.principal.require(Role.SCIENTIST, "start run")
     trainer, params, data = _prepared(store, specification, data_version, parameters)
     code_version, changes = provenance.code_state(trainer.file)
     run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)

@@ -23,6 +23,7 @@ import psutil
 from mlops_assets import errors
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.names import Reference
+from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.publication import publication
 from mlops_assets.scratch import scratch_folder
@@ -64,6 +65,7 @@ def train_supervised(
         TrainerError: besides what `fitting.train` raises: a limit is exceeded, the process was killed, or there are not
             so many GPUs.
     """
+    store.registry.principal.require(Role.SCIENTIST, "start run")
     compute = specification.compute
     run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
     with ExitStack() as stack:

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, NameRefused, NotFound, SpecificationError
+from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.store import now
 from mlops_assets.scratch import scratch_folder
@@ -105,7 +106,9 @@ def begin(
         SpecificationError: the data does not suit the model.
         Conflict: there is another run of this id, or it has succeeded.
         NameRefused: the id is no UUID.
+        Forbidden: whoever acts may not start runs; nothing was written.
     """
+    store.registry.principal.require(Role.SCIENTIST, "start run")
     run_id = str(uuid.uuid4()) if run_id is None else _checked_id(run_id)
     data = data_for(store, specification, version)
     run = Run(

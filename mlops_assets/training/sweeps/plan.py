@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, SpecificationError
 from mlops_assets.names import check_key
+from mlops_assets.principals import Role
 from mlops_assets.registry.published import read_published
 from mlops_assets.training.extras import needs
 from mlops_assets.training.parameters import document
@@ -71,7 +72,9 @@ class Plan:
 
         Raises:
             Conflict: another one does, or the name is that of a sweep that does something else.
+        Forbidden: whoever acts may not train; nothing was written.
         """
+        store.registry.principal.require(Role.SCIENTIST, "start sweep")
         with ExitStack() as held:
             try:
                 held.enter_context(store.registry.lock(f"sweep-{self.model}-{self.name}", timeout=0.5))
