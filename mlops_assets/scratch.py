@@ -19,23 +19,25 @@ _SUFFIX = ".scratch"  # so that nobody else's folder is taken for one of these
 
 
 @contextmanager
-def scratch_folder(what: str) -> Iterator[Path]:
+def scratch_folder(what: str, cache: Path | None = None) -> Iterator[Path]:
     """Make a temporary folder, which is removed at the end.
 
     Args:
         what: it is for; part of its name.
+        cache: where; with the system's temporary files by default.
 
     Raises:
         StorageError: it cannot be made.
     """
-    parent = Path(tempfile.gettempdir())
+    parent = cache or Path(tempfile.gettempdir())
     try:
+        parent.mkdir(parents=True, exist_ok=True)
         _remove_abandoned(parent)
         folder, held = _make(parent, what)
     except OSError as error:
         raise StorageError(
-            f"no temporary folder could be made in {parent}: {error.strerror}; free space there, or set TMPDIR to a "
-            "folder that can be written"
+            f"no temporary folder could be made in {parent}: {error.strerror}; free space there, or set "
+            f"{'MLOPS_CACHE' if cache else 'TMPDIR'} to a folder that can be written"
         ) from error
     try:
         yield folder

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 DECLARATION = "declaration"  # metadata of `<model>/trained_model` and `<dataset>/landing`: what was declared about it
 LEFT_OUT = "mlops/left_out"  # metadata of a project: why datasets and models, by name, are not in it
+RUN_KEY = "dagster/run_key"  # tag of a Dagster run: the request of the sensor that asked for it
 RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it goes on with
 
 
@@ -44,6 +45,15 @@ def check_results(checks: Iterable[Check]) -> list[dg.AssetCheckResult]:
         )
         for check in checks
     ]
+
+
+def requested_by(context: dg.AssetExecutionContext) -> str:
+    """Return what this Dagster run was made for: the request of a sensor, which is the same whichever daemon asks.
+
+    So a second run for the same request trains nothing again. A re-execution is made for itself.
+    """
+    run = context.run
+    return run.run_id if run.root_run_id else run.tags.get(RUN_KEY, run.run_id)
 
 
 def ancestors(context: dg.AssetExecutionContext) -> Sequence[str]:

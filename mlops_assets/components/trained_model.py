@@ -11,7 +11,7 @@ import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.model_results import identity, trained_result
-from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_versions
+from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_versions, requested_by
 from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
@@ -138,7 +138,7 @@ class TrainedModel(dg.Component):
             opened = store.open()
             work = opened, specification, context.partition_key, parameters, seed
             resumed = context.run.tags.get(RESUME) or resumable_run(*work, ancestors(context)[1:])
-            run_id = resumed or run_identifier(context.run.run_id, specification.name, context.partition_key)
+            run_id = resumed or run_identifier(requested_by(context), specification.name, context.partition_key)
             what = f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             try:
                 with followed(opened.registry, run_id, what, parameters), _later_steps_loading(trainer):

@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -39,6 +36,7 @@ from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.store import now
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage import Workspace
 
 # where the files are found; no part of what they mean, and so none of the digest
@@ -132,8 +130,8 @@ def read_landing(
         landed = landing.list()
     known = {} if rehash else known_files(workspace, registry, landing.url, landed)
     facts = _facts(workspace, registry, specification, known)
-    with _staging(workspace, specification.name) as staging:
-        source = Landed(workspace, landing, landed, Path(staging), landing.scenes, known, facts)
+    with scratch_folder(f"freezing-{specification.name}", workspace.cache) as staging:
+        source = Landed(workspace, landing, landed, staging, landing.scenes, known, facts)
         pointers = source.pointers()
         if pointers:
             raise DataProblems(f"landing of {specification.name}", [pointer_problem(pointers)])
@@ -142,15 +140,6 @@ def read_landing(
         except EmptyLanding as error:
             raise EmptyLanding("; ".join([str(error), *_archives([file.path for file in landed])])) from error
         yield source, contents
-
-
-def _staging(workspace: Workspace, dataset: str) -> tempfile.TemporaryDirectory[str]:
-    """Return a folder for what is fetched; what a killed freeze of this dataset left is removed."""
-    workspace.cache.mkdir(parents=True, exist_ok=True)
-    prefix = f".freezing-{dataset}-{hashlib.sha256(workspace.url.encode()).hexdigest()[:8]}-"
-    for left in workspace.cache.glob(f"{prefix}*"):
-        shutil.rmtree(left, ignore_errors=True)
-    return tempfile.TemporaryDirectory(prefix=prefix, dir=workspace.cache)
 
 
 def digest_of(

@@ -6,10 +6,8 @@ What is done with them, writing back or checking, is in `recalling` and `verifyi
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
@@ -19,6 +17,7 @@ import pandas as pd
 from mlops_assets.datasets.landings.stac import fetch_reference
 from mlops_assets.errors import IntegrityError
 from mlops_assets.progress import step
+from mlops_assets.scratch import scratch_folder
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE, object_key
@@ -88,10 +87,8 @@ class StoredBytes:
 
     def _referenced_chunks(self, path: str, href: str) -> Iterator[bytes]:
         """Fetch a file kept by reference anew: what the cache has says nothing about what lies there now."""
-        cache = self._workspace.cache
-        cache.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetching-", dir=cache) as folder:
-            local = Path(folder, "asset")
+        with scratch_folder("fetching", self._workspace.cache) as folder:
+            local = folder / "asset"
             fetch_reference(path, href, local)
             yield from _local_chunks(str(local))
 

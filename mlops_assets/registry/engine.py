@@ -10,14 +10,25 @@ from pydantic_core import to_json
 from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-BUSY_TIMEOUT_SECONDS = 60  # how long a writer waits for another one on SQLite
+BUSY_TIMEOUT_SECONDS = 60  # how long a writer waits for another one
+CONNECT_TIMEOUT_SECONDS = 10
+_LIBPQ = ("psycopg", "psycopg2")  # drivers that know that time-out
 
 
 def open_engine(url: str) -> Engine:
     """Return an engine; transactions on SQLite take the write lock first unless they are `immediate=False`."""
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True, json_serializer=_json)
+        limited = parsed.get_driver_name() in _LIBPQ and "connect_timeout" not in parsed.query
+        limits = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} if limited else {}
+        engine = create_engine(parsed, connect_args=limits, pool_pre_ping=True, json_serializer=_json)
+
+        @event.listens_for(engine, "connect")
+        def on_connect_to_server(connection: Any, _record: Any) -> None:
+            connection.cursor().execute(f"SET lock_timeout = '{BUSY_TIMEOUT_SECONDS}s'")
+            connection.commit()
+
+        return engine
     engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, json_serializer=_json)
 
     @event.listens_for(engine, "connect")

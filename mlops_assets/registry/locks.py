@@ -6,17 +6,20 @@ The registry is the one thing that everybody who writes a workspace has in commo
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from mlops_assets.errors import Conflict
+from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.registry.session import RegistrySession
+from mlops_assets.secret_urls import shown
 
 LOCK_TIMEOUT_SECONDS = 600.0  # as long as the longest freeze we expect another process to hold a dataset
 
@@ -51,14 +54,46 @@ class Locks(RegistrySession):
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
         deadline = time.monotonic() + timeout
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-            while not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
-                if time.monotonic() > deadline:
-                    raise _held(name)
-                time.sleep(0.2)
+            with self.explained():
+                while not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
+                    if time.monotonic() > deadline:
+                        raise _held(name)
+                    time.sleep(0.2)
+            session = connection.connection  # of the server, whose end frees the lock; `connection` would open another
+            _sessions.held = {**_held_sessions(), (self.url, name): session}
             try:
                 yield
             finally:
-                connection.execute(text("SELECT pg_advisory_unlock(:number)"), {"number": number})
+                _sessions.held = {key: held for key, held in _held_sessions().items() if key != (self.url, name)}
+                try:
+                    session.cursor().execute(f"SELECT pg_advisory_unlock({number})")
+                except self._engine.dialect.loaded_dbapi.Error:  # the server was restarted, which has freed it
+                    connection.invalidate()
+
+    def require_locks(self) -> None:
+        """See that locks which this thread holds are still held: a server that was restarted has freed them.
+
+        Raises:
+            StorageError: one is lost, so that another process may be writing too.
+        """
+        for (url, name), session in _held_sessions().items():
+            if url != self.url:
+                continue
+            try:
+                session.cursor().execute("SELECT 1")
+            except self._engine.dialect.loaded_dbapi.Error as error:
+                raise StorageError(
+                    f"registry {shown(self.url)} has lost the lock on {name}, most likely as its server was restarted; "
+                    "nothing more was recorded; run it again"
+                ) from error
+
+
+_sessions = threading.local()
+
+
+def _held_sessions() -> dict[tuple[str, str], Any]:
+    """Return URL and name → session of the database server, of the advisory locks that this thread holds."""
+    return getattr(_sessions, "held", {})
 
 
 def _held(name: str) -> Conflict:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Self, TypeVar
 
 from sqlalchemy import delete, event, select
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -71,7 +71,7 @@ class RegistrySession:
             if not present:
                 with self._engine.begin() as connection:
                     prepare(connection, self.principal.name)
-        except DatabaseError as error:
+        except DBAPIError as error:
             raise StorageError(
                 f"registry {shown(self.url)} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it "
                 "from a backup"
@@ -125,23 +125,38 @@ class RegistrySession:
 
     @contextmanager
     def _session(self, immediate: bool) -> Iterator[Session]:
+        with self.explained(), self._sessions.begin() as session:
+            session.connection(execution_options={"immediate": immediate})
+            self.require_locks()
+            yield session
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn an error of the database into a StorageError that says where, and what to do."""
         try:
-            with self._sessions.begin() as session:
-                session.connection(execution_options={"immediate": immediate})
-                yield session
+            yield
         except SqlIntegrityError:
             raise
-        except DatabaseError as error:
+        except DBAPIError as error:
             raise StorageError(
                 f"registry {shown(self.url)} could not be used: {error.orig}; nothing was recorded; "
                 "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
             ) from error
 
+<<<<<<< HEAD
     def log_texts(self, first: int, last: int) -> list[str]:
         """Return the texts of the log's entries from `first` to `last`."""
         query = select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)
         with self.reading() as session:
             return list(session.scalars(query))
+=======
+    def require_locks(self) -> None:
+        """See that locks which this thread holds are still held; see `Locks`."""
+
+    def reading(self) -> AbstractContextManager[Session]:
+        """A transaction that only reads, and so waits for nobody."""
+        return self.transaction(immediate=False)
+>>>>>>> 50b5312 (Train once where two daemons ask at once; a lock lost with its PostgreSQL server ends the work; count faults by kind)
 
     def add_files(self, owner: str, files: Sequence[FileStat]) -> None:
         """Record the checksums of published files under an owner."""

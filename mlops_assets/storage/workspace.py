@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -230,24 +229,21 @@ class Workspace:
         kept = self.cache / "objects" / (f"{sha256[:2]}/{sha256[2:]}" if sha256 else f"unverified/{key}")
         whole = kept in self._checked or (kept.is_file() and sha256_of(kept) == sha256)
         if sha256 is None or not whole or not kept.is_file():
-            self._fetch(key, kept, sha256)
+            with scratch_folder("fetching", self.cache) as folder:
+                self._fetch(key, folder / "content", sha256)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                (folder / "content").replace(kept)
         self._checked.add(kept)
         return kept
 
     def _fetch(self, key: str, target: Path, sha256: str | None) -> None:
         digest = hashlib.sha256()
-        target.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".fetching-")
-        try:
-            with os.fdopen(handle, "wb") as stream, self._reading(key):
-                for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
-                    digest.update(chunk)
-                    stream.write(chunk)
-            if sha256 is not None and digest.hexdigest() != sha256:
-                raise IntegrityError(f"{key} in {self.url} is not as it was published; land it again")
-            Path(name).replace(target)
-        finally:
-            Path(name).unlink(missing_ok=True)
+        with target.open("wb") as stream, self._reading(key):
+            for chunk in obstore.get(self._store, key).stream(min_chunk_size=_CHUNK):
+                digest.update(chunk)
+                stream.write(chunk)
+        if sha256 is not None and digest.hexdigest() != sha256:
+            raise IntegrityError(f"{key} in {self.url} is not as it was published; land it again")
 
     def put_object(self, content: bytes | Path, anew: bool = False) -> FileStat:
         """Store bytes once under their own checksum; a second call with the same bytes writes nothing.

