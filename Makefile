@@ -18,7 +18,7 @@ MLFLOW := 3.17.2
 .DEFAULT_GOAL := help
 # else each of the many processes would compile our modules anew
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help install azurite pytdml mlflow demo up test test-all test-changed test-random mutations lint bench clean
+.PHONY: help install azurite pytdml mlflow demo up test test-all test-changed test-random faults mutations lint bench clean
 
 help: ## show this help
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -78,6 +78,9 @@ test-random: .venv/with-test ## the fast tests in a random order; SEED=N for a c
 
 mutations: .venv/with-test ## break the core in 30 places, one after the other, and see the fast tests go red
 	@$(BIN)/python -m benchmarks.mutations
+
+faults: .venv/with-all ## kill, cut off, fill and flip what the core relies on, and count what held
+	@FAULTS=long $(PYTEST) -m faults
 
 lint: .venv/with-all ## style, types, layers, security
 	@$(BIN)/ruff format --check .

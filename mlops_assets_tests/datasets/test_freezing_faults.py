@@ -24,6 +24,8 @@ from mlops_assets_tests.servers.web import WebFolder
 FILES = ("a.csv", "b.csv", "c.csv")
 LIST = "*list-type=2*"
 
+pytestmark = pytest.mark.faults("a server refuses, fails, is slow or cuts off")
+
 
 @pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("faulty_s3", "https_folder")])
 def place(request: pytest.FixtureRequest) -> Place:

@@ -16,7 +16,7 @@ from mlops_assets_tests.faults.forks import DEADLINE
 from mlops_assets_tests.faults.tally import LONG
 
 PROCESSES = 8
-ROUNDS = 40 if LONG else 8  # runs, tags and promotions of each
+ROUNDS = 20 if LONG else 4  # runs, tags and promotions of each
 POINTS = 50
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -27,6 +27,8 @@ class Fault:
         status: answer this, and do not forward.
         delay: seconds to wait first.
         cut: end the connection after half the body: of the answer, or of what is uploaded.
+        flip: change one bit in the middle of an object that is read; listings are left.
+        after: so many requests that match are let through first.
         times: how often, then never again; always if None.
     """
 
@@ -35,6 +37,8 @@ class Fault:
     status: int | None = None
     delay: float = 0.0
     cut: bool = False
+    flip: bool = False
+    after: int = 0
     times: int | None = None
 
 
@@ -87,6 +91,11 @@ class FaultyProxy:
             for fault in self._faults:
                 if fault.times == 0 or fault.method not in (None, method) or not fnmatchcase(path, fault.pattern):
                     continue
+                if fault.flip and "?" in path:
+                    continue
+                if fault.after > 0:
+                    fault.after -= 1
+                    continue
                 if fault.times is not None:
                     fault.times -= 1
                 return fault
@@ -125,6 +134,9 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(fault.status, [("Content-Type", "application/xml")], text, len(text))
             return
         status, headers, answer, length = self._forward(body)
+        if fault.flip and answer:
+            middle = len(answer) // 2
+            answer = answer[:middle] + bytes([answer[middle] ^ 1]) + answer[middle + 1 :]
         self._answer(status, headers, answer[: len(answer) // 2] if fault.cut else answer, length)
         if fault.cut:
             self.close_connection = True

@@ -12,6 +12,7 @@ from mlops_assets.storage import Workspace, sha256_of
 from mlops_assets.storage.workspace import AT_ONCE
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
 
+FAULT = pytest.mark.faults("a server refuses, fails, is slow or cuts off")
 LONG = bytes(range(256)) * (AT_ONCE // 256 + 1)
 READS: dict[str, Callable[[Workspace], object]] = {
     "get": lambda workspace: workspace.get("folder/a.bin"),
@@ -37,6 +38,7 @@ def test_a_remote_workspace_needs_a_local_folder_for_caches(s3: Bucket) -> None:
         Workspace(s3.url)
 
 
+@FAULT
 @pytest.mark.parametrize("status", [403, 500])
 @pytest.mark.parametrize("read", READS)
 def test_a_refused_read_names_the_key_the_place_and_what_to_do(
@@ -53,6 +55,7 @@ def test_a_refused_read_names_the_key_the_place_and_what_to_do(
     READS[read](workspace)
 
 
+@FAULT
 @pytest.mark.parametrize("status", [403, 404, 500])
 @pytest.mark.parametrize("write", WRITES)
 def test_a_refused_write_names_the_key_the_place_and_what_to_do_and_leaves_nothing(
@@ -70,6 +73,7 @@ def test_a_refused_write_names_the_key_the_place_and_what_to_do_and_leaves_nothi
     assert len(faulty_s3.paths()) == 1
 
 
+@FAULT
 def test_a_bucket_that_is_not_there_is_told_from_a_key_that_is_not_there(
     workspace: Workspace, faulty_s3: FaultyBucket, tmp_path: Path
 ) -> None:
@@ -80,6 +84,7 @@ def test_a_bucket_that_is_not_there_is_told_from_a_key_that_is_not_there(
         list(other.list(""))
 
 
+@FAULT
 @pytest.mark.parametrize("work", [*READS, *WRITES])
 def test_a_server_that_fails_twice_is_asked_again(workspace: Workspace, faulty_s3: FaultyBucket, work: str) -> None:
     faulty_s3.put("folder/a.bin", b"abc")
@@ -88,6 +93,7 @@ def test_a_server_that_fails_twice_is_asked_again(workspace: Workspace, faulty_s
     assert fault.times == 0
 
 
+@FAULT
 @pytest.mark.parametrize("work", ["get", "put", "list"])
 def test_a_slow_server_is_waited_for(workspace: Workspace, faulty_s3: FaultyBucket, work: str) -> None:
     faulty_s3.put("folder/a.bin", b"abc")
@@ -96,6 +102,7 @@ def test_a_slow_server_is_waited_for(workspace: Workspace, faulty_s3: FaultyBuck
     assert workspace.get("folder/a.bin") == b"abc"
 
 
+@FAULT
 @pytest.mark.parametrize("read", ["get", "stat", "local_path"])
 def test_half_an_answer_once_is_read_again_or_refused_but_never_taken_for_the_whole(
     workspace: Workspace, faulty_s3: FaultyBucket, read: str
@@ -112,6 +119,7 @@ def test_half_an_answer_once_is_read_again_or_refused_but_never_taken_for_the_wh
         assert digest in (getattr(found, "sha256", None), sha256_of(found) if isinstance(found, bytes | Path) else None)
 
 
+@FAULT
 @pytest.mark.parametrize("read", ["get", "stat", "local_path"])
 def test_half_an_answer_always_is_an_error_and_nothing_is_kept(
     workspace: Workspace, faulty_s3: FaultyBucket, read: str
@@ -125,6 +133,7 @@ def test_half_an_answer_always_is_an_error_and_nothing_is_kept(
     assert workspace.local_path("folder/a.bin", sha256_of(LONG)).read_bytes() == LONG
 
 
+@FAULT
 @pytest.mark.parametrize("write", ["put", "put_long"])
 def test_half_an_upload_once_is_sent_again_or_refused_and_never_published(
     workspace: Workspace, faulty_s3: FaultyBucket, write: str
