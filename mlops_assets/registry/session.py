@@ -143,20 +143,14 @@ class RegistrySession:
                 "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
             ) from error
 
-<<<<<<< HEAD
+    def require_locks(self) -> None:
+        """See that locks which this thread holds are still held; see `Locks`."""
+
     def log_texts(self, first: int, last: int) -> list[str]:
         """Return the texts of the log's entries from `first` to `last`."""
         query = select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)
         with self.reading() as session:
             return list(session.scalars(query))
-=======
-    def require_locks(self) -> None:
-        """See that locks which this thread holds are still held; see `Locks`."""
-
-    def reading(self) -> AbstractContextManager[Session]:
-        """A transaction that only reads, and so waits for nobody."""
-        return self.transaction(immediate=False)
->>>>>>> 50b5312 (Train once where two daemons ask at once; a lock lost with its PostgreSQL server ends the work; count faults by kind)
 
     def add_files(self, owner: str, files: Sequence[FileStat]) -> None:
         """Record the checksums of published files under an owner."""

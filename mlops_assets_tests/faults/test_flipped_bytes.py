@@ -15,6 +15,7 @@ from mlops_assets.datasets.recalling import recall
 from mlops_assets.datasets.versions import FrozenDataset
 from mlops_assets.errors import MlopsError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
@@ -48,7 +49,7 @@ class Places:
     def open(self, name: str) -> Iterator[Store]:
         self.opened += 1
         workspace = Workspace(f"{self.bucket.url}/{name}", self.folder / f"cache-{self.opened}")
-        store = Store(workspace, Registry(f"sqlite:///{self.folder / name}.db"), "tester")
+        store = Store(workspace, Registry(f"sqlite:///{self.folder / name}.db").acting(local("tester")))
         try:
             yield store
         finally:
