@@ -278,6 +278,8 @@ def _publish(
         "dataset": specification.name,
         "version": version,
         "digest": digest,
+        "created": created.isoformat(),
+        "created_by": user,
         "specification": specification.frozen(),
         "classes": contents.classes,
         "features": contents.features,

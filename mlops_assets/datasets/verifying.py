@@ -7,23 +7,32 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
+
+import pandas as pd
 
 from mlops_assets.datasets.decoded import damaged_splits
 from mlops_assets.datasets.freezing import digest_of
+from mlops_assets.datasets.specification import SPLITS
 from mlops_assets.datasets.stored_bytes import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.versions import FrozenDataset
-from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry.log import kept
 from mlops_assets.registry.published import stat_published
+from mlops_assets.registry.replay import UNREADABLE, guarded, same
+from mlops_assets.registry.verification import verify_log
 from mlops_assets.storage import Workspace
 
 # missing: not there; size: of another length; changed: of that length, but other bytes; unreadable: the store refuses;
 # digest: the manifest is whole, but is not what the registry says of the version
-Fault = Literal["missing", "size", "changed", "unreadable", "digest"]
+# registry: a row or an entry of the log was changed, added or deleted
+Fault = Literal["missing", "size", "changed", "unreadable", "digest", "registry"]
+
+_IN_DOCUMENT = ("dataset", "version", "specification", "created", "created_by")
 
 
 @dataclass(frozen=True)
@@ -60,6 +69,8 @@ class Verification:
 def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Verification:
     """Read the documents, records and files of a data version again, those kept by reference too, and its cache.
 
+    The registry's log is replayed, too, and compared with all its tables and with its mirror.
+
     Args:
         workspace: where the bytes are.
         registry: what was published.
@@ -68,10 +79,16 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
     Raises:
         NotFound: there is no such data version.
     """
-    row = registry.data_version(reference)
+    log = verify_log(workspace, registry)
+    damages = [Damage("registry", "registry", problem) for problem in log.problems]
+    try:
+        row = registry.data_version(reference)
+    except (NotFound, *UNREADABLE):
+        if log.problems:
+            return Verification(str(reference), 0, 0, 0, damages)
+        raise
     name = f"{row.dataset}@{row.version}"
     documents = registry.files(f"data:{name}", f"record:{name}")
-    damages: list[Damage] = []
     size = 0
     for published in documents:
         try:
@@ -90,7 +107,27 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
     files = stored_files(frozen.manifest)
     found_damages, read = damaged_files(workspace, files, f"reading {name}")
     damages += found_damages + _digest_damages(frozen, row) + cache_damages(frozen)
+    told = row_problems(row, frozen.document, frozen.manifest, frozen.samples)
+    damages += [Damage(name, "registry", problem) for problem in guarded(name, lambda: told)]
     return Verification(name, len(documents), len(files), size + read, damages)
+
+
+def row_problems(
+    row: DataVersion, document: Mapping[str, Any], manifest: pd.DataFrame, samples: pd.DataFrame
+) -> Iterator[str]:
+    """Yield how the row of a data version differs from its documents; its digest is compared elsewhere."""
+    expected = {
+        "number": int(document["version"].removeprefix("v")),
+        "files": len(manifest),
+        "samples": len(samples),
+        "size": int(manifest["size"].sum()),
+        "counts": {name: int((samples["split"] == name).sum()) for name in SPLITS},
+        **{column: document[column] for column in _IN_DOCUMENT if column in document},
+    }
+    for name, value in expected.items():
+        found = kept(getattr(row, name))
+        if not same(found, value):
+            yield f"{row.dataset}@{row.version}: the registry says {name} is {found!r}, its documents say {value!r}"
 
 
 def damaged_files(

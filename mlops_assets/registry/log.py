@@ -15,7 +15,7 @@ from itertools import islice
 from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import Connection, Table, insert, inspect, select, text
+from sqlalchemy import ColumnElement, Connection, Table, insert, inspect, select, text
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from mlops_assets.registry.schema import Base, LogEntry, Point, Run
@@ -170,10 +170,12 @@ def _found(connection: Connection) -> Iterator[Change]:
                 yield "points", key, read_points(connection, key[0])
 
 
-def rows_of(connection: Connection, table: Table) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Yield key and other columns of every row of a table, as entries have them."""
+def rows_of(
+    connection: Connection, table: Table, *where: ColumnElement[bool]
+) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+    """Yield key and other columns of the rows of a table, of all or of those `where`, as entries have them."""
     names = {column.name for column in table.primary_key.columns}
-    for row in connection.execute(select(table).order_by(*table.primary_key.columns)).mappings():
+    for row in connection.execute(select(table).where(*where).order_by(*table.primary_key.columns)).mappings():
         yield key_of(table, row), {name: kept(value) for name, value in row.items() if name not in names}
 
 

@@ -6,7 +6,7 @@ or verifies writes what a killed process has left out.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 
 from mlops_assets.errors import StorageError
 from mlops_assets.storage import Workspace
@@ -56,11 +56,10 @@ class Mirror:
         return first
 
 
-def mirrored(workspace: Workspace) -> Iterator[tuple[str, bytes]]:
-    """Yield key and content of every object that lies where entries do, in the order of their keys.
+def mirrored(workspace: Workspace) -> list[str]:
+    """Return the keys of what lies where entries do, in their order.
 
     Raises:
-        StorageError: one cannot be read.
+        StorageError: they cannot be listed.
     """
-    for key in sorted(workspace.list(FOLDER)):
-        yield key, workspace.get(key)
+    return sorted(workspace.list(FOLDER))

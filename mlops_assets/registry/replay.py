@@ -7,19 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import Connection, Table, inspect, select, type_coerce
+from sqlalchemy.orm import Session
+from sqlalchemy.types import NullType
 
 from mlops_assets.registry.log import ADOPTED, AUDITED, read_points, rows_of
-from mlops_assets.registry.schema import LogEntry, Point
+from mlops_assets.registry.schema import Base, LogEntry, Point
 
+T = TypeVar("T", bound=Base)
 Key = tuple[Any, ...]
 Columns = dict[str, Any]
 _SHOWN = 60  # characters of a value in a message
+_STATED = frozenset({"files", "points"})  # what takes long to compare, and is not read again when nothing changed
+
+UNREADABLE = (ValueError, TypeError, RecursionError)  # what is raised for values of another kind
 
 
 class Entry(BaseModel, strict=True, extra="forbid"):
@@ -47,6 +54,7 @@ class Replayed:
         heads: number → checksum of every entry.
         adopted: when the log began, if the registry had rows by then.
         mirrored: the newest entry that is known to have been in the workspace.
+        stated: (table, *key) → the newest entry that is about it, of files and points.
     """
 
     rows: dict[str, dict[Key, Columns]] = field(default_factory=lambda: {name: {} for name in AUDITED})
@@ -57,6 +65,7 @@ class Replayed:
     heads: dict[int, str] = field(default_factory=dict)
     adopted: str | None = None
     mirrored: int = 0
+    stated: dict[Key, int] = field(default_factory=dict)
 
 
 def entries_of(connection: Connection) -> Iterator[tuple[int, str, str]]:
@@ -70,13 +79,13 @@ def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
     """Return what the entries of a log (number, checksum, text) leave; what is wrong with them is listed."""
     found = Replayed()
     for seq, sha256, text in entries:
-        actual = hashlib.sha256(text.encode()).hexdigest()
+        actual = hashlib.sha256(str(text).encode()).hexdigest()  # SQLite keeps what is not text, too
         if sha256 != actual:
             found.problems.append(f"entry {seq} of the log has been changed: its sha256 is not the one beside it")
         if seq != found.seq + 1:
             found.problems.append(f"entry {found.seq + 1} of the log is missing: entry {seq} follows {found.seq}")
         try:
-            entry = Entry.model_validate_json(text)
+            entry = Entry.model_validate_json(str(text))
         except ValidationError:
             found.problems.append(f"entry {seq} of the log has been changed: it is not an entry")
         else:
@@ -93,6 +102,8 @@ def _apply(found: Replayed, entry: Entry) -> None:
     if entry.action == ADOPTED:
         found.adopted = entry.time
     for table, key, columns in entry.changes:
+        if table in _STATED:
+            found.stated[table, *key] = entry.seq
         if table == "points":
             found.points[str(key[0])] = columns or {}
             continue
@@ -105,18 +116,37 @@ def _apply(found: Replayed, entry: Entry) -> None:
             found.points.pop(str(key[0]), None)
 
 
-def differences(connection: Connection, expected: Replayed) -> Iterator[str]:
-    """Yield what is in the tables and not in the log, or in the log and not in the tables."""
+def guarded(what: str, check: Callable[[], Iterable[str]]) -> list[str]:
+    """Return what a check finds; a check that fails, whatever was done to the rows it reads, has found that."""
+    found: list[str] = []
+    try:
+        found.extend(check())
+    except Exception as error:  # noqa: BLE001  of whatever was done to a row or a file, one must not hide another
+        found.append(f"{what} cannot be verified: {type(error).__name__}: {error}")
+    return found
+
+
+def differences(connection: Connection, expected: Replayed, since: int = 0) -> Iterator[str]:
+    """Yield what is in the tables and not in the log, or in the log and not in the tables.
+
+    Args:
+        connection: a transaction that reads everything as it was at one moment.
+        expected: what the log of the same moment says.
+        since: points of runs are read that entries after this one state; all by default.
+    """
     for name, table in AUDITED.items():
-        yield from table_differences(connection, table, expected.rows.get(name, {}))
-    yield from _point_differences(connection, expected)
+        yield from guarded(f"table {name}", partial(table_differences, connection, table, expected.rows.get(name, {})))
+    yield from guarded("table points", partial(point_differences, connection, expected, since))
 
 
 def table_differences(connection: Connection, table: Table, expected: Mapping[Key, Columns]) -> Iterator[str]:
     """Yield how the rows of one table differ from those that the log leaves."""
     missing = dict(expected)
-    for key, columns in rows_of(connection, table):
+    for key, columns in _readable_rows(connection, table):
         logged = missing.pop(tuple(key), None)
+        if isinstance(columns, str):
+            yield f"{_row(table, key)} was changed in the registry without an entry of its log: {columns}"
+            continue
         if logged is None:
             yield f"{_row(table, key)} was added to the registry without an entry of its log"
             continue
@@ -131,6 +161,26 @@ def table_differences(connection: Connection, table: Table, expected: Mapping[Ke
         yield f"{_row(table, key)} was deleted from the registry without an entry of its log"
 
 
+def _readable_rows(connection: Connection, table: Table) -> Iterator[tuple[list[Any], Columns | str]]:
+    """Yield key and columns of every row; what is wrong in place of columns that hold no value of their kind."""
+    try:
+        found: list[tuple[list[Any], Columns | str]] = list(rows_of(connection, table))
+    except UNREADABLE:  # of one row, which stops the reading of all
+        found = list(_rows_one_by_one(connection, table))
+    yield from found
+
+
+def _rows_one_by_one(connection: Connection, table: Table) -> Iterator[tuple[list[Any], Columns | str]]:
+    columns = list(table.primary_key.columns)
+    keys = connection.execute(select(*(type_coerce(column, NullType()) for column in columns))).all()
+    for key in keys:
+        where = [type_coerce(column, NullType()) == value for column, value in zip(columns, key, strict=True)]
+        try:
+            yield next(rows_of(connection, table, *where), (list(key), "it cannot be read"))
+        except UNREADABLE as error:
+            yield list(key), f"it cannot be read ({error})"
+
+
 def _default(table: Table, name: str) -> Any:
     """Return what a row has in a column that is newer than its entries."""
     default = table.columns[name].server_default
@@ -143,9 +193,12 @@ def _default(table: Table, name: str) -> Any:
         return text
 
 
-def _point_differences(connection: Connection, expected: Replayed) -> Iterator[str]:
+def point_differences(connection: Connection, expected: Replayed, since: int) -> Iterator[str]:
+    """Yield of which runs the points differ from what the log states, in an entry after `since`."""
     runs = expected.rows.get("runs", {})
     for run_id, logged in expected.points.items():
+        if expected.stated.get(("points", run_id), 0) <= since:
+            continue
         found = read_points(connection, run_id)
         if found != logged:
             yield (
@@ -155,6 +208,23 @@ def _point_differences(connection: Connection, expected: Replayed) -> Iterator[s
     for run_id in connection.scalars(select(Point.run_id).distinct()):
         if (run_id,) not in runs:
             yield f"points of run {run_id} were added to the registry, and there is no such run"
+
+
+def readable(session: Session, kind: type[T]) -> list[T]:
+    """Return the rows of a table by key, without those that cannot be read; `table_differences` names them."""
+    keys = list(inspect(kind).primary_key)
+    try:
+        return list(session.scalars(select(kind).order_by(*keys)))
+    except UNREADABLE:
+        found = (_readable_row(session, kind, key) for key in session.execute(select(*keys).order_by(*keys)).all())
+        return [row for row in found if row is not None]
+
+
+def _readable_row(session: Session, kind: type[T], key: Any) -> T | None:
+    try:
+        return session.get(kind, tuple(key))
+    except UNREADABLE:
+        return None
 
 
 def same(value: Any, logged: Any) -> bool:

@@ -8,7 +8,7 @@ from copy import copy
 from datetime import UTC, datetime
 from typing import Self, TypeVar
 
-from sqlalchemy import delete, event, select
+from sqlalchemy import Connection, delete, event, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
@@ -124,9 +124,16 @@ class RegistrySession:
         return self._session(immediate=False)
 
     @contextmanager
-    def _session(self, immediate: bool) -> Iterator[Session]:
+    def snapshot(self) -> Iterator[Connection]:
+        """A transaction that reads everything as it is at one moment, whatever is written meanwhile."""
+        options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        with self._session(immediate=False, **options) as session:
+            yield session.connection()
+
+    @contextmanager
+    def _session(self, immediate: bool, **options: str) -> Iterator[Session]:
         with self.explained(), self._sessions.begin() as session:
-            session.connection(execution_options={"immediate": immediate})
+            session.connection(execution_options={"immediate": immediate, **options})
             self.require_locks()
             yield session
 
@@ -145,6 +152,11 @@ class RegistrySession:
 
     def require_locks(self) -> None:
         """See that locks which this thread holds are still held; see `Locks`."""
+
+    @property
+    def mirror(self) -> Mirror | None:
+        """Where the log is mirrored, if it is."""
+        return self._mirror
 
     def log_texts(self, first: int, last: int) -> list[str]:
         """Return the texts of the log's entries from `first` to `last`."""

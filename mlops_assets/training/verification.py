@@ -6,38 +6,54 @@ It re-reads every byte and compares it with what was published, and what the reg
 from __future__ import annotations
 
 import io
-import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from functools import partial
 
 import pandas as pd
-from pydantic_core import to_json
+from sqlalchemy import select
 
 from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.freezing import digest_of
 from mlops_assets.datasets.manifest import read_manifest
-from mlops_assets.datasets.verifying import cache_damages
+from mlops_assets.datasets.verifying import cache_damages, row_problems
 from mlops_assets.datasets.versions import FrozenDataset
-from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.progress import step
-from mlops_assets.registry import DataVersion, ModelVersion, Run
-from mlops_assets.registry.published import read_published, stat_published
-from mlops_assets.registry.schema import STAGES
+from mlops_assets.registry import Alias, DataVersion, File, ModelVersion, Promotion, Run
+from mlops_assets.registry.published import stat_published
+from mlops_assets.registry.replay import UNREADABLE, Replayed, guarded, readable
+from mlops_assets.registry.schema import Tag
+from mlops_assets.registry.verification import verify_log
 from mlops_assets.storage import FileStat
 from mlops_assets.storage.workspace import object_key
-from mlops_assets.training.publishing import run_facts
+from mlops_assets.training.agreement import (
+    alias_problems,
+    model_version_problems,
+    published_content,
+    published_document,
+    run_problems,
+    tag_problems,
+)
 from mlops_assets.training.store import Store, model_folder
 
 
 @dataclass
 class Verification:
-    """What was checked, and everything that is not as it was published."""
+    """What was checked, and everything that is not as it was published.
+
+    Attributes:
+        files: how many were read.
+        size: of them, in bytes.
+        problems: what is wrong, one line each.
+        log: what the registry's log says; None if it was not replayed.
+    """
 
     files: int = 0
     size: int = 0
     problems: list[str] = field(default_factory=list)
+    log: Replayed | None = None
 
     @property
     def passed(self) -> bool:
@@ -45,10 +61,25 @@ class Verification:
         return not self.problems
 
 
+def verify_reference(store: Store, reference: Reference) -> Verification:
+    """Verify the model version that a reference names, and the registry.
+
+    Raises:
+        NotFound: there is none, and nothing was done to the registry.
+    """
+    try:
+        row = store.registry.model_version(reference)
+    except (NotFound, *UNREADABLE) as error:
+        log = verify_log(store.workspace, store.registry)
+        if log.problems:
+            return Verification(problems=[*log.problems, f"{reference} cannot be verified: {error}"], log=log.log)
+        raise
+    return verify_model(store, row)
+
+
 def verify_model(store: Store, row: ModelVersion) -> Verification:
-    """Verify one model version, its run, its data version, their records, and its predictions."""
-    found = Verification()
-    data = store.registry.data_version(Reference(row.dataset, row.data_version))
+    """Verify one model version, its run, its data version, their records, its predictions, and the registry."""
+    found = _verified_log(store, 0)
     subject, source = f"{row.model}@{row.version}", f"{row.dataset}@{row.data_version}"
     owners = [
         f"model:{subject}",
@@ -59,9 +90,12 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         f"record:{source}",
         "catalog",
     ]
-    objects = [*_objects(store, data), *_objects_of_run(store.registry.run(row.run_id))]
+    with store.registry.reading() as session:
+        data = [d for d in readable(session, DataVersion) if (d.dataset, d.version) == (row.dataset, row.data_version)]
+        runs = [run for run in readable(session, Run) if run.run_id == row.run_id]
+    objects = [*_objects_of_all(store, data, runs)]
     _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
-    found.problems += [*_data_problems(store, data), *_cache_problems(store, data), *_model_problems(store, row)]
+    _verify_rows(store, found, data, runs, [row])
     return found
 
 
@@ -78,42 +112,100 @@ def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
     if not records:
         found.problems.append(f"{subject} has no record; record it again")
     _verify_files(store, found, [*files, *records, *run], f"verifying {subject}")
-    found.problems += _model_problems(store, row)
+    runs = store.registry.runs(row.model, run_id=row.run_id)
+    _verify_rows(store, found, [], runs, [row])
     return found
 
 
-def verify_all(store: Store) -> Verification:
-    """Verify everything the registry has published, and every object in the workspace."""
-    found = Verification()
-    stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in store.workspace.list("objects/sha256")}
-    of_data = [o for data in store.registry.data_versions() for o in _objects(store, data)]
-    of_runs = [o for run in store.registry.runs() for o in _objects_of_run(run)]
-    listed = {o.path: o for o in (*of_data, *of_runs)}
-    _verify_files(store, found, [*store.registry.files(), *{**stored, **listed}.values()], "verifying everything")
-    for data in store.registry.data_versions():
-        found.problems += [*_data_problems(store, data), *_cache_problems(store, data)]
-    for row in store.registry.model_versions():
-        found.problems += _model_problems(store, row)
+def verify_all(store: Store, since: int = 0) -> Verification:
+    """Verify everything the registry has published, every object in the workspace, and the registry.
+
+    Args:
+        store: what is verified.
+        since: the newest entry of the log when everything was verified last: files that no later entry is about, and
+            objects that no file is about which was published since, are not read again. 0 for everything.
+    """
+    found = _verified_log(store, since)
+    stated = {} if found.log is None else found.log.stated
+
+    def is_new(path: str) -> bool:
+        return stated.get(("files", path), since + 1) > since
+
+    with store.registry.reading() as session:
+        data = [d for d in readable(session, DataVersion) if is_new(f"{_folder(d)}/version.json")]
+        runs = [run for run in readable(session, Run) if is_new(f"runs/{run.run_id}/run.json")]
+        models = [m for m in readable(session, ModelVersion) if is_new(f"{model_folder(m)}/metrics.json")]
+        files = [FileStat(file.path, file.sha256, file.size) for file in readable(session, File) if is_new(file.path)]
+    stored: dict[str, FileStat] = {}
+    if since == 0:
+        keys = store.workspace.list("objects/sha256")
+        stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in keys}
+    listed = {o.path: o for o in _objects_of_all(store, data, runs)}
+    _verify_files(store, found, [*files, *{**stored, **listed}.values()], "verifying everything")
+    _verify_rows(store, found, data, runs, models)
+    with store.registry.reading() as session:
+        aliased = sorted(set(session.scalars(select(Promotion.model))) | set(session.scalars(select(Alias.model))))
+        tagged = sorted(set(session.scalars(select(Tag.dataset))))
+    for model in aliased:
+        found.problems += guarded(f"aliases of {model}", partial(alias_problems, store, model))
+    for dataset in tagged:
+        found.problems += guarded(f"tags of {dataset}", partial(tag_problems, store, dataset))
     return found
 
 
-def _verify_files(store: Store, found: Verification, files: list[FileStat], what: str) -> None:
+def _verified_log(store: Store, since: int) -> Verification:
+    log = verify_log(store.workspace, store.registry, since)
+    return Verification(problems=log.problems, log=log.log)
+
+
+def _verify_rows(
+    store: Store,
+    found: Verification,
+    data: Sequence[DataVersion],
+    runs: Sequence[Run],
+    models: Sequence[ModelVersion],
+) -> None:
+    for version in data:
+        name = f"{version.dataset}@{version.version}"
+        found.problems += guarded(name, partial(_data_problems, store, version))
+        found.problems += guarded(f"the cache of {name}", partial(_cache_problems, store, version))
+    for run in runs:
+        found.problems += guarded(f"run {run.run_id}", partial(run_problems, store, run))
+    for row in models:
+        found.problems += guarded(f"{row.model}@{row.version}", partial(model_version_problems, store, row))
+
+
+def _verify_files(store: Store, found: Verification, files: Sequence[FileStat], what: str) -> None:
     with step(what, len(files), "files") as done:
         for published in files:
-            try:
-                file, now = stat_published(store.workspace, store.registry, published)
-            except StorageError as error:
-                found.problems.append(str(error))
-                done.advance()
-                continue
-            done.advance(size=now.size)
-            found.files += 1
-            found.size += now.size
-            if now.sha256 != file.sha256:
-                found.problems.append(
-                    f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
-                    f"{file.sha256[:12]}…); restore it from a backup"
-                )
+            found.problems += guarded(str(published.path), partial(_file_problems, store, found, published))
+            done.advance(size=max(published.size or 0, 0))
+
+
+def _file_problems(store: Store, found: Verification, published: FileStat) -> Iterator[str]:
+    try:
+        file, now = stat_published(store.workspace, store.registry, published)
+    except StorageError as error:
+        yield str(error)
+        return
+    found.files += 1
+    found.size += now.size
+    if now.sha256 != file.sha256:
+        yield (
+            f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
+            f"{file.sha256[:12]}…); restore it from a backup"
+        )
+
+
+def _objects_of_all(store: Store, data: Sequence[DataVersion], runs: Sequence[Run]) -> Iterator[FileStat]:
+    for version in data:
+        yield from _objects(store, version)
+    for run in runs:
+        yield from _objects_of_run(run)
+
+
+def _folder(data: DataVersion) -> str:
+    return version_folder(data.dataset, data.version)
 
 
 def _objects(store: Store, data: DataVersion) -> list[FileStat]:
@@ -128,38 +220,25 @@ def _objects(store: Store, data: DataVersion) -> list[FileStat]:
 
 def _objects_of_run(run: Run) -> list[FileStat]:
     """Return what a run was made with: its list of packages, and code that was not committed."""
-    found = [sha256 for sha256 in (run.environment, run.code.get("diff")) if sha256]
-    return [FileStat(object_key(sha256), sha256, -1) for sha256 in found]
-
-
-def _published(store: Store, key: str) -> bytes | None:
-    """Return a file's content if it is as published; else None, as its checksum has told already."""
-    try:
-        return read_published(store.workspace, store.registry, key)
-    except (StorageError, IntegrityError):
-        return None
+    code = run.code if isinstance(run.code, dict) else {}
+    found = [sha256 for sha256 in (run.environment, code.get("diff")) if sha256]
+    return [FileStat(object_key(str(sha256)), str(sha256), -1) for sha256 in found]
 
 
 def _manifest(store: Store, data: DataVersion) -> pd.DataFrame | None:
-    content = _published(store, f"{version_folder(data.dataset, data.version)}/manifest.parquet")
+    content = published_content(store, f"{_folder(data)}/manifest.parquet")
     return None if content is None else read_manifest(content)
 
 
 def _samples(store: Store, data: DataVersion) -> pd.DataFrame | None:
-    content = _published(store, f"{version_folder(data.dataset, data.version)}/samples.parquet")
+    content = published_content(store, f"{_folder(data)}/samples.parquet")
     return None if content is None else pd.read_parquet(io.BytesIO(content))
 
 
-def _document(store: Store, key: str) -> dict[str, Any] | None:
-    content = _published(store, key)
-    document: dict[str, Any] | None = None if content is None else json.loads(content)
-    return document
-
-
 def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
-    """The digest in the registry must be the manifest's; files that cannot be read are found by their checksum."""
+    """The row must say what the documents hold; files that cannot be read are found by their checksum."""
     manifest, samples = _manifest(store, data), _samples(store, data)
-    document = _document(store, f"{version_folder(data.dataset, data.version)}/version.json")
+    document = published_document(store, f"{_folder(data)}/version.json")
     if manifest is None or samples is None or document is None:
         return
     source = document["specification"]["source"]
@@ -171,6 +250,7 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
             f"the manifest has {digest[:12]}…; "
             "restore the registry or the manifest from a backup"
         )
+    yield from row_problems(data, document, manifest, samples)
 
 
 def _cache_problems(store: Store, data: DataVersion) -> list[str]:
@@ -180,29 +260,3 @@ def _cache_problems(store: Store, data: DataVersion) -> list[str]:
     except (StorageError, IntegrityError):  # its documents are found by their checksum
         return []
     return [damage.detail for damage in cache_damages(frozen)]
-
-
-def _model_problems(store: Store, row: ModelVersion) -> Iterator[str]:
-    """What the registry says of a model version must be what its files say."""
-    subject = f"{row.model}@{row.version}"
-    run = store.registry.run(row.run_id)
-    document = _document(store, f"runs/{row.run_id}/run.json")
-    if document is not None:
-        facts = {**run_facts(run), "model_version": row.version, "signature": row.signature}
-        for name, value in facts.items():
-            if document.get(name) != value:
-                yield f"{subject}: the registry says {name} is {value!r}, run.json says {document.get(name)!r}"
-    if (row.data_version, row.data_digest) != (run.data_version, run.data_digest):
-        yield f"{subject}: model version and run name different data versions"
-    data = store.registry.data_version(Reference(row.dataset, row.data_version))
-    if data.digest != row.data_digest:
-        yield f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has {data.digest[:12]}…"
-    evaluated = STAGES.index(row.stage) >= STAGES.index("evaluated")
-    measured = _document(store, f"{model_folder(row)}/metrics.json") if evaluated else None
-    if measured is not None and _as_kept(measured.get("metrics")) != _as_kept(row.metrics):
-        yield f"{subject}: the registry's metrics are not those of metrics.json"
-
-
-def _as_kept(metrics: Any) -> Any:
-    """Return metrics as the registry keeps them: NaN, which equals nothing, and infinities are texts."""
-    return json.loads(to_json(metrics, inf_nan_mode="strings"))

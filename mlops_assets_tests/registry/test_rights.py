@@ -77,7 +77,7 @@ READS: dict[str, Call] = {
     "has_tokens": lambda r: r.has_tokens(),
 }
 # what these do is decided by what is done within, or is no more than a connection
-NEITHER = {"acting", "close", "explained", "lock", "mirrored", "reading", "require_locks", "transaction"}
+NEITHER = {"acting", "close", "explained", "lock", "mirrored", "reading", "require_locks", "snapshot", "transaction"}
 
 
 @pytest.fixture(scope="module")
