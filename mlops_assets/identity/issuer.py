@@ -70,7 +70,13 @@ class Issuer:
             raise self._refused("it is not a signed JSON Web Token") from None
         if not usable or not isinstance(key_id, str | None):
             raise self._refused("its type or algorithm is not accepted")
-        claims = self._checked(token, await self._key(key_id))
+        claims = self._signed(token, await self._key(key_id))
+        if claims is None:  # a new key may have the id of an old one, or neither has one
+            await self._refresh(wait=True)
+            claims = self._signed(token, await self._key(key_id))
+        if claims is None:
+            raise self._refused("its signature is not valid")
+        self._require_valid(claims)
         return Principal(self._name(claims), self._identity.roles_of(claims))
 
     def _name(self, claims: Mapping[str, Any]) -> str:
@@ -80,19 +86,21 @@ class Issuer:
         except NameRefused:
             raise self._refused(f"its claim '{self._identity.name}' cannot name anybody") from None
 
-    def _checked(self, token: str, key: jwk.Key) -> Mapping[str, Any]:
-        """Return the claims of a token that is signed with this key, and valid now, and here."""
+    def _signed(self, token: str, key: jwk.Key) -> dict[str, Any] | None:
+        """Return the claims of a token that is signed with this key; None if it is not."""
         try:
-            claims = jwt.decode(token, key, registry=self._signatures).claims
+            return jwt.decode(token, key, registry=self._signatures).claims
         except _MALFORMED:
-            raise self._refused("its signature is not valid") from None
+            return None
+
+    def _require_valid(self, claims: dict[str, Any]) -> None:
+        """Make sure that claims are valid now, and here."""
         try:
             self._claims.validate(claims)
         except ExpiredTokenError:
             raise self._refused("it has expired") from None
         except (InvalidClaimError, MissingClaimError) as error:
             raise self._refused(f"its claim '{error.claim}' is not valid here, or missing") from None
-        return claims
 
     async def _key(self, key_id: str | None) -> jwk.Key:
         """Return a key of the issuer, which is asked for its keys if this one is not known, but not too often."""

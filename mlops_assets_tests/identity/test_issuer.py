@@ -266,6 +266,18 @@ def test_a_new_key_is_found_and_one_that_is_withdrawn_is_forgotten(
     refused(issuer, newest, "not one that the issuer publishes")
 
 
+@pytest.mark.parametrize("key_id", ["first", None])
+def test_a_new_key_with_the_id_of_the_old_one_is_found(
+    server: OidcServer, monkeypatch: pytest.MonkeyPatch, key_id: str | None
+) -> None:
+    server.keys, issuer = [new_key(key_id)], issuer_of(server)
+    assert who(issuer, server.token()).name == "ann"
+    server.keys = [new_key(key_id, "EC", "P-256")]
+    refused(issuer, server.token(), "signature")  # the issuer was asked just now
+    monkeypatch.setattr(checks, "MIN_REFRESH_SECONDS", 0.0)
+    assert who(issuer, server.token()).name == "ann"
+
+
 def test_a_flood_of_unknown_keys_asks_the_issuer_once(server: OidcServer) -> None:
     issuer, good = issuer_of(server), server.token()
     flood = [server.token(header={"kid": f"unknown-{number}"}) for number in range(50)]
