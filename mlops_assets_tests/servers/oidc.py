@@ -29,7 +29,7 @@ AUDIENCE = "mlops"
 @lru_cache
 def new_key(key_id: str | None, kind: str = "RSA", size: int | str = 2048, **members: str) -> jwk.Key:
     """Return a key pair, the same for the same arguments: making one takes long."""
-    return jwk.generate_key(kind, size, {**({} if key_id is None else {"kid": key_id}), **members})  # type: ignore[arg-type, return-value]
+    return jwk.JWKRegistry.generate_key(kind, size, {**({} if key_id is None else {"kid": key_id}), **members})
 
 
 @dataclass
