@@ -106,8 +106,7 @@ class RegistrySession:
         Raises:
             Forbidden: the principal does not have the role.
         """
-        self.principal.require(role, action)
-        with self._session(immediate=True) as session:
+        with self._session(action, role, immediate=True) as session:
             yield session
             known = 0 if self._mirror is None else self._mirror.newest
             appended = log.append(session, log.Author(self.principal.name, known), action)
@@ -120,18 +119,18 @@ class RegistrySession:
         Raises:
             Forbidden: the principal has no role.
         """
-        self.principal.require(Role.VIEWER, "read")
-        return self._session(immediate=False)
+        return self._session("read", Role.VIEWER, immediate=False)
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A transaction that reads everything as it is at one moment, whatever is written meanwhile."""
         options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
-        with self._session(immediate=False, **options) as session:
+        with self._session("read", Role.VIEWER, immediate=False, **options) as session:
             yield session.connection()
 
     @contextmanager
-    def _session(self, immediate: bool, **options: str) -> Iterator[Session]:
+    def _session(self, action: str, role: Role, immediate: bool, **options: str) -> Iterator[Session]:
+        self.principal.require(role, action)
         with self.explained(), self._sessions.begin() as session:
             session.connection(execution_options={"immediate": immediate, **options})
             self.require_locks()

@@ -24,6 +24,11 @@ def new_token(token_id: str, *roles: Role) -> Token:
     )  # fmt: skip
 
 
+def read_snapshot(registry: Registry) -> None:
+    with registry.snapshot():
+        pass
+
+
 Call = Callable[[Registry], Any]
 CHANGES: dict[str, tuple[Role, Call]] = {
     "publish_data_version": (Role.SCIENTIST, lambda r: r.publish_data_version(data_version(2), [FILE])),
@@ -72,12 +77,13 @@ READS: dict[str, Call] = {
     "staged": lambda r: r.staged(),
     "files": lambda r: r.files(),
     "files_at": lambda r: r.files_at("a"),
+    "snapshot": read_snapshot,
     "log_texts": lambda r: r.log_texts(1, 2),
     "token": lambda r: r.token("a" * 12),
     "has_tokens": lambda r: r.has_tokens(),
 }
 # what these do is decided by what is done within, or is no more than a connection
-NEITHER = {"acting", "close", "explained", "lock", "mirrored", "reading", "require_locks", "snapshot", "transaction"}
+NEITHER = {"acting", "close", "explained", "lock", "mirror", "mirrored", "reading", "require_locks", "transaction"}
 
 
 @pytest.fixture(scope="module")
