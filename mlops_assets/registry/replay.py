@@ -210,13 +210,20 @@ def point_differences(connection: Connection, expected: Replayed, since: int) ->
             yield f"points of run {run_id} were added to the registry, and there is no such run"
 
 
-def readable(session: Session, kind: type[T]) -> list[T]:
-    """Return the rows of a table by key, without those that cannot be read; `table_differences` names them."""
+def readable(session: Session, kind: type[T], **where: Any) -> list[T]:
+    """Return rows by key, without those that cannot be read; `table_differences` names them.
+
+    Args:
+        session: a transaction.
+        kind: the table.
+        where: columns and the values that they have.
+    """
     keys = list(inspect(kind).primary_key)
     try:
-        return list(session.scalars(select(kind).order_by(*keys)))
+        return list(session.scalars(select(kind).filter_by(**where).order_by(*keys)))
     except UNREADABLE:
-        found = (_readable_row(session, kind, key) for key in session.execute(select(*keys).order_by(*keys)).all())
+        rows = session.execute(select(*keys).filter_by(**where).order_by(*keys)).all()
+        found = (_readable_row(session, kind, key) for key in rows)
         return [row for row in found if row is not None]
 
 

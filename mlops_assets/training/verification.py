@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from functools import partial
 
 import pandas as pd
-from sqlalchemy import select
 
 from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.freezing import digest_of
@@ -91,9 +90,9 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         "catalog",
     ]
     with store.registry.reading() as session:
-        data = [d for d in readable(session, DataVersion) if (d.dataset, d.version) == (row.dataset, row.data_version)]
-        runs = [run for run in readable(session, Run) if run.run_id == row.run_id]
-    objects = [*_objects_of_all(store, data, runs)]
+        data = readable(session, DataVersion, dataset=row.dataset, version=row.data_version)
+        runs = readable(session, Run, run_id=row.run_id)
+    objects = _objects_of_all(store, data, runs)
     _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
     _verify_rows(store, found, data, runs, [row])
     return found
@@ -112,7 +111,8 @@ def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
     if not records:
         found.problems.append(f"{subject} has no record; record it again")
     _verify_files(store, found, [*files, *records, *run], f"verifying {subject}")
-    runs = store.registry.runs(row.model, run_id=row.run_id)
+    with store.registry.reading() as session:
+        runs = readable(session, Run, run_id=row.run_id)
     _verify_rows(store, found, [], runs, [row])
     return found
 
@@ -143,14 +143,18 @@ def verify_all(store: Store, since: int = 0) -> Verification:
     listed = {o.path: o for o in _objects_of_all(store, data, runs)}
     _verify_files(store, found, [*files, *{**stored, **listed}.values()], "verifying everything")
     _verify_rows(store, found, data, runs, models)
-    with store.registry.reading() as session:
-        aliased = sorted(set(session.scalars(select(Promotion.model))) | set(session.scalars(select(Alias.model))))
-        tagged = sorted(set(session.scalars(select(Tag.dataset))))
-    for model in aliased:
-        found.problems += guarded(f"aliases of {model}", partial(alias_problems, store, model))
-    for dataset in tagged:
-        found.problems += guarded(f"tags of {dataset}", partial(tag_problems, store, dataset))
+    found.problems += guarded("aliases and tags", partial(_label_problems, store))
     return found
+
+
+def _label_problems(store: Store) -> Iterator[str]:
+    with store.registry.reading() as session:
+        aliased = {str(row.model) for kind in (Promotion, Alias) for row in readable(session, kind)}
+        tagged = {str(row.dataset) for row in readable(session, Tag)}
+    for model in sorted(aliased):
+        yield from guarded(f"aliases of {model}", partial(alias_problems, store, model))
+    for dataset in sorted(tagged):
+        yield from guarded(f"tags of {dataset}", partial(tag_problems, store, dataset))
 
 
 def _verified_log(store: Store, since: int) -> Verification:
@@ -178,8 +182,9 @@ def _verify_rows(
 def _verify_files(store: Store, found: Verification, files: Sequence[FileStat], what: str) -> None:
     with step(what, len(files), "files") as done:
         for published in files:
+            before = found.size
             found.problems += guarded(str(published.path), partial(_file_problems, store, found, published))
-            done.advance(size=max(published.size or 0, 0))
+            done.advance(size=found.size - before)
 
 
 def _file_problems(store: Store, found: Verification, published: FileStat) -> Iterator[str]:
