@@ -41,13 +41,18 @@ class Locks(RegistrySession):
 
     @contextmanager
     def _file_lock(self, name: str, timeout: float) -> Iterator[None]:
-        folder = Path(make_url(self.url).database or ".").parent / "locks"
-        folder.mkdir(parents=True, exist_ok=True)
+        path = Path(make_url(self.url).database or ".").parent / "locks" / f"{name}.lock"
         try:
-            with FileLock(folder / f"{name}.lock", timeout=timeout):
-                yield
+            path.parent.mkdir(parents=True, exist_ok=True)
+            held = FileLock(path, timeout=timeout).acquire()
         except Timeout as error:
             raise _held(name) from error
+        except OSError as error:
+            raise StorageError(
+                f"lock {path} cannot be taken: {error.strerror}; free space, or make its folder writable"
+            ) from error
+        with held:
+            yield
 
     @contextmanager
     def _advisory_lock(self, name: str, timeout: float) -> Iterator[None]:

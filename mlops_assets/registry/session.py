@@ -73,7 +73,7 @@ class RegistrySession:
                     prepare(connection, self.principal.name)
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} cannot be opened: {error.orig}; check MLOPS_REGISTRY, or restore it "
+                f"registry {shown(self.url)} cannot be opened: {_first_line(error)}; check MLOPS_REGISTRY, or restore it "
                 "from a backup"
             ) from error
 
@@ -145,7 +145,7 @@ class RegistrySession:
             raise
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} could not be used: {error.orig}; nothing was recorded; "
+                f"registry {shown(self.url)} could not be used: {_first_line(error)}; nothing was recorded; "
                 "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
             ) from error
 
@@ -197,6 +197,11 @@ class RegistrySession:
         with self.reading() as session:
             rows = session.scalars(select(File).where(File.path.in_(paths)))
             return [FileStat(row.path, row.sha256, row.size) for row in rows]
+
+
+def _first_line(error: DBAPIError) -> str:
+    """Return what a driver says happened; the rest is the statement and advice of its own."""
+    return str(error.orig).strip().partition("\n")[0]
 
 
 def record_files(session: Session, owner: str, files: Sequence[FileStat]) -> None:

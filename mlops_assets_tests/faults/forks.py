@@ -18,10 +18,12 @@ import psutil
 
 from mlops_assets.registry import Registry
 from mlops_assets.training.checkpoints import Checkpoints
+from mlops_assets.training.points import patiently
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.life import STEPS, opened, watched
 
 DEADLINE = 120.0  # seconds that a step may take, whatever befalls it
+AWAY_SECONDS = 5.0  # that a training waits for its registry, instead of ten minutes
 GONE_WITHIN = 30.0  # seconds after which nothing is left of a killed process and what it has started
 KILLED = 86  # exit status
 _CAPABILITIES_3 = 0x20080522  # version of the structures of capset(2)
@@ -113,6 +115,7 @@ def _require_gone(process: Any, family: list[psutil.Process], step: str) -> None
 def _do(root: Path, step: str, die_before: int | None, unprivileged: bool, temporary: str, writer: Connection) -> None:
     multiprocessing.current_process().daemon = False  # it may have processes of its own
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
+    patiently.__defaults__ = (AWAY_SECONDS,)
     if unprivileged:
         drop_privileges()
     if die_before is None:

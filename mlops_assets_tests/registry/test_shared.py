@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
-from mlops_assets.errors import Conflict
-from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.errors import Conflict, StorageError
+from mlops_assets.registry import ModelVersion, Registry, Run, engine
 from mlops_assets.registry.store import now
+from mlops_assets_tests.servers.postgres import PostgresServer
 
 HOLD = """
 import sys
@@ -131,3 +134,40 @@ def _model_version(registry: Registry, version: str) -> ModelVersion:
                        stage="trained", metrics={}, created=now())  # fmt: skip
     registry.publish_model_version(row, [])
     return row
+
+
+@pytest.mark.faults("PostgreSQL stands still")
+def test_a_server_that_accepts_and_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "CONNECT_TIMEOUT_SECONDS", 2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(StorageError, match=rf"registry postgresql.*{port}.*cannot be opened.*timeout.*; check"):
+            Registry(f"postgresql+psycopg://somebody@127.0.0.1:{port}/registry")
+
+
+@pytest.mark.faults("PostgreSQL stands still")
+def test_a_transaction_that_never_ends_is_not_waited_for_for_ever(
+    new_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 1)
+    url = new_database()
+    row = _model_version(_open(url), "v1")
+    with _open(url).transaction() as session:
+        session.execute(text("LOCK TABLE aliases"))
+        with pytest.raises(StorageError, match=r"registry postgresql.*lock timeout.*nothing was recorded; check"):
+            _open(url).promote(row, "tester", [])
+    while _opened:
+        _opened.pop().close()
+
+
+@pytest.mark.faults("PostgreSQL is restarted")
+def test_a_lock_that_is_lost_with_its_server_ends_the_work_before_it_is_recorded(
+    postgres_server: PostgresServer, new_database: Callable[..., str]
+) -> None:
+    registry = _open(new_database())
+    with registry.lock("fields"):
+        postgres_server.restart()
+        with pytest.raises(StorageError, match=r"lost the lock on fields.*run it again"):
+            registry.remember_landed("file:///landing", [("a.tif", 1, "now", "0" * 64)])
+    assert list(registry.landed("file:///landing")) == []
+    registry.close()
