@@ -7,17 +7,21 @@ finds such a file changed.
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from mlops_assets.errors import IntegrityError
 from mlops_assets.principals import Role
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
 STAGED = "staged"  # folder of the workspace for content that is not at its place yet
 _LOCK = "files that replace others"  # can be no name of a dataset, which has a lock of its own
+
+log = logging.getLogger(__name__)
 
 
 class Publication:
@@ -66,13 +70,17 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
     Raises:
         Conflict: another process is publishing and does not end.
         Forbidden: whoever acts may not publish; nothing was written.
+        IntegrityError: what is published now is not read back as it was written.
         StorageError: what a killed process left cannot be moved to its place.
     """
     registry.principal.require(Role.SCIENTIST, "publish files")
     with registry.lock(_LOCK):
         _complete(workspace, registry)
-        yield Publication(workspace, registry)
-        _complete(workspace, registry)
+        publishing = Publication(workspace, registry)
+        yield publishing
+        damaged = _complete(workspace, registry)
+    if own := damaged.keys() & {file.path for file in publishing.files}:
+        raise IntegrityError(f"{', '.join(sorted(own))} is recorded, but: {damaged[min(own)]}")
 
 
 def complete_publications(workspace: Workspace, registry: Registry) -> None:
@@ -87,10 +95,18 @@ def complete_publications(workspace: Workspace, registry: Registry) -> None:
             _complete(workspace, registry)
 
 
-def _complete(workspace: Workspace, registry: Registry) -> None:
-    staged = registry.staged()
+def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityError]:
+    """Return what could not be moved as its bytes have changed: the next one tries again, unless it replaces that."""
+    staged, damaged = registry.staged(), {}
+    published = {file.path: file.sha256 for file in registry.files_at(*staged)}
     for path, content in staged.items():
-        workspace.move(content, path)
-    registry.forget_staged(staged)
-    for left in list(workspace.list(STAGED)):  # of a process that was killed before it published
+        try:
+            workspace.move(content, path, published.get(path, ""))
+        except IntegrityError as error:
+            damaged[path] = error
+            log.warning("%s cannot be completed: %s", path, error)
+    registry.forget_staged(staged.keys() - damaged.keys())
+    kept = {staged[path] for path in damaged}
+    for left in set(workspace.list(STAGED)) - kept:  # of a process that was killed before it published
         workspace.remove(left)
+    return damaged

@@ -73,8 +73,8 @@ class RegistrySession:
                     prepare(connection, self.principal.name)
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} cannot be opened: {_first_line(error)}; check MLOPS_REGISTRY, or restore it "
-                "from a backup"
+                f"registry {shown(self.url)} cannot be opened: {_first_line(error)}; check MLOPS_REGISTRY, or restore "
+                "it from a backup"
             ) from error
 
     def close(self) -> None:
@@ -206,6 +206,8 @@ def _first_line(error: DBAPIError) -> str:
 
 def record_files(session: Session, owner: str, files: Sequence[FileStat]) -> None:
     """Record files under an owner, within a transaction."""
+    at_their_place = [file.path for file in files if file.staged is None]
+    session.execute(delete(Staged).where(Staged.path.in_(at_their_place)))
     for file in files:
         session.merge(File(path=file.path, owner=owner, sha256=file.sha256, size=file.size))
         if file.staged is not None:

@@ -185,16 +185,17 @@ class Workspace:
             if not is_missing(error.__cause__):
                 raise
 
-    def move(self, source: str, target: str) -> None:
+    def move(self, source: str, target: str, sha256: str) -> None:
         """Move one file over another, atomically for readers of `target`; it is no error if it was moved already.
 
         Raises:
             StorageError: it cannot be moved.
+            IntegrityError: its bytes have another checksum; nothing was moved.
         """
         with scratch_folder("moving") as folder:
             local = folder / "content"
             try:
-                self._fetch(source, local, None)
+                self._fetch(source, local, sha256)
             except StorageError as error:
                 if is_missing(error.__cause__):
                     return
@@ -243,7 +244,9 @@ class Workspace:
                 digest.update(chunk)
                 stream.write(chunk)
         if sha256 is not None and digest.hexdigest() != sha256:
-            raise IntegrityError(f"{key} in {self.url} is not as it was published; land it again")
+            raise IntegrityError(
+                f"{key} in {self.url} is not as it was published; try again, or restore it from a backup"
+            )
 
     def put_object(self, content: bytes | Path, anew: bool = False) -> FileStat:
         """Store bytes once under their own checksum; a second call with the same bytes writes nothing.

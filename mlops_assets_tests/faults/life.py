@@ -21,6 +21,7 @@ from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.specification import Quality
 from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
@@ -139,7 +140,12 @@ def _dataset(store: Store, version: str) -> FrozenDataset:
 
 
 def _assess(version: str, **thresholds: float) -> Step:
-    return lambda store: assess(store.registry, _dataset(store, version), Quality(**thresholds))
+    def assessed(store: Store) -> None:
+        found = assess(store.registry, _dataset(store, version), Quality(**thresholds))
+        if failed := [check.description for check in found.checks if check.blocking and not check.passed]:
+            raise IntegrityError("; ".join(failed))
+
+    return assessed
 
 
 def _record(version: str) -> Step:

@@ -62,6 +62,23 @@ def test_what_an_interrupted_publication_left_is_old_or_new(
     assert old.registry.staged() == {} and list(old.workspace.list("staged")) == []
 
 
+def test_content_that_is_damaged_before_it_is_moved_is_not_used_and_publishing_again_repairs(
+    old: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    def damage() -> None:
+        (staged,) = old.workspace.list("staged")
+        old.workspace.put(staged, b"nEw")
+
+    with pytest.raises(IntegrityError, match=rf"{KEYS[0]} is recorded, but: staged/.* is not as it was published; try"):
+        publish(old, b"new", KEYS[0], within=damage)
+    assert old.workspace.get(KEYS[0]) == b"old"
+    with pytest.raises(IntegrityError, match=KEYS[0]):
+        contents(old)
+    publish(old, b"new", *KEYS[:2])
+    assert contents(old) == {b"new"}
+    assert old.registry.staged() == {} and list(old.workspace.list("staged")) == []
+
+
 def test_a_reader_waits_for_what_is_just_being_published(old: Store) -> None:
     found: list[bytes] = []
     reader = threading.Thread(target=lambda: found.extend(contents(old)))

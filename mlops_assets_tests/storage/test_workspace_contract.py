@@ -67,7 +67,7 @@ def test_moving_replaces_the_content_and_may_be_done_again(workspace: Workspace,
     workspace.put("folder/a", b"old and longer")
     workspace.put("staged/b", content)
     for _ in range(2):
-        workspace.move("staged/b", "folder/a")
+        workspace.move("staged/b", "folder/a", sha256_of(content))
         assert workspace.get("folder/a") == content
         assert list(workspace.list("")) == ["folder/a"]
 
