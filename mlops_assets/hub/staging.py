@@ -49,7 +49,8 @@ class Staging:
         return {path.name: path for path in names if not path.name.startswith(".")}
 
     def begin(self, specification: ModelSpecification) -> None:
-        """Keep the model as it was declared when the run began."""
+        """Keep the model as it was declared when the run began; what was sent in part before is removed."""
+        self._remove_parts()
         self.write("specification", specification.model_dump(mode="json"))
 
     def specification(self) -> ModelSpecification:
@@ -84,9 +85,15 @@ class Staging:
 
     def clear(self) -> None:
         """Remove what was sent; documents stay."""
+        self._remove_parts()
         self.onnx.unlink(missing_ok=True)
         for kind in (NATIVE, "outputs", "figures"):
             shutil.rmtree(self.folder / kind, ignore_errors=True)
+
+    def _remove_parts(self) -> None:
+        """Remove files that a killed server had not received or written to their end."""
+        for part in self.folder.rglob(".*"):
+            part.unlink(missing_ok=True)
 
     async def receive(self, request: Request, target: Path, limit: int, begins: bytes = b"") -> dict[str, Any]:
         """Write the body of a request to a file of this folder, as it comes.
