@@ -32,6 +32,10 @@ class NameRefused(MlopsError):
     """A dataset, model, version or tag name that would break keys, paths or URLs."""
 
 
+class HeadRefused(MlopsError):
+    """A head of the log, or a key to sign it with, that cannot be read."""
+
+
 class NotFound(MlopsError):
     """A dataset, version, run or model that the registry does not have."""
 

@@ -39,6 +39,7 @@ class Settings:
         base_url: where callers reach the HTTP API, for the links in its answers; None for links without a host.
         api_token: a token that callers of the HTTP API may share, and the token that our client shows.
         identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for none.
+        log_head: folder or URL outside the workspace where verifying leaves the head of the log; None for none.
     """
 
     workspace: str
@@ -51,6 +52,7 @@ class Settings:
     base_url: str | None = None
     api_token: str | None = field(default=None, repr=False)
     identity: Path | None = None
+    log_head: str | None = None
 
     @property
     def principal(self) -> Principal:
@@ -60,7 +62,7 @@ class Settings:
     @classmethod
     def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
         """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_ROLES`,
-        `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`.
+        `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`, `MLOPS_LOG_HEAD`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
 
@@ -97,6 +99,7 @@ class Settings:
             base_url=server_url("MLOPS_BASE_URL", "the API", values.get("MLOPS_BASE_URL")),
             api_token=values.get("MLOPS_API_TOKEN") or None,
             identity=directory / identity if identity else None,
+            log_head=_log_head(values.get("MLOPS_LOG_HEAD"), workspace, directory),
         )
 
 
@@ -107,6 +110,17 @@ def _roles(text: str) -> frozenset[Role]:
         return frozenset(Role(name.strip()) for name in text.split(","))
     except ValueError as error:
         raise SettingsError(f"MLOPS_ROLES={text}: write some of {', '.join(Role)}, separated by commas") from error
+
+
+def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
+    if not value:
+        return None
+    url = workspace_url(value, directory)
+    if f"{url}/".startswith(f"{workspace}/"):
+        raise SettingsError(
+            f"MLOPS_LOG_HEAD={shown(value)} lies in the workspace; name a place that its users cannot write"
+        )
+    return url
 
 
 def local_user() -> str:

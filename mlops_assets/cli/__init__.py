@@ -23,6 +23,7 @@ from mlops_assets.cli import (
     datasets,
     hub,
     importing,
+    log,
     maintenance,
     mirroring,
     models,
@@ -32,6 +33,7 @@ from mlops_assets.cli import (
     sweeps,
     tokens,
     training,
+    verify,
 )
 from mlops_assets.cli.interruption import again, interruptible
 from mlops_assets.cli.output import WIDE, errors, set_quiet
@@ -75,12 +77,14 @@ app.add_typer(runs.app, name="run")
 app.add_typer(runs.app, name="runs", hidden=True)  # its name before 1.0
 app.add_typer(models.app, name="model")
 app.add_typer(importing.app, name="import")
+app.add_typer(log.app, name="log")
 app.add_typer(mirroring.app, name="mlflow")
 app.add_typer(tokens.app, name="token")
 app.command("train")(training.train)
 runs.app.command("resume")(training.resume)
 app.command("sweep")(sweeps.sweep)
 app.command("predict")(training.predict)
+app.command("verify")(verify.verify)
 app.command("status")(status.status)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)

@@ -9,7 +9,7 @@ import typer
 from mlops_assets.cli import completion
 from mlops_assets.cli.output import Json, Module, console, metric_columns, open_store, show, show_one
 from mlops_assets.cli.reproducing import reproduce_version
-from mlops_assets.errors import IntegrityError
+from mlops_assets.cli.verify import report
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 
@@ -114,23 +114,11 @@ def verify(
 
     Exits with 1 if anything is not.
     """
-    from mlops_assets.training.verification import verify_all, verify_model
+    from mlops_assets.training.verification import verify_all, verify_reference
 
     store = open_store()
-    if reference is None:
-        subject, found = "everything in the workspace", verify_all(store)
-    else:
-        row = store.registry.model_version(Reference.parse(reference))
-        subject, found = f"{row.model}@{row.version}", verify_model(store, row)
-    document = {"subject": subject, "passed": found.passed, "files": found.files, "size": found.size,
-                "problems": found.problems}  # fmt: skip
-    if as_json:
-        show_one(document, as_json=True)
-    if not found.passed:
-        listed = "\n".join(f"  - {problem}" for problem in found.problems)
-        raise IntegrityError(f"{subject} is not as it was published:\n{listed}")
-    if not as_json:
-        console.print(f"{subject}: {found.files} files, {found.size} bytes, all as they were published")
+    found = verify_all(store) if reference is None else verify_reference(store, Reference.parse(reference))
+    report(found, as_json)
 
 
 def describe(registry: Registry, row: ModelVersion) -> dict[str, Any]:

@@ -69,6 +69,11 @@ def canonical(document: Any) -> str:
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
 
 
+def sha256_of_entry(entry: str) -> str:
+    """Return the checksum of an entry's text."""
+    return hashlib.sha256(str(entry).encode()).hexdigest()  # SQLite keeps what is not text, too
+
+
 def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, Any]:
     """Return `count` and `sha256` of the points of a run: (seq, name, step, value, logged), by seq."""
     encode = json.JSONEncoder(ensure_ascii=False).encode
@@ -197,6 +202,6 @@ def _append(connection: Connection, author: Author, action: str, changes: list[C
             "changes": changes,
         }
     )
-    sha256 = hashlib.sha256(entry.encode()).hexdigest()
+    sha256 = sha256_of_entry(entry)
     connection.execute(insert(LogEntry.__table__).values(seq=seq, sha256=sha256, entry=entry))
     return Appended(seq, sha256, entry)

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from sqlalchemy import Connection, Table, inspect, select, type_coerce
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
-from mlops_assets.registry.log import ADOPTED, AUDITED, read_points, rows_of
+from mlops_assets.registry.log import ADOPTED, AUDITED, read_points, rows_of, sha256_of_entry
 from mlops_assets.registry.schema import Base, LogEntry, Point
 
 T = TypeVar("T", bound=Base)
@@ -79,7 +78,7 @@ def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
     """Return what the entries of a log (number, checksum, text) leave; what is wrong with them is listed."""
     found = Replayed()
     for seq, sha256, text in entries:
-        actual = hashlib.sha256(str(text).encode()).hexdigest()  # SQLite keeps what is not text, too
+        actual = sha256_of_entry(text)
         if sha256 != actual:
             found.problems.append(f"entry {seq} of the log has been changed: its sha256 is not the one beside it")
         if seq != found.seq + 1:

@@ -157,6 +157,13 @@ class RegistrySession:
         """Where the log is mirrored, if it is."""
         return self._mirror
 
+    def newest_entry(self) -> tuple[int, str] | None:
+        """Return number and sha256 of the log's newest entry, if there is one."""
+        query = select(LogEntry).order_by(LogEntry.seq.desc()).limit(1)
+        with self.reading() as session:
+            newest = session.scalar(query)
+        return None if newest is None else (newest.seq, log.sha256_of_entry(newest.entry))
+
     def log_texts(self, first: int, last: int) -> list[str]:
         """Return the texts of the log's entries from `first` to `last`."""
         query = select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)

@@ -43,16 +43,18 @@ class Verification:
     """What was checked, and everything that is not as it was published.
 
     Attributes:
+        subject: what was verified.
         files: how many were read.
         size: of them, in bytes.
         problems: what is wrong, one line each.
-        log: what the registry's log says; None if it was not replayed.
+        log: what the registry's log says; it is empty if it was not replayed.
     """
 
+    subject: str
     files: int = 0
     size: int = 0
     problems: list[str] = field(default_factory=list)
-    log: Replayed | None = None
+    log: Replayed = field(default_factory=Replayed)
 
     @property
     def passed(self) -> bool:
@@ -71,15 +73,16 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
     except (NotFound, *UNREADABLE) as error:
         log = verify_log(store.workspace, store.registry)
         if log.problems:
-            return Verification(problems=[*log.problems, f"{reference} cannot be verified: {error}"], log=log.log)
+            problems = [*log.problems, f"{reference} cannot be verified: {error}"]
+            return Verification(str(reference), problems=problems, log=log.log)
         raise
     return verify_model(store, row)
 
 
 def verify_model(store: Store, row: ModelVersion) -> Verification:
     """Verify one model version, its run, its data version, their records, its predictions, and the registry."""
-    found = _verified_log(store, 0)
     subject, source = f"{row.model}@{row.version}", f"{row.dataset}@{row.data_version}"
+    found = _verified_log(store, subject)
     owners = [
         f"model:{subject}",
         f"record:{subject}",
@@ -100,8 +103,8 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
 
 def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
     """Verify the own files of a recorded model version, its record, and what the registry says of it; not its data."""
-    found = Verification()
     subject = f"{row.model}@{row.version}"
+    found = Verification(subject)
     files, records = store.registry.files(f"model:{subject}"), store.registry.files(f"record:{subject}")
     run = store.registry.files(f"run:{row.run_id}")
     published = {file.path for file in files}
@@ -125,11 +128,10 @@ def verify_all(store: Store, since: int = 0) -> Verification:
         since: the newest entry of the log when everything was verified last: files that no later entry is about, and
             objects that no file is about which was published since, are not read again. 0 for everything.
     """
-    found = _verified_log(store, since)
-    stated = {} if found.log is None else found.log.stated
+    found = _verified_log(store, "everything in the workspace", since)
 
     def is_new(path: str) -> bool:
-        return stated.get(("files", path), since + 1) > since
+        return found.log.stated.get(("files", path), since + 1) > since
 
     with store.registry.reading() as session:
         data = [d for d in readable(session, DataVersion) if is_new(f"{_folder(d)}/version.json")]
@@ -157,9 +159,9 @@ def _label_problems(store: Store) -> Iterator[str]:
         yield from guarded(f"tags of {dataset}", partial(tag_problems, store, dataset))
 
 
-def _verified_log(store: Store, since: int) -> Verification:
+def _verified_log(store: Store, subject: str, since: int = 0) -> Verification:
     log = verify_log(store.workspace, store.registry, since)
-    return Verification(problems=log.problems, log=log.log)
+    return Verification(subject, problems=log.problems, log=log.log)
 
 
 def _verify_rows(

@@ -22,6 +22,7 @@ from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.verifying import verify as verify_dataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import Checkpoint
+from mlops_assets.registry.heads import head_of, head_problems, verify_kept_head
 from mlops_assets.registry.log import AUDITED, canonical
 from mlops_assets.registry.schema import LogEntry, ModelVersion
 from mlops_assets.registry.session import now
@@ -220,6 +221,23 @@ def test_a_log_that_was_rewritten_with_its_tables_is_found_by_the_mirror(store: 
     problems = found(store)
     assert not any(problem.startswith("model_versions ") for problem in problems)
     assert any("is not entry 2 of the registry's log" in problem or "log/" in problem for problem in problems)
+
+
+def test_what_was_rewritten_everywhere_is_found_by_a_head_kept_elsewhere(
+    store: Store, connection: Connection, folder: Path, tmp_path: Path
+) -> None:
+    before, elsewhere = head_of(store.registry), (tmp_path / "elsewhere").as_uri()
+    cache = tmp_path / "cache"
+    assert verify_kept_head(elsewhere, cache, verify_all(store).log) == []
+    for number, entry in enumerate(rewrite(connection), 1):
+        (folder / f"{number:010}.json").write_text(entry)
+    log = verify_all(store).log
+    assert log.problems == []
+    assert not any("log" in problem for problem in verify_all(store).problems)  # metrics.json was not changed
+    assert "were rewritten" in next(head_problems(before, log))
+    (problem,) = verify_kept_head(elsewhere, cache, log)
+    assert "were rewritten" in problem
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 1
 
 
 def test_an_older_registry_is_found_by_the_mirror(store: Store, folder: Path) -> None:

@@ -1,0 +1,76 @@
+"""`mlops verify`: everything in the workspace and the registry, and heads of the log that were kept elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mlops_assets.cli.output import Json, console, open_store, show_one
+from mlops_assets.errors import IntegrityError
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.training.verification import Verification
+
+
+def verify(
+    head: Annotated[
+        str | None,
+        typer.Option(help="SEQ:SHA256 or a file of 'mlops log head': the log must contain it.", metavar="FILE|HEAD"),
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="Ed25519 public key (PEM) that the head must be signed with.", metavar="PEM")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Verify everything: files, documents, the registry's tables, its log and the log's mirror.
+
+    Exits with 1 if anything is not as it was published. Where MLOPS_LOG_HEAD names a place elsewhere, the log must
+    contain the head that was left there last, and leaves its own.
+    """
+    from mlops_assets.registry.heads import head_problems, read_head, verify_kept_head
+    from mlops_assets.training.verification import verify_all
+
+    if key is not None and head is None:
+        raise typer.BadParameter("--key is of a head; name it with --head")
+    settings, store = Settings.from_environment(), open_store()
+    wanted = None if head is None else read_head(Path(head).read_text() if Path(head).is_file() else head)
+    found = verify_all(store)
+    log = found.log
+    if wanted is not None:
+        if key is not None and not wanted.is_signed_by(key):
+            found.problems.append(f"head {wanted} is not signed with {key}")
+        found.problems += head_problems(wanted, log)
+    if settings.log_head is not None:
+        found.problems += verify_kept_head(settings.log_head, settings.cache, log)
+    report(found, as_json)
+
+
+def report(found: Verification, as_json: bool) -> None:
+    """Print what was verified.
+
+    Raises:
+        IntegrityError: something is not as it was published.
+    """
+    log = found.log
+    document = {
+        "subject": found.subject,
+        "passed": found.passed,
+        "files": found.files,
+        "size": found.size,
+        "entries": log.seq,
+        "head": log.sha256,
+        "adopted": log.adopted,
+        "problems": found.problems,
+    }
+    if as_json:
+        show_one(document, as_json=True)
+    if not found.passed:
+        listed = "\n".join(f"  - {problem}" for problem in found.problems)
+        raise IntegrityError(f"{found.subject} is not as it was published:\n{listed}")
+    if not as_json:
+        console.print(f"{found.subject}: {found.files} files, {found.size} bytes, all as they were published")
+        since = "" if log.adopted is None else f"; what is older than {log.adopted} is as it was found then"
+        console.print(f"the registry is what the {log.seq} entries of its log say{since}")
