@@ -69,7 +69,9 @@ def report(found: Verification, as_json: bool) -> None:
         show_one(document, as_json=True)
     if not found.passed:
         listed = "\n".join(f"  - {problem}" for problem in found.problems)
-        raise IntegrityError(f"{found.subject} is not as it was published:\n{listed}")
+        raise IntegrityError(
+            f"{found.subject} is not as it was published; restore what is named from a backup:\n{listed}"
+        )
     if not as_json:
         console.print(f"{found.subject}: {found.files} files, {found.size} bytes, all as they were published")
         since = "" if log.adopted is None else f"; what is older than {log.adopted} is as it was found then"

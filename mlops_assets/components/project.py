@@ -28,6 +28,7 @@ from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
 from mlops_assets.components.declarations import WHOLE_FILE, Declared, Place, Problem, read_declarations
 from mlops_assets.components.naming import LEFT_OUT
+from mlops_assets.components.verification import verification
 from mlops_assets.errors import SpecificationError
 from resources import MlflowMirror, StoreResource
 
@@ -68,6 +69,7 @@ def load_project(file: str) -> dg.Definitions:
         metadata[PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY] = _component_documentation()
     return dg.Definitions.merge(
         loaded,
+        verification(),
         dg.Definitions(
             resources={"store": StoreResource(), "mlflow": MlflowMirror()},
             executor=dg.in_process_executor,

@@ -58,6 +58,7 @@ class RegistrySession:
         event.listen(self._sessions, "do_orm_execute", log.refuse_unseen)
         self.principal = local(local_user())
         self._mirror: Mirror | None = None
+        self._mirrors: dict[str, Mirror] = {}  # of this object and all that are copied from it
         try:
             self._prepare_tables()
         except BaseException:
@@ -92,7 +93,7 @@ class RegistrySession:
         if self._mirror is not None and self._mirror.workspace is workspace:
             return self
         mirrored = copy(self)
-        mirrored._mirror = Mirror(workspace)
+        mirrored._mirror = self._mirrors.setdefault(workspace.url, Mirror(workspace))
         return mirrored
 
     @contextmanager

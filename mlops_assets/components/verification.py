@@ -1,0 +1,97 @@
+"""The asset `workspace` and its check: whether everything is as it was published, looked at on a schedule.
+
+What has changed since everything was found well is looked at every night, and everything once a week. The core does it.
+"""
+
+import dagster as dg
+from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
+
+from mlops_assets.settings import Settings
+from resources import StoreResource
+
+WORKSPACE = dg.AssetKey("workspace")
+CHECK = dg.AssetCheckKey(WORKSPACE, "as_published")
+EVERY_NIGHT, EVERY_WEEK = "30 2 * * 1-6", "30 2 * * 0"
+_WELL_UP_TO = "well_up_to_entry"  # of the log, when everything was looked at last, and was well
+_LISTED = 20  # problems in the description; the metadata have all
+
+
+class VerificationConfig(dg.Config):
+    """How much is looked at.
+
+    Attributes:
+        whole: everything, not only what has changed since everything was found well.
+    """
+
+    whole: bool = False
+
+
+def verification() -> dg.Definitions:
+    """Return the asset, its check, a job and two schedules."""
+
+    @dg.asset_check(
+        asset=WORKSPACE,
+        name=CHECK.name,
+        description="Every file has the bytes it was published with, the registry is what its log says, and the log "
+        "is mirrored in the workspace and contains the head that was kept elsewhere.",
+    )
+    def as_published(
+        context: dg.AssetCheckExecutionContext, config: VerificationConfig, store: StoreResource
+    ) -> dg.AssetCheckResult:
+        from mlops_assets.registry.heads import verify_kept_head
+        from mlops_assets.training.verification import verify_all
+
+        settings = Settings.from_environment()
+        since = 0 if config.whole else _well_up_to(context.instance)
+        found = verify_all(store.open(), since)
+        if settings.log_head is not None:
+            found.problems += verify_kept_head(settings.log_head, settings.cache, found.log)
+        listed = [*found.problems[:_LISTED], *(["…"] if len(found.problems) > _LISTED else [])]
+        return dg.AssetCheckResult(
+            passed=found.passed,
+            severity=dg.AssetCheckSeverity.ERROR,
+            description="; ".join(listed) or f"{found.files} files are as they were published, and the registry, too",
+            metadata={
+                "whole": since == 0,
+                "since_entry": since,
+                _WELL_UP_TO: found.log.seq if since == 0 and found.passed else since,
+                "head": f"{found.log.seq}:{found.log.sha256}",
+                "files": found.files,
+                "size": found.size,
+                "problems": dg.MetadataValue.json(found.problems),
+            },
+        )
+
+    job = dg.define_asset_job(
+        "verify", selection=dg.AssetSelection.checks(CHECK), description="Look whether everything is as published."
+    )
+    schedules = [
+        dg.ScheduleDefinition(
+            name=name,
+            job=job,
+            cron_schedule=cron,
+            run_config={"ops": {"workspace_as_published": {"config": {"whole": whole}}}},
+            default_status=dg.DefaultScheduleStatus.RUNNING,
+            description=description,
+        )
+        for name, cron, whole, description in (
+            ("verify_changes", EVERY_NIGHT, False, "What has changed since everything was found well."),
+            ("verify_everything", EVERY_WEEK, True, "Every file in the workspace."),
+        )
+    ]
+    spec = dg.AssetSpec(
+        WORKSPACE,
+        group_name="workspace",
+        description="Everything that was published: files, the registry, and its log.",
+    )
+    return dg.Definitions(assets=[spec], asset_checks=[as_published], jobs=[job], schedules=schedules)
+
+
+def _well_up_to(instance: dg.DagsterInstance) -> int:
+    """Return the newest entry of the log when everything was looked at last; 0 if it never was, or was not well."""
+    done = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+    records = instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=1, status=done)
+    for evaluation in (record.evaluation for record in records):
+        value = None if evaluation is None else evaluation.metadata[_WELL_UP_TO].value
+        return value if isinstance(value, int) else 0
+    return 0

@@ -1,0 +1,77 @@
+"""The check `as_published` of the asset `workspace`: everything once a week, what has changed every night."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from mlops_assets.components.verification import verification
+from mlops_assets.training.store import Store
+from resources import StoreResource
+
+
+@pytest.fixture
+def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
+    """Run one of the two schedules' runs and return the evaluation."""
+    definitions = dg.Definitions.merge(
+        verification(), dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor)
+    )
+    schedules = {schedule.name: schedule for schedule in definitions.schedules or []}
+
+    def look(schedule: str) -> tuple[bool, dict[str, Any], str]:
+        context = dg.build_schedule_context(instance)
+        (request,) = schedules[schedule].evaluate_tick(context).run_requests or []
+        job = definitions.resolve_job_def("verify")
+        result = job.execute_in_process(run_config=request.run_config, instance=instance, raise_on_error=False)
+        (evaluation,) = result.get_asset_check_evaluations()
+        metadata = {name: value.value for name, value in evaluation.metadata.items()}
+        return evaluation.passed, metadata, str(evaluation.description)
+
+    return look
+
+
+def test_every_night_what_has_changed_since_everything_was_well(looked: Any, assessed: Store) -> None:
+    passed, first, _ = looked("verify_changes")  # nothing was looked at yet
+    assert (passed, first["whole"], first["since_entry"]) == (True, True, 0)
+    assert first["files"] > 5
+    passed, second, _ = looked("verify_changes")
+    assert (passed, second["whole"], second["files"]) == (True, False, 0)
+    assessed.registry.add_files("catalog", [assessed.workspace.put("catalog/new.json", b"{}")])
+    assert looked("verify_changes")[1]["files"] == 1
+    assert looked("verify_everything")[1]["files"] == first["files"] + 1
+    assert looked("verify_changes")[1]["files"] == 0
+
+
+def test_what_is_wrong_is_found_at_the_latest_when_everything_is_looked_at(looked: Any, assessed: Store) -> None:
+    assert looked("verify_everything")[0]
+    assessed.workspace.put("datasets/fields/v1/version.json", b"{}")
+    assert looked("verify_changes")[0]
+    passed, metadata, description = looked("verify_everything")
+    assert not passed
+    assert "datasets/fields/v1/version.json: its bytes" in description
+    assert len(metadata["problems"]) == 1
+    assert not looked("verify_changes")[0]  # everything, until it is well
+
+
+def test_a_registry_that_was_changed_is_found_in_the_night(looked: Any, assessed: Store) -> None:
+    from sqlalchemy import text
+
+    assert looked("verify_everything")[0]
+    with assessed.registry._engine.begin() as connection:
+        connection.execute(text("UPDATE data_versions SET created_by = 'nobody'"))
+    passed, _, description = looked("verify_changes")
+    assert not passed
+    assert "created_by is 'nobody', was 'tester'" in description
+
+
+def test_the_head_of_the_log_is_left_elsewhere(looked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLOPS_LOG_HEAD", str(tmp_path / "elsewhere"))
+    passed, metadata, _ = looked("verify_changes")
+    (head,) = (tmp_path / "elsewhere").iterdir()
+    assert passed
+    assert metadata["head"].partition(":")[2] in head.read_text()
+    head.write_text(head.read_text().replace(metadata["head"].partition(":")[2], "0" * 64))
+    assert not looked("verify_changes")[0]
