@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -343,7 +342,7 @@ def test_a_freeze_waits_for_another_one_of_the_same_dataset(store: Store, monkey
 
 def test_who_freezes_is_no_part_of_the_content(store: Store, land_table: Land) -> None:
     land_table()
-    other = replace(store, user="somebody else")
+    other = store.acting(local("somebody else"))
     assert not freeze(other.workspace, other.registry, table_specification(), other.user).created
 
 
