@@ -4,7 +4,7 @@ import json
 
 import dagster as dg
 
-from mlops_assets.components.naming import data_versions
+from mlops_assets.components.naming import add_data_versions, data_versions
 from mlops_assets.training.specification import ModelSpecification
 from resources import StoreResource
 
@@ -22,8 +22,10 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
         description=f"Trains {specification.name} on every new version of {specification.dataset}.",
     )
     def new_version(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
+        registry = store.open().registry
+        add_data_versions(context.instance, registry, specification.dataset)  # also what a killed run has committed
         versions = context.instance.get_dynamic_partitions(data_versions(specification.dataset).name or "")
-        trained = store.open().registry.trained_versions(specification.name)
+        trained = registry.trained_versions(specification.name)
         asked = set(json.loads(context.cursor) if context.cursor else []) - trained
         new = [version for version in versions if version not in asked and version not in trained]
         if not new:

@@ -214,6 +214,15 @@ def test_a_new_version_asks_for_the_lifecycle_once_and_not_for_what_was_trained_
     assert daemon.tick() == []
 
 
+def test_a_version_is_trained_whose_run_was_killed_before_dagster_knew_of_it(
+    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Freeze]
+) -> None:
+    land_table()
+    daemon = Daemon(definitions(auto_train=True), "crop_forest_new_version", instance)
+    assert [request.partition_key for request in daemon.tick()] == ["v1"]
+    assert daemon.tick() == []
+
+
 def test_what_was_asked_for_is_kept_only_until_it_is_trained(
     store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Freeze]
 ) -> None:
