@@ -65,7 +65,8 @@ def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | 
     """
     document = run_columns(run)
     if made is not None:
-        document |= {"series": series_of(points), "signature": made.signature}
+        document |= {"series": series_of(points), "signature": made.signature, "task": made.task,
+                     "framework": made.framework}  # fmt: skip
     documents = {document_key(run.run_id): json_bytes(document)}
     if points:
         documents[points_key(run.run_id)] = _points_bytes(points)
