@@ -143,7 +143,7 @@ def _from_documents(workspace: Workspace, connection: Connection, principal: str
         if loss:
             lost.setdefault(loss, []).append(str(run_id))
     found.unproven += [f"points of {len(runs)} run(s): {loss}: {some(runs)}" for loss, runs in lost.items()]
-    log.adopt(connection, principal)
+    log.adopt(connection, log.Author(principal))
     return found
 
 
@@ -163,14 +163,14 @@ def _points(workspace: Workspace, run_id: str, files: Mapping[Key, Columns]) -> 
         if content is not None:
             return read_points(content), ""
     except (MlopsError, ValueError, KeyError) as error:
-        wrong = f"{error}; "
+        wrong = str(error)
     try:
         content = _published(workspace, document_key(run_id), files)
         points = [] if content is None else points_of_series(json.loads(content))
     except (MlopsError, ValueError, KeyError, TypeError) as error:
-        return [], f"{wrong}{error}"
+        return [], wrong or str(error)
     if points:
-        wrong += "only values and steps, of run.json; when and in which order they were logged is lost"
+        wrong = "only values and steps, of run.json; when and in which order they were logged is lost"
     return points, wrong
 
 
@@ -220,7 +220,7 @@ def _note(connection: Connection, run_ids: list[str], principal: str) -> None:
         with Session(connection) as session:
             for run_id in run_ids:
                 log.note_points(session, run_id)
-            log.append(session, principal, ACTION)
+            log.append(session, log.Author(principal), ACTION)
 
 
 def _move_replaced(workspace: Workspace, seq: int) -> None:
