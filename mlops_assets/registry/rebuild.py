@@ -8,12 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Connection, Table, func, insert, select
-from sqlalchemy.exc import ArgumentError, DatabaseError
+from sqlalchemy import Column, Connection, Table, func, insert, select
+from sqlalchemy.exc import ArgumentError, DatabaseError, StatementError
 
-from mlops_assets.errors import Conflict, StorageError
+from mlops_assets.errors import Conflict, IntegrityError, StorageError
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log import AUDITED
 from mlops_assets.registry.replay import Columns, Key, default_of
@@ -71,12 +72,21 @@ def write_rows(connection: Connection, rows: Mapping[str, Mapping[Key, Columns]]
     Args:
         connection: the transaction.
         rows: table → key → columns.
+
+    Raises:
+        IntegrityError: a table does not take them, as those of a newer release.
     """
-    for name, table in AUDITED.items():
-        keys = [column.name for column in table.primary_key.columns]
-        _insert(
-            connection, table, ({**dict(zip(keys, key, strict=True)), **row} for key, row in rows.get(name, {}).items())
+    if unknown := rows.keys() - AUDITED.keys():
+        raise IntegrityError(
+            f"there is no table {', '.join(sorted(unknown))}; use the release that has written the log"
         )
+    for name, table in AUDITED.items():
+        try:
+            _insert(connection, table, _as_columns(table, rows.get(name, {})))
+        except (ValueError, TypeError, StatementError) as error:
+            if isinstance(error, DatabaseError):
+                raise
+            raise IntegrityError(f"{name} does not take a row that the log has: {error}") from error
         number = table.autoincrement_column
         if number is not None and connection.dialect.name == "postgresql":  # the next row gets the next number
             sequence = func.pg_get_serial_sequence(table.name, number.name)
@@ -84,26 +94,29 @@ def write_rows(connection: Connection, rows: Mapping[str, Mapping[Key, Columns]]
             connection.execute(select(func.setval(sequence, newest)).where(newest.is_not(None)))
 
 
+def _as_columns(table: Table, rows: Mapping[Key, Columns]) -> Iterator[dict[str, Any]]:
+    """Yield rows as their table takes them; a column that is newer than a row has its default."""
+    keys = [column.name for column in table.primary_key.columns]
+    for key, columns in rows.items():
+        row = {**dict(zip(keys, key, strict=True)), **columns}
+        if unknown := row.keys() - table.columns.keys():
+            raise ValueError(f"it has no column {', '.join(sorted(unknown))}; use the release that has written the log")
+        yield {column.name: _value(column, row) for column in table.columns}
+
+
+def _value(column: Column[Any], row: Mapping[str, Any]) -> Any:
+    if column.name not in row:
+        return default_of(column.table, column.name)
+    value = row[column.name]
+    return datetime.fromisoformat(value) if isinstance(column.type, UtcDateTime) and value is not None else value
+
+
 def write_log(connection: Connection, entries: Iterable[tuple[int, str, str]]) -> None:
     """Write the entries of a log (number, checksum, text) as they are."""
     _insert(connection, LogEntry.__table__, (dict(zip(_ENTRY, entry, strict=True)) for entry in entries))
 
 
-def _insert(connection: Connection, table: Table, rows: Iterable[Mapping[str, Any]]) -> None:
-    waiting: list[dict[str, Any]] = []
-    for row in rows:
-        waiting.append({name: _value(table, name, row) for name in table.columns.keys()})  # noqa: SIM118 (no mapping)
-        if len(waiting) == _ROWS:
-            connection.execute(insert(table), waiting)
-            waiting = []
-    if waiting:
-        connection.execute(insert(table), waiting)
-
-
-def _value(table: Table, name: str, row: Mapping[str, Any]) -> Any:
-    """Return a value of a row as its column takes it; a column that is newer than the row has its default."""
-    if name not in row:
-        return default_of(table, name)
-    value = row[name]
-    is_time = isinstance(table.columns[name].type, UtcDateTime)
-    return datetime.fromisoformat(value) if is_time and value is not None else value
+def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+    remaining = iter(rows)
+    while some := list(islice(remaining, _ROWS)):
+        connection.execute(insert(table), some)

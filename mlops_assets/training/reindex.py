@@ -6,7 +6,6 @@ earlier release has no log, and its documents are read; see `documented`. What i
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -19,7 +18,7 @@ from sqlalchemy.orm import Session
 from mlops_assets.errors import IntegrityError, MlopsError, NotFound
 from mlops_assets.progress import each
 from mlops_assets.registry import log
-from mlops_assets.registry.mirror import FOLDER, entry_key, mirrored
+from mlops_assets.registry.mirror import FOLDER, entry_key
 from mlops_assets.registry.publication import STAGED
 from mlops_assets.registry.rebuild import empty_registry, write_log, write_rows
 from mlops_assets.registry.replay import Columns, Key, Replayed, replay
@@ -77,13 +76,14 @@ def _entries(workspace: Workspace, until: int | None = None) -> Iterator[tuple[i
     Raises:
         IntegrityError: something else lies among them.
     """
-    for key, content in mirrored(workspace):
+    for key in sorted(workspace.list(FOLDER)):
         match = _ENTRY.fullmatch(key)
         if match is None:
             raise IntegrityError(f"{key} is not an entry of the log; move it out of log/ and run this again")
         if until is not None and int(match[1]) > until:
             return
-        yield int(match[1]), hashlib.sha256(content).hexdigest(), content.decode(errors="replace")
+        content = workspace.get(key)
+        yield int(match[1]), sha256_of(content), content.decode(errors="replace")
 
 
 def _replayed(workspace: Workspace, until: int | None) -> Replayed | None:

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, inspect, select
 from mlops_assets.errors import Conflict, IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Checkpoint, Registry
+from mlops_assets.registry.log import canonical
 from mlops_assets.registry.mirror import entry_key
 from mlops_assets.registry.schema import Base
 from mlops_assets.registry.session import now
@@ -264,3 +265,38 @@ def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str)
     store = Store(workspace(copied), Registry(url), "carl")
     assert verify_all(store).problems == []
     store.registry.close()
+
+
+def test_a_new_registry_does_not_write_over_the_log_of_the_one_that_was_lost(copied: Path, tmp_path: Path) -> None:
+    registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
+    store = Store(workspace(copied), registry, "carl")
+    kept = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
+    for write in (lambda _: store.registry.start_run(new_run("another")), STEPS["commit v1"]):
+        with pytest.raises(IntegrityError, match="rebuild it with 'mlops reindex'"):
+            write(store)
+    assert {path: path.read_bytes() for path in kept} == kept
+    reindex(workspace(copied), registry.url, "carl")
+    store.registry.start_run(new_run("another"))
+    registry.close()
+
+
+def test_a_log_with_rows_that_no_table_takes_is_refused(tmp_path: Path) -> None:
+    changes = {
+        "there is no table kittens": ["kittens", ["tom"], {}],
+        "it has no column colour": ["tags", ["fields", "a"], {"version": "v1", "colour": "red"}],
+        "aliases does not take": ["aliases", ["crops", "production"], {"version": "v1", "since": "yesterday"}],
+        "NOT NULL": ["aliases", ["crops", "production"], {"version": "v1"}],
+    }
+    for message, change in changes.items():
+        entry = {
+            "seq": 1,
+            "previous": "",
+            "time": "",
+            "principal": "",
+            "mirrored": 0,
+            "action": "",
+            "changes": [change],
+        }
+        workspace(tmp_path).put(entry_key(1), canonical(entry).encode())
+        with pytest.raises((IntegrityError, StorageError), match=message):
+            reindex(workspace(tmp_path), f"sqlite:///{tmp_path / 'rebuilt.db'}", "carl")
