@@ -21,13 +21,14 @@ from numpy.typing import NDArray
 
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError, SettingsError, StorageError
+from mlops_assets.registry.patience import AWAY_SECONDS, patiently
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.scratch import scratch_folder
 from mlops_assets.training.external.face import ExternalRun, recorded
 from mlops_assets.training.external.origin import Origin
 from mlops_assets.training.external.recording import NativeMade, OnnxMade
 from mlops_assets.training.frameworks import framework_of
-from mlops_assets.training.points import AWAY_SECONDS, PointWriter, patiently
+from mlops_assets.training.points import PointWriter
 from mlops_assets.training.stages import Outcome
 
 POINTS_AT_ONCE = 10_000

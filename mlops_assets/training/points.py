@@ -5,24 +5,17 @@ A registry that is away for a while loses nothing: what could not be written is 
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
-
-from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+from collections.abc import Sequence
+from typing import Protocol
 
 from mlops_assets.errors import StorageError
+from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import LoggedPoint
 
 FLUSH_SECONDS = 1.0  # how old a point may grow before people can see it
 FLUSH_POINTS = 20_000  # that many are written before their second is over
-AWAY_SECONDS = 600.0  # how long a registry may be away before a run gives up
-
-T = TypeVar("T")
-
-log = logging.getLogger(__name__)
 
 
 class PointLog(Protocol):
@@ -35,22 +28,6 @@ class PointLog(Protocol):
             StorageError: it is away; the same points may be given again.
         """
         ...
-
-
-def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
-    """Return what an action on the registry gives, trying again for a while if the registry is away.
-
-    Raises:
-        StorageError: it was away all the time.
-    """
-    retrying = Retrying(
-        retry=retry_if_exception_type(StorageError),
-        wait=wait_exponential(multiplier=0.2, max=10),
-        stop=stop_after_delay(seconds),
-        before_sleep=before_sleep_log(log, logging.WARNING),
-        reraise=True,
-    )
-    return retrying(action)
 
 
 class PointWriter:

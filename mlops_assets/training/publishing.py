@@ -12,12 +12,12 @@ from typing import Any
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.datasets.training_data import TrainingData
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import add_facts
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.training.frameworks import framework_of
 from mlops_assets.training.native import save_native
-from mlops_assets.training.points import patiently
 from mlops_assets.training.run_documents import run_documents, series_of
 from mlops_assets.training.signature import signature_of
 from mlops_assets.training.specification import ModelSpecification

@@ -9,10 +9,10 @@ from typing import Any
 from mlops_assets.errors import Conflict
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry, Run
+from mlops_assets.registry.patience import patiently
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.parameters import document
-from mlops_assets.training.points import patiently
 from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.store import Store

@@ -11,8 +11,9 @@ from typing import Any
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.names import check_key
+from mlops_assets.registry.patience import patiently
 from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
-from mlops_assets.training.points import PointWriter, patiently
+from mlops_assets.training.points import PointWriter
 
 Watcher = Callable[[Mapping[str, float], int], None]
 

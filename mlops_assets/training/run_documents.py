@@ -17,10 +17,10 @@ from pydantic_core import to_json
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.publication import publication
 from mlops_assets.registry.runs import LoggedPoint, document_key, points_key, set_ended
 from mlops_assets.registry.store import now
-from mlops_assets.training.points import patiently
 from mlops_assets.training.store import Store
 
 if TYPE_CHECKING:

@@ -25,13 +25,13 @@ from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.publication import publication
 from mlops_assets.scratch import scratch_folder
 from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.training.devices import leased
 from mlops_assets.training.forkserver import ForkedProcess
 from mlops_assets.training.job_process import environment_for, start_process
-from mlops_assets.training.points import patiently
 from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.training.store import Store, run_identifier

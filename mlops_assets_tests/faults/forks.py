@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 
 from mlops_assets.registry import Registry
+from mlops_assets.registry.patience import patiently
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.points import patiently
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.life import STEPS, opened, watched
 

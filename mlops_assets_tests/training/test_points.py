@@ -10,9 +10,10 @@ import pytest
 
 from mlops_assets.errors import StorageError
 from mlops_assets.registry import Registry
+from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.training import points
-from mlops_assets.training.points import PointWriter, patiently
+from mlops_assets.training.points import PointWriter
 
 
 class Away(Registry):

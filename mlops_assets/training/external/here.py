@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.registry import Run
+from mlops_assets.registry.patience import patiently
 from mlops_assets.training.external.face import ExternalRun, recorded
 from mlops_assets.training.external.origin import Origin
 from mlops_assets.training.external.recording import (
@@ -22,7 +23,7 @@ from mlops_assets.training.external.recording import (
     parity_samples,
     publish,
 )
-from mlops_assets.training.points import PointWriter, patiently
+from mlops_assets.training.points import PointWriter
 from mlops_assets.training.signature import data_for
 from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.stages import Outcome, Reporter, complete

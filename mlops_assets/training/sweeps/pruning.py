@@ -17,7 +17,7 @@ from optuna.trial import TrialState, create_trial
 from mlops_assets.choices import Direction, PrunerName
 from mlops_assets.errors import TrialPruned
 from mlops_assets.registry import Registry
-from mlops_assets.training.points import patiently
+from mlops_assets.registry.patience import patiently
 from mlops_assets.training.sweeps.trials import Trial, trials_of
 
 LOOK_SECONDS = 5.0  # how old what is known of the other trials may be

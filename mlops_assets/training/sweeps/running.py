@@ -16,7 +16,7 @@ from functools import partial
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.progress import Step, step
 from mlops_assets.registry import ModelVersion
-from mlops_assets.training.points import patiently
+from mlops_assets.registry.patience import patiently
 from mlops_assets.training.provenance import code_version, process_alive
 from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.stages import Reporter

@@ -1,0 +1,33 @@
+"""Waiting for a registry that is unreachable for a while."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TypeVar
+
+from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from mlops_assets.errors import StorageError
+
+AWAY_SECONDS = 600.0  # how long a registry may be unreachable before a run gives up
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+
+def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
+    """Return what an action on the registry gives, trying again for a while if the registry is away.
+
+    Raises:
+        StorageError: it was away all the time.
+    """
+    retrying = Retrying(
+        retry=retry_if_exception_type(StorageError),
+        wait=wait_exponential(multiplier=0.2, max=10),
+        stop=stop_after_delay(seconds),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
+    return retrying(action)
