@@ -19,6 +19,7 @@ from mlops_assets.definitions import defs
 from mlops_assets.errors import SpecificationError
 
 GRAPH = {
+    "workspace": [],
     "indian_pines/source": [],
     "indian_pines/landing": ["indian_pines/source"],
     "indian_pines/training_data": ["indian_pines/landing"],
@@ -62,10 +63,12 @@ def test_these_jobs_and_sensors_are_there_and_sensors_are_off(loaded: dg.Definit
     repository = loaded.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
     of_models = {f"indian_pines_{model}_{what}" for model in ("svm", "cnn") for what in ("lifecycle", "sweep")}
-    assert jobs == {"indian_pines_landing", *of_models}
+    assert jobs == {"indian_pines_landing", "verify", *of_models}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
     names = {"indian_pines_new_data", "indian_pines_svm_new_version", "indian_pines_cnn_new_version"}
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.STOPPED)
+    schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
+    assert schedules == dict.fromkeys(["verify_changes", "verify_everything"], dg.DefaultScheduleStatus.RUNNING)
 
 
 def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(loaded: dg.Definitions) -> None:
@@ -223,7 +226,8 @@ def project_of(tmp_path: Path, **files: str) -> Path:
 
 
 def assets_of(definitions: dg.Definitions) -> set[str]:
-    return {key.path[0] for key in definitions.resolve_asset_graph().get_all_asset_keys()}
+    keys = definitions.resolve_asset_graph().get_all_asset_keys()
+    return {key.path[0] for key in keys} - {"workspace"}  # that every project has
 
 
 GOOD = DATASET.replace("name: fields", "name: good")
