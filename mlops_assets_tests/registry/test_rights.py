@@ -77,6 +77,7 @@ READS: dict[str, Call] = {
     "staged": lambda r: r.staged(),
     "files": lambda r: r.files(),
     "files_at": lambda r: r.files_at("a"),
+    "newest_entry": lambda r: r.newest_entry(),
     "snapshot": read_snapshot,
     "log_texts": lambda r: r.log_texts(1, 2),
     "token": lambda r: r.token("a" * 12),

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,9 @@ from sqlalchemy.exc import IntegrityError
 
 from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.verifying import verify as verify_dataset
+from mlops_assets.identity.tokens import create_token
 from mlops_assets.names import Reference
+from mlops_assets.principals import Role
 from mlops_assets.registry import Checkpoint
 from mlops_assets.registry.heads import head_of, head_problems, verify_kept_head
 from mlops_assets.registry.log import AUDITED, canonical
@@ -46,6 +49,8 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     write_scene(root / "landing/scenes", size=24, crs="EPSG:32630")
     freeze(opened.workspace, opened.registry, scenes_specification(), "tester")
     opened.registry.tag("scenes", "v1", "harvest")
+    token, _ = create_token(opened.registry, "ann", [Role.SCIENTIST], timedelta(days=1))
+    opened.registry.revoke_tokens(token.id)
     opened.registry.start_run(run("failed"))
     opened.registry.log("failed", [(0, "loss", 0, 0.5, 0.0)])
     checkpoint = Checkpoint(run_id="failed", step=1, seq=1, path="c", sha256="b" * 64, size=1, created=now())
