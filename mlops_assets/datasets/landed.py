@@ -84,6 +84,8 @@ class Landed:
         if sha256 is not None and not (self.landing.copies and file.href is None):
             self.read_again.add(file.path)
             sha256 = None
+        if not self.landing.copies:
+            return self.landing.fetch(file, self.staging)
         staged = below(self.staging, file.path)
         if staged.is_file():
             return staged

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import html
 import os
+import re
 import xml.etree.ElementTree as ET  # nosec B405
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
@@ -197,28 +199,57 @@ def _unescaped(local: Path) -> bytes:
     return html.unescape(local.read_bytes().decode("latin-1")).encode("utf-8")
 
 
+def stands_alone(local: Path) -> bool:
+    """Whether no other file of its folder begins like a raster, so that GDAL need not list the folder to find it."""
+    return local.stem.lower() not in _folder(local).shared
+
+
 def _sidecars(local: Path) -> Iterator[Path]:
     """Yield the files beside a raster that GDAL may open for it, and metadata beside those, in any case."""
-    listed = _listed(str(local.parent), local.parent.stat().st_mtime_ns)
+    listed = _folder(local).sidecars
     for stem in dict.fromkeys((local.name.lower(), local.stem.lower())):
         for name in listed.get(stem, ()):
             yield local.with_name(name)
 
 
-@lru_cache(maxsize=64)
-def _listed(folder: str, changed: int) -> Mapping[str, Sequence[str]]:
-    """Return the sidecars in a folder by the name of what they belong to, lower case.
+@dataclass(frozen=True)
+class _Folder:
+    """The files of a folder that belong together, by their names in lower case.
+
+    Attributes:
+        sidecars: those that GDAL may open, by the name of what they belong to.
+        shared: names without endings that several files begin with.
+    """
+
+    sidecars: Mapping[str, Sequence[str]]
+    shared: frozenset[str]
+
+
+def _folder(local: Path) -> _Folder:
+    """Return what lies in the folder of a file."""
+    return _listed(str(local.parent), local.parent.stat().st_mtime_ns)
+
+
+@lru_cache(maxsize=512)  # twice the folders of objects of a workspace
+def _listed(folder: str, changed: int) -> _Folder:
+    """List a folder.
 
     Args:
         folder: where to look.
         changed: when it last changed, so that it is listed again.
     """
-    found = defaultdict(list)
+    sidecars = defaultdict(list)
+    met: set[str] = set()
+    shared: set[str] = set()
     with os.scandir(folder) as entries:
         for entry in entries:
-            stem = entry.name.lower()
+            name = entry.name.lower()
+            stem = name
             while stem.endswith((*OPENED_AS_RASTER, METADATA)):
                 stem = stem.removesuffix(METADATA) if stem.endswith(METADATA) else stem.rpartition(".")[0]
-            if stem != entry.name.lower():
-                found[stem].append(entry.name)
-    return found
+            if stem != name:
+                sidecars[stem].append(entry.name)
+            begins = {name[: dot.start()] for dot in re.finditer(r"\.", name)} or {name}
+            shared |= begins & met
+            met |= begins
+    return _Folder(sidecars, frozenset(shared))

@@ -25,7 +25,8 @@ def georeference(raster: Any) -> Any:
 
     A file without a transform is read as if it had the identity, which is no place, whatever its CRS.
     """
-    return None if raster.transform.is_identity else raster.crs
+    crs = raster.crs
+    return None if crs is None or raster.transform.is_identity else crs
 
 
 def box_on_earth(raster: Any) -> list[float] | None:
@@ -44,6 +45,8 @@ def box_on_earth(raster: Any) -> list[float] | None:
             if np.isfinite([west, south, east, north]).all():
                 around = crs.is_geographic and bounds[2] - bounds[0] >= 360
                 return _in_degrees(-180.0 if around else west, south, 180.0 if around else east, north)
+    elif not raster.gcps[0]:
+        return None
     sides = (np.linspace(-0.5, side - 0.5, ASKED) for side in (raster.height, raster.width))
     rows, columns = np.meshgrid(*sides)
     longitude, latitude = places_of_pixels(raster, np.column_stack([rows.ravel(), columns.ravel()]))

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.lfs import POINTER, is_pointer_file
-from mlops_assets.datasets.raster_formats import driver_of, require_contained
+from mlops_assets.datasets.raster_formats import VRT, driver_of, require_contained, stands_alone
 from mlops_assets.datasets.raster_places import box_on_earth, georeference
 
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
@@ -45,12 +45,14 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
 
-    with warnings.catch_warnings(), rasterio.Env(**GDAL):
+    alone = False
+    if mode == "r":
+        profile["driver"] = _safe_driver(local)
+        alone = profile["driver"] != VRT and stands_alone(local)  # or GDAL lists the folder for every raster in it
+    with warnings.catch_warnings(), rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
         warnings.simplefilter("ignore", NodataShadowWarning)  # alpha is asked all the same, see `shown_values`
         try:
-            if mode == "r":
-                profile["driver"] = _safe_driver(local)
             with rasterio.open(local, mode, **profile) as raster:
                 if mode == "r":
                     _require_believable(local, raster)
@@ -144,8 +146,9 @@ def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, wh
 
 def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
     """Return values of `bands`, (bands, height, width), by the scales and offsets that a raster declares."""
-    scales = np.array([raster.scales[band - 1] for band in bands]).reshape(-1, 1, 1)
-    offsets = np.array([raster.offsets[band - 1] for band in bands]).reshape(-1, 1, 1)
+    chosen = np.array(bands) - 1
+    scales = np.array(raster.scales)[chosen].reshape(-1, 1, 1)
+    offsets = np.array(raster.offsets)[chosen].reshape(-1, 1, 1)
     return np.asarray(values * scales + offsets, dtype=np.float32)
 
 
@@ -180,13 +183,15 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
 def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> list[str]:
     """Return the descriptions of the measured bands; one without is called B and its number, counted from `first`."""
     roles = roles or band_roles(raster)
-    texts = [raster.descriptions[band - 1] for band in roles.measured]
+    descriptions = raster.descriptions
+    texts = [descriptions[band - 1] for band in roles.measured]
     return [text or f"B{i:03d}" for i, text in enumerate(texts, start=first)]
 
 
 def own_band_names(raster: Any, roles: BandRoles) -> list[str] | None:
     """Return what a file calls its measured bands, if it tells them from each other; some may have their number."""
-    texts = [raster.descriptions[band - 1] or (ALPHA if band == roles.alpha else None) for band in roles.measured]
+    descriptions = raster.descriptions
+    texts = [descriptions[band - 1] or (ALPHA if band == roles.alpha else None) for band in roles.measured]
     if not any(texts) or len(set(filter(None, texts))) < len([text for text in texts if text]):
         return None
     return [text or f"B{band:03d}" for text, band in zip(texts, roles.measured, strict=True)]
@@ -245,8 +250,9 @@ def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
 
 def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
     """Return by which scale and offset the measured bands become physical values, None if by 1 and 0."""
-    scales = [float(raster.scales[band - 1]) for band in roles.measured]
-    offsets = [float(raster.offsets[band - 1]) for band in roles.measured]
+    every_scale, every_offset = raster.scales, raster.offsets
+    scales = [float(every_scale[band - 1]) for band in roles.measured]
+    offsets = [float(every_offset[band - 1]) for band in roles.measured]
     plain = set(scales) == {1.0} and set(offsets) == {0.0}
     return {"scales": None if plain else scales, "offsets": None if plain else offsets}
 
@@ -267,7 +273,8 @@ def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
     """Return the flags of the measured bands that have a mask of their own or a nodata value; alpha is in the roles."""
     from rasterio.enums import MaskFlags
 
-    flags = {band: set(raster.mask_flag_enums[band - 1]) for band in roles.measured}
+    every = raster.mask_flag_enums
+    flags = {band: set(every[band - 1]) for band in roles.measured}
     none = ({MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha})
     return {band: own for band, own in flags.items() if own not in none}
 
@@ -295,8 +302,9 @@ def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any
     """Say which values nodata, alpha and masks leave, of each measured band: shape (bands, height, width)."""
     masked = _mask_flags(raster, roles)
     shown = np.ones(pixels.shape, dtype=bool)
+    every_nodata = raster.nodatavals
     for found, values, band in zip(shown, pixels, roles.measured, strict=True):
-        nodata = raster.nodatavals[band - 1]
+        nodata = every_nodata[band - 1]
         if band in masked:
             found &= raster.read_masks(band, window=window) > 0
         if nodata is not None:

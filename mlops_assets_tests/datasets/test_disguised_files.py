@@ -183,6 +183,18 @@ def test_sidecars_that_an_image_needs_are_read(tmp_path: Path) -> None:
         np.testing.assert_array_equal(raster.read(), PIXELS)
 
 
+@pytest.mark.parametrize(("name", "other"), [("a.tif", "a.tfw"), ("A.TIF", "a.tfw"), ("a.tif", "a.Tfw")])
+def test_a_world_file_is_found_however_its_name_is_written(name: str, other: str, tmp_path: Path) -> None:
+    write_raster(tmp_path / name, PIXELS)
+    write_raster(tmp_path / "z.tif", PIXELS)
+    with open_raster(tmp_path / name) as raster:
+        assert [Path(file).name for file in raster.files] == [name]
+    (tmp_path / other).write_text("10\n0\n0\n-10\n500000\n5000000\n")
+    with open_raster(tmp_path / name) as raster:
+        assert {Path(file).name for file in raster.files} == {name, other}
+        assert raster.transform.a == 10
+
+
 def geojson(**members: object) -> str:
     point = {"type": "Feature", "properties": {"label": 1}, "geometry": {"type": "Point", "coordinates": [1, 2]}}
     return json.dumps({"type": "FeatureCollection", "features": [point], **members})

@@ -171,7 +171,8 @@ def times_of(values: pd.Series) -> pd.Series:
     """Points in time, UTC; NaT for what is not ISO 8601. A whole number is a year or a day, never nanoseconds."""
     text = values.astype(str) if kinds.is_numeric_dtype(values) else values
     if isinstance(text.dtype, pd.StringDtype):  # pandas makes a time of "-1" and of a year 0
-        text = text.where(text.str.match(r"\s*(?!0000)\d{4}"))
+        year = text.str.lstrip().str[:4]  # not a regular expression, which pandas matches value by value
+        text = text.where(year.str.isdigit() & (year.str.len() == 4) & (year != "0000"))
     return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
 
 
