@@ -28,7 +28,6 @@ from mlops_assets.cli import (
     mirroring,
     models,
     new_project,
-    reindex,
     runs,
     status,
     sweeps,
@@ -90,7 +89,6 @@ app.command("status")(status.status)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(maintenance.doctor)
-app.command("reindex")(reindex.reindex)
 
 
 @app.command("demo")
