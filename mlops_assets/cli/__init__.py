@@ -28,6 +28,7 @@ from mlops_assets.cli import (
     mirroring,
     models,
     new_project,
+    reindex,
     runs,
     status,
     sweeps,
@@ -89,6 +90,7 @@ app.command("status")(status.status)
 app.command("hub")(hub.hub)
 app.command("init")(new_project.init)
 app.command("doctor")(maintenance.doctor)
+app.command("reindex")(reindex.reindex)
 
 
 @app.command("demo")

@@ -29,11 +29,13 @@ class Locks(RegistrySession):
 
     @contextmanager
     def lock(self, name: str, timeout: float = LOCK_TIMEOUT_SECONDS) -> Iterator[None]:
-        """Hold a named lock.
+        """Hold a named lock, as whoever is going to write does.
 
         Raises:
             Conflict: another process held it all the time.
+            IntegrityError: the log in the workspace is that of another registry.
         """
+        self.require_own_log()
         url = make_url(self.url)
         held = self._file_lock if url.get_backend_name() == "sqlite" else self._advisory_lock
         with held(name, timeout):

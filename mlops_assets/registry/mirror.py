@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from mlops_assets.errors import StorageError
+from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.storage import Workspace
 
 FOLDER = "log"  # of the workspace
@@ -47,6 +47,31 @@ class Mirror:
             self.newest = max(self.newest, seq)
         except StorageError:  # the transaction is done; the next that is appended writes it
             return
+
+    def require_known(self, newest: Callable[[], int]) -> None:
+        """See that the registry has every entry that the workspace has, before anything is written over another's.
+
+        Args:
+            newest: gives the number of the registry's newest entry.
+
+        Raises:
+            IntegrityError: it has not, so that it is not the registry that has written the log.
+        """
+        seq = -1
+        while not self.newest and (found := newest()) != seq:  # another process may append meanwhile
+            seq = found
+            try:
+                if not self._workspace.exists(entry_key(seq + 1)):
+                    return
+            except StorageError:  # recording does not depend on the mirror
+                return
+        if not self.newest:
+            entry = self._workspace.where(entry_key(seq + 1))
+            raise IntegrityError(
+                f"{entry} is an entry of the log that the registry does not have: it is new, older, or of another "
+                "workspace; nothing was recorded; check MLOPS_REGISTRY, restore a newer backup, or rebuild it with "
+                "'mlops reindex'"
+            )
 
     def _first_missing(self, seq: int) -> int:
         """Return the first entry to be written, where `seq` is the newest."""

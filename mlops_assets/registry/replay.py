@@ -50,6 +50,7 @@ class Replayed:
         problems: what is wrong with the log itself.
         seq: number of the newest entry; 0 if there is none.
         sha256: its checksum: the head of the log.
+        whole: number of the newest entry before the first that something is wrong with.
         heads: number → checksum of every entry.
         adopted: when the log began, if the registry had rows by then.
         mirrored: the newest entry that is known to have been in the workspace.
@@ -61,6 +62,7 @@ class Replayed:
     problems: list[str] = field(default_factory=list)
     seq: int = 0
     sha256: str = ""
+    whole: int = 0
     heads: dict[int, str] = field(default_factory=dict)
     adopted: str | None = None
     mirrored: int = 0
@@ -92,6 +94,8 @@ def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
                 found.problems.append(f"entry {seq} of the log does not follow the one before it")
             _apply(found, entry)
         found.seq, found.sha256 = seq, actual
+        if not found.problems:
+            found.whole = seq
         found.heads[seq] = actual
     return found
 
@@ -150,7 +154,7 @@ def table_differences(connection: Connection, table: Table, expected: Mapping[Ke
             yield f"{_row(table, key)} was added to the registry without an entry of its log"
             continue
         for name, value in columns.items():
-            wanted = logged[name] if name in logged else _default(table, name)
+            wanted = logged[name] if name in logged else default_of(table, name)
             if not same(value, wanted):
                 yield (
                     f"{_row(table, key)} was changed in the registry without an entry of its log: "
@@ -180,7 +184,7 @@ def _rows_one_by_one(connection: Connection, table: Table) -> Iterator[tuple[lis
             yield list(key), f"it cannot be read ({error})"
 
 
-def _default(table: Table, name: str) -> Any:
+def default_of(table: Table, name: str) -> Any:
     """Return what a row has in a column that is newer than its entries."""
     default = table.columns[name].server_default
     if default is None:

@@ -106,11 +106,16 @@ class RegistrySession:
 
         Raises:
             Forbidden: the principal does not have the role.
+            IntegrityError: the workspace has the log of another registry.
+            StorageError: the registry cannot be written.
         """
         with self._session(action, role, immediate=True) as session:
             yield session
             known = 0 if self._mirror is None else self._mirror.newest
             appended = log.append(session, log.Author(self.principal.name, known), action)
+            if appended is not None and self._mirror is not None:
+                before = appended.seq - 1
+                self._mirror.require_known(lambda: before)
         if appended is not None and self._mirror is not None:
             self._mirror.write(appended.seq, appended.entry, self.log_texts)
 
@@ -164,6 +169,15 @@ class RegistrySession:
         with self.reading() as session:
             newest = session.scalar(query)
         return None if newest is None else (newest.seq, log.sha256_of_entry(newest.entry))
+
+    def require_own_log(self) -> None:
+        """See that the log in the workspace is that of this registry.
+
+        Raises:
+            IntegrityError: it has entries that this registry does not have.
+        """
+        if self._mirror is not None:
+            self._mirror.require_known(lambda: (self.newest_entry() or (0, ""))[0])
 
     def log_texts(self, first: int, last: int) -> list[str]:
         """Return the texts of the log's entries from `first` to `last`."""

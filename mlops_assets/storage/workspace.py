@@ -10,6 +10,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -160,6 +161,16 @@ class Workspace:
                 digest.update(chunk)
                 size += len(chunk)
         return FileStat(key, digest.hexdigest(), size)
+
+    def written(self, key: str) -> datetime:
+        """Return when a file was written, as its store says.
+
+        Raises:
+            StorageError: it is not there.
+        """
+        with self._reading(key):
+            moment: datetime = obstore.head(self._store, key)["last_modified"]
+        return moment
 
     def exists(self, key: str) -> bool:
         """Say whether a file is there."""

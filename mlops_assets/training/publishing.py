@@ -129,13 +129,6 @@ def _curves(series: dict[str, list[tuple[int, float]]], title: str) -> dict[str,
     return {"learning_curves": curves} if curves else {}
 
 
-def run_facts(run: Run) -> dict[str, Any]:
-    """Return what of a run never changes, as JSON values."""
-    names = ("run_id", "model", "dataset", "data_version", "data_digest", "parameters", "seed", "trainer",
-             "code_version", "hardware", "orchestration_run")  # fmt: skip
-    return {name: getattr(run, name) for name in names} | {"started": run.started.isoformat()}
-
-
 def code_document(store: Store, version: str, changes: str | None) -> dict[str, Any]:
     """Return what the code of a run was, with its changes kept as an object.
 

@@ -10,7 +10,7 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic_core import to_json
 
@@ -22,6 +22,9 @@ from mlops_assets.registry.publication import publication
 from mlops_assets.registry.runs import LoggedPoint, document_key, points_key, set_ended
 from mlops_assets.registry.store import now
 from mlops_assets.training.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +68,8 @@ def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | 
     """
     document = run_columns(run)
     if made is not None:
-        document |= {"series": series_of(points), "signature": made.signature}
+        document |= {"series": series_of(points), "signature": made.signature, "task": made.task,
+                     "framework": made.framework}  # fmt: skip
     documents = {document_key(run.run_id): json_bytes(document)}
     if points:
         documents[points_key(run.run_id)] = _points_bytes(points)
@@ -91,18 +95,32 @@ def _points_bytes(points: Sequence[LoggedPoint]) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    columns = zip(*points, strict=True)
-    kinds = (pa.int64(), pa.string(), pa.int64(), pa.float64(), pa.float64())
-    names = ("seq", "name", "step", "value", "logged")
-    table = pa.table([pa.array(column, kind) for column, kind in zip(columns, kinds, strict=True)], names)
+    schema = _points_schema()
+    columns = [pa.array(column, kind) for column, kind in zip(zip(*points, strict=True), schema.types, strict=True)]
     buffer = io.BytesIO()
-    pq.write_table(table, buffer, compression="zstd")
+    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
 
 
 def read_points(content: bytes) -> list[LoggedPoint]:
-    """Return the points of a `points.parquet`, in the order logged."""
+    """Return the points of a `points.parquet`, in the order logged.
+
+    Raises:
+        ValueError: it is another kind of file.
+    """
     import pyarrow.parquet as pq
 
-    table = pq.read_table(io.BytesIO(content))
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except OSError as error:  # what pyarrow raises of a damaged file
+        raise ValueError(str(error)) from error
+    if not table.schema.equals(_points_schema()):
+        raise ValueError(f"it has the columns {', '.join(table.column_names)}, and not those of points")
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def _points_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    numbers = (("step", pa.int64()), ("value", pa.float64()), ("logged", pa.float64()))
+    return pa.schema([("seq", pa.int64()), ("name", pa.string()), *numbers])

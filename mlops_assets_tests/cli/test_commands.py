@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from mlops_assets.registry import open_registry
 from mlops_assets_tests.cli.conftest import Mlops
 
 
@@ -154,3 +155,23 @@ def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(project
     assert "declared wrongly and left out: wrong" in mlops("doctor", "--json").out
     outcome = mlops("dataset", "commit", "wrong")
     assert (outcome.code, f"{wrong}:2: attributes.oops: unknown key" in outcome.err) == (1, True)
+
+
+def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(committed: Path, mlops: Mlops) -> None:
+    assert mlops("dataset", "tag", "samples@v1", "spring").code == 0
+    kept = mlops("reindex")
+    assert (kept.code, "has rows already" in kept.err) == (1, True)
+    elsewhere = mlops("reindex", "--into", f"sqlite:///{committed / 'other.db'}", "--json").json
+    assert elsewhere["rows"].items() >= {"data_versions": 1, "tags": 1, "runs": 0}.items()
+    assert elsewhere["unproven"] == []
+    for left in (committed / "workspace").glob("registry.db*"):
+        left.unlink()
+    open_registry.cache_clear()
+    lost = mlops("dataset", "commit", "samples")
+    assert (lost.code, "'mlops reindex'" in lost.err) == (1, True)
+    rebuilt = mlops("reindex")
+    head = elsewhere["head"]
+    assert f"from the log, of which entry {head['seq']} is the newest: {head['sha256']}" in rebuilt.out
+    assert "1 data versions" in rebuilt.out and "1 tags" in rebuilt.out
+    assert mlops("dataset", "show", "samples@spring", "--json").json["version"] == "v1"
+    assert mlops("reindex", "--into", "nonsense").err.count("is not a SQLAlchemy URL") == 1

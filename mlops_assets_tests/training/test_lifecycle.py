@@ -36,7 +36,6 @@ from mlops_assets.training.fitting import train
 from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.onnx_model import OnnxModel, decide
 from mlops_assets.training.points import FLUSH_POINTS
-from mlops_assets.training.publishing import run_facts
 from mlops_assets.training.resuming import close_abandoned_runs
 from mlops_assets.training.seeding import seed_everything
 from mlops_assets.training.store import Store, model_folder, run_identifier, version_for
@@ -96,8 +95,7 @@ def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[...,
     assert (run.parameters, run.trainer, run.pid) == ({"depth": 3}, f"{HERE}:tree", os.getpid())
     assert run.data_digest == row.data_digest == data.digest
     assert run.metrics == {**row.metrics, "train_accuracy": run.metrics["train_accuracy"]}
-    document = json.loads(store.workspace.get(f"runs/{row.run_id}/run.json"))
-    assert document.items() >= run_facts(run).items()
+    require_documents(store, run.run_id)
     assert json.loads(store.workspace.get(f"{model_folder(row)}/parameters.json")) == {"depth": 3}
     assert "torch" in json.loads(store.workspace.get(f"{model_folder(row)}/environment.json"))["packages"]
     card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
