@@ -61,12 +61,12 @@ class Mirror:
         while not self.newest and (found := newest()) != seq:  # another process may append meanwhile
             seq = found
             try:
-                if not self._workspace.exists(entry_key(seq + 1)):
+                if not self.workspace.exists(entry_key(seq + 1)):
                     return
             except StorageError:  # recording does not depend on the mirror
                 return
         if not self.newest:
-            entry = self._workspace.where(entry_key(seq + 1))
+            entry = self.workspace.where(entry_key(seq + 1))
             raise IntegrityError(
                 f"{entry} is an entry of the log that the registry does not have: it is new, older, or of another "
                 "workspace; nothing was recorded; check MLOPS_REGISTRY, restore a newer backup, or rebuild it with "

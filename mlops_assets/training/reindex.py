@@ -227,7 +227,7 @@ def _move_replaced(workspace: Workspace, seq: int) -> None:
     """Move the mirrored entries after this one away, newest first, so that those before never have a gap."""
     later = [key for key in mirrored(workspace) if key > entry_key(seq)]
     for key in reversed(later):
-        workspace.move(key, key.replace(FOLDER, f"{REPLACED}/{seq}", 1))
+        workspace.move(key, key.replace(FOLDER, f"{REPLACED}/{seq}", 1), workspace.stat(key).sha256)
 
 
 def _counts(rows: Mapping[str, Mapping[Key, Columns]]) -> dict[str, int]:

@@ -84,7 +84,10 @@ READS: dict[str, Call] = {
     "has_tokens": lambda r: r.has_tokens(),
 }
 # what these do is decided by what is done within, or is no more than a connection
-NEITHER = {"acting", "close", "explained", "lock", "mirror", "mirrored", "reading", "require_locks", "transaction"}
+NEITHER = {
+    "acting", "close", "explained", "lock", "mirror", "mirrored", "reading", "require_locks", "require_own_log",
+    "transaction",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, inspect, select
 from mlops_assets.datasets.documents import json_bytes
 from mlops_assets.errors import Conflict, IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.log import canonical
 from mlops_assets.registry.mirror import entry_key
@@ -29,8 +30,8 @@ from mlops_assets.training.reindex import reindex
 from mlops_assets.training.run_documents import end_run
 from mlops_assets.training.store import Store
 from mlops_assets.training.verification import verify_all
+from mlops_assets_tests.faults.life import LANDED, MODEL, STEPS, land, opened
 from mlops_assets_tests.registry.test_store import new_run
-from mlops_assets_tests.training.kill_points import LANDED, MODEL, STEPS, land, opened
 from mlops_assets_tests.training.sweeps.trainers import planned
 from mlops_assets_tests.training.test_run_documents import POINTS
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
@@ -46,7 +47,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("life") / "workspace"
     store = opened(root)
     for scene, seed in LANDED.values():
-        land(store, scene, seed)
+        land(root, scene, seed)
     for step in LIFE:
         STEPS[step](store)
     registry, specification = store.registry, model_specification(MODEL, dataset="scenes", inputs="patch")
@@ -125,7 +126,7 @@ def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: s
     rebuilt = tables(url)
     assert {name: len(rows) for name, rows in rebuilt.items() if name in found.rows} == found.rows
     assert rebuilt == expected
-    store = Store(workspace(copied), Registry(url), "carl")
+    store = Store(workspace(copied), Registry(url).acting(local("carl")))
     assert verify_all(store).problems == []
     promote(store, store.registry.model_version(Reference(MODEL, "previous")), [], "carl")
     assert [row["id"] for row in tables(url)["promotions"]] == [*range(1, len(expected["promotions"]) + 2)]
@@ -196,7 +197,7 @@ def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_told(
     assert sorted(path.name for path in (copied / "log").iterdir()) == [
         Path(entry_key(seq)).name for seq in range(1, 8)
     ]
-    store = Store(workspace(copied), Registry(url), "carl")
+    store = Store(workspace(copied), Registry(url).acting(local("carl")))
     store.registry.tag("scenes", "v1", "again")  # the log goes on where it ends now
     assert (copied / entry_key(8)).exists()
     store.registry.close()
@@ -238,7 +239,7 @@ def test_a_file_whose_publication_was_interrupted_is_completed_afterwards(copied
     path.write_text("of before")
     registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
     reindex(workspace(copied), registry.url, "carl")
-    assert verify_all(Store(workspace(copied), registry, "carl")).problems == []
+    assert verify_all(Store(workspace(copied), registry.acting(local("carl")))).problems == []
     registry.close()
 
 
@@ -264,7 +265,7 @@ def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str)
     assert [rebuilt[name] for name in ("tags", "aliases", "promotions", "checkpoints")] == [[], [], [], []]
     assert LOST in found.unproven and len(found.unproven) == 2
     assert [json.loads(row["entry"])["action"] for row in rebuilt["log"]] == ["adopted"]
-    store = Store(workspace(copied), Registry(url), "carl")
+    store = Store(workspace(copied), Registry(url).acting(local("carl")))
     assert verify_all(store).problems == []
     store.registry.close()
 
@@ -303,14 +304,14 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, t
     assert LOST in listed and "created, created_by: in no document of scenes@v1" in listed
     assert re.search("metrics, .*error, host, pid, .*: in no document of run ", listed)
     assert "points of 2 run(s): only values and steps, of run.json" in listed
-    store = Store(workspace(copied), Registry(url), "carl")
+    store = Store(workspace(copied), Registry(url).acting(local("carl")))
     assert verify_all(store).problems == []
     store.registry.close()
 
 
 def test_a_new_registry_does_not_write_over_the_log_of_the_one_that_was_lost(copied: Path, tmp_path: Path) -> None:
     registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
-    store = Store(workspace(copied), registry, "carl")
+    store = Store(workspace(copied), registry.acting(local("carl")))
     kept = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
     for write in (lambda _: store.registry.start_run(new_run("another")), STEPS["commit v1"]):
         with pytest.raises(IntegrityError, match="rebuild it with 'mlops reindex'"):
