@@ -203,5 +203,5 @@ def _append(connection: Connection, author: Author, action: str, changes: list[C
         }
     )
     sha256 = sha256_of_entry(entry)
-    connection.execute(insert(LogEntry.__table__).values(seq=seq, sha256=sha256, entry=entry))
+    connection.execute(insert(LogEntry).values(seq=seq, sha256=sha256, entry=entry))
     return Appended(seq, sha256, entry)

@@ -12,7 +12,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from sqlalchemy import Connection, Table, inspect, select, type_coerce
+from sqlalchemy import Connection, DefaultClause, Table, inspect, select, type_coerce
 from sqlalchemy.orm import Session
 from sqlalchemy.types import NullType
 
@@ -160,8 +160,8 @@ def table_differences(connection: Connection, table: Table, expected: Mapping[Ke
                     f"{_row(table, key)} was changed in the registry without an entry of its log: "
                     f"{name} is {_shown(value)}, was {_shown(wanted)}"
                 )
-    for key in missing:
-        yield f"{_row(table, key)} was deleted from the registry without an entry of its log"
+    for gone in missing:
+        yield f"{_row(table, gone)} was deleted from the registry without an entry of its log"
 
 
 def _readable_rows(connection: Connection, table: Table) -> Iterator[tuple[list[Any], Columns | str]]:
@@ -187,7 +187,7 @@ def _rows_one_by_one(connection: Connection, table: Table) -> Iterator[tuple[lis
 def default_of(table: Table, name: str) -> Any:
     """Return what a row has in a column that is newer than its entries."""
     default = table.columns[name].server_default
-    if default is None:
+    if not isinstance(default, DefaultClause):
         return None
     text = str(default.arg)
     try:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from sqlalchemy import Connection, inspect, select, text
+from sqlalchemy import Connection, insert, inspect, select, text
 
 from mlops_assets.errors import StorageError
 from mlops_assets.registry import log
@@ -60,8 +60,8 @@ def prepare(connection: Connection, principal: str) -> None:
 
 def _make(connection: Connection) -> None:
     Base.metadata.create_all(connection)
-    connection.execute(SchemaRevision.__table__.insert().values(version_num=SCHEMA_REVISION))
-    connection.execute(Meta.__table__.insert().values(key="schema_version", value=LAST_META_VERSION))
+    connection.execute(insert(SchemaRevision).values(version_num=SCHEMA_REVISION))
+    connection.execute(insert(Meta).values(key="schema_version", value=LAST_META_VERSION))
 
 
 def _take_over(connection: Connection) -> None:
@@ -71,10 +71,10 @@ def _take_over(connection: Connection) -> None:
         meta = "1" if inspect(connection).has_table("series") else "2"
     if meta not in _REVISIONS:
         raise _newer(connection, meta)
-    SchemaRevision.__table__.create(connection)
+    Base.metadata.tables[SchemaRevision.__tablename__].create(connection)
     revision = _REVISIONS[meta]
     if revision is not None:
-        connection.execute(SchemaRevision.__table__.insert().values(version_num=revision))
+        connection.execute(insert(SchemaRevision).values(version_num=revision))
 
 
 def _upgrade(connection: Connection) -> None:

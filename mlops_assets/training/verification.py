@@ -151,7 +151,8 @@ def verify_all(store: Store, since: int = 0) -> Verification:
 
 def _label_problems(store: Store) -> Iterator[str]:
     with store.registry.reading() as session:
-        aliased = {str(row.model) for kind in (Promotion, Alias) for row in readable(session, kind)}
+        aliased = {str(row.model) for row in readable(session, Promotion)}
+        aliased |= {str(row.model) for row in readable(session, Alias)}
         tagged = {str(row.dataset) for row in readable(session, Tag)}
     for model in sorted(aliased):
         yield from guarded(f"aliases of {model}", partial(alias_problems, store, model))
