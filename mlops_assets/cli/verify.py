@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mlops_assets.cli.output import Json, console, open_store, show_one
-from mlops_assets.errors import IntegrityError
+from mlops_assets.errors import HeadRefused, IntegrityError
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def verify(
     if key is not None and head is None:
         raise typer.BadParameter("--key is of a head; name it with --head")
     settings, store = Settings.from_environment(), open_store()
-    wanted = None if head is None else read_head(Path(head).read_text() if Path(head).is_file() else head)
+    wanted = None if head is None else read_head(_text_of(head))
     found = verify_all(store)
     log = found.log
     if wanted is not None:
@@ -46,6 +46,15 @@ def verify(
     if settings.log_head is not None:
         found.problems += verify_kept_head(settings.log_head, settings.cache, log)
     report(found, as_json)
+
+
+def _text_of(head: str) -> str:
+    if not Path(head).is_file():
+        return head
+    try:
+        return Path(head).read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise HeadRefused(f"{head} cannot be read: {error}") from error
 
 
 def report(found: Verification, as_json: bool) -> None:

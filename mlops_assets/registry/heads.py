@@ -16,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError
 from mlops_assets.errors import HeadRefused, NotFound, StorageError
 from mlops_assets.registry.replay import Replayed, guarded
 from mlops_assets.registry.store import Registry
+from mlops_assets.secret_urls import shown
 from mlops_assets.storage import Workspace
 
 _TEXT = re.compile(r"(?P<seq>[1-9][0-9]{0,9}):(?P<sha256>[0-9a-f]{64})")
@@ -144,11 +145,11 @@ def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
         if kept:
             yield from head_problems(read_head(elsewhere.get(kept[-1]).decode()), log)
 
-    problems = guarded(f"the head of the log in {url}", compared)
+    problems = guarded(f"the head of the log in {shown(url)}", compared)
     if not problems and not log.problems and log.seq:
         head = Head(seq=log.seq, sha256=log.sha256)
         try:
             Workspace(url, cache).put(f"{head.seq:010}.json", head.model_dump_json(exclude_none=True).encode())
         except StorageError as error:
-            problems.append(f"the head of the log could not be left in {url}: {error}")
+            problems.append(f"the head of the log could not be left in {shown(url)}: {error}")
     return problems

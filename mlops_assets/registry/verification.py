@@ -64,10 +64,12 @@ def _mirror_problems(
             yield f"{key} is not an entry of the registry's log; it was added, or the registry is an older one"
     known = max(found.log.mirrored, registry.mirror.newest if registry.mirror else 0, *there, 0)
     for seq, sha256 in found.log.heads.items():
-        if seq in there:
+        if seq > known:
+            break
+        if seq in there or workspace.exists(entry_key(seq)):  # written since they were listed
             if seq > since:
                 yield from guarded(entry_key(seq), partial(_mirrored_problems, workspace, seq, sha256))
-        elif seq <= known:
+        else:
             yield f"{entry_key(seq)} is missing from {workspace.url}; restore it from a backup"
     if found.log.seq > known:
         _complete(registry, found.log.seq)

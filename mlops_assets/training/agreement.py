@@ -6,16 +6,16 @@ Documents are read through their checksums; those that cannot be read are found 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry import Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.log import kept
 from mlops_assets.registry.published import read_published
 from mlops_assets.registry.replay import guarded, same
-from mlops_assets.registry.schema import STAGES
+from mlops_assets.registry.schema import STAGES, Tag
 from mlops_assets.training.store import Store, model_folder
 
 _LATER = ("metrics", "phases")  # of a run, to which the stages of its model version add
@@ -124,28 +124,35 @@ def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
         yield f"{subject}: the registry has metrics, and there is no metrics.json that was published"
 
 
-def alias_problems(store: Store, model: str) -> Iterator[str]:
-    """Yield which aliases of a model are not where its promotions have moved them."""
-    expected: dict[str, str] = {}
-    for promotion in store.registry.promotions(model):
-        expected[promotion.alias] = promotion.version
+def alias_problems(
+    promotions: Sequence[Promotion], aliases: Sequence[Alias], versions: Collection[tuple[str, str]]
+) -> Iterator[str]:
+    """Yield which aliases are not where promotions have moved them.
+
+    Args:
+        promotions: of all models, oldest first.
+        aliases: of all models.
+        versions: every model version, as model and version.
+    """
+    expected: dict[tuple[str, str], str] = {}
+    for promotion in promotions:
+        expected[promotion.model, promotion.alias] = promotion.version
         if promotion.alias == "production" and promotion.previous not in (None, promotion.version):
-            expected["previous"] = promotion.previous
-    found = store.registry.aliases(model)
-    versions = {row.version for row in store.registry.model_versions(model)}
-    for alias in sorted(expected.keys() | found.keys()):
-        if found.get(alias) != expected.get(alias):
-            yield f"{model}@{alias} is {found.get(alias)}, its promotions say {expected.get(alias)}"
-        elif found[alias] not in versions:
-            yield f"{model}@{alias} is {found[alias]}, and there is no such model version"
+            expected[promotion.model, "previous"] = promotion.previous
+    found = {(row.model, row.alias): row.version for row in aliases}
+    for model, alias in sorted(expected.keys() | found.keys(), key=repr):
+        version, moved = found.get((model, alias)), expected.get((model, alias))
+        if version != moved:
+            yield f"{model}@{alias} is {version}, its promotions say {moved}"
+        elif (model, version) not in versions:
+            yield f"{model}@{alias} is {version}, and there is no such model version"
 
 
-def tag_problems(store: Store, dataset: str) -> Iterator[str]:
-    """Yield which tags of a dataset name a version that there is not."""
-    versions = {row.version for row in store.registry.data_versions(dataset)}
-    for tag, version in store.registry.tags(dataset).items():
-        if version not in versions:
-            yield f"tag {dataset}@{tag} names {version}, and there is no such data version"
+def tag_problems(tags: Sequence[Tag], versions: Collection[tuple[str, str]]) -> Iterator[str]:
+    """Yield which tags name a data version that there is not; `versions` are all, as dataset and version."""
+    for row in tags:
+        if (row.dataset, row.version) not in versions:
+            yield f"tag {row.dataset}@{row.tag} names {row.version}, and there is no such data version"
 
 
 def _differing(subject: str, facts: Mapping[str, Any], document: Mapping[str, Any], name: str) -> Iterator[str]:

@@ -6,11 +6,14 @@ It re-reads every byte and compares it with what was published, and what the reg
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import TypeVar
 
 import pandas as pd
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
 
 from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.freezing import digest_of
@@ -36,6 +39,8 @@ from mlops_assets.training.agreement import (
     tag_problems,
 )
 from mlops_assets.training.store import Store, model_folder
+
+T = TypeVar("T", DataVersion, Run, ModelVersion)
 
 
 @dataclass
@@ -150,14 +155,12 @@ def verify_all(store: Store, since: int = 0) -> Verification:
 
 
 def _label_problems(store: Store) -> Iterator[str]:
-    with store.registry.reading() as session:
-        aliased = {str(row.model) for row in readable(session, Promotion)}
-        aliased |= {str(row.model) for row in readable(session, Alias)}
-        tagged = {str(row.dataset) for row in readable(session, Tag)}
-    for model in sorted(aliased):
-        yield from guarded(f"aliases of {model}", partial(alias_problems, store, model))
-    for dataset in sorted(tagged):
-        yield from guarded(f"tags of {dataset}", partial(tag_problems, store, dataset))
+    with store.registry.snapshot() as connection, Session(connection) as session:
+        promotions, aliases, tags = readable(session, Promotion), readable(session, Alias), readable(session, Tag)
+        models = {(row.model, row.version) for row in session.execute(select(ModelVersion.model, ModelVersion.version))}
+        data = {(row.dataset, row.version) for row in session.execute(select(DataVersion.dataset, DataVersion.version))}
+    yield from alias_problems(promotions, aliases, models)
+    yield from tag_problems(tags, data)
 
 
 def _verified_log(store: Store, subject: str, since: int = 0) -> Verification:
@@ -173,13 +176,26 @@ def _verify_rows(
     models: Sequence[ModelVersion],
 ) -> None:
     for version in data:
+        found.problems += _row_problems(store, version, _data_problems)
         name = f"{version.dataset}@{version.version}"
-        found.problems += guarded(name, partial(_data_problems, store, version))
         found.problems += guarded(f"the cache of {name}", partial(_cache_problems, store, version))
     for run in runs:
-        found.problems += guarded(f"run {run.run_id}", partial(run_problems, store, run))
+        found.problems += _row_problems(store, run, run_problems)
     for row in models:
-        found.problems += guarded(f"{row.model}@{row.version}", partial(model_version_problems, store, row))
+        found.problems += _row_problems(store, row, model_version_problems)
+
+
+def _row_problems(store: Store, row: T, check: Callable[[Store, T], Iterable[str]]) -> list[str]:
+    """Return what a check finds of a row, and finds of it again: it may be published anew while it is checked."""
+    key = inspect(type(row)).primary_key_from_instance(row)
+    name = f"{row.__tablename__} {'/'.join(map(str, key))}"
+    problems = guarded(name, partial(check, store, row))
+    if not problems:
+        return []
+    columns = [column.name for column in inspect(type(row)).primary_key]
+    with store.registry.reading() as session:
+        again = readable(session, type(row), **dict(zip(columns, key, strict=True)))
+    return guarded(name, partial(check, store, again[0])) if again else []
 
 
 def _verify_files(store: Store, found: Verification, files: Sequence[FileStat], what: str) -> None:

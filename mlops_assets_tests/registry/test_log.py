@@ -342,3 +342,31 @@ def test_a_workspace_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeyp
     registry.start_run(run("c"))
     assert mirrored(workspace) == [f"log/{seq:010}.json" for seq in (1, 2, 3)]
     registry.close()
+
+
+def test_entries_that_are_written_while_the_log_is_verified_are_not_missed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mlops_assets.registry import verification
+
+    workspace = Workspace((tmp_path / "workspace").as_uri())
+    registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}").mirrored(workspace)
+    registry.start_run(run("a"))
+    before = mirrored(workspace)
+    for name in ("b", "c", "d"):
+        registry.start_run(run(name))
+    monkeypatch.setattr(verification, "mirrored", lambda _: before)
+    assert verification.verify_log(workspace, registry).problems == []
+    registry.close()
+
+
+def test_the_newest_entry_is_mirrored_by_whoever_verifies(tmp_path: Path) -> None:
+    from mlops_assets.registry.verification import verify_log
+
+    workspace = Workspace((tmp_path / "workspace").as_uri())
+    registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
+    registry.mirrored(workspace).start_run(run("a"))
+    registry.start_run(run("b"))  # by a process that is killed at once
+    assert verify_log(workspace, Registry(registry.url).mirrored(workspace)).problems == []
+    assert mirrored(workspace) == ["log/0000000001.json", "log/0000000002.json"]
+    registry.close()
