@@ -10,7 +10,7 @@ import hashlib
 import io
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ POINTS_AT_ONCE = 10_000
 ASKED_EVERY = 2.0  # seconds, while a model is being published
 TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
 AWAY = (502, 503, 504)
+Token = str | Callable[[], str]
 
 
 class There:
@@ -148,7 +149,7 @@ class There:
 @contextmanager
 def run_there(
     url: str,
-    token: str,
+    token: Token,
     model: str,
     data: str,
     parameters: Mapping[str, Any],
@@ -177,15 +178,20 @@ def run_there(
             yield run
 
 
-def open_client(url: str, token: str) -> httpx.Client:
-    """Return a client of a server.
+def open_client(url: str, token: Token) -> httpx.Client:
+    """Return a client of a server, which shows a token, or what a function gives for each request.
 
     Raises:
         SettingsError: it is no URL of a server.
     """
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"url={url!r}: write the address of a server, such as https://HOST")
-    return httpx.Client(base_url=url.rstrip("/") + "/", headers={"Authorization": f"Bearer {token}"}, timeout=TIMEOUT)
+
+    def show(request: httpx.Request) -> httpx.Request:
+        request.headers["Authorization"] = f"Bearer {token() if callable(token) else token}"
+        return request
+
+    return httpx.Client(base_url=url.rstrip("/") + "/", auth=show, timeout=TIMEOUT)
 
 
 def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -29,7 +29,7 @@ def external_run(
     gpus: int = 0,
     module: str | None = None,
     url: str | None = None,
-    token: str | None = None,
+    token: str | Callable[[], str] | None = None,
     **declared: Any,
 ) -> AbstractContextManager[ExternalRun]:
     """Record a run of this process.
@@ -52,7 +52,8 @@ def external_run(
         gpus: GPUs it uses, of which utilisation and energy are recorded.
         module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.
         url: address of a server that `mlops hub` runs; none if workspace and registry are reached from here.
-        token: what the server asks for; `MLOPS_API_TOKEN` if not given.
+        token: a bearer token that the server accepts, or a function that gives one for each request, for tokens that
+            expire before the run ends; `MLOPS_API_TOKEN` if not given.
         declared: attributes as in YAML, of a model that the project does not declare: at least `task`; `inputs`,
             `bands`, `scaling`, `gates`, `parity`, `title`, `description`.
 

@@ -52,8 +52,13 @@ def list_tokens(as_json: Json = False) -> None:
 
 
 @app.command()
-def revoke(which: Annotated[str, typer.Argument(metavar="ID|NAME", help="A token, or all tokens of a name.")]) -> None:
+def revoke(
+    which: Annotated[str, typer.Argument(metavar="ID|NAME", help="Its id, the token itself, or a name: all of it.")],
+) -> None:
     """Revoke a token; servers refuse it from the next request on."""
+    from mlops_assets.identity.tokens import identifier
+
+    which = identifier(which) or which  # so that a secret is not repeated
     revoked = open_store().registry.revoke_tokens(which)
     for token in revoked:
         console.print(f"token {token.id} of {token.name} is revoked")

@@ -8,7 +8,7 @@ import re
 
 from mlops_assets.errors import SettingsError, Unauthenticated
 from mlops_assets.identity.issuer import Issuer
-from mlops_assets.identity.tokens import is_token, principal_of
+from mlops_assets.identity.tokens import identifier, principal_of
 from mlops_assets.principals import SHARED_NAME, Principal, Role
 from mlops_assets.registry import Registry
 
@@ -46,7 +46,7 @@ class Bearers:
         """
         if len(token) > MAX_TOKEN:
             raise Unauthenticated(f"the token has more than {MAX_TOKEN} characters")
-        if is_token(token):
+        if identifier(token):
             return await asyncio.to_thread(principal_of, self._registry, token)
         if self._shared is not None and hmac.compare_digest(token.encode(), self._shared.encode()):
             return SHARED
@@ -61,7 +61,7 @@ def _shared(token: str | None) -> str | None:
     Raises:
         SettingsError: it is too short, or has other characters than ASCII.
     """
-    if token is None or is_token(token) or (token.startswith("eyJ") and _JWT.fullmatch(token)):
+    if token is None or identifier(token) or (token.startswith("eyJ") and _JWT.fullmatch(token)):
         return None
     if len(token) < MIN_SHARED or not token.isascii() or not token.isprintable():
         raise SettingsError(

@@ -42,9 +42,10 @@ def create_token(registry: Registry, name: str, roles: Iterable[Role], lifetime:
     return token, f"mlops_{token.id}_{secret}"
 
 
-def is_token(text: str) -> bool:
-    """Say whether a text has the form of such a token."""
-    return _FORM.fullmatch(text) is not None
+def identifier(text: str) -> str | None:
+    """Return the id in a token; None if the text does not have the form of one."""
+    found = _FORM.fullmatch(text)
+    return found[1] if found else None
 
 
 def principal_of(registry: Registry, text: str) -> Principal:
