@@ -18,7 +18,7 @@ from mlops_assets.errors import Conflict, IntegrityError, StorageError
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log import AUDITED
 from mlops_assets.registry.replay import Columns, Key, default_of
-from mlops_assets.registry.schema import LogEntry, Point, UtcDateTime
+from mlops_assets.registry.schema import Base, LogEntry, Point, UtcDateTime
 from mlops_assets.registry.upgrade import prepare
 from mlops_assets.secret_urls import shown
 
@@ -57,8 +57,8 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
 
 
 def _require_empty(connection: Connection, url: str) -> None:
-    tables = [*AUDITED.values(), LogEntry.__table__, Point.__table__]
-    full = [table.name for table in tables if connection.execute(select(table).limit(1)).first() is not None]
+    names = (*AUDITED, LogEntry.__tablename__, Point.__tablename__)
+    full = [name for name in names if connection.execute(select(Base.metadata.tables[name]).limit(1)).first()]
     if full:
         raise Conflict(
             f"registry {shown(url)} has rows already ({', '.join(sorted(full))}), which are never overwritten; move it "
@@ -113,7 +113,11 @@ def _value(column: Column[Any], row: Mapping[str, Any]) -> Any:
 
 def write_log(connection: Connection, entries: Iterable[tuple[int, str, str]]) -> None:
     """Write the entries of a log (number, checksum, text) as they are."""
-    _insert(connection, LogEntry.__table__, (dict(zip(_ENTRY, entry, strict=True)) for entry in entries))
+    _insert(
+        connection,
+        Base.metadata.tables[LogEntry.__tablename__],
+        (dict(zip(_ENTRY, entry, strict=True)) for entry in entries),
+    )
 
 
 def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:

@@ -169,14 +169,14 @@ class _Reader:
         if f"{folder}/metrics.json" in self._there:
             metrics, stage = json.loads(self._workspace.get(f"{folder}/metrics.json"))["metrics"], "evaluated"
         names = {shown: name for name, (shown, _) in FRAMEWORKS.items()}
-        framework = recorded.get("mlm:framework")
+        framework = str(recorded.get("mlm:framework", UNKNOWN))
         self._found.rows["model_versions"][model, version] = {
             "run_id": run_id,
             "dataset": document["dataset"],
             "data_version": document["data_version"],
             "data_digest": document["data_digest"],
             "task": document.get("task") or recorded.get("mlm:tasks", [_likely_task(signature)])[0],
-            "framework": document.get("framework") or names.get(framework, framework or UNKNOWN),
+            "framework": document.get("framework") or names.get(framework, framework),
             "signature": signature,
             "stage": "recorded" if recorded else stage,
             "metrics": metrics,

@@ -196,7 +196,7 @@ def _restore_staged(workspace: Workspace, connection: Connection, files: Mapping
         sha256 = workspace.stat(content).sha256
         for (path,), published in files.items():
             if published["sha256"] == sha256 and not _is_at(workspace, str(path), sha256):
-                connection.execute(insert(Staged.__table__).values(path=path, content=content))
+                connection.execute(insert(Staged).values(path=path, content=content))
                 break
 
 

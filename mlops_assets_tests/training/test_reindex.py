@@ -63,9 +63,9 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     end_run(store, "failed", "canceled", "stopped", phases={"fit": 1.0}, seconds=2.0)
     registry.resume_run("failed", 2)
     registry.log("failed", POINTS[2:])
-    for step in (1, 2):
+    for number in (1, 2):
         kept = Checkpoint(
-            run_id="failed", step=step, seq=step, path=f"c/{step}", sha256="b" * 64, size=1, created=now()
+            run_id="failed", step=number, seq=number, path=f"c/{number}", sha256="b" * 64, size=1, created=now()
         )
         registry.add_checkpoint(kept)
     registry.forget_checkpoints("failed", [1])
@@ -295,9 +295,9 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, t
     assert {row["run_id"]: (row["metrics"], row["environment"]) for row in rebuilt["runs"]} == {
         run_id: (row["metrics"], row["environment"]) for run_id, row in runs.items()
     }
-    kept = ("version", "stage", "task", "framework", "metrics", "signature")
-    assert [{name: row[name] for name in kept} for row in rebuilt["model_versions"]] == [
-        {name: row[name] for name in kept} for row in expected["model_versions"]
+    same = ("version", "stage", "task", "framework", "metrics", "signature")
+    assert [{name: row[name] for name in same} for row in rebuilt["model_versions"]] == [
+        {name: row[name] for name in same} for row in expected["model_versions"]
     ]
     assert len(rebuilt["points"]) == sum(row["run_id"] in runs for row in expected["points"])
     listed = "\n".join(found.unproven)
