@@ -22,6 +22,7 @@ from mlops_assets.training.verification import verify_model
 from mlops_assets_tests.hub.serving import TOKEN, hub
 from mlops_assets_tests.servers.faults import FaultyProxy
 from mlops_assets_tests.training.onnx_files import linear_classifier, scores_of
+from mlops_assets_tests.training.trainers import require_documents
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 16
 
@@ -80,7 +81,9 @@ def test_an_onnx_file_sent_over_http_is_proved_by_its_outputs(store: Store, tmp_
     assert rows.pop(run_id).stage == "recorded"
     (unproved,) = rows.values()
     assert unproved.stage == "trained"
-    assert [run.status for run in store.registry.runs("declared_crops")] == ["failed"]
+    (run,) = store.registry.runs("declared_crops")
+    assert run.status == "failed"
+    require_documents(store, run.run_id)
 
 
 def report(url: str, model: str, path: Path, declared: dict[str, str], factor: float) -> str:
@@ -160,4 +163,5 @@ def test_what_cannot_start_is_said_in_the_words_of_the_server(store: Store, monk
     with pytest.raises(SettingsError, match="address of a server"), external_run("crops", "fields", url="here"):
         pass
     assert store.registry.run(run.run_id).status == "canceled"
+    require_documents(store, run.run_id)
     assert len(store.registry.runs()) == 1
