@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.rasters import require_finite
 
 _HEAD = 128  # bytes of the header that numpy writes for a plain array; longer ones are read whole
-_REFUSED = (ValueError, OSError, EOFError, TypeError, OverflowError, SyntaxError, TokenError)
+_REFUSED = (
+    ValueError,
+    OSError,
+    EOFError,
+    TypeError,
+    OverflowError,
+    SyntaxError,
+    TokenError,
+    MemoryError,  # of Python's parser, for a header of thousands of signs
+    RecursionError,
+)
 
 
 def open_npy(local: Path) -> NDArray[Any]:

@@ -29,6 +29,7 @@ GDAL = {
 # A compressed file may hold much more than its size; beyond this a header lies, or the file is a bomb. Deflate itself
 # ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is no training data.
 GREATEST_RATIO = 4000
+MAX_BLOCK_BYTES = 1 << 30  # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
 ALPHA = "alpha"
 Reading = Literal["raw", "physical", "shown"]
 
@@ -87,6 +88,11 @@ def _require_believable(local: Path, raster: Any) -> None:
         raise ValueError(
             f"declares {raster.width} x {raster.height} pixels of {raster.count} band(s), {declared:,} bytes, but the "
             f"file has {stored:,} bytes; the header lies or the file is truncated; replace the file"
+        )
+    largest = max(rows * columns for rows, columns in raster.block_shapes) * declared // (raster.width * raster.height)
+    if largest > MAX_BLOCK_BYTES:
+        raise ValueError(
+            f"has tiles or strips of {largest:,} bytes, which are read whole; rewrite it with tiles of 512 x 512 pixels"
         )
 
 

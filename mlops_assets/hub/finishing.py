@@ -6,6 +6,7 @@ Files of strangers come to native code here: a file that ends the process ends t
 from __future__ import annotations
 
 import logging
+import resource
 import subprocess  # nosec B404
 import sys
 import threading
@@ -15,6 +16,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
+import psutil
 from pydantic import Field
 
 from mlops_assets.components.reporting import DagsterReporter
@@ -143,12 +145,19 @@ def _last_values(store: Store, run: Run) -> dict[str, float]:
     return {name: points[-1][1] for name, points in store.registry.series(run.run_id).items()}
 
 
+def _limit_memory() -> None:
+    """Let a model that asks for more than half of the machine's memory end this process, and not others."""
+    limit = psutil.virtual_memory().total // 2
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
 def _log_failure(future: Future[None]) -> None:
     if not future.cancelled() and future.exception() is not None:
         log.error("a run could not be published", exc_info=future.exception())
 
 
 if __name__ == "__main__":
+    _limit_memory()
     told = Job.model_validate_json(sys.stdin.read())
     sys.path[:] = [*told.import_path, *(entry for entry in sys.path if entry not in told.import_path)]
     publish_sent(told)

@@ -9,6 +9,8 @@ import struct
 from pathlib import Path
 from typing import Any
 
+from mlops_assets.datasets.layouts.parquet_size import require_believable_size
+
 MAX_DEPTH = 32  # as GDAL has it
 SAFE_BYTES = 9000  # a level takes 9 bytes at least, and a thousand of them do no harm
 _POINT, _CURVES, _POLYGONS, _COLLECTIONS = 1, (2, 8), (3, 17), range(4, 17)
@@ -19,10 +21,11 @@ def read_geoparquet(local: Path) -> Any:
     """Return a GeoDataFrame.
 
     Raises:
-        ValueError: it is not GeoParquet, has curves, or geometries within geometries beyond measure.
+        ValueError: it is not GeoParquet, has curves, or geometries within geometries beyond measure, or too large.
     """
     import geopandas
 
+    require_believable_size(local)
     _require_shallow(local)
     try:
         return geopandas.read_parquet(local)

@@ -31,6 +31,7 @@ from mlops_assets.datasets.layouts.columns import (
     zoneless_times,
 )
 from mlops_assets.datasets.layouts.geoparquet import read_geoparquet
+from mlops_assets.datasets.layouts.parquet_size import require_believable_size
 from mlops_assets.datasets.layouts.places import LATITUDE, LONGITUDE, middles, places_of, require_known_crs
 from mlops_assets.datasets.layouts.roles import (
     one_spelling,
@@ -82,6 +83,7 @@ def _read_parquet(local: Path) -> pd.DataFrame:
     schema = pq.read_schema(local)
     decimals = [field.name for field in schema if pa.types.is_decimal(field.type)]
     if b"geo" not in (schema.metadata or {}):
+        require_believable_size(local)
         return pd.read_parquet(local).astype(dict.fromkeys(decimals, "float64"))
     found = read_geoparquet(local)
     if found.crs is None:
