@@ -122,10 +122,24 @@ class Workspace:
                 obstore.put(self._store, key, data)
                 return FileStat(key, digest, len(data))
             source = _Hashed(content)
+            if self._root is not None:
+                return self._copy(key, source, digest)
             obstore.put(self._store, key, source)
         if source.hexdigest() != digest:
             obstore.delete(self._store, key)
             raise _changed(content)
+        return FileStat(key, digest, source.size)
+
+    def _copy(self, key: str, source: _Hashed, digest: str) -> FileStat:
+        """Write a large file of a local workspace; what a killed process leaves of it is removed by the next one."""
+        target = self.root / key
+        with scratch_folder("writing", self.root) as folder:
+            with (folder / "content").open("wb") as stream:
+                stream.writelines(source)
+            if source.hexdigest() != digest:
+                raise _changed(source.path)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            (folder / "content").replace(target)
         return FileStat(key, digest, source.size)
 
     def get(self, key: str) -> bytes:
@@ -316,10 +330,10 @@ class _Hashed:
     """A file that is hashed as it is read, in the form obstore uploads from."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._digest, self.size = path, hashlib.sha256(), 0
+        self.path, self._digest, self.size = path, hashlib.sha256(), 0
 
     def __iter__(self) -> Iterator[bytes]:
-        with self._path.open("rb") as stream:
+        with self.path.open("rb") as stream:
             while chunk := stream.read(_CHUNK * 8):
                 self._digest.update(chunk)
                 self.size += len(chunk)

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import random
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mlops_assets_tests.faults.forks import forked
-from mlops_assets_tests.faults.life import STEPS
+from mlops_assets.storage import Workspace
+from mlops_assets.storage.workspace import AT_ONCE
+from mlops_assets_tests import interpreter
+from mlops_assets_tests.faults.forks import DEADLINE, forked
+from mlops_assets_tests.faults.life import STEPS, kept_files
 from mlops_assets_tests.faults.lives import Life
 from mlops_assets_tests.faults.tally import LONG, Tally
 
+LARGE = 4 * AT_ONCE  # bytes
 KILLS = 12 if LONG else 1  # of each step: 200 and more in all
 TWICE = 0.25  # how often the next run is killed too
 
@@ -32,3 +40,32 @@ def test_whenever_a_step_is_killed_nothing_is_lost_doubled_or_half(step: str, li
             ended = forked(life.root, step, kill_after=after)
         with tally.trial(f"{step}, {number}: after {after:.3f} s of {undisturbed.seconds:.3f}") as trial:
             trial.outcome = life.outcome(step, ended)
+
+
+def test_whenever_a_large_file_is_cut_off_nothing_of_it_stays(tmp_path: Path, tally: Tally) -> None:
+    source = tmp_path / "large.tif"
+    source.write_bytes(os.urandom(LARGE))
+    root, draw = tmp_path / "workspace", random.Random(0)
+    interpreter.start_server()
+    context = multiprocessing.get_context("forkserver")
+    for number in range(KILLS):
+        begun = context.Event()
+        writer = context.Process(target=_put_again_and_again, args=(root.as_uri(), source, begun))
+        writer.start()
+        assert begun.wait(DEADLINE)
+        after = draw.uniform(0, 0.3)
+        writer.join(after)
+        writer.kill()
+        writer.join()
+        with tally.trial(f"{number}: after {after:.3f} s") as trial:
+            trial.outcome = "held" if kept_files(root) <= {"folder/large.tif"} else "repaired"
+            written = Workspace(root.as_uri()).put("folder/large.tif", source)
+            assert Workspace(root.as_uri()).stat("folder/large.tif") == written
+            assert kept_files(root) == {"folder/large.tif"}
+
+
+def _put_again_and_again(url: str, source: Path, begun: Any) -> None:
+    workspace = Workspace(url)
+    begun.set()
+    while True:
+        workspace.put("folder/large.tif", source)
