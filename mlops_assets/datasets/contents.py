@@ -25,11 +25,14 @@ SAMPLE_COLUMNS = [
 # degrees; `source`: URL of the STAC Item that describes it; `band_names`: what the file calls its bands, if it does;
 # `bands`: which are read, counted from 1, in the order of the features; null where all are, as they lie; `masked`: true
 # where alpha or a mask hides pixels; `scales`, `offsets`: by which each band that is read becomes a physical value, in
-# file order, null where values are as they lie. Elsewhere null is unknown.
+# file order, null where values are as they lie; `remarks`: what a person should know of it. Elsewhere null is unknown.
 FILE_COLUMNS = [
     "path", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs", "transform", "bbox",
-    "datetime", "source", "band_names", "bands", "masked", "scales", "offsets",
+    "datetime", "source", "band_names", "bands", "masked", "scales", "offsets", "remarks",
 ]  # fmt: skip
+
+
+NO_PIXEL = "no pixel has data"  # why a whole image is in no split
 
 
 class ClassName(TypedDict):

@@ -33,7 +33,7 @@ MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sideca
 COLUMNS = [
     "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
     "transform", "bbox", "datetime", "source", "band_names", "bands",
-    "masked", "scales", "offsets",
+    "masked", "scales", "offsets", "remarks",
 ]  # fmt: skip
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
@@ -60,7 +60,7 @@ _READ = [
 # which manifests of earlier releases lack
 _BANDS = {
     "band_names": "mlops:band_names", "bands": "mlops:bands", "masked": "mlops:masked", "scales": "mlops:scales",
-    "offsets": "mlops:offsets",
+    "offsets": "mlops:offsets", "remarks": "mlops:remarks",
 }  # fmt: skip
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
 
@@ -118,7 +118,7 @@ def read_manifest(content: bytes) -> pd.DataFrame:
     Returns:
         The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
         (Int64), NaT in `datetime` (UTC), and None in `masked`, and in `transform`, `bbox`, `band_names`, `bands`,
-        `scales` and `offsets`, which are lists otherwise.
+        `scales`, `offsets` and `remarks`, which are lists otherwise.
     """
     import pandas as pd
 
@@ -281,6 +281,7 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
         "mlops:masked": _column(rows["masked"], pa.bool_()),
         "mlops:scales": _column(rows["scales"], pa.list_(_REAL)),
         "mlops:offsets": _column(rows["offsets"], pa.list_(_REAL)),
+        "mlops:remarks": _column(rows["remarks"], pa.list_(_TEXT)),
     })  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.lfs import POINTER, is_pointer_file
 from mlops_assets.datasets.raster_formats import VRT, driver_of, require_contained, stands_alone
 from mlops_assets.datasets.raster_places import box_on_earth, georeference
+from mlops_assets.datasets.remarks import remarks_of
 
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
 STRIP_BYTES = 128 << 20
@@ -183,6 +184,7 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
         "bands": None if every else list(roles.measured),
         "masked": True if _hides(raster, roles) else None,
         **_scaled(raster, roles),
+        "remarks": remarks_of(raster),
     }
 
 

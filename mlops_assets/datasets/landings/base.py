@@ -50,6 +50,7 @@ class Scene:
         bbox: west, south, east, north in degrees, if known.
         described: what the Item says of platform and bands, see `described`.
         band_names: what the Item calls the bands of each image file, in the same order, or None where it does not.
+        zoneless: whether the Item's time has no zone.
     """
 
     name: str
@@ -60,6 +61,7 @@ class Scene:
     bands: Sequence[str] = ()
     described: Mapping[str, Any] = field(default_factory=dict)
     band_names: Sequence[Sequence[str] | None] = ()
+    zoneless: bool = False
 
 
 class Landing(Protocol):

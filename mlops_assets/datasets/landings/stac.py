@@ -143,7 +143,7 @@ class _Items:
         for role, name in named.items():
             if name and role not in kept:
                 problems.append(f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item")
-        when = _moment(properties)
+        when, zoneless = _moment(properties)
         bbox = _bbox(item, problems)
         paths = [path for path in images if path]
         if len(paths) < len(images) or (key and labels is None):
@@ -159,6 +159,7 @@ class _Items:
             [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
             described(item.document, keys),
             [described_bands(item.document["assets"][name]) for name in keys],
+            zoneless,
         )  # fmt: skip
 
     def _path(self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]) -> str | None:
@@ -390,13 +391,16 @@ def _document_url(item: Item, landing: str) -> str | None:
     return next((url for url, p in parts if p.scheme in (*BUCKETS, *WEB) and not p.query), None)
 
 
-def _moment(properties: dict[str, Any]) -> datetime | None:
-    """The time of an Item, or the middle of its interval."""
+def _moment(properties: dict[str, Any]) -> tuple[datetime | None, bool]:
+    """Return the time of an Item, or the middle of its interval, and whether it has no zone, so that it is in UTC."""
     texts = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
     try:
-        moment, start, end = (datetime.fromisoformat(text) if text else None for text in texts)
+        written = [datetime.fromisoformat(text) if text else None for text in texts]
     except (TypeError, ValueError):
-        return None
-    if moment is None and start and end:
-        moment = start + (end - start) / 2
-    return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
+        return None, False
+    moment, start, end = (time.replace(tzinfo=time.tzinfo or UTC) if time else None for time in written)
+    if moment is not None:
+        return moment, written[0].tzinfo is None
+    if start is None or end is None:
+        return None, False
+    return start + (end - start) / 2, any(time.tzinfo is None for time in written[1:])

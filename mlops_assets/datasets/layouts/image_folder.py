@@ -17,7 +17,15 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.arrays import npy_facts, open_npy
-from mlops_assets.datasets.contents import FILE_COLUMNS, ClassName, Contents, bands_read, file_rows, sidecar_rows
+from mlops_assets.datasets.contents import (
+    FILE_COLUMNS,
+    NO_PIXEL,
+    ClassName,
+    Contents,
+    bands_read,
+    file_rows,
+    sidecar_rows,
+)
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import LandedFile
 from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands, repeated_names
@@ -31,13 +39,16 @@ from mlops_assets.datasets.rasters import (
     band_names,
     band_roles,
     dated,
+    is_masked,
     open_raster,
     raster_facts,
     require_finite,
     require_real,
     shown_values,
     strips,
+    valid_pixels,
 )
+from mlops_assets.datasets.remarks import EMPTY, remark_notes
 from mlops_assets.datasets.source import ImageFolderLayout
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
@@ -87,6 +98,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             for path, when in zip(files["path"], files["datetime"], strict=True)
         ]
     longitude, latitude = _centres(files["bbox"])
+    rows = _plain(files)
     samples = pd.DataFrame(
         {
             "path": files["path"],
@@ -97,6 +109,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
             "longitude": longitude,
             "latitude": latitude,
             "time": files["datetime"],
+            "reason": [NO_PIXEL if EMPTY in (row["remarks"] or ()) else None for row in rows],
         }
     )
     if "split" in parts:
@@ -106,13 +119,14 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         if specification.classes
         else [{"value": name, "name": name} for name in sorted(parts["label"].unique())]
     )
+    notes += remark_notes(rows)
     return Contents(
         samples=samples,
         files=pd.concat([files, file_rows(sidecars)]) if sidecars else files,
         classes=classes,
         features=features,
         input={"kind": "image", "height": size[0], "width": size[1]},
-        notes=notes if layout.apply_scale else [*notes, *scale_notes(_plain(files))],
+        notes=notes if layout.apply_scale else [*notes, *scale_notes(rows)],
     )
 
 
@@ -164,15 +178,20 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
     with open_raster(local) as raster:
         require_real(raster)
         roles = band_roles(raster, names)
+        masked, empty = is_masked(raster, roles), True
         for top, bottom in strips(raster):  # a truncated file opens well and fails only here
             window = ((top, bottom), (0, raster.width))
             pixels = raster.read(list(roles.measured), window=window)
             if pixels.dtype.kind == "f":
                 require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+            empty = empty and masked and not valid_pixels(raster, window, roles, pixels).any()
         if len(set(raster.dtypes)) > 1:
             raise ValueError(f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one")
         alpha = None if roles.alpha in roles.measured else roles.alpha
-        return ImageFile({"path": path, "role": "image", **raster_facts(raster, roles)}, raster.files, alpha)
+        facts = {"path": path, "role": "image", **raster_facts(raster, roles)}
+        if empty:
+            facts["remarks"] = [EMPTY, *(facts["remarks"] or [])]
+        return ImageFile(facts, raster.files, alpha)
 
 
 def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
@@ -305,8 +324,8 @@ def _features(files: pd.DataFrame, landed: Landed, declared: Sequence[str] | Non
 
 
 def _plain(files: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return what rows say of bands, None where it is unknown."""
-    columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets"]
+    """Return what rows say of bands, and what is remarked, None where it is unknown."""
+    columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
     found: list[dict[str, Any]] = files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
     return [
         {name: value if isinstance(value, str | int | list) else None for name, value in row.items()} for row in found

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.contents import ClassName, Contents, file_rows, sidecar_rows
+from mlops_assets.datasets.contents import NO_PIXEL, ClassName, Contents, file_rows, sidecar_rows
 from mlops_assets.datasets.landed import Landed
 from mlops_assets.datasets.landings.base import Scene
 from mlops_assets.datasets.layouts.band_order import alpha_notes, order_bands
@@ -16,6 +16,7 @@ from mlops_assets.datasets.layouts.columns import values_by_text
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scale_notes, scene_problems
 from mlops_assets.datasets.rasters import strips
+from mlops_assets.datasets.remarks import EMPTY, remark_notes
 from mlops_assets.datasets.source import StacLayout
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems
@@ -48,14 +49,15 @@ def whole_scenes(
             with ExitStack() as opened:
                 images = OpenScene(landed, scene, opened, specification.bands.names)
                 images.require_usable()
-                for top, bottom in strips(images.rasters[0]):
-                    images.valid(top, bottom)
+                shown = [images.valid(top, bottom).any() for top, bottom in strips(images.rasters[0])]
                 images.require_usable()
                 middle = pd.DataFrame([[(images.rasters[0].height - 1) / 2, (images.rasters[0].width - 1) / 2]])
                 longitude, latitude = images.coordinates(middle.to_numpy())
         except SceneProblems as error:
             problems += error.problems
             continue
+        if not any(shown):
+            images.rows[0]["remarks"] = [EMPTY, *(images.rows[0]["remarks"] or [])]
         rows += images.rows
         sidecars += images.sidecars
         alpha += images.alpha
@@ -67,6 +69,7 @@ def whole_scenes(
                 "longitude": None if longitude is None else longitude[0],
                 "latitude": None if latitude is None else latitude[0],
                 "declared_split": str(scene.properties.get("split", "")).strip().lower(),
+                "reason": None if any(shown) else NO_PIXEL,
             }
         )  # fmt: skip
     features, others = order_bands(rows, bands[0] if bands else [], specification.bands.names)
@@ -85,7 +88,7 @@ def whole_scenes(
         classes=_classes(frame, specification, layout),
         features=features,
         input={"kind": "image", "height": height, "width": width},
-        notes=[*alpha_notes(alpha), *([] if layout.apply_scale else scale_notes(rows))],
+        notes=[*alpha_notes(alpha), *remark_notes(rows), *([] if layout.apply_scale else scale_notes(rows))],
     )
 
 

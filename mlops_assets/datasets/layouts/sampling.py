@@ -26,6 +26,7 @@ from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scale_note
 from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector, sidecars
 from mlops_assets.datasets.raster_places import georeference
 from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, strips
+from mlops_assets.datasets.remarks import remark_notes
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.datasets.specification import DatasetSpecification
 from mlops_assets.errors import DataProblems
@@ -99,7 +100,9 @@ def sample_scenes(
         input={"kind": "patch" if sampling.read == "patches" else "window", "size": sampling.size},
         notes=[
             *notes,
+            *reader.vector_notes(),
             *alpha_notes([one for scene in found for one in scene.alpha]),
+            *remark_notes(images),
             *([] if sampling.apply_scale else scale_notes(images)),
             *(note for one in found for note in one.notes),
         ],
@@ -167,6 +170,11 @@ class _Reader:
             else:
                 notes.append(f"{text}; they are not used")
         return problems, notes
+
+    def vector_notes(self) -> list[str]:
+        """Return notes on the features of vector files, each file once."""
+        read = {path: found for path, found in self._vectors.items() if isinstance(found, VectorLabels)}
+        return [f"{path}: {note}" for path, found in read.items() for note in found.notes]
 
     def label_files(self) -> list[dict[str, Any]]:
         """Return the rows of label files; one that labels several scenes is of none."""

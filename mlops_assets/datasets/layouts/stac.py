@@ -32,7 +32,14 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     found = sample(landed, scenes, specification, layout)
     catalogue = file_rows([{"path": layout.catalog, "role": "catalog"}])
     files = pd.concat([found.files, catalogue], ignore_index=True)
-    return replace(found, files=files, described=_described(scenes))
+    return replace(found, files=files, described=_described(scenes), notes=[*found.notes, *_zoneless(scenes)])
+
+
+def _zoneless(scenes: Sequence[Scene]) -> list[str]:
+    """Return a note if there are times without a zone."""
+    names = [scene.name for scene in scenes if scene.zoneless]
+    more = f" ({len(names)} Items)" if len(names) > 1 else ""
+    return [f"Item {names[0]}{more}: times without a zone are taken as UTC"] if names else []
 
 
 def _described(scenes: Sequence[Scene]) -> list[dict[str, Any]]:

@@ -101,6 +101,7 @@ class VectorLabels:
             if needed not in frame.columns:
                 names = ", ".join(map(repr, frame.columns.drop(frame.geometry.name)))
                 raise ValueError(f"has no column {needed!r}; it has {names}; {remedy}")
+        self.notes = _shape_notes(frame.geometry.to_numpy())
         self.crs, self.sampling = frame.crs, sampling
         self.geometry = frame.geometry
         self.values = _values(frame[column], sampling, classes)
@@ -248,6 +249,21 @@ def _counted_from(start: float, xy: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return coordinates with longitudes of one turn from `start` on."""
     first = start - ROUNDING
     return np.column_stack([first + (xy[:, 0] - first) % CIRCLE, xy[:, 1]])
+
+
+def _shape_notes(shapes: NDArray[Any]) -> list[str]:
+    """Return a note if polygons cross themselves, or are otherwise not valid: what they enclose may not be meant."""
+    import shapely
+
+    wrong = np.flatnonzero((shapely.get_dimensions(shapes) == 2) & ~shapely.is_valid(shapes))
+    if not len(wrong):
+        return []
+    first = int(wrong[0])
+    more = f" and {len(wrong) - 1} more" if len(wrong) > 1 else ""
+    return [
+        f"feature number {first + 1}{more}: is not a valid polygon ({shapely.is_valid_reason(shapes[first])}); it "
+        "labels what its outline encloses an odd number of times; draw it anew, or repair it with shapely.make_valid"
+    ]
 
 
 @contextmanager

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from PIL import Image
 
 from mlops_assets.datasets.contents import Contents
+from mlops_assets.datasets.freezing import freeze
 from mlops_assets.datasets.layouts.image_folder import fitted, image_facts
 from mlops_assets.datasets.rasters import open_raster
 from mlops_assets.datasets.specification import DatasetSpecification
@@ -71,6 +73,52 @@ def problems(read: Read, **options: Any) -> list[str]:
     with pytest.raises(DataProblems) as raised:
         read(**options)
     return raised.value.problems
+
+
+# what is left out, or noted
+
+
+@pytest.mark.parametrize("hidden_by", ["nodata", "nan", "alpha", "mask"])
+def test_an_image_without_data_is_left_out_and_noted_also_when_it_is_known(store: Store, hidden_by: str) -> None:
+    folder = store.workspace.root / "landing/tiles"
+    for number in range(20):
+        path, pixels = folder / "ab"[number % 2] / f"{number}.tif", image(number, 4) + 1
+        if hidden_by == "nan":
+            write_raster(path, np.where(number != 4, pixels, np.nan).astype(np.float32), nodata=np.nan)
+        elif hidden_by == "nodata":
+            write_raster(path, np.where(number != 4, pixels, 0).astype(np.uint8), nodata=0)
+        else:
+            pixels[3] = 0 if number == 4 else 255
+            write_raster(path, pixels, photometric="RGB", alpha="YES" if hidden_by == "alpha" else "NO")
+            if hidden_by == "mask" and number == 4:
+                with open_raster(path, "r+") as raster:
+                    raster.write_mask(np.zeros((8, 8), dtype=bool))
+    for version in (1, 2):
+        freeze(store.workspace, store.registry, declared(), "tester")
+        frozen = FrozenDataset.open(store.workspace, store.registry, Reference("tiles", f"v{version}"))
+        left = frozen.samples[frozen.samples["split"].isna()]
+        assert left[["path", "reason"]].to_numpy().tolist() == [["a/4.tif", "no pixel has data"]]
+        assert any(note.startswith("a/4.tif: no pixel has data") for note in frozen.document["notes"])
+        write_raster(folder / "b/21.tif", image(21, 4).astype(frozen.manifest["dtype"][0]) + 1)
+        if hidden_by == "alpha":
+            write_raster(folder / "b/21.tif", image(21, 4), photometric="RGB", alpha="YES")
+
+
+def test_what_viewers_show_otherwise_is_noted(folder: Path, read: Read) -> None:
+    pixels = np.moveaxis(image(), 0, -1)
+    turned = Image.Exif()
+    turned[274] = 6
+    for name in ("1.png", "2.jpg", "3.tif", "4.png"):
+        (folder / "a").mkdir(exist_ok=True)
+        Image.fromarray(pixels).save(folder / "a" / name, exif=turned if name != "4.png" else None)
+    (note,) = read().notes
+    assert note.startswith("a/1.png (3 file(s)): has an EXIF orientation")
+    for path in sorted(folder.rglob("*.*")):
+        path.unlink()
+    for name in ("1.png", "2.tif"):
+        Image.fromarray(pixels).quantize(8).save(folder / "a" / name)
+    (note,) = read().notes
+    assert note.startswith("a/1.png (2 file(s)): has a palette")
 
 
 # paths

@@ -324,6 +324,34 @@ def test_the_middle_of_an_interval_is_the_time(folder: Path, read: Read) -> None
 
 
 @pytest.mark.parametrize(
+    ("times", "zoneless"),
+    [
+        ({"datetime": "2020-01-02T00:00:00"}, True),
+        ({"datetime": "2020-01-02"}, True),
+        ({"datetime": "2020-01-02T00:00:00+00:00"}, False),
+        ({"datetime": None, "start_datetime": "2020-01-01T00:00:00", "end_datetime": "2020-01-03T00:00:00Z"}, True),
+    ],
+)
+def test_a_time_without_a_zone_is_utc_and_noted(
+    folder: Path, read: Read, times: dict[str, str | None], zoneless: bool
+) -> None:
+    change(folder, "a/item.json", lambda item: item["properties"].update(times))
+    found = read()
+    assert found.files.set_index("path")["datetime"]["a/image.tif"].isoformat() == "2020-01-02T00:00:00+00:00"
+    assert found.notes == (["Item a: times without a zone are taken as UTC"] if zoneless else [])
+
+
+def test_a_whole_item_without_data_is_left_out_and_noted(folder: Path) -> None:
+    write_raster(folder / "a/image.tif", np.zeros((2, 12, 12), dtype=np.uint8), nodata=0, **UTM)
+    for name in "ab":
+        change(folder, f"{name}/item.json", lambda item: item["properties"].update(crop="x"))
+    source = {"url": "landing", "layout": "stac", "stac": {"labels": None, "label": "crop"}}
+    found = read_landing(folder, scenes_specification(source=source, classes=None, split={"method": "random"}))
+    assert found.samples["reason"].dropna().to_dict() == {0: "no pixel has data"}
+    assert [note.partition(" (")[0] for note in found.notes] == ["a/image.tif: no pixel has data"]
+
+
+@pytest.mark.parametrize(
     ("first", "second", "classes", "labels"),
     [
         (True, False, {0: "no", 1: "yes"}, ["1", "0"]),

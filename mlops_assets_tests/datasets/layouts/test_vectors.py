@@ -277,7 +277,9 @@ def test_a_polygon_that_crosses_itself_labels_what_it_encloses(folder: Path, rea
     bow = Polygon([at @ corner for corner in ((2, 2), (12, 12), (12, 2), (2, 12))])
     assert not bow.is_valid
     land(folder, (bow, "water"), (square(15, 15, 18, 18), "land"))
-    labels = burned(read())
+    found = read()
+    assert [note.partition(" (")[0] for note in found.notes] == ["a.geojson: feature number 1: is not a valid polygon"]
+    labels = burned(found)
     assert labels[7, 3] == labels[7, 11] == 1  # in the wings left and right
     assert labels[3, 7] == labels[11, 7] == 0  # above and below the knot
 

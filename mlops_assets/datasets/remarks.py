@@ -1,0 +1,69 @@
+"""What a person should know of single images: remarks in their manifest rows, and the notes that are made of them.
+
+Values are read as they are stored, as rasterio, torchvision and TensorFlow do. A viewer turns an image by its EXIF
+orientation, and shows the colours of a palette; where it would show something else, that is noted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+EMPTY, PALETTE, TURNED = "empty", "palette", "turned"
+TEXTS = {
+    EMPTY: "no pixel has data (nodata, alpha, mask, NaN); left out of all splits; remove it, or replace it",
+    PALETTE: "has a palette; its values are the indices of colours, not colours; convert it to RGB "
+    "(gdal_translate -expand rgb) if colours are meant",
+    TURNED: "has an EXIF orientation, by which viewers turn it; it is read as it is stored; turn the pixels (PIL's "
+    "ImageOps.exif_transpose) if the upright image is meant",
+}
+_ORIENTATION = 274  # tag of EXIF and TIFF; 1 is as stored
+_HEAD = 4096  # bytes in which a PNG has its EXIF, if any: it comes before the pixels
+
+
+def remarks_of(raster: Any) -> list[str] | None:
+    """Return what a viewer would show otherwise of an open raster; None if nothing."""
+    from rasterio.enums import ColorInterp
+
+    found = [PALETTE] if raster.colorinterp[0] == ColorInterp.palette else []
+    if _orientation(raster) not in (None, 1):
+        found.append(TURNED)
+    return found or None
+
+
+def remark_notes(rows: Iterable[Mapping[Any, Any]]) -> list[str]:
+    """Return a note on each kind of remark, by the manifest rows of images: the first file, and how many there are."""
+    having: dict[str, list[str]] = {kind: [] for kind in TEXTS}
+    for row in rows:
+        for kind in row["remarks"] or ():
+            having[kind].append(row["path"])
+    return [
+        f"{paths[0]}{f' ({len(paths)} file(s))' if len(paths) > 1 else ''}: {TEXTS[kind]}"
+        for kind, paths in having.items()
+        if paths
+    ]
+
+
+def _orientation(raster: Any) -> int | None:
+    """Return the EXIF orientation of an image. GDAL tells that of JPEG only; a raster on the Earth is never turned."""
+    if raster.driver == "JPEG":
+        text = raster.tags().get("EXIF_Orientation", "")
+        return int(text) if text.isdecimal() else None
+    if raster.driver not in ("PNG", "WEBP", "GTiff") or raster.crs is not None:
+        return None
+    local = Path(raster.name)
+    if raster.driver == "PNG":
+        with local.open("rb") as stream:
+            if b"eXIf" not in stream.read(_HEAD):
+                return None
+    from PIL import Image
+
+    # not every TIFF is an image to Pillow, and a very large one is no photograph
+    with suppress(OSError, Image.DecompressionBombError), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        with Image.open(local) as image:
+            return image.getexif().get(_ORIENTATION)
+    return None
