@@ -23,7 +23,7 @@ from mlops_assets.datasets.layouts.label_rasters import RasterLabels
 from mlops_assets.datasets.layouts.open_scene import OpenScene
 from mlops_assets.datasets.layouts.roles import one_spelling
 from mlops_assets.datasets.layouts.scene_checks import SceneProblems, scale_notes, scene_problems
-from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector, sidecars
+from mlops_assets.datasets.layouts.vectors import BurnedLabels, VectorLabels, is_vector, sidecars, unsaved
 from mlops_assets.datasets.raster_places import georeference
 from mlops_assets.datasets.rasters import STRIP_ROWS, open_raster, strips
 from mlops_assets.datasets.remarks import remark_notes
@@ -227,6 +227,9 @@ class _Reader:
                 for p in (path, *self._sidecars[path])
             }
             try:
+                problem = unsaved(path, self._landed.by_path)
+                if problem:
+                    raise ValueError(problem)
                 self._vectors[path] = VectorLabels(
                     PurePosixPath(path).name, files, self._sampling, self._classes, self._by
                 )

@@ -10,14 +10,15 @@ import hashlib
 import json
 import logging
 import re
+import shutil
 import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,9 @@ from mlops_assets.datasets.layouts.roles import one_spelling, texts_of, to_numbe
 from mlops_assets.datasets.raster_places import bounds_of
 from mlops_assets.datasets.source import Sampling
 from mlops_assets.scratch import scratch_folder
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.landings import LandedFile
 
 SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
 POLYGON = "polygon"  # as `by` of a split: each feature by itself
@@ -56,6 +60,18 @@ def sidecars(path: str, paths: Mapping[str, Any]) -> list[str]:
     return [p for p in paths if p.rpartition(".")[0] == stem and p[len(stem) :].lower() in SIDECARS]
 
 
+def unsaved(path: str, files: Mapping[str, LandedFile]) -> str | None:
+    """Return why a GeoPackage is not whole by itself: what a program that has it open has not written to it yet."""
+    for suffix in ("-wal", "-journal") if path.lower().endswith(".gpkg") else ():
+        beside = files.get(path + suffix)
+        if beside is not None and beside.size:
+            return (
+                f"has changes in {PurePosixPath(beside.path).name} that are not in it yet; close the program that has "
+                "it open, such as QGIS, or write it anew with ogr2ogr"
+            )
+    return None
+
+
 class VectorLabels:
     """The features of one vector file: geometry, the class value or number of each, and its group if asked for."""
 
@@ -78,7 +94,7 @@ class VectorLabels:
 
         with scratch_folder("vector") as folder:
             for own, local in files.items():
-                (folder / own).symlink_to(local.resolve())
+                _place(local, folder / own)
             path = folder / name
             try:
                 with _logged_warnings():
@@ -130,6 +146,17 @@ class VectorLabels:
             west, _, east, _ = bounds_of(transform, height, width)
             geometry = _near(geometry, (west + east) / 2)
         return BurnedLabels(geometry, self.values, self.groups, Grid(transform, height, width), self.unlabelled)
+
+
+def _place(local: Path, own: Path) -> None:
+    """Give a file its name in a folder.
+
+    A GeoPackage is copied: SQLite looks for unsaved changes where a link leads to, and may write a log there.
+    """
+    if own.suffix.lower() == ".gpkg":
+        shutil.copyfile(local, own)
+    else:
+        own.symlink_to(local.resolve())
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +312,17 @@ def test_a_file_with_several_layers_of_labels_is_refused_with_their_names(folder
     assert found.endswith(
         "has 2 layers with geometry (a, fields 2020), of which one may be; correct or replace the file"
     )
+
+
+def test_a_geopackage_with_unsaved_changes_is_refused_and_reading_one_writes_nothing(folder: Path, read: Read) -> None:
+    land(folder, (square(2, 2, 8, 8), "water"), name="a.gpkg")
+    with closing(sqlite3.connect(folder / "a.gpkg")) as database:
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("CREATE TABLE other (x)")
+        (found,) = problems(read, labels="*.gpkg")
+        assert found.startswith("a.gpkg: has changes in a.gpkg-wal that are not in it yet; close the program")
+    assert len(read(labels="*.gpkg").samples) == 36
+    assert sorted(path.name for path in folder.iterdir()) == ["a.gpkg", "a.tif"]
 
 
 def test_a_shapefile_without_its_parts_is_refused(folder: Path, read: Read) -> None:
