@@ -71,6 +71,14 @@ class Life:
         shutil.rmtree(self.temporary)
         self.temporary.mkdir()
 
+    def is_done(self, step: str) -> bool:
+        """Say whether a step has been done."""
+        store = opened(self.root)
+        try:
+            return bool(state(store) == self.states[step][1][0])
+        finally:
+            store.registry.close()
+
     def outcome(self, step: str, ended: Ended) -> str:
         """Look at what a fault has left, run the step again, and look again; return `held` or `repaired`.
 
