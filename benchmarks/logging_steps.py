@@ -13,7 +13,7 @@ from mlops_assets.registry import Run, open_registry
 from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.points import PointWriter
+from mlops_assets.training.metric_writer import PointWriter
 from mlops_assets.training.run import TrainingRun
 
 

@@ -14,11 +14,11 @@ import pyarrow.dataset
 import pyarrow.pandas_compat  # noqa: F401
 
 from benchmarks.measured import Steps
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.layouts import image_folder  # noqa: F401
-from mlops_assets.datasets.recalling import recall
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.readers import image_folder  # noqa: F401
+from mlops_assets.datasets.recall.recall import recall
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings

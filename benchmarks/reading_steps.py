@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 
 from benchmarks.measured import Steps
 from benchmarks.tables import median
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset, SplitName
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 from mlops_assets.names import Reference
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings

@@ -16,8 +16,8 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from benchmarks.measured import Steps
 from mlops_assets.components import TrainedModel, TrainingDataset
 from mlops_assets.components.naming import data_versions
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.models.specification import ModelSpecification
 from resources import StoreResource
 
 _AT_ONCE = 1_000  # partitions added in one call; Dagster takes long over more

@@ -14,15 +14,15 @@ import numpy as np
 
 from benchmarks.landings import CLASSES, add_chips
 from benchmarks.measured import Steps
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import open_store
-from mlops_assets.training.supervision import train_supervised
+from mlops_assets.store import open_store
+from mlops_assets.training.process.supervisor import train_supervised
 
 _CHIP = (4, 16, 16)
 _CHIPS = 2_000

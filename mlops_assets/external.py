@@ -12,10 +12,10 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from mlops_assets.errors import SettingsError, SpecificationError
+from mlops_assets.integrations.external.external_run import ExternalRun
+from mlops_assets.integrations.external.origin import calling_file, origin_of
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
-from mlops_assets.training.external.face import ExternalRun
-from mlops_assets.training.external.origin import calling_file, origin_of
 
 
 def external_run(
@@ -66,17 +66,17 @@ def external_run(
     origin = origin_of(calling_file(frame.f_back if frame else None), settings.user)
     values = _json_values(parameters or {})
     if url is not None:
-        from mlops_assets.client import run_there
+        from mlops_assets.integrations.external.http_backend import run_there
 
         token = token or settings.api_token
         if not token:
             raise SettingsError(f"{url} asks for a token: give token=…, or set MLOPS_API_TOKEN")
         return run_there(url, token, model, data, values, seed, origin, run_id, tags or {}, gpus, declared)
-    from mlops_assets.components.launching import models_of_project
+    from mlops_assets.components.project.launch import models_of_project
     from mlops_assets.components.reporting import DagsterReporter
-    from mlops_assets.training.external.here import run_here
-    from mlops_assets.training.external.recording import specification_for
-    from mlops_assets.training.store import open_store
+    from mlops_assets.integrations.external.recording import specification_for
+    from mlops_assets.integrations.external.registry_backend import run_here
+    from mlops_assets.store import open_store
 
     store = open_store(settings)
     specification = specification_for(models_of_project(module).get(model), model, reference.name, declared)

@@ -17,7 +17,7 @@ from dotenv import dotenv_values, load_dotenv
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.principals import ALL_ROLES, Principal, Role
-from mlops_assets.secret_urls import shown
+from mlops_assets.text.secret_urls import shown
 
 DEFAULT_MODULE = "mlops_assets.definitions"  # the shipped example
 GPUS = "CUDA_VISIBLE_DEVICES"

@@ -18,13 +18,13 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlops_assets.datasets.freezing import Freeze, freeze
-from mlops_assets.datasets.rasters import open_raster
-from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read when PyTorch is imported: workers must not spin for long
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background

@@ -48,15 +48,35 @@ from typing import IO, Any, Literal, NoReturn, Self
 
 import pytest
 
-from mlops_assets.hub import finishing
+from mlops_assets.hub import publisher
 
 # Not onnxruntime: it starts a thread and opens a database when it is imported, neither of which a fork may share.
 IMPORTED = (
-    __name__, "dagster", "dagster._cli", "mlops_assets.cli", "mlops_assets.components", "mlops_assets.definitions",
-    "mlops_assets.external", "mlops_assets.hub.app", "mlops_assets.training.supervision", "pandas", "pyarrow.parquet",
-    "scipy.stats", "sklearn.ensemble", "sklearn.linear_model", "sklearn.svm", "skops.io", "skl2onnx", "onnx", "torch",
-    "matplotlib.figure", "rasterio", "pystac", "stac_model", "mlops_assets_tests.faults.forks",
-)  # fmt: skip
+    __name__,
+    "dagster",
+    "dagster._cli",
+    "mlops_assets.cli",
+    "mlops_assets.components",
+    "mlops_assets.definitions",
+    "mlops_assets.external",
+    "mlops_assets.hub.app",
+    "mlops_assets.training.process.supervisor",
+    "pandas",
+    "pyarrow.parquet",
+    "scipy.stats",
+    "sklearn.ensemble",
+    "sklearn.linear_model",
+    "sklearn.svm",
+    "skops.io",
+    "skl2onnx",
+    "onnx",
+    "torch",
+    "matplotlib.figure",
+    "rasterio",
+    "pystac",
+    "stac_model",
+    "mlops_assets_tests.faults.forks",
+)
 ROOT = Path(__file__).parents[1]
 _OURS = ("MLOPS_", "DAGSTER_")
 _PATH = [entry for entry in sys.path if entry]  # in the server: what every interpreter has
@@ -216,7 +236,7 @@ def run(
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the hub publishes has a process of its own as always, but one that need not import."""
     stand_in = SimpleNamespace(run=_run_text, TimeoutExpired=subprocess.TimeoutExpired)
-    monkeypatch.setattr(finishing, "subprocess", stand_in)
+    monkeypatch.setattr(publisher, "subprocess", stand_in)
 
 
 def _run_text(

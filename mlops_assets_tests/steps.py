@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from mlops_assets.models.lifecycle import Reporter
 from mlops_assets.progress import Step
-from mlops_assets.training.stages import Reporter
 
 
 class Steps(list[Step]):

@@ -12,9 +12,10 @@ import dagster as dg
 import pytest
 from pydantic import BaseModel, model_validator
 
-from mlops_assets.components import load_project, project
-from mlops_assets.components.declarations import check_declarations
-from mlops_assets.components.launching import DeclaredModels, left_out
+from mlops_assets.components import load_project
+from mlops_assets.components.project import load
+from mlops_assets.components.project.declarations import check_declarations
+from mlops_assets.components.project.launch import DeclaredModels, left_out
 from mlops_assets.definitions import defs
 from mlops_assets.errors import SpecificationError
 
@@ -83,7 +84,7 @@ def test_kubernetes_gets_the_compute_that_is_declared() -> None:
     from dagster_k8s.job import get_user_defined_k8s_config
 
     from mlops_assets.components.run_config import kubernetes_tags
-    from mlops_assets.training.specification import Compute
+    from mlops_assets.models.specification import Compute
 
     declared = kubernetes_tags(Compute(cpus=2, memory="4Gi", gpus=1))
     tags = {name: json.dumps(value) for name, value in declared.items()}  # as Dagster stores them
@@ -257,7 +258,7 @@ def test_a_wrong_declaration_fails_only_itself_and_validation(
 ) -> None:
     monkeypatch.syspath_prepend(tmp_path)
     file = project_of(tmp_path, wrong=wrong, well=GOOD)
-    monkeypatch.setattr(project, "documented", ContextVar("documented", default=False))
+    monkeypatch.setattr(load, "documented", ContextVar("documented", default=False))
     try:
         loaded = load_project(str(file))
         assert assets_of(loaded) == {"good"}

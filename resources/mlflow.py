@@ -12,11 +12,11 @@ import dagster as dg
 from pydantic import Field
 
 from mlops_assets.errors import MlopsError
+from mlops_assets.extras import needs
 from mlops_assets.settings import Settings
-from mlops_assets.training.extras import needs
 
 if TYPE_CHECKING:
-    from mlops_assets.training.store import Store
+    from mlops_assets.store import Store
 
 
 class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -30,7 +30,7 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Mirror a run as far as it has come, if it was started at all; return metadata that says so."""
 
         def mirror(url: str) -> dict[str, Any]:
-            from mlops_assets.training.mlflow.mirroring import mirror_run
+            from mlops_assets.integrations.mlflow.mirror import mirror_run
 
             told = mirror_run(store, url, run_id)
             return {"mlflow": dg.MetadataValue.url(told.url) if told.url else f"{told.outcome}: {told.detail}"}
@@ -41,7 +41,7 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
         """Mirror the aliases of a model; return metadata that says so."""
 
         def mirror(url: str) -> dict[str, Any]:
-            from mlops_assets.training.mlflow.mirroring import sync_aliases
+            from mlops_assets.integrations.mlflow.mirror import sync_aliases
 
             problems = sync_aliases(store, url, model)
             if problems:

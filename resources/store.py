@@ -9,7 +9,7 @@ import dagster as dg
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.training.store import Store
+    from mlops_assets.store import Store
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
@@ -27,7 +27,7 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             StorageError: the workspace or the registry cannot be opened.
         """
         given = {"MLOPS_WORKSPACE": self.workspace, "MLOPS_REGISTRY": self.registry, "MLOPS_USER": self.user}
-        from mlops_assets.training.store import open_store
+        from mlops_assets.store import open_store
 
         settings = Settings.from_environment(overrides={name: value for name, value in given.items() if value})
         return open_store(settings)

@@ -19,29 +19,17 @@ import typer
 from typer.core import TyperGroup
 
 from mlops_assets import __version__
-from mlops_assets.cli import (
-    datasets,
-    hub,
-    importing,
-    log,
-    maintenance,
-    mirroring,
-    models,
-    new_project,
-    reindex,
-    runs,
-    status,
-    sweeps,
-    tokens,
-    training,
-    verify,
-)
-from mlops_assets.cli.interruption import again, interruptible
-from mlops_assets.cli.output import WIDE, errors, set_quiet
-from mlops_assets.cli.progress import showing_progress
+from mlops_assets.cli import hub, log, maintenance, new_project, reindex, status, tokens, verify
+from mlops_assets.cli.dataset import commands as datasets
+from mlops_assets.cli.model import commands as models
+from mlops_assets.cli.run import commands as runs
+from mlops_assets.cli.run import import_runs, mlflow, sweep, train
+from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
+from mlops_assets.cli.terminal.progress import showing_progress
 from mlops_assets.errors import MlopsError
-from mlops_assets.secret_urls import shown
 from mlops_assets.settings import load_environment_file
+from mlops_assets.text.secret_urls import shown
 
 GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
 # panels and colours for people; what is piped is plain text, and not folded
@@ -77,14 +65,14 @@ app.add_typer(datasets.app, name="dataset")
 app.add_typer(runs.app, name="run")
 app.add_typer(runs.app, name="runs", hidden=True)  # its name before 1.0
 app.add_typer(models.app, name="model")
-app.add_typer(importing.app, name="import")
+app.add_typer(import_runs.app, name="import")
 app.add_typer(log.app, name="log")
-app.add_typer(mirroring.app, name="mlflow")
+app.add_typer(mlflow.app, name="mlflow")
 app.add_typer(tokens.app, name="token")
-app.command("train")(training.train)
-runs.app.command("resume")(training.resume)
-app.command("sweep")(sweeps.sweep)
-app.command("predict")(training.predict)
+app.command("train")(train.train)
+runs.app.command("resume")(train.resume)
+app.command("sweep")(sweep.sweep)
+app.command("predict")(train.predict)
 app.command("verify")(verify.verify)
 app.command("status")(status.status)
 app.command("hub")(hub.hub)

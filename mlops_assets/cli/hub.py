@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import Module, errors, open_store
+from mlops_assets.cli.terminal.output import Module, errors, open_store
 from mlops_assets.settings import Settings
 
 
@@ -20,8 +20,8 @@ def hub(
     """Take runs that are made elsewhere, by HTTP; callers show a token, see `mlops token`."""
     from mlops_assets.hub.app import create_app
     from mlops_assets.identity.declaration import read_identity
+    from mlops_assets.models.specification import bytes_of
     from mlops_assets.serving.http_server import serve
-    from mlops_assets.training.specification import bytes_of
 
     try:
         limit = int(bytes_of(largest_file))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, open_store, show_one
+from mlops_assets.cli.terminal.output import Json, open_store, show_one
 
 app = typer.Typer(help="The log of all changes of the registry.", no_args_is_help=True)
 
@@ -28,7 +28,7 @@ def head(
 
     A head states every change before it: whoever can rewrite registry and workspace cannot make a log that has it.
     """
-    from mlops_assets.registry.heads import head_of
+    from mlops_assets.registry.log.heads import head_of
 
     found = head_of(open_store().registry)
     if sign is not None:

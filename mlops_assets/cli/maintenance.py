@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from mlops_assets.cli.output import Json, Module, console, open_store, show
-from mlops_assets.secret_urls import shown
+from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show
 from mlops_assets.settings import Settings
+from mlops_assets.text.secret_urls import shown
 
 if TYPE_CHECKING:
     import dagster as dg
 
-    from mlops_assets.training.store import Store
+    from mlops_assets.store import Store
 
 LEAST_FREE_BYTES = 1 << 30
 
@@ -26,8 +26,8 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 
     import dagster as dg
 
-    from mlops_assets.components.launching import left_out, open_project, prepare_home
-    from mlops_assets.training.resuming import close_abandoned_runs
+    from mlops_assets.components.project.launch import left_out, open_project, prepare_home
+    from mlops_assets.training.resume import close_abandoned_runs
 
     settings = Settings.from_environment()
     store = open_store()

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import console
+from mlops_assets.cli.terminal.output import console
 from mlops_assets.errors import Conflict
 from mlops_assets.names import check_name
 
@@ -21,7 +21,7 @@ def init(
     directory: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the package's name.")],
 ) -> None:
     """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
-    from mlops_assets.components.launching import prepare_home
+    from mlops_assets.components.project.launch import prepare_home
 
     root = directory.expanduser().resolve()
     name = check_name(root.name.replace("-", "_"), "project name")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, advise, console, show_one
+from mlops_assets.cli.terminal.output import Json, advise, console, show_one
 from mlops_assets.settings import Settings
 
 
@@ -23,9 +23,9 @@ def reindex(
     as_json: Json = False,
 ) -> None:
     """Rebuild a lost registry from the workspace: from its log, or where there is none from its documents."""
-    from mlops_assets.secret_urls import shown
+    from mlops_assets.reindex.reindex import reindex as rebuild
     from mlops_assets.storage import Workspace
-    from mlops_assets.training.reindex import reindex as rebuild
+    from mlops_assets.text.secret_urls import shown
 
     settings = Settings.from_environment()
     url = into or settings.registry

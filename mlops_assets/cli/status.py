@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from mlops_assets.cli.declarations import declared
-from mlops_assets.cli.output import Json, console, open_store, show_one
+from mlops_assets.cli.terminal.output import Json, console, open_store, show_one
 from mlops_assets.settings import DEFAULT_MODULE, Settings, project_module
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
-    from mlops_assets.training.activity import Declared, Failed, Running, Sweep, Waiting
+    from mlops_assets.runs.activity import Declared, Failed, Running, Sweep, Waiting
 
 MAX_SCANNED = 20_000  # files of a landing that are looked at
 
@@ -26,7 +26,7 @@ def status(as_json: Json = False) -> None:
 
     Only the registry, landing folders of this machine and the project's YAML files are read; nothing is changed.
     """
-    from mlops_assets.training import activity
+    from mlops_assets.runs import activity
 
     settings = Settings.from_environment()
     registry = None if _is_new(settings) else open_store().registry
@@ -78,8 +78,8 @@ def _models() -> dict[str, Declared]:
     """Return the models that YAML files declare; one whose gates cannot be read has unknown ones."""
     from pydantic import TypeAdapter, ValidationError
 
-    from mlops_assets.training.activity import Declared
-    from mlops_assets.training.specification import Gate
+    from mlops_assets.models.specification import Gate
+    from mlops_assets.runs.activity import Declared
 
     found = {}
     for attributes in declared("TrainedModel"):
@@ -93,7 +93,7 @@ def _models() -> dict[str, Declared]:
 
 def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting]:
     """Yield the datasets of the project that have no version yet, and landing folders that have changed since."""
-    from mlops_assets.training.activity import Waiting
+    from mlops_assets.runs.activity import Waiting
 
     if registry is None and project_module() == DEFAULT_MODULE:
         return  # the example, which nobody has asked for

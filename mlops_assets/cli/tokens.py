@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from mlops_assets.cli.output import Json, advise, console, open_store, show, show_one
+from mlops_assets.cli.terminal.output import Json, advise, console, open_store, show, show_one
 from mlops_assets.principals import Role
 
 if TYPE_CHECKING:

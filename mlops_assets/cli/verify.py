@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mlops_assets.cli.output import Json, console, open_store, show_one
+from mlops_assets.cli.terminal.output import Json, console, open_store, show_one
 from mlops_assets.errors import HeadRefused, IntegrityError
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from mlops_assets.training.verification import Verification
+    from mlops_assets.models.verify import Verification
 
 
 def verify(
@@ -30,8 +30,8 @@ def verify(
     Exits with 1 if anything is not as it was published. Where MLOPS_LOG_HEAD names a place elsewhere, the log must
     contain the head that was left there last, and leaves its own.
     """
-    from mlops_assets.registry.heads import head_problems, read_head, verify_kept_head
-    from mlops_assets.training.verification import verify_all
+    from mlops_assets.models.verify import verify_all
+    from mlops_assets.registry.log.heads import head_problems, read_head, verify_kept_head
 
     if key is not None and head is None:
         raise typer.BadParameter("--key is of a head; name it with --head")

@@ -3,7 +3,7 @@
 Only wiring lives here; what an asset does is one call into the core.
 """
 
-from mlops_assets.components.project import load_project
+from mlops_assets.components.project.load import load_project
 from mlops_assets.components.trained_model import TrainedModel
 from mlops_assets.components.training_dataset import TrainingDataset
 

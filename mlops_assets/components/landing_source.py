@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Self
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG, get_input_data_version_tag
 
-from mlops_assets.datasets.source import Source
-from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.specification.source import Source
 from resources import StoreResource
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.landings import LandedFile
-    from mlops_assets.datasets.landings.base import Scene
+    from mlops_assets.datasets.sources import LandedFile
+    from mlops_assets.datasets.sources.base import Scene
     from mlops_assets.storage import Workspace
 
 LAST_CHANGE = "dagster/last_updated_timestamp"  # the key that Dagster's own freshness checks read
@@ -41,7 +41,7 @@ class Sight:
     @classmethod
     def of(cls, url: str, files: "Sequence[LandedFile]", scenes: "Sequence[Scene]") -> Self:
         """Return what a listing of the landing at `url` shows; STAC Items may change while their files do not."""
-        from mlops_assets.datasets.landings import fingerprint
+        from mlops_assets.datasets.sources import fingerprint
 
         metadata: dict[str, Any] = {"url": url, "files": len(files), "size": sum(file.size for file in files)}
         changes = [file.modified for file in files if file.modified is not None]
@@ -68,7 +68,7 @@ def look(workspace: "Workspace", source: Source) -> Sight:
         DataProblems: there are files whose names cannot be frozen.
         StorageError: it cannot be listed.
     """
-    from mlops_assets.datasets.landings import open_landing
+    from mlops_assets.datasets.sources import open_landing
 
     landing = open_landing(workspace, source)
     files = landing.list()

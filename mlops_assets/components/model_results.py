@@ -18,12 +18,12 @@ from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
 
 if TYPE_CHECKING:
+    from mlops_assets.models.evaluation.tally import Evaluation
+    from mlops_assets.models.export.parity import ParityReport
+    from mlops_assets.models.promotion import GateOutcome
     from mlops_assets.registry import ModelVersion
     from mlops_assets.storage import FileStat
-    from mlops_assets.training.evaluation import Evaluation
-    from mlops_assets.training.parity import ParityReport
-    from mlops_assets.training.promotion import GateOutcome
-    from mlops_assets.training.store import Store
+    from mlops_assets.store import Store
 
 Result = dg.MaterializeResult[Any]
 
@@ -35,8 +35,8 @@ def identity(row: ModelVersion) -> dict[str, Any]:
 
 def trained_result(store: Store, row: ModelVersion) -> Result:
     """Return what is told of a trained model."""
-    from mlops_assets.registry.published import read_published
-    from mlops_assets.training.store import model_folder, native_files
+    from mlops_assets.registry.files.verified_read import read_published
+    from mlops_assets.store import model_folder, native_files
 
     run = store.registry.run(row.run_id)
     files = store.registry.files(f"model:{row.model}@{row.version}")
@@ -62,7 +62,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
 
 def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result:
     """Return what is told of an ONNX model that is proved."""
-    from mlops_assets.training.store import model_folder
+    from mlops_assets.store import model_folder
 
     (file,) = store.registry.files_at(f"{model_folder(row)}/model.onnx")
     return dg.MaterializeResult(
@@ -80,9 +80,9 @@ def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
 
 def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
     """Return what is told of an evaluation; `figure` is its main one."""
-    from mlops_assets.registry.published import read_published
-    from mlops_assets.training.card import metrics_table, per_class_table, slices_markdown
-    from mlops_assets.training.store import model_folder
+    from mlops_assets.models.evaluation.model_card import metrics_table, per_class_table, slices_markdown
+    from mlops_assets.registry.files.verified_read import read_published
+    from mlops_assets.store import model_folder
 
     (file,) = store.registry.files_at(f"{model_folder(row)}/metrics.json")
     details: dict[str, Any] = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
@@ -107,7 +107,7 @@ def record_result(
     store: Store, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
 ) -> Result:
     """Return what is told of a record, and of the gates."""
-    from mlops_assets.training.promotion import gates_description
+    from mlops_assets.models.promotion import gates_description
 
     passed = all(outcome.passed for outcome in outcomes)
     return dg.MaterializeResult(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.training.markup import plain
+from mlops_assets.text.markup import plain
 
 if TYPE_CHECKING:
     import pandas as pd

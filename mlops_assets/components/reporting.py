@@ -18,7 +18,6 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from sqlalchemy.exc import SQLAlchemyError
 
-from mlops_assets.components.launching import prepare_home
 from mlops_assets.components.model_results import (
     Result,
     evaluation_result,
@@ -28,15 +27,16 @@ from mlops_assets.components.model_results import (
     trained_result,
 )
 from mlops_assets.components.naming import add_data_versions
+from mlops_assets.components.project.launch import prepare_home
 from mlops_assets.errors import MlopsError, ParityError, StorageError
+from mlops_assets.models.evaluation.tally import Evaluation
+from mlops_assets.models.export.parity import ParityReport
+from mlops_assets.models.lifecycle import Outcome, do_stage
+from mlops_assets.models.promotion import GateOutcome
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
-from mlops_assets.training.evaluation import Evaluation
-from mlops_assets.training.parity import ParityReport
-from mlops_assets.training.promotion import GateOutcome
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.stages import Outcome, do_stage
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 
 class _Reporter(AbstractContextManager[Any], ABC):

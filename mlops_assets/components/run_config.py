@@ -5,8 +5,8 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, create_model
 
-from mlops_assets.training.parameters import written
-from mlops_assets.training.specification import Compute, ModelSpecification
+from mlops_assets.models.parameters import written
+from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.training.trainers import Trainer
 
 

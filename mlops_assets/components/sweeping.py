@@ -9,7 +9,7 @@ from pydantic import Field
 from mlops_assets.components.naming import data_versions
 from mlops_assets.components.presentation import sweep_markdown
 from mlops_assets.components.run_config import kubernetes_tags
-from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.sweeps.settings import SweepSettings, settings_of
 from resources import StoreResource
 

@@ -12,26 +12,32 @@ from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.model_results import identity, trained_result
 from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_versions, requested_by
-from mlops_assets.components.new_version_sensor import new_version_sensor
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
+from mlops_assets.components.sensors.new_version import new_version_sensor
 from mlops_assets.components.sweeping import sweep_job
 from mlops_assets.errors import MlopsError, TrainerError
+from mlops_assets.models.frameworks import preloadable_modules
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
-from mlops_assets.training.frameworks import preloadable_modules
 from mlops_assets.training.provenance import source_digest
-from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.trainers import Trainer, load_trainer
 from resources import MlflowMirror, StoreResource
 
 if TYPE_CHECKING:
     from mlops_assets.registry import ModelVersion
-    from mlops_assets.training.store import Store
+    from mlops_assets.store import Store
 
 GPU_POOL = "gpu"
 # what the steps after a training import, which takes seconds
-_LATER = ("mlops_assets.training.exporting", "mlops_assets.training.measuring", "mlops_assets.training.figures",
-          "mlops_assets.training.card", "mlops_assets.stac.models", "onnxruntime")  # fmt: skip
+_LATER = (
+    "mlops_assets.models.export.export",
+    "mlops_assets.models.evaluation.evaluate",
+    "mlops_assets.models.evaluation.figures",
+    "mlops_assets.models.evaluation.model_card",
+    "mlops_assets.stac.models",
+    "onnxruntime",
+)
 
 
 class TrainedModelAttributes(ModelSpecification):
@@ -101,7 +107,7 @@ class TrainedModel(dg.Component):
         return dg.Definitions(assets=assets, jobs=[job, sweep_job(self.specification)], sensors=sensors)
 
     def _version(self, store: "Store", context: dg.AssetExecutionContext) -> "ModelVersion":
-        from mlops_assets.training.store import version_for
+        from mlops_assets.store import version_for
 
         return version_for(store.registry, self.specification.name, context.partition_key, ancestors(context))
 
@@ -128,10 +134,10 @@ class TrainedModel(dg.Component):
             store: StoreResource,
             mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.training.following import followed
-            from mlops_assets.training.resuming import resumable_run
-            from mlops_assets.training.store import run_identifier
-            from mlops_assets.training.supervision import train_supervised
+            from mlops_assets.store import run_identifier
+            from mlops_assets.training.process.follow import followed
+            from mlops_assets.training.process.supervisor import train_supervised
+            from mlops_assets.training.resume import resumable_run
 
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
@@ -180,7 +186,7 @@ class TrainedModel(dg.Component):
         check: str | None = None,
         check_description: str | None = None,
     ) -> dg.AssetsDefinition:
-        """Return the asset that a stage of `mlops_assets.training.stages` makes, with its blocking check if any."""
+        """Return the asset that a stage of `mlops_assets.models.lifecycle` makes, with its blocking check if any."""
         specification = self.specification
         key = [specification.name, asset]
         checks = [dg.AssetCheckSpec(check, asset=key, blocking=True, description=check_description)] if check else []
@@ -218,7 +224,7 @@ class TrainedModel(dg.Component):
         def production(
             context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource, mlflow: MlflowMirror
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.training.promotion import promote, rollback
+            from mlops_assets.models.promotion import promote, rollback
 
             opened = store.open()
             if config.user:

@@ -5,14 +5,14 @@ from typing import Self
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.landing_notifications import queue_resources
-from mlops_assets.components.landing_sensor import new_data_sensor
 from mlops_assets.components.landing_source import Sight, made_from, observation, source_asset, source_key
 from mlops_assets.components.naming import DECLARATION, add_data_versions, check_results, data_versions
 from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
+from mlops_assets.components.sensors.new_data import new_data_sensor
+from mlops_assets.components.sensors.notifications import queue_resources
 from mlops_assets.datasets.quality import CHECKS
-from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.names import Reference
 from resources import StoreResource
 
@@ -67,7 +67,7 @@ class TrainingDataset(dg.Component):
         def landing(
             context: dg.AssetExecutionContext, config: LandingConfig, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.datasets.freezing import freeze
+            from mlops_assets.datasets.commit.commit import freeze
 
             opened = store.open()
             frozen = freeze(opened.workspace, opened.registry, specification, opened.user, config.rehash)
@@ -114,7 +114,7 @@ class TrainingDataset(dg.Component):
         )
         def training_data(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.quality.assessment import assess
-            from mlops_assets.datasets.versions import FrozenDataset
+            from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
@@ -148,7 +148,7 @@ class TrainingDataset(dg.Component):
             kinds={"stac"},
         )
         def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.datasets.versions import FrozenDataset
+            from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
             from mlops_assets.stac.datasets import write_dataset_record
             from mlops_assets.stac.description import changes, description
 

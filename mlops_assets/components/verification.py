@@ -38,8 +38,8 @@ def verification() -> dg.Definitions:
     def as_published(
         context: dg.AssetCheckExecutionContext, config: VerificationConfig, store: StoreResource
     ) -> dg.AssetCheckResult:
-        from mlops_assets.registry.heads import verify_kept_head
-        from mlops_assets.training.verification import verify_all
+        from mlops_assets.models.verify import verify_all
+        from mlops_assets.registry.log.heads import verify_kept_head
 
         settings = Settings.from_environment()
         since = 0 if config.whole else _well_up_to(context.instance)

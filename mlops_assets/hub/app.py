@@ -10,18 +10,18 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
-from mlops_assets.components.launching import models_of_project
+from mlops_assets.components.project.launch import models_of_project
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_bearers
-from mlops_assets.hub.finishing import Finisher, Job, publish_apart
-from mlops_assets.hub.problems import told, told_by_starlette, told_without_details
+from mlops_assets.hub.errors import told, told_by_starlette, told_without_details
+from mlops_assets.hub.publisher import Finisher, Job, publish_apart
 from mlops_assets.hub.runs import LARGEST_FILE, RunsApi
 from mlops_assets.identity.bearer import Bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
 from mlops_assets.principals import Principal
 from mlops_assets.settings import project_module
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 NOBODY = Principal("nobody", frozenset())  # acts where no caller does, and may do nothing
 

@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from mlops_assets.errors import IssuerUnreachable, SettingsError, StorageError, Unauthenticated
-from mlops_assets.hub.problems import problem
+from mlops_assets.hub.errors import problem
 from mlops_assets.identity.bearer import Bearers
 from mlops_assets.principals import Principal
 

@@ -18,18 +18,15 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
-from mlops_assets.components.launching import DeclaredModels
+from mlops_assets.components.project.launch import DeclaredModels
 from mlops_assets.errors import Conflict
-from mlops_assets.hub.documents import Finish, Points, Start
-from mlops_assets.hub.finishing import FINISH, OUTCOME, Finisher, Job
-from mlops_assets.hub.problems import Refused, document
-from mlops_assets.hub.staging import NATIVE, Staging
+from mlops_assets.hub.errors import Refused, document
+from mlops_assets.hub.publisher import FINISH, OUTCOME, Finisher, Job
+from mlops_assets.hub.schemas import Finish, Points, Start
+from mlops_assets.hub.uploads import NATIVE, Staging
 from mlops_assets.identity.bearer import SHARED
-from mlops_assets.names import Reference, check_key
-from mlops_assets.principals import Role
-from mlops_assets.registry import Run
-from mlops_assets.training.external.origin import Origin
-from mlops_assets.training.external.recording import (
+from mlops_assets.integrations.external.origin import Origin
+from mlops_assets.integrations.external.recording import (
     begin,
     end,
     external,
@@ -37,8 +34,11 @@ from mlops_assets.training.external.recording import (
     running,
     specification_for,
 )
-from mlops_assets.training.onnx_file import OUTPUTS
-from mlops_assets.training.store import Store
+from mlops_assets.models.export.uploaded_onnx import OUTPUTS
+from mlops_assets.names import Reference, check_key
+from mlops_assets.principals import Role
+from mlops_assets.registry import Run
+from mlops_assets.store import Store
 
 LARGEST_FILE = 2 << 30
 LARGEST_FIGURE = 16 << 20

@@ -19,7 +19,7 @@ from sqlalchemy.engine import make_url
 
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.registry.session import RegistrySession
-from mlops_assets.secret_urls import shown
+from mlops_assets.text.secret_urls import shown
 
 LOCK_TIMEOUT_SECONDS = 600.0  # as long as the longest freeze we expect another process to hold a dataset
 

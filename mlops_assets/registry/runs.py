@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
 from mlops_assets.principals import Role
-from mlops_assets.registry.log import note_points
+from mlops_assets.registry.log.chain import note_points
 from mlops_assets.registry.schema import Checkpoint, File, Point, Run
 from mlops_assets.registry.session import RegistrySession, existing, now, record_files
 from mlops_assets.storage import FileStat

@@ -15,14 +15,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.principals import Principal, Role, local
-from mlops_assets.registry import log
 from mlops_assets.registry.engine import open_engine
-from mlops_assets.registry.mirror import Mirror
+from mlops_assets.registry.log import chain
+from mlops_assets.registry.log.mirror import Mirror
+from mlops_assets.registry.migrations.upgrade import is_present, prepare
 from mlops_assets.registry.schema import File, LogEntry, Staged
-from mlops_assets.registry.upgrade import is_present, prepare
-from mlops_assets.secret_urls import shown
 from mlops_assets.settings import local_user
 from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.text.secret_urls import shown
 
 T = TypeVar("T")
 
@@ -54,8 +54,8 @@ class RegistrySession:
                 f"MLOPS_REGISTRY={shown(url)} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
             ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
-        event.listen(self._sessions, "after_flush", log.note_flush)
-        event.listen(self._sessions, "do_orm_execute", log.refuse_unseen)
+        event.listen(self._sessions, "after_flush", chain.note_flush)
+        event.listen(self._sessions, "do_orm_execute", chain.refuse_unseen)
         self.principal = local(local_user())
         self._mirror: Mirror | None = None
         self._mirrors: dict[str, Mirror] = {}  # of this object and all that are copied from it
@@ -112,7 +112,7 @@ class RegistrySession:
         with self._session(action, role, immediate=True) as session:
             yield session
             known = 0 if self._mirror is None else self._mirror.newest
-            appended = log.append(session, log.Author(self.principal.name, known), action)
+            appended = chain.append(session, chain.Author(self.principal.name, known), action)
             if appended is not None and self._mirror is not None:
                 before = appended.seq - 1
                 self._mirror.require_known(lambda: before)
@@ -168,7 +168,7 @@ class RegistrySession:
         query = select(LogEntry).order_by(LogEntry.seq.desc()).limit(1)
         with self.reading() as session:
             newest = session.scalar(query)
-        return None if newest is None else (newest.seq, log.sha256_of_entry(newest.entry))
+        return None if newest is None else (newest.seq, chain.sha256_of_entry(newest.entry))
 
     def require_own_log(self) -> None:
         """See that the log in the workspace is that of this registry.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from mlops_assets.registry.data_versions import DataVersions
-from mlops_assets.registry.landed_files import LandedFiles
+from mlops_assets.registry.files.landed_files import LandedFiles
 from mlops_assets.registry.locks import Locks
 from mlops_assets.registry.model_versions import ModelVersions
 from mlops_assets.registry.runs import Runs

@@ -168,7 +168,8 @@ class LimitedProtocol(H11Protocol):
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
         address = self.client[0] if self.client else None
-        of_peer = sum(1 for other in self.connections if other.client and other.client[0] == address)
+        peers = [getattr(other, "client", None) for other in self.connections]
+        of_peer = sum(peer is not None and peer[0] == address for peer in peers)
         if len(self.connections) > self._limits.connections or of_peer > self._limits.peer_connections:
             self._log(f"refused: {of_peer} connections from its address, {len(self.connections)} in all")
             transport.write(_answer(503, "there are too many connections; try again later"))

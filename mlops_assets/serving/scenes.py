@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.rasters import (
+from mlops_assets.datasets.io.rasters import (
     BandRoles,
     band_roles,
     open_raster,
@@ -27,15 +27,15 @@ from mlops_assets.datasets.rasters import (
     strips,
     valid_pixels,
 )
-from mlops_assets.datasets.scaling import named
+from mlops_assets.datasets.loading.scaling import named
 from mlops_assets.errors import SpecificationError
+from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.publication import publication
-from mlops_assets.scratch import scratch_folder
+from mlops_assets.registry.files.publication import publication
 from mlops_assets.storage import FileStat, Workspace
-from mlops_assets.training.onnx_model import OnnxModel, decide
-from mlops_assets.training.store import Store, model_folder, published_path
+from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.store import Store, model_folder, published_path
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 PICTURE_SIDE = 1000  # pixels of the longer side of what a picture shows

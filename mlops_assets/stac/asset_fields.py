@@ -13,13 +13,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from mlops_assets.datasets.contents import bands_read
-from mlops_assets.datasets.layouts.roles import type_of
-from mlops_assets.datasets.layouts.table import PARQUET_SUFFIXES, read_table
-from mlops_assets.datasets.layouts.vectors import is_vector
-from mlops_assets.datasets.manifest import DATA_TYPES
-from mlops_assets.datasets.rasters import ALPHA
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.io.rasters import ALPHA
+from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
+from mlops_assets.datasets.readers.table import PARQUET_SUFFIXES, read_table
+from mlops_assets.datasets.readers.table_roles import type_of
+from mlops_assets.datasets.versions.contents import bands_read
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.manifest import DATA_TYPES
 from mlops_assets.stac.item_files import FileRow
 
 LABEL_PROPERTY = "mlops:label"  # the class or number of a whole image

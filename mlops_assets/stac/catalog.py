@@ -14,12 +14,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.datasets.documents import json_bytes
-from mlops_assets.datasets.media_types import media_type
+from mlops_assets.datasets.io.media_types import media_type
+from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError
 from mlops_assets.registry import Registry
-from mlops_assets.registry.publication import publication
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.files.publication import publication
+from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.storage.workspace import object_key
 

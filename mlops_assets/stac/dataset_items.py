@@ -12,10 +12,10 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.contents import bands_read
-from mlops_assets.datasets.manifest import CRS_CODE, STAC_VERSION, item_id
-from mlops_assets.datasets.specification import SPLITS
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.contents import bands_read
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.manifest import CRS_CODE, STAC_VERSION, item_id
 from mlops_assets.stac.asset_fields import LABEL_PROPERTY, class_fields, raster_fields, table_fields
 from mlops_assets.stac.catalog import (
     CLASSIFICATION,

@@ -10,12 +10,12 @@ from typing import Any
 
 import pystac
 
-from mlops_assets.datasets.documents import version_folder
-from mlops_assets.datasets.layouts.vectors import is_vector
-from mlops_assets.datasets.media_types import PARQUET, media_type
+from mlops_assets.datasets.io.media_types import PARQUET, media_type
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
+from mlops_assets.datasets.versions.documents import version_folder
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.stac.asset_fields import bands, class_fields, class_values

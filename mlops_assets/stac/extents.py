@@ -14,9 +14,9 @@ import pandas as pd
 import pystac
 import shapely
 
-from mlops_assets.datasets.extents import Interval, declared_interval, enclosing
-from mlops_assets.datasets.manifest import footprints
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.versions.extents import Interval, declared_interval, enclosing
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.manifest import footprints
 from mlops_assets.stac.item_files import FileRow, main_files
 
 WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]

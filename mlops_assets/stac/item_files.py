@@ -12,8 +12,8 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.manifest import MAIN_ROLES, item_id
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.manifest import MAIN_ROLES, item_id
 
 FileRow = dict[str, Any]  # a row of the manifest; None where unknown
 

@@ -15,12 +15,12 @@ from stac_model.input import ModelInput
 from stac_model.output import MLMClassification, ModelOutput, ModelResult
 from stac_model.schema import SCHEMA_URI, MLModelProperties
 
-from mlops_assets.datasets.media_types import media_type
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.io.media_types import media_type
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
-from mlops_assets.registry.published import unmeasured_classes
+from mlops_assets.registry.files.verified_read import unmeasured_classes
 from mlops_assets.stac.asset_fields import bands
 from mlops_assets.stac.catalog import (
     DATACUBE,

@@ -15,10 +15,10 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.differences import Difference
-from mlops_assets.datasets.documents import version_folder
-from mlops_assets.datasets.media_types import GEOTIFF, media_type
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.diff.diff import Difference
+from mlops_assets.datasets.io.media_types import GEOTIFF, media_type
+from mlops_assets.datasets.versions.documents import version_folder
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.stac.catalog import dataset_collection_key, relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
 from mlops_assets.stac.item_files import FileRow, Group, groups

@@ -19,7 +19,7 @@ import obstore
 from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.scratch import scratch_folder
+from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS, explained, is_missing, join, local_folder, open_object_store
 
 AT_ONCE = 8 << 20  # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored

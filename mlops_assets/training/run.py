@@ -13,7 +13,7 @@ from mlops_assets.errors import TrainerError
 from mlops_assets.names import check_key
 from mlops_assets.registry.patience import patiently
 from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
-from mlops_assets.training.points import PointWriter
+from mlops_assets.training.metric_writer import PointWriter
 
 Watcher = Callable[[Mapping[str, float], int], None]
 

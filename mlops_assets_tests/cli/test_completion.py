@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.cli import completion
+from mlops_assets.cli.terminal import completion
 from mlops_assets.registry.store import Registry
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.cli.test_status import publish, registry, start  # noqa: F401

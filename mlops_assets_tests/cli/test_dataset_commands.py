@@ -8,11 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.documents import published_documents
-from mlops_assets.datasets.summarise import summarise
-from mlops_assets.datasets.summary import Summary
+from mlops_assets.datasets.versions.documents import published_documents
+from mlops_assets.datasets.versions.summarise import summarise
+from mlops_assets.datasets.versions.summary import Summary
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.frozen_images import (
@@ -93,7 +93,7 @@ def test_diff_of_the_same_content_says_so(two: Store, mlops: Mlops) -> None:
 
 
 def test_diff_of_scenes(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.freezing import freeze
+    from mlops_assets.datasets.commit.commit import freeze
 
     specification = scenes_specification()
     for name in ("a", "b"):
@@ -243,7 +243,7 @@ def test_a_check_that_stops_training_is_told_and_can_be_allowed(project: Path, m
 
 
 def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.freezing import freeze
+    from mlops_assets.datasets.commit.commit import freeze
 
     specification = scenes_specification(title="Two scenes")
     write_scene(store.workspace.root / specification.source.url, crs="EPSG:32632")
@@ -268,7 +268,7 @@ def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
 
 
 def test_show_of_windows_counts_no_classes(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.freezing import freeze
+    from mlops_assets.datasets.commit.commit import freeze
 
     windows = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 16}}
     specification = scenes_specification(source=windows, split={"fractions": {"train": 0.5, "test": 0.5}})

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from mlops_assets.cli.interruption import interruptible
+from mlops_assets.cli.terminal.interruption import interruptible
 from mlops_assets.errors import StorageError
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings

@@ -12,12 +12,12 @@ import pytest
 from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 
-from mlops_assets.cli.output import open_store
-from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.cli.terminal.output import open_store
+from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 

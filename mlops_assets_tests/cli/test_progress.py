@@ -11,8 +11,16 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from mlops_assets.cli import progress
-from mlops_assets.cli.progress import Lines, Terminal, bytes_text, outcome, seconds_text, showing_progress, state
+from mlops_assets.cli.terminal import progress
+from mlops_assets.cli.terminal.progress import (
+    Lines,
+    Terminal,
+    bytes_text,
+    outcome,
+    seconds_text,
+    showing_progress,
+    state,
+)
 from mlops_assets.progress import Step, each, is_listened_to, listening, step
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.steps import Steps

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.registry import Checkpoint, Run
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 
 FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -13,7 +13,7 @@ from mlops_assets.cli import app
 from mlops_assets.errors import Forbidden, NameRefused, NotFound, SettingsError
 from mlops_assets.identity.tokens import principal_of
 from mlops_assets.principals import Principal, Role
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 
 def token(*arguments: str) -> Result:

@@ -7,14 +7,14 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
 
 

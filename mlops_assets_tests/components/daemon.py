@@ -8,7 +8,7 @@ from dagster._core.definitions.partitions.context import partition_loading_conte
 from dagster._core.loader import LoadingContextForTest
 
 from mlops_assets.components import TrainingDataset
-from mlops_assets.datasets.specification import DatasetSpecification
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from resources import StoreResource
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import dagster as dg
 
-from mlops_assets.training import exporting
+from mlops_assets.models.export import export as exporting
 from mlops_assets_tests.components.project import definitions
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dagster as dg
 
 from mlops_assets.components import TrainedModel, TrainingDataset
-from mlops_assets.training.specification import ModelSpecification
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets_tests.conftest import table_specification
 from resources import MlflowMirror, StoreResource
 
@@ -38,13 +38,13 @@ def definitions(**changes: object) -> dg.Definitions:
 def interrupted_job() -> dg.JobDefinition:
     """A lifecycle whose trainer is killed in its first attempt and keeps checkpoints."""
     params = {"die_at": 4}
-    trainer = "mlops_assets_tests.training.supervised:stepwise"
+    trainer = "mlops_assets_tests.training.process.supervised:stepwise"
     return definitions(trainer=trainer, params=params, gates=[]).resolve_job_def("crop_forest_lifecycle")
 
 
 def hanging_job() -> dg.JobDefinition:
     """A lifecycle whose trainer never ends."""
-    trainer = "mlops_assets_tests.training.supervised:behave"
+    trainer = "mlops_assets_tests.training.process.supervised:behave"
     return definitions(trainer=trainer, params={"does": "hang"}).resolve_job_def("crop_forest_lifecycle")
 
 

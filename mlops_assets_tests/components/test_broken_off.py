@@ -10,7 +10,7 @@ import psutil
 import pytest
 
 from mlops_assets.components.naming import RESUME, add_data_versions
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.components.project import interrupted_job
 from mlops_assets_tests.interpreter import Process
 

@@ -12,10 +12,10 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components.naming import data_versions
-from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.components.project import FOREST, definitions, lifecycle_job
 from mlops_assets_tests.interpreter import Process
 
@@ -136,7 +136,7 @@ def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
     job = dg.reconstructable(lifecycle_job)
     tags = {"dagster/partition": "v1"}
     with monkeypatch.context() as broken:
-        broken.setattr("mlops_assets.training.measuring.evaluate_version", fails)
+        broken.setattr("mlops_assets.models.evaluation.evaluate.evaluate_version", fails)
         with dg.execute_job(job, instance=instance, tags=tags) as failed:
             assert not failed.success
     assert launch(landed, "crop_forest_lifecycle", instance, "v1", n_estimators=9).success

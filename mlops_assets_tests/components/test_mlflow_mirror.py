@@ -7,7 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions
 
 _MODEL = "crop_forest"

@@ -8,10 +8,10 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.components.launching import declared_models
 from mlops_assets.components.naming import add_data_versions
-from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.training.store import Store
+from mlops_assets.components.project.launch import declared_models
+from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions, model_specification
 
 GRID: dict[str, Any] = {"parameters": {"n_estimators": {"choices": [2, 5]}}, "method": "grid", "parallel": 2}

@@ -9,11 +9,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets.datasets.quality import CHECKS
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions
 
 

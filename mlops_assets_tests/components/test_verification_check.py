@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components.verification import verification
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from resources import StoreResource
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 
 def images_specification(name: str = "tiles", **changes: object) -> DatasetSpecification:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.landings import Landing, open_landing
-from mlops_assets.datasets.source import Source
+from mlops_assets.datasets.sources import Landing, open_landing
+from mlops_assets.datasets.specification.source import Source
 from mlops_assets.storage import Workspace
-from mlops_assets_tests.datasets.layouts.landing import await_tick
+from mlops_assets_tests.datasets.readers.landing import await_tick
 from mlops_assets_tests.servers.buckets import Bucket
 from mlops_assets_tests.servers.web import WebFolder
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 import rasterio
 
-from mlops_assets.datasets.layouts.parquet_size import require_believable_size
+from mlops_assets.datasets.readers.table_memory import require_believable_size
 from mlops_assets_tests import interpreter
 
 READ = """
@@ -23,17 +23,17 @@ from mlops_assets.errors import MlopsError
 path = Path(sys.argv[1])
 try:
     if path.suffix == ".parquet":
-        from mlops_assets.datasets.layouts.table import read_table
-        from mlops_assets.datasets.source import TableLayout
+        from mlops_assets.datasets.readers.table import read_table
+        from mlops_assets.datasets.specification.source import TableLayout
         read_table(path, path.name, TableLayout(label="label"))
     elif path.suffix == ".npy":
-        from mlops_assets.datasets.arrays import npy_facts
+        from mlops_assets.datasets.io.npy import npy_facts
         npy_facts(path)
     elif path.suffix == ".onnx":
-        from mlops_assets.training.onnx_file import read_sent
+        from mlops_assets.models.export.uploaded_onnx import read_sent
         read_sent(path, (1,), "regression", 0)
     else:
-        from mlops_assets.datasets.rasters import open_raster
+        from mlops_assets.datasets.io.rasters import open_raster
         with open_raster(path):
             pass
 except (ValueError, MlopsError) as error:

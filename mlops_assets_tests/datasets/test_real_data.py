@@ -15,16 +15,16 @@ import pandas as pd
 import pytest
 from rasterio import Affine
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.layouts import LAYOUTS
-from mlops_assets.datasets.rasters import open_raster
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.readers import LAYOUTS
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import DataProblems
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import require_shared_data
-from mlops_assets_tests.datasets.layouts.landing import write_raster
+from mlops_assets_tests.datasets.readers.landing import write_raster
 
 NC = {1: "developed", 2: "agriculture", 3: "herbaceous", 4: "shrubland", 5: "forest", 6: "water", 7: "sediment"}
 BANDS = (10, 20, 30, 40, 50, 70)

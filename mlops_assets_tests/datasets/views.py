@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.rasters import open_raster
-from mlops_assets.datasets.scaling import DeclaredScaling
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.loading.scaling import DeclaredScaling
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 
 VIEWS = ("row", "numbers", "pixel", "patch", "window", "image")

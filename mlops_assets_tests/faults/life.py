@@ -17,11 +17,14 @@ import obstore
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, event
 
-from mlops_assets.datasets.freezing import freeze
+from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.specification import Quality
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError
+from mlops_assets.models.evaluation.evaluate import evaluate_version
+from mlops_assets.models.export.export import export
+from mlops_assets.models.promotion import promote
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
@@ -29,12 +32,9 @@ from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
 from mlops_assets.storage import Workspace
-from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import train
-from mlops_assets.training.measuring import evaluate_version
-from mlops_assets.training.promotion import promote
-from mlops_assets.training.store import Store
-from mlops_assets.training.supervision import train_supervised
+from mlops_assets.store import Store
+from mlops_assets.training.process.supervisor import train_supervised
+from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.training.trainers import HERE, model_specification
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mlops_assets.scratch import scratch_folder
-from mlops_assets.training.store import Store
-from mlops_assets.training.verification import verify_all
+from mlops_assets.models.verify import verify_all
+from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.store import Store
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.forks import Ended
 from mlops_assets_tests.faults.life import LANDED, ONCE, STEPS, held_locks, kept_files, land, opened, state, watched

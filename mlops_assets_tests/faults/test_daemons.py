@@ -7,8 +7,8 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlops_assets.training.store import Store
-from mlops_assets.training.verification import verify_all
+from mlops_assets.models.verify import verify_all
+from mlops_assets.store import Store
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.faults.second_daemon import DAEMONS

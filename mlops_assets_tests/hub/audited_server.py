@@ -18,10 +18,10 @@ from typing import Any
 import uvicorn
 
 from mlops_assets.hub.app import create_app
-from mlops_assets.hub.finishing import publish_sent
+from mlops_assets.hub.publisher import publish_sent
 from mlops_assets.serving.http_server import Limits, configuration
 from mlops_assets.settings import Settings
-from mlops_assets.training.store import open_store
+from mlops_assets.store import open_store
 from mlops_assets_tests.hub.serving import TOKEN
 from mlops_assets_tests.interpreter import ROOT
 from mlops_assets_tests.servers.processes import HOST

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets_tests.interpreter import forked_workers
 
 __all__ = ["forked_workers"]
@@ -15,5 +15,5 @@ __all__ = ["forked_workers"]
 def fields(land_table: Callable[..., Freeze], tmp_path: Path) -> None:
     """The dataset `fields`, version v1, in a project that declares `declared_crops`."""
     land_table()
-    project = "mlops_assets_tests.training.external_project"
+    project = "mlops_assets_tests.integrations.external.project"
     (tmp_path / "pyproject.toml").write_text(f'[tool.dg.project]\nroot_module = "{project}"\n')

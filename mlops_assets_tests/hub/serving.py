@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.client import open_client
 from mlops_assets.hub.app import create_app
-from mlops_assets.hub.finishing import Job, publish_sent
-from mlops_assets.training.store import Store
+from mlops_assets.hub.publisher import Job, publish_sent
+from mlops_assets.integrations.external.http_backend import open_client
+from mlops_assets.store import Store
 from mlops_assets_tests.servers.asgi import served
 
 TOKEN = "a-token-that-nobody-guesses"

@@ -18,9 +18,9 @@ from mlops_assets.hub.app import create_app
 from mlops_assets.identity import issuer as checks
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.tokens import create_token
+from mlops_assets.models.promotion import promote
 from mlops_assets.principals import Principal, Role
-from mlops_assets.training.promotion import promote
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, finished, hub, put
 from mlops_assets_tests.hub.test_runs_api import refused, send_onnx, started
 from mlops_assets_tests.servers.oidc import AUDIENCE, OidcServer, new_key, oidc_server

@@ -11,7 +11,7 @@ import httpx
 from typer.testing import CliRunner
 
 from mlops_assets.cli import app
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import TOKEN, caller, finished, put
 from mlops_assets_tests.interpreter import Process
 from mlops_assets_tests.servers.processes import HOST, free_port

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.hub.audited_server import END_NOTES, OPENED, START_NOTES
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, put
 from mlops_assets_tests.interpreter import Process

@@ -18,11 +18,11 @@ import pytest
 
 from mlops_assets.errors import SettingsError
 from mlops_assets.hub.app import create_app
-from mlops_assets.hub.documents import MOST_POINTS
-from mlops_assets.hub.finishing import Job, publish_apart
-from mlops_assets.training.store import Store
+from mlops_assets.hub.publisher import Job, publish_apart
+from mlops_assets.hub.schemas import MOST_POINTS
+from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub, put
-from mlops_assets_tests.training.onnx_files import linear_classifier, scores_of
+from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
 
 LIMIT = 1 << 20
 

@@ -15,18 +15,18 @@ from rasterio import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.layouts.scene_reading import read_patches
-from mlops_assets.datasets.rasters import open_raster
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.readers.scenes.read_samples import read_patches
 from mlops_assets.errors import SpecificationError, StorageError
+from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving import scenes
 from mlops_assets.serving.scenes import predict_scene, scene_name
 from mlops_assets.storage import Workspace
-from mlops_assets.training.onnx_model import OnnxModel, decide
-from mlops_assets.training.store import Store, model_folder
+from mlops_assets.store import Store, model_folder
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
 

@@ -13,15 +13,15 @@ import pandas as pd
 from rasterio import Affine
 from shapely import geometry
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.datasets import write_dataset_record
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
-from mlops_assets_tests.datasets.layouts.landing import UTM, write_raster
+from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 
 HALVES = {"fractions": {"train": 0.5, "test": 0.5}}
 COVER: dict[int | str, str] = {1: "water body", 2: "land"}

@@ -21,11 +21,11 @@ from pystac.extensions.version import CollectionVersionExtension, ItemVersionExt
 from pystac.validation import validate_dict
 from shapely import geometry
 
-from mlops_assets.datasets.extents import enclosing
 from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.specification import DatasetSpecification, Quality
-from mlops_assets.datasets.verifying import verify
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.recall.verify import verify
+from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
+from mlops_assets.datasets.versions.extents import enclosing
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
@@ -36,7 +36,7 @@ from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.description import changes, description
 from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.stac.recorded import (
     COVER,
@@ -396,7 +396,7 @@ def test_many_items_are_in_the_manifest_only(store: Store, monkeypatch: pytest.M
 
 
 def test_recording_again_changes_nothing(store: Store) -> None:
-    from mlops_assets.datasets.versions import FrozenDataset
+    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
     for name in DATASETS:
         before = {key: store.workspace.get(key) for key in store.workspace.list(f"catalog/datasets/{name}")}

@@ -13,8 +13,8 @@ import rasterio
 from jsonschema import Draft7Validator
 from pystac.validation import validate_dict
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
@@ -25,7 +25,7 @@ from mlops_assets.stac.extents import WHOLE_WORLD
 from mlops_assets.stac.models import item_key
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store, model_folder
+from mlops_assets.store import Store, model_folder
 from mlops_assets_tests.conftest import (
     crops_table,
     scenes_specification,

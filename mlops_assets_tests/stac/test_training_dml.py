@@ -16,17 +16,17 @@ from urllib.parse import urlsplit
 import numpy as np
 import pytest
 
-from mlops_assets.datasets.differences import difference
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.diff.diff import difference
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.stac import training_dml
 from mlops_assets.stac.training_dml import TRAINING_DML, changeset, training_dataset
 from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
-from mlops_assets_tests.datasets.layouts.landing import UTM, write_raster
+from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 from mlops_assets_tests.services import require_pytdml
 from mlops_assets_tests.stac.recorded import COVER, collection, document, land_images, land_scene, record, record_all
 

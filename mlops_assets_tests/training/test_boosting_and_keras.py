@@ -11,16 +11,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import ExportError, MissingExtra, TrainerError
+from mlops_assets.models.frameworks import framework_of
 from mlops_assets.names import Reference
+from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.frameworks import framework_of
-from mlops_assets.training.points import PointWriter
+from mlops_assets.training.metric_writer import PointWriter
 from mlops_assets.training.run import TrainingRun
-from mlops_assets.training.store import Store
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.conftest import crops_table, scenes_specification
 from mlops_assets_tests.training.trainers import lifecycle, model_specification, windows_source

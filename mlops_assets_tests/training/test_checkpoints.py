@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.store import Store
 
 
 def checkpoints(store: Store, folder: Path, resumed: bool = True) -> Checkpoints:

@@ -15,18 +15,18 @@ import pandas as pd
 import pytest
 from sklearn.utils import all_estimators
 
-from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import ExportError, TrainerError
+from mlops_assets.models.export.parity import compare
+from mlops_assets.models.frameworks.scikit_learn import ScikitLearn
+from mlops_assets.models.native import save_native
+from mlops_assets.models.onnx.graph import kind_of_scores
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.specification import Parity
 from mlops_assets.names import Reference
-from mlops_assets.training.frameworks.scikit_learn import ScikitLearn
-from mlops_assets.training.native import save_native
-from mlops_assets.training.onnx_graph import kind_of_scores
-from mlops_assets.training.onnx_model import OnnxModel
-from mlops_assets.training.parity import compare
-from mlops_assets.training.specification import Parity
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.training.trainers import unlogged_run

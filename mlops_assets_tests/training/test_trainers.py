@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from sklearn.pipeline import Pipeline
 
-from mlops_assets.datasets.freezing import Freeze
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.names import Reference
-from mlops_assets.training.fitting import train
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
+from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.training.trainers import HERE, Depth, model_specification, unlogged_run
 

@@ -12,22 +12,22 @@ from pydantic import BaseModel, ConfigDict, Field
 from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.models.evaluation.evaluate import evaluate_version
+from mlops_assets.models.export.export import export
+from mlops_assets.models.run_documents import read_points, run_columns
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.runs import document_key, points_key
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
+from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import train
-from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.run import TrainingRun
-from mlops_assets.training.run_documents import read_points, run_columns
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store
+from mlops_assets.training.train import train
 
 HERE = __name__
 POINTS = 11_000  # two series of these are more than one batch of `TrainingRun`

@@ -14,9 +14,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.documents import json_bytes, version_folder
 from mlops_assets.datasets.quality import report
-from mlops_assets.datasets.quality.balance import (
+from mlops_assets.datasets.quality.checks import CHECKS, FORMAT, Check, outcome
+from mlops_assets.datasets.quality.content.places import places_of
+from mlops_assets.datasets.quality.content.sample_values import SampleValues
+from mlops_assets.datasets.quality.content.scan import Scan, scan
+from mlops_assets.datasets.quality.content.values import band_values
+from mlops_assets.datasets.quality.findings.balance import (
     counts_from,
     coverage_check,
     labels_check,
@@ -24,25 +28,21 @@ from mlops_assets.datasets.quality.balance import (
     pixel_counts,
     sample_counts,
 )
-from mlops_assets.datasets.quality.checks import CHECKS, FORMAT, Check, outcome
-from mlops_assets.datasets.quality.duplicates import exact_copies, near_copies
-from mlops_assets.datasets.quality.integrity import check_readable
-from mlops_assets.datasets.quality.leakage import declared_groups, find_leakage
-from mlops_assets.datasets.quality.neighbourhoods import suspects_in
-from mlops_assets.datasets.quality.places import places_of
-from mlops_assets.datasets.quality.reading import SampleValues
-from mlops_assets.datasets.quality.scan import Scan, scan
-from mlops_assets.datasets.quality.separation import separation, separation_check
-from mlops_assets.datasets.quality.values import band_values
+from mlops_assets.datasets.quality.findings.duplicates import exact_copies, near_copies
+from mlops_assets.datasets.quality.findings.integrity import check_readable
+from mlops_assets.datasets.quality.findings.leakage import declared_groups, find_leakage
+from mlops_assets.datasets.quality.findings.neighbourhoods import suspects_in
+from mlops_assets.datasets.quality.findings.separation import separation, separation_check
+from mlops_assets.datasets.quality.findings.version_shift import measured_shift
 from mlops_assets.datasets.quality.verdict import judge
-from mlops_assets.datasets.quality.version_shift import measured_shift
-from mlops_assets.datasets.specification import Quality as Thresholds
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.versions.documents import json_bytes, version_folder
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
-from mlops_assets.registry.publication import complete_publications, publication
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.files.publication import complete_publications, publication
+from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import FileStat
 
 

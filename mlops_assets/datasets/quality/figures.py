@@ -16,11 +16,11 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlops_assets.datasets.quality.drawing import draw
-from mlops_assets.datasets.quality.places import Places
-from mlops_assets.datasets.quality.separation import Separation
-from mlops_assets.datasets.quality.values import BandValues
-from mlops_assets.datasets.specification import SPLITS
+from mlops_assets.datasets.quality.content.places import Places
+from mlops_assets.datasets.quality.content.subsample import draw
+from mlops_assets.datasets.quality.content.values import BandValues
+from mlops_assets.datasets.quality.findings.separation import Separation
+from mlops_assets.datasets.specification.dataset import SPLITS
 
 COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}  # Tol's bright scheme, safe for colour-blind
 MOST_PANELS = 16  # histograms; of more bands an even choice is shown

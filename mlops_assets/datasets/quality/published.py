@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING
 
-from mlops_assets.datasets.documents import version_folder
 from mlops_assets.datasets.quality.checks import FORMAT, Check, Report, written_checks
+from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.registry.published import read_published
+from mlops_assets.registry.files.verified_read import read_published
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.contents import ClassName
-    from mlops_assets.datasets.specification import Quality as Thresholds
+    from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+    from mlops_assets.datasets.versions.contents import ClassName
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.storage import Workspace
 

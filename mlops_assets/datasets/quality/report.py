@@ -14,17 +14,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.quality.balance import distances_by_chance, distances_from_train, imbalance
 from mlops_assets.datasets.quality.checks import Check
-from mlops_assets.datasets.quality.duplicates import MEMBERS, NEAR, ExactCopies, NearCopies
-from mlops_assets.datasets.quality.leakage import Leakage, LeakageFigures
-from mlops_assets.datasets.quality.neighbourhoods import PlacedSuspects
-from mlops_assets.datasets.quality.places import Places
-from mlops_assets.datasets.quality.reading import SampleValues
-from mlops_assets.datasets.quality.scan import Scan
-from mlops_assets.datasets.quality.separation import PERCENTILES, Separation
-from mlops_assets.datasets.quality.values import BandValues, values_document
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.quality.content.places import Places
+from mlops_assets.datasets.quality.content.sample_values import SampleValues
+from mlops_assets.datasets.quality.content.scan import Scan
+from mlops_assets.datasets.quality.content.values import BandValues, values_document
+from mlops_assets.datasets.quality.findings.balance import distances_by_chance, distances_from_train, imbalance
+from mlops_assets.datasets.quality.findings.duplicates import MEMBERS, NEAR, ExactCopies, NearCopies
+from mlops_assets.datasets.quality.findings.leakage import Leakage, LeakageFigures
+from mlops_assets.datasets.quality.findings.neighbourhoods import PlacedSuspects
+from mlops_assets.datasets.quality.findings.separation import PERCENTILES, Separation
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
 DIGITS = 7  # significant ones; what machines differ in is beyond
 NAMED = 20

@@ -10,16 +10,16 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.datasets.contents import ClassName
-from mlops_assets.datasets.quality.balance import balance_check, counts_from
 from mlops_assets.datasets.quality.checks import CHECKS, Check, Report, written_checks
-from mlops_assets.datasets.quality.duplicates import ExactCopies, NearCopies, duplicates_check
-from mlops_assets.datasets.quality.label_noise import Suspects, noise_check
-from mlops_assets.datasets.quality.leakage import LeakageFigures, leakage_check
-from mlops_assets.datasets.quality.values import BandValues, values_check
-from mlops_assets.datasets.quality.version_shift import VersionShift, shift_check
-from mlops_assets.datasets.specification import SPLITS
-from mlops_assets.datasets.specification import Quality as Thresholds
+from mlops_assets.datasets.quality.content.values import BandValues, values_check
+from mlops_assets.datasets.quality.findings.balance import balance_check, counts_from
+from mlops_assets.datasets.quality.findings.duplicates import ExactCopies, NearCopies, duplicates_check
+from mlops_assets.datasets.quality.findings.label_noise import Suspects, noise_check
+from mlops_assets.datasets.quality.findings.leakage import LeakageFigures, leakage_check
+from mlops_assets.datasets.quality.findings.version_shift import VersionShift, shift_check
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.versions.contents import ClassName
 
 
 def judge(report: Report, classes: list[ClassName] | None, thresholds: Thresholds) -> list[Check]:

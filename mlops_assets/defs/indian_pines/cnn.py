@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
     from mlops_assets.training.run import TrainingRun
 

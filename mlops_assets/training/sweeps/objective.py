@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mlops_assets.choices import Direction
 from mlops_assets.errors import SpecificationError
-from mlops_assets.training.specification import Gate
+from mlops_assets.models.specification import Gate
 from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.sweeps.trials import Trial
 

@@ -9,15 +9,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.datasets.documents import json_bytes
+from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Conflict, SpecificationError
+from mlops_assets.extras import needs
+from mlops_assets.models.parameters import document
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import check_key
 from mlops_assets.principals import Role
-from mlops_assets.registry.published import read_published
-from mlops_assets.training.extras import needs
-from mlops_assets.training.parameters import document
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store
+from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.store import Store
 from mlops_assets.training.sweeps.objective import direction_of
 from mlops_assets.training.sweeps.settings import DEFAULT_TRIALS, SweepSettings
 from mlops_assets.training.sweeps.space import Space, space_of

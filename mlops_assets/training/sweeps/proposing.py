@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from mlops_assets.errors import GateFailure
+from mlops_assets.models.lifecycle import Reporter, complete
+from mlops_assets.models.promotion import promote
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry.schema import STAGES
-from mlops_assets.training.promotion import promote
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.stages import Reporter, complete
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 CANDIDATE = "candidate"
 

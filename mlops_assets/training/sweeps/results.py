@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.models.promotion import check_gates, gates_description
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
-from mlops_assets.training.promotion import check_gates, gates_description
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.proposing import CANDIDATE

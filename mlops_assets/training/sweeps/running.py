@@ -14,21 +14,21 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 
 from mlops_assets.errors import MlopsError, TrainerError
+from mlops_assets.models.lifecycle import Reporter
+from mlops_assets.models.run_documents import end_run
 from mlops_assets.progress import Step, step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.patience import patiently
+from mlops_assets.store import Store
+from mlops_assets.training.process.supervisor import train_supervised
+from mlops_assets.training.process.worker import Pruning
 from mlops_assets.training.provenance import code_version, process_alive
-from mlops_assets.training.run_documents import end_run
-from mlops_assets.training.stages import Reporter
-from mlops_assets.training.store import Store
-from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.proposing import propose
 from mlops_assets.training.sweeps.results import SweepResult, failure_of, result_of
 from mlops_assets.training.sweeps.trials import ENDED, SWEEP, TRIAL, Trial, trials_of
 from mlops_assets.training.trainers import load_trainer
-from mlops_assets.training.worker import Pruning
 
 FAILURES_AT_FIRST = 3  # that many failed trials, and none that did not fail, are no bad luck
 LOOK_SECONDS = 1.0

@@ -13,7 +13,7 @@ from typing import Any, get_type_hints
 from pydantic import BaseModel, ValidationError
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.training.parameters import restored, without_quotes
+from mlops_assets.models.parameters import restored, without_quotes
 
 
 @dataclass(frozen=True)

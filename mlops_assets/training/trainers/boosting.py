@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from mlops_assets.errors import TrainerError
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
 
 
 class BoostingParams(BaseModel):

@@ -8,13 +8,13 @@ import numpy as np
 from pydantic import Field
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.extras import needs
 from mlops_assets.strict import Strict
-from mlops_assets.training.extras import needs
 
 if TYPE_CHECKING:
     import keras
 
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.training.run import TrainingRun
 
 

@@ -11,7 +11,7 @@ from mlops_assets.errors import TrainerError
 from mlops_assets.training.trainers.torch_loop.parameters import ImageParams
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.training.run import TrainingRun
     from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.training.parameters import restored
+from mlops_assets.models.parameters import restored
 
 if TYPE_CHECKING:
     from sklearn.base import BaseEstimator
 
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.training.run import TrainingRun
 
 
@@ -46,7 +46,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     from sklearn.base import clone, is_classifier, is_regressor
     from sklearn.pipeline import make_pipeline
 
-    from mlops_assets.training.rehearsal import rehearse
+    from mlops_assets.models.export.rehearsal import rehearse
 
     steps = [_make(step, {}, run.seed) for step in params.preprocessing]
     model = make_pipeline(*steps, _make(params.estimator, params.model_extra or {}, run.seed))

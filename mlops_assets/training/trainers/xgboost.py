@@ -10,13 +10,13 @@ import numpy as np
 from pydantic import Field
 
 from mlops_assets.errors import TrainerError
-from mlops_assets.training.extras import needs
+from mlops_assets.extras import needs
 from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
 
 if TYPE_CHECKING:
     import xgboost
 
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
     from mlops_assets.training.run import TrainingRun
 
 OBJECTIVES = ("binary:logistic", "multi:softprob", "reg:squarederror")
@@ -39,7 +39,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
         TrainerError: parameters that XGBoost refuses, or that do not suit the data.
         ExportError: parameters of models that cannot be exported.
     """
-    from mlops_assets.training.rehearsal import rehearse
+    from mlops_assets.models.export.rehearsal import rehearse
 
     with needs("xgboost", "the trainer xgboost"):
         import xgboost

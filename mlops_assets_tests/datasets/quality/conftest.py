@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import pytest
 
-from mlops_assets.datasets.quality import Check, label_noise, report
+from mlops_assets.datasets.quality import Check, report
 from mlops_assets.datasets.quality.assessment import Quality, assess
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.quality.findings import label_noise
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 
 Assess = Callable[..., tuple[FrozenDataset, Quality]]
 

@@ -13,17 +13,17 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mlops_assets.datasets.decoded import split_folder
-from mlops_assets.datasets.freezing import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.io.rasters import open_raster
+from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.quality.assessment import FORMAT, assess
-from mlops_assets.datasets.quality.scan import scan
-from mlops_assets.datasets.rasters import open_raster
-from mlops_assets.datasets.specification import DatasetSpecification, Quality
-from mlops_assets.datasets.training_data import TrainingData
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.quality.content.scan import scan
+from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
+from mlops_assets.datasets.versions.decoded_cache import split_folder
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 

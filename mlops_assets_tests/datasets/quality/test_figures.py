@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mlops_assets.datasets.quality import figures
-from mlops_assets.datasets.quality.places import Places, places_of
-from mlops_assets.datasets.quality.separation import Separation
-from mlops_assets.datasets.quality.values import RunningStatistics, band_values
-from mlops_assets.datasets.specification import SPLITS
-from mlops_assets_tests.datasets.quality.test_leakage import files
+from mlops_assets.datasets.quality.content.places import Places, places_of
+from mlops_assets.datasets.quality.content.values import RunningStatistics, band_values
+from mlops_assets.datasets.quality.findings.separation import Separation
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets_tests.datasets.quality.findings.test_leakage import files
 
 pytestmark = pytest.mark.usefixtures("drawn")
 

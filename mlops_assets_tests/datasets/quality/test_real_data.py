@@ -10,13 +10,13 @@ from typing import Any
 import geopandas
 import pytest
 
-from mlops_assets.datasets.freezing import freeze
-from mlops_assets.datasets.quality import reading
+from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.quality.assessment import Quality, assess
-from mlops_assets.datasets.specification import DatasetSpecification
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.quality.content import sample_values
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import require_shared_data
 from mlops_assets_tests.datasets.frozen_images import image, images, images_specification, land_images
 from mlops_assets_tests.datasets.quality.conftest import check
@@ -107,8 +107,8 @@ def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
 def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reading, "READ_AT_MOST", 10)
-    monkeypatch.setattr(reading, "LEAST_READ", 2)
+    monkeypatch.setattr(sample_values, "READ_AT_MOST", 10)
+    monkeypatch.setattr(sample_values, "LEAST_READ", 2)
     content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}
     frozen = land_images(store, content, images_specification())
     quality = assess(store.registry, frozen)
@@ -126,7 +126,7 @@ def test_the_demonstration_may_be_trained_on(store: Store) -> None:
 
     from mlops_assets import defs
     from mlops_assets.cli.demo import load_indian_pines
-    from mlops_assets.datasets.rasters import open_raster
+    from mlops_assets.datasets.io.rasters import open_raster
 
     scene, labels = load_indian_pines()
     for kind, array in (("images", scene), ("labels", labels[None])):

@@ -14,16 +14,16 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.freezing import Freeze
+from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets.errors import Conflict, SpecificationError, TrainerError, TrialPruned
 from mlops_assets.registry import Run
+from mlops_assets.store import Store
+from mlops_assets.training.process.supervisor import train_supervised
+from mlops_assets.training.process.worker import Pruning
 from mlops_assets.training.provenance import process_alive
-from mlops_assets.training.store import Store
-from mlops_assets.training.supervision import train_supervised
 from mlops_assets.training.sweeps import running
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.running import run_sweep
-from mlops_assets.training.worker import Pruning
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps import trainers
 from mlops_assets_tests.training.sweeps.test_search import succeed
@@ -36,7 +36,7 @@ import sys
 from mlops_assets.principals import local
 from mlops_assets.registry import open_registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
 from mlops_assets.training.sweeps.running import run_sweep
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps.test_running import waiting

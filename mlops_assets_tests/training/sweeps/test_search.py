@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from mlops_assets.errors import SpecificationError, TrialPruned
+from mlops_assets.models.specification import Gate
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.store import now
-from mlops_assets.training.specification import Gate
 from mlops_assets.training.sweeps import pruning
 from mlops_assets.training.sweeps.objective import Objective, direction_of, objective_of
 from mlops_assets.training.sweeps.plan import Plan

@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sklearn.tree import DecisionTreeClassifier
 
-from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.training.run import TrainingRun
-from mlops_assets.training.specification import ModelSpecification
 from mlops_assets.training.sweeps.plan import Plan, plan_sweep
 from mlops_assets.training.sweeps.settings import settings_of
 from mlops_assets_tests.training.trainers import model_specification

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.datasets.versions import FrozenDataset
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
-from mlops_assets.training.fitting import train
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store
+from mlops_assets.store import Store
+from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import frozen, land
 

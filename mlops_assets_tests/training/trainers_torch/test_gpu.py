@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import TrainerError
+from mlops_assets.models.evaluation.evaluate import evaluate_version
+from mlops_assets.models.export.export import export
+from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import train
-from mlops_assets.training.measuring import evaluate_version
 from mlops_assets.training.run import TrainingRun
-from mlops_assets.training.store import Store
+from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.feed import Feed
 from mlops_assets.training.trainers.torch_loop.precision import Precision

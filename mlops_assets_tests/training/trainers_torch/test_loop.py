@@ -15,15 +15,15 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import TrainerError
+from mlops_assets.models.frameworks.pytorch import PyTorch
+from mlops_assets.models.native import load_native
 from mlops_assets.registry import ModelVersion
+from mlops_assets.store import Store, model_folder, published_path
 from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
-from mlops_assets.training.fitting import train
-from mlops_assets.training.frameworks.pytorch import PyTorch
-from mlops_assets.training.native import load_native
 from mlops_assets.training.run import TrainingRun
-from mlops_assets.training.store import Store, model_folder, published_path
+from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop import loop
 from mlops_assets.training.trainers.torch_loop.fitting import fit

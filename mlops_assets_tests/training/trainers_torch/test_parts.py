@@ -12,9 +12,9 @@ import torch
 from torch import nn
 from torch.nn.functional import cross_entropy
 
-from mlops_assets.training.frameworks.pytorch import PyTorch
-from mlops_assets.training.onnx_model import OnnxModel
-from mlops_assets.training.store import Store
+from mlops_assets.models.frameworks.pytorch import PyTorch
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.store import Store
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
 from mlops_assets.training.trainers.torch_loop.feed import Feed

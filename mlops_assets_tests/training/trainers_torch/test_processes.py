@@ -13,13 +13,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.training.fitting import follow, train
-from mlops_assets.training.specification import ModelSpecification
-from mlops_assets.training.store import Store, model_folder, published_path
+from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.training.train import follow, train
 from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
 
 PROCESSES = 2

@@ -12,11 +12,11 @@ import torch
 from safetensors import safe_open
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.models.evaluation.evaluate import evaluate_version
+from mlops_assets.models.export.export import export
 from mlops_assets.names import Reference
-from mlops_assets.training.exporting import export
-from mlops_assets.training.fitting import train
-from mlops_assets.training.measuring import evaluate_version
-from mlops_assets.training.store import Store, model_folder, published_path
+from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.training.trainers_torch.cases import CASES, PATCHES, SERIES, Case, declared, trained
 

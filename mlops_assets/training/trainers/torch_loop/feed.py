@@ -15,12 +15,12 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from mlops_assets.datasets.loaders import Batch, Batches
-from mlops_assets.datasets.versions import SplitName
+from mlops_assets.datasets.loading.framework_loaders import Batch, Batches
+from mlops_assets.datasets.versions.frozen_dataset import SplitName
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
 
 RESIDENT_BYTES = 512 << 20  # of samples and labels; larger splits are read batch by batch
 

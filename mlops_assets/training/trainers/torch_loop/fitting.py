@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mlops_assets.datasets.training_data import TrainingData
+from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
 from mlops_assets.training.trainers.torch_loop.feed import Feed

@@ -17,7 +17,7 @@ from mlops_assets.errors import TrainerError
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.training_data import TrainingData
+    from mlops_assets.datasets.loading.training_data import TrainingData
 
 UNKNOWN = -1
 LABELS_AT_ONCE = 1 << 24

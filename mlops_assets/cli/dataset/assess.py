@@ -1,0 +1,131 @@
+"""`mlops dataset assess`: the quality report, its figures and the record of a data version, and which checks failed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.interruption import interruptible
+from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show_one
+from mlops_assets.datasets.quality import Check
+from mlops_assets.names import Reference
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from dagster import ExecuteInProcessResult
+
+    from mlops_assets.components.project.launch import Project
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """The outcome of assessing a data version: its checks, and what its record says otherwise now."""
+
+    reference: str
+    checks: Sequence[Check]
+    changes: Sequence[str]
+
+    @property
+    def blocked(self) -> bool:
+        """Whether a failed check stops training."""
+        return any(check.blocking and not check.passed for check in self.checks)
+
+    def lines(self, notes: Sequence[str] = ()) -> Iterator[str]:
+        """Yield what people should know, one line a failed check and a change of the record.
+
+        Args:
+            notes: what has been printed before; a check that only repeats one is not printed.
+        """
+        passed = sum(check.passed for check in self.checks)
+        yield f"{self.reference}: {passed} of {len(self.checks)} checks passed"
+        yield from failed_lines([c for c in self.checks if not any(c.description in note for note in notes)])
+        yield from change_lines(self.changes)
+
+
+def assess(
+    reference: Annotated[
+        str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+    ],
+    module: Module = None,
+    as_json: Json = False,
+) -> None:
+    """Assess a data version: quality report, figures and record, without training.
+
+    It is judged by the thresholds that the project declares now, and recorded with the title, licence, providers, place
+    and time declared now. Exit code 1 if a check failed that stops training; its record is not written then.
+    """
+    from mlops_assets.components.project.launch import open_project
+
+    row = open_store().registry.data_version(Reference.parse(reference))
+    with open_project(Settings.from_environment(), module) as project:
+        done = assess_version(project, row.dataset, row.version)
+    if as_json:
+        show_one(
+            {
+                "dataset": row.dataset,
+                "version": row.version,
+                "checks": [described(check) for check in done.checks],
+                "record_changes": list(done.changes),
+            },
+            as_json,
+        )
+    else:
+        for line in done.lines():
+            console.print(line)
+    if done.blocked:
+        raise typer.Exit(1)
+
+
+def assess_version(project: Project, dataset: str, version: str) -> Assessment:
+    """Make the quality report and the record of a data version, as assets of the project.
+
+    Raises:
+        NotFound: the project does not declare the dataset.
+        StepFailure: something else than a check failed.
+    """
+    from mlops_assets.components.project.launch import CheckFailure, evaluated_checks
+
+    reference = f"{dataset}@{version}"
+    project.sync(dataset)
+    with interruptible(
+        lambda: f"{reference} stays as it was committed; to assess it: mlops dataset assess {reference}"
+    ):
+        try:
+            result = project.launch(f"{dataset}/training_data,{dataset}/record", version)
+        except CheckFailure as failure:
+            return Assessment(reference, failure.checks, [])
+    return Assessment(reference, evaluated_checks(result), record_changes(result, dataset))
+
+
+def record_changes(result: ExecuteInProcessResult, dataset: str) -> list[str]:
+    """Return what a run has changed in the record of a dataset that was there already, one line a field."""
+    metadata = result.asset_materializations_for_node(f"{dataset}__record")[0].metadata
+    changes: Any = metadata["changed"].value
+    return list(changes)
+
+
+def failed_lines(checks: Sequence[Check]) -> Iterator[str]:
+    """Yield one line a failed check: whether it stops training, and the reason."""
+    for check in checks:
+        if not check.passed:
+            yield f"  {'stops training' if check.blocking else 'warning'}: {check.name}: {check.description}"
+
+
+def change_lines(changes: Sequence[str]) -> Iterator[str]:
+    """Yield one line a change of the record of a dataset."""
+    for change in changes:
+        yield f"  the dataset's record has changed: {change}"
+
+
+def described(check: Check) -> dict[str, Any]:
+    """Return a check as JSON has it."""
+    return {
+        "name": check.name,
+        "passed": check.passed,
+        "blocking": check.blocking,
+        "description": check.description,
+    }

@@ -1,0 +1,214 @@
+"""`mlops dataset`: commit, list, show, tag; the other commands are in modules of their own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops_assets.choices import SplitName
+from mlops_assets.cli.dataset import assess, diff, preview, recall
+from mlops_assets.cli.declarations import declared
+from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show, show_one
+from mlops_assets.names import Reference, check_label, check_name
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.quality import Check
+    from mlops_assets.datasets.versions.summary import Summary
+    from mlops_assets.registry import DataVersion
+    from mlops_assets.store import Store
+
+NAMED = 12  # features that are shown; JSON has all
+app = typer.Typer(help="Training data and its versions.", no_args_is_help=True)
+
+
+@app.command()
+def commit(
+    name: Annotated[str, typer.Argument(help="Dataset.", autocompletion=completion.datasets)],
+    tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read and store every file anew; mends damaged objects.")
+    ] = False,
+    no_assess: Annotated[
+        bool, typer.Option("--no-assess", help="Make no quality report and no record; 'mlops dataset assess' does.")
+    ] = False,
+    module: Module = None,
+) -> None:
+    """Commit the landing as a data version and assess it; unchanged content returns the existing version.
+
+    It prints which checks failed, with the reason. A check that stops training leaves the version as it is.
+    """
+    import dagster as dg
+
+    from mlops_assets.components.project.launch import open_project
+
+    check_name(name, "dataset name")
+    if tag is not None:
+        check_label(tag, "tag")
+    node = f"{name}__landing"
+    with open_project(Settings.from_environment(), module) as project:
+        project.require(dg.AssetKey([name, "landing"]))
+        kept = "the files stored so far are kept, no version was published; to continue, run the same command again:"
+        with interruptible(lambda: f"{kept} {again()}"):
+            result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
+        metadata = result.asset_materializations_for_node(node)[0].metadata
+        version = str(metadata["data_version"].value)
+        if tag is not None:
+            open_store().registry.tag(name, version, tag)
+        _print_committed(name, metadata)
+        if not no_assess:
+            notes: Any = metadata["notes"].value
+            for line in assess.assess_version(project, name, version).lines(notes):
+                console.print(line)
+
+
+def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:
+    """Print what the landing was committed as."""
+    values = {key: value.value for key, value in metadata.items()}
+    verdict = "is new" if values["new"] else "is what the landing holds already; nothing new"
+    console.print(
+        f"{name}@{values['data_version']} {verdict}: {values['files']} file(s), {values['samples']} sample(s), "
+        f"digest {values['digest']}"
+    )
+    for note in values["notes"]:
+        console.print(f"  note: {note}")
+
+
+@app.command("list")
+def list_versions(
+    name: Annotated[
+        str | None, typer.Argument(help="Dataset; all if not given.", autocompletion=completion.datasets)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List data versions, oldest first."""
+    registry = open_store().registry
+    found = registry.data_versions(name)
+    tags = {dataset: registry.tags(dataset) for dataset in {row.dataset for row in found}}
+    rows = [describe(row, tags[row.dataset]) for row in found]
+    columns = ["dataset", "version", "tags", "files", "samples", "size", "created", "digest"]
+    if not as_json:
+        rows = [{**row, "size": f"{row['size']:,}", "digest": f"{row['digest'][:12]}…"} for row in rows]
+    show(rows, as_json, columns, "no data version yet; land files and run 'mlops dataset commit NAME'")
+
+
+@app.command("show")
+def show_version(
+    reference: Annotated[
+        str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+    ],
+    as_json: Json = False,
+) -> None:
+    """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
+    from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
+
+    store = open_store()
+    found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
+    row, classes = found.row, found.facts["classes"]
+    shown = describe(row, store.registry.tags(row.dataset)) | contents(store, found)
+    checks = _checks(store, found)
+    if as_json:
+        shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
+        stored = [file.path for file in store.registry.files(f"data:{row.dataset}@{row.version}")]
+        show_one(shown | {"classes": classes, "specification": row.specification, "stored": stored}, as_json)
+        return
+    if shown["bbox"]:
+        shown["bbox"] = " ".join(f"{degrees:.5f}" for degrees in shown["bbox"])
+    shown |= {name: shown[name] or "unknown" for name in ("crs", "bbox", "interval")}
+    shown |= {"size": f"{shown['size']:,} bytes", "features": _named(shown["features"])}
+    show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
+    if classes:
+        show(classes, False, ["name", "value", *SplitName, LEFT_OUT], "")
+    if checks is None:
+        console.print(f"not assessed; run 'mlops dataset assess {row.dataset}@{row.version}'")
+        return
+    for line in assess.Assessment(f"{row.dataset}@{row.version}", checks, []).lines():
+        console.print(line)
+
+
+@app.command()
+def tag(
+    reference: Annotated[str, typer.Argument(help="dataset@version.", autocompletion=completion.data_references)],
+    name: Annotated[str, typer.Argument(help="Tag.")],
+) -> None:
+    """Give a data version a second name, e.g. harvest-2024."""
+    wanted = Reference.parse(reference)
+    if wanted.what is None:
+        raise typer.BadParameter(f"say which version of {wanted.name}, e.g. {wanted.name}@v1")
+    registry = open_store().registry
+    row = registry.data_version(wanted)
+    registry.tag(row.dataset, row.version, name)
+    console.print(f"{row.dataset}@{name} is {row.dataset}@{row.version}")
+
+
+app.command("assess")(assess.assess)
+app.command("preview")(preview.preview)
+app.command("diff")(diff.diff)
+app.command("recall")(recall.recall)
+app.command("verify")(recall.verify)
+
+
+def _checks(store: Store, found: Summary) -> list[Check] | None:
+    """Return the checks of a data version by the thresholds that the project declares now; None if not assessed."""
+    from pydantic import ValidationError
+
+    from mlops_assets.datasets.quality.published import checks_of, published_report
+    from mlops_assets.datasets.specification.dataset import Quality
+
+    report = published_report(store.workspace, store.registry, found.row)
+    if report is None:
+        return None
+    thresholds = None
+    for attributes in declared("TrainingDataset"):
+        if attributes["name"] == found.row.dataset:
+            with suppress(ValidationError):  # loading the project reports it
+                thresholds = Quality.model_validate(attributes.get("quality") or {})
+    return checks_of(report, found.document["classes"], thresholds)
+
+
+def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
+    """Return a data version as listings give it; `tags` of its dataset name versions."""
+    return {
+        "dataset": row.dataset,
+        "version": row.version,
+        "digest": row.digest,
+        "tags": sorted(tag for tag, version in tags.items() if version == row.version),
+        "files": row.files,
+        "samples": row.samples,
+        "size": row.size,
+        "created": row.created,
+    }
+
+
+def contents(store: Store, found: Summary) -> dict[str, Any]:
+    """Return what a data version holds; what is unknown is null."""
+    from mlops_assets.datasets.sources import landing_url
+    from mlops_assets.stac.description import description
+
+    row, specification = found.row, found.document["specification"]
+    recorded = description(store.workspace, store.registry, row) or specification
+    return {
+        "title": recorded["title"],
+        "license": recorded["license"],
+        "landing": landing_url(store.workspace, specification["source"]["url"]),
+        "layout": specification["source"]["layout"],
+        "input": found.document["input"],
+        "features": found.document["features"],
+        "crs": found.facts["crs"],
+        "bbox": found.facts["bbox"],
+        "interval": found.interval,
+        "kept_by_reference": found.facts["kept_by_reference"],
+        "splits": {**row.counts, "left_out": row.samples - sum(row.counts.values())},
+        "created_by": row.created_by,
+        "notes": found.document["notes"],
+    }
+
+
+def _named(names: list[str]) -> str:
+    few = ", ".join(names[:NAMED])
+    return few if len(names) <= NAMED else f"{len(names)}: {few}, … {names[-1]}"

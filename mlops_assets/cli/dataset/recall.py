@@ -1,0 +1,85 @@
+"""`mlops dataset recall` and `verify`: the files of a data version, written back and read again."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from mlops_assets.choices import SplitName
+from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.output import Json, advise, console, errors, open_store, show, show_one
+from mlops_assets.names import Reference
+
+Version = Annotated[
+    str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+]
+
+
+def recall(
+    reference: Version,
+    target: Annotated[str, typer.Argument(help="Folder, or s3://, az:// or gs:// URL.")],
+    split: Annotated[
+        list[SplitName] | None, typer.Option(help="Only files with a sample of this split; repeatable.")
+    ] = None,
+    class_: Annotated[
+        list[str] | None, typer.Option("--class", help="Only files with a sample of this class; repeatable.")
+    ] = None,
+    copy: Annotated[bool, typer.Option("--copy", help="Share no bytes with the workspace.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace files of the same names with other bytes.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Write the files of a data version back, byte for byte under their names.
+
+    Where the file system can, they share their bytes with the workspace: as clones, else as read-only hard links, of
+    which only the size is checked; 'mlops dataset verify' reads them all. --copy writes files of their own. What is
+    copied or transferred is hashed on the way.
+
+    With --split or --class whole files are written that hold at least one such sample, with the other files of their
+    scene, and with label files and sidecars that belong to all scenes.
+
+    Identical files are left as they are. Others of the same name stop the command before it writes anything.
+    """
+    from mlops_assets.datasets.recall.recall import recall
+    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+
+    store = open_store()
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
+    kept = "the files written so far are kept; to continue, run the same command again:"
+    with interruptible(lambda: f"{kept} {again()}"):
+        done = recall(frozen, target, split, class_, copy, force)
+    if as_json:
+        show_one({**vars(done), "splits": split or [], "classes": class_ or []}, as_json)
+        return
+    ways = ", ".join(f"{count:,} {how}" for how, count in sorted(done.written.items()))
+    kept = f"{done.kept:,} there already" if done.kept else ""
+    part = " (whole files, of which only these samples were asked for)" if split or class_ else ""
+    console.print(
+        f"{done.reference} is in {done.target}: {done.files:,} file(s), {done.size:,} bytes: "
+        f"{', '.join(filter(None, [ways, kept]))}; {done.samples:,} sample(s){part}"
+    )
+    if "linked" in done.written:
+        advise("they are read-only hard links, whose bytes are the workspace's; recall with --copy to change them")
+
+
+def verify(reference: Version, as_json: Json = False) -> None:
+    """Read every byte of a data version again; exit code 1 if anything is not as it was published."""
+    from mlops_assets.datasets.recall.verify import verify
+
+    store = open_store()
+    found = verify(store.workspace, store.registry, Reference.parse(reference))
+    damages = [dict(vars(damage)) for damage in found.damages]
+    if as_json:
+        show_one({**vars(found), "passed": found.passed, "damages": damages}, as_json)
+    else:
+        console.print(
+            f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s), {found.size:,} bytes read"
+        )
+        show(damages, False, ["path", "fault", "detail"], "everything is as it was published")
+    if not found.passed:
+        errors.print(
+            f"{len(damages)} thing(s) are not as they were published; restore them from a backup, or land the files "
+            f"again and run 'mlops dataset commit {found.reference.partition('@')[0]} --rehash'"
+        )
+        raise typer.Exit(1)

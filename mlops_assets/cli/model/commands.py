@@ -1,0 +1,136 @@
+"""`mlops model`: versions, promotion and the check of the chain."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops_assets.cli.model.reproduce import reproduce_version
+from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.output import Json, Module, console, metric_columns, open_store, show, show_one
+from mlops_assets.cli.verify import report
+from mlops_assets.names import Reference
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import ModelVersion, Registry
+
+app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
+app.command("reproduce")(reproduce_version)
+Ref = Annotated[
+    str, typer.Argument(help="model, model@version or model@alias.", autocompletion=completion.model_references)
+]
+
+
+@app.command("list")
+def list_versions(
+    model: Annotated[
+        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """List model versions, oldest first, with their metrics on the test split."""
+    registry = open_store().registry
+    rows = [describe(registry, row) for row in registry.model_versions(model)]
+    columns = ["model", "version", "aliases", *metric_columns(rows)]
+    show(rows, as_json, columns, "no model version yet; run 'mlops train MODEL'")
+
+
+@app.command("show")
+def show_version(reference: Ref, as_json: Json = False) -> None:
+    """Show one model version, the newest if none is named."""
+    from mlops_assets.registry.files.verified_read import unmeasured_classes
+
+    store = open_store()
+    row = store.registry.model_version(Reference.parse(reference))
+    run = store.registry.run(row.run_id)
+    promotions = [
+        {"alias": p.alias, "moved": p.moved, "by": p.moved_by, "previous": p.previous, "gates": p.gates}
+        for p in store.registry.promotions(row.model) if p.version == row.version
+    ]  # fmt: skip
+    files = store.registry.files(f"model:{row.model}@{row.version}", f"record:{row.model}@{row.version}")
+    more = {
+        "unmeasured_classes": unmeasured_classes(store.workspace, store.registry, row.model, row.version),
+        "task": row.task, "framework": row.framework, "architecture": row.signature["architecture"],
+        "input": {"view": row.signature["view"], "shape": row.signature["shape"]},
+        "data_digest": row.data_digest, "code_version": run.code_version, "trainer": run.trainer,
+        "parameters": run.parameters, "seed": run.seed, "promotions": promotions,
+        "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
+    }  # fmt: skip
+    if as_json:
+        show_one(describe(store.registry, row) | more, as_json)
+    else:
+        lines = more | {
+            "files": [file.path for file in files],
+            "promotions": [f"{p['alias']} by {p['by']}" for p in promotions],
+        }
+        show_one(describe(store.registry, row) | lines, as_json)
+
+
+@app.command()
+def promote(
+    reference: Ref,
+    alias: Annotated[str, typer.Option(help="Alias to move.", autocompletion=completion.aliases)] = "production",
+    module: Module = None,
+) -> None:
+    """Move `production` (or another alias) to a version that passes its gates; Dagster keeps who and when."""
+    from mlops_assets.components.project.launch import open_project
+
+    settings = Settings.from_environment()
+    row = open_store().registry.model_version(Reference.parse(reference))
+    with open_project(settings, module) as project:
+        config = {"version": row.version, "alias": alias, "user": settings.user}
+        project.launch(f"{row.model}/production", ops={f"{row.model}__production": {"config": config}})
+    console.print(f"{row.model}@{alias} is {row.model}@{row.version}")
+
+
+@app.command()
+def rollback(
+    model: Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)], module: Module = None
+) -> None:
+    """Move `production` back to what it was before."""
+    from mlops_assets.components.project.launch import open_project
+
+    settings = Settings.from_environment()
+    with open_project(settings, module) as project:
+        config = {"rollback": True, "user": settings.user}
+        project.launch(f"{model}/production", ops={f"{model}__production": {"config": config}})
+    row = open_store().registry.model_version(Reference(model, "production"))
+    console.print(f"{model}@production is {model}@{row.version} again")
+
+
+@app.command()
+def verify(
+    reference: Annotated[
+        str | None,
+        typer.Argument(
+            help="model@version or model@alias; everything if not given.", autocompletion=completion.model_references
+        ),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Re-read every byte behind a model version, and say what is not as it was published.
+
+    Exits with 1 if anything is not.
+    """
+    from mlops_assets.models.verify import verify_all, verify_reference
+
+    store = open_store()
+    found = verify_all(store) if reference is None else verify_reference(store, Reference.parse(reference))
+    report(found, as_json)
+
+
+def describe(registry: Registry, row: ModelVersion) -> dict[str, Any]:
+    """Return a model version as listings give it."""
+    return {
+        "model": row.model,
+        "version": row.version,
+        "data_version": row.data_version,
+        "dataset": row.dataset,
+        "run_id": row.run_id,
+        "stage": row.stage,
+        "aliases": sorted(alias for alias, version in registry.aliases(row.model).items() if version == row.version),
+        "metrics": row.metrics,
+        "created": row.created,
+    }

@@ -1,0 +1,137 @@
+"""`mlops run`: the history of training runs: found, shown and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.output import Json, advise, metric_columns, open_store, show, show_one
+
+if TYPE_CHECKING:
+    from mlops_assets.registry import Run
+    from mlops_assets.registry.search.fields import Field
+
+app = typer.Typer(help="Training runs: their history, and what differs between them.", no_args_is_help=True)
+RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)]
+_FIRST = ("run_id", "model", "data_version", "status", "model_version")
+_LAST = ("started", "seconds")
+
+
+@app.command("list")
+def list_runs(
+    model: Annotated[
+        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+    ] = None,
+    where: Annotated[
+        str | None,
+        typer.Option(help="Filter in CQL2, e.g. 'macro_f1 > 0.8 and params.learning_rate < 0.01'; see docs/runs.md."),
+    ] = None,
+    sort: Annotated[
+        str | None, typer.Option(help="What to sort by: a column, METRIC, params.NAME; -NAME from large to small.")
+    ] = None,
+    descending: Annotated[bool, typer.Option("--descending", help="Sort from large to small.")] = False,
+    limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 50,
+    columns: Annotated[str | None, typer.Option(help="What to show, e.g. run_id,macro_f1,params.epochs.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List runs, newest first unless sorted."""
+    from mlops_assets.registry.search.cql2 import NEWEST, names_in, search_runs
+    from mlops_assets.registry.search.fields import field
+
+    order = NEWEST if sort is None else f"-{sort.removeprefix('-')}" if descending else sort
+    wanted = [field(name.strip()) for name in columns.split(",")] if columns else None
+    runs = search_runs(open_store().registry, model, where, order, limit + 1 if limit else None)
+    more, runs = bool(limit) and len(runs) > limit, runs[:limit] if limit else runs
+    if as_json:
+        rows = [_values(run, wanted) if wanted else describe(run) for run in runs]
+        show(rows, True, [], "")
+    else:
+        named = [*(names_in(where) if where else []), *([order.removeprefix("-")] if sort else [])]
+        _print_table(runs, wanted or _columns(runs, named), bool(model or where))
+    if more:
+        advise(f"these are the first {limit}; give --limit 0 for all, or --where for fewer")
+
+
+@app.command("show")
+def show_run(
+    run_id: RunId,
+    log: Annotated[bool, typer.Option("--log", help="Print what the run has printed, and nothing else.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show everything that is recorded of a run, or its log."""
+    from mlops_assets.cli.run import compare as run_reports
+
+    store = open_store()
+    run = store.registry.run(run_id)
+    if as_json:
+        document = describe(run) | run_reports.details(store, run)
+        show_one(document | ({"log": run_reports.log_of(store, run)} if log else {}), as_json=True)
+    elif log:
+        typer.echo(run_reports.log_of(store, run), nl=False)
+    else:
+        run_reports.print_run(store, run)
+
+
+@app.command()
+def compare(
+    run_ids: Annotated[
+        list[str], typer.Argument(help="Two or more run ids, or their beginnings.", autocompletion=completion.run_ids)
+    ],
+    report: Annotated[
+        Path | None, typer.Option(help="Write a report: .html, .png, or .md with its figures beside it.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Show side by side what differs between runs: metrics, data, code, parameters, environment."""
+    from mlops_assets.cli.run import compare as run_reports
+    from mlops_assets.runs.comparison import compare_runs
+    from mlops_assets.runs.reports import check_format, write_report
+
+    if len(run_ids) < 2:
+        raise typer.BadParameter("name at least two runs; see 'mlops run list'")
+    if report is not None:
+        check_format(report)
+    store = open_store()
+    runs = {run.run_id: run for run in map(store.registry.run, run_ids)}
+    if len(runs) < 2:
+        raise typer.BadParameter("that is one and the same run; name two different ones")
+    comparison = compare_runs(store, list(runs.values()))
+    if as_json:
+        show_one(comparison.document(), as_json=True)
+    else:
+        run_reports.print_comparison(comparison)
+    for path in write_report(comparison, report) if report else []:
+        advise(f"wrote {path}")
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """Return a run as listings give it."""
+    names = (
+        "run_id", "model", "dataset", "data_version", "status", "parameters", "seed", "metrics", "tags",
+        "model_version", "source", "created_by", "started", "finished", "seconds", "attempts", "usage", "error",
+    )  # fmt: skip
+    return {name: getattr(run, name) for name in names}
+
+
+def _values(run: Run, wanted: list[Field]) -> dict[str, Any]:
+    return {each.name: each.value(run) for each in wanted}
+
+
+def _columns(runs: list[Run], named: list[str]) -> list[Field]:
+    """Return what a listing shows: what was asked about is always in it."""
+    from mlops_assets.registry.search.fields import field
+
+    metrics = [column.removeprefix("metrics.") for column in metric_columns([{"metrics": run.metrics} for run in runs])]
+    names = dict.fromkeys((*_FIRST, *metrics, *(name.removeprefix("metrics.") for name in named), *_LAST))
+    return [field(name) for name in names]
+
+
+def _print_table(runs: list[Run], wanted: list[Field], asked: bool) -> None:
+    from mlops_assets.cli.run import compare as run_reports
+
+    rows = [[each.value(run) for each in wanted] for run in runs]
+    empty = "no run is like that" if asked else "no run yet; run 'mlops train MODEL'"
+    run_reports.print_table([each.name for each in wanted], rows, empty)

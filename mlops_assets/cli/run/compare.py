@@ -1,0 +1,188 @@
+"""How runs and their comparisons are printed.
+
+What is in them is gathered by the registry and by `training.comparison`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from itertools import pairwise
+from typing import Any
+
+from rich.table import Column, Table
+
+from mlops_assets.cli.terminal.output import console, draw, show
+from mlops_assets.errors import NotFound
+from mlops_assets.registry import Run
+from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
+from mlops_assets.runs.comparison import Comparison, MetricRow, recorded_environment
+from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, plain, quantity
+from mlops_assets.storage.workspace import object_key
+from mlops_assets.store import Store
+
+BARS = "▁▂▃▄▅▆▇█"
+WIDTH = 24  # of a small curve
+SHOWN_DIFFERENCES = 30  # of one section; JSON and reports have more
+MAIN_PACKAGES = (
+    "mlops-assets", "numpy", "pandas", "scikit-learn", "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "flax",
+    "xgboost", "lightgbm", "onnx", "onnxruntime", "dagster",
+)  # fmt: skip
+
+
+def details(store: Store, run: Run) -> dict[str, Any]:
+    """Return what of a run is not in listings, as JSON values."""
+    series = store.registry.series(run.run_id)
+    checkpoints = store.registry.checkpoints(run.run_id)
+    environment = recorded_environment(store, run)
+    names = ("data_digest", "trainer", "code_version", "code", "hardware", "phases", "orchestration_run", "host", "pid")
+    return {name: getattr(run, name) for name in names} | {
+        "unmeasured_classes": _unmeasured(store, run),
+        "environment": {"digest": run.environment, "packages": environment},
+        "checkpoints": [{"step": row.step, "size": row.size, "created": row.created} for row in checkpoints],
+        "series": {name: _summary(points) for name, points in series.items()},
+        "has_log": bool(store.registry.files_at(_log_key(run))),
+    }
+
+
+def log_of(store: Store, run: Run) -> str:
+    """Return what a run has printed.
+
+    Raises:
+        NotFound: nothing was kept.
+    """
+    if not store.registry.files_at(_log_key(run)):
+        why = "it goes on still" if run.status == "running" else "it printed nothing, or was made elsewhere"
+        raise NotFound(f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'")
+    return read_published(store.workspace, store.registry, _log_key(run)).decode(errors="replace")
+
+
+def print_run(store: Store, run: Run) -> None:
+    """Print everything that is recorded of a run."""
+    series, checkpoints = store.registry.series(run.run_id), store.registry.checkpoints(run.run_id)
+    lines = {
+        "run": run.run_id,
+        "model": run.model,
+        "outcome": f"{run.status}, {run.model}@{run.model_version}" if run.model_version else run.status,
+        "error": run.error,
+        "data": f"{run.dataset}@{run.data_version}, digest {run.data_digest[:12]}",
+        "trainer": run.trainer,
+        "code": _code(run),
+        "environment": _environment(run, recorded_environment(store, run)),
+        "hardware": _lines(run.hardware),
+        "started": f"{run.started:%Y-%m-%d %H:%M:%S} by {run.created_by or 'somebody'}, {run.source}",
+        "took": plain(None) if run.seconds is None else quantity("seconds", run.seconds),
+        "attempts": run.attempts,
+        "phases": "\n".join(f"{name}: {quantity('seconds', value)}" for name, value in run.phases.items()),
+        "usage": "\n".join(f"{_spoken(name)}: {quantity(name, value)}" for name, value in run.usage.items()),
+        "tags": _lines(run.tags),
+        "seed": run.seed,
+        "parameters": _lines(run.parameters),
+        "metrics": "\n".join(f"{name}: {number(value)}" for name, value in run.metrics.items()),
+        "unmeasured": ", ".join(_unmeasured(store, run)),
+        "series": "\n".join(
+            f"{name}: {sparkline([value for _, value in points])}  {number(points[0][1])} → {number(points[-1][1])}, "
+            f"{len(points)} point(s)"
+            for name, points in series.items()
+        ),
+        "checkpoints": ", ".join(f"step {row.step} ({quantity('_bytes', row.size)})" for row in checkpoints),
+        "log": f"mlops run show {run.run_id[:8]} --log" if store.registry.files_at(_log_key(run)) else None,
+    }
+    table = Table(Column(style="bold"), Column(overflow="fold"), show_header=False, box=None)
+    for name, value in lines.items():
+        if value not in (None, ""):
+            table.add_row(name, str(value))
+    draw(table, fold=True)
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
+    """Print rows under the names they were asked by; ids are shortened, which commands accept."""
+    documents = [
+        {str(index): value[:8] if name == "run_id" else _cell(name, value)
+         for index, (name, value) in enumerate(zip(header, row, strict=True))}
+        for row in rows
+    ]  # fmt: skip
+    show(documents, False, [str(index) for index in range(len(header))], empty, titles=list(header))
+
+
+def print_comparison(comparison: Comparison) -> None:
+    """Print metrics and differences; more of both is in the reports."""
+    ids = [compared.short for compared in comparison.runs]
+    rows: list[list[Any]] = [["model version", *(compared.product for compared in comparison.runs)]]
+    rows += [[row.name, *_metric_cells(row)] for row in comparison.metrics]
+    rows += [[NOT_MEASURED, *comparison.unmeasured]] if comparison.unmeasured else []
+    print_table(["", *ids], rows, "")
+    for section in dict.fromkeys(difference.section for difference in comparison.differences):
+        found = comparison.of(section)
+        console.print()
+        console.print(section, style="bold")
+        shown = [
+            [each.what, *(quantity(each.what, value) for value in each.values)] for each in found[:SHOWN_DIFFERENCES]
+        ]
+        print_table(["", *ids], shown, "")
+        if len(found) > SHOWN_DIFFERENCES:
+            console.print(f"… and {len(found) - SHOWN_DIFFERENCES} more; --json has them all")
+
+
+def sparkline(values: Sequence[float]) -> str:
+    """Return a curve as a line of small bars: each the mean of its share of the points."""
+    if not values:
+        return ""
+    width = min(WIDTH, len(values))
+    edges = [round(index * len(values) / width) for index in range(width + 1)]
+    means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
+    low, span = min(means), max(means) - min(means)
+    return "".join(BARS[round((mean - low) / span * (len(BARS) - 1)) if span else 0] for mean in means)
+
+
+def _summary(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+    values = [value for _, value in points]
+    return {
+        "points": len(points), "first": values[0], "last": values[-1], "min": min(values), "max": max(values),
+        "last_step": points[-1][0],
+    }  # fmt: skip
+
+
+def _unmeasured(store: Store, run: Run) -> list[str]:
+    return unmeasured_classes(store.workspace, store.registry, run.model, run.model_version or "")
+
+
+def _metric_cells(row: MetricRow) -> list[str]:
+    cells = []
+    for index, (value, change) in enumerate(zip(row.values, row.deltas, strict=True)):
+        written = plain(value) + (" *" if row.best == index else "")
+        cells.append(f"{written}  {delta(change)}" if index and change is not None else written)
+    return cells
+
+
+def _code(run: Run) -> str:
+    diff = run.code.get("diff")
+    return f"{run.code_version}\nuncommitted changes are kept: {object_key(diff)}" if diff else run.code_version
+
+
+def _environment(run: Run, packages: dict[str, str] | None) -> str:
+    if packages is None:
+        return "not recorded"
+    main = [f"{name} {packages[name]}" for name in MAIN_PACKAGES if name in packages]
+    known = f"python {packages['python']}, {len(packages) - 1} packages: {', '.join(main)}"
+    return f"{known}\n{object_key(run.environment)}" if run.environment else known
+
+
+def _lines(document: dict[str, Any]) -> str:
+    return "\n".join(f"{name}: {plain(value, 500)}" for name, value in document.items() if value not in (None, [], {}))
+
+
+def _spoken(name: str) -> str:
+    return name.removesuffix("_bytes").removesuffix("_joules").removesuffix("_seconds").replace("_", " ")
+
+
+def _cell(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, datetime):
+        return value
+    if name.endswith(("_bytes", "_joules")) or name == "error":
+        return quantity(name, value)
+    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else plain(value)
+
+
+def _log_key(run: Run) -> str:
+    return f"runs/{run.run_id}/log.txt"

@@ -1,0 +1,198 @@
+"""`mlops train` and `mlops predict`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from mlops_assets.cli.dataset.assess import change_lines, failed_lines, record_changes
+from mlops_assets.cli.model.commands import describe
+from mlops_assets.cli.terminal import completion
+from mlops_assets.cli.terminal.interruption import again, interruptible
+from mlops_assets.cli.terminal.output import Json, Module, advise, console, open_store, show_one
+from mlops_assets.errors import Conflict, NotFound, SpecificationError
+from mlops_assets.names import Reference
+from mlops_assets.settings import Settings, project_module
+
+if TYPE_CHECKING:
+    from mlops_assets.components.project.launch import Project
+    from mlops_assets.datasets.quality import Check
+    from mlops_assets.models.specification import ModelSpecification
+
+
+def train(
+    reference: Annotated[
+        str,
+        typer.Argument(
+            help="model, or model@data-version or tag; the newest if not given.",
+            autocompletion=completion.models_on_data,
+        ),
+    ],
+    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; also seed=N.")] = None,
+    module: Module = None,
+    as_json: Json = False,
+) -> None:
+    """Train a model on a data version, export, evaluate and record it."""
+    wanted = Reference.parse(reference)
+    config = dict(_parameter(text) for text in param or [])
+    from mlops_assets.training.process.start import preload
+
+    preload()  # before Dagster is imported, so that both load at once
+    from mlops_assets.components.project.launch import open_project
+    from mlops_assets.training.trainers import load_trainer
+
+    with open_project(Settings.from_environment(), module) as project:
+        declared = project.model(wanted.name)
+        preload(declared)
+        parameters = {**declared.params, **{name: value for name, value in config.items() if name != "seed"}}
+        load_trainer(declared.trainer).parameters(parameters)  # refused before anything is launched
+        data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
+        _launch(project, declared, data.version, config, as_json)
+
+
+def resume(
+    run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)],
+    module: Module = None,
+    as_json: Json = False,
+) -> None:
+    """Resume an interrupted run from its newest checkpoint, and then export, evaluate and record its model."""
+    from mlops_assets.components.project.launch import open_project
+
+    registry = open_store().registry
+    run = registry.run(run_id)
+    if run.status == "succeeded" or not registry.checkpoints(run.run_id):
+        why = "has succeeded" if run.status == "succeeded" else "has kept no checkpoint"
+        raise Conflict(f"run {run.run_id[:8]} {why}; start a new one with 'mlops train {run.model}@{run.data_version}'")
+    with open_project(Settings.from_environment(), module) as project:
+        config = {**run.parameters, "seed": run.seed}
+        _launch(project, project.model(run.model), run.data_version, config, as_json, run.run_id)
+
+
+def _launch(
+    project: Project,
+    declared: ModelSpecification,
+    data_version: str,
+    config: dict[str, Any],
+    as_json: bool,
+    resumed: str | None = None,
+) -> None:
+    """Run the lifecycle of a model, with a new run or one that is resumed, and print the outcome."""
+    from mlops_assets.components.naming import RESUME
+    from mlops_assets.components.project.launch import StepFailure, evaluated_checks
+
+    project.sync(declared.dataset)
+    dagster_run = str(uuid.uuid4())
+    tags = {RESUME: resumed} if resumed else None
+    ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
+    try:
+        with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run, resumed)):
+            result = project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
+    except StepFailure as failure:  # a model version that fails its gates has been made all the same
+        _print_lines(_warnings(failure.checks), as_json)
+        _print_outcome(declared.name, dagster_run, as_json)
+        raise
+    _print_lines(_warnings(evaluated_checks(result)), as_json)
+    _print_lines(change_lines(record_changes(result, declared.dataset)), as_json)
+    _print_outcome(declared.name, dagster_run, as_json)
+
+
+def _warnings(checks: Sequence[Check]) -> Iterator[str]:
+    """Yield the failed checks that only warn; those that stop a run are in its error."""
+    return failed_lines([check for check in checks if not check.blocking])
+
+
+def _print_lines(lines: Iterable[str], as_json: bool) -> None:
+    for line in lines:
+        if as_json:
+            advise(line)
+        else:
+            console.print(line)
+
+
+def _kept(project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None) -> str:
+    """Return what an interrupted launch has left, and the command that continues from there."""
+    from mlops_assets.registry.schema import STAGES
+
+    registry = open_store().registry
+    own = {"run_id": resumed} if resumed else {"orchestration_run": dagster_run}
+    run = next(iter(registry.runs(model, **own)), None)
+    if run is None:
+        return f"no run was recorded; start again with: {again()}"
+    if run.model_version is not None:
+        row = registry.model_version(Reference(model, run.model_version))
+        assets = ("onnx_model", "evaluation", "record")[STAGES.index(row.stage) :]
+        if not assets:
+            return f"{model}@{row.version} is recorded; see: mlops model show {model}@{row.version}"
+        select = ",".join(f"{model}/{asset}" for asset in assets)
+        return (
+            f"{model}@{row.version} is {row.stage} and kept; to continue: "
+            f"dagster asset materialize -m {project.module} --select {select} --partition {data_version}"
+        )
+    checkpoints = registry.checkpoints(run.run_id)
+    if not checkpoints:
+        return f"run {run.run_id[:8]} has kept no checkpoint and published nothing; start again with: {again()}"
+    return (
+        f"the checkpoint of step {checkpoints[0].step} is kept; to continue: "
+        f"mlops run resume {run.run_id[:8]}{'' if project.module == project_module() else f' -m {project.module}'}"
+    )
+
+
+def predict(
+    reference: Annotated[
+        str, typer.Argument(help="model@version or model@alias.", autocompletion=completion.model_references)
+    ],
+    scene: Annotated[Path, typer.Argument(help="A raster with the bands the model takes.")],
+) -> None:
+    """Classify a whole scene into a GeoTIFF and a picture in the workspace."""
+    from mlops_assets.serving.scenes import predict_scene, scene_name
+
+    if not scene.is_file():
+        raise NotFound(f"{scene} is not a file; name a raster")
+    store = open_store()
+    row = store.registry.model_version(Reference.parse(reference))
+    try:
+        with interruptible(lambda: f"nothing was published; run the same command again: {again()}"):
+            found = predict_scene(store, row, scene, scene_name(scene))
+    except ValueError as error:
+        raise SpecificationError(f"{scene}: {error}") from error
+    console.print(f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}")
+
+
+def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
+    """Print the model version that a Dagster run has made, if it has."""
+    from mlops_assets.registry.files.verified_read import unmeasured_classes
+
+    store = open_store()
+    registry = store.registry
+    for run in registry.runs(model, orchestration_run=dagster_run):
+        if run.model_version is None:
+            continue
+        row = registry.model_version(Reference(model, run.model_version))
+        unmeasured = unmeasured_classes(store.workspace, registry, model, row.version)
+        if as_json:
+            show_one(describe(registry, row) | {"unmeasured_classes": unmeasured}, as_json=True)
+            continue
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
+        console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}")
+        if unmeasured:
+            console.print(f"not measured, as the test split has no sample of it: {', '.join(unmeasured)}")
+
+
+def _parameter(text: str) -> tuple[str, Any]:
+    import yaml
+
+    from mlops_assets.models.parameters import written
+
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise typer.BadParameter(f"{text!r} is not NAME=VALUE", param_hint="--param")
+    try:
+        return name.strip(), written(yaml.safe_load(value))
+    except yaml.YAMLError as error:
+        raise typer.BadParameter(f"the value of {text!r} cannot be read; quote it", param_hint="--param") from error
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r}: {error}", param_hint="--param") from error

@@ -1,0 +1,38 @@
+"""Ctrl-C: what an interrupted command has kept, and the command that continues it."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import typer
+
+from mlops_assets.cli.terminal.output import errors
+from mlops_assets.errors import MlopsError
+
+INTERRUPTED = 130  # exit code of a process that SIGINT has ended, as shells give it
+
+
+@contextmanager
+def interruptible(kept: Callable[[], str]) -> Iterator[None]:
+    """Exit with one line when the body is interrupted.
+
+    Args:
+        kept: returns what is kept, and the command that continues; called only then.
+    """
+    try:
+        yield
+    except KeyboardInterrupt as interrupt:
+        try:
+            left = kept()
+        except MlopsError as error:
+            left = f"what is kept could not be read: {error}"
+        errors.print(f"interrupted: {left}")
+        raise typer.Exit(INTERRUPTED) from interrupt
+
+
+def again() -> str:
+    """Return the command line of this process, to be run once more."""
+    return shlex.join(["mlops", *sys.argv[1:]])

@@ -1,0 +1,137 @@
+"""Parts that commands share: opening the store, printing sentences, tables and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from mlops_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mlops_assets.store import Store
+
+# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style; sentences are not folded, as a
+# terminal does that by itself, and a file or a pipe has no width
+console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
+errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+WIDE = 10_000  # columns that no table needs
+_quiet = False
+MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Module = Annotated[
+    str | None, typer.Option("--module", "-m", help="Definitions of the project, e.g. my_project.definitions.")
+]
+
+
+def open_store() -> Store:
+    """Open the workspace and registry that the environment names."""
+    from mlops_assets.store import open_store
+
+    return open_store(Settings.from_environment())
+
+
+def draw(table: Table, fold: bool = False) -> None:
+    """Print a table at its natural width; a narrow terminal folds its lines, nothing is cut off.
+
+    Args:
+        table: what to print.
+        fold: on a terminal, fold long cells within their column.
+    """
+    width = None if fold and console.is_terminal else WIDE
+    canvas = Console(markup=False, emoji=False, highlight=False, width=width)
+    with canvas.capture() as drawn:
+        canvas.print(table)
+    typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))
+
+
+def advise(text: str) -> None:
+    """Print advice on stderr, but not with `--quiet`; results and errors are not advice."""
+    if not _quiet:
+        errors.print(text)
+
+
+def set_quiet(quiet: bool) -> None:
+    """Print advice, or do not, in this process from now on."""
+    global _quiet
+    _quiet = quiet
+
+
+def show(
+    rows: Sequence[dict[str, Any]],
+    as_json: bool,
+    columns: Sequence[str],
+    empty: str,
+    titles: Sequence[str] | None = None,
+) -> None:
+    """Print rows as a JSON array, or the named columns as a table; dotted names reach into dictionaries.
+
+    Args:
+        rows: what to print.
+        as_json: print JSON.
+        columns: what of each row to show.
+        empty: what to say if there is no row.
+        titles: of the columns; their last parts if not given.
+    """
+    if as_json:
+        typer.echo(json.dumps(rows, indent=2, default=_plain))
+        return
+    if not rows:
+        console.print(empty)
+        return
+    from rich.table import Table
+
+    table = Table(*(titles or [column.rsplit(".", 1)[-1] for column in columns]), box=None, padding=(0, 2, 0, 0))
+    for row in rows:
+        table.add_row(*[_text(_reach(row, column)) for column in columns])
+    draw(table)
+
+
+def show_one(row: dict[str, Any], as_json: bool) -> None:
+    """Print one object as JSON, or as lines of name and value."""
+    if as_json:
+        typer.echo(json.dumps(row, indent=2, default=_plain))
+        return
+    from rich.table import Column, Table
+
+    table = Table("", Column(overflow="fold"), show_header=False, box=None)
+    for name, value in row.items():
+        table.add_row(name, _text(value))
+    draw(table, fold=True)
+
+
+def metric_columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """Return the columns of the usual metrics that any row has."""
+    return [f"metrics.{name}" for name in MAIN_METRICS if any(name in row["metrics"] for row in rows)]
+
+
+def _reach(row: dict[str, Any], column: str) -> Any:
+    found: Any = row
+    for part in column.split("."):
+        found = found.get(part) if isinstance(found, dict) else None
+    return found
+
+
+def _text(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, datetime):
+        return value.strftime("%Y-%m-%d %H:%M:%S")
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_text(inner)}" for name, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_text, value))
+    return str(value)
+
+
+def _plain(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)

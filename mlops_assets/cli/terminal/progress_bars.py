@@ -1,0 +1,59 @@
+"""Bars on a terminal; loaded with the first piece of work that is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn
+from rich.table import Column
+
+from mlops_assets.cli.terminal.progress import fraction, outcome, state
+from mlops_assets.progress import Step
+
+NARROW = 100  # columns of a terminal below which bars are short
+
+
+class Bars(Progress):
+    """The pieces of work under way, read anew each time that they are drawn."""
+
+    def __init__(self, console: Console) -> None:
+        self._shown: list[tuple[Step, TaskID]] = []
+        bar = 12 if console.width < NARROW else 30
+        what = max(16, (console.width - bar) // 3)
+        super().__init__(
+            SpinnerColumn(finished_text=" "),
+            TextColumn("{task.description}", markup=False, table_column=_column(what)),
+            BarColumn(bar_width=bar),
+            TextColumn(
+                "{task.fields[detail]}", markup=False, table_column=_column(max(1, console.width - what - bar - 6))
+            ),
+            console=console,
+            refresh_per_second=5,
+            redirect_stdout=False,  # results are no progress
+        )
+
+    def add(self, step: Step) -> None:
+        """Show a piece of work."""
+        self._shown.append((step, self.add_task(step.what, total=None, detail="")))
+
+    def finish(self, step: Step) -> bool:
+        """Show how a piece of work has ended; return whether nothing is under way any more."""
+        (found,) = (pair for pair in self._shown if pair[0] is step)
+        self._shown.remove(found)
+        done = fraction(step)
+        self.update(found[1], total=1.0, completed=1.0 if done is None and not step.failed else done or 0.0,
+                    detail=outcome(step))  # fmt: skip
+        self.stop_task(found[1])
+        return not self._shown
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Yield the table of bars as things stand now."""
+        for step, task in list(self._shown):
+            done = fraction(step)
+            self.update(task, total=None if done is None else 1.0, completed=done or 0.0, detail=state(step))
+        yield from super().get_renderables()
+
+
+def _column(width: int) -> Column:
+    return Column(no_wrap=True, overflow="ellipsis", max_width=width)

@@ -1,0 +1,1 @@
+"""A project as a whole: its declarations are read and checked, its jobs launched."""

@@ -1,0 +1,306 @@
+"""Running jobs of a project from a command, on its own Dagster instance, so that all history is in one place."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import re
+import signal
+import sys
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+
+from mlops_assets.components.naming import DECLARATION, LEFT_OUT, add_data_versions
+from mlops_assets.components.project.load import documented
+from mlops_assets.datasets.quality import Check
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.errors import MlopsError, NotFound, SpecificationError
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.settings import Settings, project_module
+from mlops_assets.store import open_store
+
+INTERRUPTED = "DagsterExecutionInterruptedError"
+FAILED_CHECK = "DagsterAssetCheckFailedError"
+
+
+class StepFailure(MlopsError):
+    """A step of a Dagster run failed; the message is the step's own error. `run_id` is None if nothing was started.
+
+    `checks` are those that were evaluated before.
+    """
+
+    def __init__(self, message: str, run_id: str | None = None, checks: Sequence[Check] = ()) -> None:
+        self.run_id = run_id
+        self.checks = checks
+        super().__init__(message)
+
+
+class CheckFailure(StepFailure):
+    """A blocking check failed; the steps themselves did not."""
+
+
+@dataclass(frozen=True)
+class Project:
+    """A loaded code location, the settings it runs with, and its Dagster instance."""
+
+    module: str
+    definitions: dg.Definitions
+    settings: Settings
+    instance: dg.DagsterInstance
+
+    def launch(
+        self,
+        job: str,
+        partition: str | None = None,
+        ops: Mapping[str, Any] | None = None,
+        tags: Mapping[str, str] | None = None,
+        run_id: str | None = None,
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job here and now.
+
+        Args:
+            job: name of a job of the project, or keys of assets, `model/production` or `data/landing,data/source`.
+            partition: partition key.
+            ops: run config of each op.
+            tags: tags of the run.
+            run_id: id of the run; a new one if not given.
+
+        Raises:
+            NotFound: there is no such job.
+            CheckFailure: a blocking check failed; everything else that could run has run.
+            StepFailure: a step failed; everything else that could run has run.
+            KeyboardInterrupt: the run was interrupted.
+        """
+        found = self._job(job)
+        try:
+            with _interrupts_kept_from_children():
+                result = found.execute_in_process(
+                    instance=self.instance,
+                    partition_key=partition,
+                    run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    raise_on_error=False,
+                    tags=dict(tags or {}),
+                    run_id=run_id,
+                )
+        except dg.DagsterInvalidConfigError as error:
+            raise StepFailure("\n".join(problem.message for problem in error.errors)) from error
+        except dg.DagsterExecutionInterruptedError as error:
+            raise KeyboardInterrupt from error
+        if not result.success:
+            if any(error.cls_name == INTERRUPTED for error in _step_errors(result)):
+                raise KeyboardInterrupt
+            by_check = all(error.cls_name == FAILED_CHECK for error in _step_errors(result))
+            kind = CheckFailure if by_check else StepFailure
+            raise kind("\n".join(_failures(result)), result.run_id, evaluated_checks(result))
+        return result
+
+    def sync(self, dataset: str) -> None:
+        """Make the registry's data versions known to the instance, e.g. after a new DAGSTER_HOME."""
+        add_data_versions(self.instance, open_store(self.settings).registry, dataset)
+
+    def model(self, name: str) -> ModelSpecification:
+        """Return what is declared about a model.
+
+        Raises:
+            NotFound: it is not declared.
+            SpecificationError: it is, but wrongly.
+        """
+        self.require(dg.AssetKey([name, "trained_model"]))
+        return declared_models(self.definitions)[name]
+
+    def dataset(self, name: str) -> DatasetSpecification:
+        """Return what is declared about a dataset.
+
+        Raises:
+            NotFound: it is not declared.
+        """
+        self.require(dg.AssetKey([name, "landing"]))
+        declared = {found["name"]: found for found in _declarations(self.definitions, "landing")}
+        return DatasetSpecification.model_validate(declared[name])
+
+    def require(self, key: dg.AssetKey) -> None:
+        """Make sure that an asset is declared.
+
+        Raises:
+            NotFound: it is not; the message names those of its kind that are.
+            SpecificationError: it is, but wrongly.
+        """
+        keys = self.definitions.resolve_asset_graph().get_all_asset_keys()
+        if key not in keys:
+            _require_well_declared(key.path[0], left_out(self.definitions))
+            alike = sorted(other.path[0] for other in keys if other.path[-1] == key.path[-1])
+            raise NotFound(
+                f"{key.path[0]!r} is not declared with a step {key.path[-1]!r}; this project declares "
+                f"{', '.join(alike) or 'none'}"
+            )
+
+    def _job(self, name: str) -> dg.JobDefinition:
+        if "/" in name:
+            keys = [dg.AssetKey(path.split("/")) for path in name.split(",")]
+            for key in keys:
+                self.require(key)
+            label = re.sub("[/,]", "_", name) + "_once"
+            ad_hoc = dg.define_asset_job(label, selection=dg.AssetSelection.assets(*keys))
+            return dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[ad_hoc])).resolve_job_def(ad_hoc.name)
+        try:
+            return self.definitions.resolve_job_def(name)
+        except dg.DagsterInvariantViolationError as error:
+            raise NotFound(f"this project has no job {name!r}; see 'dagster job list'") from error
+
+
+@contextmanager
+def open_project(settings: Settings, module: str | None = None) -> Iterator[Project]:
+    """Load a project and open its instance.
+
+    Args:
+        settings: where things are.
+        module: the code location, e.g. `my_project.definitions`; by default that of the `pyproject.toml` here.
+
+    Raises:
+        NotFound: the module cannot be imported or has no definitions.
+    """
+    module = module or project_module()
+    definitions = load_definitions(module)
+    prepare_home(settings.dagster_home)
+    logging.getLogger("dagster").setLevel(logging.WARNING)
+    with dg.DagsterInstance.from_config(str(settings.dagster_home)) as instance:
+        yield Project(module, definitions, settings, instance)
+
+
+@dataclass(frozen=True)
+class DeclaredModels:
+    """The models of a project by name, and why models that are declared wrongly are not among them."""
+
+    models: Mapping[str, ModelSpecification]
+    left_out: Mapping[str, str]
+
+    def get(self, name: str) -> ModelSpecification | None:
+        """Return what is declared about a model, None if it is not declared.
+
+        Raises:
+            SpecificationError: it is declared wrongly.
+        """
+        if name not in self.models:
+            _require_well_declared(name, self.left_out)
+        return self.models.get(name)
+
+
+def models_of_project(module: str | None = None) -> DeclaredModels:
+    """Return the models that a project declares.
+
+    Args:
+        module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.
+
+    Raises:
+        NotFound: there is no such module.
+    """
+    definitions = load_definitions(module or project_module())
+    return DeclaredModels(declared_models(definitions), left_out(definitions))
+
+
+def left_out(definitions: dg.Definitions) -> dict[str, str]:
+    """Return why datasets and models, by name, are not in the definitions of their project."""
+    found: Any = (definitions.metadata or {}).get(LEFT_OUT)
+    return dict(found.data) if found else {}
+
+
+def _require_well_declared(name: str, reasons: Mapping[str, str]) -> None:
+    if name in reasons:
+        raise SpecificationError(f"{name} is declared wrongly; correct its declaration:\n{reasons[name]}")
+
+
+def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification]:
+    """Return the models that definitions declare, by name."""
+    models = [ModelSpecification.model_validate(found) for found in _declarations(definitions, "trained_model")]
+    return {model.name: model for model in models}
+
+
+def _declarations(definitions: dg.Definitions, step: str) -> list[Any]:
+    """Return what is declared about each model or dataset, which its asset of a step has in its metadata."""
+    nodes = definitions.resolve_asset_graph().asset_nodes
+    declared: list[Any] = [
+        n.metadata[DECLARATION] for n in nodes if n.key.path[-1] == step and DECLARATION in n.metadata
+    ]
+    return [value.data for value in declared]
+
+
+def load_definitions(module: str) -> dg.Definitions:
+    """Import a code location's definitions.
+
+    Raises:
+        NotFound: the module cannot be imported or has no `defs`.
+    """
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        found = importlib.import_module(module).defs
+    except (ImportError, AttributeError) as error:
+        raise NotFound(f"{module} cannot be loaded: {error}; name the module with --module") from error
+    without = documented.set(False)
+    try:
+        loaded: dg.Definitions = found() if callable(found) else found
+    finally:
+        documented.reset(without)
+    return loaded
+
+
+def prepare_home(home: Path) -> Path:
+    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool), unless there is one, and return it."""
+    home.mkdir(parents=True, exist_ok=True)
+    if not (home / "dagster.yaml").exists():
+        with (home / "dagster.yaml").open("w") as target:
+            target.write((files("mlops_assets.cli") / "templates" / "dagster.yaml").read_text())
+    return home
+
+
+@contextmanager
+def _interrupts_kept_from_children() -> Iterator[None]:
+    """Block SIGINT in this thread, which processes that it starts inherit; another thread receives it for this process.
+
+    A terminal sends it to every process of the command, and those that copy Dagster's logs would print a traceback.
+    """
+    ended = threading.Event()
+    receiver = threading.Thread(target=ended.wait, name="interrupts", daemon=True)
+    receiver.start()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        ended.set()
+        receiver.join()
+
+
+def evaluated_checks(result: dg.ExecuteInProcessResult) -> list[Check]:
+    """Return the checks that a run evaluated, as the core has them."""
+    return [
+        Check(check.check_name, check.passed, check.description or "", check.severity == dg.AssetCheckSeverity.ERROR)
+        for check in result.get_asset_check_evaluations()
+    ]
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
+    """Yield what went wrong, in the words of the step or check itself."""
+    for check in result.get_asset_check_evaluations():
+        if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
+            yield f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed: {check.description}"
+    for error in _step_errors(result):
+        if error.cls_name != FAILED_CHECK:
+            yield error.message.strip().split(": ", 1)[-1]
+
+
+def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
+    """Yield the error of each step that failed, without what Dagster wraps it in."""
+    for event in result.all_events:
+        if event.is_step_failure and event.step_failure_data.error:
+            error: Any = event.step_failure_data.error
+            while error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError":
+                error = error.cause
+            yield error

@@ -1,0 +1,62 @@
+"""The sensor `new_data`: a landing that has changed and settled is frozen. It lists; it hashes and opens nothing.
+
+How a landing is listed is the landing's business; how a queue is read instead is in `landing_notifications`.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+
+import dagster as dg
+
+from mlops_assets.components.landing_source import look, observation
+from mlops_assets.components.sensors.notifications import queue_key, read_notifications
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
+
+LONGEST_REASON = 2000  # characters that Dagster stores with every tick
+
+
+def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorDefinition:
+    """Return the sensor of one dataset; what keeps it from looking is its reason to skip, and it looks again."""
+    notified = specification.source.notifications is not None
+    tick = read_notifications if notified else _list
+
+    @dg.sensor(
+        name=f"{specification.name}_new_data",
+        job_name=job,
+        minimum_interval_seconds=specification.sensor.interval_seconds,
+        description=f"Freezes the landing of {specification.name} once new data has settled.",
+        required_resource_keys={"store", queue_key(specification.name)} if notified else {"store"},
+    )
+    def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
+        try:
+            return tick(context, specification)
+        except (EmptyLanding, DataProblems, StorageError) as error:
+            reason = str(error)
+            return dg.SensorResult(skip_reason=reason[:LONGEST_REASON] + ("…" if reason[LONGEST_REASON:] else ""))
+
+    return new_data
+
+
+def _list(context: dg.SensorEvaluationContext, specification: DatasetSpecification) -> dg.SensorResult:
+    """Compare a listing with the cursor, which keeps what was seen, since when, and what was last asked for."""
+    sight = look(context.resources.store.open().workspace, specification.source)
+    cursor = json.loads(context.cursor) if context.cursor else {}
+    events = []
+    if cursor.get("seen") != sight.state:
+        cursor = {"seen": sight.state, "since": time.time(), "asked": cursor.get("asked")}
+        context.update_cursor(json.dumps(cursor))
+        events.append(observation(specification.name, sight))
+    if cursor.get("asked") == sight.state:
+        return dg.SensorResult(skip_reason="the landing has not changed", asset_events=events)
+    left = specification.sensor.settle_seconds - (time.time() - cursor["since"])
+    if left > 0:
+        return dg.SensorResult(skip_reason=f"new data, settling for {left:.0f} s more", asset_events=events)
+    context.update_cursor(json.dumps({**cursor, "asked": sight.state}))
+    # with the time, as a landing that is again what it once was is to be frozen again
+    key = f"{sight.state[:16]}-{cursor['since']:.0f}"
+    return dg.SensorResult(
+        run_requests=[dg.RunRequest(run_key=key, tags={"mlops/sensor": "new_data"})], asset_events=events
+    )

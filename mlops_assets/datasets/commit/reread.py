@@ -1,0 +1,84 @@
+"""Reading rasters once more, from their stored bytes alone, before a version is published.
+
+What reads the same under any name and needs no other file is what was read already, and is not read again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.datasets.io.named_files import is_self_contained, link_to, together
+from mlops_assets.datasets.io.rasters import open_raster, raster_facts, strips
+from mlops_assets.datasets.sources.base import below
+from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.errors import DataProblems
+from mlops_assets.progress import each
+from mlops_assets.storage.workspace import object_key
+
+
+def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) -> None:
+    """Check that the stored bytes of rasters, with those of the files beside them, give what the landing gave.
+
+    Args:
+        landed: what was read.
+        files: `FILE_COLUMNS`, sha256 and href of all files of the version.
+        dataset: its name, for the message.
+
+    Raises:
+        DataProblems: some raster cannot be read, or gives something else.
+    """
+    others = together(files)
+    rasters = files.loc[files["height"].notna(), "path"]
+    wanted = [path for path in rasters if path in others or not is_self_contained(path)]
+    wanted = [path for path in wanted if any(own not in landed.facts.index for own in (path, *others.get(path, ())))]
+    if not wanted:
+        return
+    stored = dict(zip(files["path"], zip(files["sha256"], files["href"], strict=True), strict=True))
+    problems = []
+    for path in each("reading stored rasters", wanted, "files"):
+        with tempfile.TemporaryDirectory(prefix=".stored-", dir=landed.staging) as folder:
+            for own in (path, *others.get(path, ())):
+                link_to(below(Path(folder), own), _stored(landed, own, *stored[own]))
+            problem = _difference(landed.raster(path), below(Path(folder), path), Path(folder))
+        if problem:
+            problems.append(
+                f"{path}: {problem} when it is read from its stored bytes alone; land all that it needs beside it, or "
+                "convert it to one GeoTIFF"
+            )
+    if problems:
+        raise DataProblems(f"landing of {dataset}", problems)
+
+
+def _stored(landed: Landed, path: str, sha256: str, href: Any) -> Path:
+    if isinstance(href, str):  # it stays where it is; what was fetched is what was hashed
+        return landed.local(landed.by_path[path])
+    return landed.workspace.local_path(object_key(sha256), sha256)
+
+
+def _difference(landed: Path, stored: Path, folder: Path) -> str | None:
+    try:
+        before, now = _content(landed), _content(stored, within=folder)
+    except ValueError as error:
+        return str(error)
+    different = [name for name, value in before.items() if now[name] != value]
+    return f"has another {' and '.join(different)}" if different else None
+
+
+def _content(local: Path, within: Path | None = None) -> Mapping[str, Any]:
+    """Everything that a raster says, its pixels and masks as a digest."""
+    with open_raster(local) as raster:
+        outside = [own for own in raster.files if within is not None and not Path(own).is_relative_to(within)]
+        if outside:
+            raise ValueError(f"needs {Path(outside[0]).name} of another folder")
+        digest = hashlib.sha256()
+        for top, bottom in strips(raster):
+            window = ((top, bottom), (0, raster.width))
+            digest.update(raster.read(window=window).tobytes())
+            digest.update(raster.read_masks(window=window).tobytes())
+        return {**raster_facts(raster), "pixels": digest.hexdigest()}

@@ -1,0 +1,188 @@
+"""How distributions differ between two data versions: classes, number labels, features or bands, the declaration.
+
+Which files and samples differ is in `differences`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import Any, get_args
+
+import pandas as pd
+
+from mlops_assets.datasets.quality.content.sample_values import SampleValues
+from mlops_assets.datasets.quality.content.scan import scan
+from mlops_assets.datasets.versions.documents import version_folder
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+from mlops_assets.registry import Registry
+from mlops_assets.registry.files.verified_read import read_published
+
+# A standardised mean difference above this is a shift worth a look (Austin 2009, doi:10.1002/sim.3697).
+NOTABLE_SHIFT = 0.1
+
+
+@dataclass(frozen=True)
+class ClassBalance:
+    """Class counts of one split.
+
+    Attributes:
+        split: the split.
+        of: what is counted, `samples` or `pixels`.
+        before: class name → count.
+        after: class name → count.
+        total_variation: half the sum of the differences of shares: 0 is the same balance, 1 no class in common; null
+            where a version has nothing in this split.
+    """
+
+    split: str
+    of: str
+    before: dict[str, int]
+    after: dict[str, int]
+    total_variation: float | None
+
+
+@dataclass(frozen=True)
+class NumberShift:
+    """Number labels of one split: mean and standard deviation of both versions, null where there is no sample."""
+
+    split: str
+    mean_before: float | None
+    mean_after: float | None
+    std_before: float | None
+    std_after: float | None
+    standardised_mean_difference: float | None
+
+
+@dataclass(frozen=True)
+class FeatureShift:
+    """One feature or band, over training samples, in the data's own units.
+
+    Attributes:
+        feature: its name; null statistics where a version does not have it.
+        mean_before: mean.
+        mean_after: mean.
+        std_before: standard deviation.
+        std_after: standard deviation.
+        standardised_mean_difference: difference of the means over the root of the mean variance.
+        std_ratio: standard deviation after over before.
+    """
+
+    feature: str
+    mean_before: float | None
+    mean_after: float | None
+    std_before: float | None
+    std_after: float | None
+    standardised_mean_difference: float | None
+    std_ratio: float | None
+
+
+def class_balance(registry: Registry, before: FrozenDataset, after: FrozenDataset) -> list[ClassBalance]:
+    """Compare the class counts of each split: of samples, or of the pixels of windows as the quality report has them.
+
+    Empty where labels are numbers, and for windows that have no quality report yet.
+    """
+    first, second = _class_counts(registry, before), _class_counts(registry, after)
+    if first is None or second is None or first[0] != second[0]:
+        return []
+    (of, old), (_, new) = first, second
+    names = {str(entry["value"]): entry["name"] for frozen in (before, after) for entry in frozen.classes or []}
+    found = []
+    for split in get_args(SplitName):
+        values = [value for value in names if value in old[split].index or value in new[split].index]
+        p, q = (counts[split].reindex(values, fill_value=0) for counts in (old, new))
+        distance = float((p / p.sum() - q / q.sum()).abs().sum() / 2) if p.sum() and q.sum() else None
+        left, right = ({names[value]: int(counts[value]) for value in values} for counts in (p, q))
+        found.append(ClassBalance(split, of, left, right, distance))
+    return found
+
+
+def _class_counts(registry: Registry, frozen: FrozenDataset) -> tuple[str, dict[str, pd.Series]] | None:
+    """What is counted, and for each split class value (as text) → count."""
+    splits = get_args(SplitName)
+    if frozen.classes is None:
+        return None
+    if frozen.samples["label"].notna().any():
+        return "samples", {split: frozen.split(split)["label"].astype(str).value_counts() for split in splits}
+    report = _published(registry, frozen, "quality.json")
+    if report is None:
+        return None
+    values = {entry["name"]: str(entry["value"]) for entry in frozen.classes}
+    rows = pd.DataFrame.from_dict(report["class_counts"]["classes"], orient="index").rename(index=values)
+    return "pixels", {split: rows[split] for split in splits}
+
+
+def number_shifts(before: FrozenDataset, after: FrozenDataset) -> list[NumberShift]:
+    """Compare number labels of each split."""
+    if before.classes is not None or after.classes is not None:
+        return []
+    found = []
+    for split in get_args(SplitName):
+        old, new = (frozen.split(split)["label"].astype("float64") for frozen in (before, after))
+        means, stds = _pair(old.mean(), new.mean()), _pair(old.std(ddof=0), new.std(ddof=0))
+        found.append(NumberShift(split, *means, *stds, standardised_mean_difference(*means, *stds)))
+    return found
+
+
+def feature_shifts(registry: Registry, before: FrozenDataset, after: FrozenDataset) -> list[FeatureShift]:
+    """Compare mean and standard deviation of each feature or band over training samples."""
+    old, new = _statistics(registry, before), _statistics(registry, after)
+    found = []
+    for name in [*new, *(name for name in old if name not in new)]:
+        (m0, s0), (m1, s1) = old.get(name, (None, None)), new.get(name, (None, None))
+        ratio = None if s0 is None or s1 is None or s0 == 0 else s1 / s0
+        found.append(FeatureShift(name, m0, m1, s0, s1, standardised_mean_difference(m0, m1, s0, s1), ratio))
+    return found
+
+
+def standardised_mean_difference(
+    mean_before: float | None, mean_after: float | None, std_before: float | None, std_after: float | None
+) -> float | None:
+    """Return the difference of two means over the root of their mean variance; null where that is 0 or unknown."""
+    if mean_before is None or mean_after is None or std_before is None or std_after is None:
+        return None
+    if mean_before == mean_after:
+        return 0.0
+    pooled = math.sqrt((std_before**2 + std_after**2) / 2)
+    return (mean_after - mean_before) / pooled if pooled else None
+
+
+def declaration_changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what was declared otherwise, by its dotted name."""
+    old, new = _flat(before), _flat(after)
+    return [
+        {"what": name, "before": old.get(name), "after": new.get(name)}
+        for name in [*new, *(name for name in old if name not in new)]
+        if old.get(name) != new.get(name)
+    ]
+
+
+def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+    if not isinstance(value, dict) or not value:
+        return {prefix: value}
+    return {
+        name: inner
+        for key, item in value.items()
+        for name, inner in _flat(item, f"{prefix}.{key}" if prefix else str(key)).items()
+    }
+
+
+def _pair(before: Any, after: Any) -> tuple[float | None, float | None]:
+    first, second = (None if pd.isna(value) else float(value) for value in (before, after))
+    return first, second
+
+
+def _statistics(registry: Registry, frozen: FrozenDataset) -> dict[str, tuple[float | None, float | None]]:
+    """Return feature → mean and standard deviation in training, as published, else read from the data."""
+    found = _published(registry, frozen, "statistics.json") or scan(SampleValues(frozen)).statistics.document()
+    features = frozen.document["features"]
+    return {name: _pair(mean, std) for name, mean, std in zip(features, found["mean"], found["std"], strict=True)}
+
+
+def _published(registry: Registry, frozen: FrozenDataset, name: str) -> dict[str, Any] | None:
+    key = f"{version_folder(frozen.row.dataset, frozen.row.version)}/{name}"
+    if not registry.files_at(key):
+        return None
+    document: dict[str, Any] = json.loads(read_published(frozen.workspace, registry, key))
+    return document

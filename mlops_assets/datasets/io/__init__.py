@@ -1,0 +1,1 @@
+"""Reading files of data: rasters, NPY arrays, and what belongs to them."""

@@ -1,0 +1,372 @@
+"""Opening rasters in one way: plain errors, bounded memory, and no noise about a missing georeference."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.io.git_lfs import POINTER, is_pointer_file
+from mlops_assets.datasets.io.raster_formats import VRT, driver_of, require_contained, stands_alone
+from mlops_assets.datasets.io.raster_places import box_on_earth, georeference
+from mlops_assets.datasets.io.remarks import remarks_of
+
+STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
+STRIP_BYTES = 128 << 20
+GDAL = {
+    "RAW_CHECK_FILE_SIZE": True,  # or what a truncated raw file lacks is read as zeros
+    "GDAL_CACHEMAX": 128,  # MB; its own default is a twentieth of the machine's memory
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,  # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # the only file that its network file systems then open
+}
+# A compressed file may hold much more than its size; beyond this a header lies, or the file is a bomb. Deflate itself
+# ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is no training data.
+GREATEST_RATIO = 4000
+MAX_BLOCK_BYTES = 1 << 30  # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
+ALPHA = "alpha"
+Reading = Literal["raw", "physical", "shown"]
+
+
+@contextmanager
+def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
+    """Open a raster with rasterio, to read with the one driver of its format, and nothing of another folder or host.
+
+    Raises:
+        ValueError: it cannot be opened, read or written, or declares more pixels than its bytes can hold; the message
+            has the reason without local folders.
+    """
+    import rasterio
+    from rasterio._err import CPLE_BaseError
+    from rasterio.errors import NodataShadowWarning, NotGeoreferencedWarning, RasterioError
+
+    alone = False
+    if mode == "r":
+        profile["driver"] = _safe_driver(local)
+        alone = profile["driver"] != VRT and stands_alone(local)  # or GDAL lists the folder for every raster in it
+    with warnings.catch_warnings(), rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        warnings.simplefilter("ignore", NodataShadowWarning)  # alpha is asked all the same, see `shown_values`
+        try:
+            with rasterio.open(local, mode, **profile) as raster:
+                if mode == "r":
+                    _require_believable(local, raster)
+                yield raster
+        except (RasterioError, CPLE_BaseError) as error:
+            reason = f"cannot be read or written as a raster: {_reason(error)}; replace the file"
+            raise ValueError(POINTER if local.is_file() and is_pointer_file(local) else reason) from error
+
+
+def _safe_driver(local: Path) -> str:
+    """Return the driver for a raster that GDAL may open.
+
+    Raises:
+        ValueError: it may not.
+    """
+    try:
+        driver = driver_of(local)
+        require_contained(local)
+    except OSError as error:
+        raise ValueError(f"cannot be read as a raster: {error.strerror}; replace the file") from error
+    except ValueError as error:
+        raise ValueError(POINTER if is_pointer_file(local) else str(error)) from error
+    return driver
+
+
+def _require_believable(local: Path, raster: Any) -> None:
+    if "OVERVIEW_FILE" in raster.tags(ns="OVERVIEWS"):
+        raise ValueError("names a file of overviews in its metadata; remove that entry, and build them as .ovr")
+    declared = raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
+    stored = local.stat().st_size
+    if declared > GREATEST_RATIO * max(stored, 1024):
+        raise ValueError(
+            f"declares {raster.width} x {raster.height} pixels of {raster.count} band(s), {declared:,} bytes, but the "
+            f"file has {stored:,} bytes; the header lies or the file is truncated; replace the file"
+        )
+    largest = max(rows * columns for rows, columns in raster.block_shapes) * declared // (raster.width * raster.height)
+    if largest > MAX_BLOCK_BYTES:
+        raise ValueError(
+            f"has tiles or strips of {largest:,} bytes, which are read whole; rewrite it with tiles of 512 x 512 pixels"
+        )
+
+
+def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
+    """Yield (top, bottom) of strips of an open raster, from top to bottom, each small enough to be held in memory."""
+    row_bytes = raster.width * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
+    step = max(1, min(rows, STRIP_BYTES // max(row_bytes, 1)))
+    for top in range(0, raster.height, step):
+        yield top, min(top + step, raster.height)
+
+
+def read_strip(
+    raster: Any, top: int, bottom: int, half: int, bands: Sequence[int] | None = None, what: Reading = "raw"
+) -> NDArray[Any]:
+    """Read the rows [top, bottom) of an open raster with `half` pixels around; beyond the edges pixels are mirrored.
+
+    Args:
+        raster: the raster.
+        top, bottom: the rows.
+        half: pixels around.
+        bands: which to read, counted from 1; all if none are given.
+        what: see `read_values`.
+
+    Returns:
+        Shape (bands, bottom - top + 2 * half, width + 2 * half), of the type that `read_values` gives.
+    """
+    from rasterio.windows import Window
+
+    first, last = max(top - half, 0), min(bottom + half, raster.height)
+    strip = read_values(raster, Window(0, first, raster.width, last - first), bands, what)
+    above, below = half - (top - first), half - (last - bottom)
+    return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
+
+
+def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, what: Reading = "raw") -> NDArray[Any]:
+    """Read a window of an open raster.
+
+    Args:
+        raster: the raster.
+        window: as rasterio takes it.
+        bands: which to read, counted from 1; all if none are given.
+        what: values as they lie (`raw`), by the file's scale and offset (`physical`), or which of them nodata, alpha
+            and masks leave (`shown`).
+
+    Returns:
+        Shape (bands, height, width): in the raster's own type, float32, or bool.
+    """
+    values = np.asarray(raster.read(bands, window=window))
+    if what == "raw":
+        return values
+    chosen = tuple(bands) if bands is not None else tuple(range(1, raster.count + 1))
+    if what == "physical":
+        return physical_values(raster, values, chosen)
+    alpha = band_roles(raster).alpha
+    return shown_values(raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values)
+
+
+def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
+    """Return values of `bands`, (bands, height, width), by the scales and offsets that a raster declares."""
+    chosen = np.array(bands) - 1
+    scales = np.array(raster.scales)[chosen].reshape(-1, 1, 1)
+    offsets = np.array(raster.offsets)[chosen].reshape(-1, 1, 1)
+    return np.asarray(values * scales + offsets, dtype=np.float32)
+
+
+def numpy_type(name: str) -> np.dtype[Any]:
+    """Return the type of arrays that pixels of a type are read as; numpy has no complex integers."""
+    return np.dtype({"complex_int16": "complex64"}.get(name, name))
+
+
+def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
+    """Return what an open raster says about itself, as a manifest row has it; what it does not say is None."""
+    roles = roles or band_roles(raster)
+    crs = georeference(raster)
+    nodata = raster.nodata
+    every = roles.measured == tuple(range(1, raster.count + 1))
+    return {
+        "height": raster.height,
+        "width": raster.width,
+        "count": raster.count,
+        "dtype": raster.dtypes[0],
+        "nodata": None if nodata is None else float(nodata),
+        "crs": crs.to_string() if crs else None,
+        "transform": list(raster.transform)[:6] if crs else None,
+        "bbox": box_on_earth(raster),
+        "datetime": acquired(raster),
+        "band_names": own_band_names(raster, roles),
+        "bands": None if every else list(roles.measured),
+        "masked": True if _hides(raster, roles) else None,
+        **_scaled(raster, roles),
+        "remarks": remarks_of(raster),
+    }
+
+
+def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> list[str]:
+    """Return the descriptions of the measured bands; one without is called B and its number, counted from `first`."""
+    roles = roles or band_roles(raster)
+    descriptions = raster.descriptions
+    texts = [descriptions[band - 1] for band in roles.measured]
+    return [text or f"B{i:03d}" for i, text in enumerate(texts, start=first)]
+
+
+def own_band_names(raster: Any, roles: BandRoles) -> list[str] | None:
+    """Return what a file calls its measured bands, if it tells them from each other; some may have their number."""
+    descriptions = raster.descriptions
+    texts = [descriptions[band - 1] or (ALPHA if band == roles.alpha else None) for band in roles.measured]
+    if not any(texts) or len(set(filter(None, texts))) < len([text for text in texts if text]):
+        return None
+    return [text or f"B{band:03d}" for text, band in zip(texts, roles.measured, strict=True)]
+
+
+def require_real(raster: Any) -> None:
+    """Refuse complex numbers, as models take real ones.
+
+    Raises:
+        ValueError: some band has them.
+    """
+    kinds = sorted({kind for kind in raster.dtypes if numpy_type(kind).kind == "c"})
+    if kinds:
+        raise ValueError(
+            f"has complex numbers ({', '.join(kinds)}), whose imaginary part would be lost; land their amplitude "
+            "(gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif), or their real and imaginary part as "
+            "two bands"
+        )
+
+
+@dataclass(frozen=True)
+class BandRoles:
+    """Parts that the bands of a raster play, counted from 1.
+
+    Attributes:
+        measured: bands that hold measurements and may be features, in file order.
+        alpha: the band that says which pixels there are, or None.
+    """
+
+    measured: tuple[int, ...]
+    alpha: int | None
+
+
+def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
+    """Tell measurements from alpha, which is no feature unless it is named.
+
+    A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of four 8-bit bands so
+    unless it is told otherwise (https://gdal.org/en/stable/drivers/raster/gtiff.html, PHOTOMETRIC).
+
+    Args:
+        raster: an open raster.
+        names: what the bands are called, as declared; they name alpha, too, if there is one for every band.
+    """
+    from rasterio.enums import ColorInterp
+
+    named = names is not None and len(names) == raster.count
+    texts = names if names is not None and named else [text or ALPHA for text in raster.descriptions]
+    alphas = [
+        band
+        for band, (colour, text) in enumerate(zip(raster.colorinterp, texts, strict=True), start=1)
+        if colour == ColorInterp.alpha and text.lower() == ALPHA
+    ]
+    measured = tuple(band for band in range(1, raster.count + 1) if named or band not in alphas)
+    return BandRoles(measured or tuple(range(1, raster.count + 1)), alphas[0] if alphas and measured else None)
+
+
+def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
+    """Return by which scale and offset the measured bands become physical values, None if by 1 and 0."""
+    every_scale, every_offset = raster.scales, raster.offsets
+    scales = [float(every_scale[band - 1]) for band in roles.measured]
+    offsets = [float(every_offset[band - 1]) for band in roles.measured]
+    plain = set(scales) == {1.0} and set(offsets) == {0.0}
+    return {"scales": None if plain else scales, "offsets": None if plain else offsets}
+
+
+def is_masked(raster: Any, roles: BandRoles) -> bool:
+    """Say whether some pixels of an open raster may have no data."""
+    return roles.alpha is not None or bool(_mask_flags(raster, roles))
+
+
+def _hides(raster: Any, roles: BandRoles) -> bool:
+    """Say whether alpha or a mask hides pixels, which their values do not show."""
+    from rasterio.enums import MaskFlags
+
+    return roles.alpha is not None or any(own != {MaskFlags.nodata} for own in _mask_flags(raster, roles).values())
+
+
+def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
+    """Return the flags of the measured bands that have a mask of their own or a nodata value; alpha is in the roles."""
+    from rasterio.enums import MaskFlags
+
+    every = raster.mask_flag_enums
+    flags = {band: set(every[band - 1]) for band in roles.measured}
+    none = ({MaskFlags.all_valid}, {MaskFlags.per_dataset, MaskFlags.alpha})
+    return {band: own for band, own in flags.items() if own not in none}
+
+
+def valid_pixels(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None) -> NDArray[np.bool_]:
+    """Say which pixels have data in some band: what nodata values, alpha, masks of all kinds, and NaN leave.
+
+    This is `DatasetReader.dataset_mask`, except that each of them is asked, not the first that there is.
+
+    Args:
+        raster: an open raster.
+        window: the part of it to be asked, as rasterio takes it.
+        roles: of its bands; only the measured ones are asked, and alpha.
+        pixels: their values in the window, shape (len(roles.measured), height, width), if they were read already.
+
+    Returns:
+        Shape (height, width).
+    """
+    values = raster.read(list(roles.measured), window=window) if pixels is None else pixels
+    known = values == values  # NaN differs from itself
+    return np.asarray((shown_values(raster, window, roles, values) & known).any(axis=0))
+
+
+def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which values nodata, alpha and masks leave, of each measured band: shape (bands, height, width)."""
+    masked = _mask_flags(raster, roles)
+    shown = np.ones(pixels.shape, dtype=bool)
+    every_nodata = raster.nodatavals
+    for found, values, band in zip(shown, pixels, roles.measured, strict=True):
+        nodata = every_nodata[band - 1]
+        if band in masked:
+            found &= raster.read_masks(band, window=window) > 0
+        if nodata is not None:
+            found &= values != nodata
+    if roles.alpha is not None:
+        shown &= raster.read(roles.alpha, window=window) > 0
+    return shown
+
+
+def require_finite(pixels: NDArray[Any], nodata: float | None, shown: NDArray[np.bool_] | None = None) -> None:
+    """NaN is 'no data' where that is declared; infinity is no measurement.
+
+    Args:
+        pixels: values.
+        nodata: the value that means 'no data', if one is declared.
+        shown: values that masks leave, of the same shape; what they hide means nothing.
+    """
+    if pixels.dtype.kind != "f":
+        return
+    asked: Any = True if shown is None else shown
+    if np.isinf(pixels).any(where=asked):
+        raise ValueError("has infinite values; replace them, with the nodata value if nothing is known there")
+    if nodata is None and np.isnan(pixels).any(where=asked):
+        raise ValueError("has NaN values but declares no nodata value; set nodata, or replace them")
+
+
+def acquired(raster: Any) -> datetime | None:
+    """Return when the image was taken, if the file says so.
+
+    Only GDAL's IMAGERY domain tells (https://gdal.org/en/stable/user/raster_data_model.html#imagery-domain-remote-sensing);
+    TIFFTAG_DATETIME is when the file was written.
+    """
+    text = raster.tags(ns="IMAGERY").get("ACQUISITIONDATETIME")
+    try:
+        found = datetime.fromisoformat(text) if text else None
+    except ValueError:
+        return None
+    return found.replace(tzinfo=UTC) if found and found.tzinfo is None else found
+
+
+def dated(text: str, form: str) -> datetime | None:
+    """Return the first date in a text that has the form of strptime codes, UTC; None if there is none."""
+    parts = {"%Y": r"\d{4}", "%y": r"\d{2}", "%j": r"\d{3}", "%b": "[A-Za-z]{3}"}
+    expression = re.sub(
+        r"%[A-Za-z]|[^%]+", lambda m: parts.get(m[0], r"\d{2}") if m[0][0] == "%" else re.escape(m[0]), form
+    )
+    for found in re.finditer(expression, text):
+        try:
+            return datetime.strptime(found[0], form).replace(tzinfo=UTC)
+        except ValueError:
+            continue
+    return None
+
+
+def _reason(error: Exception) -> str:
+    text = str(error.__cause__ or error).replace("\n", " ")
+    return re.sub(r"'?(/[^\s':]+)'?", lambda match: PurePosixPath(match.group(1)).name, text)

@@ -1,0 +1,1 @@
+"""One data version as a trainer sees it: arrays, loaders, scaling."""

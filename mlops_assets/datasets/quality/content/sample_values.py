@@ -1,0 +1,141 @@
+"""Reading the values of a data version's samples block by block: all of them, or of a large version a fixed choice.
+
+What is made of the values is no business of this module.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.io.rasters import numpy_type
+from mlops_assets.datasets.quality.content.places import sample_size
+from mlops_assets.datasets.quality.content.subsample import draw
+from mlops_assets.datasets.readers import View
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.contents import bands_read
+from mlops_assets.datasets.versions.decoded_cache import chunks, decoded, read_samples, read_shown, read_window_indices
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+
+READ_AT_MOST = 2 << 30  # bytes of decoded values, about a minute's work; of a larger version samples are drawn
+LEAST_READ = 1000  # samples of each split, however large they are
+BLOCK_BYTES = 8 << 20  # values at once; larger blocks fall out of the processor's cache
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some samples.
+
+    Attributes:
+        positions: position of each in the data version's samples, (n,).
+        X: values, (n, bands, ...), in the data's own type.
+        y: class indices of windows, (n, height, width), -1 where nobody knows; else None.
+        shown: which values alpha and masks leave, of the shape of X; None where there are none.
+    """
+
+    positions: NDArray[np.int64]
+    X: NDArray[Any]
+    y: NDArray[Any] | None
+    shown: NDArray[Any] | None
+
+
+class SampleValues:
+    """The values of a data version's samples.
+
+    Attributes:
+        kind: how a sample is shaped.
+        bands: number of bands or features.
+        classes: number of classes.
+        chosen: positions of the samples to read, ascending, for each split.
+    """
+
+    def __init__(self, frozen: FrozenDataset, most: int | None = None) -> None:
+        """Choose what to read.
+
+        Args:
+            frozen: the data version.
+            most: bytes of decoded values to read at most, about; `READ_AT_MOST` if not given.
+        """
+        self._frozen = frozen
+        shape = frozen.document["input"]
+        self.kind = shape["kind"]
+        sides = () if self.kind == "row" else sample_size(shape)
+        self._shape = (len(frozen.document["features"]), *sides)
+        self.bands, self.classes = self._shape[0], len(frozen.classes or [])
+        splits = frozen.samples["split"].to_numpy(dtype=object)
+        self._split = {split: np.flatnonzero(splits == split) for split in SPLITS}
+        self.chosen = self._choice(READ_AT_MOST if most is None else most)
+        self._file, paths = pd.factorize(frozen.samples["path"])
+        self._nodata = _nodata(frozen, paths)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all samples are read."""
+        return all(len(self.chosen[split]) == len(own) for split, own in self._split.items())
+
+    def nodata(self, positions: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Return the nodata values of samples, (n, bands), NaN where there is none."""
+        return np.broadcast_to(self._nodata[self._file[positions]], (len(positions), self.bands))
+
+    def blocks(self, split: str, chosen: NDArray[np.int64]) -> Iterator[Block]:
+        """Yield chosen samples of a split, in no order.
+
+        If all samples of the split are to be read anyway, that fills the decoded cache, which training reads from.
+        """
+        limit = max(1, BLOCK_BYTES // (int(np.prod(self._shape)) * 4))
+        if len(self.chosen[split]) < len(self._split[split]):
+            yield from self._read(chosen, limit)
+            return
+        found = decoded(self._frozen, cast(SplitName, split), self.kind, self._shape)
+        X, y, shown = found.samples(), found.labels() if self.kind == "window" else None, found.shown()
+        inside = np.searchsorted(self._split[split], chosen)
+        whole = len(inside) == len(X)
+        for start in range(0, len(inside), limit):
+            part: Any = slice(start, start + limit) if whole else inside[start : start + limit]
+            others = [None if other is None else np.asarray(other[part]) for other in (y, shown)]
+            yield Block(chosen[start : start + limit], np.asarray(X[part]), *others)
+
+    def _read(self, chosen: NDArray[np.int64], limit: int) -> Iterator[Block]:
+        samples = self._frozen.samples.iloc[chosen]
+        places = samples[["row", "column"]].to_numpy(dtype=np.int64)
+        for chunk in chunks(samples, limit, whole_files=self.kind == "row"):
+            for path, own in chunk:
+                X = read_samples(self._frozen, path, places[own], self.kind, self._shape)
+                y = read_window_indices(self._frozen, path, places[own]) if self.kind == "window" else None
+                masked = self._frozen.masked
+                shown = read_shown(self._frozen, path, places[own], cast(View, self.kind)) if masked else None
+                for start in range(0, len(own), limit):
+                    part = slice(start, start + limit)
+                    others = [None if other is None else other[part] for other in (y, shown)]
+                    yield Block(chosen[own[part]], X[part], *others)
+
+    def _choice(self, most: int) -> dict[str, NDArray[np.int64]]:
+        dtypes = self._frozen.manifest["dtype"].dropna().unique()
+        item = max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=4)
+        total = sum(map(len, self._split.values()))
+        share = most / max(total * int(np.prod(self._shape)) * item, 1)
+        return {
+            split: draw(own, max(LEAST_READ, int(len(own) * share))) if share < 1 else own
+            for split, own in self._split.items()
+        }
+
+
+def _nodata(frozen: FrozenDataset, paths: Any) -> NDArray[np.float64]:
+    """Nodata values of each file's samples, (files, bands), or (files, 1) where all bands have the same."""
+    if frozen.is_scaled:  # then it is no nodata value any more; see `FrozenDataset.masked`
+        return np.full((len(paths), 1), np.nan)
+    declared = pd.to_numeric(frozen.manifest.set_index("path")["nodata"], errors="coerce")
+    images = {row["path"]: row for row in frozen.manifest.to_dict("records") if row["role"] == "image"}
+    if frozen.layout not in ("scenes", "stac") or frozen.document["input"]["kind"] == "image":
+        return np.asarray(declared.reindex(paths), dtype=np.float64)[:, None]
+    rows = []
+    for path in paths:
+        parts = frozen.scene_images(path)
+        counts = [len(bands_read(images[part])) for part in parts]
+        rows.append(np.repeat(declared[parts].to_numpy(dtype=np.float64), counts))
+    return np.array(rows, dtype=np.float64).reshape(len(paths), -1)

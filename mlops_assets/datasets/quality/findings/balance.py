@@ -1,0 +1,145 @@
+"""Classes: how many samples (of windows: pixels) each has in each split, and whether the splits are alike.
+
+Counts come from the samples, or from the labels of windows; nothing is drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.quality.checks import Check, outcome
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.versions.contents import ClassName
+
+CHANCE = 2  # times the distance that chance alone gives a split of its size, below which nothing is said of it
+
+
+def sample_counts(samples: pd.DataFrame, classes: list[ClassName]) -> pd.DataFrame:
+    """Return one row a class, in the order of their indices, and one column a split, with counts of samples."""
+    table = pd.crosstab(samples["label"].astype(str), samples["split"])
+    table = table.reindex(index=[str(entry["value"]) for entry in classes], columns=list(SPLITS), fill_value=0)
+    return _named(table.to_numpy(dtype=np.int64), classes)
+
+
+def pixel_counts(counted: Mapping[str, NDArray[np.int64]], classes: list[ClassName]) -> pd.DataFrame:
+    """Return the same table for windows, from the pixels of each class (shape (classes,)) in each split."""
+    nothing = np.zeros(len(classes), dtype=np.int64)
+    return _named(np.stack([counted.get(split, nothing) for split in SPLITS], axis=1), classes)
+
+
+def counts_from(document: Mapping[str, Mapping[str, int]], classes: list[ClassName] | None) -> pd.DataFrame:
+    """Return the table that was written down as class name → split → count."""
+    counts = [[document[entry["name"]][split] for split in SPLITS] for entry in classes or []]
+    return _named(np.array(counts, dtype=np.int64).reshape(-1, len(SPLITS)), classes or [])
+
+
+def no_counts() -> pd.DataFrame:
+    """Return the table of a dataset without classes."""
+    return _named(np.empty((0, len(SPLITS)), dtype=np.int64), [])
+
+
+def imbalance(counts: pd.DataFrame) -> float | None:
+    """Return how many times more the largest class has in training than the smallest that is there."""
+    trained = counts["train"][counts["train"] > 0]
+    return float(trained.max() / trained.min()) if len(trained) else None
+
+
+def distances_from_train(counts: pd.DataFrame) -> dict[str, float]:
+    """Return the total variation distance between the class shares of training and of each other split.
+
+    It is half the sum of absolute differences (Levin, Peres, Wilmer 2009, Markov Chains and Mixing Times, 4.1): 0 where
+    the split is stratified, 1 where no class is in both.
+    """
+    shares = counts / counts.sum(axis=0).where(lambda total: total > 0)
+    return {
+        split: float((shares[split] - shares["train"]).abs().sum() / 2)
+        for split in counts.columns
+        if split != "train" and counts[split].sum() and counts["train"].sum()
+    }
+
+
+def distances_by_chance(counts: pd.DataFrame) -> dict[str, float]:
+    """Return the distance that each split of its size would have on average if it were drawn from training.
+
+    Half the sum of mean absolute deviations of the shares, each normal with variance p (1 - p) / n.
+    """
+    p = counts["train"] / max(counts["train"].sum(), 1)
+    return {
+        split: float(np.sqrt(2 * p * (1 - p) / (np.pi * counts[split].sum())).sum() / 2)
+        for split in distances_from_train(counts)
+    }
+
+
+def balance_check(counts: pd.DataFrame, thresholds: Thresholds) -> Check:
+    """Warn of classes that are much rarer than others, and of splits whose class shares differ."""
+    ratio, apart, chance = imbalance(counts), distances_from_train(counts), distances_by_chance(counts)
+    if ratio is None:
+        return outcome("class_balance", True, "labels are numbers, not classes")
+    problems = []
+    if ratio > thresholds.max_imbalance:
+        largest, smallest = counts["train"].idxmax(), counts["train"][counts["train"] > 0].idxmin()
+        problems.append(
+            f"in training {largest} has {ratio:.0f} times as much as {smallest}, allowed are "
+            f"{thresholds.max_imbalance:g}; land more of it, weigh classes, or judge by macro_f1"
+        )
+    problems += [
+        f"{share:.1%} of {split} would need another class to have the class shares of training, allowed are "
+        f"{thresholds.max_class_shift:.1%}; choose another split or seed"
+        for split, share in apart.items()
+        if share > max(thresholds.max_class_shift, CHANCE * chance[split])
+    ]
+    text = f"the largest class in training has {ratio:.1f} times as much as the smallest; " + ", ".join(
+        f"{split} differs in {share:.1%}" for split, share in apart.items()
+    )
+    values = {"imbalance": ratio, **{f"{split}_from_train": share for split, share in apart.items()}}
+    return outcome("class_balance", not problems, "; ".join(problems) or text, **values)
+
+
+def absent_classes(counts: pd.DataFrame) -> dict[str, list[str]]:
+    """Return for each split that has samples the classes that it lacks; nothing where it has all."""
+    absent = {name: counts.index[counts[name] == 0].tolist() for name in counts.columns if counts[name].sum() > 0}
+    return {name: classes for name, classes in absent.items() if classes}
+
+
+def absent_text(absent: Mapping[str, list[str]]) -> str:
+    """Return in one line which classes each split lacks."""
+    return "; ".join(f"not in {name}: {', '.join(classes)}" for name, classes in absent.items())
+
+
+def coverage_check(counts: pd.DataFrame) -> Check:
+    """Say which classes do not reach every split; rare ones may not, so this never blocks."""
+    text = absent_text(absent_classes(counts))
+    return outcome("classes_in_each_split", not text, text or "every class is in every split")
+
+
+def labels_check(labels: pd.Series, classes: list[ClassName] | None, counts: pd.DataFrame) -> Check:
+    """Every label is a declared class, and every class that is present is trained on; or labels are finite numbers.
+
+    Args:
+        labels: the samples' labels; null for windows, whose labels are checked when they are frozen.
+        classes: the declared classes, None where the label is a number.
+        counts: samples or pixels by class and split.
+    """
+    if classes is None:
+        passed = bool(np.isfinite(labels.to_numpy(dtype=np.float64)).all())
+        text = "labels are finite numbers" if passed else "labels are not finite; correct them"
+        return outcome("labels", passed, text)
+    known = labels.dropna()
+    unknown = sorted(set(map(str, known.unique())) - {str(entry["value"]) for entry in classes})
+    untrained = counts.index[(counts.sum(axis=1) > 0) & (counts["train"] == 0)].tolist()
+    if unknown or untrained:
+        said = [f"labels {', '.join(unknown[:10])} are no class"] if unknown else []
+        said += [f"classes {', '.join(untrained)} have no training sample"] if untrained else []
+        return outcome("labels", False, f"{'; '.join(said)}; correct the data or the split")
+    total, what = (counts.to_numpy().sum(), "labelled pixels") if known.empty else (len(known), "labels")
+    return outcome("labels", True, f"{total} {what}, all among the {len(classes)} classes")
+
+
+def _named(counts: NDArray[np.int64], classes: list[ClassName]) -> pd.DataFrame:
+    index = pd.Index([entry["name"] for entry in classes], name="class", dtype=object)
+    return pd.DataFrame(counts, index=index, columns=list(SPLITS))

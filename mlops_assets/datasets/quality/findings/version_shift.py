@@ -1,0 +1,183 @@
+"""How a data version differs from the one before: class shares, number labels, features and bands.
+
+How distributions are compared is in `datasets.shifts`. A warning says that they differ, not which version is right.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from pydantic import BaseModel
+
+from mlops_assets.datasets.diff.distribution_shift import FeatureShift, class_balance, feature_shifts, number_shifts
+from mlops_assets.datasets.quality.checks import Check, outcome
+from mlops_assets.datasets.quality.findings.balance import CHANCE
+from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.names import Reference
+from mlops_assets.registry import Registry
+
+STANDARD_ERRORS = 3  # of a mean difference, below which it may be chance
+NAMED = 5  # features that a description names; the report has all
+
+
+class Distance(BaseModel, frozen=True):
+    """A distance between two versions: of what, how far, and what chance alone gives; null where unknown."""
+
+    of: str
+    value: float | None
+    by_chance: float | None
+
+    def exceeds(self, limit: float, chance: float) -> bool:
+        """Say whether it is above a limit and more than so many times what chance gives."""
+        if self.value is None or self.by_chance is None:
+            return False
+        return abs(self.value) > max(limit, chance * self.by_chance)
+
+
+class VersionShift(BaseModel, frozen=True):
+    """How a data version differs from the one before.
+
+    Attributes:
+        compared_with: the version before; null for a first version.
+        not_compared: what could not be compared, and why; it is tried again when the version is assessed again.
+        changes: what is in only one of them, or constant in both with different values.
+        classes: total variation distance of the class shares of each split.
+        labels: standardised mean difference of the number labels of each split.
+        features: standardised mean difference of each feature or band in training.
+    """
+
+    compared_with: str | None
+    not_compared: str | None = None
+    changes: list[str] = []
+    classes: list[Distance] = []
+    labels: list[Distance] = []
+    features: list[Distance] = []
+
+
+def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
+    """Compare a data version with the one before; both are read as published."""
+    older = [row for row in registry.data_versions(frozen.row.dataset) if row.number < frozen.row.number]
+    if not older:
+        return VersionShift(compared_with=None)
+    name = f"{older[-1].dataset}@{older[-1].version}"
+    try:
+        before = FrozenDataset.open(frozen.workspace, registry, Reference(older[-1].dataset, older[-1].version))
+        features = feature_shifts(registry, before, frozen)
+    except (IntegrityError, StorageError) as error:
+        return VersionShift(compared_with=name, not_compared=f"{name} cannot be read: {error}")
+    balances = class_balance(registry, before, frozen)
+    classed = before.classes is not None and frozen.classes is not None
+    by_chance = _standard_error(before, frozen, "train")
+    return VersionShift(
+        compared_with=name,
+        not_compared=f"class shares, as {name} was not assessed" if classed and not balances else None,
+        changes=[*_one_sided(before, frozen), *_changed_constants(features)],
+        classes=[
+            Distance(of=of.split, value=of.total_variation, by_chance=_variation_by_chance(of.before, of.after))
+            for of in balances
+            if of.total_variation is not None
+        ],
+        labels=[
+            Distance(
+                of=of.split,
+                value=of.standardised_mean_difference,
+                by_chance=_standard_error(before, frozen, of.split),
+            )
+            for of in number_shifts(before, frozen)
+        ],
+        features=[
+            Distance(of=of.feature, value=of.standardised_mean_difference, by_chance=by_chance) for of in features
+        ],
+    )
+
+
+def shift_check(found: VersionShift, thresholds: Thresholds) -> Check:
+    """Warn of a version whose classes, labels or features are distributed otherwise than in the one before.
+
+    Args:
+        found: how it differs.
+        thresholds: how much is allowed.
+    """
+    before = found.compared_with
+    if before is None:
+        return outcome("shift", True, "this is the first version: there is none before to compare with")
+    problems = [f"not compared: {found.not_compared}"] if found.not_compared else []
+    problems += found.changes
+    problems += [
+        f"{of.value:.1%} of {of.of} would need another class to have the class shares of {before}, allowed are "
+        f"{thresholds.max_class_shift:.1%}"
+        for of in found.classes
+        if of.exceeds(thresholds.max_class_shift, CHANCE)
+    ]
+    problems += [
+        f"labels of {of.of} differ from {before} by {of.value:.2f} standard deviations, allowed are "
+        f"{thresholds.max_feature_shift:g}"
+        for of in found.labels
+        if of.exceeds(thresholds.max_feature_shift, STANDARD_ERRORS)
+    ]
+    notable = [of for of in found.features if of.exceeds(thresholds.max_feature_shift, STANDARD_ERRORS)]
+    if notable:
+        notable.sort(key=lambda of: -abs(of.value or 0.0))
+        named = _named([f"{of.of} by {of.value:.2f}" for of in notable])
+        problems.append(
+            f"in training {named} differ from {before}, in standard deviations; allowed are "
+            f"{thresholds.max_feature_shift:g}"
+        )
+    advice = (
+        f"; see 'mlops dataset diff {before.partition('@')[0]}', and whether units, scaling or sampling have changed"
+    )
+    worst = max((abs(of.value or 0.0) for of in found.features), default=0.0)
+    variation = max((of.value or 0.0 for of in found.classes), default=0.0)
+    text = f"like {before}: features differ by at most {worst:.2f} standard deviations"
+    if found.classes:
+        text += f", class shares by {variation:.1%}"
+    values = {"compared_with": before, "largest_mean_difference": worst, "largest_class_shift": variation}
+    return outcome("shift", not problems, "; ".join(problems) + advice if problems else text, **values)
+
+
+def _one_sided(before: FrozenDataset, after: FrozenDataset) -> list[str]:
+    """Return which features and classes are in one version only."""
+    if (before.classes is None) != (after.classes is None):
+        return ["labels are classes in one version and numbers in the other"]
+    names = {
+        "feature(s)": (before.document["features"], after.document["features"]),
+        "class(es)": ([c["name"] for c in before.classes or []], [c["name"] for c in after.classes or []]),
+    }
+    found = []
+    for what, (old, new) in names.items():
+        for how, own, other in (("new", new, old), ("gone", old, new)):
+            alone = [name for name in own if name not in other]
+            if alone:
+                found.append(f"{what} {_named(alone)} {'is' if len(alone) == 1 else 'are'} {how}")
+    return found
+
+
+def _changed_constants(features: Sequence[FeatureShift]) -> list[str]:
+    constant = [
+        f"{of.feature} from {of.mean_before:g} to {of.mean_after:g}"
+        for of in features
+        if of.std_before == 0 == of.std_after and of.mean_before != of.mean_after
+    ]
+    return [f"constant values have changed: {_named(constant)}"] if constant else []
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    return ", ".join(names[:NAMED]) + more
+
+
+def _standard_error(before: FrozenDataset, after: FrozenDataset, split: str) -> float | None:
+    """Standard error of a standardised mean difference that is 0 (Hedges 1981, doi:10.3102/10769986006002107)."""
+    counts = [frozen.row.counts.get(split, 0) for frozen in (before, after)]
+    return math.sqrt(sum(1 / count for count in counts)) if all(counts) else None
+
+
+def _variation_by_chance(before: Mapping[str, int], after: Mapping[str, int]) -> float:
+    """Total variation distance that two draws of these sizes from one distribution have on average."""
+    sizes = sum(before.values()), sum(after.values())
+    shares = [(before[name] + after[name]) / sum(sizes) for name in before]
+    scale = sum(1 / size for size in sizes)
+    return sum(math.sqrt(2 * p * (1 - p) * scale / math.pi) for p in shares) / 2

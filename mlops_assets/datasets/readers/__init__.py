@@ -1,0 +1,60 @@
+"""How landed files are read: one module a layout, all with the functions of `Layout`.
+
+Where the files lie is the business of the landings; splitting and freezing are elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.readers import image_folder, scenes, stac, table
+from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.contents import Contents
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+
+View = Literal["row", "pixel", "patch", "window", "image"]
+
+
+class Layout(Protocol):
+    """What every layout does; its contract is tested for all of them in one suite."""
+
+    def contents(self, landed: Landed, specification: DatasetSpecification) -> Contents:
+        """Read and check everything that has landed.
+
+        Raises:
+            EmptyLanding: no file is of this layout.
+            DataProblems: every problem found, each with its file and the remedy.
+        """
+        ...
+
+    def read(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[Any]:
+        """Read samples of one file of a data version.
+
+        Args:
+            frozen: the data version.
+            path: the samples' file.
+            places: int64 of shape (n, 2), the samples' row and column.
+            view: how a sample is shaped.
+
+        Returns:
+            Shape (n, *sample shape) in the data's own type; bands before height and width.
+        """
+        ...
+
+    def read_shown(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[np.bool_]:
+        """Read which values of samples nodata, alpha and masks leave: of the shape that `read` gives."""
+        ...
+
+    def read_labels(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Read the labels of windows: class values of shape (n, size, size), `unlabelled` where nobody knows."""
+        ...
+
+
+LAYOUTS: Mapping[str, Layout] = {"table": table, "image_folder": image_folder, "scenes": scenes, "stac": stac}

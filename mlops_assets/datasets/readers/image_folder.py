@@ -1,0 +1,332 @@
+"""Layout `image_folder`: one file is one sample; its folder is its class.
+
+GeoTIFF, PNG and JPEG through rasterio, NPY through numpy; each file is opened once, and only if it is new.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.io.named_files import beside
+from mlops_assets.datasets.io.npy import npy_facts, open_npy
+from mlops_assets.datasets.io.rasters import (
+    band_names,
+    band_roles,
+    dated,
+    is_masked,
+    open_raster,
+    raster_facts,
+    require_finite,
+    require_real,
+    shown_values,
+    strips,
+    valid_pixels,
+)
+from mlops_assets.datasets.io.remarks import EMPTY, remark_notes
+from mlops_assets.datasets.readers.band_order import alpha_notes, order_bands, repeated_names
+from mlops_assets.datasets.readers.scenes.read_samples import read_image
+from mlops_assets.datasets.readers.scenes.validation import scale_notes
+from mlops_assets.datasets.readers.table_columns import values_by_text
+from mlops_assets.datasets.readers.table_roles import texts_of
+from mlops_assets.datasets.sources.base import LandedFile
+from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.specification.source import ImageFolderLayout
+from mlops_assets.datasets.versions.contents import (
+    FILE_COLUMNS,
+    NO_PIXEL,
+    ClassName,
+    Contents,
+    bands_read,
+    file_rows,
+    sidecar_rows,
+)
+from mlops_assets.datasets.versions.manifest import item_id
+from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
+from mlops_assets.progress import step
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+
+SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
+THREADS = 4
+_BATCH = 256
+
+
+def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
+    """See `Layout.contents`."""
+    layout = specification.source.image_folder_layout
+    paths = pd.Series([file.path for file in landed.files])
+    parts = paths.str.extract(_expression(layout.pattern), expand=True)
+    ours = (parts["label"].notna() & paths.str.lower().str.endswith(SUFFIXES)).to_numpy()
+    if not ours.any():
+        raise EmptyLanding(
+            f"no image found among {len(landed.files)} landed file(s); images end in {', '.join(SUFFIXES)} and lie as "
+            f"{layout.pattern}"
+        )
+    images = [file for file, is_ours in zip(landed.files, ours, strict=True) if is_ours]
+    parts = parts[ours].reset_index(drop=True).apply(texts_of)  # accents are written in two ways
+    problems: list[str] = []
+    names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
+    if specification.classes:
+        problems += [
+            f"{label}/: is no declared class; add it to 'classes' or rename the folder"
+            for label in sorted(set(parts["label"].unique()) - set(names))
+        ]
+    declared = specification.bands.names
+    files, sidecars, notes = _facts(landed, images, declared, problems)
+    problems += _differences(files, layout)
+    if problems:
+        raise DataProblems(f"landing of {specification.name}", problems)
+    features = _features(files, landed, declared, problems)
+    if problems:
+        raise DataProblems(f"landing of {specification.name}", problems)
+    first = files.iloc[0]
+    size = (layout.size, layout.size) if layout.size else (int(first["height"]), int(first["width"]))
+    if layout.date:
+        files["datetime"] = [
+            dated(path, layout.date) if pd.isna(when) else when
+            for path, when in zip(files["path"], files["datetime"], strict=True)
+        ]
+    longitude, latitude = _centres(files["bbox"])
+    rows = _plain(files)
+    samples = pd.DataFrame(
+        {
+            "path": files["path"],
+            "row": 0,
+            "column": 0,
+            "label": parts["label"].map(names) if specification.classes else parts["label"],
+            "group": parts.get("group"),
+            "longitude": longitude,
+            "latitude": latitude,
+            "time": files["datetime"],
+            "reason": [NO_PIXEL if EMPTY in (row["remarks"] or ()) else None for row in rows],
+        }
+    )
+    if "split" in parts:
+        samples["declared_split"] = parts["split"].str.lower()
+    classes: list[ClassName] = (
+        [{"value": v, "name": n} for v, n in specification.classes.items()]
+        if specification.classes
+        else [{"value": name, "name": name} for name in sorted(parts["label"].unique())]
+    )
+    notes += remark_notes(rows)
+    return Contents(
+        samples=samples,
+        files=pd.concat([files, file_rows(sidecars)]) if sidecars else files,
+        classes=classes,
+        features=features,
+        input={"kind": "image", "height": size[0], "width": size[1]},
+        notes=notes if layout.apply_scale else [*notes, *scale_notes(rows)],
+    )
+
+
+def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
+    """See `Layout.read`."""
+    shape = frozen.document["input"]
+    image = fitted(_pixels(frozen, path), shape["height"], shape["width"])
+    return np.repeat(image[None], len(places), axis=0)
+
+
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+    """See `Layout.read_shown`."""
+    shape = frozen.document["input"]
+    image = fitted(_pixels(frozen, path, shown=True), shape["height"], shape["width"])
+    return np.repeat(image[None], len(places), axis=0)
+
+
+def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Whole images have one label each.
+
+    Raises:
+        SpecificationError: always.
+    """
+    raise SpecificationError(f"{frozen.reference} has one label an image; they are in the samples")
+
+
+@dataclass(frozen=True)
+class ImageFile:
+    """What is known of one image: its manifest row, the files that GDAL reads, and the band that is only alpha."""
+
+    facts: dict[str, Any]
+    opened: list[str]
+    alpha: int | None = None
+
+
+def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> ImageFile:
+    """Read a whole image and return what it says of itself.
+
+    Args:
+        local: where it lies.
+        path: its landed path.
+        names: what its bands are called, as declared.
+
+    Raises:
+        ValueError: it cannot be read, is truncated, or holds what is no image.
+    """
+    if path.lower().endswith(".npy"):
+        return ImageFile({"path": path, "role": "image", "band_names": None, "bands": None, **npy_facts(local)}, [])
+    with open_raster(local) as raster:
+        require_real(raster)
+        roles = band_roles(raster, names)
+        masked, empty = is_masked(raster, roles), True
+        for top, bottom in strips(raster):  # a truncated file opens well and fails only here
+            window = ((top, bottom), (0, raster.width))
+            pixels = raster.read(list(roles.measured), window=window)
+            if pixels.dtype.kind == "f":
+                require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+            empty = empty and masked and not valid_pixels(raster, window, roles, pixels).any()
+        if len(set(raster.dtypes)) > 1:
+            raise ValueError(f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one")
+        alpha = None if roles.alpha in roles.measured else roles.alpha
+        facts = {"path": path, "role": "image", **raster_facts(raster, roles)}
+        if empty:
+            facts["remarks"] = [EMPTY, *(facts["remarks"] or [])]
+        return ImageFile(facts, raster.files, alpha)
+
+
+def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+    """Cut an image (bands, rows, columns) to a size around its centre; one that is smaller is mirrored outwards."""
+    for axis, size in ((1, height), (2, width)):
+        spare = image.shape[axis] - size
+        if spare > 0:
+            image = np.take(image, range(spare // 2, spare // 2 + size), axis=axis)
+        elif spare < 0:
+            padding = [(0, 0), (0, 0), (0, 0)]
+            padding[axis] = (-spare // 2, -spare - -spare // 2)
+            image = np.pad(image, padding, mode="symmetric")
+    return image
+
+
+def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
+    if path.lower().endswith(".npy"):
+        return [f"B{i:03d}" for i in range(1, len(open_npy(local)) + 1)]
+    with open_raster(local) as raster:
+        return band_names(raster, band_roles(raster, names))
+
+
+def _pixels(frozen: FrozenDataset, path: str, shown: bool = False) -> NDArray[Any]:
+    if path.lower().endswith(".npy"):
+        array = open_npy(frozen.local_path(path))
+        whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
+        return np.ones_like(whole, dtype=bool) if shown else whole
+    return read_image(frozen.raster_path(path), frozen.bands(path), "shown" if shown else frozen.reading)
+
+
+def _expression(pattern: str) -> str:
+    """A pattern of paths as a regular expression with its parts as named groups."""
+    parts = re.split(r"(\{[a-z]+\}|\*)", pattern)
+    inner = (f"(?P<{p[1:-1]}>[^/]+?)" if p.startswith("{") else "[^/]*" if p == "*" else re.escape(p) for p in parts)
+    return f"^{''.join(inner)}$"
+
+
+def _facts(
+    landed: Landed, files: Sequence[LandedFile], names: Sequence[str] | None, problems: list[str]
+) -> tuple[pd.DataFrame, list[dict[str, Any]], list[str]]:
+    """Return the rows of all images that could be read, by path, and of their sidecars; and notes.
+
+    Only new images are opened, and those that may have got a sidecar.
+    """
+    ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
+    read = set(landed.facts.index)
+    known = {
+        path for path in ours & read if all(other in ours or other in read for other in beside(path, landed.by_stem))
+    }
+    new = [file for file in files if file.path not in known]
+    landed.fetch_all(new)
+
+    parts: list[pd.DataFrame] = []
+    sidecars: list[dict[str, Any]] = []
+    alpha: list[tuple[str, int]] = []
+    size = sum(file.size for file in new)
+    with step("reading images", len(new), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+
+        def look(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
+            found: list[tuple[ImageFile, list[str]] | str] = []
+            for file in batch:
+                try:
+                    image = image_facts(landed.raster(file.path), file.path, names)
+                    found.append((image, landed.sidecars(file.path, image.opened)))
+                except ValueError as error:
+                    found.append(f"{file.path}: {error}")
+                done.advance(size=file.size)
+            return found
+
+        for batch in pool.map(look, [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]):
+            images = [found for found in batch if not isinstance(found, str)]
+            problems += [found for found in batch if isinstance(found, str)]
+            for image, others in images:
+                if others:  # what belongs together is a scene
+                    image.facts["scene"] = item_id(image.facts["path"])
+                    sidecars += [{"path": own, "scene": image.facts["scene"]} for own in others]
+                if image.alpha is not None:
+                    alpha.append((image.facts["path"], image.alpha))
+            parts.append(file_rows([image.facts for image, _ in images]))
+    before = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
+    old = before.loc[[path in known for path in before["path"].tolist()]]
+    theirs = before[(before["role"] == "sidecar") & before["scene"].isin(old["scene"].dropna())]
+    sidecars += [{"path": own, "scene": scene} for own, scene in zip(theirs["path"], theirs["scene"], strict=True)]
+    parts = [part for part in [old, *parts] if len(part)] or [old]
+    rows = pd.concat(parts).sort_values("path", ignore_index=True)
+    return rows, sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]), alpha_notes(alpha)
+
+
+def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Longitude and latitude of the middle of boxes (west, south, east, north), NaN where there is none."""
+    middle = np.full((len(boxes), 2), np.nan)
+    known = boxes.notna().to_numpy()
+    if known.any():
+        west, south, east, north = np.array(boxes[known].tolist(), dtype=np.float64).T
+        longitude = (west + np.where(east < west, east + 360, east)) / 2  # across the antimeridian
+        middle[known] = np.column_stack([(longitude + 180) % 360 - 180, (south + north) / 2])
+    return middle[:, 0], middle[:, 1]
+
+
+def _differences(files: pd.DataFrame, layout: ImageFolderLayout) -> list[str]:
+    columns = ["count", "dtype"] if layout.size else ["count", "dtype", "height", "width"]
+    kinds = files.groupby(columns, dropna=False)["path"].agg(["size", "first"]).sort_values("size", ascending=False)
+    if len(kinds) < 2:
+        return []
+    usual = kinds.index[0]
+    only_sizes = len({kind[:2] for kind in kinds.index}) == 1
+    remedy = "convert them, or declare 'image_folder: {size: PIXELS}'" if only_sizes else "convert them to one kind"
+    return [
+        f"{row['first']}: {', '.join(f'{c} {v}' for c, v in zip(columns, kind, strict=True))} ({row['size']} file(s)), "
+        f"but {kinds.iloc[0]['size']} have {', '.join(map(str, usual))}; {remedy}"
+        for kind, row in zip(kinds.index[1:21].tolist(), kinds.iloc[1:21].to_dict(orient="records"), strict=True)
+    ]
+
+
+def _features(files: pd.DataFrame, landed: Landed, declared: Sequence[str] | None, problems: list[str]) -> list[str]:
+    """Return the names of the bands, and bring those of all files into one order."""
+    first = files.iloc[0].to_dict()
+    if declared is not None and len(declared) != len(bands_read(first)):
+        problems.append(f"bands.names has {len(declared)} entries, {first['path']} has {len(bands_read(first))} bands")
+        return []
+    if files["band_names"].isna().all():
+        found = list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
+        problems += repeated_names(first["path"], found)
+        return found
+    rows = _plain(files)
+    features, found = order_bands(rows, next(row["band_names"] for row in rows if row["band_names"]), declared)
+    problems += found
+    files["bands"] = pd.Series([row["bands"] for row in rows], index=files.index, dtype=object)
+    return features
+
+
+def _plain(files: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return what rows say of bands, and what is remarked, None where it is unknown."""
+    columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
+    found: list[dict[str, Any]] = files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
+    return [
+        {name: value if isinstance(value, str | int | list) else None for name, value in row.items()} for row in found
+    ]

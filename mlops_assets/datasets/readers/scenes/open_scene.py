@@ -1,0 +1,140 @@
+"""The image files of one scene, opened together and checked to lie on one grid."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.io.raster_places import places_of_pixels
+from mlops_assets.datasets.io.rasters import (
+    BandRoles,
+    band_names,
+    band_roles,
+    is_masked,
+    open_raster,
+    raster_facts,
+    require_finite,
+    require_real,
+    shown_values,
+    valid_pixels,
+)
+from mlops_assets.datasets.readers.scenes.validation import SceneProblems, grid_problems
+from mlops_assets.datasets.sources.base import Scene
+from mlops_assets.datasets.sources.snapshot import Landed
+
+
+class OpenScene:
+    """A scene's images. `rows` are their manifest rows, `bands` the names of the stacked bands.
+
+    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that are none, `notes`
+    for people. `problems` has the first problem of each file, by path: that it cannot be read, or lies on another
+    grid. The images can be used only while it is empty.
+    """
+
+    def __init__(self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None) -> None:
+        """Open the images of a scene; `opened` closes them, `declared` names their bands."""
+        self.problems: dict[str, str] = {}
+        self.rasters: list[Any] = []
+        self.rows: list[dict[str, Any]] = []
+        self.sidecars: list[dict[str, Any]] = []
+        self.bands: list[str] = []
+        self.alpha: list[tuple[str, int]] = []
+        self.notes: list[str] = []
+        self._roles: list[BandRoles] = []
+        for path in scene.images:
+            try:
+                raster = opened.enter_context(open_raster(landed.raster(path)))
+                require_real(raster)
+                self.sidecars += [
+                    {"path": own, "role": "sidecar", "scene": scene.name} for own in landed.sidecars(path, raster.files)
+                ]
+                self.rasters.append(raster)
+            except ValueError as error:
+                self.problems[path] = str(error)
+        if not self.problems:
+            self._describe(scene, declared)
+            self.problems |= grid_problems(self.rows)
+        # what was read before was found whole; without a nodata value nothing else is to be learnt from the pixels
+        read = [*scene.images, *(own["path"] for own in self.sidecars)]
+        known = all(path in landed.facts.index for path in read)
+        self._known = known and not any(map(is_masked, self.rasters, self._roles))
+
+    def _describe(self, scene: Scene, declared: Sequence[str] | None) -> None:
+        """Say what the images are, once all of them are open."""
+        whole = declared is not None and len(declared) == sum(raster.count for raster in self.rasters)
+        for part, (path, raster) in enumerate(zip(scene.images, self.rasters, strict=True)):
+            before = sum(other.count for other in self.rasters[:part])
+            own = declared[before : before + raster.count] if declared is not None and whole else None
+            roles = band_roles(raster, own)
+            names = band_names(raster, roles, len(self.bands) + 1)
+            if len(scene.images) > 1 and len(names) == 1 and not raster.descriptions[roles.measured[0] - 1]:
+                names = [scene.bands[part]]
+            try:
+                facts = raster_facts(raster, roles)
+            except ValueError as error:
+                self.problems[path] = str(error)
+                continue
+            if roles.alpha is not None and roles.alpha not in roles.measured:
+                self.alpha.append((path, roles.alpha))
+            if facts["band_names"] is None and (len(names) > 1 or len(scene.images) == 1):
+                facts["band_names"] = _names_in_item(scene, part, raster, roles)
+                names = facts["band_names"] or names
+            self.bands += names
+            self._roles.append(roles)
+            facts["datetime"] = scene.properties.get("datetime") or facts["datetime"]
+            facts["bbox"] = facts["bbox"] or scene.bbox
+            facts["source"] = scene.properties.get("source")
+            self.rows.append({"path": path, "role": "image", "scene": scene.name, "part": part, **facts})
+
+    def require_usable(self) -> None:
+        """Raise what is wrong with the images, if anything is.
+
+        Raises:
+            SceneProblems: a file cannot be read, or lies on another grid.
+        """
+        if self.problems:
+            raise SceneProblems(self.problems)
+
+    def valid(self, top: int, bottom: int) -> NDArray[np.bool_]:
+        """Say which pixels of the rows [top, bottom) have data in some band. Reading them also finds problems."""
+        shape = (bottom - top, self.rasters[0].width)
+        if self._known:
+            return np.ones(shape, dtype=bool)
+        valid = np.zeros(shape, dtype=bool)
+        for raster, roles, row in zip(self.rasters, self._roles, self.rows, strict=True):
+            try:
+                valid |= _read(raster, roles, ((top, bottom), (0, shape[1])))
+            except ValueError as error:
+                self.problems.setdefault(row["path"], str(error))
+        return valid
+
+    def coordinates(self, places: NDArray[np.float64]) -> tuple[Any, Any]:
+        """Longitude and latitude of positions (n, 2) in rows and columns, degrees; None where they are unknown."""
+        if not len(places):
+            return None, None
+        return places_of_pixels(self.rasters[0], places)
+
+
+def _names_in_item(scene: Scene, part: int, raster: Any, roles: BandRoles) -> list[str] | None:
+    """Return what the Item calls the bands that are read, where the file does not say."""
+    names = scene.band_names[part] if scene.band_names else None
+    if names is None or len(names) not in (raster.count, len(roles.measured)):
+        return None
+    return [names[band - 1] for band in roles.measured] if len(names) == raster.count else list(names)
+
+
+def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:
+    from rasterio.errors import RasterioError
+
+    try:
+        pixels = np.asarray(raster.read(list(roles.measured), window=window))
+        if pixels.dtype.kind == "f":
+            require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+        return valid_pixels(raster, window, roles, pixels)
+    except RasterioError as error:
+        top, bottom = window[0]
+        raise ValueError(f"cannot be read between rows {top} and {bottom}; the file is damaged; replace it") from error

@@ -1,0 +1,131 @@
+"""Whether rasters go together: the files of one scene on one grid, and scenes of one kind with each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from mlops_assets.datasets.specification.dataset import Bands
+from mlops_assets.datasets.versions.contents import bands_read
+
+Facts = dict[str, Any]  # a manifest row: path, height, width, count, dtype, crs, transform, …
+
+
+class SceneProblems(ValueError):
+    """What keeps a scene from being used: the first problem of each of its files."""
+
+    def __init__(self, problems: Mapping[str, str]) -> None:
+        self.problems = [f"{path}: {text}" for path, text in problems.items()]
+        super().__init__("; ".join(self.problems))
+
+
+def same_grid(one: Facts, other: Facts) -> bool:
+    """Say whether two georeferenced rasters have one CRS and corners within a tenth of a pixel."""
+    from rasterio.crs import CRS
+
+    if one["crs"] != other["crs"] and CRS.from_string(one["crs"]) != CRS.from_string(other["crs"]):
+        return False
+    own = other["transform"]
+    corners = np.array([[0, 0, 1], [other["width"], 0, 1], [0, other["height"], 1]])
+    apart = corners @ np.subtract(one["transform"], own).reshape(2, 3).T
+    return bool(np.abs(apart).max() < _pixel(own) / 10)
+
+
+def grid_problems(parts: Sequence[Facts]) -> dict[str, str]:
+    """Return why image files of one scene cannot be stacked on the first, by path."""
+    first, problems = parts[0], {}
+    for part in parts[1:]:
+        if (part["height"], part["width"]) != (first["height"], first["width"]):
+            problems[part["path"]] = (
+                f"is {part['height']} x {part['width']} pixels, {first['path']} is {first['height']} x "
+                f"{first['width']}; bring the bands of a scene onto one grid"
+            )
+        elif (part["crs"] is None) != (first["crs"] is None) or (part["crs"] and not same_grid(part, first)):
+            problems[part["path"]] = f"has another georeference than {first['path']}; bring them onto one grid"
+    return problems
+
+
+def scene_problems(images: Sequence[Facts], names: Sequence[Sequence[str]], declared: Bands) -> list[str]:
+    """Return what keeps scenes from being samples of one dataset.
+
+    Args:
+        images: manifest rows of all image files.
+        names: band names of each scene.
+        declared: bands as declared.
+    """
+    if not images:
+        return []
+    first, problems = images[0], []
+    of_part = {facts["part"]: facts for facts in reversed(images)}
+    for facts in images[1:]:
+        like = of_part[facts["part"]]  # bands of a stack may differ in type, scenes may not
+        for key, remedy in (("dtype", "convert them to one type"), ("count", "their numbers of bands must agree")):
+            if facts[key] != like[key]:
+                problems.append(f"{facts['path']}: has {key} {facts[key]}, {like['path']} has {like[key]}; {remedy}")
+        if (facts["crs"] is None) != (first["crs"] is None):
+            bare = facts if facts["crs"] is None else first
+            problems.append(f"{bare['path']}: has no georeference, others have; add it or leave it out")
+        elif facts["crs"] and not _one_scale(facts, first):
+            problems.append(
+                f"{facts['path']}: has pixels of {_size(facts)}, {first['path']} of {_size(first)}; bring them to one "
+                "resolution"
+            )
+    counts = {len(bands) for bands in names}
+    for key in ("names", "center_wavelengths"):
+        entries = getattr(declared, key)
+        if entries is not None and len(counts) == 1 and len(entries) not in counts:
+            problems.append(f"bands.{key} has {len(entries)} entries, the scenes have {counts.pop()} bands")
+            break
+    return problems
+
+
+def scale_notes(images: Sequence[Facts]) -> list[str]:
+    """Return a note where scales and offsets differ, as equal numbers are then different physical values."""
+    of_part: dict[Any, Facts] = {}
+    other = []
+    for facts in images:
+        like = of_part.setdefault(facts["part"], facts)
+        if _scaling(facts) != _scaling(like):
+            other.append((facts, like))
+    if not other:
+        return []
+    facts, like = other[0]
+    more = f" ({len(other)} file(s))" if len(other) > 1 else ""
+    return [
+        f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; equal numbers "
+        "are different physical values there, and are used as stored; declare 'apply_scale: true', or bring them to "
+        "one scale and offset"
+    ]
+
+
+def _scaling(facts: Facts) -> list[tuple[float, float]]:
+    """Scale and offset of each band that is read, in the order of the features."""
+    read = bands_read(facts)
+    scales, offsets = facts["scales"] or [1.0] * len(read), facts["offsets"] or [0.0] * len(read)
+    own = dict(zip(sorted(read), zip(scales, offsets, strict=True), strict=True))
+    return [own[band] for band in read]
+
+
+def _scales(facts: Facts) -> str:
+    distinct = list(dict.fromkeys(f"scale {scale:g} and offset {offset:g}" for scale, offset in _scaling(facts)))
+    return distinct[0] + (" and others" if len(distinct) > 1 else "")
+
+
+def _one_scale(one: Facts, other: Facts) -> bool:
+    """Say whether two rasters have pixels of the same size in the same unit, within a hundredth."""
+    from rasterio.crs import CRS
+
+    kinds = {CRS.from_string(facts["crs"]).is_geographic for facts in (one, other)}
+    sizes = _pixel(one["transform"]), _pixel(other["transform"])
+    return len(kinds) == 1 and abs(sizes[0] - sizes[1]) <= max(sizes) / 100
+
+
+def _pixel(transform: Sequence[float]) -> float:
+    """The smaller side of a pixel, in units of the CRS."""
+    return float(min(np.hypot(transform[0], transform[3]), np.hypot(transform[1], transform[4])))
+
+
+def _size(facts: Facts) -> str:
+    return f"{_pixel(facts['transform']):g} units of {facts['crs']}"

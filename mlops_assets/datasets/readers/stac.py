@@ -1,0 +1,78 @@
+"""Layout `stac`: Items are scenes with a label asset each, or whole images with a class or number as a property."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.readers.scenes import read_samples
+from mlops_assets.datasets.readers.scenes.sampling import sample_scenes
+from mlops_assets.datasets.readers.scenes.scene_classification import whole_scenes
+from mlops_assets.datasets.readers.table_roles import as_text, one_spelling
+from mlops_assets.datasets.sources.base import Scene
+from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.contents import Contents, file_rows
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+
+
+def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
+    """See `Layout.contents`."""
+    layout = specification.source.stac_layout
+    scenes = _spelled(landed.scenes)
+    sample = sample_scenes if layout.labels else whole_scenes
+    found = sample(landed, scenes, specification, layout)
+    catalogue = file_rows([{"path": layout.catalog, "role": "catalog"}])
+    files = pd.concat([found.files, catalogue], ignore_index=True)
+    return replace(found, files=files, described=_described(scenes), notes=[*found.notes, *_zoneless(scenes)])
+
+
+def _zoneless(scenes: Sequence[Scene]) -> list[str]:
+    """Return a note if there are times without a zone."""
+    names = [scene.name for scene in scenes if scene.zoneless]
+    more = f" ({len(names)} Items)" if len(names) > 1 else ""
+    return [f"Item {names[0]}{more}: times without a zone are taken as UTC"] if names else []
+
+
+def _described(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
+    """Return each thing that is said of scenes once, with the names of those that it is said of."""
+    entries: dict[str, dict[str, Any]] = {}
+    for scene in scenes:
+        if scene.described:
+            text = json.dumps(scene.described, sort_keys=True)
+            entries.setdefault(text, {**scene.described, "scenes": []})["scenes"].append(scene.name)
+    return list(entries.values())
+
+
+def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
+    """Return scenes whose label, group and split have one spelling in all Items, as columns of tables have."""
+    properties = [dict(scene.properties) for scene in scenes]
+    for role in ("label", "group", "split"):
+        having = [found for found in properties if role in found]
+        texts = pd.Series([as_text(found[role]) for found in having], dtype="str")
+        for found, text in zip(having, one_spelling({"": texts})[""], strict=True):
+            found[role] = text
+    return [replace(scene, properties=found) for scene, found in zip(scenes, properties, strict=True)]
+
+
+def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
+    """See `Layout.read`."""
+    return read_samples.read(frozen, path, places, view)
+
+
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+    """See `Layout.read_shown`."""
+    return read_samples.read(frozen, path, places, view, shown=True)
+
+
+def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """See `Layout.read_labels`."""
+    return read_samples.read_labels(frozen, path, places, frozen.specification.source.stac_layout)

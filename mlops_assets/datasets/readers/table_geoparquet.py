@@ -1,0 +1,83 @@
+"""GeoParquet, read so that a geometry of geometries of geometries does not end the process.
+
+GEOS reads well-known binary by recursion without a limit.
+"""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.datasets.readers.table_memory import require_believable_size
+
+MAX_DEPTH = 32  # as GDAL has it
+SAFE_BYTES = 9000  # a level takes 9 bytes at least, and a thousand of them do no harm
+_POINT, _CURVES, _POLYGONS, _COLLECTIONS = 1, (2, 8), (3, 17), range(4, 17)
+_DIMENSIONS = {0: 2, 1: 3, 2: 3, 3: 4}  # of ISO's thousands: XY, Z, M, ZM
+
+
+def read_geoparquet(local: Path) -> Any:
+    """Return a GeoDataFrame.
+
+    Raises:
+        ValueError: it is not GeoParquet, has curves, or geometries within geometries beyond measure, or too large.
+    """
+    import geopandas
+
+    require_believable_size(local)
+    _require_shallow(local)
+    try:
+        return geopandas.read_parquet(local)
+    except NotImplementedError as error:
+        raise ValueError("it has curves, which are not read") from error
+
+
+def _require_shallow(local: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(local) as file:
+        for batch in file.iter_batches():
+            for column in batch.columns:
+                values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                if not any(is_of(values.type) for is_of in (pa.types.is_binary, pa.types.is_large_binary)):
+                    continue
+                for value in values.filter(pc.greater(pc.binary_length(values), SAFE_BYTES)):
+                    if not _is_shallow(value.as_py()):
+                        raise ValueError(f"it has a geometry that is more than {MAX_DEPTH} geometries deep")
+
+
+def _is_shallow(wkb: bytes) -> bool:
+    """Whether no geometry in a well-known binary is too deep; what is not valid is found by its reader."""
+    offset, left = 0, [1]
+    try:
+        while left and len(left) <= MAX_DEPTH:
+            if left[-1] == 0:
+                left.pop()
+                continue
+            left[-1] -= 1
+            order = "<" if wkb[offset] else ">"
+            code, count = struct.unpack_from(f"{order}II", wkb, offset + 1)
+            if code & 0x20000000:  # EWKB: a reference system comes between
+                offset += 4
+                (count,) = struct.unpack_from(f"{order}I", wkb, offset + 5)
+            kind, flags = (code & 0xFFFFFFF) % 1000, (code >> 31) + (code >> 30 & 1)
+            point = 8 * (flags + _DIMENSIONS.get((code & 0xFFFFFFF) // 1000, 2))
+            offset += 9
+            if kind == _POINT:
+                offset += point - 4
+            elif kind in _CURVES:
+                offset += point * count
+            elif kind in _POLYGONS:
+                for _ in range(count):
+                    (size,) = struct.unpack_from(f"{order}I", wkb, offset)
+                    offset += 4 + point * size
+            elif kind in _COLLECTIONS:
+                left.append(count)
+            else:
+                return True
+    except (IndexError, struct.error):
+        return True
+    return not left

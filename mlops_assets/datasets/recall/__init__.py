@@ -1,0 +1,1 @@
+"""Recalling a data version: writing its files back, and verifying their bytes."""

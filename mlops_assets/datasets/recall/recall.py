@@ -1,0 +1,206 @@
+"""Writing a data version back: the landed files, byte for byte under their names, into a folder or a bucket.
+
+How bytes get to a place is in `targets`, and where they come from in `stored_bytes`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from mlops_assets.datasets.diff.match_samples import among
+from mlops_assets.datasets.recall.destinations import How, Target, open_target
+from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
+from mlops_assets.datasets.sources.base import name_problem, printable
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.errors import Conflict, IntegrityError, NotFound, SpecificationError
+
+_LISTED = 100  # problems that are named in a message; more are counted
+
+
+@dataclass(frozen=True)
+class Recall:
+    """What was written back.
+
+    Attributes:
+        reference: `dataset@version`.
+        target: the folder or URL.
+        files: files that make up the version, or the part of it that was asked for.
+        size: their bytes.
+        samples: samples in them that were asked for.
+        written: how many were written in which way: `cloned` (bytes shared until one side is written to), `linked`
+            (hard link, read-only) or `copied`.
+        kept: how many were there already with these bytes.
+    """
+
+    reference: str
+    target: str
+    files: int
+    size: int
+    samples: int
+    written: dict[How, int]
+    kept: int
+
+
+def recall(
+    frozen: FrozenDataset,
+    target: str | Path,
+    splits: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
+    copy: bool = False,
+    force: bool = False,
+) -> Recall:
+    """Write the landed files of a data version back under their names; nothing else is written.
+
+    On a file system that can, a file shares its bytes with the workspace: as a clone, else as a read-only hard link.
+    Of these the size is checked, as reading them all would take as long as copying; `verify` reads them. Everything
+    that is copied, down- or uploaded is hashed on the way. A recall that was interrupted is carried on by the next.
+
+    Args:
+        frozen: the data version.
+        target: a folder, or a URL: `file://`, `s3://`, `az://`, `gs://`.
+        splits: only files that hold a sample of these splits, with the files that belong to them.
+        classes: only files that hold a sample of these classes (names, or values in the data).
+        copy: share no bytes with the workspace, so that the files can be written to.
+        force: replace files of the same names that have other bytes.
+
+    Raises:
+        Conflict: the target has other files of the same names, or another recall is writing there.
+        IntegrityError: bytes in the workspace are missing or not those that were frozen.
+        NotFound: no sample is of these splits and classes.
+        SpecificationError: there is no such split or class.
+        StorageError: the target cannot be written, or is in the workspace.
+    """
+    rows, samples = selected_files(frozen, splits, classes)
+    files = stored_files(rows)
+    content = StoredBytes(frozen.workspace)
+    place = open_target(frozen.workspace, str(target), content, copy)
+    _refuse_names(frozen, files)
+    _require_objects(frozen, content, files)
+    todo = _missing(frozen, place, files, force)
+    written: Counter[How] = Counter()
+    with place.writing():
+        wrong: list[str] = []
+        what = f"writing {frozen.reference}"
+
+        def write(file: StoredFile) -> How | None:
+            try:
+                return place.write(file)
+            except IntegrityError as error:
+                wrong.append(str(error))
+                return None
+
+        written.update(how for how in in_parallel(what, write, todo, place.threads) if how is not None)
+    if wrong:
+        raise _damaged(frozen, wrong, f"{len(files) - len(wrong)} of {len(files)} files are in {place.where}")
+    kept = len(files) - len(todo)
+    return Recall(frozen.reference, place.where, len(files), int(rows["size"].sum()), samples, dict(written), kept)
+
+
+def selected_files(
+    frozen: FrozenDataset, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None
+) -> tuple[pd.DataFrame, int]:
+    """Return the manifest rows of the files that hold at least one sample of these splits and classes.
+
+    With a file go all files of its scene, and label files and sidecars that belong to no scene in particular.
+
+    Returns:
+        The rows, and how many samples were asked for.
+
+    Raises:
+        NotFound: there is no such sample.
+        SpecificationError: there is no such split or class.
+    """
+    manifest, samples = frozen.manifest, frozen.samples
+    if not splits and not classes:
+        return manifest, len(samples)
+    wanted = pd.Series(True, index=samples.index)
+    if splits:
+        unknown = sorted(set(splits) - set(SPLITS))
+        if unknown:
+            raise SpecificationError(f"{', '.join(unknown)}: no such split; choose from {', '.join(SPLITS)}")
+        wanted &= samples["split"].isin(splits)
+    if classes:
+        wanted &= samples["label"].astype(str).isin(_class_values(frozen, classes))
+    if not wanted.any():
+        asked = " and ".join(" or ".join(names) for names in (splits, classes) if names)
+        raise NotFound(f"{frozen.reference} has no sample of {asked}; see 'mlops dataset show {frozen.reference}'")
+    held = among(manifest["path"], samples.loc[wanted, "path"])
+    same_scene = among(manifest["scene"], manifest.loc[held, "scene"].dropna())
+    shared = manifest["scene"].isna() & manifest["role"].isin(["labels", "sidecar", "catalog"])
+    return manifest[held | same_scene | shared], int(wanted.sum())
+
+
+def _class_values(frozen: FrozenDataset, names: Sequence[str]) -> set[str]:
+    """Return the values, as text, of classes given by name or value."""
+    if frozen.classes is None:
+        raise SpecificationError(f"the label of {frozen.reference} is a number; there are no classes to choose")
+    if frozen.samples["label"].isna().all():
+        raise SpecificationError(f"windows of {frozen.reference} hold many classes each; choose by split only")
+    values = {alias: str(entry["value"]) for entry in frozen.classes for alias in (str(entry["value"]), entry["name"])}
+    unknown = [name for name in names if name not in values]
+    if unknown:
+        known = ", ".join(entry["name"] for entry in frozen.classes)
+        raise SpecificationError(f"{', '.join(unknown)}: no such class in {frozen.reference}, which has {known}")
+    return {values[name] for name in names}
+
+
+def _refuse_names(frozen: FrozenDataset, files: Sequence[StoredFile]) -> None:
+    """Check the names again, whoever wrote the manifest: none may lead out of the target."""
+    problems = [f"{printable(file.path)}: {problem}" for file in files if (problem := name_problem(file.path))]
+    if problems:
+        raise IntegrityError(f"the manifest of {frozen.reference} cannot be written back:\n{_listed(problems)}")
+
+
+def _require_objects(frozen: FrozenDataset, content: StoredBytes, files: Sequence[StoredFile]) -> None:
+    """Objects on this machine must be there and have their size; elsewhere that shows when they are read."""
+    problems = []
+    for file in files:
+        local = content.local_path(file)
+        if local is None:
+            continue
+        try:
+            size = os.stat(local).st_size  # noqa: PTH116  a Path costs more than the call
+        except OSError as error:
+            problems.append(f"{file.path}: {local}: {error.strerror}")
+        else:
+            if size != file.size:
+                problems.append(f"{file.path}: {local} has {size} bytes, not {file.size}")
+    if problems:
+        raise _damaged(frozen, problems, "nothing was written")
+
+
+def _missing(frozen: FrozenDataset, place: Target, files: Sequence[StoredFile], force: bool) -> list[StoredFile]:
+    """Return the files that are to be written."""
+    place.open(files)
+    standing = list(in_parallel(f"comparing with {place.where}", place.standing, files, place.threads))
+    blocked = [file.path for file, found in zip(files, standing, strict=True) if found == "blocked"]
+    different = [file.path for file, found in zip(files, standing, strict=True) if found == "different"]
+    if blocked or (different and not force):
+        problems = [f"{path}: a folder, or a link on the way to it, is in the way; remove it" for path in blocked]
+        problems += [f"{path}: has other bytes" for path in different if not force]
+        remedy = "name another place" + (", or replace them with --force" if different and not force else "")
+        raise Conflict(
+            f"{place.where} holds {len(problems)} other file(s) under names of {frozen.reference}; nothing was "
+            f"written; {remedy}:\n{_listed(problems)}"
+        )
+    return [file for file, found in zip(files, standing, strict=True) if found in ("absent", "different")]
+
+
+def _damaged(frozen: FrozenDataset, problems: Sequence[str], outcome: str) -> IntegrityError:
+    return IntegrityError(
+        f"{len(problems)} file(s) of {frozen.reference} are not as they were frozen; {outcome}; restore them from a "
+        f"backup, or land them again and run 'mlops dataset commit {frozen.row.dataset} --rehash':\n{_listed(problems)}"
+    )
+
+
+def _listed(problems: Iterable[str]) -> str:
+    ordered = sorted(problems)
+    more = [f"… and {len(ordered) - _LISTED:,} more"] if len(ordered) > _LISTED else []
+    return "\n".join(f"  - {problem}" for problem in ordered[:_LISTED] + more)

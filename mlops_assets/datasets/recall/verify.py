@@ -1,0 +1,210 @@
+"""Reading every byte behind a data version again, and saying what is not as it was published.
+
+Nothing is mended here; `freeze` with `rehash` stores landed files anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import pandas as pd
+
+from mlops_assets.datasets.commit.commit import digest_of
+from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.decoded_cache import damaged_splits
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.errors import IntegrityError, NotFound, StorageError
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry.files.verified_read import stat_published
+from mlops_assets.registry.log.chain import kept
+from mlops_assets.registry.log.replay import UNREADABLE, guarded, same
+from mlops_assets.registry.log.verify import verify_log
+from mlops_assets.storage import Workspace
+
+# missing: not there; size: of another length; changed: of that length, but other bytes; unreadable: the store refuses;
+# digest: the manifest is whole, but is not what the registry says of the version
+# registry: a row or an entry of the log was changed, added or deleted
+Fault = Literal["missing", "size", "changed", "unreadable", "digest", "registry"]
+
+_IN_DOCUMENT = ("dataset", "version", "specification", "created", "created_by")
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is not as it was published.
+
+    Attributes:
+        path: the landed file, or the document in the workspace.
+        fault: what is wrong with it.
+        detail: the same in words, with where its bytes should lie.
+    """
+
+    path: str
+    fault: Fault
+    detail: str
+
+
+@dataclass(frozen=True)
+class Verification:
+    """What was read again, and what is wrong. `size` is in bytes, of what could be read."""
+
+    reference: str
+    documents: int
+    files: int
+    size: int
+    damages: list[Damage]
+
+    @property
+    def passed(self) -> bool:
+        """Whether everything is as it was published."""
+        return not self.damages
+
+
+def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Verification:
+    """Read the documents, records and files of a data version again, those kept by reference too, and its cache.
+
+    The registry's log is replayed, too, and compared with all its tables and with its mirror.
+
+    Args:
+        workspace: where the bytes are.
+        registry: what was published.
+        reference: the data version.
+
+    Raises:
+        NotFound: there is no such data version.
+    """
+    log = verify_log(workspace, registry)
+    damages = [Damage("registry", "registry", problem) for problem in log.problems]
+    try:
+        row = registry.data_version(reference)
+    except (NotFound, *UNREADABLE):
+        if log.problems:
+            return Verification(str(reference), 0, 0, 0, damages)
+        raise
+    name = f"{row.dataset}@{row.version}"
+    documents = registry.files(f"data:{name}", f"record:{name}")
+    size = 0
+    for published in documents:
+        try:
+            document, found = stat_published(workspace, registry, published)
+        except StorageError as error:
+            damages.append(Damage(published.path, _unread(error), str(error)))
+            continue
+        size += found.size
+        if found.sha256 != document.sha256:
+            fault: Fault = "changed" if found.size == document.size else "size"
+            damages.append(Damage(document.path, fault, f"{workspace.where(document.path)} is not as it was published"))
+    try:
+        frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.version))
+    except (StorageError, IntegrityError):  # told above, as it is one of the documents
+        return Verification(name, len(documents), 0, size, damages)
+    files = stored_files(frozen.manifest)
+    found_damages, read = damaged_files(workspace, files, f"reading {name}")
+    damages += found_damages + _digest_damages(frozen, row) + cache_damages(frozen)
+    told = row_problems(row, frozen.document, frozen.manifest, frozen.samples)
+    damages += [Damage(name, "registry", problem) for problem in guarded(name, lambda: told)]
+    return Verification(name, len(documents), len(files), size + read, damages)
+
+
+def row_problems(
+    row: DataVersion, document: Mapping[str, Any], manifest: pd.DataFrame, samples: pd.DataFrame
+) -> Iterator[str]:
+    """Yield how the row of a data version differs from its documents; its digest is compared elsewhere."""
+    expected = {
+        "number": int(document["version"].removeprefix("v")),
+        "files": len(manifest),
+        "samples": len(samples),
+        "size": int(manifest["size"].sum()),
+        "counts": {name: int((samples["split"] == name).sum()) for name in SPLITS},
+        **{column: document[column] for column in _IN_DOCUMENT if column in document},
+    }
+    for name, value in expected.items():
+        found = kept(getattr(row, name))
+        if not same(found, value):
+            yield f"{row.dataset}@{row.version}: the registry says {name} is {found!r}, its documents say {value!r}"
+
+
+def damaged_files(
+    workspace: Workspace, files: Sequence[StoredFile], what: str = "reading files"
+) -> tuple[list[Damage], int]:
+    """Read files of a data version again; bytes that several of them share are read once.
+
+    Returns:
+        What is wrong, in the order of the files; and how many bytes were read.
+    """
+    content = StoredBytes(workspace)
+    once = list({(file.sha256, file.href): file for file in files}.values())
+    faults: dict[tuple[str, str | None], tuple[Fault, str]] = {}
+    read = 0
+
+    def look(file: StoredFile) -> tuple[StoredFile, tuple[Fault, str] | None, int]:
+        return file, *_fault(content, file)
+
+    for file, fault, size in in_parallel(what, look, once, content.threads):
+        read += size
+        if fault is not None:
+            faults[file.sha256, file.href] = fault
+    damages = [
+        Damage(file.path, *faults[file.sha256, file.href]) for file in files if (file.sha256, file.href) in faults
+    ]
+    return damages, read
+
+
+def cache_damages(frozen: FrozenDataset) -> list[Damage]:
+    """Compare what this machine has decoded of a data version with its files; those are read again elsewhere."""
+    try:
+        damaged = damaged_splits(frozen)
+    except (StorageError, IntegrityError, ValueError):  # of a file of the version, or of a format that is read no more
+        return []
+    return [
+        Damage(str(path), "changed", f"{path} is not what the files of {frozen.reference} hold; delete {path.parent}")
+        for path in damaged
+    ]
+
+
+def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | None, int]:
+    where = content.where(file)
+    local = content.local_path(file)
+    if local is not None:
+        try:
+            size = os.stat(local).st_size  # noqa: PTH116  a Path costs more than the call
+        except FileNotFoundError:
+            return ("missing", f"{where} is not there"), 0
+        except OSError as error:
+            return ("unreadable", f"{where}: {error.strerror}"), 0
+        if size != file.size:
+            return ("size", f"{where} has {size} bytes, not {file.size}"), 0
+    digest, size = hashlib.sha256(), 0
+    try:
+        for chunk in content.chunks(file):
+            digest.update(chunk)
+            size += len(chunk)
+    except StorageError as error:
+        return (_unread(error), str(error)), size
+    if size != file.size:
+        return ("size", f"{where} has {size} bytes, not {file.size}"), size
+    if digest.hexdigest() != file.sha256:
+        return ("changed", f"{where} has sha256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…"), size
+    return None, size
+
+
+def _unread(error: StorageError) -> Fault:
+    return "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
+
+
+def _digest_damages(frozen: FrozenDataset, row: DataVersion) -> list[Damage]:
+    """The digest in the registry must be that of the manifest and the samples."""
+    document = frozen.document
+    source = document["specification"]["source"]
+    parts = (document["classes"], document["features"], document["input"], source, document.get("labels"))
+    digest = digest_of(frozen.manifest, frozen.samples, *parts)
+    if digest == row.digest == document["digest"]:
+        return []
+    told = f"the registry says digest {row.digest[:12]}…, the manifest has {digest[:12]}…"
+    return [Damage(frozen.reference, "digest", told)]

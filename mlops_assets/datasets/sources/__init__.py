@@ -1,0 +1,50 @@
+"""Where new files of a dataset arrive: folders, buckets, web servers, STAC catalogues. One interface for all.
+
+Listing opens no file. What is in the files is read by the layouts.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from mlops_assets.datasets.sources.base import LandedFile, Landing, fingerprint
+from mlops_assets.datasets.specification.source import Source
+from mlops_assets.storage import Workspace
+from mlops_assets.storage.stores import BUCKETS, WEB, join, local_folder
+
+__all__ = ["LandedFile", "Landing", "fingerprint", "landing_url", "open_landing"]
+
+
+def landing_url(workspace: Workspace, url: str) -> str:
+    """Return the absolute URL of a landing given relative to the workspace, as an absolute path, or as a URL."""
+    if "://" in url:
+        return url.rstrip("/")
+    return Path(url).as_uri() if Path(url).is_absolute() else join(workspace.url, url)
+
+
+def open_landing(workspace: Workspace, source: Source) -> Landing:
+    """Return the landing of a source; nothing is read yet.
+
+    Raises:
+        StorageError: the store cannot be opened.
+    """
+    from mlops_assets.datasets.sources.http import WebLanding
+    from mlops_assets.datasets.sources.local_folder import FolderLanding
+    from mlops_assets.datasets.sources.object_store import BucketLanding
+    from mlops_assets.datasets.sources.stac.landing import StacApiLanding, StacLanding
+
+    url = landing_url(workspace, source.url)
+    scheme = urlsplit(url).scheme
+    if scheme.startswith("stac+"):
+        return StacApiLanding(url.removeprefix("stac+"), source.stac_layout)
+    if scheme in WEB and source.layout == "stac":
+        return StacLanding(url, None, source.stac_layout)
+    found: Landing
+    if scheme in BUCKETS:
+        found = BucketLanding(url)
+    elif scheme in WEB:
+        found = WebLanding(url, source.files or [])
+    else:
+        found = FolderLanding(local_folder(url))
+    return StacLanding(url, found, source.stac_layout) if source.layout == "stac" else found

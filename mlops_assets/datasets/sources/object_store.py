@@ -1,0 +1,118 @@
+"""A landing in an object store: S3, Azure Blob, Google Cloud Storage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import obstore
+
+from mlops_assets.datasets.sources.base import LandedFile, Scene, below, checked, is_hidden
+from mlops_assets.errors import EmptyLanding, StorageError
+from mlops_assets.storage.stores import explained, open_object_store
+
+_CHUNK = 1 << 20
+
+
+class BucketLanding:
+    """All objects below a URL."""
+
+    scenes: Sequence[Scene] = ()
+    copies = True
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._store: Any = open_object_store(url)
+
+    def list(self) -> list[LandedFile]:
+        """See `Landing.list`; pages of 1,000 objects."""
+        with explained(f"landing {self.url}", "listed"):
+            pages = obstore.list(self._store, chunk_size=1000)
+            files = _without_markers([file for page in pages for file in _landed(page)])
+        if not files:
+            raise EmptyLanding(f"landing {self.url} is empty; put training data into it")
+        return checked(self.url, files, [])
+
+    def is_empty(self) -> bool:
+        """Say whether nothing lies here; one page is asked for, however many there are.
+
+        Raises:
+            StorageError: the store cannot be listed.
+        """
+        with explained(f"landing {self.url}", "listed"):
+            return not any(len(page) for page in obstore.list(self._store, chunk_size=1))
+
+    def fetch(self, file: LandedFile, folder: Path) -> Path:
+        """See `Landing.fetch`."""
+        return download(self._store, file.path, file, below(folder, file.path), self.url)
+
+    def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
+        """See `Landing.changed`; listed again, as asking file by file takes longer."""
+        try:
+            now = {file.path: (file.size, file.stamp) for file in self.list()}
+        except EmptyLanding:
+            now = {}
+        return [file.path for file in files if now.get(file.path) != (file.size, file.stamp)]
+
+    def settled(self, file: LandedFile, listed: float) -> bool:
+        """See `Landing.settled`; servers change the ETag with the content."""
+        return True
+
+
+def _landed(entries: Iterable[Any]) -> Sequence[LandedFile]:
+    return [
+        LandedFile(entry["path"], entry["size"], stamp_of(entry), modified=modified_of(entry))
+        for entry in entries
+        if not is_hidden(entry["path"])
+    ]
+
+
+def _without_markers(files: Sequence[LandedFile]) -> list[LandedFile]:
+    """Leave out the empty objects by which consoles mark folders."""
+    if all(file.size for file in files):
+        return list(files)
+    folders = {""}
+    for file in files:
+        folder = file.path.rpartition("/")[0]
+        while folder not in folders:
+            folders.add(folder)
+            folder = folder.rpartition("/")[0]
+    return [file for file in files if file.size or file.path not in folders]
+
+
+def stamp_of(entry: Any) -> str:
+    """Return the ETag of an object, or its time of change where the server gives none.
+
+    Some servers quote ETags in one answer and not in another, or give times to the second in one only.
+    """
+    if entry["e_tag"]:
+        return str(entry["e_tag"]).removeprefix("W/").strip('"')
+    return str(entry["last_modified"].replace(microsecond=0).isoformat())
+
+
+def modified_of(entry: Any) -> float:
+    """Return when an object last changed, seconds since the epoch."""
+    return float(entry["last_modified"].timestamp())
+
+
+def download(store: Any, key: str, file: LandedFile, target: Path, url: str) -> Path:
+    """Copy one object to a local path, if it is still what was listed.
+
+    Raises:
+        StorageError: it cannot be read, is no longer what was listed, or came in part only.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with explained(f"{url}/{key}", "read"), target.open("wb") as stream:
+        found = store.get(key)
+        if stamp_of(found.meta) != file.stamp:
+            raise StorageError(f"{url}/{key} changed while being frozen; wait until it is settled and freeze again")
+        for chunk in found.stream(min_chunk_size=_CHUNK):
+            stream.write(chunk)
+            size += len(chunk)
+            if size > file.size:
+                raise StorageError(f"{url}/{key} has more than the {file.size} bytes that it was listed with")
+    if size != file.size:
+        raise StorageError(f"{url}/{key} was read in part only ({size} of {file.size} bytes); freeze again")
+    return target

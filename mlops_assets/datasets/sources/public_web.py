@@ -1,0 +1,274 @@
+"""Requests to web servers that somebody else names: connected only with addresses that are public, or trusted.
+
+A name is resolved once, and the connection goes to an address that was checked: a name that changes its address between
+the check and the request (DNS rebinding) leads nowhere else. Every redirect is checked in the same way. Behind a proxy
+of the environment it is the proxy that connects; there the name is checked beforehand.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import socket
+import time
+from collections.abc import Collection, Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from requests.utils import get_netrc_auth, select_proxy
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+from mlops_assets.errors import StorageError
+from mlops_assets.settings import trusted_sources
+
+MAX_REDIRECTS = 5
+TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two packets
+SLOW_SECONDS = 60.0  # after which a file must have come at
+MIN_BYTES_PER_SECOND = 1_000
+CONNECTIONS = 16  # kept open to one server
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # of IPv6; the rest translates to IPv4 or is for special use
+# A server that answers 5xx is asked again; for how long it wants that is not believed
+_RETRY = Retry(
+    total=4,
+    backoff_factor=0.1,
+    status_forcelist=(500, 502, 503, 504),
+    allowed_methods=("GET", "HEAD"),
+    respect_retry_after_header=False,
+    raise_on_status=False,
+)
+
+
+def checked_addresses(url: str, host: str, port: int | None) -> list[str]:
+    """Return the addresses of a host, all of which are public or trusted.
+
+    Args:
+        url: what is asked for, for the message.
+        host: name or address, in any spelling that the system knows.
+        port: where it listens.
+
+    Raises:
+        StorageError: it has another address, or none.
+    """
+    trusted = trusted_sources()
+    try:
+        entries = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
+        found = {str(entry[4][0]): ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries}
+    except (OSError, ValueError, OverflowError) as error:  # also UnicodeError of names that cannot be
+        raise StorageError(f"{url} could not be read: its host cannot be resolved ({error}); check the href") from error
+    inside = sorted(text for text, address in found.items() if not (_is_public(address) or _is_in(address, trusted)))
+    if inside and host.rstrip(".").lower() not in trusted:
+        raise StorageError(
+            f"{url} could not be read: {host} has the address {', '.join(inside)}, which is not public; if this "
+            "host is meant, name it in MLOPS_TRUSTED_SOURCES"
+        )
+    return list(found)
+
+
+def public_session(own: str | None = None) -> requests.Session:
+    """Return a session that connects with public and trusted addresses only.
+
+    Args:
+        own: URL whose host the project itself has named, and which is therefore not limited.
+    """
+    session = _Session(_origin(own) if own else None)
+    session.max_redirects = MAX_REDIRECTS
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, _CheckedAdapter(session.own))
+    return session
+
+
+@dataclass(frozen=True)
+class WebFile:
+    """A file on a web server that is being read, as obstore gives one."""
+
+    meta: dict[str, Any]
+    answer: requests.Response
+
+    def stream(self, min_chunk_size: int) -> Iterator[bytes]:
+        """Yield its bytes.
+
+        Raises:
+            OSError: the server is interrupted, or too slow.
+        """
+        started, size = time.monotonic(), 0
+        with closing(self.answer):
+            for chunk in self.answer.iter_content(min_chunk_size):
+                yield chunk
+                size += len(chunk)
+                seconds = time.monotonic() - started
+                if seconds > SLOW_SECONDS and size < seconds * MIN_BYTES_PER_SECOND:
+                    raise OSError(f"the server sent {size} bytes in {seconds:.0f} seconds")
+
+
+class PublicWeb:
+    """Files below the URL of a web server, read as from an object store."""
+
+    def __init__(self, base: str) -> None:
+        """Read below a URL without a path."""
+        self._base = base
+        self._session = public_session()
+
+    def follow(self, key: str) -> None:
+        """Check where a file leads.
+
+        Raises:
+            StorageError: to a host of this network, in circles, or elsewhere than to a web server.
+        """
+        try:
+            self._ask("HEAD", key).close()
+        except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
+            raise StorageError(
+                f"{self._base}/{key} could not be read: it redirects too often, or elsewhere than to a web server"
+            ) from error
+        except requests.exceptions.InvalidURL as error:
+            raise StorageError(f"{self._base}/{key} could not be read: {error}; check the href") from error
+        except requests.RequestException:  # reported where the file is read
+            return
+
+    def head(self, key: str) -> dict[str, Any]:
+        """Return size, ETag and time of change of a file.
+
+        Raises:
+            OSError: it cannot be read.
+            StorageError: the server, or where it redirects to, is of this network.
+        """
+        with closing(self._ask("HEAD", key)) as answer:
+            return _meta(key, answer)
+
+    def get(self, key: str) -> WebFile:
+        """Return a file that is being read; raises as `head`."""
+        answer = self._ask("GET", key)
+        try:
+            return WebFile(_meta(key, answer), answer)
+        except OSError:
+            answer.close()
+            raise
+
+    def _ask(self, method: str, key: str) -> requests.Response:
+        url = f"{self._base}/{quote(key)}"
+        headers = {"Accept-Encoding": "identity"}
+        return self._session.request(method, url, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=True)
+
+
+class _Session(requests.Session):  # type: ignore[misc]
+    """A session that shows a server the password that `.netrc` has for it only where the project has named it."""
+
+    def __init__(self, own: tuple[str, int | None] | None) -> None:
+        super().__init__()
+        self.own = own
+        self.auth = self._authenticate
+        self.hooks["response"].append(_leave_redirect)
+
+    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+        headers = prepared_request.headers
+        if "Authorization" in headers and self.should_strip_auth(response.request.url, prepared_request.url):
+            del headers["Authorization"]
+
+    def _authenticate(self, request: Any) -> Any:
+        found = get_netrc_auth(request.url) if self.own == _origin(request.url) else None
+        return requests.auth.HTTPBasicAuth(*found)(request) if found else request
+
+
+class _CheckedAdapter(HTTPAdapter):  # type: ignore[misc]
+    def __init__(self, own: tuple[str, int | None] | None) -> None:
+        self._own = own
+        super().__init__(pool_maxsize=CONNECTIONS, max_retries=_RETRY)
+
+    def init_poolmanager(self, *args: Any, **options: Any) -> None:
+        super().init_poolmanager(*args, **options)
+        kinds = {"http": (HTTPConnectionPool, HTTPConnection), "https": (HTTPSConnectionPool, HTTPSConnection)}
+        self.poolmanager.pool_classes_by_scheme = {
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _checked(connection, self._own)})
+            for scheme, (pool, connection) in kinds.items()
+        }
+
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        proxied = select_proxy(request.url, options.get("proxies"))
+        if proxied and _origin(request.url) != self._own:
+            parts = urlsplit(request.url)
+            checked_addresses(request.url, parts.hostname or "", parts.port)
+        return super().send(request, *args, **options)
+
+
+def _checked(connection: type[Any], own: tuple[str, int | None] | None) -> type[Any]:
+    """Return a kind of connection that is made with checked addresses only."""
+
+    class Checked(connection):  # type: ignore[misc]
+        def _new_conn(self) -> socket.socket:
+            name: str = self._dns_host  # type: ignore[has-type]
+            if (name.rstrip(".").lower(), self.port) == own:
+                return super()._new_conn()  # type: ignore[no-any-return]
+            failure: Exception | None = None
+            for address in checked_addresses(f"{name}:{self.port}", name.strip("[]"), self.port):
+                self._dns_host = address
+                try:
+                    return super()._new_conn()  # type: ignore[no-any-return]
+                except (NewConnectionError, ConnectTimeoutError) as error:
+                    failure = error
+                finally:
+                    self._dns_host = name  # which a certificate is checked for
+            raise failure or NewConnectionError(self, f"{name} has no address")
+
+    return Checked
+
+
+def _leave_redirect(answer: requests.Response, **_: Any) -> None:
+    """Close a redirect without its body, which may have no end."""
+    if answer.is_redirect:
+        answer.close()
+        answer._content = b""
+
+
+def _origin(url: str) -> tuple[str, int | None]:
+    parts = urlsplit(url)
+    return (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+
+
+def _meta(key: str, answer: requests.Response) -> dict[str, Any]:
+    """Return what a server says of a file, as obstore does.
+
+    Raises:
+        OSError: there is none.
+    """
+    if answer.status_code in (404, 410):
+        raise FileNotFoundError(key)
+    if answer.status_code in (401, 403):
+        raise PermissionError(f"{answer.status_code} {answer.reason}")
+    headers = answer.headers
+    length = headers.get("content-length", "")
+    if answer.status_code != 200 or not (length.isascii() and length.isdigit()):
+        raise OSError(f"the server answered {answer.status_code} {answer.reason}, with the size {length or 'unknown'}")
+    if headers.get("content-encoding", "identity") != "identity":
+        raise OSError("the server compressed its answer although it was asked not to")
+    modified = headers.get("last-modified")
+    try:
+        moment = parsedate_to_datetime(modified) if modified else datetime.fromtimestamp(0, UTC)
+    except ValueError as error:
+        raise OSError(f"the server sent the time {modified!r}") from error
+    return {"path": key, "size": int(length), "e_tag": headers.get("etag"), "last_modified": moment}
+
+
+def _is_public(address: Any) -> bool:
+    if address.version == 6 and not address.ipv4_mapped and address not in _GLOBAL_UNICAST:
+        return False
+    mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
+    return bool(address.is_global and mapped.is_global and not mapped.is_multicast)
+
+
+def _is_in(address: Any, trusted: Collection[str]) -> bool:
+    networks = [network for network in map(_network, trusted) if network is not None]
+    return any(address.version == network.version and address in network for network in networks)
+
+
+def _network(text: str) -> Any:
+    try:
+        return ipaddress.ip_network(text)
+    except ValueError:
+        return None

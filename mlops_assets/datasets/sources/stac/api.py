@@ -1,0 +1,88 @@
+"""What pystac-client asks a STAC API for: within limits, and where its links lead.
+
+The API itself is named by the project; where its links lead to is said by others.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from urllib.parse import urlsplit
+
+import requests
+from pystac_client.exceptions import APIError
+from pystac_client.stac_api_io import StacApiIO
+
+from mlops_assets.datasets.sources.public_web import public_session
+from mlops_assets.storage.stores import WEB
+
+MAX_PAGES = 10_000  # of a search
+MAX_BYTES = 1 << 30  # of all pages of a search
+
+
+class ApiIO(StacApiIO):  # type: ignore[misc]
+    """Requests to one STAC API; its links may lead to public and trusted web servers, and not in circles."""
+
+    def __init__(self, url: str, timeout: float, page_bytes: int) -> None:
+        """Ask the API at a URL.
+
+        Args:
+            url: of the API.
+            timeout: seconds without an answer.
+            page_bytes: of one answer at most.
+        """
+        super().__init__(timeout=timeout)
+        self.session = public_session(url)
+        self.session.hooks["response"].append(self._read)
+        self.session.stream = True
+        self._page_bytes = page_bytes
+        self._asked: set[str] = set()
+        self._left = MAX_BYTES
+
+    def read_text(self, source: Any, *args: Any, **options: Any) -> str:
+        """Return what a link leads to.
+
+        Raises:
+            APIError: it leads elsewhere than to a web server.
+        """
+        href = str(getattr(source, "href", source))  # a link, or its target
+        if urlsplit(href).scheme not in WEB:
+            raise APIError(f"the API leads to {href[:200]!r}, which is not on a web server")
+        return str(super().read_text(source, *args, **options))
+
+    def request(
+        self,
+        href: str,
+        method: str | None = None,
+        headers: dict[str, str] | None = None,
+        parameters: dict[str, Any] | None = None,
+    ) -> str:
+        """Return the answer to a request.
+
+        Raises:
+            APIError: it failed, was made before, or there were too many.
+        """
+        asked = json.dumps([href, method, headers, parameters], sort_keys=True, default=str)
+        if asked in self._asked:
+            raise APIError(f"its pages lead in circles, to {href[:200]!r}")
+        if len(self._asked) >= MAX_PAGES:
+            raise APIError(f"it has more than {MAX_PAGES} pages; narrow the search")
+        self._asked.add(asked)
+        return str(super().request(href, method, headers, parameters))
+
+    def _read(self, answer: requests.Response, **_: Any) -> None:
+        """Read an answer as far as is allowed.
+
+        Raises:
+            ValueError: it is longer.
+        """
+        if answer.is_redirect:
+            return
+        content = bytearray()
+        for chunk in answer.iter_content(1 << 16):
+            content += chunk
+            if len(content) > min(self._page_bytes, self._left):
+                answer.close()
+                raise ValueError("its answers are too long; narrow the search")
+        self._left -= len(content)
+        answer._content = bytes(content)

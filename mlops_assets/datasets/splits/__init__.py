@@ -1,0 +1,1 @@
+"""Dividing samples into train, validation and test."""

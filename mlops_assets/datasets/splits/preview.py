@@ -1,0 +1,184 @@
+"""The division of a landing into splits, by several seeds, before anything is published.
+
+It is made as a commit makes it, from the same reading of the landing; nothing is stored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.commit.commit import read_landing
+from mlops_assets.datasets.quality.findings.balance import absent_classes, pixel_counts, sample_counts
+from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification, Split
+from mlops_assets.datasets.splits.assign import SEEDED, divided
+from mlops_assets.datasets.versions.contents import Contents
+from mlops_assets.datasets.versions.decoded_cache import read_window_indices
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.progress import each
+from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.storage import Workspace, sha256_of
+
+WINDOWS_AT_ONCE = 256  # whose labels are in memory
+
+
+@dataclass(frozen=True, eq=False)
+class SplitTable:
+    """The division by one seed.
+
+    Attributes:
+        seed: the seed.
+        counts: one row a class (one row in all where labels are numbers), one column a split.
+        left_out: number of samples in no split.
+        absent: split → classes that it lacks.
+        empty: splits that should have samples and have none.
+        refused: why this division could not be committed or trained on, else null.
+    """
+
+    seed: int
+    counts: pd.DataFrame
+    left_out: int
+    absent: dict[str, list[str]]
+    empty: list[str]
+    refused: str | None
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every class is in every split."""
+        return not self.absent and not self.empty
+
+
+@dataclass(frozen=True)
+class Preview:
+    """The division of a landing by several seeds.
+
+    Attributes:
+        dataset: the dataset.
+        method: how it is split.
+        of: what is counted, `samples` or `labelled pixels`.
+        tables: one a seed; a single one where the method has no use for a seed.
+        notes: what a person should know of the landing.
+    """
+
+    dataset: str
+    method: str
+    of: str
+    tables: list[SplitTable]
+    notes: list[str]
+
+
+def preview(
+    workspace: Workspace, registry: Registry, specification: DatasetSpecification, seeds: Sequence[int]
+) -> Preview:
+    """Divide what lies in a landing by each of several seeds.
+
+    Args:
+        workspace: where the landing is looked for.
+        registry: what is known of its files.
+        specification: the dataset as declared.
+        seeds: the seeds; the declared one is taken where the method has no use for any.
+
+    Raises:
+        EmptyLanding: nothing has landed.
+        DataProblems: the data cannot be used; all problems found are listed.
+        SpecificationError: the split cannot work with this data, whatever the seed.
+        StorageError: the landing could not be read.
+        Conflict: another process is committing the same dataset and does not end.
+    """
+    declared = specification.split
+    chosen = seeds if declared.method in SEEDED else [declared.seed]
+    with registry.lock(specification.name), read_landing(workspace, registry, specification) as (source, contents):
+        if contents.input["kind"] == "image":  # copies go together, as in a commit
+            contents.samples["content"] = contents.samples["path"].map(_checksums(source, contents))
+        windows = contents.input["kind"] == "window" and contents.classes is not None
+        pixels = _window_counts(source, contents, specification) if windows else None
+        tables = [
+            _table(contents, pixels, declared.model_copy(update={"seed": seed}))
+            for seed in each("dividing samples", chosen, "seeds")
+        ]
+    of = "samples" if pixels is None else "labelled pixels"
+    return Preview(specification.name, declared.method, of, tables, contents.notes)
+
+
+def _table(contents: Contents, pixels: NDArray[np.int64] | None, split: Split) -> SplitTable:
+    samples = divided(contents, split)
+    splits = samples["split"]
+    sizes = {name: int((splits == name).sum()) for name in SPLITS}
+    if contents.classes is None:
+        counts = pd.DataFrame([sizes], index=pd.Index(["all"], name="class"))
+    elif pixels is None:
+        counts = sample_counts(samples, contents.classes)
+    else:
+        counts = pixel_counts({name: pixels[splits == name].sum(axis=0) for name in SPLITS}, contents.classes)
+    expected = [name for name in SPLITS if split.method == "column" or split.fractions.get(name)]  # type: ignore[call-overload]
+    empty = [name for name in expected if not sizes[name]]
+    if split.method == "column":
+        empty = [name for name in empty if name != "validation"]  # which a column need not have
+    absent = absent_classes(counts)
+    return SplitTable(split.seed, counts, int(splits.isna().sum()), absent, empty, _refused(absent, empty, pixels))
+
+
+def _refused(absent: dict[str, list[str]], empty: list[str], pixels: NDArray[np.int64] | None) -> str | None:
+    """Return why a commit refuses a division; a class of windows that is not in training stops the training."""
+    lacking = [name for name in ("train", "test") if name in empty]
+    if lacking:
+        return f"a commit is refused: no sample in {' and '.join(lacking)}"
+    if "train" not in absent:
+        return None
+    stopped = "a commit is refused" if pixels is None else "training is stopped"
+    return f"{stopped}: nothing of {', '.join(absent['train'])} in train"
+
+
+def _checksums(source: Landed, contents: Contents) -> dict[str, str]:
+    files = [source.by_path[path] for path in contents.files["path"]]
+    return {
+        file.path: source.known.get(file.path) or sha256_of(source.local(file))
+        for file in each("hashing", files, "files")
+    }
+
+
+def _window_counts(source: Landed, contents: Contents, specification: DatasetSpecification) -> NDArray[np.int64]:
+    """Count the labelled pixels of each class in each window: shape (windows, classes)."""
+    version = _LandedVersion.of(source, contents, specification)
+    classes = len(contents.classes or [])
+    counts = np.zeros((len(contents.samples), classes), dtype=np.int64)
+    places = contents.samples[["row", "column"]].to_numpy(dtype=np.int64)
+    parts = [
+        (str(path), own[start : start + WINDOWS_AT_ONCE])
+        for path, own in contents.samples.groupby("path", sort=False).indices.items()
+        for start in range(0, len(own), WINDOWS_AT_ONCE)
+    ]
+    for path, own in each("counting labels", parts, "parts"):
+        indices = read_window_indices(version, path, places[own])
+        for index in range(classes):
+            counts[own, index] = (indices == index).sum(axis=(1, 2))
+    return counts
+
+
+@dataclass(frozen=True)
+class _LandedVersion(FrozenDataset):
+    """What has landed, as readers of a data version see it: its files are those of the landing."""
+
+    source: Landed
+
+    @classmethod
+    def of(cls, source: Landed, contents: Contents, specification: DatasetSpecification) -> _LandedVersion:
+        document = {
+            "specification": specification.frozen(),
+            "classes": contents.classes,
+            "features": contents.features,
+            "input": contents.input,
+            "labels": contents.labels,
+        }
+        row = DataVersion(dataset=specification.name, version="landing")
+        return cls(source.workspace, row, document, contents.files, contents.samples, source)
+
+    def local_path(self, path: str) -> Path:
+        """Return a local path of one landed file."""
+        return self.source.local(self.source.by_path[path])

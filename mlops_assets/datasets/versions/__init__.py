@@ -1,0 +1,1 @@
+"""A committed data version: its manifest, documents and decoded cache."""

@@ -1,0 +1,352 @@
+"""The decoded cache: the samples of a split as one memory-mapped array, so that a machine decodes files only once.
+
+Nothing here knows tasks, bands or scaling. All of it can be deleted at any time and is made again when it is needed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, get_args
+
+import numpy as np
+import pandas as pd
+from filelock import FileLock
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.io.rasters import numpy_type
+from mlops_assets.datasets.readers import LAYOUTS, View
+from mlops_assets.datasets.versions.checked_array import CheckedArray, block_digests
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.progress import step
+
+FORMAT = 2  # of the files below; another number leaves the old ones unread
+CHUNK_BYTES = 64 << 20  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
+THREADS = 8  # for images of a file each, which are small; scenes are read one by one
+ATTEMPTS = 3  # if somebody deletes the cache while it is written
+SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One decoded split: where it lies. Arrays are opened where they are used, also in another process."""
+
+    folder: Path
+
+    def samples(self) -> CheckedArray:
+        """All samples, memory-mapped and read-only, in the data's own type: (n, *sample shape)."""
+        return self._open(SAMPLES)
+
+    def labels(self) -> CheckedArray:
+        """Class indices of windows, memory-mapped and read-only: (n, size, size), -1 where nobody knows."""
+        return self._open(LABELS)
+
+    def shown(self) -> CheckedArray | None:
+        """Which values alpha and masks leave, memory-mapped and read-only: as `samples`; None if there are none."""
+        return self._open(SHOWN) if (self.folder / SHOWN).is_file() else None
+
+    def _open(self, name: str) -> CheckedArray:
+        try:
+            digests = json.loads((self.folder / MARKER).read_text())["blocks"][name]
+            return CheckedArray(self.folder / name, digests)
+        except OSError as error:
+            raise StorageError(f"{self.folder} was deleted while it was in use; start again") from error
+
+
+def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> Decoded:
+    """Return a decoded split; what is missing or damaged is made, by one process while others wait.
+
+    Args:
+        frozen: the data version.
+        split: which samples.
+        view: how a sample is shaped.
+        shape: the shape of one sample, with all features or bands.
+
+    Raises:
+        StorageError: the cache cannot be written.
+        IntegrityError: a file of the data version is not as it was frozen.
+    """
+    folder = split_folder(frozen, split, view)
+    samples = frozen.split(split)
+    if is_decoded(frozen, split, view, shape):
+        return Decoded(folder)
+    for attempt in range(ATTEMPTS):
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.parent / f".{split}.lock"):  # the system frees it when its process dies
+                if not is_decoded(frozen, split, view, shape):
+                    _renew(frozen, samples, view, shape, folder)
+            return Decoded(folder)
+        except FileNotFoundError as error:
+            if attempt == ATTEMPTS - 1:
+                raise StorageError(f"{folder} is deleted again and again while it is written; let it be") from error
+        except OSError as error:
+            raise StorageError(
+                f"the decoded cache {folder} cannot be written: {error.strerror or error}; free space, or set "
+                "MLOPS_CACHE to a folder that has it"
+            ) from error
+    raise AssertionError("unreachable")
+
+
+def is_decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> bool:
+    """Say whether a split lies in the cache, with the files and sizes it was written with, and is of this shape."""
+    folder = split_folder(frozen, split, view)
+    try:
+        marker = json.loads((folder / MARKER).read_text())
+        sizes, blocks = dict(marker["sizes"]), dict(marker["blocks"])
+        if set(sizes) != _names(frozen, view) or any(not isinstance(blocks[name], list) for name in sizes):
+            return False
+        if any((folder / name).stat().st_size != size for name, size in sizes.items()):
+            return False
+        found: NDArray[Any] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    return found.shape == (len(frozen.split(split)), *shape)
+
+
+def damaged_splits(frozen: FrozenDataset) -> list[Path]:
+    """Return the array files of a data version in the cache that do not hold what its files hold.
+
+    Everything is decoded anew, as who changes an array can change its digests, too.
+
+    Raises:
+        IntegrityError: a file of the data version is not as it was frozen.
+        StorageError: it is not there any more.
+    """
+    damaged = []
+    for view in get_args(View):
+        for split in get_args(SplitName):
+            folder = split_folder(frozen, split, view)
+            if (folder / MARKER).is_file():
+                with step(f"comparing the decoded cache with {frozen.reference}, {split}"):
+                    damaged += [folder / name for name in _different(frozen, split, view, folder)]
+    return damaged
+
+
+def _different(frozen: FrozenDataset, split: SplitName, view: View, folder: Path) -> list[str]:
+    found = frozen.document["input"]
+    sides = {"image": ("height", "width"), "patch": ("size", "size"), "window": ("size", "size")}.get(view, ())
+    shape = (len(frozen.document["features"]), *(found[side] for side in sides))
+    if not is_decoded(frozen, split, view, shape):
+        return [MARKER]
+    arrays = {name: np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _names(frozen, view)}
+    samples = frozen.split(split)
+    places = samples[["row", "column"]].to_numpy(dtype=np.int64)
+    different = set()
+    for chunk in chunks(samples, _chunk_samples(frozen, shape), whole_files=view == "row"):
+        for path, positions in chunk:
+            rows: dict[str, NDArray[Any]] = {SAMPLES: read_samples(frozen, path, places[positions], view, shape)}
+            if SHOWN in arrays:
+                rows[SHOWN] = read_shown(frozen, path, places[positions], view)
+            if LABELS in arrays:
+                rows[LABELS] = read_window_indices(frozen, path, places[positions])
+            different |= {name for name, own in rows.items() if not _holds(arrays[name], positions, own)}
+    return sorted(different)
+
+
+def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]) -> bool:
+    """Say whether rows lie in an array, to the bit, as NaN equals nothing."""
+    if array.shape[1:] != rows.shape[1:]:
+        return False
+    return array[positions].tobytes() == rows.astype(array.dtype).tobytes()
+
+
+def split_folder(frozen: FrozenDataset, split: SplitName, view: View) -> Path:
+    """Return where a split is cached: keyed by the version's digest, so that equal content is decoded once."""
+    return frozen.workspace.cache / "decoded" / f"{frozen.row.digest}-{view}-{FORMAT}" / split
+
+
+def chunks(samples: pd.DataFrame, limit: int, whole_files: bool) -> Iterator[list[tuple[str, NDArray[np.int64]]]]:
+    """Group samples by file, and files into chunks of about `limit` samples.
+
+    Args:
+        samples: columns path, row, column.
+        limit: most samples of a chunk, if files may be divided.
+        whole_files: keep the samples of a file in one chunk, as it is read whole whatever is asked of it.
+
+    Yields:
+        Pairs of a file's path and the positions of its samples, by row and column.
+    """
+    codes, paths = pd.factorize(samples["path"], sort=True)
+    order = np.lexsort((samples["column"], samples["row"], codes))
+    ends = np.searchsorted(codes[order], np.arange(len(paths)), side="right")
+    chunk: list[tuple[str, NDArray[np.int64]]] = []
+    held, start = 0, 0
+    for path, end in zip(paths, ends.tolist(), strict=True):
+        while start < end:
+            stop = end if whole_files else min(end, start + limit - held)
+            chunk.append((path, order[start:stop]))
+            held, start = held + stop - start, stop
+            if held >= limit:
+                yield chunk
+                chunk, held = [], 0
+    if chunk:
+        yield chunk
+
+
+def read_samples(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View, shape: tuple[int, ...]
+) -> NDArray[Any]:
+    """Read samples of one file from the frozen bytes: (n, *shape) in the data's own type."""
+    found = LAYOUTS[frozen.layout].read(frozen, path, places, view)
+    if found.shape != (len(places), *shape):
+        raise IntegrityError(f"{path} of {frozen.reference} gives samples of {found.shape[1:]}, not {shape}")
+    return found
+
+
+def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[np.bool_]:
+    """Read which values of samples nodata, alpha and masks leave, of the shape of the samples."""
+    return LAYOUTS[frozen.layout].read_shown(frozen, path, places, view)
+
+
+def read_window_indices(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Read the labels of windows as class indices, -1 where nobody knows: (n, size, size)."""
+    values = LAYOUTS[frozen.layout].read_labels(frozen, path, places)
+    known = np.array([int(entry["value"]) for entry in frozen.classes or []], dtype=np.int64)
+    order = np.argsort(known)
+    nearest = np.minimum(np.searchsorted(known, values, sorter=order), len(known) - 1)
+    return np.where(known[order][nearest] == values, order[nearest], -1)
+
+
+class _Wider(Exception):
+    """A file holds values that the type found so far cannot."""
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+
+class _Writer:
+    """An array file that is filled in any order; the first rows decide its type. Unlike a memory map it reports a full
+    disk, and what is written is no memory of this process.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
+        self._shape, self._dtype, self._start = shape, dtype, 0
+        self._stream, self._lock = path.open("wb"), threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stream.close()
+
+    def write(self, positions: NDArray[np.int64], rows: NDArray[Any]) -> None:
+        """Write rows to their positions.
+
+        Raises:
+            _Wider: the type of the file cannot hold them.
+        """
+        if (np.diff(positions) < 0).any():
+            order = np.argsort(positions)
+            positions, rows = positions[order], rows[order]
+        ends = [*(np.flatnonzero(np.diff(positions) != 1) + 1).tolist(), len(positions)]
+        with self._lock:
+            dtype = self._begin(rows.dtype)
+            if not np.can_cast(rows.dtype, dtype, "safe"):
+                raise _Wider(np.result_type(rows.dtype, dtype))
+            size = dtype.itemsize * int(np.prod(self._shape[1:], dtype=np.int64))
+            for first, end in zip([0, *ends], ends, strict=False):  # runs of neighbours
+                self._stream.seek(self._start + int(positions[first]) * size)
+                self._stream.write(np.ascontiguousarray(rows[first:end], dtype=dtype).data)
+
+    def finish(self) -> int:
+        """Bring the file to disk and return its size; a power cut must not leave one that only looks whole."""
+        self._begin(np.dtype(np.float32))
+        self._stream.flush()
+        os.fsync(self._stream.fileno())
+        os.fchmod(self._stream.fileno(), 0o444)
+        return os.fstat(self._stream.fileno()).st_size
+
+    def _begin(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+        """Write the header if there is none yet; return the file's type."""
+        self._dtype = self._dtype or dtype
+        if not self._start:
+            descr = np.lib.format.dtype_to_descr(self._dtype)
+            header = {"descr": descr, "fortran_order": False, "shape": self._shape}
+            np.lib.format.write_array_header_1_0(self._stream, header)
+            self._start = self._stream.tell()
+            self._stream.truncate(self._start + self._dtype.itemsize * int(np.prod(self._shape, dtype=np.int64)))
+        return self._dtype
+
+
+def _renew(frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tuple[int, ...], folder: Path) -> None:
+    """Write a split beside its place and move it there; called under the split's lock."""
+    for left in [*folder.parent.glob(f".{folder.name}-*"), *([folder] if folder.exists() else [])]:
+        shutil.rmtree(left)  # of a killed process, or damaged
+    making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        dtype: np.dtype[Any] | None = None
+        while True:
+            try:
+                sizes = _write(frozen, samples, view, shape, making, dtype)
+                blocks = {name: block_digests(making / name) for name in sizes}
+                break
+            except _Wider as found:
+                dtype = found.dtype
+        with (making / MARKER).open("w") as stream:
+            written = {"data_version": frozen.reference, "samples": len(samples), "sizes": sizes, "blocks": blocks}
+            json.dump(written, stream)
+            stream.flush()
+            os.fsync(stream.fileno())
+        making.rename(folder)
+    except BaseException:
+        shutil.rmtree(making, ignore_errors=True)
+        raise
+
+
+def _write(
+    frozen: FrozenDataset,
+    samples: pd.DataFrame,
+    view: View,
+    shape: tuple[int, ...],
+    folder: Path,
+    dtype: np.dtype[Any] | None,
+) -> dict[str, int]:
+    places = samples[["row", "column"]].to_numpy(dtype=np.int64)
+    limit = _chunk_samples(frozen, shape)
+    smallest = np.min_scalar_type(-len(frozen.classes or []) - 1)
+    with ExitStack() as files:
+        samples_file = files.enter_context(_Writer(folder / SAMPLES, (len(samples), *shape), dtype))
+        writers, names = {SAMPLES: samples_file}, _names(frozen, view)
+        if LABELS in names:
+            writers[LABELS] = files.enter_context(_Writer(folder / LABELS, (len(samples), *shape[1:]), smallest))
+        if SHOWN in names:
+            writers[SHOWN] = files.enter_context(_Writer(folder / SHOWN, (len(samples), *shape), np.dtype(bool)))
+
+        def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
+            for path, positions in chunk:
+                samples_file.write(positions, read_samples(frozen, path, places[positions], view, shape))
+                if SHOWN in writers:
+                    writers[SHOWN].write(positions, read_shown(frozen, path, places[positions], view))
+                if LABELS in writers:
+                    indices = read_window_indices(frozen, path, places[positions])
+                    writers[LABELS].write(positions, indices.astype(smallest))
+
+        with ThreadPoolExecutor(THREADS if view == "image" else 1) as pool:
+            for _ in pool.map(decode, chunks(samples, limit, whole_files=view == "row")):
+                pass
+        return {name: writer.finish() for name, writer in writers.items()}
+
+
+def _names(frozen: FrozenDataset, view: View) -> set[str]:
+    """Return the array files of a decoded split."""
+    return {SAMPLES, *([LABELS] if view == "window" else []), *([SHOWN] if frozen.masked else [])}
+
+
+def _chunk_samples(frozen: FrozenDataset, shape: tuple[int, ...]) -> int:
+    return max(1, CHUNK_BYTES // (_itemsize(frozen) * int(np.prod(shape))))
+
+
+def _itemsize(frozen: FrozenDataset) -> int:
+    """Return the bytes of the widest value that the files say they hold; 8 where they do not say."""
+    dtypes = frozen.manifest.loc[frozen.manifest["role"] == "image", "dtype"].dropna().unique()
+    return max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=8)

@@ -1,0 +1,63 @@
+"""Where the documents of a data version lie, and how they are written.
+
+What is in them is the business of those who write them.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from mlops_assets.registry import DataVersion, Registry
+    from mlops_assets.storage import Workspace
+
+
+def version_folder(dataset: str, version: str) -> str:
+    """Return where a data version's manifest and documents lie in the workspace."""
+    return f"datasets/{dataset}/{version}"
+
+
+def published_documents(workspace: Workspace, registry: Registry, row: DataVersion) -> tuple[Any, bytes, bytes]:
+    """Return a data version's `version.json`, read, and its manifest and samples as Parquet.
+
+    Raises:
+        IntegrityError: one is not as it was published.
+    """
+    from mlops_assets.registry.files.verified_read import read_published
+
+    folder = version_folder(row.dataset, row.version)
+    names = ("version.json", "manifest.parquet", "samples.parquet")
+    document, manifest, samples = (read_published(workspace, registry, f"{folder}/{name}") for name in names)
+    return json.loads(document), manifest, samples
+
+
+def json_bytes(document: Any) -> bytes:
+    """Return a document as readable, canonical JSON."""
+    return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
+
+
+def samples_bytes(samples: pd.DataFrame, numbers: bool) -> bytes:
+    """Return samples as a Parquet file whose columns have the same types whatever is known of them.
+
+    Args:
+        samples: with `SAMPLE_COLUMNS`, those that are unknown throughout may be missing.
+        numbers: whether labels are numbers, not classes.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"row": pa.int64(), "column": pa.int64(), "longitude": pa.float64(), "latitude": pa.float64(),
+             "time": pa.timestamp("us", "UTC"), "label": pa.float64() if numbers else pa.string()}  # fmt: skip
+    schema = pa.schema([(column, types.get(column, pa.string())) for column in SAMPLE_COLUMNS])
+    frame = samples.reindex(columns=SAMPLE_COLUMNS)
+    frame["time"] = pd.to_datetime(frame["time"], utc=True)
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pandas(frame, schema, preserve_index=False), buffer)
+    return buffer.getvalue()

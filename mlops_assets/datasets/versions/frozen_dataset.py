@@ -1,0 +1,213 @@
+"""Reading a data version: its manifest, samples and arrays, always from the frozen bytes.
+
+Nothing here looks at the landing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import pandas as pd
+
+from mlops_assets.datasets.io.named_files import is_self_contained, link_to, together
+from mlops_assets.datasets.io.rasters import Reading
+from mlops_assets.datasets.sources.base import below
+from mlops_assets.datasets.sources.stac.landing import fetch_reference
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.contents import ClassName
+from mlops_assets.datasets.versions.documents import published_documents
+from mlops_assets.datasets.versions.manifest import read_manifest
+from mlops_assets.errors import IntegrityError
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.storage import Workspace, sha256_of
+from mlops_assets.storage.workspace import object_key
+
+SplitName = Literal["train", "validation", "test"]
+# What is declared about a dataset for people and catalogues. It is no part of what a version holds, nor of its digest.
+DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
+
+
+@dataclass(frozen=True)
+class FrozenDataset:
+    """One data version, opened. Every document is checked against its published checksum when it is read."""
+
+    workspace: Workspace
+    row: DataVersion
+    document: dict[str, Any]
+    manifest: pd.DataFrame
+    samples: pd.DataFrame
+
+    @classmethod
+    def open(cls, workspace: Workspace, registry: Registry, reference: Reference) -> FrozenDataset:
+        """Open `dataset@version`.
+
+        Raises:
+            NotFound: there is no such version.
+            IntegrityError: a document is not as it was published.
+        """
+        row = registry.data_version(reference)
+        document, manifest, samples = published_documents(workspace, registry, row)
+        return cls(workspace, row, document, read_manifest(manifest), pd.read_parquet(io.BytesIO(samples)))
+
+    @property
+    def reference(self) -> str:
+        """`dataset@version`."""
+        return f"{self.row.dataset}@{self.row.version}"
+
+    @cached_property
+    def _verified(self) -> set[str]:
+        return set()
+
+    @cached_property
+    def specification(self) -> DatasetSpecification:
+        """The declaration as it was when this version was frozen."""
+        return DatasetSpecification.model_validate(self.document["specification"])
+
+    def described_as(self, declared: DatasetSpecification) -> FrozenDataset:
+        """Return this version with its description as declared now: title, licence, providers, place and time.
+
+        How it was read and split stays as it was committed.
+        """
+        committed, now = self.specification, declared.frozen()
+        changes = {name: now[name] for name in DESCRIPTION}
+        wavelengths = declared.bands.center_wavelengths
+        same_bands = declared.bands.names == committed.bands.names
+        if same_bands and (wavelengths is None or len(wavelengths) == len(self.document["features"])):
+            changes["bands"] = now["bands"]
+        specification = {**self.document["specification"], **changes}
+        return replace(self, document={**self.document, "specification": specification})
+
+    @property
+    def classes(self) -> list[ClassName] | None:
+        """Classes in the order of their indices, or None where the label is a number."""
+        return self.document["classes"]  # type: ignore[no-any-return]
+
+    @property
+    def layout(self) -> str:
+        """How the files are read."""
+        return self.specification.source.layout
+
+    @cached_property
+    def _files(self) -> Mapping[str, tuple[str, str | None]]:
+        manifest = self.manifest
+        hrefs = manifest["href"].astype(object).where(manifest["href"].notna(), None)
+        return dict(zip(manifest["path"], zip(manifest["sha256"], hrefs, strict=True), strict=True))
+
+    def local_path(self, path: str) -> Path:
+        """Return a local path with the frozen bytes of one landed file; the first time they are hashed again.
+
+        A file that is kept by reference is fetched into the cache once.
+
+        Raises:
+            IntegrityError: the bytes are not those that were frozen.
+            StorageError: they are not there any more.
+        """
+        sha256, href = self._files[path]
+        key = object_key(sha256)
+        local = self.workspace.local_path(key, sha256) if href is None else self._referenced(path, sha256, href)
+        if key not in self._verified:
+            if sha256_of(local) != sha256:
+                if href is not None:
+                    local.unlink(missing_ok=True)
+                where = key if href is None else href
+                raise IntegrityError(f"{where} ({path} of {self.reference}) is not as it was published; land it again")
+            self._verified.add(key)
+        return local
+
+    def raster_path(self, path: str) -> Path:
+        """Return a local path of a raster with the frozen bytes, and what belongs to it beside it.
+
+        Raises:
+            IntegrityError: the bytes are not those that were frozen.
+            StorageError: they are not there any more.
+        """
+        others = self._together.get(path, [])
+        if is_self_contained(path) and not others:
+            return self.local_path(path)
+        files = {own: self.local_path(own) for own in (path, *others)}
+        key = hashlib.sha256(json.dumps({own: str(local) for own, local in files.items()}).encode()).hexdigest()
+        folder = self.workspace.cache / "named" / f"{key[:2]}/{key[2:32]}"
+        for own, local in files.items():
+            link = below(folder, own)
+            if not link.is_file() or not link.samefile(local):
+                link_to(link, local)
+        return below(folder, path)
+
+    def bands(self, path: str) -> list[int] | None:
+        """Return which bands of an image are read, counted from 1, in the order of the features; None is all."""
+        return self._bands.get(path)
+
+    @cached_property
+    def masked(self) -> bool:
+        """Whether pixels of some image are hidden by what their values do not tell: alpha, or a mask."""
+        return bool(
+            self.manifest["masked"].eq(True).any() or (self.is_scaled and self.manifest["nodata"].notna().any())
+        )
+
+    @property
+    def is_scaled(self) -> bool:
+        """Whether values are given by scale and offset of their files."""
+        return self.specification.source.apply_scale
+
+    @property
+    def reading(self) -> Reading:
+        """How values of rasters are read."""
+        return "physical" if self.is_scaled else "raw"
+
+    @cached_property
+    def _bands(self) -> Mapping[str, list[int]]:
+        rows = self.manifest.loc[self.manifest["bands"].notna(), ["path", "bands"]]
+        return dict(zip(rows["path"], rows["bands"], strict=True))
+
+    @cached_property
+    def _together(self) -> Mapping[str, list[str]]:
+        return together(self.manifest)
+
+    def _referenced(self, path: str, sha256: str, href: str) -> Path:
+        kept = self.workspace.cache / "references" / sha256[:2] / f"{sha256[2:]}{Path(path).suffix}"
+        if not kept.is_file():
+            fetch_reference(path, href, kept)
+        return kept
+
+    @cached_property
+    def _scenes(self) -> Mapping[str, pd.DataFrame]:
+        """The manifest rows of each scene by the path of its first image."""
+        grouped = self.manifest.dropna(subset=["scene"]).sort_values("part").groupby("scene", sort=False)
+        scenes = (rows for _, rows in grouped)
+        return {
+            str(rows.loc[rows["role"] == "image", "path"].iloc[0]): rows
+            for rows in scenes
+            if "image" in set(rows["role"])
+        }
+
+    def scene_images(self, path: str) -> list[str]:
+        """Return the image files of the scene whose first image is `path`, in band order."""
+        rows = self._scenes[path]
+        return [str(p) for p in rows.loc[rows["role"] == "image", "path"]]
+
+    def scene_labels(self, path: str) -> str:
+        """Return the label file of the scene whose first image is `path`; one file may label several scenes."""
+        if path in self.document.get("labels", {}):
+            return str(self.document["labels"][path])
+        rows = self._scenes[path]
+        own = rows.loc[rows["role"] == "labels", "path"]
+        shared = self.manifest.loc[self.manifest["scene"].isna() & (self.manifest["role"] == "labels"), "path"]
+        return str((own if len(own) else shared).iloc[0])
+
+    def sidecars(self, path: str) -> list[str]:
+        """Return the files that belong to a label file of several parts."""
+        stem = path.rpartition(".")[0]
+        rows = self.manifest[self.manifest["role"] == "sidecar"]
+        return [str(p) for p in rows["path"] if str(p).rpartition(".")[0] == stem]
+
+    def split(self, name: SplitName) -> pd.DataFrame:
+        """Return the samples of one split, in manifest order."""
+        return self.samples[self.samples["split"] == name]

@@ -1,0 +1,330 @@
+"""The manifest of a data version: one row a file, as a Parquet file that is stac-geoparquet at the same time.
+
+Only the table and its encoding; which files belong to a version is decided in `freezing`.
+
+Every row is a STAC Item for one file (https://radiantearth.github.io/stac-geoparquet-spec/), so DuckDB, GeoPandas and
+rustac open the manifest as it lies. What STAC has a word for has that word: `path` is the asset's `file:local_path`,
+`sha256` its `file:checksum`, `crs` is `proj:code` (or `proj:wkt2`), and so on; the rest is called `mlops:…`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.io.media_types import media_types
+from mlops_assets.storage.workspace import object_key
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sidecars come with them
+COLUMNS = [
+    "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
+    "transform", "bbox", "datetime", "source", "band_names", "bands",
+    "masked", "scales", "offsets", "remarks",
+]  # fmt: skip
+STAC_VERSION = "1.1.0"
+STAC_GEOPARQUET_VERSION = "1.1.0"
+EXTENSIONS = [
+    f"https://stac-extensions.github.io/{name}/schema.json"
+    for name in ("file/v2.1.0", "projection/v2.0.0", "version/v1.2.0")
+]
+ASSET_ROLES = {"image": ["data"], "labels": ["labels"], "table": ["data"], "sidecar": ["metadata"],
+               "catalog": ["metadata"]}  # fmt: skip
+DATA_TYPES = {"complex64": "cfloat32", "complex128": "cfloat64", "complex_int16": "cint16"}  # STAC's; others are equal
+CRS_CODE = re.compile("[A-Za-z0-9_]+:[A-Za-z0-9_.-]+")  # what `proj:code` takes; other texts are WKT
+BBOX = ("xmin", "ymin", "xmax", "ymax")
+WORKSPACE = "../../../"  # from datasets/<name>/<version>/ to where keys begin
+MULTIHASH_SHA256 = "1220"
+_UNSAFE = re.compile("[^A-Za-z0-9_.-]")
+_LONGEST_ID = 100  # characters; ids become names of files
+_ROWS_AT_ONCE = 1 << 16  # bounds the memory that geometries take; also a good size of a row group
+TIME_COLUMNS = ["datetime", "start_datetime", "mlops:datetime_is"]
+_READ = [
+    *(f"assets.data.{name}" for name in ("href", "file:checksum", "file:size", "file:local_path")), "bbox",
+    *TIME_COLUMNS, "proj:code", "proj:wkt2", "proj:shape", "proj:transform", "data_type", "nodata", "mlops:count",
+    "mlops:role", "mlops:scene", "mlops:part", "mlops:source",
+]  # fmt: skip
+# which manifests of earlier releases lack
+_BANDS = {
+    "band_names": "mlops:band_names", "bands": "mlops:bands", "masked": "mlops:masked", "scales": "mlops:scales",
+    "offsets": "mlops:offsets", "remarks": "mlops:remarks",
+}  # fmt: skip
+_TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
+
+
+def write_manifest(
+    rows: pd.DataFrame,
+    dataset: str,
+    version: str,
+    created: datetime,
+    interval: Sequence[datetime | None] = (None, None),
+) -> bytes:
+    """Return the manifest file of a data version; the same rows, in any order, give the same bytes.
+
+    Args:
+        rows: one row a file, with the columns `COLUMNS`; all but `path`, `sha256` and `size` may be missing or null.
+            `href` is null when the bytes lie in the object store, else the URL the file is kept by reference at.
+            `bbox` is west, south, east, north in degrees; west > east across the antimeridian. `source` is the URL of
+            the STAC Item that the file was described by.
+        dataset: name of the dataset.
+        version: the data version, `v1`.
+        created: when the version was published; a file without `datetime` is not younger.
+        interval: first and last time as declared, for files without `datetime`. An Item needs a moment: theirs is the
+            first, else the last (`mlops:datetime_is` is then `latest`), else `created` (`unknown`).
+
+    Returns:
+        The content of `manifest.parquet`, sorted by path.
+    """
+    constants = {
+        "collection": f"{dataset}-{version}",
+        "version": version,
+        "links": [{"rel": "collection", "type": "application/json",
+                   "href": f"{WORKSPACE}catalog/datasets/{dataset}/{version}/collection.json"}],
+        "since": interval[0],
+        "until": (interval[1] or created) if interval[0] else None,
+        "nominal": interval[0] or interval[1] or created,
+        "nominal_is": None if interval[0] else "latest" if interval[1] else "unknown",
+    }  # fmt: skip
+    order = rows["path"].argsort(kind="stable").to_numpy()
+    schema = _items(rows.iloc[:0].reindex(columns=COLUMNS), np.empty((0, 4)), constants).schema
+    bounds, sink = _Bounds(), io.BytesIO()
+    with pq.ParquetWriter(sink, schema, compression="zstd") as writer:
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            part = rows.iloc[order[start : start + _ROWS_AT_ONCE]].reindex(columns=COLUMNS)
+            boxes = _boxes(part["bbox"])
+            bounds.add(boxes)
+            writer.write_table(_items(part, boxes, constants))
+        stac = {"version": STAC_GEOPARQUET_VERSION}
+        writer.add_key_value_metadata({"geo": json.dumps(bounds.metadata()), "stac-geoparquet": json.dumps(stac)})
+    return sink.getvalue()
+
+
+def read_manifest(content: bytes) -> pd.DataFrame:
+    """Return the rows of a manifest file, sorted by path.
+
+    Returns:
+        The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
+        (Int64), NaT in `datetime` (UTC), and None in `masked`, and in `transform`, `bbox`, `band_names`, `bands`,
+        `scales`, `offsets` and `remarks`, which are lists otherwise.
+    """
+    import pandas as pd
+
+    file = pq.ParquetFile(pa.BufferReader(content))
+    table = file.read(columns=[*_READ, *(_BANDS.values() if knows_bands(content) else ())]).combine_chunks()
+    asset = pc.struct_field(table["assets"], "data")
+    href = pc.struct_field(asset, "href")
+    shape = table["proj:shape"]
+    plain = {
+        "path": pc.struct_field(asset, "file:local_path"),
+        "sha256": pc.utf8_slice_codeunits(pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)),
+        "href": pc.if_else(pc.starts_with(href, WORKSPACE), pa.scalar(None, _TEXT), href),
+        "role": table["mlops:role"],
+        "scene": table["mlops:scene"],
+        "part": table["mlops:part"],
+        "height": pc.list_element(shape, 0),
+        "width": pc.list_element(shape, 1),
+        "count": table["mlops:count"],
+        "dtype": table["data_type"],
+        "nodata": table["nodata"],
+        "crs": pc.coalesce(table["proj:code"], table["proj:wkt2"]),
+        "datetime": file_times(table),
+        "source": table["mlops:source"],
+    }
+    frame: pd.DataFrame = pa.table(plain).to_pandas(types_mapper={_WHOLE: pd.Int64Dtype()}.get)
+    frame["size"] = pc.struct_field(asset, "file:size").to_numpy()
+    frame["dtype"] = frame["dtype"].replace({stac: name for name, stac in DATA_TYPES.items()})
+    for name, lists in (("transform", table["proj:transform"]), ("bbox", _lists(table["bbox"]))):
+        frame[name] = pd.Series(lists.to_pylist(), dtype=object)
+    for name, stored in _BANDS.items():
+        known = table[stored].to_pylist() if stored in table.column_names else [None] * len(frame)
+        frame[name] = pd.Series(known, dtype=object)
+    return frame[COLUMNS]
+
+
+def knows_bands(content: bytes) -> bool:
+    """Say whether a manifest file tells how the bands of its files are called and read."""
+    return set(_BANDS.values()) <= set(pq.read_schema(pa.BufferReader(content)).names)
+
+
+def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
+    """Return the time that each file itself has, null where that of its Item is declared or nominal.
+
+    Args:
+        table: the columns `TIME_COLUMNS` of a manifest; older ones lack the last.
+    """
+    nominal = pc.is_valid(table["start_datetime"])
+    if TIME_COLUMNS[-1] in table.column_names:
+        nominal = pc.or_(nominal, pc.is_valid(table[TIME_COLUMNS[-1]]))
+    unknown = pa.nulls(len(nominal), _TIME)  # a scalar would import pandas, which commands that only show go without
+    return pc.if_else(nominal, unknown, table["datetime"])
+
+
+def item_id(path: str) -> str:
+    """Return an id that is safe in URLs, unique in its version, and the same whatever other files there are.
+
+    A path in which something had to be replaced or cut off gets the start of its own sha256 behind it.
+    """
+    name = _UNSAFE.sub("_", path)[:_LONGEST_ID]
+    return name if name == path else f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
+
+
+def footprints(boxes: NDArray[np.float64]) -> NDArray[np.object_]:
+    """Return boxes as polygons, None where a number is not finite.
+
+    Args:
+        boxes: west, south, east, north, degrees, of shape (n, 4). West > east means across the antimeridian; such a
+            box becomes two polygons that meet there (RFC 7946, 3.1.9), not one around the world.
+    """
+    import shapely
+
+    west, south, east, north = boxes.T
+    geometries = np.full(len(boxes), None, dtype=object)
+    plain, crossing = _plain(boxes), west > east
+    geometries[plain] = shapely.box(*boxes[plain].T)
+    if crossing.any():
+        eastern = shapely.box(west[crossing], south[crossing], 180.0, north[crossing])
+        western = shapely.box(-180.0, south[crossing], east[crossing], north[crossing])
+        geometries[crossing] = shapely.multipolygons(np.stack([eastern, western], axis=1))
+    return geometries
+
+
+def _plain(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Which boxes are known and do not cross the antimeridian."""
+    return np.isfinite(boxes).all(axis=1) & (boxes[:, 0] <= boxes[:, 2])
+
+
+class _Bounds:
+    """What GeoParquet wants to know of all geometries: their types, and the box around them."""
+
+    def __init__(self) -> None:
+        self.crossing, self.box = False, [np.inf, np.inf, -np.inf, -np.inf]
+
+    def add(self, boxes: NDArray[np.float64]) -> None:
+        self.crossing |= bool((boxes[:, 0] > boxes[:, 2]).any())
+        low, high = np.split(np.vstack([self.box, boxes[_plain(boxes)]]), 2, axis=1)
+        self.box = [*low.min(axis=0).tolist(), *high.max(axis=0).tolist()]
+
+    def metadata(self) -> dict[str, Any]:
+        """The metadata `geo` of GeoParquet 1.1; no CRS in it means longitude and latitude (OGC:CRS84).
+
+        rustac 0.9 fails on null geometries of no type, and on null ones among those of two types: so it is `Polygon`
+        where all are null, and "not known" where some cross the antimeridian; GeoParquet allows both.
+        """
+        column: dict[str, Any] = {
+            "encoding": "WKB",
+            "geometry_types": [] if self.crossing else ["Polygon"],
+            "covering": {"bbox": {side: ["bbox", side] for side in BBOX}},
+        }
+        if not self.crossing and np.isfinite(self.box).all():
+            column["bbox"] = self.box
+        return {"version": "1.1.0", "primary_column": "geometry", "columns": {"geometry": column}}
+
+
+def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, Any]) -> pa.Table:
+    """The rows as STAC Items, one column a field."""
+    import pandas as pd
+    import shapely
+
+    def same(value: Any, kind: pa.DataType) -> pa.Array:
+        return pa.array([value] * len(rows), kind)
+
+    def where_undated(value: Any, kind: pa.DataType) -> pa.Array:
+        return pc.if_else(undated, pa.scalar(value, kind), pa.scalar(None, kind))
+
+    link = pa.struct([("rel", _TEXT), ("href", _TEXT), ("type", _TEXT)])
+    known = np.isfinite(boxes).all(axis=1)
+    crs = _column(rows["crs"], _TEXT)
+    moments = _column(pd.to_datetime(rows["datetime"], utc=True).dt.as_unit("us"), _TIME)
+    code = pc.match_substring_regex(crs, f"^({CRS_CODE.pattern})$")
+    undated = pc.is_null(moments)
+    return pa.table({
+        "type": same("Feature", _TEXT),
+        "stac_version": same(STAC_VERSION, _TEXT),
+        "stac_extensions": same(EXTENSIONS, pa.list_(_TEXT)),
+        "id": pa.array([f"{constants['collection']}-{item_id(path)}" for path in rows["path"]], _TEXT),
+        "geometry": pa.array(shapely.to_wkb(footprints(boxes)), pa.binary()),
+        "bbox": pa.StructArray.from_arrays([pa.array(side) for side in boxes.T], BBOX, mask=pa.array(~known)),
+        "links": same(constants["links"], pa.list_(link)),
+        "assets": pa.StructArray.from_arrays([_assets(rows)], ["data"]),
+        "collection": same(constants["collection"], _TEXT),
+        "datetime": pc.if_else(undated, pa.scalar(constants["nominal"], _TIME), moments),
+        "start_datetime": where_undated(constants["since"], _TIME),
+        "end_datetime": where_undated(constants["until"], _TIME),
+        "version": same(constants["version"], _TEXT),
+        "proj:code": pc.if_else(code, crs, pa.scalar(None, _TEXT)),
+        "proj:wkt2": pc.if_else(code, pa.scalar(None, _TEXT), crs),
+        "proj:shape": _pairs(_column(rows["height"], _WHOLE), _column(rows["width"], _WHOLE)),
+        "proj:transform": _column(rows["transform"], pa.list_(_REAL)),
+        "data_type": _column(rows["dtype"].replace(DATA_TYPES), _TEXT),
+        "nodata": _column(rows["nodata"], _REAL),
+        "mlops:datetime_is": where_undated(constants["nominal_is"], _TEXT),
+        "mlops:count": _column(rows["count"], _WHOLE),
+        "mlops:role": _column(rows["role"], _TEXT),
+        "mlops:scene": _column(rows["scene"], _TEXT),
+        "mlops:part": _column(rows["part"], _WHOLE),
+        "mlops:source": _column(rows["source"], _TEXT),
+        "mlops:band_names": _column(rows["band_names"], pa.list_(_TEXT)),
+        "mlops:bands": _column(rows["bands"], pa.list_(_WHOLE)),
+        "mlops:masked": _column(rows["masked"], pa.bool_()),
+        "mlops:scales": _column(rows["scales"], pa.list_(_REAL)),
+        "mlops:offsets": _column(rows["offsets"], pa.list_(_REAL)),
+        "mlops:remarks": _column(rows["remarks"], pa.list_(_TEXT)),
+    })  # fmt: skip
+
+
+def _assets(rows: pd.DataFrame) -> pa.StructArray:
+    stored = [WORKSPACE + object_key(sha256) for sha256 in rows["sha256"]]
+    sha256 = _column(rows["sha256"], _TEXT)
+    roles = [ASSET_ROLES.get(role, ["data"]) for role in rows["role"]]
+    fields = {
+        "href": pc.coalesce(_column(rows["href"], _TEXT), pa.array(stored, _TEXT)),
+        "type": _column(media_types(rows["path"]), _TEXT),
+        "roles": pa.array(roles, pa.list_(_TEXT)),
+        "file:checksum": pc.binary_join_element_wise(MULTIHASH_SHA256, sha256, ""),
+        "file:size": _column(rows["size"], _WHOLE),
+        "file:local_path": _column(rows["path"], _TEXT),
+    }
+    return pa.StructArray.from_arrays(list(fields.values()), list(fields))
+
+
+def _column(values: pd.Series, kind: pa.DataType) -> pa.Array:
+    if values.isna().all():  # of no type of its own
+        return pa.nulls(len(values), kind)
+    column = pa.array(values, kind, from_pandas=True)
+    return column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+
+
+def _boxes(column: pd.Series) -> NDArray[np.float64]:
+    """Boxes as an array of shape (n, 4), NaN where unknown."""
+    lists = _column(column, pa.list_(_REAL))
+    boxes = np.full((len(column), 4), np.nan)
+    boxes[lists.is_valid().to_numpy(zero_copy_only=False)] = lists.flatten().to_numpy().reshape(-1, 4)
+    return boxes
+
+
+def _lists(boxes: pa.ChunkedArray) -> pa.Array:
+    """A struct column of boxes as lists."""
+    flat = np.stack([pc.struct_field(boxes, side).to_numpy() for side in BBOX], axis=1).ravel()
+    offsets = pa.array(np.arange(0, len(flat) + 1, 4, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(flat), mask=pc.is_null(boxes).combine_chunks())
+
+
+def _pairs(first: pa.Array, second: pa.Array) -> pa.Array:
+    """Two columns of whole numbers as one of lists; null where either is."""
+    unknown = pc.or_(pc.is_null(first), pc.is_null(second))
+    flat = np.stack([pc.fill_null(first, 0).to_numpy(), pc.fill_null(second, 0).to_numpy()], axis=1).ravel()
+    offsets = pa.array(np.arange(0, len(flat) + 1, 2, dtype=np.int32))
+    return pa.ListArray.from_arrays(offsets, pa.array(flat, _WHOLE), mask=unknown)

@@ -1,0 +1,100 @@
+"""Finding out what a data version holds at a glance, from its manifest and samples; `summary` reads it.
+
+Column by column and without pandas, as versions of earlier releases are summed up by the command that shows them.
+pyarrow imports it for `to_numpy`, `group_by`, and arrays or scalars of Python's objects: hence none of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
+from mlops_assets.datasets.versions.extents import Interval, declared_interval, enclosing
+from mlops_assets.datasets.versions.manifest import BBOX, MAIN_ROLES, TIME_COLUMNS, WORKSPACE, file_times
+from mlops_assets.datasets.versions.summary import LEFT_OUT
+
+_FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
+
+
+def summarise(document: Mapping[str, Any], manifest: bytes, samples: bytes) -> dict[str, Any]:
+    """Return what `Summary.facts` are, as JSON has it.
+
+    Args:
+        document: `version.json`, or what it is going to be.
+        manifest: the content of `manifest.parquet`.
+        samples: the content of `samples.parquet`.
+    """
+    specification = DatasetSpecification.model_validate(document["specification"])
+    files, rows = _table(manifest, _FILE_COLUMNS), _table(samples, ["label", "split", "time"])
+    main = files.filter(pc.match_substring_regex(files["mlops:role"], f"^({'|'.join(MAIN_ROLES)})$"))
+    interval = _interval(main, rows, specification)
+    return {
+        "crs": _reference_systems(files),
+        "bbox": _bbox(main, specification),
+        "interval": interval and [end and end.isoformat() for end in interval],
+        "kept_by_reference": _by_reference(files),
+        "classes": _class_counts(rows, document["classes"] or []),
+    }
+
+
+def _reference_systems(files: pa.Table) -> list[str]:
+    codes = pc.coalesce(files["proj:code"], files["proj:wkt2"])
+    return sorted(pc.unique(codes).drop_null().to_pylist())
+
+
+def _by_reference(files: pa.Table) -> int:
+    href = pc.struct_field(pc.struct_field(files["assets"], "data"), "href")
+    return int(pc.sum(pc.invert(pc.starts_with(href, WORKSPACE))).as_py() or 0)
+
+
+def _bbox(main: pa.Table, specification: DatasetSpecification) -> list[float] | None:
+    """Return west, south, east, north in degrees: of the files, else as declared, else None."""
+    boxes = main["bbox"]
+    if len(boxes) and not boxes.null_count:
+        sides = [np.from_dlpack(pc.struct_field(boxes, side).combine_chunks()) for side in BBOX]
+        return enclosing(np.stack(sides, axis=1))
+    declared = specification.extent
+    return list(declared.bbox) if declared else None
+
+
+def _interval(main: pa.Table, samples: pa.Table, specification: DatasetSpecification) -> Interval | None:
+    """Return first and last time: of the files, else of the samples, else as declared, else None."""
+    times, sampled = file_times(main), samples["time"]
+    if times.null_count and sampled.null_count < len(sampled):
+        times = sampled
+    if len(times) and not times.null_count:
+        ends = pc.min_max(times).as_py()
+        return ends["min"], ends["max"]
+    return declared_interval(specification)
+
+
+def _class_counts(samples: pa.Table, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return value, name and samples in each split of every class; the samples are null for windows."""
+    labels = samples["label"]
+    known = labels.null_count < len(labels)
+    (label_codes, names), (split_codes, splits) = _encoded(labels), _encoded(samples["split"])
+    found = np.bincount(label_codes * len(splits) + split_codes, minlength=len(names) * len(splits)).tolist()
+    pairs = product(names, (split or LEFT_OUT for split in splits))
+    counts = dict(zip(pairs, found, strict=True))
+    return [
+        entry | {split: counts.get((str(entry["value"]), split), 0) if known else None for split in (*SPLITS, LEFT_OUT)}
+        for entry in classes
+    ]
+
+
+def _encoded(column: pa.ChunkedArray) -> tuple[NDArray[np.int64], list[str | None]]:
+    """Return the code of each text, and the texts by their codes; one of them may be null."""
+    encoded = column.combine_chunks().dictionary_encode("encode")
+    return np.from_dlpack(encoded.indices).astype(np.int64), encoded.dictionary.to_pylist()
+
+
+def _table(content: bytes, columns: list[str]) -> pa.Table:
+    return pq.ParquetFile(pa.BufferReader(content)).read(columns=columns)

@@ -1,0 +1,61 @@
+"""A data version at a glance: where and when it is of, and how many samples of each class each split has.
+
+Light to load: commands that only show a version read it. What it says was found in `summarise`, when the version was
+committed; samples and files are read by `versions`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from mlops_assets.datasets.versions.documents import published_documents, version_folder
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, Registry
+from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.storage import Workspace
+
+LEFT_OUT = "left_out"  # what samples in no split are counted as
+
+
+@dataclass(frozen=True)
+class Summary:
+    """One data version, as its document says, which is checked against its published checksum.
+
+    Attributes:
+        row: its row in the registry.
+        document: `version.json`.
+        facts: `crs` of its files, `bbox` in degrees, `interval`, how many files are `kept_by_reference`, and `classes`
+            with the samples of each in every split.
+    """
+
+    row: DataVersion
+    document: Mapping[str, Any]
+    facts: Mapping[str, Any]
+
+    @classmethod
+    def open(cls, workspace: Workspace, registry: Registry, reference: Reference) -> Summary:
+        """Open `dataset@version`.
+
+        Raises:
+            NotFound: there is no such version.
+            IntegrityError: its document is not as it was published.
+        """
+        row = registry.data_version(reference)
+        folder = version_folder(row.dataset, row.version)
+        document = json.loads(read_published(workspace, registry, f"{folder}/version.json"))
+        facts = document.get("summary")
+        if facts is None:  # of an earlier release
+            from mlops_assets.datasets.versions.summarise import summarise
+
+            facts = summarise(*published_documents(workspace, registry, row))
+        return cls(row, document, facts)
+
+    @property
+    def interval(self) -> list[datetime | None] | None:
+        """First and last time: of its files, else of its samples, else as declared, else None."""
+        ends = self.facts["interval"]
+        return ends and [end and datetime.fromisoformat(end) for end in ends]

@@ -1,0 +1,163 @@
+"""Publishing what was sent, in a process of its own: `python -m mlops_assets.hub.publisher`, told on its input.
+
+Files of strangers come to native code here: a file that ends the process ends this one, and not the server.
+"""
+
+from __future__ import annotations
+
+import logging
+import resource
+import subprocess  # nosec B404
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+from pydantic import Field
+
+from mlops_assets.components.reporting import DagsterReporter
+from mlops_assets.errors import ExportError, MlopsError
+from mlops_assets.hub.uploads import NATIVE, Staging
+from mlops_assets.integrations.external.recording import NativeMade, OnnxMade, end, external
+from mlops_assets.integrations.external.registry_backend import publish_and_complete
+from mlops_assets.models.frameworks import framework_named
+from mlops_assets.models.frameworks.architectures import Trust
+from mlops_assets.models.lifecycle import complete
+from mlops_assets.names import Reference
+from mlops_assets.principals import Principal
+from mlops_assets.registry import Run, open_registry
+from mlops_assets.storage import Workspace
+from mlops_assets.store import Store
+from mlops_assets.strict import Strict
+
+OUTCOME = "outcome"
+FINISH = "finish"
+LONGEST_SECONDS = 3600.0
+
+log = logging.getLogger(__name__)
+
+
+class Job(Strict):
+    """What is to be published, and where."""
+
+    workspace: str
+    registry: str
+    cache: Path
+    principal: Principal
+    dagster_home: Path
+    folder: Path
+    run_id: str
+    import_path: list[str] = Field(default=[])
+
+
+def publish_sent(job: Job) -> None:
+    """Publish what was sent of a run and do the stages that follow; leave what came of it beside it."""
+    store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))
+    staging, run = Staging(job.folder), external(store.registry, job.run_id)
+    reporter = DagsterReporter(store, job.dagster_home)
+    said = staging.read(FINISH)
+    facts = {**said["facts"], "metrics": _last_values(store, run)}
+    try:
+        specification = staging.specification()
+        if run.model_version is not None:  # published before, but what follows was not done
+            row = store.registry.model_version(Reference(run.model, run.model_version))
+            outcome = complete(store, specification, row, reporter)
+        else:
+            try:
+                made = _made(staging, said["framework"], specification.architectures)
+            except MlopsError as error:
+                end(store, run.run_id, "failed", str(error), facts)
+                raise
+            except Exception as error:  # of a framework that reads what it does not know
+                end(store, run.run_id, "failed", traceback.format_exc(), facts)
+                raise ExportError(f"the model cannot be read: {type(error).__name__}: {error}") from error
+            figures = {path.stem: path.read_bytes() for path in staging.files("figures").values()}
+            outcome = publish_and_complete(store, specification, run, made, figures, facts, reporter)
+    except MlopsError as error:
+        staging.write(OUTCOME, {"failure": {"error": type(error).__name__, "message": str(error)}})
+    else:
+        staging.write(OUTCOME, {"outcome": outcome.document()})
+    staging.clear()
+
+
+def publish_apart(job: Job) -> None:
+    """Do `publish_sent` in another process; what that does not say, because it ended without a word, is said here."""
+    staging = Staging(job.folder)
+    command = [sys.executable, "-m", __name__]
+    try:
+        done = subprocess.run(
+            command, input=job.model_dump_json(), text=True, capture_output=True, timeout=LONGEST_SECONDS, check=False
+        )  # nosec B603
+        ended = f"ended with {done.returncode} and without a word: {done.stderr.strip()[-2000:]}"
+    except subprocess.TimeoutExpired:
+        ended = f"took more than {LONGEST_SECONDS:g} seconds"
+    if staging.read(OUTCOME) is None:
+        message = f"the process that published the model {ended}"
+        store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))
+        if external(store.registry, job.run_id).status == "running":
+            end(store, job.run_id, "failed", message, {})
+        staging.write(OUTCOME, {"failure": {"error": "ExportError", "message": message}})
+
+
+class Finisher:
+    """Publishes one run after the other."""
+
+    def __init__(self, publish: Callable[[Job], None]) -> None:
+        """Publish with this."""
+        self._publish = publish
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="finishing")
+        self._futures: dict[str, Future[None]] = {}
+        self._lock = threading.Lock()
+
+    def submit(self, job: Job) -> None:
+        """Publish a run, unless that is under way."""
+        with self._lock:
+            if not self.busy(job.run_id):
+                Staging(job.folder).forget(OUTCOME)
+                future = self._futures[job.run_id] = self._pool.submit(self._publish, job)
+                future.add_done_callback(_log_failure)
+
+    def busy(self, run_id: str) -> bool:
+        """Say whether a run waits to be published or is being published."""
+        future = self._futures.get(run_id)
+        return future is not None and not future.done()
+
+    def close(self) -> None:
+        """Wait for what is under way; what waits is published when its caller asks again."""
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _made(staging: Staging, framework: str | None, architectures: Sequence[str]) -> NativeMade | OnnxMade:
+    if framework is None:
+        outputs = {
+            path.stem: np.load(path, allow_pickle=False, mmap_mode="r") for path in staging.files("outputs").values()
+        }
+        return OnnxMade(staging.onnx, outputs)
+    trust = Trust(architectures, imported=False)
+    return NativeMade(framework_named(framework).load(staging.folder / NATIVE, trust))
+
+
+def _last_values(store: Store, run: Run) -> dict[str, float]:
+    return {name: points[-1][1] for name, points in store.registry.series(run.run_id).items()}
+
+
+def _limit_memory() -> None:
+    """Let a model that asks for more than half of the machine's memory end this process, and not others."""
+    limit = psutil.virtual_memory().total // 2
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+
+
+def _log_failure(future: Future[None]) -> None:
+    if not future.cancelled() and future.exception() is not None:
+        log.error("a run could not be published", exc_info=future.exception())
+
+
+if __name__ == "__main__":
+    _limit_memory()
+    told = Job.model_validate_json(sys.stdin.read())
+    sys.path[:] = [*told.import_path, *(entry for entry in sys.path if entry not in told.import_path)]
+    publish_sent(told)

@@ -1,0 +1,152 @@
+"""What a caller has sent of a run before it is published: files in a folder of this machine, one folder a run.
+
+Whole files only: what breaks off or differs from its checksum leaves nothing.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import json
+import os
+import re
+import shutil
+import tempfile
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+
+from mlops_assets.errors import StorageError
+from mlops_assets.hub.errors import Refused, check_announced, too_large
+from mlops_assets.models.specification import ModelSpecification
+
+MOST_FILES = 64  # a folder
+# A folder whose name has a dot, so that no module can lie below it, wherever the path of imports begins
+NATIVE = "native.d"
+_DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{44}):")
+
+
+@dataclass(frozen=True)
+class Staging:
+    """The folder of one run."""
+
+    folder: Path
+
+    @property
+    def onnx(self) -> Path:
+        """The ONNX file, if one was sent."""
+        return self.folder / "model.onnx"
+
+    def files(self, kind: str) -> dict[str, Path]:
+        """Return the files sent of a kind (`NATIVE`, `outputs`, `figures`), by name."""
+        folder = self.folder / kind
+        names = sorted(folder.iterdir()) if folder.is_dir() else []
+        return {path.name: path for path in names if not path.name.startswith(".")}
+
+    def begin(self, specification: ModelSpecification) -> None:
+        """Keep the model as it was declared when the run began; what was sent in part before is removed."""
+        self._remove_parts()
+        self.write("specification", specification.model_dump(mode="json"))
+
+    def specification(self) -> ModelSpecification:
+        """Return the model as it was declared when the run began.
+
+        Raises:
+            StorageError: this machine does not know.
+        """
+        found = self.read("specification")
+        if found is None:
+            raise StorageError("what was sent of this run is not on this machine any more; start the run again")
+        return ModelSpecification.model_validate(found)
+
+    def read(self, name: str) -> Any:
+        """Return a document of the run; None if there is none."""
+        try:
+            return json.loads((self.folder / f"{name}.json").read_text())
+        except FileNotFoundError:
+            return None
+
+    def write(self, name: str, document: Any) -> None:
+        """Write a document of the run, whole or not at all."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".")
+        with os.fdopen(handle, "w") as stream:
+            json.dump(document, stream)
+        Path(temporary).replace(self.folder / f"{name}.json")
+
+    def forget(self, name: str) -> None:
+        """Remove a document of the run, if there is one."""
+        (self.folder / f"{name}.json").unlink(missing_ok=True)
+
+    def clear(self) -> None:
+        """Remove what was sent; documents stay."""
+        self._remove_parts()
+        self.onnx.unlink(missing_ok=True)
+        for kind in (NATIVE, "outputs", "figures"):
+            shutil.rmtree(self.folder / kind, ignore_errors=True)
+
+    def _remove_parts(self) -> None:
+        """Remove files that a killed server had not received or written to their end."""
+        for part in self.folder.rglob(".*"):
+            part.unlink(missing_ok=True)
+
+    async def receive(self, request: Request, target: Path, limit: int, begins: bytes = b"") -> dict[str, Any]:
+        """Write the body of a request to a file of this folder, as it comes.
+
+        Args:
+            request: its header Content-Digest (RFC 9530) has the sha256 of the body.
+            target: the file.
+            limit: bytes at most.
+            begins: what the file must begin with.
+
+        Raises:
+            Refused: it is too large, broke off, or is not what its checksum says.
+        """
+        check_announced(request, limit)
+        expected = _expected_digest(request)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if not target.exists() and len(list(target.parent.iterdir())) >= MOST_FILES:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MOST_FILES} such files already")
+        handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
+        digest, size, first = hashlib.sha256(), 0, b""
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                async for chunk in request.stream():
+                    size += len(chunk)
+                    if size > limit:
+                        raise too_large(limit)
+                    first = first if len(first) >= len(begins) else (first + chunk)[: len(begins)]
+                    digest.update(chunk)
+                    await run_in_threadpool(stream.write, chunk)
+            if digest.digest() != expected:
+                raise Refused(
+                    HTTPStatus.BAD_REQUEST,
+                    f"what came has sha256 {digest.hexdigest()}, not as announced; send it again",
+                )
+            if first != begins:
+                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is no file of that kind")
+            Path(name).replace(target)
+        except ClientDisconnect as error:
+            raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error
+        except OSError as error:
+            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"{target.name} cannot be kept: {error.strerror}") from error
+        finally:
+            Path(name).unlink(missing_ok=True)
+        return {"name": target.name, "size": size, "sha256": digest.hexdigest()}
+
+
+def _expected_digest(request: Request) -> bytes:
+    found = _DIGEST.search(request.headers.get("content-digest", ""))
+    try:
+        return base64.b64decode(found[1], validate=True) if found else _missing_digest()
+    except binascii.Error:
+        return _missing_digest()
+
+
+def _missing_digest() -> bytes:
+    raise Refused(HTTPStatus.BAD_REQUEST, "say what the body's checksum is: 'Content-Digest: sha-256=:BASE64:'")

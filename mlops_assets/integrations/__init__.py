@@ -1,0 +1,1 @@
+"""Other platforms, and runs made outside of this one: one folder each."""

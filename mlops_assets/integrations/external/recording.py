@@ -1,0 +1,237 @@
+"""A run made elsewhere in the registry: started, resumed, ended, and its model published.
+
+Every function here may be called from another process than the one before; nothing is kept in memory.
+"""
+
+from __future__ import annotations
+
+import shutil
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from mlops_assets.datasets.versions.documents import json_bytes
+from mlops_assets.errors import Conflict, NameRefused, NotFound, SpecificationError
+from mlops_assets.integrations.external.origin import Origin
+from mlops_assets.models.export import uploaded_onnx
+from mlops_assets.models.publish import Facts, code_document, publish_trained, publish_version
+from mlops_assets.models.run_documents import end_run
+from mlops_assets.models.signature import data_for
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.principals import Role
+from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry.store import now
+from mlops_assets.storage import FileStat
+from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.store import Store
+
+SOURCE = "external"
+FUNCTION = "mlops_assets.external:external_run"  # stands where a declared model names its trainer
+
+
+@dataclass(frozen=True)
+class OnnxMade:
+    """A model that comes as an ONNX file, and what the author's framework gave for the samples of the parity check."""
+
+    path: Path
+    outputs: Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class NativeMade:
+    """A model of a framework that has an adapter."""
+
+    model: Any
+
+
+def specification_for(
+    declared: ModelSpecification | None, model: str, dataset: str, said: Mapping[str, Any]
+) -> ModelSpecification:
+    """Return a model as the project declares it, or as the caller says if the project does not.
+
+    Args:
+        declared: the model as the project declares it, if it does.
+        model: name of the model.
+        dataset: name of its dataset.
+        said: attributes as in YAML.
+
+    Raises:
+        SpecificationError: it is declared otherwise, or what the caller says does not do.
+    """
+    if declared is not None:
+        if said:
+            raise SpecificationError(f"{model} is declared in the project: leave out {', '.join(sorted(said))}")
+        if declared.dataset != dataset:
+            raise SpecificationError(f"{model} is declared on the dataset {declared.dataset}, not on {dataset}")
+        return declared
+    try:
+        return ModelSpecification.model_validate({"trainer": FUNCTION, **said, "name": model, "dataset": dataset})
+    except ValidationError as error:
+        listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SpecificationError(
+            f"{model} is not declared in the project, and what is said of it does not do: {listed}; "
+            "say at least its task, and give attributes as in YAML"
+        ) from error
+
+
+def parity_samples(store: Store, specification: ModelSpecification, version: str) -> NDArray[np.float32]:
+    """Return the samples of the test split on which an ONNX file is held against its author's framework, raw."""
+    X, _ = data_for(store, specification, version, raw=True).arrays("test", limit=specification.parity.samples)
+    return X
+
+
+def begin(
+    store: Store,
+    specification: ModelSpecification,
+    version: str | None,
+    parameters: Mapping[str, Any],
+    seed: int,
+    origin: Origin,
+    run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+) -> Run:
+    """Record that a run has started elsewhere, or goes on.
+
+    A run of the same id goes on if it is of the same model, data, parameters and seed, and has not succeeded; what it
+    logged is kept.
+
+    Raises:
+        NotFound: there is no such data version.
+        SpecificationError: the data does not suit the model.
+        Conflict: there is another run of this id, or it has succeeded.
+        NameRefused: the id is no UUID.
+        Forbidden: whoever acts may not start runs; nothing was written.
+    """
+    store.registry.principal.require(Role.SCIENTIST, "start run")
+    run_id = str(uuid.uuid4()) if run_id is None else _checked_id(run_id)
+    data = data_for(store, specification, version)
+    run = Run(
+        run_id=run_id,
+        model=specification.name,
+        dataset=specification.dataset,
+        data_version=data.frozen.row.version,
+        data_digest=data.frozen.row.digest,
+        status="running",
+        parameters=dict(parameters),
+        seed=seed,
+        trainer=origin.trainer,
+        code_version=origin.code_version,
+        hardware=origin.hardware,
+        metrics={},
+        started=now(),
+        host=origin.host,
+        pid=origin.pid,
+        source=SOURCE,
+        tags=dict(tags or {}),
+        created_by=origin.created_by,
+        code=code_document(store, origin.code_version, origin.changes),
+        environment=_kept(store, origin.environment),
+    )
+    found = next(iter(store.registry.runs(run_id=run_id)), None)
+    if found is None:
+        store.registry.start_run(run)
+        return run
+    names = ("source", "model", "data_digest", "parameters", "seed")
+    differing = [name for name in names if getattr(found, name) != getattr(run, name)]
+    if differing:
+        raise Conflict(f"run {run_id} is another run: it differs in {', '.join(differing)}; choose another id")
+    first = store.registry.next_seq(run_id)
+    if found.status == "running" and first == 0:
+        return found  # it was never told that it had started
+    taken_over = ("host", "pid", "hardware", "environment", "code", "code_version", "trainer")
+    return store.registry.resume_run(run_id, first, **{name: getattr(run, name) for name in taken_over})
+
+
+def running(registry: Registry, run_id: str) -> Run:
+    """Return a run made elsewhere that has not ended.
+
+    Raises:
+        NotFound: there is no such run.
+        Conflict: it has ended.
+    """
+    run = external(registry, run_id)
+    if run.status != "running":
+        raise Conflict(f"run {run_id} has {run.status}; start it again with its id to go on, or start another")
+    return run
+
+
+def external(registry: Registry, run_id: str) -> Run:
+    """Return a run made elsewhere by its whole id.
+
+    Raises:
+        NotFound: there is no such run.
+    """
+    found = registry.runs(run_id=run_id, source=SOURCE)
+    if not found:
+        raise NotFound(f"no run made elsewhere is called {run_id!r}; see 'mlops run list'")
+    return found[0]
+
+
+def end(store: Store, run_id: str, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
+    """Record that a run ended without a model: `failed` or `canceled`."""
+    end_run(store, run_id, status, error, **facts)
+
+
+def publish(
+    store: Store,
+    specification: ModelSpecification,
+    run: Run,
+    made: NativeMade | OnnxMade,
+    figures: Mapping[str, bytes],
+    facts: Facts,
+) -> ModelVersion:
+    """Publish the model of a run, and with it the run's success.
+
+    Raises:
+        TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
+        ExportError: it cannot be written safely, does not read back equal, or is an ONNX file without the contract.
+    """
+    if isinstance(made, OnnxMade):
+        return _publish_onnx(store, specification, run, made, figures, facts)
+    data = data_for(store, specification, run.data_version)
+    return publish_trained(store, specification, data, run, made.model, figures, facts)
+
+
+def _publish_onnx(
+    store: Store,
+    specification: ModelSpecification,
+    run: Run,
+    made: OnnxMade,
+    figures: Mapping[str, bytes],
+    facts: Facts,
+) -> ModelVersion:
+    """Publish an ONNX file as it came, with the outputs that came with it: they are what is known of its original."""
+    data = data_for(store, specification, run.data_version, raw=True)
+    classes = len(data.class_names)
+    model = uploaded_onnx.read_sent(made.path, data.sample_shape, specification.task, classes)
+    X, _ = data.arrays("test", limit=specification.parity.samples)
+    outputs = uploaded_onnx.checked_outputs(made.outputs, len(X))
+
+    def save(folder: str) -> list[FileStat]:
+        with scratch_folder("native") as native:
+            shutil.copyfile(made.path, native / uploaded_onnx.FILE)
+            for name, values in outputs.items():
+                np.save(native / f"{name}.npy", values, allow_pickle=False)
+            return [store.workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
+
+    described = uploaded_onnx.describe_sent(model)
+    return publish_version(store, specification, data, run, uploaded_onnx.FRAMEWORK, described, save, figures, facts)
+
+
+def _kept(store: Store, environment: dict[str, Any]) -> str | None:
+    return store.workspace.put_object(json_bytes(environment)).sha256 if environment else None
+
+
+def _checked_id(run_id: str) -> str:
+    try:
+        if str(uuid.UUID(run_id)) == run_id:
+            return run_id
+    except ValueError:
+        pass
+    raise NameRefused(f"run id {run_id!r} is no UUID in lower case; make one with uuid.uuid4()")

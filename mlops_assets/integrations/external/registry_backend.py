@@ -1,0 +1,101 @@
+"""Recording an external run by a process that reaches workspace and registry itself."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.errors import MlopsError, TrainerError
+from mlops_assets.integrations.external.external_run import ExternalRun, recorded
+from mlops_assets.integrations.external.origin import Origin
+from mlops_assets.integrations.external.recording import (
+    NativeMade,
+    OnnxMade,
+    begin,
+    end,
+    parity_samples,
+    publish,
+)
+from mlops_assets.models.lifecycle import Outcome, Reporter, complete
+from mlops_assets.models.signature import data_for
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.registry import Run
+from mlops_assets.registry.patience import patiently
+from mlops_assets.store import Store
+from mlops_assets.training.metric_writer import PointWriter
+
+
+class Here:
+    """Records into the registry."""
+
+    def __init__(self, store: Store, specification: ModelSpecification, run: Run, reporter: Reporter) -> None:
+        """Record a started run."""
+        self._store, self._specification, self._run, self._reporter = store, specification, run, reporter
+
+    def samples(self) -> NDArray[np.float32]:
+        """Return the samples of the parity check, raw."""
+        return parity_samples(self._store, self._specification, self._run.data_version)
+
+    def end(self, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
+        """Record that the run ended without a model."""
+        end(self._store, self._run.run_id, status, error, facts)
+
+    def publish(
+        self, made: NativeMade | OnnxMade, figures: Mapping[str, bytes], facts: Mapping[str, Any], points: int
+    ) -> Outcome:
+        """Publish the model and do the stages that follow."""
+        return publish_and_complete(self._store, self._specification, self._run, made, figures, facts, self._reporter)
+
+
+def publish_and_complete(
+    store: Store,
+    specification: ModelSpecification,
+    run: Run,
+    made: NativeMade | OnnxMade,
+    figures: Mapping[str, bytes],
+    facts: Mapping[str, Any],
+    reporter: Reporter,
+) -> Outcome:
+    """Publish the model of a run and do the stages that follow; a model that cannot be published is a failed run.
+
+    Raises:
+        TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
+        ExportError: it cannot be written safely, or is an ONNX file without the contract.
+    """
+    try:
+        row = publish(store, specification, run, made, figures, lambda: dict(facts))
+    except MlopsError as error:
+        end(store, run.run_id, "failed", str(error), facts)
+        raise
+    except Exception as error:
+        end(store, run.run_id, "failed", traceback.format_exc(), facts)
+        raise TrainerError(f"the model cannot be published: {type(error).__name__}: {error}") from error
+    return complete(store, specification, row, reporter)
+
+
+@contextmanager
+def run_here(
+    store: Store,
+    specification: ModelSpecification,
+    version: str | None,
+    parameters: Mapping[str, Any],
+    seed: int,
+    origin: Origin,
+    reporter: Reporter,
+    run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    gpus: int = 0,
+) -> Iterator[ExternalRun]:
+    """Record a run of this process, and its model. See `mlops_assets.external.external_run`."""
+    started = patiently(lambda: begin(store, specification, version, parameters, seed, origin, run_id, tags))
+    points = PointWriter(store.registry, started.run_id, store.registry.next_seq(started.run_id))
+    backend = Here(store, specification, started, reporter)
+    data = data_for(store, specification, started.data_version)
+    run = ExternalRun(started.run_id, seed, backend, points, data)
+    with recorded(run, backend, points, gpus):
+        yield run

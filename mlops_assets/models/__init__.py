@@ -1,0 +1,1 @@
+"""What a model version is and becomes: published, exported, evaluated, recorded, promoted, verified."""

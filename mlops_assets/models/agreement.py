@@ -1,0 +1,161 @@
+"""Whether rows of the registry agree with each other and with published documents: derived columns of the chain.
+
+Documents are read through their checksums; those that cannot be read are found by them, and compared with nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+from mlops_assets.errors import IntegrityError, NotFound, StorageError
+from mlops_assets.names import Reference
+from mlops_assets.registry import Alias, ModelVersion, Promotion, Run
+from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.registry.log.chain import kept
+from mlops_assets.registry.log.replay import guarded, same
+from mlops_assets.registry.schema import STAGES, Tag
+from mlops_assets.store import Store, model_folder
+
+_LATER = ("metrics", "phases")  # of a run, to which the stages of its model version add
+
+
+def published_content(store: Store, key: str) -> bytes | None:
+    """Return a file's content if it is as published; else None, as its checksum has told already."""
+    try:
+        return read_published(store.workspace, store.registry, key)
+    except (StorageError, IntegrityError):
+        return None
+
+
+def published_document(store: Store, key: str) -> dict[str, Any] | None:
+    """Return a JSON document if it is as published; else None."""
+    content = published_content(store, key)
+    document: dict[str, Any] | None = None if content is None else json.loads(content)
+    return document
+
+
+def run_problems(store: Store, run: Run) -> Iterator[str]:
+    """Yield how the row of a run differs from its document, which is published when it has ended."""
+    document = published_document(store, f"runs/{run.run_id}/run.json")
+    if document is None or run.status == "running":
+        return
+    columns = {column.name: kept(getattr(run, column.name)) for column in Run.__table__.columns}
+    facts = {name: value for name, value in columns.items() if name not in _LATER}
+    yield from _differing(f"run {run.run_id}", facts, document, "run.json")
+    made = _model_version_of(store, run)
+    measured = {} if made is None else made.metrics
+    if "metrics" in document and not same(kept(run.metrics), kept({**document["metrics"], **measured})):
+        yield f"run {run.run_id}: the registry's metrics are not those of run.json and of its model version"
+    for name, seconds in document.get("phases", {}).items():
+        if name not in STAGES and not same(kept(run.phases.get(name)), seconds):
+            yield f"run {run.run_id}: the registry says that {name} took {run.phases.get(name)} s, run.json {seconds} s"
+    if "series" in document and not same(kept(store.registry.series(run.run_id)), kept(document["series"])):
+        yield f"run {run.run_id}: the registry's points are not those of run.json"
+
+
+def _model_version_of(store: Store, run: Run) -> ModelVersion | None:
+    if run.model_version is None:
+        return None
+    try:
+        return store.registry.model_version(Reference(run.model, run.model_version))
+    except NotFound:
+        return None
+
+
+def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
+    """Yield how the row of a model version differs from its documents, its run and its data version."""
+    subject = f"{row.model}@{row.version}"
+    for check in (_run_of, _data_of, _stage_of, _metrics_of):
+        yield from guarded(subject, lambda check=check: check(store, row, subject))  # type: ignore[misc]
+
+
+def _run_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
+    document = published_document(store, f"runs/{row.run_id}/run.json")
+    if document is not None:
+        facts = {"signature": row.signature, "model_version": row.version, "dataset": row.dataset, "model": row.model}
+        yield from _differing(subject, facts, document, "run.json")
+    try:
+        run = store.registry.run(row.run_id)
+    except NotFound as error:
+        yield f"{subject}: {error}"
+        return
+    if (row.data_version, row.data_digest) != (run.data_version, run.data_digest):
+        yield f"{subject}: model version and run name different data versions"
+    if (run.status, run.model_version) != ("succeeded", row.version):
+        yield f"{subject}: its run is {run.status} with model version {run.model_version}"
+
+
+def _data_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
+    try:
+        data = store.registry.data_version(Reference(row.dataset, row.data_version))
+    except NotFound as error:
+        yield f"{subject}: was trained on {row.dataset}@{row.data_version}: {error}"
+        return
+    if data.digest != row.data_digest:
+        yield f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has {data.digest[:12]}…"
+
+
+def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
+    if row.stage not in STAGES:
+        yield f"{subject}: the registry says stage {row.stage!r}; stages are {', '.join(STAGES)}"
+        return
+    folder = model_folder(row)
+    published = {file.path for file in store.registry.files(f"model:{subject}")}
+    records = store.registry.files(f"record:{subject}")
+    has = {
+        "exported": f"{folder}/model.onnx" in published,
+        "evaluated": f"{folder}/metrics.json" in published,
+        "recorded": bool(records),
+    }
+    for stage, done in has.items():
+        if STAGES.index(row.stage) >= STAGES.index(stage) and not done:
+            yield f"{subject}: the registry says stage {row.stage}, and what {stage} publishes was never published"
+    if has["recorded"] and row.stage != "recorded":
+        yield f"{subject}: the registry says stage {row.stage}, and its record is published"
+
+
+def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
+    document = published_document(store, f"{model_folder(row)}/metrics.json")
+    if document is not None and not same(kept(row.metrics), kept(document.get("metrics"))):
+        yield f"{subject}: the registry's metrics are not those of metrics.json"
+    elif document is None and row.metrics:
+        yield f"{subject}: the registry has metrics, and there is no metrics.json that was published"
+
+
+def alias_problems(
+    promotions: Sequence[Promotion], aliases: Sequence[Alias], versions: Collection[tuple[str, str]]
+) -> Iterator[str]:
+    """Yield which aliases are not where promotions have moved them.
+
+    Args:
+        promotions: of all models, oldest first.
+        aliases: of all models.
+        versions: every model version, as model and version.
+    """
+    expected: dict[tuple[str, str], str] = {}
+    for promotion in promotions:
+        expected[promotion.model, promotion.alias] = promotion.version
+        if promotion.alias == "production" and promotion.previous not in (None, promotion.version):
+            expected[promotion.model, "previous"] = promotion.previous
+    found = {(row.model, row.alias): row.version for row in aliases}
+    for model, alias in sorted(expected.keys() | found.keys(), key=repr):
+        version, moved = found.get((model, alias)), expected.get((model, alias))
+        if version != moved:
+            yield f"{model}@{alias} is {version}, its promotions say {moved}"
+        elif (model, version) not in versions:
+            yield f"{model}@{alias} is {version}, and there is no such model version"
+
+
+def tag_problems(tags: Sequence[Tag], versions: Collection[tuple[str, str]]) -> Iterator[str]:
+    """Yield which tags name a data version that there is not; `versions` are all, as dataset and version."""
+    for row in tags:
+        if (row.dataset, row.version) not in versions:
+            yield f"tag {row.dataset}@{row.tag} names {row.version}, and there is no such data version"
+
+
+def _differing(subject: str, facts: Mapping[str, Any], document: Mapping[str, Any], name: str) -> Iterator[str]:
+    for fact, value in facts.items():
+        if fact in document and not same(kept(value), kept(document[fact])):
+            yield f"{subject}: the registry says {fact} is {value!r}, {name} says {document[fact]!r}"

@@ -1,0 +1,1 @@
+"""Measuring a model version on the test split: metrics, intervals, calibration, figures, card."""

@@ -1,0 +1,198 @@
+"""A model version measured on the test split: the ONNX file, as it was published."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.loading.training_data import BATCH_BYTES, TrainingData
+from mlops_assets.datasets.versions.documents import json_bytes
+from mlops_assets.errors import EvaluationError, SpecificationError
+from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, REPLICATES
+from mlops_assets.models.evaluation.calibration import Scores
+from mlops_assets.models.evaluation.slices import independent_units, place_of, place_text, slices
+from mlops_assets.models.evaluation.tally import NOTHING, ClassTally, Evaluation, measure_numbers
+from mlops_assets.models.onnx.graph import kind_of_scores
+from mlops_assets.models.onnx.session import OnnxModel, decide
+from mlops_assets.models.signature import raw_data
+from mlops_assets.models.specification import ModelSpecification, class_metric
+from mlops_assets.progress import step
+from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.publication import publication
+from mlops_assets.store import Store, model_folder, published_path
+
+
+def evaluate_version(store: Store, specification: ModelSpecification, row: ModelVersion) -> tuple[Evaluation, bytes]:
+    """Measure the ONNX model on the test split and publish metrics, figures and model card.
+
+    Returns:
+        The evaluation, and its main figure as PNG.
+
+    Raises:
+        StorageError: the model version has no ONNX file yet.
+        SpecificationError: a gate is on a class that the data does not have.
+        EvaluationError: the test split has no labelled sample, or the model gives something that is no prediction.
+    """
+    import onnx
+
+    from mlops_assets.models.evaluation import figures
+    from mlops_assets.models.evaluation.model_card import model_card
+
+    started = time.monotonic()
+    data = raw_data(store.workspace, store.registry, row)
+    named = _class_metrics_of_gates(specification, data)
+    folder, title = model_folder(row), f"{row.model}@{row.version}"
+    path = published_path(store, f"{folder}/model.onnx")
+    try:
+        evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
+    except EvaluationError as error:
+        raise EvaluationError(f"{title} cannot be measured on the test split of {data.reference}: {error}") from error
+    evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
+    if evaluation.numbers is not None:
+        truth, predicted = evaluation.numbers
+        drawn = {"scatter": figures.scatter(truth, predicted, title)}
+    if evaluation.confusion is not None:
+        drawn = {"confusion_matrix": figures.confusion_matrix(evaluation.confusion, data.class_names, title)}
+    if evaluation.calibration is not None:
+        drawn["reliability"] = figures.reliability(evaluation.calibration, title)
+    document = {"split": "test", "samples": len(data.frozen.split("test")), "data_version": data.reference}
+    document |= _document(evaluation)
+    card = model_card(specification, row, store.registry.run(row.run_id), data.frozen, evaluation, list(drawn))
+    contents: dict[str, bytes | Path] = {
+        f"{folder}/metrics.json": json_bytes(document),
+        **{f"{folder}/figures/{name}.png": png for name, png in drawn.items()},
+        f"{folder}/model-card.md": card.encode(),
+    }
+    with publication(store.workspace, store.registry) as publishing:
+        publishing.put_all(contents)
+        store.registry.advance(row, "evaluated", publishing.files, evaluation.metrics, time.monotonic() - started)
+    return evaluation, next(iter(drawn.values()))
+
+
+def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) -> Evaluation:
+    """Run a model over the test split and measure it, batch by batch.
+
+    Args:
+        model: takes samples as they are stored.
+        data: what it is measured on.
+        scores: what its scores are; without it calibration is not measured.
+
+    Raises:
+        EvaluationError: there is no labelled sample, or an output is no number or no class; it names the sample.
+    """
+    units, parts = independent_units(data.frozen, "test"), slices(data.frozen, "test")
+    classes, start = len(data.class_names), 0
+    tally, numbers = ClassTally(data.class_names, units, parts, scores), []
+    pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
+    widest = max(int(np.prod(data.sample_shape)), classes * pixels)  # scores of a window are as large as the window
+    with step("evaluating on the test split", len(data.frozen.split("test")), "samples") as done:
+        for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
+            outputs = model.predict(X)
+            predicted = decide(outputs)
+            _require_usable(outputs, predicted, y, classes, data, start)
+            if data.task == "regression":
+                numbers.append((y, predicted.astype(np.float64)))
+            else:
+                tally.add(start, y, predicted, outputs.get("scores"))
+            start += len(X)
+            done.advance(len(X))
+    if data.task != "regression":
+        return tally.result()
+    if not numbers:
+        raise EvaluationError(NOTHING)
+    truth, predicted = (np.concatenate(arrays) for arrays in zip(*numbers, strict=True))
+    return measure_numbers(truth, predicted, units, parts)
+
+
+def _require_usable(
+    outputs: dict[str, NDArray[Any]],
+    predicted: NDArray[Any],
+    truth: NDArray[Any],
+    classes: int,
+    data: TrainingData,
+    start: int,
+) -> None:
+    """Refuse outputs that are no prediction where the truth is known; elsewhere, as on nodata, they do not count."""
+    if predicted.shape != truth.shape:
+        raise EvaluationError(f"it gives predictions of shape {predicted.shape} for labels of shape {truth.shape}")
+    shown, wrong, what = predicted, ~np.isfinite(predicted), "no finite number"
+    if data.task != "regression":
+        if "scores" in outputs:
+            shown = np.moveaxis(outputs["scores"], 1, -1)
+            if shown.shape[-1] != classes:
+                raise EvaluationError(f"it gives {shown.shape[-1]} scores a sample, and there are {classes} classes")
+            wrong |= ~np.isfinite(shown).all(axis=-1)
+        if not (wrong & (truth >= 0)).any():
+            wrong, what = (predicted < 0) | (predicted >= classes), f"no class index from 0 to {classes - 1}"
+            shown = predicted
+        wrong &= truth >= 0
+    if not wrong.any():
+        return
+    first = tuple(np.argwhere(wrong)[0].tolist())
+    place = place_of(data.frozen, "test", start + first[0])
+    if len(first) > 1:
+        place |= {"row": place["row"] + first[1], "column": place["column"] + first[2]}
+    raise EvaluationError(
+        f"it gives {_short(shown[first])} for {place_text(place)}, which is {what}, and so for {int(wrong.sum())} "
+        f"label(s) of the {len(truth)} samples from there on; look at the values there, and train again"
+    )
+
+
+def _short(value: Any) -> str:
+    return np.array2string(np.asarray(value), precision=4, threshold=8, edgeitems=3)
+
+
+def _class_metrics_of_gates(specification: ModelSpecification, data: TrainingData) -> list[str]:
+    """Return the metrics of single classes that gates ask for.
+
+    Raises:
+        SpecificationError: there is no such class.
+    """
+    named = [gate.metric for gate in specification.gates if class_metric(gate.metric)]
+    for metric in named:
+        _, name = class_metric(metric) or ("", "")
+        if name not in data.class_names:
+            raise SpecificationError(
+                f"gate on {metric!r}: {data.reference} has no class {name!r}; it has {', '.join(data.class_names)}"
+            )
+    return named
+
+
+def _per_class(evaluation: Evaluation, named: list[str]) -> dict[str, float]:
+    """Return these metrics of single classes; one without test samples was not measured."""
+    found = {}
+    for metric in named:
+        measure_, name = class_metric(metric) or ("", "")
+        row = evaluation.per_class[evaluation.per_class["class"] == name].iloc[0]
+        if row["samples"]:
+            found[metric] = float(row[measure_])
+    return found
+
+
+def _document(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "metrics": evaluation.metrics,
+        "intervals": {
+            "confidence": CONFIDENCE,
+            "resampled": evaluation.unit,
+            "units": evaluation.units,
+            "replicates": REPLICATES,
+            "metrics": {name: list(ends) for name, ends in evaluation.intervals.items()},
+        },
+        "per_class": _records(evaluation.per_class),
+        "confusion_matrix": None if evaluation.confusion is None else evaluation.confusion.tolist(),
+        "calibration": None if evaluation.calibration is None else evaluation.calibration.document(),
+        "slices": {name: _records(table) for name, table in evaluation.slices.items()},
+    }
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return rows as JSON values; what could not be measured is null."""
+    rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
+    return [{str(name): value for name, value in row.items()} for row in rows]

@@ -1,0 +1,135 @@
+"""What is known of samples besides their values: where each lies, what is independent, what they can be divided by.
+
+Nothing here reads images or runs models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.quality.findings.leakage import declared_groups
+from mlops_assets.datasets.specification.dataset import Split
+from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_PIXELS, blocks_of, on_the_ground
+from mlops_assets.datasets.versions.contents import Contents
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+
+LEAST_VALUES, MOST_VALUES = 2, 50  # of a column that samples are divided by
+LEAST_SAMPLES = 10  # of a value, below which its metrics say little
+SEASONS = ("December-February", "March-May", "June-August", "September-November")  # the same on both hemispheres
+
+
+@dataclass(frozen=True)
+class Grouping:
+    """A division of a split's samples.
+
+    Attributes:
+        name: what they are divided by, for people.
+        values: name of each part.
+        codes: number of each sample's part, (n,); -1 where it is in none.
+    """
+
+    name: str
+    values: list[str]
+    codes: NDArray[np.int64]
+
+
+def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
+    """Return the parts that say something new each: what is within one is alike.
+
+    Blocks where the split is by block; else groups where people named some; else blocks of 1000 m or 32 pixels where it
+    is known where samples lie, as neighbours are alike; else every sample is one.
+    """
+    samples = frozen.split(split)
+    method = frozen.specification.split.method
+    if method != "spatial_block":
+        groups = declared_groups(frozen.samples, frozen.manifest, method).loc[samples.index]
+        if len(groups) and groups.notna().all():
+            codes, values = pd.factorize(groups, sort=True)
+            return Grouping(f"groups ({_group_column(frozen)})", [str(value) for value in values], codes)
+    blocks = _blocks(frozen, samples)
+    return blocks or Grouping("samples", [], np.arange(len(samples)))
+
+
+def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
+    """Return the divisions by group, scene or file, season and year that make sense for a split."""
+    samples = frozen.split(split)
+    least = 1 if frozen.document["input"]["kind"] == "window" else LEAST_SAMPLES  # of a window, pixels are counted
+    found: list[Grouping] = []
+    for name, column in _columns(frozen, samples):
+        counts = column.value_counts()
+        enough = sorted(counts.index[counts >= least])
+        if not LEAST_VALUES <= len(enough) <= MOST_VALUES:
+            continue
+        codes = pd.Index(enough).get_indexer(column).astype(np.int64)
+        if not any(np.array_equal(pd.factorize(codes)[0], pd.factorize(other.codes)[0]) for other in found):
+            found.append(Grouping(name, enough, codes))
+    return found
+
+
+def place_of(frozen: FrozenDataset, split: SplitName, position: int) -> dict[str, Any]:
+    """Return where a sample lies: its position in the split, its file, and its row and column there.
+
+    Args:
+        frozen: the data version.
+        split: which samples.
+        position: counted from 0, in the order of the split.
+    """
+    row = frozen.split(split).iloc[position]
+    kind = frozen.document["input"]["kind"]
+    place: dict[str, Any] = {"sample": int(position), "path": str(row["path"])}
+    if kind != "image":
+        place["row"] = int(row["row"])
+    if kind in ("patch", "window"):
+        place["column"] = int(row["column"])
+    return place
+
+
+def place_text(place: dict[str, Any]) -> str:
+    """Return a place as people read it."""
+    within = ", ".join(f"{name} {place[name]}" for name in ("row", "column") if name in place)
+    return f"sample {place['sample']} ({place['path']}{', ' * bool(within)}{within})"
+
+
+def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
+    shape, declared = frozen.document["input"], frozen.specification.split
+    ground = on_the_ground(samples)
+    if not len(samples) or not (ground or shape["kind"] in ("patch", "window")):
+        return None
+    side = DEFAULT_METRES if ground else DEFAULT_PIXELS
+    if declared.method == "spatial_block":
+        side = declared.block or side
+    elif shape["kind"] == "window" and not ground:
+        side = shape["size"] * float(np.ceil(side / shape["size"]))  # windows are not divided
+    contents = Contents(samples, frozen.manifest, frozen.classes, frozen.document["features"], shape)
+    blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side))
+    keys = pd.DataFrame(blocks.index, columns=["row", "column"]).assign(scope=blocks.scope)
+    codes = keys.groupby(["scope", "row", "column"], sort=False).ngroup()
+    name = f"blocks of {side:g} {'m' if ground else 'px'}"
+    return Grouping(name, [], np.asarray(codes, dtype=np.int64))
+
+
+def _columns(frozen: FrozenDataset, samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+    groups = declared_groups(frozen.samples, frozen.manifest, frozen.specification.split.method).loc[samples.index]
+    yield _group_column(frozen), groups.dropna().astype(str).reindex(samples.index)
+    files = frozen.manifest.drop_duplicates("path").set_index("path")
+    kind = frozen.document["input"]["kind"]
+    if kind == "row":
+        yield "file", samples["path"]
+    elif kind != "image":
+        yield "scene", samples["path"].map(files["scene"]).fillna(samples["path"]).astype(str)
+    times = pd.to_datetime(samples["time"], utc=True)
+    times = times.fillna(pd.to_datetime(samples["path"].map(files["datetime"]), utc=True))
+    yield "season", times.dt.month.map(lambda month: SEASONS[int(month) % 12 // 3], na_action="ignore")
+    yield "year", times.dt.year.map(lambda year: str(int(year)), na_action="ignore")
+
+
+def _group_column(frozen: FrozenDataset) -> str:
+    source = frozen.specification.source
+    declared = {"table": source.table, "stac": source.stac}.get(source.layout)
+    return (declared.group if declared else None) or "group"

@@ -1,0 +1,210 @@
+"""Proof that an ONNX model gives what the trained model gives, on real samples."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.errors import ParityError
+from mlops_assets.models.evaluation.slices import place_of, place_text
+from mlops_assets.models.frameworks import Framework
+from mlops_assets.models.onnx.session import OnnxModel, at_once, decide
+from mlops_assets.models.specification import Parity
+
+TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits
+LEAST_SPREAD = 1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
+BATCH_SIZES = (1, 7)  # a served model sees any batch size; one and an odd one show a frozen batch axis
+SHOWN = 8  # values of the worst sample
+NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more data or change 'split'"
+
+
+@dataclass(frozen=True)
+class WorstSample:
+    """The sample on which the models differ most, or where they decide differently if that is what is wrong.
+
+    Attributes:
+        sample: index among the samples compared.
+        batch: size of the batches it was in.
+        output: name of the output that differs.
+        native: what the trained model gives: the scores of one pixel or sample, or a number; at most 8 values.
+        onnx: what the ONNX model gives.
+        place: where the sample lies, if that is known: its position in the test split, file, row, column.
+    """
+
+    sample: int
+    batch: int
+    output: str
+    native: list[float]
+    onnx: list[float]
+    place: dict[str, Any] | None = None
+
+    @property
+    def description(self) -> str:
+        """One clause for people."""
+        where = f"sample {self.sample}" if self.place is None else place_text(self.place)
+        native, onnx = (", ".join(f"{value:.6g}" for value in values) for values in (self.native, self.onnx))
+        return f"{where} in batches of {self.batch}: {self.output} {native} trained, {onnx} as ONNX"
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """How the two models compare.
+
+    Attributes:
+        passed: within tolerance at every batch size.
+        samples: samples compared.
+        difference: largest absolute difference of an output, divided by the spread of the native output.
+        differing: share of samples of which an output differs by more than `tolerance`, or the decision.
+        agreement: share of samples with the same class (1 for regression).
+        tolerance: what was allowed for `difference`.
+        required_agreement: what was required of `agreement`.
+        worst: the worst sample; None if no output is compared.
+    """
+
+    passed: bool
+    samples: int
+    difference: float
+    differing: float
+    agreement: float
+    tolerance: float
+    required_agreement: float
+    worst: WorstSample | None
+
+    @property
+    def description(self) -> str:
+        """One sentence for people."""
+        verdict = "equals" if self.passed else "differs from"
+        text = (
+            f"ONNX {verdict} the trained model on {self.samples} test samples: largest relative difference "
+            f"{self.difference:.2e} (allowed {self.tolerance:.0e}), "
+            f"same decision on {self.agreement:.2%} (required {self.required_agreement:.2%})"
+        )
+        return text if self.passed or self.worst is None else f"{text}; worst is {self.worst.description}"
+
+    def document(self) -> dict[str, Any]:
+        """The report as JSON values."""
+        return asdict(self)
+
+
+def compare(
+    framework: Framework,
+    model: Any,
+    onnx_model: OnnxModel,
+    X: NDArray[np.float32],
+    task: str,
+    limits: Parity,
+    scaled: NDArray[np.float32] | None = None,
+) -> ParityReport:
+    """Run both models, whole and in small batches, and compare every output they share.
+
+    Args:
+        framework: adapter of the trained model.
+        model: the trained model.
+        onnx_model: what it was exported to.
+        X: raw samples, as the ONNX model takes them.
+        task: the model's task.
+        limits: how near they must come.
+        scaled: the same samples as the trained model takes them, if scaling is only in the ONNX model.
+
+    Raises:
+        ParityError: there is no sample.
+    """
+    if not len(X):
+        raise ParityError(NO_SAMPLE)
+    native = framework.predict(model, X if scaled is None else scaled, task)
+    return compare_outputs(native, onnx_model, X, task, limits)
+
+
+def compare_outputs(
+    native: dict[str, NDArray[Any]], onnx_model: OnnxModel, X: NDArray[np.float32], task: str, limits: Parity
+) -> ParityReport:
+    """Run an ONNX model, whole and in small batches, and compare it with outputs that are known.
+
+    Args:
+        native: outputs by name, as the trained model gave them.
+        onnx_model: what it was exported to.
+        X: the samples they were given for, raw.
+        task: the model's task.
+        limits: how near they must come.
+
+    Raises:
+        ParityError: there is no sample.
+    """
+    if not len(X):
+        raise ParityError(NO_SAMPLE)
+    spread = {
+        name: max(float(np.ptp(values)), LEAST_SPREAD * float(np.abs(values).max()), 1e-6)
+        for name, values in native.items()
+    }
+    difference, differing, agreement = 0.0, 0.0, 1.0
+    furthest: WorstSample | None = None
+    undecided: WorstSample | None = None
+    for batch in (min(len(X), at_once(X)), *BATCH_SIZES):
+        count = min(len(X), 5 * batch) if batch in BATCH_SIZES else len(X)
+        found = onnx_model.predict(X[:count], batch)
+        differs = np.zeros(count, dtype=bool)
+        for name, expected in native.items():
+            if name == "label" or name not in found:
+                continue
+            expected = expected[:count].astype(np.float64)
+            given = found[name].reshape(expected.shape).astype(np.float64)
+            with np.errstate(invalid="ignore"):
+                gap = np.nan_to_num(np.abs(given - expected) / spread[name], nan=np.inf, posinf=np.inf)
+            differs |= (gap > limits.tolerance).reshape(count, -1).any(axis=1)
+            if furthest is None or gap.max() > difference:
+                place = np.unravel_index(int(gap.argmax()), gap.shape)
+                difference = float(gap[place])
+                furthest = _worst(batch, name, place, expected, given)
+        if task != "regression":
+            margin = TIE * spread.get("scores", 0.0)
+            own = {name: value[:count] for name, value in native.items()}
+            decided = decide(found)
+            same = _same_decision(decided, own, margin)
+            differs |= ~same.reshape(count, -1).all(axis=1)
+            agreement = min(agreement, float(np.mean(same)))
+            if undecided is None and not same.all():
+                undecided = _worst(batch, "label", tuple(np.argwhere(~same)[0]), decide(own), decided)
+        differing = max(differing, float(differs.mean()))
+    far, wrong = difference > limits.tolerance, agreement < limits.agreement
+    worst = undecided if wrong and not far else furthest or undecided
+    return ParityReport(
+        not far and not wrong, len(X), difference, differing, agreement, limits.tolerance, limits.agreement, worst
+    )
+
+
+def located(report: ParityReport, frozen: FrozenDataset, positions: NDArray[np.int64]) -> ParityReport:
+    """Return a report that says where its worst sample lies.
+
+    Args:
+        report: of a comparison.
+        frozen: the data version that the samples are of.
+        positions: position in the test split of each sample that was compared.
+    """
+    if report.worst is None:
+        return report
+    place = place_of(frozen, "test", int(positions[report.worst.sample]))
+    return replace(report, worst=replace(report.worst, place=place))
+
+
+def _worst(batch: int, output: str, place: tuple[Any, ...], native: NDArray[Any], onnx: NDArray[Any]) -> WorstSample:
+    """Show one place of an output: of scores those of all classes there."""
+    sample = int(place[0])
+    index: tuple[Any, ...] = (sample, slice(None), *place[2:]) if output == "scores" else place
+    shown = [np.atleast_1d(values[index])[:SHOWN].astype(float).tolist() for values in (native, onnx)]
+    return WorstSample(sample, batch, output, *shown)
+
+
+def _same_decision(decided: NDArray[Any], native: dict[str, NDArray[Any]], margin: float) -> NDArray[np.bool_]:
+    """Say where a decision is the native one, or as good as it: forests often give two classes the same score, and
+    which of them comes first is then a matter of the last bit.
+    """
+    same = np.asarray(decided == decide(native))
+    if "scores" in native:
+        scores = native["scores"]
+        chosen = np.take_along_axis(scores, np.expand_dims(decided.astype(np.int64), 1), axis=1).squeeze(1)
+        same |= chosen >= scores.max(axis=1) - margin
+    return same

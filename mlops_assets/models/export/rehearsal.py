@@ -1,0 +1,104 @@
+"""A rehearsal of what a model goes through, on a few samples and before it is trained: what cannot be is known then.
+
+Only for trainers that know what they will fit. The samples are real, so that what depends on them is found too.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.errors import ExportError, TrainerError
+from mlops_assets.models.export.parity import compare_outputs
+from mlops_assets.models.frameworks import framework_of
+from mlops_assets.models.native import require_shape
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.specification import Parity
+from mlops_assets.storage.scratch import scratch_folder
+
+SAMPLES = 500  # of the training split, which hold every class
+# A converter that is wrong is far off, on many samples. Little, and few, differ by rounding, as at thresholds of trees:
+# of these the comparison after training decides, with what the model declares as `parity`.
+FAR = Parity(tolerance=0.05)
+MOST_DIFFERING = 0.05
+
+
+def rehearse(
+    fit: Callable[[NDArray[np.float32], NDArray[Any]], Any],
+    data: TrainingData,
+    X: NDArray[np.float32],
+    y: NDArray[Any],
+    trainer: str,
+) -> None:
+    """Fit a model to a few samples, write it, read it back, export it to ONNX and compare what both give.
+
+    A model that cannot even be fitted is left to its training, which says why.
+
+    Args:
+        fit: returns a fitted model; the arguments are as `X` and `y`.
+        data: what will be trained on.
+        X: its training samples as rows, (n, features).
+        y: their labels, (n,).
+        trainer: what the model comes from, for people.
+
+    Raises:
+        ExportError: the model cannot be stored, cannot be exported, or would give something else as ONNX.
+        TrainerError: it would know nothing of a class.
+    """
+    some = _some(y, data.task)
+    X, y = X[some], y[some]
+    # the same values, each feature in another order: samples that the model has not seen
+    unseen = np.random.default_rng(0).permuted(X, axis=0)
+    probes = np.concatenate([X, unseen]).reshape(-1, *data.sample_shape)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the training gives them again
+        try:
+            model = fit(X, y)
+        except ValueError:
+            return
+        try:
+            _export(model, data, probes, trainer)
+        except (ExportError, TrainerError) as error:
+            raise type(error)(f"{error}; this was found before training, on {len(X)} samples") from error
+
+
+def _some(y: NDArray[Any], task: str) -> NDArray[np.int64]:
+    """Return which samples to take: as many of each class as there are, up to an equal share."""
+    order = np.random.default_rng(0).permutation(len(y))
+    if task == "regression":
+        return order[:SAMPLES]
+    labels = pd.Series(y[order])
+    return order[(labels.groupby(labels).cumcount() < -(-SAMPLES // labels.nunique())).to_numpy()]
+
+
+def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer: str) -> None:
+    framework = framework_of(model, trainer)
+    with scratch_folder("rehearsal") as scratch:
+        folder, path = scratch / "native", scratch / "model.onnx"
+        folder.mkdir()
+        framework.save(model, folder)
+        model = framework.load(folder)
+        framework.export(model, data.sample_shape, data.task, path)
+        name = framework.describe(model)["architecture"]
+        try:
+            native = framework.predict(model, probes, data.task)
+        except ValueError as error:
+            reason = " ".join(str(error).split())
+            raise ExportError(f"{name} gives nothing for samples unlike those it was fitted to ({reason})") from error
+        require_shape(native, len(probes), len(data.class_names))
+        try:
+            report = compare_outputs(native, OnnxModel(path), probes, data.task, FAR)
+        except ExportError as error:
+            raise ExportError(f"{name} cannot be exported to ONNX: its graph does not run ({error})") from error
+        if report.differing > MOST_DIFFERING:
+            worst = f" (worst is {report.worst.description})" if report.worst else ""
+            raise ExportError(
+                f"{name} with these parameters is converted to ONNX wrongly: it differs on {report.differing:.0%} of "
+                f"samples{worst}; choose other parameters, or another estimator"
+            )

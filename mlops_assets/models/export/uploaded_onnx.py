@@ -1,0 +1,276 @@
+"""An ONNX file that was made elsewhere: whether it keeps the platform's contract, and what its author's framework gave.
+
+It is read as data and checked here before anything runs it. Whether it equals the model it was made from is for
+`exporting`; without outputs of that model nobody can tell, and so it is never proved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.errors import ExportError, ParityError
+from mlops_assets.models.export.parity import ParityReport, compare_outputs
+from mlops_assets.models.onnx.graph import require_valid
+from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.specification import Parity
+
+if TYPE_CHECKING:
+    import onnx
+
+FRAMEWORK = "onnx"  # of a model version whose native artefact is such a file
+FILE = "model.onnx"
+OUTPUTS = ("scores", "label", "value")
+MAX_PARTS = 1_000_000
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # what onnxruntime runs without libraries of others
+_REMEDY = "see 'ONNX files' in docs/external-runs.md"
+
+
+def read_sent(path: Path, sample_shape: tuple[int, ...], task: str, classes: int) -> onnx.ModelProto:
+    """Return an ONNX model that keeps the contract.
+
+    Args:
+        path: the file.
+        sample_shape: shape of one sample as the data gives it, raw.
+        task: the model's task.
+        classes: number of classes; 0 for regression.
+
+    Raises:
+        ExportError: it is no ONNX, refers to other files or operators, or has other inputs or outputs.
+    """
+    import onnx
+
+    content = path.read_bytes()
+    _require_few_parts(content, path.name)
+    try:
+        model = onnx.load_model_from_string(content)
+    except Exception as error:  # protobuf has its own, which differ between its implementations
+        raise ExportError(f"{path.name} is no ONNX file: {error}; write it with onnx.save") from error
+    _require_self_contained(model)
+    _require_input(model, sample_shape)
+    _require_outputs(model, task, classes)
+    require_valid(model)
+    return model
+
+
+def describe_sent(model: onnx.ModelProto) -> dict[str, Any]:
+    """Return `architecture`, as its producer says, and `parameters`, the numbers in its tensors."""
+    producer = f"{model.producer_name} {model.producer_version}".strip()
+    numbers = sum(int(np.prod(list(tensor.dims))) for tensor in _tensors(model.graph))
+    return {"architecture": f"ONNX by {producer}" if producer else "ONNX", "parameters": numbers}
+
+
+def checked_outputs(outputs: Mapping[str, NDArray[Any]], samples: int) -> dict[str, NDArray[Any]]:
+    """Return outputs of the author's framework, if there is one row for each sample asked for.
+
+    Raises:
+        ExportError: they have other names, lengths or types.
+    """
+    for name, values in outputs.items():
+        if name not in OUTPUTS:
+            raise ExportError(f"outputs {name!r} are not known; send {', '.join(OUTPUTS)}")
+        if values.dtype.kind not in "fiu":
+            raise ExportError(f"outputs {name!r} are of type {values.dtype}; send numbers")
+        if not values.ndim or len(values) != samples:
+            raise ExportError(
+                f"outputs {name!r} have shape {values.shape} and not one row for each of the {samples} samples; "
+                "give the trained model exactly what 'samples' gives, in its order"
+            )
+    return dict(outputs)
+
+
+def sent_outputs(native: Mapping[str, Path]) -> dict[str, NDArray[Any]]:
+    """Return what the author's framework gave for the samples of the parity check.
+
+    Args:
+        native: native artefact, name → local path.
+
+    Raises:
+        ParityError: nothing was sent.
+    """
+    found = {name: np.load(native[f"{name}.npy"], allow_pickle=False) for name in OUTPUTS if f"{name}.npy" in native}
+    if not found:
+        raise ParityError(
+            "the ONNX file came without outputs of the model it was made from, so nothing proves that it equals it; "
+            "report the run again with outputs for its samples"
+        )
+    return found
+
+
+def compare_sent(
+    native: Mapping[str, Path], onnx_model: OnnxModel, X: NDArray[np.float32], task: str, limits: Parity
+) -> ParityReport:
+    """Run an ONNX model and compare it with what the author's framework gave for the same samples.
+
+    Args:
+        native: native artefact, name → local path.
+        onnx_model: the file, as it is to be published.
+        X: the samples of the parity check.
+        task: the model's task.
+        limits: how near they must come.
+
+    Raises:
+        ParityError: nothing was sent, or nothing that can be compared.
+    """
+    sent, found = sent_outputs(native), onnx_model.predict(X[:1])
+    needed = [name for name in OUTPUTS if name in found and name != "label"] or ["label"]
+    for name in needed:
+        if name not in sent:
+            raise ParityError(f"the ONNX model gives {name}, and sent were {', '.join(sent)}; send {name}")
+        if name != "value" and sent[name].shape[1:] != found[name].shape[1:]:
+            raise ParityError(
+                f"sent {name} have shape {sent[name].shape}, and the ONNX model gives (batch, "
+                f"{', '.join(map(str, found[name].shape[1:]))}); send them in the same order of axes"
+            )
+    try:
+        return compare_outputs(sent, onnx_model, X, task, limits)
+    except (ValueError, IndexError) as error:
+        raise ParityError(f"the ONNX model's outputs cannot be held against those that were sent: {error}") from error
+
+
+def _require_few_parts(content: bytes, name: str) -> None:
+    """See that an ONNX file has no millions of parts: of two bytes each, they take a hundred times as much in memory.
+
+    Raises:
+        ExportError: it has.
+    """
+    import onnx
+
+    waiting = [(memoryview(content), onnx.ModelProto.DESCRIPTOR)]
+    parts = 0
+    while waiting:
+        part, kind = waiting.pop()
+        for number, value in _lengthy_fields(part):
+            field = kind.fields_by_number.get(number)
+            if field is not None and field.message_type is not None:
+                parts += 1
+                waiting.append((value, field.message_type))
+            if parts > MAX_PARTS:
+                raise ExportError(
+                    f"{name} has more than {MAX_PARTS:,} nodes, attributes and tensors; send a smaller model"
+                )
+
+
+def _lengthy_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
+    """Yield number and bytes of the fields of a protobuf message that have a length; no more where it is not valid."""
+    position = 0
+
+    def varint() -> int:
+        nonlocal position
+        value = shift = 0
+        while True:
+            byte = message[position]
+            position += 1
+            value |= (byte & 127) << shift
+            shift += 7
+            if byte < 128:
+                return value
+            if shift > 63:
+                raise IndexError
+
+    with suppress(IndexError):
+        while position < len(message):
+            key = varint()
+            kind = key & 7
+            if kind == 0:
+                varint()
+            elif kind in (1, 5):
+                position += 8 if kind == 1 else 4
+            elif kind == 2:
+                size = varint()
+                yield key >> 3, message[position : position + size]
+                position += size
+            else:  # a group, which ONNX has not
+                return
+
+
+def _require_self_contained(model: onnx.ModelProto) -> None:
+    from onnx import TensorProto
+
+    foreign = sorted({entry.domain for entry in model.opset_import} - set(DOMAINS))
+    foreign += sorted({node.domain for node in _nodes(model.graph)} - {*DOMAINS, *foreign})
+    if foreign or len(model.functions):
+        named = ", ".join(foreign) or "functions of its own"
+        raise ExportError(f"the ONNX file uses {named}; use operators of {' and '.join(DOMAINS[1:])} only, {_REMEDY}")
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data):
+            raise ExportError(
+                f"tensor {tensor.name!r} of the ONNX file lies in another file; save the model with its data inside"
+            )
+
+
+def _require_input(model: onnx.ModelProto, sample_shape: tuple[int, ...]) -> None:
+    from onnx import TensorProto
+
+    constants = {tensor.name for tensor in model.graph.initializer}
+    inputs = [entry for entry in model.graph.input if entry.name not in constants]
+    kind = inputs[0].type.tensor_type if len(inputs) == 1 else None
+    wanted = f"one input 'input', float32 of (batch, {', '.join(map(str, sample_shape))}) with a dynamic batch axis"
+    if kind is None or inputs[0].name != "input" or kind.elem_type != TensorProto.FLOAT or not kind.HasField("shape"):
+        raise ExportError(f"the ONNX file has input {_listed(inputs)}; it must have {wanted}, {_REMEDY}")
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
+    if not sizes or sizes[0] is not None or tuple(sizes[1:]) != sample_shape:
+        shown = ", ".join("?" if size is None else str(size) for size in sizes)
+        raise ExportError(f"the ONNX file's input has shape ({shown}); it must have {wanted}")
+
+
+def _require_outputs(model: onnx.ModelProto, task: str, classes: int) -> None:
+    from onnx import TensorProto
+
+    allowed = {"value"} if task == "regression" else {"scores", "label"}
+    found = {entry.name: entry.type.tensor_type for entry in model.graph.output}
+    if not found or set(found) - allowed:
+        raise ExportError(
+            f"the ONNX file gives {', '.join(found) or 'nothing'}; for {task} it must give "
+            f"{' or '.join(sorted(allowed))} and nothing else, {_REMEDY}"
+        )
+    numbers, integers = (TensorProto.FLOAT, TensorProto.DOUBLE), (TensorProto.INT64, TensorProto.INT32)
+    for name, kind in found.items():
+        if kind.elem_type not in (integers if name == "label" else numbers):
+            raise ExportError(f"output {name!r} must be of type {'int64' if name == 'label' else 'float32'}")
+    sizes = (
+        [dim.dim_value if dim.HasField("dim_value") else None for dim in found["scores"].shape.dim]
+        if "scores" in found
+        else []
+    )
+    if len(sizes) > 1 and sizes[1] not in (None, classes):
+        raise ExportError(f"the ONNX file gives {sizes[1]} scores a sample, and there are {classes} classes")
+
+
+def _listed(values: Any) -> str:
+    return ", ".join(repr(value.name) for value in values) or "none"
+
+
+def _graphs(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """Yield a graph, and those within its nodes."""
+    yield graph
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in [*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs]:
+                yield from _graphs(inner)
+
+
+def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    for part in _graphs(graph):
+        yield from part.node
+
+
+def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
+    """Yield every tensor: initializers, dense or sparse, and those among the attributes of nodes."""
+    for part in _graphs(graph):
+        yield from part.initializer
+        for sparse in part.sparse_initializer:
+            yield from (sparse.values, sparse.indices)
+        for node in part.node:
+            for attribute in node.attribute:
+                yield from [*([attribute.t] if attribute.HasField("t") else []), *attribute.tensors]
+                for sparse in [
+                    *([attribute.sparse_tensor] if attribute.HasField("sparse_tensor") else []),
+                    *attribute.sparse_tensors,
+                ]:
+                    yield from (sparse.values, sparse.indices)

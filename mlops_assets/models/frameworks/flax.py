@@ -1,0 +1,160 @@
+"""Flax (nnx) modules: safetensors and a description of the architecture natively, jax2onnx to ONNX."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from flax import errors, nnx
+from jax2onnx import to_onnx
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.flax import load_file, save_file
+
+from mlops_assets.errors import ExportError
+from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
+from mlops_assets.models.onnx.graph import conform
+from mlops_assets.models.onnx.session import at_once
+
+WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+OPSET = 21
+OWN_MODULES = ("flax.nnx", "flax.nnx.")
+
+
+class Flax:
+    """Adapter for Flax's nnx.
+
+    A module is rebuilt from its class and constructor arguments, so it must keep each argument under the argument's own
+    name, and they must be numbers, texts or lists; `rngs` is given anew. No pickle is involved.
+    """
+
+    name = "flax"
+
+    def save(self, model: nnx.Module, folder: Path) -> None:
+        """Write `model.safetensors` and `architecture.json`."""
+        _require_module(model)
+        (folder / ARCHITECTURE).write_text(json.dumps(_architecture(model), indent=2, sort_keys=True) + "\n")
+        save_file({name: jnp.asarray(value) for name, value in _weights(model).items()}, folder / WEIGHTS)
+
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> nnx.Module:
+        """Rebuild the module and load its weights."""
+        try:
+            described, stored = json.loads((folder / ARCHITECTURE).read_text()), load_file(folder / WEIGHTS)
+        except (OSError, ValueError, RecursionError, SafetensorError) as error:
+            raise ExportError(f"the folder holds no Flax model: {error}") from error
+        model = _rebuild(described, trust)
+        expected = {name: (value.shape, value.dtype) for name, value in _weights(model).items()}
+        if expected != {name: (value.shape, value.dtype) for name, value in stored.items()}:
+            raise ExportError(f"weights do not fit {type(model).__qualname__}")
+        state = nnx.to_flat_state(_state(model))
+        for path, variable in state:
+            variable.set_value(stored[_name(path)])
+        nnx.update(model, nnx.from_flat_state(state))
+        return model
+
+    def predict(self, model: nnx.Module, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
+        """Return `scores` or `value`."""
+        _require_module(model).eval()
+        size = at_once(X)
+        found = np.concatenate([np.asarray(model(jnp.asarray(X[i : i + size]))) for i in range(0, len(X), size)])
+        return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
+
+    def export(self, model: nnx.Module, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with a dynamic batch axis."""
+        _require_module(model).eval()
+        name = type(model).__qualname__
+        output = "value" if task == "regression" else "scores"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # the exporter warns about its own internals
+                exported = to_onnx(model, [("batch", *sample_shape)], model_name=name, opset=OPSET)
+        except (ValueError, TypeError, RuntimeError, KeyError, errors.FlaxError) as error:
+            reason = (str(error).strip().splitlines() or [repr(error)])[0]
+            raise ExportError(f"{name} cannot be exported to ONNX: {reason}") from error
+        (given,) = (entry.name for entry in exported.graph.output)
+        path.write_bytes(conform(exported, sample_shape, {given: output}).SerializeToString())
+
+    def describe(self, model: nnx.Module) -> dict[str, Any]:
+        """Return the module's class name and its number of trained parameters."""
+        found = nnx.to_flat_state(nnx.state(model, nnx.Param))
+        return {
+            "architecture": type(model).__qualname__,
+            "parameters": sum(int(variable.get_value().size) for _, variable in found),
+        }
+
+
+def _require_module(model: Any) -> Any:
+    if not isinstance(model, nnx.Module):
+        raise ExportError(f"{type(model).__qualname__} is no flax.nnx.Module; Flax's older linen is not taken")
+    return model
+
+
+def _state(model: nnx.Module) -> Any:
+    """Return everything a module holds but the states of its random numbers."""
+    return nnx.state(model, nnx.Not(nnx.RngState))
+
+
+def _weights(model: nnx.Module) -> dict[str, Any]:
+    return {_name(path): variable.get_value() for path, variable in nnx.to_flat_state(_state(model))}
+
+
+def _name(path: tuple[Any, ...]) -> str:
+    return ".".join(map(str, path))
+
+
+def _architecture(model: nnx.Module) -> dict[str, Any]:
+    kind = type(model)
+    if "<" in kind.__qualname__:
+        raise ExportError(f"{kind.__qualname__} is defined inside a function; move the class to module level")
+    arguments = {}
+    for name, parameter in _parameters(kind).items():
+        if name in ("self", "rngs"):
+            continue
+        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+            raise ExportError(f"{kind.__qualname__} takes any number of arguments; write a class that names them")
+        if not hasattr(model, name):
+            if parameter.default is parameter.empty:
+                raise ExportError(
+                    f"{kind.__qualname__} does not keep its argument {name!r}; write 'self.{name} = {name}' in its "
+                    "__init__, so that the model can be rebuilt"
+                )
+            continue
+        value = getattr(model, name)
+        if value is parameter.default:
+            continue
+        try:
+            arguments[name] = json.loads(json.dumps(value))
+        except TypeError as error:
+            raise ExportError(
+                f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor arguments must be "
+                "numbers, texts or lists"
+            ) from error
+    return {"class": f"{kind.__module__}:{kind.__qualname__}", "arguments": arguments}
+
+
+def _parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
+    """Return the constructor's parameters; those of the class itself are its metaclass's, which takes anything."""
+    return inspect.signature(kind.__init__).parameters
+
+
+def _rebuild(described: Any, trust: Trust) -> nnx.Module:
+    if not isinstance(described, dict):
+        raise ExportError("the architecture is not a description of a module; fetch the model version again")
+    found = trusted_class(described.get("class"), trust, OWN_MODULES, nnx.Module, "Flax module")
+    arguments = described.get("arguments")
+    if not isinstance(arguments, dict):
+        raise ExportError(f"{described['class']} has no arguments; fetch the model version again")
+    if "rngs" in _parameters(found):
+        arguments["rngs"] = nnx.Rngs(0)
+    try:
+        model: nnx.Module = found(**arguments)
+    except TypeError as error:
+        raise ExportError(f"{described['class']} does not take the stored arguments: {error}") from error
+    model.eval()
+    return model

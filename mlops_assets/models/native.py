@@ -1,0 +1,81 @@
+"""A trained model in its framework's own form: written, and read back in another process."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.errors import ExportError, TrainerError
+from mlops_assets.models.frameworks import Framework
+from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.storage import FileStat, Workspace
+from mlops_assets.storage.scratch import scratch_folder
+
+
+def save_native(
+    workspace: Workspace, framework: Framework, model: Any, data: TrainingData, folder: str
+) -> list[FileStat]:
+    """Write the native artefact, read it back, and see that it predicts the same before anything is published.
+
+    Raises:
+        TrainerError: the model's outputs do not have the shape of the task.
+        ExportError: the model cannot be written safely, or reads back with other predictions.
+    """
+    with scratch_folder("native") as native:
+        framework.save(model, native)
+        X, _ = data.arrays("test", limit=64)
+        before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
+        require_shape(before, len(X), len(data.class_names))
+        for name, values in before.items():
+            if not np.array_equal(values, after[name]):
+                raise ExportError(
+                    f"the model reads back with other predictions ({name}); constructor arguments or buffers are "
+                    "missing from what it keeps"
+                )
+        return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
+
+
+def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) -> None:
+    """See that outputs of a trained model have the shape of its task.
+
+    Raises:
+        TrainerError: they have another; a model that was trained without samples of a class gives no score for it.
+    """
+    for name, values in outputs.items():
+        expected = (samples, classes) if name == "scores" else (samples,)
+        if values.shape[: len(expected)] != expected:
+            raise TrainerError(
+                f"the model gives {name} of shape {values.shape} for {samples} samples; expected is {expected}"
+                + (
+                    f", one score for each of the {classes} classes; see that the training split has samples of all"
+                    if name == "scores"
+                    else ""
+                )
+            )
+
+
+def load_native(
+    files: Mapping[str, Path], framework: Framework, specification: ModelSpecification | None = None
+) -> Any:
+    """Read a model back from its native files, given as name → local path (a cached copy is called like its checksum).
+
+    Its own classes are those that the declaration names, or that lie in the package of the trainer it names; without a
+    declaration those that this process has imported.
+
+    Raises:
+        ExportError: the files hold something that is not trusted.
+    """
+    with scratch_folder("native") as scratch:
+        for name, path in files.items():
+            shutil.copy(path, scratch / name)
+        if specification is None:
+            return framework.load(scratch, THIS_PROCESS)
+        trust = Trust(specification.architectures, package=specification.trainer.partition(".")[0])
+        return framework.load(scratch, trust)

@@ -1,0 +1,1 @@
+"""ONNX graphs: editing them, and running them under onnxruntime."""

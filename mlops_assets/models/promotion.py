@@ -1,0 +1,132 @@
+"""Gates and aliases: whether a model version may be promoted, and moving `production` there and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
+from mlops_assets.models.specification import SMALLER_IS_BETTER, Gate
+from mlops_assets.names import Reference, check_label
+from mlops_assets.registry import ModelVersion, Promotion, Registry
+from mlops_assets.registry.schema import STAGES
+from mlops_assets.store import Store
+
+
+@dataclass(frozen=True)
+class GateOutcome:
+    """One gate, and whether a model version passes it."""
+
+    gate: str
+    passed: bool
+    value: float | None
+    limit: float | None
+
+
+def check_gates(registry: Registry, row: ModelVersion, gates: Sequence[Gate]) -> list[GateOutcome]:
+    """Hold a model version against gates; a metric that was not measured passes none."""
+    outcomes = []
+    for gate in gates:
+        value = _metric(row, gate.metric)
+        if gate.min is not None:
+            outcomes.append(_outcome(f"{gate.metric} ≥ {gate.min:g}", value, gate.min, larger=True))
+        if gate.max is not None:
+            outcomes.append(_outcome(f"{gate.metric} ≤ {gate.max:g}", value, gate.max, larger=False))
+        if gate.not_worse_than is not None:
+            outcomes.append(_not_worse(registry, row, gate, value))
+    return outcomes
+
+
+def gates_description(outcomes: Sequence[GateOutcome]) -> str:
+    """Return all outcomes in one sentence."""
+    if not outcomes:
+        return "no gate is declared"
+    texts = [
+        f"{outcome.gate}: {'passed' if outcome.passed else 'FAILED'}"
+        + (", not measured" if outcome.value is None else f" at {outcome.value:.4f}")
+        for outcome in outcomes
+    ]
+    return "; ".join(texts)
+
+
+def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, alias: str = "production") -> Promotion:
+    """Move an alias to a model version that passes all gates, once its files were read again and are as published.
+
+    Raises:
+        IntegrityError: a file of it, or of a version that a gate compares it with, or its row in the registry has
+            changed; no alias was moved.
+        GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias was moved.
+        NameRefused: the alias cannot be a name.
+    """
+    check_label(alias, "alias")
+    if alias == "previous":
+        raise NameRefused("alias 'previous' is kept for what was in production before; choose another alias")
+    if STAGES.index(row.stage) < STAGES.index("recorded"):
+        raise GateFailure(
+            f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded first: "
+            f"run 'mlops train {row.model}@{row.data_version}', or materialise its missing assets"
+        )
+    with store.registry.lock(f"aliases of {row.model}"):  # what a gate compares with stays where it is
+        _require_as_published(store, row)
+        aliases = store.registry.aliases(row.model)
+        for compared in {aliases[gate.not_worse_than] for gate in gates if gate.not_worse_than in aliases}:
+            if compared != row.version:
+                _require_as_published(store, store.registry.model_version(Reference(row.model, compared)))
+        outcomes = check_gates(store.registry, row, gates)
+        if not all(outcome.passed for outcome in outcomes):
+            raise GateFailure(f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}")
+        return store.registry.promote(row, user, [asdict(outcome) for outcome in outcomes], alias)
+
+
+def rollback(store: Store, model: str, user: str) -> Promotion:
+    """Move `production` back to `previous`, which passed its gates when it was promoted.
+
+    Raises:
+        IntegrityError: a file of `previous` or its row in the registry has changed; no alias was moved.
+        NotFound: nothing was in production before.
+    """
+    with store.registry.lock(f"aliases of {model}"):
+        if "previous" not in store.registry.aliases(model):
+            raise NotFound(
+                f"{model} has no previous version in production to go back to; see 'mlops model show {model}'"
+            )
+        row = store.registry.model_version(Reference(model, "previous"))
+        _require_as_published(store, row)
+        return store.registry.promote(row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}])
+
+
+def _require_as_published(store: Store, row: ModelVersion) -> None:
+    from mlops_assets.models.verify import verify_files_of_model  # pandas, which gates alone do not need
+
+    found = verify_files_of_model(store, row)
+    if not found.passed:
+        problems = "; ".join(found.problems)
+        raise IntegrityError(f"{row.model}@{row.version} is not as it was published, no alias was moved: {problems}")
+
+
+def _metric(row: ModelVersion, name: str) -> float | None:
+    """Return a metric as a number; the registry keeps NaN and infinities, which JSON does not have, as text."""
+    value = row.metrics.get(name)
+    return None if value is None else float(value)
+
+
+def _outcome(name: str, value: float | None, limit: float, larger: bool) -> GateOutcome:
+    passed = value is not None and (value >= limit if larger else value <= limit)
+    return GateOutcome(name, passed, value, limit)
+
+
+def _not_worse(registry: Registry, row: ModelVersion, gate: Gate, value: float | None) -> GateOutcome:
+    name = f"{gate.metric} not worse than {gate.not_worse_than} (tolerance {gate.tolerance:g})"
+    version = registry.aliases(row.model).get(str(gate.not_worse_than))
+    if version in (None, row.version):
+        return GateOutcome(name, value is not None, value, None)
+    other = _metric(registry.model_version(Reference(row.model, version)), gate.metric)
+    if other is None:
+        return GateOutcome(name, value is not None, value, None)
+    if gate.metric == "bias":
+        other, compared = abs(other), None if value is None else abs(value)
+    else:
+        compared = value
+    smaller = gate.metric in SMALLER_IS_BETTER or gate.metric == "bias"
+    limit = other + gate.tolerance if smaller else other - gate.tolerance
+    return _outcome(name, compared, limit, larger=not smaller)

@@ -1,0 +1,30 @@
+"""The record of a model version in the catalogue; how it is written is the business of `stac`."""
+
+from __future__ import annotations
+
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion
+from mlops_assets.storage import FileStat
+from mlops_assets.store import Store
+
+
+def record_version(store: Store, specification: ModelSpecification, row: ModelVersion) -> list[FileStat]:
+    """Record an evaluated model version, and first its data version, which the record derives from, if it has none.
+
+    Raises:
+        Conflict: another process is writing the catalogue and does not end.
+        StorageError: it cannot be written.
+    """
+    from mlops_assets.stac.datasets import write_dataset_record
+    from mlops_assets.stac.models import write_model_record
+
+    data = Reference(row.dataset, row.data_version)
+    if not store.registry.files(f"record:{data}"):
+        frozen = FrozenDataset.open(store.workspace, store.registry, data)
+        write_dataset_record(store.workspace, store.registry, frozen)
+    evaluated = store.registry.model_version(Reference(row.model, row.version))
+    return write_model_record(
+        store.workspace, store.registry, evaluated, specification.title, specification.description
+    )

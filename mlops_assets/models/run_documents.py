@@ -1,0 +1,126 @@
+"""The documents of a run that has ended: `run.json`, what is recorded of it, and `points.parquet`, all it has logged.
+
+With them a lost registry is rebuilt. Runs that succeeded publish theirs with their model version; see `publishing`.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from pydantic_core import to_json
+
+from mlops_assets.datasets.versions.documents import json_bytes
+from mlops_assets.errors import Conflict, StorageError
+from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.files.publication import publication
+from mlops_assets.registry.patience import patiently
+from mlops_assets.registry.runs import LoggedPoint, document_key, points_key, set_ended
+from mlops_assets.registry.store import now
+from mlops_assets.store import Store
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+log = logging.getLogger(__name__)
+
+
+def end_run(store: Store, run_id: str, status: str, error: str | None = None, **facts: Any) -> None:
+    """Record how a run ended that has no model, and publish its documents.
+
+    It has ended also where they cannot be written, as on a full disk.
+
+    Args:
+        store: where to.
+        run_id: the run.
+        status: `failed`, `canceled` or `pruned`.
+        error: what happened.
+        facts: those of `Registry.finish_run`.
+
+    Raises:
+        Conflict: the run has succeeded.
+        StorageError: the registry is unreachable for too long.
+    """
+    finished, registry = now(), store.registry
+    patiently(lambda: registry.run(run_id))  # so that nothing below fails because the registry is just away
+    try:
+        with publication(store.workspace, registry) as publishing:
+            run = registry.run(run_id)
+            set_ended(run, status, error, finished, **facts)
+            publishing.put_all(run_documents(run, registry.points(run_id)))
+            registry.finish_run(run_id, status, error, finished, publishing.files, **facts)
+    except (StorageError, Conflict) as problem:
+        patiently(lambda: registry.finish_run(run_id, status, error, finished, **facts))
+        log.warning("the documents of run %s could not be written: %s", run_id, problem)
+
+
+def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | None = None) -> dict[str, bytes]:
+    """Return key → content of the documents of a run, as it is once it has ended.
+
+    Args:
+        run: all that is recorded of it.
+        points: all that it has logged; there is no file of none.
+        made: its model version.
+    """
+    document = run_columns(run)
+    if made is not None:
+        document |= {"series": series_of(points), "signature": made.signature, "task": made.task,
+                     "framework": made.framework}  # fmt: skip
+    documents = {document_key(run.run_id): json_bytes(document)}
+    if points:
+        documents[points_key(run.run_id)] = _points_bytes(points)
+    return documents
+
+
+def run_columns(run: Run) -> dict[str, Any]:
+    """Return all that is recorded of a run, as JSON values."""
+    values = {column.name: getattr(run, column.name) for column in Run.__table__.columns}
+    times = {name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)}
+    return json.loads(to_json({**values, **times}, inf_nan_mode="strings"))  # type: ignore[no-any-return]
+
+
+def series_of(points: Sequence[LoggedPoint]) -> dict[str, list[tuple[int, float]]]:
+    """Return name → [(step, value), …], in the order logged."""
+    found: dict[str, list[tuple[int, float]]] = {}
+    for _, name, step, value, _ in points:
+        found.setdefault(name, []).append((step, value))
+    return found
+
+
+def _points_bytes(points: Sequence[LoggedPoint]) -> bytes:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    schema = _points_schema()
+    columns = [pa.array(column, kind) for column, kind in zip(zip(*points, strict=True), schema.types, strict=True)]
+    buffer = io.BytesIO()
+    pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
+    return buffer.getvalue()
+
+
+def read_points(content: bytes) -> list[LoggedPoint]:
+    """Return the points of a `points.parquet`, in the order logged.
+
+    Raises:
+        ValueError: it is another kind of file.
+    """
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(io.BytesIO(content))
+    except OSError as error:  # what pyarrow raises of a damaged file
+        raise ValueError(str(error)) from error
+    if not table.schema.equals(_points_schema()):
+        raise ValueError(f"it has the columns {', '.join(table.column_names)}, and not those of points")
+    return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
+
+
+def _points_schema() -> pa.Schema:
+    import pyarrow as pa
+
+    numbers = (("step", pa.int64()), ("value", pa.float64()), ("logged", pa.float64()))
+    return pa.schema([("seq", pa.int64()), ("name", pa.string()), *numbers])

@@ -1,0 +1,61 @@
+"""What a model takes and gives: written down once, when it is trained, and read by everything that comes after.
+
+`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. With `apply_scale` it takes
+physical values, by scale and offset of each scene, which only the scene tells. Nothing here runs models.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mlops_assets.datasets.loading.scaling import Scaling
+from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.storage import Workspace
+from mlops_assets.store import Store
+
+
+def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any]:
+    """Return the signature of a model, as JSON values.
+
+    Args:
+        data: what it was trained on.
+        described: `architecture` and `parameters`, as its framework describes it.
+    """
+    return {
+        "view": data.view,
+        "shape": list(data.sample_shape),
+        "features": data.features,
+        "source_features": data.source_features,
+        "scaling": None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
+        "classes": data.frozen.classes if data.class_names else None,
+        **({"apply_scale": True} if data.frozen.is_scaled else {}),
+        **described,
+    }
+
+
+def scaling_of(row: ModelVersion) -> Scaling | None:
+    """Return what the trained model's samples are scaled by; the figures are those of its data version."""
+    entries = row.signature.get("scaling")
+    return Scaling(tuple(entries)) if entries else None
+
+
+def data_for(store: Store, specification: ModelSpecification, version: str | None, raw: bool = False) -> TrainingData:
+    """Return the data a model is trained on, selected and scaled as declared; as its ONNX file takes it if `raw`.
+
+    Raises:
+        NotFound: there is no such data version.
+        SpecificationError: the data does not suit the model.
+    """
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.dataset, version))
+    scaling = "none" if raw else specification.scaling
+    return TrainingData(frozen, specification.task, specification.inputs, specification.bands, scaling)
+
+
+def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> TrainingData:
+    """Return a model version's data as its ONNX file takes it: the bands of its signature, raw."""
+    frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
+    return TrainingData(frozen, row.task, row.signature["view"], row.signature["features"])

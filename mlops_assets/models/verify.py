@@ -1,0 +1,286 @@
+"""Checking the chain: live metric → model version → training run → code → data version → every file's checksum.
+
+It re-reads every byte and compares it with what was published, and what the registry says with what the files say.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+import pandas as pd
+from sqlalchemy import inspect, select
+from sqlalchemy.orm import Session
+
+from mlops_assets.datasets.commit.commit import digest_of
+from mlops_assets.datasets.recall.verify import cache_damages, row_problems
+from mlops_assets.datasets.versions.documents import version_folder
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.manifest import read_manifest
+from mlops_assets.errors import IntegrityError, NotFound, StorageError
+from mlops_assets.models.agreement import (
+    alias_problems,
+    model_version_problems,
+    published_content,
+    published_document,
+    run_problems,
+    tag_problems,
+)
+from mlops_assets.names import Reference
+from mlops_assets.progress import step
+from mlops_assets.registry import Alias, DataVersion, File, ModelVersion, Promotion, Run
+from mlops_assets.registry.files.verified_read import stat_published
+from mlops_assets.registry.log.replay import UNREADABLE, Replayed, guarded, readable
+from mlops_assets.registry.log.verify import verify_log
+from mlops_assets.registry.schema import Tag
+from mlops_assets.storage import FileStat
+from mlops_assets.storage.workspace import object_key
+from mlops_assets.store import Store, model_folder
+
+T = TypeVar("T", DataVersion, Run, ModelVersion)
+
+
+@dataclass
+class Verification:
+    """What was checked, and everything that is not as it was published.
+
+    Attributes:
+        subject: what was verified.
+        files: how many were read.
+        size: of them, in bytes.
+        problems: what is wrong, one line each.
+        log: what the registry's log says; it is empty if it was not replayed.
+    """
+
+    subject: str
+    files: int = 0
+    size: int = 0
+    problems: list[str] = field(default_factory=list)
+    log: Replayed = field(default_factory=Replayed)
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing was found."""
+        return not self.problems
+
+
+def verify_reference(store: Store, reference: Reference) -> Verification:
+    """Verify the model version that a reference names, and the registry.
+
+    Raises:
+        NotFound: there is none, and nothing was done to the registry.
+    """
+    try:
+        row = store.registry.model_version(reference)
+    except (NotFound, *UNREADABLE) as error:
+        log = verify_log(store.workspace, store.registry)
+        if log.problems:
+            problems = [*log.problems, f"{reference} cannot be verified: {error}"]
+            return Verification(str(reference), problems=problems, log=log.log)
+        raise
+    return verify_model(store, row)
+
+
+def verify_model(store: Store, row: ModelVersion) -> Verification:
+    """Verify one model version, its run, its data version, their records, its predictions, and the registry."""
+    subject, source = f"{row.model}@{row.version}", f"{row.dataset}@{row.data_version}"
+    found = _verified_log(store, subject)
+    owners = [
+        f"model:{subject}",
+        f"record:{subject}",
+        f"prediction:{subject}",
+        f"run:{row.run_id}",
+        f"data:{source}",
+        f"record:{source}",
+        "catalog",
+    ]
+    with store.registry.reading() as session:
+        data = readable(session, DataVersion, dataset=row.dataset, version=row.data_version)
+        runs = readable(session, Run, run_id=row.run_id)
+    objects = _objects_of_all(store, data, runs)
+    _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
+    _verify_rows(store, found, data, runs, [row])
+    return found
+
+
+def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
+    """Verify the own files of a recorded model version, its record, and what the registry says of it; not its data."""
+    subject = f"{row.model}@{row.version}"
+    found = Verification(subject)
+    files, records = store.registry.files(f"model:{subject}"), store.registry.files(f"record:{subject}")
+    run = store.registry.files(f"run:{row.run_id}")
+    published = {file.path for file in files}
+    for name in ("model.onnx", "metrics.json"):
+        if f"{model_folder(row)}/{name}" not in published:
+            found.problems.append(f"{model_folder(row)}/{name} was never published; export and evaluate it again")
+    if not records:
+        found.problems.append(f"{subject} has no record; record it again")
+    _verify_files(store, found, [*files, *records, *run], f"verifying {subject}")
+    with store.registry.reading() as session:
+        runs = readable(session, Run, run_id=row.run_id)
+    _verify_rows(store, found, [], runs, [row])
+    return found
+
+
+def verify_all(store: Store, since: int = 0) -> Verification:
+    """Verify everything the registry has published, every object in the workspace, and the registry.
+
+    Args:
+        store: what is verified.
+        since: the newest entry of the log when everything was verified last: files that no later entry is about, and
+            objects that no file is about which was published since, are not read again. 0 for everything.
+    """
+    found = _verified_log(store, "everything in the workspace", since)
+
+    def is_new(path: str) -> bool:
+        return found.log.stated.get(("files", path), since + 1) > since
+
+    with store.registry.reading() as session:
+        data = [d for d in readable(session, DataVersion) if is_new(f"{_folder(d)}/version.json")]
+        runs = [run for run in readable(session, Run) if is_new(f"runs/{run.run_id}/run.json")]
+        models = [m for m in readable(session, ModelVersion) if is_new(f"{model_folder(m)}/metrics.json")]
+        files = [FileStat(file.path, file.sha256, file.size) for file in readable(session, File) if is_new(file.path)]
+    stored: dict[str, FileStat] = {}
+    if since == 0:
+        keys = store.workspace.list("objects/sha256")
+        stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in keys}
+    listed = {o.path: o for o in _objects_of_all(store, data, runs)}
+    _verify_files(store, found, [*files, *{**stored, **listed}.values()], "verifying everything")
+    _verify_rows(store, found, data, runs, models)
+    found.problems += guarded("aliases and tags", partial(_label_problems, store))
+    return found
+
+
+def _label_problems(store: Store) -> Iterator[str]:
+    with store.registry.snapshot() as connection, Session(connection) as session:
+        promotions, aliases, tags = readable(session, Promotion), readable(session, Alias), readable(session, Tag)
+        models = {(row.model, row.version) for row in session.execute(select(ModelVersion.model, ModelVersion.version))}
+        data = {(row.dataset, row.version) for row in session.execute(select(DataVersion.dataset, DataVersion.version))}
+    yield from alias_problems(promotions, aliases, models)
+    yield from tag_problems(tags, data)
+
+
+def _verified_log(store: Store, subject: str, since: int = 0) -> Verification:
+    log = verify_log(store.workspace, store.registry, since)
+    return Verification(subject, problems=log.problems, log=log.log)
+
+
+def _verify_rows(
+    store: Store,
+    found: Verification,
+    data: Sequence[DataVersion],
+    runs: Sequence[Run],
+    models: Sequence[ModelVersion],
+) -> None:
+    for version in data:
+        found.problems += _row_problems(store, version, _data_problems)
+        name = f"{version.dataset}@{version.version}"
+        found.problems += guarded(f"the cache of {name}", partial(_cache_problems, store, version))
+    for run in runs:
+        found.problems += _row_problems(store, run, run_problems)
+    for row in models:
+        found.problems += _row_problems(store, row, model_version_problems)
+
+
+def _row_problems(store: Store, row: T, check: Callable[[Store, T], Iterable[str]]) -> list[str]:
+    """Return what a check finds of a row, and finds of it again: it may be published anew while it is checked."""
+    key = inspect(type(row)).primary_key_from_instance(row)
+    name = f"{row.__tablename__} {'/'.join(map(str, key))}"
+    problems = guarded(name, partial(check, store, row))
+    if not problems:
+        return []
+    columns = [column.name for column in inspect(type(row)).primary_key]
+    with store.registry.reading() as session:
+        again = readable(session, type(row), **dict(zip(columns, key, strict=True)))
+    return guarded(name, partial(check, store, again[0])) if again else []
+
+
+def _verify_files(store: Store, found: Verification, files: Sequence[FileStat], what: str) -> None:
+    with step(what, len(files), "files") as done:
+        for published in files:
+            before = found.size
+            found.problems += guarded(str(published.path), partial(_file_problems, store, found, published))
+            done.advance(size=found.size - before)
+
+
+def _file_problems(store: Store, found: Verification, published: FileStat) -> Iterator[str]:
+    try:
+        file, now = stat_published(store.workspace, store.registry, published)
+    except StorageError as error:
+        yield str(error)
+        return
+    found.files += 1
+    found.size += now.size
+    if now.sha256 != file.sha256:
+        yield (
+            f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
+            f"{file.sha256[:12]}…); restore it from a backup"
+        )
+
+
+def _objects_of_all(store: Store, data: Sequence[DataVersion], runs: Sequence[Run]) -> Iterator[FileStat]:
+    for version in data:
+        yield from _objects(store, version)
+    for run in runs:
+        yield from _objects_of_run(run)
+
+
+def _folder(data: DataVersion) -> str:
+    return version_folder(data.dataset, data.version)
+
+
+def _objects(store: Store, data: DataVersion) -> list[FileStat]:
+    """Return the files of a data version; none where the manifest itself cannot be read, which is found elsewhere."""
+    manifest = _manifest(store, data)
+    if manifest is None:
+        return []
+    stored = manifest[manifest["href"].isna()]  # what is kept by reference is no object: 'mlops dataset verify' asks
+    rows = zip(stored["sha256"], stored["size"], strict=True)
+    return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
+
+
+def _objects_of_run(run: Run) -> list[FileStat]:
+    """Return what a run was made with: its list of packages, and code that was not committed."""
+    code = run.code if isinstance(run.code, dict) else {}
+    found = [sha256 for sha256 in (run.environment, code.get("diff")) if sha256]
+    return [FileStat(object_key(str(sha256)), str(sha256), -1) for sha256 in found]
+
+
+def _manifest(store: Store, data: DataVersion) -> pd.DataFrame | None:
+    content = published_content(store, f"{_folder(data)}/manifest.parquet")
+    return None if content is None else read_manifest(content)
+
+
+def _samples(store: Store, data: DataVersion) -> pd.DataFrame | None:
+    content = published_content(store, f"{_folder(data)}/samples.parquet")
+    return None if content is None else pd.read_parquet(io.BytesIO(content))
+
+
+def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
+    """The row must say what the documents hold; files that cannot be read are found by their checksum."""
+    manifest, samples = _manifest(store, data), _samples(store, data)
+    document = published_document(store, f"{_folder(data)}/version.json")
+    if manifest is None or samples is None or document is None:
+        return
+    source = document["specification"]["source"]
+    parts = (document["classes"], document["features"], document["input"], source, document.get("labels"))
+    digest = digest_of(manifest, samples, *parts)
+    if not digest == data.digest == document["digest"]:
+        yield (
+            f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "
+            f"the manifest has {digest[:12]}…; "
+            "restore the registry or the manifest from a backup"
+        )
+    yield from row_problems(data, document, manifest, samples)
+
+
+def _cache_problems(store: Store, data: DataVersion) -> list[str]:
+    """What this machine has decoded of a data version must be what its files hold."""
+    try:
+        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(data.dataset, data.version))
+    except (StorageError, IntegrityError):  # its documents are found by their checksum
+        return []
+    return [damage.detail for damage in cache_damages(frozen)]

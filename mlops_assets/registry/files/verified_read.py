@@ -1,0 +1,63 @@
+"""Reading published files: bytes are held against their published checksum before anybody uses them."""
+
+from __future__ import annotations
+
+import json
+
+from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.registry.files.publication import complete_publications
+from mlops_assets.registry.store import Registry
+from mlops_assets.storage import FileStat, Workspace, sha256_of
+
+
+def read_published(workspace: Workspace, registry: Registry, key: str) -> bytes:
+    """Return the content of a published file.
+
+    Raises:
+        StorageError: it was never published, or is missing.
+        IntegrityError: its bytes have changed.
+    """
+    content = _matching(workspace, registry, key)
+    if content is None:  # its publication was interrupted, or ends just now
+        complete_publications(workspace, registry)
+        content = _matching(workspace, registry, key)
+    if content is None:
+        raise IntegrityError(f"{key} is not as it was published; restore it from a backup")
+    return content
+
+
+def _matching(workspace: Workspace, registry: Registry, key: str) -> bytes | None:
+    recorded = registry.files_at(key)
+    if not recorded:
+        raise StorageError(f"{key} was never published; run the step that makes it first")
+    content = workspace.get(key)
+    return content if sha256_of(content) == recorded[0].sha256 else None
+
+
+def stat_published(workspace: Workspace, registry: Registry, file: FileStat) -> tuple[FileStat, FileStat]:
+    """Read a published file again; return what was published at its path, and what is there.
+
+    Where they differ, publications that were interrupted are completed, and it is read once more.
+
+    Raises:
+        StorageError: it is missing or cannot be read.
+    """
+    found = workspace.stat(file.path)
+    if found.sha256 != file.sha256:
+        complete_publications(workspace, registry)
+        file = next(iter(registry.files_at(file.path)), file)
+        found = workspace.stat(file.path)
+    return file, found
+
+
+def unmeasured_classes(workspace: Workspace, registry: Registry, model: str, version: str) -> list[str]:
+    """Return the classes that no metric of a model version is of, as the test split has no sample of them.
+
+    Raises:
+        IntegrityError: its metrics are not as they were published.
+    """
+    key = f"models/{model}/{version}/metrics.json"
+    if not registry.files_at(key):  # it was not measured at all
+        return []
+    measured = json.loads(read_published(workspace, registry, key)).get("per_class", [])
+    return [str(entry["class"]) for entry in measured if entry.get("samples") == 0]

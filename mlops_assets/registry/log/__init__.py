@@ -1,0 +1,1 @@
+"""The chained log of every change: appended, mirrored, replayed, verified, rebuilt from."""

@@ -1,0 +1,87 @@
+"""Verifying the registry: its log is a whole chain, its tables are what the log leaves, and the mirror is the log.
+
+What is wrong is returned as text, and never stops what comes after it. Files and documents are verified elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+
+from mlops_assets.registry.log.mirror import entry_key, mirrored
+from mlops_assets.registry.log.replay import Replayed, differences, entries_of, guarded, replay
+from mlops_assets.registry.store import Registry
+from mlops_assets.storage import Workspace, sha256_of
+
+
+@dataclass
+class VerifiedLog:
+    """What the log says, and everything in the registry or the mirror that is not so."""
+
+    log: Replayed = field(default_factory=Replayed)
+    problems: list[str] = field(default_factory=list)
+
+
+def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> VerifiedLog:
+    """Replay the log, compare all tables and the mirror with it, and mirror what a killed process has not.
+
+    Args:
+        workspace: where the log is mirrored.
+        registry: what is verified.
+        since: entries up to this one were found mirrored, and the points that they state as logged, when everything
+            was verified last; their objects are looked for, but not read again.
+    """
+    found = VerifiedLog()
+
+    def listed() -> Iterable[str]:
+        keys.extend(mirrored(workspace))
+        return ()
+
+    def compared() -> Iterator[str]:
+        with registry.snapshot() as connection:
+            found.log = replay(entries_of(connection))
+            yield from found.log.problems
+            yield from differences(connection, found.log, since)
+
+    # first the mirror: an entry is in the registry before it is there
+    keys: list[str] = []
+    found.problems += guarded("the mirror of the log", listed)
+    found.problems += guarded("the registry", compared)
+    found.problems += guarded(
+        "the mirror of the log", lambda: _mirror_problems(workspace, registry, found, keys, since)
+    )
+    return found
+
+
+def _mirror_problems(
+    workspace: Workspace, registry: Registry, found: VerifiedLog, keys: list[str], since: int
+) -> Iterator[str]:
+    entries = {entry_key(seq): seq for seq in found.log.heads}
+    there = {entries[key] for key in keys if key in entries}
+    for key in keys:
+        if key not in entries:
+            yield f"{key} is not an entry of the registry's log; it was added, or the registry is an older one"
+    known = max(found.log.mirrored, registry.mirror.newest if registry.mirror else 0, *there, 0)
+    for seq, sha256 in found.log.heads.items():
+        if seq > known:
+            break
+        if seq in there or workspace.exists(entry_key(seq)):  # written since they were listed
+            if seq > since:
+                yield from guarded(entry_key(seq), partial(_mirrored_problems, workspace, seq, sha256))
+        else:
+            yield f"{entry_key(seq)} is missing from {workspace.url}; restore it from a backup"
+    if found.log.seq > known:
+        _complete(registry, found.log.seq)
+
+
+def _mirrored_problems(workspace: Workspace, seq: int, sha256: str) -> Iterator[str]:
+    if sha256_of(workspace.get(entry_key(seq))) != sha256:
+        yield f"{entry_key(seq)} is not entry {seq} of the registry's log; one of them was changed"
+
+
+def _complete(registry: Registry, newest: int) -> None:
+    """Mirror the newest entries, which a killed process has not."""
+    if registry.mirror is not None:
+        (text,) = registry.log_texts(newest, newest)
+        registry.mirror.write(newest, text, registry.log_texts)

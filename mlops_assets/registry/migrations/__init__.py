@@ -1,0 +1,1 @@
+"""The schema of the registry, and how that of earlier releases is upgraded."""

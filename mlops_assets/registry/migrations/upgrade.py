@@ -1,0 +1,94 @@
+"""The tables of a registry: making them, and upgrading those of an older release by Alembic's revisions.
+
+A registry that this release has made or upgraded is recognised by one query, without importing Alembic.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import Connection, insert, inspect, select, text
+
+from mlops_assets.errors import StorageError
+from mlops_assets.registry.log import chain
+from mlops_assets.registry.schema import LAST_META_VERSION, SCHEMA_REVISION, Base, LogEntry, Meta, SchemaRevision
+from mlops_assets.text.secret_urls import shown
+
+# the number in `meta`, by which older releases kept their tables → the revision that has the same
+_REVISIONS = {"1": None, "2": "0002"}
+_LOCK = 0x6D6C6F7073  # of PostgreSQL; one process at a time makes the tables
+
+
+def is_present(connection: Connection) -> bool:
+    """Whether the tables are those of this release.
+
+    Raises:
+        StorageError: they are of a newer release.
+    """
+    if not inspect(connection).has_table(SchemaRevision.__tablename__):
+        return False
+    found = connection.scalar(select(SchemaRevision.version_num))
+    if found is not None and found > SCHEMA_REVISION:
+        raise _newer(connection, found)
+    return found == SCHEMA_REVISION
+
+
+def prepare(connection: Connection, principal: str) -> None:
+    """Make the tables, or upgrade those of an older release, within the caller's transaction.
+
+    Args:
+        connection: the transaction.
+        principal: who is acting, as the log has it.
+
+    Raises:
+        StorageError: they are of a newer release.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
+    if is_present(connection):  # another process was faster
+        return
+    tables = inspect(connection).get_table_names()
+    if Meta.__tablename__ not in tables:
+        _make(connection)
+        return
+    if SchemaRevision.__tablename__ not in tables:
+        _take_over(connection)
+    _upgrade(connection)
+    if LogEntry.__tablename__ not in tables:
+        chain.adopt(connection, chain.Author(principal))
+
+
+def _make(connection: Connection) -> None:
+    Base.metadata.create_all(connection)
+    connection.execute(insert(SchemaRevision).values(version_num=SCHEMA_REVISION))
+    connection.execute(insert(Meta).values(key="schema_version", value=LAST_META_VERSION))
+
+
+def _take_over(connection: Connection) -> None:
+    """Give a registry that has a number in `meta` only the revision that has the same tables."""
+    meta = connection.scalar(select(Meta.value).where(Meta.key == "schema_version"))
+    if meta is None:  # its process was killed between making the tables and writing the number
+        meta = "1" if inspect(connection).has_table("series") else "2"
+    if meta not in _REVISIONS:
+        raise _newer(connection, meta)
+    Base.metadata.tables[SchemaRevision.__tablename__].create(connection)
+    revision = _REVISIONS[meta]
+    if revision is not None:
+        connection.execute(insert(SchemaRevision).values(version_num=revision))
+
+
+def _upgrade(connection: Connection) -> None:
+    from alembic import command  # slow to import, and rarely needed
+    from alembic.config import Config
+
+    config = Config(attributes={"connection": connection})
+    config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
+    config.set_main_option("path_separator", "os")
+    command.upgrade(config, "head")
+
+
+def _newer(connection: Connection, found: str) -> StorageError:
+    url = shown(connection.engine.url.render_as_string(hide_password=False))
+    return StorageError(
+        f"registry {url} has schema {found}, this release reads {SCHEMA_REVISION}; use the matching release"
+    )

@@ -1,0 +1,296 @@
+"""Finding runs: filters in CQL2 text, the OGC's filter language, and orders, on anything a run has recorded.
+
+The database does it all; only the runs that are shown are loaded. What can be named is in `run_fields`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, true
+
+from mlops_assets.errors import SpecificationError
+from mlops_assets.registry.schema import Run
+from mlops_assets.registry.search.fields import NUMBERS_ONLY, Field, Kind, field, truth
+from mlops_assets.registry.search.suggestions import LITERALS, all_known
+from mlops_assets.registry.session import RegistrySession
+
+NEWEST = "-started"
+_AT_ONCE = 500
+# The parser takes time that doubles with each parenthesis of a filter that is not valid, and crashes at thousands.
+MAX_DEPTH = 12
+MAX_LENGTH = 4000
+_DOUBLED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_BACKSLASHED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+_COMPARISONS: dict[str, Any] = {
+    "=": lambda a, b: a == b,
+    "<>": lambda a, b: a != b,
+    "<": lambda a, b: a < b,
+    "<=": lambda a, b: a <= b,
+    ">": lambda a, b: a > b,
+    ">=": lambda a, b: a >= b,
+}
+_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
+_WRITTEN = {
+    "number": "0.5", "text": "'text'", "truth": "true", "time": "TIMESTAMP('2026-01-31T12:00:00Z')"
+}  # fmt: skip
+_LANGUAGE = (
+    "compare names with =, <>, <, <=, >, >=, IN, LIKE, BETWEEN or IS NULL, and join comparisons with AND, OR, NOT; "
+    "texts stand in single quotes, names with other characters than letters, digits, '_' and '.' in double ones"
+)
+
+
+def search_runs(
+    registry: RegistrySession,
+    model: str | None = None,
+    where: str | None = None,
+    sort: str = NEWEST,
+    limit: int | None = 50,
+) -> list[Run]:
+    """Return runs that a filter holds for, in an order.
+
+    Args:
+        registry: where they are recorded.
+        model: only runs of this model.
+        where: a filter in CQL2 text, such as `macro_f1 > 0.8 AND params.learning_rate < 0.01`.
+        sort: what to sort by, from small to large, with `-` before it from large to small; runs without it come last,
+            and equal ones newest first.
+        limit: at most so many; all if None.
+
+    Raises:
+        SpecificationError: the filter or the order cannot be read.
+        NotFound: something is named that no run has.
+    """
+    with registry.reading() as session:
+        dialect = session.get_bind().dialect.name
+        chosen: ColumnElement[bool] = true() if model is None else Run.model == model
+        translation = _Translation(dialect)
+        condition = translation.read(where) if where is not None else true()
+        order = translation.order(sort)
+        if not all_known(session, chosen, translation.used):
+            return []
+        query = select(Run.run_id).where(chosen, condition).order_by(*order)
+        # ids first: a database that sorts whole runs takes several times as long
+        ids = session.scalars(query if limit is None else query.limit(limit)).all()
+        runs: dict[str, Run] = {}
+        for first in range(0, len(ids), _AT_ONCE):
+            rows = session.scalars(select(Run).where(Run.run_id.in_(ids[first : first + _AT_ONCE])))
+            runs |= {run.run_id: run for run in rows}
+        return [runs[run_id] for run_id in ids]
+
+
+def names_in(where: str) -> list[str]:
+    """Return the names that a filter mentions, each once.
+
+    Raises:
+        SpecificationError: it cannot be read.
+    """
+    translation = _Translation("sqlite")
+    translation.read(where)
+    return list(dict.fromkeys(translation.mentioned))
+
+
+@dataclass
+class _Translation:
+    """Makes SQL of expressions, and remembers what they name."""
+
+    dialect: str
+    where: str = ""
+    used: list[tuple[Field, Kind | None, ColumnElement[Any]]] = dataclass_field(default_factory=list)
+    mentioned: list[str] = dataclass_field(default_factory=list)
+
+    def read(self, where: str) -> ColumnElement[bool]:
+        self.where = where
+        try:
+            return self.condition(_parsed(where))
+        except RecursionError:
+            raise self._refused("it is nested too deeply") from None
+
+    def order(self, sort: str) -> list[ColumnElement[Any]]:
+        name, descending = sort.removeprefix("-"), sort.startswith("-")
+        found = field(name)
+        several: list[Kind | None] = ["number"] if found.column in NUMBERS_ONLY else ["number", "text", "truth"]
+        kinds = several if found.keys else [found.kind]
+        keys = [found.sql(kind, self.dialect) for kind in kinds]
+        if found.keys:
+            self.used.append((found, None, found.sql(None, self.dialect)))
+        newest = [] if found.column == "started" else [Run.started.desc()]
+        in_order = [key.desc() if descending else key.asc() for key in keys]
+        # an index is only used where it is not asked for what it need not know
+        required = not found.keys and not Run.__table__.columns[found.column].nullable
+        return [*(in_order if required else [key.nulls_last() for key in in_order]), *newest, Run.run_id.asc()]
+
+    def condition(self, node: Any) -> ColumnElement[bool]:
+        if isinstance(node, bool):
+            return literal(node)
+        if isinstance(node, dict) and "property" in node:  # true or false by itself
+            return self.value(node, "truth") == truth(True)
+        operator, arguments = self._operation(node)
+        if operator in ("and", "or"):
+            joined = and_ if operator == "and" else or_
+            return joined(*(self.condition(argument) for argument in arguments))
+        if operator == "not":
+            return not_(self.condition(arguments[0]))
+        if operator == "isNull":
+            return self.value(arguments[0], None).is_(None)
+        if operator in _COMPARISONS:
+            return self._comparison(operator, *arguments)
+        if operator == "between":
+            kind = self._kind(*arguments)
+            lower, upper = (self.value(end, kind) for end in arguments[1:])
+            return self.value(arguments[0], kind).between(lower, upper)
+        if operator == "in":
+            kind = self._kind(arguments[0], *arguments[1])
+            return self.value(arguments[0], kind).in_([self.value(each, kind) for each in arguments[1]])
+        if operator == "like":
+            return self._like(*arguments)
+        raise self._refused(f"{operator} is not supported here")
+
+    def _operation(self, node: Any) -> tuple[str, list[Any]]:
+        if not isinstance(node, dict) or "op" not in node:
+            raise self._refused(f"{_shown(node)} is no comparison")
+        return node["op"], node["args"]
+
+    def _comparison(self, operator: str, left: Any, right: Any) -> ColumnElement[bool]:
+        if left is None or right is None:
+            raise self._refused("nothing equals NULL; write IS NULL or IS NOT NULL")
+        kind = self._kind(left, right)
+        if not _names(left) and _names(right):  # the name first, as the database's types follow it
+            left, right, operator = right, left, _TURNED.get(operator, operator)
+        return _COMPARISONS[operator](self.value(left, kind), self.value(right, kind))  # type: ignore[no-any-return]
+
+    def _like(self, what: Any, pattern: Any) -> ColumnElement[bool]:
+        lower = isinstance(pattern, dict) and pattern.get("op") == "casei"
+        text = pattern["args"][0] if lower else pattern
+        if not isinstance(text, str):
+            raise self._refused("LIKE takes a text in single quotes, in which % is anything and _ one character")
+        text = text.lower() if lower else text
+        value = self.value(what, "text")
+        if self.dialect == "postgresql":
+            return value.like("".join(_pattern(text, "%", "_", lambda c: f"\\{c}" if c in "%_\\" else c)), escape="\\")
+        # SQLite's LIKE takes small and large letters for the same, its GLOB does not
+        return value.op("GLOB", is_comparison=True)(
+            "".join(_pattern(text, "*", "?", lambda c: f"[{c}]" if c in "*?[" else c))
+        )
+
+    def _kind(self, *nodes: Any) -> Kind:
+        """What is compared with each other: what the columns and the literals say; numbers, if neither does."""
+        kinds = [kind for node in nodes if (kind := self._own_kind(node)) is not None]
+        if "time" in kinds and all(isinstance(node, (str, dict)) for node in nodes):
+            return "time"  # a time may be written as a text
+        if len(set(kinds)) > 1:
+            raise self._refused(self._disagreement(nodes, kinds))
+        return kinds[0] if kinds else "number"
+
+    def _disagreement(self, nodes: Sequence[Any], kinds: Sequence[Kind]) -> str:
+        for node in nodes:
+            if _names(node):
+                found = field(_names(node)[0])
+                if found.kind is not None:
+                    return f"{found.name} is {LITERALS[found.kind]}; write it like {_WRITTEN[found.kind]}"
+        return f"{' and '.join(LITERALS[kind] for kind in dict.fromkeys(kinds))} cannot be compared"
+
+    def _own_kind(self, node: Any) -> Kind | None:
+        if isinstance(node, bool):
+            return "truth"
+        if isinstance(node, (int, float)):
+            return "number"
+        if isinstance(node, str):
+            return "text"
+        if isinstance(node, dict) and "property" in node:
+            return field(node["property"]).kind
+        if isinstance(node, dict) and ("timestamp" in node or "date" in node):
+            return "time"
+        if isinstance(node, dict) and node.get("op") == "casei":
+            return "text"
+        raise self._refused(f"{_shown(node)} is not supported here")
+
+    def value(self, node: Any, kind: Kind | None) -> ColumnElement[Any]:
+        """Return a name or a literal as a value of a kind."""
+        if isinstance(node, dict) and "property" in node:
+            found = field(node["property"])
+            self.mentioned.append(found.name)
+            if kind is not None and found.kind not in (None, kind):
+                raise self._refused(self._disagreement([node], []))
+            sql = found.sql(kind, self.dialect)
+            if found.keys:
+                self.used.append((found, kind, sql))
+            return sql
+        if isinstance(node, dict) and node.get("op") == "casei":
+            return func.lower(self.value(node["args"][0], "text"))
+        if kind == "time":
+            return literal(self._time(node), Run.__table__.columns.started.type)
+        if kind == "truth" and isinstance(node, bool):
+            return truth(node)
+        if isinstance(node, (str, int, float)):
+            return literal(node)
+        raise self._refused(f"{_shown(node)} is not supported here")
+
+    def _time(self, node: Any) -> datetime:
+        text = node if isinstance(node, str) else node.get("timestamp", node.get("date"))
+        try:
+            moment = datetime.fromisoformat(text)
+        except (TypeError, ValueError):
+            raise self._refused(f"{_shown(text)} is no time; write {_WRITTEN['time']} or '2026-01-31'") from None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+    def _refused(self, why: str) -> SpecificationError:
+        return SpecificationError(f"the filter {self.where!r} cannot be used: {why}; {_LANGUAGE}")
+
+
+def _parsed(where: str) -> Any:
+    import cql2
+
+    if len(where) > MAX_LENGTH or _depth(where) > MAX_DEPTH:
+        raise SpecificationError(
+            f"the filter {where[:80]!r}… cannot be used: it has more than {MAX_LENGTH:,} characters, or parentheses "
+            f"more than {MAX_DEPTH} deep; split it, or leave out parentheses"
+        )
+    try:
+        return cql2.Expr(where).to_json()
+    except Exception as error:
+        place = re.search(r"--> (\d+):(\d+)", str(error))
+        line, column = (int(part) for part in place.groups()) if place else (1, 1)
+        lines = where.splitlines() or [""]
+        rest = lines[line - 1][column - 1 :].strip() if line <= len(lines) else ""
+        at = f"line {line}, character {column}" if len(lines) > 1 else f"character {column}"
+        seen = f"there stands {rest!r}" if rest else "it ends there"
+        raise SpecificationError(f"the filter {where!r} cannot be read at {at}: {seen}; {_LANGUAGE}") from error
+
+
+def _depth(where: str) -> int:
+    """Return how deep parentheses go, by each of the two ways in which quotes may be escaped."""
+    deepest = 0
+    for text in (_DOUBLED.sub("", where), _BACKSLASHED.sub("", where)):
+        depth = 0
+        for character in text:
+            depth = max(0, depth + (character == "(") - (character == ")"))
+            deepest = max(deepest, depth)
+    return deepest
+
+
+def _names(node: Any) -> list[str]:
+    if isinstance(node, dict) and node.get("op") == "casei":
+        return _names(node["args"][0])
+    return [node["property"]] if isinstance(node, dict) and "property" in node else []
+
+
+def _shown(node: Any) -> str:
+    if isinstance(node, dict) and "op" in node:
+        return f"the operator {node['op']!r}"
+    return f"{node!r}" if not isinstance(node, dict) else f"{next(iter(node), 'this')!r}"
+
+
+def _pattern(text: str, many: str, one: str, plain: Any) -> Iterator[str]:
+    """Yield a pattern of CQL2 as another one: its wildcards are % and _, a backslash takes away their meaning."""
+    characters = iter(text)
+    for character in characters:
+        if character == "\\":
+            yield plain(next(characters, "\\"))
+        else:
+            yield {"%": many, "_": one}.get(character) or plain(character)

@@ -1,0 +1,82 @@
+"""Whether some run has what is asked for, and what there is instead if none has. Filters are read in `run_search`."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from sqlalchemy import ColumnElement, exists, select
+from sqlalchemy.orm import Session
+
+from mlops_assets.errors import NotFound
+from mlops_assets.registry.schema import Run
+from mlops_assets.registry.search.fields import COLUMNS, DOCUMENTS, Field, Kind, field
+
+LOOKED_AT = 1_000  # newest runs whose names are suggested in place of one that no run has
+SUGGESTED = 20
+LITERALS = {"number": "a number", "text": "a text", "truth": "true or false", "time": "a time"}
+
+
+def all_known(
+    session: Session, chosen: ColumnElement[bool], used: Sequence[tuple[Field, Kind | None, ColumnElement[Any]]]
+) -> bool:
+    """Make sure that some run has each thing that is named; return False if there is no run at all.
+
+    Raises:
+        NotFound: none has; names that are alike are told.
+    """
+    if not used:
+        return True
+    found = session.execute(select(*(exists().where(chosen, sql.is_not(None)) for _, _, sql in used))).one()
+    missing = [(named, kind) for (named, kind, _), known in zip(used, found, strict=True) if not known]
+    if not missing:
+        return True
+    newest = select(Run).where(chosen).order_by(Run.started.desc()).limit(LOOKED_AT)
+    runs = list(session.scalars(newest))
+    if not runs:
+        return False
+    named, kind = missing[0]
+    held = [value for run in runs if (value := named.value(run)) is not None]
+    if held:
+        wanted = LITERALS[kind or "text"]
+        raise NotFound(f"{named.name} is never {wanted}; runs have e.g. {_as_literal(held[0])} there")
+    raise NotFound(f"no run has a {named.what} {named.key!r}; {_suggestion(named, runs)}")
+
+
+def _as_literal(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"'{value}'" if isinstance(value, str) else str(value)
+
+
+def _suggestion(named: Field, runs: Sequence[Run]) -> str:
+    names = list(dict.fromkeys(name for run in runs for name in _names_of(run)))
+    by_end: dict[str, list[str]] = {}
+    for name in (*COLUMNS, *names):
+        by_end.setdefault(name.partition(".")[2] or name, []).append(name)
+        by_end.setdefault(name, []).append(name)
+    close = difflib.get_close_matches(named.key, by_end, 3) + difflib.get_close_matches(named.name, by_end, 3)
+    alike = list(dict.fromkeys(name for end in close for name in by_end[end]))[:5]
+    of_its_own = sorted(name for name in names if field(name).column == named.column)
+    told = [f"did you mean {' or '.join(alike)}?"] if alike else []
+    more = f" and {len(of_its_own) - SUGGESTED} more" if len(of_its_own) > SUGGESTED else ""
+    if of_its_own:
+        told.append(f"there is {', '.join(of_its_own[:SUGGESTED])}{more}")
+    return "; ".join(told) or "see 'mlops run show ID'"
+
+
+def _names_of(run: Run) -> Iterator[str]:
+    """Yield the names of everything in the documents of a run, as filters name them; metrics bare."""
+    yield from run.metrics
+    for prefix, column in DOCUMENTS.items():
+        if prefix not in ("metrics", "parameters"):
+            yield from _leaves(prefix, getattr(run, column))
+
+
+def _leaves(prefix: str, document: dict[str, Any]) -> Iterator[str]:
+    for name, value in document.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(f"{prefix}.{name}", value)
+        else:
+            yield f"{prefix}.{name}"

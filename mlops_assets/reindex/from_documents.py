@@ -1,0 +1,227 @@
+"""What the documents of a workspace say, as rows of a registry: for workspaces that have no log, or have lost it.
+
+Nothing proves documents but their own contents: what they do not state is set to what is most likely, and listed.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+
+from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.documents import version_folder
+from mlops_assets.datasets.versions.manifest import read_manifest
+from mlops_assets.errors import StorageError
+from mlops_assets.progress import each
+from mlops_assets.registry.log.chain import AUDITED
+from mlops_assets.registry.log.replay import Columns, Key
+from mlops_assets.registry.runs import LoggedPoint, document_key
+from mlops_assets.registry.schema import Run
+from mlops_assets.stac.models import FRAMEWORKS, item_key
+from mlops_assets.storage import Workspace
+
+PUBLISHED = ("catalog", "datasets", "models", "predictions", "runs", "sweeps")  # folders of published files
+UNKNOWN = "unknown"
+_CHECKPOINT = re.compile(r"runs/[^/]+/checkpoints/.*")
+_VERSION = re.compile(r"datasets/([^/]+)/(v([1-9]\d*))/version\.json")
+_RUN = re.compile(r"runs/([^/]+)/run\.json")
+_OWNERS = (  # pattern of a path → its owner, in the order in which they are tried
+    (re.compile(r"datasets/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
+    (re.compile(r"models/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),
+    (re.compile(r"predictions/([^/]+)/([^/]+)/.*"), r"prediction:\1@\2"),
+    (re.compile(r"runs/([^/]+)/[^/]+"), r"run:\1"),
+    (re.compile(r"sweeps/([^/]+)/([^/]+)\.json"), r"sweep:\1/\2"),
+    (re.compile(r"catalog/(?:datasets|models)/([^/]+)/([^/]+)/.*"), r"record:\1@\2"),
+    (re.compile(r"catalog/.*"), "catalog"),
+)
+# what a run has whose document does not say more, as those of earlier releases
+_RUN_DEFAULTS: Columns = {
+    "error": None, "host": UNKNOWN, "pid": 0, "source": "platform", "tags": {}, "created_by": None, "seconds": None,
+    "phases": {}, "usage": {}, "code": {}, "attempts": 1,
+}  # fmt: skip
+
+
+@dataclass
+class Documented:
+    """What documents say.
+
+    Attributes:
+        rows: table → key → columns, as entries of the log have them.
+        unproven: what they do not say, or cannot prove.
+    """
+
+    rows: dict[str, dict[Key, Columns]] = field(default_factory=lambda: {name: {} for name in AUDITED})
+    unproven: list[str] = field(default_factory=list)
+
+
+def published_keys(workspace: Workspace) -> list[str]:
+    """Return the keys that lie where published files do."""
+    keys = (key for folder in PUBLISHED for key in workspace.list(folder))
+    return sorted(key for key in keys if not _CHECKPOINT.fullmatch(key))
+
+
+def points_of_series(document: dict[str, Any]) -> list[LoggedPoint]:
+    """Return the points that the document of a run has: values and steps, one metric after the other.
+
+    Their times are unknown: that of the run's end stands for them.
+    """
+    logged = datetime.fromisoformat(document.get("finished") or document["started"]).timestamp()
+    points = ((name, step, value) for name, series in document.get("series", {}).items() for step, value in series)
+    return [(seq, name, step, value, logged) for seq, (name, step, value) in enumerate(points)]
+
+
+def documented_rows(workspace: Workspace) -> Documented:
+    """Return the rows that the documents of a workspace give; every published file is read for its checksum."""
+    return _Reader(workspace).read()
+
+
+class _Reader:
+    """Reads the documents of one workspace."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._workspace = workspace
+        self._keys = published_keys(workspace)
+        self._there = set(self._keys)
+        self._found = Documented()
+        self._unsaid: dict[tuple[str, ...], list[str]] = {}  # what is unknown → of what
+
+    def read(self) -> Documented:
+        """Return all that is found."""
+        for key in self._keys:
+            if match := _VERSION.fullmatch(key):
+                self._data_version(*match.groups())
+        for key in self._keys:
+            if match := _RUN.fullmatch(key):
+                self._run(match[1])
+        self._files()
+        found = self._found.unproven
+        found[:0] = [
+            "there is no log: all is as the documents in the workspace say, and checksums are those of the files as "
+            "they are now",
+            "tags, aliases, promotions and checkpoints are in no document, and are lost",
+        ]
+        for unsaid, subjects in self._unsaid.items():
+            found.append(f"{', '.join(unsaid)}: in no document of {some(subjects)}")
+        return self._found
+
+    def _data_version(self, dataset: str, version: str, number: str) -> None:
+        folder = version_folder(dataset, version)
+        try:
+            document = json.loads(self._workspace.get(f"{folder}/version.json"))
+            manifest = read_manifest(self._workspace.get(f"{folder}/manifest.parquet"))
+            samples = pd.read_parquet(io.BytesIO(self._workspace.get(f"{folder}/samples.parquet")), columns=["split"])
+            specification, digest = document["specification"], document["digest"]
+        except (StorageError, ValueError, KeyError) as error:
+            self._found.unproven.append(f"{dataset}@{version} is left out, as its documents cannot be read: {error}")
+            return
+        if "created" not in document:  # of an earlier release
+            self._unsaid.setdefault(("created", "created_by"), []).append(f"{dataset}@{version}")
+        self._found.rows["data_versions"][dataset, version] = {
+            "number": int(number),
+            "digest": digest,
+            "created": document.get("created") or self._workspace.written(f"{folder}/version.json").isoformat(),
+            "created_by": document.get("created_by", UNKNOWN),
+            "files": len(manifest),
+            "samples": len(samples),
+            "size": int(manifest["size"].sum()),
+            "specification": specification,
+            "counts": {name: int((samples["split"] == name).sum()) for name in SPLITS},
+        }
+
+    def _run(self, run_id: str) -> None:
+        key = document_key(run_id)
+        try:
+            document: dict[str, Any] = json.loads(self._workspace.get(key))
+            last = {name: series[-1][1] for name, series in document.get("series", {}).items()}
+            made = document.get("model_version")
+            environment = f"models/{document['model']}/{made}/environment.json"
+            further = {
+                "metrics": last,
+                "finished": self._workspace.written(key).isoformat(),
+                "environment": self._workspace.stat(environment).sha256 if environment in self._there else None,
+            }
+            names = [column.name for column in Run.__table__.columns if column.name != "run_id"]
+            said = {name: document[name] for name in names if name in document}
+            row = {**_RUN_DEFAULTS, **further, **said}
+            row = {name: row[name] for name in names}
+            if made is not None:
+                row["metrics"] = {**row["metrics"], **self._model_version(run_id, document, row)}
+        except (StorageError, ValueError, KeyError, TypeError) as error:
+            self._found.unproven.append(f"run {run_id} is left out, as its documents cannot be read: {error!r}")
+            return
+        self._found.rows["runs"][run_id,] = row
+        if unsaid := tuple(name for name in names if name not in said):
+            self._unsaid.setdefault(unsaid, []).append(f"run {run_id}")
+
+    def _model_version(self, run_id: str, document: dict[str, Any], run: Columns) -> dict[str, Any]:
+        """Add the model version of a run; return what it was measured with."""
+        model, version, signature = document["model"], document["model_version"], document["signature"]
+        folder, item = f"models/{model}/{version}", item_key(model, version)
+        recorded = json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
+        metrics = {}
+        stage = "exported" if f"{folder}/parity.json" in self._there else "trained"
+        if f"{folder}/metrics.json" in self._there:
+            metrics, stage = json.loads(self._workspace.get(f"{folder}/metrics.json"))["metrics"], "evaluated"
+        names = {shown: name for name, (shown, _) in FRAMEWORKS.items()}
+        framework = str(recorded.get("mlm:framework", UNKNOWN))
+        self._found.rows["model_versions"][model, version] = {
+            "run_id": run_id,
+            "dataset": document["dataset"],
+            "data_version": document["data_version"],
+            "data_digest": document["data_digest"],
+            "task": document.get("task") or recorded.get("mlm:tasks", [_likely_task(signature)])[0],
+            "framework": document.get("framework") or names.get(framework, framework),
+            "signature": signature,
+            "stage": "recorded" if recorded else stage,
+            "metrics": metrics,
+            "created": recorded.get("created") or run["finished"],
+        }
+        return metrics
+
+    def _files(self) -> None:
+        """Add every file that belongs to something that is found."""
+        rows = self._found.rows
+        known = {
+            f"{kind}:{dataset}@{version}" for dataset, version in rows["data_versions"] for kind in ("data", "record")
+        }
+        known |= {
+            f"{kind}:{model}@{version}"
+            for model, version in rows["model_versions"]
+            for kind in ("model", "prediction", "record")
+        }
+        known |= {f"run:{run_id}" for (run_id,) in rows["runs"]}
+        left: list[str] = []
+        for key in each("reading published files", self._keys, "files"):
+            owner = self._owner(key)
+            if owner in known or owner == "catalog" or owner.startswith("sweep:"):
+                file = self._workspace.stat(key)
+                rows["files"][key,] = {"owner": owner, "sha256": file.sha256, "size": file.size}
+            else:
+                left.append(key)
+        if left:
+            self._found.unproven.append(f"left out, as they belong to nothing that documents have: {some(left)}")
+
+    def _owner(self, key: str) -> str:
+        owner = next((pattern.sub(owner, key) for pattern, owner in _OWNERS if pattern.fullmatch(key)), "")
+        run = self._found.rows["runs"].get((owner.removeprefix("run:"),)) if owner.startswith("run:") else None
+        if run is not None and run["model_version"] is not None and not key.endswith("/log.txt"):
+            return f"model:{run['model']}@{run['model_version']}"
+        return owner
+
+
+def _likely_task(signature: dict[str, Any]) -> str:
+    if signature["classes"] is None:
+        return "regression"
+    return "semantic-segmentation" if signature["view"] == "window" else "classification"
+
+
+def some(subjects: list[str], shown: int = 5) -> str:
+    """Return the first of some subjects, and how many there are besides."""
+    named = ", ".join(subjects[:shown])
+    return named if len(subjects) <= shown else f"{named} and {len(subjects) - shown} more"

@@ -1,0 +1,1 @@
+"""The history of runs: what is going on, comparisons, reports."""

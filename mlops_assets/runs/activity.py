@@ -1,0 +1,182 @@
+"""The activity in a workspace, as the registry has it: what is running, what failed, what waits for somebody.
+
+Nothing is changed, and nothing but the registry is asked.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import select
+
+from mlops_assets.models.promotion import check_gates
+from mlops_assets.models.specification import Gate
+from mlops_assets.registry import Registry, Run
+from mlops_assets.registry.store import now
+from mlops_assets.training.process.follow import MAX_POINTS, newest_metrics
+from mlops_assets.training.provenance import process_alive
+from mlops_assets.training.sweeps.trials import SWEEP
+
+RECENT = timedelta(hours=24)
+MAX_FAILED = 5
+
+
+@dataclass(frozen=True)
+class Running:
+    """A training run under way.
+
+    Attributes:
+        run: its row.
+        step: the step that it has logged last; None before the first.
+        metrics: the newest value of each metric.
+        note: the same for people, of a few metrics.
+        alive: whether its process is there; None if that is on another machine.
+    """
+
+    run: Run
+    step: int | None
+    metrics: dict[str, float]
+    note: str
+    alive: bool | None
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """A sweep with a trial under way. `trials` is how many of its trials are in which state."""
+
+    name: str
+    model: str
+    trials: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A run that failed, or was stopped and can be resumed. `error` is one line."""
+
+    run: Run
+    error: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Something that somebody has to decide, and the command that does it."""
+
+    what: str
+    subject: str
+    detail: str
+    command: str
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A model as it is declared; `gates` is None where they are not known."""
+
+    dataset: str
+    gates: Sequence[Gate] | None = None
+
+
+def running(registry: Registry) -> list[Running]:
+    """Return the runs under way, oldest first."""
+    found = []
+    for run in registry.runs(status="running"):
+        points = registry.newest_points(run.run_id, MAX_POINTS)
+        here = run.source == "platform" and run.host == socket.gethostname()
+        alive = process_alive(run.host, run.pid) if here else None
+        step = points[-1][2] if points else None
+        metrics = {name: value for _, name, _, value, _ in points}
+        found.append(Running(run, step, metrics, newest_metrics(points), alive))
+    return found
+
+
+def sweeps_of(registry: Registry, runs: Sequence[Running]) -> list[Sweep]:
+    """Return the sweeps that these runs are trials of, with how many of their trials are in which state."""
+    names = dict.fromkeys((each.run.model, str(each.run.tags[SWEEP])) for each in runs if SWEEP in each.run.tags)
+    found = []
+    for model, sweep in names:
+        query = select(Run.status).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
+        with registry.reading() as session:
+            counts = Counter(session.scalars(query))
+        found.append(Sweep(sweep, model, dict(counts)))
+    return found
+
+
+def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
+    """Return what failed lately, newest first, unless a later run of the same model on the same data succeeded.
+
+    Args:
+        registry: where runs are recorded.
+        since: from when on; the last 24 hours if not given.
+    """
+    since = since or now() - RECENT
+    query = select(Run).where(Run.status.in_(("failed", "canceled", "succeeded")), Run.finished >= since)
+    with registry.reading() as session:
+        ended = list(session.scalars(query.order_by(Run.finished.desc())))
+    done: set[tuple[str, str]] = set()
+    found: list[Failed] = []
+    for run in ended:
+        work = run.model, run.data_version
+        if run.status == "succeeded":
+            done.add(work)
+        elif work not in done and SWEEP not in run.tags and len(found) < MAX_FAILED:
+            checkpoints = registry.checkpoints(run.run_id)
+            error = error_line(run.error)
+            if run.status == "canceled":
+                if not checkpoints:
+                    continue
+                error = f"stopped; the checkpoint of step {checkpoints[0].step} is kept"
+            command = f"mlops run resume {run.run_id[:8]}" if checkpoints else f"mlops run show {run.run_id[:8]}"
+            found.append(Failed(run, error, command))
+    return found
+
+
+def error_line(error: str | None) -> str:
+    """Return an error as one line: the first, or the last of a traceback, which says what was raised."""
+    lines = (error or "").strip().splitlines() or ["no reason is recorded"]
+    return lines[-1] if lines[0].startswith("Traceback") else lines[0]
+
+
+def waiting(registry: Registry, models: Mapping[str, Declared], begun: Sequence[Run]) -> Iterator[Waiting]:
+    """Yield models that are not trained on the newest data, and newer versions that are not in production.
+
+    Args:
+        registry: what is recorded.
+        models: those that are declared; others are known from their versions.
+        begun: runs that are under way or that somebody has to look at; their work is not waiting.
+    """
+    newest_data = {row.dataset: row for row in registry.data_versions()}
+    versions = registry.model_versions()
+    known = {row.model: Declared(row.dataset) for row in versions} | dict(models)
+    under_way = {(run.model, run.data_version) for run in begun}
+    for model, declared in sorted(known.items()):
+        own = [row for row in versions if row.model == model]
+        data = newest_data.get(declared.dataset)
+        if data is not None:
+            work = model, data.version
+            if not any(row.data_version == data.version for row in own) and work not in under_way:
+                yield Waiting(
+                    "training", model, f"{model} has no version trained on {data.dataset}@{data.version}",
+                    f"mlops train {model}@{data.version}",
+                )  # fmt: skip
+        recorded = [row for row in own if row.stage == "recorded"]
+        in_production = registry.aliases(model).get("production")
+        if not recorded or recorded[-1].version == in_production:
+            continue
+        row = recorded[-1]
+        if any(each.version == in_production and each.created > row.created for each in own):
+            continue
+        if declared.gates is None:
+            passes = "its gates are checked when it is promoted"
+        elif all(outcome.passed for outcome in check_gates(registry, row, declared.gates)):
+            passes = "it passes its gates"
+        else:
+            continue
+        place = f"{in_production} is" if in_production else "no version is"
+        yield Waiting(
+            "promotion", model, f"{model}@{row.version} is recorded and {passes}; {place} in production",
+            f"mlops model promote {model}@{row.version}",
+        )  # fmt: skip

@@ -1,0 +1,284 @@
+"""What differs between runs: data, code, environment, parameters, metrics, and how they went.
+
+Showing it is left to `reports` and to the commands.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_assets.errors import IntegrityError
+from mlops_assets.models.specification import (
+    CLASS_METRICS,
+    NUMBER_METRICS,
+    SINGLE_CLASS_METRICS,
+    SMALLER_IS_BETTER,
+)
+from mlops_assets.registry import Run
+from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
+from mlops_assets.store import Store
+
+SECTIONS = ("run", "data", "code", "parameters", "environment", "hardware", "took")
+_NO_DIRECTION = {"bias"}  # best at zero, on either side
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """A confusion matrix on the test split: counts by true class (rows) and predicted class."""
+
+    classes: list[str]
+    counts: list[list[int]]
+
+
+@dataclass(frozen=True)
+class ComparedRun:
+    """A run and what belongs to it.
+
+    Attributes:
+        run: its row.
+        series: name → [(step, value), …].
+        environment: `python` and the installed packages with their versions; None if that is not known.
+        confusion: of its model version, if that was evaluated and is a classifier.
+        unmeasured: classes that no metric of its model version is of, as the test split has no sample of them.
+    """
+
+    run: Run
+    series: Mapping[str, list[tuple[int, float]]]
+    environment: Mapping[str, str] | None
+    confusion: Confusion | None
+    unmeasured: tuple[str, ...] = ()
+
+    @property
+    def short(self) -> str:
+        """The beginning of its id."""
+        return self.run.run_id[:8]
+
+    @property
+    def product(self) -> str:
+        """Its model version, or what became of it instead."""
+        made = self.run.model_version
+        return f"{self.run.model}@{made}" if made else f"{self.run.model}, {self.run.status}"
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Something that is not the same in all runs; None where a run does not have it."""
+
+    section: str
+    what: str
+    values: tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class MetricRow:
+    """A metric in all runs.
+
+    Attributes:
+        name: of the metric.
+        values: one a run; None where a run does not have it.
+        best: which run is better than all others, if it is known whether more or less is better.
+    """
+
+    name: str
+    values: tuple[float | None, ...]
+    best: int | None
+
+    @property
+    def deltas(self) -> tuple[float | None, ...]:
+        """How far each is from the first run."""
+        first = self.values[0]
+        return tuple(None if value is None or first is None else value - first for value in self.values)
+
+    @property
+    def smaller_is_better(self) -> bool | None:
+        """Whether less is better; None if that is not known."""
+        return smaller_is_better(self.name)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Several runs side by side; the first is what the others are held against."""
+
+    runs: tuple[ComparedRun, ...]
+    differences: tuple[Difference, ...]
+    metrics: tuple[MetricRow, ...]
+    same_parameters: Mapping[str, Any]
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Classes without a test sample of each run, in words; nothing if all runs were measured on all classes."""
+        found = [", ".join(compared.unmeasured) or "–" for compared in self.runs]
+        return found if any(compared.unmeasured for compared in self.runs) else []
+
+    def of(self, section: str) -> list[Difference]:
+        """Return the differences of one section."""
+        return [difference for difference in self.differences if difference.section == section]
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as JSON values, by run id."""
+        ids = [compared.run.run_id for compared in self.runs]
+        return {
+            "runs": [
+                {"run_id": c.run.run_id, "model": c.run.model, "model_version": c.run.model_version,
+                 "status": c.run.status, "started": c.run.started.isoformat(),
+                 "unmeasured_classes": list(c.unmeasured)}
+                for c in self.runs
+            ],
+            "differences": [
+                {"section": d.section, "what": d.what, "values": dict(zip(ids, d.values, strict=True))}
+                for d in self.differences
+            ],
+            "metrics": [
+                {"metric": m.name, "values": dict(zip(ids, m.values, strict=True)),
+                 "deltas": dict(zip(ids, m.deltas, strict=True)), "best": None if m.best is None else ids[m.best]}
+                for m in self.metrics
+            ],
+            "same_parameters": dict(self.same_parameters),
+        }  # fmt: skip
+
+
+def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
+    """Hold runs against each other.
+
+    Raises:
+        IntegrityError: what a run has kept is not as it was published.
+    """
+    compared = tuple(_gathered(store, run) for run in runs)
+    parameters = [flat(run.parameters) for run in runs]
+    sections: dict[str, list[Mapping[str, Any]]] = {
+        "run": [_outcome(run) for run in runs],
+        "data": [_data(run) for run in runs],
+        "code": [_code(run) for run in runs],
+        "parameters": [{"seed": run.seed, **found} for run, found in zip(runs, parameters, strict=True)],
+        "environment": _environments(compared),
+        "hardware": [flat(run.hardware) for run in runs],
+        "took": [{"seconds": run.seconds, **run.usage} for run in runs],
+    }
+    found = [Difference(section, what, values) for section in SECTIONS for what, values in _unequal(sections[section])]
+    same = {
+        name: value
+        for name, value in parameters[0].items()
+        if all(name in other and _equal(other[name], value) for other in parameters)
+    }
+    return Comparison(compared, tuple(found), tuple(_metrics(runs)), same)
+
+
+def smaller_is_better(metric: str) -> bool | None:
+    """Say whether a smaller value of a metric is better; None if it is not known."""
+    name = metric.rpartition("/")[2]
+    measure = name.partition(".")[0]
+    if name in SMALLER_IS_BETTER or "loss" in name or "error" in name:
+        return True
+    if name in _NO_DIRECTION:
+        return None
+    known = {*CLASS_METRICS, *NUMBER_METRICS, *SINGLE_CLASS_METRICS}
+    return False if measure in known or "accuracy" in name else None
+
+
+def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
+    """Return `python` and the packages that a run had installed, with their versions; None if that is not known.
+
+    Raises:
+        IntegrityError: the record is not as it was written.
+    """
+    if run.environment is not None:
+        try:
+            content = store.workspace.get_object(run.environment)
+        except IntegrityError as error:
+            raise IntegrityError(f"the environment of run {run.run_id[:8]} has changed: {error}") from error
+        return environment_versions(json.loads(content))
+    document = _published(store, run, "environment.json")
+    return None if document is None else environment_versions(document)
+
+
+def environment_versions(document: Mapping[str, Any]) -> dict[str, str]:
+    """Return what `provenance.environment` says as one table of versions."""
+    return {"python": str(document.get("python", "")), **document.get("packages", {})}
+
+
+def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return a nested document with dotted names."""
+    found: dict[str, Any] = {}
+    for name, value in document.items():
+        if isinstance(value, Mapping) and value:
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = value
+    return found
+
+
+def _gathered(store: Store, run: Run) -> ComparedRun:
+    metrics = _published(store, run, "metrics.json") or {}
+    counts = metrics.get("confusion_matrix")
+    confusion = None
+    if counts:
+        confusion = Confusion([str(entry["class"]) for entry in metrics.get("per_class", [])], counts)
+    unmeasured = unmeasured_classes(store.workspace, store.registry, run.model, run.model_version or "")
+    series, environment = store.registry.series(run.run_id), recorded_environment(store, run)
+    return ComparedRun(run, series, environment, confusion, tuple(unmeasured))
+
+
+def _published(store: Store, run: Run, name: str) -> Any:
+    """Return a JSON document of a run's model version, or None if there is none."""
+    key = f"models/{run.model}/{run.model_version}/{name}"
+    if run.model_version is None or not store.registry.files_at(key):
+        return None
+    return json.loads(read_published(store.workspace, store.registry, key))
+
+
+def _outcome(run: Run) -> dict[str, Any]:
+    names = ("model", "status", "source", "created_by", "attempts", "error")
+    found = {name: getattr(run, name) for name in names}
+    return found | {f"tags.{name}": value for name, value in run.tags.items()}
+
+
+def _data(run: Run) -> dict[str, Any]:
+    return {"dataset": run.dataset, "data version": run.data_version, "digest": run.data_digest[:12]}
+
+
+def _code(run: Run) -> dict[str, Any]:
+    diff = run.code.get("diff")
+    return {"trainer": run.trainer, "version": run.code_version, "uncommitted changes": diff[:12] if diff else None}
+
+
+def _environments(compared: Iterable[ComparedRun]) -> list[Mapping[str, Any]]:
+    """Versions, where they are known of all runs; else only whether they are known."""
+    found = [each.environment for each in compared]
+    if any(environment is None for environment in found):
+        return [{"recorded": environment is not None} for environment in found]
+    return [environment or {} for environment in found]
+
+
+def _unequal(facts: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, tuple[Any, ...]]]:
+    names = dict.fromkeys(name for fact in facts for name in fact)
+    for name in names:
+        values = tuple(fact.get(name) for fact in facts)
+        if not all(_equal(value, values[0]) for value in values):
+            yield name, values
+
+
+def _equal(first: Any, second: Any) -> bool:
+    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+
+
+def _metrics(runs: Sequence[Run]) -> Iterable[MetricRow]:
+    for name in dict.fromkeys(name for run in runs for name in run.metrics):
+        values = tuple(_number(run.metrics.get(name)) for run in runs)
+        yield MetricRow(name, values, _best(name, values))
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _best(name: str, values: Sequence[float | None]) -> int | None:
+    smaller = smaller_is_better(name)
+    known = [(value, index) for index, value in enumerate(values) if value is not None]
+    if smaller is None or len(known) < 2:
+        return None
+    choose: Callable[..., Any] = min if smaller else max
+    best = choose(known, key=lambda pair: pair[0])
+    return best[1] if sum(value == best[0] for value, _ in known) == 1 else None

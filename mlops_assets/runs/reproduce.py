@@ -1,0 +1,224 @@
+"""Training a model version again from its record, and whether that gives the same model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mlops_assets.errors import NotReproducible
+from mlops_assets.models.evaluation.evaluate import evaluate_version
+from mlops_assets.models.export.export import export
+from mlops_assets.models.signature import data_for
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.names import Reference
+from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.runs.comparison import environment_versions, recorded_environment
+from mlops_assets.store import Store, native_files, run_identifier
+from mlops_assets.training import provenance
+from mlops_assets.training.process.follow import followed
+from mlops_assets.training.process.supervisor import train_supervised
+from mlops_assets.training.trainers import load_trainer
+
+TAG = "reproduces"  # of the run that trains again: the model version
+NAMED = 5  # changes that a message lists
+
+
+@dataclass(frozen=True)
+class Change:
+    """Something that is not as it was recorded.
+
+    Attributes:
+        what: `code`, `trainer`, `inputs`, `bands`, `scaling`, `task`, `package NAME`, `python` or `hardware NAME`.
+        recorded: what it was; None if it was not there.
+        now: what it is.
+        forbids: whether training anew would not be the same work: it is not done unless changes are allowed.
+    """
+
+    what: str
+    recorded: Any
+    now: Any
+    forbids: bool
+
+    def __str__(self) -> str:
+        said = ["not there" if value is None else str(value) for value in (self.recorded, self.now)]
+        return f"{self.what}: {said[0]} → {said[1]}"
+
+
+@dataclass(frozen=True)
+class Match:
+    """One result of the recorded run, and of the one that trained again."""
+
+    what: str
+    recorded: Any
+    now: Any
+
+    @property
+    def equal(self) -> bool:
+        """Whether they are exactly the same."""
+        return bool(self.recorded == self.now)
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What training again has given.
+
+    Attributes:
+        original: the model version that was to be made again.
+        made: the model version that was made.
+        changes: what was not as recorded.
+        artefacts: sha256 of the native files. ONNX files hold the name of their version, and so always differ.
+        metrics: those that the recorded run has, logged ones and on the test split.
+    """
+
+    original: ModelVersion
+    made: ModelVersion
+    changes: Sequence[Change]
+    artefacts: Sequence[Match]
+    metrics: Sequence[Match]
+
+    @property
+    def same_artefacts(self) -> bool:
+        """Whether every native file is the same, byte by byte."""
+        return bool(self.artefacts) and all(match.equal for match in self.artefacts)
+
+    @property
+    def same_metrics(self) -> bool:
+        """Whether every metric is exactly the same."""
+        return all(match.equal for match in self.metrics)
+
+    @property
+    def matches(self) -> bool:
+        """Whether the same model was made."""
+        return self.same_artefacts and self.same_metrics
+
+    def document(self) -> dict[str, Any]:
+        """Return everything as JSON values."""
+        return {
+            "reproduces": f"{self.original.model}@{self.original.version}",
+            "model_version": f"{self.made.model}@{self.made.version}",
+            "run_id": self.made.run_id,
+            "matches": self.matches,
+            "changes": [
+                {"what": change.what, "recorded": change.recorded, "now": change.now} for change in self.changes
+            ],
+            "artefacts": [_document(match) for match in self.artefacts],
+            "metrics": [_document(match) for match in self.metrics],
+        }
+
+
+def reproduce(
+    store: Store, specification: ModelSpecification, row: ModelVersion, allow_changes: bool = False
+) -> Reproduction:
+    """Train again with the recorded data, parameters and seed, export and evaluate, and hold both against each other.
+
+    The new model version is one like any other, without alias; its run is tagged with the version it reproduces.
+
+    Args:
+        store: where everything lies.
+        specification: the model as it is declared now.
+        row: the model version to make again.
+        allow_changes: train even though the code or the declaration is not as it was.
+
+    Raises:
+        NotReproducible: it was made elsewhere, or the code or the declaration is not as it was.
+        TrainerError: training fails.
+        ParityError: the model cannot be exported.
+    """
+    run = store.registry.run(row.run_id)
+    changes = changes_since(store, specification, row, run)
+    forbidding = [change for change in changes if change.forbids]
+    if forbidding and not allow_changes:
+        listed = "; ".join(str(change) for change in forbidding[:NAMED])
+        more = f"; and {len(forbidding) - NAMED} more" if len(forbidding) > NAMED else ""
+        raise NotReproducible(
+            f"{row.model}@{row.version} cannot be trained again as it was: {listed}{more}; restore what was"
+            f"{_how_to_restore(run, forbidding)}, or give --allow-changes"
+        )
+    run_id = run_identifier(None, row.model, row.data_version)
+    with followed(store.registry, run_id, f"training {row.model}@{row.version} again", run.parameters):
+        made = train_supervised(
+            store, specification, row.data_version, run.parameters, run.seed, run_id=run_id, tags={TAG: row.version}
+        )
+    export(store, specification, made)
+    evaluate_version(store, specification, made)
+    made = store.registry.model_version(Reference(made.model, made.version))
+    now = store.registry.run(made.run_id).metrics
+    metrics = [Match(name, value, now.get(name)) for name, value in run.metrics.items()]
+    files, anew = ({name: file.sha256 for name, file in native_files(store, each).items()} for each in (row, made))
+    artefacts = [Match(name, files.get(name), anew.get(name)) for name in sorted({*files, *anew})]
+    return Reproduction(row, made, changes, artefacts, metrics)
+
+
+def changes_since(store: Store, specification: ModelSpecification, row: ModelVersion, run: Run) -> list[Change]:
+    """Return what is not as it was when a model version was trained.
+
+    Raises:
+        NotReproducible: it was not trained here, or the model is declared on another dataset now.
+    """
+    if run.source != "platform":
+        raise NotReproducible(
+            f"{row.model}@{row.version} was made elsewhere (source {run.source}); it can be trained again only there"
+        )
+    if specification.dataset != row.dataset:
+        raise NotReproducible(
+            f"{row.model}@{row.version} was trained on {row.dataset}, and {row.model} is declared on "
+            f"{specification.dataset} now; declare it on {row.dataset} again"
+        )
+    return [
+        *_declared(store, specification, row, run),
+        *_installed(recorded_environment(store, run)),
+        *_hardware(run.hardware),
+    ]
+
+
+def _declared(store: Store, specification: ModelSpecification, row: ModelVersion, run: Run) -> list[Change]:
+    data = data_for(store, specification, row.data_version)
+    code = provenance.code_version(load_trainer(specification.trainer).file)
+    facts = {
+        "code": (run.code_version, code),
+        "trainer": (run.trainer, specification.trainer),
+        "task": (row.task, specification.task),
+        "inputs": (row.signature.get("view"), data.view),
+        "bands": (row.signature.get("features"), data.features),
+        "scaling": (
+            row.signature.get("scaling"),
+            None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
+        ),
+        "data": (run.data_digest, data.digest),
+    }
+    return [Change(what, was, now, True) for what, (was, now) in facts.items() if was != now]
+
+
+def _installed(recorded: Mapping[str, str] | None) -> list[Change]:
+    if recorded is None:
+        return []
+    now = environment_versions(provenance.environment())
+    return [
+        Change(name if name == "python" else f"package {name}", recorded.get(name), now.get(name), False)
+        for name in sorted({*recorded, *now}, key=str.lower)
+        if recorded.get(name) != now.get(name)
+    ]
+
+
+def _hardware(recorded: Mapping[str, Any]) -> list[Change]:
+    now = provenance.hardware()
+    names = ("machine", "gpus")
+    return [
+        Change(f"hardware {name}", recorded.get(name), now.get(name), False)
+        for name in names
+        if recorded.get(name) != now.get(name)
+    ]
+
+
+def _how_to_restore(run: Run, changes: Sequence[Change]) -> str:
+    """Say how to get the code back, if it is the code and it was committed."""
+    commit = run.code.get("commit")
+    if commit is None or not any(change.what == "code" for change in changes):
+        return ""
+    patch = f" and apply the patch kept as object {run.code['diff'][:12]}" if run.code.get("diff") else ""
+    return f" (git checkout {commit}{patch})"
+
+
+def _document(match: Match) -> dict[str, Any]:
+    return {"what": match.what, "recorded": match.recorded, "now": match.now, "equal": match.equal}

@@ -1,0 +1,1 @@
+"""Text that is shown: markup of others escaped, secrets of URLs hidden."""

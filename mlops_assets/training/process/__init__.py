@@ -1,0 +1,1 @@
+"""The process in which a trainer runs: started, limited, watched, and stopped."""

@@ -1,0 +1,124 @@
+"""Starting a run, going on with one that was broken off, and closing those whose process is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mlops_assets.errors import Conflict
+from mlops_assets.models.parameters import document
+from mlops_assets.models.run_documents import end_run
+from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.names import Reference
+from mlops_assets.registry import Registry, Run
+from mlops_assets.registry.patience import patiently
+from mlops_assets.store import Store
+from mlops_assets.training import provenance
+from mlops_assets.training.checkpoints import Checkpoints
+from mlops_assets.training.trainers import load_trainer
+
+# two runs that have these alike do the same, so that a checkpoint of one is good for the other
+WORK = ("model", "data_digest", "parameters", "seed", "trainer", "code_version")
+_LOCK = "runs that start"  # can be no name of a dataset, which has a lock of its own
+
+
+def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
+    """Record that a run starts, or goes on from its newest checkpoint.
+
+    Args:
+        store: where everything lies.
+        wanted: the run as it would start now.
+        scratch: a folder.
+
+    Returns:
+        The run, and the number of the first point it will log.
+
+    Raises:
+        Conflict: it has succeeded, goes on in another process, or was to be resumed and would not do the same.
+    """
+
+    def start() -> tuple[Run, int]:
+        with store.registry.lock(_LOCK):  # two processes may want to start the same one at once
+            return _start_or_resume(store, wanted, scratch)
+
+    return patiently(start)
+
+
+def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
+    registry = store.registry
+    found = next(iter(registry.runs(run_id=wanted.run_id)), None)
+    if found is None:
+        registry.start_run(wanted)
+        return wanted, 0
+    if found.status == "running" and found.pid != wanted.pid and provenance.process_alive(found.host, found.pid):
+        raise Conflict(
+            f"run {found.run_id} goes on in process {found.pid} of {found.host}; cancel it before it is resumed"
+        )
+    other = [name for name in WORK if getattr(found, name) != getattr(wanted, name)]
+    if other and found.orchestration_run != wanted.orchestration_run:
+        raise Conflict(
+            f"run {found.run_id[:8]} cannot go on, as it had another {' and '.join(other)}; start a new run instead"
+        )
+    newest = None if other else Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
+    if newest is None:
+        registry.start_run(wanted)
+        return wanted, 0
+    names = ("host", "pid", "orchestration_run", "hardware", "environment")
+    changes = {name: getattr(wanted, name) for name in names}
+    return registry.resume_run(wanted.run_id, newest.seq, **changes), newest.seq
+
+
+def resumable_run(
+    store: Store,
+    specification: ModelSpecification,
+    data_version: str,
+    parameters: dict[str, Any],
+    seed: int,
+    orchestration_runs: Sequence[str],
+) -> str | None:
+    """Return the id of an unfinished run of these orchestrated runs that has a checkpoint and would do the same.
+
+    Raises:
+        TrainerError: the parameters are refused.
+    """
+    trainer = load_trainer(specification.trainer)
+    typed = document(trainer.parameters(parameters))
+    unfinished = [
+        run
+        for orchestration_run in orchestration_runs
+        for run in store.registry.runs(
+            specification.name, data_version=data_version, orchestration_run=orchestration_run
+        )
+        if run.status in ("failed", "canceled") and store.registry.checkpoints(run.run_id)
+    ]
+    if not unfinished:
+        return None
+    frozen = store.registry.data_version(Reference(specification.dataset, data_version))
+    wanted = {
+        "model": specification.name, "data_digest": frozen.digest, "seed": seed, "trainer": specification.trainer,
+        "parameters": typed, "code_version": provenance.code_version(trainer.file),
+    }  # fmt: skip
+    alike = (run.run_id for run in unfinished if all(getattr(run, name) == wanted[name] for name in WORK))
+    return next(alike, None)
+
+
+def close_abandoned_runs(store: Store, model: str | None = None) -> list[str]:
+    """Mark runs as failed whose process is gone without a word (killed, power cut); return their ids."""
+    gone = [
+        run.run_id
+        for run in store.registry.runs(model, status="running", source="platform")
+        if not provenance.process_alive(run.host, run.pid)
+    ]
+    for run_id in gone:
+        told = "the process ended without a word (killed, or out of memory); run it again"
+        end_run(store, run_id, "failed", told + checkpoint_note(store.registry, run_id))
+    return gone
+
+
+def checkpoint_note(registry: Registry, run_id: str) -> str:
+    """Return what to tell of the newest checkpoint, if there is one."""
+    found = registry.checkpoints(run_id)
+    if not found:
+        return ""
+    return f"; the checkpoint of step {found[0].step} is kept, 'mlops run resume {run_id[:8]}' goes on from there"

@@ -1,0 +1,215 @@
+"""Every remote landing lists, fetches and tells changes alike, and what lies there freezes to the same version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import obstore
+import pytest
+
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.sources import fingerprint, open_landing
+from mlops_assets.datasets.specification.source import Source
+from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
+from mlops_assets.names import Reference
+from mlops_assets.principals import local
+from mlops_assets.registry import Registry
+from mlops_assets.storage import Workspace
+from mlops_assets.store import Store
+from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.datasets.places import LANDING, Place, place, place_on
+from mlops_assets_tests.datasets.readers.landed_scenes import SCENES
+from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
+
+__all__ = ["place"]
+RawBucket = tuple[Bucket, Callable[[str, bytes], None]]
+STRANGE = ["a b.csv", "a+b&c=d.csv", "a#b.csv", "a%20b.csv", "b/日本.csv", "b/é.csv"]
+
+
+def test_files_are_listed_by_path_with_their_sizes_and_fetched_byte_for_byte(
+    place: Place, store: Store, tmp_path: Path
+) -> None:
+    for number, path in enumerate(reversed(STRANGE)):
+        place.put(path, b"x" * number)
+    place.put("long.csv", bytes(range(256)) * 40_000)
+    landing = place.open(store.workspace)
+    files = landing.list()
+    assert [file.path for file in files] == sorted([*STRANGE, "long.csv"])
+    assert [file.size for file in files if file.path in STRANGE] == [5 - STRANGE.index(f) for f in sorted(STRANGE)]
+    for file in files:
+        local = landing.fetch(file, tmp_path / "fetched")
+        assert local.relative_to(tmp_path / "fetched").as_posix() == file.path
+        assert local.stat().st_size == file.size
+    assert (tmp_path / "fetched" / "long.csv").read_bytes() == bytes(range(256)) * 40_000
+
+
+def test_what_did_not_change_is_listed_the_same_and_what_did_is_told(
+    place: Place, store: Store, tmp_path: Path
+) -> None:
+    for path in ("a.csv", "b.csv", "c.csv"):
+        place.put(path, b"first")
+    landing = place.open(store.workspace)
+    files = landing.list()
+    assert landing.list() == place.open(store.workspace).list() == files
+    assert list(landing.changed(files)) == []
+    place.put("b.csv", b"other")  # as long as before
+    assert list(landing.changed(files)) == ["b.csv"]
+    assert fingerprint(landing.list()) != fingerprint(files)
+    with pytest.raises(StorageError, match=r"b\.csv changed .*; "):
+        landing.fetch(files[1], tmp_path / "fetched")
+    assert landing.fetch(files[2], tmp_path / "fetched").read_bytes() == b"first"
+
+
+def test_a_file_that_is_taken_away_is_told(place: Place, store: Store, tmp_path: Path) -> None:
+    for path in ("a.csv", "b.csv"):
+        place.put(path, b"first")
+    landing = place.open(store.workspace)
+    files = landing.list()
+    place.delete("b.csv")
+    assert list(landing.changed(files)) == ["b.csv"]
+    with pytest.raises(StorageError, match=r"b\.csv"):
+        landing.fetch(files[1], tmp_path / "fetched")
+
+
+def test_nothing_landed_is_told_with_the_url(bucket: Bucket, store: Store) -> None:
+    place = place_on(bucket)
+    with pytest.raises(EmptyLanding, match=place.url):
+        place.open(store.workspace).list()
+
+
+@pytest.mark.services
+@pytest.mark.parametrize("url", ["s3://no-such-bucket/landing", "az://no-such-container/landing"])
+def test_a_bucket_that_is_not_there_is_told_with_what_to_do(
+    request: pytest.FixtureRequest, url: str, store: Store
+) -> None:
+    request.getfixturevalue(url[:2])
+    landing = open_landing(store.workspace, Source.model_validate({"url": url, "layout": "scenes"}))
+    with pytest.raises(StorageError, match=rf"{url}.*; "):
+        landing.list()
+
+
+def test_hidden_files_and_neighbours_are_not_landed(bucket: Bucket, store: Store) -> None:
+    place = place_on(bucket)
+    for path in (".hidden", ".git/config", "a.csv", "b/.c.csv"):
+        place.put(path, b"x")
+    bucket.put("landing/fields_2/a.csv", b"x")
+    assert [file.path for file in place.open(store.workspace).list()] == ["a.csv"]
+
+
+def test_all_names_that_cannot_be_frozen_are_told_at_once(bucket: Bucket, store: Store) -> None:
+    place = place_on(bucket)
+    for path in ("A.csv", "a.csv", "b.csv", f"{'d/' * 300}e.csv"):
+        place.put(path, b"x")
+    with pytest.raises(DataProblems) as raised:
+        place.open(store.workspace).list()
+    assert len(raised.value.problems) == 2
+
+
+@pytest.mark.parametrize(
+    ("key", "named"),
+    [("d\te.csv", "e.csv"), ("a//b.csv", "b.csv"), ("../x.csv", "fields/../"), ("./y.csv", "fields/./")],
+)
+def test_a_key_that_is_no_path_is_named_with_what_to_do(raw_s3: RawBucket, store: Store, key: str, named: str) -> None:
+    bucket, put = raw_s3
+    put(f"{LANDING}/{key}", b"x")
+    with pytest.raises((StorageError, DataProblems), match=r"(?s)landing/fields.*rename") as raised:
+        place_on(bucket).open(store.workspace).list()
+    assert named in str(raised.value)
+
+
+def test_the_markers_that_consoles_make_for_folders_are_not_landed(
+    raw_s3: RawBucket, store: Store, tmp_path: Path
+) -> None:
+    bucket, put = raw_s3
+    for key in ("", "a/", "a/b/", "a/b/c.csv"):
+        put(f"{LANDING}/{key}", b"x" if key.endswith("csv") else b"")
+    landing = place_on(bucket).open(store.workspace)
+    [file] = landing.list()
+    assert file.path == "a/b/c.csv"
+    assert landing.fetch(file, tmp_path / "fetched").read_bytes() == b"x"
+
+
+def test_more_objects_than_a_page_holds_are_all_listed(s3: Bucket, store: Store) -> None:
+    names, target = [f"{number:04}.csv" for number in range(1001)], s3.store
+    with ThreadPoolExecutor(16) as pool:
+        list(pool.map(lambda name: obstore.put(target, f"{LANDING}/{name}", b"x"), names))
+    assert [file.path for file in place_on(s3).open(store.workspace).list()] == names
+
+
+def test_a_table_freezes_to_the_version_it_has_on_a_local_folder(place: Place, store: Store, tmp_path: Path) -> None:
+    local = store.workspace.root / "landing" / "fields"
+    _write_tables(local)
+    place.land(local)
+    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester")))
+    here = freeze(store.workspace, store.registry, table_specification(), "tester")
+    there = freeze(remote.workspace, remote.registry, table_specification(source=place.source()), "tester")
+    assert there.created
+    assert there.version.digest == here.version.digest
+
+
+def test_scenes_freeze_and_are_read_back(place: Place, store: Store, tmp_path: Path) -> None:
+    labels = write_scene(tmp_path / "scene")
+    place.land(tmp_path / "scene")
+    specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
+    version = freeze(store.workspace, store.registry, specification, "tester").version
+    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes", version.version))
+    assert set(frozen.manifest["path"]) == {"images/a.tif", "labels/a.tif"}
+    assert len(frozen.samples) == (labels > 0).sum()
+    for path in frozen.manifest["path"]:
+        assert frozen.local_path(path).read_bytes() == (tmp_path / "scene" / path).read_bytes()
+
+
+def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_local_folder(
+    place: Place, store: Store, tmp_path: Path
+) -> None:
+    raw = next(found for found in SCENES if found.name == "raw files with headers")
+    raw.land(store.workspace.root / "landing" / "data", 3)
+    here = freeze(store.workspace, store.registry, raw.specification(), "tester").version
+    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester")))
+    place.land(store.workspace.root / "landing" / "data")
+    there = raw.specification().model_copy(update={"source": Source.model_validate(place.source(**raw.source))})
+    assert freeze(remote.workspace, remote.registry, there, "tester").version.digest == here.digest
+    place.put(next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n")
+    with pytest.raises(DataProblems, match=r"images/.*\.img: cannot be read"):  # of files that are known but for it
+        freeze(remote.workspace, remote.registry, there, "tester")
+
+
+def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path) -> None:
+    _write_tables(tmp_path / "tables")
+    place = place_on(bucket)
+    place.land(tmp_path / "tables")
+    workspace = Workspace(bucket.url, tmp_path / "cache")
+    registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
+    specification = table_specification()  # its landing is relative to the workspace
+    version = freeze(workspace, registry, specification, "tester").version
+    assert not freeze(workspace, registry, specification, "tester").created
+    elsewhere = Workspace(bucket.url, tmp_path / "cache of another machine")
+    frozen = FrozenDataset.open(elsewhere, registry, Reference("fields", version.version))
+    for path in ("a.csv", "b.csv"):
+        assert frozen.local_path(path).read_bytes() == (tmp_path / "tables" / path).read_bytes()
+    assert {path.split("/")[0] for path in bucket.paths()} == {"landing", "objects", "datasets"}
+
+
+def test_what_was_frozen_is_not_downloaded_again(faulty_s3: FaultyBucket, store: Store, tmp_path: Path) -> None:
+    write_scene(tmp_path / "scene", "a")
+    write_scene(tmp_path / "scene", "b", seed=1)
+    place, faults = place_on(faulty_s3), faulty_s3.faults
+    place.land(tmp_path / "scene")
+    specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
+    assert freeze(store.workspace, store.registry, specification, "tester").created
+    assert len(faults.asked("GET */landing/*.tif")) == 4  # each file once
+    assert not freeze(store.workspace, store.registry, specification, "tester").created
+    assert len(faults.asked("GET */landing/*.tif")) == 4
+    write_scene(tmp_path / "scene", "b", seed=2)
+    place.put("images/b.tif", tmp_path / "scene" / "images" / "b.tif")
+    assert freeze(store.workspace, store.registry, specification, "tester").version.version == "v2"
+    assert faults.asked("GET */landing/*.tif")[4:] == [f"GET /{faulty_s3.url[5:]}/landing/fields/images/b.tif"]
+
+
+def _write_tables(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for seed, name in enumerate(("a.csv", "b.csv")):
+        crops_table(seed=seed).to_csv(folder / name, index=False)

@@ -1,0 +1,213 @@
+"""Gates, moving `production`, and moving it back; on model versions whose files are small and no models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import update
+
+from mlops_assets.datasets.versions.documents import json_bytes
+from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFound
+from mlops_assets.models.promotion import check_gates, gates_description, promote, rollback
+from mlops_assets.models.specification import Gate
+from mlops_assets.names import Reference
+from mlops_assets.registry import DataVersion, ModelVersion, Run
+from mlops_assets.registry.store import now
+from mlops_assets.store import Store
+
+
+def registered(store: Store, version: str, stage: str = "recorded", **metrics: float) -> ModelVersion:
+    """A model version `crops@version` with these metrics."""
+    shared: dict[str, Any] = {
+        "run_id": f"run-{version}", "model": "crops", "dataset": "fields", "data_version": "v1",
+        "data_digest": "0" * 64,
+    }  # fmt: skip
+    if not store.registry.data_versions("fields"):
+        data = DataVersion(
+            dataset="fields", version="v1", number=1, digest="0" * 64, created=now(), created_by="tester", files=1,
+            samples=1, size=1, specification={}, counts={},
+        )  # fmt: skip
+        store.registry.publish_data_version(data, [])
+    store.registry.start_run(
+        Run(**shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},
+            started=now(), host="h", pid=1)
+    )  # fmt: skip
+    row = ModelVersion(**shared, version=version, task="classification", framework="pytorch", signature={},
+                       stage="trained", metrics={}, created=now())  # fmt: skip
+    store.registry.publish_model_version(row, [])
+    folder = f"models/crops/{version}"
+    contents = {"model.onnx": b"onnx", "metrics.json": json_bytes({"metrics": metrics})}
+    files = [store.workspace.put(f"{folder}/{name}", content) for name, content in contents.items()]
+    record = store.workspace.put(f"catalog/models/crops/{version}.json", b"{}")
+    store.registry.add_files(f"record:crops@{version}", [record])
+    return store.registry.advance(row, stage, files, metrics)
+
+
+def state(store: Store) -> tuple[dict[str, str], int]:
+    """Where the aliases are, and how often any was moved."""
+    return store.registry.aliases("crops"), len(store.registry.promotions("crops"))
+
+
+@pytest.mark.parametrize(
+    ("gate", "metrics", "passed"),
+    [
+        ({"metric": "accuracy", "min": 0.9}, {"accuracy": 0.9}, True),
+        ({"metric": "accuracy", "min": 0.9}, {"accuracy": 0.8999}, False),
+        ({"metric": "rmse", "max": 2}, {"rmse": 2}, True),
+        ({"metric": "rmse", "max": 2}, {"rmse": 2.001}, False),
+        ({"metric": "bias", "min": -1, "max": 1}, {"bias": 0.5}, True),
+        ({"metric": "bias", "min": -1, "max": 1}, {"bias": -1.5}, False),
+        ({"metric": "accuracy", "min": 0}, {"kappa": 1}, False),
+        ({"metric": "accuracy", "not_worse_than": "production"}, {"kappa": 1}, False),
+        ({"metric": "accuracy", "min": 0}, {"accuracy": float("nan")}, False),
+    ],
+    ids=["at min", "below min", "at max", "above max", "between", "outside", "not measured", "nothing to hold", "NaN"],
+)
+def test_a_gate_passes_as_it_says(gate: dict[str, Any], metrics: dict[str, float], passed: bool, store: Store) -> None:
+    outcomes = check_gates(store.registry, registered(store, "v1-a", **metrics), [Gate(**gate)])
+    assert all(outcome.passed for outcome in outcomes) is passed
+    assert len(outcomes) == (2 if {"min", "max"} <= gate.keys() else 1)
+
+
+@pytest.mark.parametrize(
+    ("metric", "production", "candidate", "tolerance", "passed"),
+    [
+        ("accuracy", 0.8, 0.8, 0, True),
+        ("accuracy", 0.8, 0.79, 0, False),
+        ("accuracy", 0.8, 0.75, 0.1, True),
+        ("accuracy", 0.8, 0.65, 0.1, False),
+        ("r2", 0.8, 0.9, 0, True),
+        ("rmse", 2, 1.5, 0, True),
+        ("rmse", 2, 2.5, 0, False),
+        ("rmse", 2, 2.5, 1, True),
+        ("mae", 2, 3.5, 1, False),
+        ("bias", -2, 1, 0, True),
+        ("bias", 1, -2, 0, False),
+        ("bias", 1, -2, 1, True),
+        ("ece", 0.1, 0.05, 0, True),
+        ("ece", 0.1, 0.15, 0, False),
+        ("ece", 0.1, 0.15, 0.1, True),
+        ("recall.Sown meadow", 0.8, 0.7, 0, False),
+    ],
+)
+def test_not_worse_than_production_knows_which_way_is_better(
+    metric: str, production: float, candidate: float, tolerance: float, passed: bool, store: Store
+) -> None:
+    promote(store, registered(store, "v1-old", **{metric: production}), [], "tester")
+    row = registered(store, "v1-new", **{metric: candidate})
+    gate = Gate(metric=metric, not_worse_than="production", tolerance=tolerance)
+    (outcome,) = check_gates(store.registry, row, [gate])
+    assert outcome.passed is passed
+
+
+def test_not_worse_than_passes_where_there_is_nothing_to_compare_with(store: Store) -> None:
+    gates = [Gate(metric="accuracy", not_worse_than="production")]
+    first = registered(store, "v1-a", accuracy=0.1)
+    assert promote(store, first, gates, "tester").previous is None
+    assert check_gates(store.registry, first, gates)[0].passed  # it is production itself
+    assert not check_gates(store.registry, registered(store, "v1-b", accuracy=0.05), gates)[0].passed
+
+
+def test_promotion_moves_production_and_keeps_the_history(store: Store) -> None:
+    old, new = registered(store, "v1-old", accuracy=0.8), registered(store, "v1-new", accuracy=0.9)
+    promote(store, old, [], "ann")
+    moved = promote(store, new, [Gate(metric="accuracy", min=0.85)], "bob")
+    assert (moved.version, moved.previous, moved.moved_by) == ("v1-new", "v1-old", "bob")
+    assert moved.gates == [{"gate": "accuracy ≥ 0.85", "passed": True, "value": 0.9, "limit": 0.85}]
+    assert state(store)[0] == {"production": "v1-new", "previous": "v1-old"}
+    assert [(p.version, p.moved_by) for p in store.registry.promotions("crops")] == [
+        ("v1-old", "ann"),
+        ("v1-new", "bob"),
+    ]
+    assert store.registry.model_version(Reference("crops", "production")).version == "v1-new"
+
+
+def test_another_alias_leaves_production_alone(store: Store) -> None:
+    promote(store, registered(store, "v1-a"), [], "tester")
+    promote(store, registered(store, "v1-b"), [], "tester", alias="candidate")
+    assert state(store)[0] == {"production": "v1-a", "candidate": "v1-b"}
+
+
+def test_promoting_again_does_not_lose_the_previous_version(store: Store) -> None:
+    old, new = registered(store, "v1-old"), registered(store, "v1-new")
+    for row in (old, new, new):
+        promote(store, row, [], "tester")
+    assert state(store)[0] == {"production": "v1-new", "previous": "v1-old"}
+
+
+def test_one_failing_gate_moves_nothing(store: Store) -> None:
+    promote(store, registered(store, "v1-old", accuracy=0.9, kappa=0.9), [], "tester")
+    row, before = registered(store, "v1-new", accuracy=0.95, kappa=0.1), state(store)
+    gates = [Gate(metric="accuracy", min=0.9), Gate(metric="kappa", not_worse_than="production", tolerance=0.05)]
+    with pytest.raises(GateFailure, match=r"kappa not worse than production \(tolerance 0.05\): FAILED at 0.1000"):
+        promote(store, row, gates, "tester")
+    assert state(store) == before
+
+
+@pytest.mark.parametrize("stage", ["trained", "exported", "evaluated"])
+def test_a_version_that_is_not_recorded_stays_out(stage: str, store: Store) -> None:
+    row = registered(store, "v1-a", stage=stage, accuracy=1)
+    with pytest.raises(GateFailure, match=f"crops@v1-a is only {stage}; .*mlops train crops@v1"):
+        promote(store, row, [], "tester")
+    assert state(store) == ({}, 0)
+
+
+@pytest.mark.parametrize("alias", ["", "../production", "a|b"])
+def test_an_alias_that_is_no_name_is_refused(alias: str, store: Store) -> None:
+    with pytest.raises(NameRefused):
+        promote(store, registered(store, "v1-a"), [], "tester", alias=alias)
+    assert state(store) == ({}, 0)
+
+
+def test_rollback_goes_back_and_forth(store: Store) -> None:
+    for version in ("v1-old", "v1-new"):
+        promote(store, registered(store, version), [], "tester")
+    moved = rollback(store, "crops", "ann")
+    assert (moved.version, moved.moved_by, moved.gates[0]["gate"]) == ("v1-old", "ann", "rollback")
+    assert state(store) == ({"production": "v1-old", "previous": "v1-new"}, 3)
+    rollback(store, "crops", "ann")
+    assert state(store)[0] == {"production": "v1-new", "previous": "v1-old"}
+
+
+def test_rollback_needs_something_to_go_back_to(store: Store) -> None:
+    promote(store, registered(store, "v1-a"), [], "tester")
+    with pytest.raises(NotFound, match="crops has no previous version in production"):
+        rollback(store, "crops", "tester")
+    assert state(store) == ({"production": "v1-a"}, 1)
+
+
+def test_outcomes_read_as_one_sentence(store: Store) -> None:
+    row = registered(store, "v1-a", accuracy=0.5)
+    gates = [Gate(metric="accuracy", min=0.9, max=1), Gate(metric="kappa", min=0.1)]
+    assert gates_description(check_gates(store.registry, row, gates)) == (
+        "accuracy ≥ 0.9: FAILED at 0.5000; accuracy ≤ 1: passed at 0.5000; kappa ≥ 0.1: FAILED, not measured"
+    )
+    assert gates_description([]) == "no gate is declared"
+
+
+@pytest.mark.parametrize("changed", ["model.onnx", "metrics.json", "record", "registry", "production"])
+def test_what_is_not_as_it_was_published_is_not_promoted(changed: str, store: Store) -> None:
+    better = [Gate(metric="accuracy", not_worse_than="production")]
+    promote(store, registered(store, "v1-a", accuracy=0.9), [], "tester")
+    registered(store, "v1-b", accuracy=0.5)
+    keys = {"record": "catalog/models/crops/v1-b.json", "production": "models/crops/v1-a/metrics.json"}
+    if changed == "registry":
+        with store.registry._engine.begin() as connection:
+            where = ModelVersion.version == "v1-b"
+            connection.execute(update(ModelVersion).where(where).values(metrics={"accuracy": 0.99}))
+    else:
+        store.workspace.put(keys.get(changed, f"models/crops/v1-b/{changed}"), b"changed")
+    before = state(store)
+    with pytest.raises(IntegrityError, match="not as it was published, no alias was moved"):
+        promote(store, store.registry.model_version(Reference("crops", "v1-b")), better, "tester")
+    assert state(store) == before
+
+
+def test_nothing_damaged_is_rolled_back_to(store: Store) -> None:
+    for version in ("v1-a", "v1-b"):
+        promote(store, registered(store, version), [], "tester")
+    store.workspace.put("models/crops/v1-a/model.onnx", b"changed")
+    with pytest.raises(IntegrityError, match=r"models/crops/v1-a/model\.onnx"):
+        rollback(store, "crops", "ann")
+    assert store.registry.aliases("crops") == {"production": "v1-b", "previous": "v1-a"}

@@ -1,0 +1,251 @@
+"""Tampering with a workspace: whatever is changed, deleted or added, in the registry or in files, is found and named.
+
+Table-driven from the schema, so that a column that is added later is covered. Everything is done to the files of one
+SQLite registry and one workspace, which are put back.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Connection, create_engine, select, update
+from sqlalchemy.exc import IntegrityError
+
+from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.recall.verify import verify as verify_dataset
+from mlops_assets.identity.tokens import create_token
+from mlops_assets.models.promotion import promote
+from mlops_assets.models.verify import verify_all, verify_reference
+from mlops_assets.names import Reference
+from mlops_assets.principals import Role
+from mlops_assets.registry import Checkpoint
+from mlops_assets.registry.log.chain import AUDITED, canonical
+from mlops_assets.registry.log.heads import head_of, head_problems, verify_kept_head
+from mlops_assets.registry.schema import LogEntry, ModelVersion
+from mlops_assets.registry.session import now
+from mlops_assets.serving.scenes import predict_scene
+from mlops_assets.store import Store
+from mlops_assets_tests.conftest import scenes_specification, write_scene
+from mlops_assets_tests.models.test_verify import open_store
+from mlops_assets_tests.registry.log.test_chain import add_row, change_column, delete_row, run
+from mlops_assets_tests.training.trainers import lifecycle, model_specification
+
+GARBAGE = ("{", b"\xff\x00", 2**62)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """A workspace with rows in every audited table."""
+    root = tmp_path_factory.mktemp("tampered") / "workspace"
+    opened = open_store(root)
+    write_scene(root / "landing/scenes", size=24, crs="EPSG:32630")
+    freeze(opened.workspace, opened.registry, scenes_specification(), "tester")
+    opened.registry.tag("scenes", "v1", "harvest")
+    token, _ = create_token(opened.registry, "ann", [Role.SCIENTIST], timedelta(days=1))
+    opened.registry.revoke_tokens(token.id)
+    opened.registry.start_run(run("failed"))
+    opened.registry.log("failed", [(0, "loss", 0, 0.5, 0.0)])
+    checkpoint = Checkpoint(run_id="failed", step=1, seq=1, path="c", sha256="b" * 64, size=1, created=now())
+    opened.registry.add_checkpoint(checkpoint)
+    opened.registry.finish_run("failed", "failed", "out of luck")
+    row = lifecycle(opened, model_specification("cover", dataset="scenes"), recorded=True)
+    promote(opened, opened.registry.model_version(Reference("cover")), [], "tester")
+    predict_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
+    shutil.rmtree(opened.workspace.cache)
+    assert verify_all(opened).problems == []
+    yield opened
+    opened.registry.close()
+
+
+@pytest.fixture
+def connection(store: Store) -> Iterator[Connection]:
+    """A connection behind the registry's back, in which every statement counts at once; the tables are put back."""
+    path = store.workspace.root / "registry.db"
+    kept, own = sqlite3.connect(":memory:"), sqlite3.connect(path)
+    own.backup(kept)
+    engine = create_engine(store.registry.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as opened:
+        yield opened
+    engine.dispose()
+    kept.backup(own)
+    own.close()
+    kept.close()
+
+
+@pytest.fixture
+def folder(store: Store, tmp_path: Path) -> Iterator[Path]:
+    """The folder of the mirror, which is put back."""
+    path = store.workspace.root / "log"
+    shutil.copytree(path, tmp_path / "log")
+    yield path
+    shutil.rmtree(path)
+    shutil.copytree(tmp_path / "log", path)
+
+
+def found(store: Store) -> list[str]:
+    """What verifying everything finds; the model alone and the dataset alone find that something is wrong, too."""
+    problems = verify_all(store).problems
+    assert problems
+    assert verify_reference(store, Reference("cover")).problems
+    assert verify_dataset(store.workspace, store.registry, Reference("scenes")).damages
+    return problems
+
+
+# the registry only
+
+COLUMNS = [(table.name, column.name) for table in AUDITED.values() for column in table.columns]
+
+
+def test_there_is_a_row_in_every_audited_table(store: Store) -> None:
+    with store.registry.snapshot() as reading:
+        assert {name for name, table in AUDITED.items() if not reading.execute(select(table)).all()} == set()
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_a_changed_column_is_found(store: Store, connection: Connection, table: str, column: str) -> None:
+    change_column(connection, table, column)
+    problems = verify_all(store).problems
+    assert any(problem.startswith(f"{table} ") for problem in problems)
+    assert not any("cannot be verified" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("table", AUDITED)
+def test_a_deleted_row_is_found(store: Store, connection: Connection, table: str) -> None:
+    delete_row(connection, table)
+    problems = found(store)
+    assert any(problem.startswith(f"{table} ") and "deleted" in problem for problem in problems)
+    assert not any("Error" in problem for problem in problems)
+
+
+@pytest.mark.parametrize("table", AUDITED)
+def test_an_added_row_is_found(store: Store, connection: Connection, table: str) -> None:
+    add_row(connection, table)
+    problems = found(store)
+    assert any(problem.startswith(f"{table} ") and "added" in problem for problem in problems)
+    assert not any("Error" in problem for problem in problems)
+
+
+@pytest.mark.parametrize(("table", "column"), COLUMNS)
+def test_whatever_is_in_a_column_verifying_comes_to_its_end(
+    store: Store, connection: Connection, table: str, column: str
+) -> None:
+    for garbage in GARBAGE:
+        before = connection.exec_driver_sql(f"SELECT rowid, {column} FROM {table}").all()
+        with suppress(IntegrityError):  # some columns are unique
+            statement = f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT max(rowid) FROM {table})"
+            connection.exec_driver_sql(statement, (garbage,))
+            assert any(problem.startswith(f"{table} ") for problem in verify_all(store).problems), garbage
+            for rowid, value in before:
+                connection.exec_driver_sql(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
+
+
+def test_a_dropped_table_is_found(store: Store, connection: Connection) -> None:
+    connection.exec_driver_sql("DROP TABLE promotions")
+    assert any("promotions" in problem for problem in verify_all(store).problems)
+
+
+def test_everything_is_listed_at_once(store: Store, connection: Connection) -> None:
+    for table, column in (
+        ("runs", "metrics"),
+        ("model_versions", "stage"),
+        ("aliases", "version"),
+        ("tags", "version"),
+    ):
+        change_column(connection, table, column)
+    delete_row(connection, "files")
+    store.workspace.put("stray", b"")
+    problems = "\n".join(found(store))
+    for table in ("runs", "model_versions", "aliases", "tags", "files"):
+        assert f"{table} " in problems
+
+
+# the workspace only
+
+
+def mirror(folder: Path) -> list[Path]:
+    """The mirrored entries, oldest first."""
+    return sorted(folder.iterdir())
+
+
+def test_changed_entries_of_the_mirror_are_found(store: Store, folder: Path) -> None:
+    for path in mirror(folder):
+        path.write_text(path.read_text().replace("tester", "nobody"))
+    problems = verify_all(store).problems
+    assert [problem.split()[0] for problem in problems] == [f"log/{path.name}" for path in mirror(folder)]
+
+
+@pytest.mark.parametrize("which", ["the oldest", "the newest", "all"])
+def test_removed_entries_of_the_mirror_are_found(which: str, store: Store, folder: Path) -> None:
+    entries = mirror(folder)
+    removed = {"the oldest": entries[:1], "the newest": entries[-1:], "all": entries}[which]
+    for path in removed:
+        path.unlink()
+    assert [problem.split()[0] for problem in verify_all(store).problems] == [f"log/{path.name}" for path in removed]
+
+
+def test_added_entries_of_the_mirror_are_found(store: Store, folder: Path) -> None:
+    newest = mirror(folder)[-1]
+    added = folder / f"{int(newest.stem) + 1:010}.json"
+    added.write_text(newest.read_text())
+    (folder / "note.txt").write_text("")
+    assert [problem.split()[0] for problem in verify_all(store).problems] == [f"log/{added.name}", "log/note.txt"]
+
+
+# the registry with its log, and both
+
+
+def rewrite(connection: Connection) -> list[str]:
+    """Change what a model was measured as, in the tables and in the log, whose chain is made anew; return its texts."""
+    lie = {"accuracy": 0.999}
+    connection.execute(update(ModelVersion.__table__).values(metrics=lie))
+    rows = connection.execute(select(LogEntry.__table__).order_by(LogEntry.__table__.c.seq)).all()
+    previous, texts = "", []
+    for seq, _, text in rows:
+        entry = json.loads(text)
+        entry["previous"] = previous
+        for table, _, columns in entry["changes"]:
+            if table == "model_versions" and "metrics" in (columns or {}):
+                columns["metrics"] = lie
+        texts.append(canonical(entry))
+        previous = hashlib.sha256(texts[-1].encode()).hexdigest()
+        of = LogEntry.__table__
+        connection.execute(update(of).where(of.c.seq == seq).values(entry=texts[-1], sha256=previous))
+    return texts
+
+
+def test_a_log_that_was_rewritten_with_its_tables_is_found_by_the_mirror(store: Store, connection: Connection) -> None:
+    rewrite(connection)
+    problems = found(store)
+    assert not any(problem.startswith("model_versions ") for problem in problems)
+    assert any("is not entry 2 of the registry's log" in problem or "log/" in problem for problem in problems)
+
+
+def test_what_was_rewritten_everywhere_is_found_by_a_head_kept_elsewhere(
+    store: Store, connection: Connection, folder: Path, tmp_path: Path
+) -> None:
+    before, elsewhere = head_of(store.registry), (tmp_path / "elsewhere").as_uri()
+    cache = tmp_path / "cache"
+    assert verify_kept_head(elsewhere, cache, verify_all(store).log) == []
+    for number, entry in enumerate(rewrite(connection), 1):
+        (folder / f"{number:010}.json").write_text(entry)
+    log = verify_all(store).log
+    assert log.problems == []
+    assert not any("log" in problem for problem in verify_all(store).problems)  # metrics.json was not changed
+    assert "were rewritten" in next(head_problems(before, log))
+    (problem,) = verify_kept_head(elsewhere, cache, log)
+    assert "were rewritten" in problem
+    assert len(list((tmp_path / "elsewhere").iterdir())) == 1
+
+
+def test_an_older_registry_is_found_by_the_mirror(store: Store, folder: Path) -> None:
+    newest = mirror(folder)[-1]
+    (folder / f"{int(newest.stem) + 1:010}.json").write_text("{}")
+    assert any("the registry is an older one" in problem for problem in found(store))

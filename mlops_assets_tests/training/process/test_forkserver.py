@@ -1,0 +1,79 @@
+"""The preloaded process from which trainers are forked; what trainings in it do is in test_supervision."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from mlops_assets.models.frameworks import preloadable_modules
+from mlops_assets.training.process.forkserver import ForkServer, close_all, fork_server
+
+NO_JOB = Path("no-such-job.json")  # the worker ends at once with a traceback that names it
+
+
+@pytest.fixture(scope="module")
+def environment() -> dict[str, str]:
+    return {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+
+
+@pytest.fixture(scope="module")
+def server(environment: dict[str, str]) -> Iterator[ForkServer]:
+    modules = [*preloadable_modules("pytorch"), *preloadable_modules("scikit-learn")]
+    started = ForkServer(environment)
+    started.load(modules)
+    yield started
+    started.close()
+
+
+def test_a_forked_process_has_its_own_folder_output_session_and_exit_code_and_its_parent_no_further_threads(
+    server: ForkServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    with (tmp_path / "log.txt").open("w+b") as output:
+        process = server.start(NO_JOB, output, environment)
+        assert process.wait(120) == process.poll() == 1
+        text = (tmp_path / "log.txt").read_text()
+        assert "FileNotFoundError" in text and str(NO_JOB) in text
+        threads = [(task / "comm").read_text().strip() for task in Path(f"/proc/{server.pid}/task").iterdir()]
+        # any other thread may hold a lock when the process forks; jemalloc, in pyarrow, sees to its own
+        assert len([name for name in threads if name != "jemalloc_bg_thd"]) == 1, threads
+
+
+def test_a_process_that_is_killed_says_so_and_one_that_runs_can_be_waited_for(
+    server: ForkServer, environment: dict[str, str], tmp_path: Path
+) -> None:
+    waits = tmp_path / "job.json"
+    os.mkfifo(waits)  # reading the job blocks until somebody writes
+    with (tmp_path / "log.txt").open("w+b") as output:
+        process = server.start(waits, output, environment)
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(0.1)
+        assert os.getsid(process.pid) == process.pid
+        process.terminate()
+        assert process.wait(60) == -signal.SIGTERM
+
+
+def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(environment: dict[str, str]) -> None:
+    try:
+        first = fork_server(environment)
+        assert fork_server({**environment, "HOME": "/elsewhere"}) is first
+        assert fork_server({**environment, "OMP_NUM_THREADS": "2"}) is not first
+    finally:
+        close_all()
+
+
+def test_a_preloaded_process_that_is_gone_is_replaced(environment: dict[str, str], tmp_path: Path) -> None:
+    try:
+        first = fork_server(environment)
+        os.kill(first.pid, signal.SIGKILL)
+        with (tmp_path / "log.txt").open("w+b") as output, pytest.raises(OSError, match=r"gone|Broken pipe|reset"):
+            while True:  # until the signal has arrived
+                first.start(NO_JOB, output, environment).wait(120)
+        second = fork_server(environment)
+        assert second is not first
+    finally:
+        close_all()
