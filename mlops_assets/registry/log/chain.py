@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
+from numbers import Integral, Real
 from typing import Any
 
 from pydantic_core import to_json
@@ -59,6 +60,12 @@ def kept(value: Any) -> Any:
     """Return a value as an entry has it: times as ISO 8601 in UTC, documents with NaN and infinities as texts."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, Integral):  # NumPy's, too
+        return int(value)
+    if isinstance(value, Real):
+        value = float(value)
     if isinstance(value, dict | list | float):
         return json.loads(to_json(value, inf_nan_mode="strings"))
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import threading
@@ -19,6 +20,7 @@ from mlops_assets.registry import Checkpoint, DataVersion, ModelVersion, Registr
 from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.replay import Replayed, differences, entries_of, replay
+from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.schema import Base, LogEntry, Point
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
@@ -179,6 +181,32 @@ def test_processes_that_append_at_once_leave_one_chain(registry: Registry) -> No
         list(pool.map(write, range(8)))
     with registry.reading() as session:
         assert found(session.connection()) == []
+
+
+def test_what_is_written_while_the_registry_is_verified_is_no_tampering(registry: Registry, tmp_path: Path) -> None:
+    workspace = Workspace((tmp_path / "workspace").as_uri())
+    mirrored_there = registry.mirrored(workspace)
+    mirrored_there.start_run(run("first"))
+    done = threading.Event()
+
+    def write(number: int) -> None:
+        own = Registry(registry.url).mirrored(workspace)
+        for step in itertools.count():
+            if done.is_set():
+                break
+            own.start_run(run(f"{number}-{step}"))
+            own.log(f"{number}-{step}", POINTS)
+            own.finish_run(f"{number}-{step}", "failed", "out of luck")
+        own.close()
+
+    with ThreadPoolExecutor(3) as pool:
+        writing = [pool.submit(write, number) for number in range(3)]
+        problems = [verify_log(workspace, mirrored_there).problems for _ in range(6)]
+        done.set()
+        for each in writing:
+            each.result()
+    assert problems == [[]] * 6
+    assert verify_log(workspace, mirrored_there).problems == []
 
 
 # tampering: everything below is done to the tables only
@@ -361,8 +389,6 @@ def test_entries_that_are_written_while_the_log_is_verified_are_not_missed(
 
 
 def test_the_newest_entry_is_mirrored_by_whoever_verifies(tmp_path: Path) -> None:
-    from mlops_assets.registry.log.verify import verify_log
-
     workspace = Workspace((tmp_path / "workspace").as_uri())
     registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
     registry.mirrored(workspace).start_run(run("a"))
