@@ -104,7 +104,7 @@ class _Reader:
         found[:0] = [
             "there is no log: all is as the documents in the workspace say, and checksums are those of the files as "
             "they are now",
-            "tags, aliases, promotions and checkpoints are in no document, and are lost",
+            "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost",
         ]
         for unsaid, subjects in self._unsaid.items():
             found.append(f"{', '.join(unsaid)}: in no document of {some(subjects)}")

@@ -177,7 +177,7 @@ def change(path: Path) -> None:
     ],
     ids=["changed", "gap", "emptied"],
 )
-def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_told(
+def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_asked(
     damage: Callable[[Path], Any], message: str, copied: Path, tmp_path: Path
 ) -> None:
     expected, url = before(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}"
@@ -218,9 +218,9 @@ def test_points_that_are_not_those_of_the_log_are_listed_and_noted(copied: Path,
     (copied / f"runs/{succeeded}/points.parquet").unlink()
     found = reindex(workspace(copied), url, "carl")
     lost = sorted(["failed", succeeded])
-    told = dict(zip(lost, sorted(found.unproven), strict=True))
-    assert told["failed"] == "points of run failed: runs/failed/points.parquet is not as it was published"
-    assert told[succeeded].startswith(f"points of run {succeeded}: only values and steps, of run.json")
+    listed = dict(zip(lost, sorted(found.unproven), strict=True))
+    assert listed["failed"] == "points of run failed: runs/failed/points.parquet is not as it was published"
+    assert listed[succeeded].startswith(f"points of run {succeeded}: only values and steps, of run.json")
     expected, rebuilt = before(copied), tables(url)
     entry = json.loads(rebuilt["log"].pop()["entry"])
     assert (entry["action"], entry["principal"]) == ("reindex", "carl")
@@ -248,7 +248,7 @@ def test_an_empty_workspace_gives_no_registry(tmp_path: Path) -> None:
         reindex(workspace(tmp_path / "empty"), f"sqlite:///{tmp_path / 'rebuilt.db'}", "carl")
 
 
-LOST = "tags, aliases, promotions and checkpoints are in no document, and are lost"
+LOST = "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost"
 
 
 def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str) -> None:
