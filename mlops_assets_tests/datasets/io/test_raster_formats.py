@@ -249,6 +249,39 @@ def test_a_geopackage_has_no_table_that_is_another_file(tmp_path: Path) -> None:
     assert CANARY not in str(raised.value)
 
 
+ENDLESS = "WITH n(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM n) SELECT n.x AS fid, geom, label FROM n, x"
+
+
+@pytest.mark.parametrize(
+    ("statement", "layer", "refused"),
+    [
+        (f"CREATE VIEW v AS {ENDLESS}", "v", True),
+        (f"CREATE VIEW V AS {ENDLESS}", "v", True),
+        ("CREATE VIEW v AS SELECT fid, geom, label FROM x", "v", True),
+        ("CREATE TABLE v (fid INTEGER PRIMARY KEY, geom BLOB, label TEXT AS (hex(zeroblob(900000000))))", "v", True),
+        ("DROP TABLE gpkg_extensions; CREATE VIEW gpkg_extensions AS WITH n(x) AS (SELECT 1 UNION ALL SELECT x + 1 "
+         "FROM n) SELECT x AS table_name, x AS column_name, x AS extension_name FROM n", "x", True),
+        (f"CREATE VIEW st_geometry_columns AS {ENDLESS}", "x", False),
+    ],
+)  # fmt: skip
+def test_a_geopackage_has_no_rows_without_end(statement: str, layer: str, refused: bool, tmp_path: Path) -> None:
+    path = tmp_path / "x.gpkg"
+    features = geopandas.GeoDataFrame({"label": [1, 2]}, geometry=[Point(1, 2), Point(2, 3)], crs=4326)
+    features.to_file(path, layer="x", driver="GPKG")
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript(statement)
+        database.execute("UPDATE gpkg_contents SET table_name = ?", (layer,))
+        database.execute("UPDATE gpkg_geometry_columns SET table_name = ?", (layer,))
+        database.commit()
+    if refused:
+        with pytest.raises(ValueError, match=r"is a view, or has a column that is computed"):
+            VectorLabels(
+                path.name, {path.name: path}, Sampling(), [{"value": 1, "name": "a"}, {"value": 2, "name": "b"}]
+            )
+    else:
+        VectorLabels(path.name, {path.name: path}, Sampling(), [{"value": 1, "name": "a"}, {"value": 2, "name": "b"}])
+
+
 @pytest.mark.parametrize(
     "header", [b"\x01\x07\0\0\0\x01\0\0\0", b"\0\0\0\x03\xef\0\0\0\x01", b"\x01\x06\0\0\x20....\x01\0\0\0"]
 )

@@ -43,6 +43,10 @@ HEAD_BYTES = 16
 # how SQLite itself writes the definition of what lies in its file, and of the spatial index of a GeoPackage
 PLAIN_SQL = r"CREATE (TABLE|VIEW|INDEX|UNIQUE INDEX|TRIGGER)\s|(?i:CREATE VIRTUAL TABLE [^(]+ USING rtree\s*\()"
 SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".qix", ".sbn", ".sbx")  # what a Shapefile is made of besides
+# tables with generated columns (2: virtual, 3: stored)
+COMPUTED_SQL = """
+    SELECT t.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c WHERE t.type = 'table' AND c.hidden IN (2, 3)
+"""
 # functions of GDAL that read files or ask servers; `gpkg_ogr_contents` is a table of its own
 ACTING_SQL = r"(?i)(?<![a-z_])(ogr_|gdal_)|load_extension|fromfile"
 
@@ -344,19 +348,35 @@ def _only_driver(path: Path) -> Path | str:
 
 
 def _require_plain_tables(path: Path) -> None:
-    """Check that a GeoPackage has only tables of its own: virtual ones of SpatiaLite are other files.
+    """Check that a GeoPackage has only tables of its own, whose rows are stored.
+
+    Virtual tables of SpatiaLite are other files; rows of views and values of generated columns can be without end.
 
     Raises:
-        ValueError: it has some, or is damaged.
+        ValueError: it has others, or is damaged.
     """
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
-            statements = database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+            for name, statement in database.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"):
+                if not re.match(PLAIN_SQL, str(statement)) or re.search(ACTING_SQL, str(statement)):
+                    raise ValueError(
+                        f"{name!r} in it is not a plain table, and may read other files; write it as a table"
+                    )
+            computed = [name for (name,) in database.execute(COMPUTED_SQL)] or _views_read(database)
     except sqlite3.Error as error:
         raise ValueError(f"it is not a valid GeoPackage: {error}") from error
-    for name, statement in statements:
-        if not re.match(PLAIN_SQL, str(statement)) or re.search(ACTING_SQL, str(statement)):
-            raise ValueError(f"{name!r} in it is not a plain table, and may read other files; write it as a table")
+    if computed:
+        raise ValueError(f"{computed[0]!r} in it is a view, or has a column that is computed; write it as a table")
+
+
+def _views_read(database: sqlite3.Connection) -> list[str]:
+    """Return the views of a GeoPackage that are layers, or that stand for its own tables."""
+    views = [str(name) for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'view'")]
+    own = [name for name in views if name.lower().startswith("gpkg_")]
+    if own or not views:
+        return own
+    layers = {str(name).lower() for (name,) in database.execute("SELECT table_name FROM gpkg_contents")}
+    return [name for name in views if name.lower() in layers]
 
 
 def _require_own_crs(path: Path) -> None:
