@@ -156,6 +156,7 @@ class LimitedProtocol(H11Protocol):
         super().__init__(*args, **options)
         self.conn: StrictConnection = StrictConnection(limits.header_bytes)
         self._limits = limits
+        self._address: str | None = None  # of the peer
         self._header_timer: asyncio.TimerHandle | None = None
         self._progress_timer: asyncio.TimerHandle | None = None
         self._received = 0  # bytes since progress was last looked at
@@ -167,9 +168,9 @@ class LimitedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
-        address = self.client[0] if self.client else None
-        peers = [getattr(other, "client", None) for other in self.connections]
-        of_peer = sum(peer is not None and peer[0] == address for peer in peers)
+        self._address = self.client[0] if self.client else None
+        addresses = [other._address for other in self.connections if isinstance(other, LimitedProtocol)]
+        of_peer = addresses.count(self._address)
         if len(self.connections) > self._limits.connections or of_peer > self._limits.peer_connections:
             self._log(f"refused: {of_peer} connections from its address, {len(self.connections)} in all")
             transport.write(_answer(503, "there are too many connections; try again later"))

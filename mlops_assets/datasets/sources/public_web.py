@@ -201,6 +201,8 @@ def _checked(connection: type[Any], own: tuple[str, int | None] | None) -> type[
     """Return a kind of connection that is made with checked addresses only."""
 
     class Checked(connection):  # type: ignore[misc]
+        _dns_host: str
+
         def _new_conn(self) -> socket.socket:
             name: str = self._dns_host  # type: ignore[has-type]
             if (name.rstrip(".").lower(), self.port) == own:
