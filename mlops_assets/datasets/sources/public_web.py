@@ -204,7 +204,7 @@ def _checked(connection: type[Any], own: tuple[str, int | None] | None) -> type[
         _dns_host: str
 
         def _new_conn(self) -> socket.socket:
-            name: str = self._dns_host  # type: ignore[has-type]
+            name: str = self._dns_host
             if (name.rstrip(".").lower(), self.port) == own:
                 return super()._new_conn()  # type: ignore[no-any-return]
             failure: Exception | None = None
