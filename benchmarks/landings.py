@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mlops_assets.datasets.sources.local_folder import CLOCK_SECONDS
+from mlops_assets.datasets.sources.folder import CLOCK_SECONDS
 
 CLASSES = 10
 # bands, rows, columns of uint16

@@ -91,7 +91,7 @@ PLANTED = [
         file="mlops_assets/datasets/sources/base.py",
         before='path.startswith("/") or ".." in parts or',
         after='path.startswith("/") or',
-        tests=["datasets/sources/test_local_folder.py", "datasets/recall/test_recall.py"],
+        tests=["datasets/sources/test_folder.py", "datasets/recall/test_recall.py"],
     ),
     Mutation(
         name="recall-same-size",

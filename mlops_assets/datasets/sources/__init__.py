@@ -29,8 +29,8 @@ def open_landing(workspace: Workspace, source: Source) -> Landing:
     Raises:
         StorageError: the store cannot be opened.
     """
+    from mlops_assets.datasets.sources.folder import FolderLanding
     from mlops_assets.datasets.sources.http import WebLanding
-    from mlops_assets.datasets.sources.local_folder import FolderLanding
     from mlops_assets.datasets.sources.object_store import BucketLanding
     from mlops_assets.datasets.sources.stac.landing import StacApiLanding, StacLanding
 

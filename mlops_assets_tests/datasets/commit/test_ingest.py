@@ -16,9 +16,9 @@ import pytest
 
 from mlops_assets.datasets.commit import commit, ingest
 from mlops_assets.datasets.commit.commit import Freeze, freeze
-from mlops_assets.datasets.sources import local_folder as folder_landing
+from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.sources.base import LandedFile
-from mlops_assets.datasets.sources.local_folder import FolderLanding
+from mlops_assets.datasets.sources.folder import FolderLanding
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError

@@ -18,7 +18,7 @@ from mlops_assets.datasets.commit.commit import Freeze, freeze
 from mlops_assets.datasets.readers import LAYOUTS, image_folder
 from mlops_assets.datasets.readers.scenes import open_scene
 from mlops_assets.datasets.recall.recall import recall
-from mlops_assets.datasets.sources import local_folder as folder_landing
+from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.splits.assign import assign_splits
 from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset

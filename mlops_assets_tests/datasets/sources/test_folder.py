@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mlops_assets.datasets.sources import fingerprint, landing_url, open_landing
 from mlops_assets.datasets.sources.base import LandedFile, name_problem
-from mlops_assets.datasets.sources.local_folder import CLOCK_SECONDS, FolderLanding
+from mlops_assets.datasets.sources.folder import CLOCK_SECONDS, FolderLanding
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.storage import Workspace
