@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mlops_assets.errors import NotFound
+from mlops_assets.paths import model_folder, model_owner
 from mlops_assets.principals import Principal
 from mlops_assets.registry import ModelVersion, Registry, open_registry
 from mlops_assets.registry.files.verified_read import read_published
@@ -52,15 +53,10 @@ def open_store(settings: Settings) -> Store:
     return Store(workspace, open_registry(settings.registry).acting(settings.principal))
 
 
-def model_folder(row: ModelVersion) -> str:
-    """Return where a model version lies in the workspace."""
-    return f"models/{row.model}/{row.version}"
-
-
 def native_files(store: Store, row: ModelVersion) -> dict[str, FileStat]:
     """Return the native files of a model version by name."""
-    prefix = f"{model_folder(row)}/native/"
-    files = store.registry.files(f"model:{row.model}@{row.version}")
+    prefix = f"{model_folder(row.model, row.version)}/native/"
+    files = store.registry.files(model_owner(row.model, row.version))
     return {file.path.removeprefix(prefix): file for file in files if file.path.startswith(prefix)}
 
 

@@ -21,8 +21,9 @@ from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.errors import MlopsError, NotFound
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
+from mlops_assets.paths import CATALOG_ROOT, model_folder
 from mlops_assets.settings import DEFAULT_MODULE, Settings
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 from mlops_assets.training.process.start import preload
 from resources import StoreResource
 
@@ -202,11 +203,11 @@ def _predict(store: Store, scene: Path) -> None:
 def _farewell(settings: Settings, store: Store, seconds: float) -> None:
     row = store.registry.model_versions("indian_pines_cnn", data_version="v2")[-1]
     _say(f"Done in {seconds:.0f} s. Where to look:")
-    folder = store.workspace.root / model_folder(row)
+    folder = store.workspace.root / model_folder(row.model, row.version)
     for what, where in {
         "model card, per class": folder / "model-card.md",
         "confusion matrix": folder / "figures" / "confusion_matrix.png",
-        "STAC catalogue": store.workspace.root / "catalog" / "catalog.json",
+        "STAC catalogue": store.workspace.root / CATALOG_ROOT,
         "Dagster's history": f"{settings.dagster_home}; 'make up' shows it in a browser",
         "more": "mlops dataset list · mlops run list · mlops model list · mlops model verify",
     }.items():

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show
+from mlops_assets.paths import PUBLISHED
 from mlops_assets.settings import Settings
 from mlops_assets.text.secret_urls import shown
 
@@ -85,5 +86,4 @@ def _row(what: str, well: bool, detail: str) -> dict[str, object]:
 
 def _orphans(store: Store) -> list[str]:
     published = {file.path for file in store.registry.files()}
-    folders = ("datasets", "models", "runs", "catalog", "predictions")
-    return sorted(key for folder in folders for key in store.workspace.list(folder) if key not in published)
+    return sorted(key for folder in PUBLISHED for key in store.workspace.list(folder) if key not in published)

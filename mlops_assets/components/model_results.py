@@ -16,6 +16,7 @@ from mlops_assets.components.naming import check_results
 from mlops_assets.components.presentation import figure_markdown, file_metadata
 from mlops_assets.datasets.quality import Check
 from mlops_assets.errors import ParityError
+from mlops_assets.paths import model_folder, model_owner
 
 if TYPE_CHECKING:
     from mlops_assets.models.evaluation.tally import Evaluation
@@ -36,10 +37,10 @@ def identity(row: ModelVersion) -> dict[str, Any]:
 def trained_result(store: Store, row: ModelVersion) -> Result:
     """Return what is told of a trained model."""
     from mlops_assets.registry.files.verified_read import read_published
-    from mlops_assets.store import model_folder, native_files
+    from mlops_assets.store import native_files
 
     run = store.registry.run(row.run_id)
-    files = store.registry.files(f"model:{row.model}@{row.version}")
+    files = store.registry.files(model_owner(row.model, row.version))
     native = list(native_files(store, row).values())
     made_of = [row.data_digest, run.code_version, run.parameters, run.seed, [file.sha256 for file in native]]
     metadata: dict[str, Any] = {
@@ -52,7 +53,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
         **run.metrics,
         **file_metadata(store.workspace, native),
     }
-    curves = f"{model_folder(row)}/figures/learning_curves.png"
+    curves = f"{model_folder(row.model, row.version)}/figures/learning_curves.png"
     if any(file.path == curves for file in files):
         drawn = read_published(store.workspace, store.registry, curves)
         metadata["learning_curves"] = figure_markdown(drawn, "learning curves")
@@ -62,9 +63,7 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
 
 def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result:
     """Return what is told of an ONNX model that is proved."""
-    from mlops_assets.store import model_folder
-
-    (file,) = store.registry.files_at(f"{model_folder(row)}/model.onnx")
+    (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
         metadata={**identity(row), "size": file.size, "sha256": file.sha256, "difference": report.difference,
@@ -82,9 +81,8 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
     """Return what is told of an evaluation; `figure` is its main one."""
     from mlops_assets.models.evaluation.model_card import metrics_table, per_class_table, slices_markdown
     from mlops_assets.registry.files.verified_read import read_published
-    from mlops_assets.store import model_folder
 
-    (file,) = store.registry.files_at(f"{model_folder(row)}/metrics.json")
+    (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/metrics.json")
     details: dict[str, Any] = {"metrics_with_intervals": dg.MetadataValue.md(metrics_table(found))}
     if not found.per_class.empty:
         details["per_class"] = dg.MetadataValue.md(per_class_table(found))
@@ -93,7 +91,7 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
     if found.slices:
         details["slices"] = dg.MetadataValue.md(slices_markdown(found))
     if found.calibration:
-        key = f"{model_folder(row)}/figures/reliability.png"
+        key = f"{model_folder(row.model, row.version)}/figures/reliability.png"
         png = read_published(store.workspace, store.registry, key)
         details["reliability"] = figure_markdown(png, "reliability")
     return dg.MaterializeResult(

@@ -11,12 +11,13 @@ from typing import Any
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder, model_owner, record_owner, run_document_key
 from mlops_assets.registry import Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.log.chain import kept
 from mlops_assets.registry.log.replay import guarded, same
 from mlops_assets.registry.schema import STAGES, Tag
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 
 _LATER = ("metrics", "phases")  # of a run, to which the stages of its model version add
 
@@ -38,7 +39,7 @@ def published_document(store: Store, key: str) -> dict[str, Any] | None:
 
 def run_problems(store: Store, run: Run) -> Iterator[str]:
     """Yield how the row of a run differs from its document, which is published when it has ended."""
-    document = published_document(store, f"runs/{run.run_id}/run.json")
+    document = published_document(store, run_document_key(run.run_id))
     if document is None or run.status == "running":
         return
     columns = {column.name: kept(getattr(run, column.name)) for column in Run.__table__.columns}
@@ -72,7 +73,7 @@ def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
 
 
 def _run_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
-    document = published_document(store, f"runs/{row.run_id}/run.json")
+    document = published_document(store, run_document_key(row.run_id))
     if document is not None:
         facts = {"signature": row.signature, "model_version": row.version, "dataset": row.dataset, "model": row.model}
         yield from _differing(subject, facts, document, "run.json")
@@ -101,9 +102,9 @@ def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     if row.stage not in STAGES:
         yield f"{subject}: the registry says stage {row.stage!r}; stages are {', '.join(STAGES)}"
         return
-    folder = model_folder(row)
-    published = {file.path for file in store.registry.files(f"model:{subject}")}
-    records = store.registry.files(f"record:{subject}")
+    folder = model_folder(row.model, row.version)
+    published = {file.path for file in store.registry.files(model_owner(row.model, row.version))}
+    records = store.registry.files(record_owner(row.model, row.version))
     has = {
         "exported": f"{folder}/model.onnx" in published,
         "evaluated": f"{folder}/metrics.json" in published,
@@ -117,7 +118,7 @@ def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
 
 
 def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
-    document = published_document(store, f"{model_folder(row)}/metrics.json")
+    document = published_document(store, f"{model_folder(row.model, row.version)}/metrics.json")
     if document is not None and not same(kept(row.metrics), kept(document.get("metrics"))):
         yield f"{subject}: the registry's metrics are not those of metrics.json"
     elif document is None and row.metrics:

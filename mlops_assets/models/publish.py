@@ -16,12 +16,13 @@ from mlops_assets.models.native import save_native
 from mlops_assets.models.run_documents import run_documents, series_of
 from mlops_assets.models.signature import signature_of
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import add_facts
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 
 Facts = Callable[[], dict[str, Any]]  # `metrics`, `phases`, `usage` and `seconds` of a run, as they are by then
 
@@ -101,7 +102,7 @@ def publish_version(
         metrics={},
         created=now(),
     )
-    folder, put = model_folder(row), store.workspace.put
+    folder, put = model_folder(row.model, row.version), store.workspace.put
     files = save(f"{folder}/native")
     points = store.registry.points(run.run_id)
     series = series_of(points)

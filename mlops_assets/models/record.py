@@ -5,6 +5,7 @@ from __future__ import annotations
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.paths import record_owner
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
@@ -21,7 +22,7 @@ def record_version(store: Store, specification: ModelSpecification, row: ModelVe
     from mlops_assets.stac.models import write_model_record
 
     data = Reference(row.dataset, row.data_version)
-    if not store.registry.files(f"record:{data}"):
+    if not store.registry.files(record_owner(row.dataset, row.data_version)):
         frozen = FrozenDataset.open(store.workspace, store.registry, data)
         write_dataset_record(store.workspace, store.registry, frozen)
     evaluated = store.registry.model_version(Reference(row.model, row.version))

@@ -16,10 +16,11 @@ from pydantic_core import to_json
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Conflict, StorageError
+from mlops_assets.paths import run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.patience import patiently
-from mlops_assets.registry.runs import LoggedPoint, document_key, points_key, set_ended
+from mlops_assets.registry.runs import LoggedPoint, set_ended
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 
@@ -70,9 +71,9 @@ def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | 
     if made is not None:
         document |= {"series": series_of(points), "signature": made.signature, "task": made.task,
                      "framework": made.framework}  # fmt: skip
-    documents = {document_key(run.run_id): json_bytes(document)}
+    documents = {run_document_key(run.run_id): json_bytes(document)}
     if points:
-        documents[points_key(run.run_id)] = _points_bytes(points)
+        documents[run_points_key(run.run_id)] = _points_bytes(points)
     return documents
 
 

@@ -17,7 +17,6 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.datasets.commit.commit import digest_of
 from mlops_assets.datasets.recall.verify import cache_damages, row_problems
-from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
@@ -30,6 +29,19 @@ from mlops_assets.models.agreement import (
     tag_problems,
 )
 from mlops_assets.names import Reference
+from mlops_assets.paths import (
+    CATALOG_OWNER,
+    OBJECTS,
+    data_owner,
+    model_folder,
+    model_owner,
+    object_key,
+    prediction_owner,
+    record_owner,
+    run_document_key,
+    run_owner,
+    version_folder,
+)
 from mlops_assets.progress import step
 from mlops_assets.registry import Alias, DataVersion, File, ModelVersion, Promotion, Run
 from mlops_assets.registry.files.verified_read import stat_published
@@ -37,8 +49,7 @@ from mlops_assets.registry.log.replay import UNREADABLE, Replayed, guarded, read
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.schema import Tag
 from mlops_assets.storage import FileStat
-from mlops_assets.storage.workspace import object_key
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 
 T = TypeVar("T", DataVersion, Run, ModelVersion)
 
@@ -86,16 +97,16 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
 
 def verify_model(store: Store, row: ModelVersion) -> Verification:
     """Verify one model version, its run, its data version, their records, its predictions, and the registry."""
-    subject, source = f"{row.model}@{row.version}", f"{row.dataset}@{row.data_version}"
+    subject = f"{row.model}@{row.version}"
     found = _verified_log(store, subject)
     owners = [
-        f"model:{subject}",
-        f"record:{subject}",
-        f"prediction:{subject}",
-        f"run:{row.run_id}",
-        f"data:{source}",
-        f"record:{source}",
-        "catalog",
+        model_owner(row.model, row.version),
+        record_owner(row.model, row.version),
+        prediction_owner(row.model, row.version),
+        run_owner(row.run_id),
+        data_owner(row.dataset, row.data_version),
+        record_owner(row.dataset, row.data_version),
+        CATALOG_OWNER,
     ]
     with store.registry.reading() as session:
         data = readable(session, DataVersion, dataset=row.dataset, version=row.data_version)
@@ -110,12 +121,14 @@ def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
     """Verify the own files of a recorded model version, its record, and what the registry says of it; not its data."""
     subject = f"{row.model}@{row.version}"
     found = Verification(subject)
-    files, records = store.registry.files(f"model:{subject}"), store.registry.files(f"record:{subject}")
-    run = store.registry.files(f"run:{row.run_id}")
+    files = store.registry.files(model_owner(row.model, row.version))
+    records = store.registry.files(record_owner(row.model, row.version))
+    run = store.registry.files(run_owner(row.run_id))
     published = {file.path for file in files}
     for name in ("model.onnx", "metrics.json"):
-        if f"{model_folder(row)}/{name}" not in published:
-            found.problems.append(f"{model_folder(row)}/{name} was never published; export and evaluate it again")
+        key = f"{model_folder(row.model, row.version)}/{name}"
+        if key not in published:
+            found.problems.append(f"{key} was never published; export and evaluate it again")
     if not records:
         found.problems.append(f"{subject} has no record; record it again")
     _verify_files(store, found, [*files, *records, *run], f"verifying {subject}")
@@ -140,12 +153,14 @@ def verify_all(store: Store, since: int = 0) -> Verification:
 
     with store.registry.reading() as session:
         data = [d for d in readable(session, DataVersion) if is_new(f"{_folder(d)}/version.json")]
-        runs = [run for run in readable(session, Run) if is_new(f"runs/{run.run_id}/run.json")]
-        models = [m for m in readable(session, ModelVersion) if is_new(f"{model_folder(m)}/metrics.json")]
+        runs = [run for run in readable(session, Run) if is_new(run_document_key(run.run_id))]
+        models = [
+            m for m in readable(session, ModelVersion) if is_new(f"{model_folder(m.model, m.version)}/metrics.json")
+        ]
         files = [FileStat(file.path, file.sha256, file.size) for file in readable(session, File) if is_new(file.path)]
     stored: dict[str, FileStat] = {}
     if since == 0:
-        keys = store.workspace.list("objects/sha256")
+        keys = store.workspace.list(OBJECTS)
         stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in keys}
     listed = {o.path: o for o in _objects_of_all(store, data, runs)}
     _verify_files(store, found, [*files, *{**stored, **listed}.values()], "verifying everything")

@@ -9,6 +9,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference, check_label
+from mlops_assets.paths import data_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry.schema import DataVersion, Tag
 from mlops_assets.registry.session import RegistrySession, chosen, record_files
@@ -27,7 +28,7 @@ class DataVersions(RegistrySession):
         try:
             with self.transaction("publish data version", Role.SCIENTIST) as session:
                 session.add(row)
-                record_files(session, f"data:{row.dataset}@{row.version}", files)
+                record_files(session, data_owner(row.dataset, row.version), files)
         except SqlIntegrityError as error:
             raise Conflict(
                 f"{row.dataset}@{row.version} was published by another process; freeze again to get the next version"

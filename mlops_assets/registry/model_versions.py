@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner, model_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry.runs import add_facts
 from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
@@ -41,7 +42,7 @@ class ModelVersions(RegistrySession):
                 run.status, run.finished, run.model_version = "succeeded", finished or now(), row.version
                 add_facts(run, **facts)
                 session.add(row)
-                record_files(session, f"model:{row.model}@{row.version}", files)
+                record_files(session, model_owner(row.model, row.version), files)
         except SqlIntegrityError as error:
             raise Conflict(f"{row.model}@{row.version} exists already; model versions are immutable") from error
 
@@ -52,7 +53,7 @@ class ModelVersions(RegistrySession):
         files: Sequence[FileStat],
         metrics: dict[str, Any] | None = None,
         seconds: float | None = None,
-        records: Mapping[str, Sequence[FileStat]] | None = None,
+        records: Mapping[Owner, Sequence[FileStat]] | None = None,
     ) -> ModelVersion:
         """Publish the next stage of a model version with its files; doing a stage again replaces its files.
 
@@ -72,7 +73,7 @@ class ModelVersions(RegistrySession):
             if metrics is not None:
                 found.metrics = metrics
             add_facts(run, metrics=metrics, phases=None if seconds is None else {stage: seconds})
-            for owner, own in {f"model:{row.model}@{row.version}": files, **(records or {})}.items():
+            for owner, own in {model_owner(row.model, row.version): files, **(records or {})}.items():
                 record_files(session, owner, own)
             return found
 

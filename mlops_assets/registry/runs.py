@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import check_key
+from mlops_assets.paths import Owner, model_owner, run_document_key, run_owner, run_points_key
 from mlops_assets.principals import Role
 from mlops_assets.registry.log.chain import note_points
 from mlops_assets.registry.schema import Checkpoint, File, Point, Run
@@ -23,16 +24,6 @@ _INSERT_POINTS = {
     "sqlite": f"{_COLUMNS} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     "postgresql": f"{_COLUMNS} VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
 }
-
-
-def document_key(run_id: str) -> str:
-    """Return where the workspace has what is recorded of a run that has ended."""
-    return f"runs/{run_id}/run.json"
-
-
-def points_key(run_id: str) -> str:
-    """Return where the workspace has all points of a run that has ended."""
-    return f"runs/{run_id}/points.parquet"
 
 
 class Runs(RegistrySession):
@@ -104,7 +95,7 @@ class Runs(RegistrySession):
         with self.transaction(f"end run as {status}", Role.SCIENTIST) as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
             set_ended(run, status, error, finished or now(), **facts)
-            record_files(session, f"run:{run_id}", files)
+            record_files(session, run_owner(run_id), files)
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points to the series of a run, in one transaction; points that are there already are left."""
@@ -211,9 +202,9 @@ class Runs(RegistrySession):
         return found[0]
 
 
-def owner_of_documents(run: Run) -> str:
+def owner_of_documents(run: Run) -> Owner:
     """Return the owner of what is published of a run: its model version, if it has one."""
-    return f"run:{run.run_id}" if run.model_version is None else f"model:{run.model}@{run.model_version}"
+    return run_owner(run.run_id) if run.model_version is None else model_owner(run.model, run.model_version)
 
 
 def set_ended(run: Run, status: str, error: str | None, finished: datetime, **facts: Any) -> None:
@@ -253,7 +244,7 @@ def add_points(connection: Connection, run_id: str, points: Sequence[LoggedPoint
 
 
 def _forget_documents(session: Session, run_id: str) -> None:
-    for key in (document_key(run_id), points_key(run_id)):
+    for key in (run_document_key(run_id), run_points_key(run_id)):
         if (file := session.get(File, key)) is not None:
             session.delete(file)
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
 from mlops_assets.errors import NotFound, StorageError
+from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log import chain
@@ -185,12 +186,12 @@ class RegistrySession:
         with self.reading() as session:
             return list(session.scalars(query))
 
-    def add_files(self, owner: str, files: Sequence[FileStat]) -> None:
+    def add_files(self, owner: Owner, files: Sequence[FileStat]) -> None:
         """Record the checksums of published files under an owner."""
         with self.transaction("publish files", Role.SCIENTIST) as session:
             record_files(session, owner, files)
 
-    def add_records(self, files: Mapping[str, Sequence[FileStat]]) -> None:
+    def add_records(self, files: Mapping[Owner, Sequence[FileStat]]) -> None:
         """Record the checksums of published files of several owners at once."""
         with self.transaction("publish records", Role.SCIENTIST) as session:
             for owner, own in files.items():
@@ -207,7 +208,7 @@ class RegistrySession:
             with self.transaction("complete publication", Role.VIEWER) as session:
                 session.execute(delete(Staged).where(Staged.path.in_(paths)))
 
-    def files(self, *owners: str) -> list[FileStat]:
+    def files(self, *owners: Owner) -> list[FileStat]:
         """Return the files of these owners as published, by path; of everybody if none is named."""
         query = select(File).order_by(File.path)
         with self.reading() as session:
@@ -226,7 +227,7 @@ def _first_line(error: DBAPIError) -> str:
     return str(error.orig).strip().partition("\n")[0]
 
 
-def record_files(session: Session, owner: str, files: Sequence[FileStat]) -> None:
+def record_files(session: Session, owner: Owner, files: Sequence[FileStat]) -> None:
     """Record files under an owner, within a transaction."""
     at_their_place = [file.path for file in files if file.staged is None]
     session.execute(delete(Staged).where(Staged.path.in_(at_their_place)))

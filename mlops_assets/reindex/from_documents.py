@@ -15,18 +15,26 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.datasets.specification.dataset import SPLITS
-from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.errors import StorageError
+from mlops_assets.paths import (
+    CATALOG_OWNER,
+    PUBLISHED,
+    model_folder,
+    model_item_key,
+    model_owner,
+    run_document_key,
+    run_owner,
+    version_folder,
+)
 from mlops_assets.progress import each
 from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.replay import Columns, Key
-from mlops_assets.registry.runs import LoggedPoint, document_key
+from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.registry.schema import Run
-from mlops_assets.stac.models import FRAMEWORKS, item_key
+from mlops_assets.stac.models import FRAMEWORKS
 from mlops_assets.storage import Workspace
 
-PUBLISHED = ("catalog", "datasets", "models", "predictions", "runs", "sweeps")  # folders of published files
 UNKNOWN = "unknown"
 _CHECKPOINT = re.compile(r"runs/[^/]+/checkpoints/.*")
 _VERSION = re.compile(r"datasets/([^/]+)/(v([1-9]\d*))/version\.json")
@@ -135,12 +143,12 @@ class _Reader:
         }
 
     def _run(self, run_id: str) -> None:
-        key = document_key(run_id)
+        key = run_document_key(run_id)
         try:
             document: dict[str, Any] = json.loads(self._workspace.get(key))
             last = {name: series[-1][1] for name, series in document.get("series", {}).items()}
             made = document.get("model_version")
-            environment = f"models/{document['model']}/{made}/environment.json"
+            environment = f"{model_folder(document['model'], str(made))}/environment.json"
             further = {
                 "metrics": last,
                 "finished": self._workspace.written(key).isoformat(),
@@ -162,7 +170,7 @@ class _Reader:
     def _model_version(self, run_id: str, document: dict[str, Any], run: Columns) -> dict[str, Any]:
         """Add the model version of a run; return what it was measured with."""
         model, version, signature = document["model"], document["model_version"], document["signature"]
-        folder, item = f"models/{model}/{version}", item_key(model, version)
+        folder, item = model_folder(model, version), model_item_key(model, version)
         recorded = json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
         metrics = {}
         stage = "exported" if f"{folder}/parity.json" in self._there else "trained"
@@ -195,11 +203,11 @@ class _Reader:
             for model, version in rows["model_versions"]
             for kind in ("model", "prediction", "record")
         }
-        known |= {f"run:{run_id}" for (run_id,) in rows["runs"]}
+        known |= {run_owner(run_id) for (run_id,) in rows["runs"]}
         left: list[str] = []
         for key in each("reading published files", self._keys, "files"):
             owner = self._owner(key)
-            if owner in known or owner == "catalog" or owner.startswith("sweep:"):
+            if owner in known or owner == CATALOG_OWNER or owner.startswith("sweep:"):
                 file = self._workspace.stat(key)
                 rows["files"][key,] = {"owner": owner, "sha256": file.sha256, "size": file.size}
             else:
@@ -211,7 +219,7 @@ class _Reader:
         owner = next((pattern.sub(owner, key) for pattern, owner in _OWNERS if pattern.fullmatch(key)), "")
         run = self._found.rows["runs"].get((owner.removeprefix("run:"),)) if owner.startswith("run:") else None
         if run is not None and run["model_version"] is not None and not key.endswith("/log.txt"):
-            return f"model:{run['model']}@{run['model_version']}"
+            return model_owner(run["model"], run["model_version"])
         return owner
 
 

@@ -17,19 +17,18 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import IntegrityError, MlopsError, NotFound
 from mlops_assets.models.run_documents import read_points
+from mlops_assets.paths import LOG, LOG_REPLACED, STAGED, log_entry_key, run_document_key, run_points_key
 from mlops_assets.progress import each
-from mlops_assets.registry.files.publication import STAGED
 from mlops_assets.registry.log import chain
-from mlops_assets.registry.log.mirror import FOLDER, entry_key, mirrored
+from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.rebuild import empty_registry, write_log, write_rows
 from mlops_assets.registry.log.replay import Columns, Key, Replayed, replay
-from mlops_assets.registry.runs import LoggedPoint, add_points, document_key, points_key
+from mlops_assets.registry.runs import LoggedPoint, add_points
 from mlops_assets.registry.schema import Staged
 from mlops_assets.reindex.from_documents import documented_rows, points_of_series, published_keys, some
 from mlops_assets.storage import Workspace, sha256_of
 
 ACTION = "reindex"
-REPLACED = "log-replaced"  # folder of the workspace for entries that `until` leaves out
 _ENTRY = re.compile(r"log/(\d{10})\.json")
 
 
@@ -151,7 +150,7 @@ def _unchanged(workspace: Workspace, replayed: Replayed) -> Iterator[tuple[int, 
     """Yield the entries that were replayed, which are read again, as all of them may not fit into memory."""
     for seq, sha256, text in islice(_entries(workspace), replayed.seq):
         if replayed.heads.get(seq) != sha256:
-            raise IntegrityError(f"{entry_key(seq)} has changed meanwhile; nothing was rebuilt; run this again")
+            raise IntegrityError(f"{log_entry_key(seq)} has changed meanwhile; nothing was rebuilt; run this again")
         yield seq, sha256, text
 
 
@@ -159,13 +158,13 @@ def _points(workspace: Workspace, run_id: str, files: Mapping[Key, Columns]) -> 
     """Return the points of a run as its published files have them, and what is wrong with them."""
     wrong = ""
     try:
-        content = _published(workspace, points_key(run_id), files)
+        content = _published(workspace, run_points_key(run_id), files)
         if content is not None:
             return read_points(content), ""
     except (MlopsError, ValueError, KeyError) as error:
         wrong = str(error)
     try:
-        content = _published(workspace, document_key(run_id), files)
+        content = _published(workspace, run_document_key(run_id), files)
         points = [] if content is None else points_of_series(json.loads(content))
     except (MlopsError, ValueError, KeyError, TypeError) as error:
         return [], wrong or str(error)
@@ -225,9 +224,9 @@ def _note(connection: Connection, run_ids: list[str], principal: str) -> None:
 
 def _move_replaced(workspace: Workspace, seq: int) -> None:
     """Move the mirrored entries after this one away, newest first, so that those before never have a gap."""
-    later = [key for key in mirrored(workspace) if key > entry_key(seq)]
+    later = [key for key in mirrored(workspace) if key > log_entry_key(seq)]
     for key in reversed(later):
-        workspace.move(key, key.replace(FOLDER, f"{REPLACED}/{seq}", 1), workspace.stat(key).sha256)
+        workspace.move(key, key.replace(LOG, f"{LOG_REPLACED}/{seq}", 1), workspace.stat(key).sha256)
 
 
 def _counts(rows: Mapping[str, Mapping[Key, Columns]]) -> dict[str, int]:

@@ -17,6 +17,7 @@ from mlops_assets.models.specification import (
     SINGLE_CLASS_METRICS,
     SMALLER_IS_BETTER,
 )
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import Run
 from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
 from mlops_assets.store import Store
@@ -223,8 +224,10 @@ def _gathered(store: Store, run: Run) -> ComparedRun:
 
 def _published(store: Store, run: Run, name: str) -> Any:
     """Return a JSON document of a run's model version, or None if there is none."""
-    key = f"models/{run.model}/{run.model_version}/{name}"
-    if run.model_version is None or not store.registry.files_at(key):
+    if run.model_version is None:
+        return None
+    key = f"{model_folder(run.model, run.model_version)}/{name}"
+    if not store.registry.files_at(key):
         return None
     return json.loads(read_published(store.workspace, store.registry, key))
 

@@ -30,12 +30,13 @@ from mlops_assets.datasets.io.rasters import (
 from mlops_assets.datasets.loading.scaling import named
 from mlops_assets.errors import SpecificationError
 from mlops_assets.models.onnx.session import OnnxModel, decide
+from mlops_assets.paths import model_folder, prediction_owner, predictions_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 PICTURE_SIDE = 1000  # pixels of the longer side of what a picture shows
@@ -90,8 +91,8 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     signature = row.signature
     if signature["view"] in ("row", "image") or signature["classes"] is None:
         raise SpecificationError(f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s")
-    model = OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
-    folder, title = f"predictions/{row.model}/{row.version}", f"{row.model}@{row.version}, {name}"
+    model = OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
+    folder, title = predictions_folder(row.model, row.version), f"{row.model}@{row.version}, {name}"
     with scratch_folder("prediction") as scratch:
         plain, path = scratch / "plain.tif", scratch / "map.tif"
         present = _classify(model, row, scene, plain)
@@ -100,7 +101,7 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         picture = _picture(path, signature["classes"], present, title)
         with publication(store.workspace, store.registry) as publishing:
             tif, png = publishing.put_all({f"{folder}/{name}.tif": path, f"{folder}/{name}.png": picture})
-            store.registry.add_files(f"prediction:{row.model}@{row.version}", publishing.files)
+            store.registry.add_files(prediction_owner(row.model, row.version), publishing.files)
     return Prediction(tif, png, store.workspace)
 
 

@@ -17,16 +17,15 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.datasets.io.media_types import media_type
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError
+from mlops_assets.paths import CATALOG_OWNER, CATALOG_ROOT, Owner, dataset_catalog_key, model_collection_key, object_key
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import FileStat, Workspace, sha256_of
-from mlops_assets.storage.workspace import object_key
 
 if TYPE_CHECKING:
     import pystac
 
-ROOT = "catalog/catalog.json"
 VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")  # the last is of older releases
 SCHEMAS = "https://stac-extensions.github.io"
 FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL, TABLE, RASTER, DATACUBE = (
@@ -49,9 +48,9 @@ class CatalogWriter:
     def __init__(self, workspace: Workspace, registry: Registry) -> None:
         self.workspace, self.registry = workspace, registry
         self._contents: dict[str, bytes] = {}
-        self._owners: dict[str, str] = {}
+        self._owners: dict[str, Owner] = {}
 
-    def write(self, key: str, document: Mapping[str, Any], owner: str) -> FileStat:
+    def write(self, key: str, document: Mapping[str, Any], owner: Owner) -> FileStat:
         """Add one document of an owner, in place of an earlier one; return the file that it will be."""
         content = json_bytes(without_nulls(document))
         self._contents[key], self._owners[key] = content, owner
@@ -78,16 +77,16 @@ class CatalogWriter:
         return key in self._contents or has_record(self.workspace, self.registry, key)
 
     @contextmanager
-    def publishing(self) -> Iterator[dict[str, list[FileStat]]]:
+    def publishing(self) -> Iterator[dict[Owner, list[FileStat]]]:
         """Put all documents; within, record what is yielded, owner → files, in one transaction."""
         with publication(self.workspace, self.registry) as putting:
             putting.put_all(self._contents)
-            files: dict[str, list[FileStat]] = {}
+            files: dict[Owner, list[FileStat]] = {}
             for file in putting.files:
                 files.setdefault(self._owners[file.path], []).append(file)
             yield files
 
-    def link_versions(self, records: Sequence[tuple[str, str]]) -> None:
+    def link_versions(self, records: Sequence[tuple[str, Owner]]) -> None:
         """Set the version links of all versions of one thing, given as (key, owner), oldest first."""
         for index, (key, owner) in enumerate(records):
             document = self.read(key)
@@ -106,11 +105,11 @@ class CatalogWriter:
 
         datasets = sorted({row.dataset for row in self.registry.data_versions()})
         models = sorted({row.model for row in self.registry.model_versions()})
-        children = [f"catalog/datasets/{name}/catalog.json" for name in datasets]
+        children = [dataset_catalog_key(name) for name in datasets]
         children = [key for key in (*children, *map(model_collection_key, models)) if self.has(key)]
         catalog = pystac.Catalog("mlops_assets", "Training data and models of this workspace.", title="mlops_assets")
-        links = [link("root", ROOT, ROOT), *(link("child", ROOT, child) for child in children)]
-        self.write(ROOT, {**plain(catalog), "links": links}, "catalog")
+        links = [link("root", CATALOG_ROOT, CATALOG_ROOT), *(link("child", CATALOG_ROOT, child) for child in children)]
+        self.write(CATALOG_ROOT, {**plain(catalog), "links": links}, CATALOG_OWNER)
 
 
 def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:
@@ -144,16 +143,6 @@ def without_nulls(value: Any) -> Any:
             if entry is not None or name in NULLABLE
         }
     return [without_nulls(entry) for entry in value] if isinstance(value, list) else value
-
-
-def model_collection_key(model: str) -> str:
-    """Return where the Collection of a model's versions lies."""
-    return f"catalog/models/{model}/collection.json"
-
-
-def dataset_collection_key(dataset: str, version: str) -> str:
-    """Return where the Collection of a data version lies."""
-    return f"catalog/datasets/{dataset}/{version}/collection.json"
 
 
 def link(rel: str, source: str, target: str, **extra: Any) -> dict[str, Any]:

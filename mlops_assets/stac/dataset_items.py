@@ -16,6 +16,7 @@ from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.contents import bands_read
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import CRS_CODE, STAC_VERSION, item_id
+from mlops_assets.paths import CATALOG_ROOT
 from mlops_assets.stac.asset_fields import LABEL_PROPERTY, class_fields, raster_fields, table_fields
 from mlops_assets.stac.catalog import (
     CLASSIFICATION,
@@ -25,7 +26,6 @@ from mlops_assets.stac.catalog import (
     ML_AOI,
     PROJECTION,
     RASTER,
-    ROOT,
     TABLE,
     VERSION,
     file_asset,
@@ -77,7 +77,7 @@ class ItemMaker:
         collection = f"{frozen.row.dataset}-{frozen.row.version}"
         bbox = first["bbox"] or known_bbox(frozen)
         links = [link(rel, key, target) for rel, target in
-                 (("root", ROOT), ("parent", self.collection), ("collection", self.collection))]  # fmt: skip
+                 (("root", CATALOG_ROOT), ("parent", self.collection), ("collection", self.collection))]  # fmt: skip
         if first["source"]:
             links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
         properties = {

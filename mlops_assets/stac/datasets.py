@@ -14,21 +14,20 @@ from mlops_assets.datasets.io.media_types import PARQUET, media_type
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
-from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.paths import (
+    CATALOG_OWNER,
+    CATALOG_ROOT,
+    data_owner,
+    dataset_catalog_key,
+    dataset_collection_key,
+    record_owner,
+    version_folder,
+)
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.stac.asset_fields import bands, class_fields, class_values
-from mlops_assets.stac.catalog import (
-    ROOT,
-    SCIENTIFIC,
-    CatalogWriter,
-    add_thumbnail,
-    asset,
-    dataset_collection_key,
-    link,
-    plain,
-)
+from mlops_assets.stac.catalog import SCIENTIFIC, CatalogWriter, add_thumbnail, asset, link, plain
 from mlops_assets.stac.dataset_items import ITEMS_AT_MOST, ItemMaker, extensions
 from mlops_assets.stac.extents import extent, extent_notes
 from mlops_assets.stac.item_files import group_count, main_files
@@ -48,19 +47,19 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
         IntegrityError: the record of another version, which is to be linked, is not as it was published.
         StorageError: it cannot be written.
     """
-    owner = f"record:{frozen.reference}"
+    owner = record_owner(frozen.row.dataset, frozen.row.version)
     key = dataset_collection_key(frozen.row.dataset, frozen.row.version)
     with step(f"recording {frozen.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
         items = ItemMaker(frozen, key).items() if group_count(frozen) <= ITEMS_AT_MOST else []
         files = [writer.write(item_key, item, owner) for item_key, item in items]
         described = writer.write(document_key(frozen), training_dataset(frozen), owner)
-        published = [*registry.files(f"data:{frozen.reference}"), described]
+        published = [*registry.files(data_owner(frozen.row.dataset, frozen.row.version)), described]
         collection = _collection(frozen, key, [file.path for file in files], published)
         collection |= _quality(workspace, registry, frozen)
         writer.write(key, collection, owner)
         recorded = [
-            (other, f"record:{row.dataset}@{row.version}")
+            (other, record_owner(row.dataset, row.version))
             for row in registry.data_versions(frozen.row.dataset)
             if writer.has(other := dataset_collection_key(row.dataset, row.version))
         ]
@@ -74,10 +73,14 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
 
 def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[str]) -> None:
     name, specification = frozen.row.dataset, frozen.specification
-    key = f"catalog/datasets/{name}/catalog.json"
+    key = dataset_catalog_key(name)
     catalog = pystac.Catalog(name, specification.description or f"Versions of {name}.", title=specification.title)
-    links = [link("root", key, ROOT), link("parent", key, ROOT), *(link("child", key, child) for child in versions)]
-    writer.write(key, {**plain(catalog), "links": links}, "catalog")
+    links = [
+        link("root", key, CATALOG_ROOT),
+        link("parent", key, CATALOG_ROOT),
+        *(link("child", key, child) for child in versions),
+    ]
+    writer.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
 
 
 def _collection(frozen: FrozenDataset, key: str, items: list[str], published: list[FileStat]) -> dict[str, Any]:
@@ -106,8 +109,8 @@ def _collection(frozen: FrozenDataset, key: str, items: list[str], published: li
     document |= extent_notes(frozen)
     if not items:
         document["mlops:items"] = f"{group_count(frozen)} Items, in the asset 'manifest' only, one a file"
-    parent = f"catalog/datasets/{row.dataset}/catalog.json"
-    document["links"] = [link("root", key, ROOT), link("parent", key, parent)]
+    parent = dataset_catalog_key(row.dataset)
+    document["links"] = [link("root", key, CATALOG_ROOT), link("parent", key, parent)]
     document["links"] += [link("item", key, item) for item in items]
     if specification.doi:
         document["links"].append({"rel": "cite-as", "href": f"https://doi.org/{specification.doi}"})

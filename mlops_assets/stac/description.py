@@ -10,7 +10,8 @@ import textwrap
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from mlops_assets.stac.catalog import dataset_collection_key, has_record, read_record
+from mlops_assets.paths import dataset_collection_key
+from mlops_assets.stac.catalog import has_record, read_record
 
 if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry

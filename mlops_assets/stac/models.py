@@ -18,6 +18,15 @@ from stac_model.schema import SCHEMA_URI, MLModelProperties
 from mlops_assets.datasets.io.media_types import media_type
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.paths import (
+    CATALOG_OWNER,
+    CATALOG_ROOT,
+    dataset_collection_key,
+    model_collection_key,
+    model_item_key,
+    model_owner,
+    record_owner,
+)
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.files.verified_read import unmeasured_classes
@@ -27,14 +36,11 @@ from mlops_assets.stac.catalog import (
     EO,
     FILE,
     ML_AOI,
-    ROOT,
     VERSION,
     CatalogWriter,
     add_thumbnail,
     asset,
-    dataset_collection_key,
     link,
-    model_collection_key,
     plain,
 )
 from mlops_assets.stac.dataset_items import STAC_SPLITS
@@ -65,17 +71,17 @@ def write_model_record(
     started = time.monotonic()
     frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     run = registry.run(row.run_id)
-    key, owner = item_key(row.model, row.version), f"record:{row.model}@{row.version}"
+    key, owner = model_item_key(row.model, row.version), record_owner(row.model, row.version)
     with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        files = registry.files(f"model:{row.model}@{row.version}")
+        files = registry.files(model_owner(row.model, row.version))
         unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
         writer.write(key, _item(row, run, frozen, files, key, title, description, unmeasured), owner)
         recorded = [
-            (item_key(other.model, other.version), f"record:{other.model}@{other.version}")
+            (model_item_key(other.model, other.version), record_owner(other.model, other.version))
             for other in registry.model_versions(row.model)
             if (other.stage == "recorded" or other.version == row.version)
-            and writer.has(item_key(other.model, other.version))
+            and writer.has(model_item_key(other.model, other.version))
         ]
         writer.link_versions(recorded)
         _write_collection(writer, row, frozen, [other for other, _ in recorded], title, description)
@@ -83,11 +89,6 @@ def write_model_record(
         with writer.publishing() as records:
             registry.advance(row, "recorded", [], seconds=time.monotonic() - started, records=records)
     return [writer.file(key)]
-
-
-def item_key(model: str, version: str) -> str:
-    """Return where the Item of a model version lies."""
-    return f"catalog/models/{model}/{version}/{version}.json"
 
 
 def _write_collection(
@@ -106,8 +107,12 @@ def _write_collection(
         license="other",
         extent=extent(frozen),
     )
-    links = [link("root", key, ROOT), link("parent", key, ROOT), *(link("item", key, item) for item in items)]
-    writer.write(key, {**plain(collection), **extent_notes(frozen), "links": links}, "catalog")
+    links = [
+        link("root", key, CATALOG_ROOT),
+        link("parent", key, CATALOG_ROOT),
+        *(link("item", key, item) for item in items),
+    ]
+    writer.write(key, {**plain(collection), **extent_notes(frozen), "links": links}, CATALOG_OWNER)
 
 
 def _item(
@@ -157,7 +162,7 @@ def _item(
         properties["mlops:native_input"] = [_input(row.signature, native=True)]
     data = dataset_collection_key(row.dataset, row.data_version)
     collection = model_collection_key(row.model)
-    links = [link("root", key, ROOT), link("parent", key, collection), link("collection", key, collection)]
+    links = [link("root", key, CATALOG_ROOT), link("parent", key, collection), link("collection", key, collection)]
     links += [
         link("derived_from", key, data, **{"ml-aoi:split": STAC_SPLITS[split]})
         for split, count in frozen.row.counts.items()

@@ -17,12 +17,11 @@ import pandas as pd
 
 from mlops_assets.datasets.diff.diff import Difference
 from mlops_assets.datasets.io.media_types import GEOTIFF, media_type
-from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
-from mlops_assets.stac.catalog import dataset_collection_key, relative
+from mlops_assets.paths import dataset_record_folder, object_key, version_folder
+from mlops_assets.stac.catalog import relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
 from mlops_assets.stac.item_files import FileRow, Group, groups
-from mlops_assets.storage.workspace import object_key
 
 TRAINING_DML = "training-dml.json"
 TRAINING_TYPES = {"train": "training", "validation": "validation", "test": "test"}
@@ -39,8 +38,7 @@ ENTRIES_AT_MOST = 10_000
 
 def document_key(frozen: FrozenDataset) -> str:
     """Return where the document of a data version lies: beside its Collection. Its URLs are relative to that."""
-    collection = dataset_collection_key(frozen.row.dataset, frozen.row.version)
-    return f"{collection.rpartition('/')[0]}/{TRAINING_DML}"
+    return f"{dataset_record_folder(frozen.row.dataset, frozen.row.version)}/{TRAINING_DML}"
 
 
 def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:

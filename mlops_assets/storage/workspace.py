@@ -19,6 +19,7 @@ import obstore
 from obstore.exceptions import NotFoundError
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import object_key
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS, explained, is_missing, join, local_folder, open_object_store
 
@@ -345,8 +346,3 @@ class _Hashed:
 
 def _changed(source: Path) -> StorageError:
     return StorageError(f"{source} changed while it was being stored; wait until it is settled and try again")
-
-
-def object_key(sha256: str) -> str:
-    """Return where the object with this checksum lies."""
-    return f"objects/sha256/{sha256[:2]}/{sha256[2:]}"

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from mlops_assets.errors import IntegrityError, StorageError, TrainerError
+from mlops_assets.paths import checkpoints_folder
 from mlops_assets.registry import Checkpoint as CheckpointRow
 from mlops_assets.registry import Registry
 from mlops_assets.registry.store import now
@@ -54,7 +55,7 @@ class Checkpoints:
         """Store a state; older ones than the last two are removed. See `TrainingRun.checkpoint`."""
         path = self._directory / f".checkpoint-{step}.safetensors"
         _write({"state": dict(state), "random": _random_states()}, path)
-        key = f"runs/{self._run_id}/checkpoints/{step}.safetensors"
+        key = f"{checkpoints_folder(self._run_id)}/{step}.safetensors"
         file = self._workspace.put(key, path)
         path.unlink()
         self._registry.add_checkpoint(
@@ -68,7 +69,7 @@ class Checkpoints:
         """Remove what earlier attempts have left that were killed while they saved, or cannot be resumed from."""
         self._remove_old()
         known = {row.path for row in self._registry.checkpoints(self._run_id)}
-        for key in set(self._workspace.list(f"runs/{self._run_id}/checkpoints")) - known:
+        for key in set(self._workspace.list(checkpoints_folder(self._run_id))) - known:
             self._workspace.remove(key)
 
     def _remove_old(self) -> None:

@@ -32,9 +32,10 @@ from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import Run
 from mlops_assets.registry.store import now
-from mlops_assets.store import Store, model_folder, run_identifier, version_for
+from mlops_assets.store import Store, run_identifier, version_for
 from mlops_assets.training.metric_writer import FLUSH_POINTS
 from mlops_assets.training.resume import close_abandoned_runs
 from mlops_assets.training.seeding import seed_everything
@@ -63,7 +64,11 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     land_table()
     specification = model_specification()
     row = train(store, specification, "v1", {"depth": 3}, 5)
-    folder, subject, reference = model_folder(row), f"crops@{row.version}", Reference("crops", row.version)
+    folder, subject, reference = (
+        model_folder(row.model, row.version),
+        f"crops@{row.version}",
+        Reference("crops", row.version),
+    )
     trained = {f"{folder}/native/model.skops", f"{folder}/parameters.json", f"{folder}/environment.json",
                f"runs/{row.run_id}/run.json", f"runs/{row.run_id}/points.parquet"}  # fmt: skip
     assert published(store, subject).keys() == trained
@@ -96,9 +101,12 @@ def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[...,
     assert run.data_digest == row.data_digest == data.digest
     assert run.metrics == {**row.metrics, "train_accuracy": run.metrics["train_accuracy"]}
     require_documents(store, run.run_id)
-    assert json.loads(store.workspace.get(f"{model_folder(row)}/parameters.json")) == {"depth": 3}
-    assert "torch" in json.loads(store.workspace.get(f"{model_folder(row)}/environment.json"))["packages"]
-    card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    assert json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/parameters.json")) == {"depth": 3}
+    assert (
+        "torch"
+        in json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/environment.json"))["packages"]
+    )
+    card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert all(text in card for text in (data.digest, run.run_id, "depth: `3`", f"{row.metrics['accuracy']:.4f}"))
 
 
@@ -107,12 +115,12 @@ def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
 ) -> None:
     data = land_table(specification=table_specification(units={"ndvi_02": "°C"})).version
     row = lifecycle(store, model_specification())
-    path = store.workspace.local_path(f"{model_folder(row)}/model.onnx")
+    path = store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
     facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert facts.items() >= {"mlops.version": row.version, "mlops.data_digest": data.digest}.items()
     classes, features = facts["mlops.classes"].split("\n"), facts["mlops.features"].split("\n")
     assert facts["mlops.units"].split("\n") == ["°C" if name == "ndvi_02" else "" for name in features]
-    assert "`ndvi_02` (in °C)" in store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    assert "`ndvi_02` (in °C)" in store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     frame = crops_table()
     X = frame[features].to_numpy(np.float32)
     predicted = np.array(classes)[decide(OnnxModel(path).predict(X))]
@@ -277,7 +285,9 @@ def test_every_logged_point_is_there_in_order(store: Store, land_table: Callable
     assert series["loss"] == [(step, 1 / (step + 1)) for step in range(POINTS)]
     assert series["accuracy"] == [(step, step / POINTS) for step in range(POINTS)]
     assert store.registry.run(row.run_id).metrics["loss"] == 1 / POINTS
-    assert f"{model_folder(row)}/figures/learning_curves.png" in published(store, f"crops@{row.version}")
+    assert f"{model_folder(row.model, row.version)}/figures/learning_curves.png" in published(
+        store, f"crops@{row.version}"
+    )
     document = json.loads(store.workspace.get(f"runs/{row.run_id}/run.json"))
     assert document["series"]["loss"][-1] == [POINTS - 1, 1 / POINTS]
 
@@ -289,7 +299,10 @@ def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., F
     one, two = (lifecycle(store, specification, **forest) for _ in range(2))
     assert one.metrics == two.metrics
     X = crops_table()[one.signature["features"]].to_numpy(np.float32)
-    scores = [OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx")).predict(X) for row in (one, two)]
+    scores = [
+        OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)
+        for row in (one, two)
+    ]
     np.testing.assert_array_equal(scores[0]["scores"], scores[1]["scores"])
     other = lifecycle(store, specification.model_copy(update={"seed": 1}), **forest)
     path = store.workspace.local_path(f"{model_folder(other)}/model.onnx")
@@ -330,7 +343,7 @@ def test_segmentation_of_windows_works_from_end_to_end(store: Store, land_scenes
     row = lifecycle(store, specification, steps=40)
     assert row.stage == "evaluated" and row.signature["shape"] == [4, 8, 8]
     assert row.metrics["accuracy"] > 0.9
-    document = json.loads(store.workspace.get(f"{model_folder(row)}/metrics.json"))
+    document = json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json"))
     assert 0 < np.sum(document["confusion_matrix"]) < document["samples"] * 64  # unknown pixels do not count
 
 
@@ -344,7 +357,7 @@ def test_regression_works_from_end_to_end(store: Store, land_table: Callable[...
     row = lifecycle(store, specification, estimator="sklearn.linear_model.Ridge", alpha=1e-6)
     assert row.signature["classes"] is None
     assert row.metrics["r2"] > 0.99
-    assert f"{model_folder(row)}/figures/scatter.png" in published(store, f"yields@{row.version}")
+    assert f"{model_folder(row.model, row.version)}/figures/scatter.png" in published(store, f"yields@{row.version}")
 
 
 def test_a_model_that_reads_back_otherwise_is_not_published(
@@ -385,7 +398,7 @@ def test_an_onnx_file_without_parity_is_not_published(
     assert store.registry.model_version(Reference("crops")).stage == "trained"
     with pytest.raises(StorageError, match=r"model\.onnx was never published"):
         evaluate_version(store, model_specification(), row)
-    assert not store.workspace.exists(f"{model_folder(row)}/model.onnx")
+    assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/model.onnx")
 
 
 @pytest.mark.parametrize(("file", "step"), [("native/model.skops", export), ("model.onnx", evaluate_version)])
@@ -394,7 +407,7 @@ def test_a_tampered_model_is_noticed_before_it_is_used(
 ) -> None:
     land_table()
     row = lifecycle(store, model_specification())
-    path = store.workspace.local_path(f"{model_folder(row)}/{file}")
+    path = store.workspace.local_path(f"{model_folder(row.model, row.version)}/{file}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)

@@ -8,7 +8,8 @@ import pytest
 
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.models.run_documents import end_run
-from mlops_assets.registry.runs import LoggedPoint, document_key
+from mlops_assets.paths import run_document_key
+from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.registry.test_store import new_run
@@ -62,4 +63,4 @@ def test_a_run_that_has_succeeded_does_not_end_otherwise(store: Store) -> None:
     store.registry.start_run(new_run(status="succeeded"))
     with pytest.raises(Conflict, match="has succeeded already"):
         end_run(store, "run-1", "failed", "too late")
-    assert not store.workspace.exists(document_key("run-1"))
+    assert not store.workspace.exists(run_document_key("run-1"))

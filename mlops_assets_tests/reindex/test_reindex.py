@@ -21,10 +21,10 @@ from mlops_assets.models.promotion import promote, rollback
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
+from mlops_assets.paths import log_entry_key
 from mlops_assets.principals import local
 from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.log.chain import canonical
-from mlops_assets.registry.log.mirror import entry_key
 from mlops_assets.registry.schema import Base
 from mlops_assets.registry.session import now
 from mlops_assets.reindex.reindex import reindex
@@ -181,7 +181,7 @@ def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_asked(
     damage: Callable[[Path], Any], message: str, copied: Path, tmp_path: Path
 ) -> None:
     expected, url = before(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}"
-    damage(copied / entry_key(8))
+    damage(copied / log_entry_key(8))
     with pytest.raises(IntegrityError, match=message) as raised:
         reindex(workspace(copied), url, "carl")
     whole = 8 if damage is change else 7
@@ -195,11 +195,11 @@ def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_asked(
     assert tables(url)["log"] == expected["log"][:7]
     assert "file(s) are in no entry of the log" in found.unproven[-1]
     assert sorted(path.name for path in (copied / "log").iterdir()) == [
-        Path(entry_key(seq)).name for seq in range(1, 8)
+        Path(log_entry_key(seq)).name for seq in range(1, 8)
     ]
     store = Store(workspace(copied), Registry(url).acting(local("carl")))
     store.registry.tag("scenes", "v1", "again")  # the log goes on where it ends now
-    assert (copied / entry_key(8)).exists()
+    assert (copied / log_entry_key(8)).exists()
     store.registry.close()
 
 
@@ -339,6 +339,6 @@ def test_a_log_with_rows_that_no_table_takes_is_refused(tmp_path: Path) -> None:
             "action": "",
             "changes": [change],
         }
-        workspace(tmp_path).put(entry_key(1), canonical(entry).encode())
+        workspace(tmp_path).put(log_entry_key(1), canonical(entry).encode())
         with pytest.raises((IntegrityError, StorageError), match=message):
             reindex(workspace(tmp_path), f"sqlite:///{tmp_path / 'rebuilt.db'}", "carl")

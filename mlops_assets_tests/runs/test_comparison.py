@@ -17,13 +17,13 @@ from PIL import Image
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError, SpecificationError, StorageError
+from mlops_assets.paths import object_key
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.runs.comparison import Comparison, compare_runs, smaller_is_better
 from mlops_assets.runs.reports import write_report
 from mlops_assets.runs.reports.formatting import delta, duration, energy, number, plain, quantity, size
 from mlops_assets.runs.reports.markdown import code
-from mlops_assets.storage.workspace import object_key
 from mlops_assets.store import Store
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 

@@ -21,12 +21,13 @@ from mlops_assets.datasets.readers.scenes.read_samples import read_patches
 from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving import scenes
 from mlops_assets.serving.scenes import predict_scene, scene_name
 from mlops_assets.storage import Workspace
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
 from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
 
@@ -87,7 +88,7 @@ def image(height: int, width: int, bands: int = 4) -> NDArray[np.uint16]:
 def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
     """What the model says of each pixel when asked about its patch alone, or of each window."""
     row = row_of(store, model)
-    onnx = OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx"))
+    onnx = OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx"))
     values = np.array([entry["value"] for entry in row.signature["classes"]])
     with open_raster(scene) as raster:
         height, width, whole = raster.height, raster.width, raster.read().astype(np.float32)

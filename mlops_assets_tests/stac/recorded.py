@@ -17,7 +17,7 @@ from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.stac.catalog import dataset_collection_key
+from mlops_assets.paths import dataset_collection_key
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table

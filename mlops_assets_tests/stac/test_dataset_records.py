@@ -28,9 +28,9 @@ from mlops_assets.datasets.versions.extents import enclosing
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
+from mlops_assets.paths import dataset_collection_key
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
-from mlops_assets.stac.catalog import dataset_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.description import changes, description

@@ -16,16 +16,15 @@ from pystac.validation import validate_dict
 from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
+from mlops_assets.paths import CATALOG_ROOT, dataset_collection_key, model_collection_key, model_folder, model_item_key
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
-from mlops_assets.stac.catalog import ROOT, dataset_collection_key, model_collection_key
 from mlops_assets.stac.dataset_items import STAC_SPLITS
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.extents import WHOLE_WORLD
-from mlops_assets.stac.models import item_key
 from mlops_assets.stac.training_dml import TRAINING_DML
 from mlops_assets.storage import Workspace
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 from mlops_assets_tests.conftest import (
     crops_table,
     scenes_specification,
@@ -124,15 +123,15 @@ def test_every_link_is_relative_and_resolves(store: Store) -> None:
 
 
 def test_every_document_is_reached_from_the_root(store: Store) -> None:
-    reached, waiting = set(), [ROOT]
+    reached, waiting = set(), [CATALOG_ROOT]
     while waiting:
         key = waiting.pop()
         reached.add(key)
         waiting += [target for _, target in hrefs(store, key, "child", "item")]
-        if key != ROOT:
+        if key != CATALOG_ROOT:
             ((_, parent),) = hrefs(store, key, "parent")
             assert key in [target for _, target in hrefs(store, parent, "child", "item")]
-            assert hrefs(store, key, "root") == [("root", ROOT)]
+            assert hrefs(store, key, "root") == [("root", CATALOG_ROOT)]
     assert reached == set(documents(store))
 
 
@@ -168,7 +167,7 @@ def test_three_versions_are_linked_in_order(kind: str, store: Store) -> None:
     if kind == "data":
         keys = [dataset_collection_key("fields", f"v{number}") for number in (1, 2, 3)]
     else:
-        keys = [item_key("crops", row.version) for row in store.registry.model_versions("crops")]
+        keys = [model_item_key("crops", row.version) for row in store.registry.model_versions("crops")]
     first, second, third = keys
     expected = {
         first: [("successor-version", second)],
@@ -245,7 +244,7 @@ def test_what_was_declared_of_a_dataset_is_in_its_collection(store: Store) -> No
 @pytest.mark.parametrize("model", ["crops", "cover"])
 def test_a_model_names_its_data_by_split(model: str, store: Store) -> None:
     row = latest_model(store, model)
-    key = item_key(model, row.version)
+    key = model_item_key(model, row.version)
     counts = store.registry.data_version(Reference(row.dataset, row.data_version)).counts
     links = [link for link in document(store, key)["links"] if link["rel"] == "derived_from"]
     assert [link["ml-aoi:split"] for link in links] == [word for split, word in STAC_SPLITS.items() if counts[split]]
@@ -257,7 +256,7 @@ def test_a_model_names_its_data_by_split(model: str, store: Store) -> None:
 @pytest.mark.parametrize("model", ["crops", "cover"])
 def test_a_model_record_says_what_the_registry_says(model: str, store: Store) -> None:
     row = latest_model(store, model)
-    run, properties = store.registry.run(row.run_id), document(store, item_key(model, row.version))["properties"]
+    run, properties = store.registry.run(row.run_id), document(store, model_item_key(model, row.version))["properties"]
     assert properties["mlops:metrics"] == row.metrics
     assert properties["mlops:data_digest"] == row.data_digest
     assert (properties["mlops:run_id"], properties["mlops:code_version"]) == (run.run_id, run.code_version)
@@ -269,7 +268,7 @@ def test_a_model_record_says_what_the_registry_says(model: str, store: Store) ->
 @pytest.mark.parametrize("model", ["crops", "cover"])
 def test_a_model_record_follows_the_rules_of_data_records(model: str, store: Store) -> None:
     row = latest_model(store, model)
-    found = document(store, item_key(model, row.version))
+    found = document(store, model_item_key(model, row.version))
     assert found["properties"]["datetime"][:19] == row.created.isoformat()[:19]
     assert found["properties"]["mlops:datetime_is"] == "unknown"
     roles = [asset["roles"] for asset in found["assets"].values()]
@@ -281,7 +280,7 @@ def test_a_model_record_follows_the_rules_of_data_records(model: str, store: Sto
 @pytest.mark.parametrize("model", ["crops", "cover"])
 def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None:
     row = latest_model(store, model)
-    found = document(store, item_key(model, row.version))
+    found = document(store, model_item_key(model, row.version))
     (entry,), (output,) = found["properties"]["mlm:input"], found["properties"]["mlm:output"]
     assert entry["input"]["shape"] == [-1, *row.signature["shape"]]
     assert output["result"]["shape"] == [-1, len(row.signature["classes"])]
@@ -292,13 +291,13 @@ def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None
     weights = [asset for asset in found["assets"].values() if "mlm:weights" in asset["roles"]]
     assert weights and all(asset["file:checksum"].startswith("1220") for asset in weights)
     onnx = found["assets"]["model"]
-    assert onnx["href"].endswith(f"{model_folder(row)}/model.onnx") and "mlm:model" in onnx["roles"]
+    assert onnx["href"].endswith(f"{model_folder(row.model, row.version)}/model.onnx") and "mlm:model" in onnx["roles"]
     published = store.registry.files(f"model:{model}@{row.version}")
     assert len(found["assets"]) == len(published)
 
 
 def test_bands_and_wavelengths_of_a_model_on_scenes_are_named(store: Store) -> None:
-    found = document(store, item_key("cover", latest_model(store, "cover").version))
+    found = document(store, model_item_key("cover", latest_model(store, "cover").version))
     (entry,) = found["properties"]["mlm:input"]
     bands: dict[str, Any] = DECLARED["bands"]  # type: ignore[assignment]
     assert [band["name"] if isinstance(band, dict) else band for band in entry["bands"]] == bands["names"]
@@ -307,7 +306,7 @@ def test_bands_and_wavelengths_of_a_model_on_scenes_are_named(store: Store) -> N
 
 def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
     row = latest_model(store, "crops")
-    properties = document(store, item_key("crops", row.version))["properties"]
+    properties = document(store, model_item_key("crops", row.version))["properties"]
     (entry,) = properties["mlm:input"]
     assert entry["variables"] == row.signature["features"] == sorted(properties["cube:variables"])
     units = {name: variable["unit"] for name, variable in properties["cube:variables"].items() if "unit" in variable}
@@ -316,7 +315,7 @@ def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
 
 
 def test_a_collection_lists_all_versions_of_a_model(store: Store) -> None:
-    expected = [("item", item_key("crops", row.version)) for row in store.registry.model_versions("crops")]
+    expected = [("item", model_item_key("crops", row.version)) for row in store.registry.model_versions("crops")]
     assert hrefs(store, model_collection_key("crops"), "item") == expected
 
 
@@ -328,13 +327,13 @@ def mlm() -> Draft7Validator:
 
 @pytest.mark.parametrize("model", ["crops", "cover"])
 def test_a_model_record_is_valid_by_the_mlm_schema(model: str, store: Store, mlm: Draft7Validator) -> None:
-    found = document(store, item_key(model, latest_model(store, model).version))
+    found = document(store, model_item_key(model, latest_model(store, model).version))
     errors = [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in mlm.iter_errors(found)]
     assert errors == []
 
 
 @pytest.mark.parametrize("gone", ["mlm:input", "mlm:output", "mlm:architecture", "mlm:tasks"])
 def test_the_mlm_schema_misses_what_must_be_there(gone: str, store: Store, mlm: Draft7Validator) -> None:
-    found = document(store, item_key("cover", latest_model(store, "cover").version))
+    found = document(store, model_item_key("cover", latest_model(store, "cover").version))
     del found["properties"][gone]
     assert not mlm.is_valid(found)

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import object_key
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 from mlops_assets.storage import workspace as workspace_module
-from mlops_assets.storage.workspace import AT_ONCE, object_key
+from mlops_assets.storage.workspace import AT_ONCE
 from mlops_assets_tests.servers.buckets import Bucket
 
 STRANGE = ["a b/c é.bin", "a+b&c=d", "a#b?c", "100%25", "日本/語", "x/y.z/~tilde", "quote'\"quote"]

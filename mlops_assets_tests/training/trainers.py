@@ -19,9 +19,9 @@ from mlops_assets.models.export.export import export
 from mlops_assets.models.run_documents import read_points, run_columns
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.paths import run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import read_published
-from mlops_assets.registry.runs import document_key, points_key
 from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
 from mlops_assets.store import Store
@@ -191,15 +191,15 @@ def require_documents(store: Store, run_id: str) -> None:
     """A run that has ended has published all that is recorded of it; stages after its training add to it."""
     run, points = store.registry.run(run_id), store.registry.points(run_id)
     expected = run_columns(run)
-    document = json.loads(read_published(store.workspace, store.registry, document_key(run_id)))
+    document = json.loads(read_published(store.workspace, store.registry, run_document_key(run_id)))
     assert expected["status"] != "running"
     for added in ("metrics", "phases"):
         assert expected.pop(added).items() >= document[added].items()
     assert document.items() >= expected.items()
     if points:
-        assert read_points(read_published(store.workspace, store.registry, points_key(run_id))) == points
+        assert read_points(read_published(store.workspace, store.registry, run_points_key(run_id))) == points
     else:
-        assert store.registry.files_at(points_key(run_id)) == []
+        assert store.registry.files_at(run_points_key(run_id)) == []
 
 
 def samples(shape: tuple[int, ...], count: int = 60, classes: int = 3, seed: int = 0) -> tuple[Any, Any]:

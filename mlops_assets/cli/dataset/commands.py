@@ -15,6 +15,7 @@ from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
 from mlops_assets.cli.terminal.output import Json, Module, console, open_store, show, show_one
 from mlops_assets.names import Reference, check_label, check_name
+from mlops_assets.paths import data_owner
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def show_version(
     checks = _checks(store, found)
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
-        stored = [file.path for file in store.registry.files(f"data:{row.dataset}@{row.version}")]
+        stored = [file.path for file in store.registry.files(data_owner(row.dataset, row.version))]
         show_one(shown | {"classes": classes, "specification": row.specification, "stored": stored}, as_json)
         return
     if shown["bbox"]:

@@ -11,6 +11,7 @@ from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.output import Json, Module, console, metric_columns, open_store, show, show_one
 from mlops_assets.cli.verify import report
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_owner, record_owner
 from mlops_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
         {"alias": p.alias, "moved": p.moved, "by": p.moved_by, "previous": p.previous, "gates": p.gates}
         for p in store.registry.promotions(row.model) if p.version == row.version
     ]  # fmt: skip
-    files = store.registry.files(f"model:{row.model}@{row.version}", f"record:{row.model}@{row.version}")
+    files = store.registry.files(model_owner(row.model, row.version), record_owner(row.model, row.version))
     more = {
         "unmeasured_classes": unmeasured_classes(store.workspace, store.registry, row.model, row.version),
         "task": row.task, "framework": row.framework, "architecture": row.signature["architecture"],

@@ -14,11 +14,11 @@ from rich.table import Column, Table
 
 from mlops_assets.cli.terminal.output import console, draw, show
 from mlops_assets.errors import NotFound
+from mlops_assets.paths import object_key, run_log_key
 from mlops_assets.registry import Run
 from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
 from mlops_assets.runs.comparison import Comparison, MetricRow, recorded_environment
 from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, plain, quantity
-from mlops_assets.storage.workspace import object_key
 from mlops_assets.store import Store
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -185,4 +185,4 @@ def _cell(name: str, value: Any) -> Any:
 
 
 def _log_key(run: Run) -> str:
-    return f"runs/{run.run_id}/log.txt"
+    return run_log_key(run.run_id)

@@ -27,10 +27,11 @@ from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
 from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows
-from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes, version_folder
+from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes
 from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
 from mlops_assets.datasets.versions.summarise import summarise
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
+from mlops_assets.paths import version_folder
 from mlops_assets.principals import Role
 from mlops_assets.progress import step
 from mlops_assets.registry import DataVersion, Registry

@@ -18,8 +18,8 @@ from mlops_assets.datasets.io.rasters import open_raster, raster_facts, strips
 from mlops_assets.datasets.sources.base import below
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.errors import DataProblems
+from mlops_assets.paths import object_key
 from mlops_assets.progress import each
-from mlops_assets.storage.workspace import object_key
 
 
 def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) -> None:

@@ -14,8 +14,8 @@ import pandas as pd
 
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import scan
-from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+from mlops_assets.paths import version_folder
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.verified_read import read_published
 

@@ -36,9 +36,10 @@ from mlops_assets.datasets.quality.findings.separation import separation, separa
 from mlops_assets.datasets.quality.findings.version_shift import measured_shift
 from mlops_assets.datasets.quality.verdict import judge
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
-from mlops_assets.datasets.versions.documents import json_bytes, version_folder
+from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import data_owner, version_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.publication import complete_publications, publication
@@ -191,7 +192,7 @@ def _publish(registry: Registry, frozen: FrozenDataset, contents: Mapping[str, b
     folder = version_folder(frozen.row.dataset, frozen.row.version)
     with publication(frozen.workspace, registry) as publishing:
         publishing.put_all({f"{folder}/{name}": content for name, content in contents.items()})
-        registry.add_files(f"data:{frozen.reference}", publishing.files)
+        registry.add_files(data_owner(frozen.row.dataset, frozen.row.version), publishing.files)
 
 
 def _contents(frozen: FrozenDataset, source: SampleValues, found: Scan) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:

@@ -9,8 +9,8 @@ import json
 from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.quality.checks import FORMAT, Check, Report, written_checks
-from mlops_assets.datasets.versions.documents import version_folder
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import version_folder
 from mlops_assets.registry.files.verified_read import read_published
 
 if TYPE_CHECKING:

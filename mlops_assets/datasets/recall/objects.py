@@ -16,11 +16,12 @@ import pandas as pd
 
 from mlops_assets.datasets.sources.stac.landing import fetch_reference
 from mlops_assets.errors import IntegrityError
+from mlops_assets.paths import object_key
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
-from mlops_assets.storage.workspace import AT_ONCE, object_key
+from mlops_assets.storage.workspace import AT_ONCE
 
 REQUESTS = 16  # under way at once to a server, as in freezing
 THREADS = 4  # on files of this machine, where more only get into each other's way

@@ -20,6 +20,7 @@ from mlops_assets.datasets.versions.decoded_cache import damaged_splits
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.paths import data_owner, record_owner
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.files.verified_read import stat_published
 from mlops_assets.registry.log.chain import kept
@@ -88,7 +89,7 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
             return Verification(str(reference), 0, 0, 0, damages)
         raise
     name = f"{row.dataset}@{row.version}"
-    documents = registry.files(f"data:{name}", f"record:{name}")
+    documents = registry.files(data_owner(row.dataset, row.version), record_owner(row.dataset, row.version))
     size = 0
     for published in documents:
         try:

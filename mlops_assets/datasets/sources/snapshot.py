@@ -16,9 +16,9 @@ from mlops_assets.datasets.io.named_files import beside, by_stem, link_to
 from mlops_assets.datasets.io.raster_formats import is_vrt, vrt_sources
 from mlops_assets.datasets.sources.base import LandedFile, Landing, Scene, below, printable, together
 from mlops_assets.datasets.versions.contents import file_rows
+from mlops_assets.paths import object_key
 from mlops_assets.progress import step
 from mlops_assets.storage import Workspace
-from mlops_assets.storage.workspace import object_key
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,13 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
+from mlops_assets.paths import version_folder
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.storage import Workspace
-
-
-def version_folder(dataset: str, version: str) -> str:
-    """Return where a data version's manifest and documents lie in the workspace."""
-    return f"datasets/{dataset}/{version}"
 
 
 def published_documents(workspace: Workspace, registry: Registry, row: DataVersion) -> tuple[Any, bytes, bytes]:

@@ -26,9 +26,9 @@ from mlops_assets.datasets.versions.documents import published_documents
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
+from mlops_assets.paths import object_key
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
-from mlops_assets.storage.workspace import object_key
 
 SplitName = Literal["train", "validation", "test"]
 # What is declared about a dataset for people and catalogues. It is no part of what a version holds, nor of its digest.

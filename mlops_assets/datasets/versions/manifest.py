@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
-from mlops_assets.storage.workspace import object_key
+from mlops_assets.paths import object_key
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from mlops_assets.datasets.versions.documents import published_documents, version_folder
+from mlops_assets.datasets.versions.documents import published_documents
 from mlops_assets.names import Reference
+from mlops_assets.paths import version_folder
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import Workspace

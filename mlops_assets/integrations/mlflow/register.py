@@ -21,9 +21,10 @@ from mlflow.types import Schema, TensorSpec
 
 from mlops_assets.integrations.mlflow import mapping
 from mlops_assets.integrations.mlflow.client import is_missing
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 
 _REFUSED_ALIAS = re.compile(r"latest|[vV]\d+|.*[^\w\-].*")  # by MLflow
 
@@ -38,7 +39,7 @@ def register_version(store: Store, client: MlflowClient, row: ModelVersion, expe
         experiment: id of the experiment.
         mlflow_run: the run it is a product of.
     """
-    key = f"{model_folder(row)}/model.onnx"
+    key = f"{model_folder(row.model, row.version)}/model.onnx"
     (file,) = store.registry.files_at(key)
     number = registered_number(client, row, file.sha256)
     if number is not None:

@@ -22,10 +22,11 @@ from mlops_assets.models.onnx.graph import kind_of_scores
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.specification import ModelSpecification, class_metric
+from mlops_assets.paths import model_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 
 
 def evaluate_version(store: Store, specification: ModelSpecification, row: ModelVersion) -> tuple[Evaluation, bytes]:
@@ -47,7 +48,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     started = time.monotonic()
     data = raw_data(store.workspace, store.registry, row)
     named = _class_metrics_of_gates(specification, data)
-    folder, title = model_folder(row), f"{row.model}@{row.version}"
+    folder, title = model_folder(row.model, row.version), f"{row.model}@{row.version}"
     path = published_path(store, f"{folder}/model.onnx")
     try:
         evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))

@@ -16,11 +16,12 @@ from mlops_assets.models.onnx.graph import with_scaling
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.signature import raw_data, scaling_of
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.paths import model_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, model_folder, native_files, published_path
+from mlops_assets.store import Store, native_files, published_path
 
 
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
@@ -69,7 +70,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
         document = {**report.document(), "onnx": graph.facts(proto)}
         with publication(store.workspace, store.registry) as publishing:
-            publishing.put(f"{model_folder(row)}/model.onnx", path)
-            publishing.put(f"{model_folder(row)}/parity.json", json_bytes(document))
+            publishing.put(f"{model_folder(row.model, row.version)}/model.onnx", path)
+            publishing.put(f"{model_folder(row.model, row.version)}/parity.json", json_bytes(document))
             store.registry.advance(row, "exported", publishing.files, seconds=time.monotonic() - started)
     return report

@@ -14,11 +14,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mlops_assets.errors import IntegrityError
+from mlops_assets.paths import STAGED
 from mlops_assets.principals import Role
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
-STAGED = "staged"  # folder of the workspace for content that is not at its place yet
 _LOCK = "files that replace others"  # can be no name of a dataset, which has a lock of its own
 
 log = logging.getLogger(__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import model_folder
 from mlops_assets.registry.files.publication import complete_publications
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import FileStat, Workspace, sha256_of
@@ -56,7 +57,7 @@ def unmeasured_classes(workspace: Workspace, registry: Registry, model: str, ver
     Raises:
         IntegrityError: its metrics are not as they were published.
     """
-    key = f"models/{model}/{version}/metrics.json"
+    key = f"{model_folder(model, version)}/metrics.json"
     if not registry.files_at(key):  # it was not measured at all
         return []
     measured = json.loads(read_published(workspace, registry, key)).get("per_class", [])

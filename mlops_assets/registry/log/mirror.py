@@ -9,14 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import LOG, log_entry_key
 from mlops_assets.storage import Workspace
-
-FOLDER = "log"  # of the workspace
-
-
-def entry_key(seq: int) -> str:
-    """Return where an entry lies in the workspace."""
-    return f"{FOLDER}/{seq:010}.json"
 
 
 class Mirror:
@@ -43,7 +37,7 @@ class Mirror:
             first = self._first_missing(seq)
             before = entries(first, seq - 1) if first < seq else []
             for number, text in enumerate([*before, entry], first):
-                self.workspace.put(entry_key(number), text.encode())
+                self.workspace.put(log_entry_key(number), text.encode())
             self.newest = max(self.newest, seq)
         except StorageError:  # the transaction is done; the next that is appended writes it
             return
@@ -61,12 +55,12 @@ class Mirror:
         while not self.newest and (found := newest()) != seq:  # another process may append meanwhile
             seq = found
             try:
-                if not self.workspace.exists(entry_key(seq + 1)):
+                if not self.workspace.exists(log_entry_key(seq + 1)):
                     return
             except StorageError:  # recording does not depend on the mirror
                 return
         if not self.newest:
-            entry = self.workspace.where(entry_key(seq + 1))
+            entry = self.workspace.where(log_entry_key(seq + 1))
             raise IntegrityError(
                 f"{entry} is an entry of the log that the registry does not have: it is new, older, or of another "
                 "workspace; nothing was recorded; check MLOPS_REGISTRY, restore a newer backup, or rebuild it with "
@@ -76,7 +70,7 @@ class Mirror:
     def _first_missing(self, seq: int) -> int:
         """Return the first entry to be written, where `seq` is the newest."""
         first = seq
-        while first - 1 > self.newest and not self.workspace.exists(entry_key(first - 1)):
+        while first - 1 > self.newest and not self.workspace.exists(log_entry_key(first - 1)):
             first -= 1
         return first
 
@@ -87,4 +81,4 @@ def mirrored(workspace: Workspace) -> list[str]:
     Raises:
         StorageError: they cannot be listed.
     """
-    return sorted(workspace.list(FOLDER))
+    return sorted(workspace.list(LOG))

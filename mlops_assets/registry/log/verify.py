@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
-from mlops_assets.registry.log.mirror import entry_key, mirrored
+from mlops_assets.paths import log_entry_key
+from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.replay import Replayed, differences, entries_of, guarded, replay
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import Workspace, sha256_of
@@ -57,7 +58,7 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
 def _mirror_problems(
     workspace: Workspace, registry: Registry, found: VerifiedLog, keys: list[str], since: int
 ) -> Iterator[str]:
-    entries = {entry_key(seq): seq for seq in found.log.heads}
+    entries = {log_entry_key(seq): seq for seq in found.log.heads}
     there = {entries[key] for key in keys if key in entries}
     for key in keys:
         if key not in entries:
@@ -66,18 +67,18 @@ def _mirror_problems(
     for seq, sha256 in found.log.heads.items():
         if seq > known:
             break
-        if seq in there or workspace.exists(entry_key(seq)):  # written since they were listed
+        if seq in there or workspace.exists(log_entry_key(seq)):  # written since they were listed
             if seq > since:
-                yield from guarded(entry_key(seq), partial(_mirrored_problems, workspace, seq, sha256))
+                yield from guarded(log_entry_key(seq), partial(_mirrored_problems, workspace, seq, sha256))
         else:
-            yield f"{entry_key(seq)} is missing from {workspace.url}; restore it from a backup"
+            yield f"{log_entry_key(seq)} is missing from {workspace.url}; restore it from a backup"
     if found.log.seq > known:
         _complete(registry, found.log.seq)
 
 
 def _mirrored_problems(workspace: Workspace, seq: int, sha256: str) -> Iterator[str]:
-    if sha256_of(workspace.get(entry_key(seq))) != sha256:
-        yield f"{entry_key(seq)} is not entry {seq} of the registry's log; one of them was changed"
+    if sha256_of(workspace.get(log_entry_key(seq))) != sha256:
+        yield f"{log_entry_key(seq)} is not entry {seq} of the registry's log; one of them was changed"
 
 
 def _complete(registry: Registry, newest: int) -> None:

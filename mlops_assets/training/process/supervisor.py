@@ -25,6 +25,7 @@ from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.specification import Compute, ModelSpecification, bytes_of
 from mlops_assets.names import Reference
+from mlops_assets.paths import run_log_key, run_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
@@ -212,8 +213,8 @@ def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
         return
     try:
         with publication(store.workspace, store.registry) as publishing:
-            publishing.put(f"runs/{run_id}/log.txt", content)
-            store.registry.add_files(f"run:{run_id}", publishing.files)
+            publishing.put(run_log_key(run_id), content)
+            store.registry.add_files(run_owner(run_id), publishing.files)
     except StorageError as error:
         log.warning("the log of run %s could not be kept: %s", run_id, error)
 

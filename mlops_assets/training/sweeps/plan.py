@@ -15,6 +15,7 @@ from mlops_assets.extras import needs
 from mlops_assets.models.parameters import document
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import check_key
+from mlops_assets.paths import sweep_key, sweep_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.store import Store
@@ -86,10 +87,10 @@ class Plan:
             yield
 
     def _require_same(self, store: Store) -> None:
-        key, document = f"sweeps/{self.model}/{self.name}.json", _document(self)
+        key, document = sweep_key(self.model, self.name), _document(self)
         if not store.registry.files_at(key):
             file = store.workspace.put(key, json_bytes(document))
-            store.registry.add_files(f"sweep:{self.model}/{self.name}", [file])
+            store.registry.add_files(sweep_owner(self.model, self.name), [file])
             return
         found = json.loads(read_published(store.workspace, store.registry, key))
         other = sorted(name for name in {*document, *found} if document.get(name) != found.get(name))

@@ -23,9 +23,9 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
+from mlops_assets.paths import object_key
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace, sha256_of
-from mlops_assets.storage.workspace import object_key
 from mlops_assets.store import Store
 from mlops_assets_tests.datasets.readers.landing import await_tick
 

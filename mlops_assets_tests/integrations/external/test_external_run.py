@@ -30,8 +30,9 @@ from mlops_assets.integrations.external.external_run import ExternalRun
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.specification import Gate
 from mlops_assets.models.verify import verify_model
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion, Run
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 from mlops_assets.training.train import close_abandoned_runs
 from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
 from mlops_assets_tests.training.trainers import require_documents
@@ -82,8 +83,8 @@ def test_a_run_and_its_model_are_recorded_as_those_of_the_platform(store: Store)
     assert {"fit", "exported", "evaluated", "recorded"} <= recorded.phases.keys()
     assert len(store.registry.series(run.run_id)["loss"]) == 50
     assert (row.stage, row.framework, row.version) == ("recorded", "scikit-learn", f"v1-{run.run_id[:8]}")
-    assert store.workspace.get(f"{model_folder(row)}/figures/importance.png") == PNG
-    assert b'"scikit-learn"' in store.workspace.get(f"{model_folder(row)}/environment.json")
+    assert store.workspace.get(f"{model_folder(row.model, row.version)}/figures/importance.png") == PNG
+    assert b'"scikit-learn"' in store.workspace.get(f"{model_folder(row.model, row.version)}/environment.json")
     assert run.outcome is not None and run.outcome.gates_passed
     assert run.outcome.metrics["accuracy"] == row.metrics["accuracy"] > 0.9
     assert verify_model(store, row).problems == []
@@ -130,7 +131,7 @@ def test_an_onnx_file_is_proved_by_the_outputs_that_come_with_it(store: Store, t
     assert (row.stage, row.framework) == ("recorded", "onnx")
     assert row.signature["parameters"] == 7 * 3 + 3
     assert verify_model(store, row).problems == []
-    published = onnx.load_from_string(store.workspace.get(f"{model_folder(row)}/model.onnx"))
+    published = onnx.load_from_string(store.workspace.get(f"{model_folder(row.model, row.version)}/model.onnx"))
     assert {entry.key: entry.value for entry in published.metadata_props}["mlops.version"] == row.version
 
 
@@ -153,7 +154,7 @@ def test_an_onnx_file_that_is_not_proved_goes_no_further(
         run.onnx(path, outputs(scores_of(path, run.samples())))
     row = only_version(store)
     assert (row.stage, store.registry.run(row.run_id).status) == ("trained", "succeeded")
-    assert not store.workspace.exists(f"{model_folder(row)}/model.onnx")
+    assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/model.onnx")
     with pytest.raises(GateFailure, match="only trained"):
         promote(store, row, [], "tester")
     with dagster_instance(store) as instance:

@@ -32,7 +32,8 @@ from mlops_assets.integrations.mlflow.read_run import parameter_of, run_id_of
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.models.promotion import promote
 from mlops_assets.names import Reference
-from mlops_assets.store import Store, model_folder
+from mlops_assets.paths import model_folder
+from mlops_assets.store import Store
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.trainers import lifecycle, model_specification, require_documents
 
@@ -171,10 +172,10 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
 
     session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
     label, scores = session.run(None, {"X": X})
-    ours = OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx")).predict(X)
+    ours = OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)
     np.testing.assert_allclose(ours["scores"], scores, atol=1e-6)
     np.testing.assert_array_equal(decide(ours), label)
-    card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert "was not checked" in card and run.info.run_id in card
     ended = client.get_run(run.info.run_id).info.end_time
     finished = store.registry.run(told.run_id).finished
@@ -207,7 +208,7 @@ def test_a_model_whose_tensors_lie_beside_it_is_read(store: Store, bring: Bring,
     assert told.model_version is not None, told.detail
     row = store.registry.model_version(Reference(fluent, told.model_version))
     X = np.ones((2, 7), np.float32)
-    ours = OnnxModel(store.workspace.local_path(f"{model_folder(row)}/model.onnx")).predict(X)
+    ours = OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)
     np.testing.assert_allclose(ours["scores"], X @ weights, rtol=1e-5)
 
 

@@ -21,8 +21,9 @@ from mlops_assets.errors import StorageError, TrainerError
 from mlops_assets.integrations.mlflow.mirror import mirror_run, sync, sync_aliases
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.promotion import promote, rollback
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.faults import FaultyProxy

@@ -27,11 +27,11 @@ from mlops_assets.models.promotion import check_gates, gates_description, promot
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.specification import Gate, ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder, model_item_key
 from mlops_assets.registry import ModelVersion
 from mlops_assets.runs.comparison import compare_runs
 from mlops_assets.runs.reports import write_report
-from mlops_assets.stac.models import item_key
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
@@ -47,7 +47,7 @@ def exported(store: Store, specification: ModelSpecification, **params: Any) -> 
 
 
 def document_of(store: Store, row: ModelVersion) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.workspace.get(f"{model_folder(row)}/metrics.json"))
+    found: dict[str, Any] = json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json"))
     return found
 
 
@@ -55,7 +55,11 @@ def predictions(store: Store, row: ModelVersion) -> tuple[NDArray[Any], NDArray[
     """Truth and prediction of the whole test split at once."""
     data = raw_data(store.workspace, store.registry, row)
     X, y = data.arrays("test")
-    return y, decide(OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx")).predict(X)), data
+    return (
+        y,
+        decide(OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)),
+        data,
+    )
 
 
 def fields(group: str | None = "farm") -> Any:
@@ -113,7 +117,7 @@ def test_a_class_without_a_test_sample_is_named_wherever_numbers_are(
     rows = [lifecycle(store, model_specification(), recorded=True, depth=depth) for depth in (2, 3)]
     card = store.workspace.get(f"{model_folder(rows[0])}/model-card.md").decode()
     assert "Not measured, as the test split has no sample of it: fallow." in card
-    item = json.loads(store.workspace.get(item_key(rows[0].model, rows[0].version)))
+    item = json.loads(store.workspace.get(model_item_key(rows[0].model, rows[0].version)))
     assert item["properties"]["mlops:unmeasured_classes"] == ["fallow"]
     comparison = compare_runs(store, [store.registry.run(row.run_id) for row in rows])
     assert [run["unmeasured_classes"] for run in comparison.document()["runs"]] == [["fallow"]] * 2
@@ -141,7 +145,7 @@ def test_the_card_names_what_the_model_takes_and_gives_lengths_their_unit(
     bands = {"names": ["blue", "green", "red", "nir"], "center_wavelengths": [0.49, 0.56, 0.66, 0.84]}
     land_scenes(scenes_specification(split=split, bands=bands), crs=crs)
     row = lifecycle(store, model_specification(dataset="scenes"))
-    card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert f"blocks of {split['block']} {unit}, buffer {split['buffer']} {unit} |" in card
     assert "Bands, in this order: `blue` (0.49 µm), `green` (0.56 µm)," in card
     assert "Classes, in the order of its scores: `water`, `land`." in card
@@ -150,7 +154,7 @@ def test_the_card_names_what_the_model_takes_and_gives_lengths_their_unit(
 def test_the_card_says_how_sure_it_is_and_where_it_is_worst(store: Store, land_table: Land) -> None:
     land_table(crops_table(600).assign(farm=np.arange(600) % 12), fields())
     row = lifecycle(store, model_specification())
-    card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     low, high = document_of(store, row)["intervals"]["metrics"]["accuracy"]
     assert f"| accuracy | {row.metrics['accuracy']:.4f} | {low:.4f} to {high:.4f} |" in card
     assert "1,000 draws with replacement from the 12 groups (farm) of the test split" in card
@@ -161,7 +165,7 @@ def test_the_card_says_how_sure_it_is_and_where_it_is_worst(store: Store, land_t
     assert f"{row.metrics['ece']:.1%} from how often it is right" in card
     for figure in ("confusion_matrix", "reliability"):
         assert f"](figures/{figure}.png)" in card
-        assert store.workspace.exists(f"{model_folder(row)}/figures/{figure}.png")
+        assert store.workspace.exists(f"{model_folder(row.model, row.version)}/figures/{figure}.png")
 
 
 @pytest.mark.parametrize("task", ["classification", "semantic-segmentation", "regression"])
@@ -177,7 +181,7 @@ def test_batches_are_as_the_whole(
     else:
         land_table(crops_table().assign(crop=np.arange(300.0)), fields())
         row = exported(store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE)
-    model = OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
+    model = OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
     data = raw_data(store.workspace, store.registry, row)
     whole = measure(model, data)
     sizes: list[int] = []
@@ -239,7 +243,9 @@ def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table
     own = evaluate(truth[inside], predicted[inside], "regression", [])
     assert (worst["value"], worst["samples"]) == ("5", inside.sum())
     assert {name: worst[name] for name in own.metrics} == pytest.approx(own.metrics)
-    assert "figures/scatter.png" in store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    assert (
+        "figures/scatter.png" in store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
+    )
 
 
 def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land) -> None:
@@ -247,7 +253,7 @@ def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land)
     tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "class_weight": {0: 1, 1: 5, 2: 1}, "max_depth": None}
     row = lifecycle(store, model_specification(trainer=SKLEARN), **tree)
     assert document_of(store, row)["intervals"]["metrics"] == {}
-    card = store.workspace.get(f"{model_folder(row)}/model-card.md").decode()
+    card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert "No confidence intervals: the test split has 3 groups (farm), and 5 are needed" in card
     assert "class_weight: `{0: 1, 1: 5, 2: 1}`" in card.replace("\\", "")  # with the keys that the trainer got
 
@@ -325,7 +331,7 @@ def test_what_is_no_prediction_names_the_sample(
     sample = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).split("test").iloc[3]
     assert said.format(row=sample["row"]) in str(caught.value)
     assert f"crops@{row.version} cannot be measured on the test split of fields@v1" in str(caught.value)
-    assert not store.workspace.exists(f"{model_folder(row)}/metrics.json")
+    assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/metrics.json")
 
 
 def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
@@ -335,7 +341,9 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
     row = exported(store, WINDOWS)
     truth, _, data = predictions(store, row)
     unknown, known = (tuple(int(i) for i in np.argwhere(mask)[0]) for mask in (truth < 0, truth >= 0))
-    before = measure(OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx")), data, "logits")
+    before = measure(
+        OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")), data, "logits"
+    )
 
     spoil(monkeypatch, spoiled("scores", (unknown[0], 0, *unknown[1:]), np.nan))
     assert evaluate_version(store, WINDOWS, row)[0].metrics == before.metrics
@@ -385,6 +393,6 @@ def test_a_published_document_is_valid_json(store: Store, land_table: Land) -> N
     frame["crop"] = np.where(frame["farm"] == 1, 2.0, np.arange(300.0))  # no spread there, so no r2
     land_table(frame, fields())
     row = lifecycle(store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE)
-    content = store.workspace.get(f"{model_folder(row)}/metrics.json").decode()
+    content = store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json").decode()
     assert "NaN" not in content
     assert pd.DataFrame(json.loads(content)["slices"]["farm"]).set_index("value")["r2"].isna().to_dict()["1"]

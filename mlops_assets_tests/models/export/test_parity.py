@@ -24,7 +24,8 @@ from mlops_assets.models.frameworks.pytorch import PyTorch
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.specification import Parity
 from mlops_assets.names import Reference
-from mlops_assets.store import Store, model_folder
+from mlops_assets.paths import model_folder
+from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.training.trainers import model_specification, samples
 
@@ -239,7 +240,7 @@ def test_a_failed_export_says_where_the_worst_sample_lies(
     place = f"sample {position} (images/a.tif, row {sample['row']}, column {sample['column']}) in batches of 20: scores"
     assert place in str(caught.value)
     np.testing.assert_array_equal(data.arrays("test")[0][position], data.arrays("test", limit=20)[0][13])
-    assert not store.workspace.exists(f"{model_folder(row)}/parity.json")
+    assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/parity.json")
 
 
 def test_a_report_can_be_written(tmp_path: Path, model: nn.Linear) -> None:

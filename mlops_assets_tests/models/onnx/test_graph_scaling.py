@@ -28,12 +28,12 @@ from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.models.signature import raw_data, scaling_of
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder, model_item_key
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
-from mlops_assets.stac.models import item_key
 from mlops_assets.storage import Workspace
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
@@ -101,7 +101,7 @@ def row_of(store: Store, model: str) -> ModelVersion:
 
 
 def onnx_of(store: Store, row: ModelVersion) -> OnnxModel:
-    return OnnxModel(published_path(store, f"{model_folder(row)}/model.onnx"))
+    return OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
 
 
 def opened(store: Store, model: str) -> TrainingData:
@@ -124,7 +124,7 @@ def test_the_signature_says_what_is_taken_and_how_it_is_scaled(models: Store, mo
 @pytest.mark.parametrize("model", MODELS)
 def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scaled(models: Store, model: str) -> None:
     row = row_of(models, model)
-    prefix = f"{model_folder(row)}/native/"
+    prefix = f"{model_folder(row.model, row.version)}/native/"
     keys = [f.path for f in models.registry.files(f"model:{model}@{row.version}") if f.path.startswith(prefix)]
     framework = framework_named(row.framework)
     native = load_native({PurePosixPath(key).name: published_path(models, key) for key in keys}, framework)
@@ -140,7 +140,7 @@ def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scale
 @pytest.mark.parametrize("model", MODELS)
 def test_the_graph_takes_the_bands_and_scales_them_first(models: Store, model: str) -> None:
     row = row_of(models, model)
-    graph = onnx.load(published_path(models, f"{model_folder(row)}/model.onnx")).graph
+    graph = onnx.load(published_path(models, f"{model_folder(row.model, row.version)}/model.onnx")).graph
     (taken,) = graph.input
     assert taken.name == "input"
     assert [d.dim_value for d in taken.type.tensor_type.shape.dim][1:] == row.signature["shape"]
@@ -263,7 +263,7 @@ def test_a_scene_without_the_bands_is_refused_with_those_that_are_needed(models:
 
 
 def recorded(store: Store, row: ModelVersion) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.workspace.get(item_key(row.model, row.version)))
+    found: dict[str, Any] = json.loads(store.workspace.get(model_item_key(row.model, row.version)))
     return found
 
 

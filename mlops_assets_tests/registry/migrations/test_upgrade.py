@@ -16,12 +16,12 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, Engine, create_engine, inspect, select, text
 
-from mlops_assets import registry as registry_package
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log.replay import differences, entries_of, replay
+from mlops_assets.registry.migrations import upgrade
 from mlops_assets.registry.schema import SCHEMA_REVISION, Base, SchemaRevision
 
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's own.
@@ -328,7 +328,7 @@ def test_every_registry_has_the_tables_that_the_release_states(schema: str | Non
 
 
 def test_the_revision_is_the_newest_there_is() -> None:
-    folder = Path(registry_package.__file__).parent
+    folder = Path(upgrade.__file__).parent
     assert ScriptDirectory(str(folder)).get_heads() == [SCHEMA_REVISION]
 
 

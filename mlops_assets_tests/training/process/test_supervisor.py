@@ -14,8 +14,9 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets.errors import Conflict, MlopsError, TrainerError
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import Run
-from mlops_assets.store import Store, model_folder
+from mlops_assets.store import Store
 from mlops_assets.training.process import supervisor
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
@@ -203,6 +204,6 @@ def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
 def native(store: Store, version: str) -> dict[str, str]:
     """Name → checksum of the native files of a version."""
     row = next(row for row in store.registry.model_versions() if row.version == version)
-    folder = f"{model_folder(row)}/native/"
+    folder = f"{model_folder(row.model, row.version)}/native/"
     files = store.registry.files(f"model:{row.model}@{row.version}")
     return {file.path.removeprefix(folder): file.sha256 for file in files if file.path.startswith(folder)}

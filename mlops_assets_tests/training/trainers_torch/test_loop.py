@@ -19,8 +19,9 @@ from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import TrainerError
 from mlops_assets.models.frameworks.pytorch import PyTorch
 from mlops_assets.models.native import load_native
+from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
@@ -47,7 +48,7 @@ WILD: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "epochs": 
 
 def weights(store: Store, row: ModelVersion) -> dict[str, Tensor]:
     """What was published."""
-    return load_file(published_path(store, f"{model_folder(row)}/native/model.safetensors"))
+    return load_file(published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors"))
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
@@ -164,7 +165,7 @@ def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
     assert len(losses) == int(np.argmin(losses)) + 1 + 2 < 30
     data = TrainingData(landed(store, "row"), "classification")
     X, y = data.arrays("validation")
-    folder = f"{model_folder(row)}/native"
+    folder = f"{model_folder(row.model, row.version)}/native"
     files = {name: published_path(store, f"{folder}/{name}") for name in ("model.safetensors", "architecture.json")}
     model = load_native(files, PyTorch())
     found = nn.functional.cross_entropy(model(torch.from_numpy(X)).detach(), torch.from_numpy(y))

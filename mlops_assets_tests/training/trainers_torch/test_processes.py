@@ -15,10 +15,11 @@ from safetensors.torch import load_file
 
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
+from mlops_assets.paths import model_folder
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
-from mlops_assets.store import Store, model_folder, published_path
+from mlops_assets.store import Store, published_path
 from mlops_assets.training.train import follow, train
 from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
 
@@ -66,7 +67,7 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
 
 def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:
     """What was published."""
-    return load_file(published_path(store, f"{model_folder(row)}/native/model.safetensors"))
+    return load_file(published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors"))
 
 
 def train_together_and_alone(store: Store, gpus: int, tolerance: float) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
+from mlops_assets.paths import object_key
 from mlops_assets.progress import step
-from mlops_assets.storage.workspace import object_key
 
 THREADS = 16  # hashing and requests wait for disk and network, and hold no lock of Python's
 NAMED = 10

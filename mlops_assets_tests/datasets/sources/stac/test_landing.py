@@ -14,7 +14,7 @@ from mlops_assets.datasets.commit.commit import Freeze, freeze
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import MlopsError, StorageError
 from mlops_assets.names import Reference
-from mlops_assets.storage.workspace import object_key
+from mlops_assets.paths import object_key
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.places import Place, place

@@ -1,0 +1,172 @@
+"""Storage keys of a workspace, and the owners that published files are recorded under.
+
+Every key is spelt here and nowhere else; docs/workspace.md has `LAYOUT` as its overview.
+"""
+
+from __future__ import annotations
+
+from typing import NewType
+
+Owner = NewType("Owner", str)
+
+CATALOG = "catalog"
+DATASETS = "datasets"
+LOG = "log"
+LOG_REPLACED = "log-replaced"
+MODELS = "models"
+OBJECTS = "objects/sha256"
+PREDICTIONS = "predictions"
+RUNS = "runs"
+STAGED = "staged"
+SWEEPS = "sweeps"
+PUBLISHED = (CATALOG, DATASETS, MODELS, PREDICTIONS, RUNS, SWEEPS)  # folders of published files
+
+CATALOG_ROOT = f"{CATALOG}/catalog.json"
+CATALOG_OWNER = Owner("catalog")
+
+LAYOUT = (  # what lies where, in the order in which people look for it
+    ("objects/sha256/ab/cdef…", "the bytes of every file of every data version, once"),
+    (
+        "datasets/<name>/<version>/",
+        "manifest.parquet samples.parquet version.json statistics.json quality.json figures/",
+    ),
+    ("models/<name>/<version>/", "native/ model.onnx parity.json metrics.json parameters.json environment.json"),
+    ("", "model-card.md figures/"),
+    ("runs/<run id>/", "run.json points.parquet, once the run has ended; log.txt checkpoints/"),
+    ("sweeps/<model>/<name>.json", "what a sweep is to do"),
+    ("catalog/", "the static STAC catalogue: relative links, checksums on every asset"),
+    (
+        "  datasets/<name>/<version>/",
+        "collection.json, an Item a scene, image or table, training-dml.json (OGC TrainingDML-AI)",
+    ),
+    ("  models/<name>/<version>/", "the Item of a model version; its Collection lies beside the versions"),
+    (
+        "predictions/<model>/<version>/",
+        "Cloud-Optimised GeoTIFFs and pictures, <scene>-<digest of its place and bytes>",
+    ),
+    ("log/<number>.json", "the registry's log: who has changed what, each entry with the sha256 of the one before"),
+    ("log-replaced/<number>/", "entries that `mlops reindex --until` has left out"),
+    ("staged/", "content that replaces published files, until it is at its place"),
+    ("landing/<name>/", "where new files arrive; never changed by us"),
+    ("cache/", "copies of remote files, decoded samples; delete it at any time"),
+    (
+        "  decoded/<digest>-<view>-2/<split>/",
+        "X.npy, y.npy of windows, shown.npy where masks hide values, whole.json with their",
+    ),
+    ("", "sizes and the sha256 of each MiB: a split decoded once, memory-mapped"),
+    ("  named/", "links to objects under their landed names, where GDAL needs what lies beside a raster"),
+    ("  external/<run id>/", "what callers of the API have sent of a run that is not published yet"),
+    ("registry.db", "data versions, runs, model versions, aliases, tokens, checksums"),
+    ("locks/", "of processes that write; beside a SQLite registry"),
+    ("dagster/", "Dagster's own history"),
+)
+
+
+def layout() -> str:
+    """Return the overview of a workspace as docs/workspace.md has it."""
+    return "\n".join(f"{key:<38} {content}".rstrip() for key, content in LAYOUT)
+
+
+def object_key(sha256: str) -> str:
+    """Return the key of a content-addressed object."""
+    return f"{OBJECTS}/{sha256[:2]}/{sha256[2:]}"
+
+
+def version_folder(dataset: str, version: str) -> str:
+    """Return the folder of a data version's manifest and documents."""
+    return f"{DATASETS}/{dataset}/{version}"
+
+
+def model_folder(model: str, version: str) -> str:
+    """Return the folder of a model version's files."""
+    return f"{MODELS}/{model}/{version}"
+
+
+def predictions_folder(model: str, version: str) -> str:
+    """Return the folder of the maps that a model version has made."""
+    return f"{PREDICTIONS}/{model}/{version}"
+
+
+def run_document_key(run_id: str) -> str:
+    """Return the key of what is recorded of a training run that has ended."""
+    return f"{RUNS}/{run_id}/run.json"
+
+
+def run_points_key(run_id: str) -> str:
+    """Return the key of all points of a training run that has ended."""
+    return f"{RUNS}/{run_id}/points.parquet"
+
+
+def run_log_key(run_id: str) -> str:
+    """Return the key of what a training run has printed."""
+    return f"{RUNS}/{run_id}/log.txt"
+
+
+def checkpoints_folder(run_id: str) -> str:
+    """Return the folder of the states that a training run can be resumed from."""
+    return f"{RUNS}/{run_id}/checkpoints"
+
+
+def sweep_key(model: str, name: str) -> str:
+    """Return the key of the plan of a sweep."""
+    return f"{SWEEPS}/{model}/{name}.json"
+
+
+def dataset_catalog_key(dataset: str) -> str:
+    """Return the key of the STAC Catalog of a dataset's versions."""
+    return f"{CATALOG}/{DATASETS}/{dataset}/catalog.json"
+
+
+def dataset_record_folder(dataset: str, version: str) -> str:
+    """Return the folder of the STAC Collection and Items of a data version."""
+    return f"{CATALOG}/{DATASETS}/{dataset}/{version}"
+
+
+def dataset_collection_key(dataset: str, version: str) -> str:
+    """Return the key of the STAC Collection of a data version."""
+    return f"{dataset_record_folder(dataset, version)}/collection.json"
+
+
+def model_collection_key(model: str) -> str:
+    """Return the key of the STAC Collection of a model's versions."""
+    return f"{CATALOG}/{MODELS}/{model}/collection.json"
+
+
+def model_item_key(model: str, version: str) -> str:
+    """Return the key of the STAC Item of a model version."""
+    return f"{CATALOG}/{MODELS}/{model}/{version}/{version}.json"
+
+
+def log_entry_key(seq: int) -> str:
+    """Return the key of a mirrored entry of the log, by its number."""
+    return f"{LOG}/{seq:010}.json"
+
+
+def data_owner(dataset: str, version: str) -> Owner:
+    """Return the owner of a data version's documents."""
+    return Owner(f"data:{dataset}@{version}")
+
+
+def model_owner(model: str, version: str) -> Owner:
+    """Return the owner of a model version's files."""
+    return Owner(f"model:{model}@{version}")
+
+
+def record_owner(name: str, version: str) -> Owner:
+    """Return the owner of the record of a data version or a model version."""
+    return Owner(f"record:{name}@{version}")
+
+
+def prediction_owner(model: str, version: str) -> Owner:
+    """Return the owner of the maps that a model version has made."""
+    return Owner(f"prediction:{model}@{version}")
+
+
+def run_owner(run_id: str) -> Owner:
+    """Return the owner of the files of a training run that belong to no model version."""
+    return Owner(f"run:{run_id}")
+
+
+def sweep_owner(model: str, name: str) -> Owner:
+    """Return the owner of the plan of a sweep."""
+    return Owner(f"sweep:{model}/{name}")
