@@ -68,7 +68,7 @@ def _model_version_of(store: Store, run: Run) -> ModelVersion | None:
 def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
     """Yield how the row of a model version differs from its documents, its run and its data version."""
     subject = f"{row.model}@{row.version}"
-    for check in (_run_of, _data_of, _stage_of, _metrics_of):
+    for check in (_run_of, _data_of, _stage_of, _metrics_of, _record_of):
         yield from guarded(subject, lambda check=check: check(store, row, subject))  # type: ignore[misc]
 
 
@@ -123,6 +123,16 @@ def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
         yield f"{subject}: the registry's metrics are not those of metrics.json"
     elif document is None and row.metrics:
         yield f"{subject}: the registry has metrics, and there is no metrics.json that was published"
+
+
+def _record_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
+    for file in store.registry.files(f"record:{subject}"):
+        properties = (published_document(store, file.path) or {}).get("properties", {})
+        tasks, framework = properties.get("mlm:tasks", [row.task]), properties.get("mlm:framework", row.framework)
+        if tasks != [row.task]:
+            yield f"{subject}: the registry says task {row.task!r}, its record {', '.join(tasks)}"
+        if framework.casefold() != row.framework.casefold():  # records spell it as its makers do
+            yield f"{subject}: the registry says framework {row.framework!r}, its record {framework!r}"
 
 
 def alias_problems(

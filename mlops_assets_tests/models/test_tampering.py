@@ -29,13 +29,14 @@ from mlops_assets.principals import Role
 from mlops_assets.registry import Checkpoint
 from mlops_assets.registry.log.chain import AUDITED, canonical
 from mlops_assets.registry.log.heads import head_of, head_problems, verify_kept_head
+from mlops_assets.registry.log.verify import VerifiedLog
 from mlops_assets.registry.schema import LogEntry, ModelVersion
 from mlops_assets.registry.session import now
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.models.test_verify import open_store
-from mlops_assets_tests.registry.log.test_chain import add_row, change_column, delete_row, run
+from mlops_assets_tests.registry.log.test_chain import add_row, change_column, delete_row, other_value, run
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
 GARBAGE = ("{", b"\xff\x00", 2**62)
@@ -115,6 +116,49 @@ def test_a_changed_column_is_found(store: Store, connection: Connection, table: 
     problems = verify_all(store).problems
     assert any(problem.startswith(f"{table} ") for problem in problems)
     assert not any("cannot be verified" in problem for problem in problems)
+
+
+DERIVED = [
+    ("data_versions", "files"), ("data_versions", "samples"), ("data_versions", "size"), ("data_versions", "number"),
+    ("data_versions", "specification"), ("data_versions", "counts"), ("data_versions", "created_by"),
+    ("data_versions", "created"), ("data_versions", "digest"), ("model_versions", "task"),
+    ("model_versions", "framework"), ("model_versions", "signature"), ("model_versions", "stage"),
+    ("model_versions", "metrics"), ("model_versions", "run_id"), ("model_versions", "dataset"),
+    ("model_versions", "data_version"), ("model_versions", "data_digest"), ("aliases", "version"), ("tags", "version"),
+    ("promotions", "version"), ("files", "sha256"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("table", "column"), DERIVED)
+def test_documents_tell_where_the_log_was_rewritten_too(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, table: str, column: str
+) -> None:
+    monkeypatch.setattr("mlops_assets.models.verify.verify_log", lambda *_: VerifiedLog())
+    assert verify_all(store).problems == []
+    change_column(connection, table, column)
+    assert verify_all(store).problems
+
+
+@pytest.mark.parametrize(
+    "column", ["parameters", "seed", "trainer", "code_version", "hardware", "data_digest", "model"]
+)
+def test_the_document_of_a_run_tells_where_the_log_was_rewritten_too(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    monkeypatch.setattr("mlops_assets.models.verify.verify_log", lambda *_: VerifiedLog())
+    of = AUDITED["runs"]
+    row = connection.execute(select(of).where(of.c.status == "succeeded")).mappings().one()
+    changed = {column: other_value(of.columns[column], row[column])}
+    connection.execute(update(of).where(of.c.run_id == row["run_id"]).values(changed))
+    assert any(column in problem for problem in verify_all(store).problems)
+
+
+def test_points_are_compared_with_those_of_the_document(
+    store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mlops_assets.models.verify.verify_log", lambda *_: VerifiedLog())
+    connection.exec_driver_sql("UPDATE points SET value = value + 1 WHERE run_id != 'failed'")
+    assert any("points are not those of run.json" in problem for problem in verify_all(store).problems)
 
 
 @pytest.mark.parametrize("table", AUDITED)
