@@ -260,10 +260,13 @@ def add_row(connection: Connection, table: str) -> None:
     connection.execute(of.insert().values(row | {name: other_value(of.columns[name], row[name]) for name in changed}))
 
 
-@pytest.fixture(scope="module")
-def module_registry(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
+def module_registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
     """A registry that tests tamper with in transactions that are rolled back."""
-    opened = Registry(f"sqlite:///{tmp_path_factory.mktemp('tampered') / 'registry.db'}")
+    url = f"sqlite:///{tmp_path_factory.mktemp('tampered') / 'registry.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("new_database")()
+    opened = Registry(url)
     write_history(opened)
     yield opened
     opened.close()
