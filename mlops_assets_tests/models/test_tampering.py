@@ -196,6 +196,15 @@ def test_a_dropped_table_is_found(store: Store, connection: Connection) -> None:
     assert any("promotions" in problem for problem in verify_all(store).problems)
 
 
+def test_content_that_is_staged_and_was_not_published_is_found(store: Store, connection: Connection) -> None:
+    path = store.registry.files()[0].path
+    store.workspace.put("staged/evil", b"evil")
+    connection.exec_driver_sql("INSERT INTO staged VALUES (?, ?)", (path, "staged/evil"))
+    assert any(f"staged for {path}" in problem for problem in verify_all(store).problems)
+    store.workspace.remove("staged/evil")
+    assert verify_all(store).problems == []
+
+
 def test_everything_is_listed_at_once(store: Store, connection: Connection) -> None:
     for table, column in (
         ("runs", "metrics"),

@@ -108,8 +108,8 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
     files = stored_files(frozen.manifest)
     found_damages, read = damaged_files(workspace, files, f"reading {name}")
     damages += found_damages + _digest_damages(frozen, row) + cache_damages(frozen)
-    told = row_problems(row, frozen.document, frozen.manifest, frozen.samples)
-    damages += [Damage(name, "registry", problem) for problem in guarded(name, lambda: told)]
+    differing = guarded(name, lambda: row_problems(row, frozen.document, frozen.manifest, frozen.samples))
+    damages += [Damage(name, "registry", problem) for problem in differing]
     return Verification(name, len(documents), len(files), size + read, damages)
 
 

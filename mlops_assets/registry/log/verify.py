@@ -52,7 +52,18 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
     found.problems += guarded(
         "the mirror of the log", lambda: _mirror_problems(workspace, registry, found, keys, since)
     )
+    found.problems += guarded("what is staged", lambda: _staged_problems(workspace, registry))
     return found
+
+
+def _staged_problems(workspace: Workspace, registry: Registry) -> Iterator[str]:
+    """Yield what is to replace a published file, and is not what was published."""
+    for path, content in registry.staged().items():
+        published = registry.files_at(path)
+        if not published or not workspace.exists(content) or workspace.stat(content).sha256 == published[0].sha256:
+            continue
+        if path in registry.staged():  # it has not been moved to its place meanwhile
+            yield f"{content} is staged for {path}, and is not what was published there; remove it"
 
 
 def _mirror_problems(
