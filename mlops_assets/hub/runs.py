@@ -99,12 +99,13 @@ class RunsApi:
         """Start a run, or go on with it: 201, or 200 if it was known."""
         said = await document(request, Start)
         run, known = await run_in_threadpool(self._start, said)
-        return JSONResponse(await self._document(request, run), HTTPStatus.OK if known else HTTPStatus.CREATED)
+        return JSONResponse(await self._document(run.run_id), HTTPStatus.OK if known else HTTPStatus.CREATED)
 
     @_for_caller
     async def show(self, request: Request) -> Response:
         """Tell how a run stands."""
-        return JSONResponse(await self._document(request, await self._external(request)))
+        run = await self._external(request)
+        return JSONResponse(await self._document(run.run_id))
 
     @_for_caller
     async def points(self, request: Request) -> Response:
@@ -160,8 +161,7 @@ class RunsApi:
         said = await document(request, Finish)
         run = await self._external(request)
         accepted = await run_in_threadpool(self._finish, run, said)
-        run = await self._external(request)
-        return JSONResponse(await self._document(request, run), HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK)
+        return JSONResponse(await self._document(run.run_id), HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK)
 
     def _start(self, said: Start) -> tuple[Run, bool]:
         reference = Reference.parse(said.data)
@@ -243,10 +243,12 @@ class RunsApi:
             raise Conflict(f"run {run.run_id} is being published; what comes now is too late")
         return self._staging(run)
 
-    async def _document(self, request: Request, run: Run) -> dict[str, Any]:
+    async def _document(self, run_id: str) -> dict[str, Any]:
+        busy = self.finisher.busy(run_id)  # asked first: once it is not, what came of it can be read
+        run = await run_in_threadpool(external, self.store.registry, run_id)
         staging = self._staging(run)
         done, asked = staging.read(OUTCOME), staging.read(FINISH) is not None
-        state = "busy" if self.finisher.busy(run.run_id) else "done" if done else "interrupted" if asked else None
+        state = "busy" if busy else "done" if done else "interrupted" if asked else None
         base = f"{self.base_url}/runs/{run.run_id}"
         return {
             "run_id": run.run_id,
