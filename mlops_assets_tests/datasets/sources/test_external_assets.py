@@ -17,7 +17,8 @@ from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.external_assets import store_outside
 from mlops_assets.datasets.sources.object_store import download, stamp_of
 from mlops_assets.datasets.sources.public_web import public_session
-from mlops_assets.datasets.sources.stac.crawler import search
+from mlops_assets.datasets.sources.stac import crawler as stac_documents
+from mlops_assets.datasets.sources.stac.crawler import search, walk
 from mlops_assets.datasets.specification.source import StacLayout
 from mlops_assets.errors import StorageError
 
@@ -172,6 +173,23 @@ def test_links_of_a_stac_api_lead_to_public_web_servers_and_not_in_circles(
     with pytest.raises(StorageError, match=said):
         list(search(url, StacLayout()))
     assert len(server.asked) <= 4
+
+
+@pytest.mark.parametrize("width", [1, 3])
+def test_a_catalogue_that_a_server_makes_up_without_end_is_not_followed(
+    width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def made_up(path: str) -> bytes:
+        read.append(path)
+        links = [{"rel": "child", "href": f"{path}/{number}"} for number in range(width)]
+        return json.dumps({"type": "Catalog", "stac_version": "1.1.0", "links": links}).encode()
+
+    monkeypatch.setattr(stac_documents, "MAX_DOCUMENTS", 1_000)
+    with pytest.raises(StorageError, match="name a smaller catalogue"):
+        list(walk(made_up, "a", [], lambda path, href: href))
+    assert len(read) <= 1_000
 
 
 def test_an_api_is_shown_its_own_password_and_none_that_it_leads_to(

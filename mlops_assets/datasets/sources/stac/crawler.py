@@ -24,6 +24,8 @@ from mlops_assets.datasets.specification.source import StacLayout
 from mlops_assets.errors import StorageError
 
 LARGEST_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
+MAX_DOCUMENTS = 500_000  # of a static catalogue; one that a server makes up may have no end
+MAX_LEVELS = 100  # of documents that lead to each other
 API_TIMEOUT = 60  # seconds for one page
 _BEFORE_1_0 = re.compile(r"0\.|1\.0\.0-")
 
@@ -90,12 +92,22 @@ def walk(
         start: path of the first document.
         target_of: gives the landed path that a link in the document at a path leads to; raises ValueError.
         problems: what cannot be followed is added here.
+
+    Raises:
+        StorageError: it has no end.
     """
     waiting, seen = [start], {start}
     pointers: list[str] = []
+    levels = 0
     with ThreadPoolExecutor(REQUESTS) as pool:
         while waiting:
             level, waiting = waiting, []
+            levels += 1
+            if levels > MAX_LEVELS or len(seen) > MAX_DOCUMENTS:
+                raise StorageError(
+                    f"{start} leads to more than {MAX_DOCUMENTS:,} documents, or {MAX_LEVELS} below each other; "
+                    "name a smaller catalogue, or remove links"
+                )
             for path, (document, problem) in zip(level, pool.map(partial(_parsed, read), level), strict=True):
                 if problem == POINTER:
                     pointers.append(path)
