@@ -45,11 +45,10 @@ _RETRY = Retry(
 )
 
 
-def checked_addresses(url: str, host: str, port: int | None) -> list[str]:
+def checked_addresses(host: str, port: int | None) -> list[str]:
     """Return the addresses of a host, all of which are public or trusted.
 
     Args:
-        url: what is asked for, for the message.
         host: name or address, in any spelling that the system knows.
         port: where it listens.
 
@@ -61,12 +60,12 @@ def checked_addresses(url: str, host: str, port: int | None) -> list[str]:
         entries = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
         found = {str(entry[4][0]): ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries}
     except (OSError, ValueError, OverflowError) as error:  # also UnicodeError of names that cannot be
-        raise StorageError(f"{url} could not be read: its host cannot be resolved ({error}); check the href") from error
+        raise StorageError(f"{host} cannot be resolved ({error}); check the href") from error
     inside = sorted(text for text, address in found.items() if not (_is_public(address) or _is_in(address, trusted)))
     if inside and host.rstrip(".").lower() not in trusted:
         raise StorageError(
-            f"{url} could not be read: {host} has the address {', '.join(inside)}, which is not public; if this "
-            "host is meant, name it in MLOPS_TRUSTED_SOURCES"
+            f"{host} has the address {', '.join(inside)}, which is not public; if this host is meant, name it in "
+            "MLOPS_TRUSTED_SOURCES"
         )
     return list(found)
 
@@ -154,7 +153,11 @@ class PublicWeb:
     def _ask(self, method: str, key: str) -> requests.Response:
         url = f"{self._base}/{quote(key)}"
         headers = {"Accept-Encoding": "identity"}
-        return self._session.request(method, url, headers=headers, timeout=TIMEOUT, stream=True, allow_redirects=True)
+        options = {"headers": headers, "timeout": TIMEOUT, "stream": True, "allow_redirects": True}
+        try:
+            return self._session.request(method, url, **options)
+        except StorageError as error:
+            raise StorageError(f"{url} could not be read: {error}") from error
 
 
 class _Session(requests.Session):  # type: ignore[misc]
@@ -193,7 +196,7 @@ class _CheckedAdapter(HTTPAdapter):  # type: ignore[misc]
         proxied = select_proxy(request.url, options.get("proxies"))
         if proxied and _origin(request.url) != self._own:
             parts = urlsplit(request.url)
-            checked_addresses(request.url, parts.hostname or "", parts.port)
+            checked_addresses(parts.hostname or "", parts.port)
         return super().send(request, *args, **options)
 
 
@@ -208,7 +211,7 @@ def _checked(connection: type[Any], own: tuple[str, int | None] | None) -> type[
             if (name.rstrip(".").lower(), self.port) == own:
                 return super()._new_conn()  # type: ignore[no-any-return]
             failure: Exception | None = None
-            for address in checked_addresses(f"{name}:{self.port}", name.strip("[]"), self.port):
+            for address in checked_addresses(name.strip("[]"), self.port):
                 self._dns_host = address
                 try:
                     return super()._new_conn()  # type: ignore[no-any-return]
