@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 import pytest
 
 from mlops_assets.errors import SettingsError
@@ -22,7 +23,7 @@ from mlops_assets.hub.publisher import Job, publish_apart
 from mlops_assets.hub.schemas import MOST_POINTS
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub, put
-from mlops_assets_tests.models.export.onnx_files import linear_classifier, scores_of
+from mlops_assets_tests.models.export.onnx_files import hungry_classifier, linear_classifier, scores_of
 
 LIMIT = 1 << 20
 
@@ -329,3 +330,17 @@ def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(store: St
         (staged / "figures" / "deep.png").mkdir(parents=True)  # a file it cannot read
         document = finished(client, run_id)
     assert document["status"] == "failed" and "ended with 1 and without a word" in document["failure"]["message"]
+
+
+@pytest.mark.usefixtures("forked_workers")
+def test_a_model_that_asks_for_most_of_the_memory_is_a_failed_stage(store: Store, tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    hungry_classifier(path, numbers=psutil.virtual_memory().total // 4)  # of 4 bytes each
+    with hub(store, publish_apart) as url, caller(url) as client:
+        run_id = started(client)
+        X = np.load(io.BytesIO(client.get(f"runs/{run_id}/samples").content), allow_pickle=False)
+        put(client, f"runs/{run_id}/model.onnx", path.read_bytes())
+        put(client, f"runs/{run_id}/outputs/scores.npy", npy(np.zeros((len(X), 3), np.float32)))
+        document = finished(client, run_id)
+    (failed,) = [stage for stage in document["outcome"]["stages"] if not stage["passed"]]
+    assert failed["error"] == "ExportError" and "ConstantOfShape" in failed["message"]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
-from onnx import TensorProto, helper, numpy_helper, save
+from onnx import TensorProto, helper, load, numpy_helper, save
 
 
 def linear_classifier(path: Path) -> None:
@@ -23,6 +23,19 @@ def linear_classifier(path: Path) -> None:
         [numpy_helper.from_array(weights, "weights"), numpy_helper.from_array(bias, "bias")],
     )
     save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+
+
+def hungry_classifier(path: Path, numbers: int) -> None:
+    """Write that model with a sum of so many zeros, which are made before they are added up."""
+    linear_classifier(path)
+    model = load(path)
+    graph = model.graph
+    graph.node[0].output[0] = "plain"
+    graph.initializer.append(numpy_helper.from_array(np.array([numbers]), "size"))
+    graph.node.append(helper.make_node("ConstantOfShape", ["size"], ["zeros"]))
+    graph.node.append(helper.make_node("ReduceSum", ["zeros"], ["zero"], keepdims=0))
+    graph.node.append(helper.make_node("Add", ["plain", "zero"], ["scores"]))
+    save(model, path)
 
 
 def scores_of(path: Path, X: NDArray[np.float32]) -> NDArray[Any]:
