@@ -6,7 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from mlops_assets_tests.faults.lives import Life, new_life
+pytest.register_assert_rewrite("mlops_assets_tests.faults.lives")
+
+from mlops_assets_tests.faults.lives import Life, new_life  # noqa: E402
 
 
 @pytest.fixture(scope="session")
