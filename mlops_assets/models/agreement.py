@@ -126,7 +126,7 @@ def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
 
 
 def _record_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
-    for file in store.registry.files(f"record:{subject}"):
+    for file in store.registry.files(record_owner(row.model, row.version)):
         properties = (published_document(store, file.path) or {}).get("properties", {})
         tasks, framework = properties.get("mlm:tasks", [row.task]), properties.get("mlm:framework", row.framework)
         if tasks != [row.task]:
