@@ -25,7 +25,7 @@ from mlops_assets.errors import SpecificationError, TrainerError
 from mlops_assets.training.trainers import load_trainer
 
 FILE_NAMES = ("defs.yaml", "component.yaml")
-PACKAGE = __name__.rpartition(".")[0]
+PACKAGE = "mlops_assets.components"
 WHOLE_FILE = -1  # number of the document where a file cannot be read
 Place = tuple[Path, int]  # a file, and the number of a document in it
 
