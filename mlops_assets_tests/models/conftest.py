@@ -1,5 +1,3 @@
-"""Fixtures of the tests of models."""
+from mlops_assets_tests.exporter import tables_of_the_exporter
 
-from mlops_assets_tests.training.conftest import _tables_of_the_exporter
-
-__all__ = ["_tables_of_the_exporter"]
+__all__ = ["tables_of_the_exporter"]
