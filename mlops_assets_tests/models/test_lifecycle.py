@@ -305,14 +305,17 @@ def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., F
     ]
     np.testing.assert_array_equal(scores[0]["scores"], scores[1]["scores"])
     other = lifecycle(store, specification.model_copy(update={"seed": 1}), **forest)
-    path = store.workspace.local_path(f"{model_folder(other)}/model.onnx")
+    path = store.workspace.local_path(f"{model_folder(other.model, other.version)}/model.onnx")
     assert not np.array_equal(OnnxModel(path).predict(X)["scores"], scores[0]["scores"])
 
 
 def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
     one, two = (train(store, model_specification(), "v1", {}, 0) for _ in range(2))
-    native = [published(store, f"crops@{r.version}")[f"{model_folder(r)}/native/model.skops"] for r in (one, two)]
+    native = [
+        published(store, f"crops@{r.version}")[f"{model_folder(r.model, r.version)}/native/model.skops"]
+        for r in (one, two)
+    ]
     assert native[0] == native[1]
 
 
@@ -320,9 +323,17 @@ def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[...
     land_scenes()
     specification = model_specification(dataset="scenes", trainer=f"{HERE}:network")
     one, two, other = (train(store, specification, "v1", {}, seed) for seed in (3, 3, 4))
-    shas = [published(store, f"crops@{r.version}")[f"{model_folder(r)}/native/model.safetensors"] for r in (one, two)]
+    shas = [
+        published(store, f"crops@{r.version}")[f"{model_folder(r.model, r.version)}/native/model.safetensors"]
+        for r in (one, two)
+    ]
     assert shas[0] == shas[1]
-    assert published(store, f"crops@{other.version}")[f"{model_folder(other)}/native/model.safetensors"] != shas[0]
+    assert (
+        published(store, f"crops@{other.version}")[
+            f"{model_folder(other.model, other.version)}/native/model.safetensors"
+        ]
+        != shas[0]
+    )
 
 
 def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only() -> None:

@@ -72,7 +72,7 @@ def test_the_onnx_model_is_registered_and_mlflow_loads_it(
 ) -> None:
     mirror_run(store, mlflow_server, recorded.run_id)
     (version,) = client.search_model_versions(f"name='{recorded.model}'")
-    key = f"{model_folder(recorded)}/model.onnx"
+    key = f"{model_folder(recorded.model, recorded.version)}/model.onnx"
     published = store.workspace.stat(key)
     assert version.tags.items() >= {"mlops.version": recorded.version, "mlops.onnx_sha256": published.sha256}.items()
     (there,) = runs_there(client, recorded.model)

@@ -115,7 +115,7 @@ def test_a_class_without_a_test_sample_is_named_wherever_numbers_are(
 ) -> None:
     land_table(*split_by_column({"wheat", "maize"}))
     rows = [lifecycle(store, model_specification(), recorded=True, depth=depth) for depth in (2, 3)]
-    card = store.workspace.get(f"{model_folder(rows[0])}/model-card.md").decode()
+    card = store.workspace.get(f"{model_folder(rows[0].model, rows[0].version)}/model-card.md").decode()
     assert "Not measured, as the test split has no sample of it: fallow." in card
     item = json.loads(store.workspace.get(model_item_key(rows[0].model, rows[0].version)))
     assert item["properties"]["mlops:unmeasured_classes"] == ["fallow"]
