@@ -40,4 +40,4 @@ def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str)
     assert found.passed, found.problems
     assert store.registry.model_version(Reference("cover", "production")).version == row.version
     kinds = {path.split("/")[0] for path in store.workspace.list("")}
-    assert kinds == {"landing", "objects", "datasets", "models", "runs", "catalog", "predictions"}
+    assert kinds == {"landing", "objects", "datasets", "models", "runs", "catalog", "predictions", "log"}
