@@ -77,7 +77,7 @@ def driver_of(local: Path) -> str:
         ValueError: the file is of no format that is read here.
         OSError: it cannot be read.
     """
-    with local.open("rb") as stream:
+    with local.open("rb", buffering=0) as stream:
         head = stream.read(HEAD_BYTES)
     driver = next((name for start, name in MAGIC if head.startswith(start)), None)
     if driver is None and head.startswith(b"RIFF") and head[8:12] == b"WEBP":

@@ -56,7 +56,7 @@ def _orientation(raster: Any) -> int | None:
         return None
     local = Path(raster.name)
     if raster.driver == "PNG":
-        with local.open("rb") as stream:
+        with local.open("rb", buffering=0) as stream:
             if b"eXIf" not in stream.read(_HEAD):
                 return None
     from PIL import Image

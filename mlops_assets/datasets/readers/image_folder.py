@@ -5,6 +5,7 @@ GeoTIFF, PNG and JPEG through rasterio, NPY through numpy; each file is opened o
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -58,7 +59,7 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
-THREADS = 4
+THREADS = min(4, os.cpu_count() or 1)  # more than there are cores only wait for each other
 _BATCH = 256
 
 

@@ -31,6 +31,8 @@ def role_columns(layout: TableLayout) -> list[str]:
 
 def as_text(value: Any) -> str | None:
     """Return one value as it is written, NFC-normalised; None if there is none."""
+    if isinstance(value, str):  # first, as it is what most columns have, millions of times
+        return unicodedata.normalize("NFC", value.strip()) or None
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool | np.bool_):

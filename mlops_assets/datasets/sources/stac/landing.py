@@ -398,13 +398,12 @@ def _moment(properties: dict[str, Any]) -> tuple[datetime | None, bool]:
         written = [datetime.fromisoformat(text) if text else None for text in texts]
     except (TypeError, ValueError):
         return None, False
-    moment, start, end = (time.replace(tzinfo=time.tzinfo or UTC) if time else None for time in written)
-    if moment is not None:
-        return moment, _is_zoneless(written[0])
-    if start is None or end is None:
+    used = [time for time in (written[:1] if written[0] else written[1:]) if time]
+    zoneless = any(time.tzinfo is None for time in used)
+    times = [time.replace(tzinfo=time.tzinfo or UTC) for time in used]
+    if written[0]:
+        return times[0], zoneless
+    if len(times) < 2:
         return None, False
-    return start + (end - start) / 2, any(map(_is_zoneless, written[1:]))
-
-
-def _is_zoneless(time: datetime | None) -> bool:
-    return time is not None and time.tzinfo is None
+    start, end = times
+    return start + (end - start) / 2, zoneless
