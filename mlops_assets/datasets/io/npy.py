@@ -84,5 +84,9 @@ def _parsed(head: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
 def _image_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
     whole = (1, *shape) if len(shape) == 2 else shape
     if len(whole) != 3 or dtype.kind not in "uif" or 0 in whole:
-        raise ValueError(f"is an array of {dtype} of shape {shape}; images are numbers of shape (bands, rows, columns)")
+        remedy = "; save their amplitude (numpy.abs), or their real and imaginary part as two bands"
+        raise ValueError(
+            f"is an array of {dtype} of shape {shape}; images are numbers of shape (bands, rows, columns)"
+            f"{remedy if dtype.kind == 'c' else ''}"
+        )
     return whole
