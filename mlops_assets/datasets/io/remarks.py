@@ -6,6 +6,7 @@ orientation, and shows the colours of a palette; where it would show something e
 
 from __future__ import annotations
 
+import struct
 import warnings
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
@@ -61,9 +62,10 @@ def _orientation(raster: Any) -> int | None:
                 return None
     from PIL import Image
 
-    # not every TIFF is an image to Pillow, and a very large one is no photograph
-    with suppress(OSError, Image.DecompressionBombError), warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+    # not every TIFF is an image to Pillow, a very large one is no photograph, and damage is found where pixels are read
+    refused = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
+    with suppress(*refused), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         with Image.open(local) as image:
             return image.getexif().get(_ORIENTATION)
     return None

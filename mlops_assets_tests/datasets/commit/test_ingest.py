@@ -33,7 +33,7 @@ COUNT = 24
 FREEZE = """
 import json, sys, time
 from pathlib import Path
-from mlops_assets.datasets import storing
+from mlops_assets.datasets.commit import ingest
 from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.sources import folder
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
@@ -41,7 +41,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 
 folder.CLOCK_SECONDS = -3600.0
-storing.THREADS, storing._BATCH = 1, 4
+ingest.THREADS, ingest._BATCH = 1, 4
 url, specification, pause = sys.argv[1], json.loads(sys.argv[2]), float(sys.argv[3])
 workspace = Workspace(url)
 registry = Registry(f"sqlite:///{workspace.root / 'registry.db'}")
