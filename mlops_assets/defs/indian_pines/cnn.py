@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mlops_assets.datasets.loading.training_data import TrainingData
+    from mlops_assets import TrainingData, TrainingRun
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
-    from mlops_assets.training.run import TrainingRun
 
 FRAMEWORK = "pytorch"  # of the models it returns; without this line its process starts a little later
 
