@@ -29,7 +29,7 @@ def reindex(
 
     settings = Settings.from_environment()
     url = into or settings.registry
-    found = rebuild(Workspace(settings.workspace, settings.cache), url, settings.user, until)
+    found = rebuild(Workspace(settings.workspace, settings.cache), url, settings.principal, until)
     source = (
         "documents" if found.head is None else f"the log, of which entry {found.head[0]} is the newest: {found.head[1]}"
     )
@@ -42,4 +42,4 @@ def reindex(
     console.print(f"it has {rows}")
     for line in found.unproven:
         console.print(f"not proved: {line}", style="yellow")
-    advise("run 'mlops model verify' to compare every file with it")
+    advise("run 'mlops verify' to compare every file with it")

@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 from mlops_assets.errors import IntegrityError, MlopsError, NotFound
 from mlops_assets.models.run_documents import read_points
 from mlops_assets.paths import LOG, LOG_REPLACED, STAGED, log_entry_key, run_document_key, run_points_key
+from mlops_assets.principals import Principal, Role
 from mlops_assets.progress import each
 from mlops_assets.registry.log import chain
 from mlops_assets.registry.log.mirror import mirrored
@@ -47,7 +48,7 @@ class Reindexed:
     unproven: list[str] = field(default_factory=list)
 
 
-def reindex(workspace: Workspace, url: str, principal: str, until: int | None = None) -> Reindexed:
+def reindex(workspace: Workspace, url: str, principal: Principal, until: int | None = None) -> Reindexed:
     """Rebuild a registry from a workspace: all of it in one transaction, and never over one that has rows.
 
     Args:
@@ -58,15 +59,17 @@ def reindex(workspace: Workspace, url: str, principal: str, until: int | None = 
 
     Raises:
         Conflict: the registry has rows.
+        Forbidden: the principal is not an operator.
         IntegrityError: the log is broken.
         NotFound: there is nothing to rebuild from, or the log has no entry `until`.
         StorageError: the workspace cannot be read, or the registry not written.
     """
-    with empty_registry(url, principal) as connection:
+    principal.require(Role.OPERATOR, "rebuild the registry")
+    with empty_registry(url, principal.name) as connection:
         replayed = _replayed(workspace, until)
         if replayed is None:
-            return _from_documents(workspace, connection, principal)
-        return _from_log(workspace, connection, replayed, principal)
+            return _from_documents(workspace, connection, principal.name)
+        return _from_log(workspace, connection, replayed, principal.name)
 
 
 def _entries(workspace: Workspace, until: int | None = None) -> Iterator[tuple[int, str, str]]:

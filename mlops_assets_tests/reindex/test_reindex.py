@@ -14,7 +14,7 @@ import pytest
 from sqlalchemy import create_engine, inspect, select
 
 from mlops_assets.datasets.versions.documents import json_bytes
-from mlops_assets.errors import Conflict, IntegrityError, NotFound, StorageError
+from mlops_assets.errors import Conflict, Forbidden, IntegrityError, NotFound, StorageError
 from mlops_assets.integrations.external.origin import origin_of
 from mlops_assets.integrations.external.recording import begin, end
 from mlops_assets.models.promotion import promote, rollback
@@ -22,7 +22,7 @@ from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
 from mlops_assets.paths import log_entry_key
-from mlops_assets.principals import local
+from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.log.chain import canonical
 from mlops_assets.registry.schema import Base
@@ -36,6 +36,7 @@ from mlops_assets_tests.registry.test_store import new_run
 from mlops_assets_tests.training.sweeps.trainers import planned
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
+CARL = local("carl")
 UNLOGGED = {"landed_files", "meta"}
 LIFE = ("commit v1", "assess v1", "record v1", "train on v1", "export", "evaluate", "record the model", "promote",
         "predict", "evaluate again", "predict again")  # fmt: skip
@@ -120,30 +121,37 @@ def before(root: Path) -> dict[str, list[Any]]:
 def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: str) -> None:
     expected = before(copied)
     assert {name for name, rows in expected.items() if not rows} <= {"staged", "tokens"}  # the life has all there is
-    found = reindex(workspace(copied), url, "carl")
+    found = reindex(workspace(copied), url, CARL)
     assert found.unproven == []
     assert found.head == (expected["log"][-1]["seq"], expected["log"][-1]["sha256"])
     rebuilt = tables(url)
     assert {name: len(rows) for name, rows in rebuilt.items() if name in found.rows} == found.rows
     assert rebuilt == expected
-    store = Store(workspace(copied), Registry(url).acting(local("carl")))
+    store = Store(workspace(copied), Registry(url).acting(CARL))
     assert verify_all(store).problems == []
     promote(store, store.registry.model_version(Reference(MODEL, "previous")), [], "carl")
     assert [row["id"] for row in tables(url)["promotions"]] == [*range(1, len(expected["promotions"]) + 2)]
     store.registry.close()
 
 
+def test_only_an_operator_rebuilds_a_registry(life: Path, tmp_path: Path) -> None:
+    scientist = Principal("carl", frozenset({Role.SCIENTIST}))
+    with pytest.raises(Forbidden, match="may not rebuild the registry"):
+        reindex(workspace(life), f"sqlite:///{tmp_path / 'rebuilt.db'}", scientist)
+    assert not (tmp_path / "rebuilt.db").exists()
+
+
 def test_a_registry_with_rows_is_never_overwritten(copied: Path, url: str) -> None:
-    reindex(workspace(copied), url, "carl")
+    reindex(workspace(copied), url, CARL)
     kept = tables(url)
     with pytest.raises(Conflict, match=r"has rows already \(.*runs.*--into"):
-        reindex(workspace(copied), url, "carl")
+        reindex(workspace(copied), url, CARL)
     assert tables(url) == kept
 
 
 def test_a_registry_that_was_only_opened_is_filled(copied: Path, url: str) -> None:
     Registry(url).close()
-    reindex(workspace(copied), url, "carl")
+    reindex(workspace(copied), url, CARL)
     assert tables(url) == before(copied)
 
 
@@ -159,8 +167,8 @@ def test_what_fails_in_the_middle_leaves_nothing(copied: Path, url: str, monkeyp
     with monkeypatch.context() as patch:
         patch.setattr(Workspace, "get", failing)
         with pytest.raises(StorageError, match="unreachable"):
-            reindex(workspace(copied), url, "carl")
-    reindex(workspace(copied), url, "carl")
+            reindex(workspace(copied), url, CARL)
+    reindex(workspace(copied), url, CARL)
     assert tables(url) == before(copied)
 
 
@@ -183,21 +191,21 @@ def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_asked(
     expected, url = before(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}"
     damage(copied / log_entry_key(8))
     with pytest.raises(IntegrityError, match=message) as raised:
-        reindex(workspace(copied), url, "carl")
+        reindex(workspace(copied), url, CARL)
     whole = 8 if damage is change else 7
     assert f"up to entry {whole} with --until {whole}" in str(raised.value)
     with pytest.raises(NotFound if damage is Path.unlink else IntegrityError):
-        reindex(workspace(copied), url, "carl", until=8 if damage is not change else 9)
+        reindex(workspace(copied), url, CARL, until=8 if damage is not change else 9)
     engine = create_engine(url)
     assert inspect(engine).get_table_names() == []
     engine.dispose()
-    found = reindex(workspace(copied), url, "carl", until=7)
+    found = reindex(workspace(copied), url, CARL, until=7)
     assert tables(url)["log"] == expected["log"][:7]
     assert "file(s) are in no entry of the log" in found.unproven[-1]
     assert sorted(path.name for path in (copied / "log").iterdir()) == [
         Path(log_entry_key(seq)).name for seq in range(1, 8)
     ]
-    store = Store(workspace(copied), Registry(url).acting(local("carl")))
+    store = Store(workspace(copied), Registry(url).acting(CARL))
     store.registry.tag("scenes", "v1", "again")  # the log goes on where it ends now
     assert (copied / log_entry_key(8)).exists()
     store.registry.close()
@@ -206,7 +214,7 @@ def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_asked(
 def test_files_after_the_newest_mirrored_entry_are_listed(copied: Path, tmp_path: Path) -> None:
     newest = max((copied / "log").iterdir())
     newest.unlink()
-    found = reindex(workspace(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}", "carl")
+    found = reindex(workspace(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}", CARL)
     assert any("was running" in line or "were running" in line for line in found.unproven)
     assert "run.json" in found.unproven[-1]
 
@@ -216,7 +224,7 @@ def test_points_that_are_not_those_of_the_log_are_listed_and_noted(copied: Path,
     (copied / "runs/failed/points.parquet").write_bytes(b"PAR1")
     succeeded = next(row["run_id"] for row in before(copied)["runs"] if row["status"] == "succeeded")
     (copied / f"runs/{succeeded}/points.parquet").unlink()
-    found = reindex(workspace(copied), url, "carl")
+    found = reindex(workspace(copied), url, CARL)
     lost = sorted(["failed", succeeded])
     listed = dict(zip(lost, sorted(found.unproven), strict=True))
     assert listed["failed"] == "points of run failed: runs/failed/points.parquet is not as it was published"
@@ -238,14 +246,14 @@ def test_a_file_whose_publication_was_interrupted_is_completed_afterwards(copied
     path.rename(copied / "staged/0123")
     path.write_text("of before")
     registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
-    reindex(workspace(copied), registry.url, "carl")
-    assert verify_all(Store(workspace(copied), registry.acting(local("carl")))).problems == []
+    reindex(workspace(copied), registry.url, CARL)
+    assert verify_all(Store(workspace(copied), registry.acting(CARL))).problems == []
     registry.close()
 
 
 def test_an_empty_workspace_gives_no_registry(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="neither a log nor documents"):
-        reindex(workspace(tmp_path / "empty"), f"sqlite:///{tmp_path / 'rebuilt.db'}", "carl")
+        reindex(workspace(tmp_path / "empty"), f"sqlite:///{tmp_path / 'rebuilt.db'}", CARL)
 
 
 LOST = "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost"
@@ -254,7 +262,7 @@ LOST = "tags, aliases, promotions, checkpoints and tokens are in no document, an
 def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str) -> None:
     shutil.rmtree(copied / "log")
     expected = before(copied)
-    found = reindex(workspace(copied), url, "carl")
+    found = reindex(workspace(copied), url, CARL)
     rebuilt = tables(url)
     for name in ("data_versions", "files", "points"):
         assert rebuilt[name] == expected[name]
@@ -265,7 +273,7 @@ def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str)
     assert [rebuilt[name] for name in ("tags", "aliases", "promotions", "checkpoints")] == [[], [], [], []]
     assert LOST in found.unproven and len(found.unproven) == 2
     assert [json.loads(row["entry"])["action"] for row in rebuilt["log"]] == ["adopted"]
-    store = Store(workspace(copied), Registry(url).acting(local("carl")))
+    store = Store(workspace(copied), Registry(url).acting(CARL))
     assert verify_all(store).problems == []
     store.registry.close()
 
@@ -289,7 +297,7 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, t
     version = copied / "datasets/scenes/v1/version.json"
     document = json.loads(version.read_text())
     version.write_bytes(json_bytes({name: document[name] for name in document.keys() - {"created", "created_by"}}))
-    found = reindex(workspace(copied), url, "carl")
+    found = reindex(workspace(copied), url, CARL)
     rebuilt = tables(url)
     assert [row["created_by"] for row in rebuilt["data_versions"]] == ["unknown"]
     assert {row["run_id"]: (row["metrics"], row["environment"]) for row in rebuilt["runs"]} == {
@@ -304,20 +312,20 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, t
     assert LOST in listed and "created, created_by: in no document of scenes@v1" in listed
     assert re.search("metrics, .*error, host, pid, .*: in no document of run ", listed)
     assert "points of 2 run(s): only values and steps, of run.json" in listed
-    store = Store(workspace(copied), Registry(url).acting(local("carl")))
+    store = Store(workspace(copied), Registry(url).acting(CARL))
     assert verify_all(store).problems == []
     store.registry.close()
 
 
 def test_a_new_registry_does_not_write_over_the_log_of_the_one_that_was_lost(copied: Path, tmp_path: Path) -> None:
     registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
-    store = Store(workspace(copied), registry.acting(local("carl")))
+    store = Store(workspace(copied), registry.acting(CARL))
     kept = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
     for write in (lambda _: store.registry.start_run(new_run("another")), STEPS["commit v1"]):
         with pytest.raises(IntegrityError, match="rebuild it with 'mlops reindex'"):
             write(store)
     assert {path: path.read_bytes() for path in kept} == kept
-    reindex(workspace(copied), registry.url, "carl")
+    reindex(workspace(copied), registry.url, CARL)
     store.registry.start_run(new_run("another"))
     registry.close()
 
@@ -341,4 +349,4 @@ def test_a_log_with_rows_that_no_table_takes_is_refused(tmp_path: Path) -> None:
         }
         workspace(tmp_path).put(log_entry_key(1), canonical(entry).encode())
         with pytest.raises((IntegrityError, StorageError), match=message):
-            reindex(workspace(tmp_path), f"sqlite:///{tmp_path / 'rebuilt.db'}", "carl")
+            reindex(workspace(tmp_path), f"sqlite:///{tmp_path / 'rebuilt.db'}", CARL)
