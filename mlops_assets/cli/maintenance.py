@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from mlops_assets.store import Store
 
-LEAST_FREE_BYTES = 1 << 30
+MIN_FREE_BYTES = 1 << 30
 
 
 def doctor(module: Module = None, as_json: Json = False) -> None:
@@ -49,7 +49,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
     rows.append(_row("cache", True, f"{settings.cache}: copies and decoded samples; delete it at any time"))
     settings.cache.mkdir(parents=True, exist_ok=True)  # in the workspace, if that is a folder
     free = shutil.disk_usage(settings.cache).free
-    rows.append(_row("disk", free > LEAST_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
+    rows.append(_row("disk", free > MIN_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
     gone = close_abandoned_runs(store)
     with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:
         _close_dagster_runs(instance, [store.registry.run(run_id).orchestration_run for run_id in gone])

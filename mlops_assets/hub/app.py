@@ -15,7 +15,7 @@ from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_bearers
 from mlops_assets.hub.errors import told, told_by_starlette, told_without_details
 from mlops_assets.hub.publisher import Finisher, Job, publish_apart
-from mlops_assets.hub.runs import LARGEST_FILE, RunsApi
+from mlops_assets.hub.runs import MAX_FILE, RunsApi
 from mlops_assets.identity.bearer import Bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
@@ -31,7 +31,7 @@ def create_app(
     dagster_home: Path,
     token: str | None,
     module: str | None = None,
-    largest_file: int = LARGEST_FILE,
+    largest_file: int = MAX_FILE,
     publish: Callable[[Job], None] = publish_apart,
     base_url: str | None = None,
     identity: Identity | None = None,

@@ -16,7 +16,7 @@ from mlops_assets import errors
 from mlops_assets.errors import MlopsError
 from mlops_assets.serving.http_server import problem_document
 
-LARGEST_DOCUMENT = 8 << 20  # bytes of a JSON body
+MAX_DOCUMENT = 8 << 20  # bytes of a JSON body
 MAX_DEPTH = 32  # of lists and objects in each other
 MAX_DETAIL = 2_000  # characters of what a caller is told
 
@@ -89,7 +89,7 @@ def too_large(limit: int) -> Refused:
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
 
 
-async def body(request: Request, limit: int = LARGEST_DOCUMENT) -> bytes:
+async def body(request: Request, limit: int = MAX_DOCUMENT) -> bytes:
     """Return the body of a request.
 
     Raises:

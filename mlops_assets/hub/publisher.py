@@ -36,7 +36,7 @@ from mlops_assets.strict import Strict
 
 OUTCOME = "outcome"
 FINISH = "finish"
-LONGEST_SECONDS = 3600.0
+MAX_SECONDS = 3600.0
 
 log = logging.getLogger(__name__)
 
@@ -90,11 +90,11 @@ def publish_apart(job: Job) -> None:
     command = [sys.executable, "-m", __name__]
     try:
         done = subprocess.run(
-            command, input=job.model_dump_json(), text=True, capture_output=True, timeout=LONGEST_SECONDS, check=False
+            command, input=job.model_dump_json(), text=True, capture_output=True, timeout=MAX_SECONDS, check=False
         )  # nosec B603
         ended = f"ended with {done.returncode} and without a word: {done.stderr.strip()[-2000:]}"
     except subprocess.TimeoutExpired:
-        ended = f"took more than {LONGEST_SECONDS:g} seconds"
+        ended = f"took more than {MAX_SECONDS:g} seconds"
     if staging.read(OUTCOME) is None:
         message = f"the process that published the model {ended}"
         store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))

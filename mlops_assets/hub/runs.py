@@ -40,8 +40,8 @@ from mlops_assets.principals import Role
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
 
-LARGEST_FILE = 2 << 30
-LARGEST_FIGURE = 16 << 20
+MAX_FILE = 2 << 30
+MAX_FIGURE = 16 << 20
 PNG = b"\x89PNG\r\n\x1a\n"
 NPY = b"\x93NUMPY"
 
@@ -77,7 +77,7 @@ class RunsApi:
     dagster_home: Path
     models: DeclaredModels
     finisher: Finisher
-    largest_file: int = LARGEST_FILE
+    largest_file: int = MAX_FILE
     base_url: str = ""
 
     def routes(self) -> list[Route]:
@@ -153,7 +153,7 @@ class RunsApi:
         """Take a figure."""
         staging, name = await self._receiving(request), check_key(request.path_params["name"], "figure")
         target = staging.folder / "figures" / f"{name}.png"
-        return JSONResponse(await staging.receive(request, target, LARGEST_FIGURE, PNG))
+        return JSONResponse(await staging.receive(request, target, MAX_FIGURE, PNG))
 
     @_for_caller
     async def finish(self, request: Request) -> Response:

@@ -8,7 +8,7 @@ from pydantic import Field, FiniteFloat
 
 from mlops_assets.strict import Strict
 
-MOST_POINTS = 20_000  # a request
+MAX_POINTS = 20_000  # a request
 Text = Annotated[str, Field(min_length=1, max_length=255)]
 Number = Annotated[int, Field(ge=0, lt=2**31)]
 Step = Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -43,7 +43,7 @@ class Start(Strict):
 class Points(Strict):
     """Points of a run: its number within the run, metric, step, value, and when, in seconds since the epoch."""
 
-    points: Annotated[list[tuple[Number, Text, Step, FiniteFloat, FiniteFloat]], Field(max_length=MOST_POINTS)]
+    points: Annotated[list[tuple[Number, Text, Step, FiniteFloat, FiniteFloat]], Field(max_length=MAX_POINTS)]
 
 
 class Finish(Strict):

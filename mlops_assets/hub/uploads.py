@@ -25,7 +25,7 @@ from mlops_assets.errors import StorageError
 from mlops_assets.hub.errors import Refused, check_announced, too_large
 from mlops_assets.models.specification import ModelSpecification
 
-MOST_FILES = 64  # a folder
+MAX_FILES = 64  # a folder
 # A folder whose name has a dot, so that no module can lie below it, wherever the path of imports begins
 NATIVE = "native.d"
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{44}):")
@@ -110,8 +110,8 @@ class Staging:
         check_announced(request, limit)
         expected = _expected_digest(request)
         target.parent.mkdir(parents=True, exist_ok=True)
-        if not target.exists() and len(list(target.parent.iterdir())) >= MOST_FILES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MOST_FILES} such files already")
+        if not target.exists() and len(list(target.parent.iterdir())) >= MAX_FILES:
+            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MAX_FILES} such files already")
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
         digest, size, first = hashlib.sha256(), 0, b""
         try:

@@ -20,7 +20,7 @@ import pytest
 from mlops_assets.errors import SettingsError
 from mlops_assets.hub.app import create_app
 from mlops_assets.hub.publisher import Job, publish_apart
-from mlops_assets.hub.schemas import MOST_POINTS
+from mlops_assets.hub.schemas import MAX_POINTS
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub, put
 from mlops_assets_tests.models.export.onnx_files import hungry_classifier, linear_classifier, scores_of
@@ -188,7 +188,7 @@ NO_POINTS: list[tuple[list[Any], str]] = [
     ([[0, "loss", 2**63, 1.0, 0.0]], "points.0.2"),
     ([[0, "loss", 0, "much", 0.0]], "points.0.3"),
     ([[0, "loss", 0, 1e400, 0.0]], ""),
-    ([[0, "loss", 0, 1.0, 0.0]] * (MOST_POINTS + 1), "at most"),
+    ([[0, "loss", 0, 1.0, 0.0]] * (MAX_POINTS + 1), "at most"),
 ]
 
 

@@ -15,7 +15,7 @@ from mlops_assets.components.sensors.notifications import queue_key, read_notifi
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 
-LONGEST_REASON = 2000  # characters that Dagster stores with every tick
+MAX_REASON = 2000  # characters that Dagster stores with every tick
 
 
 def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorDefinition:
@@ -35,7 +35,7 @@ def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorD
             return tick(context, specification)
         except (EmptyLanding, DataProblems, StorageError) as error:
             reason = str(error)
-            return dg.SensorResult(skip_reason=reason[:LONGEST_REASON] + ("…" if reason[LONGEST_REASON:] else ""))
+            return dg.SensorResult(skip_reason=reason[:MAX_REASON] + ("…" if reason[MAX_REASON:] else ""))
 
     return new_data
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from resources.queue import Message, NotificationQueue
 
 ASKED = "mlops/notified"  # tag of the run that a batch of messages has asked for
-MOST_HELD = 200  # receipts in the cursor, which Dagster stores with every tick; the others are known by their time
+MAX_HELD = 200  # receipts in the cursor, which Dagster stores with every tick; the others are known by their time
 RECEIVING_SECONDS = 20.0  # of a tick's 60
 HIDDEN_SECONDS = 900  # beyond settling: time for the run, and until messages of a failed run come again
 FEW_WAITING = 100  # on a queue of a standard kind some may be waiting though it gave none
@@ -159,7 +159,7 @@ def _with(pending: Pending, news: Sequence[Message]) -> Pending:
         return pending
     held = dict(pending.held)
     for message in news:
-        if message.id in held or len(held) < MOST_HELD:
+        if message.id in held or len(held) < MAX_HELD:
             held[message.id] = message.handle
     newest = max(pending.newest, *(message.sent for message in news))
     return replace(pending, since=pending.since or time.time(), newest=newest, held=held)

@@ -23,17 +23,17 @@ from mlops_assets.datasets.quality.findings.separation import Separation
 from mlops_assets.datasets.specification.dataset import SPLITS
 
 COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}  # Tol's bright scheme, safe for colour-blind
-MOST_PANELS = 16  # histograms; of more bands an even choice is shown
-MOST_CLASSES = 40
-MOST_POINTS = 20_000
-MOST_SCENES = 6
+MAX_PANELS = 16  # histograms; of more bands an even choice is shown
+MAX_CLASSES = 40
+MAX_POINTS = 20_000
+MAX_SCENES = 6
 PALETTE = 64
 WIDE = 50  # times the limit, from which on distances are drawn on a logarithmic axis
 
 
 def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
     """Return a PNG of counts by class and split, on a logarithmic axis."""
-    shown = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MOST_CLASSES]][::-1]
+    shown = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MAX_CLASSES]][::-1]
     figure = Figure(figsize=(7, 1.4 + 0.34 * len(shown)), layout="constrained")
     axes = figure.subplots()
     splits = [split for split in SPLITS if counts[split].sum()]
@@ -51,7 +51,7 @@ def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
 
 def band_histograms(found: BandValues, title: str) -> bytes:
     """Return a PNG with a histogram of each band on training samples, of many bands an even choice."""
-    bands = np.unique(np.linspace(0, len(found.features) - 1, min(len(found.features), MOST_PANELS)).astype(int))
+    bands = np.unique(np.linspace(0, len(found.features) - 1, min(len(found.features), MAX_PANELS)).astype(int))
     across = min(4, len(bands))
     down = -(-len(bands) // across)
     figure = Figure(figsize=(2.3 * across, 1.6 * down + 0.6), layout="constrained")
@@ -101,7 +101,7 @@ def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: st
         names: name of each scene, for maps by scene.
         title: of the figure.
     """
-    some = draw(np.flatnonzero(pd.notna(splits)), MOST_POINTS)
+    some = draw(np.flatnonzero(pd.notna(splits)), MAX_POINTS)
     if places.on_ground[some].all():
         figure = Figure(figsize=(6.5, 5.5), layout="constrained")
         axes = figure.subplots()
@@ -115,7 +115,7 @@ def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: st
     elif places.in_scenes:
         scene = places.scene[places.file[some]]
         largest = pd.Series(scene).value_counts(sort=True).sort_index().sort_values(ascending=False, kind="stable")
-        chosen = largest.index[:MOST_SCENES].tolist()
+        chosen = largest.index[:MAX_SCENES].tolist()
         shown = len(chosen)
         across = min(3, shown)
         figure = Figure(figsize=(1.5 + 4.5 * across / min(across, 2), 0.9 + 4.4 * -(-shown // across)

@@ -31,7 +31,7 @@ LOST_TO_TEXTS = f"{NOT_NUMERIC}: "  # in notes on columns that are mostly number
 MAX_CLASSES = 256
 ROWS_LOOKED_AT = 10_000  # of each file, for what float32 loses
 KEPT_AT_LEAST = 0.95  # of different values: a few collide by chance
-LEAST_SAMPLES_A_CLASS = 5  # whole numbers that occur less often on average are measurements, not classes
+MIN_SAMPLES_A_CLASS = 5  # whole numbers that occur less often on average are measurements, not classes
 
 
 def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float32]:
@@ -228,7 +228,7 @@ def find_classes(
         )
     if numeric and layout.label_is != "class":
         numbers = to_numbers(pd.Series(found, dtype="str"), decimal)
-        rare = len(found) > MAX_CLASSES or len(values) / len(found) < LEAST_SAMPLES_A_CLASS
+        rare = len(found) > MAX_CLASSES or len(values) / len(found) < MIN_SAMPLES_A_CLASS
         if layout.label_is == "number" or rare or not (numbers % 1 == 0).all():
             problems += [
                 f"{path}: label {label!r} has infinite values; correct or remove the rows"

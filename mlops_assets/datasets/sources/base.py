@@ -15,7 +15,7 @@ from mlops_assets.errors import DataProblems, StorageError
 REQUESTS = 16  # under way at once
 T = TypeVar("T")
 R = TypeVar("R")
-LONGEST_PATH = 512  # characters; longer ones do not fit the registry, nor many file systems below a folder
+MAX_PATH = 512  # characters; longer ones do not fit the registry, nor many file systems below a folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +162,8 @@ def name_problem(path: str) -> str | None:
         except UnicodeEncodeError:
             return "the name is not UTF-8; rename the file"
         return "the name has control characters; rename the file"
-    if len(path) > LONGEST_PATH:
-        return f"the path has {len(path)} characters; {LONGEST_PATH} at most"
+    if len(path) > MAX_PATH:
+        return f"the path has {len(path)} characters; {MAX_PATH} at most"
     if "\\" in path:
         return "the name has a backslash, which is a folder on some machines; rename the file"
     parts = path.split("/")

@@ -49,7 +49,7 @@ BBOX = ("xmin", "ymin", "xmax", "ymax")
 WORKSPACE = "../../../"  # from datasets/<name>/<version>/ to where keys begin
 MULTIHASH_SHA256 = "1220"
 _UNSAFE = re.compile("[^A-Za-z0-9_.-]")
-_LONGEST_ID = 100  # characters; ids become names of files
+_MAX_ID = 100  # characters; ids become names of files
 _ROWS_AT_ONCE = 1 << 16  # bounds the memory that geometries take; also a good size of a row group
 TIME_COLUMNS = ["datetime", "start_datetime", "mlops:datetime_is"]
 _READ = [
@@ -177,7 +177,7 @@ def item_id(path: str) -> str:
 
     A path in which something had to be replaced or cut off gets the start of its own sha256 behind it.
     """
-    name = _UNSAFE.sub("_", path)[:_LONGEST_ID]
+    name = _UNSAFE.sub("_", path)[:_MAX_ID]
     return name if name == path else f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
 
 

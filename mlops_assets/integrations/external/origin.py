@@ -12,7 +12,7 @@ from typing import Any
 
 from mlops_assets.training import provenance
 
-LARGEST_PATCH = 1 << 20  # characters; of more only the digest is kept, within the code version
+MAX_PATCH = 1 << 20  # characters; of more only the digest is kept, within the code version
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def origin_of(file: Path | None, user: str) -> Origin:
     return Origin(
         trainer="notebook" if file is None else file.name,
         code_version=version,
-        changes=changes if changes is None or len(changes) <= LARGEST_PATCH else None,
+        changes=changes if changes is None or len(changes) <= MAX_PATCH else None,
         environment=provenance.environment(),
         hardware=provenance.hardware(),
         host=socket.gethostname(),

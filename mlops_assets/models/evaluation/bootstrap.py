@@ -15,19 +15,19 @@ from numpy.typing import NDArray
 CONFIDENCE = 0.95
 REPLICATES = 1000
 SEED = 0
-LEAST_UNITS = 5  # fewer cannot tell how units differ
-MOST_UNITS = 10_000  # more are drawn together in bags, as many as this; that changes the interval by a hundredth
+MIN_UNITS = 5  # fewer cannot tell how units differ
+MAX_UNITS = 10_000  # more are drawn together in bags, as many as this; that changes the interval by a hundredth
 AT_ONCE = 4_000_000  # numbers of a block of replicates; bounds memory
 
 Interval = tuple[float, float]
 
 
 def bags(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Put units together at random, so that there are `MOST_UNITS` at most; fewer stay as they are."""
+    """Put units together at random, so that there are `MAX_UNITS` at most; fewer stay as they are."""
     units = int(codes.max()) + 1 if len(codes) else 0
-    if units <= MOST_UNITS:
+    if units <= MAX_UNITS:
         return codes
-    return (np.random.default_rng(SEED).permutation(units) % MOST_UNITS)[codes]
+    return (np.random.default_rng(SEED).permutation(units) % MAX_UNITS)[codes]
 
 
 def intervals(
@@ -41,10 +41,10 @@ def intervals(
         measure: metrics of sums over drawn units; takes (n, k), gives (n,) for each metric.
 
     Returns:
-        Nothing if there are fewer than `LEAST_UNITS`.
+        Nothing if there are fewer than `MIN_UNITS`.
     """
     held = np.flatnonzero(np.asarray(abs(sums).sum(axis=1)).ravel())
-    if len(held) < LEAST_UNITS:
+    if len(held) < MIN_UNITS:
         return {}
     sums, rng = sums[held], np.random.default_rng(SEED)
     step = max(1, AT_ONCE // max(sums.shape))

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.figures import png
 from mlops_assets.models.evaluation.calibration import Calibration
 
-MOST_COUNTED = 24  # classes of a confusion matrix with its counts written in
+MAX_COUNTED = 24  # classes of a confusion matrix with its counts written in
 LONG_COUNT = 100_000  # is written 100.0k
-MOST_POINTS = 20_000  # of a scatter
+MAX_POINTS = 20_000  # of a scatter
 
 
 def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) -> bytes:
     """Return a PNG: share of each true class (rows) by predicted class; with counts, where classes are few enough."""
-    with_counts = len(names) <= MOST_COUNTED
+    with_counts = len(names) <= MAX_COUNTED
     side, font = (0.42, 8) if with_counts else (0.2, 7)
     figure = Figure(figsize=(max(4.5, side * len(names) + 2.5),) * 2, layout="constrained")
     axes = figure.subplots()
@@ -62,7 +62,7 @@ def scatter(truth: NDArray[Any], predicted: NDArray[Any], title: str) -> bytes:
     """Return a PNG of predicted against true numbers: points, or of many their density on a logarithmic scale."""
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
-    if len(truth) > MOST_POINTS:
+    if len(truth) > MAX_POINTS:
         axes.hexbin(truth, predicted, gridsize=80, bins="log", mincnt=1, cmap="Blues", linewidths=0)
     else:
         axes.plot(truth, predicted, ".", markersize=3, alpha=0.5)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_PIXELS, on_the_ground
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
-from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, LEAST_UNITS, REPLICATES
+from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, MIN_UNITS, REPLICATES
 from mlops_assets.models.evaluation.calibration import BINS, Calibration
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.parameters import restored
@@ -14,7 +14,7 @@ from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.text.markup import code, paragraphs, plain
 
-MOST_SLICES = 10  # of one division, shown in the card
+MAX_SLICES = 10  # of one division, shown in the card
 
 
 def model_card(
@@ -130,10 +130,10 @@ def slices_markdown(evaluation: Evaluation) -> str:
         lines = [f"| {plain(name)} | test samples | {' | '.join(shown)} |", "|---" * (2 + len(shown)) + "|"]
         lines += [
             f"| {plain(row['value'])} | {row['samples']} | {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
-            for row in table.head(MOST_SLICES).to_dict(orient="records")
+            for row in table.head(MAX_SLICES).to_dict(orient="records")
         ]
-        if len(table) > MOST_SLICES:
-            lines += ["", f"The {MOST_SLICES} worst of {len(table)}; metrics.json has all."]
+        if len(table) > MAX_SLICES:
+            lines += ["", f"The {MAX_SLICES} worst of {len(table)}; metrics.json has all."]
         tables.append("\n".join(lines))
     return "\n\n".join(tables)
 
@@ -141,7 +141,7 @@ def slices_markdown(evaluation: Evaluation) -> str:
 def _about_intervals(evaluation: Evaluation) -> str:
     if not evaluation.intervals:
         return (
-            f"No confidence intervals: the test split has {evaluation.units} {evaluation.unit}, and {LEAST_UNITS} are "
+            f"No confidence intervals: the test split has {evaluation.units} {evaluation.unit}, and {MIN_UNITS} are "
             "needed to see how they differ."
         )
     return (

@@ -19,8 +19,8 @@ from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
-LEAST_VALUES, MOST_VALUES = 2, 50  # of a column that samples are divided by
-LEAST_SAMPLES = 10  # of a value, below which its metrics say little
+MIN_VALUES, MAX_VALUES = 2, 50  # of a column that samples are divided by
+MIN_SAMPLES = 10  # of a value, below which its metrics say little
 SEASONS = ("December-February", "March-May", "June-August", "September-November")  # the same on both hemispheres
 
 
@@ -59,12 +59,12 @@ def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
 def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
     """Return the divisions by group, scene or file, season and year that make sense for a split."""
     samples = frozen.split(split)
-    least = 1 if frozen.document["input"]["kind"] == "window" else LEAST_SAMPLES  # of a window, pixels are counted
+    least = 1 if frozen.document["input"]["kind"] == "window" else MIN_SAMPLES  # of a window, pixels are counted
     found: list[Grouping] = []
     for name, column in _columns(frozen, samples):
         counts = column.value_counts()
         enough = sorted(counts.index[counts >= least])
-        if not LEAST_VALUES <= len(enough) <= MOST_VALUES:
+        if not MIN_VALUES <= len(enough) <= MAX_VALUES:
             continue
         codes = pd.Index(enough).get_indexer(column).astype(np.int64)
         if not any(np.array_equal(pd.factorize(codes)[0], pd.factorize(other.codes)[0]) for other in found):

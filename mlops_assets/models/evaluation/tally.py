@@ -17,7 +17,7 @@ from mlops_assets.errors import EvaluationError
 from mlops_assets.models.evaluation.bootstrap import Interval, bags, held_units, intervals
 from mlops_assets.models.evaluation.calibration import Calibration, CalibrationTally, Scores, many_ece
 from mlops_assets.models.evaluation.metrics import class_metrics, many_class_metrics
-from mlops_assets.models.evaluation.slices import LEAST_SAMPLES, LEAST_VALUES, Grouping
+from mlops_assets.models.evaluation.slices import MIN_SAMPLES, MIN_VALUES, Grouping
 
 NOTHING = "it has no labelled sample; land more data or change 'split', and train again"
 
@@ -132,7 +132,7 @@ class ClassTally:
             self._units.name,
             held_units(self._unit_cells),
             calibrated[0] if calibrated else None,
-            {name: table for name, table in slices.items() if len(table) >= LEAST_VALUES},
+            {name: table for name, table in slices.items() if len(table) >= MIN_VALUES},
         )
 
 
@@ -166,7 +166,7 @@ def measure_numbers(
         intervals(sums, many_number_metrics),
         units.name,
         held_units(sums),
-        slices={name: table for name, table in tables.items() if len(table) >= LEAST_VALUES},
+        slices={name: table for name, table in tables.items() if len(table) >= MIN_VALUES},
         numbers=np.stack([truth, predicted]),
     )
 
@@ -238,6 +238,6 @@ def _slice_table(
     grouping: Grouping, samples: NDArray[np.int64], metrics: dict[str, NDArray[np.float64]]
 ) -> pd.DataFrame:
     """One row a part with enough samples, those with the least accuracy or the largest rmse first."""
-    table = pd.DataFrame({"value": grouping.values, "samples": samples, **metrics})[samples >= LEAST_SAMPLES]
+    table = pd.DataFrame({"value": grouping.values, "samples": samples, **metrics})[samples >= MIN_SAMPLES]
     worst = ["rmse", False] if "rmse" in metrics else ["accuracy", True]
     return table.sort_values(str(worst[0]), ascending=bool(worst[1]), kind="stable").reset_index(drop=True)

@@ -16,7 +16,7 @@ from mlops_assets.models.onnx.session import OnnxModel, at_once, decide
 from mlops_assets.models.specification import Parity
 
 TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits
-LEAST_SPREAD = 1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
+MIN_SPREAD = 1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
 BATCH_SIZES = (1, 7)  # a served model sees any batch size; one and an odd one show a frozen batch axis
 SHOWN = 8  # values of the worst sample
 NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more data or change 'split'"
@@ -137,7 +137,7 @@ def compare_outputs(
     if not len(X):
         raise ParityError(NO_SAMPLE)
     spread = {
-        name: max(float(np.ptp(values)), LEAST_SPREAD * float(np.abs(values).max()), 1e-6)
+        name: max(float(np.ptp(values)), MIN_SPREAD * float(np.abs(values).max()), 1e-6)
         for name, values in native.items()
     }
     difference, differing, agreement = 0.0, 0.0, 1.0

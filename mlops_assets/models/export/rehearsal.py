@@ -26,7 +26,7 @@ SAMPLES = 500  # of the training split, which hold every class
 # A converter that is wrong is far off, on many samples. Little, and few, differ by rounding, as at thresholds of trees:
 # of these the comparison after training decides, with what the model declares as `parity`.
 FAR = Parity(tolerance=0.05)
-MOST_DIFFERING = 0.05
+MAX_DIFFERING = 0.05
 
 
 def rehearse(
@@ -96,7 +96,7 @@ def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer
             report = compare_outputs(native, OnnxModel(path), probes, data.task, FAR)
         except ExportError as error:
             raise ExportError(f"{name} cannot be exported to ONNX: its graph does not run ({error})") from error
-        if report.differing > MOST_DIFFERING:
+        if report.differing > MAX_DIFFERING:
             worst = f" (worst is {report.worst.description})" if report.worst else ""
             raise ExportError(
                 f"{name} with these parameters is converted to ONNX wrongly: it differs on {report.differing:.0%} of "

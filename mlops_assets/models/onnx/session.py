@@ -10,13 +10,13 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 
-MOST_AT_ONCE, BYTES_AT_ONCE = 1024, 16 << 20  # what a network makes of a sample within is many times as large
+MAX_AT_ONCE, BYTES_AT_ONCE = 1024, 16 << 20  # what a network makes of a sample within is many times as large
 
 
 def at_once(X: NDArray[np.float32]) -> int:
     """Return how many of these samples a model is given at once: many rows, few windows."""
     size = 4 * int(np.prod(X.shape[1:], dtype=np.int64))
-    return max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // max(1, size)))
+    return max(1, min(MAX_AT_ONCE, BYTES_AT_ONCE // max(1, size)))
 
 
 class OnnxModel:

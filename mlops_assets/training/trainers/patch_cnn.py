@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 
 FRAMEWORK = "pytorch"
-SMALLEST = 8  # pixels; what is larger is halved down to it
+MIN_SIDE = 8  # pixels; what is larger is halved down to it
 
 
 class Params(ImageParams):
@@ -41,7 +41,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> PatchCNN:
             "use time_series for rows and pixels, unet for windows"
         )
     side = min(data.sample_shape[1:])
-    halvings = max(0, int(math.log2(side / SMALLEST))) if side > SMALLEST else 0
+    halvings = max(0, int(math.log2(side / MIN_SIDE))) if side > MIN_SIDE else 0
     network = PatchCNN(
         len(data.features), len(data.class_names), params.width, params.blocks, halvings, data.view == "patch",
         params.dropout,

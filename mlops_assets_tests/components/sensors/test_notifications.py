@@ -206,7 +206,7 @@ def test_messages_delivered_twice_and_twice_the_same_message_make_one_run(
 def test_a_large_batch_is_read_whole_kept_small_and_frozen_once(
     survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(notifications, "MOST_HELD", 10)
+    monkeypatch.setattr(notifications, "MAX_HELD", 10)
     monkeypatch.setattr(notifications, "CLOCKS_DIFFER_SECONDS", 0.0)
     for number in range(25):
         survey.put(f"{number}.csv", crops_table(20, seed=number).to_csv(index=False).encode())

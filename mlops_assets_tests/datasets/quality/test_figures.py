@@ -54,7 +54,7 @@ def test_a_map_of_many_scattered_samples_is_small(scenes: int, georeferenced: bo
 
 
 def test_a_map_is_the_same_every_time() -> None:
-    places, splits = scattered(figures.MOST_POINTS + 1, 3, False)
+    places, splits = scattered(figures.MAX_POINTS + 1, 3, False)
     first, second = (figures.sample_map(places, splits, ["a", "b", "c"], "title") for _ in range(2))
     assert first == second
 

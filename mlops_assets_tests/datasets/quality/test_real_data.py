@@ -108,7 +108,7 @@ def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample_values, "READ_AT_MOST", 10)
-    monkeypatch.setattr(sample_values, "LEAST_READ", 2)
+    monkeypatch.setattr(sample_values, "MIN_READ", 2)
     content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}
     frozen = land_images(store, content, images_specification())
     quality = assess(store.registry, frozen)

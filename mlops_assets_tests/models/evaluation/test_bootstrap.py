@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
 from mlops_assets.models.evaluation import bootstrap
-from mlops_assets.models.evaluation.bootstrap import LEAST_UNITS, bags, held_units, intervals
+from mlops_assets.models.evaluation.bootstrap import MIN_UNITS, bags, held_units, intervals
 
 
 def mean(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
@@ -59,7 +59,7 @@ def test_the_same_sums_give_the_same_interval_however_memory_is_divided(monkeypa
 def test_many_units_in_bags_give_nearly_the_same_interval(monkeypatch: pytest.MonkeyPatch) -> None:
     codes, values = np.arange(50_000), np.random.default_rng(0).normal(0, 1, 50_000)
     bagged = bags(codes)
-    assert bagged.max() + 1 == bootstrap.MOST_UNITS
+    assert bagged.max() + 1 == bootstrap.MAX_UNITS
     assert set(np.bincount(bagged)) == {5}
     low, high = intervals(sums_of(values, bagged), mean)["mean"]
     assert high - low == pytest.approx(2 * 1.96 / np.sqrt(50_000), rel=0.08)
@@ -71,10 +71,10 @@ def test_few_units_stay_as_they_are() -> None:
 
 
 def test_too_few_units_give_no_interval() -> None:
-    sums = np.ones((LEAST_UNITS + 3, 2))
+    sums = np.ones((MIN_UNITS + 3, 2))
     assert intervals(sums, mean) == {"mean": (1, 1)}
-    sums[LEAST_UNITS - 1 :] = 0  # units where nothing was measured are none
-    assert held_units(sums) == LEAST_UNITS - 1
+    sums[MIN_UNITS - 1 :] = 0  # units where nothing was measured are none
+    assert held_units(sums) == MIN_UNITS - 1
     assert intervals(sums, mean) == {}
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MOST_CELLS = 8  # an image is averaged to at most 8 x 8 cells a band
-MOST_VALUES = 1024  # of all bands and cells together
+MAX_CELLS = 8  # an image is averaged to at most 8 x 8 cells a band
+MAX_VALUES = 1024  # of all bands and cells together
 COMPONENTS = 32
 
 
@@ -56,7 +56,7 @@ def cells(block: NDArray[Any], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
     """
     if block.ndim == 2:
         return np.where(bad, np.nan, block.astype(np.float64))
-    side = max(1, min(MOST_CELLS, int((MOST_VALUES / block.shape[1]) ** 0.5), *block.shape[2:]))
+    side = max(1, min(MAX_CELLS, int((MAX_VALUES / block.shape[1]) ** 0.5), *block.shape[2:]))
     if block.shape[2:] == (side, side):
         return np.where(bad, np.nan, block.astype(np.float64)).reshape(len(block), -1)
     total, count = _summed(np.where(bad, 0, block), side), _summed(~bad, side)

@@ -23,7 +23,7 @@ from mlops_assets.datasets.versions.decoded_cache import chunks, decoded, read_s
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
 READ_AT_MOST = 2 << 30  # bytes of decoded values, about a minute's work; of a larger version samples are drawn
-LEAST_READ = 1000  # samples of each split, however large they are
+MIN_READ = 1000  # samples of each split, however large they are
 BLOCK_BYTES = 8 << 20  # values at once; larger blocks fall out of the processor's cache
 
 
@@ -120,7 +120,7 @@ class SampleValues:
         total = sum(map(len, self._split.values()))
         share = most / max(total * int(np.prod(self._shape)) * item, 1)
         return {
-            split: draw(own, max(LEAST_READ, int(len(own) * share))) if share < 1 else own
+            split: draw(own, max(MIN_READ, int(len(own) * share))) if share < 1 else own
             for split, own in self._split.items()
         }
 

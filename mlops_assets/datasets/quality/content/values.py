@@ -19,13 +19,13 @@ from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BINS = 32
 BODY = (0.5, 99.5)  # percentiles that a histogram spans, so that one outlier does not flatten it
-LEAST_DISTINCT = 32  # a band with fewer values is a flag or a code, and has no upper end to saturate at
-LEAST_AT_END = 10
+MIN_DISTINCT = 32  # a band with fewer values is a flag or a code, and has no upper end to saturate at
+MIN_AT_END = 10
 PILE = 2  # so many times as many values at the upper end as at the next lower value are a pile-up
 SATURATED = (
     "values at the top of the data's integer type, as Sentinel-2 (SPECIAL_VALUE 65535) and Landsat products mark "
-    f"saturation, or at the band's own maximum if they pile up there: at least {LEAST_AT_END} and {PILE} times as many "
-    f"as at the next lower value, in a band of at least {LEAST_DISTINCT} values"
+    f"saturation, or at the band's own maximum if they pile up there: at least {MIN_AT_END} and {PILE} times as many "
+    f"as at the next lower value, in a band of at least {MIN_DISTINCT} values"
 )
 
 
@@ -213,7 +213,7 @@ def _saturated(values: NDArray[np.float64], ceiling: float | None) -> float:
     top = len(values) - int(np.searchsorted(values, values[-1]))
     if values[-1] != ceiling:
         distinct, counts = np.unique(values, return_counts=True)
-        if len(distinct) < LEAST_DISTINCT or top < LEAST_AT_END or top < PILE * counts[-2]:
+        if len(distinct) < MIN_DISTINCT or top < MIN_AT_END or top < PILE * counts[-2]:
             return 0.0
     return top / len(values)
 

@@ -25,9 +25,9 @@ MEMBERS = 4  # of a group of copies that are named
 # NearDuplicateIssueManager of Cleanlab's Datalab, which has it from tests on many datasets. Being relative, it needs
 # no unit, and it does not take the neighbours of a densely sampled scene for copies.
 NEAR = 0.13
-LEAST_DIMENSIONS = 3  # in fewer, near values are nothing special
-MOST_COMPARED = 10_000  # samples of each split that are looked up
-MOST_KNOWN = 100_000  # training samples they are looked up among
+MIN_DIMENSIONS = 3  # in fewer, near values are nothing special
+MAX_COMPARED = 10_000  # samples of each split that are looked up
+MAX_KNOWN = 100_000  # training samples they are looked up among
 FOR_MEDIAN = 500
 
 
@@ -124,19 +124,19 @@ def near_copies(
 
     distinct = np.sort(np.unique(digests, return_index=True)[1])
     own = {split: distinct[splits[distinct] == split] for split in SPLITS}
-    if descriptors.shape[1] < LEAST_DIMENSIONS or len(own["train"]) < 3:
+    if descriptors.shape[1] < MIN_DIMENSIONS or len(own["train"]) < 3:
         return None
-    known = draw(own["train"], MOST_KNOWN)
+    known = draw(own["train"], MAX_KNOWN)
     tree = cKDTree(descriptors[known])
     some = draw(known, FOR_MEDIAN)
     threshold = NEAR * float(np.median(tree.query(descriptors[some], k=2, workers=-1)[0][:, 1]))
     within, across, compared, pairs = {}, {}, {}, []
     for split in SPLITS:
-        asked = draw(own[split], MOST_COMPARED)
+        asked = draw(own[split], MAX_COMPARED)
         compared[split] = len(asked)
         if not len(asked):
             continue
-        own_tree = tree if split == "train" else cKDTree(descriptors[draw(own[split], MOST_KNOWN)])
+        own_tree = tree if split == "train" else cKDTree(descriptors[draw(own[split], MAX_KNOWN)])
         apart = own_tree.query(descriptors[asked], k=2, distance_upper_bound=threshold, workers=-1)[0]
         within[split] = float((np.isfinite(apart).sum(axis=1) > 1).mean())
         if split in HELD_OUT:

@@ -19,7 +19,7 @@ from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 
 FOLDS = 5
 TREES = 100
-LEAST = 2 * FOLDS  # samples, or samples of a class, below which there is no telling
+MIN_FOR_FOLDS = 2 * FOLDS  # samples, or samples of a class, below which there is no telling
 # Confident learning alone takes hard samples of like classes for wrong labels: 15 % of Indian Pines as it is. Where
 # another label must be ten times as probable, from which on evidence counts as strong (Jeffreys 1961, Theory of
 # Probability, appendix B), it is 1.9 %, and 5.0 % after 5 % of the labels were changed, 78 % of which are among them.
@@ -113,7 +113,7 @@ def suspect_numbers(
     """Find numbers that are far from what the other samples say; arguments as for classes."""
     from sklearn.ensemble import ExtraTreesRegressor
 
-    if len(y) < LEAST:
+    if len(y) < MIN_FOR_FOLDS:
         return None
     likely = np.full(len(y), np.nan)
     for fitted, asked in _folds(y, groups, stratified=False):
@@ -154,7 +154,7 @@ def noise_check(found: Suspects | None, thresholds: Thresholds) -> Check:
 def _tellable(y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.bool_]:
     """Which samples are of classes with enough samples, in more than one group."""
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
-    enough = counts >= LEAST
+    enough = counts >= MIN_FOR_FOLDS
     if groups is not None:
         pairs = np.unique(np.stack([codes, groups]), axis=1)
         enough &= np.bincount(pairs[0], minlength=len(classes)) > 1

@@ -18,7 +18,7 @@ from mlops_assets.datasets.quality.content.places import Places, earth_centred
 from mlops_assets.datasets.quality.findings.duplicates import HELD_OUT, ExactCopies
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 
-LEAST_SHARED = 0.5  # pixels: footprints that share less only touch, within what resampling and rounding leave of a grid
+MIN_SHARED = 0.5  # pixels: footprints that share less only touch, within what resampling and rounding leave of a grid
 _TRAIN_AT_ONCE = 500_000  # footprints that are held in memory: about 250 MB
 _HELD_AT_ONCE = 20_000
 PLURALS = {"row": "rows", "patch": "patches", "window": "windows", "image": "images"}
@@ -233,4 +233,4 @@ def _projected(corners: NDArray[np.float64], source: str | None, target: str | N
 
 
 def _shrunk(size: tuple[int, int]) -> tuple[float, float]:
-    return size[0] - LEAST_SHARED, size[1] - LEAST_SHARED
+    return size[0] - MIN_SHARED, size[1] - MIN_SHARED

@@ -16,12 +16,12 @@ from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 
 PERCENTILES = (5, 25, 50, 75, 95)
-MOST_ASKED = 200_000  # test samples; training samples are all there
+MAX_ASKED = 200_000  # test samples; training samples are all there
 # A sensor's point spread function mixes the light of neighbouring pixels: Huang et al. (2002), Impact of sensor's point
 # spread function on land cover characterization, Remote Sensing of Environment 80, 203-212.
-LEAST_PIXELS = 2
+MIN_PIXELS = 2
 # Two positions by satellite navigation in the open, of 4.9 m each (GPS.gov, GPS Accuracy), are one place below this.
-LEAST_METRES = 10.0
+MIN_METRES = 10.0
 
 
 @dataclass(frozen=True)
@@ -51,12 +51,12 @@ def separation(places: Places, splits: NDArray[np.object_], thresholds: Threshol
     from scipy.spatial import cKDTree
 
     train, test = np.flatnonzero(splits == "train"), np.flatnonzero(splits == "test")
-    asked = draw(test, MOST_ASKED)
-    least = float(max(LEAST_PIXELS, min(places.size)))
+    asked = draw(test, MAX_ASKED)
+    least = float(max(MIN_PIXELS, min(places.size)))
     if places.on_ground[train].all() and places.on_ground[test].all():
         points = [earth_centred(places.longitude[i], places.latitude[i]) for i in (train, asked)]
         # side by side is no nearness, and over a scene pixels differ a little in size
-        unit, limit = "m", 0.99 * least * float(places.pixels.min()) if len(places.pixels) else LEAST_METRES
+        unit, limit = "m", 0.99 * least * float(places.pixels.min()) if len(places.pixels) else MIN_METRES
     elif places.in_scenes:
         points = [places.points(i) for i in (train, asked)]
         unit, limit = "px", least

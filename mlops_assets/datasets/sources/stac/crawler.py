@@ -23,7 +23,7 @@ from mlops_assets.datasets.sources.base import REQUESTS
 from mlops_assets.datasets.specification.source import StacLayout
 from mlops_assets.errors import StorageError
 
-LARGEST_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
+MAX_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
 MAX_DOCUMENTS = 500_000  # of a static catalogue; one that a server makes up may have no end
 MAX_LEVELS = 100  # of documents that lead to each other
 API_TIMEOUT = 60  # seconds for one page
@@ -243,7 +243,7 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
     from mlops_assets.datasets.sources.stac.api import ApiIO
 
     try:
-        client = Client.open(url, stac_io=ApiIO(url, API_TIMEOUT, LARGEST_DOCUMENT), timeout=API_TIMEOUT)
+        client = Client.open(url, stac_io=ApiIO(url, API_TIMEOUT, MAX_DOCUMENT), timeout=API_TIMEOUT)
         found = client.search(
             collections=layout.collections,
             bbox=layout.bbox,

@@ -23,7 +23,7 @@ from mlops_assets.datasets.sources.external_assets import store_outside
 from mlops_assets.datasets.sources.object_store import download, stamp_of
 from mlops_assets.datasets.sources.stac.bands import described
 from mlops_assets.datasets.sources.stac.crawler import (
-    LARGEST_DOCUMENT,
+    MAX_DOCUMENT,
     Item,
     described_bands,
     item_collection,
@@ -290,7 +290,7 @@ class StacLanding(_Items):
         file = listed.get(path) or next(iter(self._heads([path], problems)), None)
         if file is None:
             raise StorageError(problems[0])
-        if file.size > LARGEST_DOCUMENT:
+        if file.size > MAX_DOCUMENT:
             raise StorageError(f"has {file.size:,} bytes, too many for a STAC document")
         return self.fetch(file, folder).read_bytes()
 

@@ -49,7 +49,7 @@ def test_blocks_are_what_trainers_get(
     store: Store, land_scenes: Land, read: str, size: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample_values, "BLOCK_BYTES", 10_000)  # many blocks
-    monkeypatch.setattr(sample_values, "LEAST_READ", 4)
+    monkeypatch.setattr(sample_values, "MIN_READ", 4)
     frozen = read_as(store, land_scenes, read, size)
     data = TrainingData(frozen, "classification" if read == "patches" else "semantic-segmentation")
     for source in (SampleValues(frozen), SampleValues(frozen, most=20_000)):  # from the cache, and some from the files
@@ -70,7 +70,7 @@ def test_blocks_are_what_trainers_get(
 def test_of_a_large_version_so_many_are_read_and_the_same_ones(
     windows: FrozenDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample_values, "LEAST_READ", 4)
+    monkeypatch.setattr(sample_values, "MIN_READ", 4)
     first, second = (SampleValues(windows, most=20 * 4 * 64 * 2) for _ in range(2))
     numbers = {split: len(first.chosen[split]) for split in SPLITS}
     assert min(numbers.values()) >= 4

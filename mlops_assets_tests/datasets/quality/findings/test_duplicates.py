@@ -109,8 +109,8 @@ def test_neighbours_of_a_densely_sampled_field_are_no_copies() -> None:
 
 
 def test_of_many_samples_the_same_ones_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "MOST_COMPARED", 50)
-    monkeypatch.setattr(duplicates, "MOST_KNOWN", 200)
+    monkeypatch.setattr(duplicates, "MAX_COMPARED", 50)
+    monkeypatch.setattr(duplicates, "MAX_KNOWN", 200)
     rows = np.random.default_rng(0).normal(size=(1000, 5)).astype(np.float32)
     first, second = (near_copies(rows, digested(rows), splits(800, 0, 200)) for _ in range(2))
     assert first == second
