@@ -59,7 +59,8 @@ def external_run(
 
     Raises:
         NotFound: there is no such data version.
-        SpecificationError: the model does not suit the data or is declared otherwise, or a parameter is no JSON value.
+        SpecificationError: the model does not suit the data or is declared otherwise, or a parameter is not a valid
+            JSON value.
         ParityError: on leaving; the model is published, but not proved, and goes no further.
     """
     frame, reference, settings = inspect.currentframe(), Reference.parse(data), Settings.from_environment()
@@ -88,7 +89,7 @@ def _json_values(parameters: Mapping[str, Any]) -> dict[str, Any]:
     """Return parameters as they are recorded.
 
     Raises:
-        SpecificationError: one is no JSON value.
+        SpecificationError: one is not a valid JSON value.
     """
     for name, value in parameters.items():
         try:

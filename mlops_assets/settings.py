@@ -215,7 +215,7 @@ def server_url(name: str, server: str, url: str | None) -> str | None:
         url: the setting's value.
 
     Raises:
-        SettingsError: it is no URL of a server.
+        SettingsError: it is not a valid URL of a server.
     """
     if not url:
         return None

@@ -26,7 +26,8 @@ def hub(
     try:
         limit = int(bytes_of(largest_file))
     except ValueError as error:
-        raise typer.BadParameter(f"{largest_file!r} is no size, e.g. 2Gi", param_hint="--largest-file") from error
+        message = f"{largest_file!r} is not a valid size, e.g. 2Gi"
+        raise typer.BadParameter(message, param_hint="--largest-file") from error
     settings = Settings.from_environment()
     identity = read_identity(settings.identity) if settings.identity else None
     app = create_app(

@@ -127,7 +127,7 @@ class DagsterReporter(_Reporter):
             instance.report_runless_asset_event(
                 dg.AssetMaterialization(
                     asset_key=[row.model, step],
-                    description=f"Reported of run {row.run_id}, which is no step of this asset.",
+                    description=f"Reported of run {row.run_id}, which is not a step of this asset.",
                     metadata=result.metadata,
                     partition=row.data_version,
                     tags={DATA_VERSION_TAG: version.value} if version else {},

@@ -126,7 +126,7 @@ def parsed(content: bytes, model: type[M]) -> M:
         value: Any = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_members)
         _check_values(value)
         text = json.dumps(value, ensure_ascii=False)
-        text.encode()  # a lone surrogate is no text
+        text.encode()  # a lone surrogate is not text
     except (ValueError, RecursionError) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from error
     if "\\u0000" in text:
@@ -139,7 +139,7 @@ def parsed(content: bytes, model: type[M]) -> M:
 
 
 def _refuse_constant(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ class Staging:
                     f"what came has sha256 {digest.hexdigest()}, not as announced; send it again",
                 )
             if first != begins:
-                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is no file of that kind")
+                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is not a file of that kind")
             Path(name).replace(target)
         except ClientDisconnect as error:
             raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error

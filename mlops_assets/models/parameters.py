@@ -21,7 +21,7 @@ def written(value: Any) -> Any:
     """Return a value as JSON can keep it.
 
     Raises:
-        ValueError: it has something that is no text, number, truth, null, list or mapping; or a key that is neither a
+        ValueError: it has something that is not text, number, truth, null, list or mapping; or a key that is neither a
             text nor a whole number.
     """
     if isinstance(value, dict):

@@ -50,7 +50,7 @@ def publish_trained(
         saving: entered while the native artefact is written.
 
     Raises:
-        TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
+        TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
         ExportError: it cannot be written natively, or does not read back equal.
     """
     framework = framework_of(model, run.trainer)

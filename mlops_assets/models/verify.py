@@ -252,7 +252,8 @@ def _objects(store: Store, data: DataVersion) -> list[FileStat]:
     manifest = _manifest(store, data)
     if manifest is None:
         return []
-    stored = manifest[manifest["href"].isna()]  # what is kept by reference is no object: 'mlops dataset verify' asks
+    # what is kept by reference is not an object: 'mlops dataset verify' asks
+    stored = manifest[manifest["href"].isna()]
     rows = zip(stored["sha256"], stored["size"], strict=True)
     return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
 

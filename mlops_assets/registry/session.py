@@ -52,7 +52,7 @@ class RegistrySession:
             self._engine = open_engine(url)
         except ArgumentError as error:
             raise StorageError(
-                f"MLOPS_REGISTRY={shown(url)} is no SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
+                f"MLOPS_REGISTRY={shown(url)} is not a valid SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
             ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         event.listen(self._sessions, "after_flush", chain.note_flush)

@@ -138,7 +138,7 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
 
 
 def _unused(values: NDArray[Any]) -> int:
-    """Return a number that is no class: the largest of their type that is free, else one more."""
+    """Return a number that is not a class: the largest of their type that is free, else one more."""
     span = np.iinfo(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
     taken = set(values.tolist())
     free = (number for number in range(span.max, span.min - 1, -1) if number not in taken)

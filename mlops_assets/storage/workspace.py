@@ -93,7 +93,7 @@ class Workspace:
             StorageError: the workspace is not a folder.
         """
         if self._root is None:
-            raise StorageError(f"workspace {self.url} is no folder of this machine")
+            raise StorageError(f"workspace {self.url} is not a folder of this machine")
         return self._root
 
     def where(self, key: str) -> str:

@@ -122,7 +122,7 @@ def one_tile(folder: Path) -> Path:
         (nested_columns, "too deeply nested"),
         (nested_header, "cannot be read as an array"),
         (empty_nodes, "more than 1,000,000 nodes"),
-        (nested_graphs, "is no ONNX file"),
+        (nested_graphs, "is not an ONNX file"),
         (one_tile, "which are read whole"),
     ],
 )

@@ -75,11 +75,11 @@ CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
     "audiences, none ours": ({"aud": ["else", "account"]}, "'aud'"),
     "an audience that begins like ours": ({"aud": AUDIENCE + "-2"}, "'aud'"),
     "an audience within another text": ({"aud": f"x {AUDIENCE}"}, "'aud'"),
-    "an audience that is no text": ({"aud": {AUDIENCE: 1}}, "'aud'"),
+    "an audience that is not text": ({"aud": {AUDIENCE: 1}}, "'aud'"),
     "no audience": ({"aud": None}, "'aud'"),
     "expired": ({"exp": 1_600_000_000}, "expired"),
     "never expiring": ({"exp": None}, "'exp'"),
-    "an expiry that is no number": ({"exp": "9999999999"}, "'exp'"),
+    "an expiry that is not a number": ({"exp": "9999999999"}, "'exp'"),
     "an expiry that is true": ({"exp": True}, "'exp'"),
     "an expiry that is NaN": ({"exp": float("nan")}, "'exp'"),
     "an expiry that is infinite": ({"exp": float("inf")}, "'exp'"),
@@ -167,7 +167,7 @@ FORGERIES: dict[str, Callable[[OidcServer], str]] = {
     ),
     "a header that nests": lambda s: f"{encoded(b'[' * 9000)}.{s.token().split('.', 1)[1]}",
     "a header that is a list": lambda s: f"{encoded([1])}.{s.token().split('.', 1)[1]}",
-    "a header that is no text": lambda s: f"{encoded(bytes(range(128, 200)))}.{s.token().split('.', 1)[1]}",
+    "a header that is not text": lambda s: f"{encoded(bytes(range(128, 200)))}.{s.token().split('.', 1)[1]}",
     "a logout token": lambda s: s.token(header={"typ": "logout+jwt"}),
     "encrypted": lambda s: jwe.encrypt_compact(
         {"alg": "RSA-OAEP", "enc": "A128GCM", "kid": "first"}, json.dumps(s.claims()), s.keys[0]

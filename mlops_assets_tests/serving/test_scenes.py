@@ -206,7 +206,7 @@ def test_where_a_scene_has_no_data_neither_has_its_map(
     assert not shown[gone].any() and set(np.unique(classes[shown])) <= set(CLASSES)
     if kind != "NaN" or model == "pixel":
         np.testing.assert_array_equal(shown, ~gone)
-    else:  # what a model makes of a NaN nearby is no number
+    else:  # what a model makes of a NaN nearby is not a number
         assert shown.any()
 
 

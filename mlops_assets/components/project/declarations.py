@@ -262,7 +262,7 @@ def _message(declaration: Declaration, entry: Any, path: list[Any], document: ya
         for key in path:
             node = _child(node, key) or node
         if isinstance(node, yaml.ScalarNode) and node.style is None and node.value:
-            return f"{node.value} is no text to YAML; quote it: '{node.value}'"
+            return f"{node.value} is not text to YAML; quote it: '{node.value}'"
     return str(entry["msg"]).removeprefix("Value error, ")
 
 

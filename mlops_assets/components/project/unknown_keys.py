@@ -114,7 +114,7 @@ def _without_unknown_keys(model: type[BaseModel], document: Any) -> Any:
 
 
 def _at(document: Any, path: Sequence[Any]) -> Any:
-    """Return what is written at a path; what is no key of the document names one way of a union and is passed over."""
+    """Return what is written at a path; what is not a key of the document names one way of a union: it is skipped."""
     found = document
     for part in path:
         if (isinstance(found, dict) and part in found) or (isinstance(found, list) and isinstance(part, int)):

@@ -19,7 +19,7 @@ BRIDGED_CHANGES = ("Object Created", "Object Deleted")
 
 
 class MalformedMessage(MlopsError):
-    """A message that is no bucket notification."""
+    """A message that is not a bucket notification."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ def changed_objects(body: str) -> list[ChangedObject]:
         records = [record for record in document["Records"] if _tells_of_change(record)]
         return [_object(record["s3"]) for record in records]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
-        raise MalformedMessage(f"is no bucket notification: {body[:200]!r}") from error
+        raise MalformedMessage(f"is not a bucket notification: {body[:200]!r}") from error
 
 
 def _tells_of_change(record: dict[str, Any]) -> bool:

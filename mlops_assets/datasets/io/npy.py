@@ -32,7 +32,7 @@ def open_npy(local: Path) -> NDArray[Any]:
     """Open an array of shape (bands, rows, columns), or (rows, columns) of one band; it is mapped, not read.
 
     Raises:
-        ValueError: it is no whole array of numbers of such a shape.
+        ValueError: it is not a whole array of numbers of such a shape.
     """
     try:
         array: NDArray[Any] = np.load(local, mmap_mode="r", allow_pickle=False)
@@ -45,7 +45,7 @@ def npy_facts(local: Path) -> dict[str, Any]:
     """Return height, width, count and dtype of an array, as a manifest row has them.
 
     Raises:
-        ValueError: it is no whole array of numbers, or holds what is no measurement.
+        ValueError: it is not a whole array of numbers, or holds what is not a measurement.
     """
     header = _plain_header(local)
     if header is None or header[1].kind == "f":

@@ -189,7 +189,7 @@ def _source(element: ET.Element) -> str:
     relative = element.get("relativeToVRT") == "1"
     plain = name and name.startswith("/") != relative and not any(c in name for c in "<:\\\0")
     if not known or not plain or name.startswith("/vsi"):
-        raise ValueError(f"is a VRT that needs {name.rpartition('/')[2]!r}, which is no path; convert it to GeoTIFF")
+        raise ValueError(f"is a VRT that needs {name.rpartition('/')[2]!r}, which is not a path; convert it to GeoTIFF")
     return name
 
 

@@ -23,7 +23,7 @@ def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, fl
 def georeference(raster: Any) -> Any:
     """Return the CRS that the transform of an open raster leads to, or None where it leads nowhere.
 
-    A file without a transform is read as if it had the identity, which is no place, whatever its CRS.
+    A file without a transform is read as if it had the identity, which is not a place, whatever its CRS.
     """
     crs = raster.crs
     return None if crs is None or raster.transform.is_identity else crs

@@ -28,7 +28,7 @@ GDAL = {
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # the only file that its network file systems then open
 }
 # A compressed file may hold much more than its size; beyond this a header lies, or the file is a bomb. Deflate itself
-# ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is no training data.
+# ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is not training data.
 GREATEST_RATIO = 4000
 MAX_BLOCK_BYTES = 1 << 30  # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
 ALPHA = "alpha"
@@ -234,7 +234,7 @@ class BandRoles:
 
 
 def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
-    """Tell measurements from alpha, which is no feature unless it is named.
+    """Tell measurements from alpha, which is not a feature unless it is named.
 
     A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of four 8-bit bands so
     unless it is told otherwise (https://gdal.org/en/stable/drivers/raster/gtiff.html, PHOTOMETRIC).
@@ -323,7 +323,7 @@ def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any
 
 
 def require_finite(pixels: NDArray[Any], nodata: float | None, shown: NDArray[np.bool_] | None = None) -> None:
-    """NaN is 'no data' where that is declared; infinity is no measurement.
+    """NaN is 'no data' where that is declared; infinity is not a measurement.
 
     Args:
         pixels: values.

@@ -112,7 +112,7 @@ def methods_of(declared: DeclaredScaling, features: Sequence[str]) -> dict[str, 
     """Return what is declared for each feature.
 
     Raises:
-        SpecificationError: a name that is no feature.
+        SpecificationError: a name that is not a feature.
     """
     if isinstance(declared, str):
         return dict.fromkeys(features, declared)

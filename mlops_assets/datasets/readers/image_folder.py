@@ -80,7 +80,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
     if specification.classes:
         problems += [
-            f"{label}/: is no declared class; add it to 'classes' or rename the folder"
+            f"{label}/: is not a declared class; add it to 'classes' or rename the folder"
             for label in sorted(set(parts["label"].unique()) - set(names))
         ]
     declared = specification.bands.names
@@ -172,7 +172,7 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
         names: what its bands are called, as declared.
 
     Raises:
-        ValueError: it cannot be read, is truncated, or holds what is no image.
+        ValueError: it cannot be read, is truncated, or holds what is not an image.
     """
     if path.lower().endswith(".npy"):
         return ImageFile({"path": path, "role": "image", "band_names": None, "bands": None, **npy_facts(local)}, [])

@@ -211,7 +211,7 @@ def find_classes(
             unknown = sorted(set(table[label]) - set(names))
             if unknown:
                 problems.append(
-                    f"{path}: label {', '.join(map(repr, unknown[:10]))} is no declared class; "
+                    f"{path}: label {', '.join(map(repr, unknown[:10]))} is not a declared class; "
                     "add it to 'classes' or correct the data"
                 )
         return classes

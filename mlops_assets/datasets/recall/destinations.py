@@ -47,7 +47,7 @@ class Target(Protocol):
         """Look at what is there; nothing is written.
 
         Raises:
-            StorageError: it cannot be read, or is no place to write to.
+            StorageError: it cannot be read, or is not a place to write to.
         """
         ...
 

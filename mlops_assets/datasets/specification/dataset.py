@@ -213,7 +213,7 @@ class DatasetSpecification(Strict):
             for written in entry:
                 if not isinstance(written, int | str) or isinstance(written, bool):
                     raise ValueError(
-                        f"classes: {written!r} is what YAML reads there, which is no text; quote it as it was meant, "
+                        f"classes: {written!r} is what YAML reads there, which is not text; quote it as it was meant, "
                         'such as "NO" or "1e2"'
                     )
         return classes
@@ -247,7 +247,7 @@ class DatasetSpecification(Strict):
             raise ValueError("classes: {VALUE: NAME} is needed to know what the labels of the scenes mean")
         texts = [repr(value) for value in self.classes if not re.fullmatch("-?[0-9]+", str(value))]
         if texts:
-            raise ValueError(f"classes: {', '.join(texts)} is no whole number, as labels of scenes are; use numbers")
+            raise ValueError(f"classes: {', '.join(texts)} is not a whole number, as labels of scenes are; use numbers")
         if str(unlabelled) in map(str, self.classes):
             raise ValueError(
                 f"classes: {unlabelled} is the value that 'unlabelled' says nobody knows; set 'unlabelled' to another "
@@ -255,5 +255,5 @@ class DatasetSpecification(Strict):
             )
 
     def frozen(self) -> dict[str, Any]:
-        """Return the declaration as it is kept with a data version; how the landing is watched is no part of it."""
+        """Return the declaration as it is kept with a data version; how the landing is watched is not part of it."""
         return self.model_dump(mode="json", exclude={"sensor"})

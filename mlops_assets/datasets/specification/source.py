@@ -70,7 +70,7 @@ class TableLayout(Strict):
             "".encode(encoding)  # not all codecs are of texts
         except LookupError as error:
             raise ValueError(
-                f"{encoding!r} is no encoding that Python knows; see its list of standard encodings"
+                f"{encoding!r} is not an encoding that Python knows; see its list of standard encodings"
             ) from error
         return UTF_8 if known == "utf-8" else encoding
 

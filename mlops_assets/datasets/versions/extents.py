@@ -30,7 +30,7 @@ def enclosing(boxes: Sequence[Sequence[float]] | NDArray[np.float64]) -> list[fl
 
 
 def on_globe(box: Sequence[float]) -> list[float] | None:
-    """Return a box in degrees as GeoJSON has it, None if it is no box in degrees.
+    """Return a box in degrees as GeoJSON has it, None if it is not a box in degrees.
 
     Args:
         box: west, south, east, north; longitudes of -180…180 or 0…360, edges at most a cell beyond the globe.

@@ -31,7 +31,7 @@ from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
 
 SplitName = Literal["train", "validation", "test"]
-# What is declared about a dataset for people and catalogues. It is no part of what a version holds, nor of its digest.
+# What is declared about a dataset for people and catalogues. It is not part of what a version holds, nor of its digest.
 DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
 
 

@@ -95,10 +95,12 @@ class ExternalRun:
 
         Raises:
             NameRefused: the name cannot be part of a path.
-            TrainerError: it is no PNG.
+            TrainerError: it is not a PNG.
         """
         if not png.startswith(b"\x89PNG\r\n\x1a\n"):
-            raise TrainerError(f"figure {name!r} is no PNG; save it as one, e.g. with figure.savefig(…, format='png')")
+            raise TrainerError(
+                f"figure {name!r} is not a PNG; save it as one, e.g. with figure.savefig(…, format='png')"
+            )
         self._run.figure(name, png)
 
     def samples(self) -> NDArray[np.float32]:

@@ -182,7 +182,7 @@ def open_client(url: str, token: Token) -> httpx.Client:
     """Return a client of a server, which shows a token, or what a function gives for each request.
 
     Raises:
-        SettingsError: it is no URL of a server.
+        SettingsError: it is not a valid URL of a server.
     """
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"url={url!r}: write the address of a server, such as https://HOST")

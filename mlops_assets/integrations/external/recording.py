@@ -189,7 +189,7 @@ def publish(
     """Publish the model of a run, and with it the run's success.
 
     Raises:
-        TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
+        TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
         ExportError: it cannot be written safely, does not read back equal, or is an ONNX file without the contract.
     """
     if isinstance(made, OnnxMade):

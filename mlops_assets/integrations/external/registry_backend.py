@@ -64,7 +64,7 @@ def publish_and_complete(
     """Publish the model of a run and do the stages that follow; a model that cannot be published is a failed run.
 
     Raises:
-        TrainerError: it is no model that an adapter knows, or its outputs do not suit the task.
+        TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
         ExportError: it cannot be written safely, or is an ONNX file without the contract.
     """
     try:

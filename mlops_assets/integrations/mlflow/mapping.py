@@ -78,7 +78,7 @@ def run_tags(run: Run) -> dict[str, str]:
 
 
 def final_metrics(run: Run, row: ModelVersion | None, series: Iterable[str]) -> dict[str, float]:
-    """Return what was measured once: `test/NAME` of the ONNX model on the test split, and what is no series."""
+    """Return what was measured once: `test/NAME` of the ONNX model on the test split, and what is not a series."""
     measured = row.metrics if row else {}
     once = {name: value for name, value in run.metrics.items() if name not in measured and name not in series}
     return {name: float(value) for name, value in (once | _on_test(measured)).items() if _finite(value)}

@@ -93,7 +93,7 @@ def adapted(
     try:
         model = onnx.load(path)  # with tensors in files beside it, as MLflow writes them
     except Exception as error:  # protobuf has errors of its own, which differ between its implementations
-        raise ExportError(f"it is no ONNX file: {error}") from error
+        raise ExportError(f"it is not an ONNX file: {error}") from error
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [entry for entry in model.graph.input if entry.name not in constants]
     flat = _flat(inputs, sample_shape)

@@ -38,7 +38,7 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     Raises:
         StorageError: the model version has no ONNX file yet.
         SpecificationError: a gate is on a class that the data does not have.
-        EvaluationError: the test split has no labelled sample, or the model gives something that is no prediction.
+        EvaluationError: the test split has no labelled sample, or the model gives something that is not a prediction.
     """
     import onnx
 
@@ -85,7 +85,7 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
         scores: what its scores are; without it calibration is not measured.
 
     Raises:
-        EvaluationError: there is no labelled sample, or an output is no number or no class; it names the sample.
+        EvaluationError: there is no labelled sample, or an output is neither a number nor a class; it names the sample.
     """
     units, parts = independent_units(data.frozen, "test"), slices(data.frozen, "test")
     classes, start = len(data.class_names), 0

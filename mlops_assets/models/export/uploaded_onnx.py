@@ -50,7 +50,7 @@ def read_sent(path: Path, sample_shape: tuple[int, ...], task: str, classes: int
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf has its own, which differ between its implementations
-        raise ExportError(f"{path.name} is no ONNX file: {error}; write it with onnx.save") from error
+        raise ExportError(f"{path.name} is not an ONNX file: {error}; write it with onnx.save") from error
     _require_self_contained(model)
     _require_input(model, sample_shape)
     _require_outputs(model, task, classes)

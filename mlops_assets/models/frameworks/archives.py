@@ -31,7 +31,7 @@ def require_bounded(file: Path, names: Collection[str] | None = None) -> None:
 
     Raises:
         ExportError: it holds too much, or other members.
-        zipfile.BadZipFile: it is no archive, or damaged.
+        zipfile.BadZipFile: it is not an archive, or damaged.
     """
     allowed = allowed_bytes(file.stat().st_size)
     with zipfile.ZipFile(file) as archive:

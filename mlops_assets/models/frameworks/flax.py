@@ -91,7 +91,7 @@ class Flax:
 
 def _require_module(model: Any) -> Any:
     if not isinstance(model, nnx.Module):
-        raise ExportError(f"{type(model).__qualname__} is no flax.nnx.Module; Flax's older linen is not taken")
+        raise ExportError(f"{type(model).__qualname__} is not a flax.nnx.Module; Flax's older linen is not taken")
     return model
 
 

@@ -82,7 +82,7 @@ def _text(model: Any) -> str:
     if isinstance(model, lightgbm.LGBMModel):
         model = model.booster_
     if not isinstance(model, lightgbm.Booster):
-        raise ExportError(f"{type(model).__name__} is no model but a part of LightGBM; return the Booster")
+        raise ExportError(f"{type(model).__name__} is not a model but a part of LightGBM; return the Booster")
     return _checked(re.sub(r"^feature_names=.*$", _unnamed, model.model_to_string(), flags=re.MULTILINE))
 
 

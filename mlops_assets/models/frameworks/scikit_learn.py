@@ -51,7 +51,7 @@ with _nothing_searched():
 
 FILE = "model.skops"
 # Where what skops may rebuild must be defined, besides the few types that it trusts by itself. The rest of SciPy and
-# NumPy is no part of estimators, and has classes that run text of their state, or delete folders that it names.
+# NumPy is not part of estimators, and has classes that run text of their state, or delete folders that it names.
 TRUSTED = (
     "sklearn.", "numpy.dtype", "numpy.random.", "scipy._lib.array_api_compat.", "scipy.interpolate.", "scipy.sparse.",
     "scipy.spatial.",

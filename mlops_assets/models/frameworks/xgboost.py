@@ -90,7 +90,7 @@ def _booster(model: Any, task: str | None = None) -> xgboost.Booster:
     elif isinstance(model, xgboost.Booster):
         booster = model
     else:
-        raise ExportError(f"{type(model).__name__} is no model but a part of XGBoost; return the Booster")
+        raise ExportError(f"{type(model).__name__} is not a model but a part of XGBoost; return the Booster")
     booster = booster.copy()
     _require_expressible(json.loads(booster.save_config())["learner"], task)
     booster.feature_names = booster.feature_types = None

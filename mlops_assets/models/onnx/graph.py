@@ -42,7 +42,7 @@ def conform(
         flat: the converter's model takes rows, to which samples are flattened.
 
     Raises:
-        ExportError: the graph has an operator that ONNX does not know, lacks values, or is no valid graph.
+        ExportError: the graph has an operator that ONNX does not know, lacks values, or is not a valid graph.
     """
     from onnx import TensorProto, compose, helper
 
@@ -93,7 +93,7 @@ def require_valid(model: onnx.ModelProto) -> None:
         unknown = re.search(r"No Op registered for (\w+)", str(error))
         if unknown:
             raise ExportError(f"ONNX has no operator {unknown[1]}; build the model without it") from error
-        raise ExportError(f"the exported graph is no valid ONNX: {str(error).splitlines()[0]}") from error
+        raise ExportError(f"the exported graph is not valid ONNX: {str(error).splitlines()[0]}") from error
 
 
 def facts(model: onnx.ModelProto) -> dict[str, Any]:

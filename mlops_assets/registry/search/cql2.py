@@ -236,7 +236,7 @@ class _Translation:
         try:
             moment = datetime.fromisoformat(text)
         except (TypeError, ValueError):
-            raise self._refused(f"{_shown(text)} is no time; write {_WRITTEN['time']} or '2026-01-31'") from None
+            raise self._refused(f"{_shown(text)} is not a time; write {_WRITTEN['time']} or '2026-01-31'") from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _refused(self, why: str) -> SpecificationError:

@@ -13,7 +13,7 @@ from mlops_assets.choices import Direction, Method, PrunerName
 from mlops_assets.errors import NotFound, SpecificationError
 from mlops_assets.strict import Strict
 
-DEFAULT_TRIALS = 20  # of a search that is no grid
+DEFAULT_TRIALS = 20  # of a search that is not a grid
 
 
 class Choices(Strict):

@@ -73,7 +73,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SeriesNetwork
     steps = params.steps or features
     if features % steps:
         raise TrainerError(
-            f"params.steps is {steps}, and {data.reference} has {features} features, which is no multiple of it; "
+            f"params.steps is {steps}, and {data.reference} has {features} features, which is not a multiple of it; "
             "choose features with 'bands' or set params.steps"
         )
     if params.days is not None and len(params.days) != steps:

@@ -107,5 +107,5 @@ def test_a_landing_may_be_a_whole_bucket() -> None:
     ],
 )
 def test_what_is_no_notification_is_called_so(body: str) -> None:
-    with pytest.raises(MalformedMessage, match="is no bucket notification"):
+    with pytest.raises(MalformedMessage, match="is not a bucket notification"):
         changed_objects(body)

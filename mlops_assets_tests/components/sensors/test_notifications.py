@@ -308,7 +308,7 @@ def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_l
     survey.send("hello")
     assert survey.tick() == []
     assert survey.reason is not None
-    assert "left 1 message(s) in the queue; the first is no bucket notification: 'hello'" in survey.reason
+    assert "left 1 message(s) in the queue; the first is not a bucket notification: 'hello'" in survey.reason
     assert survey.messages() == (0, 1)
 
 

@@ -205,8 +205,8 @@ def test_folders_that_are_no_declared_class_are_all_named(folder: Path, read: Re
     for path in ("water/a.png", "sea/b.png", "ice/c.png"):
         write_raster(folder / path, image())
     assert problems(read, classes={1: "water"}) == [
-        "ice/: is no declared class; add it to 'classes' or rename the folder",
-        "sea/: is no declared class; add it to 'classes' or rename the folder",
+        "ice/: is not a declared class; add it to 'classes' or rename the folder",
+        "sea/: is not a declared class; add it to 'classes' or rename the folder",
     ]
 
 

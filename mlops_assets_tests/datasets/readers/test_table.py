@@ -309,7 +309,7 @@ def test_a_label_that_is_a_quantity_is_a_number_to_learn(read: Read, labels: lis
         (SMALL.drop(columns="nir"), "has no column 'nir'; it has red, crop"),
         (SMALL.drop(columns=["nir", "crop"]), "has no column 'crop', 'nir'; it has red"),
         (SMALL.iloc[:0], "has no rows"),
-        (SMALL.assign(crop=["wheat", "rye", "oats"]), "label 'oats', 'rye' is no declared class"),
+        (SMALL.assign(crop=["wheat", "rye", "oats"]), "label 'oats', 'rye' is not a declared class"),
         (SMALL.assign(crop=[["wheat"]] * 3), "column 'crop' has lists or structures"),
         ("red,nir,crop,crop\n1,2,wheat,maize\n", "has two columns called 'crop'; rename"),
         ("red,nir,crop,nir \n1,2,wheat,3\n", "has two columns called 'nir'; rename"),

@@ -314,8 +314,8 @@ def spoiled(name: str, index: tuple[Any, ...], value: float) -> Callable[[Output
 @pytest.mark.parametrize(
     ("name", "index", "value", "said"),
     [
-        ("label", (3,), 3, "it gives 3 for sample 3 (samples.csv, row {row}), which is no class index from 0 to 2"),
-        ("label", (3,), -1, "it gives -1 for sample 3 (samples.csv, row {row}), which is no class index from 0 to 2"),
+        ("label", (3,), 3, "it gives 3 for sample 3 (samples.csv, row {row}), which is not a class index from 0 to 2"),
+        ("label", (3,), -1, "it gives -1 for sample 3 (samples.csv, row {row}), which is not a class index"),
         ("scores", (3, 1), np.nan, "nan"),
         ("scores", (3, 1), np.inf, "for sample 3 (samples.csv, row {row}), which is no finite number"),
     ],

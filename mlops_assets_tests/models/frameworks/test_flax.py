@@ -36,7 +36,7 @@ def test_an_architecture_that_is_not_the_models_own_is_refused(tmp_path: Path, s
 def test_a_module_of_linen_is_refused(tmp_path: Path) -> None:
     from flax import linen
 
-    with pytest.raises(ExportError, match=r"Dense is no flax.nnx.Module"):
+    with pytest.raises(ExportError, match=r"Dense is not a flax.nnx.Module"):
         framework_named("flax").save(linen.Dense(3), tmp_path)
 
 

@@ -166,7 +166,7 @@ ORDERS = [
     ("started", "abcd"),
     ("macro_f1", "bacd"),
     ("-macro_f1", "cabd"),
-    ("params.learning_rate", "cabd"),  # what is no number comes after the numbers
+    ("params.learning_rate", "cabd"),  # what is not a number comes after the numbers
     ("-seconds", "bacd"),
     ("model", "badc"),  # equal ones newest first
     ("params.augment", "badc"),
@@ -234,7 +234,7 @@ REFUSED = [
     ("seed = 'one'", "seed is a number; write it like 0.5"),
     ("seed = true", "seed is a number"),
     ("started > 3", "started is a time; write it like TIMESTAMP("),
-    ("started > 'tomorrow'", "'tomorrow' is no time"),
+    ("started > 'tomorrow'", "'tomorrow' is not a time"),
     ("started = seed", "cannot be"),
     ("macro_f1 in (1, 'x')", "a number and a text cannot be compared"),
     ("macro_f1 + 1 > 2", "operator '+' is not supported"),

@@ -197,7 +197,7 @@ def test_without_a_validation_split_the_last_weights_are_kept(store: Store) -> N
 
 
 class Breaking(ScaledNetwork):
-    """Gives something that is no number from its n-th training step on."""
+    """Gives something that is not a number from its n-th training step on."""
 
     def __init__(self, features: int, classes: int, step: int, what: str) -> None:
         super().__init__(features, classes)
@@ -211,7 +211,7 @@ class Breaking(ScaledNetwork):
             return found + self.nothing * 0
         if self.what == "loss":
             return found * torch.inf
-        return found + self.nothing.abs().sqrt() * 0  # 0, whose gradient is no number
+        return found + self.nothing.abs().sqrt() * 0  # 0, whose gradient is not a number
 
 
 class Breaks(LoopParams):

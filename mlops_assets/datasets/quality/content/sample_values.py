@@ -127,7 +127,7 @@ class SampleValues:
 
 def _nodata(frozen: FrozenDataset, paths: Any) -> NDArray[np.float64]:
     """Nodata values of each file's samples, (files, bands), or (files, 1) where all bands have the same."""
-    if frozen.is_scaled:  # then it is no nodata value any more; see `FrozenDataset.masked`
+    if frozen.is_scaled:  # then it is not a valid nodata value any more; see `FrozenDataset.masked`
         return np.full((len(paths), 1), np.nan)
     declared = pd.to_numeric(frozen.manifest.set_index("path")["nodata"], errors="coerce")
     images = {row["path"]: row for row in frozen.manifest.to_dict("records") if row["role"] == "image"}

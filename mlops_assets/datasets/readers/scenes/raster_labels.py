@@ -11,7 +11,7 @@ from mlops_assets.datasets.io.rasters import band_roles, is_masked, numpy_type, 
 from mlops_assets.datasets.readers.scenes.validation import same_grid
 from mlops_assets.datasets.specification.source import Sampling
 
-MASKED = -(1 << 53)  # is no class; what a mask hides is unlabelled also where every value is a class
+MASKED = -(1 << 53)  # is not a class; what a mask hides is unlabelled also where every value is a class
 
 
 class RasterLabels:

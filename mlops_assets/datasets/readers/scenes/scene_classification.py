@@ -99,11 +99,11 @@ def _label(scene: Scene, layout: StacLayout, names: dict[str, str]) -> str | flo
             return float(value)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"Item {scene.name}: {layout.label} is {value!r}, which is no number; correct it"
+                f"Item {scene.name}: {layout.label} is {value!r}, which is not a number; correct it"
             ) from error
     if names and str(value) not in names:
         raise ValueError(
-            f"Item {scene.name}: {layout.label} is {value!r}, which is no declared class; add it to 'classes' or "
+            f"Item {scene.name}: {layout.label} is {value!r}, which is not a declared class; add it to 'classes' or "
             "correct it"
         )
     return names.get(str(value), str(value))

@@ -400,7 +400,7 @@ def _require_own_crs(path: Path) -> None:
 
 
 def _unlabelled(sampling: Sampling, classes: list[ClassName]) -> int:
-    """What is outside of all features: the declared value, or one that is no class, as nobody labelled it."""
+    """What is outside of all features: the declared value, or one that is not a class, as nobody labelled it."""
     if sampling.unlabelled is not None:
         return sampling.unlabelled
     return min([0, *(int(entry["value"]) for entry in classes)]) - 1

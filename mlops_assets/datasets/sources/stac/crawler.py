@@ -179,7 +179,7 @@ def _lacking(document: Any, needed: type[BaseModel]) -> str | None:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
-        return f"is no whole STAC document ({where}: {first['msg']}); correct or remove it"
+        return f"is not a whole STAC document ({where}: {first['msg']}); correct or remove it"
     return None
 
 

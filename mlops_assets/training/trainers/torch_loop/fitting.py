@@ -25,7 +25,7 @@ def fit(network: ScaledNetwork, data: TrainingData, params: LoopParams, run: Tra
     """Train a network and return it.
 
     Raises:
-        TrainerError: parameters that do not suit the data, a loss that is no number, or no training samples.
+        TrainerError: parameters that do not suit the data, a loss that is not a number, or no training samples.
     """
     device, share, turns = run.device, (run.rank, run.world_size), None
     precision = Precision(device, params.mixed_precision)

@@ -58,7 +58,7 @@ class ImageParams(LoopParams):
 
     augmentation: Augmentation = Field(
         default="flips_and_rotations",
-        description="Each sample is flipped, or flipped and rotated by quarter turns (half turns if it is no square), "
+        description="Each sample is flipped, or flipped and rotated by quarter turns (half turns if not square), "
         "labels with it.",
     )
     channels_last: Choice = Field(default="auto", description="Memory layout that GPUs are faster with; auto: on GPUs.")
