@@ -40,14 +40,14 @@ def external_run(
             run.model(model)
 
     When the block is left, the model is published, exported to ONNX, proved equal, measured on the test split, recorded
-    and held against its gates, and Dagster is told; `run.outcome` says what came of it.
+    and compared with its gates, and Dagster is told; `run.outcome` says what came of it.
 
     Args:
         model: its name. As the project declares it, if it does.
         data: `dataset@version`, `dataset@tag`, or the newest version of `dataset`.
         parameters: what it is trained with, as JSON values.
         seed: what random numbers were seeded with; nothing is seeded here.
-        run_id: a UUID; with that of a run that was interrupted, it goes on.
+        run_id: a UUID; with that of a run that was interrupted, it continues.
         tags: what the run is labelled with.
         gpus: GPUs it uses, of which utilisation and energy are recorded.
         module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Mirrors runs, models and aliases; a server that is away is a warning, as training must not depend on it."""
+    """Mirrors runs, models and aliases; an unreachable server is a warning, as training must not depend on it."""
 
     tracking_uri: str | None = Field(
         default=None, description="URL of the MLflow server; that of MLOPS_MLFLOW if not given. Without, it is off."

@@ -103,7 +103,7 @@ def _land(folder: Path, rows: slice) -> None:
 
 
 def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Return the scene (200, 145, 145) and its labels (145, 145), 0 where nobody knows, as tensorly ships them.
+    """Return the scene (200, 145, 145) and its labels (145, 145), 0 where unknown, as tensorly ships them.
 
     Raises:
         NotFound: tensorly is not installed.

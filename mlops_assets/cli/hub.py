@@ -1,4 +1,4 @@
-"""`mlops hub`: the HTTP API of runs made elsewhere."""
+"""`mlops hub`: the HTTP API of external runs."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def hub(
     largest_file: Annotated[str, typer.Option(help="Size of a file that callers may send, e.g. 2Gi.")] = "2Gi",
     module: Module = None,
 ) -> None:
-    """Take runs that are made elsewhere, by HTTP; callers show a token, see `mlops token`."""
+    """Take external runs, by HTTP; callers show a token, see `mlops token`."""
     from mlops_assets.hub.app import create_app
     from mlops_assets.identity.declaration import read_identity
     from mlops_assets.models.specification import bytes_of

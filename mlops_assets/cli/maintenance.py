@@ -22,7 +22,7 @@ MIN_FREE_BYTES = 1 << 30
 
 
 def doctor(module: Module = None, as_json: Json = False) -> None:
-    """Look at settings, workspace, registry, Dagster home and project; mend runs whose process is gone."""
+    """Look at settings, workspace, registry, Dagster home and project; close runs whose process is gone."""
     import importlib.metadata
 
     import dagster as dg
@@ -77,7 +77,7 @@ def _close_dagster_runs(instance: dg.DagsterInstance, run_ids: list[str | None])
     for run_id in run_ids:
         run = instance.get_run_by_id(run_id) if run_id else None
         if run is not None and not run.is_finished:
-            instance.report_run_failed(run, "the process ended without a word; closed by 'mlops doctor'")
+            instance.report_run_failed(run, "the process exited unexpectedly; closed by 'mlops doctor'")
 
 
 def _row(what: str, well: bool, detail: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 DECLARATION = "declaration"  # metadata of `<model>/trained_model` and `<dataset>/landing`: what was declared about it
 LEFT_OUT = "mlops/left_out"  # metadata of a project: why datasets and models, by name, are not in it
 RUN_KEY = "dagster/run_key"  # tag of a Dagster run: the request of the sensor that asked for it
-RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it goes on with
+RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it continues
 
 
 def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:

@@ -65,7 +65,7 @@ class _Reporter(AbstractContextManager[Any], ABC):
         self._materialised(row, "evaluation", evaluation_result(self._store, row, found, figure))
 
     def recorded(self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]) -> None:
-        """It is in the catalogue and held against its gates."""
+        """It is in the catalogue and compared with its gates."""
         self._materialised(row, "record", record_result(self._store, row, files, outcomes))
 
     @abstractmethod

@@ -58,7 +58,7 @@ class SweepConfig(dg.Config):
     seed: int = _described("seed", 0)
     timeout: float | None = _described("timeout", None)
     name: str | None = Field(
-        default=None, description="Of the sweep; the same settings go on with the same sweep if not given."
+        default=None, description="Of the sweep; the same settings continue the same sweep if not given."
     )
 
     def plan(self, specification: ModelSpecification, data_version: str) -> "Plan":

@@ -85,14 +85,14 @@ def publish_sent(job: Job) -> None:
 
 
 def publish_apart(job: Job) -> None:
-    """Do `publish_sent` in another process; what that does not say, because it ended without a word, is said here."""
+    """Do `publish_sent` in another process; what that does not say, because it exited unexpectedly, is said here."""
     staging = Staging(job.folder)
     command = [sys.executable, "-m", __name__]
     try:
         done = subprocess.run(
             command, input=job.model_dump_json(), text=True, capture_output=True, timeout=MAX_SECONDS, check=False
         )  # nosec B603
-        ended = f"ended with {done.returncode} and without a word: {done.stderr.strip()[-2000:]}"
+        ended = f"ended with {done.returncode} and no message: {done.stderr.strip()[-2000:]}"
     except subprocess.TimeoutExpired:
         ended = f"took more than {MAX_SECONDS:g} seconds"
     if staging.read(OUTCOME) is None:

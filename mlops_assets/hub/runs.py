@@ -1,4 +1,4 @@
-"""Runs made elsewhere over HTTP: start, points, files, finish."""
+"""External runs over HTTP: start, points, files, finish."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ class RunsApi:
 
     @_for_caller
     async def start(self, request: Request) -> Response:
-        """Start a run, or go on with it: 201, or 200 if it was known."""
+        """Start a run, or continue it: 201, or 200 if it was known."""
         said = await document(request, Start)
         run, known = await run_in_threadpool(self._start, said)
         return JSONResponse(await self._document(run.run_id), HTTPStatus.OK if known else HTTPStatus.CREATED)
@@ -109,7 +109,7 @@ class RunsApi:
 
     @_for_caller
     async def points(self, request: Request) -> Response:
-        """Append points to a run that goes on; those that are there already are left."""
+        """Append points to a running run; those that are there already are left."""
         run, said = await self._running(request), await document(request, Points)
         await run_in_threadpool(self.store.registry.log, run.run_id, said.points)
         return JSONResponse({"received": len(said.points)})
@@ -196,7 +196,7 @@ class RunsApi:
                 shutil.rmtree(staging.folder, ignore_errors=True)
             return False
         if run.status not in ("running", "succeeded"):
-            raise Conflict(f"run {run.run_id} has {run.status}; start it again with its id to go on")
+            raise Conflict(f"run {run.run_id} has {run.status}; start it again with its id to continue")
         done = staging.read(OUTCOME)
         if run.status == "succeeded" and done is not None and "outcome" in done:
             return False

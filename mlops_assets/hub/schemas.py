@@ -22,7 +22,7 @@ class Code(Strict):
 
 
 class Start(Strict):
-    """A run that starts, or goes on."""
+    """A run that starts, or continues."""
 
     run_id: Text | None = None
     model: Text

@@ -105,7 +105,7 @@ class Staging:
             begins: what the file must begin with.
 
         Raises:
-            Refused: it is too large, broke off, or is not what its checksum says.
+            Refused: it is too large, was interrupted, or is not what its checksum says.
         """
         check_announced(request, limit)
         expected = _expected_digest(request)

@@ -48,7 +48,7 @@ class Reporter(AbstractContextManager[Any], Protocol):
         ...
 
     def recorded(self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]) -> None:
-        """It is in the catalogue and held against its gates."""
+        """It is in the catalogue and compared with its gates."""
         ...
 
 

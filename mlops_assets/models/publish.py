@@ -1,6 +1,6 @@
 """A model version as it is published once a run has a model: its files, then the row. Before that nobody sees it.
 
-Running trainers is the business of `fitting`, and runs made elsewhere that of `external`.
+Running trainers is the business of `training`, and external runs that of `integrations.external`.
 """
 
 from __future__ import annotations

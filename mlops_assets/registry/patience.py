@@ -18,10 +18,10 @@ log = logging.getLogger(__name__)
 
 
 def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
-    """Return what an action on the registry gives, trying again for a while if the registry is away.
+    """Return what an action on the registry gives, trying again for a while if the registry is unreachable.
 
     Raises:
-        StorageError: it was away all the time.
+        StorageError: it was unreachable all the time.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(StorageError),

@@ -50,7 +50,7 @@ class Runs(RegistrySession):
             session.add(run)
 
     def resume_run(self, run_id: str, first_seq: int, **changes: Any) -> Run:
-        """Record that an unfinished run goes on; what it logged after the checkpoint is forgotten.
+        """Record that an unfinished run continues; what it logged after the checkpoint is forgotten.
 
         Args:
             run_id: the run.

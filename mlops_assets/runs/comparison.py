@@ -101,7 +101,7 @@ class MetricRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Several runs side by side; the first is what the others are held against."""
+    """Several runs side by side; the first is what the others are compared with."""
 
     runs: tuple[ComparedRun, ...]
     differences: tuple[Difference, ...]

@@ -121,7 +121,7 @@ def reproduce(
         allow_changes: train even though the code or the declaration is not as it was.
 
     Raises:
-        NotReproducible: it was made elsewhere, or the code or the declaration is not as it was.
+        NotReproducible: it is external, or the code or the declaration is not as it was.
         TrainerError: training fails.
         ParityError: the model cannot be exported.
     """
@@ -158,7 +158,7 @@ def changes_since(store: Store, specification: ModelSpecification, row: ModelVer
     """
     if run.source != "platform":
         raise NotReproducible(
-            f"{row.model}@{row.version} was made elsewhere (source {run.source}); it can be trained again only there"
+            f"{row.model}@{row.version} is external (source {run.source}); it can be trained again only there"
         )
     if specification.dataset != row.dataset:
         raise NotReproducible(

@@ -23,7 +23,7 @@ WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
 
 
 def footprint(bbox: Sequence[float] | None) -> dict[str, Any] | None:
-    """Return a bounding box as a GeoJSON geometry, or None where nobody knows it."""
+    """Return a bounding box as a GeoJSON geometry, or None where it is unknown."""
     if bbox is None:
         return None
     (geometry,) = footprints(np.array([bbox], dtype=np.float64))

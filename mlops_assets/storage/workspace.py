@@ -111,7 +111,7 @@ class Workspace:
 
     def _put(self, key: str, content: bytes | Path, digest: str) -> FileStat:
         """Write what is known to have this checksum; a large file is hashed again while it is read for writing."""
-        remedy = "free space or mend permissions and run it again"
+        remedy = "free space or fix permissions and run it again"
         with explained(f"{key} to {self.url}", "written", remedy):
             if isinstance(content, bytes):
                 obstore.put(self._store, key, content)
@@ -205,7 +205,7 @@ class Workspace:
             StorageError: it cannot be removed.
         """
         try:
-            with explained(f"{key} of {self.url}", "removed", "mend permissions and run it again"):
+            with explained(f"{key} of {self.url}", "removed", "fix permissions and run it again"):
                 obstore.delete(self._store, key)
         except StorageError as error:
             if not is_missing(error.__cause__):
@@ -279,7 +279,7 @@ class Workspace:
 
         Args:
             content: bytes, or a local file; one that changes meanwhile is refused.
-            anew: write it even where it is there already, which mends a damaged object.
+            anew: write it even where it is there already, which repairs a damaged object.
 
         Raises:
             StorageError: it could not be read or written, or changed while it was being stored.

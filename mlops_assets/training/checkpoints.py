@@ -46,7 +46,7 @@ class Checkpoints:
             registry: knows them.
             run_id: the run.
             directory: a scratch folder.
-            resumed: whether the run goes on with an earlier attempt.
+            resumed: whether the run continues an earlier attempt.
         """
         self._workspace, self._registry, self._run_id = workspace, registry, run_id
         self._directory, self._resumed = directory, resumed

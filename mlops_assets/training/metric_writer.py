@@ -1,6 +1,8 @@
-"""Points of metrics on their way into the registry: written in batches by a thread of their own while the run goes on.
+"""Points of metrics on their way into the registry.
 
-A registry that is away for a while loses nothing: what could not be written is kept and tried again.
+Written in batches by a thread of their own while the run is running.
+
+A registry that is unreachable for a while loses nothing: what could not be written is kept and tried again.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ class PointLog(Protocol):
         """Append points; those that are there already are left.
 
         Raises:
-            StorageError: it is away; the same points may be given again.
+            StorageError: it is unreachable; the same points may be given again.
         """
         ...
 
@@ -85,10 +87,10 @@ class PointWriter:
                 raise
 
     def close(self) -> None:
-        """Write everything, however long the registry is away, and stop.
+        """Write everything, however long the registry is unreachable, and stop.
 
         Raises:
-            StorageError: it was away for too long.
+            StorageError: it was unreachable for too long.
         """
         self._closed = True
         self._wake.set()

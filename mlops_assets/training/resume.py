@@ -1,4 +1,4 @@
-"""Starting a run, going on with one that was broken off, and closing those whose process is gone."""
+"""Starting a run, continuing one that was interrupted, and closing those whose process is gone."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LOCK = "runs that start"  # can be no name of a dataset, which has a lock of it
 
 
 def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
-    """Record that a run starts, or goes on from its newest checkpoint.
+    """Record that a run starts, or continues from its newest checkpoint.
 
     Args:
         store: where everything lies.
@@ -35,7 +35,7 @@ def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]
         The run, and the number of the first point it will log.
 
     Raises:
-        Conflict: it has succeeded, goes on in another process, or was to be resumed and would not do the same.
+        Conflict: it has succeeded, continues in another process, or was to be resumed and would not do the same.
     """
 
     def start() -> tuple[Run, int]:
@@ -53,12 +53,13 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
         return wanted, 0
     if found.status == "running" and found.pid != wanted.pid and provenance.process_alive(found.host, found.pid):
         raise Conflict(
-            f"run {found.run_id} goes on in process {found.pid} of {found.host}; cancel it before it is resumed"
+            f"run {found.run_id} is still running in process {found.pid} of {found.host}; "
+            "cancel it before it is resumed"
         )
     other = [name for name in WORK if getattr(found, name) != getattr(wanted, name)]
     if other and found.orchestration_run != wanted.orchestration_run:
         raise Conflict(
-            f"run {found.run_id[:8]} cannot go on, as it had another {' and '.join(other)}; start a new run instead"
+            f"run {found.run_id[:8]} cannot continue, as it had another {' and '.join(other)}; start a new run instead"
         )
     newest = None if other else Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
     if newest is None:
@@ -104,14 +105,14 @@ def resumable_run(
 
 
 def close_abandoned_runs(store: Store, model: str | None = None) -> list[str]:
-    """Mark runs as failed whose process is gone without a word (killed, power cut); return their ids."""
+    """Mark runs as failed whose process exited unexpectedly (killed, power cut); return their ids."""
     gone = [
         run.run_id
         for run in store.registry.runs(model, status="running", source="platform")
         if not provenance.process_alive(run.host, run.pid)
     ]
     for run_id in gone:
-        told = "the process ended without a word (killed, or out of memory); run it again"
+        told = "the process exited unexpectedly (killed, or out of memory); run it again"
         end_run(store, run_id, "failed", told + checkpoint_note(store.registry, run_id))
     return gone
 
@@ -121,4 +122,4 @@ def checkpoint_note(registry: Registry, run_id: str) -> str:
     found = registry.checkpoints(run_id)
     if not found:
         return ""
-    return f"; the checkpoint of step {found[0].step} is kept, 'mlops run resume {run_id[:8]}' goes on from there"
+    return f"; the checkpoint of step {found[0].step} is kept, 'mlops run resume {run_id[:8]}' continues from there"

@@ -1,4 +1,4 @@
-"""One training run while it goes on: its seed, its device, what it logs, and what it can be resumed from."""
+"""One training run while it is running: its seed, its device, what it logs, and what it can be resumed from."""
 
 from __future__ import annotations
 

@@ -53,8 +53,8 @@ def train(
 ) -> ModelVersion:
     """Run a trainer on a data version and publish the model version.
 
-    An unfinished run of the same id that has a checkpoint goes on from there, if it had the same parameters, seed, data
-    and code; else it is begun anew.
+    An unfinished run of the same id that has a checkpoint continues from there, if it had the same parameters, seed,
+    data and code; else it is begun anew.
 
     Args:
         store: where everything lies.

@@ -1,4 +1,4 @@
-"""Runs that are broken off within Dagster: going on with them, and cancelling them."""
+"""Runs that are interrupted within Dagster: continuing them, and cancelling them."""
 
 from __future__ import annotations
 

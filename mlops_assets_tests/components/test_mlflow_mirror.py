@@ -1,4 +1,4 @@
-"""The lifecycle of a model with a real MLflow server beside it, with one that is away, and with none."""
+"""The lifecycle of a model with a real MLflow server beside it, with one that is unreachable, and with none."""
 
 from __future__ import annotations
 

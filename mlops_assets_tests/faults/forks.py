@@ -55,7 +55,7 @@ def forked(
     Args:
         root: the workspace.
         step: one of `STEPS`.
-        die_before: number of the durable operation before which it ends without a word.
+        die_before: number of the durable operation before which it exits unexpectedly.
         kill_after: seconds after which it is killed.
         unprivileged: whether modes of files and folders bind it though it is root's.
 

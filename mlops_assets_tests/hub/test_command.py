@@ -1,4 +1,4 @@
-"""The command `mlops hub`, as a process of its own: it serves, a client is killed, another goes on."""
+"""The command `mlops hub`, as a process of its own: it serves, a client is killed, another continues."""
 
 from __future__ import annotations
 

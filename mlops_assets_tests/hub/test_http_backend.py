@@ -115,7 +115,7 @@ def test_a_server_that_stays_away_keeps_the_run_for_later(store: Store) -> None:
     with hub(store) as url, FaultyProxy(url) as proxy:
         arguments = ("crops", "fields", {}, 0, origin)
         with (
-            pytest.raises(StorageError, match="is kept: go on with run_id='"),
+            pytest.raises(StorageError, match="is kept: continue with run_id='"),
             run_there(proxy.url, TOKEN, *arguments, None, {}, 0, declared, away_seconds=0.5) as run,
         ):
             run.log({"loss": 1.0}, 0)

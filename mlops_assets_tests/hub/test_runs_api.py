@@ -329,7 +329,7 @@ def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(store: St
         staged = store.workspace.cache / "external" / run_id
         (staged / "figures" / "deep.png").mkdir(parents=True)  # a file it cannot read
         document = finished(client, run_id)
-    assert document["status"] == "failed" and "ended with 1 and without a word" in document["failure"]["message"]
+    assert document["status"] == "failed" and "ended with 1 and no message" in document["failure"]["message"]
 
 
 @pytest.mark.usefixtures("forked_workers")

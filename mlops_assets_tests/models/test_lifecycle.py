@@ -271,7 +271,7 @@ def test_a_run_whose_process_is_gone_is_closed_when_training_again(
     train(store, model_specification(), "v1", {}, 0)
     status = {run.run_id: run.status for run in store.registry.runs()}
     assert status.pop("gone") == "failed"
-    assert "ended without a word" in str(store.registry.run("gone").error)
+    assert "exited unexpectedly" in str(store.registry.run("gone").error)
     require_documents(store, "gone")
     assert {status[name] for name in ("alive", "elsewhere", "other-model")} == {"running"}
     assert close_abandoned_runs(store) == ["other-model"]

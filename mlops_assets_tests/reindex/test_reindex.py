@@ -206,7 +206,7 @@ def test_a_broken_log_is_named_and_rebuilds_up_to_there_only_if_asked(
         Path(log_entry_key(seq)).name for seq in range(1, 8)
     ]
     store = Store(workspace(copied), Registry(url).acting(CARL))
-    store.registry.tag("scenes", "v1", "again")  # the log goes on where it ends now
+    store.registry.tag("scenes", "v1", "again")  # the log continues where it ends now
     assert (copied / log_entry_key(8)).exists()
     store.registry.close()
 

@@ -151,7 +151,7 @@ def test_other_packages_are_named_but_do_not_hinder(store: Store, row: ModelVers
 @pytest.mark.parametrize(
     ("recorded", "declared", "said"),
     [
-        ({"source": "external"}, {}, "was made elsewhere \\(source external\\)"),
+        ({"source": "external"}, {}, "is external \\(source external\\)"),
         ({}, {"dataset": "others"}, "was trained on fields, and crops is declared on others now"),
     ],
 )

@@ -33,7 +33,7 @@ def commit(
     name: Annotated[str, typer.Argument(help="Dataset.", autocompletion=completion.datasets)],
     tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read and store every file anew; mends damaged objects.")
+        bool, typer.Option("--rehash", help="Read and store every file anew; repairs damaged objects.")
     ] = False,
     no_assess: Annotated[
         bool, typer.Option("--no-assess", help="Make no quality report and no record; 'mlops dataset assess' does.")

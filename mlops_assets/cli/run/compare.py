@@ -52,7 +52,7 @@ def log_of(store: Store, run: Run) -> str:
         NotFound: nothing was kept.
     """
     if not store.registry.files_at(_log_key(run)):
-        why = "it goes on still" if run.status == "running" else "it printed nothing, or was made elsewhere"
+        why = "it is still running" if run.status == "running" else "it printed nothing, or is external"
         raise NotFound(f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'")
     return read_published(store.workspace, store.registry, _log_key(run)).decode(errors="replace")
 

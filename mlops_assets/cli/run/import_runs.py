@@ -15,12 +15,12 @@ from mlops_assets.extras import needs
 from mlops_assets.names import Reference, check_name
 from mlops_assets.settings import Settings
 
-app = typer.Typer(help="Bring in what other platforms know of.", no_args_is_help=True)
+app = typer.Typer(help="Import runs and models from other platforms.", no_args_is_help=True)
 
 
 @app.callback()
 def _group() -> None:
-    """Bring in what other platforms know of."""  # a group, although it has one command only
+    """Import runs and models from other platforms."""  # a group, although it has one command only
 
 
 @app.command("mlflow")
@@ -46,8 +46,8 @@ def import_mlflow(
 ) -> None:
     """Bring in the runs of an MLflow experiment, with all their points, and their ONNX models.
 
-    It can be done again at any time: what was brought in before is only brought up to date. A model is held against the
-    ONNX file in MLflow, measured on the test split and recorded. Aliases are listed; promote what is to be in use.
+    It can be done again at any time: what was brought in before is only brought up to date. A model is compared with
+    the ONNX file in MLflow, measured on the test split and recorded. Aliases are listed; promote what is to be in use.
     """
     from mlops_assets.components.project.launch import models_of_project
     from mlops_assets.components.reporting import DagsterReporter

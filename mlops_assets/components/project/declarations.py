@@ -219,7 +219,7 @@ def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterato
 
 
 def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
-    """Yield keys that a mapping has twice; YAML takes the last one without a word."""
+    """Yield keys that a mapping has twice; YAML takes the last one silently."""
     nodes = [document]
     for node in nodes:  # it grows: breadth first
         if not isinstance(node, yaml.MappingNode):

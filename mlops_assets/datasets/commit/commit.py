@@ -67,7 +67,7 @@ def freeze(
         registry: where the version is published.
         specification: the dataset as declared.
         user: who freezes, for the audit trail.
-        rehash: read and store every file anew, also those known by path, size and time; mends damaged objects.
+        rehash: read and store every file anew, also those known by path, size and time; repairs damaged objects.
 
     Raises:
         EmptyLanding: nothing has landed.

@@ -40,7 +40,7 @@ class Batches:
     """The batches of every epoch; the order of one depends on seed and epoch alone.
 
     Attributes:
-        epoch: the next epoch; set it to go on where a run was broken off.
+        epoch: the next epoch; set it to continue where a run was interrupted.
     """
 
     def __init__(self, samples: int, size: int, seed: int, shuffle: bool) -> None:
@@ -165,7 +165,7 @@ def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed Python, NumPy and PyTorch for a while; the trainer's own draws go on as if nothing had been drawn."""
+    """Seed Python, NumPy and PyTorch for a while; the trainer's own draws continue as if nothing had been drawn."""
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -112,7 +112,7 @@ class TrainingData:
 
         Returns:
             X, float32 of shape (n, *sample_shape), selected and scaled as declared; and y: class indices, int64 of
-            shape (n,), or (n, height, width) for windows with -1 where nobody knows, or float64 of shape (n,) for
+            shape (n,), or (n, height, width) for windows with -1 where unknown, or float64 of shape (n,) for
             regression.
         """
         samples = self.frozen.split(split)

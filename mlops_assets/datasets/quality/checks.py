@@ -23,7 +23,7 @@ class Check:
         name: one of `CHECKS`.
         passed: whether all is well.
         description: what was found, and what to do about it.
-        blocking: whether training must not go on.
+        blocking: whether training must not continue.
         values: the numbers behind it.
     """
 

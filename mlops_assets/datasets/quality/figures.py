@@ -93,7 +93,7 @@ def distances(found: Separation, title: str) -> bytes:
 
 
 def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: str) -> bytes | None:
-    """Return a PNG of where the samples of each split are, or None if nobody knows.
+    """Return a PNG of where the samples of each split are, or None if unknown.
 
     Args:
         places: where samples lie.

@@ -53,7 +53,7 @@ class Layout(Protocol):
         ...
 
     def read_labels(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Read the labels of windows: class values of shape (n, size, size), `unlabelled` where nobody knows."""
+        """Read the labels of windows: class values of shape (n, size, size), `unlabelled` where unknown."""
         ...
 
 

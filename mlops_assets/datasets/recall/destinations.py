@@ -31,7 +31,7 @@ from mlops_assets.storage.workspace import AT_ONCE
 Standing = Literal["absent", "same", "different", "blocked"]
 How = Literal["cloned", "linked", "copied"]
 STAGING = ".mlops-recalling"  # hidden, so that no landing takes it for data
-_REMEDY = "free space or mend permissions and recall again"
+_REMEDY = "free space or fix permissions and recall again"
 _FICLONE = 0x40049409  # Linux, ioctl_ficlone(2)
 # what a file system says that cannot link: other device, not allowed, not there; too many links is one file's trouble
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS)

@@ -1,6 +1,6 @@
 """Reading every byte behind a data version again, and saying what is not as it was published.
 
-Nothing is mended here; `freeze` with `rehash` stores landed files anew.
+Nothing is repaired here; `freeze` with `rehash` stores landed files anew.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class DatasetSpecification(Strict):
             raise ValueError(f"classes: {', '.join(texts)} is not a whole number, as labels of scenes are; use numbers")
         if str(unlabelled) in map(str, self.classes):
             raise ValueError(
-                f"classes: {unlabelled} is the value that 'unlabelled' says nobody knows; set 'unlabelled' to another "
+                f"classes: {unlabelled} is the value that 'unlabelled' says is unknown; set 'unlabelled' to another "
                 "value, or to null if every pixel of the label rasters is labelled"
             )
 

@@ -129,7 +129,7 @@ class Sampling(Strict):
     label_is: Literal["class", "number"] = Field(
         default="class", description="Whether a label is a class, or a number to estimate (regression)."
     )
-    unlabelled: int | None = Field(default=0, description="Value in the label raster that means 'nobody knows'.")
+    unlabelled: int | None = Field(default=0, description="Value in the label raster that means 'unknown'.")
     read: Literal["patches", "windows"] = Field(
         default="patches",
         description="'patches' around labelled pixels (classification, regression), or 'windows' (segmentation).",

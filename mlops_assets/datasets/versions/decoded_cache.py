@@ -47,7 +47,7 @@ class Decoded:
         return self._open(SAMPLES)
 
     def labels(self) -> CheckedArray:
-        """Class indices of windows, memory-mapped and read-only: (n, size, size), -1 where nobody knows."""
+        """Class indices of windows, memory-mapped and read-only: (n, size, size), -1 where unknown."""
         return self._open(LABELS)
 
     def shown(self) -> CheckedArray | None:
@@ -209,7 +209,7 @@ def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view
 
 
 def read_window_indices(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Read the labels of windows as class indices, -1 where nobody knows: (n, size, size)."""
+    """Read the labels of windows as class indices, -1 where unknown: (n, size, size)."""
     values = LAYOUTS[frozen.layout].read_labels(frozen, path, places)
     known = np.array([int(entry["value"]) for entry in frozen.classes or []], dtype=np.int64)
     order = np.argsort(known)

@@ -1,4 +1,4 @@
-"""What a caller sees of a run made elsewhere, the same whether it reaches the registry or a server.
+"""What a caller sees of an external run, the same whether it reaches the registry or a server.
 
 It takes what the caller says; where that goes is the business of a `Backend`.
 """
@@ -48,10 +48,10 @@ class Backend(Protocol):
 
 
 class ExternalRun:
-    """A run made elsewhere, while it goes on.
+    """An external run, while it is running.
 
     Attributes:
-        run_id: identifier of the run; with it an interrupted run goes on.
+        run_id: identifier of the run; with it an interrupted run continues.
         seed: as it was said; nothing is seeded with it here.
         outcome: what came of the model, once the `with` block is left.
     """
@@ -79,7 +79,7 @@ class ExternalRun:
         return self._data
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
-        """Log metric values at a step; they are kept and sent again if the platform is away.
+        """Log metric values at a step; they are kept and sent again if the platform is unreachable.
 
         Raises:
             TrainerError: a value is NaN or infinite.

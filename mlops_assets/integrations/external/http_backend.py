@@ -1,6 +1,7 @@
 """Reporting a run to a server that `mlops hub` runs, from a machine that reaches nothing else of the platform.
 
-What cannot be sent because the server is away is kept and sent again. What a caller sees is `ExternalRun`, as here.
+What cannot be sent because the server is unreachable is kept and sent again. What a caller sees is `ExternalRun`, as
+here.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ class There:
         """Send points.
 
         Raises:
-            StorageError: the server is away; the same points may be given again.
+            StorageError: the server is unreachable; the same points may be given again.
         """
         for start in range(0, len(points), POINTS_AT_ONCE):
             try:
@@ -78,7 +79,7 @@ class There:
 
         Raises:
             MlopsError: the model cannot be sent or published; the run has failed.
-            StorageError: the server is away for too long; what was sent of the run is kept.
+            StorageError: the server is unreachable for too long; what was sent of the run is kept.
         """
         try:
             if self._refused is not None:
@@ -90,7 +91,7 @@ class There:
             finish = {"status": "succeeded", "framework": framework, "points": points, **_said(facts)}
             return self._wait(finish)
         except StorageError as error:
-            raise StorageError(f"{error}; run {self._run_id} is kept: go on with run_id={self._run_id!r}") from error
+            raise StorageError(f"{error}; run {self._run_id} is kept: continue with run_id={self._run_id!r}") from error
         except MlopsError as error:
             self.end("failed", str(error), facts)
             raise
@@ -198,14 +199,14 @@ def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
     """Ask a server for something.
 
     Raises:
-        StorageError: it is away.
+        StorageError: it is unreachable.
         SettingsError: it does not accept the token.
         MlopsError: it refuses, in its own words; of the same kind as where it was raised.
     """
     try:
         response = client.request(method, path, **request)
     except httpx.TransportError as error:
-        raise StorageError(f"{client.base_url} is away: {type(error).__name__}: {error}") from error
+        raise StorageError(f"{client.base_url} is unreachable: {type(error).__name__}: {error}") from error
     if response.is_success:
         return response
     try:

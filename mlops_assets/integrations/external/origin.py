@@ -1,4 +1,4 @@
-"""Where a run made elsewhere comes from: its code, machine and packages."""
+"""Where an external run comes from: its code, machine and packages."""
 
 from __future__ import annotations
 

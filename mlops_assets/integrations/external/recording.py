@@ -1,4 +1,4 @@
-"""A run made elsewhere in the registry: started, resumed, ended, and its model published.
+"""An external run in the registry: started, resumed, ended, and its model published.
 
 Every function here may be called from another process than the one before; nothing is kept in memory.
 """
@@ -81,7 +81,7 @@ def specification_for(
 
 
 def parity_samples(store: Store, specification: ModelSpecification, version: str) -> NDArray[np.float32]:
-    """Return the samples of the test split on which an ONNX file is held against its author's framework, raw."""
+    """Return the samples of the test split on which an ONNX file is compared with its author's framework, raw."""
     X, _ = data_for(store, specification, version, raw=True).arrays("test", limit=specification.parity.samples)
     return X
 
@@ -96,9 +96,9 @@ def begin(
     run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
 ) -> Run:
-    """Record that a run has started elsewhere, or goes on.
+    """Record that a run has started elsewhere, or continues.
 
-    A run of the same id goes on if it is of the same model, data, parameters and seed, and has not succeeded; what it
+    A run of the same id continues if it is of the same model, data, parameters and seed, and has not succeeded; what it
     logged is kept.
 
     Raises:
@@ -149,7 +149,7 @@ def begin(
 
 
 def running(registry: Registry, run_id: str) -> Run:
-    """Return a run made elsewhere that has not ended.
+    """Return an external run that has not ended.
 
     Raises:
         NotFound: there is no such run.
@@ -157,19 +157,19 @@ def running(registry: Registry, run_id: str) -> Run:
     """
     run = external(registry, run_id)
     if run.status != "running":
-        raise Conflict(f"run {run_id} has {run.status}; start it again with its id to go on, or start another")
+        raise Conflict(f"run {run_id} has {run.status}; start it again with its id to continue, or start another")
     return run
 
 
 def external(registry: Registry, run_id: str) -> Run:
-    """Return a run made elsewhere by its whole id.
+    """Return an external run by its whole id.
 
     Raises:
         NotFound: there is no such run.
     """
     found = registry.runs(run_id=run_id, source=SOURCE)
     if not found:
-        raise NotFound(f"no run made elsewhere is called {run_id!r}; see 'mlops run list'")
+        raise NotFound(f"no external run has the id {run_id!r}; see 'mlops run list'")
     return found[0]
 
 

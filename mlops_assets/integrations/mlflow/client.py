@@ -31,7 +31,7 @@ def explained(tracking_uri: str) -> Iterator[None]:
     """Turn what goes wrong with a server into an error that says what to do.
 
     Raises:
-        StorageError: the server is away, refuses the credentials, or refuses a request.
+        StorageError: the server is unreachable, refuses the credentials, or refuses a request.
     """
     try:
         yield

@@ -118,7 +118,7 @@ def _not_mirrored(run: Run) -> str | None:
     if run.source == "mlflow":
         return "it was imported from MLflow"
     if run.status == "running":
-        return "it goes on; it is mirrored once it has ended"
+        return "it is still running; it is mirrored once it has ended"
     return None
 
 

@@ -24,7 +24,7 @@ STATE = "mlflow.state"  # tag of an imported run: what it was imported from, in 
 HISTORY = "mlflow.log-model.history"  # tag in which MLflow 1 and 2 list the models of a run
 _FORMAT = 1  # of what is imported
 _NAMESPACE = uuid.UUID("5e7d1f6e-7c0a-4f3b-9a53-0f4f8f0a8c1b")
-_STATUS = {"FINISHED": "succeeded", "FAILED": "failed", "KILLED": "canceled"}  # others go on
+_STATUS = {"FINISHED": "succeeded", "FAILED": "failed", "KILLED": "canceled"}  # others continue
 _NUMBER = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
 _WORDS = {"True": True, "true": True, "False": False, "false": False, "None": None, "null": None}
 

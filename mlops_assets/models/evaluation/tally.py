@@ -82,8 +82,8 @@ class ClassTally:
 
         Args:
             start: position of the first of them in the split; the others follow it.
-            truth: class indices, (n,) or (n, height, width), -1 where nobody knows.
-            predicted: class indices of the same shape; any number where nobody knows the truth.
+            truth: class indices, (n,) or (n, height, width), -1 where unknown.
+            predicted: class indices of the same shape; any number where the truth is unknown.
             scores: of each class, (n, classes) or (n, classes, height, width).
         """
         known = truth >= 0
@@ -200,7 +200,7 @@ def evaluate(truth: NDArray[Any], predicted: NDArray[Any], task: str, class_name
     """Measure predictions that are held in memory, every sample being independent.
 
     Args:
-        truth: class indices (n,) or (n, h, w) with -1 where nobody knows, or numbers (n,).
+        truth: class indices (n,) or (n, h, w) with -1 where unknown, or numbers (n,).
         predicted: the same shape.
         task: the model's task.
         class_names: names in the order of class indices.

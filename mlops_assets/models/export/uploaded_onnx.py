@@ -1,4 +1,4 @@
-"""An ONNX file that was made elsewhere: whether it keeps the platform's contract, and what its author's framework gave.
+"""An ONNX file that is external: whether it keeps the platform's contract, and what its author's framework gave.
 
 It is read as data and checked here before anything runs it. Whether it equals the model it was made from is for
 `exporting`; without outputs of that model nobody can tell, and so it is never proved.
@@ -130,7 +130,7 @@ def compare_sent(
     try:
         return compare_outputs(sent, onnx_model, X, task, limits)
     except (ValueError, IndexError) as error:
-        raise ParityError(f"the ONNX model's outputs cannot be held against those that were sent: {error}") from error
+        raise ParityError(f"the ONNX model's outputs cannot be compared with those that were sent: {error}") from error
 
 
 def _require_few_parts(content: bytes, name: str) -> None:

@@ -1,4 +1,4 @@
-"""Reading published files: bytes are held against their published checksum before anybody uses them."""
+"""Reading published files: bytes are compared with their published checksum before anybody uses them."""
 
 from __future__ import annotations
 

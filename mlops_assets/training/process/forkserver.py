@@ -74,7 +74,7 @@ class ForkedProcess:
         if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
             line = self._status.readline()
             self._status.close()
-            # whoever waits for it is only gone without a word if everything was killed
+            # whoever waits for it is only gone unexpectedly if everything was killed
             self.returncode = int(line) if line else -signal.SIGKILL
         return self.returncode
 

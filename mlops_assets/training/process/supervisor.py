@@ -227,7 +227,7 @@ def _outcome(store: Store, model: str, run_id: str, path: Path, reason: str | No
     kind = vars(errors).get(found.get("error", ""))
     if reason is None and kind is not None:
         raise (TrainerError if kind is DataProblems else kind)(found["message"])
-    told = f"{reason or found.get('message', 'ended without a word')}"
+    told = f"{reason or found.get('message', 'exited unexpectedly')}"
     stopped = reason is None and found.get("error") == "Stopped"
     _close(store, run_id, "canceled" if stopped else "failed", told)
     raise TrainerError(f"run {run_id[:8]} {told}; see 'mlops run show {run_id[:8]} --log'")

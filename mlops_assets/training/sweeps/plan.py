@@ -113,7 +113,7 @@ def plan_sweep(
         specification: the model.
         data_version: version of its dataset.
         settings: what the user wrote.
-        name: of the sweep; made from all that decides what it does if not given, so that the same again goes on.
+        name: of the sweep; made from all that decides what it does if not given, so that the same again continues.
         where: what errors call the settings, such as their file.
 
     Raises:

@@ -86,7 +86,7 @@ class _Watched:
     def _look(self) -> None:
         """Take up what the trials have come to by now."""
         trials = {trial.number: trial for trial in patiently(self._read)}
-        if self._looked < 0 and self._number in trials:  # a trial that goes on has a past
+        if self._looked < 0 and self._number in trials:  # a trial that continues has a past
             self._own = dict(trials[self._number].series)
         self._looked = time.monotonic()
         ended = [trial.series[-1][0] for trial in trials.values() if trial.state == "succeeded" and trial.series]

@@ -85,7 +85,7 @@ def failure_of(trials: Sequence[Trial]) -> str:
     """Return why trials failed, and where to look."""
     failed = [trial for trial in trials if trial.state == "failed"]
     if not failed:
-        return "start it again to go on, or prune less" if trials else "none was begun; allow more time"
+        return "start it again to continue, or prune less" if trials else "none was begun; allow more time"
     reason = (failed[-1].error or "").strip().splitlines()
     run = failed[-1].run_id[:8]
     return f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops run show {run}'"

@@ -1,4 +1,4 @@
-"""A sweep while it runs: trials are begun, a few at a time, until there are enough; what broke off goes on.
+"""A sweep while it runs: trials are begun, a few at a time, until there are enough; what was interrupted continues.
 
 This process only waits; each trial is trained in a process of its own.
 """
@@ -96,7 +96,7 @@ class _Sweep:
         begun = {trial.number: trial for trial in self.trials()}
         todo = [n for n in range(plan.trials) if n not in begun or begun[n].state not in ENDED]
         if begun:
-            self.tell(f"{plan.name} goes on: {plan.trials - len(todo)} of {plan.trials} trials are done")
+            self.tell(f"{plan.name} continues: {plan.trials - len(todo)} of {plan.trials} trials are done")
         self._choose(list(begun.values()))
         self._report(list(begun.values()))
         with ThreadPoolExecutor(plan.settings.parallel, thread_name_prefix="trial") as threads:
@@ -140,7 +140,7 @@ class _Sweep:
             raise TrainerError(f"the first {self.left_out} trials of {self.plan.name} cannot be: {error}") from error
 
     def _run_of(self, broken: Trial) -> str:
-        """Return the run in which a trial that was broken off goes on: its own, if the code is still the same."""
+        """Return the run in which a trial that was interrupted continues: its own, if the code is still the same."""
         run = self.store.registry.run(broken.run_id)
         same = run.code_version == code_version(load_trainer(run.trainer).file)
         return run.run_id if same else str(uuid.uuid4())
@@ -196,7 +196,7 @@ class _Sweep:
                 time.sleep(LOOK_SECONDS)
                 run = registry.run(trial.run_id)
             if run.status == "running":
-                error = f"sweep {plan.name} was killed; start it again to go on"
+                error = f"sweep {plan.name} was killed; start it again to continue"
                 end_run(self.store, run.run_id, "canceled", error)
 
 

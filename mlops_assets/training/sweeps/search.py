@@ -1,7 +1,7 @@
 """What a sweep tries next, decided by Optuna from the trials so far. Nothing is kept here between two decisions.
 
-So a sweep that was broken off goes on as if it had not been: a trial's parameters depend on the seed, its number, and
-the trials before it alone.
+So a sweep that was interrupted continues as if it had not been: a trial's parameters depend on the seed, its number,
+and the trials before it alone.
 """
 
 from __future__ import annotations

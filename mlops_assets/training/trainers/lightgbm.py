@@ -31,8 +31,8 @@ class Params(BoostingParams):
 def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Booster:
     """Boost trees on the training split, up to the round of the lowest validation loss.
 
-    Trees are made on the CPU: LightGBM as packaged has no CUDA. A run that is resumed starts anew, as LightGBM goes on
-    from a model with other roundings than in one go.
+    Trees are made on the CPU: LightGBM as packaged has no CUDA. A run that is resumed starts anew, as LightGBM
+    continues from a model with other roundings than in one go.
 
     Raises:
         MissingExtra: LightGBM is not installed.

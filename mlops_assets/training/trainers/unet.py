@@ -27,7 +27,7 @@ class Params(ImageParams):
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> UNet:
-    """Train on windows; pixels that nobody knows are not looked at.
+    """Train on windows; unlabelled pixels are not looked at.
 
     Raises:
         TrainerError: the data is not read as windows, or training fails.

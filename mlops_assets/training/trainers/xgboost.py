@@ -82,9 +82,10 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
 
 
 def _going_on(settings: dict[str, Any], matrices: list[Any], model: bytes | None) -> xgboost.Booster:
-    """Return a booster that starts, or goes on from a model.
+    """Return a booster that starts, or continues from a model.
 
-    What it draws depends on when it was made, so that a run goes on from its own checkpoints just as one resumed there.
+    What it draws depends on when it was made, so that a run continues from its own checkpoints just as one resumed
+    there.
     """
     import xgboost
 

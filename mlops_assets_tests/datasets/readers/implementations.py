@@ -23,7 +23,7 @@ class Truth:
         values: path of a table → its features (rows, features); path of an image, of stacked ones the first → its
             pixels (bands, rows, columns).
         labels: the same paths → list of the rows' labels; label of the whole image; or labels of the pixels (rows,
-            columns), 0 or NaN where nobody knows.
+            columns), 0 or NaN where unknown.
         files: path of every file that is used → facts that the manifest must have; those not named must be unknown.
     """
 

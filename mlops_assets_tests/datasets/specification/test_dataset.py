@@ -109,8 +109,8 @@ def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(changes: dict[s
             for classes in (None, {})
         ),
         ({"classes": {"water": "Water"}}, "classes: 'water' is not a whole number, as labels of scenes are"),
-        ({"classes": {0: "water", 1: "land"}}, "classes: 0 is the value that 'unlabelled' says nobody knows"),
-        (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' says nobody knows"),
+        ({"classes": {0: "water", 1: "land"}}, "classes: 0 is the value that 'unlabelled' says is unknown"),
+        (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' says is unknown"),
         ({"split": {"method": "column"}}, "'column' does not go with layout 'scenes'"),
     ],
 )

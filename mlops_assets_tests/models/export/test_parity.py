@@ -177,7 +177,7 @@ def test_numbers_are_compared_for_regression(shift: float, passed: bool, tmp_pat
 
 
 def test_equal_first_samples_do_not_make_rounding_a_difference(tmp_path: Path, model: nn.Linear) -> None:
-    """Neighbouring samples are often alike; a gap must be held against the spread of all outputs."""
+    """Neighbouring samples are often alike; a gap must be compared with the spread of all outputs."""
     alike = X.copy()
     alike[:5] = alike[0]
     limits, bias = Parity(tolerance=1e-3), model.bias.numpy() + 1e-5

@@ -47,7 +47,7 @@ def registry(url: str) -> Iterator[Registry]:
 
 
 def run(run_id: str, **changes: Any) -> Run:
-    """A run that goes on."""
+    """A run that continues."""
     row: dict[str, Any] = {
         "run_id": run_id, "model": "crops", "dataset": "fields", "data_version": "v1", "data_digest": "1" * 64,
         "status": "running", "parameters": DOCUMENT | {"missing": math.nan}, "seed": 0, "trainer": "t",

@@ -160,7 +160,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_resumed(store: Store, land_table: C
     store.registry.start_run(
         Run(**values | {"run_id": "other", "status": "running", "model_version": None, "pid": os.getppid()})
     )
-    with pytest.raises(Conflict, match=f"goes on in process {os.getppid()}"):
+    with pytest.raises(Conflict, match=f"is still running in process {os.getppid()}"):
         train(store, specification, "v1", {}, 3, run_id="other")
 
 
@@ -198,7 +198,7 @@ def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
     run = attempt(store, "exit", gpus=gpus, cpus=2)
     output = store.workspace.get(f"runs/{run.run_id}/log.txt").decode()
     assert printed in output and "threads 2 cpu" in output
-    assert "ended without a word" in str(run.error)
+    assert "exited unexpectedly" in str(run.error)
 
 
 def native(store: Store, version: str) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Sweeps in real processes: trials are runs, a few at a time; what breaks off goes on, and the best is proposed."""
+"""Sweeps in real processes: trials are runs, a few at a time; what breaks off continues, and the best is proposed."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def at_once(done: list[Run]) -> int:
-    """How many runs went on at the same time at most."""
+    """How many runs continued at the same time at most."""
     ends = [(run.started, 1) for run in done] + [(run.finished, -1) for run in done if run.finished]
     count = most = 0
     for _, step in sorted(ends):

@@ -35,7 +35,7 @@ def registry(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Registr
 
 
 def begin(registry: Registry, number: int, sweep: str = "s", **parameters: Any) -> str:
-    """Record the run of a trial that goes on."""
+    """Record the run of a trial that continues."""
     run_id = f"{sweep}-{number}"
     registry.start_run(
         Run(
@@ -224,7 +224,7 @@ def test_a_trial_that_goes_on_is_judged_by_its_whole_past(registry: Registry) ->
     for number in range(5):
         succeed(registry, number, [2.0, 2.0, 2.0])
     run_id = begin(registry, 5)
-    log(registry, run_id, [1.0])  # before it was broken off
+    log(registry, run_id, [1.0])  # before it was interrupted
     watcher = watch(registry, 5, "median")
     watcher(9.0, 1)
     watcher(9.0, 1)  # told twice

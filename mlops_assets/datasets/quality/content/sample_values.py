@@ -34,7 +34,7 @@ class Block:
     Attributes:
         positions: position of each in the data version's samples, (n,).
         X: values, (n, bands, ...), in the data's own type.
-        y: class indices of windows, (n, height, width), -1 where nobody knows; else None.
+        y: class indices of windows, (n, height, width), -1 where unknown; else None.
         shown: which values alpha and masks leave, of the shape of X; None where there are none.
     """
 

@@ -31,7 +31,7 @@ class Pixels:
         sample: position of the sample each is from, (m,).
         place: row and column of each in its sample, (m, 2).
         values: (m, bands), NaN where unusable.
-        labels: class index of each, (m,), -1 where nobody knows or it is the sample that has the label.
+        labels: class index of each, (m,), -1 where unknown or it is the sample that has the label.
     """
 
     sample: NDArray[np.int64]

@@ -40,8 +40,8 @@ class Leakage:
         groups: groups that are on both sides, sorted.
         seen: positions of held-out samples that show a training sample: its footprint, or of a patch its centre.
         sharing: number of held-out samples whose footprint shares ground with that of a training sample.
-        compared: whether footprints were held against each other; not those of rows, of a temporal split, and of images
-            that nobody knows the place of.
+        compared: whether footprints were compared with each other; not those of rows, of a temporal split, and of
+            images whose place is unknown.
         on_ground: whether that was so across scenes, too.
         buffer: least buffer of a spatial split that keeps patches apart, pixels, or metres where georeferenced.
     """
@@ -98,8 +98,8 @@ def find_leakage(splits: NDArray[np.object_], groups: pd.Series, places: Places,
     """Find groups on both sides, and held-out samples that show what is trained on.
 
     A patch is seen if the labelled pixel of a training patch lies in it; that the margins of two patches overlap is
-    counted in `sharing`. A window or image is seen if it overlaps a training one. Places are held against each other in
-    pixels within a scene, and on the ground also across scenes: two dates or two overlapping scenes of one place. A
+    counted in `sharing`. A window or image is seen if it overlaps a training one. Places are compared with each other
+    in pixels within a scene, and on the ground also across scenes: two dates or two overlapping scenes of one place. A
     temporal split has the same places on both sides by intent, so that there only a place at the same time counts.
 
     Args:
@@ -145,7 +145,7 @@ def overlapping(
             for other, asked in _by_crs(places, np.flatnonzero(~found), of=held):
                 if other != crs:
                     if other is None or crs is None:
-                        continue  # nobody knows how they lie to each other
+                        continue  # their relative position is unknown
                     asked = asked[_near(places, own, held[asked])]
                 for some in _parts(asked, _HELD_AT_ONCE):
                     corners = _projected(places.corners(held[some], _shrunk(places.size)), other, crs)
@@ -155,7 +155,7 @@ def overlapping(
 
 
 def leakage_check(found: LeakageFigures, copies: ExactCopies, thresholds: Thresholds) -> Check:
-    """Stop training on a split that leaks, and say how to mend it.
+    """Stop training on a split that leaks, and say how to fix it.
 
     Args:
         found: what has been seen in training.

@@ -44,7 +44,7 @@ class Separation:
 
 
 def separation(places: Places, splits: NDArray[np.object_], thresholds: Thresholds) -> Separation | None:
-    """Measure how far test samples are from training; None if nobody knows where they are.
+    """Measure how far test samples are from training; None if it is unknown where they are.
 
     On the ground where all of both are georeferenced, else in pixels within each scene.
     """
@@ -74,7 +74,7 @@ def separation_check(found: Separation | None) -> Check:
     """Warn of test samples that are nearer to training than the threshold."""
     name = "distance_between_splits"
     if found is None:
-        return outcome(name, True, "not measured: nobody knows where the samples are")
+        return outcome(name, True, "not measured: it is unknown where the samples are")
     if not len(found.distances):
         return outcome(name, True, "no test sample is in a scene with training samples")
     near = float((found.distances < found.limit).mean())

@@ -41,7 +41,7 @@ class Labels(Protocol):
 
     @property
     def unlabelled(self) -> float | None:
-        """Value that means 'nobody knows', NaN where labels are numbers; None if every pixel is labelled."""
+        """Value that means 'unknown', NaN where labels are numbers; None if every pixel is labelled."""
         ...
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:

@@ -175,7 +175,7 @@ class Grid:
 class BurnedLabels:
     """Vector labels on one grid. A pixel belongs to the polygon that its centre lies in, a point to its pixel.
 
-    Where features of different labels claim one pixel nobody knows, and it is unlabelled.
+    Where features of different labels claim one pixel, it is unlabelled.
     """
 
     def __init__(

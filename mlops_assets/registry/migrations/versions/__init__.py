@@ -1,4 +1,4 @@
 """The revisions of the registry's tables, oldest first: what brings those of an older release to the present ones.
 
-A revision states the tables as they were then, and never uses those of `schema`, which go on changing.
+A revision states the tables as they were then, and never uses those of `schema`, which keep changing.
 """

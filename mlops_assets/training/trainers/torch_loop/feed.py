@@ -105,7 +105,7 @@ class Feed:
         self._batches.epoch = number
         batches = list(self._batches)
         ranges = [self._range(len(batch.positions)) for batch in batches]
-        # a process without a share takes one sample, whose label nobody knows: all of them must step together
+        # a process without a share takes one sample, whose label is unknown: all of them must step together
         self._shares.batches = [
             Batch(batch.positions[start:end] if end > start else batch.positions[:1], batch.seed)
             for batch, (start, end) in zip(batches, ranges, strict=True)

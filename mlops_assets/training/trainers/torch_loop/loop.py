@@ -1,7 +1,7 @@
 """The loop over epochs: steps, validation, early stopping, checkpoints, on one device or one of several.
 
 What a step draws (dropout, augmentation) depends on seed, epoch, step and process alone, so that a resumed run goes
-on exactly as if it had not been broken off. Nothing waits for a GPU but every `LOSSES_AT_ONCE` steps and each epoch.
+on exactly as if it had not been interrupted. Nothing waits for a GPU but every `LOSSES_AT_ONCE` steps and each epoch.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class Loop:
         self._rate, self._next_checkpoint = params.learning_rate, 0.0
 
     def fit(self) -> None:
-        """Train, or go on with an earlier attempt; the network then has its best or its last weights."""
+        """Train, or continue an earlier attempt; the network then has its best or its last weights."""
         with warnings.catch_warnings():
             if self._scaler.is_enabled():  # it leaves out steps while it looks for a scale; the schedule need not know
                 warnings.filterwarnings("ignore", "Detected call of", UserWarning)
@@ -106,7 +106,7 @@ class Loop:
         weight = self._loss.weight(share.labels)
         if self._run.world_size > 1:
             torch.distributed.all_reduce(weight)
-        weight = weight.clamp(min=torch.finfo(torch.float32).tiny)  # a batch of which nobody knows anything
+        weight = weight.clamp(min=torch.finfo(torch.float32).tiny)  # a batch without any label
         parts = min(self._params.accumulate, len(share.samples))
         samples, labels = share.samples.tensor_split(parts), share.labels.tensor_split(parts)
         lost = torch.zeros((), device=weight.device)

@@ -46,7 +46,7 @@ def land(folder: Path, *rows: Row, name: str = "a.geojson", crs: str | None = "E
 
 
 def burned(found: Contents) -> NDArray[np.int64]:
-    """Labels of the pixels of the first scene, 0 where nobody knows."""
+    """Labels of the pixels of the first scene, 0 where unknown."""
     labels = np.zeros((SIDE, SIDE), dtype=np.int64)
     labels[found.samples["row"], found.samples["column"]] = found.samples["label"].astype(np.int64)
     return labels
