@@ -28,10 +28,21 @@ BENCHMARKS = {
 def main() -> None:
     """Run the benchmarks that are named, all if none is."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"one or more of {', '.join(BENCHMARKS)}; all if none")
-    parser.add_argument("--rounds", type=int, default=1, help="rounds of what is compared with a peer (1)")
-    parser.add_argument("--all", action="store_true", help="at full size: 600,000 files instead of 100,000")
-    parser.add_argument("--folder", type=Path, help="where to work; where temporary files go if not given")
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"one or more of {', '.join(BENCHMARKS)}; all if none",
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=1, help="rounds of what is compared with a peer (1)"
+    )
+    parser.add_argument(
+        "--all", action="store_true", help="at full size: 600,000 files instead of 100,000"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="where to work; where temporary files go if not given"
+    )
     arguments = parser.parse_args()
     unknown = sorted(set(arguments.names) - set(BENCHMARKS))
     if unknown:
@@ -40,7 +51,9 @@ def main() -> None:
         module, title = BENCHMARKS[name]
         print(f"## {title}\n", flush=True)
         started = time.monotonic()
-        with tempfile.TemporaryDirectory(prefix="mlops-benchmarks-", dir=arguments.folder) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix="mlops-benchmarks-", dir=arguments.folder
+        ) as folder:
             options = Options(Path(folder).resolve(), arguments.rounds, arguments.all)
             importlib.import_module(module).measure(options)
         print(f"({name}: {time.monotonic() - started:.0f} s in all)\n", flush=True)

@@ -1,8 +1,10 @@
-"""Freeze and upload, freeze again, and recall 10,000 files of 50 kB: we and DVC in turns, on the same S3 server.
+"""Freeze and upload, freeze again, and recall 10,000 files of 50 kB.
 
-Both sides have equal copies of the same files on the same disk and start with empty caches; the files are in the
-operating system's page cache for both. What is counted is the call in a fresh process, without imports; the commands
-are counted whole.
+We and DVC in turns, on the same S3 server.
+
+Both sides have equal copies of the same files on the same disk and start with empty caches; the
+files are in the operating system's page cache for both. What is counted is the call in a fresh
+process, without imports; the commands are counted whole.
 """
 
 from __future__ import annotations
@@ -74,10 +76,19 @@ def measure(options: Options) -> None:
         ("S3: freeze and upload · `dvc add`, `dvc push`", *_pair(found, "first")),
         ("S3: … again after 1 % has changed", *_pair(found, "1 %")),
         ("S3: … again, nothing has changed", *_pair(found, "nothing")),
-        ("S3: recall, nothing cached here · `dvc fetch`, `dvc checkout`", *_pair(found, "recall s3")),
+        (
+            "S3: recall, nothing cached here · `dvc fetch`, `dvc checkout`",
+            *_pair(found, "recall s3"),
+        ),
         ("folder: freeze · `dvc add`", *_pair(found, "local")),
-        ("folder: recall (links) · `dvc checkout` (copies), both as they come", *found.row(link, dvc_copy)),
-        ("folder: recall (links) · `dvc checkout`, `cache.type hardlink`", *found.row(link, dvc_link)),
+        (
+            "folder: recall (links) · `dvc checkout` (copies), both as they come",
+            *found.row(link, dvc_copy),
+        ),
+        (
+            "folder: recall (links) · `dvc checkout`, `cache.type hardlink`",
+            *found.row(link, dvc_link),
+        ),
         ("folder: recall (copies) · `dvc checkout` (copies)", *found.row(copy, dvc_copy)),
         ("command, S3: `mlops dataset commit` · `dvc add && dvc push`", *_pair(found, "command")),
         ("command, S3: … again after 1 % has changed", *_pair(found, "command 1 %")),
@@ -96,7 +107,9 @@ def _pair(found: Comparison, what: str) -> tuple[str, ...]:
     return found.row((what, "ours"), (what, "dvc"))
 
 
-def _on_s3(found: Comparison, landing: Path, folder: Path, environment: Mapping[str, str], number: int) -> None:
+def _on_s3(
+    found: Comparison, landing: Path, folder: Path, environment: Mapping[str, str], number: int
+) -> None:
     ours = OurProject.make(folder / "ours", f"s3://{BUCKET}/ours", environment)
     peer = DvcRepository.make(folder / "dvc", f"s3://{BUCKET}/dvc", environment)
     freezing: dict[str, Step] = {"ours": ours.freeze, "dvc": lambda: peer.take("add", "push")}
@@ -109,14 +122,21 @@ def _on_s3(found: Comparison, landing: Path, folder: Path, environment: Mapping[
     found.take("nothing", freezing, number)
     ours.forget_copies()
     peer.forget_data()
-    found.take("recall s3", {"ours": ours.recall, "dvc": lambda: peer.take("fetch", "checkout")}, number)
+    found.take(
+        "recall s3", {"ours": ours.recall, "dvc": lambda: peer.take("fetch", "checkout")}, number
+    )
 
 
-def _as_commands(found: Comparison, landing: Path, folder: Path, environment: Mapping[str, str], number: int) -> None:
+def _as_commands(
+    found: Comparison, landing: Path, folder: Path, environment: Mapping[str, str], number: int
+) -> None:
     ours = OurProject.make(folder / "ours-command", f"s3://{BUCKET}/ours-command", environment)
     ours.declare()
     peer = DvcRepository.make(folder / "dvc-command", f"s3://{BUCKET}/dvc-command", environment)
-    freezing: dict[str, Step] = {"ours": ours.commit, "dvc": lambda: peer.commands(("add", peer.data.name), ("push",))}
+    freezing: dict[str, Step] = {
+        "ours": ours.commit,
+        "dvc": lambda: peer.commands(("add", peer.data.name), ("push",)),
+    }
     for side in (ours, peer):
         shutil.copytree(landing, side.data)
     found.take("command", freezing, number)

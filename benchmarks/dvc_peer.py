@@ -1,6 +1,7 @@
 """DVC as the peer: an environment of its own, and repositories on the same S3 server as ours.
 
-It is left at its defaults but for what would only cost it time: no git, no usage statistics, no search for updates.
+It is left at its defaults but for what would only cost it time: no git, no usage statistics, no
+search for updates.
 """
 
 from __future__ import annotations
@@ -24,7 +25,14 @@ def install_dvc() -> Path:
     if not done.exists() or done.read_text() != _REQUIREMENTS.read_text():
         print("making DVC's environment (a minute, once) ...", file=sys.stderr)
         subprocess.run([sys.executable, "-m", "venv", str(_ENVIRONMENT)], check=True)
-        pip = [str(programs / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        pip = [
+            str(programs / "python"),
+            "-m",
+            "pip",
+            "install",
+            "--quiet",
+            "--disable-pip-version-check",
+        ]
         subprocess.run([*pip, "--requirement", str(_REQUIREMENTS)], check=True)
         shutil.copyfile(_REQUIREMENTS, done)
     return programs
@@ -45,15 +53,21 @@ class DvcRepository:
     environment: Mapping[str, str]
 
     @classmethod
-    def make(cls, folder: Path, remote: str | None, environment: Mapping[str, str] | None = None) -> DvcRepository:
+    def make(
+        cls, folder: Path, remote: str | None, environment: Mapping[str, str] | None = None
+    ) -> DvcRepository:
         """Make a repository that pushes to the URL `remote`, if one is given."""
         folder.mkdir(parents=True)
-        home = folder.with_name(f"{folder.name}-home")  # DVC's caches of the user and the machine are new too
+        home = folder.with_name(
+            f"{folder.name}-home"
+        )  # DVC's caches of the user and the machine are new too
         home.mkdir()
         own = {"HOME": str(home), "DVC_SITE_CACHE_DIR": str(home / "site"), "DVC_NO_ANALYTICS": "1"}
         repository = cls(install_dvc(), folder, {**(environment or clean_environment()), **own})
         repository.commands(
-            ("init", "--no-scm"), ("config", "core.analytics", "false"), ("config", "core.check_update", "false")
+            ("init", "--no-scm"),
+            ("config", "core.analytics", "false"),
+            ("config", "core.check_update", "false"),
         )
         if remote is not None:
             endpoint = repository.environment["AWS_ENDPOINT_URL"]
@@ -89,7 +103,9 @@ class DvcRepository:
     def commands(self, *commands: tuple[str, ...]) -> Measured:
         """Run `dvc …` commands one after the other; their start-up is counted."""
         dvc = str(self.programs / "dvc")
-        return run_measured([[dvc, *command] for command in commands], self.environment, self.folder)
+        return run_measured(
+            [[dvc, *command] for command in commands], self.environment, self.folder
+        )
 
     def forget_data(self) -> None:
         """Remove the working files and the local cache, as on a machine that never had them."""

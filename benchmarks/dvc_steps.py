@@ -1,4 +1,6 @@
-"""Steps of DVC in a process of its own environment: `python -m benchmarks.dvc_steps REPOSITORY STEP …`.
+"""Steps of DVC in a process of its own environment.
+
+`python -m benchmarks.dvc_steps REPOSITORY STEP …`.
 
 Imports neither mlops_assets nor anything else that DVC's environment has not.
 """

@@ -21,9 +21,14 @@ CHIP_3KB = (4, 19, 19)
 
 
 def add_chips(folder: Path, numbers: range, shape: tuple[int, int, int], seed: int = 0) -> None:
-    """Write the chips of these numbers, `class_<c>/<number>.npy`, with random content; existing ones are replaced."""
+    """Write the chips of these numbers, `class_<c>/<number>.npy`, with random content.
+
+    Existing ones are replaced.
+    """
     header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, {"descr": "<u2", "fortran_order": False, "shape": shape})
+    np.lib.format.write_array_header_1_0(
+        header, {"descr": "<u2", "fortran_order": False, "shape": shape}
+    )
     length = 2 * int(np.prod(shape))
     random = np.random.default_rng([seed, numbers.start, numbers.stop])
     for c in range(CLASSES):
@@ -36,7 +41,8 @@ def add_chips(folder: Path, numbers: range, shape: tuple[int, int, int], seed: i
 def settle() -> None:
     """Write out what was written, so that nobody pays for another's files, and let these grow older than a clock tick.
 
-    A file that has just changed is read again by the next freeze, as its time would not tell of a change right after.
+    A file that has just changed is read again by the next freeze, as its time would not tell of a
+    change right after.
     """
     os.sync()
     time.sleep(CLOCK_SECONDS)
@@ -45,19 +51,33 @@ def settle() -> None:
 def add_scene(folder: Path, size: int, bands: int, labelled: float) -> None:
     """Write a scene `images/tile.tif` (bands, size, size), uint16 at 10 m, and `labels/tile.tif`.
 
-    One value in 16 is random, the others are alike within a block of the file, so that it is made soon. Labels, 1 to 5,
-    are fields of 12 × 12 pixels on a regular grid; this share of the pixels is labelled, 0 is unlabelled.
+    One value in 16 is random, the others are alike within a block of the file, so that it is made
+    soon. Labels, 1 to 5, are fields of 12 × 12 pixels on a regular grid; this share of the pixels
+    is labelled, 0 is unlabelled.
     """
     import rasterio
     from rasterio.transform import from_origin
 
     (folder / "images").mkdir(parents=True)
     (folder / "labels").mkdir()
-    place = {"crs": "EPSG:32632", "transform": from_origin(600_000, 5_300_040, 10, 10), "width": size, "height": size}
-    tiles = {"driver": "GTiff", "tiled": True, "blockxsize": 512, "blockysize": 512, "compress": "zstd"}
+    place = {
+        "crs": "EPSG:32632",
+        "transform": from_origin(600_000, 5_300_040, 10, 10),
+        "width": size,
+        "height": size,
+    }
+    tiles = {
+        "driver": "GTiff",
+        "tiled": True,
+        "blockxsize": 512,
+        "blockysize": 512,
+        "compress": "zstd",
+    }
     image, label = folder / "images" / "tile.tif", folder / "labels" / "tile.tif"
     random = np.random.default_rng(0)
-    with rasterio.open(image, "w", dtype="uint16", count=bands, bigtiff="yes", **place, **tiles) as target:
+    with rasterio.open(
+        image, "w", dtype="uint16", count=bands, bigtiff="yes", **place, **tiles
+    ) as target:
         for _, window in target.block_windows(1):
             block = np.empty((bands, window.height, window.width), dtype=np.uint16)
             block[:] = random.integers(1, 10_000, (bands, 1, 1))

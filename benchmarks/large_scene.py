@@ -1,4 +1,7 @@
-"""A Sentinel-2 tile of 10,980 × 10,980 pixels and 12 bands: frozen, and sampled as patches and as windows."""
+"""A Sentinel-2 tile of 10,980 × 10,980 pixels and 12 bands.
+
+Frozen, and sampled as patches and as windows.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +40,8 @@ def measure(options: Options) -> None:
             ("freeze", f"{frozen.facts['samples']:,.0f} samples", frozen),
             ("sample into the cache", f"{decoded.facts['mib']:,.0f} MiB", decoded),
         ):
-            rows.append((f"{name}: {step}", how_much, f"{found.total:.1f}", f"{found.peak_mib or 0:.0f}"))
+            rows.append(
+                (f"{name}: {step}", how_much, f"{found.total:.1f}", f"{found.peak_mib or 0:.0f}")
+            )
     print_table((f"{SIZE:,} × {SIZE:,} × {BANDS}, uint16", "how much", "seconds", "peak MiB"), rows)
     readers[0].print_epochs(_BATCH)

@@ -24,7 +24,9 @@ def measure(options: Options) -> None:
     environment = clean_environment()
     run_measured([[_MLOPS, "init", str(project)]], environment, options.folder)
     run_measured([[_MLOPS, "dataset", "commit", "samples"]], environment, project)
-    run_measured([[_MLOPS, "train", "samples_forest"]], environment, project)  # the quality report is there from now on
+    run_measured(
+        [[_MLOPS, "train", "samples_forest"]], environment, project
+    )  # the quality report is there from now on
     walls, works = [], []
     for _ in range(max(3, options.rounds)):
         started = time.perf_counter()
@@ -32,14 +34,23 @@ def measure(options: Options) -> None:
         walls.append(time.perf_counter() - started)
         works.append(_work(project, environment))
     overheads = [wall - work for wall, work in zip(walls, works, strict=True)]
-    row = ("scikit-learn forest on a table", *(f"{median(v):.1f}" for v in (walls, works, overheads)), "6")
-    print_table(("`mlops train`, median", "wall, s", "fit, export, evaluation, s", "the rest, s", "wanted"), [row])
+    row = (
+        "scikit-learn forest on a table",
+        *(f"{median(v):.1f}" for v in (walls, works, overheads)),
+        "6",
+    )
+    print_table(
+        ("`mlops train`, median", "wall, s", "fit, export, evaluation, s", "the rest, s", "wanted"),
+        [row],
+    )
     shutil.rmtree(project)
 
 
 def _work(project: Path, environment: dict[str, str]) -> float:
     """Return the seconds of the newest run that are the model's own."""
-    newest = max(_told(project, environment, "list", "samples_forest"), key=lambda run: run["started"])
+    newest = max(
+        _told(project, environment, "list", "samples_forest"), key=lambda run: run["started"]
+    )
     phases = _told(project, environment, "show", newest["run_id"])["phases"]
     return sum(phases[name] for name in _WORK)
 

@@ -1,7 +1,10 @@
-"""Logging points of metrics: `run.log` into our registry, beside MLflow's `log_batch`, on this machine in one run.
+"""Logging points of metrics.
 
-MLflow is called as its documentation advises for many points: 1,000 in a call, which is the most that it takes. Both
-sides have a fresh process and an empty database; imports are not counted, and the last flush is.
+`run.log` into our registry, beside MLflow's `log_batch`, on this machine in one run.
+
+MLflow is called as its documentation advises for many points: 1,000 in a call, which is the most
+that it takes. Both sides have a fresh process and an empty database; imports are not counted, and
+the last flush is.
 """
 
 from __future__ import annotations
@@ -35,18 +38,35 @@ def measure(options: Options) -> None:
                 ("run.log, SQLite", _ours, f"sqlite:///{folder / 'registry.db'}"),
                 ("run.log, PostgreSQL", _ours, postgres),
                 (_SERVED, _theirs, url),
-                ("MLflow log_batch, SQLite without a server", _theirs, f"sqlite:///{folder / 'direct.db'}"),
+                (
+                    "MLflow log_batch, SQLite without a server",
+                    _theirs,
+                    f"sqlite:///{folder / 'direct.db'}",
+                ),
             ]
             for name, side, where in sides if number % 2 == 0 else reversed(sides):
                 taken[name].append(side(where))
-                print(f"round {number + 1}, {name}: {taken[name][-1]:.2f} s", file=sys.stderr, flush=True)
+                print(
+                    f"round {number + 1}, {name}: {taken[name][-1]:.2f} s",
+                    file=sys.stderr,
+                    flush=True,
+                )
     served = median(taken[_SERVED])
     rows = [
-        (name, f"{median(seconds):.2f}", f"{_POINTS / median(seconds):,.0f}", f"{served / median(seconds):.1f}")
+        (
+            name,
+            f"{median(seconds):.2f}",
+            f"{_POINTS / median(seconds):,.0f}",
+            f"{served / median(seconds):.1f}",
+        )
         for name, seconds in sorted(taken.items(), key=lambda side: side[0].startswith("MLflow"))
     ]
-    header = (f"{_POINTS:,} points of 4 metrics, median of {options.rounds} round(s)", "s", "points/s",
-              "× MLflow's server")  # fmt: skip
+    header = (
+        f"{_POINTS:,} points of 4 metrics, median of {options.rounds} round(s)",
+        "s",
+        "points/s",
+        "× MLflow's server",
+    )
     print_table(header, rows)
 
 
@@ -56,15 +76,23 @@ def _ours(registry: str) -> float:
 
 def _theirs(uri: str) -> float:
     python, environment = str(_PEER / "python"), clean_environment(**_QUIET)
-    return take_steps("benchmarks.mlflow_steps", uri, str(_POINTS), python=python, environment=environment).total
+    return take_steps(
+        "benchmarks.mlflow_steps", uri, str(_POINTS), python=python, environment=environment
+    ).total
 
 
 @contextmanager
 def _mlflow_server(folder: Path) -> Iterator[str]:
     """Serve an empty MLflow on SQLite with the workers it has by default; yield its URL."""
     folder.mkdir()
-    command = [str(_PEER / "mlflow"), "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}",
-               "--artifacts-destination", str(folder / "artifacts")]  # fmt: skip
+    command = [
+        str(_PEER / "mlflow"),
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+    ]
 
     def serve(host: str, port: int) -> list[str]:
         return [*command, "--host", host, "--port", str(port)]

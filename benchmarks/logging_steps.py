@@ -1,4 +1,7 @@
-"""What `benchmarks.logging` measures of ours: `python -m benchmarks.logging_steps REGISTRY POINTS`."""
+"""What `benchmarks.logging` measures of ours.
+
+`python -m benchmarks.logging_steps REGISTRY POINTS`.
+"""
 
 from __future__ import annotations
 
@@ -21,10 +24,24 @@ def log(url: str, points: int, folder: Path) -> Steps:
     """Log through a training run as a trainer does, four metrics a step, and wait until everything is written."""
     registry, run_id = open_registry(url), str(uuid.uuid4())
     registry.start_run(
-        Run(run_id=run_id, model="logging", dataset="none", data_version="v1", data_digest="0" * 64, status="running",
-            parameters={}, seed=0, trainer="none", code_version="none", hardware={}, metrics={}, started=now(),
-            host="here", pid=0)
-    )  # fmt: skip
+        Run(
+            run_id=run_id,
+            model="logging",
+            dataset="none",
+            data_version="v1",
+            data_digest="0" * 64,
+            status="running",
+            parameters={},
+            seed=0,
+            trainer="none",
+            code_version="none",
+            hardware={},
+            metrics={},
+            started=now(),
+            host="here",
+            pid=0,
+        )
+    )
     checkpoints = Checkpoints(Workspace(folder.as_uri()), registry, run_id, folder, resumed=False)
     steps = Steps()
     with steps.step("log"):

@@ -1,6 +1,9 @@
-"""Freezing very many files of 3 kB (the case of DVC's issue 7607) at growing sizes: is it linear, how much memory?
+"""Freezing very many files of 3 kB (the case of DVC's issue 7607) at growing sizes.
 
-The workspace is a folder on the same disk; each size begins with a new one. DVC adds the same files to its local cache.
+Is it linear, how much memory?
+
+The workspace is a folder on the same disk; each size begins with a new one. DVC adds the same files
+to its local cache.
 """
 
 from __future__ import annotations
@@ -44,13 +47,30 @@ def measure(options: Options) -> None:
             shutil.copytree(landing, repository.data)
             settle()
             peer = repository.take("add")
-        rows.append((f"{size:,}", *_figures(first, size), *_figures(again, size)[::2], *_figures(peer, size)))
+        rows.append(
+            (
+                f"{size:,}",
+                *_figures(first, size),
+                *_figures(again, size)[::2],
+                *_figures(peer, size),
+            )
+        )
         shutil.rmtree(folder)
-    ours_first, ours_again = ("freeze, s", "files/s", "peak MiB"), ("again, unchanged, s", "peak MiB")
+    ours_first, ours_again = (
+        ("freeze, s", "files/s", "peak MiB"),
+        (
+            "again, unchanged, s",
+            "peak MiB",
+        ),
+    )
     print_table(("files", *ours_first, *ours_again, "`dvc add`, s", "files/s", "peak MiB"), rows)
 
 
 def _figures(measured: Measured | None, files: int) -> tuple[str, str, str]:
     if measured is None:
         return "", "", ""
-    return f"{measured.total:.1f}", f"{files / measured.total:,.0f}", f"{measured.peak_mib or 0:.0f}"
+    return (
+        f"{measured.total:.1f}",
+        f"{files / measured.total:,.0f}",
+        f"{measured.peak_mib or 0:.0f}",
+    )

@@ -1,6 +1,9 @@
-"""One measured step of a fresh process: its seconds and its peak memory, told to the parent as a line of JSON.
+"""One measured step of a fresh process.
 
-Only the standard library: a peer's process, in its own environment, measures itself with the same code.
+Its seconds and its peak memory, told to the parent as a line of JSON.
+
+Only the standard library: a peer's process, in its own environment, measures itself with the same
+code.
 """
 
 from __future__ import annotations
@@ -36,7 +39,9 @@ class Steps:
 
 
 def peak_mib() -> float | None:
-    """Return the most memory this process has had in RAM so far, MiB; None where the system does not say.
+    """Return the most memory this process has had in RAM so far, MiB.
+
+    None where the system does not say.
 
     Not `getrusage`: a child's counter starts from what its parent had when it was started.
     """

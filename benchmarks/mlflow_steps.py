@@ -1,4 +1,6 @@
-"""What `benchmarks.logging` measures of MLflow, in its environment: `python -m benchmarks.mlflow_steps URI POINTS`.
+"""What `benchmarks.logging` measures of MLflow, in its environment.
+
+`python -m benchmarks.mlflow_steps URI POINTS`.
 
 `mlflow` is imported only by the peer's process; `NAMES` are for both sides.
 """

@@ -1,7 +1,10 @@
-"""`python -m benchmarks.mutations [NAME …]`: plant one fault at a time in the core, and see which test catches it.
+"""`python -m benchmarks.mutations [NAME …]`.
 
-Nothing is timed; this measures what the tests are worth. The faults are in `planted`, or in a JSON file with the same
-fields that whoever changes the tests has not seen. The exit code is 1 if a fault survives unexpectedly.
+Plant one fault at a time in the core, and see which test catches it.
+
+Nothing is timed; this measures what the tests are worth. The faults are in `planted`, or in a JSON
+file with the same fields that whoever changes the tests has not seen. The exit code is 1 if a fault
+survives unexpectedly.
 """
 
 from __future__ import annotations
@@ -26,7 +29,10 @@ from benchmarks.planted import PLANTED, Mutation
 from benchmarks.processes import ROOT
 
 TESTS = "mlops_assets_tests"
-OF_TESTS = (f"{TESTS}/", "pyproject.toml")  # what a checkout with other tests replaces; pytest's settings go with them
+OF_TESTS = (
+    f"{TESTS}/",
+    "pyproject.toml",
+)  # what a checkout with other tests replaces; pytest's settings go with them
 MARKS = "not frameworks and not services and not browser and not slow"
 PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", MARKS)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::.+?)?)(?: - .*)?$", re.MULTILINE)
@@ -35,7 +41,10 @@ _PASSED, _TESTS_FAILED = 0, 1  # exit codes of pytest; others mean that the test
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run of tests: the first test that failed, if any, and the CPU seconds of all its processes."""
+    """What became of one run of tests.
+
+    The first test that failed, if any, and the CPU seconds of all its processes.
+    """
 
     failed: str | None
     seconds: float
@@ -45,10 +54,15 @@ class Copy:
     """A copy of the checkout in which faults are planted; the checkout itself is only read."""
 
     def __init__(self, folder: Path, tests_from: Path) -> None:
-        """Copy the tracked files as they are now; the tests are those of another checkout, if that is given."""
+        """Copy the tracked files as they are now.
+
+        The tests are those of another checkout, if that is given.
+        """
         self._root, self._scratch = folder / "checkout", folder / "tests"
         for source, of_tests in ((ROOT, False), (tests_from, True)):
-            listed = subprocess.run(["git", "ls-files", "-z"], cwd=source, capture_output=True, text=True, check=True)
+            listed = subprocess.run(
+                ["git", "ls-files", "-z"], cwd=source, capture_output=True, text=True, check=True
+            )
             for path in listed.stdout.split("\0"):
                 if path and path.startswith(OF_TESTS) == of_tests and (source / path).is_file():
                     (self._root / path).parent.mkdir(parents=True, exist_ok=True)
@@ -66,8 +80,8 @@ class Copy:
         source = (self._root / mutation.file).read_text()
         if source.count(mutation.before) != 1:
             raise SystemExit(
-                f"{mutation.name}: {mutation.file} has the text {source.count(mutation.before)} times, not once; "
-                f"adapt the mutation:\n{mutation.before}"
+                f"{mutation.name}: {mutation.file} has the text {source.count(mutation.before)}"
+                f" times, not once; adapt the mutation:\n{mutation.before}"
             )
         self._write(mutation.file, source.replace(mutation.before, mutation.after))
 
@@ -82,14 +96,25 @@ class Copy:
             SystemExit: they could not be run.
         """
         before = _cpu_seconds()
-        command = [sys.executable, *PYTEST, f"--basetemp={self._scratch}", *(f"{TESTS}/{path}" for path in tests)]
+        command = [
+            sys.executable,
+            *PYTEST,
+            f"--basetemp={self._scratch}",
+            *(f"{TESTS}/{path}" for path in tests),
+        ]
         done = subprocess.run(
-            command, cwd=self._root, env=self._environment, capture_output=True, text=True, check=False
+            command,
+            cwd=self._root,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=False,
         )
         self._end_leftovers()
         if done.returncode not in (_PASSED, _TESTS_FAILED):
             raise SystemExit(
-                f"{' '.join(command)} exited with {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
+                f"{' '.join(command)} exited with"
+                f" {done.returncode}:\n{(done.stdout + done.stderr)[-3000:]}"
             )
         found = _FAILED.search(done.stdout) if done.returncode else None
         failed = found[1] if found else "an unnamed test" if done.returncode else None
@@ -105,13 +130,23 @@ class Copy:
         """See that the tests import the copy and not an installed package, or every fault would survive."""
         command = [sys.executable, "-c", "import mlops_assets; print(mlops_assets.__file__)"]
         done = subprocess.run(
-            command, cwd=self._root.parent, env=self._environment, capture_output=True, text=True, check=True
+            command,
+            cwd=self._root.parent,
+            env=self._environment,
+            capture_output=True,
+            text=True,
+            check=True,
         )
         if not Path(done.stdout.strip()).is_relative_to(self._root):
-            raise SystemExit(f"mlops_assets is imported from {done.stdout.strip()}, not from {self._root}")
+            raise SystemExit(
+                f"mlops_assets is imported from {done.stdout.strip()}, not from {self._root}"
+            )
 
     def _end_leftovers(self) -> None:
-        """End processes of the tests that a fault has left running; they are known by the copy in their environment."""
+        """End processes of the tests that a fault has left running.
+
+        They are known by the copy in their environment.
+        """
         for process in psutil.process_iter():
             try:
                 if process.environ().get("PYTHONPATH") == str(self._root):
@@ -124,9 +159,19 @@ def main() -> None:
     """Run what the command line names, and print a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.mutations", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help="mutations to plant; all if none")
-    parser.add_argument("--tests-from", type=Path, default=ROOT, metavar="CHECKOUT", help="take the tests from there")
-    parser.add_argument("--file", type=Path, help="JSON list of mutations to plant instead of those of the project")
-    parser.add_argument("--skip-clean", action="store_true", help="do not run the tests without a fault first")
+    parser.add_argument(
+        "--tests-from",
+        type=Path,
+        default=ROOT,
+        metavar="CHECKOUT",
+        help="take the tests from there",
+    )
+    parser.add_argument(
+        "--file", type=Path, help="JSON list of mutations to plant instead of those of the project"
+    )
+    parser.add_argument(
+        "--skip-clean", action="store_true", help="do not run the tests without a fault first"
+    )
     arguments = parser.parse_args()
     chosen = _chosen(parser, arguments.file, arguments.names)
     with tempfile.TemporaryDirectory(prefix="mlops-mutations-") as folder:
@@ -139,8 +184,12 @@ def main() -> None:
     sys.exit(1 if survived else 0)
 
 
-def _chosen(parser: argparse.ArgumentParser, file: Path | None, names: Sequence[str]) -> list[Mutation]:
-    mutations = PLANTED if file is None else [Mutation(**entry) for entry in json.loads(file.read_text())]
+def _chosen(
+    parser: argparse.ArgumentParser, file: Path | None, names: Sequence[str]
+) -> list[Mutation]:
+    mutations = (
+        PLANTED if file is None else [Mutation(**entry) for entry in json.loads(file.read_text())]
+    )
     by_name = {mutation.name: mutation for mutation in mutations}
     unknown = sorted(set(names) - by_name.keys())
     if unknown:
@@ -153,8 +202,14 @@ def _require_clean(copy: Copy, mutations: Iterable[Mutation]) -> None:
     for tests in dict.fromkeys(tuple(mutation.tests) for mutation in mutations):
         outcome = copy.test(tests)
         if outcome.failed is not None:
-            raise SystemExit(f"{outcome.failed} fails without any fault, so that its failure says nothing")
-        print(f"{' '.join(tests)} pass without a fault, {outcome.seconds:.0f} s of CPU", file=sys.stderr, flush=True)
+            raise SystemExit(
+                f"{outcome.failed} fails without any fault, so that its failure says nothing"
+            )
+        print(
+            f"{' '.join(tests)} pass without a fault, {outcome.seconds:.0f} s of CPU",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _plant_all(copy: Copy, mutations: Iterable[Mutation]) -> list[str]:
@@ -172,7 +227,13 @@ def _plant_all(copy: Copy, mutations: Iterable[Mutation]) -> list[str]:
             verdict = "**SURVIVED**" if mutation.caught else "survived, as is known"
         if outcome.failed is None and mutation.caught:
             survived.append(mutation.name)
-        cells = (mutation.name, mutation.fault, f"`{mutation.file}`", verdict, f"{outcome.seconds:.0f}")
+        cells = (
+            mutation.name,
+            mutation.fault,
+            f"`{mutation.file}`",
+            verdict,
+            f"{outcome.seconds:.0f}",
+        )
         print("| " + " | ".join(cell.replace("|", r"\|") for cell in cells) + " |", flush=True)
     return survived
 

@@ -37,7 +37,10 @@ class OurProject:
         environment: Mapping[str, str] | None = None,
         landing: Path | None = None,
     ) -> OurProject:
-        """Make the folder, for data versions in `workspace`, a URL; data lands in it unless `landing` is given."""
+        """Make the folder, for data versions in `workspace`, a URL.
+
+        Data lands in it unless `landing` is given.
+        """
         folder.mkdir(parents=True)
         own = {
             "MLOPS_WORKSPACE": workspace,
@@ -45,14 +48,19 @@ class OurProject:
             "MLOPS_CACHE": str(folder / "cache"),
             "DAGSTER_HOME": str(folder / "dagster"),
         }
-        return cls(folder, landing or folder / "landing", {**(environment or clean_environment()), **own})
+        return cls(
+            folder, landing or folder / "landing", {**(environment or clean_environment()), **own}
+        )
 
     def freeze(self) -> Measured:
         """Freeze the landing in a fresh process; imports are not counted."""
         return self._take(f"freeze={self.data}")
 
     def recall(self, copy: bool = False) -> Measured:
-        """Write the newest version back into a new folder, in a fresh process; imports are not counted."""
+        """Write the newest version back into a new folder, in a fresh process.
+
+        Imports are not counted.
+        """
         target = self.folder / "recalled"
         shutil.rmtree(target, ignore_errors=True)
         return self._take(f"{'recall_copy' if copy else 'recall'}={target}")
@@ -69,17 +77,26 @@ class OurProject:
         (defs / _DATASET).mkdir()
         declared = {
             "type": "mlops_assets.components.TrainingDataset",
-            "attributes": {"name": _DATASET, "source": {"url": str(self.data), "layout": "image_folder"}},
+            "attributes": {
+                "name": _DATASET,
+                "source": {"url": str(self.data), "layout": "image_folder"},
+            },
         }
         (defs / _DATASET / "defs.yaml").write_text(json.dumps(declared))  # JSON is YAML too
 
     def commit(self) -> Measured:
         """Run `mlops dataset commit --no-assess`; its start-up is counted."""
-        return run_measured([[_MLOPS, "dataset", "commit", _DATASET, "--no-assess"]], self.environment, self._project)
+        return run_measured(
+            [[_MLOPS, "dataset", "commit", _DATASET, "--no-assess"]],
+            self.environment,
+            self._project,
+        )
 
     @property
     def _project(self) -> Path:
         return self.folder / "measured"
 
     def _take(self, step: str) -> Measured:
-        return take_steps("benchmarks.our_steps", step, environment=self.environment, folder=self.folder)
+        return take_steps(
+            "benchmarks.our_steps", step, environment=self.environment, folder=self.folder
+        )

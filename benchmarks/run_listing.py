@@ -29,7 +29,9 @@ QUESTIONS: dict[str, dict[str, str]] = {
     "the newest": {},
     "the newest of one model": {"model": "model_1"},
     f"`{_FILTER}`": {"where": _FILTER},
-    "a filter that few runs pass": {"where": "macro_f1 > 0.999 AND params.optimizer = 'sgd' AND params.augment"},
+    "a filter that few runs pass": {
+        "where": "macro_f1 > 0.999 AND params.optimizer = 'sgd' AND params.augment"
+    },
     "sorted by a metric": {"sort": "-macro_f1"},
     "sorted by a parameter": {"sort": "params.learning_rate"},
     "the filter, sorted by another metric": {"where": _FILTER, "sort": f"-metric_{METRICS - 1}"},
@@ -52,7 +54,9 @@ def measure(options: Options) -> None:
                     started = time.perf_counter()
                     search_runs(registry, **arguments)
                     times[name].append(1000 * (time.perf_counter() - started))
-            rows.append((question, *(f"{median(found):.0f}" for found in times.values()), str(WANTED)))
+            rows.append(
+                (question, *(f"{median(found):.0f}" for found in times.values()), str(WANTED))
+            )
         for registry in registries.values():
             registry.close()
     header = f"50 of {RUNS:,} runs with {METRICS} metrics and 10 parameters, median of {ROUNDS}"
@@ -96,7 +100,10 @@ def _rows(runs: int, metrics: int) -> Iterator[dict[str, Any]]:
                 "cpus": 16,
                 "gpus": ["NVIDIA H100"],
             },
-            "metrics": {"macro_f1": rng.random(), **{f"metric_{index}": rng.random() for index in range(1, metrics)}},
+            "metrics": {
+                "macro_f1": rng.random(),
+                **{f"metric_{index}": rng.random() for index in range(1, metrics)},
+            },
             "started": started,
             "finished": started + timedelta(minutes=5),
             "host": "node",

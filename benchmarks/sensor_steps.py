@@ -35,7 +35,9 @@ def main(sensor: str, argument: str, folder: str) -> None:
         if sensor == "new_version":
             names = [f"v{number}" for number in range(1, int(argument) + 1)]
             for start in range(0, len(names), _AT_ONCE):
-                instance.add_dynamic_partitions(data_versions(_DATASET).name or "", names[start : start + _AT_ONCE])
+                instance.add_dynamic_partitions(
+                    data_versions(_DATASET).name or "", names[start : start + _AT_ONCE]
+                )
             cursor = json.dumps(names[:-1])
         name = f"{_DATASET if sensor == 'new_data' else _MODEL}_{sensor}"
         _ticks(definitions, name, instance, cursor)
@@ -64,7 +66,9 @@ def _definitions(landing: str, store: StoreResource) -> dg.Definitions:
     )
 
 
-def _ticks(definitions: dg.Definitions, name: str, instance: dg.DagsterInstance, cursor: str | None) -> None:
+def _ticks(
+    definitions: dg.Definitions, name: str, instance: dg.DagsterInstance, cursor: str | None
+) -> None:
     taken = Steps()
     requests = []
     sensor = definitions.resolve_sensor_def(name)
@@ -72,7 +76,9 @@ def _ticks(definitions: dg.Definitions, name: str, instance: dg.DagsterInstance,
     for tick in ("something new", "nothing new"):
         with (
             partition_loading_context(dynamic_partitions_store=instance),
-            dg.build_sensor_context(instance, cursor, definitions=definitions, resources=resources) as context,
+            dg.build_sensor_context(
+                instance, cursor, definitions=definitions, resources=resources
+            ) as context,
             taken.step(tick),
         ):
             found = sensor.evaluate_tick(context)

@@ -22,11 +22,17 @@ def measure(options: Options) -> None:
             ("S3", f"s3://{BUCKET}/landing", environment),
         ):
             folder = str(options.folder / what)
-            found = take_steps("benchmarks.sensor_steps", "new_data", url, folder, environment=variables)
+            found = take_steps(
+                "benchmarks.sensor_steps", "new_data", url, folder, environment=variables
+            )
             rows.append(_row(f"`new_data`, {_OBJECTS:,} files in {what}", found))
-    found = take_steps("benchmarks.sensor_steps", "new_version", str(_VERSIONS), str(options.folder / "versions"))
+    found = take_steps(
+        "benchmarks.sensor_steps", "new_version", str(_VERSIONS), str(options.folder / "versions")
+    )
     rows.append(_row(f"`new_version`, {_VERSIONS:,} data versions", found))
-    print_table(("tick", "something new, s", "nothing new, s", "of it our CPU, s", "peak MiB"), rows)
+    print_table(
+        ("tick", "something new, s", "nothing new, s", "of it our CPU, s", "peak MiB"), rows
+    )
 
 
 def _row(what: str, found: Measured) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Measure what loading our definitions and starting our commands costs, beside `import dagster`, in one run.
 
-In seconds of the processor, of the process and what it starts: on a busy machine they differ less than a clock's.
+In seconds of the processor, of the process and what it starts: on a busy machine they differ less
+than a clock's.
 """
 
 from __future__ import annotations
@@ -26,26 +27,37 @@ def measure(options: Options) -> None:
     project = _recorded_model(options)
     environment = clean_environment()
     listed = subprocess.run(
-        [_MLOPS, "model", "list", "--json"], cwd=project, env=environment, capture_output=True, check=True
+        [_MLOPS, "model", "list", "--json"],
+        cwd=project,
+        env=environment,
+        capture_output=True,
+        check=True,
     )
     version = json.loads(listed.stdout)[-1]["version"]
     commands: dict[str, tuple[Sequence[str], float | None]] = {
         _BASE: ([sys.executable, "-c", _BASE], None),
-        "import mlops_assets.definitions": ([sys.executable, "-c", "import mlops_assets.definitions"], None),
+        "import mlops_assets.definitions": (
+            [sys.executable, "-c", "import mlops_assets.definitions"],
+            None,
+        ),
         "… and load the example": (
-            [sys.executable, "-c", "import mlops_assets.definitions as d; d.defs()"], _WANTED_DEFINITIONS
+            [sys.executable, "-c", "import mlops_assets.definitions as d; d.defs()"],
+            _WANTED_DEFINITIONS,
         ),
         "mlops --help": ([_MLOPS, "--help"], _WANTED_HELP),
         "mlops --version": ([_MLOPS, "--version"], _WANTED_HELP),
         "mlops train (usage error)": ([_MLOPS, "train"], _WANTED_HELP),
         "mlops run list": ([_MLOPS, "run", "list"], _WANTED_LISTING),
         "mlops model list": ([_MLOPS, "model", "list"], _WANTED_LISTING),
-        "mlops model show": ([_MLOPS, "model", "show", f"samples_forest@{version}"], _WANTED_LISTING),
+        "mlops model show": (
+            [_MLOPS, "model", "show", f"samples_forest@{version}"],
+            _WANTED_LISTING,
+        ),
         "mlops dataset list": ([_MLOPS, "dataset", "list"], _WANTED_LISTING),
         "mlops dataset show": ([_MLOPS, "dataset", "show", "samples"], _WANTED_LISTING),
         "mlops status": ([_MLOPS, "status"], _WANTED_LISTING),
         "import torch": ([sys.executable, "-c", "import torch"], None),
-    }  # fmt: skip
+    }
     seconds: dict[str, list[float]] = {name: [] for name in commands}
     for _ in range(max(5, options.rounds)):
         for name, (command, _wanted) in commands.items():
@@ -56,7 +68,15 @@ def measure(options: Options) -> None:
         ratio = median(seconds[name]) / base
         goal = "" if wanted is None else f"{wanted}{'' if ratio <= wanted else ': **missed**'}"
         rows.append((name, f"{median(seconds[name]):.2f}", f"{ratio:.2f}", goal))
-    print_table((f"what, median of {len(seconds[_BASE])} interleaved processes", "CPU s", "× dagster", "wanted"), rows)
+    print_table(
+        (
+            f"what, median of {len(seconds[_BASE])} interleaved processes",
+            "CPU s",
+            "× dagster",
+            "wanted",
+        ),
+        rows,
+    )
 
 
 def _recorded_model(options: Options) -> Path:

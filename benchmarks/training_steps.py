@@ -1,7 +1,10 @@
-"""A minute of training in a fresh process: `python -m benchmarks.training_steps STEP FOLDER EPOCHS`.
+"""A minute of training in a fresh process.
 
-`prepare` freezes chips; `ours` trains through the platform, `bare` with a plain loop: the same network, samples, order
-of batches, optimizer, schedule and validation, and nothing of ours around it. Each tells its seconds and its last loss.
+`python -m benchmarks.training_steps STEP FOLDER EPOCHS`.
+
+`prepare` freezes chips; `ours` trains through the platform, `bare` with a plain loop: the same
+network, samples, order of batches, optimizer, schedule and validation, and nothing of ours around
+it. Each tells its seconds and its last loss.
 """
 
 from __future__ import annotations
@@ -47,9 +50,14 @@ def main(step: str, folder: str, epochs: str) -> None:
 def _prepare(place: Path) -> None:
     """Freeze chips, and write their splits as plain arrays for the bare loop."""
     add_chips(place / "landing", range(_CHIPS), _CHIP)
-    declared = {"name": "chips", "source": {"url": str(place / "landing"), "layout": "image_folder"}}
+    declared = {
+        "name": "chips",
+        "source": {"url": str(place / "landing"), "layout": "image_folder"},
+    }
     store = open_store(Settings.from_environment())
-    freeze(store.workspace, store.registry, DatasetSpecification.model_validate(declared), "benchmark")
+    freeze(
+        store.workspace, store.registry, DatasetSpecification.model_validate(declared), "benchmark"
+    )
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("chips"))
     data = TrainingData(frozen, "classification", scaling="standardize")
     for split in ("train", "validation"):
@@ -60,9 +68,15 @@ def _prepare(place: Path) -> None:
 
 def _ours(taken: Steps, epochs: int) -> None:
     params = {
-        "epochs": epochs, "batch_size": _BATCH, "learning_rate": _RATE, "weight_decay": _DECAY, "width": _WIDTH,
-        "blocks": 1, "dropout": 0.0, "augmentation": "none",
-    }  # fmt: skip
+        "epochs": epochs,
+        "batch_size": _BATCH,
+        "learning_rate": _RATE,
+        "weight_decay": _DECAY,
+        "width": _WIDTH,
+        "blocks": 1,
+        "dropout": 0.0,
+        "augmentation": "none",
+    }
     specification = ModelSpecification.model_validate(
         {
             "name": "chips_cnn",
@@ -88,7 +102,9 @@ def _bare(place: Path, taken: Steps, epochs: int) -> None:
         import torch  # both sides pay for it
         from torch.nn.functional import cross_entropy
 
-        from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN  # noqa: PLC0415
+        from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import (  # noqa: PLC0415
+            PatchCNN,
+        )
 
         torch.set_num_threads(2)
         torch.manual_seed(0)
@@ -99,7 +115,9 @@ def _bare(place: Path, taken: Steps, epochs: int) -> None:
         network = PatchCNN(_CHIP[0], CLASSES, _WIDTH, 1, 1, False, 0.0)
         optimizer = torch.optim.AdamW(network.parameters(), _RATE, weight_decay=_DECAY)
         batches = -(-len(y) // _BATCH)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, _RATE, total_steps=epochs * batches)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, _RATE, total_steps=epochs * batches
+        )
         best, weights = float("inf"), None
         for epoch in range(epochs):
             network.train()

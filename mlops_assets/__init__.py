@@ -1,6 +1,7 @@
 """mlops_assets: an asset-oriented data and model platform for Earth observation.
 
-`TrainingData` and `TrainingRun` are what a trainer gets; `external_run` records a run made outside of the platform.
+`TrainingData` and `TrainingRun` are what a trainer gets; `external_run` records a run made outside
+of the platform.
 """
 
 from __future__ import annotations

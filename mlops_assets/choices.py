@@ -13,7 +13,10 @@ PrunerName = Literal["median", "hyperband", "none"]
 
 
 class SplitName(StrEnum):
-    """A part of a data version; an enumeration, as the command line takes several of them only so."""
+    """A part of a data version.
+
+    An enumeration, as the command line takes several of them only so.
+    """
 
     train = "train"
     validation = "validation"

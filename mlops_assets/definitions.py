@@ -6,6 +6,8 @@ import dagster as dg
 @dg.definitions
 def defs() -> dg.Definitions:
     """Return the definitions of the shipped example project."""
-    from mlops_assets.components import load_project  # importing this module alone stays as fast as Dagster
+    from mlops_assets.components import (
+        load_project,
+    )  # importing this module alone stays as fast as Dagster
 
     return load_project(__file__)

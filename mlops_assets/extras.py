@@ -26,5 +26,6 @@ def needs(extra: str, what: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         raise MissingExtra(
-            f"{what} needs {error.name}, which is not installed; pip install 'mlops-assets[{extra}]'"
+            f"{what} needs {error.name}, which is not installed; pip install"
+            f" 'mlops-assets[{extra}]'"
         ) from error

@@ -39,7 +39,8 @@ def check_name(name: str, what: str = "name") -> str:
     """
     if not _IDENTIFIER.fullmatch(name) or len(name) > 63:
         raise NameRefused(
-            f"{what} {name!r} cannot be used: take a letter, then letters, digits and '_', 63 characters at most"
+            f"{what} {name!r} cannot be used: take a letter, then letters, digits and '_', 63"
+            " characters at most"
         )
     return name
 
@@ -48,7 +49,8 @@ def check_label(label: str, what: str) -> str:
     """Return `label` if it can be a tag or an alias: a key that nobody takes for a version.
 
     Raises:
-        NameRefused: it cannot be a key, or looks like a data version (`v3`) or a model version (`v3-1f0c9a2b`).
+        NameRefused: it cannot be a key, or looks like a data version (`v3`) or a model version
+            (`v3-1f0c9a2b`).
     """
     check_key(label, what)
     if re.fullmatch(r"v\d+(-[0-9a-f]{8})?", label):
@@ -58,7 +60,10 @@ def check_label(label: str, what: str) -> str:
 
 @dataclass(frozen=True)
 class Reference:
-    """`NAME@WHAT`: a data version or tag, a model version or alias. `what` is None for `NAME` alone."""
+    """`NAME@WHAT`: a data version or tag, a model version or alias.
+
+    `what` is None for `NAME` alone.
+    """
 
     name: str
     what: str | None = None

@@ -1,6 +1,7 @@
 """Principals: who is acting, and the roles that say what they may do.
 
-Who somebody is, is found out elsewhere: `settings` for the local user, `identity` for callers over HTTP.
+Who somebody is, is found out elsewhere: `settings` for the local user, `identity` for callers over
+HTTP.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Principal:
         if role in self.roles or (role is Role.VIEWER and self.roles):
             return
         roles = ", ".join(sorted(self.roles)) or "no role"
-        raise Forbidden(f"{self.name} may not {action}: this needs the role {role}, and {self.name} has {roles}")
+        raise Forbidden(
+            f"{self.name} may not {action}: this needs the role {role}, and {self.name} has {roles}"
+        )
 
 
 def local(name: str) -> Principal:
@@ -58,10 +61,17 @@ def check_principal_name(name: str) -> str:
     """Return `name` if it can name a principal.
 
     Raises:
-        NameRefused: it is empty, longer than 255 characters, has characters that are not shown, or is taken.
+        NameRefused: it is empty, longer than 255 characters, has characters that are not shown, or
+            is taken.
     """
     if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
-        raise NameRefused(f"principal {name[:MAX_NAME]!r} cannot be used: take 1 to {MAX_NAME} printable characters")
+        raise NameRefused(
+            f"principal {name[:MAX_NAME]!r} cannot be used: take 1 to {MAX_NAME} printable"
+            " characters"
+        )
     if name == SHARED_NAME:
-        raise NameRefused(f"principal {name!r} is everybody who has MLOPS_API_TOKEN of a server; take another name")
+        raise NameRefused(
+            f"principal {name!r} is everybody who has MLOPS_API_TOKEN of a server; take another"
+            " name"
+        )
     return name

@@ -1,6 +1,7 @@
 """Progress of long work: what the core reports, and who listens.
 
-Nothing here knows of terminals; `cli.progress` shows it. Where nobody listens, reporting costs next to nothing.
+Nothing here knows of terminals; `cli.progress` shows it. Where nobody listens, reporting costs next
+to nothing.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ T = TypeVar("T")
 
 
 class Step:
-    """One piece of work under way. The work counts in it, from any thread; a listener reads it whenever it likes.
+    """One piece of work under way.
+
+    The work counts in it, from any thread; a listener reads it whenever it likes.
 
     Attributes:
         what: what is being done, e.g. `storing indian_pines`.
@@ -30,7 +33,9 @@ class Step:
         failed: whether it ended with an exception.
     """
 
-    def __init__(self, what: str, total: int | None = None, unit: str = "", size: int | None = None) -> None:
+    def __init__(
+        self, what: str, total: int | None = None, unit: str = "", size: int | None = None
+    ) -> None:
         self.what, self.total, self.unit, self.size = what, total, unit, size
         self.done = self.done_size = 0
         self.note, self.failed = "", False
@@ -72,7 +77,9 @@ _listeners: list[Listener] = []  # one at most, unless one is put in front of an
 
 
 @contextmanager
-def step(what: str, total: int | None = None, unit: str = "", size: int | None = None) -> Iterator[Step]:
+def step(
+    what: str, total: int | None = None, unit: str = "", size: int | None = None
+) -> Iterator[Step]:
     """Report a piece of work from its beginning to its end; see `Step` for the arguments."""
     found = Step(what, total, unit, size)
     listener = _listeners[-1] if _listeners and total != 0 else None

@@ -1,6 +1,7 @@
 """Where things are: one frozen Settings, the only reader of the environment.
 
-No other module may look at `os.environ`; what varies between a laptop and a cluster is decided here.
+No other module may look at `os.environ`; what varies between a laptop and a cluster is decided
+here.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ class Settings:
         user: who promotes and commits, as written into the audit trail.
         roles: what the user may do; everything unless limited.
         mlflow: tracking URI of the MLflow server that runs are mirrored to; None for none.
-        base_url: where callers reach the HTTP API, for the links in its answers; None for links without a host.
-        api_token: a token that callers of the HTTP API may share, and the token that our client shows.
-        identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for none.
-        log_head: folder or URL outside the workspace where verifying leaves the head of the log; None for none.
+        base_url: where callers reach the HTTP API, for the links in its answers; None for links
+            without a host.
+        api_token: a token that callers of the HTTP API may share, and the token that our client
+            shows.
+        identity: YAML file that names the issuer of tokens that the HTTP API accepts; None for
+            none.
+        log_head: folder or URL outside the workspace where verifying leaves the head of the log;
+            None for none.
     """
 
     workspace: str
@@ -60,18 +65,22 @@ class Settings:
         return Principal(self.user, self.roles)
 
     @classmethod
-    def from_environment(cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None) -> Settings:
+    def from_environment(
+        cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None
+    ) -> Settings:
         """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_ROLES`,
         `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`, `MLOPS_LOG_HEAD`.
 
-        A `.env` file in `directory` is read too, as the dagster command does; the environment wins over it.
+        A `.env` file in `directory` is read too, as the dagster command does; the environment wins
+        over it.
 
         Args:
             overrides: values that win over the environment.
             directory: what relative paths start from; the current directory by default.
 
         Raises:
-            SettingsError: a value that cannot be used, or one that a remote workspace needs is missing.
+            SettingsError: a value that cannot be used, or one that a remote workspace needs is
+                missing.
         """
         directory = directory or Path.cwd()
         values = {**dotenv_values(directory / ".env"), **os.environ, **(overrides or {})}
@@ -81,12 +90,17 @@ class Settings:
         registry = values.get("MLOPS_REGISTRY")
         if registry is None and root is None:
             raise SettingsError(
-                f"MLOPS_WORKSPACE={shown(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of a database that "
-                "everybody who uses the workspace reaches, e.g. postgresql+psycopg://HOST/DATABASE, or on one machine "
-                "sqlite:////PATH/registry.db"
+                f"MLOPS_WORKSPACE={shown(workspace)} needs MLOPS_REGISTRY, the SQLAlchemy URL of a"
+                " database that everybody who uses the workspace reaches, e.g."
+                " postgresql+psycopg://HOST/DATABASE, or on one machine"
+                " sqlite:////PATH/registry.db"
             )
-        home = values.get("DAGSTER_HOME") or (root / "dagster" if root else Path.home() / ".dagster")
-        cache = values.get("MLOPS_CACHE") or (root / "cache" if root else Path.home() / ".cache" / "mlops_assets")
+        home = values.get("DAGSTER_HOME") or (
+            root / "dagster" if root else Path.home() / ".dagster"
+        )
+        cache = values.get("MLOPS_CACHE") or (
+            root / "cache" if root else Path.home() / ".cache" / "mlops_assets"
+        )
         identity = values.get("MLOPS_IDENTITY")
         return cls(
             workspace=workspace,
@@ -109,7 +123,9 @@ def _roles(text: str) -> frozenset[Role]:
     try:
         return frozenset(Role(name.strip()) for name in text.split(","))
     except ValueError as error:
-        raise SettingsError(f"MLOPS_ROLES={text}: write some of {', '.join(Role)}, separated by commas") from error
+        raise SettingsError(
+            f"MLOPS_ROLES={text}: write some of {', '.join(Role)}, separated by commas"
+        ) from error
 
 
 def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
@@ -118,7 +134,8 @@ def _log_head(value: str | None, workspace: str, directory: Path) -> str | None:
     url = workspace_url(value, directory)
     if f"{url}/".startswith(f"{workspace}/"):
         raise SettingsError(
-            f"MLOPS_LOG_HEAD={shown(value)} lies in the workspace; name a place that its users cannot write"
+            f"MLOPS_LOG_HEAD={shown(value)} lies in the workspace; name a place that its users"
+            " cannot write"
         )
     return url
 
@@ -174,28 +191,45 @@ def parent_registry() -> str:
     try:
         return os.environ[PARENT_REGISTRY]
     except KeyError:
-        raise SettingsError(f"{PARENT_REGISTRY} is not set: this process is started by the platform only") from None
+        raise SettingsError(
+            f"{PARENT_REGISTRY} is not set: this process is started by the platform only"
+        ) from None
 
 
 def declared_gpus() -> list[str] | None:
-    """Return the GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process; None if it says nothing."""
+    """Return the GPUs that `CUDA_VISIBLE_DEVICES` leaves to this process.
+
+    None if it says nothing.
+    """
     declared = os.environ.get(GPUS)
-    return None if declared is None else [n.strip() for n in declared.split(",") if n.strip() not in ("", "-1")]
+    return (
+        None
+        if declared is None
+        else [n.strip() for n in declared.split(",") if n.strip() not in ("", "-1")]
+    )
 
 
 def trusted_sources() -> frozenset[str]:
-    """Return what Items of others may refer to, from `MLOPS_TRUSTED_SOURCES`: hosts, networks, buckets by URL.
+    """Return what Items of others may refer to, from `MLOPS_TRUSTED_SOURCES`.
 
-    These are hosts that have no public address, and buckets that are read with this workspace's credentials.
+    Hosts, networks, buckets by URL.
+
+    These are hosts that have no public address, and buckets that are read with this workspace's
+    credentials.
     """
     texts = os.environ.get("MLOPS_TRUSTED_SOURCES", "").split(",")
-    return frozenset(text.strip().rstrip("/") if "://" in text else text.strip() for text in texts) - {""}
+    return frozenset(
+        text.strip().rstrip("/") if "://" in text else text.strip() for text in texts
+    ) - {""}
 
 
 def load_environment_file(directory: Path) -> None:
-    """Put what a `.env` file says into the environment, as the dagster command does; what is there already wins.
+    """Put what a `.env` file says into the environment, as the dagster command does.
 
-    So credentials of object stores, which their libraries read from the environment themselves, may be in it too.
+    What is there already wins.
+
+    So credentials of object stores, which their libraries read from the environment themselves, may
+    be in it too.
     """
     load_dotenv(directory / ".env", override=False)
 
@@ -221,12 +255,18 @@ def server_url(name: str, server: str, url: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in ("http", "https") and parts.hostname and not (parts.query or parts.fragment)
+        usable = (
+            parts.scheme in ("http", "https")
+            and parts.hostname
+            and not (parts.query or parts.fragment)
+        )
         parts.port  # noqa: B018 — raises if it is not a port
     except ValueError:
         usable = False
     if not usable or not url.isascii() or not url.isprintable():
-        raise SettingsError(f"{name}={shown(url)}: write the URL of {server}, such as http://HOST:5000")
+        raise SettingsError(
+            f"{name}={shown(url)}: write the URL of {server}, such as http://HOST:5000"
+        )
     return url.rstrip("/")
 
 
@@ -240,12 +280,15 @@ def workspace_url(workspace: str, directory: Path) -> str:
     if parts.scheme == "file":
         path = Path(unquote(parts.path))
         if parts.netloc not in ("", "localhost") or not path.is_absolute():
-            raise SettingsError(f"MLOPS_WORKSPACE={shown(workspace)}: a file URL is written file:///ABSOLUTE/PATH")
+            raise SettingsError(
+                f"MLOPS_WORKSPACE={shown(workspace)}: a file URL is written file:///ABSOLUTE/PATH"
+            )
         return path.as_uri()
     if "://" in workspace:
         if parts.scheme not in ("s3", "az", "gs") or not parts.netloc or "@" in parts.netloc:
             raise SettingsError(
-                f"MLOPS_WORKSPACE={shown(workspace)}: use a folder, file:///PATH, s3://BUCKET, az://CONTAINER or gs://BUCKET"
+                f"MLOPS_WORKSPACE={shown(workspace)}: use a folder, file:///PATH, s3://BUCKET,"
+                " az://CONTAINER or gs://BUCKET"
             )
         return workspace.rstrip("/")
     return (directory / Path(workspace).expanduser()).resolve().as_uri()

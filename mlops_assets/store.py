@@ -72,7 +72,10 @@ def published_path(store: Store, key: str) -> Path:
 
 
 def run_identifier(orchestration_run: str | None, model: str, data_version: str) -> str:
-    """Return a run's id; within one orchestrated run it is always the same, so that a retried step is the same run."""
+    """Return a run's id.
+
+    Within one orchestrated run it is always the same, so that a retried step is the same run.
+    """
     if orchestration_run is None:
         return str(uuid.uuid4())
     return str(uuid.uuid5(_RUN_NAMESPACE, f"{orchestration_run}/{model}/{data_version}"))
@@ -83,18 +86,23 @@ def version_for(
 ) -> ModelVersion:
     """Return the model version a later stage works on.
 
-    That of its own orchestrated run, else of the run it is a re-execution of (in the order given), else the data
-    version's latest: two runs on one partition never mix.
+    That of its own orchestrated run, else of the run it is a re-execution of (in the order given),
+    else the data version's latest: two runs on one partition never mix.
 
     Raises:
         NotFound: the model was never trained on this data version.
     """
-    versions = {row.run_id: row for row in registry.model_versions(model, data_version=data_version)}
+    versions = {
+        row.run_id: row for row in registry.model_versions(model, data_version=data_version)
+    }
     for orchestration_run in orchestration_runs:
         runs = registry.runs(model, data_version=data_version, orchestration_run=orchestration_run)
         found = [versions[run.run_id] for run in runs if run.run_id in versions]
         if found:
             return found[-1]
     if not versions:
-        raise NotFound(f"{model} has not been trained on {data_version}; run 'mlops train {model}@{data_version}'")
+        raise NotFound(
+            f"{model} has not been trained on {data_version}; run 'mlops train"
+            f" {model}@{data_version}'"
+        )
     return next(reversed(versions.values()))

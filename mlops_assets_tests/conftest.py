@@ -26,24 +26,40 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 
-os.environ.setdefault("GOMP_SPINCOUNT", "1000")  # read when PyTorch is imported: workers must not spin for long
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell has it for what it starts in the background
+os.environ.setdefault(
+    "GOMP_SPINCOUNT", "1000"
+)  # read when PyTorch is imported: workers must not spin for long
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as a shell has it for what it starts in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
 with suppress(ImportError), redirect_stderr(sys.__stderr__):
-    # TensorFlow and JAX log by absl, which closes the stderr it was imported with when Dagster sets logging up:
-    # imported in a test, that is pytest's own, and every later test fails
+    # TensorFlow and JAX log by absl, which closes the stderr it was imported with when Dagster sets
+    # logging up: imported in a test, that is pytest's own, and every later test fails
     import absl.logging  # noqa: F401
 
-pytest_plugins = [f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")]
+pytest_plugins = [
+    f"mlops_assets_tests.servers.{name}" for name in ("buckets", "aws", "web", "postgres", "mlflow")
+]
 pytest_plugins.append("mlops_assets_tests.faults.tally")
 _SERVERS = {
-    "azure_server", "gcs_server", "mlflow_server", "moto_server", "postgres", "s3_server", "stac_api", "web_server"
-}  # fmt: skip
+    "azure_server",
+    "gcs_server",
+    "mlflow_server",
+    "moto_server",
+    "postgres",
+    "s3_server",
+    "stac_api",
+    "web_server",
+}
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` selects
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the tests that start a server. A parameter that names such a fixture at run time needs the mark itself."""
+    """Mark the tests that start a server.
+
+    A parameter that names such a fixture at run time needs the mark itself.
+    """
     for item in items:
         if isinstance(item, pytest.Function) and not _SERVERS.isdisjoint(item.fixturenames):
             item.add_marker("services")
@@ -55,7 +71,9 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLOPS_WORKSPACE", "MLOPS_REGISTRY", "MLOPS_USER", "MLOPS_MLFLOW", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLOPS_USER", "tester")
-    monkeypatch.setenv("MLOPS_TRUSTED_SOURCES", "127.0.0.1, localhost")  # where the servers of the tests listen
+    monkeypatch.setenv(
+        "MLOPS_TRUSTED_SOURCES", "127.0.0.1, localhost"
+    )  # where the servers of the tests listen
     monkeypatch.chdir(tmp_path)
 
 
@@ -66,7 +84,10 @@ def drawn() -> None:
 
 @pytest.fixture(autouse=True)
 def _undrawn(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Figures are made but not drawn, unless `drawn` is asked for: that takes longer than most of a model's life."""
+    """Figures are made but not drawn, unless `drawn` is asked for.
+
+    That takes longer than most of a model's life.
+    """
     if "drawn" not in request.fixturenames:
         monkeypatch.setattr(Figure, "savefig", _save_one_pixel)
 
@@ -108,7 +129,12 @@ def scenes_specification(name: str = "scenes", **changes: object) -> DatasetSpec
         "name": name,
         "source": {"url": f"landing/{name}", "layout": "scenes", "scenes": {"size": 3}},
         "classes": {1: "water", 2: "land"},
-        "split": {"method": "spatial_block", "block": 8, "buffer": 1, "fractions": {"train": 0.6, "test": 0.4}},
+        "split": {
+            "method": "spatial_block",
+            "block": 8,
+            "buffer": 1,
+            "fractions": {"train": 0.6, "test": 0.4},
+        },
     }
     return DatasetSpecification.model_validate(attributes | changes)
 
@@ -118,25 +144,45 @@ def crops_table(rows: int = 300, seed: int = 0) -> pd.DataFrame:
     rng = np.random.default_rng(seed)
     crop = rng.choice(["wheat", "maize", "fallow"], rows)
     centre = pd.Series(crop).map({"wheat": 0.2, "maize": 0.5, "fallow": 0.8}).to_numpy()
-    months = {f"ndvi_{month:02d}": (centre + rng.normal(0, 0.05, rows)).round(5) for month in range(1, 7)}
+    months = {
+        f"ndvi_{month:02d}": (centre + rng.normal(0, 0.05, rows)).round(5) for month in range(1, 7)
+    }
     return pd.DataFrame({"farm": rng.integers(0, 30, rows).astype(str), **months, "crop": crop})
 
 
 def write_scene(
-    folder: Path, name: str = "a", size: int = 48, seed: int = 0, bands: int = 4, crs: str | None = None
+    folder: Path,
+    name: str = "a",
+    size: int = 48,
+    seed: int = 0,
+    bands: int = 4,
+    crs: str | None = None,
 ) -> NDArray[np.uint8]:
-    """Land one scene of `size` pixels and its label raster (0 unknown, 1 water, 2 land); return the labels."""
+    """Land one scene of `size` pixels and its label raster (0 unknown, 1 water, 2 land).
+
+    Return the labels.
+    """
     from rasterio import Affine
 
     rng = np.random.default_rng(seed)
-    labels = np.where(np.add.outer(np.arange(size), np.arange(size)) // 6 % 2 == 0, 1, 2).astype(np.uint8)
+    labels = np.where(np.add.outer(np.arange(size), np.arange(size)) // 6 % 2 == 0, 1, 2).astype(
+        np.uint8
+    )
     labels[rng.random((size, size)) < 0.2] = 0
     image = (labels * 100 + rng.integers(0, 50, (bands, size, size))).astype(np.uint16)
-    georeference = {"crs": crs, "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000)} if crs else {}
+    georeference = (
+        {"crs": crs, "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000)} if crs else {}
+    )
     for kind, array in (("images", image), ("labels", labels[None])):
         path = folder / kind / f"{name}.tif"
         path.parent.mkdir(parents=True, exist_ok=True)
-        profile = {"driver": "GTiff", "height": size, "width": size, "count": len(array), "dtype": array.dtype.name}
+        profile = {
+            "driver": "GTiff",
+            "height": size,
+            "width": size,
+            "count": len(array),
+            "dtype": array.dtype.name,
+        }
         with open_raster(path, "w", **profile, **georeference) as raster:
             raster.write(array)
     return labels
@@ -146,7 +192,9 @@ def write_scene(
 def land_table(store: Store) -> Callable[..., Freeze]:
     """Land a table and freeze it: `land_table(frame, specification)`."""
 
-    def land(frame: pd.DataFrame | None = None, specification: DatasetSpecification | None = None) -> Freeze:
+    def land(
+        frame: pd.DataFrame | None = None, specification: DatasetSpecification | None = None
+    ) -> Freeze:
         specification = specification or table_specification()
         folder = store.workspace.root / specification.source.url
         folder.mkdir(parents=True, exist_ok=True)
@@ -169,7 +217,10 @@ def land_scenes(store: Store) -> Callable[..., Freeze]:
 
 
 def require_shared_data(*parts: str) -> Path:
-    """Return a path of the test data beside the checkout, or skip the test: the product does not need it."""
+    """Return a path of the test data beside the checkout, or skip the test.
+
+    The product does not need it.
+    """
     root = Path(os.environ.get("MLOPS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
     path = root.joinpath(*parts)
     if not path.exists():

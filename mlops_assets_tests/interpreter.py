@@ -1,24 +1,27 @@
 """Python processes of ours that start at once: forked from one that has imported what they need.
 
-A process that runs `mlops`, `dagster` or a module of ours spends 3 to 5 seconds on imports before its first line. Here
-the fork server of `multiprocessing` imports once in a session, and each process is a fork of it: one of its own, with
-arguments, directory, environment, session, standard streams, exit code and signals as `subprocess` would give it.
+A process that runs `mlops`, `dagster` or a module of ours spends 3 to 5 seconds on imports before
+its first line. Here the fork server of `multiprocessing` imports once in a session, and each
+process is a fork of it: one of its own, with arguments, directory, environment, session, standard
+streams, exit code and signals as `subprocess` would give it.
 
     done = interpreter.run(["mlops", "model", "list", "--json"], cwd=folder, env=environment)
     assert done.returncode == 0, done.stderr
 
-    with interpreter.Process(["-m", "mlops_assets_tests.components.interleaved", home], cwd=folder) as process:
+    with interpreter.Process(["-m", "mlops_assets_tests.components.interleaved", home], cwd=folder)
+    as process:
         process.wait_for_output("training")
         process.send_signal(signal.SIGINT)
         assert process.wait(100) == 130, process.err
 
-Arguments begin with `-c CODE`, `-m MODULE`, the path of a script, or the name of a command that an installed package
-declares; a leading `sys.executable` may stay. The fixture `forked_workers` lets the hub have its processes so too;
-trainings fork theirs anyway.
+Arguments begin with `-c CODE`, `-m MODULE`, the path of a script, or the name of a command that an
+installed package declares; a leading `sys.executable` may stay. The fixture `forked_workers` lets
+the hub have its processes so too; trainings fork theirs anyway.
 
-What Python and its libraries read at their own start is as the server found it: modules are imported, hashes have one
-seed, `PYTHON*` (but `PYTHONPATH`) and `OMP_*` (but `OMP_NUM_THREADS`) are fixed. A test about what is imported, how
-fast, or about the installed script itself starts a real process, and says why.
+What Python and its libraries read at their own start is as the server found it: modules are
+imported, hashes have one seed, `PYTHON*` (but `PYTHONPATH`) and `OMP_*` (but `OMP_NUM_THREADS`) are
+fixed. A test about what is imported, how fast, or about the installed script itself starts a real
+process, and says why.
 """
 
 from __future__ import annotations
@@ -50,7 +53,8 @@ import pytest
 
 from mlops_assets.hub import publisher
 
-# Not onnxruntime: it starts a thread and opens a database when it is imported, neither of which a fork may share.
+# Not onnxruntime: it starts a thread and opens a database when it is imported, neither of which a
+# fork may share.
 IMPORTED = (
     __name__,
     "dagster",
@@ -109,7 +113,10 @@ class Process:
             start_server()
         self.args = list(arguments)
         self.returncode: int | None = None
-        self._kept = {"out": tempfile.TemporaryFile(), "err": tempfile.TemporaryFile()}  # noqa: SIM115
+        self._kept = {
+            "out": tempfile.TemporaryFile(),  # noqa: SIM115
+            "err": tempfile.TemporaryFile(),  # noqa: SIM115
+        }
         self._read: dict[str, str] = {}
         reader, writer = os.pipe()
         self.stdin = os.fdopen(writer, "wb", buffering=0) if stdin == subprocess.PIPE else None
@@ -122,7 +129,12 @@ class Process:
         os.close(reader)
         self._process = _context.Process(
             target=_run,
-            args=(_command(self.args), str(cwd or Path.cwd()), dict(os.environ if env is None else env), streams),
+            args=(
+                _command(self.args),
+                str(cwd or Path.cwd()),
+                dict(os.environ if env is None else env),
+                streams,
+            ),
             daemon=True,  # so that the end of the tests ends it
         )
         self._process.start()
@@ -153,7 +165,9 @@ class Process:
         """
         code = self._ended(timeout)
         if code is None:
-            raise subprocess.TimeoutExpired(self.args, timeout or 0, self.out.encode(), self.err.encode())
+            raise subprocess.TimeoutExpired(
+                self.args, timeout or 0, self.out.encode(), self.err.encode()
+            )
         return code
 
     def wait_for_output(self, text: str, timeout: float = 120) -> None:
@@ -161,7 +175,9 @@ class Process:
         deadline = time.monotonic() + timeout
         while text not in self.out + self.err:
             ended = self.poll() is not None and text not in self.out + self.err
-            assert not ended and time.monotonic() < deadline, f"{text!r} was not printed:\n{self.out}{self.err}"
+            assert not ended and time.monotonic() < deadline, (
+                f"{text!r} was not printed:\n{self.out}{self.err}"
+            )
             time.sleep(0.02)
 
     def send_signal(self, number: int) -> None:
@@ -180,7 +196,12 @@ class Process:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         """End it and what it has started, if it still runs."""
         if self.poll() is None:
             self.kill()
@@ -222,13 +243,17 @@ def run(
     """
     with Process(arguments, cwd, env, subprocess.PIPE) as process:
         assert process.stdin is not None
-        with suppress(BrokenPipeError):  # as `subprocess.run` does where a process ends without reading
+        with suppress(
+            BrokenPipeError
+        ):  # as `subprocess.run` does where a process ends without reading
             process.stdin.write(input)
             process.stdin.close()
         try:
             process.wait(timeout)
         except subprocess.TimeoutExpired:
-            raise AssertionError(f"{arguments} runs for {timeout} s:\n{process.out}{process.err}") from None
+            raise AssertionError(
+                f"{arguments} runs for {timeout} s:\n{process.out}{process.err}"
+            ) from None
     return subprocess.CompletedProcess(process.args, process.wait(), process.out, process.err)
 
 
@@ -256,7 +281,8 @@ def start_server() -> None:
     """Start the server in an environment without our settings, at the root of the checkout."""
     kept, here = dict(os.environ), Path.cwd()
     clean = {name: value for name, value in kept.items() if not name.startswith(_OURS)}
-    # on a busy machine threads must not spin; and nothing it imports shall take its stderr for a terminal
+    # on a busy machine threads must not spin; and nothing it imports shall take its stderr for a
+    # terminal
     clean |= {"PYTHONPATH": str(ROOT), "GOMP_SPINCOUNT": "1000", "TERM": "dumb"}
     _context.set_forkserver_preload(list(IMPORTED))
     try:
@@ -274,7 +300,10 @@ def _replace_environment(values: Mapping[str, str]) -> None:
 
 
 def _command(arguments: Sequence[str]) -> list[str]:
-    """Return -c, -m or a path and what follows; or `NAME=MODULE:FUNCTION` and what follows, for a command."""
+    """Return -c, -m or a path and what follows.
+
+    Or `NAME=MODULE:FUNCTION` and what follows, for a command.
+    """
     first, *rest = arguments
     if first == sys.executable:
         return [str(argument) for argument in rest]
@@ -288,7 +317,9 @@ def _commands() -> dict[str, str]:
     return {found.name: found.value for found in entry_points(group="console_scripts")}
 
 
-def _run(command: list[str], directory: str, environment: dict[str, str], streams: list[Connection]) -> NoReturn:
+def _run(
+    command: list[str], directory: str, environment: dict[str, str], streams: list[Connection]
+) -> NoReturn:
     """Do in the forked process what the interpreter does with its arguments."""
     for number, stream in enumerate(streams):
         os.dup2(stream.fileno(), number)
@@ -332,7 +363,9 @@ def _renew(environment: Mapping[str, str]) -> None:
 def _execute(command: list[str], path: list[str]) -> None:
     first, *rest = command
     path = [entry for entry in path if entry]
-    warnings.filterwarnings("ignore", r".*found in sys\.modules after import of package", RuntimeWarning)  # by -m
+    warnings.filterwarnings(
+        "ignore", r".*found in sys\.modules after import of package", RuntimeWarning
+    )  # by -m
     if first == "-c":
         sys.path, sys.argv = ["", *path], ["-c", *rest[1:]]
         main = sys.modules["__main__"] = types.ModuleType("__main__")

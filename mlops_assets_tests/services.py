@@ -1,4 +1,7 @@
-"""Real services that some tests need. Missing ones skip the test, but never under REQUIRE_SERVICES=1 (CI)."""
+"""Real services that some tests need.
+
+Missing ones skip the test, but never under REQUIRE_SERVICES=1 (CI).
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,17 @@ from pathlib import Path
 
 import pytest
 
-_AZURITE = Path(sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")  # by `make azurite`
+_AZURITE = Path(
+    sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js"
+)  # by `make azurite`
 
 
 def require_program(name: str, package: str) -> Path:
     """Return the path of a program, or skip the test; fail it where services are required."""
     found = shutil.which(name)
-    return _required(Path(found) if found else None, f"needs {name}; install the Debian package {package}")
+    return _required(
+        Path(found) if found else None, f"needs {name}; install the Debian package {package}"
+    )
 
 
 def require_script(name: str) -> Path:
@@ -26,25 +33,45 @@ def require_script(name: str) -> Path:
 
 
 def require_package(name: str) -> None:
-    """Skip the test unless a package that the dev extra brings is installed; fail it where services are required."""
+    """Skip the test unless a package that the dev extra brings is installed.
+
+    Fail it where services are required.
+    """
     found = importlib.util.find_spec(name)
-    _required(Path(found.origin) if found and found.origin else None, f"needs {name}; run: make install")
+    _required(
+        Path(found.origin) if found and found.origin else None, f"needs {name}; run: make install"
+    )
 
 
 def require_azurite() -> list[str]:
-    """Return the command that starts Azurite's blob service, or skip the test; fail it where services are required."""
+    """Return the command that starts Azurite's blob service, or skip the test.
+
+    Fail it where services are required.
+    """
     node = require_program("node", "nodejs")
-    return [str(node), str(_required(_AZURITE, "needs Azurite; install node and npm, and run: make azurite"))]
+    return [
+        str(node),
+        str(_required(_AZURITE, "needs Azurite; install node and npm, and run: make azurite")),
+    ]
 
 
 def require_pytdml() -> Path:
-    """Return the Python of an environment with pytdml, or skip the test; fail it where services are required."""
+    """Return the Python of an environment with pytdml, or skip the test.
+
+    Fail it where services are required.
+    """
     return _required(Path(sys.prefix, "pytdml", "bin", "python"), "needs pytdml; run: make pytdml")
 
 
 def require_mlflow() -> Path:
-    """Return the program `mlflow` of an environment with the whole of MLflow, or skip the test; fail it in CI."""
-    return _required(Path(sys.prefix, "mlflow-server", "bin", "mlflow"), "needs a server of MLflow; run: make mlflow")
+    """Return the program `mlflow` of an environment with the whole of MLflow, or skip the test.
+
+    Fail it in CI.
+    """
+    return _required(
+        Path(sys.prefix, "mlflow-server", "bin", "mlflow"),
+        "needs a server of MLflow; run: make mlflow",
+    )
 
 
 def _required(found: Path | None, message: str) -> Path:

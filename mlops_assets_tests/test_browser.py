@@ -18,7 +18,12 @@ from mlops_assets.components.project.launch import prepare_home
 from mlops_assets_tests.services import require_program
 
 pytestmark = pytest.mark.browser
-CHROMIUM = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
+CHROMIUM = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+]
 
 
 @pytest.fixture
@@ -28,12 +33,19 @@ def ui(tmp_path: Path) -> Iterator[str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     home = prepare_home(tmp_path / "workspace" / "dagster")
-    command = [str(Path(sys.executable).with_name("dagster-webserver")), "-m", "mlops_assets.definitions"]
+    command = [
+        str(Path(sys.executable).with_name("dagster-webserver")),
+        "-m",
+        "mlops_assets.definitions",
+    ]
     with (tmp_path / "webserver.log").open("wb") as log:
         server = subprocess.Popen(
-            [*command, "--host", "127.0.0.1", "--port", str(port)], cwd=tmp_path, stdout=log, stderr=log,
+            [*command, "--host", "127.0.0.1", "--port", str(port)],
+            cwd=tmp_path,
+            stdout=log,
+            stderr=log,
             env={**os.environ, "DAGSTER_HOME": str(home)},
-        )  # fmt: skip
+        )
         try:
             address = f"http://127.0.0.1:{port}"
             for _ in range(240):

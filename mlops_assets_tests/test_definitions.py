@@ -37,8 +37,18 @@ GRAPH = {
         }.items()
     },
 }
-HEAVY = ("torch", "sklearn", "onnx", "onnxruntime", "rasterio", "matplotlib", "pystac", "kubernetes", "tensorly",
-         "mlflow")  # fmt: skip
+HEAVY = (
+    "torch",
+    "sklearn",
+    "onnx",
+    "onnxruntime",
+    "rasterio",
+    "matplotlib",
+    "pystac",
+    "kubernetes",
+    "tensorly",
+    "mlflow",
+)
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +58,10 @@ def loaded() -> dg.Definitions:
 
 def test_the_asset_graph_is_this(loaded: dg.Definitions) -> None:
     graph = loaded.resolve_asset_graph()
-    found = {n.key.to_user_string(): sorted(k.to_user_string() for k in n.parent_keys) for n in graph.asset_nodes}
+    found = {
+        n.key.to_user_string(): sorted(k.to_user_string() for k in n.parent_keys)
+        for n in graph.asset_nodes
+    }
     assert found == GRAPH
     partitioned = {n.key.path[-1] for n in graph.asset_nodes if n.is_partitioned}
     assert partitioned == {"training_data", "record", "trained_model", "onnx_model", "evaluation"}
@@ -63,21 +76,40 @@ def test_these_checks_block_what_comes_after(loaded: dg.Definitions) -> None:
 def test_these_jobs_and_sensors_are_there_and_sensors_are_off(loaded: dg.Definitions) -> None:
     repository = loaded.get_repository_def()
     jobs = {job.name for job in repository.get_all_jobs() if not job.name.startswith("__")}
-    of_models = {f"indian_pines_{model}_{what}" for model in ("svm", "cnn") for what in ("lifecycle", "sweep")}
+    of_models = {
+        f"indian_pines_{model}_{what}"
+        for model in ("svm", "cnn")
+        for what in ("lifecycle", "sweep")
+    }
     assert jobs == {"indian_pines_landing", "verify", *of_models}
     sensors = {sensor.name: sensor.default_status for sensor in repository.sensor_defs}
-    names = {"indian_pines_new_data", "indian_pines_svm_new_version", "indian_pines_cnn_new_version"}
+    names = {
+        "indian_pines_new_data",
+        "indian_pines_svm_new_version",
+        "indian_pines_cnn_new_version",
+    }
     assert sensors == dict.fromkeys(names, dg.DefaultSensorStatus.STOPPED)
     schedules = {schedule.name: schedule.default_status for schedule in repository.schedule_defs}
-    assert schedules == dict.fromkeys(["verify_changes", "verify_everything"], dg.DefaultScheduleStatus.RUNNING)
+    assert schedules == dict.fromkeys(
+        ["verify_changes", "verify_everything"], dg.DefaultScheduleStatus.RUNNING
+    )
 
 
-def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(loaded: dg.Definitions) -> None:
-    node = loaded.resolve_job_def("indian_pines_cnn_lifecycle").get_node_named("indian_pines_cnn__trained_model")
+def test_the_launchpad_offers_typed_parameters_with_the_values_of_the_yaml(
+    loaded: dg.Definitions,
+) -> None:
+    node = loaded.resolve_job_def("indian_pines_cnn_lifecycle").get_node_named(
+        "indian_pines_cnn__trained_model"
+    )
     fields = node.definition.config_schema.config_type.fields  # type: ignore[attr-defined]
     assert {name: field.default_value for name, field in fields.items()} == {
-        "epochs": 40, "learning_rate": 0.003, "batch_size": 64, "components": 100, "width": 64, "seed": 0,
-    }  # fmt: skip
+        "epochs": 40,
+        "learning_rate": 0.003,
+        "batch_size": 64,
+        "components": 100,
+        "width": 64,
+        "seed": 0,
+    }
 
 
 def test_kubernetes_gets_the_compute_that_is_declared() -> None:
@@ -97,8 +129,13 @@ def test_kubernetes_gets_the_compute_that_is_declared() -> None:
 
 def test_importing_the_definitions_imports_no_framework() -> None:
     # a real process: a forked one has everything imported
-    code = f"import sys, mlops_assets.definitions as d; d.defs(); print([m for m in {HEAVY!r} if m in sys.modules])"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
+    code = (
+        f"import sys, mlops_assets.definitions as d; d.defs(); print([m for m in {HEAVY!r} if m in"
+        " sys.modules])"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     assert run.stdout.strip() == "[]"
 
 
@@ -124,52 +161,158 @@ attributes:
     ("text", "line", "key", "reason"),
     [
         (DATASET + "  oops: 1\n", 6, "attributes.oops", "unknown key"),
-        (DATASET + "  classes: {7: maize, '012': rye, 010: wheat}\n", 6, "attributes.classes",
-         "010 is 8 to YAML; quote it"),
-        (DATASET + "  title: Fields\n  license: MIT\n  title: Farms\n", 8, "title",
-         "is written twice, first in line 6"),
-        (DATASET + "  classes: {2024-13-45: wheat, 1: rye, 1: maize}\n", 6, "1",
-         "is written twice, first in line 6"),
-        (DATASET + "  classes: {1: wheat, '1': rye}\n", 3, "attributes", "1 is there as a number and as a text"),
-        (DATASET.replace("label: crop", "label: no"), 5, "attributes.source.table.label", "quote it: 'no'"),
-        (DATASET + "  classes: {NO: Norway}\n", 6, "attributes.classes", "quote it as it was meant"),
-        (DATASET.replace("label: crop}", "label: crop}, label_column: x"), 5, "attributes.source.label_column",
-         "belongs in attributes.source.scenes or attributes.source.stac"),
-        (DATASET.replace("layout: table, table: {label: crop}", "layout: scenes, label_column: x") + CLASSES, 5,
-         "attributes.source.label_column", "belongs in attributes.source.scenes\n"),
-        (DATASET.replace("label: crop}", "label: crop, method: group}"), 5, "attributes.source.table.method",
-         "belongs in attributes.split"),
-        (DATASET.replace("label: crop}", "label: crop, lattitude: y}"), 5, "attributes.source.table.lattitude",
-         "did you mean 'latitude'?"),
-        (DATASET + MODEL.replace("type", "---\ntype") + "  kernel: rbf\n", 15, "attributes.kernel",
-         "a parameter of the trainer it belongs in attributes.params"),
-        (DATASET + MODEL.replace("type", "---\ntype") + "  gates: [{metric: kappa, minimum: 0}]\n", 15,
-         "attributes.gates.0.minimum", "did you mean 'min'?"),
+        (
+            DATASET + "  classes: {7: maize, '012': rye, 010: wheat}\n",
+            6,
+            "attributes.classes",
+            "010 is 8 to YAML; quote it",
+        ),
+        (
+            DATASET + "  title: Fields\n  license: MIT\n  title: Farms\n",
+            8,
+            "title",
+            "is written twice, first in line 6",
+        ),
+        (
+            DATASET + "  classes: {2024-13-45: wheat, 1: rye, 1: maize}\n",
+            6,
+            "1",
+            "is written twice, first in line 6",
+        ),
+        (
+            DATASET + "  classes: {1: wheat, '1': rye}\n",
+            3,
+            "attributes",
+            "1 is there as a number and as a text",
+        ),
+        (
+            DATASET.replace("label: crop", "label: no"),
+            5,
+            "attributes.source.table.label",
+            "quote it: 'no'",
+        ),
+        (
+            DATASET + "  classes: {NO: Norway}\n",
+            6,
+            "attributes.classes",
+            "quote it as it was meant",
+        ),
+        (
+            DATASET.replace("label: crop}", "label: crop}, label_column: x"),
+            5,
+            "attributes.source.label_column",
+            "belongs in attributes.source.scenes or attributes.source.stac",
+        ),
+        (
+            DATASET.replace(
+                "layout: table, table: {label: crop}", "layout: scenes, label_column: x"
+            )
+            + CLASSES,
+            5,
+            "attributes.source.label_column",
+            "belongs in attributes.source.scenes\n",
+        ),
+        (
+            DATASET.replace("label: crop}", "label: crop, method: group}"),
+            5,
+            "attributes.source.table.method",
+            "belongs in attributes.split",
+        ),
+        (
+            DATASET.replace("label: crop}", "label: crop, lattitude: y}"),
+            5,
+            "attributes.source.table.lattitude",
+            "did you mean 'latitude'?",
+        ),
+        (
+            DATASET + MODEL.replace("type", "---\ntype") + "  kernel: rbf\n",
+            15,
+            "attributes.kernel",
+            "a parameter of the trainer it belongs in attributes.params",
+        ),
+        (
+            DATASET
+            + MODEL.replace("type", "---\ntype")
+            + "  gates: [{metric: kappa, minimum: 0}]\n",
+            15,
+            "attributes.gates.0.minimum",
+            "did you mean 'min'?",
+        ),
         (DATASET + "  gates: []\n", 6, "attributes.gates", "a TrainedModel has it"),
         (DATASET + "title: fields\n", 6, "title", "belongs in attributes"),
-        (DATASET + "  post_processing: {}\n", 6, "attributes.post_processing", "belongs beside 'attributes'"),
+        (
+            DATASET + "  post_processing: {}\n",
+            6,
+            "attributes.post_processing",
+            "belongs beside 'attributes'",
+        ),
         ("type: nowhere.Component\n", 1, "type", "there is no component nowhere.Component"),
-        (DATASET.replace("layout: table", "layout: tabel"), 5, "attributes.source.layout", "'scenes' or 'stac'"),
-        (DATASET + "  split: {method: temporal}\n", 3, "attributes", "needs 'table: {time: COLUMN}'"),
-        (DATASET + "  split: {fractions: {train: 0.9, test: 0.9}}\n", 6, "attributes.split.fractions", "sum to 1"),
-        (DATASET + MODEL.replace("type", "---\ntype").replace("task: classification", "task: detection"), 12,
-         "attributes.task", "'classification', 'semantic-segmentation' or 'regression'"),
-        (DATASET + MODEL.replace("type", "---\ntype").replace("sklearn:train", "nowhere:train"), 13,
-         "attributes.trainer", "cannot be imported"),
-        (DATASET + MODEL.replace("type", "---\ntype").replace("{estimator: sklearn.svm.SVC}", "{C: 1}"), 14,
-         "attributes.params", "estimator: Field required"),
+        (
+            DATASET.replace("layout: table", "layout: tabel"),
+            5,
+            "attributes.source.layout",
+            "'scenes' or 'stac'",
+        ),
+        (
+            DATASET + "  split: {method: temporal}\n",
+            3,
+            "attributes",
+            "needs 'table: {time: COLUMN}'",
+        ),
+        (
+            DATASET + "  split: {fractions: {train: 0.9, test: 0.9}}\n",
+            6,
+            "attributes.split.fractions",
+            "sum to 1",
+        ),
+        (
+            DATASET
+            + MODEL.replace("type", "---\ntype").replace("task: classification", "task: detection"),
+            12,
+            "attributes.task",
+            "'classification', 'semantic-segmentation' or 'regression'",
+        ),
+        (
+            DATASET + MODEL.replace("type", "---\ntype").replace("sklearn:train", "nowhere:train"),
+            13,
+            "attributes.trainer",
+            "cannot be imported",
+        ),
+        (
+            DATASET
+            + MODEL.replace("type", "---\ntype").replace("{estimator: sklearn.svm.SVC}", "{C: 1}"),
+            14,
+            "attributes.params",
+            "estimator: Field required",
+        ),
         (MODEL, 5, "attributes.dataset", "no TrainingDataset is called 'fields'"),
-        (DATASET.replace("crop}", "crop, features: [red, nir]}") + MODEL.replace("type", "---\ntype")
-         + "  bands: [nir, swir]\n", 15, "attributes.bands", "fields has no swir; it has red, nir"),
-        (DATASET + MODEL.replace("type", "---\ntype") + "  bands: [red]\n  scaling: {nir: minmax}\n", 16,
-         "attributes.scaling", "scaling: no nir; there is red"),
-        (DATASET + MODEL.replace("type", "---\ntype") + "  scaling: normalise\n", 15,
-         "attributes.scaling.method", "'none', 'standardize' or 'minmax'"),
+        (
+            DATASET.replace("crop}", "crop, features: [red, nir]}")
+            + MODEL.replace("type", "---\ntype")
+            + "  bands: [nir, swir]\n",
+            15,
+            "attributes.bands",
+            "fields has no swir; it has red, nir",
+        ),
+        (
+            DATASET
+            + MODEL.replace("type", "---\ntype")
+            + "  bands: [red]\n  scaling: {nir: minmax}\n",
+            16,
+            "attributes.scaling",
+            "scaling: no nir; there is red",
+        ),
+        (
+            DATASET + MODEL.replace("type", "---\ntype") + "  scaling: normalise\n",
+            15,
+            "attributes.scaling.method",
+            "'none', 'standardize' or 'minmax'",
+        ),
         (DATASET + DATASET.replace("type", "---\ntype"), 10, "attributes.name", "is declared at"),
         (DATASET.replace("TrainingDataset", "TrainingData"), 2, "type", "there is no component"),
         ("attributes: {}\n", 1, "type", "names no component"),
     ],
-)  # fmt: skip
+)
 def test_a_wrong_declaration_is_one_error_with_file_line_and_key(
     tmp_path: Path, text: str, line: int, key: str, reason: str
 ) -> None:
@@ -196,27 +339,38 @@ def spiteful(data: object, params: Spiteful, run: object) -> None:
     """A trainer that cannot be declared."""
 
 
-def test_a_trainer_that_cannot_check_its_parameters_is_an_error_of_its_model(tmp_path: Path) -> None:
+def test_a_trainer_that_cannot_check_its_parameters_is_an_error_of_its_model(
+    tmp_path: Path,
+) -> None:
     model = MODEL.replace("mlops_assets.training.trainers.sklearn:train", f"{__name__}:spiteful")
     (tmp_path / "defs.yaml").write_text(f"{DATASET}---{model}")
     with pytest.raises(
-        SpecificationError, match=r"^1 problem.*\n.*:8: attributes: cannot be checked: KeyError: 'depth'"
+        SpecificationError,
+        match=r"^1 problem.*\n.*:8: attributes: cannot be checked: KeyError: 'depth'",
     ):
         check_declarations(tmp_path)
 
 
 def test_errors_of_all_files_are_reported_together(tmp_path: Path) -> None:
-    for name, text in {"a": DATASET + "  oops: 1\n", "b": DATASET.replace("label: crop", "labl: crop")}.items():
+    for name, text in {
+        "a": DATASET + "  oops: 1\n",
+        "b": DATASET.replace("label: crop", "labl: crop"),
+    }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "defs.yaml").write_text(text.replace("name: fields", f"name: {name}"))
     with pytest.raises(SpecificationError, match=r"3 problem\(s\)") as raised:
         check_declarations(tmp_path)
-    assert all(part in str(raised.value) for part in ("a/defs.yaml:6", "b/defs.yaml:5", "table.label", "table.labl"))
+    assert all(
+        part in str(raised.value)
+        for part in ("a/defs.yaml:6", "b/defs.yaml:5", "table.label", "table.labl")
+    )
 
 
 def project_of(tmp_path: Path, **files: str) -> Path:
     """A project with these files of declarations; returns its `definitions.py`."""
-    (tmp_path / "pyproject.toml").write_text('[tool.dg]\ndirectory_type = "project"\nproject.root_module = "farm"\n')
+    (tmp_path / "pyproject.toml").write_text(
+        '[tool.dg]\ndirectory_type = "project"\nproject.root_module = "farm"\n'
+    )
     package = tmp_path / "farm"
     for name, text in files.items():
         (package / "defs" / name).mkdir(parents=True)
@@ -245,7 +399,10 @@ GOOD = DATASET.replace("name: fields", "name: good")
         ("type: x\nattributes: {? [1] : 2, a: !!int b}\n", set()),
         ("title: Grünland\n", set()),
         ("", set()),
-        (DATASET + "post_processing: {assets: [{target: '((', attributes: {group_name: x}}]}\n", {"fields"}),
+        (
+            DATASET + "post_processing: {assets: [{target: '((', attributes: {group_name: x}}]}\n",
+            {"fields"},
+        ),
     ],
     ids=["key", "twice", "component", "package", "syntax", "tags", "encoding", "empty", "building"],
 )

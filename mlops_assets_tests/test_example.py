@@ -33,19 +33,28 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
 
     # the script itself, as a person runs it: with what it imports and the processes that it starts
     first = subprocess.run(
-        [str(Path(sys.executable).with_name("mlops")), "demo"], cwd=directory, env=environment, text=True,
-        capture_output=True, timeout=900, check=False,
-    )  # fmt: skip
+        [str(Path(sys.executable).with_name("mlops")), "demo"],
+        cwd=directory,
+        env=environment,
+        text=True,
+        capture_output=True,
+        timeout=900,
+        check=False,
+    )
     assert first.returncode == 0, first.stdout + first.stderr
     return run, first.stdout
 
 
 def workspace(run: Run) -> Path:
     rows = json.loads(run("mlops", "doctor", "--json").stdout)
-    return Path(next(row["detail"] for row in rows if row["what"] == "workspace").removeprefix("file://"))
+    return Path(
+        next(row["detail"] for row in rows if row["what"] == "workspace").removeprefix("file://")
+    )
 
 
-def test_the_demo_reaches_its_accuracy_promotes_verifies_and_classifies_the_scene(demo: tuple[Run, str]) -> None:
+def test_the_demo_reaches_its_accuracy_promotes_verifies_and_classifies_the_scene(
+    demo: tuple[Run, str],
+) -> None:
     run, out = demo
     models = json.loads(run("mlops", "model", "list", "--json").stdout)
     latest = {model["model"]: model for model in models if model["data_version"] == "v2"}
@@ -54,8 +63,13 @@ def test_the_demo_reaches_its_accuracy_promotes_verifies_and_classifies_the_scen
     assert latest["indian_pines_cnn"]["aliases"] == ["production"]
     assert "sensor indian_pines_new_data: run requested" in out
     assert "all as published" in out
-    folder = workspace(run) / "predictions" / "indian_pines_cnn" / latest["indian_pines_cnn"]["version"]
-    assert sorted(path.name for path in folder.iterdir()) == ["indian_pines.png", "indian_pines.tif"]
+    folder = (
+        workspace(run) / "predictions" / "indian_pines_cnn" / latest["indian_pines_cnn"]["version"]
+    )
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "indian_pines.png",
+        "indian_pines.tif",
+    ]
     versions = json.loads(run("mlops", "dataset", "list", "--json").stdout)
     assert [(v["version"], v["samples"]) for v in versions] == [("v1", 5143), ("v2", 10249)]
 
@@ -79,11 +93,17 @@ def test_one_asset_is_materialised_from_the_shell(demo: tuple[Run, str]) -> None
     assert runs[0]["model_version"].startswith("v2-")
 
 
-def test_everything_the_demo_stored_verifies_and_a_flipped_byte_does_not(demo: tuple[Run, str]) -> None:
+def test_everything_the_demo_stored_verifies_and_a_flipped_byte_does_not(
+    demo: tuple[Run, str],
+) -> None:
     run, _ = demo
     assert run("mlops", "model", "verify").returncode == 0
-    models = json.loads(run("mlops", "model", "show", "indian_pines_cnn@production", "--json").stdout)
-    target = workspace(run) / next(file["path"] for file in models["files"] if file["path"].endswith("model.onnx"))
+    models = json.loads(
+        run("mlops", "model", "show", "indian_pines_cnn@production", "--json").stdout
+    )
+    target = workspace(run) / next(
+        file["path"] for file in models["files"] if file["path"].endswith("model.onnx")
+    )
     kept = shutil.copy(target, target.with_suffix(".kept"))
     content = bytearray(target.read_bytes())
     content[1000] ^= 1

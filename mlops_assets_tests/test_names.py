@@ -19,9 +19,27 @@ KEYS = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9_-]|\.(?!\.)){0,99}", fullmatch=Tru
 
 @pytest.mark.parametrize(
     "key",
-    ["", "a|b", "a..b", "..", ".", ".a", "-a", "_a", "/x", "a/b", "a\\b", "a b", "a\n", "a,b", "a@b", "a%2fb", "é",
-     "x" * 101],
-)  # fmt: skip
+    [
+        "",
+        "a|b",
+        "a..b",
+        "..",
+        ".",
+        ".a",
+        "-a",
+        "_a",
+        "/x",
+        "a/b",
+        "a\\b",
+        "a b",
+        "a\n",
+        "a,b",
+        "a@b",
+        "a%2fb",
+        "é",
+        "x" * 101,
+    ],
+)
 def test_a_key_that_would_break_a_path_or_a_partition_is_refused(key: str) -> None:
     with pytest.raises(NameRefused, match=r"tag .* cannot be used") as refused:
         check_key(key, "tag")
@@ -41,7 +59,9 @@ def test_ordinary_keys_are_returned_as_they_are(key: str) -> None:
 
 @pytest.mark.parametrize("label", ["v1", "v0", "v123", "v3-1f0c9a2b"])
 def test_a_label_that_looks_like_a_version_is_refused(label: str) -> None:
-    with pytest.raises(NameRefused, match=f"tag '{label}' looks like a version; choose another tag"):
+    with pytest.raises(
+        NameRefused, match=f"tag '{label}' looks like a version; choose another tag"
+    ):
         check_label(label, "tag")
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 from mlops_assets import paths
 
 ROOT = Path(__file__).parents[1]
-SPELT = re.compile(r'f?"(data|model|record|run|prediction|sweep):\{|"(models|runs|predictions|sweeps|staged|log)/\{')
+SPELT = re.compile(
+    r'f?"(data|model|record|run|prediction|sweep):\{|"(models|runs|predictions|sweeps|staged|log)/\{'
+)
 
 
 def test_the_documentation_has_the_layout_of_a_workspace() -> None:

@@ -22,6 +22,9 @@ def test_the_public_names_are_those_of_the_modules_that_define_them() -> None:
 
 
 def test_importing_the_package_loads_nothing_else() -> None:
-    code = "import sys, mlops_assets; print([name for name in sys.modules if name.startswith('mlops_assets.')])"
+    code = (
+        "import sys, mlops_assets; print([name for name in sys.modules if"
+        " name.startswith('mlops_assets.')])"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

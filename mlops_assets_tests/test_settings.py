@@ -24,7 +24,9 @@ def test_without_any_setting_everything_lies_in_the_folder_workspace(tmp_path: P
 def test_overrides_win_over_the_environment_which_wins_over_the_dotenv_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / ".env").write_text("MLOPS_WORKSPACE=from_file\nMLOPS_REGISTRY=from_file\nDAGSTER_HOME=from_file\n")
+    (tmp_path / ".env").write_text(
+        "MLOPS_WORKSPACE=from_file\nMLOPS_REGISTRY=from_file\nDAGSTER_HOME=from_file\n"
+    )
     monkeypatch.setenv("MLOPS_REGISTRY", "from_environment")
     monkeypatch.setenv("MLOPS_USER", "from_environment")
     found = Settings.from_environment({"MLOPS_USER": "override"})
@@ -35,17 +37,26 @@ def test_overrides_win_over_the_environment_which_wins_over_the_dotenv_file(
 
 
 def test_an_empty_value_counts_as_not_set(tmp_path: Path) -> None:
-    assert Settings.from_environment({"MLOPS_WORKSPACE": ""}).workspace == (tmp_path / "workspace").as_uri()
+    assert (
+        Settings.from_environment({"MLOPS_WORKSPACE": ""}).workspace
+        == (tmp_path / "workspace").as_uri()
+    )
 
 
-@pytest.mark.parametrize("workspace", ["with space", "per%cent", "hash#tag", "question?mark", "ünï"])
-def test_a_workspace_with_odd_characters_is_the_folder_of_that_name(tmp_path: Path, workspace: str) -> None:
+@pytest.mark.parametrize(
+    "workspace", ["with space", "per%cent", "hash#tag", "question?mark", "ünï"]
+)
+def test_a_workspace_with_odd_characters_is_the_folder_of_that_name(
+    tmp_path: Path, workspace: str
+) -> None:
     url = Settings.from_environment({"MLOPS_WORKSPACE": workspace}).workspace
     assert Workspace(url).root == tmp_path / workspace
     assert workspace_url(url, tmp_path / "elsewhere") == url
 
 
-@pytest.mark.parametrize("url", ["http://host/x", "https://host/x", "ftp://host/x", "s3://", "s3:///x", "az://"])
+@pytest.mark.parametrize(
+    "url", ["http://host/x", "https://host/x", "ftp://host/x", "s3://", "s3:///x", "az://"]
+)
 def test_a_workspace_on_what_cannot_hold_one_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match=r"use a folder, .*s3://BUCKET"):
         Settings.from_environment({"MLOPS_WORKSPACE": url, "MLOPS_REGISTRY": "sqlite://"})
@@ -61,12 +72,18 @@ def test_a_remote_workspace_needs_a_registry_and_has_its_caches_in_the_home(
     registry = "postgresql+psycopg://host/registry"
     found = Settings.from_environment({"MLOPS_WORKSPACE": f"{url}/", "MLOPS_REGISTRY": registry})
     home = tmp_path / "home"
-    assert found == Settings(url, registry, home / ".cache" / "mlops_assets", home / ".dagster", "tester")
+    assert found == Settings(
+        url, registry, home / ".cache" / "mlops_assets", home / ".dagster", "tester"
+    )
 
 
 @pytest.mark.parametrize("workspace", ["workspace", "s3://bucket/x"])
 def test_the_cache_can_be_put_elsewhere(tmp_path: Path, workspace: str) -> None:
-    values = {"MLOPS_WORKSPACE": workspace, "MLOPS_REGISTRY": "sqlite://", "MLOPS_CACHE": "fast disk"}
+    values = {
+        "MLOPS_WORKSPACE": workspace,
+        "MLOPS_REGISTRY": "sqlite://",
+        "MLOPS_CACHE": "fast disk",
+    }
     assert Settings.from_environment(values).cache == tmp_path / "fast disk"
 
 
@@ -90,7 +107,9 @@ def test_a_file_url_that_is_not_absolute_is_refused(url: str) -> None:
         "at@sign",
     ],
 )
-def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(tmp_path: Path, workspace: str) -> None:
+def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(
+    tmp_path: Path, workspace: str
+) -> None:
     found = Settings.from_environment({"MLOPS_WORKSPACE": workspace})
     Workspace(found.workspace)
     Registry(found.registry)
@@ -100,15 +119,28 @@ def test_the_registry_of_a_workspace_with_odd_characters_lies_in_it(tmp_path: Pa
 
 def test_links_begin_with_a_url_that_is_one() -> None:
     assert Settings.from_environment().base_url is None
-    assert Settings.from_environment({"MLOPS_BASE_URL": "https://host:8443/hub/"}).base_url == "https://host:8443/hub"
-    for value in ("host", "ftp://host", "https://", "https://host:x", "https://host/?a=b", "https://host/\r\nA: b"):
+    assert (
+        Settings.from_environment({"MLOPS_BASE_URL": "https://host:8443/hub/"}).base_url
+        == "https://host:8443/hub"
+    )
+    for value in (
+        "host",
+        "ftp://host",
+        "https://",
+        "https://host:x",
+        "https://host/?a=b",
+        "https://host/\r\nA: b",
+    ):
         with pytest.raises(SettingsError, match="MLOPS_BASE_URL"):
             Settings.from_environment({"MLOPS_BASE_URL": value})
 
 
 def test_an_mlflow_server_is_none_unless_it_is_named_and_then_a_url() -> None:
     assert Settings.from_environment().mlflow is None
-    assert Settings.from_environment({"MLOPS_MLFLOW": "https://host/path/"}).mlflow == "https://host/path"
+    assert (
+        Settings.from_environment({"MLOPS_MLFLOW": "https://host/path/"}).mlflow
+        == "https://host/path"
+    )
     for value in ("host:5000", "mlruns", "file:///mlruns", "http://"):
         with pytest.raises(SettingsError, match="write the URL of an MLflow server"):
             Settings.from_environment({"MLOPS_MLFLOW": value})

@@ -1,6 +1,9 @@
-"""An MLflow server that runs are mirrored to, as a Dagster resource. It is off unless it is given a server.
+"""An MLflow server that runs are mirrored to, as a Dagster resource.
 
-What is mirrored is the core's business; the client library is imported only where there is a server.
+It is off unless it is given a server.
+
+What is mirrored is the core's business; the client library is imported only where there is a
+server.
 """
 
 from __future__ import annotations
@@ -20,20 +23,33 @@ if TYPE_CHECKING:
 
 
 class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Mirrors runs, models and aliases; an unreachable server is a warning, as training must not depend on it."""
+    """Mirrors runs, models and aliases.
+
+    An unreachable server is a warning, as training must not depend on it.
+    """
 
     tracking_uri: str | None = Field(
-        default=None, description="URL of the MLflow server; that of MLOPS_MLFLOW if not given. Without, it is off."
+        default=None,
+        description=(
+            "URL of the MLflow server; that of MLOPS_MLFLOW if not given. Without, it is off."
+        ),
     )
 
     def run(self, store: Store, run_id: str) -> dict[str, Any]:
-        """Mirror a run as far as it has come, if it was started at all; return metadata that says so."""
+        """Mirror a run as far as it has come, if it was started at all.
+
+        Return metadata that says so.
+        """
 
         def mirror(url: str) -> dict[str, Any]:
             from mlops_assets.integrations.mlflow.mirror import mirror_run
 
             told = mirror_run(store, url, run_id)
-            return {"mlflow": dg.MetadataValue.url(told.url) if told.url else f"{told.outcome}: {told.detail}"}
+            return {
+                "mlflow": (
+                    dg.MetadataValue.url(told.url) if told.url else f"{told.outcome}: {told.detail}"
+                )
+            }
 
         return self._patiently(mirror) if store.registry.runs(run_id=run_id) else {}
 
@@ -45,7 +61,9 @@ class MlflowMirror(dg.ConfigurableResource):  # type: ignore[type-arg]
 
             problems = sync_aliases(store, url, model)
             if problems:
-                dg.get_dagster_logger().warning("not all aliases are mirrored to MLflow: %s", "; ".join(problems))
+                dg.get_dagster_logger().warning(
+                    "not all aliases are mirrored to MLflow: %s", "; ".join(problems)
+                )
             return {"mlflow": "; ".join(problems) or "aliases are mirrored"}
 
         return self._patiently(mirror)

@@ -1,7 +1,7 @@
 """An SQS queue of bucket notifications as a Dagster resource, with the session settings of dagster-aws's resources.
 
-Loaded only where a dataset declares notifications: boto3 and dagster-aws come with the extra `cluster`. What the
-messages mean is not known here.
+Loaded only where a dataset declares notifications: boto3 and dagster-aws come with the extra
+`cluster`. What the messages mean is not known here.
 """
 
 from __future__ import annotations
@@ -47,8 +47,12 @@ class NotificationQueue(ResourceWithBoto3Configuration):
     """One SQS queue; credentials come from the standard chain of AWS if they are not given here."""
 
     queue: str = Field(description="URL of the queue.")
-    max_attempts: int = Field(default=2, description="Attempts of a request; the next tick tries again anyway.")
-    wait_seconds: int = Field(default=1, ge=0, le=20, description="A server that has nothing is waited for so long.")
+    max_attempts: int = Field(
+        default=2, description="Attempts of a request; the next tick tries again anyway."
+    )
+    wait_seconds: int = Field(
+        default=1, ge=0, le=20, description="A server that has nothing is waited for so long."
+    )
 
     _client: Any = PrivateAttr(default=None)
 
@@ -71,7 +75,8 @@ class NotificationQueue(ResourceWithBoto3Configuration):
         """Return what waits in the queue, and whether that was all.
 
         Args:
-            hidden_seconds: a message is delivered again after this time, unless it is deleted before.
+            hidden_seconds: a message is delivered again after this time, unless it is deleted
+                before.
             seconds: no further batch is asked for after this time.
 
         Raises:
@@ -131,8 +136,9 @@ class NotificationQueue(ResourceWithBoto3Configuration):
             yield
         except (BotoCoreError, ClientError) as error:
             raise StorageError(
-                f"queue {self.queue} could not be {verb}: {error}; check its URL, its region "
-                "(notifications: {queue: …, region: …}), the credentials and their right to receive and delete messages"
+                f"queue {self.queue} could not be {verb}: {error}; check its URL, its region"
+                " (notifications: {queue: …, region: …}), the credentials and their right to"
+                " receive and delete messages"
             ) from error
 
 

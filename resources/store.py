@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
-    """Workspace and registry; what is not given here comes from the environment (see the settings table)."""
+    """Workspace and registry.
+
+    What is not given here comes from the environment (see the settings table).
+    """
 
     workspace: str | None = None
     registry: str | None = None
@@ -26,8 +29,14 @@ class StoreResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             SettingsError: a setting cannot be used.
             StorageError: the workspace or the registry cannot be opened.
         """
-        given = {"MLOPS_WORKSPACE": self.workspace, "MLOPS_REGISTRY": self.registry, "MLOPS_USER": self.user}
+        given = {
+            "MLOPS_WORKSPACE": self.workspace,
+            "MLOPS_REGISTRY": self.registry,
+            "MLOPS_USER": self.user,
+        }
         from mlops_assets.store import open_store
 
-        settings = Settings.from_environment(overrides={name: value for name, value in given.items() if value})
+        settings = Settings.from_environment(
+            overrides={name: value for name, value in given.items() if value}
+        )
         return open_store(settings)

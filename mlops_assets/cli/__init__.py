@@ -1,8 +1,8 @@
 """The command `mlops`: what Dagster's own commands do not do.
 
-Commands are thin: they call the core, or run a job of the project through Dagster so that its history has it too. They
-load lazily: a module of this package imports Dagster, the registry and the core inside the function that needs them, so
-that help and wrong usage are answered at once.
+Commands are thin: they call the core, or run a job of the project through Dagster so that its
+history has it too. They load lazily: a module of this package imports Dagster, the registry and the
+core inside the function that needs them, so that help and wrong usage are answered at once.
 """
 
 from __future__ import annotations
@@ -37,7 +37,10 @@ _on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
 
 
 class Commands(TyperGroup):
-    """The command `mlops`: takes its own flags anywhere, and ends with one line when it is interrupted."""
+    """The command `mlops`.
+
+    Takes its own flags anywhere, and ends with one line when it is interrupted.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Put flags of the command itself before the name of the subcommand, up to a `--`."""
@@ -99,8 +102,12 @@ def _version(value: bool) -> None:
 def _options(
     ctx: typer.Context,
     debug: bool = typer.Option(False, "--debug", help="Show the traceback of a failure."),
-    quiet: bool = typer.Option(False, "--quiet", "-q", help="Print results and errors only; no progress, no advice."),
-    version: bool = typer.Option(False, "--version", callback=_version, is_eager=True, help="Show the version."),
+    quiet: bool = typer.Option(
+        False, "--quiet", "-q", help="Print results and errors only; no progress, no advice."
+    ),
+    version: bool = typer.Option(
+        False, "--version", callback=_version, is_eager=True, help="Show the version."
+    ),
 ) -> None:
     set_quiet(quiet)
     if not quiet:
@@ -109,7 +116,9 @@ def _options(
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
-    atexit.register(gc.freeze)  # at its end an interpreter searches all libraries for garbage, which takes seconds
+    atexit.register(
+        gc.freeze
+    )  # at its end an interpreter searches all libraries for garbage, which takes seconds
     load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -125,5 +134,7 @@ def main() -> None:
         errors.print(shown(str(error)))  # whatever a library has put into it
         sys.exit(1)
     except BrokenPipeError:  # whoever reads has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # so that nothing is left to be flushed
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # so that nothing is left to be flushed
         sys.exit(1)

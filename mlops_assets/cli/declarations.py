@@ -1,6 +1,7 @@
 """Declarations of the project as its YAML files have them, read without loading the project.
 
-For completion and overviews only: what Python code declares is not among them. Commands that act load the project.
+For completion and overviews only: what Python code declares is not among them. Commands that act
+load the project.
 """
 
 from __future__ import annotations
@@ -14,7 +15,9 @@ from mlops_assets.settings import DEFAULT_MODULE, project_module
 
 
 def declared(component: str) -> Iterator[dict[str, Any]]:
-    """Yield the attributes of each component of a kind, such as `TrainedModel`; files that cannot be read are left out.
+    """Yield the attributes of each component of a kind, such as `TrainedModel`.
+
+    Files that cannot be read are left out.
 
     Args:
         component: the last part of the component's type.

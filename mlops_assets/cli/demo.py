@@ -1,6 +1,7 @@
 """`mlops demo`: the main job on the shipped example, from landed data to a promoted model and a classified scene.
 
-It uses what everybody uses: the project's jobs and sensors. It knows how to land Indian Pines, and nothing else.
+It uses what everybody uses: the project's jobs and sensors. It knows how to land Indian Pines, and
+nothing else.
 """
 
 from __future__ import annotations
@@ -53,8 +54,15 @@ def demo() -> None:
             _launch(project, "freezing", f"{DATASET}_landing")
         _tell_version(store, "v2")
         _train_all(project, store, "v2")
-        _say("5. Compare the models and the data versions, on the test split, measured with the ONNX models")
-        rows = [describe(store.registry, row) for model in MODELS for row in store.registry.model_versions(model)]
+        _say(
+            "5. Compare the models and the data versions, on the test split, measured with the ONNX"
+            " models"
+        )
+        rows = [
+            describe(store.registry, row)
+            for model in MODELS
+            for row in store.registry.model_versions(model)
+        ]
         show(rows, False, ["model", "version", *metric_columns(rows)], "")
         _say("6. Promote each model whose gates pass")
         promoted = [model for model in MODELS if _promote(project, store, model)]
@@ -80,7 +88,10 @@ def _launch(project: Project, doing: str, job: str, partition: str | None = None
 
 
 def _land(folder: Path, rows: slice) -> None:
-    """Write the scene and the labels of some rows as GeoTIFFs into the landing; they have no georeference."""
+    """Write the scene and the labels of some rows as GeoTIFFs into the landing.
+
+    They have no georeference.
+    """
     scene, labels = load_indian_pines()
     surveyed = np.zeros_like(labels)
     surveyed[rows] = labels[rows]
@@ -122,7 +133,10 @@ def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
 def _tell_version(store: Store, version: str) -> None:
     row = store.registry.data_version(Reference(DATASET, version))
     counts = ", ".join(f"{count} {name}" for name, count in row.counts.items())
-    console.print(f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest {row.digest[:12]}…")
+    console.print(
+        f"   {DATASET}@{version}: {row.samples} labelled pixels ({counts}), digest"
+        f" {row.digest[:12]}…"
+    )
 
 
 def _wait_for_sensor(project: Project, name: str) -> None:
@@ -143,15 +157,24 @@ def _wait_for_sensor(project: Project, name: str) -> None:
 
 
 def _train_all(project: Project, store: Store, version: str) -> None:
-    _say(f"{'2' if version == 'v1' else '4'}. Train, export to ONNX, prove equal, evaluate and record on {version}")
+    _say(
+        f"{'2' if version == 'v1' else '4'}. Train, export to ONNX, prove equal, evaluate and"
+        f" record on {version}"
+    )
     for model in MODELS:
-        done = [row for row in store.registry.model_versions(model, data_version=version) if row.stage == "recorded"]
+        done = [
+            row
+            for row in store.registry.model_versions(model, data_version=version)
+            if row.stage == "recorded"
+        ]
         if done:
             console.print(f"   {model}@{done[-1].version} is there already")
             continue
         try:
             _launch(project, f"training {model}", f"{model}_lifecycle", version)
-        except MlopsError as error:  # gates that do not pass are an outcome here, as long as there is a record
+        except (
+            MlopsError
+        ) as error:  # gates that do not pass are an outcome here, as long as there is a record
             trained = store.registry.model_versions(model, data_version=version)
             if not trained or trained[-1].stage != "recorded":
                 raise
@@ -183,7 +206,7 @@ def _verify(store: Store, model: str) -> None:
         f"   accuracy {row.metrics['accuracy']:.4f} ← {model}@{row.version} ← run {run.run_id[:8]} "
         f"← code {run.code_version} ← {DATASET}@{row.data_version} "
         f"← {found.files} files, {found.size / 1e6:.1f} MB, all as published"
-    )  # fmt: skip
+    )
 
 
 def _predict(store: Store, scene: Path) -> None:
@@ -195,7 +218,8 @@ def _predict(store: Store, scene: Path) -> None:
     known = labels > 0
     agreement = float((found.classes[known] == labels[known]).mean())
     console.print(
-        f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training pixels among them)"
+        f"   {found.classes.size} pixels; {agreement:.1%} of all labelled ones agree (training"
+        " pixels among them)"
     )
     console.print(f"   {store.workspace.root / found.picture.path}")
 

@@ -12,9 +12,13 @@ from mlops_assets.settings import Settings
 
 
 def hub(
-    host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; only this machine by default.")
+    ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on.", min=1, max=65535)] = 8080,
-    largest_file: Annotated[str, typer.Option(help="Size of a file that callers may send, e.g. 2Gi.")] = "2Gi",
+    largest_file: Annotated[
+        str, typer.Option(help="Size of a file that callers may send, e.g. 2Gi.")
+    ] = "2Gi",
     module: Module = None,
 ) -> None:
     """Take external runs, by HTTP; callers show a token, see `mlops token`."""

@@ -14,19 +14,26 @@ app = typer.Typer(help="The log of all changes of the registry.", no_args_is_hel
 
 @app.callback()
 def _group() -> None:
-    """The log of all changes of the registry: who has done what, in a chain that cannot be changed unnoticed."""
+    """The log of all changes of the registry.
+
+    Who has done what, in a chain that cannot be changed unnoticed.
+    """
 
 
 @app.command()
 def head(
     sign: Annotated[
-        Path | None, typer.Option(help="Sign it with an Ed25519 private key (PEM); prints JSON.", metavar="PEM")
+        Path | None,
+        typer.Option(help="Sign it with an Ed25519 private key (PEM); prints JSON.", metavar="PEM"),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print the head of the log, SEQ:SHA256, to be kept elsewhere; 'mlops verify --head' checks that it is contained.
+    """Print the head of the log, SEQ:SHA256, to be kept elsewhere.
 
-    A head states every change before it: whoever can rewrite registry and workspace cannot make a log that has it.
+    'mlops verify --head' checks that it is contained.
+
+    A head states every change before it: whoever can rewrite registry and workspace cannot make a
+    log that has it.
     """
     from mlops_assets.registry.log.heads import head_of
 

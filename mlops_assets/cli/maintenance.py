@@ -22,7 +22,10 @@ MIN_FREE_BYTES = 1 << 30
 
 
 def doctor(module: Module = None, as_json: Json = False) -> None:
-    """Look at settings, workspace, registry, Dagster home and project; close runs whose process is gone."""
+    """Look at settings, workspace, registry, Dagster home and project.
+
+    Close runs whose process is gone.
+    """
     import importlib.metadata
 
     import dagster as dg
@@ -43,23 +46,39 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         *(_row(name, True, importlib.metadata.version(name)) for name in packages),
         _row("workspace", True, settings.workspace),
         _row(
-            "registry", True, f"{shown(store.registry.url)}: {', '.join(f'{n} {what}' for what, n in counts.items())}"
+            "registry",
+            True,
+            f"{shown(store.registry.url)}:"
+            f" {', '.join(f'{n} {what}' for what, n in counts.items())}",
         ),
     ]
-    rows.append(_row("cache", True, f"{settings.cache}: copies and decoded samples; delete it at any time"))
+    rows.append(
+        _row("cache", True, f"{settings.cache}: copies and decoded samples; delete it at any time")
+    )
     settings.cache.mkdir(parents=True, exist_ok=True)  # in the workspace, if that is a folder
     free = shutil.disk_usage(settings.cache).free
-    rows.append(_row("disk", free > MIN_FREE_BYTES, f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB"))
+    rows.append(
+        _row(
+            "disk",
+            free > MIN_FREE_BYTES,
+            f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB",
+        )
+    )
     gone = close_abandoned_runs(store)
     with dg.DagsterInstance.from_config(str(prepare_home(settings.dagster_home))) as instance:
-        _close_dagster_runs(instance, [store.registry.run(run_id).orchestration_run for run_id in gone])
+        _close_dagster_runs(
+            instance, [store.registry.run(run_id).orchestration_run for run_id in gone]
+        )
     lost = f"{len(gone)} run(s) had lost their process and are now marked as failed"
     rows.append(_row("runs", not gone, lost if gone else "no run has lost its process"))
     unknown = _orphans(store)
     left = (
-        f"{len(unknown)} file(s) were never published, e.g. {(unknown or [''])[0]}; remove them if nothing is running"
+        f"{len(unknown)} file(s) were never published, e.g. {(unknown or [''])[0]}; remove them if"
+        " nothing is running"
     )
-    rows.append(_row("files", not unknown, left if unknown else "every file in the workspace is published"))
+    rows.append(
+        _row("files", not unknown, left if unknown else "every file in the workspace is published")
+    )
     with open_project(settings, module) as project:
         assets = len(project.definitions.resolve_asset_graph().get_all_asset_keys())
         rows.append(_row("dagster home", True, str(settings.dagster_home)))
@@ -77,7 +96,9 @@ def _close_dagster_runs(instance: dg.DagsterInstance, run_ids: list[str | None])
     for run_id in run_ids:
         run = instance.get_run_by_id(run_id) if run_id else None
         if run is not None and not run.is_finished:
-            instance.report_run_failed(run, "the process exited unexpectedly; closed by 'mlops doctor'")
+            instance.report_run_failed(
+                run, "the process exited unexpectedly; closed by 'mlops doctor'"
+            )
 
 
 def _row(what: str, well: bool, detail: str) -> dict[str, object]:
@@ -86,4 +107,6 @@ def _row(what: str, well: bool, detail: str) -> dict[str, object]:
 
 def _orphans(store: Store) -> list[str]:
     published = {file.path for file in store.registry.files()}
-    return sorted(key for folder in PUBLISHED for key in store.workspace.list(folder) if key not in published)
+    return sorted(
+        key for folder in PUBLISHED for key in store.workspace.list(folder) if key not in published
+    )

@@ -18,7 +18,9 @@ from mlops_assets.names import check_name
 
 
 def init(
-    directory: Annotated[Path, typer.Argument(help="Folder to make; its name becomes the package's name.")],
+    directory: Annotated[
+        Path, typer.Argument(help="Folder to make; its name becomes the package's name.")
+    ],
 ) -> None:
     """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
     from mlops_assets.components.project.launch import prepare_home
@@ -29,17 +31,25 @@ def init(
         raise Conflict(f"{root} is not empty; choose a new folder")
     if keyword.iskeyword(name) or importlib.util.find_spec(name) is not None:
         raise Conflict(
-            f"a project called {name!r} would hide the Python package of that name; choose another folder name"
+            f"a project called {name!r} would hide the Python package of that name; choose another"
+            " folder name"
         )
     home = root / "workspace" / "dagster"
-    _copy(files("mlops_assets.cli") / "templates" / "project", root, {"name": name, "home": str(home)})
+    _copy(
+        files("mlops_assets.cli") / "templates" / "project", root, {"name": name, "home": str(home)}
+    )
     prepare_home(home)
-    console.print(f"made {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train samples_forest",
-                  )  # fmt: skip
+    console.print(
+        f"made {root}; next:\n  cd {directory}\n  mlops dataset commit samples\n  mlops train"
+        " samples_forest",
+    )
 
 
 def _copy(source: Traversable, target: Path, values: dict[str, str]) -> None:
-    """Copy a tree of templates; `$name` is filled in, in file names too, and the ending `.tmpl` is dropped."""
+    """Copy a tree of templates.
+
+    `$name` is filled in, in file names too, and the ending `.tmpl` is dropped.
+    """
     target.mkdir(parents=True, exist_ok=True)
     for entry in source.iterdir():
         path = target / Template(entry.name.removesuffix(".tmpl")).substitute(values)

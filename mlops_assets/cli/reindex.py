@@ -12,17 +12,24 @@ from mlops_assets.settings import Settings
 
 def reindex(
     into: Annotated[
-        str | None, typer.Option("--into", metavar="URL", help="Registry to write instead of yours.")
+        str | None,
+        typer.Option("--into", metavar="URL", help="Registry to write instead of yours."),
     ] = None,
     until: Annotated[
         int | None,
         typer.Option(
-            "--until", metavar="SEQ", min=1, help="Newest entry of the log to replay; later ones are moved away."
+            "--until",
+            metavar="SEQ",
+            min=1,
+            help="Newest entry of the log to replay; later ones are moved away.",
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Rebuild a lost registry from the workspace: from its log, or where there is none from its documents."""
+    """Rebuild a lost registry from the workspace.
+
+    From its log, or where there is none from its documents.
+    """
     from mlops_assets.reindex.reindex import reindex as rebuild
     from mlops_assets.storage import Workspace
     from mlops_assets.text.secret_urls import shown
@@ -31,12 +38,19 @@ def reindex(
     url = into or settings.registry
     found = rebuild(Workspace(settings.workspace, settings.cache), url, settings.principal, until)
     source = (
-        "documents" if found.head is None else f"the log, of which entry {found.head[0]} is the newest: {found.head[1]}"
+        "documents"
+        if found.head is None
+        else f"the log, of which entry {found.head[0]} is the newest: {found.head[1]}"
     )
-    rows = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in found.rows.items() if count)
+    rows = ", ".join(
+        f"{count} {name.replace('_', ' ')}" for name, count in found.rows.items() if count
+    )
     if as_json:
         head = None if found.head is None else {"seq": found.head[0], "sha256": found.head[1]}
-        show_one({"registry": shown(url), "head": head, "rows": found.rows, "unproven": found.unproven}, as_json)
+        show_one(
+            {"registry": shown(url), "head": head, "rows": found.rows, "unproven": found.unproven},
+            as_json,
+        )
         return
     console.print(f"{shown(url)} is rebuilt from {source}")
     console.print(f"it has {rows}")

@@ -22,9 +22,12 @@ MAX_SCANNED = 20_000  # files of a landing that are looked at
 
 
 def status(as_json: Json = False) -> None:
-    """Show what is running, what failed in the last 24 hours, and what waits: data, training, promotion.
+    """Show what is running, what failed in the last 24 hours, and what waits.
 
-    Only the registry, landing folders of this machine and the project's YAML files are read; nothing is changed.
+    Data, training, promotion.
+
+    Only the registry, landing folders of this machine and the project's YAML files are read;
+    nothing is changed.
     """
     from mlops_assets.runs import activity
 
@@ -47,12 +50,18 @@ def status(as_json: Json = False) -> None:
         }
         show_one(document, as_json=True)
         return
-    console.print(f"workspace {settings.workspace}: {_contents(registry) if registry else 'nothing in it yet'}")
+    console.print(
+        f"workspace {settings.workspace}:"
+        f" {_contents(registry) if registry else 'nothing in it yet'}"
+    )
     _print_running(running, sweeps)
     _print_failed(failed)
     _print_waiting(waiting)
     if registry is None and project_module() == DEFAULT_MODULE:
-        console.print("there is no project in this folder; 'mlops init DIR' makes one, 'mlops demo' runs the example")
+        console.print(
+            "there is no project in this folder; 'mlops init DIR' makes one, 'mlops demo' runs the"
+            " example"
+        )
     elif not running and not failed and not waiting:
         console.print("nothing is running, nothing failed in the last 24 hours, nothing waits")
 
@@ -61,7 +70,9 @@ def _is_new(settings: Settings) -> bool:
     """Say whether the registry is a file that is not there yet, which a look must not make."""
     if not settings.registry.startswith("sqlite:///"):
         return False
-    return not Path(unquote(settings.registry.removeprefix("sqlite:///").partition("?")[0])).exists()
+    return not Path(
+        unquote(settings.registry.removeprefix("sqlite:///").partition("?")[0])
+    ).exists()
 
 
 def _contents(registry: Registry) -> str:
@@ -69,13 +80,16 @@ def _contents(registry: Registry) -> str:
     names = {row.model for row in models}
     in_production = sum("production" in registry.aliases(name) for name in names)
     return (
-        f"{len({row.dataset for row in data})} dataset(s) with {len(data)} version(s), {len(names)} model(s) with "
-        f"{len(models)} version(s), {in_production} in production"
+        f"{len({row.dataset for row in data})} dataset(s) with {len(data)} version(s), {len(names)}"
+        f" model(s) with {len(models)} version(s), {in_production} in production"
     )
 
 
 def _models() -> dict[str, Declared]:
-    """Return the models that YAML files declare; one whose gates cannot be read has unknown ones."""
+    """Return the models that YAML files declare.
+
+    One whose gates cannot be read has unknown ones.
+    """
     from pydantic import TypeAdapter, ValidationError
 
     from mlops_assets.models.specification import Gate
@@ -102,7 +116,9 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
         url = str(source.get("url")) if isinstance(source, dict) else ""
         versions = registry.data_versions(name) if registry else []
         folder = _folder(settings, url)
-        changed = folder is not None and _has_changed(folder, registry, versions[-1] if versions else None)
+        changed = folder is not None and _has_changed(
+            folder, registry, versions[-1] if versions else None
+        )
         if versions and changed:
             detail = f"{folder} has changed since {name}@{versions[-1].version} was committed"
         elif versions:
@@ -110,7 +126,10 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
         elif changed or folder is None:
             detail = f"{name} has no data version; its landing is {folder or url}"
         else:
-            detail = f"{name} has no data version, and {folder} is empty; put training data into it first"
+            detail = (
+                f"{name} has no data version, and {folder} is empty; put training data into it"
+                " first"
+            )
         yield Waiting("data", name, detail, f"mlops dataset commit {name}")
 
 
@@ -143,7 +162,9 @@ def _has_changed(folder: Path, registry: Registry | None, newest: DataVersion | 
     if not recent or registry is None or newest is None:
         return bool(recent)
     # a commit that found nothing new remembers what it has read
-    known = {(path, size, stamp) for path, size, stamp, _ in registry.landed(folder.resolve().as_uri())}
+    known = {
+        (path, size, stamp) for path, size, stamp, _ in registry.landed(folder.resolve().as_uri())
+    }
     return any(file not in known for file in recent)
 
 
@@ -151,13 +172,18 @@ def _run(each: Running) -> dict[str, Any]:
     run = each.run
     names = ("run_id", "model", "dataset", "data_version", "started", "host", "pid", "source")
     return {name: getattr(run, name) for name in names} | {
-        "step": each.step, "metrics": each.metrics, "alive": each.alive
-    }  # fmt: skip
+        "step": each.step,
+        "metrics": each.metrics,
+        "alive": each.alive,
+    }
 
 
 def _failure(each: Failed) -> dict[str, Any]:
     names = ("run_id", "model", "dataset", "data_version", "status", "finished")
-    return {name: getattr(each.run, name) for name in names} | {"error": each.error, "command": each.command}
+    return {name: getattr(each.run, name) for name in names} | {
+        "error": each.error,
+        "command": each.command,
+    }
 
 
 def _print_running(running: list[Running], sweeps: list[Sweep]) -> None:
@@ -173,9 +199,14 @@ def _print_running(running: list[Running], sweeps: list[Sweep]) -> None:
             parts += [f"step {each.step}", *([each.note] if each.note else [])]
         if each.alive is None:
             parts.append(f"on {run.host}")
-        console.print(f"  {run.model} on {run.dataset}@{run.data_version}, run {run.run_id[:8]}: {', '.join(parts)}")
+        console.print(
+            f"  {run.model} on {run.dataset}@{run.data_version}, run {run.run_id[:8]}:"
+            f" {', '.join(parts)}"
+        )
         if each.alive is False:
-            console.print(f"    its process {run.pid} is gone; mark it as failed with: mlops doctor")
+            console.print(
+                f"    its process {run.pid} is gone; mark it as failed with: mlops doctor"
+            )
 
 
 def _print_failed(failed: list[Failed]) -> None:
@@ -184,7 +215,10 @@ def _print_failed(failed: list[Failed]) -> None:
     for each in failed:
         run = each.run
         ended = f"{run.status} {_when(run.finished)}" if run.finished else run.status
-        console.print(f"  {run.model} on {run.dataset}@{run.data_version}, run {run.run_id[:8]}, {ended}: {each.error}")
+        console.print(
+            f"  {run.model} on {run.dataset}@{run.data_version}, run {run.run_id[:8]}, {ended}:"
+            f" {each.error}"
+        )
         console.print(f"    → {each.command}")
 
 

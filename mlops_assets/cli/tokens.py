@@ -30,7 +30,9 @@ def _lifetime(text: str) -> timedelta:
 def create(
     name: Annotated[str, typer.Argument(help="Who is to have it, as the log names them.")],
     role: Annotated[list[Role], typer.Option(help="What they may do; may be given several times.")],
-    expires: Annotated[timedelta, typer.Option(parser=_lifetime, help="When it expires, e.g. 12h, 30d, 8w.")] = "30d",  # type: ignore[assignment]
+    expires: Annotated[
+        timedelta, typer.Option(parser=_lifetime, help="When it expires, e.g. 12h, 30d, 8w.")
+    ] = "30d",  # type: ignore[assignment]
     as_json: Json = False,
 ) -> None:
     """Create a token and print it, once: what is kept cannot be turned back into it."""
@@ -40,7 +42,10 @@ def create(
     if as_json:
         show_one(_described(token) | {"token": text}, as_json)
         return
-    advise(f"token {token.id} of {name} ({', '.join(token.roles)}), until {token.expires:%Y-%m-%d %H:%M} UTC:")
+    advise(
+        f"token {token.id} of {name} ({', '.join(token.roles)}), until"
+        f" {token.expires:%Y-%m-%d %H:%M} UTC:"
+    )
     console.print(text)
 
 
@@ -53,7 +58,10 @@ def list_tokens(as_json: Json = False) -> None:
 
 @app.command()
 def revoke(
-    which: Annotated[str, typer.Argument(metavar="ID|NAME", help="Its id, the token itself, or a name: all of it.")],
+    which: Annotated[
+        str,
+        typer.Argument(metavar="ID|NAME", help="Its id, the token itself, or a name: all of it."),
+    ],
 ) -> None:
     """Revoke a token; servers refuse it from the next request on."""
     from mlops_assets.identity.tokens import identifier

@@ -18,17 +18,23 @@ if TYPE_CHECKING:
 def verify(
     head: Annotated[
         str | None,
-        typer.Option(help="SEQ:SHA256 or a file of 'mlops log head': the log must contain it.", metavar="FILE|HEAD"),
+        typer.Option(
+            help="SEQ:SHA256 or a file of 'mlops log head': the log must contain it.",
+            metavar="FILE|HEAD",
+        ),
     ] = None,
     key: Annotated[
-        Path | None, typer.Option(help="Ed25519 public key (PEM) that the head must be signed with.", metavar="PEM")
+        Path | None,
+        typer.Option(
+            help="Ed25519 public key (PEM) that the head must be signed with.", metavar="PEM"
+        ),
     ] = None,
     as_json: Json = False,
 ) -> None:
     """Verify everything: files, documents, the registry's tables, its log and the log's mirror.
 
-    Exits with 1 if anything is not as it was published. Where MLOPS_LOG_HEAD names a place elsewhere, the log must
-    contain the head that was left there last, and leaves its own.
+    Exits with 1 if anything is not as it was published. Where MLOPS_LOG_HEAD names a place
+    elsewhere, the log must contain the head that was left there last, and leaves its own.
     """
     from mlops_assets.models.verify import verify_all
     from mlops_assets.registry.log.heads import head_problems, read_head, verify_kept_head
@@ -79,9 +85,16 @@ def report(found: Verification, as_json: bool) -> None:
     if not found.passed:
         listed = "\n".join(f"  - {problem}" for problem in found.problems)
         raise IntegrityError(
-            f"{found.subject} is not as it was published; restore what is named from a backup:\n{listed}"
+            f"{found.subject} is not as it was published; restore what is named from a"
+            f" backup:\n{listed}"
         )
     if not as_json:
-        console.print(f"{found.subject}: {found.files} files, {found.size} bytes, all as they were published")
-        since = "" if log.adopted is None else f"; what is older than {log.adopted} is as it was found then"
+        console.print(
+            f"{found.subject}: {found.files} files, {found.size} bytes, all as they were published"
+        )
+        since = (
+            ""
+            if log.adopted is None
+            else f"; what is older than {log.adopted} is as it was found then"
+        )
         console.print(f"the registry is what the {log.seq} entries of its log say{since}")

@@ -1,4 +1,6 @@
-"""The asset `source` upstream of a landing: what lies there now, so that Dagster's UI shows a landing out of date.
+"""The asset `source` upstream of a landing.
+
+What lies there now, so that Dagster's UI shows a landing out of date.
 
 Listing only: nothing here opens, hashes or freezes a file.
 """
@@ -40,16 +42,28 @@ class Sight:
 
     @classmethod
     def of(cls, url: str, files: "Sequence[LandedFile]", scenes: "Sequence[Scene]") -> Self:
-        """Return what a listing of the landing at `url` shows; STAC Items may change while their files do not."""
+        """Return what a listing of the landing at `url` shows.
+
+        STAC Items may change while their files do not.
+        """
         from mlops_assets.datasets.sources import fingerprint
 
-        metadata: dict[str, Any] = {"url": url, "files": len(files), "size": sum(file.size for file in files)}
+        metadata: dict[str, Any] = {
+            "url": url,
+            "files": len(files),
+            "size": sum(file.size for file in files),
+        }
         changes = [file.modified for file in files if file.modified is not None]
         if changes:
-            metadata[LAST_CHANGE] = dg.MetadataValue.timestamp(datetime.fromtimestamp(max(changes), UTC))
+            metadata[LAST_CHANGE] = dg.MetadataValue.timestamp(
+                datetime.fromtimestamp(max(changes), UTC)
+            )
         state = fingerprint(files)
         if scenes:
-            items = [(scene.name, scene.images, scene.labels, dict(scene.properties), scene.bbox) for scene in scenes]
+            items = [
+                (scene.name, scene.images, scene.labels, dict(scene.properties), scene.bbox)
+                for scene in scenes
+            ]
             text = json.dumps([state, items], sort_keys=True, default=str)
             state = hashlib.sha256(text.encode()).hexdigest()
         return cls(state, metadata)
@@ -83,15 +97,18 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
         description=f"What lies in {specification.source.url}, whether frozen or not.",
     )
     with warnings.catch_warnings():
-        # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for a single asset
-        # makes Dagster 1.13 warn of its own deprecated code whenever definitions are loaded.
+        # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for
+        # a single asset makes Dagster 1.13 warn of its own deprecated code whenever definitions are
+        # loaded.
         warnings.simplefilter("ignore", dg.BetaWarning)
 
         @dg.multi_observable_source_asset(name=f"{specification.name}__source", specs=[spec])  # type: ignore[untyped-decorator]
         def source(store: StoreResource) -> dg.ObserveResult:
             sight = look(store.open().workspace, specification.source)
             return dg.ObserveResult(
-                asset_key=spec.key, data_version=dg.DataVersion(sight.state), metadata=sight.metadata
+                asset_key=spec.key,
+                data_version=dg.DataVersion(sight.state),
+                metadata=sight.metadata,
             )
 
     return source  # type: ignore[no-any-return]
@@ -99,12 +116,15 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
 
 def observation(dataset: str, sight: Sight) -> dg.AssetObservation:
     """Return the event that tells Dagster what was seen of a source outside of its own observation."""
-    return dg.AssetObservation(source_key(dataset), metadata=sight.metadata, tags={DATA_VERSION_TAG: sight.state})
+    return dg.AssetObservation(
+        source_key(dataset), metadata=sight.metadata, tags={DATA_VERSION_TAG: sight.state}
+    )
 
 
 def made_from(dataset: str, sight: Sight) -> dict[str, str]:
     """Return the tags that say which state of the source a landing was frozen from.
 
-    Dagster would note the state last observed before the run, but the freeze lists for itself: that counts.
+    Dagster would note the state last observed before the run, but the freeze lists for itself: that
+    counts.
     """
     return {get_input_data_version_tag(source_key(dataset)): sight.state}

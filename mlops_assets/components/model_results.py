@@ -31,7 +31,11 @@ Result = dg.MaterializeResult[Any]
 
 def identity(row: ModelVersion) -> dict[str, Any]:
     """Return what every event of a model version says."""
-    return {"model_version": row.version, "data_version": row.data_version, "data_digest": row.data_digest}
+    return {
+        "model_version": row.version,
+        "data_version": row.data_version,
+        "data_digest": row.data_digest,
+    }
 
 
 def trained_result(store: Store, row: ModelVersion) -> Result:
@@ -42,7 +46,13 @@ def trained_result(store: Store, row: ModelVersion) -> Result:
     run = store.registry.run(row.run_id)
     files = store.registry.files(model_owner(row.model, row.version))
     native = list(native_files(store, row).values())
-    made_of = [row.data_digest, run.code_version, run.parameters, run.seed, [file.sha256 for file in native]]
+    made_of = [
+        row.data_digest,
+        run.code_version,
+        run.parameters,
+        run.seed,
+        [file.sha256 for file in native],
+    ]
     metadata: dict[str, Any] = {
         **identity(row),
         "run_id": run.run_id,
@@ -66,10 +76,17 @@ def onnx_result(store: Store, row: ModelVersion, report: ParityReport) -> Result
     (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/model.onnx")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
-        metadata={**identity(row), "size": file.size, "sha256": file.sha256, "difference": report.difference,
-                  **file_metadata(store.workspace, [file])},
-        check_results=check_results([Check("parity", True, report.description, values=report.document())]),
-    )  # fmt: skip
+        metadata={
+            **identity(row),
+            "size": file.size,
+            "sha256": file.sha256,
+            "difference": report.difference,
+            **file_metadata(store.workspace, [file]),
+        },
+        check_results=check_results(
+            [Check("parity", True, report.description, values=report.document())]
+        ),
+    )
 
 
 def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
@@ -79,7 +96,11 @@ def parity_failure(error: ParityError) -> list[dg.AssetCheckResult]:
 
 def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure: bytes) -> Result:
     """Return what is told of an evaluation; `figure` is its main one."""
-    from mlops_assets.models.evaluation.model_card import metrics_table, per_class_table, slices_markdown
+    from mlops_assets.models.evaluation.model_card import (
+        metrics_table,
+        per_class_table,
+        slices_markdown,
+    )
     from mlops_assets.registry.files.verified_read import read_published
 
     (file,) = store.registry.files_at(f"{model_folder(row.model, row.version)}/metrics.json")
@@ -96,9 +117,14 @@ def evaluation_result(store: Store, row: ModelVersion, found: Evaluation, figure
         details["reliability"] = figure_markdown(png, "reliability")
     return dg.MaterializeResult(
         data_version=dg.DataVersion(file.sha256),
-        metadata={**identity(row), **found.metrics, **details, "figure": figure_markdown(figure, row.version),
-                  **file_metadata(store.workspace, [file])},
-    )  # fmt: skip
+        metadata={
+            **identity(row),
+            **found.metrics,
+            **details,
+            "figure": figure_markdown(figure, row.version),
+            **file_metadata(store.workspace, [file]),
+        },
+    )
 
 
 def record_result(

@@ -12,19 +12,28 @@ from mlops_assets.datasets.quality import Check
 if TYPE_CHECKING:
     from mlops_assets.registry import Registry
 
-DECLARATION = "declaration"  # metadata of `<model>/trained_model` and `<dataset>/landing`: what was declared about it
-LEFT_OUT = "mlops/left_out"  # metadata of a project: why datasets and models, by name, are not in it
+# metadata of `<model>/trained_model` and `<dataset>/landing`: what was declared about it
+DECLARATION = "declaration"
+LEFT_OUT = (  # metadata of a project: why datasets and models, by name, are not in it
+    "mlops/left_out"
+)
 RUN_KEY = "dagster/run_key"  # tag of a Dagster run: the request of the sensor that asked for it
 RESUME = "mlops/resume"  # tag of a Dagster run: the training run that it continues
 
 
 def data_versions(dataset: str) -> dg.DynamicPartitionsDefinition:
-    """Return the partitions of a dataset's versions. Dynamic partition names are instance-wide: hence the prefix."""
+    """Return the partitions of a dataset's versions.
+
+    Dynamic partition names are instance-wide: hence the prefix.
+    """
     return dg.DynamicPartitionsDefinition(name=f"{dataset}_versions")
 
 
 def add_data_versions(instance: dg.DagsterInstance, registry: Registry, dataset: str) -> list[str]:
-    """Make every data version of the registry known to a Dagster instance; return those that were new to it."""
+    """Make every data version of the registry known to a Dagster instance.
+
+    Return those that were new to it.
+    """
     name = data_versions(dataset).name
     known = set(instance.get_dynamic_partitions(name or ""))
     missing = [row.version for row in registry.data_versions(dataset) if row.version not in known]
@@ -48,7 +57,9 @@ def check_results(checks: Iterable[Check]) -> list[dg.AssetCheckResult]:
 
 
 def requested_by(context: dg.AssetExecutionContext) -> str:
-    """Return what this Dagster run was made for: the request of a sensor, which is the same whichever daemon asks.
+    """Return what this Dagster run was made for.
+
+    The request of a sensor, which is the same whichever daemon asks.
 
     So a second run for the same request trains nothing again. A re-execution is made for itself.
     """

@@ -18,22 +18,33 @@ if TYPE_CHECKING:
 
 def file_metadata(workspace: Workspace, files: Sequence[FileStat]) -> dict[str, Any]:
     """Return one entry a file: its name, and where it lies."""
-    return {file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(workspace.where(file.path)) for file in files}
+    return {
+        file.path.rsplit("/", 1)[-1]: dg.MetadataValue.path(workspace.where(file.path))
+        for file in files
+    }
 
 
 def figure_markdown(png: bytes, title: str) -> dg.MarkdownMetadataValue:
     """Return a figure as it shows in the UI, inside the event itself."""
-    return dg.MetadataValue.md(f"![{plain(title)}](data:image/png;base64,{base64.b64encode(png).decode()})")
+    return dg.MetadataValue.md(
+        f"![{plain(title)}](data:image/png;base64,{base64.b64encode(png).decode()})"
+    )
 
 
 def figures_metadata(figures: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetadataValue]:
     """Return one entry a figure, by its name."""
-    return {f"{name}_figure": figure_markdown(png, name.replace("_", " ")) for name, png in figures.items()}
+    return {
+        f"{name}_figure": figure_markdown(png, name.replace("_", " "))
+        for name, png in figures.items()
+    }
 
 
 def counts_markdown(counts: pd.DataFrame) -> str:
     """Return sample counts by class and split as a Markdown table."""
-    lines = [f"| class | {' | '.join(map(plain, counts.columns))} |", "|---" * (len(counts.columns) + 1) + "|"]
+    lines = [
+        f"| class | {' | '.join(map(plain, counts.columns))} |",
+        "|---" * (len(counts.columns) + 1) + "|",
+    ]
     lines += [
         f"| {plain(name)} | {' | '.join(map(str, row))} |"
         for name, row in zip(counts.index, counts.to_numpy(), strict=True)
@@ -44,7 +55,10 @@ def counts_markdown(counts: pd.DataFrame) -> str:
 def sweep_markdown(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return the trials of a sweep, as their documents give them, as a Markdown table."""
     names = list(trials[0]["parameters"]) if trials else []
-    lines = [f"| trial | state | value | {' | '.join(map(plain, names))} | run |", "|---" * (len(names) + 4) + "|"]
+    lines = [
+        f"| trial | state | value | {' | '.join(map(plain, names))} | run |",
+        "|---" * (len(names) + 4) + "|",
+    ]
     for trial in trials:
         value = "" if trial["value"] is None else f"{trial['value']:.6g}"
         parameters = [str(trial["parameters"][name]) for name in names]

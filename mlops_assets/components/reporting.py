@@ -1,4 +1,6 @@
-"""What Dagster hears of the stages of a model version: from its own steps, and from sweeps, external runs and imports.
+"""What Dagster hears of the stages of a model version.
+
+From its own steps, and from sweeps, external runs and imports.
 
 Nothing is published here; and a Dagster that cannot be reached keeps nobody from publishing.
 """
@@ -64,7 +66,9 @@ class _Reporter(AbstractContextManager[Any], ABC):
         """It is measured."""
         self._materialised(row, "evaluation", evaluation_result(self._store, row, found, figure))
 
-    def recorded(self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]) -> None:
+    def recorded(
+        self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
+    ) -> None:
         """It is in the catalogue and compared with its gates."""
         self._materialised(row, "record", record_result(self._store, row, files, outcomes))
 
@@ -72,7 +76,9 @@ class _Reporter(AbstractContextManager[Any], ABC):
     def _materialised(self, row: ModelVersion, step: str, result: Result) -> None: ...
 
     @abstractmethod
-    def _failed(self, row: ModelVersion, step: str, checks: Sequence[dg.AssetCheckResult]) -> None: ...
+    def _failed(
+        self, row: ModelVersion, step: str, checks: Sequence[dg.AssetCheckResult]
+    ) -> None: ...
 
 
 class _StepReporter(_Reporter):
@@ -133,7 +139,9 @@ class DagsterReporter(_Reporter):
                     tags={DATA_VERSION_TAG: version.value} if version else {},
                 )
             )
-            _report_checks(instance, row, step, result.check_results or [], _newest(instance, row, step))
+            _report_checks(
+                instance, row, step, result.check_results or [], _newest(instance, row, step)
+            )
 
     def _failed(self, row: ModelVersion, step: str, checks: Sequence[dg.AssetCheckResult]) -> None:
         with self._instance(row) as instance:
@@ -141,18 +149,26 @@ class DagsterReporter(_Reporter):
 
     @contextmanager
     def _instance(self, row: ModelVersion) -> Iterator[dg.DagsterInstance]:
-        """Yield the instance, opened when it is first needed: a job that takes days holds nothing meanwhile."""
+        """Yield the instance, opened when it is first needed.
+
+        A job that takes days holds nothing meanwhile.
+        """
         try:
             if self._opened is None:
                 home = self._to
-                opened = dg.DagsterInstance.from_config(str(prepare_home(home))) if isinstance(home, Path) else home
+                opened = (
+                    dg.DagsterInstance.from_config(str(prepare_home(home)))
+                    if isinstance(home, Path)
+                    else home
+                )
                 add_data_versions(opened, self._store.registry, row.dataset)
                 self._opened = opened
             yield self._opened
         except (dg.DagsterError, SQLAlchemyError, OSError) as error:
             where = f" at {self._to}" if isinstance(self._to, Path) else ""
             raise StorageError(
-                f"Dagster{where} was not told of {row.model}@{row.version}: {error}; the registry has it"
+                f"Dagster{where} was not told of {row.model}@{row.version}: {error}; the registry"
+                " has it"
             ) from error
 
 
@@ -181,7 +197,9 @@ def _newest(
     instance: dg.DagsterInstance, row: ModelVersion, step: str
 ) -> AssetCheckEvaluationTargetMaterializationData | None:
     """Return the materialisation that was just reported: what its checks are about."""
-    wanted = dg.AssetRecordsFilter(dg.AssetKey([row.model, step]), asset_partitions=[row.data_version])
+    wanted = dg.AssetRecordsFilter(
+        dg.AssetKey([row.model, step]), asset_partitions=[row.data_version]
+    )
     records = instance.fetch_materializations(wanted, limit=1).records
     if not records:
         return None

@@ -1,4 +1,7 @@
-"""What a training step can be launched with: its parameters as a form, and the compute it asks for."""
+"""What a training step can be launched with.
+
+Its parameters as a form, and the compute it asks for.
+"""
 
 from typing import Any
 
@@ -11,7 +14,10 @@ from mlops_assets.training.trainers import Trainer
 
 
 def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
-    """Return the run config of training: the trainer's parameters, with the YAML's values as defaults, and seed."""
+    """Return the run config of training.
+
+    The trainer's parameters, with the YAML's values as defaults, and seed.
+    """
     params = trainer.parameters(specification.params)
     values = params.model_dump() | written(params.model_extra or {})
     permissive = trainer.params_type.model_config.get("extra") == "allow"
@@ -30,7 +36,10 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
 
 
 def _launchpad_type(annotation: Any) -> Any:
-    """Return the type if Dagster's forms can express it, else Any; the trainer's own model checks it all the same."""
+    """Return the type if Dagster's forms can express it, else Any.
+
+    The trainer's own model checks it all the same.
+    """
     try:
         create_model("Probe", __base__=dg.Config, field=(annotation, ...)).to_config_schema()
     except dg.DagsterError:
@@ -44,4 +53,8 @@ def kubernetes_tags(compute: Compute) -> dict[str, Any]:
     if compute.gpus:
         limits["nvidia.com/gpu"] = str(compute.gpus)
     requests = {"cpu": f"{compute.cpus:g}", "memory": compute.memory}
-    return {"dagster-k8s/config": {"container_config": {"resources": {"requests": requests, "limits": limits}}}}
+    return {
+        "dagster-k8s/config": {
+            "container_config": {"resources": {"requests": requests, "limits": limits}}
+        }
+    }

@@ -13,7 +13,8 @@ class TrainingDatasetScaffolder(dg.Scaffolder[Any]):
         name = request.target_path.name
         table = {"label": "label"}
         dg.scaffold_component(
-            request, {"name": name, "source": {"url": f"landing/{name}", "layout": "table", "table": table}}
+            request,
+            {"name": name, "source": {"url": f"landing/{name}", "layout": "table", "table": table}},
         )
 
 

@@ -1,4 +1,7 @@
-"""The job `<model>_sweep`: a sweep over one data version, launched from the UI or by `mlops sweep`."""
+"""The job `<model>_sweep`.
+
+A sweep over one data version, launched from the UI or by `mlops sweep`.
+"""
 
 from enum import Enum
 from typing import TYPE_CHECKING, Any
@@ -58,14 +61,17 @@ class SweepConfig(dg.Config):
     seed: int = _described("seed", 0)
     timeout: float | None = _described("timeout", None)
     name: str | None = Field(
-        default=None, description="Of the sweep; the same settings continue the same sweep if not given."
+        default=None,
+        description="Of the sweep; the same settings continue the same sweep if not given.",
     )
 
     def plan(self, specification: ModelSpecification, data_version: str) -> "Plan":
         """Return the sweep it describes, checked."""
         from mlops_assets.training.sweeps.plan import plan_sweep
 
-        values = {name: v.value if isinstance(v, Enum) else v for name, v in self.model_dump().items()}
+        values = {
+            name: v.value if isinstance(v, Enum) else v for name, v in self.model_dump().items()
+        }
         name, where = values.pop("name"), "the run config"
         return plan_sweep(specification, data_version, settings_of(values, where), name, where)
 
@@ -83,24 +89,31 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         from mlops_assets.training.sweeps.running import run_sweep
 
         plan = config.plan(specification, context.partition_key)
-        context.log.info(f"sweep {plan.name}: {plan.trials} trials of {specification.name} on {plan.data_version}")
+        context.log.info(
+            f"sweep {plan.name}: {plan.trials} trials of {specification.name} on"
+            f" {plan.data_version}"
+        )
         opened = store.open()
         reporter = DagsterReporter(opened, context.instance)
         result = run_sweep(opened, plan, reporter, context.run_id, context.log.info)
         document = result.document()
         names = ("sweep", "metric", "direction", "model_version", "candidate", "gates")
         shown = {
-            **{name: document[name] for name in names}, "best_value": document["best"]["value"],
-            "best_parameters": dg.MetadataValue.json(document["best"]["parameters"]), **document["test_metrics"],
+            **{name: document[name] for name in names},
+            "best_value": document["best"]["value"],
+            "best_parameters": dg.MetadataValue.json(document["best"]["parameters"]),
+            **document["test_metrics"],
             "importances": dg.MetadataValue.json(document["importances"]),
             "trials": dg.MetadataValue.md(sweep_markdown(document["trials"])),
-        }  # fmt: skip
+        }
         context.add_output_metadata(shown)
 
     @dg.job(
         name=f"{specification.name}_sweep",
-        description=f"Trains {specification.name} many times with other parameters, on one version of "
-        f"{specification.dataset}; the best on the validation split becomes candidate.",
+        description=(
+            f"Trains {specification.name} many times with other parameters, on one version of "
+            f"{specification.dataset}; the best on the validation split becomes candidate."
+        ),
         partitions_def=data_versions(specification.dataset),
     )
     def job() -> None:

@@ -1,4 +1,7 @@
-"""The component TrainedModel: from trained model to production, for one model, with checks, job and sensor."""
+"""The component TrainedModel.
+
+From trained model to production, for one model, with checks, job and sensor.
+"""
 
 import importlib
 import threading
@@ -11,7 +14,13 @@ import dagster as dg
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from mlops_assets.components.model_results import identity, trained_result
-from mlops_assets.components.naming import DECLARATION, RESUME, ancestors, data_versions, requested_by
+from mlops_assets.components.naming import (
+    DECLARATION,
+    RESUME,
+    ancestors,
+    data_versions,
+    requested_by,
+)
 from mlops_assets.components.run_config import kubernetes_tags, run_config_type
 from mlops_assets.components.scaffolding import TrainedModelScaffolder
 from mlops_assets.components.sensors.new_version import new_version_sensor
@@ -67,11 +76,16 @@ class PromotionConfig(dg.Config):
     """What to promote."""
 
     version: str | None = Field(
-        default=None, description="Model version or alias; this run's own or the newest if not given."
+        default=None,
+        description="Model version or alias; this run's own or the newest if not given.",
     )
     alias: str = Field(default="production", description="Alias to move.")
-    rollback: bool = Field(default=False, description="Go back to the version that was in production before.")
-    user: str | None = Field(default=None, description="Who promotes; the process's user if not given.")
+    rollback: bool = Field(
+        default=False, description="Go back to the version that was in production before."
+    )
+    user: str | None = Field(
+        default=None, description="Who promotes; the process's user if not given."
+    )
 
 
 @dg.scaffold_with(TrainedModelScaffolder)
@@ -94,22 +108,38 @@ class TrainedModel(dg.Component):
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Return the model's assets, checks, lifecycle job and sensor."""
         name, dataset = self.specification.name, self.specification.dataset
-        assets = [self._trained_model(), self._onnx_model(), self._evaluation(), self._record(), self._production()]
+        assets = [
+            self._trained_model(),
+            self._onnx_model(),
+            self._evaluation(),
+            self._record(),
+            self._production(),
+        ]
         lifecycle = dg.AssetSelection.assets(
             [dataset, "training_data"], [dataset, "record"]
         ) | dg.AssetSelection.assets(*(assets if self.specification.auto_promote else assets[:-1]))
         job = dg.define_asset_job(
             f"{name}_lifecycle",
             selection=lifecycle,
-            description=f"Trains, exports, evaluates and records {name} on one version of {dataset}.",
+            description=(
+                f"Trains, exports, evaluates and records {name} on one version of {dataset}."
+            ),
         )
-        sensors = [new_version_sensor(self.specification, job.name)] if self.specification.auto_train else []
-        return dg.Definitions(assets=assets, jobs=[job, sweep_job(self.specification)], sensors=sensors)
+        sensors = (
+            [new_version_sensor(self.specification, job.name)]
+            if self.specification.auto_train
+            else []
+        )
+        return dg.Definitions(
+            assets=assets, jobs=[job, sweep_job(self.specification)], sensors=sensors
+        )
 
     def _version(self, store: "Store", context: dg.AssetExecutionContext) -> "ModelVersion":
         from mlops_assets.store import version_for
 
-        return version_for(store.registry, self.specification.name, context.partition_key, ancestors(context))
+        return version_for(
+            store.registry, self.specification.name, context.partition_key, ancestors(context)
+        )
 
     def _trained_model(self) -> dg.AssetsDefinition:
         specification = self.specification
@@ -121,7 +151,8 @@ class TrainedModel(dg.Component):
             group_name=specification.name,
             deps=[[specification.dataset, "training_data"]],
             partitions_def=data_versions(specification.dataset),
-            description=specification.description or f"Model {specification.name}, trained on one data version.",
+            description=specification.description
+            or f"Model {specification.name}, trained on one data version.",
             code_version=source_digest(trainer.file.parent)[:12],
             op_tags=kubernetes_tags(specification.compute),
             pool=GPU_POOL if specification.compute.gpus else None,
@@ -144,10 +175,17 @@ class TrainedModel(dg.Component):
             opened = store.open()
             work = opened, specification, context.partition_key, parameters, seed
             resumed = context.run.tags.get(RESUME) or resumable_run(*work, ancestors(context)[1:])
-            run_id = resumed or run_identifier(requested_by(context), specification.name, context.partition_key)
-            what = f"training {specification.name} on {specification.dataset}@{context.partition_key}"
+            run_id = resumed or run_identifier(
+                requested_by(context), specification.name, context.partition_key
+            )
+            what = (
+                f"training {specification.name} on {specification.dataset}@{context.partition_key}"
+            )
             try:
-                with followed(opened.registry, run_id, what, parameters), _later_steps_loading(trainer):
+                with (
+                    followed(opened.registry, run_id, what, parameters),
+                    _later_steps_loading(trainer),
+                ):
                     row = train_supervised(*work, context.run.run_id, run_id=run_id)
             except MlopsError:
                 mlflow.run(opened, run_id)
@@ -159,22 +197,35 @@ class TrainedModel(dg.Component):
 
     def _onnx_model(self) -> dg.AssetsDefinition:
         return self._stage(
-            "onnx_model", "export", "trained_model", "onnx",
+            "onnx_model",
+            "export",
+            "trained_model",
+            "onnx",
             "The model as ONNX, proved equal to the trained one on real samples.",
-            check="parity", check_description="The ONNX model gives what the trained model gives.",
-        )  # fmt: skip
+            check="parity",
+            check_description="The ONNX model gives what the trained model gives.",
+        )
 
     def _evaluation(self) -> dg.AssetsDefinition:
         return self._stage(
-            "evaluation", "evaluate", "onnx_model", "python", "Metrics of the ONNX model on the test split."
+            "evaluation",
+            "evaluate",
+            "onnx_model",
+            "python",
+            "Metrics of the ONNX model on the test split.",
         )
 
     def _record(self) -> dg.AssetsDefinition:
         return self._stage(
-            "record", "record", "evaluation", "stac",
-            "STAC Item with the MLM extension, in the static catalogue; says whether the gates pass.",
-            check="gates", check_description="The model version may be promoted.",
-        )  # fmt: skip
+            "record",
+            "record",
+            "evaluation",
+            "stac",
+            "STAC Item with the MLM extension, in the static catalogue; says whether the gates"
+            " pass.",
+            check="gates",
+            check_description="The model version may be promoted.",
+        )
 
     def _stage(
         self,
@@ -189,7 +240,11 @@ class TrainedModel(dg.Component):
         """Return the asset that a stage of `mlops_assets.models.lifecycle` makes, with its blocking check if any."""
         specification = self.specification
         key = [specification.name, asset]
-        checks = [dg.AssetCheckSpec(check, asset=key, blocking=True, description=check_description)] if check else []
+        checks = (
+            [dg.AssetCheckSpec(check, asset=key, blocking=True, description=check_description)]
+            if check
+            else []
+        )
 
         @dg.asset(
             key=key,
@@ -200,7 +255,9 @@ class TrainedModel(dg.Component):
             check_specs=checks,
             kinds={kind},
         )
-        def made(context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror) -> Iterator[Any]:
+        def made(
+            context: dg.AssetExecutionContext, store: StoreResource, mlflow: MlflowMirror
+        ) -> Iterator[Any]:
             from mlops_assets.components.reporting import stage_events
 
             opened = store.open()
@@ -219,10 +276,16 @@ class TrainedModel(dg.Component):
             key=[specification.name, "production"],
             group_name=specification.name,
             deps=[[specification.name, "record"]],
-            description="The model version in use. Each materialisation is a promotion: who, when, past which gates.",
+            description=(
+                "The model version in use. Each materialisation is a promotion: who, when, past"
+                " which gates."
+            ),
         )
         def production(
-            context: dg.AssetExecutionContext, config: PromotionConfig, store: StoreResource, mlflow: MlflowMirror
+            context: dg.AssetExecutionContext,
+            config: PromotionConfig,
+            store: StoreResource,
+            mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.models.promotion import promote, rollback
 
@@ -273,10 +336,17 @@ def _later_steps_loading(trainer: Trainer) -> Iterator[None]:
 
 
 def _to_promote(
-    store: "Store", specification: ModelSpecification, version: str | None, orchestration_runs: Sequence[str]
+    store: "Store",
+    specification: ModelSpecification,
+    version: str | None,
+    orchestration_runs: Sequence[str],
 ) -> "ModelVersion":
     if version is None:
-        own = [r for run in orchestration_runs for r in store.registry.runs(specification.name, orchestration_run=run)]
+        own = [
+            r
+            for run in orchestration_runs
+            for r in store.registry.runs(specification.name, orchestration_run=run)
+        ]
         version = next((run.model_version for run in own if run.model_version), None)
     return store.registry.model_version(
         Reference.parse(f"{specification.name}@{version}" if version else specification.name)

@@ -1,12 +1,26 @@
-"""The component TrainingDataset: source, landing, training data and record of one dataset, with checks and sensor."""
+"""The component TrainingDataset.
+
+Source, landing, training data and record of one dataset, with checks and sensor.
+"""
 
 from typing import Self
 
 import dagster as dg
 from pydantic import BaseModel, Field
 
-from mlops_assets.components.landing_source import Sight, made_from, observation, source_asset, source_key
-from mlops_assets.components.naming import DECLARATION, add_data_versions, check_results, data_versions
+from mlops_assets.components.landing_source import (
+    Sight,
+    made_from,
+    observation,
+    source_asset,
+    source_key,
+)
+from mlops_assets.components.naming import (
+    DECLARATION,
+    add_data_versions,
+    check_results,
+    data_versions,
+)
 from mlops_assets.components.presentation import counts_markdown, figures_metadata, file_metadata
 from mlops_assets.components.scaffolding import TrainingDatasetScaffolder
 from mlops_assets.components.sensors.new_data import new_data_sensor
@@ -21,7 +35,8 @@ class LandingConfig(dg.Config):
     """What a freeze can be launched with."""
 
     rehash: bool = Field(
-        default=False, description="Read and store every file anew, also those known by path, size and time."
+        default=False,
+        description="Read and store every file anew, also those known by path, size and time.",
     )
 
 
@@ -47,7 +62,12 @@ class TrainingDataset(dg.Component):
         landing = self._landing()
         job = dg.define_asset_job(f"{self.specification.name}_landing", selection=[landing])
         return dg.Definitions(
-            assets=[source_asset(self.specification), landing, self._training_data(), self._record()],
+            assets=[
+                source_asset(self.specification),
+                landing,
+                self._training_data(),
+                self._record(),
+            ],
             jobs=[job],
             sensors=[new_data_sensor(self.specification, job.name)],
             resources=queue_resources(self.specification),
@@ -59,7 +79,9 @@ class TrainingDataset(dg.Component):
         @dg.asset(
             key=[specification.name, "landing"],
             group_name=specification.name,
-            description=f"Freezes what has landed in {specification.source.url} into the next data version.",
+            description=(
+                f"Freezes what has landed in {specification.source.url} into the next data version."
+            ),
             deps=[source_key(specification.name)],
             kinds={"file"},
             metadata={DECLARATION: dg.MetadataValue.json(specification.model_dump(mode="json"))},
@@ -70,7 +92,9 @@ class TrainingDataset(dg.Component):
             from mlops_assets.datasets.commit.commit import freeze
 
             opened = store.open()
-            frozen = freeze(opened.workspace, opened.registry, specification, opened.user, config.rehash)
+            frozen = freeze(
+                opened.workspace, opened.registry, specification, opened.user, config.rehash
+            )
             add_data_versions(context.instance, opened.registry, specification.name)
             sight = Sight.of(frozen.landed.landing.url, frozen.landed.files, frozen.landed.scenes)
             context.log_event(observation(specification.name, sight))
@@ -108,11 +132,15 @@ class TrainingDataset(dg.Component):
             deps=[[specification.name, "landing"]],
             partitions_def=data_versions(specification.name),
             check_specs=[
-                dg.AssetCheckSpec(name, asset=key, blocking=kind.blocking, description=kind.description)
+                dg.AssetCheckSpec(
+                    name, asset=key, blocking=kind.blocking, description=kind.description
+                )
                 for name, kind in CHECKS.items()
             ],
         )
-        def training_data(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        def training_data(
+            context: dg.AssetExecutionContext, store: StoreResource
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.quality.assessment import assess
             from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 

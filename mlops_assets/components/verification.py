@@ -1,6 +1,9 @@
-"""The asset `workspace` and its check: whether everything is as it was published, looked at on a schedule.
+"""The asset `workspace` and its check.
 
-What has changed since everything was found well is looked at every night, and everything once a week. The core does it.
+Whether everything is as it was published, looked at on a schedule.
+
+What has changed since everything was found well is looked at every night, and everything once a
+week. The core does it.
 """
 
 import dagster as dg
@@ -32,8 +35,10 @@ def verification() -> dg.Definitions:
     @dg.asset_check(
         asset=WORKSPACE,
         name=CHECK.name,
-        description="Every file has the bytes it was published with, the registry is what its log says, and the log "
-        "is mirrored in the workspace and contains the head that was kept elsewhere.",
+        description=(
+            "Every file has the bytes it was published with, the registry is what its log says, and"
+            " the log is mirrored in the workspace and contains the head that was kept elsewhere."
+        ),
     )
     def as_published(
         context: dg.AssetCheckExecutionContext, config: VerificationConfig, store: StoreResource
@@ -50,7 +55,8 @@ def verification() -> dg.Definitions:
         return dg.AssetCheckResult(
             passed=found.passed,
             severity=dg.AssetCheckSeverity.ERROR,
-            description="; ".join(listed) or f"{found.files} files are as they were published, and the registry, too",
+            description="; ".join(listed)
+            or f"{found.files} files are as they were published, and the registry, too",
             metadata={
                 "whole": since == 0,
                 "since_entry": since,
@@ -63,7 +69,9 @@ def verification() -> dg.Definitions:
         )
 
     job = dg.define_asset_job(
-        "verify", selection=dg.AssetSelection.checks(CHECK), description="Look whether everything is as published."
+        "verify",
+        selection=dg.AssetSelection.checks(CHECK),
+        description="Look whether everything is as published.",
     )
     schedules = [
         dg.ScheduleDefinition(
@@ -75,7 +83,12 @@ def verification() -> dg.Definitions:
             description=description,
         )
         for name, cron, whole, description in (
-            ("verify_changes", EVERY_NIGHT, False, "What has changed since everything was found well."),
+            (
+                "verify_changes",
+                EVERY_NIGHT,
+                False,
+                "What has changed since everything was found well.",
+            ),
             ("verify_everything", EVERY_WEEK, True, "Every file in the workspace."),
         )
     ]
@@ -84,13 +97,20 @@ def verification() -> dg.Definitions:
         group_name="workspace",
         description="Everything that was published: files, the registry, and its log.",
     )
-    return dg.Definitions(assets=[spec], asset_checks=[as_published], jobs=[job], schedules=schedules)
+    return dg.Definitions(
+        assets=[spec], asset_checks=[as_published], jobs=[job], schedules=schedules
+    )
 
 
 def _well_up_to(instance: dg.DagsterInstance) -> int:
-    """Return the newest entry of the log when everything was looked at last; 0 if it never was, or was not well."""
+    """Return the newest entry of the log when everything was looked at last.
+
+    0 if it never was, or was not well.
+    """
     done = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
-    records = instance.event_log_storage.get_asset_check_execution_history(CHECK, limit=1, status=done)
+    records = instance.event_log_storage.get_asset_check_execution_history(
+        CHECK, limit=1, status=done
+    )
     for evaluation in (record.evaluation for record in records):
         value = None if evaluation is None else evaluation.metadata[_WELL_UP_TO].value
         return value if isinstance(value, int) else 0

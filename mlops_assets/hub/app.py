@@ -42,17 +42,21 @@ def create_app(
         store: where runs are recorded.
         dagster_home: of the instance that is told of them.
         token: what callers may share; each may have a token of the registry, or one of an issuer.
-        module: definitions of the project whose models are declared; those of the current folder if not given.
+        module: definitions of the project whose models are declared; those of the current folder if
+            not given.
         largest_file: bytes of a file that callers may send.
         publish: publishes what was sent; in a process of its own if not given.
-        base_url: where callers reach the app, for links; without it they are relative to the server.
+        base_url: where callers reach the app, for links; without it they are relative to the
+            server.
         identity: the issuer whose tokens are accepted.
 
     Raises:
         SettingsError: nobody could call the API, or the token can be guessed.
         NotFound: the project cannot be loaded.
     """
-    bearers = checked_bearers(Bearers(store.registry, token, Issuer(identity) if identity else None))
+    bearers = checked_bearers(
+        Bearers(store.registry, token, Issuer(identity) if identity else None)
+    )
     finisher = Finisher(publish)
     api = RunsApi(
         store=store.acting(NOBODY),

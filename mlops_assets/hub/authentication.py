@@ -1,4 +1,7 @@
-"""Who calls the API: whoever shows a token that is accepted. Nothing else of a request is read before that."""
+"""Who calls the API: whoever shows a token that is accepted.
+
+Nothing else of a request is read before that.
+"""
 
 from __future__ import annotations
 
@@ -26,18 +29,27 @@ class BearerToken:
         self._app, self._bearers = app, bearers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, or hand the request on; 503 while it is not known whether the token is accepted."""
+        """Answer 401, or hand the request on.
+
+        503 while it is not known whether the token is accepted.
+        """
         if scope["type"] == "http":
             try:
                 principal = await self._principal(Headers(scope=scope))
             except Unauthenticated as error:
-                refusal = problem(HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": "Bearer"})
+                refusal = problem(
+                    HTTPStatus.UNAUTHORIZED, str(error), {"WWW-Authenticate": "Bearer"}
+                )
                 await refusal(scope, receive, send)
                 return
             except (IssuerUnreachable, StorageError) as error:
-                log.warning("a token could not be checked: %s", error)  # the caller, who is unknown, is told less
+                log.warning(
+                    "a token could not be checked: %s", error
+                )  # the caller, who is unknown, is told less
                 detail = "the token cannot be checked at present; try again"
-                await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(scope, receive, send)
+                await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(
+                    scope, receive, send
+                )
                 return
             scope["state"] = {**scope.get("state", {}), "principal": principal}
         await self._app(scope, receive, send)
@@ -58,7 +70,8 @@ def checked_bearers(bearers: Bearers) -> Bearers:
     """
     if not bearers.some:
         raise SettingsError(
-            "nobody could call the API: create a token with 'mlops token create NAME --role scientist', name an issuer "
-            "in MLOPS_IDENTITY, or set MLOPS_API_TOKEN to what 'openssl rand -hex 32' prints"
+            "nobody could call the API: create a token with 'mlops token create NAME --role"
+            " scientist', name an issuer in MLOPS_IDENTITY, or set MLOPS_API_TOKEN to what 'openssl"
+            " rand -hex 32' prints"
         )
     return bearers

@@ -1,4 +1,7 @@
-"""Errors as callers of the API get them: problem documents (RFC 9457), and bodies that are read within limits."""
+"""Errors as callers of the API get them.
+
+Problem documents (RFC 9457), and bodies that are read within limits.
+"""
 
 from __future__ import annotations
 
@@ -39,7 +42,9 @@ class Refused(MlopsError):
         super().__init__(message)
 
 
-def problem(status: int, detail: str, headers: dict[str, str] | None = None, kind: str | None = None) -> JSONResponse:
+def problem(
+    status: int, detail: str, headers: dict[str, str] | None = None, kind: str | None = None
+) -> JSONResponse:
     """Return a problem document; `kind` is the name of our own error."""
     document = problem_document(status, detail[:MAX_DETAIL])
     if kind:
@@ -51,8 +56,14 @@ async def told(request: Request, error: Exception) -> Response:
     """Answer a request that ended with one of our errors."""
     if not isinstance(error, MlopsError):
         raise error
-    status = error.status if isinstance(error, Refused) else _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
-    return problem(status, str(error), kind=None if isinstance(error, Refused) else type(error).__name__)
+    status = (
+        error.status
+        if isinstance(error, Refused)
+        else _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+    )
+    return problem(
+        status, str(error), kind=None if isinstance(error, Refused) else type(error).__name__
+    )
 
 
 async def told_by_starlette(request: Request, error: Exception) -> Response:
@@ -63,7 +74,10 @@ async def told_by_starlette(request: Request, error: Exception) -> Response:
 
 
 async def told_without_details(request: Request, error: Exception) -> Response:
-    """Answer a request that ended with an error that nobody has foreseen; the server's log has it."""
+    """Answer a request that ended with an error that nobody has foreseen.
+
+    The server's log has it.
+    """
     return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has failed; its log says why")
 
 
@@ -79,7 +93,10 @@ def check_announced(request: Request, limit: int) -> None:
     """
     headers = request.headers
     if headers.get("content-encoding", "identity").strip().lower() != "identity":
-        raise Refused(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "the body must not be compressed; leave out Content-Encoding")
+        raise Refused(
+            HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+            "the body must not be compressed; leave out Content-Encoding",
+        )
     if int(headers.get("content-length") or 0) > limit:
         raise too_large(limit)
 
@@ -117,13 +134,17 @@ async def document(request: Request, model: type[M]) -> M:
 
 
 def parsed(content: bytes, model: type[M]) -> M:
-    """Return JSON as a checked document; what parsers or databases read differently, or not at all, is refused.
+    """Return JSON as a checked document.
+
+    What parsers or databases read differently, or not at all, is refused.
 
     Raises:
         Refused: it is not.
     """
     try:
-        value: Any = json.loads(content, parse_constant=_refuse_constant, object_pairs_hook=_members)
+        value: Any = json.loads(
+            content, parse_constant=_refuse_constant, object_pairs_hook=_members
+        )
         _check_values(value)
         text = json.dumps(value, ensure_ascii=False)
         text.encode()  # a lone surrogate is not text
@@ -134,7 +155,9 @@ def parsed(content: bytes, model: type[M]) -> M:
     try:
         return model.model_validate(value)
     except ValidationError as error:
-        listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5])
+        listed = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
+        )
         raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body does not do: {listed}") from error
 
 
@@ -160,11 +183,19 @@ def _check_values(value: Any) -> None:
     for _ in range(MAX_DEPTH + 1):
         for found in level:
             if isinstance(found, float) and not math.isfinite(found):
-                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the body has a number that is too large")
+                raise Refused(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, "the body has a number that is too large"
+                )
             if isinstance(found, int) and not -(2**63) <= found < 2**64:
-                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "the body has an integer of more than 64 bits")
+                raise Refused(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, "the body has an integer of more than 64 bits"
+                )
         containers = (found for found in level if isinstance(found, (dict, list)))
-        level = [child for node in containers for child in (node.values() if isinstance(node, dict) else node)]
+        level = [
+            child
+            for node in containers
+            for child in (node.values() if isinstance(node, dict) else node)
+        ]
         if not level:
             return
     raise ValueError(f"lists and objects are more than {MAX_DEPTH} deep in each other")

@@ -1,6 +1,9 @@
-"""Publishing what was sent, in a process of its own: `python -m mlops_assets.hub.publisher`, told on its input.
+"""Publishing what was sent, in a process of its own.
 
-Files of strangers come to native code here: a file that ends the process ends this one, and not the server.
+`python -m mlops_assets.hub.publisher`, told on its input.
+
+Files of strangers come to native code here: a file that ends the process ends this one, and not the
+server.
 """
 
 from __future__ import annotations
@@ -55,8 +58,13 @@ class Job(Strict):
 
 
 def publish_sent(job: Job) -> None:
-    """Publish what was sent of a run and do the stages that follow; leave what came of it beside it."""
-    store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))
+    """Publish what was sent of a run and do the stages that follow.
+
+    Leave what came of it beside it.
+    """
+    store = Store(
+        Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
+    )
     staging, run = Staging(job.folder), external(store.registry, job.run_id)
     reporter = DagsterReporter(store, job.dagster_home)
     said = staging.read(FINISH)
@@ -74,9 +82,13 @@ def publish_sent(job: Job) -> None:
                 raise
             except Exception as error:  # of a framework that reads what it does not know
                 end(store, run.run_id, "failed", traceback.format_exc(), facts)
-                raise ExportError(f"the model cannot be read: {type(error).__name__}: {error}") from error
+                raise ExportError(
+                    f"the model cannot be read: {type(error).__name__}: {error}"
+                ) from error
             figures = {path.stem: path.read_bytes() for path in staging.files("figures").values()}
-            outcome = publish_and_complete(store, specification, run, made, figures, facts, reporter)
+            outcome = publish_and_complete(
+                store, specification, run, made, figures, facts, reporter
+            )
     except MlopsError as error:
         staging.write(OUTCOME, {"failure": {"error": type(error).__name__, "message": str(error)}})
     else:
@@ -85,19 +97,29 @@ def publish_sent(job: Job) -> None:
 
 
 def publish_apart(job: Job) -> None:
-    """Do `publish_sent` in another process; what that does not say, because it exited unexpectedly, is said here."""
+    """Do `publish_sent` in another process.
+
+    What that does not say, because it exited unexpectedly, is said here.
+    """
     staging = Staging(job.folder)
     command = [sys.executable, "-m", __name__]
     try:
         done = subprocess.run(
-            command, input=job.model_dump_json(), text=True, capture_output=True, timeout=MAX_SECONDS, check=False
+            command,
+            input=job.model_dump_json(),
+            text=True,
+            capture_output=True,
+            timeout=MAX_SECONDS,
+            check=False,
         )  # nosec B603
         ended = f"ended with {done.returncode} and no message: {done.stderr.strip()[-2000:]}"
     except subprocess.TimeoutExpired:
         ended = f"took more than {MAX_SECONDS:g} seconds"
     if staging.read(OUTCOME) is None:
         message = f"the process that published the model {ended}"
-        store = Store(Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal))
+        store = Store(
+            Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
+        )
         if external(store.registry, job.run_id).status == "running":
             end(store, job.run_id, "failed", message, {})
         staging.write(OUTCOME, {"failure": {"error": "ExportError", "message": message}})
@@ -131,10 +153,13 @@ class Finisher:
         self._pool.shutdown(cancel_futures=True)
 
 
-def _made(staging: Staging, framework: str | None, architectures: Sequence[str]) -> NativeMade | OnnxMade:
+def _made(
+    staging: Staging, framework: str | None, architectures: Sequence[str]
+) -> NativeMade | OnnxMade:
     if framework is None:
         outputs = {
-            path.stem: np.load(path, allow_pickle=False, mmap_mode="r") for path in staging.files("outputs").values()
+            path.stem: np.load(path, allow_pickle=False, mmap_mode="r")
+            for path in staging.files("outputs").values()
         }
         return OnnxMade(staging.onnx, outputs)
     trust = Trust(architectures, imported=False)
@@ -159,5 +184,8 @@ def _log_failure(future: Future[None]) -> None:
 if __name__ == "__main__":
     _limit_memory()
     told = Job.model_validate_json(sys.stdin.read())
-    sys.path[:] = [*told.import_path, *(entry for entry in sys.path if entry not in told.import_path)]
+    sys.path[:] = [
+        *told.import_path,
+        *(entry for entry in sys.path if entry not in told.import_path),
+    ]
     publish_sent(told)

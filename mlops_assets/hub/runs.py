@@ -49,11 +49,16 @@ Endpoint = Callable[["RunsApi", Request], Awaitable[Response]]
 
 
 def _for_caller(endpoint: Endpoint) -> Endpoint:
-    """Have an endpoint act for whoever calls; without this it acts for nobody, who may do nothing."""
+    """Have an endpoint act for whoever calls.
+
+    Without this it acts for nobody, who may do nothing.
+    """
 
     @functools.wraps(endpoint)
     async def respond(api: RunsApi, request: Request) -> Response:
-        return await endpoint(replace(api, store=api.store.acting(request.state.principal)), request)
+        return await endpoint(
+            replace(api, store=api.store.acting(request.state.principal)), request
+        )
 
     return respond
 
@@ -99,7 +104,9 @@ class RunsApi:
         """Start a run, or continue it: 201, or 200 if it was known."""
         said = await document(request, Start)
         run, known = await run_in_threadpool(self._start, said)
-        return JSONResponse(await self._document(run.run_id), HTTPStatus.OK if known else HTTPStatus.CREATED)
+        return JSONResponse(
+            await self._document(run.run_id), HTTPStatus.OK if known else HTTPStatus.CREATED
+        )
 
     @_for_caller
     async def show(self, request: Request) -> Response:
@@ -136,22 +143,32 @@ class RunsApi:
     @_for_caller
     async def native(self, request: Request) -> Response:
         """Take one file of the model's native artefact."""
-        staging, name = await self._receiving(request), check_key(request.path_params["name"], "file name")
-        return JSONResponse(await staging.receive(request, staging.folder / NATIVE / name, self.largest_file))
+        staging, name = (
+            await self._receiving(request),
+            check_key(request.path_params["name"], "file name"),
+        )
+        return JSONResponse(
+            await staging.receive(request, staging.folder / NATIVE / name, self.largest_file)
+        )
 
     @_for_caller
     async def outputs(self, request: Request) -> Response:
         """Take what the model's own framework gives for the samples of the parity check."""
         staging, name = await self._receiving(request), request.path_params["name"]
         if name not in OUTPUTS:
-            raise Refused(HTTPStatus.NOT_FOUND, f"outputs {name!r} are not known; send {', '.join(OUTPUTS)}")
+            raise Refused(
+                HTTPStatus.NOT_FOUND, f"outputs {name!r} are not known; send {', '.join(OUTPUTS)}"
+            )
         target = staging.folder / "outputs" / f"{name}.npy"
         return JSONResponse(await staging.receive(request, target, self.largest_file, NPY))
 
     @_for_caller
     async def figure(self, request: Request) -> Response:
         """Take a figure."""
-        staging, name = await self._receiving(request), check_key(request.path_params["name"], "figure")
+        staging, name = (
+            await self._receiving(request),
+            check_key(request.path_params["name"], "figure"),
+        )
         target = staging.folder / "figures" / f"{name}.png"
         return JSONResponse(await staging.receive(request, target, MAX_FIGURE, PNG))
 
@@ -161,22 +178,35 @@ class RunsApi:
         said = await document(request, Finish)
         run = await self._external(request)
         accepted = await run_in_threadpool(self._finish, run, said)
-        return JSONResponse(await self._document(run.run_id), HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK)
+        return JSONResponse(
+            await self._document(run.run_id), HTTPStatus.ACCEPTED if accepted else HTTPStatus.OK
+        )
 
     def _start(self, said: Start) -> tuple[Run, bool]:
         reference = Reference.parse(said.data)
         declared = self.models.get(said.model)
         if declared is None and "architectures" in said.declared:
             raise Refused(
-                HTTPStatus.UNPROCESSABLE_ENTITY, "'architectures' may be declared in the project only; leave it out"
+                HTTPStatus.UNPROCESSABLE_ENTITY,
+                "'architectures' may be declared in the project only; leave it out",
             )
         specification = specification_for(declared, said.model, reference.name, said.declared)
         known = said.run_id is not None and bool(self.store.registry.runs(run_id=said.run_id))
-        code, rest = said.code, said.model_dump(include={"trainer", "environment", "hardware", "host", "pid"})
+        code, rest = (
+            said.code,
+            said.model_dump(include={"trainer", "environment", "hardware", "host", "pid"}),
+        )
         author = said.created_by if self.store.registry.principal == SHARED else self.store.user
         origin = Origin(code_version=code.version, changes=code.changes, created_by=author, **rest)
         run = begin(
-            self.store, specification, reference.what, said.parameters, said.seed, origin, said.run_id, said.tags
+            self.store,
+            specification,
+            reference.what,
+            said.parameters,
+            said.seed,
+            origin,
+            said.run_id,
+            said.tags,
         )
         staging = self._staging(run)
         staging.forget(OUTCOME)
@@ -196,13 +226,17 @@ class RunsApi:
                 shutil.rmtree(staging.folder, ignore_errors=True)
             return False
         if run.status not in ("running", "succeeded"):
-            raise Conflict(f"run {run.run_id} has {run.status}; start it again with its id to continue")
+            raise Conflict(
+                f"run {run.run_id} has {run.status}; start it again with its id to continue"
+            )
         done = staging.read(OUTCOME)
         if run.status == "succeeded" and done is not None and "outcome" in done:
             return False
         logged = self.store.registry.next_seq(run.run_id)
         if said.points is not None and logged != said.points:
-            raise Conflict(f"run {run.run_id} has {logged} of {said.points} points; send the others first")
+            raise Conflict(
+                f"run {run.run_id} has {logged} of {said.points} points; send the others first"
+            )
         if run.status == "running":
             _require_sent(staging, said)
         staging.write(FINISH, {"framework": said.framework, "facts": self._facts(said)})
@@ -227,10 +261,14 @@ class RunsApi:
         return Staging(self.staged / run.run_id)
 
     async def _external(self, request: Request) -> Run:
-        return await run_in_threadpool(external, self.store.registry, str(request.path_params["run_id"]))
+        return await run_in_threadpool(
+            external, self.store.registry, str(request.path_params["run_id"])
+        )
 
     async def _running(self, request: Request) -> Run:
-        return await run_in_threadpool(running, self.store.registry, str(request.path_params["run_id"]))
+        return await run_in_threadpool(
+            running, self.store.registry, str(request.path_params["run_id"])
+        )
 
     def _require_scientist(self) -> None:
         """Refuse who may not record runs before anything is kept of what they send, which the registry does not see."""
@@ -244,7 +282,9 @@ class RunsApi:
         return self._staging(run)
 
     async def _document(self, run_id: str) -> dict[str, Any]:
-        busy = self.finisher.busy(run_id)  # asked first: once it is not, what came of it can be read
+        busy = self.finisher.busy(
+            run_id
+        )  # asked first: once it is not, what came of it can be read
         run = await run_in_threadpool(external, self.store.registry, run_id)
         staging = self._staging(run)
         done, asked = staging.read(OUTCOME), staging.read(FINISH) is not None
@@ -263,7 +303,9 @@ class RunsApi:
             **({} if state != "done" else done),
             "links": {
                 "self": base,
-                **{name: f"{base}/{name}" for name in ("points", "samples", "finish", "model.onnx")},
+                **{
+                    name: f"{base}/{name}" for name in ("points", "samples", "finish", "model.onnx")
+                },
                 "native": f"{base}/native/{{name}}",
                 "outputs": f"{base}/outputs/{{name}}.npy",
                 "figures": f"{base}/figures/{{name}}.png",
@@ -279,8 +321,17 @@ def _require_sent(staging: Staging, said: Finish) -> None:
     """
     native, onnx = bool(staging.files(NATIVE)), staging.onnx.is_file()
     if said.framework is not None and not native:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "no native artefact was sent: PUT its files to native/NAME")
+        raise Refused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no native artefact was sent: PUT its files to native/NAME",
+        )
     if said.framework is None and not onnx:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "no model was sent: PUT model.onnx, or files to native/NAME")
+        raise Refused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "no model was sent: PUT model.onnx, or files to native/NAME",
+        )
     if native and onnx:
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, "both an ONNX file and a native artefact were sent; send one")
+        raise Refused(
+            HTTPStatus.UNPROCESSABLE_ENTITY,
+            "both an ONNX file and a native artefact were sent; send one",
+        )

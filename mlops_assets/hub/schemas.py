@@ -43,7 +43,9 @@ class Start(Strict):
 class Points(Strict):
     """Points of a run: its number within the run, metric, step, value, and when, in seconds since the epoch."""
 
-    points: Annotated[list[tuple[Number, Text, Step, FiniteFloat, FiniteFloat]], Field(max_length=MAX_POINTS)]
+    points: Annotated[
+        list[tuple[Number, Text, Step, FiniteFloat, FiniteFloat]], Field(max_length=MAX_POINTS)
+    ]
 
 
 class Finish(Strict):

@@ -1,4 +1,6 @@
-"""What a caller has sent of a run before it is published: files in a folder of this machine, one folder a run.
+"""What a caller has sent of a run before it is published.
+
+Files in a folder of this machine, one folder a run.
 
 Whole files only: what breaks off or differs from its checksum leaves nothing.
 """
@@ -26,7 +28,8 @@ from mlops_assets.hub.errors import Refused, check_announced, too_large
 from mlops_assets.models.specification import ModelSpecification
 
 MAX_FILES = 64  # a folder
-# A folder whose name has a dot, so that no module can lie below it, wherever the path of imports begins
+# A folder whose name has a dot, so that no module can lie below it, wherever the path of imports
+# begins
 NATIVE = "native.d"
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{44}):")
 
@@ -49,7 +52,10 @@ class Staging:
         return {path.name: path for path in names if not path.name.startswith(".")}
 
     def begin(self, specification: ModelSpecification) -> None:
-        """Keep the model as it was declared when the run began; what was sent in part before is removed."""
+        """Keep the model as it was declared when the run began.
+
+        What was sent in part before is removed.
+        """
         self._remove_parts()
         self.write("specification", specification.model_dump(mode="json"))
 
@@ -61,7 +67,9 @@ class Staging:
         """
         found = self.read("specification")
         if found is None:
-            raise StorageError("what was sent of this run is not on this machine any more; start the run again")
+            raise StorageError(
+                "what was sent of this run is not on this machine any more; start the run again"
+            )
         return ModelSpecification.model_validate(found)
 
     def read(self, name: str) -> Any:
@@ -95,7 +103,9 @@ class Staging:
         for part in self.folder.rglob(".*"):
             part.unlink(missing_ok=True)
 
-    async def receive(self, request: Request, target: Path, limit: int, begins: bytes = b"") -> dict[str, Any]:
+    async def receive(
+        self, request: Request, target: Path, limit: int, begins: bytes = b""
+    ) -> dict[str, Any]:
         """Write the body of a request to a file of this folder, as it comes.
 
         Args:
@@ -111,7 +121,9 @@ class Staging:
         expected = _expected_digest(request)
         target.parent.mkdir(parents=True, exist_ok=True)
         if not target.exists() and len(list(target.parent.iterdir())) >= MAX_FILES:
-            raise Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MAX_FILES} such files already")
+            raise Refused(
+                HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MAX_FILES} such files already"
+            )
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
         digest, size, first = hashlib.sha256(), 0, b""
         try:
@@ -129,12 +141,16 @@ class Staging:
                     f"what came has sha256 {digest.hexdigest()}, not as announced; send it again",
                 )
             if first != begins:
-                raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is not a file of that kind")
+                raise Refused(
+                    HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is not a file of that kind"
+                )
             Path(name).replace(target)
         except ClientDisconnect as error:
             raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error
         except OSError as error:
-            raise Refused(HTTPStatus.INSUFFICIENT_STORAGE, f"{target.name} cannot be kept: {error.strerror}") from error
+            raise Refused(
+                HTTPStatus.INSUFFICIENT_STORAGE, f"{target.name} cannot be kept: {error.strerror}"
+            ) from error
         finally:
             Path(name).unlink(missing_ok=True)
         return {"name": target.name, "size": size, "sha256": digest.hexdigest()}
@@ -149,4 +165,7 @@ def _expected_digest(request: Request) -> bytes:
 
 
 def _missing_digest() -> bytes:
-    raise Refused(HTTPStatus.BAD_REQUEST, "say what the body's checksum is: 'Content-Digest: sha-256=:BASE64:'")
+    raise Refused(
+        HTTPStatus.BAD_REQUEST,
+        "say what the body's checksum is: 'Content-Digest: sha-256=:BASE64:'",
+    )

@@ -1,4 +1,7 @@
-"""Bearer tokens of all kinds, and who shows them: tokens of the registry, one shared token, tokens of an issuer."""
+"""Bearer tokens of all kinds, and who shows them.
+
+Tokens of the registry, one shared token, tokens of an issuer.
+"""
 
 from __future__ import annotations
 
@@ -20,9 +23,14 @@ _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 
 class Bearers:
-    """Everybody who may call: whoever has a token of the registry, the shared token, or one of an issuer."""
+    """Everybody who may call.
 
-    def __init__(self, registry: Registry, shared: str | None = None, issuer: Issuer | None = None) -> None:
+    Whoever has a token of the registry, the shared token, or one of an issuer.
+    """
+
+    def __init__(
+        self, registry: Registry, shared: str | None = None, issuer: Issuer | None = None
+    ) -> None:
         """Accept tokens of the registry, and if given a shared token and those of an issuer.
 
         Raises:
@@ -56,7 +64,9 @@ class Bearers:
 
 
 def _shared(token: str | None) -> str | None:
-    """Return the token that callers may share; a person's own, which our client finds in the same setting, is none.
+    """Return the token that callers may share.
+
+    A person's own, which our client finds in the same setting, is none.
 
     Raises:
         SettingsError: it is too short, or has other characters than ASCII.
@@ -65,7 +75,7 @@ def _shared(token: str | None) -> str | None:
         return None
     if len(token) < MIN_SHARED or not token.isascii() or not token.isprintable():
         raise SettingsError(
-            f"MLOPS_API_TOKEN needs at least {MIN_SHARED} ASCII characters: set it to what 'openssl rand -hex 32' "
-            "prints, or leave it out and create tokens with 'mlops token create'"
+            f"MLOPS_API_TOKEN needs at least {MIN_SHARED} ASCII characters: set it to what 'openssl"
+            " rand -hex 32' prints, or leave it out and create tokens with 'mlops token create'"
         )
     return token

@@ -19,10 +19,15 @@ Text = Annotated[str, Field(min_length=1)]
 
 
 def _issuer_url(url: str) -> str:
-    """Return the URL of an issuer; without TLS whoever is in between could hand out keys of their own."""
+    """Return the URL of an issuer.
+
+    Without TLS whoever is in between could hand out keys of their own.
+    """
     parts = urlsplit(url)
     if parts.query or parts.fragment or parts.username is not None or not parts.hostname:
-        raise ValueError("write the issuer as its tokens have it in 'iss', such as https://HOST/realms/NAME")
+        raise ValueError(
+            "write the issuer as its tokens have it in 'iss', such as https://HOST/realms/NAME"
+        )
     if parts.scheme != "https" and not (parts.scheme == "http" and _is_loopback(parts.hostname)):
         raise ValueError("an issuer needs https, except on this machine")
     return url
@@ -39,8 +44,8 @@ class RoleMapping(Strict):
     """One claim that holds roles of the issuer, and what they are here.
 
     Attributes:
-        claim: path to it, as text with dots, `resource_access.fields.roles`, or as the list of its parts, for names
-            that have dots in them.
+        claim: path to it, as text with dots, `resource_access.fields.roles`, or as the list of its
+            parts, for names that have dots in them.
         values: role of the issuer → our role or roles. Roles that are not named give nothing.
     """
 
@@ -48,13 +53,18 @@ class RoleMapping(Strict):
     values: Annotated[dict[Text, Role | list[Role]], Field(min_length=1)]
 
     def roles(self, claims: Mapping[str, Any]) -> set[Role]:
-        """Return our roles of somebody with these claims; a claim that is not a list of texts gives none."""
+        """Return our roles of somebody with these claims.
+
+        A claim that is not a list of texts gives none.
+        """
         found: Any = claims
         for part in self.claim.split(".") if isinstance(self.claim, str) else self.claim:
             found = found.get(part) if isinstance(found, dict) else None
         if not isinstance(found, list):
             return set()
-        given = [self.values[value] for value in found if isinstance(value, str) and value in self.values]
+        given = [
+            self.values[value] for value in found if isinstance(value, str) and value in self.values
+        ]
         return {role for roles in given for role in ([roles] if isinstance(roles, Role) else roles)}
 
 
@@ -63,8 +73,10 @@ class Identity(Strict):
 
     Attributes:
         issuer: its URL, exactly as tokens have it in `iss`.
-        audience: what `aud` of a token must hold one of: the name that the issuer has for this service.
-        name: the claim that names the principal; one that the issuer's users cannot change themselves.
+        audience: what `aud` of a token must hold one of: the name that the issuer has for this
+            service.
+        name: the claim that names the principal; one that the issuer's users cannot change
+            themselves.
         roles: where a token has roles.
     """
 
@@ -92,7 +104,9 @@ def read_identity(path: Path) -> Identity:
     try:
         return Identity.model_validate(yaml.safe_load(path.read_text()))
     except ValidationError as error:
-        listed = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5])
+        listed = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors()[:5]
+        )
         raise SettingsError(f"MLOPS_IDENTITY={path}: {listed}") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise SettingsError(f"MLOPS_IDENTITY={path} cannot be read: {error}") from error

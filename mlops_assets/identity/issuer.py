@@ -1,7 +1,7 @@
 """The issuer of tokens (OpenID Connect): its keys, and who a JSON Web Token of it is about.
 
-Nothing of a token is trusted before its signature was checked with a key that the issuer publishes now; keys, addresses
-and algorithms that a token itself names are not used. See RFC 8725.
+Nothing of a token is trusted before its signature was checked with a key that the issuer publishes
+now; keys, addresses and algorithms that a token itself names are not used. See RFC 8725.
 """
 
 from __future__ import annotations
@@ -21,8 +21,23 @@ from mlops_assets.errors import IssuerUnreachable, NameRefused, Unauthenticated
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.principals import Principal, check_principal_name
 
-ALGORITHMS = ("RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "ES512", "Ed25519")
-KEY_TYPES = ("RSA", "EC", "OKP")  # public keys; never "oct", with which anybody who checks could sign
+ALGORITHMS = (
+    "RS256",
+    "RS384",
+    "RS512",
+    "PS256",
+    "PS384",
+    "PS512",
+    "ES256",
+    "ES384",
+    "ES512",
+    "Ed25519",
+)
+KEY_TYPES = (
+    "RSA",
+    "EC",
+    "OKP",
+)  # public keys; never "oct", with which anybody who checks could sign
 MIN_RSA_BITS = 2048
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
 LEEWAY_SECONDS = 30  # by which clocks may differ
@@ -51,7 +66,9 @@ class Issuer:
             exp={"essential": True},
         )
         self._keys: list[jwk.Key] = []
-        self._read = self._asked = float("-inf")  # when keys were last read, and when that was last tried
+        self._read = self._asked = float(
+            "-inf"
+        )  # when keys were last read, and when that was last tried
         self._failed = False
         self._refreshing = asyncio.Lock()
 
@@ -100,7 +117,9 @@ class Issuer:
         except ExpiredTokenError:
             raise self._refused("it has expired") from None
         except (InvalidClaimError, MissingClaimError) as error:
-            raise self._refused(f"its claim '{error.claim}' is not valid here, or missing") from None
+            raise self._refused(
+                f"its claim '{error.claim}' is not valid here, or missing"
+            ) from None
 
     async def _key(self, key_id: str | None) -> jwk.Key:
         """Return a key of the issuer, which is asked for its keys if this one is not known, but not too often."""
@@ -124,7 +143,10 @@ class Issuer:
         return time.monotonic() - self._read
 
     async def _refresh(self, wait: bool) -> None:
-        """Read the keys, unless that was tried just now; `wait` for somebody else who is reading them."""
+        """Read the keys, unless that was tried just now.
+
+        `wait` for somebody else who is reading them.
+        """
         if not wait and self._refreshing.locked():
             return
         async with self._refreshing:
@@ -132,16 +154,26 @@ class Issuer:
                 return
             self._asked = time.monotonic()
             try:
-                async with asyncio.timeout(TIMEOUT_SECONDS), httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client:
+                async with (
+                    asyncio.timeout(TIMEOUT_SECONDS),
+                    httpx.AsyncClient(timeout=TIMEOUT_SECONDS) as client,
+                ):
                     self._keys = await _published_keys(client, self._identity.issuer)
             except (httpx.HTTPError, httpx.InvalidURL, TimeoutError, ValueError) as error:
                 self._failed = True
-                log.warning("keys of %s cannot be read: %s: %s", self._identity.issuer, type(error).__name__, error)
+                log.warning(
+                    "keys of %s cannot be read: %s: %s",
+                    self._identity.issuer,
+                    type(error).__name__,
+                    error,
+                )
             else:
                 self._read, self._failed = time.monotonic(), False
 
     def _refused(self, reason: str) -> Unauthenticated:
-        return Unauthenticated(f"the token is not accepted: {reason}; get a new one from {self._identity.issuer}")
+        return Unauthenticated(
+            f"the token is not accepted: {reason}; get a new one from {self._identity.issuer}"
+        )
 
 
 async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Key]:
@@ -150,11 +182,15 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
     Raises:
         ValueError: what it publishes is not what it should be.
     """
-    configuration = await _document(client, f"{issuer.rstrip('/')}/.well-known/openid-configuration")
+    configuration = await _document(
+        client, f"{issuer.rstrip('/')}/.well-known/openid-configuration"
+    )
     address = configuration.get("jwks_uri")
     if configuration.get("issuer") != issuer:
         raise ValueError("its configuration names another issuer")
-    if not isinstance(address, str) or not address.startswith(("https://", f"{issuer.partition(':')[0]}://")):
+    if not isinstance(address, str) or not address.startswith(
+        ("https://", f"{issuer.partition(':')[0]}://")
+    ):
         raise ValueError("its configuration has no jwks_uri that can be used")
     listed = (await _document(client, address)).get("keys")
     if not isinstance(listed, list):
@@ -164,8 +200,15 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
 
 
 def _signing_key(published: Any) -> jwk.Key | None:
-    """Return a public key that signatures are checked with; None if this is none, or one that is too weak."""
-    if not isinstance(published, dict) or published.get("kty") not in KEY_TYPES or published.get("use") == "enc":
+    """Return a public key that signatures are checked with.
+
+    None if this is none, or one that is too weak.
+    """
+    if (
+        not isinstance(published, dict)
+        or published.get("kty") not in KEY_TYPES
+        or published.get("use") == "enc"
+    ):
         return None
     try:
         if published["kty"] == "RSA" and 6 * len(published["n"]) < MIN_RSA_BITS:  # base64

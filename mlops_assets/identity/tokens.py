@@ -1,7 +1,7 @@
 """Tokens of the platform's own: `mlops_<id>_<secret>`.
 
-A secret has 256 random bits, so that its plain sha256 can be kept: there is nothing to guess, and a slow hash, as for
-passwords, would only slow down each request.
+A secret has 256 random bits, so that its plain sha256 can be kept: there is nothing to guess, and a
+slow hash, as for passwords, would only slow down each request.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from mlops_assets.registry.store import now
 _FORM = re.compile(r"mlops_([0-9a-f]{12})_([0-9a-f]{64})")
 
 
-def create_token(registry: Registry, name: str, roles: Iterable[Role], lifetime: timedelta) -> tuple[Token, str]:
+def create_token(
+    registry: Registry, name: str, roles: Iterable[Role], lifetime: timedelta
+) -> tuple[Token, str]:
     """Create a token; return it, and the text to show, which is known to nobody afterwards.
 
     Raises:

@@ -1,1 +1,4 @@
-"""What a model version is and becomes: published, exported, evaluated, recorded, promoted, verified."""
+"""What a model version is and becomes.
+
+Published, exported, evaluated, recorded, promoted, verified.
+"""

@@ -1,6 +1,9 @@
-"""Whether rows of the registry agree with each other and with published documents: derived columns of the chain.
+"""Whether rows of the registry agree with each other and with published documents.
 
-Documents are read through their checksums; those that cannot be read are found by them, and compared with nothing.
+Derived columns of the chain.
+
+Documents are read through their checksums; those that cannot be read are found by them, and
+compared with nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +26,10 @@ _LATER = ("metrics", "phases")  # of a run, to which the stages of its model ver
 
 
 def published_content(store: Store, key: str) -> bytes | None:
-    """Return a file's content if it is as published; else None, as its checksum has told already."""
+    """Return a file's content if it is as published.
+
+    Else None, as its checksum has told already.
+    """
     try:
         return read_published(store.workspace, store.registry, key)
     except (StorageError, IntegrityError):
@@ -47,12 +53,22 @@ def run_problems(store: Store, run: Run) -> Iterator[str]:
     yield from _differing(f"run {run.run_id}", facts, document, "run.json")
     made = _model_version_of(store, run)
     measured = {} if made is None else made.metrics
-    if "metrics" in document and not same(kept(run.metrics), kept({**document["metrics"], **measured})):
-        yield f"run {run.run_id}: the registry's metrics are not those of run.json and of its model version"
+    if "metrics" in document and not same(
+        kept(run.metrics), kept({**document["metrics"], **measured})
+    ):
+        yield (
+            f"run {run.run_id}: the registry's metrics are not those of run.json and of its model"
+            " version"
+        )
     for name, seconds in document.get("phases", {}).items():
         if name not in STAGES and not same(kept(run.phases.get(name)), seconds):
-            yield f"run {run.run_id}: the registry says that {name} took {run.phases.get(name)} s, run.json {seconds} s"
-    if "series" in document and not same(kept(store.registry.series(run.run_id)), kept(document["series"])):
+            yield (
+                f"run {run.run_id}: the registry says that {name} took {run.phases.get(name)} s,"
+                f" run.json {seconds} s"
+            )
+    if "series" in document and not same(
+        kept(store.registry.series(run.run_id)), kept(document["series"])
+    ):
         yield f"run {run.run_id}: the registry's points are not those of run.json"
 
 
@@ -75,7 +91,12 @@ def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
 def _run_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     document = published_document(store, run_document_key(row.run_id))
     if document is not None:
-        facts = {"signature": row.signature, "model_version": row.version, "dataset": row.dataset, "model": row.model}
+        facts = {
+            "signature": row.signature,
+            "model_version": row.version,
+            "dataset": row.dataset,
+            "model": row.model,
+        }
         yield from _differing(subject, facts, document, "run.json")
     try:
         run = store.registry.run(row.run_id)
@@ -95,7 +116,10 @@ def _data_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
         yield f"{subject}: was trained on {row.dataset}@{row.data_version}: {error}"
         return
     if data.digest != row.data_digest:
-        yield f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has {data.digest[:12]}…"
+        yield (
+            f"{subject}: was trained on digest {row.data_digest[:12]}…, {row.data_version} has"
+            f" {data.digest[:12]}…"
+        )
 
 
 def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
@@ -112,7 +136,10 @@ def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     }
     for stage, done in has.items():
         if STAGES.index(row.stage) >= STAGES.index(stage) and not done:
-            yield f"{subject}: the registry says stage {row.stage}, and what {stage} publishes was never published"
+            yield (
+                f"{subject}: the registry says stage {row.stage}, and what {stage} publishes was"
+                " never published"
+            )
     if has["recorded"] and row.stage != "recorded":
         yield f"{subject}: the registry says stage {row.stage}, and its record is published"
 
@@ -122,17 +149,25 @@ def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     if document is not None and not same(kept(row.metrics), kept(document.get("metrics"))):
         yield f"{subject}: the registry's metrics are not those of metrics.json"
     elif document is None and row.metrics:
-        yield f"{subject}: the registry has metrics, and there is no metrics.json that was published"
+        yield (
+            f"{subject}: the registry has metrics, and there is no metrics.json that was published"
+        )
 
 
 def _record_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     for file in store.registry.files(record_owner(row.model, row.version)):
         properties = (published_document(store, file.path) or {}).get("properties", {})
-        tasks, framework = properties.get("mlm:tasks", [row.task]), properties.get("mlm:framework", row.framework)
+        tasks, framework = (
+            properties.get("mlm:tasks", [row.task]),
+            properties.get("mlm:framework", row.framework),
+        )
         if tasks != [row.task]:
             yield f"{subject}: the registry says task {row.task!r}, its record {', '.join(tasks)}"
         if framework.casefold() != row.framework.casefold():  # records spell it as its makers do
-            yield f"{subject}: the registry says framework {row.framework!r}, its record {framework!r}"
+            yield (
+                f"{subject}: the registry says framework {row.framework!r}, its record"
+                f" {framework!r}"
+            )
 
 
 def alias_problems(
@@ -160,13 +195,23 @@ def alias_problems(
 
 
 def tag_problems(tags: Sequence[Tag], versions: Collection[tuple[str, str]]) -> Iterator[str]:
-    """Yield which tags name a data version that there is not; `versions` are all, as dataset and version."""
+    """Yield which tags name a data version that there is not.
+
+    `versions` are all, as dataset and version.
+    """
     for row in tags:
         if (row.dataset, row.version) not in versions:
-            yield f"tag {row.dataset}@{row.tag} names {row.version}, and there is no such data version"
+            yield (
+                f"tag {row.dataset}@{row.tag} names {row.version}, and there is no such data"
+                " version"
+            )
 
 
-def _differing(subject: str, facts: Mapping[str, Any], document: Mapping[str, Any], name: str) -> Iterator[str]:
+def _differing(
+    subject: str, facts: Mapping[str, Any], document: Mapping[str, Any], name: str
+) -> Iterator[str]:
     for fact, value in facts.items():
         if fact in document and not same(kept(value), kept(document[fact])):
-            yield f"{subject}: the registry says {fact} is {value!r}, {name} says {document[fact]!r}"
+            yield (
+                f"{subject}: the registry says {fact} is {value!r}, {name} says {document[fact]!r}"
+            )

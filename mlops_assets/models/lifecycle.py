@@ -1,7 +1,9 @@
-"""What follows on a trained model, whoever trained it: export and parity, evaluation, record and gates.
+"""What follows on a trained model, whoever trained it.
 
-The steps of the asset graph, sweeps, external runs and imports all go through these stages, and each reports what came
-of it.
+Export and parity, evaluation, record and gates.
+
+The steps of the asset graph, sweeps, external runs and imports all go through these stages, and
+each reports what came of it.
 """
 
 from __future__ import annotations
@@ -47,7 +49,9 @@ class Reporter(AbstractContextManager[Any], Protocol):
         """It is measured; `figure` is the main one."""
         ...
 
-    def recorded(self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]) -> None:
+    def recorded(
+        self, row: ModelVersion, files: Sequence[FileStat], outcomes: Sequence[GateOutcome]
+    ) -> None:
         """It is in the catalogue and compared with its gates."""
         ...
 
@@ -90,7 +94,10 @@ class Outcome:
 
     def __str__(self) -> str:
         lines = [f"{self.model}@{self.version}"]
-        lines += [f"  {stage.name}: {'' if stage.passed else 'FAILED: '}{stage.message}" for stage in self.stages]
+        lines += [
+            f"  {stage.name}: {'' if stage.passed else 'FAILED: '}{stage.message}"
+            for stage in self.stages
+        ]
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     def raise_for_failure(self) -> None:
@@ -98,7 +105,10 @@ class Outcome:
         for stage in self.stages:
             if not stage.passed:
                 kind = getattr(errors, stage.error or "", MlopsError)
-                raise kind(f"{self.model}@{self.version} is published, but its {stage.name} failed: {stage.message}")
+                raise kind(
+                    f"{self.model}@{self.version} is published, but its {stage.name} failed:"
+                    f" {stage.message}"
+                )
 
     def document(self) -> dict[str, Any]:
         """Return this as JSON values."""
@@ -112,8 +122,12 @@ class Outcome:
         return cls(**{**document, "stages": stages, "gates": gates})
 
 
-def complete(store: Store, specification: ModelSpecification, row: ModelVersion, reporter: Reporter) -> Outcome:
-    """Do every stage that follows on a published model version; doing them again replaces what they published.
+def complete(
+    store: Store, specification: ModelSpecification, row: ModelVersion, reporter: Reporter
+) -> Outcome:
+    """Do every stage that follows on a published model version.
+
+    Doing them again replaces what they published.
 
     Args:
         store: where it lies.
@@ -170,7 +184,9 @@ def do_stage(
 Report = Callable[[Reporter], None]
 
 
-def _export(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Report]:
+def _export(
+    store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome
+) -> tuple[str, Report]:
     from mlops_assets.models.export.export import export
 
     report = export(store, specification, row)
@@ -188,7 +204,9 @@ def _evaluate(
     return shown, lambda to: to.evaluated(row, found, figure)
 
 
-def _record(store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome) -> tuple[str, Report]:
+def _record(
+    store: Store, specification: ModelSpecification, row: ModelVersion, outcome: Outcome
+) -> tuple[str, Report]:
     from mlops_assets.models.record import record_version
 
     files = record_version(store, specification, row)

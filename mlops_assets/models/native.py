@@ -31,13 +31,16 @@ def save_native(
     with scratch_folder("native") as native:
         framework.save(model, native)
         X, _ = data.arrays("test", limit=64)
-        before, after = framework.predict(model, X, data.task), framework.predict(framework.load(native), X, data.task)
+        before, after = (
+            framework.predict(model, X, data.task),
+            framework.predict(framework.load(native), X, data.task),
+        )
         require_shape(before, len(X), len(data.class_names))
         for name, values in before.items():
             if not np.array_equal(values, after[name]):
                 raise ExportError(
-                    f"the model reads back with other predictions ({name}); constructor arguments or buffers are "
-                    "missing from what it keeps"
+                    f"the model reads back with other predictions ({name}); constructor arguments"
+                    " or buffers are missing from what it keeps"
                 )
         return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
 
@@ -46,15 +49,18 @@ def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) 
     """See that outputs of a trained model have the shape of its task.
 
     Raises:
-        TrainerError: they have another; a model that was trained without samples of a class gives no score for it.
+        TrainerError: they have another; a model that was trained without samples of a class gives
+            no score for it.
     """
     for name, values in outputs.items():
         expected = (samples, classes) if name == "scores" else (samples,)
         if values.shape[: len(expected)] != expected:
             raise TrainerError(
-                f"the model gives {name} of shape {values.shape} for {samples} samples; expected is {expected}"
+                f"the model gives {name} of shape {values.shape} for {samples} samples; expected is"
+                f" {expected}"
                 + (
-                    f", one score for each of the {classes} classes; see that the training split has samples of all"
+                    f", one score for each of the {classes} classes; see that the training split"
+                    " has samples of all"
                     if name == "scores"
                     else ""
                 )
@@ -66,8 +72,8 @@ def load_native(
 ) -> Any:
     """Read a model back from its native files, given as name → local path (a cached copy is called like its checksum).
 
-    Its own classes are those that the declaration names, or that lie in the package of the trainer it names; without a
-    declaration those that this process has imported.
+    Its own classes are those that the declaration names, or that lie in the package of the trainer
+    it names; without a declaration those that this process has imported.
 
     Raises:
         ExportError: the files hold something that is not trusted.

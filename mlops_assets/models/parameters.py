@@ -1,7 +1,10 @@
-"""Parameters of trainers as they are kept in JSON and pass through Dagster's forms: nothing that was written is lost.
+"""Parameters of trainers as they are kept in JSON and pass through Dagster's forms.
 
-JSON has text keys only. A key that is a whole number is kept as that number's text, and a text that would be taken for
-one is kept in quotes, as YAML writes it: `{0: 1, "0": 2}` becomes `{"0": 1, "'0'": 2}`.
+Nothing that was written is lost.
+
+JSON has text keys only. A key that is a whole number is kept as that number's text, and a text that
+would be taken for one is kept in quotes, as YAML writes it: `{0: 1, "0": 2}` becomes `{"0": 1,
+"'0'": 2}`.
 """
 
 from __future__ import annotations
@@ -21,8 +24,8 @@ def written(value: Any) -> Any:
     """Return a value as JSON can keep it.
 
     Raises:
-        ValueError: it has something that is not text, number, truth, null, list or mapping; or a key that is neither a
-            text nor a whole number.
+        ValueError: it has something that is not text, number, truth, null, list or mapping; or a
+            key that is neither a text nor a whole number.
     """
     if isinstance(value, dict):
         return {_written_key(key): written(entry) for key, entry in value.items()}
@@ -30,7 +33,9 @@ def written(value: Any) -> Any:
         return [written(entry) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ValueError(f"{value} is a {type(value).__name__}, which no parameter can be; quote it if it is text")
+    raise ValueError(
+        f"{value} is a {type(value).__name__}, which no parameter can be; quote it if it is text"
+    )
 
 
 def _written_key(key: Any) -> str:
@@ -59,7 +64,10 @@ def _unquoted(key: Any) -> Any:
 
 
 def without_quotes(value: Any) -> Any:
-    """Return a value with texts for keys, as a typed parameter takes it: its own type makes numbers of them."""
+    """Return a value with texts for keys, as a typed parameter takes it.
+
+    Its own type makes numbers of them.
+    """
     if isinstance(value, dict):
         return {_unquoted(key): without_quotes(entry) for key, entry in value.items()}
     return [without_quotes(entry) for entry in value] if isinstance(value, list) else value

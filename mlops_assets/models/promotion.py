@@ -1,4 +1,7 @@
-"""Gates and aliases: whether a model version may be promoted, and moving `production` there and back."""
+"""Gates and aliases.
+
+Whether a model version may be promoted, and moving `production` there and back.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,9 @@ def check_gates(registry: Registry, row: ModelVersion, gates: Sequence[Gate]) ->
         if gate.min is not None:
             outcomes.append(_outcome(f"{gate.metric} ≥ {gate.min:g}", value, gate.min, larger=True))
         if gate.max is not None:
-            outcomes.append(_outcome(f"{gate.metric} ≤ {gate.max:g}", value, gate.max, larger=False))
+            outcomes.append(
+                _outcome(f"{gate.metric} ≤ {gate.max:g}", value, gate.max, larger=False)
+            )
         if gate.not_worse_than is not None:
             outcomes.append(_not_worse(registry, row, gate, value))
     return outcomes
@@ -49,32 +54,46 @@ def gates_description(outcomes: Sequence[GateOutcome]) -> str:
     return "; ".join(texts)
 
 
-def promote(store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, alias: str = "production") -> Promotion:
+def promote(
+    store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, alias: str = "production"
+) -> Promotion:
     """Move an alias to a model version that passes all gates, once its files were read again and are as published.
 
     Raises:
-        IntegrityError: a file of it, or of a version that a gate compares it with, or its row in the registry has
-            changed; no alias was moved.
-        GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias was moved.
+        IntegrityError: a file of it, or of a version that a gate compares it with, or its row in
+            the registry has changed; no alias was moved.
+        GateFailure: a gate does not pass, or the version was not evaluated and recorded; no alias
+            was moved.
         NameRefused: the alias cannot be a name.
     """
     check_label(alias, "alias")
     if alias == "previous":
-        raise NameRefused("alias 'previous' is kept for what was in production before; choose another alias")
+        raise NameRefused(
+            "alias 'previous' is kept for what was in production before; choose another alias"
+        )
     if STAGES.index(row.stage) < STAGES.index("recorded"):
         raise GateFailure(
-            f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded first: "
-            f"run 'mlops train {row.model}@{row.data_version}', or materialise its missing assets"
+            f"{row.model}@{row.version} is only {row.stage}; it must be evaluated and recorded"
+            f" first: run 'mlops train {row.model}@{row.data_version}', or materialise its missing"
+            " assets"
         )
-    with store.registry.lock(f"aliases of {row.model}"):  # what a gate compares with stays where it is
+    with store.registry.lock(
+        f"aliases of {row.model}"
+    ):  # what a gate compares with stays where it is
         _require_as_published(store, row)
         aliases = store.registry.aliases(row.model)
-        for compared in {aliases[gate.not_worse_than] for gate in gates if gate.not_worse_than in aliases}:
+        for compared in {
+            aliases[gate.not_worse_than] for gate in gates if gate.not_worse_than in aliases
+        }:
             if compared != row.version:
-                _require_as_published(store, store.registry.model_version(Reference(row.model, compared)))
+                _require_as_published(
+                    store, store.registry.model_version(Reference(row.model, compared))
+                )
         outcomes = check_gates(store.registry, row, gates)
         if not all(outcome.passed for outcome in outcomes):
-            raise GateFailure(f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}")
+            raise GateFailure(
+                f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}"
+            )
         return store.registry.promote(row, user, [asdict(outcome) for outcome in outcomes], alias)
 
 
@@ -82,30 +101,41 @@ def rollback(store: Store, model: str, user: str) -> Promotion:
     """Move `production` back to `previous`, which passed its gates when it was promoted.
 
     Raises:
-        IntegrityError: a file of `previous` or its row in the registry has changed; no alias was moved.
+        IntegrityError: a file of `previous` or its row in the registry has changed; no alias was
+            moved.
         NotFound: nothing was in production before.
     """
     with store.registry.lock(f"aliases of {model}"):
         if "previous" not in store.registry.aliases(model):
             raise NotFound(
-                f"{model} has no previous version in production to go back to; see 'mlops model show {model}'"
+                f"{model} has no previous version in production to go back to; see 'mlops model"
+                f" show {model}'"
             )
         row = store.registry.model_version(Reference(model, "previous"))
         _require_as_published(store, row)
-        return store.registry.promote(row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}])
+        return store.registry.promote(
+            row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}]
+        )
 
 
 def _require_as_published(store: Store, row: ModelVersion) -> None:
-    from mlops_assets.models.verify import verify_files_of_model  # pandas, which gates alone do not need
+    from mlops_assets.models.verify import (
+        verify_files_of_model,
+    )  # pandas, which gates alone do not need
 
     found = verify_files_of_model(store, row)
     if not found.passed:
         problems = "; ".join(found.problems)
-        raise IntegrityError(f"{row.model}@{row.version} is not as it was published, no alias was moved: {problems}")
+        raise IntegrityError(
+            f"{row.model}@{row.version} is not as it was published, no alias was moved: {problems}"
+        )
 
 
 def _metric(row: ModelVersion, name: str) -> float | None:
-    """Return a metric as a number; the registry keeps NaN and infinities, which JSON does not have, as text."""
+    """Return a metric as a number.
+
+    The registry keeps NaN and infinities, which JSON does not have, as text.
+    """
     value = row.metrics.get(name)
     return None if value is None else float(value)
 
@@ -115,7 +145,9 @@ def _outcome(name: str, value: float | None, limit: float, larger: bool) -> Gate
     return GateOutcome(name, passed, value, limit)
 
 
-def _not_worse(registry: Registry, row: ModelVersion, gate: Gate, value: float | None) -> GateOutcome:
+def _not_worse(
+    registry: Registry, row: ModelVersion, gate: Gate, value: float | None
+) -> GateOutcome:
     name = f"{gate.metric} not worse than {gate.not_worse_than} (tolerance {gate.tolerance:g})"
     version = registry.aliases(row.model).get(str(gate.not_worse_than))
     if version in (None, row.version):

@@ -1,4 +1,6 @@
-"""A model version as it is published once a run has a model: its files, then the row. Before that nobody sees it.
+"""A model version as it is published once a run has a model: its files, then the row.
+
+Before that nobody sees it.
 
 Running trainers is the business of `training`, and external runs that of `integrations.external`.
 """
@@ -24,7 +26,9 @@ from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.store import Store
 
-Facts = Callable[[], dict[str, Any]]  # `metrics`, `phases`, `usage` and `seconds` of a run, as they are by then
+Facts = Callable[
+    [], dict[str, Any]
+]  # `metrics`, `phases`, `usage` and `seconds` of a run, as they are by then
 
 
 def publish_trained(
@@ -60,7 +64,15 @@ def publish_trained(
             return save_native(store.workspace, framework, model, data, folder)
 
     return publish_version(
-        store, specification, data, run, framework.name, framework.describe(model), save, figures, facts
+        store,
+        specification,
+        data,
+        run,
+        framework.name,
+        framework.describe(model),
+        save,
+        figures,
+        facts,
     )
 
 
@@ -138,7 +150,9 @@ def code_document(store: Store, version: str, changes: str | None) -> dict[str, 
         version: as `provenance.code_version` gives it.
         changes: the patch of what was not committed.
     """
-    found: dict[str, Any] = {} if version.startswith("source.") else {"commit": version.partition("+")[0]}
+    found: dict[str, Any] = (
+        {} if version.startswith("source.") else {"commit": version.partition("+")[0]}
+    )
     if changes is not None:
         content = changes.encode(errors="surrogateescape")
         found["diff"] = sha256_of(content)

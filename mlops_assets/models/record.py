@@ -11,7 +11,9 @@ from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
 
-def record_version(store: Store, specification: ModelSpecification, row: ModelVersion) -> list[FileStat]:
+def record_version(
+    store: Store, specification: ModelSpecification, row: ModelVersion
+) -> list[FileStat]:
     """Record an evaluated model version, and first its data version, which the record derives from, if it has none.
 
     Raises:

@@ -1,6 +1,9 @@
-"""The documents of a run that has ended: `run.json`, what is recorded of it, and `points.parquet`, all it has logged.
+"""The documents of a run that has ended.
 
-With them a lost registry is rebuilt. Runs that succeeded publish theirs with their model version; see `publishing`.
+`run.json`, what is recorded of it, and `points.parquet`, all it has logged.
+
+With them a lost registry is rebuilt. Runs that succeeded publish theirs with their model version;
+see `publishing`.
 """
 
 from __future__ import annotations
@@ -47,7 +50,9 @@ def end_run(store: Store, run_id: str, status: str, error: str | None = None, **
         StorageError: the registry is unreachable for too long.
     """
     finished, registry = now(), store.registry
-    patiently(lambda: registry.run(run_id))  # so that nothing below fails because the registry is just away
+    patiently(
+        lambda: registry.run(run_id)
+    )  # so that nothing below fails because the registry is just away
     try:
         with publication(store.workspace, registry) as publishing:
             run = registry.run(run_id)
@@ -59,7 +64,9 @@ def end_run(store: Store, run_id: str, status: str, error: str | None = None, **
         log.warning("the documents of run %s could not be written: %s", run_id, problem)
 
 
-def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | None = None) -> dict[str, bytes]:
+def run_documents(
+    run: Run, points: Sequence[LoggedPoint], made: ModelVersion | None = None
+) -> dict[str, bytes]:
     """Return key → content of the documents of a run, as it is once it has ended.
 
     Args:
@@ -69,8 +76,12 @@ def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | 
     """
     document = run_columns(run)
     if made is not None:
-        document |= {"series": series_of(points), "signature": made.signature, "task": made.task,
-                     "framework": made.framework}  # fmt: skip
+        document |= {
+            "series": series_of(points),
+            "signature": made.signature,
+            "task": made.task,
+            "framework": made.framework,
+        }
     documents = {run_document_key(run.run_id): json_bytes(document)}
     if points:
         documents[run_points_key(run.run_id)] = _points_bytes(points)
@@ -80,7 +91,9 @@ def run_documents(run: Run, points: Sequence[LoggedPoint], made: ModelVersion | 
 def run_columns(run: Run) -> dict[str, Any]:
     """Return all that is recorded of a run, as JSON values."""
     values = {column.name: getattr(run, column.name) for column in Run.__table__.columns}
-    times = {name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)}
+    times = {
+        name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)
+    }
     return json.loads(to_json({**values, **times}, inf_nan_mode="strings"))  # type: ignore[no-any-return]
 
 
@@ -97,7 +110,10 @@ def _points_bytes(points: Sequence[LoggedPoint]) -> bytes:
     import pyarrow.parquet as pq
 
     schema = _points_schema()
-    columns = [pa.array(column, kind) for column, kind in zip(zip(*points, strict=True), schema.types, strict=True)]
+    columns = [
+        pa.array(column, kind)
+        for column, kind in zip(zip(*points, strict=True), schema.types, strict=True)
+    ]
     buffer = io.BytesIO()
     pq.write_table(pa.table(columns, schema=schema), buffer, compression="zstd")
     return buffer.getvalue()
@@ -116,7 +132,9 @@ def read_points(content: bytes) -> list[LoggedPoint]:
     except OSError as error:  # what pyarrow raises of a damaged file
         raise ValueError(str(error)) from error
     if not table.schema.equals(_points_schema()):
-        raise ValueError(f"it has the columns {', '.join(table.column_names)}, and not those of points")
+        raise ValueError(
+            f"it has the columns {', '.join(table.column_names)}, and not those of points"
+        )
     return list(zip(*(column.to_pylist() for column in table.columns), strict=True))
 
 

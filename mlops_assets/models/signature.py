@@ -1,7 +1,10 @@
-"""What a model takes and gives: written down once, when it is trained, and read by everything that comes after.
+"""What a model takes and gives.
 
-`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. With `apply_scale` it takes
-physical values, by scale and offset of each scene, which only the scene tells. Nothing here runs models.
+Written down once, when it is trained, and read by everything that comes after.
+
+`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. With
+`apply_scale` it takes physical values, by scale and offset of each scene, which only the scene
+tells. Nothing here runs models.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any
         "shape": list(data.sample_shape),
         "features": data.features,
         "source_features": data.source_features,
-        "scaling": None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
+        "scaling": (
+            None if data.scaling is None else [dict(entry) for entry in data.scaling.entries]
+        ),
         "classes": data.frozen.classes if data.class_names else None,
         **({"apply_scale": True} if data.frozen.is_scaled else {}),
         **described,
@@ -38,21 +43,32 @@ def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any
 
 
 def scaling_of(row: ModelVersion) -> Scaling | None:
-    """Return what the trained model's samples are scaled by; the figures are those of its data version."""
+    """Return what the trained model's samples are scaled by.
+
+    The figures are those of its data version.
+    """
     entries = row.signature.get("scaling")
     return Scaling(tuple(entries)) if entries else None
 
 
-def data_for(store: Store, specification: ModelSpecification, version: str | None, raw: bool = False) -> TrainingData:
-    """Return the data a model is trained on, selected and scaled as declared; as its ONNX file takes it if `raw`.
+def data_for(
+    store: Store, specification: ModelSpecification, version: str | None, raw: bool = False
+) -> TrainingData:
+    """Return the data a model is trained on, selected and scaled as declared.
+
+    As its ONNX file takes it if `raw`.
 
     Raises:
         NotFound: there is no such data version.
         SpecificationError: the data does not suit the model.
     """
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.dataset, version))
+    frozen = FrozenDataset.open(
+        store.workspace, store.registry, Reference(specification.dataset, version)
+    )
     scaling = "none" if raw else specification.scaling
-    return TrainingData(frozen, specification.task, specification.inputs, specification.bands, scaling)
+    return TrainingData(
+        frozen, specification.task, specification.inputs, specification.bands, scaling
+    )
 
 
 def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> TrainingData:

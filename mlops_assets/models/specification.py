@@ -1,4 +1,7 @@
-"""What a user declares about a model, as strict models; every description shows in Dagster's docs."""
+"""What a user declares about a model, as strict models.
+
+Every description shows in Dagster's docs.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,10 @@ SMALLER_IS_BETTER = {"rmse", "mae", "ece"}
 
 
 def class_metric(metric: str) -> tuple[str, str] | None:
-    """Return measure and class of a metric of one class, such as `recall.wheat`; None if it is none."""
+    """Return measure and class of a metric of one class, such as `recall.wheat`.
+
+    None if it is none.
+    """
     measure, _, name = metric.partition(".")
     return (measure, name) if measure in SINGLE_CLASS_METRICS and name else None
 
@@ -30,12 +36,22 @@ class Compute(Strict):
     """What one training step may use. On Kubernetes these become the pod's requests and limits."""
 
     cpus: float = Field(default=1, gt=0, description="Processor cores.")
-    memory: str = Field(default="4Gi", pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)?$", description="Memory, e.g. 4Gi.")
-    gpus: int = Field(default=0, ge=0, description="GPUs; a step that wants one also waits its turn in the pool 'gpu'.")
-    processes: int | None = Field(
-        default=None, ge=1, description="Processes that train together under torchrun; one a GPU if not given."
+    memory: str = Field(
+        default="4Gi", pattern=r"^\d+(\.\d+)?(Ki|Mi|Gi|Ti)?$", description="Memory, e.g. 4Gi."
     )
-    time_limit: int | None = Field(default=None, ge=1, description="Seconds after which training is stopped.")
+    gpus: int = Field(
+        default=0,
+        ge=0,
+        description="GPUs; a step that wants one also waits its turn in the pool 'gpu'.",
+    )
+    processes: int | None = Field(
+        default=None,
+        ge=1,
+        description="Processes that train together under torchrun; one a GPU if not given.",
+    )
+    time_limit: int | None = Field(
+        default=None, ge=1, description="Seconds after which training is stopped."
+    )
 
     @property
     def worker_processes(self) -> int:
@@ -52,11 +68,14 @@ def bytes_of(memory: str) -> float:
 class Gate(Strict):
     """A rule a model version must pass to be promoted."""
 
-    metric: str = Field(description="Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, rmse.")
+    metric: str = Field(
+        description="Metric on the test split, e.g. accuracy, macro_f1, recall.wheat, rmse."
+    )
     min: float | None = Field(default=None, description="The metric must be at least this.")
     max: float | None = Field(default=None, description="The metric must be at most this.")
     not_worse_than: Literal["production", "previous", "candidate"] | None = Field(
-        default=None, description="The metric must not be worse than that of this alias, if it is set."
+        default=None,
+        description="The metric must not be worse than that of this alias, if it is set.",
     )
     tolerance: float = Field(default=0.0, ge=0, description="How much worse is still accepted.")
 
@@ -65,8 +84,8 @@ class Gate(Strict):
         names = CLASS_METRICS + NUMBER_METRICS
         if self.metric not in names and not class_metric(self.metric):
             raise ValueError(
-                f"metric {self.metric!r} is not known; take one of {', '.join(names)}, or of a class "
-                f"{', '.join(SINGLE_CLASS_METRICS)}, such as recall.wheat"
+                f"metric {self.metric!r} is not known; take one of {', '.join(names)}, or of a"
+                f" class {', '.join(SINGLE_CLASS_METRICS)}, such as recall.wheat"
             )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
@@ -76,9 +95,15 @@ class Gate(Strict):
 class Parity(Strict):
     """How near the ONNX model must come to the trained one."""
 
-    tolerance: float = Field(default=1e-3, gt=0, description="Largest difference of an output, relative to its spread.")
-    agreement: float = Field(default=0.999, ge=0, le=1, description="Least share of samples with the same class.")
-    samples: int = Field(default=512, ge=1, description="At most so many samples of the test split are compared.")
+    tolerance: float = Field(
+        default=1e-3, gt=0, description="Largest difference of an output, relative to its spread."
+    )
+    agreement: float = Field(
+        default=0.999, ge=0, le=1, description="Least share of samples with the same class."
+    )
+    samples: int = Field(
+        default=512, ge=1, description="At most so many samples of the test split are compared."
+    )
 
 
 class ModelSpecification(Strict):
@@ -86,21 +111,31 @@ class ModelSpecification(Strict):
 
     name: str = Field(description="Name of the model: a letter, then letters, digits and '_'.")
     title: str | None = Field(default=None, description="One line for people.")
-    description: str = Field(default="", description="What the model is for and what it is not for.")
+    description: str = Field(
+        default="", description="What the model is for and what it is not for."
+    )
     dataset: str = Field(description="Name of the dataset it is trained on.")
     task: Task = Field(description="classification, semantic-segmentation or regression.")
     trainer: str = Field(description="The trainer function as 'package.module:function'.")
-    params: dict[str, Any] = Field(default={}, description="Parameters of the trainer; a run can set others.")
+    params: dict[str, Any] = Field(
+        default={}, description="Parameters of the trainer; a run can set others."
+    )
     seed: int = Field(default=0, ge=0, description="Seed of the run; a run can set another.")
     architectures: list[str] = Field(
         default=[],
         exclude_if=lambda named: not named,
-        description="Classes that models are rebuilt from, as 'package.module:Class', besides those of the framework, "
-        "of this package, and of the trainer's package; models that are sent over HTTP may name no others.",
+        description=(
+            "Classes that models are rebuilt from, as 'package.module:Class', besides those of the"
+            " framework, of this package, and of the trainer's package; models that are sent over"
+            " HTTP may name no others."
+        ),
     )
     inputs: Literal["row", "pixel", "patch", "window", "image"] | None = Field(
         default=None,
-        description="How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's centre.",
+        description=(
+            "How a sample is shaped; as the dataset reads it if not given. 'pixel' is a patch's"
+            " centre."
+        ),
     )
     bands: list[str] | None = Field(
         default=None,
@@ -109,15 +144,23 @@ class ModelSpecification(Strict):
     )
     scaling: DeclaredScaling = Field(
         default="none",
-        description="How they are scaled before it sees them, with figures of the training split: none, standardize, "
-        "minmax, or NAME: METHOD for each ('*' is any other), where a method may also be figures of one's own: "
-        "{minimum, maximum} or {mean, stddev}.",
+        description=(
+            "How they are scaled before it sees them, with figures of the training split: none,"
+            " standardize, minmax, or NAME: METHOD for each ('*' is any other), where a method may"
+            " also be figures of one's own: {minimum, maximum} or {mean, stddev}."
+        ),
     )
     compute: Compute = Field(default=Compute(), description="What one training step may use.")
-    gates: list[Gate] = Field(default=[], description="Rules to pass for promotion; none means none.")
-    parity: Parity = Field(default=Parity(), description="How near the ONNX model must come to the trained one.")
+    gates: list[Gate] = Field(
+        default=[], description="Rules to pass for promotion; none means none."
+    )
+    parity: Parity = Field(
+        default=Parity(), description="How near the ONNX model must come to the trained one."
+    )
     auto_train: bool = Field(default=False, description="Train on every new data version.")
-    auto_promote: bool = Field(default=False, description="Promote after training if the gates pass.")
+    auto_promote: bool = Field(
+        default=False, description="Promote after training if the gates pass."
+    )
 
     @field_validator("name", "dataset")
     @classmethod
@@ -132,7 +175,9 @@ class ModelSpecification(Strict):
     def _classes(cls, named: list[str]) -> list[str]:
         for name in named:
             if not CLASS.fullmatch(name):
-                raise ValueError(f"{name!r} is not the name of a class; write it as 'package.module:Class'")
+                raise ValueError(
+                    f"{name!r} is not the name of a class; write it as 'package.module:Class'"
+                )
         return named
 
     @field_validator("params")
@@ -149,7 +194,9 @@ class ModelSpecification(Strict):
 
     @field_validator("scaling")
     @classmethod
-    def _scales_what_it_takes(cls, scaling: DeclaredScaling, info: ValidationInfo) -> DeclaredScaling:
+    def _scales_what_it_takes(
+        cls, scaling: DeclaredScaling, info: ValidationInfo
+    ) -> DeclaredScaling:
         bands = info.data.get("bands")
         try:
             if bands:
@@ -162,7 +209,11 @@ class ModelSpecification(Strict):
     @classmethod
     def _trainer(cls, trainer: str) -> str:
         module, colon, function = trainer.partition(":")
-        if not colon or not function.isidentifier() or not all(part.isidentifier() for part in module.split(".")):
+        if (
+            not colon
+            or not function.isidentifier()
+            or not all(part.isidentifier() for part in module.split("."))
+        ):
             raise ValueError(f"trainer {trainer!r} must be written 'package.module:function'")
         return trainer
 
@@ -174,5 +225,7 @@ class ModelSpecification(Strict):
         for gate in gates:
             of_a_class = task != "regression" and class_metric(gate.metric)
             if task and gate.metric not in known and not of_a_class:
-                raise ValueError(f"task {task!r} has no metric {gate.metric!r}; it has {', '.join(known)}")
+                raise ValueError(
+                    f"task {task!r} has no metric {gate.metric!r}; it has {', '.join(known)}"
+                )
         return gates

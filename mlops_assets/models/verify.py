@@ -1,6 +1,9 @@
-"""Checking the chain: live metric → model version → training run → code → data version → every file's checksum.
+"""Checking the chain.
 
-It re-reads every byte and compares it with what was published, and what the registry says with what the files say.
+Live metric → model version → training run → code → data version → every file's checksum.
+
+It re-reads every byte and compares it with what was published, and what the registry says with what
+the files say.
 """
 
 from __future__ import annotations
@@ -143,8 +146,9 @@ def verify_all(store: Store, since: int = 0) -> Verification:
 
     Args:
         store: what is verified.
-        since: the newest entry of the log when everything was verified last: files that no later entry is about, and
-            objects that no file is about which was published since, are not read again. 0 for everything.
+        since: the newest entry of the log when everything was verified last: files that no later
+            entry is about, and objects that no file is about which was published since, are not
+            read again. 0 for everything.
     """
     found = _verified_log(store, "everything in the workspace", since)
 
@@ -155,9 +159,15 @@ def verify_all(store: Store, since: int = 0) -> Verification:
         data = [d for d in readable(session, DataVersion) if is_new(f"{_folder(d)}/version.json")]
         runs = [run for run in readable(session, Run) if is_new(run_document_key(run.run_id))]
         models = [
-            m for m in readable(session, ModelVersion) if is_new(f"{model_folder(m.model, m.version)}/metrics.json")
+            m
+            for m in readable(session, ModelVersion)
+            if is_new(f"{model_folder(m.model, m.version)}/metrics.json")
         ]
-        files = [FileStat(file.path, file.sha256, file.size) for file in readable(session, File) if is_new(file.path)]
+        files = [
+            FileStat(file.path, file.sha256, file.size)
+            for file in readable(session, File)
+            if is_new(file.path)
+        ]
     stored: dict[str, FileStat] = {}
     if since == 0:
         keys = store.workspace.list(OBJECTS)
@@ -171,9 +181,19 @@ def verify_all(store: Store, since: int = 0) -> Verification:
 
 def _label_problems(store: Store) -> Iterator[str]:
     with store.registry.snapshot() as connection, Session(connection) as session:
-        promotions, aliases, tags = readable(session, Promotion), readable(session, Alias), readable(session, Tag)
-        models = {(row.model, row.version) for row in session.execute(select(ModelVersion.model, ModelVersion.version))}
-        data = {(row.dataset, row.version) for row in session.execute(select(DataVersion.dataset, DataVersion.version))}
+        promotions, aliases, tags = (
+            readable(session, Promotion),
+            readable(session, Alias),
+            readable(session, Tag),
+        )
+        models = {
+            (row.model, row.version)
+            for row in session.execute(select(ModelVersion.model, ModelVersion.version))
+        }
+        data = {
+            (row.dataset, row.version)
+            for row in session.execute(select(DataVersion.dataset, DataVersion.version))
+        }
     yield from alias_problems(promotions, aliases, models)
     yield from tag_problems(tags, data)
 
@@ -201,7 +221,10 @@ def _verify_rows(
 
 
 def _row_problems(store: Store, row: T, check: Callable[[Store, T], Iterable[str]]) -> list[str]:
-    """Return what a check finds of a row, and finds of it again: it may be published anew while it is checked."""
+    """Return what a check finds of a row, and finds of it again.
+
+    It may be published anew while it is checked.
+    """
     key = inspect(type(row)).primary_key_from_instance(row)
     name = f"{row.__tablename__} {'/'.join(map(str, key))}"
     problems = guarded(name, partial(check, store, row))
@@ -217,7 +240,9 @@ def _verify_files(store: Store, found: Verification, files: Sequence[FileStat], 
     with step(what, len(files), "files") as done:
         for published in files:
             before = found.size
-            found.problems += guarded(str(published.path), partial(_file_problems, store, found, published))
+            found.problems += guarded(
+                str(published.path), partial(_file_problems, store, found, published)
+            )
             done.advance(size=found.size - before)
 
 
@@ -231,12 +256,14 @@ def _file_problems(store: Store, found: Verification, published: FileStat) -> It
     found.size += now.size
     if now.sha256 != file.sha256:
         yield (
-            f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…, was "
-            f"{file.sha256[:12]}…); restore it from a backup"
+            f"{file.path}: its bytes are not those that were published (sha256 {now.sha256[:12]}…,"
+            f" was {file.sha256[:12]}…); restore it from a backup"
         )
 
 
-def _objects_of_all(store: Store, data: Sequence[DataVersion], runs: Sequence[Run]) -> Iterator[FileStat]:
+def _objects_of_all(
+    store: Store, data: Sequence[DataVersion], runs: Sequence[Run]
+) -> Iterator[FileStat]:
     for version in data:
         yield from _objects(store, version)
     for run in runs:
@@ -248,7 +275,10 @@ def _folder(data: DataVersion) -> str:
 
 
 def _objects(store: Store, data: DataVersion) -> list[FileStat]:
-    """Return the files of a data version; none where the manifest itself cannot be read, which is found elsewhere."""
+    """Return the files of a data version.
+
+    None where the manifest itself cannot be read, which is found elsewhere.
+    """
     manifest = _manifest(store, data)
     if manifest is None:
         return []
@@ -276,13 +306,22 @@ def _samples(store: Store, data: DataVersion) -> pd.DataFrame | None:
 
 
 def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
-    """The row must say what the documents hold; files that cannot be read are found by their checksum."""
+    """The row must say what the documents hold.
+
+    Files that cannot be read are found by their checksum.
+    """
     manifest, samples = _manifest(store, data), _samples(store, data)
     document = published_document(store, f"{_folder(data)}/version.json")
     if manifest is None or samples is None or document is None:
         return
     source = document["specification"]["source"]
-    parts = (document["classes"], document["features"], document["input"], source, document.get("labels"))
+    parts = (
+        document["classes"],
+        document["features"],
+        document["input"],
+        source,
+        document.get("labels"),
+    )
     digest = digest_of(manifest, samples, *parts)
     if not digest == data.digest == document["digest"]:
         yield (
@@ -296,7 +335,9 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
 def _cache_problems(store: Store, data: DataVersion) -> list[str]:
     """What this machine has decoded of a data version must be what its files hold."""
     try:
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(data.dataset, data.version))
+        frozen = FrozenDataset.open(
+            store.workspace, store.registry, Reference(data.dataset, data.version)
+        )
     except (StorageError, IntegrityError):  # its documents are found by their checksum
         return []
     return [damage.detail for damage in cache_damages(frozen)]

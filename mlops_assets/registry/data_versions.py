@@ -31,14 +31,19 @@ class DataVersions(RegistrySession):
                 record_files(session, data_owner(row.dataset, row.version), files)
         except SqlIntegrityError as error:
             raise Conflict(
-                f"{row.dataset}@{row.version} was published by another process; freeze again to get the next version"
+                f"{row.dataset}@{row.version} was published by another process; freeze again to get"
+                " the next version"
             ) from error
 
     def data_versions(self, dataset: str | None = None) -> list[DataVersion]:
         """Return data versions, oldest first."""
         query = select(DataVersion).order_by(DataVersion.dataset, DataVersion.number)
         with self.reading() as session:
-            return list(session.scalars(query if dataset is None else query.where(DataVersion.dataset == dataset)))
+            return list(
+                session.scalars(
+                    query if dataset is None else query.where(DataVersion.dataset == dataset)
+                )
+            )
 
     def data_version(self, reference: Reference) -> DataVersion:
         """Resolve `dataset@version`, `dataset@tag`, or `dataset` (the newest).
@@ -65,7 +70,10 @@ class DataVersions(RegistrySession):
     def tags(self, dataset: str) -> dict[str, str]:
         """Return tag → version of a dataset."""
         with self.reading() as session:
-            return {row.tag: row.version for row in session.scalars(select(Tag).filter_by(dataset=dataset))}
+            return {
+                row.tag: row.version
+                for row in session.scalars(select(Tag).filter_by(dataset=dataset))
+            }
 
     def tag(self, dataset: str, version: str, tag: str) -> None:
         """Give a data version a tag; the same tag on the same version is no change.
@@ -82,4 +90,6 @@ class DataVersions(RegistrySession):
             if found is None:
                 session.add(Tag(dataset=dataset, tag=tag, version=version))
             elif found.version != version:
-                raise Conflict(f"tag {tag!r} of {dataset} names {found.version} already; tags do not move")
+                raise Conflict(
+                    f"tag {tag!r} of {dataset} names {found.version} already; tags do not move"
+                )

@@ -16,12 +16,17 @@ _LIBPQ = ("psycopg", "psycopg2")  # drivers that know that time-out
 
 
 def open_engine(url: str) -> Engine:
-    """Return an engine; transactions on SQLite take the write lock first unless they are `immediate=False`."""
+    """Return an engine.
+
+    Transactions on SQLite take the write lock first unless they are `immediate=False`.
+    """
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
         limited = parsed.get_driver_name() in _LIBPQ and "connect_timeout" not in parsed.query
         limits = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} if limited else {}
-        engine = create_engine(parsed, connect_args=limits, pool_pre_ping=True, json_serializer=_json)
+        engine = create_engine(
+            parsed, connect_args=limits, pool_pre_ping=True, json_serializer=_json
+        )
 
         @event.listens_for(engine, "connect")
         def on_connect_to_server(connection: Any, _record: Any) -> None:
@@ -29,7 +34,9 @@ def open_engine(url: str) -> Engine:
             connection.commit()
 
         return engine
-    engine = create_engine(parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, json_serializer=_json)
+    engine = create_engine(
+        parsed, connect_args={"timeout": BUSY_TIMEOUT_SECONDS}, json_serializer=_json
+    )
 
     @event.listens_for(engine, "connect")
     def on_connect(connection: Any, _record: Any) -> None:
@@ -39,7 +46,8 @@ def open_engine(url: str) -> Engine:
 
     @event.listens_for(engine, "begin")
     def on_begin(connection: Any) -> None:
-        # Take the write lock first: a reader that becomes a writer half-way cannot wait, it fails at once.
+        # Take the write lock first: a reader that becomes a writer half-way cannot wait, it fails
+        # at once.
         immediate = connection.get_execution_options().get("immediate", True)
         connection.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
 
@@ -47,12 +55,18 @@ def open_engine(url: str) -> Engine:
 
 
 def _json(document: Any) -> str:
-    """Write JSON that every database reads: NaN and infinities, which it does not have, become texts."""
+    """Write JSON that every database reads.
+
+    NaN and infinities, which it does not have, become texts.
+    """
     return to_json(document, inf_nan_mode="strings").decode()
 
 
 def _write_ahead(connection: Any) -> None:
-    """Switch to write-ahead logging; SQLite does not wait by itself for another process that switches just now."""
+    """Switch to write-ahead logging.
+
+    SQLite does not wait by itself for another process that switches just now.
+    """
     deadline = time.monotonic() + BUSY_TIMEOUT_SECONDS
     while True:
         try:

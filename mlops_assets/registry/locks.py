@@ -1,6 +1,7 @@
 """Locks that all processes on one registry share; each is freed when its process dies.
 
-The registry is the one thing that everybody who writes a workspace has in common; object stores have no locks.
+The registry is the one thing that everybody who writes a workspace has in common; object stores
+have no locks.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.registry.session import RegistrySession
 from mlops_assets.text.secret_urls import shown
 
-LOCK_TIMEOUT_SECONDS = 600.0  # as long as the longest freeze we expect another process to hold a dataset
+LOCK_TIMEOUT_SECONDS = (
+    600.0  # as long as the longest freeze we expect another process to hold a dataset
+)
 
 
 class Locks(RegistrySession):
@@ -51,7 +54,8 @@ class Locks(RegistrySession):
             raise _held(name) from error
         except OSError as error:
             raise StorageError(
-                f"lock {path} cannot be taken: {error.strerror}; free space, or make its folder writable"
+                f"lock {path} cannot be taken: {error.strerror}; free space, or make its folder"
+                " writable"
             ) from error
         with held:
             yield
@@ -62,23 +66,33 @@ class Locks(RegistrySession):
         deadline = time.monotonic() + timeout
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             with self.explained():
-                while not connection.scalar(text("SELECT pg_try_advisory_lock(:number)"), {"number": number}):
+                while not connection.scalar(
+                    text("SELECT pg_try_advisory_lock(:number)"), {"number": number}
+                ):
                     if time.monotonic() > deadline:
                         raise _held(name)
                     time.sleep(0.2)
-            session = connection.connection  # of the server, whose end frees the lock; `connection` would open another
+            session = (
+                connection.connection
+            )  # of the server, whose end frees the lock; `connection` would open another
             _sessions.held = {**_held_sessions(), (self.url, name): session}
             try:
                 yield
             finally:
-                _sessions.held = {key: held for key, held in _held_sessions().items() if key != (self.url, name)}
+                _sessions.held = {
+                    key: held for key, held in _held_sessions().items() if key != (self.url, name)
+                }
                 try:
                     session.cursor().execute(f"SELECT pg_advisory_unlock({number})")
-                except self._engine.dialect.loaded_dbapi.Error:  # the server was restarted, which has freed it
+                except (
+                    self._engine.dialect.loaded_dbapi.Error
+                ):  # the server was restarted, which has freed it
                     connection.invalidate()
 
     def require_locks(self) -> None:
-        """See that locks which this thread holds are still held: a server that was restarted has freed them.
+        """See that locks which this thread holds are still held.
+
+        A server that was restarted has freed them.
 
         Raises:
             StorageError: one is lost, so that another process may be writing too.
@@ -90,8 +104,8 @@ class Locks(RegistrySession):
                 session.cursor().execute("SELECT 1")
             except self._engine.dialect.loaded_dbapi.Error as error:
                 raise StorageError(
-                    f"registry {shown(self.url)} has lost the lock on {name}, most likely as its server was restarted; "
-                    "nothing more was recorded; run it again"
+                    f"registry {shown(self.url)} has lost the lock on {name}, most likely as its"
+                    " server was restarted; nothing more was recorded; run it again"
                 ) from error
 
 

@@ -23,7 +23,11 @@ class ModelVersions(RegistrySession):
     """Model versions, aliases, and the history of promotions."""
 
     def publish_model_version(
-        self, row: ModelVersion, files: Sequence[FileStat], finished: datetime | None = None, **facts: Any
+        self,
+        row: ModelVersion,
+        files: Sequence[FileStat],
+        finished: datetime | None = None,
+        **facts: Any,
     ) -> None:
         """Publish the model version of a run, and with it the run's success.
 
@@ -39,12 +43,18 @@ class ModelVersions(RegistrySession):
         try:
             with self.transaction("publish model version", Role.SCIENTIST) as session:
                 run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
-                run.status, run.finished, run.model_version = "succeeded", finished or now(), row.version
+                run.status, run.finished, run.model_version = (
+                    "succeeded",
+                    finished or now(),
+                    row.version,
+                )
                 add_facts(run, **facts)
                 session.add(row)
                 record_files(session, model_owner(row.model, row.version), files)
         except SqlIntegrityError as error:
-            raise Conflict(f"{row.model}@{row.version} exists already; model versions are immutable") from error
+            raise Conflict(
+                f"{row.model}@{row.version} exists already; model versions are immutable"
+            ) from error
 
     def advance(
         self,
@@ -55,7 +65,9 @@ class ModelVersions(RegistrySession):
         seconds: float | None = None,
         records: Mapping[Owner, Sequence[FileStat]] | None = None,
     ) -> ModelVersion:
-        """Publish the next stage of a model version with its files; doing a stage again replaces its files.
+        """Publish the next stage of a model version with its files.
+
+        Doing a stage again replaces its files.
 
         Args:
             row: the model version.
@@ -66,22 +78,35 @@ class ModelVersions(RegistrySession):
             records: owner → files of others that are published with it.
         """
         with self.transaction(f"publish stage {stage}", Role.SCIENTIST) as session:
-            found = existing(session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}")
+            found = existing(
+                session.get(ModelVersion, (row.model, row.version)), f"{row.model}@{row.version}"
+            )
             if STAGES.index(stage) > STAGES.index(found.stage):
                 found.stage = stage
             run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
             if metrics is not None:
                 found.metrics = metrics
             add_facts(run, metrics=metrics, phases=None if seconds is None else {stage: seconds})
-            for owner, own in {model_owner(row.model, row.version): files, **(records or {})}.items():
+            for owner, own in {
+                model_owner(row.model, row.version): files,
+                **(records or {}),
+            }.items():
                 record_files(session, owner, own)
             return found
 
     def model_versions(self, model: str | None = None, **where: Any) -> list[ModelVersion]:
         """Return model versions, oldest first, optionally of one model and with equal columns `where`."""
-        query = select(ModelVersion).filter_by(**where).order_by(ModelVersion.model, ModelVersion.created)
+        query = (
+            select(ModelVersion)
+            .filter_by(**where)
+            .order_by(ModelVersion.model, ModelVersion.created)
+        )
         with self.reading() as session:
-            return list(session.scalars(query if model is None else query.where(ModelVersion.model == model)))
+            return list(
+                session.scalars(
+                    query if model is None else query.where(ModelVersion.model == model)
+                )
+            )
 
     def model_version(self, reference: Reference) -> ModelVersion:
         """Resolve `model@version`, `model@alias`, or `model` (the newest).
@@ -91,7 +116,9 @@ class ModelVersions(RegistrySession):
         """
         versions = {row.version: row for row in self.model_versions(reference.name)}
         if not versions:
-            raise NotFound(f"model {reference.name!r} has no version; run 'mlops train {reference.name}'")
+            raise NotFound(
+                f"model {reference.name!r} has no version; run 'mlops train {reference.name}'"
+            )
         version = chosen(reference.what, list(versions), lambda: self.aliases(reference.name))
         if version is None:
             raise NotFound(f"{reference} is not known; see 'mlops model list {reference.name}'")
@@ -100,33 +127,53 @@ class ModelVersions(RegistrySession):
     def aliases(self, model: str) -> dict[str, str]:
         """Return alias → version of a model."""
         with self.reading() as session:
-            return {row.alias: row.version for row in session.scalars(select(Alias).filter_by(model=model))}
+            return {
+                row.alias: row.version
+                for row in session.scalars(select(Alias).filter_by(model=model))
+            }
 
-    def promote(self, row: ModelVersion, moved_by: str, gates: list[Any], alias: str = "production") -> Promotion:
+    def promote(
+        self, row: ModelVersion, moved_by: str, gates: list[Any], alias: str = "production"
+    ) -> Promotion:
         """Move an alias to a model version; what held `production` before becomes `previous`.
 
-        One move of a model's aliases waits for another, so that each finds what the one before left. A scientist may
-        move `candidate` only, an approver all others.
+        One move of a model's aliases waits for another, so that each finds what the one before
+        left. A scientist may move `candidate` only, an approver all others.
         """
         role = Role.SCIENTIST if alias == "candidate" else Role.APPROVER
         with self.transaction(f"move alias {alias}", role) as session:
-            # an alias that is new has no row to lock; the model's first version is there, and the same for all
-            first = select(ModelVersion.version).filter_by(model=row.model).order_by(ModelVersion.created).limit(1)
+            # an alias that is new has no row to lock; the model's first version is there, and the
+            # same for all
+            first = (
+                select(ModelVersion.version)
+                .filter_by(model=row.model)
+                .order_by(ModelVersion.created)
+                .limit(1)
+            )
             session.execute(first.with_for_update())
             moved = now()
             found = session.get(Alias, (row.model, alias))
             previous = found.version if found else None
             session.merge(Alias(model=row.model, alias=alias, version=row.version, since=moved))
             if alias == "production" and previous not in (None, row.version):
-                session.merge(Alias(model=row.model, alias="previous", version=previous, since=moved))
+                session.merge(
+                    Alias(model=row.model, alias="previous", version=previous, since=moved)
+                )
             promotion = Promotion(
-                model=row.model, alias=alias, version=row.version, previous=previous,
-                moved=moved, moved_by=moved_by, gates=gates,
-            )  # fmt: skip
+                model=row.model,
+                alias=alias,
+                version=row.version,
+                previous=previous,
+                moved=moved,
+                moved_by=moved_by,
+                gates=gates,
+            )
             session.add(promotion)
         return promotion
 
     def promotions(self, model: str) -> list[Promotion]:
         """Return the history of a model's aliases, oldest first."""
         with self.reading() as session:
-            return list(session.scalars(select(Promotion).filter_by(model=model).order_by(Promotion.id)))
+            return list(
+                session.scalars(select(Promotion).filter_by(model=model).order_by(Promotion.id))
+            )

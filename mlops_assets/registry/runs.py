@@ -30,7 +30,9 @@ class Runs(RegistrySession):
     """Training runs, what they log, and what they can be resumed from."""
 
     def start_run(self, run: Run) -> None:
-        """Record that a run has started; an earlier unfinished attempt under the same id is replaced.
+        """Record that a run has started.
+
+        An earlier unfinished attempt under the same id is replaced.
 
         The documents of that attempt are published no more, nor those of a run that is resumed.
 
@@ -42,7 +44,9 @@ class Runs(RegistrySession):
             if found is not None:
                 _require_unfinished(found)
                 session.execute(delete(Point).where(Point.run_id == run.run_id))
-                for checkpoint in session.scalars(select(Checkpoint).where(Checkpoint.run_id == run.run_id)):
+                for checkpoint in session.scalars(
+                    select(Checkpoint).where(Checkpoint.run_id == run.run_id)
+                ):
                     session.delete(checkpoint)
                 _forget_documents(session, run.run_id)
                 session.delete(found)
@@ -50,7 +54,9 @@ class Runs(RegistrySession):
             session.add(run)
 
     def resume_run(self, run_id: str, first_seq: int, **changes: Any) -> Run:
-        """Record that an unfinished run continues; what it logged after the checkpoint is forgotten.
+        """Record that an unfinished run continues.
+
+        What it logged after the checkpoint is forgotten.
 
         Args:
             run_id: the run.
@@ -65,7 +71,12 @@ class Runs(RegistrySession):
             _require_unfinished(run)
             session.execute(delete(Point).where(Point.run_id == run_id, Point.seq >= first_seq))
             _forget_documents(session, run_id)
-            run.status, run.error, run.finished, run.attempts = "running", None, None, run.attempts + 1
+            run.status, run.error, run.finished, run.attempts = (
+                "running",
+                None,
+                None,
+                run.attempts + 1,
+            )
             for name, value in changes.items():
                 setattr(run, name, value)
             return run
@@ -79,7 +90,9 @@ class Runs(RegistrySession):
         files: Sequence[FileStat] = (),
         **facts: Any,
     ) -> None:
-        """Record how a run ended: `failed`, `canceled` or `pruned`, with its error. Success is `publish_model_version`.
+        """Record how a run ended: `failed`, `canceled` or `pruned`, with its error.
+
+        Success is `publish_model_version`.
 
         Args:
             run_id: the run.
@@ -87,7 +100,8 @@ class Runs(RegistrySession):
             error: what happened.
             finished: when; now if not given.
             files: its documents, as stored.
-            facts: `metrics`, `phases`, `usage` (added to what is there), `seconds` (added up over attempts).
+            facts: `metrics`, `phases`, `usage` (added to what is there), `seconds` (added up over
+                attempts).
 
         Raises:
             Conflict: the run has succeeded.
@@ -98,17 +112,26 @@ class Runs(RegistrySession):
             record_files(session, run_owner(run_id), files)
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
-        """Append points to the series of a run, in one transaction; points that are there already are left."""
+        """Append points to the series of a run, in one transaction.
+
+        Points that are there already are left.
+        """
         if points:
             with self.transaction("log points", Role.SCIENTIST) as session:
                 # a run cannot end before this is done
-                status = session.scalar(select(Run.status).filter_by(run_id=run_id).with_for_update(read=True))
+                status = session.scalar(
+                    select(Run.status).filter_by(run_id=run_id).with_for_update(read=True)
+                )
                 add_points(session.connection(), run_id, points)
                 if status not in (None, "running"):
                     note_points(session, run_id)
 
-    def put_run(self, run: Run, points: Sequence[LoggedPoint] | None, files: Sequence[FileStat] = ()) -> None:
-        """Record a run that ended elsewhere, with all its points; putting it again replaces what it said before.
+    def put_run(
+        self, run: Run, points: Sequence[LoggedPoint] | None, files: Sequence[FileStat] = ()
+    ) -> None:
+        """Record a run that ended elsewhere, with all its points.
+
+        Putting it again replaces what it said before.
 
         Args:
             run: as it is there; a model version that was made of it here stays.
@@ -118,7 +141,13 @@ class Runs(RegistrySession):
         with self.transaction("put run", Role.SCIENTIST) as session:
             found = session.get(Run, run.run_id)
             if found is not None:
-                run.model_version, run.metrics = found.model_version, {**found.metrics, **run.metrics}
+                run.model_version, run.metrics = (
+                    found.model_version,
+                    {
+                        **found.metrics,
+                        **run.metrics,
+                    },
+                )
             session.merge(run)
             if points is not None:
                 session.execute(delete(Point).where(Point.run_id == run.run_id))
@@ -131,23 +160,36 @@ class Runs(RegistrySession):
 
     def points(self, run_id: str) -> list[LoggedPoint]:
         """Return every point of a run, in the order logged."""
-        query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(Point.run_id == run_id)
+        query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(
+            Point.run_id == run_id
+        )
         with self.reading() as session:
             rows = session.execute(query.order_by(Point.seq))
             return [(seq, name, step, value, logged) for seq, name, step, value, logged in rows]
 
     def newest_points(self, run_id: str, limit: int) -> list[LoggedPoint]:
-        """Return the last points of a run, at most so many, in the order logged; for looking at it while it runs."""
-        query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(Point.run_id == run_id)
+        """Return the last points of a run, at most so many, in the order logged.
+
+        For looking at it while it runs.
+        """
+        query = select(Point.seq, Point.name, Point.step, Point.value, Point.logged).where(
+            Point.run_id == run_id
+        )
         with self.reading() as session:
             rows = session.execute(query.order_by(Point.seq.desc()).limit(limit)).all()
-        return [(seq, name, step, value, logged) for seq, name, step, value, logged in reversed(rows)]
+        return [
+            (seq, name, step, value, logged) for seq, name, step, value, logged in reversed(rows)
+        ]
 
     def series(self, run_id: str) -> dict[str, list[tuple[int, float]]]:
         """Return name → [(step, value), …] of a run, in the order logged."""
         found: dict[str, list[tuple[int, float]]] = {}
         table = Point.__table__.c
-        query = select(table.name, table.step, table.value).where(table.run_id == run_id).order_by(table.seq)
+        query = (
+            select(table.name, table.step, table.value)
+            .where(table.run_id == run_id)
+            .order_by(table.seq)
+        )
         with self.reading() as session:
             for name, step, value in session.execute(query):
                 found.setdefault(name, []).append((step, value))
@@ -167,7 +209,11 @@ class Runs(RegistrySession):
     def checkpoints(self, run_id: str) -> list[Checkpoint]:
         """Return the checkpoints of a run, newest first."""
         with self.reading() as session:
-            query = select(Checkpoint).where(Checkpoint.run_id == run_id).order_by(Checkpoint.step.desc())
+            query = (
+                select(Checkpoint)
+                .where(Checkpoint.run_id == run_id)
+                .order_by(Checkpoint.step.desc())
+            )
             return list(session.scalars(query))
 
     def forget_checkpoints(self, run_id: str, steps: Sequence[int]) -> None:
@@ -181,12 +227,19 @@ class Runs(RegistrySession):
         """Return runs, oldest first, optionally of one model and with equal columns `where`."""
         query = select(Run).filter_by(**where).order_by(Run.started)
         with self.reading() as session:
-            return list(session.scalars(query if model is None else query.where(Run.model == model)))
+            return list(
+                session.scalars(query if model is None else query.where(Run.model == model))
+            )
 
     def trained_versions(self, model: str) -> set[str]:
-        """Return the data versions that a model was ever trained on, whatever came of it; no run is loaded."""
+        """Return the data versions that a model was ever trained on, whatever came of it.
+
+        No run is loaded.
+        """
         with self.reading() as session:
-            return set(session.scalars(select(Run.data_version).where(Run.model == model).distinct()))
+            return set(
+                session.scalars(select(Run.data_version).where(Run.model == model).distinct())
+            )
 
     def run(self, run_id: str) -> Run:
         """Return one run by its id or by the unique beginning of it.
@@ -196,15 +249,26 @@ class Runs(RegistrySession):
         """
         check_key(run_id, "run id")
         with self.reading() as session:
-            found = list(session.scalars(select(Run).where(Run.run_id.startswith(run_id, autoescape=True)).limit(2)))
+            found = list(
+                session.scalars(
+                    select(Run).where(Run.run_id.startswith(run_id, autoescape=True)).limit(2)
+                )
+            )
         if len(found) != 1:
-            raise NotFound(f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops run list'")
+            raise NotFound(
+                f"{'no' if not found else 'more than one'} run begins with {run_id!r}; see 'mlops"
+                " run list'"
+            )
         return found[0]
 
 
 def owner_of_documents(run: Run) -> Owner:
     """Return the owner of what is published of a run: its model version, if it has one."""
-    return run_owner(run.run_id) if run.model_version is None else model_owner(run.model, run.model_version)
+    return (
+        run_owner(run.run_id)
+        if run.model_version is None
+        else model_owner(run.model, run.model_version)
+    )
 
 
 def set_ended(run: Run, status: str, error: str | None, finished: datetime, **facts: Any) -> None:
@@ -251,4 +315,6 @@ def _forget_documents(session: Session, run_id: str) -> None:
 
 def _require_unfinished(run: Run) -> None:
     if run.status == "succeeded":
-        raise Conflict(f"run {run.run_id} has succeeded already; its outcome does not change, start a new run")
+        raise Conflict(
+            f"run {run.run_id} has succeeded already; its outcome does not change, start a new run"
+        )

@@ -5,7 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, DateTime, Float, Integer, String, Text, TypeDecorator, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    DateTime,
+    Float,
+    Integer,
+    String,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -33,8 +43,11 @@ class Base(DeclarativeBase):
     """Base of all tables."""
 
     type_annotation_map: ClassVar = {
-        dict[str, Any]: Document, list[Any]: Document, datetime: UtcDateTime, str: String(255)
-    }  # fmt: skip
+        dict[str, Any]: Document,
+        list[Any]: Document,
+        datetime: UtcDateTime,
+        str: String(255),
+    }
 
 
 class SchemaRevision(Base):
@@ -83,13 +96,15 @@ class Run(Base):
     """One execution of a trainer, here or elsewhere.
 
     Attributes:
-        source: `platform` for runs of this project's trainers, `external` for reported ones, `mlflow` for imports.
+        source: `platform` for runs of this project's trainers, `external` for reported ones,
+            `mlflow` for imports.
         seconds: how long it took, by a clock that does not jump.
         phases: name → seconds of its parts.
-        usage: what it took: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`, `gpu_utilization`,
-            `energy_joules`; what is not known is absent.
+        usage: what it took: `peak_memory_bytes`, `cpu_seconds`, `peak_gpu_memory_bytes`,
+            `gpu_utilization`, `energy_joules`; what is not known is absent.
         code: `commit`, and of uncommitted changes `diff`, the sha256 of an object of the workspace.
-        environment: sha256 of an object of the workspace that lists Python and the installed packages.
+        environment: sha256 of an object of the workspace that lists Python and the installed
+            packages.
         attempts: how often it was started; more than 1 if it was resumed.
     """
 
@@ -125,10 +140,15 @@ class Run(Base):
 
 
 class Point(Base):
-    """One logged point of a metric. `seq` counts the points of a run, `logged` is in seconds since the epoch."""
+    """One logged point of a metric.
+
+    `seq` counts the points of a run, `logged` is in seconds since the epoch.
+    """
 
     __tablename__ = "points"
-    __table_args__ = ({"sqlite_with_rowid": False},)  # kept in the order of the key, and so read run by run
+    __table_args__ = (
+        {"sqlite_with_rowid": False},
+    )  # kept in the order of the key, and so read run by run
     run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str]
@@ -151,7 +171,10 @@ class Checkpoint(Base):
 
 
 class ModelVersion(Base):
-    """The product of one successful run. `stage` says how far its lifecycle has come; see `STAGES`."""
+    """The product of one successful run.
+
+    `stage` says how far its lifecycle has come; see `STAGES`.
+    """
 
     __tablename__ = "model_versions"
     model: Mapped[str] = mapped_column(primary_key=True)
@@ -193,7 +216,10 @@ class Promotion(Base):
 
 
 class File(Base):
-    """A published file and the checksum it was published with. `owner` is e.g. `data:indian_pines@v1`."""
+    """A published file and the checksum it was published with.
+
+    `owner` is e.g. `data:indian_pines@v1`.
+    """
 
     __tablename__ = "files"
     path: Mapped[str] = mapped_column(String(512), primary_key=True)
@@ -220,7 +246,9 @@ class Staged(Base):
 
 
 class LandedIdentity(Base):
-    """A landed file that was hashed and stored: the same path, size and stamp need not be read again.
+    """A landed file that was hashed and stored.
+
+    The same path, size and stamp need not be read again.
 
     `source` is the landing's URL, `stamp` its modification time or ETag.
     """
@@ -234,7 +262,10 @@ class LandedIdentity(Base):
 
 
 class Token(Base):
-    """A token of the HTTP API; of its secret only the sha256 is kept. `name` and `roles` are those of the principal."""
+    """A token of the HTTP API; of its secret only the sha256 is kept.
+
+    `name` and `roles` are those of the principal.
+    """
 
     __tablename__ = "tokens"
     id: Mapped[str] = mapped_column(String(12), primary_key=True)

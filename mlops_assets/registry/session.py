@@ -38,7 +38,8 @@ class RegistrySession:
 
     Attributes:
         url: SQLAlchemy URL.
-        principal: who reads and changes it through this object; the local user unless `acting` says otherwise.
+        principal: who reads and changes it through this object; the local user unless `acting` says
+            otherwise.
     """
 
     def __init__(self, url: str) -> None:
@@ -52,7 +53,8 @@ class RegistrySession:
             self._engine = open_engine(url)
         except ArgumentError as error:
             raise StorageError(
-                f"MLOPS_REGISTRY={shown(url)} is not a valid SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
+                f"MLOPS_REGISTRY={shown(url)} is not a valid SQLAlchemy URL; write e.g."
+                " sqlite:////path/registry.db"
             ) from error
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         event.listen(self._sessions, "after_flush", chain.note_flush)
@@ -75,8 +77,8 @@ class RegistrySession:
                     prepare(connection, self.principal.name)
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} cannot be opened: {_first_line(error)}; check MLOPS_REGISTRY, or restore "
-                "it from a backup"
+                f"registry {shown(self.url)} cannot be opened: {_first_line(error)}; check"
+                " MLOPS_REGISTRY, or restore it from a backup"
             ) from error
 
     def close(self) -> None:
@@ -99,7 +101,9 @@ class RegistrySession:
 
     @contextmanager
     def transaction(self, action: str, role: Role = Role.OPERATOR) -> Iterator[Session]:
-        """One transaction, and its entry in the log; a full disk or a locked database becomes a StorageError.
+        """One transaction, and its entry in the log.
+
+        A full disk or a locked database becomes a StorageError.
 
         Args:
             action: what is done, as the log has it, e.g. `publish data version`.
@@ -131,12 +135,16 @@ class RegistrySession:
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
         """A transaction that reads everything as it is at one moment, whatever is written meanwhile."""
-        options = {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        options = (
+            {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
+        )
         with self._session("read", Role.VIEWER, immediate=False, **options) as session:
             yield session.connection()
 
     @contextmanager
-    def _session(self, action: str, role: Role, immediate: bool, **options: str) -> Iterator[Session]:
+    def _session(
+        self, action: str, role: Role, immediate: bool, **options: str
+    ) -> Iterator[Session]:
         self.principal.require(role, action)
         with self.explained(), self._sessions.begin() as session:
             session.connection(execution_options={"immediate": immediate, **options})
@@ -152,8 +160,9 @@ class RegistrySession:
             raise
         except DBAPIError as error:
             raise StorageError(
-                f"registry {shown(self.url)} could not be used: {_first_line(error)}; nothing was recorded; "
-                "check MLOPS_REGISTRY and the disk, or restore the registry from a backup"
+                f"registry {shown(self.url)} could not be used: {_first_line(error)}; nothing was"
+                " recorded; check MLOPS_REGISTRY and the disk, or restore the registry from a"
+                " backup"
             ) from error
 
     def require_locks(self) -> None:
@@ -182,7 +191,9 @@ class RegistrySession:
 
     def log_texts(self, first: int, last: int) -> list[str]:
         """Return the texts of the log's entries from `first` to `last`."""
-        query = select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)
+        query = (
+            select(LogEntry.entry).where(LogEntry.seq.between(first, last)).order_by(LogEntry.seq)
+        )
         with self.reading() as session:
             return list(session.scalars(query))
 
@@ -237,8 +248,12 @@ def record_files(session: Session, owner: Owner, files: Sequence[FileStat]) -> N
             session.merge(Staged(path=file.path, content=file.staged))
 
 
-def chosen(what: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]) -> str | None:
-    """Return the version that `what` names: a version itself, else a label's, the newest for None; or None.
+def chosen(
+    what: str | None, versions: Sequence[str], labels: Callable[[], Mapping[str, str]]
+) -> str | None:
+    """Return the version that `what` names: a version itself, else a label's, the newest for None.
+
+    Or None.
 
     A version's own name wins over labels, which are only looked up where it is none.
     """

@@ -1,4 +1,7 @@
-"""Tokens of the HTTP API, by which principals are known; their secrets are made and checked in `identity`."""
+"""Tokens of the HTTP API, by which principals are known.
+
+Their secrets are made and checked in `identity`.
+"""
 
 from __future__ import annotations
 
@@ -44,13 +47,17 @@ class Tokens(RegistrySession):
             return session.scalar(valid.limit(1)) is not None
 
     def revoke_tokens(self, which: str) -> list[Token]:
-        """Revoke the token of an id, or all tokens of a name; return those that were valid until now.
+        """Revoke the token of an id, or all tokens of a name.
+
+        Return those that were valid until now.
 
         Raises:
             NotFound: there is no such token.
         """
         with self.transaction("revoke token", Role.OPERATOR) as session:
-            found = list(session.scalars(select(Token).where(or_(Token.id == which, Token.name == which))))
+            found = list(
+                session.scalars(select(Token).where(or_(Token.id == which, Token.name == which)))
+            )
             if not found:
                 raise NotFound(f"no token has the id or name {which!r}; see 'mlops token list'")
             revoked = [token for token in found if token.revoked is None]

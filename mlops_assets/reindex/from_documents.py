@@ -1,6 +1,9 @@
-"""What the documents of a workspace say, as rows of a registry: for workspaces that have no log, or have lost it.
+"""What the documents of a workspace say, as rows of a registry.
 
-Nothing proves documents but their own contents: what they do not state is set to what is most likely, and listed.
+For workspaces that have no log, or have lost it.
+
+Nothing proves documents but their own contents: what they do not state is set to what is most
+likely, and listed.
 """
 
 from __future__ import annotations
@@ -50,9 +53,18 @@ _OWNERS = (  # pattern of a path → its owner, in the order in which they are t
 )
 # what a run has whose document does not say more, as those of earlier releases
 _RUN_DEFAULTS: Columns = {
-    "error": None, "host": UNKNOWN, "pid": 0, "source": "platform", "tags": {}, "created_by": None, "seconds": None,
-    "phases": {}, "usage": {}, "code": {}, "attempts": 1,
-}  # fmt: skip
+    "error": None,
+    "host": UNKNOWN,
+    "pid": 0,
+    "source": "platform",
+    "tags": {},
+    "created_by": None,
+    "seconds": None,
+    "phases": {},
+    "usage": {},
+    "code": {},
+    "attempts": 1,
+}
 
 
 @dataclass
@@ -64,7 +76,9 @@ class Documented:
         unproven: what they do not say, or cannot prove.
     """
 
-    rows: dict[str, dict[Key, Columns]] = field(default_factory=lambda: {name: {} for name in AUDITED})
+    rows: dict[str, dict[Key, Columns]] = field(
+        default_factory=lambda: {name: {} for name in AUDITED}
+    )
     unproven: list[str] = field(default_factory=list)
 
 
@@ -75,17 +89,26 @@ def published_keys(workspace: Workspace) -> list[str]:
 
 
 def points_of_series(document: dict[str, Any]) -> list[LoggedPoint]:
-    """Return the points that the document of a run has: values and steps, one metric after the other.
+    """Return the points that the document of a run has.
+
+    Values and steps, one metric after the other.
 
     Their times are unknown: that of the run's end stands for them.
     """
     logged = datetime.fromisoformat(document.get("finished") or document["started"]).timestamp()
-    points = ((name, step, value) for name, series in document.get("series", {}).items() for step, value in series)
+    points = (
+        (name, step, value)
+        for name, series in document.get("series", {}).items()
+        for step, value in series
+    )
     return [(seq, name, step, value, logged) for seq, (name, step, value) in enumerate(points)]
 
 
 def documented_rows(workspace: Workspace) -> Documented:
-    """Return the rows that the documents of a workspace give; every published file is read for its checksum."""
+    """Return the rows that the documents of a workspace give.
+
+    Every published file is read for its checksum.
+    """
     return _Reader(workspace).read()
 
 
@@ -110,8 +133,10 @@ class _Reader:
         self._files()
         found = self._found.unproven
         found[:0] = [
-            "there is no log: all is as the documents in the workspace say, and checksums are those of the files as "
-            "they are now",
+            (
+                "there is no log: all is as the documents in the workspace say, and checksums are"
+                " those of the files as they are now"
+            ),
             "tags, aliases, promotions, checkpoints and tokens are in no document, and are lost",
         ]
         for unsaid, subjects in self._unsaid.items():
@@ -123,17 +148,24 @@ class _Reader:
         try:
             document = json.loads(self._workspace.get(f"{folder}/version.json"))
             manifest = read_manifest(self._workspace.get(f"{folder}/manifest.parquet"))
-            samples = pd.read_parquet(io.BytesIO(self._workspace.get(f"{folder}/samples.parquet")), columns=["split"])
+            samples = pd.read_parquet(
+                io.BytesIO(self._workspace.get(f"{folder}/samples.parquet")), columns=["split"]
+            )
             specification, digest = document["specification"], document["digest"]
         except (StorageError, ValueError, KeyError) as error:
-            self._found.unproven.append(f"{dataset}@{version} is left out, as its documents cannot be read: {error}")
+            self._found.unproven.append(
+                f"{dataset}@{version} is left out, as its documents cannot be read: {error}"
+            )
             return
         if "created" not in document:  # of an earlier release
             self._unsaid.setdefault(("created", "created_by"), []).append(f"{dataset}@{version}")
         self._found.rows["data_versions"][dataset, version] = {
             "number": int(number),
             "digest": digest,
-            "created": document.get("created") or self._workspace.written(f"{folder}/version.json").isoformat(),
+            "created": (
+                document.get("created")
+                or self._workspace.written(f"{folder}/version.json").isoformat()
+            ),
             "created_by": document.get("created_by", UNKNOWN),
             "files": len(manifest),
             "samples": len(samples),
@@ -152,7 +184,9 @@ class _Reader:
             further = {
                 "metrics": last,
                 "finished": self._workspace.written(key).isoformat(),
-                "environment": self._workspace.stat(environment).sha256 if environment in self._there else None,
+                "environment": (
+                    self._workspace.stat(environment).sha256 if environment in self._there else None
+                ),
             }
             names = [column.name for column in Run.__table__.columns if column.name != "run_id"]
             said = {name: document[name] for name in names if name in document}
@@ -161,7 +195,9 @@ class _Reader:
             if made is not None:
                 row["metrics"] = {**row["metrics"], **self._model_version(run_id, document, row)}
         except (StorageError, ValueError, KeyError, TypeError) as error:
-            self._found.unproven.append(f"run {run_id} is left out, as its documents cannot be read: {error!r}")
+            self._found.unproven.append(
+                f"run {run_id} is left out, as its documents cannot be read: {error!r}"
+            )
             return
         self._found.rows["runs"][run_id,] = row
         if unsaid := tuple(name for name in names if name not in said):
@@ -169,13 +205,22 @@ class _Reader:
 
     def _model_version(self, run_id: str, document: dict[str, Any], run: Columns) -> dict[str, Any]:
         """Add the model version of a run; return what it was measured with."""
-        model, version, signature = document["model"], document["model_version"], document["signature"]
+        model, version, signature = (
+            document["model"],
+            document["model_version"],
+            document["signature"],
+        )
         folder, item = model_folder(model, version), model_item_key(model, version)
-        recorded = json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
+        recorded = (
+            json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
+        )
         metrics = {}
         stage = "exported" if f"{folder}/parity.json" in self._there else "trained"
         if f"{folder}/metrics.json" in self._there:
-            metrics, stage = json.loads(self._workspace.get(f"{folder}/metrics.json"))["metrics"], "evaluated"
+            metrics, stage = (
+                json.loads(self._workspace.get(f"{folder}/metrics.json"))["metrics"],
+                "evaluated",
+            )
         names = {shown: name for name, (shown, _) in FRAMEWORKS.items()}
         framework = str(recorded.get("mlm:framework", UNKNOWN))
         self._found.rows["model_versions"][model, version] = {
@@ -196,7 +241,9 @@ class _Reader:
         """Add every file that belongs to something that is found."""
         rows = self._found.rows
         known = {
-            f"{kind}:{dataset}@{version}" for dataset, version in rows["data_versions"] for kind in ("data", "record")
+            f"{kind}:{dataset}@{version}"
+            for dataset, version in rows["data_versions"]
+            for kind in ("data", "record")
         }
         known |= {
             f"{kind}:{model}@{version}"
@@ -213,11 +260,19 @@ class _Reader:
             else:
                 left.append(key)
         if left:
-            self._found.unproven.append(f"left out, as they belong to nothing that documents have: {some(left)}")
+            self._found.unproven.append(
+                f"left out, as they belong to nothing that documents have: {some(left)}"
+            )
 
     def _owner(self, key: str) -> str:
-        owner = next((pattern.sub(owner, key) for pattern, owner in _OWNERS if pattern.fullmatch(key)), "")
-        run = self._found.rows["runs"].get((owner.removeprefix("run:"),)) if owner.startswith("run:") else None
+        owner = next(
+            (pattern.sub(owner, key) for pattern, owner in _OWNERS if pattern.fullmatch(key)), ""
+        )
+        run = (
+            self._found.rows["runs"].get((owner.removeprefix("run:"),))
+            if owner.startswith("run:")
+            else None
+        )
         if run is not None and run["model_version"] is not None and not key.endswith("/log.txt"):
             return model_owner(run["model"], run["model_version"])
         return owner

@@ -1,7 +1,10 @@
-"""Rebuilding a lost registry from the workspace alone: by replay of the mirrored log, else from documents.
+"""Rebuilding a lost registry from the workspace alone.
 
-The log gives every row as it was, and `points.parquet` all that a run which has ended had logged. A workspace of an
-earlier release has no log, and its documents are read; see `documented`. What is not proved is listed.
+By replay of the mirrored log, else from documents.
+
+The log gives every row as it was, and `points.parquet` all that a run which has ended had logged. A
+workspace of an earlier release has no log, and its documents are read; see `documented`. What is
+not proved is listed.
 """
 
 from __future__ import annotations
@@ -17,7 +20,14 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.errors import IntegrityError, MlopsError, NotFound
 from mlops_assets.models.run_documents import read_points
-from mlops_assets.paths import LOG, LOG_REPLACED, STAGED, log_entry_key, run_document_key, run_points_key
+from mlops_assets.paths import (
+    LOG,
+    LOG_REPLACED,
+    STAGED,
+    log_entry_key,
+    run_document_key,
+    run_points_key,
+)
 from mlops_assets.principals import Principal, Role
 from mlops_assets.progress import each
 from mlops_assets.registry.log import chain
@@ -26,7 +36,12 @@ from mlops_assets.registry.log.rebuild import empty_registry, write_log, write_r
 from mlops_assets.registry.log.replay import Columns, Key, Replayed, replay
 from mlops_assets.registry.runs import LoggedPoint, add_points
 from mlops_assets.registry.schema import Staged
-from mlops_assets.reindex.from_documents import documented_rows, points_of_series, published_keys, some
+from mlops_assets.reindex.from_documents import (
+    documented_rows,
+    points_of_series,
+    published_keys,
+    some,
+)
 from mlops_assets.storage import Workspace, sha256_of
 
 ACTION = "reindex"
@@ -39,7 +54,8 @@ class Reindexed:
 
     Attributes:
         rows: table → how many rows it has.
-        head: number and sha256 of the newest entry of the log that was replayed; None if there was no log.
+        head: number and sha256 of the newest entry of the log that was replayed; None if there was
+            no log.
         unproven: what was lost, or is there without proof.
     """
 
@@ -48,14 +64,19 @@ class Reindexed:
     unproven: list[str] = field(default_factory=list)
 
 
-def reindex(workspace: Workspace, url: str, principal: Principal, until: int | None = None) -> Reindexed:
-    """Rebuild a registry from a workspace: all of it in one transaction, and never over one that has rows.
+def reindex(
+    workspace: Workspace, url: str, principal: Principal, until: int | None = None
+) -> Reindexed:
+    """Rebuild a registry from a workspace.
+
+    All of it in one transaction, and never over one that has rows.
 
     Args:
         workspace: what it is rebuilt from.
         url: SQLAlchemy URL of the registry to be written.
         principal: who is acting.
-        until: number of the newest entry of the log to be replayed; those after it are moved to `log-replaced/`.
+        until: number of the newest entry of the log to be replayed; those after it are moved to
+            `log-replaced/`.
 
     Raises:
         Conflict: the registry has rows.
@@ -81,7 +102,9 @@ def _entries(workspace: Workspace, until: int | None = None) -> Iterator[tuple[i
     for key in mirrored(workspace):
         match = _ENTRY.fullmatch(key)
         if match is None:
-            raise IntegrityError(f"{key} is not an entry of the log; move it out of log/ and run this again")
+            raise IntegrityError(
+                f"{key} is not an entry of the log; move it out of log/ and run this again"
+            )
         if until is not None and int(match[1]) > until:
             return
         content = workspace.get(key)
@@ -93,33 +116,47 @@ def _replayed(workspace: Workspace, until: int | None) -> Replayed | None:
     if found.problems:
         listed = "; ".join(found.problems[:5])
         rest = f"; and {len(found.problems) - 5} more" if found.problems[5:] else ""
-        remedy = f", or rebuild what was recorded up to entry {found.whole} with --until {found.whole}"
+        remedy = (
+            f", or rebuild what was recorded up to entry {found.whole} with --until {found.whole}"
+        )
         raise IntegrityError(
-            f"the log in {workspace.url} is broken: {listed}{rest}; nothing was rebuilt; restore log/ from a backup"
-            + (remedy if found.whole else "")
+            f"the log in {workspace.url} is broken: {listed}{rest}; nothing was rebuilt; restore"
+            " log/ from a backup" + (remedy if found.whole else "")
         )
     if until is not None and found.seq != until:
         raise NotFound(f"the log in {workspace.url} has {found.seq} entries, not {until}")
     return found if found.seq else None
 
 
-def _from_log(workspace: Workspace, connection: Connection, replayed: Replayed, principal: str) -> Reindexed:
+def _from_log(
+    workspace: Workspace, connection: Connection, replayed: Replayed, principal: str
+) -> Reindexed:
     write_rows(connection, replayed.rows)
     write_log(connection, _unchanged(workspace, replayed))
     found = Reindexed(_counts(replayed.rows), (replayed.seq, replayed.sha256))
     if replayed.adopted is not None:
-        found.unproven.append(f"what is older than the log is as the registry had it on {replayed.adopted}")
+        found.unproven.append(
+            f"what is older than the log is as the registry had it on {replayed.adopted}"
+        )
     files = replayed.rows["files"]
     other = []
-    for run_id in each("reading points", [run for run, said in replayed.points.items() if said["count"]], "runs"):
+    for run_id in each(
+        "reading points", [run for run, said in replayed.points.items() if said["count"]], "runs"
+    ):
         points, loss = _points(workspace, run_id, files)
         add_points(connection, run_id, points)
         found.rows["points"] += len(points)
         if chain.points_digest(points) != replayed.points[run_id]:
             other.append(run_id)
-            loss = loss or ("they are not those that the log knows" if points else "they are in no published file")
+            loss = loss or (
+                "they are not those that the log knows"
+                if points
+                else "they are in no published file"
+            )
             found.unproven.append(f"points of run {run_id}: {loss}")
-    running = [str(run) for (run,), row in replayed.rows["runs"].items() if row["status"] == "running"]
+    running = [
+        str(run) for (run,), row in replayed.rows["runs"].items() if row["status"] == "running"
+    ]
     if running:
         found.unproven.append(f"what runs had logged that were running: {some(running)}")
     _restore_staged(workspace, connection, files)
@@ -133,7 +170,8 @@ def _from_documents(workspace: Workspace, connection: Connection, principal: str
     documented = documented_rows(workspace)
     if not any(documented.rows.values()):
         raise NotFound(
-            f"{workspace.url} has neither a log nor documents of data versions and runs; check MLOPS_WORKSPACE"
+            f"{workspace.url} has neither a log nor documents of data versions and runs; check"
+            " MLOPS_WORKSPACE"
         )
     write_rows(connection, documented.rows)
     found = Reindexed(_counts(documented.rows), None, documented.unproven)
@@ -144,7 +182,9 @@ def _from_documents(workspace: Workspace, connection: Connection, principal: str
         found.rows["points"] += len(points)
         if loss:
             lost.setdefault(loss, []).append(str(run_id))
-    found.unproven += [f"points of {len(runs)} run(s): {loss}: {some(runs)}" for loss, runs in lost.items()]
+    found.unproven += [
+        f"points of {len(runs)} run(s): {loss}: {some(runs)}" for loss, runs in lost.items()
+    ]
     chain.adopt(connection, chain.Author(principal))
     return found
 
@@ -153,11 +193,15 @@ def _unchanged(workspace: Workspace, replayed: Replayed) -> Iterator[tuple[int, 
     """Yield the entries that were replayed, which are read again, as all of them may not fit into memory."""
     for seq, sha256, text in islice(_entries(workspace), replayed.seq):
         if replayed.heads.get(seq) != sha256:
-            raise IntegrityError(f"{log_entry_key(seq)} has changed meanwhile; nothing was rebuilt; run this again")
+            raise IntegrityError(
+                f"{log_entry_key(seq)} has changed meanwhile; nothing was rebuilt; run this again"
+            )
         yield seq, sha256, text
 
 
-def _points(workspace: Workspace, run_id: str, files: Mapping[Key, Columns]) -> tuple[list[LoggedPoint], str]:
+def _points(
+    workspace: Workspace, run_id: str, files: Mapping[Key, Columns]
+) -> tuple[list[LoggedPoint], str]:
     """Return the points of a run as its published files have them, and what is wrong with them."""
     wrong = ""
     try:
@@ -172,7 +216,9 @@ def _points(workspace: Workspace, run_id: str, files: Mapping[Key, Columns]) -> 
     except (MlopsError, ValueError, KeyError, TypeError) as error:
         return [], wrong or str(error)
     if points:
-        wrong = "only values and steps, of run.json; when and in which order they were logged is lost"
+        wrong = (
+            "only values and steps, of run.json; when and in which order they were logged is lost"
+        )
     return points, wrong
 
 
@@ -192,8 +238,13 @@ def _published(workspace: Workspace, key: str, files: Mapping[Key, Columns]) -> 
     return content
 
 
-def _restore_staged(workspace: Workspace, connection: Connection, files: Mapping[Key, Columns]) -> None:
-    """Record which published content still lies in `staged/`, as its process was killed; see `publication`."""
+def _restore_staged(
+    workspace: Workspace, connection: Connection, files: Mapping[Key, Columns]
+) -> None:
+    """Record which published content still lies in `staged/`, as its process was killed.
+
+    See `publication`.
+    """
     for content in list(workspace.list(STAGED)):
         sha256 = workspace.stat(content).sha256
         for (path,), published in files.items():
@@ -207,12 +258,15 @@ def _is_at(workspace: Workspace, key: str, sha256: str) -> bool:
 
 
 def _unknown_files(workspace: Workspace, files: Mapping[Key, Columns]) -> Iterator[str]:
-    """Yield a note of files that no entry has published: of killed processes, or of entries that were not mirrored."""
+    """Yield a note of files that no entry has published.
+
+    Of killed processes, or of entries that were not mirrored.
+    """
     unknown = [key for key in published_keys(workspace) if (key,) not in files]
     if unknown:
         yield (
-            f"{len(unknown)} file(s) are in no entry of the log, as their process was killed before it published them, "
-            f"or as the newest entries are missing: {some(unknown)}"
+            f"{len(unknown)} file(s) are in no entry of the log, as their process was killed before"
+            f" it published them, or as the newest entries are missing: {some(unknown)}"
         )
 
 
@@ -229,7 +283,9 @@ def _move_replaced(workspace: Workspace, seq: int) -> None:
     """Move the mirrored entries after this one away, newest first, so that those before never have a gap."""
     later = [key for key in mirrored(workspace) if key > log_entry_key(seq)]
     for key in reversed(later):
-        workspace.move(key, key.replace(LOG, f"{LOG_REPLACED}/{seq}", 1), workspace.stat(key).sha256)
+        workspace.move(
+            key, key.replace(LOG, f"{LOG_REPLACED}/{seq}", 1), workspace.stat(key).sha256
+        )
 
 
 def _counts(rows: Mapping[str, Mapping[Key, Columns]]) -> dict[str, int]:

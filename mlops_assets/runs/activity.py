@@ -1,4 +1,6 @@
-"""The activity in a workspace, as the registry has it: what is running, what failed, what waits for somebody.
+"""The activity in a workspace, as the registry has it.
+
+What is running, what failed, what waits for somebody.
 
 Nothing is changed, and nothing but the registry is asked.
 """
@@ -95,7 +97,9 @@ def running(registry: Registry) -> list[Running]:
 
 def sweeps_of(registry: Registry, runs: Sequence[Running]) -> list[Sweep]:
     """Return the sweeps that these runs are trials of, with how many of their trials are in which state."""
-    names = dict.fromkeys((each.run.model, str(each.run.tags[SWEEP])) for each in runs if SWEEP in each.run.tags)
+    names = dict.fromkeys(
+        (each.run.model, str(each.run.tags[SWEEP])) for each in runs if SWEEP in each.run.tags
+    )
     found = []
     for model, sweep in names:
         query = select(Run.status).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
@@ -113,7 +117,9 @@ def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
         since: from when on; the last 24 hours if not given.
     """
     since = since or now() - RECENT
-    query = select(Run).where(Run.status.in_(("failed", "canceled", "succeeded")), Run.finished >= since)
+    query = select(Run).where(
+        Run.status.in_(("failed", "canceled", "succeeded")), Run.finished >= since
+    )
     with registry.reading() as session:
         ended = list(session.scalars(query.order_by(Run.finished.desc())))
     done: set[tuple[str, str]] = set()
@@ -129,18 +135,27 @@ def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
                 if not checkpoints:
                     continue
                 error = f"stopped; the checkpoint of step {checkpoints[0].step} is kept"
-            command = f"mlops run resume {run.run_id[:8]}" if checkpoints else f"mlops run show {run.run_id[:8]}"
+            command = (
+                f"mlops run resume {run.run_id[:8]}"
+                if checkpoints
+                else f"mlops run show {run.run_id[:8]}"
+            )
             found.append(Failed(run, error, command))
     return found
 
 
 def error_line(error: str | None) -> str:
-    """Return an error as one line: the first, or the last of a traceback, which says what was raised."""
+    """Return an error as one line.
+
+    The first, or the last of a traceback, which says what was raised.
+    """
     lines = (error or "").strip().splitlines() or ["no reason is recorded"]
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
 
 
-def waiting(registry: Registry, models: Mapping[str, Declared], begun: Sequence[Run]) -> Iterator[Waiting]:
+def waiting(
+    registry: Registry, models: Mapping[str, Declared], begun: Sequence[Run]
+) -> Iterator[Waiting]:
     """Yield models that are not trained on the newest data, and newer versions that are not in production.
 
     Args:
@@ -159,9 +174,11 @@ def waiting(registry: Registry, models: Mapping[str, Declared], begun: Sequence[
             work = model, data.version
             if not any(row.data_version == data.version for row in own) and work not in under_way:
                 yield Waiting(
-                    "training", model, f"{model} has no version trained on {data.dataset}@{data.version}",
+                    "training",
+                    model,
+                    f"{model} has no version trained on {data.dataset}@{data.version}",
                     f"mlops train {model}@{data.version}",
-                )  # fmt: skip
+                )
         recorded = [row for row in own if row.stage == "recorded"]
         in_production = registry.aliases(model).get("production")
         if not recorded or recorded[-1].version == in_production:
@@ -177,6 +194,8 @@ def waiting(registry: Registry, models: Mapping[str, Declared], begun: Sequence[
             continue
         place = f"{in_production} is" if in_production else "no version is"
         yield Waiting(
-            "promotion", model, f"{model}@{row.version} is recorded and {passes}; {place} in production",
+            "promotion",
+            model,
+            f"{model}@{row.version} is recorded and {passes}; {place} in production",
             f"mlops model promote {model}@{row.version}",
-        )  # fmt: skip
+        )

@@ -41,9 +41,11 @@ class ComparedRun:
     Attributes:
         run: its row.
         series: name → [(step, value), …].
-        environment: `python` and the installed packages with their versions; None if that is not known.
+        environment: `python` and the installed packages with their versions; None if that is not
+            known.
         confusion: of its model version, if that was evaluated and is a classifier.
-        unmeasured: classes that no metric of its model version is of, as the test split has no sample of them.
+        unmeasured: classes that no metric of its model version is of, as the test split has no
+            sample of them.
     """
 
     run: Run
@@ -91,7 +93,9 @@ class MetricRow:
     def deltas(self) -> tuple[float | None, ...]:
         """How far each is from the first run."""
         first = self.values[0]
-        return tuple(None if value is None or first is None else value - first for value in self.values)
+        return tuple(
+            None if value is None or first is None else value - first for value in self.values
+        )
 
     @property
     def smaller_is_better(self) -> bool | None:
@@ -110,7 +114,10 @@ class Comparison:
 
     @property
     def unmeasured(self) -> list[str]:
-        """Classes without a test sample of each run, in words; nothing if all runs were measured on all classes."""
+        """Classes without a test sample of each run, in words.
+
+        Nothing if all runs were measured on all classes.
+        """
         found = [", ".join(compared.unmeasured) or "–" for compared in self.runs]
         return found if any(compared.unmeasured for compared in self.runs) else []
 
@@ -123,22 +130,35 @@ class Comparison:
         ids = [compared.run.run_id for compared in self.runs]
         return {
             "runs": [
-                {"run_id": c.run.run_id, "model": c.run.model, "model_version": c.run.model_version,
-                 "status": c.run.status, "started": c.run.started.isoformat(),
-                 "unmeasured_classes": list(c.unmeasured)}
+                {
+                    "run_id": c.run.run_id,
+                    "model": c.run.model,
+                    "model_version": c.run.model_version,
+                    "status": c.run.status,
+                    "started": c.run.started.isoformat(),
+                    "unmeasured_classes": list(c.unmeasured),
+                }
                 for c in self.runs
             ],
             "differences": [
-                {"section": d.section, "what": d.what, "values": dict(zip(ids, d.values, strict=True))}
+                {
+                    "section": d.section,
+                    "what": d.what,
+                    "values": dict(zip(ids, d.values, strict=True)),
+                }
                 for d in self.differences
             ],
             "metrics": [
-                {"metric": m.name, "values": dict(zip(ids, m.values, strict=True)),
-                 "deltas": dict(zip(ids, m.deltas, strict=True)), "best": None if m.best is None else ids[m.best]}
+                {
+                    "metric": m.name,
+                    "values": dict(zip(ids, m.values, strict=True)),
+                    "deltas": dict(zip(ids, m.deltas, strict=True)),
+                    "best": None if m.best is None else ids[m.best],
+                }
                 for m in self.metrics
             ],
             "same_parameters": dict(self.same_parameters),
-        }  # fmt: skip
+        }
 
 
 def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
@@ -153,12 +173,18 @@ def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
         "run": [_outcome(run) for run in runs],
         "data": [_data(run) for run in runs],
         "code": [_code(run) for run in runs],
-        "parameters": [{"seed": run.seed, **found} for run, found in zip(runs, parameters, strict=True)],
+        "parameters": [
+            {"seed": run.seed, **found} for run, found in zip(runs, parameters, strict=True)
+        ],
         "environment": _environments(compared),
         "hardware": [flat(run.hardware) for run in runs],
         "took": [{"seconds": run.seconds, **run.usage} for run in runs],
     }
-    found = [Difference(section, what, values) for section in SECTIONS for what, values in _unequal(sections[section])]
+    found = [
+        Difference(section, what, values)
+        for section in SECTIONS
+        for what, values in _unequal(sections[section])
+    ]
     same = {
         name: value
         for name, value in parameters[0].items()
@@ -180,7 +206,9 @@ def smaller_is_better(metric: str) -> bool | None:
 
 
 def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
-    """Return `python` and the packages that a run had installed, with their versions; None if that is not known.
+    """Return `python` and the packages that a run had installed, with their versions.
+
+    None if that is not known.
 
     Raises:
         IntegrityError: the record is not as it was written.
@@ -189,7 +217,9 @@ def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
         try:
             content = store.workspace.get_object(run.environment)
         except IntegrityError as error:
-            raise IntegrityError(f"the environment of run {run.run_id[:8]} has changed: {error}") from error
+            raise IntegrityError(
+                f"the environment of run {run.run_id[:8]} has changed: {error}"
+            ) from error
         return environment_versions(json.loads(content))
     document = _published(store, run, "environment.json")
     return None if document is None else environment_versions(document)
@@ -216,8 +246,12 @@ def _gathered(store: Store, run: Run) -> ComparedRun:
     counts = metrics.get("confusion_matrix")
     confusion = None
     if counts:
-        confusion = Confusion([str(entry["class"]) for entry in metrics.get("per_class", [])], counts)
-    unmeasured = unmeasured_classes(store.workspace, store.registry, run.model, run.model_version or "")
+        confusion = Confusion(
+            [str(entry["class"]) for entry in metrics.get("per_class", [])], counts
+        )
+    unmeasured = unmeasured_classes(
+        store.workspace, store.registry, run.model, run.model_version or ""
+    )
     series, environment = store.registry.series(run.run_id), recorded_environment(store, run)
     return ComparedRun(run, series, environment, confusion, tuple(unmeasured))
 
@@ -239,12 +273,20 @@ def _outcome(run: Run) -> dict[str, Any]:
 
 
 def _data(run: Run) -> dict[str, Any]:
-    return {"dataset": run.dataset, "data version": run.data_version, "digest": run.data_digest[:12]}
+    return {
+        "dataset": run.dataset,
+        "data version": run.data_version,
+        "digest": run.data_digest[:12],
+    }
 
 
 def _code(run: Run) -> dict[str, Any]:
     diff = run.code.get("diff")
-    return {"trainer": run.trainer, "version": run.code_version, "uncommitted changes": diff[:12] if diff else None}
+    return {
+        "trainer": run.trainer,
+        "version": run.code_version,
+        "uncommitted changes": diff[:12] if diff else None,
+    }
 
 
 def _environments(compared: Iterable[ComparedRun]) -> list[Mapping[str, Any]]:

@@ -29,10 +29,12 @@ class Change:
     """Something that is not as it was recorded.
 
     Attributes:
-        what: `code`, `trainer`, `inputs`, `bands`, `scaling`, `task`, `package NAME`, `python` or `hardware NAME`.
+        what: `code`, `trainer`, `inputs`, `bands`, `scaling`, `task`, `package NAME`, `python` or
+            `hardware NAME`.
         recorded: what it was; None if it was not there.
         now: what it is.
-        forbids: whether training anew would not be the same work: it is not done unless changes are allowed.
+        forbids: whether training anew would not be the same work: it is not done unless changes are
+            allowed.
     """
 
     what: str
@@ -67,7 +69,8 @@ class Reproduction:
         original: the model version that was to be made again.
         made: the model version that was made.
         changes: what was not as recorded.
-        artefacts: sha256 of the native files. ONNX files hold the name of their version, and so always differ.
+        artefacts: sha256 of the native files. ONNX files hold the name of their version, and so
+            always differ.
         metrics: those that the recorded run has, logged ones and on the test split.
     """
 
@@ -100,7 +103,8 @@ class Reproduction:
             "run_id": self.made.run_id,
             "matches": self.matches,
             "changes": [
-                {"what": change.what, "recorded": change.recorded, "now": change.now} for change in self.changes
+                {"what": change.what, "recorded": change.recorded, "now": change.now}
+                for change in self.changes
             ],
             "artefacts": [_document(match) for match in self.artefacts],
             "metrics": [_document(match) for match in self.metrics],
@@ -112,7 +116,8 @@ def reproduce(
 ) -> Reproduction:
     """Train again with the recorded data, parameters and seed, export and evaluate, and hold both against each other.
 
-    The new model version is one like any other, without alias; its run is tagged with the version it reproduces.
+    The new model version is one like any other, without alias; its run is tagged with the version
+    it reproduces.
 
     Args:
         store: where everything lies.
@@ -132,25 +137,38 @@ def reproduce(
         listed = "; ".join(str(change) for change in forbidding[:NAMED])
         more = f"; and {len(forbidding) - NAMED} more" if len(forbidding) > NAMED else ""
         raise NotReproducible(
-            f"{row.model}@{row.version} cannot be trained again as it was: {listed}{more}; restore what was"
-            f"{_how_to_restore(run, forbidding)}, or give --allow-changes"
+            f"{row.model}@{row.version} cannot be trained again as it was: {listed}{more}; restore"
+            f" what was{_how_to_restore(run, forbidding)}, or give --allow-changes"
         )
     run_id = run_identifier(None, row.model, row.data_version)
-    with followed(store.registry, run_id, f"training {row.model}@{row.version} again", run.parameters):
+    with followed(
+        store.registry, run_id, f"training {row.model}@{row.version} again", run.parameters
+    ):
         made = train_supervised(
-            store, specification, row.data_version, run.parameters, run.seed, run_id=run_id, tags={TAG: row.version}
+            store,
+            specification,
+            row.data_version,
+            run.parameters,
+            run.seed,
+            run_id=run_id,
+            tags={TAG: row.version},
         )
     export(store, specification, made)
     evaluate_version(store, specification, made)
     made = store.registry.model_version(Reference(made.model, made.version))
     now = store.registry.run(made.run_id).metrics
     metrics = [Match(name, value, now.get(name)) for name, value in run.metrics.items()]
-    files, anew = ({name: file.sha256 for name, file in native_files(store, each).items()} for each in (row, made))
+    files, anew = (
+        {name: file.sha256 for name, file in native_files(store, each).items()}
+        for each in (row, made)
+    )
     artefacts = [Match(name, files.get(name), anew.get(name)) for name in sorted({*files, *anew})]
     return Reproduction(row, made, changes, artefacts, metrics)
 
 
-def changes_since(store: Store, specification: ModelSpecification, row: ModelVersion, run: Run) -> list[Change]:
+def changes_since(
+    store: Store, specification: ModelSpecification, row: ModelVersion, run: Run
+) -> list[Change]:
     """Return what is not as it was when a model version was trained.
 
     Raises:
@@ -158,12 +176,13 @@ def changes_since(store: Store, specification: ModelSpecification, row: ModelVer
     """
     if run.source != "platform":
         raise NotReproducible(
-            f"{row.model}@{row.version} is external (source {run.source}); it can be trained again only there"
+            f"{row.model}@{row.version} is external (source {run.source}); it can be trained again"
+            " only there"
         )
     if specification.dataset != row.dataset:
         raise NotReproducible(
-            f"{row.model}@{row.version} was trained on {row.dataset}, and {row.model} is declared on "
-            f"{specification.dataset} now; declare it on {row.dataset} again"
+            f"{row.model}@{row.version} was trained on {row.dataset}, and {row.model} is declared"
+            f" on {specification.dataset} now; declare it on {row.dataset} again"
         )
     return [
         *_declared(store, specification, row, run),
@@ -172,7 +191,9 @@ def changes_since(store: Store, specification: ModelSpecification, row: ModelVer
     ]
 
 
-def _declared(store: Store, specification: ModelSpecification, row: ModelVersion, run: Run) -> list[Change]:
+def _declared(
+    store: Store, specification: ModelSpecification, row: ModelVersion, run: Run
+) -> list[Change]:
     data = data_for(store, specification, row.data_version)
     code = provenance.code_version(load_trainer(specification.trainer).file)
     facts = {
@@ -195,7 +216,12 @@ def _installed(recorded: Mapping[str, str] | None) -> list[Change]:
         return []
     now = environment_versions(provenance.environment())
     return [
-        Change(name if name == "python" else f"package {name}", recorded.get(name), now.get(name), False)
+        Change(
+            name if name == "python" else f"package {name}",
+            recorded.get(name),
+            now.get(name),
+            False,
+        )
         for name in sorted({*recorded, *now}, key=str.lower)
         if recorded.get(name) != now.get(name)
     ]
@@ -216,7 +242,11 @@ def _how_to_restore(run: Run, changes: Sequence[Change]) -> str:
     commit = run.code.get("commit")
     if commit is None or not any(change.what == "code" for change in changes):
         return ""
-    patch = f" and apply the patch kept as object {run.code['diff'][:12]}" if run.code.get("diff") else ""
+    patch = (
+        f" and apply the patch kept as object {run.code['diff'][:12]}"
+        if run.code.get("diff")
+        else ""
+    )
     return f" (git checkout {commit}{patch})"
 
 

@@ -1,7 +1,9 @@
-"""The HTTP server of `mlops hub` and `mlops serve`: uvicorn with h11, and limits for each connection.
+"""The HTTP server of `mlops hub` and `mlops serve`.
 
-uvicorn has no time-out for headers, bodies and readers, and counts connections only when their headers are there. What
-is served is the business of the app.
+Uvicorn with h11, and limits for each connection.
+
+uvicorn has no time-out for headers, bodies and readers, and counts connections only when their
+headers are there. What is served is the business of the app.
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LINGER_SECONDS = 2.0  # for a peer to read why it was refused, before its connection is closed
-MAX_DISCARDED = 1 << 20  # bytes of a body that was refused and yet comes; a larger one ends the connection
+MAX_DISCARDED = (
+    1 << 20
+)  # bytes of a body that was refused and yet comes; a larger one ends the connection
 SHUTDOWN_SECONDS = 10  # for requests under way when the server is stopped
 
 
@@ -32,9 +36,11 @@ class Limits:
         peer_connections: of these, from one address.
         header_bytes: of a request's line and headers.
         header_seconds: until a request's headers are complete.
-        keep_alive_seconds: between two requests; longer than clients wait (httpx: 5 s), so that they close first.
+        keep_alive_seconds: between two requests; longer than clients wait (httpx: 5 s), so that
+            they close first.
         progress_seconds: in which a body must progress, in either direction.
-        progress_bytes: how far, in that time; 500 bytes a second, as Apache's mod_reqtimeout has it.
+        progress_bytes: how far, in that time; 500 bytes a second, as Apache's mod_reqtimeout has
+            it.
     """
 
     connections: int = 512
@@ -86,7 +92,12 @@ def serve(app: Any, host: str, port: int) -> None:
 def problem_document(status: int, detail: str) -> dict[str, Any]:
     """Return a problem document (RFC 9457)."""
     text = detail.encode(errors="replace").decode()  # names of files may hold lone surrogates
-    return {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": int(status), "detail": text}
+    return {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": int(status),
+        "detail": text,
+    }
 
 
 class StrictConnection(h11.Connection):
@@ -122,12 +133,18 @@ class StrictConnection(h11.Connection):
         return event
 
     def send(self, event: Any) -> Any:
-        """Return the bytes of an event; an answer to a large body that is still to come says that nobody reads it.
+        """Return the bytes of an event.
+
+        An answer to a large body that is still to come says that nobody reads it.
 
         h11 is not told, as uvicorn would close the connection before the peer has read the answer.
         """
         data = super().send(event)
-        if isinstance(event, h11.Response) and self.their_state is h11.SEND_BODY and not self._small:
+        if (
+            isinstance(event, h11.Response)
+            and self.their_state is h11.SEND_BODY
+            and not self._small
+        ):
             self.closing = True
             return data[:-2] + b"connection: close\r\n\r\n"
         return data
@@ -135,7 +152,9 @@ class StrictConnection(h11.Connection):
     def _check(self, request: h11.Request) -> None:
         headers = dict(request.headers)
         names = headers.keys()
-        size = len(request.target) + sum(len(name) + len(value) + 4 for name, value in request.headers)
+        size = len(request.target) + sum(
+            len(name) + len(value) + 4 for name, value in request.headers
+        )
         if request.http_version not in (b"1.0", b"1.1"):
             raise h11.RemoteProtocolError("this is not HTTP/1.0 or 1.1", error_status_hint=505)
         if b"transfer-encoding" in names and b"content-length" in names:
@@ -169,15 +188,26 @@ class LimitedProtocol(H11Protocol):
         """Take a connection, unless there are too many."""
         super().connection_made(transport)
         self._address = self.client[0] if self.client else None
-        addresses = [other._address for other in self.connections if isinstance(other, LimitedProtocol)]
+        addresses = [
+            other._address for other in self.connections if isinstance(other, LimitedProtocol)
+        ]
         of_peer = addresses.count(self._address)
-        if len(self.connections) > self._limits.connections or of_peer > self._limits.peer_connections:
-            self._log(f"refused: {of_peer} connections from its address, {len(self.connections)} in all")
+        if (
+            len(self.connections) > self._limits.connections
+            or of_peer > self._limits.peer_connections
+        ):
+            self._log(
+                f"refused: {of_peer} connections from its address, {len(self.connections)} in all"
+            )
             transport.write(_answer(503, "there are too many connections; try again later"))
             transport.close()
             return
-        self._header_timer = self.loop.call_later(self._limits.header_seconds, self._headers_are_late)
-        self._progress_timer = self.loop.call_later(self._limits.progress_seconds, self._look_at_progress)
+        self._header_timer = self.loop.call_later(
+            self._limits.header_seconds, self._headers_are_late
+        )
+        self._progress_timer = self.loop.call_later(
+            self._limits.progress_seconds, self._look_at_progress
+        )
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -188,7 +218,10 @@ class LimitedProtocol(H11Protocol):
             self._progress_timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sends; once its connection is to end, that is thrown away up to a limit."""
+        """Take what the peer sends.
+
+        Once its connection is to end, that is thrown away up to a limit.
+        """
         self._received += len(data)
         if not self._lingering:
             super().data_received(data)
@@ -198,13 +231,18 @@ class LimitedProtocol(H11Protocol):
             self.transport.abort()
 
     def handle_events(self) -> None:
-        """Handle what was received; between a request's first byte and the end of its headers, time is limited."""
+        """Handle what was received.
+
+        Between a request's first byte and the end of its headers, time is limited.
+        """
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
             self._cancel_header_timer()
         elif self._header_timer is None and self.timeout_keep_alive_task is None:
             if self.conn.trailing_data[0]:
-                self._header_timer = self.loop.call_later(self._limits.header_seconds, self._headers_are_late)
+                self._header_timer = self.loop.call_later(
+                    self._limits.header_seconds, self._headers_are_late
+                )
             else:
                 seconds, close = self._limits.keep_alive_seconds, self.timeout_keep_alive_handler
                 self.timeout_keep_alive_task = self.loop.call_later(seconds, close)
@@ -236,7 +274,9 @@ class LimitedProtocol(H11Protocol):
 
     def _headers_are_late(self) -> None:
         self._header_timer = None
-        self._refuse(408, f"the headers were not complete after {self._limits.header_seconds:g} seconds")
+        self._refuse(
+            408, f"the headers were not complete after {self._limits.header_seconds:g} seconds"
+        )
 
     def _refuse(self, status: int, detail: str) -> None:
         """Answer without the app, if nothing was answered yet, and end the connection."""
@@ -253,7 +293,10 @@ class LimitedProtocol(H11Protocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Close the connection once the peer has had time to read the answer: closed at once, it may lose it."""
+        """Close the connection once the peer has had time to read the answer.
+
+        Closed at once, it may lose it.
+        """
         self._unset_keepalive_if_required()
         self._cancel_header_timer()
         self._lingering = True
@@ -267,14 +310,28 @@ class LimitedProtocol(H11Protocol):
     def _look_at_progress(self) -> None:
         """Close a connection whose peer neither sends the body that is awaited nor reads what it is sent."""
         limits, cycle = self._limits, self.cycle
-        awaited = self.conn.their_state is h11.SEND_BODY and not self.flow.read_paused and not self._lingering
+        awaited = (
+            self.conn.their_state is h11.SEND_BODY
+            and not self.flow.read_paused
+            and not self._lingering
+        )
         reading = cycle if awaited and not cycle.waiting_for_100_continue else None
         blocked = self.flow.write_paused or self.transport.is_closing()
         unsent = self.transport.get_write_buffer_size() if blocked else None
-        if reading is not None and reading is self._reading and self._received < limits.progress_bytes:
-            self._refuse(408, f"the body came to {self._received} bytes in {limits.progress_seconds:g} seconds")
+        if (
+            reading is not None
+            and reading is self._reading
+            and self._received < limits.progress_bytes
+        ):
+            self._refuse(
+                408,
+                f"the body came to {self._received} bytes in {limits.progress_seconds:g} seconds",
+            )
         elif unsent and self._unsent is not None and self._unsent - unsent < limits.progress_bytes:
-            self._log(f"closed: it does not read; {unsent} bytes were left after {limits.progress_seconds:g} seconds")
+            self._log(
+                f"closed: it does not read; {unsent} bytes were left after"
+                f" {limits.progress_seconds:g} seconds"
+            )
             self.transport.abort()
         self._received = 0
         self._reading, self._unsent = reading, unsent
@@ -293,7 +350,7 @@ class LimitedProtocol(H11Protocol):
 def _answer(status: int, detail: str) -> bytes:
     body = json.dumps(problem_document(status, detail)).encode()
     head = (
-        f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}\r\ncontent-type: application/problem+json\r\n"
-        f"content-length: {len(body)}\r\nconnection: close\r\n\r\n"
+        f"HTTP/1.1 {int(status)} {HTTPStatus(status).phrase}\r\ncontent-type:"
+        f" application/problem+json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
     return head.encode() + body

@@ -1,7 +1,8 @@
 """A model version run over a whole scene, strip by strip, into a classified Cloud-Optimised GeoTIFF and a picture.
 
-The output has the scene's grid and georeference; where the scene has none, neither has the output. Where the scene has
-no data, neither has the output. Memory grows with the width of a scene, not with its pixels.
+The output has the scene's grid and georeference; where the scene has none, neither has the output.
+Where the scene has no data, neither has the output. Memory grows with the width of a scene, not
+with its pixels.
 """
 
 from __future__ import annotations
@@ -52,20 +53,26 @@ class Prediction:
 
     @property
     def classes(self) -> NDArray[Any]:
-        """The whole map, (height, width): class values, and the GeoTIFF's nodata where the scene has no data."""
+        """The whole map, (height, width).
+
+        Class values, and the GeoTIFF's nodata where the scene has no data.
+        """
         with open_raster(self.workspace.local_path(self.raster.path)) as raster:
             return np.asarray(raster.read(1))
 
 
 def scene_name(scene: Path) -> str:
-    """Return a name for a scene's map that no other scene has: its own, and a digest of where it lies and its bytes.
+    """Return a name for a scene's map that no other scene has.
+
+    Its own, and a digest of where it lies and its bytes.
 
     Raises:
         ValueError: the scene cannot be read.
     """
     digest = hashlib.sha256(str(scene.resolve()).encode())
     with open_raster(scene) as raster:
-        # with those that lie beside it; what lies in an archive or behind a URL has no bytes of its own here
+        # with those that lie beside it; what lies in an archive or behind a URL has no bytes of its
+        # own here
         files = [file for file in map(Path, raster.files) if file.is_file()]
     for file in files:
         with file.open("rb") as content:
@@ -76,7 +83,8 @@ def scene_name(scene: Path) -> str:
 def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Prediction:
     """Classify every pixel of a scene that has data and publish the result under `predictions/`.
 
-    Where it has no data (nodata, alpha, masks, NaN) there is no class, nor where the model's scores are no numbers.
+    Where it has no data (nodata, alpha, masks, NaN) there is no class, nor where the model's scores
+    are no numbers.
 
     Args:
         store: where everything lies.
@@ -90,7 +98,9 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     """
     signature = row.signature
     if signature["view"] in ("row", "image") or signature["classes"] is None:
-        raise SpecificationError(f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s")
+        raise SpecificationError(
+            f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s"
+        )
     model = OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
     folder, title = predictions_folder(row.model, row.version), f"{row.model}@{row.version}, {name}"
     with scratch_folder("prediction") as scratch:
@@ -100,13 +110,18 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
             _write_cog(plain, path)
         picture = _picture(path, signature["classes"], present, title)
         with publication(store.workspace, store.registry) as publishing:
-            tif, png = publishing.put_all({f"{folder}/{name}.tif": path, f"{folder}/{name}.png": picture})
+            tif, png = publishing.put_all(
+                {f"{folder}/{name}.tif": path, f"{folder}/{name}.png": picture}
+            )
             store.registry.add_files(prediction_owner(row.model, row.version), publishing.files)
     return Prediction(tif, png, store.workspace)
 
 
 def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> set[int]:
-    """Write the class values of a scene, strip by strip; return which classes there are, by their index."""
+    """Write the class values of a scene, strip by strip.
+
+    Return which classes there are, by their index.
+    """
     signature = row.signature
     values = np.array([entry["value"] for entry in signature["classes"]])
     nodata = _unused(values)
@@ -114,31 +129,46 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
     with open_raster(scene) as raster:
         require_real(raster)
         roles = _roles(raster, row, scene)
-        # rasterio gives the identity where a file has no transform; writing it would make a georeference up
+        # rasterio gives the identity where a file has no transform; writing it would make a
+        # georeference up
         georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
         georeference |= {"crs": raster.crs} if raster.crs else {}
         kind = np.result_type(*(np.min_scalar_type(int(value)) for value in (*values, nodata)))
         profile = {
-            "driver": "GTiff", "height": raster.height, "width": raster.width, "count": 1, "dtype": kind.name,
-            "nodata": nodata, **georeference,
-        }  # fmt: skip
+            "driver": "GTiff",
+            "height": raster.height,
+            "width": raster.width,
+            "count": 1,
+            "dtype": kind.name,
+            "nodata": nodata,
+            **georeference,
+        }
         parts = _windows if signature["view"] == "window" else _pixels
         pixels = raster.height * raster.width
-        with open_raster(path, "w", **profile) as written, step(f"classifying {scene.name}", pixels, "pixels") as done:
+        with (
+            open_raster(path, "w", **profile) as written,
+            step(f"classifying {scene.name}", pixels, "pixels") as done,
+        ):
             for window, decided, known in parts(raster, model, signature, roles):
                 present |= set(np.unique(decided[known]).tolist())
-                written.write(np.where(known, values[decided], nodata).astype(kind), 1, window=window)
+                written.write(
+                    np.where(known, values[decided], nodata).astype(kind), 1, window=window
+                )
                 done.advance(decided.size)
             written.update_tags(
-                MLOPS_MODEL=f"{row.model}@{row.version}", MLOPS_DATA=f"{row.dataset}@{row.data_version}",
+                MLOPS_MODEL=f"{row.model}@{row.version}",
+                MLOPS_DATA=f"{row.dataset}@{row.data_version}",
                 MLOPS_RUN=row.run_id,
-            )  # fmt: skip
+            )
             written.write_colormap(1, _colormap(signature["classes"], nodata))
     return present
 
 
 def _unused(values: NDArray[Any]) -> int:
-    """Return a number that is not a class: the largest of their type that is free, else one more."""
+    """Return a number that is not a class.
+
+    The largest of their type that is free, else one more.
+    """
     span = np.iinfo(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
     taken = set(values.tolist())
     free = (number for number in range(span.max, span.min - 1, -1) if number not in taken)
@@ -148,9 +178,10 @@ def _unused(values: NDArray[Any]) -> int:
 def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     """Return the scene's bands that the model takes, in its order, counted from 1, and alpha.
 
-    They are found by their names if the scene has them, else by their places in the data it was trained on; a scene
-    may also have just these bands. A scene that calls some of its bands as that data does is never read by place.
-    Alpha is none of them, unless the model's data has a name for it.
+    They are found by their names if the scene has them, else by their places in the data it was
+    trained on; a scene may also have just these bands. A scene that calls some of its bands as that
+    data does is never read by place. Alpha is none of them, unless the model's data has a name for
+    it.
     """
     wanted: list[str] = row.signature["features"]
     source: list[str] = row.signature.get("source_features", wanted)
@@ -161,29 +192,38 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     described = [name for name in names if name]
     if {name.casefold() for name in described} & {name.casefold() for name in source}:
         raise SpecificationError(
-            f"{scene.name} calls its bands {named(described)}, {row.model}@{row.version} takes {named(wanted)}; give "
-            "each band the name that it has there, or remove the names if the bands lie in that order"
+            f"{scene.name} calls its bands {named(described)}, {row.model}@{row.version} takes"
+            f" {named(wanted)}; give each band the name that it has there, or remove the names if"
+            " the bands lie in that order"
         )
     if len(roles.measured) == len(source):
         return BandRoles(tuple(roles.measured[source.index(name)] for name in wanted), roles.alpha)
     if len(roles.measured) == len(wanted):
         return roles
     found = f"{len(roles.measured)} bands" + (" and alpha" if roles.alpha else "")
-    taken = f"takes {len(wanted)}" + (f" of {len(source)}: {named(wanted)}" if wanted != source else "")
+    taken = f"takes {len(wanted)}" + (
+        f" of {len(source)}: {named(wanted)}" if wanted != source else ""
+    )
     raise SpecificationError(f"{scene.name} has {found}, {row.model}@{row.version} {taken}")
 
 
-Strip = tuple[Any, NDArray[np.int64], NDArray[np.bool_]]  # window, class indices there, and where there are any
+Strip = tuple[
+    Any, NDArray[np.int64], NDArray[np.bool_]
+]  # window, class indices there, and where there are any
 
 
-def _as_trained(raster: Any, signature: dict[str, Any], roles: BandRoles, pixels: NDArray[Any]) -> NDArray[np.float32]:
+def _as_trained(
+    raster: Any, signature: dict[str, Any], roles: BandRoles, pixels: NDArray[Any]
+) -> NDArray[np.float32]:
     """Return values of a scene as the model was trained on them."""
     if signature.get("apply_scale"):
         return physical_values(raster, pixels, roles.measured)
     return pixels.astype(np.float32)
 
 
-def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles) -> Iterator[Strip]:
+def _pixels(
+    raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles
+) -> Iterator[Strip]:
     """Yield strips of decisions of a model that takes pixels or patches."""
     from rasterio.windows import Window
 
@@ -192,7 +232,9 @@ def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: Ban
     for first, last in strips(raster):
         padded = read_strip(raster, first, last, half, roles.measured)
         window = Window(0, first, raster.width, last - first)
-        known = valid_pixels(raster, window, roles, padded[:, half : half + last - first, half : half + raster.width])
+        known = valid_pixels(
+            raster, window, roles, padded[:, half : half + last - first, half : half + raster.width]
+        )
         decided = np.zeros(known.shape, dtype=np.int64)
         for top in range(0, last - first, height):
             rows = slice(top, top + height)
@@ -206,7 +248,9 @@ def _pixels(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: Ban
         yield window, decided, known
 
 
-def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles) -> Iterator[Strip]:
+def _windows(
+    raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles
+) -> Iterator[Strip]:
     """Yield windows of decisions of a segmentation model; beyond the edges pixels are mirrored."""
     from rasterio.windows import Window
 
@@ -226,8 +270,13 @@ def _windows(raster: Any, model: OnnxModel, signature: dict[str, Any], roles: Ba
             yield window, decided, known
 
 
-def _decided(model: OnnxModel, X: NDArray[np.float32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return class indices, and where they mean something: NaN among scores, as of NaN among bands, is no decision."""
+def _decided(
+    model: OnnxModel, X: NDArray[np.float32]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return class indices, and where they mean something.
+
+    NaN among scores, as of NaN among bands, is no decision.
+    """
     outputs = model.predict(X)
     decided = decide(outputs)
     if "scores" not in outputs:
@@ -253,7 +302,9 @@ def _colours(count: int) -> NDArray[np.uint8]:
 
 def _colormap(classes: list[dict[str, Any]], nodata: int) -> dict[int, tuple[int, ...]]:
     colours = [tuple(colour) for colour in _colours(len(classes)).tolist()]
-    found = {int(entry["value"]): colour for entry, colour in zip(classes, colours, strict=True)} | {nodata: (0,) * 4}
+    found = {
+        int(entry["value"]): colour for entry, colour in zip(classes, colours, strict=True)
+    } | {nodata: (0,) * 4}
     return {value: colour for value, colour in found.items() if 0 <= value < 256}
 
 
@@ -276,8 +327,12 @@ def _picture(path: Path, classes: list[dict[str, Any]], present: set[int], title
     axes = figure.subplots()
     axes.imshow(shown, interpolation="nearest")
     axes.set(title=title, xticks=[], yticks=[])
-    handles = [Patch(color=colours[index] / 255, label=classes[index]["name"]) for index in sorted(present)]
-    axes.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False)
+    handles = [
+        Patch(color=colours[index] / 255, label=classes[index]["name"]) for index in sorted(present)
+    ]
+    axes.legend(
+        handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False
+    )
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
     return buffer.getvalue()

@@ -55,20 +55,32 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
 
 
 def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
-    """Return the bands of the images, in order: names, and units and centre wavelengths (µm) where declared."""
+    """Return the bands of the images, in order.
+
+    Names, and units and centre wavelengths (µm) where declared.
+    """
     names, wavelengths = frozen.document["features"], frozen.specification.bands.center_wavelengths
     units = frozen.specification.units
     found = [{"name": name, **({"unit": units[name]} if name in units else {})} for name in names]
     if wavelengths is None:
         return found
-    return [{**band, "eo:center_wavelength": value} for band, value in zip(found, wavelengths, strict=True)]
+    return [
+        {**band, "eo:center_wavelength": value}
+        for band, value in zip(found, wavelengths, strict=True)
+    ]
 
 
 def class_values(frozen: FrozenDataset) -> dict[str, Any]:
     """Return the classes behind the pixel values of label rasters (classification extension)."""
-    if not frozen.classes or not all(re.fullmatch(r"-?\d+", str(entry["value"])) for entry in frozen.classes):
+    if not frozen.classes or not all(
+        re.fullmatch(r"-?\d+", str(entry["value"])) for entry in frozen.classes
+    ):
         return {}
-    return {"classification:classes": [_class(entry["value"], entry["name"]) for entry in frozen.classes]}
+    return {
+        "classification:classes": [
+            _class(entry["value"], entry["name"]) for entry in frozen.classes
+        ]
+    }
 
 
 def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
@@ -76,7 +88,8 @@ def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
 
     Args:
         frozen: the data version.
-        labels: paths of the label files, none where a table's column or the image itself is labelled.
+        labels: paths of the label files, none where a table's column or the image itself is
+            labelled.
     """
     source = frozen.specification.source
     vector = [path for path in labels if is_vector(path)]
@@ -88,7 +101,11 @@ def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
     else:
         properties = [LABEL_PROPERTY]
     raster = bool(labels) and not vector
-    kind = "regression" if frozen.classes is None else TASKS.get(frozen.document["input"]["kind"], "classification")
+    kind = (
+        "regression"
+        if frozen.classes is None
+        else TASKS.get(frozen.document["input"]["kind"], "classification")
+    )
     fields: dict[str, Any] = {
         "label:type": "raster" if raster else "vector",
         "label:properties": properties,
@@ -98,22 +115,37 @@ def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
     if frozen.classes:
         name = properties[0] if properties else None
         if name or raster:  # a vector's classes belong to a property, a raster's to none
-            fields["label:classes"] = [{"name": name, "classes": [entry["name"] for entry in frozen.classes]}]
+            fields["label:classes"] = [
+                {"name": name, "classes": [entry["name"] for entry in frozen.classes]}
+            ]
     return fields
 
 
 def table_fields(frozen: FrozenDataset, path: str) -> dict[str, Any]:
-    """Return the fields of the table extension: columns with the types their file gives them, and rows."""
+    """Return the fields of the table extension.
+
+    Columns with the types their file gives them, and rows.
+    """
     local = frozen.local_path(path)
     layout = frozen.specification.source.table_layout
-    parts = {layout.label: "label", layout.group: "group", layout.split: "split", layout.time: "time"}
+    parts = {
+        layout.label: "label",
+        layout.group: "group",
+        layout.split: "split",
+        layout.time: "time",
+    }
     parts |= dict.fromkeys(frozen.document["features"], "feature")
     geometry = {}
     if path.lower().endswith(PARQUET_SUFFIXES):
         schema = pq.read_schema(local)
-        types, rows = {field.name: str(field.type) for field in schema}, pq.read_metadata(local).num_rows
+        types, rows = (
+            {field.name: str(field.type) for field in schema},
+            pq.read_metadata(local).num_rows,
+        )
         if b"geo" in (schema.metadata or {}):
-            geometry = {"table:primary_geometry": json.loads(schema.metadata[b"geo"])["primary_column"]}
+            geometry = {
+                "table:primary_geometry": json.loads(schema.metadata[b"geo"])["primary_column"]
+            }
     else:
         table = read_table(local, path, layout)
         types, rows = {str(name): type_of(table[name]) for name in table.columns}, len(table)

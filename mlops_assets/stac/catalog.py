@@ -1,8 +1,10 @@
 """The static catalogue: self-contained, relative links only, every file's checksum in the registry.
 
-Records are write-once but for their links: a new version adds `successor-version` to the one before.
+Records are write-once but for their links: a new version adds `successor-version` to the one
+before.
 
-No record links to the latest version: each new one would rewrite all older ones, and the newest would name itself.
+No record links to the latest version: each new one would rewrite all older ones, and the newest
+would name itself.
 """
 
 from __future__ import annotations
@@ -17,7 +19,14 @@ from typing import TYPE_CHECKING, Any
 from mlops_assets.datasets.io.media_types import media_type
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError
-from mlops_assets.paths import CATALOG_OWNER, CATALOG_ROOT, Owner, dataset_catalog_key, model_collection_key, object_key
+from mlops_assets.paths import (
+    CATALOG_OWNER,
+    CATALOG_ROOT,
+    Owner,
+    dataset_catalog_key,
+    model_collection_key,
+    object_key,
+)
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
@@ -26,17 +35,45 @@ from mlops_assets.storage import FileStat, Workspace, sha256_of
 if TYPE_CHECKING:
     import pystac
 
-VERSION_RELATIONS = ("predecessor-version", "successor-version", "latest-version")  # the last is of older releases
+VERSION_RELATIONS = (
+    "predecessor-version",
+    "successor-version",
+    "latest-version",
+)  # the last is of older releases
 SCHEMAS = "https://stac-extensions.github.io"
-FILE, VERSION, CLASSIFICATION, PROJECTION, ML_AOI, SCIENTIFIC, EO, LABEL, TABLE, RASTER, DATACUBE = (
+(
+    FILE,
+    VERSION,
+    CLASSIFICATION,
+    PROJECTION,
+    ML_AOI,
+    SCIENTIFIC,
+    EO,
+    LABEL,
+    TABLE,
+    RASTER,
+    DATACUBE,
+) = (
     f"{SCHEMAS}/{name}/schema.json"
-    for name in ("file/v2.1.0", "version/v1.2.0", "classification/v2.0.0", "projection/v2.0.0", "ml-aoi/v0.2.0",
-                 "scientific/v1.0.0", "eo/v2.0.0", "label/v1.0.1", "table/v1.2.0", "raster/v2.0.0",
-                 "datacube/v2.3.0")
-)  # fmt: skip
+    for name in (
+        "file/v2.1.0",
+        "version/v1.2.0",
+        "classification/v2.0.0",
+        "projection/v2.0.0",
+        "ml-aoi/v0.2.0",
+        "scientific/v1.0.0",
+        "eo/v2.0.0",
+        "label/v1.0.1",
+        "table/v1.2.0",
+        "raster/v2.0.0",
+        "datacube/v2.3.0",
+    )
+)
 NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
 VERBATIM = ("mlm:hyperparameters",)
-_LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")  # what the file extension takes as a path
+_LOCAL_PATH = re.compile(
+    "(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*"
+)  # what the file extension takes as a path
 
 
 class CatalogWriter:
@@ -51,7 +88,10 @@ class CatalogWriter:
         self._owners: dict[str, Owner] = {}
 
     def write(self, key: str, document: Mapping[str, Any], owner: Owner) -> FileStat:
-        """Add one document of an owner, in place of an earlier one; return the file that it will be."""
+        """Add one document of an owner, in place of an earlier one.
+
+        Return the file that it will be.
+        """
         content = json_bytes(without_nulls(document))
         self._contents[key], self._owners[key] = content, owner
         return self.file(key)
@@ -107,13 +147,21 @@ class CatalogWriter:
         models = sorted({row.model for row in self.registry.model_versions()})
         children = [dataset_catalog_key(name) for name in datasets]
         children = [key for key in (*children, *map(model_collection_key, models)) if self.has(key)]
-        catalog = pystac.Catalog("mlops_assets", "Training data and models of this workspace.", title="mlops_assets")
-        links = [link("root", CATALOG_ROOT, CATALOG_ROOT), *(link("child", CATALOG_ROOT, child) for child in children)]
+        catalog = pystac.Catalog(
+            "mlops_assets", "Training data and models of this workspace.", title="mlops_assets"
+        )
+        links = [
+            link("root", CATALOG_ROOT, CATALOG_ROOT),
+            *(link("child", CATALOG_ROOT, child) for child in children),
+        ]
         self.write(CATALOG_ROOT, {**plain(catalog), "links": links}, CATALOG_OWNER)
 
 
 def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:
-    """Say whether a document of the catalogue was published and is there; what a killed process left was not."""
+    """Say whether a document of the catalogue was published and is there.
+
+    What a killed process left was not.
+    """
     return bool(registry.files_at(key)) and workspace.exists(key)
 
 
@@ -134,7 +182,8 @@ def read_record(workspace: Workspace, registry: Registry, key: str) -> dict[str,
 def without_nulls(value: Any) -> Any:
     """Return a document without what is not known, as some catalogues drop nulls and others refuse them.
 
-    Nulls stay where a schema demands them (`NULLABLE`), in lists, and in hyperparameters, where null is a value.
+    Nulls stay where a schema demands them (`NULLABLE`), in lists, and in hyperparameters, where
+    null is a value.
     """
     if isinstance(value, Mapping):
         return {
@@ -157,7 +206,9 @@ def relative(source: str, target: str) -> str:
     return href if href.startswith(".") else f"./{href}"
 
 
-def asset(source: str, file: FileStat, media: str, roles: list[str], **extra: Any) -> dict[str, Any]:
+def asset(
+    source: str, file: FileStat, media: str, roles: list[str], **extra: Any
+) -> dict[str, Any]:
     """Return an asset with checksum (multihash, as the file extension wants it) and size."""
     return {
         "href": relative(source, file.path),
@@ -170,20 +221,31 @@ def asset(source: str, file: FileStat, media: str, roles: list[str], **extra: An
 
 
 def add_thumbnail(assets: Mapping[str, dict[str, Any]], preferred: Iterable[str]) -> None:
-    """Make one figure the thumbnail, too: the first of the preferred ones that is there, else the first of all."""
+    """Make one figure the thumbnail, too.
+
+    The first of the preferred ones that is there, else the first of all.
+    """
     figures = [name for name, entry in assets.items() if "graphic" in entry["roles"]]
     chosen = next((name for name in (*preferred, *figures) if name in figures), None)
     if chosen is not None:
         assets[chosen]["roles"] = ["thumbnail", *assets[chosen]["roles"]]
 
 
-def file_asset(source: str, row: Mapping[str, Any], roles: list[str], **extra: Any) -> dict[str, Any]:
+def file_asset(
+    source: str, row: Mapping[str, Any], roles: list[str], **extra: Any
+) -> dict[str, Any]:
     """Return an asset for a file of a manifest, in the object store or where it is kept by reference."""
     path = row["path"]
     if _LOCAL_PATH.fullmatch(path):
         extra["file:local_path"] = path
-    found = asset(source, FileStat(object_key(row["sha256"]), row["sha256"], row["size"]), media_type(path), roles,
-                  title=path, **extra)  # fmt: skip
+    found = asset(
+        source,
+        FileStat(object_key(row["sha256"]), row["sha256"], row["size"]),
+        media_type(path),
+        roles,
+        title=path,
+        **extra,
+    )
     return {**found, "href": row["href"]} if row["href"] else found
 
 

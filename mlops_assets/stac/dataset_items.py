@@ -34,14 +34,25 @@ from mlops_assets.stac.catalog import (
 from mlops_assets.stac.extents import footprint, known_bbox, times, true_footprint
 from mlops_assets.stac.item_files import FileRow, Group, groups
 
-STAC_SPLITS = {"train": "train", "validation": "validate", "test": "test"}  # the words of the ml-aoi extension
-# Each Item is a file to be written, and to be fetched by who looks for one. Beyond so many the manifest, which is
-# stac-geoparquet, answers in one read what a thousand requests would; the Collection then says so.
+STAC_SPLITS = {
+    "train": "train",
+    "validation": "validate",
+    "test": "test",
+}  # the words of the ml-aoi extension
+# Each Item is a file to be written, and to be fetched by who looks for one. Beyond so many the
+# manifest, which is stac-geoparquet, answers in one read what a thousand requests would; the
+# Collection then says so.
 ITEMS_AT_MOST = 1000
 _PREFIXES = {
-    "file": FILE, "classification": CLASSIFICATION, "proj": PROJECTION, "ml-aoi": ML_AOI, "eo": EO, "label": LABEL,
-    "table": TABLE, "raster": RASTER,
-}  # fmt: skip
+    "file": FILE,
+    "classification": CLASSIFICATION,
+    "proj": PROJECTION,
+    "ml-aoi": ML_AOI,
+    "eo": EO,
+    "label": LABEL,
+    "table": TABLE,
+    "raster": RASTER,
+}
 
 
 class ItemMaker:
@@ -68,7 +79,10 @@ class ItemMaker:
 
     @cached_property
     def _described(self) -> dict[str, dict[str, Any]]:
-        """What the source Items say of platform and bands, by scene; versions of earlier releases do not have it."""
+        """What the source Items say of platform and bands, by scene.
+
+        Versions of earlier releases do not have it.
+        """
         entries = self.frozen.document.get("described", [])
         return {scene: entry for entry in entries for scene in entry["scenes"]}
 
@@ -76,8 +90,14 @@ class ItemMaker:
         frozen, first = self.frozen, group.main[0]
         collection = f"{frozen.row.dataset}-{frozen.row.version}"
         bbox = first["bbox"] or known_bbox(frozen)
-        links = [link(rel, key, target) for rel, target in
-                 (("root", CATALOG_ROOT), ("parent", self.collection), ("collection", self.collection))]  # fmt: skip
+        links = [
+            link(rel, key, target)
+            for rel, target in (
+                ("root", CATALOG_ROOT),
+                ("parent", self.collection),
+                ("collection", self.collection),
+            )
+        ]
         if first["source"]:
             links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
         properties = {
@@ -92,7 +112,9 @@ class ItemMaker:
         document = {
             "type": "Feature",
             "stac_version": STAC_VERSION,
-            "id": f"{collection}-{group.name}",  # unique in a whole catalogue: some keep one Item of an id
+            "id": (
+                f"{collection}-{group.name}"
+            ),  # unique in a whole catalogue: some keep one Item of an id
             "collection": collection,
             "geometry": true_footprint(first) if first["bbox"] else footprint(bbox),
             **({"bbox": bbox} if bbox else {}),
@@ -113,14 +135,22 @@ class ItemMaker:
         return {"mlops:samples": counts, **one}
 
     def _labels(self, group: Group) -> dict[str, Any]:
-        """The fields of the label extension: what is labelled, with which classes, and how often each occurs."""
+        """The fields of the label extension.
+
+        What is labelled, with which classes, and how often each occurs.
+        """
         frozen = self.frozen
         found = self._label_counts.get(group.path, pd.Series(dtype=int))
         fields = class_fields(frozen, [row["path"] for row in group.labels])
         if frozen.classes and len(found):
-            counts = [{"name": e["name"], "count": int(found.get(str(e["value"]), 0))} for e in frozen.classes]
+            counts = [
+                {"name": e["name"], "count": int(found.get(str(e["value"]), 0))}
+                for e in frozen.classes
+            ]
             (name,) = fields["label:properties"] or [None]
-            fields["label:overviews"] = [{**({"property_key": name} if name else {}), "counts": counts}]
+            fields["label:overviews"] = [
+                {**({"property_key": name} if name else {}), "counts": counts}
+            ]
         if fields["label:properties"] == [LABEL_PROPERTY]:
             names = {str(entry["value"]): entry["name"] for entry in frozen.classes or []}
             if len(found) == 1:
@@ -131,7 +161,13 @@ class ItemMaker:
         assets: dict[str, Any] = {}
         offset = 0
         for number, row in enumerate(group.main):
-            name = "table" if row["role"] == "table" else "image" if not number else f"image-{number + 1}"
+            name = (
+                "table"
+                if row["role"] == "table"
+                else "image"
+                if not number
+                else f"image-{number + 1}"
+            )
             fields = {} if row["role"] == "table" else raster_fields(self.frozen, row, offset)
             source = self._described.get(group.name, {}).get("assets", [])
             fields = _with_source(fields, source[number] if number < len(source) else {})
@@ -139,14 +175,23 @@ class ItemMaker:
             assets[name] = file_asset(key, row, ["data"], **{"ml-aoi:role": "feature"}, **fields)
         for row in group.others:
             labels = row["role"] == "labels"
-            name = "labels" if labels and "labels" not in assets else re.sub("[^A-Za-z0-9_-]", "_", row["path"])
-            fields = {"ml-aoi:role": "label", **raster_fields(self.frozen, row, None)} if labels else {}
+            name = (
+                "labels"
+                if labels and "labels" not in assets
+                else re.sub("[^A-Za-z0-9_-]", "_", row["path"])
+            )
+            fields = (
+                {"ml-aoi:role": "label", **raster_fields(self.frozen, row, None)} if labels else {}
+            )
             assets[name] = file_asset(key, row, ["labels" if labels else "metadata"], **fields)
         return assets
 
 
 def _with_source(fields: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of an image with what its source asset says besides; what the file or declaration says wins."""
+    """Return fields of an image with what its source asset says besides.
+
+    What the file or declaration says wins.
+    """
     bands = fields.get("bands", [])
     more = source.get("bands", [])
     if len(more) == len(bands):
@@ -168,7 +213,13 @@ def extensions(document: dict[str, Any]) -> list[str]:
             for entry in value:
                 look(entry)
 
-    look({name: document[name] for name in ("properties", "assets", "item_assets", "summaries") if name in document})
+    look(
+        {
+            name: document[name]
+            for name in ("properties", "assets", "item_assets", "summaries")
+            if name in document
+        }
+    )
     return sorted(found)
 
 

@@ -37,14 +37,19 @@ from mlops_assets.storage import FileStat, Workspace
 THUMBNAILS = ("figures-sample_map", "figures-class_counts")
 
 
-def write_dataset_record(workspace: Workspace, registry: Registry, frozen: FrozenDataset) -> list[FileStat]:
-    """Write the Collection and Items of a data version into the catalogue; return their files, Collection first.
+def write_dataset_record(
+    workspace: Workspace, registry: Registry, frozen: FrozenDataset
+) -> list[FileStat]:
+    """Write the Collection and Items of a data version into the catalogue.
+
+    Return their files, Collection first.
 
     A version of more than `ITEMS_AT_MOST` Items has them in its manifest only.
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
-        IntegrityError: the record of another version, which is to be linked, is not as it was published.
+        IntegrityError: the record of another version, which is to be linked, is not as it was
+            published.
         StorageError: it cannot be written.
     """
     owner = record_owner(frozen.row.dataset, frozen.row.version)
@@ -74,7 +79,9 @@ def write_dataset_record(workspace: Workspace, registry: Registry, frozen: Froze
 def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[str]) -> None:
     name, specification = frozen.row.dataset, frozen.specification
     key = dataset_catalog_key(name)
-    catalog = pystac.Catalog(name, specification.description or f"Versions of {name}.", title=specification.title)
+    catalog = pystac.Catalog(
+        name, specification.description or f"Versions of {name}.", title=specification.title
+    )
     links = [
         link("root", key, CATALOG_ROOT),
         link("parent", key, CATALOG_ROOT),
@@ -83,7 +90,9 @@ def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[s
     writer.write(key, {**plain(catalog), "links": links}, CATALOG_OWNER)
 
 
-def _collection(frozen: FrozenDataset, key: str, items: list[str], published: list[FileStat]) -> dict[str, Any]:
+def _collection(
+    frozen: FrozenDataset, key: str, items: list[str], published: list[FileStat]
+) -> dict[str, Any]:
     specification, row = frozen.specification, frozen.row
     collection = pystac.Collection(
         id=f"{row.dataset}-{row.version}",
@@ -91,10 +100,17 @@ def _collection(frozen: FrozenDataset, key: str, items: list[str], published: li
         description=specification.description or f"Training data {row.dataset}.",
         license=specification.license,
         extent=extent(frozen),
-        providers=[pystac.Provider(p.name, roles=[pystac.ProviderRole(r) for r in p.roles], url=p.url)
-                   for p in specification.providers] or None,
-        extra_fields={"version": row.version, "mlops:digest": row.digest, "mlops:samples": row.counts},
-    )  # fmt: skip
+        providers=[
+            pystac.Provider(p.name, roles=[pystac.ProviderRole(r) for r in p.roles], url=p.url)
+            for p in specification.providers
+        ]
+        or None,
+        extra_fields={
+            "version": row.version,
+            "mlops:digest": row.digest,
+            "mlops:samples": row.counts,
+        },
+    )
     document = plain(collection)
     document["summaries"] = _summaries(frozen)
     document["item_assets"] = _item_assets(frozen)
@@ -104,11 +120,14 @@ def _collection(frozen: FrozenDataset, key: str, items: list[str], published: li
         document["stac_extensions"].append(SCIENTIFIC)
         document |= {
             f"sci:{name}": value
-            for name, value in (("doi", specification.doi), ("citation", specification.citation)) if value
-        }  # fmt: skip
+            for name, value in (("doi", specification.doi), ("citation", specification.citation))
+            if value
+        }
     document |= extent_notes(frozen)
     if not items:
-        document["mlops:items"] = f"{group_count(frozen)} Items, in the asset 'manifest' only, one a file"
+        document["mlops:items"] = (
+            f"{group_count(frozen)} Items, in the asset 'manifest' only, one a file"
+        )
     parent = dataset_catalog_key(row.dataset)
     document["links"] = [link("root", key, CATALOG_ROOT), link("parent", key, parent)]
     document["links"] += [link("item", key, item) for item in items]
@@ -118,7 +137,10 @@ def _collection(frozen: FrozenDataset, key: str, items: list[str], published: li
 
 
 def _quality(workspace: Workspace, registry: Registry, frozen: FrozenDataset) -> dict[str, Any]:
-    """Return which checks failed, and the thresholds they were judged by; nothing if it was not assessed."""
+    """Return which checks failed, and the thresholds they were judged by.
+
+    Nothing if it was not assessed.
+    """
     report = published_report(workspace, registry, frozen.row)
     if report is None:
         return {}
@@ -131,7 +153,9 @@ def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[
     folder = f"{version_folder(frozen.row.dataset, frozen.row.version)}/"
     assets: dict[str, Any] = {}
     for file in published:
-        path = PurePosixPath(file.path.removeprefix(folder).removeprefix(key.removesuffix("collection.json")))
+        path = PurePosixPath(
+            file.path.removeprefix(folder).removeprefix(key.removesuffix("collection.json"))
+        )
         name = str(path.with_suffix("")).replace("/", "-")
         name = f"{name}-{path.suffix[1:]}" if name in assets else name
         roles = ["graphic"] if path.suffix in (".svg", ".png") else ["metadata"]
@@ -139,7 +163,9 @@ def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[
     add_thumbnail(assets, THUMBNAILS)
     assets["manifest"] |= {
         "title": "Items as stac-geoparquet",
-        "description": f"One Item a file of this version, {len(frozen.manifest)} in all, sorted by path.",
+        "description": (
+            f"One Item a file of this version, {len(frozen.manifest)} in all, sorted by path."
+        ),
         "type": PARQUET,
         "roles": ["collection-mirror"],  # https://radiantearth.github.io/stac-geoparquet-spec/
     }
@@ -156,14 +182,19 @@ def _summaries(frozen: FrozenDataset) -> dict[str, Any]:
         "label:tasks": fields["label:tasks"],
         "label:classes": fields.get("label:classes"),
         "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
-        **{name: _said_of(frozen, name) for name in ("platform", "constellation", "instruments", "gsd")},
+        **{
+            name: _said_of(frozen, name)
+            for name in ("platform", "constellation", "instruments", "gsd")
+        },
     }
     return {name: values for name, values in found.items() if values}
 
 
 def _said_of(frozen: FrozenDataset, name: str) -> list[Any]:
     """Return all values that source Items have for a property."""
-    found = [entry.get("properties", {}).get(name) for entry in frozen.document.get("described", [])]
+    found = [
+        entry.get("properties", {}).get(name) for entry in frozen.document.get("described", [])
+    ]
     values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
     return sorted({value for value in values if value is not None})
 
@@ -174,18 +205,31 @@ def _item_assets(frozen: FrozenDataset) -> dict[str, Any]:
     if "table" in roles:
         return {"table": {"title": "Samples", "roles": ["data"]}}
     found: dict[str, Any] = {"image": {"title": "Image", "roles": ["data"]}}
-    if not (main_files(frozen)["part"] > 0).any():  # bands in several files differ from asset to asset
+    if not (
+        main_files(frozen)["part"] > 0
+    ).any():  # bands in several files differ from asset to asset
         found["image"]["bands"] = [
-            {**shared, **band} for band, shared in zip(bands(frozen), _shared_of_bands(frozen), strict=True)
+            {**shared, **band}
+            for band, shared in zip(bands(frozen), _shared_of_bands(frozen), strict=True)
         ]
     if "labels" in roles:
-        rasters = not any(is_vector(path) for path in frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"])
-        found["labels"] = {"title": "Labels", "roles": ["labels"], **(class_values(frozen) if rasters else {})}
+        rasters = not any(
+            is_vector(path)
+            for path in frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"]
+        )
+        found["labels"] = {
+            "title": "Labels",
+            "roles": ["labels"],
+            **(class_values(frozen) if rasters else {}),
+        }
     return found
 
 
 def _shared_of_bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
-    """Return for each band what all source Items say alike of it, such as its common name; nothing without them."""
+    """Return for each band what all source Items say alike of it, such as its common name.
+
+    Nothing without them.
+    """
     nothing: list[dict[str, Any]] = [{} for _ in frozen.document["features"]]
     entries = frozen.document.get("described", [])
     said = [entry["assets"][0].get("bands", []) if entry.get("assets") else [] for entry in entries]
@@ -193,6 +237,10 @@ def _shared_of_bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
     if scenes < group_count(frozen) or any(len(found) != len(nothing) for found in said):
         return nothing
     return [
-        {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+        {
+            name: value
+            for name, value in first.items()
+            if all(other.get(name) == value for other in others)
+        }
         for first, *others in zip(*said, strict=True)
     ] or nothing

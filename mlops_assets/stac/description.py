@@ -1,4 +1,6 @@
-"""What the record of a data version says of it to people: title, licence, providers, place and time.
+"""What the record of a data version says of it to people.
+
+Title, licence, providers, place and time.
 
 Light to load: commands that only show a version read it.
 """
@@ -19,15 +21,23 @@ if TYPE_CHECKING:
 
 Description = Mapping[str, Any]
 FIELDS = {
-    "title": "title", "description": "description", "license": "license", "providers": "providers", "sci:doi": "doi",
-    "sci:citation": "citation", "extent": "extent", "item_assets": "bands",
-}  # fmt: skip
+    "title": "title",
+    "description": "description",
+    "license": "license",
+    "providers": "providers",
+    "sci:doi": "doi",
+    "sci:citation": "citation",
+    "extent": "extent",
+    "item_assets": "bands",
+}
 
 MAX_TEXT = 100  # characters of a value in a line about its change
 
 
 def description(workspace: Workspace, registry: Registry, row: DataVersion) -> Description | None:
-    """Return what the Collection of a data version says, by the names of the declaration; None if there is none.
+    """Return what the Collection of a data version says, by the names of the declaration.
+
+    None if there is none.
 
     Raises:
         IntegrityError: it is not as it was published.
@@ -45,7 +55,11 @@ def changes(before: Description | None, after: Description | None) -> list[str]:
     """Return what a record says otherwise now, one line a field; nothing for a first record."""
     if before is None or after is None:
         return []
-    return [f"{name}: {_text(before[name])} → {_text(after[name])}" for name in after if after[name] != before[name]]
+    return [
+        f"{name}: {_text(before[name])} → {_text(after[name])}"
+        for name in after
+        if after[name] != before[name]
+    ]
 
 
 def _text(value: Any) -> str:

@@ -1,4 +1,6 @@
-"""Where and when a data version is, and parts of it: from its files, else as declared, else said to be unknown.
+"""Where and when a data version is, and parts of it.
+
+From its files, else as declared, else said to be unknown.
 
 No documents; those are in `datasets` and `models`.
 """
@@ -50,7 +52,9 @@ def true_footprint(row: FileRow) -> dict[str, Any] | None:
     if row["transform"] is None or bbox is None or bbox[0] > bbox[2]:
         return footprint(bbox)
     height, width = row["height"], row["width"]
-    corners = xy(Affine(*row["transform"]), [0, height, height, 0], [0, 0, width, width], offset="ul")
+    corners = xy(
+        Affine(*row["transform"]), [0, height, height, 0], [0, 0, width, width], offset="ul"
+    )
     x, y = transform(row["crs"], "EPSG:4326", *corners)
     outline = shapely.Polygon(zip(x, y, strict=True))
     return plain_geometry(shapely.orient_polygons(outline)) if outline.is_valid else footprint(bbox)
@@ -66,27 +70,41 @@ def known_bbox(frozen: FrozenDataset) -> list[float] | None:
 
 
 def known_interval(frozen: FrozenDataset, rows: Sequence[FileRow] | None = None) -> Interval | None:
-    """Return the first and the last time of files: what they say, else their samples, else as declared, else None.
+    """Return the first and the last time of files.
+
+    What they say, else their samples, else as declared, else None.
 
     Args:
         frozen: the data version.
         rows: images or tables of it; all if not given.
     """
-    said = main_files(frozen)["datetime"] if rows is None else pd.Series([row["datetime"] for row in rows])
+    said = (
+        main_files(frozen)["datetime"]
+        if rows is None
+        else pd.Series([row["datetime"] for row in rows])
+    )
     sampled = frozen.samples["time"]
     if said.isna().any() and sampled.notna().any():
-        of_rows = slice(None) if rows is None else frozen.samples["path"].isin([row["path"] for row in rows])
+        of_rows = (
+            slice(None)
+            if rows is None
+            else frozen.samples["path"].isin([row["path"] for row in rows])
+        )
         said = pd.to_datetime(sampled[of_rows], utc=True)
     if len(said) and said.notna().all():
         return said.min().to_pydatetime(), said.max().to_pydatetime()
     return declared_interval(frozen.specification)
 
 
-def times(frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | None = None) -> dict[str, Any]:
-    """Return an Item's time properties: the moment, or the interval with its start as the nominal moment.
+def times(
+    frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | None = None
+) -> dict[str, Any]:
+    """Return an Item's time properties.
 
-    STAC demands a moment. Unknown, it is that of the publication, which `mlops:datetime_is` says; of an interval
-    without a start it is the end.
+    The moment, or the interval with its start as the nominal moment.
+
+    STAC demands a moment. Unknown, it is that of the publication, which `mlops:datetime_is` says;
+    of an interval without a start it is the end.
 
     Args:
         frozen: the data version.
@@ -95,20 +113,30 @@ def times(frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | 
     """
     start, end = known_interval(frozen, rows) or (None, None)
     if start is None:
-        return {"datetime": text(end or published), "mlops:datetime_is": "latest" if end else "unknown"}
+        return {
+            "datetime": text(end or published),
+            "mlops:datetime_is": "latest" if end else "unknown",
+        }
     if start == end:
         return {"datetime": text(start)}
-    return {"datetime": text(start), "start_datetime": text(start), "end_datetime": text(end or published)}
+    return {
+        "datetime": text(start),
+        "start_datetime": text(start),
+        "end_datetime": text(end or published),
+    }
 
 
 def extent(frozen: FrozenDataset) -> pystac.Extent:
-    """Return a Collection's extent. STAC demands one: unknown, it is the whole world up to publication.
+    """Return a Collection's extent.
+
+    STAC demands one: unknown, it is the whole world up to publication.
 
     `extent_notes` says so.
     """
     start, end = known_interval(frozen) or (None, frozen.row.created)
     return pystac.Extent(
-        pystac.SpatialExtent([known_bbox(frozen) or WHOLE_WORLD]), pystac.TemporalExtent([[start, end]])
+        pystac.SpatialExtent([known_bbox(frozen) or WHOLE_WORLD]),
+        pystac.TemporalExtent([[start, end]]),
     )
 
 

@@ -1,4 +1,6 @@
-"""The files of a data version, put together as Items have them: a scene with its labels, an image, or a table.
+"""The files of a data version, put together as Items have them.
+
+A scene with its labels, an image, or a table.
 
 What is said of them is in `dataset_items` and `training_dml`.
 """
@@ -23,7 +25,8 @@ class Group:
     """Files that make one Item.
 
     Attributes:
-        name: id of the Item: name of the scene or id of the source Item, or made of the path of the file.
+        name: id of the Item: name of the scene or id of the source Item, or made of the path of the
+            file.
         main: the images, in band order, or the table.
         others: labels and what belongs to them.
     """
@@ -49,7 +52,10 @@ class Group:
 
 
 def main_files(frozen: FrozenDataset) -> pd.DataFrame:
-    """Return the manifest rows of images and tables; labels and sidecars are of where and when those are."""
+    """Return the manifest rows of images and tables.
+
+    Labels and sidecars are of where and when those are.
+    """
     return frozen.manifest[frozen.manifest["role"].isin(MAIN_ROLES)]
 
 
@@ -60,13 +66,20 @@ def group_count(frozen: FrozenDataset) -> int:
 
 
 def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
-    """Yield the files of each Item of a data version, in manifest order; only those with a file among `touched`."""
+    """Yield the files of each Item of a data version, in manifest order.
+
+    Only those with a file among `touched`.
+    """
     manifest = frozen.manifest[frozen.manifest["role"] != "catalog"]
     main, alone = manifest["role"].isin(MAIN_ROLES), manifest["scene"].isna()
     shared, scenes, single = manifest[~main & alone], manifest[~alone], manifest[main & alone]
     if touched is not None:
         if touched.isdisjoint(shared["path"]):  # a file that labels many scenes touches them all
-            scenes = scenes[scenes["scene"].isin(scenes.loc[scenes["path"].isin(list(touched)), "scene"].unique())]
+            scenes = scenes[
+                scenes["scene"].isin(
+                    scenes.loc[scenes["path"].isin(list(touched)), "scene"].unique()
+                )
+            ]
         single = single[single["path"].isin(list(touched))]
     found: dict[str, Group] = {}
     for row in _plain(scenes):

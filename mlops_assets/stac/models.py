@@ -1,4 +1,7 @@
-"""The record of a model version: a STAC Item with the MLM extension, written with the extension authors' stac-model."""
+"""The record of a model version.
+
+A STAC Item with the MLM extension, written with the extension authors' stac-model.
+"""
 
 from __future__ import annotations
 
@@ -48,24 +51,34 @@ from mlops_assets.stac.extents import extent, extent_notes, footprint, known_bbo
 from mlops_assets.storage import FileStat, Workspace
 
 DIMENSIONS = {
-    "row": ["batch", "variables"], "pixel": ["batch", "bands"], "patch": ["batch", "bands", "height", "width"],
-    "window": ["batch", "bands", "height", "width"], "image": ["batch", "bands", "height", "width"],
-}  # fmt: skip
+    "row": ["batch", "variables"],
+    "pixel": ["batch", "bands"],
+    "patch": ["batch", "bands", "height", "width"],
+    "window": ["batch", "bands", "height", "width"],
+    "image": ["batch", "bands", "height", "width"],
+}
 
 FRAMEWORKS = {  # name of the adapter → name in the record, package whose version is recorded
-    "pytorch": ("PyTorch", "torch"), "scikit-learn": ("scikit-learn", "scikit-learn"), "keras": ("Keras", "keras"),
-    "flax": ("Flax", "flax"), "xgboost": ("XGBoost", "xgboost"), "lightgbm": ("LightGBM", "lightgbm"),
-}  # fmt: skip
+    "pytorch": ("PyTorch", "torch"),
+    "scikit-learn": ("scikit-learn", "scikit-learn"),
+    "keras": ("Keras", "keras"),
+    "flax": ("Flax", "flax"),
+    "xgboost": ("XGBoost", "xgboost"),
+    "lightgbm": ("LightGBM", "lightgbm"),
+}
 
 
 def write_model_record(
     workspace: Workspace, registry: Registry, row: ModelVersion, title: str | None, description: str
 ) -> list[FileStat]:
-    """Write the MLM Item of a model version into the catalogue and publish the stage `recorded`; return its file.
+    """Write the MLM Item of a model version into the catalogue and publish the stage `recorded`.
+
+    Return its file.
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
-        IntegrityError: the record of another version, which is to be linked, is not as it was published.
+        IntegrityError: the record of another version, which is to be linked, is not as it was
+            published.
         StorageError: it cannot be written.
     """
     started = time.monotonic()
@@ -76,7 +89,9 @@ def write_model_record(
         writer = CatalogWriter(workspace, registry)
         files = registry.files(model_owner(row.model, row.version))
         unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
-        writer.write(key, _item(row, run, frozen, files, key, title, description, unmeasured), owner)
+        writer.write(
+            key, _item(row, run, frozen, files, key, title, description, unmeasured), owner
+        )
         recorded = [
             (model_item_key(other.model, other.version), record_owner(other.model, other.version))
             for other in registry.model_versions(row.model)
@@ -87,7 +102,9 @@ def write_model_record(
         _write_collection(writer, row, frozen, [other for other, _ in recorded], title, description)
         writer.write_root()
         with writer.publishing() as records:
-            registry.advance(row, "recorded", [], seconds=time.monotonic() - started, records=records)
+            registry.advance(
+                row, "recorded", [], seconds=time.monotonic() - started, records=records
+            )
     return [writer.file(key)]
 
 
@@ -146,13 +163,18 @@ def _item(
     assets = {_asset_name(file.path): _asset(key, file) for file in files}
     add_thumbnail(assets, ["confusion_matrix_png"])
     if row.signature["view"] != "row":
-        # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in the properties
+        # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in
+        # the properties
         properties["bands"] = assets["model"]["bands"] = _bands(frozen, row.signature["features"])
     else:
         # MLM wants a definition of every variable; what they lie along is the rows of a table
         properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
         properties["cube:variables"] = {
-            band["name"]: {"dimensions": ["row"], "type": "data", **({"unit": band["unit"]} if "unit" in band else {})}
+            band["name"]: {
+                "dimensions": ["row"],
+                "type": "data",
+                **({"unit": band["unit"]} if "unit" in band else {}),
+            }
             for band in _bands(frozen, row.signature["features"])
         }
     if row.signature.get("apply_scale"):
@@ -162,7 +184,11 @@ def _item(
         properties["mlops:native_input"] = [_input(row.signature, native=True)]
     data = dataset_collection_key(row.dataset, row.data_version)
     collection = model_collection_key(row.model)
-    links = [link("root", key, CATALOG_ROOT), link("parent", key, collection), link("collection", key, collection)]
+    links = [
+        link("root", key, CATALOG_ROOT),
+        link("parent", key, collection),
+        link("collection", key, collection),
+    ]
     links += [
         link("derived_from", key, data, **{"ml-aoi:split": STAC_SPLITS[split]})
         for split, count in frozen.row.counts.items()
@@ -200,11 +226,19 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         name="scores" if classes else "value",
         tasks={row.task},
         result=result,
-        classes=[
-            MLMClassification(value=_value(entry["value"], index), name=entry["name"], description=entry["name"])
-            for index, entry in enumerate(classes)
-        ] if classes else None,
-    )  # fmt: skip
+        classes=(
+            [
+                MLMClassification(
+                    value=_value(entry["value"], index),
+                    name=entry["name"],
+                    description=entry["name"],
+                )
+                for index, entry in enumerate(classes)
+            ]
+            if classes
+            else None
+        ),
+    )
     framework, package = FRAMEWORKS.get(row.framework, (row.framework, row.framework))
     properties = MLModelProperties(
         name=row.model,
@@ -221,7 +255,9 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         hyperparameters=_hyperparameters({**run.parameters, "seed": run.seed}),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # stac-model's own classes do not match their declared serializers
+        warnings.simplefilter(
+            "ignore"
+        )  # stac-model's own classes do not match their declared serializers
         dumped: dict[str, Any] = json.loads(properties.model_dump_json(by_alias=True))
     return dumped
 
@@ -229,21 +265,31 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
 def _input(signature: dict[str, Any], native: bool = False) -> dict[str, Any]:
     """Return MLM's Model Input Object: of the ONNX file, or of the native artefact.
 
-    `value_scaling` is what a caller must do before the model sees the values. The ONNX file scales them itself, so that
-    said of its input a reader of the record would scale twice: it is said of the native artefact's.
+    `value_scaling` is what a caller must do before the model sees the values. The ONNX file scales
+    them itself, so that said of its input a reader of the record would scale twice: it is said of
+    the native artefact's.
     """
     said = {
         "name": "input",
         "bands": signature["features"] if signature["view"] != "row" else [],
         "variables": signature["features"] if signature["view"] == "row" else [],
-        "input": {"shape": [-1, *signature["shape"]], "dim_order": DIMENSIONS[signature["view"]],
-                  "data_type": "float32"},
-    }  # fmt: skip
+        "input": {
+            "shape": [-1, *signature["shape"]],
+            "dim_order": DIMENSIONS[signature["view"]],
+            "data_type": "float32",
+        },
+    }
     if native:
-        said |= {"description": "The native artefact takes values scaled like this, one entry a band or feature.",
-                 "value_scaling": signature["scaling"]}  # fmt: skip
+        said |= {
+            "description": (
+                "The native artefact takes values scaled like this, one entry a band or feature."
+            ),
+            "value_scaling": signature["scaling"],
+        }
     elif signature.get("scaling"):
-        said["description"] = "Raw values: the ONNX file scales them itself, as mlops:native_input says."
+        said["description"] = (
+            "Raw values: the ONNX file scales them itself, as mlops:native_input says."
+        )
     return said
 
 
@@ -259,7 +305,9 @@ def _installed(package: str) -> str:
 
 def _hyperparameters(parameters: dict[str, Any]) -> ModelHyperParameters:
     """Parameters under names the schema allows."""
-    return ModelHyperParameters(**{re.sub(r"[^0-9a-zA-Z_.-]", "_", name): value for name, value in parameters.items()})
+    return ModelHyperParameters(
+        **{re.sub(r"[^0-9a-zA-Z_.-]", "_", name): value for name, value in parameters.items()}
+    )
 
 
 def _bands(frozen: FrozenDataset, features: list[str]) -> list[dict[str, Any]]:
@@ -276,6 +324,8 @@ def _asset(key: str, file: FileStat) -> dict[str, Any]:
     path = PurePosixPath(file.path)
     media = media_type(file.path)
     if path.name == "model.onnx":
-        return asset(key, file, media, ["mlm:model"], title="ONNX model", **{"mlm:artifact_type": "onnx"})
+        return asset(
+            key, file, media, ["mlm:model"], title="ONNX model", **{"mlm:artifact_type": "onnx"}
+        )
     roles = {"native": ["mlm:weights"], "figures": ["graphic"]}.get(path.parent.name, ["metadata"])
     return asset(key, file, media, roles, title=path.name)

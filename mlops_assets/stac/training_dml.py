@@ -2,8 +2,9 @@
 
 Only the encoding; what differs is found in `datasets.differences`.
 
-An `AI_EOTrainingData` is one image of kind `image`, and otherwise all samples of one split in one file or scene:
-TrainingDML-AI has no place for windows and rows within a file. They are in `samples.parquet`.
+An `AI_EOTrainingData` is one image of kind `image`, and otherwise all samples of one split in one
+file or scene: TrainingDML-AI has no place for windows and rows within a file. They are in
+`samples.parquet`.
 """
 
 from __future__ import annotations
@@ -26,25 +27,37 @@ from mlops_assets.stac.item_files import FileRow, Group, groups
 TRAINING_DML = "training-dml.json"
 TRAINING_TYPES = {"train": "training", "validation": "validation", "test": "test"}
 TASKS = {"image": "Scene Classification", "window": "Semantic Segmentation"}
-# Formats of labels in the code list AI_ImageFormatCode, by media type; labels of others are told by their classes.
+# Formats of labels in the code list AI_ImageFormatCode, by media type; labels of others are told by
+# their classes.
 LABEL_FORMATS = {
-    GEOTIFF: GEOTIFF, "image/png": "image/png", "image/jp2": "image/jp2", "image/jpeg": "image/jpeg",
-    "application/geo+json": "application/json", "application/geopackage+sqlite3": "application/geopackage+sqlite3",
-}  # fmt: skip
-# The document is one JSON text that readers hold in memory as a whole, at about 500 bytes an entry. Beyond so many
-# entries `data` is the URL of the table of samples, which the standard allows.
+    GEOTIFF: GEOTIFF,
+    "image/png": "image/png",
+    "image/jp2": "image/jp2",
+    "image/jpeg": "image/jpeg",
+    "application/geo+json": "application/json",
+    "application/geopackage+sqlite3": "application/geopackage+sqlite3",
+}
+# The document is one JSON text that readers hold in memory as a whole, at about 500 bytes an entry.
+# Beyond so many entries `data` is the URL of the table of samples, which the standard allows.
 ENTRIES_AT_MOST = 10_000
 
 
 def document_key(frozen: FrozenDataset) -> str:
-    """Return where the document of a data version lies: beside its Collection. Its URLs are relative to that."""
+    """Return where the document of a data version lies: beside its Collection.
+
+    Its URLs are relative to that.
+    """
     return f"{dataset_record_folder(frozen.row.dataset, frozen.row.version)}/{TRAINING_DML}"
 
 
 def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
     """Return a data version as an `AI_EOTrainingDataset`; what is not known is not in it."""
     specification, row, shape = frozen.specification, frozen.row, frozen.document["input"]
-    identity, name, classes = _identity(frozen), specification.title or row.dataset, frozen.classes or []
+    identity, name, classes = (
+        _identity(frozen),
+        specification.title or row.dataset,
+        frozen.classes or [],
+    )
     task = "Regression" if frozen.classes is None else TASKS.get(shape["kind"], "Classification")
     found: dict[str, Any] = {
         "id": identity,
@@ -52,7 +65,9 @@ def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
         "description": specification.description or f"Training data {row.dataset}.",
         "license": specification.license,
         "version": row.version,
-        "createdTime": row.created.date().isoformat(),  # a time has a zone by the standard, and none by pytdml
+        "createdTime": (
+            row.created.date().isoformat()
+        ),  # a time has a zone by the standard, and none by pytdml
         "providers": [provider.name for provider in specification.providers],
         "keywords": [row.dataset, *(entry["name"] for entry in classes)],
         "doi": specification.doi,
@@ -60,24 +75,38 @@ def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
         "classes": [{"key": entry["name"], "value": entry["value"]} for entry in classes],
         "numberOfClasses": len(classes) or None,
         "extent": known_bbox(frozen),
-        "tasks": [{"type": "AI_EOTask", "id": f"{identity}-task", "datasetId": identity, "taskType": task,
-                   "description": f"{task} on {name}"}],
-    }  # fmt: skip
+        "tasks": [
+            {
+                "type": "AI_EOTask",
+                "id": f"{identity}-task",
+                "datasetId": identity,
+                "taskType": task,
+                "description": f"{task} on {name}",
+            }
+        ],
+    }
     if shape["kind"] != "row":
-        height, width = (shape["height"], shape["width"]) if shape["kind"] == "image" else [shape["size"]] * 2
+        height, width = (
+            (shape["height"], shape["width"]) if shape["kind"] == "image" else [shape["size"]] * 2
+        )
         found |= {"bands": frozen.document["features"], "imageSize": f"{width}x{height}"}
-    data: Any = relative(document_key(frozen), f"{version_folder(row.dataset, row.version)}/samples.parquet")
+    data: Any = relative(
+        document_key(frozen), f"{version_folder(row.dataset, row.version)}/samples.parquet"
+    )
     if _entry_count(frozen) <= ENTRIES_AT_MOST:
         data = [entry.document() for entry in _entries(frozen)]
     known = {field: value for field, value in found.items() if value not in (None, [])}
     return {"type": "AI_EOTrainingDataset", **known, "data": data}
 
 
-def changeset(before: FrozenDataset, after: FrozenDataset, difference: Difference) -> dict[str, Any]:
+def changeset(
+    before: FrozenDataset, after: FrozenDataset, difference: Difference
+) -> dict[str, Any]:
     """Return the difference between two data versions as an `AI_TDChangeset`.
 
-    The URLs of its entries are relative to where the document of the version they are of lies: that of `before` for
-    what is deleted, that of `after` for the rest. A renamed file is one entry deleted and one added.
+    The URLs of its entries are relative to where the document of the version they are of lies: that
+    of `before` for what is deleted, that of `after` for the rest. A renamed file is one entry
+    deleted and one added.
 
     Args:
         before: the older version.
@@ -87,15 +116,28 @@ def changeset(before: FrozenDataset, after: FrozenDataset, difference: Differenc
     files, samples = difference.files, difference.samples
     changed = set(files.changed["path"])
     parts = {
-        *_parts(samples.added, "split"), *_parts(samples.removed, "split"), *_parts(samples.relabelled, "split"),
-        *_parts(samples.moved, "before"), *_parts(samples.moved, "after"),
-    }  # fmt: skip
+        *_parts(samples.added, "split"),
+        *_parts(samples.removed, "split"),
+        *_parts(samples.relabelled, "split"),
+        *_parts(samples.moved, "before"),
+        *_parts(samples.moved, "after"),
+    }
     touched = {path for path, _ in parts} | changed
-    was = {entry.id: entry for entry in _entries(before, touched | {*files.removed["path"], *files.renamed["before"]})}
-    now = {entry.id: entry for entry in _entries(after, touched | {*files.added["path"], *files.renamed["path"]})}
+    was = {
+        entry.id: entry
+        for entry in _entries(before, touched | {*files.removed["path"], *files.renamed["before"]})
+    }
+    now = {
+        entry.id: entry
+        for entry in _entries(after, touched | {*files.added["path"], *files.renamed["path"]})
+    }
     changes = {
         "add": [entry.document() for name, entry in now.items() if name not in was],
-        "modify": [entry.document() for name, entry in now.items() if name in was and entry.touched(changed, parts)],
+        "modify": [
+            entry.document()
+            for name, entry in now.items()
+            if name in was and entry.touched(changed, parts)
+        ],
         "delete": [entry.document() for name, entry in was.items() if name not in now],
     }
     return {
@@ -111,7 +153,10 @@ def changeset(before: FrozenDataset, after: FrozenDataset, difference: Differenc
 
 @dataclass(frozen=True)
 class _Entry:
-    """The samples of one split in one file or scene. `labels` are the class values, or numbers, that occur."""
+    """The samples of one split in one file or scene.
+
+    `labels` are the class values, or numbers, that occur.
+    """
 
     frozen: FrozenDataset
     group: Group
@@ -130,7 +175,9 @@ class _Entry:
     def touched(self, changed: AbstractSet[str], parts: AbstractSet[tuple[str, str]]) -> bool:
         """Say whether one of the files or samples is not as it was."""
         splits = TRAINING_TYPES if self._is_image else [self.split]
-        return not changed.isdisjoint(self.group.paths) or any((self.group.path, split) in parts for split in splits)
+        return not changed.isdisjoint(self.group.paths) or any(
+            (self.group.path, split) in parts for split in splits
+        )
 
     def document(self) -> dict[str, Any]:
         """Return it as an `AI_EOTrainingData`."""
@@ -151,15 +198,28 @@ class _Entry:
         }
 
     def _labels(self) -> list[dict[str, Any]]:
-        common = {"isNegative": False, "confidence": 1.0}  # the defaults of the standard, which pytdml wants said
+        common = {
+            "isNegative": False,
+            "confidence": 1.0,
+        }  # the defaults of the standard, which pytdml wants said
         rows = self.group.labels
         formats = [LABEL_FORMATS.get(media_type(row["path"])) for row in rows]
         if formats and all(formats):
-            return [{"type": "AI_PixelLabel", **common, "imageURL": _urls(self.frozen, rows), "imageFormat": formats}]
+            return [
+                {
+                    "type": "AI_PixelLabel",
+                    **common,
+                    "imageURL": _urls(self.frozen, rows),
+                    "imageFormat": formats,
+                }
+            ]
         names = {str(entry["value"]): entry["name"] for entry in self.frozen.classes or []}
         if not names and not self._is_image:  # numbers of many rows or pixels: what they are of
             return [{"type": "AI_SceneLabel", **common, "class": "number"}]
-        return [{"type": "AI_SceneLabel", **common, "class": names.get(str(v), str(v))} for v in self.labels]
+        return [
+            {"type": "AI_SceneLabel", **common, "class": names.get(str(v), str(v))}
+            for v in self.labels
+        ]
 
 
 def _entries(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[_Entry]:
@@ -168,7 +228,9 @@ def _entries(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> 
     found = {group.path: group for group in groups(frozen, touched)}
     if touched is not None:
         samples = samples[samples["path"].isin(list(found))]
-    labels = samples.drop_duplicates(["path", "split", "label"]).groupby(["path", "split"], sort=True)["label"]
+    labels = samples.drop_duplicates(["path", "split", "label"]).groupby(
+        ["path", "split"], sort=True
+    )["label"]
     for (path, split), values in labels:
         yield _Entry(frozen, found[str(path)], str(split), sorted(values.dropna()))
 
@@ -179,7 +241,9 @@ def _entry_count(frozen: FrozenDataset) -> int:
 
 def _parts(samples: pd.DataFrame, split: str) -> Iterator[tuple[str, str]]:
     """Yield the pairs of path and split that some samples are of."""
-    yield from samples[["path", split]].dropna().drop_duplicates().itertuples(index=False, name=None)
+    yield from (
+        samples[["path", split]].dropna().drop_duplicates().itertuples(index=False, name=None)
+    )
 
 
 def _identity(frozen: FrozenDataset) -> str:

@@ -1,6 +1,9 @@
-"""Temporary folders; those of processes that were killed are removed by the next one that makes any.
+"""Temporary folders.
 
-A folder is held by a lock on itself, which the system frees when its process ends, however that happens.
+Those of processes that were killed are removed by the next one that makes any.
+
+A folder is held by a lock on itself, which the system frees when its process ends, however that
+happens.
 """
 
 from __future__ import annotations
@@ -36,8 +39,8 @@ def scratch_folder(what: str, cache: Path | None = None) -> Iterator[Path]:
         folder, held = _make(parent, what)
     except OSError as error:
         raise StorageError(
-            f"no temporary folder could be made in {parent}: {error.strerror}; free space there, or set "
-            f"{'MLOPS_CACHE' if cache else 'TMPDIR'} to a folder that can be written"
+            f"no temporary folder could be made in {parent}: {error.strerror}; free space there, or"
+            f" set {'MLOPS_CACHE' if cache else 'TMPDIR'} to a folder that can be written"
         ) from error
     try:
         yield folder
@@ -52,7 +55,9 @@ def _make(parent: Path, what: str) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(_SUFFIX, f"mlops-{what}-", parent))
         with suppress(FileNotFoundError):
             held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(OSError):  # a file system without locks: nobody can tell, and nothing is removed there
+            with suppress(
+                OSError
+            ):  # a file system without locks: nobody can tell, and nothing is removed there
                 fcntl.flock(held, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, held

@@ -1,7 +1,7 @@
 """Object stores by URL, and one wording of what can go wrong with them.
 
-Credentials and endpoints come from the standard variables of each cloud (`AWS_…`, `AZURE_…`, `GOOGLE_…`), read by
-obstore. Nothing here knows what is stored.
+Credentials and endpoints come from the standard variables of each cloud (`AWS_…`, `AZURE_…`,
+`GOOGLE_…`), read by obstore. Nothing here knows what is stored.
 """
 
 from __future__ import annotations
@@ -26,15 +26,24 @@ from mlops_assets.errors import StorageError
 
 BUCKETS = ("s3", "az", "gs")  # what can be listed and written
 WEB = ("http", "https")  # what can only be read, file by file
-# A server that answers 5xx or breaks the line is asked again for half a minute; longer hides that it is down.
+# A server that answers 5xx or breaks the line is asked again for half a minute; longer hides that
+# it is down.
 _RETRY: Any = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=30),
-    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=5), "base": 2},
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=100),
+        "max_backoff": timedelta(seconds=5),
+        "base": 2,
+    },
 }
 MISSING = "check the URL, and that the bucket or folder is there"
-_DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")  # listings give no error of their own
-_NO_PATH = re.compile(r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE)
+_DENIED = re.compile(
+    r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b"
+)  # listings give no error of their own
+_NO_PATH = re.compile(
+    r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE
+)
 # http:// is spoken only where an endpoint is written so
 _CLIENT: Any = {"connect_timeout": "10 seconds", "timeout": "120 seconds", "allow_http": True}
 
@@ -54,9 +63,13 @@ def open_object_store(url: str, anonymous: bool = False) -> Any:
         try:
             return LocalStore(prefix=local_folder(url))
         except (OSError, BaseError) as error:
-            raise StorageError(f"{url} cannot be opened: {cause(error)}; choose another folder") from error
+            raise StorageError(
+                f"{url} cannot be opened: {cause(error)}; choose another folder"
+            ) from error
     if parts.scheme not in BUCKETS + WEB:
-        raise StorageError(f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https")
+        raise StorageError(
+            f"{url}: {parts.scheme}:// is not supported; use file, s3, az, gs, https"
+        )
     with explained(url, "opened"):
         if anonymous and parts.scheme in BUCKETS:
             return from_url(url, client_options=_CLIENT, retry_config=_RETRY, skip_signature=True)
@@ -74,7 +87,9 @@ def join(url: str, path: str) -> str:
 
 
 @contextmanager
-def explained(where: str, verb: str, remedy: str = "try again", missing: str = MISSING) -> Iterator[None]:
+def explained(
+    where: str, verb: str, remedy: str = "try again", missing: str = MISSING
+) -> Iterator[None]:
     """Turn an object store's error into a StorageError that says what could not be done, why, and what to do.
 
     Args:
@@ -92,9 +107,9 @@ def explained(where: str, verb: str, remedy: str = "try again", missing: str = M
         reason, what_to_do = cause(error), remedy
         if is_missing(error):
             reason, what_to_do = "it is not there", missing
-        elif isinstance(error, (PermissionDeniedError, UnauthenticatedError, PermissionError)) or _DENIED.search(
-            str(error)
-        ):
+        elif isinstance(
+            error, (PermissionDeniedError, UnauthenticatedError, PermissionError)
+        ) or _DENIED.search(str(error)):
             reason, what_to_do = "access denied", "check the credentials and their rights"
         elif _NO_PATH.search(str(error)):
             what_to_do = "rename or remove that key: it can be no path of a file"

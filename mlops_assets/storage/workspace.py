@@ -21,9 +21,18 @@ from obstore.exceptions import NotFoundError
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import object_key
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.storage.stores import BUCKETS, explained, is_missing, join, local_folder, open_object_store
+from mlops_assets.storage.stores import (
+    BUCKETS,
+    explained,
+    is_missing,
+    join,
+    local_folder,
+    open_object_store,
+)
 
-AT_ONCE = 8 << 20  # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
+AT_ONCE = (
+    8 << 20
+)  # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
 _CHUNK = 1 << 20
 _GONE = "restore it from a backup, or freeze or train again"
 
@@ -32,7 +41,8 @@ _GONE = "restore it from a backup, or freeze or train again"
 class FileStat:
     """A stored file as published: its key in the workspace, sha256 (hex) and size in bytes.
 
-    `staged` is the key where its bytes are until its publication is complete, if they replace others.
+    `staged` is the key where its bytes are until its publication is complete, if they replace
+    others.
     """
 
     path: str
@@ -53,7 +63,9 @@ def sha256_of(source: Path | bytes) -> str:
         with source.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
     except OSError as error:
-        raise StorageError(f"could not read {source}: {error.strerror}; check the file and try again") from error
+        raise StorageError(
+            f"could not read {source}: {error.strerror}; check the file and try again"
+        ) from error
 
 
 class Workspace:
@@ -78,7 +90,9 @@ class Workspace:
             if self._root:
                 self._root.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise StorageError(f"workspace {url} cannot be opened: {error}; choose another MLOPS_WORKSPACE") from error
+            raise StorageError(
+                f"workspace {url} cannot be opened: {error}; choose another MLOPS_WORKSPACE"
+            ) from error
         if cache is None and self._root is None:
             raise StorageError(f"workspace {url} needs a local folder for caches; set MLOPS_CACHE")
         self.cache: Path = cache or self._root / "cache"  # type: ignore[operator]
@@ -110,7 +124,10 @@ class Workspace:
         return self._put(key, content, digest)
 
     def _put(self, key: str, content: bytes | Path, digest: str) -> FileStat:
-        """Write what is known to have this checksum; a large file is hashed again while it is read for writing."""
+        """Write what is known to have this checksum.
+
+        A large file is hashed again while it is read for writing.
+        """
         remedy = "free space or fix permissions and run it again"
         with explained(f"{key} to {self.url}", "written", remedy):
             if isinstance(content, bytes):
@@ -132,7 +149,10 @@ class Workspace:
         return FileStat(key, digest, source.size)
 
     def _copy(self, key: str, source: _Hashed, digest: str) -> FileStat:
-        """Write a large file of a local workspace; what a killed process leaves of it is removed by the next one."""
+        """Write a large file of a local workspace.
+
+        What a killed process leaves of it is removed by the next one.
+        """
         target = self.root / key
         with scratch_folder("writing", self.root) as folder:
             with (folder / "content").open("wb") as stream:
@@ -161,7 +181,9 @@ class Workspace:
         """
         content = self.get(object_key(sha256))
         if sha256_of(content) != sha256:
-            raise IntegrityError(f"{object_key(sha256)} is not as it was stored; restore it from a backup")
+            raise IntegrityError(
+                f"{object_key(sha256)} is not as it was stored; restore it from a backup"
+            )
         return content
 
     def stat(self, key: str) -> FileStat:
@@ -212,7 +234,9 @@ class Workspace:
                 raise
 
     def move(self, source: str, target: str, sha256: str) -> None:
-        """Move one file over another, atomically for readers of `target`; it is no error if it was moved already.
+        """Move one file over another, atomically for readers of `target`.
+
+        It is no error if it was moved already.
 
         Raises:
             StorageError: it cannot be moved.
@@ -241,8 +265,8 @@ class Workspace:
 
         Args:
             key: the file.
-            sha256: its published checksum, under which a copy of a remote file is kept in the cache; a copy that
-                has changed is fetched again.
+            sha256: its published checksum, under which a copy of a remote file is kept in the
+                cache; a copy that has changed is fetched again.
 
         Raises:
             StorageError: it is not there.
@@ -253,7 +277,11 @@ class Workspace:
             if not path.is_file():
                 raise StorageError(f"{key} is missing from {self.url}; {_GONE}")
             return path
-        kept = self.cache / "objects" / (f"{sha256[:2]}/{sha256[2:]}" if sha256 else f"unverified/{key}")
+        kept = (
+            self.cache
+            / "objects"
+            / (f"{sha256[:2]}/{sha256[2:]}" if sha256 else f"unverified/{key}")
+        )
         whole = kept in self._checked or (kept.is_file() and sha256_of(kept) == sha256)
         if sha256 is None or not whole or not kept.is_file():
             with scratch_folder("fetching", self.cache) as folder:
@@ -271,11 +299,14 @@ class Workspace:
                 stream.write(chunk)
         if sha256 is not None and digest.hexdigest() != sha256:
             raise IntegrityError(
-                f"{key} in {self.url} is not as it was published; try again, or restore it from a backup"
+                f"{key} in {self.url} is not as it was published; try again, or restore it from a"
+                " backup"
             )
 
     def put_object(self, content: bytes | Path, anew: bool = False) -> FileStat:
-        """Store bytes once under their own checksum; a second call with the same bytes writes nothing.
+        """Store bytes once under their own checksum.
+
+        A second call with the same bytes writes nothing.
 
         Args:
             content: bytes, or a local file; one that changes meanwhile is refused.
@@ -285,13 +316,19 @@ class Workspace:
             StorageError: it could not be read or written, or changed while it was being stored.
         """
         if isinstance(content, Path):
-            with explained(str(content), "read", missing="land it again, and wait until the landing is settled"):
+            with explained(
+                str(content), "read", missing="land it again, and wait until the landing is settled"
+            ):
                 if content.stat().st_size <= AT_ONCE:
                     content = content.read_bytes()
         digest = sha256_of(content)
         size = len(content) if isinstance(content, bytes) else content.stat().st_size
         # a small object on a remote store is written faster than it is asked for
-        if not anew and (self._root is not None or size > AT_ONCE) and self.has_object(digest, size):
+        if (
+            not anew
+            and (self._root is not None or size > AT_ONCE)
+            and self.has_object(digest, size)
+        ):
             return FileStat(object_key(digest), digest, size)
         return self._put(object_key(digest), content, digest)
 
@@ -345,4 +382,6 @@ class _Hashed:
 
 
 def _changed(source: Path) -> StorageError:
-    return StorageError(f"{source} changed while it was being stored; wait until it is settled and try again")
+    return StorageError(
+        f"{source} changed while it was being stored; wait until it is settled and try again"
+    )

@@ -1,19 +1,24 @@
 """Text of others in Markdown: shown as it is, whatever it is.
 
-Titles, descriptions, names of classes and features, and parameters come from files, clients and people.
+Titles, descriptions, names of classes and features, and parameters come from files, clients and
+people.
 """
 
 from __future__ import annotations
 
 import re
 
-# what means something within a line, and what does at its beginning; `_` within a word means nothing
+# what means something within a line, and what does at its beginning; `_` within a word means
+# nothing
 _WITHIN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
 _NUMBERED = re.compile(r"^(\s*\d+)(?=[.)]\s)")
 
 
 def plain(text: object) -> str:
-    """Return text on one line that Markdown shows as it is: no HTML, no link, no end of a table cell."""
+    """Return text on one line that Markdown shows as it is.
+
+    No HTML, no link, no end of a table cell.
+    """
     line = _WITHIN.sub(r"\\\g<0>", " ".join(str(text).split()))
     line = _NUMBERED.sub(r"\1\\", line)
     return re.sub(r"^(?=[#+=-])", r"\\", line)
@@ -25,7 +30,10 @@ def paragraphs(text: str) -> str:
 
 
 def code(text: object) -> str:
-    """Return any text so that it is shown as it is: no HTML, no link, no mention of a user, no end of a table cell."""
+    """Return any text so that it is shown as it is.
+
+    No HTML, no link, no mention of a user, no end of a table cell.
+    """
     line = " ".join(str(text).split()) or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     padding = " " if line.startswith("`") or line.endswith("`") else ""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 
 HIDDEN = "***"
-# all up to the last @, as people forget to encode what is in a password; digits and a slash are a port
+# all up to the last @, as people forget to encode what is in a password; digits and a slash are a
+# port
 _PASSWORD = re.compile(r"(:/{1,2}[^\s:@/?#]*):(?!\d+/)\S*@")
 _SECRET = re.compile(
     r"(?i)([?&;][^\s=&;]*(?:password|passwd|secret|token|signature|credential|accountkey|api_?key|sig)=)[^\s&;#]+"
@@ -15,7 +16,7 @@ _SECRET = re.compile(
 def shown(text: str) -> str:
     """Return a URL, or a text with URLs in it, without what opens what they lead to.
 
-    Passwords before the host, and values of query parameters that are named like secrets (`sslpassword`, `sig`,
-    `X-Amz-Signature`, `token` …), become `***`. A user's name stays.
+    Passwords before the host, and values of query parameters that are named like secrets
+    (`sslpassword`, `sig`, `X-Amz-Signature`, `token` …), become `***`. A user's name stays.
     """
     return _SECRET.sub(rf"\1{HIDDEN}", _PASSWORD.sub(rf"\1:{HIDDEN}@", text))

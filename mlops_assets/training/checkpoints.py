@@ -1,4 +1,7 @@
-"""What a run can be resumed from: its trainer's state and the random states, as one safetensors file. No pickle."""
+"""What a run can be resumed from.
+
+Its trainer's state and the random states, as one safetensors file. No pickle.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,9 @@ class Checkpoint:
 class Checkpoints:
     """The checkpoints of one run."""
 
-    def __init__(self, workspace: Workspace, registry: Registry, run_id: str, directory: Path, resumed: bool) -> None:
+    def __init__(
+        self, workspace: Workspace, registry: Registry, run_id: str, directory: Path, resumed: bool
+    ) -> None:
         """Look at a run.
 
         Args:
@@ -60,7 +65,13 @@ class Checkpoints:
         path.unlink()
         self._registry.add_checkpoint(
             CheckpointRow(
-                run_id=self._run_id, step=step, seq=seq, path=key, sha256=file.sha256, size=file.size, created=now()
+                run_id=self._run_id,
+                step=step,
+                seq=seq,
+                path=key,
+                sha256=file.sha256,
+                size=file.size,
+                created=now(),
             )
         )
         self._remove_old()
@@ -79,7 +90,10 @@ class Checkpoints:
             self._workspace.remove(row.path)
 
     def restore(self) -> Checkpoint | None:
-        """Return the newest whole checkpoint and put the random states back. See `TrainingRun.restore`."""
+        """Return the newest whole checkpoint and put the random states back.
+
+        See `TrainingRun.restore`.
+        """
         row = self.newest() if self._resumed else None
         if row is None:
             return None
@@ -88,14 +102,21 @@ class Checkpoints:
         return Checkpoint(row.step, document["state"])
 
     def newest(self) -> CheckpointRow | None:
-        """Return the newest checkpoint whose bytes are those that were stored; damaged ones are passed over."""
+        """Return the newest checkpoint whose bytes are those that were stored.
+
+        Damaged ones are passed over.
+        """
         for row in self._registry.checkpoints(self._run_id):
             try:
                 if self._workspace.stat(row.path).sha256 == row.sha256:
                     return row
-                log.warning("checkpoint %s is not as it was stored; taking the one before it", row.path)
+                log.warning(
+                    "checkpoint %s is not as it was stored; taking the one before it", row.path
+                )
             except (StorageError, IntegrityError) as error:
-                log.warning("checkpoint %s cannot be read (%s); taking the one before it", row.path, error)
+                log.warning(
+                    "checkpoint %s cannot be read (%s); taking the one before it", row.path, error
+                )
         return None
 
 
@@ -123,7 +144,11 @@ def _put_back(states: dict[str, Any]) -> None:
     import torch
 
     torch.set_rng_state(states["torch"])
-    if "cuda" in states and torch.cuda.is_available() and len(states["cuda"]) == torch.cuda.device_count():
+    if (
+        "cuda" in states
+        and torch.cuda.is_available()
+        and len(states["cuda"]) == torch.cuda.device_count()
+    ):
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
@@ -145,7 +170,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _outline(value: Any, where: str, tensors: dict[str, Any]) -> Any:
-    """Return a value as JSON, with its tensors put aside; what JSON lacks is a list that begins with its kind.
+    """Return a value as JSON, with its tensors put aside.
+
+    What JSON lacks is a list that begins with its kind.
 
     Raises:
         TrainerError: it is of a kind that is not kept.
@@ -159,10 +186,19 @@ def _outline(value: Any, where: str, tensors: dict[str, Any]) -> Any:
     if isinstance(value, int | float):  # of a subclass
         return int(value) if isinstance(value, int) else float(value)
     if isinstance(value, Mapping):
-        return ["map", [[_outline(k, where, tensors), _outline(v, f"{where}.{k}", tensors)] for k, v in value.items()]]
+        return [
+            "map",
+            [
+                [_outline(k, where, tensors), _outline(v, f"{where}.{k}", tensors)]
+                for k, v in value.items()
+            ],
+        ]
     if isinstance(value, list | tuple):
         kind = "list" if isinstance(value, list) else "tuple"
-        return [kind, [_outline(part, f"{where}[{index}]", tensors) for index, part in enumerate(value)]]
+        return [
+            kind,
+            [_outline(part, f"{where}[{index}]", tensors) for index, part in enumerate(value)],
+        ]
     if isinstance(value, bytes):
         return ["bytes", base64.b64encode(value).decode()]
     name = str(len(tensors))
@@ -171,12 +207,14 @@ def _outline(value: Any, where: str, tensors: dict[str, Any]) -> Any:
         return ["tensor", name]
     if isinstance(value, np.ndarray) and not value.dtype.hasobject:
         tensors[name] = (
-            torch.frombuffer(bytearray(value.tobytes()), dtype=torch.uint8) if value.size else torch.empty(0)
+            torch.frombuffer(bytearray(value.tobytes()), dtype=torch.uint8)
+            if value.size
+            else torch.empty(0)
         )
         return ["array", name, value.dtype.str, list(value.shape)]
     raise TrainerError(
-        f"checkpoint{where.replace('.state', '', 1)} is a {type(value).__name__}; give dictionaries, lists, tensors, "
-        "arrays, numbers and texts, e.g. a state_dict()"
+        f"checkpoint{where.replace('.state', '', 1)} is a {type(value).__name__}; give"
+        " dictionaries, lists, tensors, arrays, numbers and texts, e.g. a state_dict()"
     )
 
 

@@ -2,7 +2,8 @@
 
 Written in batches by a thread of their own while the run is running.
 
-A registry that is unreachable for a while loses nothing: what could not be written is kept and tried again.
+A registry that is unreachable for a while loses nothing: what could not be written is kept and
+tried again.
 """
 
 from __future__ import annotations
@@ -51,7 +52,9 @@ class PointWriter:
         self._wake, self._closed = threading.Event(), False
         # wall-clock time that never runs backwards, whatever happens to the clock of the machine
         self._epoch = time.time() - time.monotonic()
-        self._thread = threading.Thread(target=self._write_on, name=f"points-{run_id[:8]}", daemon=True)
+        self._thread = threading.Thread(
+            target=self._write_on, name=f"points-{run_id[:8]}", daemon=True
+        )
         self._thread.start()
 
     @property
@@ -60,7 +63,10 @@ class PointWriter:
         return self._seq
 
     def add(self, values: list[tuple[str, float]], step: int) -> None:
-        """Take values of metrics at a step; it only waits if another thread is taking points just now."""
+        """Take values of metrics at a step.
+
+        It only waits if another thread is taking points just now.
+        """
         logged = self._epoch + time.monotonic()
         with self._lock:
             for name, value in values:

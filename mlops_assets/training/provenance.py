@@ -17,8 +17,10 @@ from mlops_assets import __version__
 
 
 def code_version(trainer: Path) -> str:
-    """Return what identifies the code that trains: the git commit of the trainer's repository and its uncommitted
-    changes, `1a2b3c4d5e6f` or `1a2b3c4d5e6f+dirty.89ab12cd`; without git a hash of the trainer's package,
+    """Return what identifies the code that trains.
+
+    The git commit of the trainer's repository and its uncommitted changes, `1a2b3c4d5e6f` or
+    `1a2b3c4d5e6f+dirty.89ab12cd`; without git a hash of the trainer's package,
     `source.89ab12cd34ef`.
     """
     return code_state(trainer)[0]
@@ -28,7 +30,9 @@ def code_state(trainer: Path) -> tuple[str, str | None]:
     """Return the code version, and the changes of the trainer's repository that are not committed, as a patch."""
     folder = trainer.resolve().parent
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
-    tracked = commit is not None and _git(folder, "ls-files", "--error-unmatch", trainer.name) is not None
+    tracked = (
+        commit is not None and _git(folder, "ls-files", "--error-unmatch", trainer.name) is not None
+    )
     if commit is None or not tracked:
         return f"source.{source_digest(folder)[:12]}", None
     return _state(folder, commit)
@@ -45,7 +49,10 @@ def _state(folder: Path, commit: str) -> tuple[str, str | None]:
     if not status.strip():
         return commit.strip(), None
     diff = _git(folder, "diff", "HEAD", "--binary") or ""
-    return f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}", diff
+    return (
+        f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}",
+        diff,
+    )
 
 
 def source_digest(folder: Path) -> str:
@@ -62,7 +69,9 @@ def hardware() -> dict[str, Any]:
         "host": socket.gethostname(),
         "machine": platform.machine(),
         "system": platform.platform(),
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cpus": (
+            len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        ),
         "gpus": [],
     }
     import sys
@@ -76,12 +85,22 @@ def hardware() -> dict[str, Any]:
 @lru_cache(maxsize=1)
 def environment() -> dict[str, Any]:
     """Return Python's version and every installed package."""
-    packages = {d.metadata["Name"]: d.version for d in importlib.metadata.distributions() if d.metadata["Name"]}
-    return {"python": platform.python_version(), "packages": dict(sorted(packages.items(), key=lambda p: p[0].lower()))}
+    packages = {
+        d.metadata["Name"]: d.version
+        for d in importlib.metadata.distributions()
+        if d.metadata["Name"]
+    }
+    return {
+        "python": platform.python_version(),
+        "packages": dict(sorted(packages.items(), key=lambda p: p[0].lower())),
+    }
 
 
 def process_alive(host: str, pid: int) -> bool:
-    """Say whether a process of this machine still runs; of another machine's nothing is known, so it may."""
+    """Say whether a process of this machine still runs.
+
+    Of another machine's nothing is known, so it may.
+    """
     if host != socket.gethostname():
         return True
     try:
@@ -98,6 +117,11 @@ def _git(folder: Path, *arguments: str) -> str | None:
     if git is None:
         return None
     result = subprocess.run(
-        [git, *arguments], cwd=folder, capture_output=True, text=True, errors="surrogateescape", check=False
+        [git, *arguments],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        errors="surrogateescape",
+        check=False,
     )  # nosec B603
     return result.stdout if result.returncode == 0 else None

@@ -35,7 +35,8 @@ def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]
         The run, and the number of the first point it will log.
 
     Raises:
-        Conflict: it has succeeded, continues in another process, or was to be resumed and would not do the same.
+        Conflict: it has succeeded, continues in another process, or was to be resumed and would not
+            do the same.
     """
 
     def start() -> tuple[Run, int]:
@@ -51,7 +52,11 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
     if found is None:
         registry.start_run(wanted)
         return wanted, 0
-    if found.status == "running" and found.pid != wanted.pid and provenance.process_alive(found.host, found.pid):
+    if (
+        found.status == "running"
+        and found.pid != wanted.pid
+        and provenance.process_alive(found.host, found.pid)
+    ):
         raise Conflict(
             f"run {found.run_id} is still running in process {found.pid} of {found.host}; "
             "cancel it before it is resumed"
@@ -59,9 +64,14 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
     other = [name for name in WORK if getattr(found, name) != getattr(wanted, name)]
     if other and found.orchestration_run != wanted.orchestration_run:
         raise Conflict(
-            f"run {found.run_id[:8]} cannot continue, as it had another {' and '.join(other)}; start a new run instead"
+            f"run {found.run_id[:8]} cannot continue, as it had another {' and '.join(other)};"
+            " start a new run instead"
         )
-    newest = None if other else Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
+    newest = (
+        None
+        if other
+        else Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
+    )
     if newest is None:
         registry.start_run(wanted)
         return wanted, 0
@@ -97,15 +107,24 @@ def resumable_run(
         return None
     frozen = store.registry.data_version(Reference(specification.dataset, data_version))
     wanted = {
-        "model": specification.name, "data_digest": frozen.digest, "seed": seed, "trainer": specification.trainer,
-        "parameters": typed, "code_version": provenance.code_version(trainer.file),
-    }  # fmt: skip
-    alike = (run.run_id for run in unfinished if all(getattr(run, name) == wanted[name] for name in WORK))
+        "model": specification.name,
+        "data_digest": frozen.digest,
+        "seed": seed,
+        "trainer": specification.trainer,
+        "parameters": typed,
+        "code_version": provenance.code_version(trainer.file),
+    }
+    alike = (
+        run.run_id for run in unfinished if all(getattr(run, name) == wanted[name] for name in WORK)
+    )
     return next(alike, None)
 
 
 def close_abandoned_runs(store: Store, model: str | None = None) -> list[str]:
-    """Mark runs as failed whose process exited unexpectedly (killed, power cut); return their ids."""
+    """Mark runs as failed whose process exited unexpectedly (killed, power cut).
+
+    Return their ids.
+    """
     gone = [
         run.run_id
         for run in store.registry.runs(model, status="running", source="platform")
@@ -122,4 +141,7 @@ def checkpoint_note(registry: Registry, run_id: str) -> str:
     found = registry.checkpoints(run_id)
     if not found:
         return ""
-    return f"; the checkpoint of step {found[0].step} is kept, 'mlops run resume {run_id[:8]}' continues from there"
+    return (
+        f"; the checkpoint of step {found[0].step} is kept, 'mlops run resume {run_id[:8]}'"
+        " continues from there"
+    )

@@ -1,4 +1,7 @@
-"""One training run while it is running: its seed, its device, what it logs, and what it can be resumed from."""
+"""One training run while it is running.
+
+Its seed, its device, what it logs, and what it can be resumed from.
+"""
 
 from __future__ import annotations
 
@@ -25,8 +28,10 @@ class TrainingRun:
         run_id: identifier of the run.
         seed: seed of the run; Python, NumPy and PyTorch are seeded already.
         directory: a scratch folder that is removed after the run.
-        rank: number of this process among `world_size`, 0 if it is the only one; only 0 logs and keeps checkpoints.
-        world_size: processes that train together; `torch.distributed` is ready if there are several.
+        rank: number of this process among `world_size`, 0 if it is the only one; only 0 logs and
+            keeps checkpoints.
+        world_size: processes that train together; `torch.distributed` is ready if there are
+            several.
         figures: name → PNG, published with the model version.
         phases: name → seconds.
     """
@@ -48,7 +53,12 @@ class TrainingRun:
         self.rank, self.world_size = rank, world_size
         self.figures: dict[str, bytes] = {}
         self.phases: dict[str, float] = {}
-        self._points, self._checkpoints, self._gpus, self._watchers = points, checkpoints, gpus, watchers
+        self._points, self._checkpoints, self._gpus, self._watchers = (
+            points,
+            checkpoints,
+            gpus,
+            watchers,
+        )
         self._last: dict[str, float] = {}
 
     @property
@@ -72,14 +82,17 @@ class TrainingRun:
 
         Raises:
             TrainerError: a value is NaN or infinite; the run stops here instead of training on.
-            TrialPruned: the run is a trial of a sweep, and others are so much better that it may stop.
+            TrialPruned: the run is a trial of a sweep, and others are so much better that it may
+                stop.
         """
         values = [(name, float(value)) for name, value in metrics.items()]
         if self._points is not None:
             self._points.add([pair for pair in values if math.isfinite(pair[1])], step)
         for name, number in values:
             if not math.isfinite(number):
-                raise TrainerError(f"{name} is {number} at step {step}; lower the learning rate or check the data")
+                raise TrainerError(
+                    f"{name} is {number} at step {step}; lower the learning rate or check the data"
+                )
         self._last.update(values)
         for watcher in self._watchers:
             watcher(metrics, step)
@@ -89,11 +102,14 @@ class TrainingRun:
         self._last.update((name, float(value)) for name, value in metrics.items())
 
     def checkpoint(self, state: Mapping[str, Any], step: int) -> None:
-        """Keep a state that the run can be resumed from, and with it the random states; the last two are kept.
+        """Keep a state that the run can be resumed from, and with it the random states.
+
+        The last two are kept.
 
         Args:
-            state: dictionaries, lists and tuples of PyTorch tensors, NumPy arrays, numbers, texts, bytes and None, such
-                as `{"model": model.state_dict(), "optimizer": optimizer.state_dict()}`.
+            state: dictionaries, lists and tuples of PyTorch tensors, NumPy arrays, numbers, texts,
+                bytes and None, such as `{"model": model.state_dict(), "optimizer":
+                optimizer.state_dict()}`.
             step: the last step that is done.
 
         Raises:
@@ -106,13 +122,17 @@ class TrainingRun:
     def restore(self) -> Checkpoint | None:
         """Return the newest checkpoint of an earlier attempt of this run, or None if there is none.
 
-        It puts the random states back: call it after the model is built, right before the first step.
+        It puts the random states back: call it after the model is built, right before the first
+        step.
         """
         return self._checkpoints.restore()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Record how long a part of the training takes, e.g. `data`; times under one name add up."""
+        """Record how long a part of the training takes, e.g. `data`.
+
+        Times under one name add up.
+        """
         started = time.monotonic()
         try:
             yield

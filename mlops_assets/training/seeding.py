@@ -1,4 +1,7 @@
-"""Seeds of everything that draws random numbers; PyTorch is seeded when it is imported, and not imported for that."""
+"""Seeds of everything that draws random numbers.
+
+PyTorch is seeded when it is imported, and not imported for that.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""One training run: the trainer is run on a data version, and what it returns is published whole or not at all.
+"""One training run.
+
+The trainer is run on a data version, and what it returns is published whole or not at all.
 
 It happens in this process. A step of Dagster starts a process for it; see `supervision`.
 """
@@ -53,8 +55,8 @@ def train(
 ) -> ModelVersion:
     """Run a trainer on a data version and publish the model version.
 
-    An unfinished run of the same id that has a checkpoint continues from there, if it had the same parameters, seed,
-    data and code; else it is begun anew.
+    An unfinished run of the same id that has a checkpoint continues from there, if it had the same
+    parameters, seed, data and code; else it is begun anew.
 
     Args:
         store: where everything lies.
@@ -103,13 +105,31 @@ def train(
             code=code_document(store, code_version, changes),
         )
         run, first_seq = start_or_resume(store, wanted, scratch)
-        checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1)
+        checkpoints = Checkpoints(
+            store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1
+        )
         checkpoints.remove_leftovers()
         points = PointWriter(store.registry, run_id, first_seq)
         handle = TrainingRun(
-            run_id, seed, scratch, points, checkpoints, specification.compute.gpus, 0, world_size, watchers
+            run_id,
+            seed,
+            scratch,
+            points,
+            checkpoints,
+            specification.compute.gpus,
+            0,
+            world_size,
+            watchers,
         )
-        return _fit(store, specification, data, run, handle, points, lambda: trainer.function(data, params, handle))
+        return _fit(
+            store,
+            specification,
+            data,
+            run,
+            handle,
+            points,
+            lambda: trainer.function(data, params, handle),
+        )
 
 
 def follow(
@@ -138,7 +158,9 @@ def follow(
     trainer, params, data = _prepared(store, specification, data_version, parameters)
     with scratch_folder("run") as scratch:
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=True)
-        handle = TrainingRun(run_id, seed, scratch, None, checkpoints, specification.compute.gpus, *ranks)
+        handle = TrainingRun(
+            run_id, seed, scratch, None, checkpoints, specification.compute.gpus, *ranks
+        )
         seed_everything(seed)
         trainer.function(data, params, handle)
 
@@ -166,9 +188,11 @@ def _fit(
 
     def facts() -> dict[str, Any]:
         return {
-            "metrics": handle.metrics, "phases": handle.phases, "usage": usage.document(),
+            "metrics": handle.metrics,
+            "phases": handle.phases,
+            "usage": usage.document(),
             "seconds": time.monotonic() - started,
-        }  # fmt: skip
+        }
 
     def ended(status: str, error: str) -> None:
         end_run(store, run.run_id, status, error, **facts())
@@ -182,7 +206,9 @@ def _fit(
             finally:  # what was logged before a failure says most about it
                 points.close()
             saving = handle.phase("save")
-            return publish_trained(store, specification, data, run, model, handle.figures, facts, saving)
+            return publish_trained(
+                store, specification, data, run, model, handle.figures, facts, saving
+            )
     except TrialPruned as error:
         ended("pruned", str(error))
         raise
@@ -193,9 +219,16 @@ def _fit(
     except (Exception, SystemExit) as error:
         ended("failed", traceback.format_exc())
         raise TrainerError(
-            f"trainer {specification.trainer} failed on {data.reference}: {type(error).__name__}: {error}; "
-            f"see 'mlops run show {run.run_id[:8]}' for the traceback{checkpoint_note(store.registry, run.run_id)}"
+            f"trainer {specification.trainer} failed on {data.reference}: {type(error).__name__}:"
+            f" {error}; see 'mlops run show {run.run_id[:8]}' for the"
+            f" traceback{checkpoint_note(store.registry, run.run_id)}"
         ) from error
-    except BaseException as error:  # an interrupt must be recorded too, and then do what it was going to do
-        ended("canceled", f"{type(error).__name__}: stopped from outside{checkpoint_note(store.registry, run.run_id)}")
+    except (
+        BaseException
+    ) as error:  # an interrupt must be recorded too, and then do what it was going to do
+        ended(
+            "canceled",
+            f"{type(error).__name__}: stopped from"
+            f" outside{checkpoint_note(store.registry, run.run_id)}",
+        )
         raise

@@ -63,12 +63,20 @@ def project(tmp_path: Path, mlops: Mlops, monkeypatch: pytest.MonkeyPatch) -> It
 
 @pytest.fixture(scope="session")
 def _committed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The workspace of a new project with v1 of its dataset, whose quality is assessed: what takes long in training."""
+    """The workspace of a new project with v1 of its dataset, whose quality is assessed.
+
+    What takes long in training.
+    """
     root = tmp_path_factory.mktemp("committed") / "fieldwork"
     ours = ("MLOPS_", "DAGSTER_")
     environment = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
-    for command, directory in ((["init", str(root)], root.parent), (["dataset", "commit", "samples"], root)):
-        done = interpreter.run(["mlops", *command], directory, environment | {"MLOPS_USER": "tester"})
+    for command, directory in (
+        (["init", str(root)], root.parent),
+        (["dataset", "commit", "samples"], root),
+    ):
+        done = interpreter.run(
+            ["mlops", *command], directory, environment | {"MLOPS_USER": "tester"}
+        )
         assert done.returncode == 0, done.stdout + done.stderr
     return root / "workspace"
 

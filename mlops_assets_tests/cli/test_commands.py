@@ -12,7 +12,10 @@ from mlops_assets_tests.cli.conftest import Mlops
 
 @pytest.mark.slow
 def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: Mlops) -> None:
-    assert "samples@v1 is new: 1 file(s), 960 sample(s)" in mlops("dataset", "commit", "samples", "--tag", "first").out
+    assert (
+        "samples@v1 is new: 1 file(s), 960 sample(s)"
+        in mlops("dataset", "commit", "samples", "--tag", "first").out
+    )
     assert "nothing new" in mlops("dataset", "commit", "samples").out
     (version,) = mlops("dataset", "list", "--json").json
     assert {
@@ -30,7 +33,15 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     second = mlops("train", "samples_forest", "-p", "n_estimators=40", "--json").json
     runs = mlops("run", "list", "--sort", "started", "--json").json
     assert [run["parameters"]["n_estimators"] for run in runs] == [20, 40]
-    assert {"run_id", "model", "data_version", "status", "parameters", "metrics", "model_version"} <= runs[0].keys()
+    assert {
+        "run_id",
+        "model",
+        "data_version",
+        "status",
+        "parameters",
+        "metrics",
+        "model_version",
+    } <= runs[0].keys()
     assert {run["status"] for run in runs} == {"succeeded"}
     models = mlops("model", "list", "--json").json
     assert [model["version"] for model in models] == [run["model_version"] for run in runs]
@@ -43,7 +54,10 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     first = models[0]["version"]
     assert mlops("model", "promote", f"samples_forest@{first}").code == 0
     assert mlops("model", "promote", f"samples_forest@{second['version']}").code == 0
-    assert mlops("model", "show", "samples_forest@production", "--json").json["version"] == second["version"]
+    assert (
+        mlops("model", "show", "samples_forest@production", "--json").json["version"]
+        == second["version"]
+    )
     assert mlops("model", "rollback", "samples_forest").code == 0
     shown = mlops("model", "show", "samples_forest@production", "--json").json
     assert shown["version"] == first
@@ -57,13 +71,21 @@ def test_a_project_goes_from_data_to_production_and_back(project: Path, mlops: M
     failed = mlops("model", "verify", "samples_forest@production")
     assert (failed.code, shown["files"][0]["path"] in failed.err) == (1, True)
     assert mlops("model", "verify").code == 1
-    for command in (["dataset", "list"], ["run", "list"], ["model", "list"], ["dataset", "show", "samples"],
-                    ["run", "show", runs[0]["run_id"]], ["model", "show", "samples_forest"]):  # fmt: skip
+    for command in (
+        ["dataset", "list"],
+        ["run", "list"],
+        ["model", "list"],
+        ["dataset", "show", "samples"],
+        ["run", "show", runs[0]["run_id"]],
+        ["model", "show", "samples_forest"],
+    ):
         assert mlops(*command).code == 0
 
 
 @pytest.mark.slow
-def test_a_model_that_fails_its_gates_is_told_with_the_reason_and_kept(committed: Path, mlops: Mlops) -> None:
+def test_a_model_that_fails_its_gates_is_told_with_the_reason_and_kept(
+    committed: Path, mlops: Mlops
+) -> None:
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
     declared.write_text(declared.read_text().replace("min: 0.5", "min: 1.5"))
     trained = mlops("train", "samples_forest", "-p", "n_estimators=5")
@@ -123,7 +145,9 @@ FAILING = {
 @pytest.mark.slow
 def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlops: Mlops) -> None:
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
-    text = declared.read_text().replace("mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train")
+    text = declared.read_text().replace(
+        "mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train"
+    )
     declared.write_text("".join(line + "\n" for line in text.splitlines() if "params:" not in line))
     unlike = {}
     for body in (*FAILING, next(iter(FAILING))):
@@ -140,7 +164,9 @@ def test_a_trainer_that_fails_says_so_and_can_be_run_again(committed: Path, mlop
     assert mlops("model", "list", "--json").json == []
 
 
-def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(project: Path, mlops: Mlops) -> None:
+def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(
+    project: Path, mlops: Mlops
+) -> None:
     rows = {row["what"]: row for row in mlops("doctor", "--json").json}
     assert all(row["well"] for row in rows.values())
     orphan = project / "workspace" / "models" / "half" / "written.bin"
@@ -151,13 +177,17 @@ def test_doctor_is_content_with_a_new_project_and_names_what_is_not_well(project
     assert "written.bin" in outcome.out
     wrong = project / "fieldwork" / "defs" / "wrong" / "defs.yaml"
     wrong.parent.mkdir()
-    wrong.write_text("type: mlops_assets.components.TrainingDataset\nattributes: {name: wrong, oops: 1}\n")
+    wrong.write_text(
+        "type: mlops_assets.components.TrainingDataset\nattributes: {name: wrong, oops: 1}\n"
+    )
     assert "declared wrongly and left out: wrong" in mlops("doctor", "--json").out
     outcome = mlops("dataset", "commit", "wrong")
     assert (outcome.code, f"{wrong}:2: attributes.oops: unknown key" in outcome.err) == (1, True)
 
 
-def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(committed: Path, mlops: Mlops) -> None:
+def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(
+    committed: Path, mlops: Mlops
+) -> None:
     assert mlops("dataset", "tag", "samples@v1", "spring").code == 0
     kept = mlops("reindex")
     assert (kept.code, "has rows already" in kept.err) == (1, True)
@@ -171,7 +201,9 @@ def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(committed: Pa
     assert (lost.code, "'mlops reindex'" in lost.err) == (1, True)
     rebuilt = mlops("reindex")
     head = elsewhere["head"]
-    assert f"from the log, of which entry {head['seq']} is the newest: {head['sha256']}" in rebuilt.out
+    assert (
+        f"from the log, of which entry {head['seq']} is the newest: {head['sha256']}" in rebuilt.out
+    )
     assert "1 data versions" in rebuilt.out and "1 tags" in rebuilt.out
     assert mlops("dataset", "show", "samples@spring", "--json").json["version"] == "v1"
     assert mlops("reindex", "--into", "nonsense").err.count("is not a SQLAlchemy URL") == 1

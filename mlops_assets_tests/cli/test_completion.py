@@ -1,4 +1,7 @@
-"""Completion in a shell: commands, fixed choices, and names from the registry and the project's files."""
+"""Completion in a shell.
+
+Commands, fixed choices, and names from the registry and the project's files.
+"""
 
 from __future__ import annotations
 
@@ -19,13 +22,21 @@ def completed(line: str, tmp_path: Path) -> list[str]:
     """Ask as bash does after `line` and TAB, in a process that must not load Dagster."""
     words = line.split(" ")
     program = (
-        "import sys; sys.argv[0] = 'mlops'; sys.modules['dagster'] = None; sys.modules['sqlalchemy'] = None\n"
-        "from mlops_assets.cli import main; main()"
+        "import sys; sys.argv[0] = 'mlops'; sys.modules['dagster'] = None;"
+        " sys.modules['sqlalchemy'] = None\nfrom mlops_assets.cli import main; main()"
     )
     ended = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, check=False,
-        env={**os.environ, "_MLOPS_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(len(words) - 1)},
-    )  # fmt: skip
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={
+            **os.environ,
+            "_MLOPS_COMPLETE": "complete_bash",
+            "COMP_WORDS": line,
+            "COMP_CWORD": str(len(words) - 1),
+        },
+    )
     assert ended.stderr == ""
     return ended.stdout.split()
 
@@ -56,10 +67,15 @@ def test_names_come_from_the_registry(registry: Registry) -> None:  # noqa: F811
     registry.tag("samples", "v1", "harvest")
     assert completion.datasets("") == ["samples"]
     assert completion.data_references("samples@") == ["samples@harvest", "samples@v1"]
-    assert completion.models_on_data("samples_forest@") == ["samples_forest@harvest", "samples_forest@v1"]
+    assert completion.models_on_data("samples_forest@") == [
+        "samples_forest@harvest",
+        "samples_forest@v1",
+    ]
     assert completion.model_references("sam") == [
-        "samples_forest", "samples_forest@production", "samples_forest@v1-00000001",
-    ]  # fmt: skip
+        "samples_forest",
+        "samples_forest@production",
+        "samples_forest@v1-00000001",
+    ]
     assert completion.aliases("p") == ["production"]
     assert completion.run_ids("1") == [("11111111", "samples_forest on v1, succeeded")]
 

@@ -31,12 +31,17 @@ MAIZE, WHEAT = "train/maize/1.npy", "train/wheat/1.npy"
 
 @pytest.fixture
 def two(store: Store) -> Store:
-    """Tiles in two versions: of the second one image is new, one gone, one changed and one renamed into `test`."""
+    """Tiles in two versions.
+
+    Of the second one image is new, one gone, one changed and one renamed into `test`.
+    """
     land_images(store)
     files = {**images(), MAIZE: image(51), "train/wheat/10.npy": image(52)}
     files["test/wheat/9.npy"] = files.pop(WHEAT)
     del files["validation/maize/1.npy"]
-    land_images(store, files, images_specification(classes={"wheat": "Winter wheat", "maize": "Maize"}))
+    land_images(
+        store, files, images_specification(classes={"wheat": "Winter wheat", "maize": "Maize"})
+    )
     store.registry.tag("tiles", "v1", "first")
     return store
 
@@ -46,7 +51,11 @@ def two(store: Store) -> Store:
 
 def test_diff_of_a_dataset_is_of_its_last_two_versions(two: Store, mlops: Mlops) -> None:
     out = mlops("dataset", "diff", "tiles").out
-    assert out == mlops("dataset", "diff", "tiles@first", "tiles@v2").out == mlops("dataset", "diff", "tiles@v1").out
+    assert (
+        out
+        == mlops("dataset", "diff", "tiles@first", "tiles@v2").out
+        == mlops("dataset", "diff", "tiles@v1").out
+    )
     assert out.startswith("tiles@v1 → tiles@v2\n")
     for line in (
         "files: 1 added, 1 removed, 1 changed, 1 renamed, 9 unchanged",
@@ -67,10 +76,17 @@ def test_diff_of_a_dataset_is_of_its_last_two_versions(two: Store, mlops: Mlops)
 
 def test_diff_in_json_and_as_changeset(two: Store, mlops: Mlops) -> None:
     document = mlops("dataset", "diff", "tiles", "--json").json
-    assert document["before"]["reference"], document["after"]["reference"] == ("tiles@v1", "tiles@v2")
+    assert document["before"]["reference"], document["after"]["reference"] == (
+        "tiles@v1",
+        "tiles@v2",
+    )
     assert document["samples"]["moves"] == [{"before": "train", "after": "test", "samples": 1}]
     assert [row["path"] for row in document["files"]["added"]] == ["train/wheat/10.npy"]
-    assert {balance["split"] for balance in document["class_balance"]} == {"train", "validation", "test"}
+    assert {balance["split"] for balance in document["class_balance"]} == {
+        "train",
+        "validation",
+        "test",
+    }
     changeset = mlops("dataset", "diff", "tiles", "--changeset").json
     assert changeset["type"] == "AI_TDChangeset"
     assert [entry["id"] for entry in changeset["modify"]] == [MAIZE]
@@ -119,14 +135,20 @@ def test_recall_writes_a_version_back(two: Store, mlops: Mlops, tmp_path: Path) 
 
 
 def test_recall_of_a_part_says_what_it_is(two: Store, mlops: Mlops, tmp_path: Path) -> None:
-    out = mlops("dataset", "recall", "tiles@v1", "part", "--split", "test", "--class", "wheat", "--copy").out
+    out = mlops(
+        "dataset", "recall", "tiles@v1", "part", "--split", "test", "--class", "wheat", "--copy"
+    ).out
     assert "2 file(s)" in out
     assert "2 copied" in out
-    assert "2 sample(s) (whole files, of which only these samples were asked for)" in " ".join(out.split())
+    assert "2 sample(s) (whole files, of which only these samples were asked for)" in " ".join(
+        out.split()
+    )
     assert set(tree(tmp_path / "part")) == {"test/wheat/1.npy", "test/wheat/2.npy"}
 
 
-def test_recall_over_other_files_names_them_and_force_replaces_them(two: Store, mlops: Mlops, tmp_path: Path) -> None:
+def test_recall_over_other_files_names_them_and_force_replaces_them(
+    two: Store, mlops: Mlops, tmp_path: Path
+) -> None:
     mlops("dataset", "recall", "tiles@v1", "recalled")
     refused = mlops("dataset", "recall", "tiles", "recalled")
     assert refused.code == 1
@@ -182,22 +204,32 @@ def test_commit_rehash_mends_a_damaged_object(project: Path, mlops: Mlops) -> No
     assert mlops("dataset", "verify", "samples").code == 0
 
 
-def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(project: Path, mlops: Mlops) -> None:
+def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(
+    project: Path, mlops: Mlops
+) -> None:
     declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
     committed = mlops("dataset", "commit", "samples", "--no-assess")
     assert "checks passed" not in committed.out
-    assert "not assessed; run 'mlops dataset assess samples@v1'" in mlops("dataset", "show", "samples").out
+    assert (
+        "not assessed; run 'mlops dataset assess samples@v1'"
+        in mlops("dataset", "show", "samples").out
+    )
     warning = "  warning: classes_in_each_split: not in validation: Corn-mintill, Soybean-clean\n"
     committed = mlops("dataset", "commit", "samples")
     assert (committed.code, "samples@v1: 7 of 10 checks passed\n" in committed.out) == (0, True)
-    assert committed.out.count("not in validation: Corn-mintill, Soybean-clean") == 1  # in the note, with the remedy
+    assert (
+        committed.out.count("not in validation: Corn-mintill, Soybean-clean") == 1
+    )  # in the note, with the remedy
     assert warning in mlops("dataset", "show", "samples").out
     assert (project / "workspace/catalog/datasets/samples/v1/collection.json").is_file()
     text = declared.read_text().replace("license: CC-BY-3.0", "license: CC-BY-4.0")
     text = text.replace("  split: {", "  quality: {max_class_shift: 1}\n  split: {", 1)
     declared.write_text(text)
-    assert [check["name"] for check in mlops("dataset", "show", "samples", "--json").json["checks"]
-            if not check["passed"]] == ["classes_in_each_split", "label_noise"]  # fmt: skip
+    assert [
+        check["name"]
+        for check in mlops("dataset", "show", "samples", "--json").json["checks"]
+        if not check["passed"]
+    ] == ["classes_in_each_split", "label_noise"]
     for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
         del sys.modules[name]
     assessed = mlops("dataset", "assess", "samples@v1")
@@ -220,7 +252,9 @@ def test_preview_shows_split_tables_and_publishes_nothing(project: Path, mlops: 
 
 
 @pytest.mark.slow
-def test_a_check_that_stops_training_is_told_and_can_be_allowed(project: Path, mlops: Mlops) -> None:
+def test_a_check_that_stops_training_is_told_and_can_be_allowed(
+    project: Path, mlops: Mlops
+) -> None:
     landed = project / "workspace" / "landing" / "samples" / "samples.csv"
     table = pd.read_csv(landed)
     values = [name for name in table.columns if name not in ("block", "land_cover")]
@@ -234,7 +268,9 @@ def test_a_check_that_stops_training_is_told_and_can_be_allowed(project: Path, m
     assert (trained.code, "check 'leakage' failed" in trained.err) == (1, True)
     assert mlops("dataset", "assess", "samples").code == 1
     declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
-    declared.write_text(declared.read_text().replace("  split: {", "  quality: {max_duplicates: 1}\n  split: {", 1))
+    declared.write_text(
+        declared.read_text().replace("  split: {", "  quality: {max_duplicates: 1}\n  split: {", 1)
+    )
     for name in [name for name in sys.modules if name.split(".")[0] == "fieldwork"]:
         del sys.modules[name]
     allowed = mlops("dataset", "assess", "samples", "--json")
@@ -250,8 +286,16 @@ def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
     freeze(store.workspace, store.registry, specification, "tester")
     store.registry.tag("scenes", "v1", "spring")
     shown = mlops("dataset", "show", "scenes@spring", "--json").json
-    assert {"dataset": "scenes", "version": "v1", "title": "Two scenes", "tags": ["spring"], "crs": ["EPSG:32632"],
-            "layout": "scenes", "interval": None, "created_by": "tester"}.items() <= shown.items()  # fmt: skip
+    assert {
+        "dataset": "scenes",
+        "version": "v1",
+        "title": "Two scenes",
+        "tags": ["spring"],
+        "crs": ["EPSG:32632"],
+        "layout": "scenes",
+        "interval": None,
+        "created_by": "tester",
+    }.items() <= shown.items()
     assert shown["landing"] == f"{store.workspace.url}/landing/scenes"
     assert shown["bbox"][0] == pytest.approx(9.0, abs=0.01)
     assert [entry["name"] for entry in shown["classes"]] == ["water", "land"]
@@ -263,19 +307,36 @@ def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
     files = published_documents(store.workspace, store.registry, found.row)[1:]
     assert summarise(earlier, *files) == found.document["summary"]
     out = mlops("dataset", "show", "scenes").out
-    for text in ("EPSG:32632", "spring", "Two scenes", "unknown", "water", "left_out", shown["digest"][:40]):
+    for text in (
+        "EPSG:32632",
+        "spring",
+        "Two scenes",
+        "unknown",
+        "water",
+        "left_out",
+        shown["digest"][:40],
+    ):
         assert text in out
 
 
 def test_show_of_windows_counts_no_classes(store: Store, mlops: Mlops) -> None:
     from mlops_assets.datasets.commit.commit import freeze
 
-    windows = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 16}}
-    specification = scenes_specification(source=windows, split={"fractions": {"train": 0.5, "test": 0.5}})
+    windows = {
+        "url": "landing/scenes",
+        "layout": "scenes",
+        "scenes": {"read": "windows", "size": 16},
+    }
+    specification = scenes_specification(
+        source=windows, split={"fractions": {"train": 0.5, "test": 0.5}}
+    )
     write_scene(store.workspace.root / specification.source.url)
     freeze(store.workspace, store.registry, specification, "tester")
     shown = mlops("dataset", "show", "scenes", "--json").json
-    assert [(entry["name"], entry["train"]) for entry in shown["classes"]] == [("water", None), ("land", None)]
+    assert [(entry["name"], entry["train"]) for entry in shown["classes"]] == [
+        ("water", None),
+        ("land", None),
+    ]
     assert mlops("dataset", "show", "scenes").code == 0
 
 
@@ -292,7 +353,9 @@ def test_list_gives_every_version_with_its_tags(two: Store, mlops: Mlops) -> Non
 
 
 def test_a_tag_names_a_version_everywhere_and_does_not_move(two: Store, mlops: Mlops) -> None:
-    assert "tiles@harvest-2024 is tiles@v2" in mlops("dataset", "tag", "tiles@v2", "harvest-2024").out
+    assert (
+        "tiles@harvest-2024 is tiles@v2" in mlops("dataset", "tag", "tiles@v2", "harvest-2024").out
+    )
     assert mlops("dataset", "show", "tiles@harvest-2024", "--json").json["version"] == "v2"
     moved = mlops("dataset", "tag", "tiles@v1", "harvest-2024")
     assert (moved.code, "tags do not move" in moved.err) == (1, True)
@@ -312,8 +375,16 @@ def test_a_tag_names_a_version_everywhere_and_does_not_move(two: Store, mlops: M
         (["recall", "tiles"], 2, "Missing argument 'target'"),
         (["recall", "tiles", "a file"], 1, "is a file; name a folder"),
         (["recall", "tiles", "workspace/objects"], 1, "is inside the workspace"),
-        (["recall", "tiles", "out", "--split", "tset"], 2, "'tset' is not one of 'train', 'validation', 'test'"),
-        (["recall", "tiles", "out", "--class", "rye"], 1, "no such class in tiles@v2, which has Winter wheat, Maize"),
+        (
+            ["recall", "tiles", "out", "--split", "tset"],
+            2,
+            "'tset' is not one of 'train', 'validation', 'test'",
+        ),
+        (
+            ["recall", "tiles", "out", "--class", "rye"],
+            1,
+            "no such class in tiles@v2, which has Winter wheat, Maize",
+        ),
         (["recall", "tiles", "ftp://host/x"], 1, "files can be recalled to a folder, or to s3://"),
         (["verify", "tiles@nothing"], 1, "tiles@nothing is not known; tiles has v1, v2"),
     ],

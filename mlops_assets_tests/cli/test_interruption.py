@@ -18,7 +18,11 @@ from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
 from mlops_assets_tests.cli.conftest import Mlops
 
-COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'mlops'; from mlops_assets.cli import main; main()"]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; sys.argv[0] = 'mlops'; from mlops_assets.cli import main; main()",
+]
 TRAINER = """
 import time
 
@@ -38,13 +42,18 @@ def train(data, params: Params, run):
 
 
 def test_an_interrupt_is_one_line_and_code_130(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit) as ended, interruptible(lambda: "3 files are kept; to continue: mlops x"):
+    with (
+        pytest.raises(typer.Exit) as ended,
+        interruptible(lambda: "3 files are kept; to continue: mlops x"),
+    ):
         raise KeyboardInterrupt
     assert ended.value.exit_code == 130
     assert capsys.readouterr().err == "interrupted: 3 files are kept; to continue: mlops x\n"
 
 
-def test_an_interrupt_while_the_registry_is_unreachable_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_interrupt_while_the_registry_is_unreachable_says_so(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     def kept() -> str:
         raise StorageError("registry is unreachable")
 
@@ -54,17 +63,24 @@ def test_an_interrupt_while_the_registry_is_unreachable_says_so(capsys: pytest.C
 
 
 @pytest.mark.slow
-def test_an_interrupted_training_names_the_command_that_resumes_it(project: Path, mlops: Mlops) -> None:
+def test_an_interrupted_training_names_the_command_that_resumes_it(
+    project: Path, mlops: Mlops
+) -> None:
     (project / "fieldwork" / "own.py").write_text(TRAINER)
     declared = project / "fieldwork" / "defs" / "samples" / "defs.yaml"
-    text = declared.read_text().replace("mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train")
+    text = declared.read_text().replace(
+        "mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train"
+    )
     declared.write_text("".join(line + "\n" for line in text.splitlines() if "params:" not in line))
     assert mlops("dataset", "commit", "samples", "-q").code == 0
     registry = open_registry(Settings.from_environment().registry)
     with subprocess.Popen(
-        [*COMMAND, "train", "samples_forest"], stderr=subprocess.PIPE, text=True, start_new_session=True,
+        [*COMMAND, "train", "samples_forest"],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    ) as process:  # fmt: skip
+    ) as process:
         while not any(registry.checkpoints(run.run_id) for run in registry.runs()):
             assert process.poll() is None
             time.sleep(0.2)
@@ -81,7 +97,9 @@ def test_an_interrupted_training_names_the_command_that_resumes_it(project: Path
 def test_a_reader_that_has_read_enough_is_no_error(project: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    ended = subprocess.run([*COMMAND, "run", "list", "--json"], stdout=writing, stderr=subprocess.PIPE, text=True)
+    ended = subprocess.run(
+        [*COMMAND, "run", "list", "--json"], stdout=writing, stderr=subprocess.PIPE, text=True
+    )
     os.close(writing)
     assert (ended.returncode in (0, 1), ended.stderr) == (True, "")
 

@@ -66,13 +66,31 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
     client.log_metric(run, "loss", 0.5, step=3)
     client.set_terminated(run)
     client.delete_run(client.create_run(experiment).info.run_id)
-    command = ("import", "mlflow", f"{model}/trial of 2024", "--dataset", "fields@v1", "--tracking-uri", mlflow_server)
+    command = (
+        "import",
+        "mlflow",
+        f"{model}/trial of 2024",
+        "--dataset",
+        "fields@v1",
+        "--tracking-uri",
+        mlflow_server,
+    )
     refused = mlops(*command)
     assert (refused.code, "give it with --model" in refused.err) == (1, True)
     told = mlops(*command, "--model", model, "--json").json
     (imported,) = told["runs"]
-    assert {"mlflow_run": run, "outcome": "imported", "points": 1, "model_version": None}.items() <= imported.items()
-    assert (told["model"], told["data"], told["deleted"], told["aliases"]) == (model, "fields@v1", 1, [])
+    assert {
+        "mlflow_run": run,
+        "outcome": "imported",
+        "points": 1,
+        "model_version": None,
+    }.items() <= imported.items()
+    assert (told["model"], told["data"], told["deleted"], told["aliases"]) == (
+        model,
+        "fields@v1",
+        1,
+        [],
+    )
     again = mlops(*command, "--model", model).out
     assert "unchanged" in again and "1 run(s) are deleted in MLflow and were left there" in again
     (listed,) = mlops("run", "list", "--json").json
@@ -83,10 +101,17 @@ def test_an_experiment_is_brought_in_and_brought_up_to_date(
 @pytest.mark.frameworks
 @pytest.mark.parametrize(
     ("command", "says"),
-    [(("mlflow", "sync"), "set MLOPS_MLFLOW"),
-     (("import", "mlflow", "x", "--dataset", "fields"), "give --tracking-uri, or set MLOPS_MLFLOW")],
-)  # fmt: skip
-def test_without_a_server_the_commands_say_what_is_missing(command: tuple[str, ...], says: str, mlops: Mlops) -> None:
+    [
+        (("mlflow", "sync"), "set MLOPS_MLFLOW"),
+        (
+            ("import", "mlflow", "x", "--dataset", "fields"),
+            "give --tracking-uri, or set MLOPS_MLFLOW",
+        ),
+    ],
+)
+def test_without_a_server_the_commands_say_what_is_missing(
+    command: tuple[str, ...], says: str, mlops: Mlops
+) -> None:
     found = mlops(*command)
     assert (found.code, says in found.err) == (1, True)
 
@@ -97,7 +122,16 @@ def test_a_server_that_is_away_is_one_line(
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     land_table()
-    command = ("import", "mlflow", "x", "--dataset", "fields@v1", "--tracking-uri", "http://127.0.0.1:9", "--quiet")
+    command = (
+        "import",
+        "mlflow",
+        "x",
+        "--dataset",
+        "fields@v1",
+        "--tracking-uri",
+        "http://127.0.0.1:9",
+        "--quiet",
+    )
     found = mlops(*command)
     assert (found.code, found.err.count("\n")) == (1, 1)
     assert found.err.startswith("error: MLflow at http://127.0.0.1:9: ")
@@ -114,7 +148,9 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
     X, y = TrainingData(frozen, "classification").arrays("train")
     forest = RandomForestClassifier(20, random_state=0).fit(X, y)
-    proto = to_onnx(forest, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3})
+    proto = to_onnx(
+        forest, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3}
+    )
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         mlflow.set_tracking_uri(mlflow_server)
@@ -122,7 +158,15 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
         with mlflow.start_run():
             mlflow.onnx.log_model(proto, name="model", pip_requirements=["onnx"])
         mlflow.set_tracking_uri(None)
-    command = ("import", "mlflow", model, "--dataset", "samples@v1", "--tracking-uri", mlflow_server)
+    command = (
+        "import",
+        "mlflow",
+        model,
+        "--dataset",
+        "samples@v1",
+        "--tracking-uri",
+        mlflow_server,
+    )
     command += ("--model", "samples_forest")
     refused = mlops(*command, "--task", "classification")
     assert (refused.code, "is declared in the project: leave out task" in refused.err) == (1, True)
@@ -136,6 +180,8 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
     assert (shown["version"], shown["framework"]) == (run["model_version"], "onnx")
     assert mlops("model", "verify", "samples_forest@production").code == 0
     with dg.DagsterInstance.from_config(str(committed / "workspace" / "dagster")) as instance:
-        event = instance.get_latest_materialization_event(dg.AssetKey(["samples_forest", "evaluation"]))
+        event = instance.get_latest_materialization_event(
+            dg.AssetKey(["samples_forest", "evaluation"])
+        )
     assert event is not None and event.asset_materialization is not None
     assert event.asset_materialization.metadata["model_version"].value == run["model_version"]

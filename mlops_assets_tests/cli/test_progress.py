@@ -1,4 +1,7 @@
-"""Progress as commands show it: plain lines where stderr is no terminal, bars on one, nothing with `--quiet`."""
+"""Progress as commands show it.
+
+Plain lines where stderr is no terminal, bars on one, nothing with `--quiet`.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +39,9 @@ def some_step(done: int, **arguments: int | None) -> Step:
 
 
 def test_a_state_has_counts_bytes_time_left_and_rates() -> None:
-    assert state(some_step(50, total=200, size=200_000)) == (
-        "50/200 files, 50 kB of 200 kB, 60 s left, 2.5 files/s, 2.5 kB/s"
+    assert (
+        state(some_step(50, total=200, size=200_000))
+        == "50/200 files, 50 kB of 200 kB, 60 s left, 2.5 files/s, 2.5 kB/s"
     )
     assert state(some_step(10)) == "10 files, 10 kB, 2.0 s each, 500 bytes/s"
     assert state(Step("assessing")).endswith(" s")
@@ -58,13 +62,22 @@ def test_an_outcome_says_whether_it_was_finished() -> None:
 
 
 def test_quantities_are_written_for_people() -> None:
-    assert [bytes_text(size) for size in (1, 1234, 12_345_678, 2e15)] == ["1 bytes", "1.23 kB", "12.3 MB", "2e+03 TB"]
+    assert [bytes_text(size) for size in (1, 1234, 12_345_678, 2e15)] == [
+        "1 bytes",
+        "1.23 kB",
+        "12.3 MB",
+        "2e+03 TB",
+    ]
     assert [seconds_text(s) for s in (0.04, 42, 119, 7200)] == ["0.0 s", "42 s", "2 min", "2.0 h"]
 
 
 def test_a_step_reports_its_beginning_and_its_end_even_if_it_fails() -> None:
     assert not is_listened_to()
-    with pytest.raises(ValueError, match="boom"), listening(Steps()) as steps, step("reading", 3, "files") as done:
+    with (
+        pytest.raises(ValueError, match="boom"),
+        listening(Steps()) as steps,
+        step("reading", 3, "files") as done,
+    ):
         done.advance(2)
         raise ValueError("boom")
     (found,) = steps
@@ -79,10 +92,15 @@ def test_nothing_is_reported_of_no_work_and_each_counts() -> None:
     assert [(found.total, found.done) for found in steps] == [(3, 3)]
 
 
-def test_lines_begin_and_end_a_piece_of_work_without_control_characters(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_begin_and_end_a_piece_of_work_without_control_characters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(progress, "LINE_SECONDS", 0.01)
     written = io.StringIO()
-    with listening(Lines(Console(file=written, markup=False, soft_wrap=True))), step("storing [a]", 9, "files") as done:
+    with (
+        listening(Lines(Console(file=written, markup=False, soft_wrap=True))),
+        step("storing [a]", 9, "files") as done,
+    ):
         done.advance(4)
         deadline = time.monotonic() + 60
         while "4/9" not in written.getvalue() and time.monotonic() < deadline:
@@ -94,7 +112,9 @@ def test_lines_begin_and_end_a_piece_of_work_without_control_characters(monkeypa
     assert "\x1b" not in written.getvalue()
 
 
-def test_bars_are_drawn_on_a_terminal_and_the_last_state_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bars_are_drawn_on_a_terminal_and_the_last_state_stays(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("TERM", "xterm")
     ours, theirs = pty.openpty()
     try:
@@ -112,10 +132,14 @@ def test_bars_are_drawn_on_a_terminal_and_the_last_state_stays(monkeypatch: pyte
     assert "loss 0.5" in written.decode() and "━" in written.decode()
 
 
-def test_a_command_reports_on_stderr_and_quiet_says_only_the_result(project: Path, mlops: Mlops) -> None:
+def test_a_command_reports_on_stderr_and_quiet_says_only_the_result(
+    project: Path, mlops: Mlops
+) -> None:
     first = mlops("dataset", "commit", "samples", "--no-assess")
     result, *notes = first.out.splitlines()
-    assert "is new" in result and all(line.startswith("  note: split method 'group'") for line in notes)
+    assert "is new" in result and all(
+        line.startswith("  note: split method 'group'") for line in notes
+    )
     assert "hashing and storing, 1 file" in first.err and "hashing and storing: done" in first.err
     again = mlops("dataset", "commit", "samples", "--rehash", "--no-assess", "--quiet")
     assert ("nothing new" in again.out, again.err) == (True, "")

@@ -18,13 +18,23 @@ FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def add(store: Store, number: int, **changes: Any) -> str:
     row: dict[str, Any] = {
-        "run_id": f"{number:08d}-run", "model": "crops", "dataset": "fields", "data_version": "v1",
-        "data_digest": "d" * 64, "status": "succeeded",
+        "run_id": f"{number:08d}-run",
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
+        "data_digest": "d" * 64,
+        "status": "succeeded",
         "parameters": {"learning_rate": 10.0**-number, "net": {"depth": 2}},
-        "seed": number, "trainer": "m:train", "code_version": "c0ffee", "hardware": {"cpus": 2}, "host": "h", "pid": 1,
-        "metrics": {"macro_f1": number / 10, "loss": 1 / number}, "started": FIRST + timedelta(hours=number),
+        "seed": number,
+        "trainer": "m:train",
+        "code_version": "c0ffee",
+        "hardware": {"cpus": 2},
+        "host": "h",
+        "pid": 1,
+        "metrics": {"macro_f1": number / 10, "loss": 1 / number},
+        "started": FIRST + timedelta(hours=number),
         "seconds": 90.0,
-    }  # fmt: skip
+    }
     store.registry.start_run(Run(**row | changes))
     return str(row["run_id"])
 
@@ -33,14 +43,27 @@ def add(store: Store, number: int, **changes: Any) -> str:
 def runs(store: Store) -> list[str]:
     """Nine runs, the last of which failed."""
     ids = [add(store, number) for number in range(1, 9)]
-    failed = add(store, 9, status="failed", error="Traceback\n  x\nValueError: boom [/red]", metrics={}, model="weeds",
-                 tags={"season": "2026"}, parameters={"optimizer": "adam"}, usage={"peak_memory_bytes": 3 * 2**29,
-                 "energy_joules": 7200.0}, phases={"fit": 3.5}, created_by="ann", attempts=2)  # fmt: skip
+    failed = add(
+        store,
+        9,
+        status="failed",
+        error="Traceback\n  x\nValueError: boom [/red]",
+        metrics={},
+        model="weeds",
+        tags={"season": "2026"},
+        parameters={"optimizer": "adam"},
+        usage={"peak_memory_bytes": 3 * 2**29, "energy_joules": 7200.0},
+        phases={"fit": 3.5},
+        created_by="ann",
+        attempts=2,
+    )
     store.registry.log(failed, [(step, "loss", step, 8.0 - step, 0.0) for step in range(8)])
     store.registry.add_checkpoint(
         Checkpoint(run_id=failed, step=7, seq=8, path="p", sha256="s", size=2048, created=FIRST)
     )
-    store.registry.add_files(f"run:{failed}", [store.workspace.put(f"runs/{failed}/log.txt", b"epoch 1\n[bold]2\n")])
+    store.registry.add_files(
+        f"run:{failed}", [store.workspace.put(f"runs/{failed}/log.txt", b"epoch 1\n[bold]2\n")]
+    )
     return [*ids, failed]
 
 
@@ -49,7 +72,9 @@ def listed(outcome: Any) -> list[str]:
     return [run["run_id"][7] for run in outcome.json]
 
 
-def test_runs_are_listed_newest_first_filtered_sorted_and_cut(runs: list[str], mlops: Mlops) -> None:
+def test_runs_are_listed_newest_first_filtered_sorted_and_cut(
+    runs: list[str], mlops: Mlops
+) -> None:
     assert listed(mlops("run", "list", "--json")) == list("987654321")
     assert listed(mlops("run", "list", "crops", "--limit", "2", "--json")) == ["8", "7"]
     where = "macro_f1 > 0.3 and params.learning_rate < 1e-5"
@@ -65,21 +90,49 @@ def test_runs_are_listed_newest_first_filtered_sorted_and_cut(runs: list[str], m
     assert len(listed(mlops("run", "list", "--limit", "0", "--json"))) == 9
 
 
-def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(runs: list[str], mlops: Mlops) -> None:
-    outcome = mlops("run", "list", "--where", "params.net.depth = 2", "--sort", "-loss", "--limit", "2")
+def test_a_listing_shows_what_was_asked_about_and_says_that_there_is_more(
+    runs: list[str], mlops: Mlops
+) -> None:
+    outcome = mlops(
+        "run", "list", "--where", "params.net.depth = 2", "--sort", "-loss", "--limit", "2"
+    )
     header, *rows = outcome.out.splitlines()
     assert header.split() == [
-        "run_id", "model", "data_version", "status", "model_version", "macro_f1", "params.net.depth", "loss", "started",
+        "run_id",
+        "model",
+        "data_version",
+        "status",
+        "model_version",
+        "macro_f1",
+        "params.net.depth",
+        "loss",
+        "started",
         "seconds",
-    ]  # fmt: skip
+    ]
     assert [row.split()[0] for row in rows] == ["00000001", "00000002"]
     assert "these are the first 2; give --limit 0 for all" in outcome.err
-    chosen = mlops("run", "list", "weeds", "--columns", "run_id, tags.season,usage.peak_memory_bytes,error,params.no")
-    assert chosen.out.splitlines()[1].split() == ["00000009", "2026", "1.5", "GiB", "ValueError:", "boom", "[/red]"]
-    as_json = mlops("run", "list", "weeds", "--columns", "run_id,params.optimizer,started", "--json").json
+    chosen = mlops(
+        "run",
+        "list",
+        "weeds",
+        "--columns",
+        "run_id, tags.season,usage.peak_memory_bytes,error,params.no",
+    )
+    assert chosen.out.splitlines()[1].split() == [
+        "00000009",
+        "2026",
+        "1.5",
+        "GiB",
+        "ValueError:",
+        "boom",
+        "[/red]",
+    ]
+    as_json = mlops(
+        "run", "list", "weeds", "--columns", "run_id,params.optimizer,started", "--json"
+    ).json
     assert as_json == [
         {"run_id": runs[-1], "params.optimizer": "adam", "started": "2026-03-01T21:00:00+00:00"}
-    ]  # fmt: skip
+    ]
     assert mlops("run", "list", "--where", "macro_f1 > 5").out == "no run is like that\n"
 
 
@@ -87,10 +140,26 @@ def test_a_run_is_shown_with_everything_that_is_recorded(runs: list[str], mlops:
     outcome = mlops("run", "show", "00000009")
     said = " ".join(outcome.out.split())
     for part in (
-        "weeds", "failed", "ValueError: boom [/red]", "fields@v1, digest dddddddddddd", "c0ffee", "not recorded",
-        "cpus: 2", "by ann, platform", "1 min 30 s", "attempts 2", "fit: 3.5 s", "peak memory: 1.5 GiB", "energy: 2 Wh",
-        "season: 2026", "seed 9", "optimizer: adam", "loss: █▇▆▅▄▃▂▁ 8 → 1, 8 point(s)", "step 7 (2 KiB)", "--log",
-    ):  # fmt: skip
+        "weeds",
+        "failed",
+        "ValueError: boom [/red]",
+        "fields@v1, digest dddddddddddd",
+        "c0ffee",
+        "not recorded",
+        "cpus: 2",
+        "by ann, platform",
+        "1 min 30 s",
+        "attempts 2",
+        "fit: 3.5 s",
+        "peak memory: 1.5 GiB",
+        "energy: 2 Wh",
+        "season: 2026",
+        "seed 9",
+        "optimizer: adam",
+        "loss: █▇▆▅▄▃▂▁ 8 → 1, 8 point(s)",
+        "step 7 (2 KiB)",
+        "--log",
+    ):
         assert part in said, part
     document = mlops("run", "show", "00000009", "--json").json
     assert document["series"]["loss"] == {
@@ -103,7 +172,16 @@ def test_a_run_is_shown_with_everything_that_is_recorded(runs: list[str], mlops:
     }
     assert (document["checkpoints"][0]["step"], document["usage"]["energy_joules"]) == (7, 7200.0)
     assert document["started"] == "2026-03-01T21:00:00+00:00"
-    assert {"environment", "hardware", "code", "phases", "tags", "attempts", "data_digest", "seed"} <= document.keys()
+    assert {
+        "environment",
+        "hardware",
+        "code",
+        "phases",
+        "tags",
+        "attempts",
+        "data_digest",
+        "seed",
+    } <= document.keys()
 
 
 def test_the_log_of_a_run_is_printed_as_it_is(runs: list[str], mlops: Mlops) -> None:
@@ -113,7 +191,9 @@ def test_the_log_of_a_run_is_printed_as_it_is(runs: list[str], mlops: Mlops) -> 
     assert (without.code, "run 00000001 has no log" in without.err) == (1, True)
 
 
-def test_runs_are_compared_on_the_terminal_and_in_reports(runs: list[str], mlops: Mlops, tmp_path: Path) -> None:
+def test_runs_are_compared_on_the_terminal_and_in_reports(
+    runs: list[str], mlops: Mlops, tmp_path: Path
+) -> None:
     outcome = mlops("run", "compare", "00000001", "00000002", "00000009")
     said = [" ".join(line.split()) for line in outcome.out.splitlines()]
     assert "macro_f1 0.1 0.2 * ▲ +0.1 –" in said
@@ -121,9 +201,16 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(runs: list[str], mlops
     assert "optimizer – – adam" in said
     assert "peak_memory_bytes – – 1.5 GiB" in said
     document = mlops("run", "compare", "00000001", "00000002", "--json").json
-    assert {difference["what"] for difference in document["differences"]} == {"learning_rate", "seed"}
+    assert {difference["what"] for difference in document["differences"]} == {
+        "learning_rate",
+        "seed",
+    }
     assert document["metrics"][0]["deltas"][runs[1]] == pytest.approx(0.1)
-    for name, starts in (("out.html", b"<!doctype html>"), ("out.md", b"## "), ("out.png", b"\x89PNG")):
+    for name, starts in (
+        ("out.html", b"<!doctype html>"),
+        ("out.md", b"## "),
+        ("out.png", b"\x89PNG"),
+    ):
         written = mlops("run", "compare", "00000001", "00000009", "--report", name)
         assert written.code == 0, written.err
         assert f"wrote {name}" in written.err
@@ -133,7 +220,11 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(runs: list[str], mlops
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [
-        (["list", "--where", "makro_f1 > 1"], 1, "no run has a metric 'makro_f1'; did you mean macro_f1"),
+        (
+            ["list", "--where", "makro_f1 > 1"],
+            1,
+            "no run has a metric 'makro_f1'; did you mean macro_f1",
+        ),
         (["list", "--sort", "-makro_f1"], 1, "no run has a metric 'makro_f1'"),
         (["list", "--where", "macro_f1 >"], 1, "cannot be read at character 11"),
         (["list", "--where", "status > 1"], 1, "status is a text"),
@@ -147,7 +238,9 @@ def test_runs_are_compared_on_the_terminal_and_in_reports(runs: list[str], mlops
         (["show", "zzz"], 1, "no run begins with 'zzz'"),
     ],
 )
-def test_bad_input_is_one_message(runs: list[str], mlops: Mlops, arguments: list[str], code: int, said: str) -> None:
+def test_bad_input_is_one_message(
+    runs: list[str], mlops: Mlops, arguments: list[str], code: int, said: str
+) -> None:
     outcome = mlops("run", *arguments)
     assert outcome.code == code, outcome.err
     assert said in " ".join(outcome.err.replace("│", " ").split())
@@ -167,7 +260,9 @@ def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops
     assert again.code == 0, again.out + again.err
     assert f"samples_forest@{first['version']} is reproduced by samples_forest@v1-" in again.out
     assert re.search(r"model\.skops +(\w{12}) +\1 +same", again.out)
-    (made,) = mlops("run", "list", "--where", f"tags.reproduces = '{first['version']}'", "--json").json
+    (made,) = mlops(
+        "run", "list", "--where", f"tags.reproduces = '{first['version']}'", "--json"
+    ).json
     assert (made["parameters"]["n_estimators"], made["seed"]) == (5, 7)
     assert mlops("model", "reproduce", "nothing@production").code == 1
 
@@ -179,12 +274,18 @@ def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops
         "    return DecisionTreeClassifier(max_depth=2, random_state=run.seed).fit(X, y)\n"
     )
     declared = committed / "fieldwork" / "defs" / "samples" / "defs.yaml"
-    text = declared.read_text().replace("mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train")
+    text = declared.read_text().replace(
+        "mlops_assets.training.trainers.sklearn:train", "fieldwork.own:train"
+    )
     declared.write_text("".join(line + "\n" for line in text.splitlines() if "params:" not in line))
     changed = mlops("model", "reproduce", f"samples_forest@{first['version']}")
     assert changed.code == 1
-    assert "trainer: mlops_assets.training.trainers.sklearn:train → fieldwork.own:train" in changed.err
-    other = mlops("model", "reproduce", f"samples_forest@{first['version']}", "--allow-changes", "--json")
+    assert (
+        "trainer: mlops_assets.training.trainers.sklearn:train → fieldwork.own:train" in changed.err
+    )
+    other = mlops(
+        "model", "reproduce", f"samples_forest@{first['version']}", "--allow-changes", "--json"
+    )
     assert other.code == 1
     assert (other.json["matches"], other.json["changes"][-1]["what"]) == (False, "trainer")
     assert not other.json["artefacts"][0]["equal"]

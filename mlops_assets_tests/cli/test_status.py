@@ -24,24 +24,47 @@ def registry(project: Path) -> Registry:
     registry = open_registry(Settings.from_environment().registry)
     registry.publish_data_version(
         DataVersion(
-            dataset="samples", version="v1", number=1, digest="d" * 64, created=now(), created_by="tester", files=1,
-            samples=10, size=1, specification={}, counts={},
+            dataset="samples",
+            version="v1",
+            number=1,
+            digest="d" * 64,
+            created=now(),
+            created_by="tester",
+            files=1,
+            samples=10,
+            size=1,
+            specification={},
+            counts={},
         ),
         [],
-    )  # fmt: skip
+    )
     return registry
 
 
 def start(registry: Registry, run_id: str, model: str = "crops", **facts: object) -> None:
     row = {
-        "run_id": run_id, "model": model, "dataset": "samples", "data_version": "v1", "data_digest": "d" * 64,
-        "status": "running", "parameters": {}, "seed": 0, "trainer": "a:b", "code_version": "c", "hardware": {},
-        "metrics": {}, "started": now(), "host": socket.gethostname(), "pid": os.getpid(),
-    }  # fmt: skip
+        "run_id": run_id,
+        "model": model,
+        "dataset": "samples",
+        "data_version": "v1",
+        "data_digest": "d" * 64,
+        "status": "running",
+        "parameters": {},
+        "seed": 0,
+        "trainer": "a:b",
+        "code_version": "c",
+        "hardware": {},
+        "metrics": {},
+        "started": now(),
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+    }
     registry.start_run(Run(**(row | facts)))
 
 
-def test_a_new_project_is_told_what_to_do_first_and_nothing_is_made(project: Path, mlops: Mlops) -> None:
+def test_a_new_project_is_told_what_to_do_first_and_nothing_is_made(
+    project: Path, mlops: Mlops
+) -> None:
     (waiting,) = mlops("status", "--json").json["waiting"]
     assert waiting["command"] == "mlops dataset commit samples"
     assert "nothing in it yet" in mlops("status").out
@@ -56,13 +79,22 @@ def test_a_folder_without_a_project_names_the_commands_that_make_one(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_runs_under_way_have_their_step_metrics_and_process(registry: Registry, mlops: Mlops) -> None:
+def test_runs_under_way_have_their_step_metrics_and_process(
+    registry: Registry, mlops: Mlops
+) -> None:
     start(registry, "1" * 8, tags={"sweep": "deep", "trial": 0})
     start(registry, "2" * 8, pid=GONE)
     start(registry, "3" * 8, host="elsewhere")
-    registry.log("1" * 8, [(0, "train_loss", 0, 0.9, 0.0), (1, "train_loss", 1, 0.5, 0.0), (2, "[x]", 1, 1.0, 0.0)])
+    registry.log(
+        "1" * 8,
+        [(0, "train_loss", 0, 0.9, 0.0), (1, "train_loss", 1, 0.5, 0.0), (2, "[x]", 1, 1.0, 0.0)],
+    )
     found = mlops("status", "--json").json
-    assert [(run["step"], run["alive"]) for run in found["running"]] == [(1, True), (None, False), (None, None)]
+    assert [(run["step"], run["alive"]) for run in found["running"]] == [
+        (1, True),
+        (None, False),
+        (None, None),
+    ]
     assert found["running"][0]["metrics"] == {"train_loss": 0.5, "[x]": 1.0}
     assert found["sweeps"] == [{"name": "deep", "model": "crops", "trials": {"running": 1}}]
     out = mlops("status").out
@@ -73,10 +105,21 @@ def test_runs_under_way_have_their_step_metrics_and_process(registry: Registry, 
 def test_failures_have_one_line_and_the_next_command_until_a_later_run_succeeds(
     registry: Registry, mlops: Mlops
 ) -> None:
-    for run_id, model in (("1" * 8, "crops"), ("2" * 8, "weeds"), ("3" * 8, "trees"), ("4" * 8, "old")):
+    for run_id, model in (
+        ("1" * 8, "crops"),
+        ("2" * 8, "weeds"),
+        ("3" * 8, "trees"),
+        ("4" * 8, "old"),
+    ):
         start(registry, run_id, model)
-        registry.finish_run(run_id, "failed", "Traceback (most recent call last):\n  File x\nValueError: boom [/red]")
-    checkpoint = Checkpoint(run_id="2" * 8, step=7, seq=0, path="p", sha256="s", size=1, created=now())
+        registry.finish_run(
+            run_id,
+            "failed",
+            "Traceback (most recent call last):\n  File x\nValueError: boom [/red]",
+        )
+    checkpoint = Checkpoint(
+        run_id="2" * 8, step=7, seq=0, path="p", sha256="s", size=1, created=now()
+    )
     registry.add_checkpoint(checkpoint)
     with registry.transaction("change") as session:
         session.get_one(Run, "4" * 8).finished = now() - timedelta(hours=25)
@@ -94,9 +137,19 @@ def test_failures_have_one_line_and_the_next_command_until_a_later_run_succeeds(
 def publish(registry: Registry, run_id: str, model: str, version: str, **metrics: float) -> None:
     """Publish and record the model version of a run."""
     row = ModelVersion(
-        model=model, version=version, run_id=run_id, dataset="samples", data_version="v1", data_digest="d" * 64,
-        task="classification", framework="x", signature={}, stage="trained", metrics={}, created=now(),
-    )  # fmt: skip
+        model=model,
+        version=version,
+        run_id=run_id,
+        dataset="samples",
+        data_version="v1",
+        data_digest="d" * 64,
+        task="classification",
+        framework="x",
+        signature={},
+        stage="trained",
+        metrics={},
+        created=now(),
+    )
     registry.publish_model_version(row, [])
     registry.advance(row, "recorded", [], metrics)
 
@@ -120,8 +173,12 @@ def test_what_waits_is_training_on_new_data_and_versions_that_pass_their_gates(
     assert "nothing waits" in mlops("status").out
 
 
-def test_a_landing_that_has_changed_waits_for_a_commit(registry: Registry, project: Path, mlops: Mlops) -> None:
+def test_a_landing_that_has_changed_waits_for_a_commit(
+    registry: Registry, project: Path, mlops: Mlops
+) -> None:
     (project / "workspace" / "landing" / "samples" / "more.csv").write_text("a\n1\n")
     waiting = mlops("status", "--json").json["waiting"]
-    assert [each["command"] for each in waiting if each["what"] == "data"] == ["mlops dataset commit samples"]
+    assert [each["command"] for each in waiting if each["what"] == "data"] == [
+        "mlops dataset commit samples"
+    ]
     assert "has changed since samples@v1" in waiting[0]["detail"]

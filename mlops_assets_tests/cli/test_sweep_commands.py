@@ -31,16 +31,23 @@ def test_a_sweep_goes_on_until_there_are_enough_trials(space: Path, mlops: Mlops
     assert (found["sweep"], found["data_version"], found["split"]) == ("trees", "v1", "validation")
     assert [trial["state"] for trial in found["trials"]] == ["succeeded"]
 
-    second = mlops("sweep", "samples_forest@v1", "--space", str(space), "--name", "trees", "--trials", "2")
+    second = mlops(
+        "sweep", "samples_forest@v1", "--space", str(space), "--name", "trees", "--trials", "2"
+    )
     assert second.code == 0, second.err
     lines = second.out.splitlines()
     assert lines[0].split() == ["trial", "state", "value", "n_estimators", "seconds", "run_id"]
-    assert sorted(line.split()[:2] for line in lines[1:3]) == [["0", "succeeded"], ["1", "succeeded"]]
+    assert sorted(line.split()[:2] for line in lines[1:3]) == [
+        ["0", "succeeded"],
+        ["1", "succeeded"],
+    ]
     assert "best: trial " in second.out and "on the validation split" in second.out
     assert "samples_forest@candidate is samples_forest@v1-" in second.out
 
 
-def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(space: Path, mlops: Mlops) -> None:
+def test_what_cannot_be_swept_is_one_line_and_nothing_is_launched(
+    space: Path, mlops: Mlops
+) -> None:
     for arguments, said in (
         (("nobody", "--space", str(space)), "'nobody' is not declared"),
         (("samples_forest", "--space", "nowhere.yaml"), "nowhere.yaml cannot be read"),

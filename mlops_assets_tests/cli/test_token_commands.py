@@ -27,19 +27,29 @@ def listed() -> list[dict[str, Any]]:
 
 def test_a_token_is_printed_once_and_revoked_by_its_id_itself_or_its_name(store: Store) -> None:
     assert "no token yet" in token("list").stdout
-    text = token("create", "ann", "--role", "scientist", "--role", "viewer", "--expires", "8w").stdout.strip()
-    assert principal_of(store.registry, text) == Principal("ann", frozenset({Role.SCIENTIST, Role.VIEWER}))
+    text = token(
+        "create", "ann", "--role", "scientist", "--role", "viewer", "--expires", "8w"
+    ).stdout.strip()
+    assert principal_of(store.registry, text) == Principal(
+        "ann", frozenset({Role.SCIENTIST, Role.VIEWER})
+    )
     made = json.loads(token("create", "ci", "--role", "viewer", "--json").stdout)
     assert principal_of(store.registry, made["token"]) == Principal("ci", frozenset({Role.VIEWER}))
     first, second = store.registry.tokens()
-    assert (first.expires - first.created, second.expires - second.created) == (timedelta(weeks=8), timedelta(days=30))
+    assert (first.expires - first.created, second.expires - second.created) == (
+        timedelta(weeks=8),
+        timedelta(days=30),
+    )
     everything = token("list").stdout + token("list", "--json").stdout
     for shown in (text, made["token"]):
         _, token_id, secret = shown.split("_")
         assert token_id in everything and secret not in everything
     assert first.sha256 not in everything
     revoked = token("revoke", text)
-    assert f"token {first.id} of ann is revoked" in revoked.output and text.split("_")[2] not in revoked.output
+    assert (
+        f"token {first.id} of ann is revoked" in revoked.output
+        and text.split("_")[2] not in revoked.output
+    )
     assert "was revoked before" in token("revoke", "ann").stdout
     assert [row["state"] for row in listed()] == ["revoked", "valid"]
     for unknown in ("somebody", f"mlops_{'0' * 12}_{'1' * 64}"):
@@ -50,7 +60,9 @@ def test_a_token_is_printed_once_and_revoked_by_its_id_itself_or_its_name(store:
 @pytest.mark.parametrize("expires", ["0d", "-1d", "30", "d", "1.5d", "99999d", "1y", "30d "])
 def test_an_expiry_that_is_no_time_is_wrong_usage(store: Store, expires: str) -> None:
     assert token("create", "ann", "--role", "viewer", f"--expires={expires}").exit_code == 2
-    assert token("create", "ann").exit_code == token("create", "ann", "--role", "boss").exit_code == 2
+    assert (
+        token("create", "ann").exit_code == token("create", "ann", "--role", "boss").exit_code == 2
+    )
     assert listed() == []
 
 
@@ -60,7 +72,9 @@ def test_names_that_mislead_are_refused(store: Store) -> None:
     assert listed() == []
 
 
-def test_a_user_with_limited_roles_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_with_limited_roles_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for roles, arguments in (
         ("viewer,scientist", ("list",)),
         ("viewer", ("create", "ann", "--role", "viewer")),

@@ -40,7 +40,9 @@ def test_a_head_that_is_kept_is_found_again(published: Store, mlops: Mlops, tmp_
     assert mlops("verify", "--head", "nonsense").code == 1
 
 
-def test_a_signed_head_must_be_signed_by_the_key(published: Store, mlops: Mlops, tmp_path: Path) -> None:
+def test_a_signed_head_must_be_signed_by_the_key(
+    published: Store, mlops: Mlops, tmp_path: Path
+) -> None:
     private, public = keys(tmp_path)
     (tmp_path / "signed.json").write_text(mlops("log", "head", "--sign", str(private)).out)
     signed = ("verify", "--head", str(tmp_path / "signed.json"), "--key")
@@ -59,8 +61,9 @@ def test_everything_that_is_wrong_is_listed_at_once(published: Store, mlops: Mlo
     failed = mlops("verify", "--json")
     assert (failed.code, failed.json["passed"], failed.json["entries"]) == (1, False, 2)
     assert [problem.split(": ")[0] for problem in failed.json["problems"]] == [
-        "files catalog/b.json was changed in the registry without an entry of its log", "catalog/a.json"
-    ]  # fmt: skip
+        "files catalog/b.json was changed in the registry without an entry of its log",
+        "catalog/a.json",
+    ]
     for problem in failed.json["problems"]:
         assert problem in failed.err
 

@@ -27,7 +27,10 @@ def instance(tmp_path: Path) -> Iterator[dg.DagsterInstance]:
 
 
 def _store(root: Path) -> Store:
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    return Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -38,13 +41,19 @@ def _assessed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder.mkdir(parents=True)
     crops_table().to_csv(folder / "samples.csv", index=False)
     freeze(store.workspace, store.registry, specification, "tester")
-    assess(store.registry, FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1")))
+    assess(
+        store.registry,
+        FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1")),
+    )
     store.registry.close()
     return root
 
 
 @pytest.fixture
 def assessed(tmp_path: Path, _assessed_workspace: Path) -> Store:
-    """A workspace with `fields`, v1, whose quality is assessed: that takes longer than the rest of a lifecycle."""
+    """A workspace with `fields`, v1, whose quality is assessed.
+
+    That takes longer than the rest of a lifecycle.
+    """
     shutil.copytree(_assessed_workspace, tmp_path / "workspace")
     return _store(tmp_path / "workspace")

@@ -1,4 +1,7 @@
-"""A sensor evaluated again and again as Dagster's daemon does: with its cursor, its events reported, its runs made."""
+"""A sensor evaluated again and again as Dagster's daemon does.
+
+With its cursor, its events reported, its runs made.
+"""
 
 from __future__ import annotations
 
@@ -13,9 +16,14 @@ from resources import StoreResource
 
 
 class Daemon:
-    """Evaluates one sensor. `reason` is why the last tick skipped; `cursor` and `events` are what it left."""
+    """Evaluates one sensor.
 
-    def __init__(self, definitions: dg.Definitions, sensor: str, instance: dg.DagsterInstance) -> None:
+    `reason` is why the last tick skipped; `cursor` and `events` are what it left.
+    """
+
+    def __init__(
+        self, definitions: dg.Definitions, sensor: str, instance: dg.DagsterInstance
+    ) -> None:
         self.definitions, self.instance = definitions, instance
         self.resources = dict(definitions.resources or {})
         self.sensor = definitions.resolve_sensor_def(sensor)
@@ -46,14 +54,18 @@ class LandingDaemon(Daemon):
     def __init__(self, specification: DatasetSpecification, instance: dg.DagsterInstance) -> None:
         self.name = specification.name
         built = TrainingDataset(specification).build_defs(None)  # type: ignore[arg-type]
-        common = dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor)
+        common = dg.Definitions(
+            resources={"store": StoreResource()}, executor=dg.in_process_executor
+        )
         super().__init__(dg.Definitions.merge(built, common), f"{self.name}_new_data", instance)
 
     def run(self, *requests: dg.RunRequest) -> bool:
         """Run the landing job, as requested or by hand; whether every run succeeded."""
         job = self.definitions.resolve_job_def(f"{self.name}_landing")
         return all(
-            job.execute_in_process(instance=self.instance, tags=dict(request.tags), raise_on_error=False).success
+            job.execute_in_process(
+                instance=self.instance, tags=dict(request.tags), raise_on_error=False
+            ).success
             for request in requests or [dg.RunRequest()]
         )
 
@@ -64,5 +76,7 @@ class LandingDaemon(Daemon):
     def landing_is_stale(self) -> bool:
         """Whether Dagster's UI shows the landing out of date."""
         graph = self.definitions.resolve_asset_graph()
-        resolver = CachingStaleStatusResolver(self.instance, graph, LoadingContextForTest(self.instance))
+        resolver = CachingStaleStatusResolver(
+            self.instance, graph, LoadingContextForTest(self.instance)
+        )
         return resolver.get_status(dg.AssetKey([self.name, "landing"])) == StaleStatus.STALE

@@ -36,7 +36,9 @@ def main(home: str, trees: int, runs: int) -> None:
             .execute_in_process(
                 instance=instance,
                 partition_key="v1",
-                run_config={"ops": {"crop_forest__trained_model": {"config": {"n_estimators": trees}}}},
+                run_config={
+                    "ops": {"crop_forest__trained_model": {"config": {"n_estimators": trees}}}
+                },
             )
         )
     versions = {}

@@ -27,10 +27,14 @@ def model_specification(**changes: object) -> ModelSpecification:
 
 def definitions(**changes: object) -> dg.Definitions:
     """The project's definitions; `changes` replace attributes of the model."""
-    components = [TrainingDataset(table_specification()), TrainedModel(model_specification(**changes))]
+    components = [
+        TrainingDataset(table_specification()),
+        TrainedModel(model_specification(**changes)),
+    ]
     built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]
     common = dg.Definitions(
-        resources={"store": StoreResource(), "mlflow": MlflowMirror()}, executor=dg.in_process_executor
+        resources={"store": StoreResource(), "mlflow": MlflowMirror()},
+        executor=dg.in_process_executor,
     )
     return dg.Definitions.merge(*built, common)
 
@@ -39,13 +43,17 @@ def interrupted_job() -> dg.JobDefinition:
     """A lifecycle whose trainer is killed in its first attempt and keeps checkpoints."""
     params = {"die_at": 4}
     trainer = "mlops_assets_tests.training.process.supervised:stepwise"
-    return definitions(trainer=trainer, params=params, gates=[]).resolve_job_def("crop_forest_lifecycle")
+    return definitions(trainer=trainer, params=params, gates=[]).resolve_job_def(
+        "crop_forest_lifecycle"
+    )
 
 
 def hanging_job() -> dg.JobDefinition:
     """A lifecycle whose trainer never ends."""
     trainer = "mlops_assets_tests.training.process.supervised:behave"
-    return definitions(trainer=trainer, params={"does": "hang"}).resolve_job_def("crop_forest_lifecycle")
+    return definitions(trainer=trainer, params={"does": "hang"}).resolve_job_def(
+        "crop_forest_lifecycle"
+    )
 
 
 def lifecycle_job() -> dg.JobDefinition:

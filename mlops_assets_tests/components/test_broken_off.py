@@ -35,14 +35,18 @@ def _frozen(store: Store, instance: dg.DagsterInstance) -> None:
 
 
 def broken_off(instance: dg.DagsterInstance) -> str:
-    with dg.execute_job(dg.reconstructable(interrupted_job), instance=instance, tags=TAGS) as failed:
+    with dg.execute_job(
+        dg.reconstructable(interrupted_job), instance=instance, tags=TAGS
+    ) as failed:
         assert not failed.success
         return failed.run_id
 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_frozen")
-def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(store: Store, instance: dg.DagsterInstance) -> None:
+def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(
+    store: Store, instance: dg.DagsterInstance
+) -> None:
     options = dg.ReexecutionOptions.from_failure(broken_off(instance), instance)
     job = dg.reconstructable(interrupted_job)
     with dg.execute_job(job, instance=instance, tags=TAGS, reexecution_options=options) as again:
@@ -61,9 +65,13 @@ def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
     broken_off(instance)
     (first,) = store.registry.runs()
     job = interrupted_job()
-    assert not job.execute_in_process(instance=instance, partition_key="v1", raise_on_error=False).success
+    assert not job.execute_in_process(
+        instance=instance, partition_key="v1", raise_on_error=False
+    ).success
     assert len(store.registry.runs()) == 2  # begun anew, and killed again
-    tagged = job.execute_in_process(instance=instance, partition_key="v1", tags={RESUME: first.run_id})
+    tagged = job.execute_in_process(
+        instance=instance, partition_key="v1", tags={RESUME: first.run_id}
+    )
     assert tagged.success
     assert [run.attempts for run in store.registry.runs(status="succeeded")] == [2]
     (row,) = store.registry.model_versions()
@@ -72,7 +80,9 @@ def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("_frozen")
-def test_cancelling_a_run_stops_its_trainer_promptly_and_records_it(store: Store, instance: dg.DagsterInstance) -> None:
+def test_cancelling_a_run_stops_its_trainer_promptly_and_records_it(
+    store: Store, instance: dg.DagsterInstance
+) -> None:
     """Dagster's UI sends the run's process an interrupt; so does this."""
     with Process(["-c", EXECUTE, instance.root_directory]) as process:
         deadline = time.monotonic() + 200

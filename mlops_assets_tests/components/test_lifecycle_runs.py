@@ -23,7 +23,11 @@ MODEL_ASSETS = ["trained_model", "onnx_model", "evaluation", "record"]
 
 
 def launch(
-    defs: dg.Definitions, job: str, instance: dg.DagsterInstance, partition: str | None = None, **config: Any
+    defs: dg.Definitions,
+    job: str,
+    instance: dg.DagsterInstance,
+    partition: str | None = None,
+    **config: Any,
 ) -> dg.ExecuteInProcessResult:
     ops = {"crop_forest__trained_model": {"config": config}} if config else {}
     return defs.resolve_job_def(job).execute_in_process(
@@ -54,7 +58,9 @@ def test_landing_adds_the_partition_and_says_whether_the_content_is_new(
     landed: dg.Definitions, instance: dg.DagsterInstance
 ) -> None:
     assert instance.get_dynamic_partitions(str(data_versions("fields").name)) == ["v1"]
-    again = launch(landed, "fields_landing", instance).asset_materializations_for_node("fields__landing")[0]
+    again = launch(landed, "fields_landing", instance).asset_materializations_for_node(
+        "fields__landing"
+    )[0]
     assert (again.metadata["new"].value, again.metadata["data_version"].value) == (False, "v1")
 
 
@@ -64,7 +70,8 @@ def test_lifecycle_materialises_every_asset_with_checks_and_what_people_look_at(
     result = launch(landed, "crop_forest_lifecycle", instance, "v1")
     assert result.success
     checks = {
-        (e.asset_check_key.asset_key.path[-1], e.check_name, e.passed) for e in result.get_asset_check_evaluations()
+        (e.asset_check_key.asset_key.path[-1], e.check_name, e.passed)
+        for e in result.get_asset_check_evaluations()
     }
     assert checks == {
         *(("training_data", name, True) for name in CHECKS),
@@ -111,14 +118,19 @@ def test_steps_of_interleaved_runs_on_one_partition_never_mix(
 ) -> None:
     command = ["-m", "mlops_assets_tests.components.interleaved", str(tmp_path / "dagster")]
     with ExitStack() as running:
-        runs = [running.enter_context(Process([*command, str(trees), "2"], tmp_path)) for trees in (5, 9)]
+        runs = [
+            running.enter_context(Process([*command, str(trees), "2"], tmp_path))
+            for trees in (5, 9)
+        ]
         for run in runs:
             assert run.wait(200) == 0, run.err
     answers = [json.loads(run.out.splitlines()[-1]) for run in runs]
     made = {}
     for answer in answers:
         assert answer["success"]
-        assert len(set(answer["versions"].values())) == 1, "steps of one run worked on different model versions"
+        assert len(set(answer["versions"].values())) == 1, (
+            "steps of one run worked on different model versions"
+        )
         version = made[answer["trees"]] = answer["versions"]["trained_model"]
         row = store.registry.model_version(Reference("crop_forest", version))
         assert store.registry.run(row.run_id).parameters["n_estimators"] == answer["trees"]
@@ -128,7 +140,10 @@ def test_steps_of_interleaved_runs_on_one_partition_never_mix(
 
 @pytest.mark.slow
 def test_a_reexecution_from_failure_works_on_the_model_of_the_run_that_failed(
-    landed: dg.Definitions, store: Store, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+    landed: dg.Definitions,
+    store: Store,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fails(*_: Any) -> Any:
         raise RuntimeError("power cut")
@@ -186,7 +201,11 @@ def test_a_leaking_split_stops_before_training(
 
     frame = crops_table(100).assign(part="train")
     copied = frame.assign(part="test")
-    source = {"url": "landing/fields", "layout": "table", "table": {"label": "crop", "split": "part"}}
+    source = {
+        "url": "landing/fields",
+        "layout": "table",
+        "table": {"label": "crop", "split": "part"},
+    }
     specification = table_specification(source=source, split={"method": "column"})
     import pandas as pd
 
@@ -195,9 +214,13 @@ def test_a_leaking_split_stops_before_training(
         TrainingDataset(specification).build_defs(None),  # type: ignore[arg-type]
         TrainedModel(model_specification()).build_defs(None),  # type: ignore[arg-type]
     ]
-    defs = dg.Definitions.merge(*built, dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()}))
+    defs = dg.Definitions.merge(
+        *built, dg.Definitions(resources={"store": StoreResource(), "mlflow": MlflowMirror()})
+    )
     assert launch(defs, "fields_landing", instance).success
     result = launch(defs, "crop_forest_lifecycle", instance, "v2")
     assert not result.success
-    assert {e.check_name for e in result.get_asset_check_evaluations() if not e.passed} == {"leakage"}
+    assert {e.check_name for e in result.get_asset_check_evaluations() if not e.passed} == {
+        "leakage"
+    }
     assert store.registry.runs() == []

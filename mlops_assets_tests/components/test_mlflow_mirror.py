@@ -76,7 +76,9 @@ def test_a_run_that_fails_is_mirrored_too(
     client = MlflowClient(mlflow_server)
     experiment = client.get_experiment_by_name(_MODEL)
     assert experiment is not None
-    (there,) = client.search_runs([experiment.experiment_id], f"tags.`mlops.run_id` = '{run.run_id}'")
+    (there,) = client.search_runs(
+        [experiment.experiment_id], f"tags.`mlops.run_id` = '{run.run_id}'"
+    )
     assert there.info.status == "FAILED"
 
 
@@ -97,4 +99,7 @@ def test_a_server_that_is_away_stops_nothing(
 def test_without_a_server_nothing_is_said_of_mlflow(instance: dg.DagsterInstance) -> None:
     result = launch(instance, f"{_MODEL}_lifecycle")
     assert result.success
-    assert "mlflow" not in result.asset_materializations_for_node(f"{_MODEL}__trained_model")[-1].metadata
+    assert (
+        "mlflow"
+        not in result.asset_materializations_for_node(f"{_MODEL}__trained_model")[-1].metadata
+    )

@@ -14,7 +14,11 @@ from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions, model_specification
 
-GRID: dict[str, Any] = {"parameters": {"n_estimators": {"choices": [2, 5]}}, "method": "grid", "parallel": 2}
+GRID: dict[str, Any] = {
+    "parameters": {"n_estimators": {"choices": [2, 5]}},
+    "method": "grid",
+    "parallel": 2,
+}
 
 
 @pytest.fixture
@@ -44,7 +48,9 @@ def test_the_job_shows_the_trials_and_leaves_the_alias_if_a_gate_fails(
 ) -> None:
     result = launch(GRID, gates=[{"metric": "accuracy", "max": 0.1}])
     assert result.success
-    (output,) = [event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT]
+    (output,) = [
+        event for event in result.all_events if event.event_type == dg.DagsterEventType.STEP_OUTPUT
+    ]
     shown = {name: value.value for name, value in output.step_output_data.metadata.items()}
     assert shown["metric"] == "validation_score" and shown["direction"] == "maximize"
     assert shown["best_value"] > 0.5 and shown["best_parameters"]["n_estimators"] in (2, 5)
@@ -73,20 +79,30 @@ def test_the_best_is_in_the_graph_as_if_its_steps_had_made_it(
         assert instance.get_latest_materialization_event(key) is not None
     for step, check in (("onnx_model", "parity"), ("record", "gates")):
         checked = dg.AssetCheckKey(dg.AssetKey(["crop_forest", step]), check)
-        (execution,) = instance.event_log_storage.get_asset_check_execution_history(checked, limit=9)
+        (execution,) = instance.event_log_storage.get_asset_check_execution_history(
+            checked, limit=9
+        )
         assert execution.status.value == "SUCCEEDED"
 
 
 def test_wrong_settings_are_refused_before_anything_is_launched(
     launch: Callable[..., dg.ExecuteInProcessResult], store: Store
 ) -> None:
-    for config in (GRID | {"method": "bayes"}, GRID | {"trials": "many"}, GRID | {"trails": 3}, {"method": "grid"}):
+    for config in (
+        GRID | {"method": "bayes"},
+        GRID | {"trials": "many"},
+        GRID | {"trails": 3},
+        {"method": "grid"},
+    ):
         with pytest.raises(dg.DagsterInvalidConfigError):
             launch(config)
     result = launch(GRID | {"parameters": {"n_estimators": {"choices": []}}})
     error = result.failure_data_for_node("crop_forest__sweep")
     assert error is not None and error.error is not None and error.error.cause is not None
-    assert "parameters.n_estimators.choices: List should have at least 1 item" in error.error.cause.message
+    assert (
+        "parameters.n_estimators.choices: List should have at least 1 item"
+        in error.error.cause.message
+    )
     assert store.registry.runs() == []
 
 

@@ -31,7 +31,9 @@ def materialise(
     )
 
 
-def test_figures_and_counts_show_in_the_metadata(materialise: Callable[[], dg.ExecuteInProcessResult]) -> None:
+def test_figures_and_counts_show_in_the_metadata(
+    materialise: Callable[[], dg.ExecuteInProcessResult],
+) -> None:
     result = materialise()
     assert result.success
     (event,) = result.asset_materializations_for_node("fields__training_data")
@@ -39,16 +41,22 @@ def test_figures_and_counts_show_in_the_metadata(materialise: Callable[[], dg.Ex
     assert str(shown["class_counts"]).startswith("| class | train | validation | test |")
     for name in ("class_counts_figure", "band_histograms_figure"):
         before, _, data = str(shown[name]).partition("base64,")
-        assert before.startswith(f"![{name.removesuffix('_figure').replace('_', ' ')}](data:image/png;")
+        assert before.startswith(
+            f"![{name.removesuffix('_figure').replace('_', ' ')}](data:image/png;"
+        )
         assert base64.b64decode(data.rstrip(")")).startswith(b"\x89PNG")
         assert len(data) < 140_000
     assert {e.check_name for e in result.get_asset_check_evaluations()} == set(CHECKS)
 
 
-def test_damaged_data_stops_and_says_so(materialise: Callable[[], dg.ExecuteInProcessResult], store: Store) -> None:
+def test_damaged_data_stops_and_says_so(
+    materialise: Callable[[], dg.ExecuteInProcessResult], store: Store
+) -> None:
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
     frozen.local_path("samples.csv").write_text("damaged")
     result = materialise()
     assert not result.success
-    failed = {e.check_name: e.description for e in result.get_asset_check_evaluations() if not e.passed}
+    failed = {
+        e.check_name: e.description for e in result.get_asset_check_evaluations() if not e.passed
+    }
     assert "samples.csv" in str(failed["readable"])

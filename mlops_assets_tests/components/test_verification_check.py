@@ -1,4 +1,7 @@
-"""The check `as_published` of the asset `workspace`: everything once a week, what has changed every night."""
+"""The check `as_published` of the asset `workspace`.
+
+Everything once a week, what has changed every night.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +20,8 @@ from resources import StoreResource
 def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
     """Run one of the two schedules' runs and return the evaluation."""
     definitions = dg.Definitions.merge(
-        verification(), dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor)
+        verification(),
+        dg.Definitions(resources={"store": StoreResource()}, executor=dg.in_process_executor),
     )
     schedules = {schedule.name: schedule for schedule in definitions.schedules or []}
 
@@ -25,7 +29,9 @@ def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
         context = dg.build_schedule_context(instance)
         (request,) = schedules[schedule].evaluate_tick(context).run_requests or []
         job = definitions.resolve_job_def("verify")
-        result = job.execute_in_process(run_config=request.run_config, instance=instance, raise_on_error=False)
+        result = job.execute_in_process(
+            run_config=request.run_config, instance=instance, raise_on_error=False
+        )
         (evaluation,) = result.get_asset_check_evaluations()
         metadata = {name: value.value for name, value in evaluation.metadata.items()}
         return evaluation.passed, metadata, str(evaluation.description)
@@ -33,7 +39,9 @@ def looked(assessed: Store, instance: dg.DagsterInstance) -> Any:
     return look
 
 
-def test_every_night_what_has_changed_since_everything_was_well(looked: Any, assessed: Store) -> None:
+def test_every_night_what_has_changed_since_everything_was_well(
+    looked: Any, assessed: Store
+) -> None:
     passed, first, _ = looked("verify_changes")  # nothing was looked at yet
     assert (passed, first["whole"], first["since_entry"]) == (True, True, 0)
     assert first["files"] > 5
@@ -45,7 +53,9 @@ def test_every_night_what_has_changed_since_everything_was_well(looked: Any, ass
     assert looked("verify_changes")[1]["files"] == 0
 
 
-def test_what_is_wrong_is_found_at_the_latest_when_everything_is_looked_at(looked: Any, assessed: Store) -> None:
+def test_what_is_wrong_is_found_at_the_latest_when_everything_is_looked_at(
+    looked: Any, assessed: Store
+) -> None:
     assert looked("verify_everything")[0]
     assessed.workspace.put("datasets/fields/v1/version.json", b"{}")
     assert looked("verify_changes")[0]
@@ -67,7 +77,9 @@ def test_a_registry_that_was_changed_is_found_in_the_night(looked: Any, assessed
     assert "created_by is 'nobody', was 'tester'" in description
 
 
-def test_the_head_of_the_log_is_left_elsewhere(looked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_head_of_the_log_is_left_elsewhere(
+    looked: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLOPS_LOG_HEAD", str(tmp_path / "elsewhere"))
     passed, metadata, _ = looked("verify_changes")
     (head,) = (tmp_path / "elsewhere").iterdir()

@@ -1,4 +1,7 @@
-"""Small image datasets for the tests of diff, recall and verify: a folder a class, one NPY file a sample."""
+"""Small image datasets for the tests of diff, recall and verify.
+
+A folder a class, one NPY file a sample.
+"""
 
 from __future__ import annotations
 
@@ -38,12 +41,19 @@ def image(seed: int) -> bytes:
 
 def images() -> dict[str, bytes]:
     """Path → content of twelve images: three splits, two classes."""
-    paths = [f"{s}/{c}/{n}.npy" for s in ("train", "validation", "test") for c in ("maize", "wheat") for n in (1, 2)]
+    paths = [
+        f"{s}/{c}/{n}.npy"
+        for s in ("train", "validation", "test")
+        for c in ("maize", "wheat")
+        for n in (1, 2)
+    ]
     return {path: image(seed) for seed, path in enumerate(paths)}
 
 
 def land_images(
-    store: Store, files: dict[str, bytes] | None = None, specification: DatasetSpecification | None = None
+    store: Store,
+    files: dict[str, bytes] | None = None,
+    specification: DatasetSpecification | None = None,
 ) -> FrozenDataset:
     """Make the landing hold exactly these files, freeze it, and open the version."""
     specification = specification or images_specification()
@@ -53,12 +63,18 @@ def land_images(
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
     version = freeze(store.workspace, store.registry, specification, store.user).version
-    return FrozenDataset.open(store.workspace, store.registry, Reference(version.dataset, version.version))
+    return FrozenDataset.open(
+        store.workspace, store.registry, Reference(version.dataset, version.version)
+    )
 
 
 def tree(folder: Path) -> dict[str, bytes]:
     """Path → content of everything in a folder, hidden files and links too."""
-    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if not p.is_dir()}
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in sorted(folder.rglob("*"))
+        if not p.is_dir()
+    }
 
 
 def object_path(store: Store, frozen: FrozenDataset, path: str) -> Path:

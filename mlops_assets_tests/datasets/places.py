@@ -1,4 +1,7 @@
-"""Where tests of remote landings put files: object stores and a folder on a web server; `place` is each in turn."""
+"""Where tests of remote landings put files: object stores and a folder on a web server.
+
+`place` is each in turn.
+"""
 
 from __future__ import annotations
 
@@ -57,9 +60,16 @@ class Place:
             (self.server.folder / LANDING / path).unlink()
 
     def source(self, **options: object) -> dict[str, object]:
-        """The declaration of this landing; a table unless `options` say otherwise. A web landing's files are named."""
+        """The declaration of this landing; a table unless `options` say otherwise.
+
+        A web landing's files are named.
+        """
         files = {"files": self.named} if isinstance(self.server, WebFolder) else {}
-        return {"url": self.url, **(options or {"layout": "table", "table": {"label": "crop"}}), **files}
+        return {
+            "url": self.url,
+            **(options or {"layout": "table", "table": {"label": "crop"}}),
+            **files,
+        }
 
     def open(self, workspace: Workspace) -> Landing:
         """The landing as the product sees it."""
@@ -71,7 +81,12 @@ def place_on(server: Bucket | WebFolder) -> Place:
     return Place(server, f"{server.url}/{LANDING}")
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs", "https_folder")])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.services)
+        for name in ("s3", "az", "gs", "https_folder")
+    ]
+)
 def place(request: pytest.FixtureRequest) -> Place:
     """An empty remote landing of each kind in turn."""
     return place_on(request.getfixturevalue(request.param))

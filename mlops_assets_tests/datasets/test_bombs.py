@@ -1,4 +1,7 @@
-"""Small files that would become very large, or end the process: each is refused within two gigabytes of memory."""
+"""Small files that would become very large, or end the process.
+
+Each is refused within two gigabytes of memory.
+"""
 
 from __future__ import annotations
 
@@ -50,9 +53,14 @@ def repeated_numbers(folder: Path) -> Path:
 
 
 def repeated_text(folder: Path) -> Path:
-    text = pa.DictionaryArray.from_arrays(pa.array([0] * 2_000, pa.int32()), pa.array(["x" * 1_000_000]))
+    text = pa.DictionaryArray.from_arrays(
+        pa.array([0] * 2_000, pa.int32()), pa.array(["x" * 1_000_000])
+    )
     pq.write_table(
-        pa.table({"label": text}), folder / "x.parquet", dictionary_pagesize_limit=1 << 30, store_schema=False
+        pa.table({"label": text}),
+        folder / "x.parquet",
+        dictionary_pagesize_limit=1 << 30,
+        store_schema=False,
     )
     return folder / "x.parquet"
 
@@ -105,7 +113,13 @@ def one_tile(folder: Path) -> Path:
     path, size = folder / "x.tif", 33_024
     profile = {"width": size, "height": size, "count": 1, "dtype": "uint8", "crs": "EPSG:32632"}
     transform = rasterio.Affine(10, 0, 500_000, 0, -10, 5_000_000)
-    tiles = {"tiled": True, "blockxsize": size, "blockysize": size, "sparse_ok": True, "compress": "deflate"}
+    tiles = {
+        "tiled": True,
+        "blockxsize": size,
+        "blockysize": size,
+        "sparse_ok": True,
+        "compress": "deflate",
+    }
     with rasterio.open(path, "w", driver="GTiff", transform=transform, **profile, **tiles):
         pass
     with path.open("ab") as stream:  # enough for the pixels to be believed

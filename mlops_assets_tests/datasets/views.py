@@ -15,14 +15,23 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 
 VIEWS = ("row", "numbers", "pixel", "patch", "window", "image")
 
 
 def windows(name: str = "scenes", size: int = 8) -> DatasetSpecification:
     """Scenes read as windows."""
-    source = {"url": f"landing/{name}", "layout": "scenes", "scenes": {"read": "windows", "size": size}}
+    source = {
+        "url": f"landing/{name}",
+        "layout": "scenes",
+        "scenes": {"read": "windows", "size": size},
+    }
     return scenes_specification(name, source=source, split={"method": "spatial_block", "block": 8})
 
 
@@ -36,7 +45,9 @@ def images(name: str = "photos", **changes: object) -> DatasetSpecification:
     return DatasetSpecification.model_validate(attributes | changes)
 
 
-def land(store: Store, specification: DatasetSpecification, write: Callable[[Any], object]) -> FrozenDataset:
+def land(
+    store: Store, specification: DatasetSpecification, write: Callable[[Any], object]
+) -> FrozenDataset:
     """Let `write` fill the landing, freeze it, and open what came of it."""
     folder = store.workspace.root / specification.source.url
     folder.mkdir(parents=True, exist_ok=True)
@@ -53,7 +64,9 @@ def write_images(folder: Any, count: int = 40, side: int = 6) -> None:
         image = (rng.integers(0, 200, (3, side, side)) + 300 * (number % 2)).astype(np.uint16)
         path = folder / name / f"{number:03d}.tif"
         path.parent.mkdir(exist_ok=True)
-        with open_raster(path, "w", driver="GTiff", height=side, width=side, count=3, dtype="uint16") as raster:
+        with open_raster(
+            path, "w", driver="GTiff", height=side, width=side, count=3, dtype="uint16"
+        ) as raster:
             raster.write(image)
 
 
@@ -75,7 +88,11 @@ def frozen(store: Store, view: str) -> FrozenDataset:
         return land(store, table_specification(), write_two_tables)
     if view == "numbers":
         numbers = crops_table(200).assign(crop=np.linspace(0.5, 9.5, 200).round(3))
-        return land(store, table_specification("numbers"), lambda f: numbers.to_csv(f / "a.csv", index=False))
+        return land(
+            store,
+            table_specification("numbers"),
+            lambda f: numbers.to_csv(f / "a.csv", index=False),
+        )
     if view == "window":
         return land(store, windows("windows"), write_two_scenes)
     if view == "image":
@@ -91,7 +108,10 @@ def training_data(
 
 
 def opened(
-    dataset: FrozenDataset, view: str, bands: list[str] | None = None, scaling: DeclaredScaling = "none"
+    dataset: FrozenDataset,
+    view: str,
+    bands: list[str] | None = None,
+    scaling: DeclaredScaling = "none",
 ) -> TrainingData:
     """The same, of a version that is open already."""
     task = {"window": "semantic-segmentation", "numbers": "regression"}.get(view, "classification")

@@ -24,7 +24,9 @@ from mlops_assets_tests.faults.life import STEPS, opened, watched
 
 DEADLINE = 120.0  # seconds that a step may take, whatever befalls it
 AWAY_SECONDS = 5.0  # that a training waits for its registry, instead of ten minutes
-GONE_WITHIN = 30.0  # seconds after which nothing is left of a killed process and what it has started
+GONE_WITHIN = (
+    30.0  # seconds after which nothing is left of a killed process and what it has started
+)
 KILLED = 86  # exit status
 _CAPABILITIES_3 = 0x20080522  # version of the structures of capset(2)
 
@@ -36,8 +38,8 @@ class Ended:
     Attributes:
         status: its exit status; negative for a signal.
         error: kind and text of the error that it raised.
-        acknowledged: what it was told is recorded: how many points of which run, and up to which step there are
-            checkpoints; "step" once it was done.
+        acknowledged: what it was told is recorded: how many points of which run, and up to which
+            step there are checkpoints; "step" once it was done.
         seconds: from its first instruction to its end.
     """
 
@@ -48,7 +50,12 @@ class Ended:
 
 
 def forked(
-    root: Path, step: str, *, die_before: int | None = None, kill_after: float | None = None, unprivileged: bool = False
+    root: Path,
+    step: str,
+    *,
+    die_before: int | None = None,
+    kill_after: float | None = None,
+    unprivileged: bool = False,
 ) -> Ended:
     """Do a step in a process of its own.
 
@@ -65,7 +72,9 @@ def forked(
     interpreter.start_server()
     context = multiprocessing.get_context("forkserver")
     reader, writer = context.Pipe(duplex=False)
-    process = context.Process(target=_do, args=(root, step, die_before, unprivileged, tempfile.gettempdir(), writer))
+    process = context.Process(
+        target=_do, args=(root, step, die_before, unprivileged, tempfile.gettempdir(), writer)
+    )
     process.start()
     writer.close()
     assert reader.poll(DEADLINE) and reader.recv() == ("begun", None)
@@ -112,7 +121,14 @@ def _require_gone(process: Any, family: list[psutil.Process], step: str) -> None
     assert not left, f"{step} was killed, and {GONE_WITHIN:g} s later {left} still run"
 
 
-def _do(root: Path, step: str, die_before: int | None, unprivileged: bool, temporary: str, writer: Connection) -> None:
+def _do(
+    root: Path,
+    step: str,
+    die_before: int | None,
+    unprivileged: bool,
+    temporary: str,
+    writer: Connection,
+) -> None:
     multiprocessing.current_process().daemon = False  # it may have processes of its own
     os.environ["TMPDIR"] = tempfile.tempdir = temporary
     patiently.__defaults__ = (AWAY_SECONDS,)

@@ -1,7 +1,8 @@
 """A life of two data versions and two models in steps, each done in a process forked from a preloaded one.
 
-Durable operations are writing and removing an object, renaming a file of the workspace, and committing a transaction
-that wrote. They are found in obstore, SQLAlchemy and the interpreter, so that new ones are found by themselves.
+Durable operations are writing and removing an object, renaming a file of the workspace, and
+committing a transaction that wrote. They are found in obstore, SQLAlchemy and the interpreter, so
+that new ones are found by themselves.
 """
 
 from __future__ import annotations
@@ -45,7 +46,10 @@ Step = Callable[[Store], object]
 
 
 def opened(root: Path) -> Store:
-    """The workspace at a folder; its registry is SQLite, unless a file there has the URL of another."""
+    """The workspace at a folder.
+
+    Its registry is SQLite, unless a file there has the URL of another.
+    """
     elsewhere = root / REGISTRY
     url = elsewhere.read_text() if elsewhere.exists() else f"sqlite:///{root / 'registry.db'}"
     return Store(Workspace(root.as_uri()), Registry(url).acting(local("tester")))
@@ -97,21 +101,36 @@ def state(store: Store) -> dict[str, Any]:
     models = sorted({row.model for row in registry.model_versions()})
     return {
         "data versions": [(row.version, row.digest) for row in registry.data_versions()],
-        "model versions": [(row.model, row.version, row.stage, row.metrics) for row in registry.model_versions()],
+        "model versions": [
+            (row.model, row.version, row.stage, row.metrics) for row in registry.model_versions()
+        ],
         "runs": [(run.run_id, run.status, registry.series(run.run_id)) for run in registry.runs()],
-        "checkpoints": [(row.run_id, row.step) for run in registry.runs() for row in registry.checkpoints(run.run_id)],
+        "checkpoints": [
+            (row.run_id, row.step)
+            for run in registry.runs()
+            for row in registry.checkpoints(run.run_id)
+        ],
         "tags": registry.tags("scenes"),
         "aliases": {model: registry.aliases(model) for model in models},
-        "promotions": [(row.alias, row.version, row.previous) for each in models for row in registry.promotions(each)],
+        "promotions": [
+            (row.alias, row.version, row.previous)
+            for each in models
+            for row in registry.promotions(each)
+        ],
         "files": [file.path for file in registry.files()],
         "staged": registry.staged(),
     }
 
 
 def kept_files(root: Path) -> set[str]:
-    """The files of a workspace, also those that no listing shows; not those of the database and of locks."""
+    """The files of a workspace, also those that no listing shows.
+
+    Not those of the database and of locks.
+    """
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
-    return {path for path in found if not path.startswith("registry.") and not path.endswith(".lock")}
+    return {
+        path for path in found if not path.startswith("registry.") and not path.endswith(".lock")
+    }
 
 
 def held_locks(root: Path) -> list[str]:
@@ -142,14 +161,20 @@ def _dataset(store: Store, version: str) -> FrozenDataset:
 def _assess(version: str, **thresholds: float) -> Step:
     def assessed(store: Store) -> None:
         found = assess(store.registry, _dataset(store, version), Quality(**thresholds))
-        if failed := [check.description for check in found.checks if check.name == "readable" and not check.passed]:
+        if failed := [
+            check.description
+            for check in found.checks
+            if check.name == "readable" and not check.passed
+        ]:
             raise IntegrityError("; ".join(failed))
 
     return assessed
 
 
 def _record(version: str) -> Step:
-    return lambda store: write_dataset_record(store.workspace, store.registry, _dataset(store, version))
+    return lambda store: write_dataset_record(
+        store.workspace, store.registry, _dataset(store, version)
+    )
 
 
 def _specification(gates: tuple[str, ...] = ()) -> Any:
@@ -164,7 +189,9 @@ def _train(version: str) -> Step:
 
 def _train_patiently(store: Store) -> object:
     """Train with checkpoints, from which the next run resumes."""
-    specification = model_specification("patient", dataset="scenes", inputs="patch", trainer=f"{HERE}:patient")
+    specification = model_specification(
+        "patient", dataset="scenes", inputs="patch", trainer=f"{HERE}:patient"
+    )
     return train(store, specification, "v1", {"steps": 8}, 0, run_id=f"wait{'0' * 28}")
 
 
@@ -186,7 +213,9 @@ def _evaluate(version: str, *gates: str) -> Step:
 
 
 def _record_model(version: str, title: str) -> Step:
-    return lambda store: write_model_record(store.workspace, store.registry, _row(store, version), title, "")
+    return lambda store: write_model_record(
+        store.workspace, store.registry, _row(store, version), title, ""
+    )
 
 
 def _promote(version: str) -> Step:
@@ -225,5 +254,13 @@ STEPS: dict[str, Step] = {
     "train in a process": _train_supervised,
 }
 LANDED = {"commit v1": ("a", 0), "commit v2": ("b", 1)}
-SUPERVISED = "train in a process"  # which is slow to start, and whose durable operations are not in ours
-ONCE = ("promote", "train on v1", "train patiently", "train on v2", SUPERVISED)  # not to be done again once done
+SUPERVISED = (  # which is slow to start, and whose durable operations are not in ours
+    "train in a process"
+)
+ONCE = (
+    "promote",
+    "train on v1",
+    "train patiently",
+    "train on v2",
+    SUPERVISED,
+)  # not to be done again once done

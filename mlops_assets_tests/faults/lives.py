@@ -15,7 +15,17 @@ from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.forks import Ended
-from mlops_assets_tests.faults.life import LANDED, ONCE, STEPS, held_locks, kept_files, land, opened, state, watched
+from mlops_assets_tests.faults.life import (
+    LANDED,
+    ONCE,
+    STEPS,
+    held_locks,
+    kept_files,
+    land,
+    opened,
+    state,
+    watched,
+)
 
 
 @dataclass
@@ -60,7 +70,13 @@ class Life:
                 store = opened(self.root)
                 before = _everything(self.root, store)
                 STEPS[name](store)
-            self.operations[name], self.states[name] = operations, (before, _everything(self.root, store))
+            self.operations[name], self.states[name] = (
+                operations,
+                (
+                    before,
+                    _everything(self.root, store),
+                ),
+            )
             assert verify_all(store).problems == []
             store.registry.close()
 
@@ -80,7 +96,9 @@ class Life:
             store.registry.close()
 
     def outcome(self, step: str, ended: Ended) -> str:
-        """Look at what a fault has left, run the step again, and look again; return `held` or `repaired`.
+        """Look at what a fault has left, run the step again, and look again.
+
+        Return `held` or `repaired`.
 
         Raises:
             AssertionError: something is lost, doubled, half, or left behind.

@@ -1,4 +1,6 @@
-"""One of two daemons on one landing: it evaluates the sensors, and runs what they ask for as the other does.
+"""One of two daemons on one landing.
+
+It evaluates the sensors, and runs what they ask for as the other does.
 
 Usage: python -m mlops_assets_tests.faults.second_daemon DAGSTER_HOME NUMBER
 """
@@ -19,7 +21,10 @@ from mlops_assets_tests.conftest import table_specification
 from resources import MlflowMirror, StoreResource
 
 DAEMONS = 2
-JOBS = {"fields_new_data": "fields_landing", "crop_forest_new_version": "crop_forest_lifecycle"}  # by their sensors
+JOBS = {
+    "fields_new_data": "fields_landing",
+    "crop_forest_new_version": "crop_forest_lifecycle",
+}  # by their sensors
 WAITS = 120.0  # seconds for the other
 
 
@@ -31,7 +36,9 @@ def definitions() -> dg.Definitions:
     ]
     built = [component.build_defs(None) for component in components]  # type: ignore[arg-type]
     resources = {"store": StoreResource(), "mlflow": MlflowMirror()}
-    return dg.Definitions.merge(*built, dg.Definitions(resources=resources, executor=dg.in_process_executor))
+    return dg.Definitions.merge(
+        *built, dg.Definitions(resources=resources, executor=dg.in_process_executor)
+    )
 
 
 def main(home: str, number: int) -> None:
@@ -45,7 +52,9 @@ def main(home: str, number: int) -> None:
             requests = daemon.tick()
             _wait_for_all(f"{sensor}-asked", number)
             for request in requests:
-                if request.run_key and instance.get_runs(dg.RunsFilter(tags={RUN_KEY: request.run_key})):
+                if request.run_key and instance.get_runs(
+                    dg.RunsFilter(tags={RUN_KEY: request.run_key})
+                ):
                     continue
                 _wait_for_all(f"{sensor}-runs", number)
                 daemon.definitions.resolve_job_def(job).execute_in_process(

@@ -1,7 +1,9 @@
-"""Counts of faults: how many were tried, what held, what the next run repaired, and what failed. A pytest plugin.
+"""Counts of faults: how many were tried, what held, what the next run repaired, and what failed.
 
-`make faults` prints them. A test of one fault is marked `faults(kind)`, and counts as one that held if it passes; one
-that tries many counts each by the fixture `tally`.
+A pytest plugin.
+
+`make faults` prints them. A test of one fault is marked `faults(kind)`, and counts as one that held
+if it passes; one that tries many counts each by the fixture `tally`.
 """
 
 from __future__ import annotations
@@ -17,7 +19,10 @@ import pytest
 
 LONG = os.environ.get("FAULTS") == "long"  # as `make faults` sets it; else each test tries few
 _COLUMNS = ("tried", "held", "repaired", "failed", "not run")
-_KIND, _COUNTS = "fault", "faults"  # of the properties of a test's report, which pytest-xdist passes on
+_KIND, _COUNTS = (
+    "fault",
+    "faults",
+)  # of the properties of a test's report, which pytest-xdist passes on
 
 
 @dataclass
@@ -77,10 +82,15 @@ def pytest_terminal_summary(terminalreporter: Any) -> None:
                 tests.setdefault(report.nodeid, []).append(report)
     for reports in tests.values():
         properties = {name: value for report in reports for name, value in report.user_properties}
-        table.setdefault(properties[_KIND], Counter()).update(_counts(reports, properties.get(_COUNTS)))
+        table.setdefault(properties[_KIND], Counter()).update(
+            _counts(reports, properties.get(_COUNTS))
+        )
     terminalreporter.section("faults")
     width = max(map(len, table), default=0)
-    rows = [("", *_COLUMNS), *((kind, *(counts[name] for name in _COLUMNS)) for kind, counts in sorted(table.items()))]
+    rows = [
+        ("", *_COLUMNS),
+        *((kind, *(counts[name] for name in _COLUMNS)) for kind, counts in sorted(table.items())),
+    ]
     rows.append(("all", *(sum(counts[name] for counts in table.values()) for name in _COLUMNS)))
     for kind, *cells in rows:
         terminalreporter.write_line(f"{kind:{width}}" + "".join(f"{cell:>10}" for cell in cells))

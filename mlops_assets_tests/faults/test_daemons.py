@@ -30,5 +30,10 @@ def test_two_daemons_at_once_commit_and_train_once(store: Store, tmp_path: Path)
     assert [row.version for row in store.registry.data_versions()] == ["v1"]
     (run,) = store.registry.runs()
     (row,) = store.registry.model_versions()
-    assert (run.status, run.attempts, row.run_id, row.stage) == ("succeeded", 1, run.run_id, "recorded")
+    assert (run.status, run.attempts, row.run_id, row.stage) == (
+        "succeeded",
+        1,
+        run.run_id,
+        "recorded",
+    )
     assert verify_all(store).problems == []

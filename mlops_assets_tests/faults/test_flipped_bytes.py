@@ -1,4 +1,7 @@
-"""One bit of one object changes on its way from the store: it is not used, or read again, and the error names it."""
+"""One bit of one object changes on its way from the store.
+
+It is not used, or read again, and the error names it.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +31,31 @@ from mlops_assets_tests.faults.tally import LONG, Tally
 from mlops_assets_tests.servers.buckets import FaultyBucket
 
 NAMES = (
-    "assess v1", "record v1", "train on v1", "train patiently", "export", "evaluate", "record the model", "promote",
+    "assess v1",
+    "record v1",
+    "train on v1",
+    "train patiently",
+    "export",
+    "evaluate",
+    "record the model",
+    "promote",
     "evaluate again",
-)  # fmt: skip
+)
 SHORT = ("train on v1", "evaluate", "predict")
 
 pytestmark = [
-    pytest.mark.faults("a bit flips on its way from the object store"), pytest.mark.slow, pytest.mark.timeout(900)
-]  # fmt: skip
+    pytest.mark.faults("a bit flips on its way from the object store"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 
 @dataclass
 class Places:
-    """Workspaces in one bucket, each below a name of its own; each is opened anew, with an empty cache."""
+    """Workspaces in one bucket, each below a name of its own.
+
+    Each is opened anew, with an empty cache.
+    """
 
     bucket: FaultyBucket
     folder: Path
@@ -50,7 +65,9 @@ class Places:
     def open(self, name: str) -> Iterator[Store]:
         self.opened += 1
         workspace = Workspace(f"{self.bucket.url}/{name}", self.folder / f"cache-{self.opened}")
-        store = Store(workspace, Registry(f"sqlite:///{self.folder / name}.db").acting(local("tester")))
+        store = Store(
+            workspace, Registry(f"sqlite:///{self.folder / name}.db").acting(local("tester"))
+        )
         try:
             yield store
         finally:
@@ -103,7 +120,9 @@ def _try(place: str, number: int, step: Step, expected: dict[str, Any], places: 
             outcome = "repaired"
             key = places.reads()[before + number].partition(f"{place}/")[2]
             names = [key, *_landed_as(store, key)]
-            assert any(name in str(error) for name in names), f"{key} is not named: {type(error).__name__}: {error}"
+            assert any(name in str(error) for name in names), (
+                f"{key} is not named: {type(error).__name__}: {error}"
+            )
     places.bucket.faults.mend()
     places.require_whole(place)
     with places.open(place) as store:

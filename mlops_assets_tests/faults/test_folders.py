@@ -1,5 +1,6 @@
-"""Folders that cannot be written, and disks that are full: the error names the place, nothing is published, and the
-next run does it.
+"""Folders that cannot be written, and disks that are full.
+
+The error names the place, nothing is published, and the next run does it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from mlops_assets_tests.faults.life import STEPS, SUPERVISED
 from mlops_assets_tests.faults.lives import Life
 from mlops_assets_tests.faults.tally import LONG, Tally
 
-SHORT = ("commit v2", "evaluate again", "train patiently", "predict")  # steps that are tried when time is short
+SHORT = (
+    "commit v2",
+    "evaluate again",
+    "train patiently",
+    "predict",
+)  # steps that are tried when time is short
 LONG_STEPS = [step for step in STEPS if step != SUPERVISED]
 READ_ONLY = 0o555
 DISK_BYTES = 24 << 20
@@ -27,7 +33,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 @pytest.mark.faults("a folder is read-only")
 @pytest.mark.parametrize("step", LONG_STEPS if LONG else SHORT)
-def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_published(step: str, life: Life, tally: Tally) -> None:
+def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_published(
+    step: str, life: Life, tally: Tally
+) -> None:
     life.restore(step)
     places = _written_folders(life, step)
     assert {"", "locks"} & places
@@ -47,8 +55,15 @@ def test_a_folder_that_cannot_be_written_is_named_and_nothing_is_published(step:
 
 
 def _written_folders(life: Life, step: str) -> set[str]:
-    """The folders of the workspace that a step writes to, as they are before it; and that for temporary files."""
-    keys = {operation.partition(" ")[2] for operation in life.operations[step] if not operation.startswith("commit")}
+    """The folders of the workspace that a step writes to, as they are before it.
+
+    And that for temporary files.
+    """
+    keys = {
+        operation.partition(" ")[2]
+        for operation in life.operations[step]
+        if not operation.startswith("commit")
+    }
     keys |= {"registry.db", "locks/any", "cache/any"}
     found = set()
     for key in keys:
@@ -69,7 +84,9 @@ def _require_explained(ended: Ended, place: Path) -> None:
 
 @pytest.mark.faults("the disk is full")
 @pytest.mark.parametrize("step", LONG_STEPS if LONG else SHORT)
-def test_a_full_disk_is_reported_and_nothing_is_published(step: str, life: Life, tally: Tally) -> None:
+def test_a_full_disk_is_reported_and_nothing_is_published(
+    step: str, life: Life, tally: Tally
+) -> None:
     for free in (0, 40_000, 120_000) if LONG else (40_000,):
         life.restore(step)
         with _small_disk(life.root):
@@ -88,7 +105,9 @@ def test_a_full_disk_is_reported_and_nothing_is_published(step: str, life: Life,
 @contextmanager
 def _small_disk(folder: Path) -> Iterator[None]:
     mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", folder], capture_output=True, text=True
+        ["mount", "-t", "tmpfs", "-o", f"size={DISK_BYTES}", "tmpfs", folder],
+        capture_output=True,
+        text=True,
     )
     if mounted.returncode != 0:
         pytest.skip(f"a small disk cannot be mounted here: {mounted.stderr.strip()}")

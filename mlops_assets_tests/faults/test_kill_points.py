@@ -12,8 +12,10 @@ from mlops_assets_tests.faults.lives import Life
 from mlops_assets_tests.faults.tally import Tally
 
 pytestmark = [
-    pytest.mark.faults("killed between two durable operations"), pytest.mark.slow, pytest.mark.timeout(900)
-]  # fmt: skip
+    pytest.mark.faults("killed between two durable operations"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 
 @pytest.mark.parametrize("step", [step for step in STEPS if step != SUPERVISED])
@@ -27,14 +29,25 @@ def test_wherever_a_step_is_killed_nothing_is_half_and_the_next_run_repairs(
             assert (ended.status, ended.error) == (0, None)
             assert number > 0
             break
-        what = "".join(life.operations[step][number : number + 1])  # landed files are remembered a second later
+        what = "".join(
+            life.operations[step][number : number + 1]
+        )  # landed files are remembered a second later
         with tally.trial(f"{step}, before {number}, {what}") as trial:
             trial.outcome = life.outcome(step, ended)
 
 
 def test_steps_of_all_kinds_replace_what_was_published(life: Life) -> None:
-    replacing = {name for name, done in life.operations.items() if any(o.startswith("delete staged/") for o in done)}
+    replacing = {
+        name
+        for name, done in life.operations.items()
+        if any(o.startswith("delete staged/") for o in done)
+    }
     assert replacing == {
-        "assess v1", "record the model", "assess v1 by other thresholds", "record v2 and link v1", "evaluate again",
-        "record the model again", "predict again",
-    }  # fmt: skip
+        "assess v1",
+        "record the model",
+        "assess v1 by other thresholds",
+        "record v2 and link v1",
+        "evaluate again",
+        "record the model again",
+        "predict again",
+    }

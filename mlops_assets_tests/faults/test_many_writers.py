@@ -1,4 +1,7 @@
-"""Eight processes that write one registry of SQLite: all that each has recorded is there, once; nobody is refused."""
+"""Eight processes that write one registry of SQLite: all that each has recorded is there, once.
+
+Nobody is refused.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,8 @@ def test_what_eight_processes_record_at_once_is_all_there_and_nothing_twice(
     context = multiprocessing.get_context("forkserver")
     refused = context.Queue()
     writers = [
-        context.Process(target=_write, args=(store.registry.url, number, refused)) for number in range(PROCESSES)
+        context.Process(target=_write, args=(store.registry.url, number, refused))
+        for number in range(PROCESSES)
     ]
     for writer in writers:
         writer.start()
@@ -49,7 +53,10 @@ def test_what_eight_processes_record_at_once_is_all_there_and_nothing_twice(
     assert set(registry.tags("fields")) == {f"tag-{run_id}" for run_id in names}
     history = registry.promotions("crops")
     assert sorted(moved.version for moved in history) == sorted(f"v1-{run_id}" for run_id in names)
-    assert [moved.previous for moved in history] == [None, *(moved.version for moved in history[:-1])]
+    assert [moved.previous for moved in history] == [
+        None,
+        *(moved.version for moved in history[:-1]),
+    ]
 
 
 def _run_id(number: int, turn: int) -> str:
@@ -66,19 +73,40 @@ def _write(url: str, number: int, refused: Any) -> None:
 
 
 def _one_round(registry: Registry, run_id: str) -> None:
-    shared = {"run_id": run_id, "model": "crops", "dataset": "fields", "data_version": "v1", "data_digest": "0" * 64}
+    shared = {
+        "run_id": run_id,
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
+        "data_digest": "0" * 64,
+    }
     registry.start_run(
         Run(
-            **shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},
-            started=now(), host="h", pid=os.getpid(),
+            **shared,
+            status="running",
+            parameters={},
+            seed=0,
+            trainer="a:b",
+            code_version="c",
+            hardware={},
+            metrics={},
+            started=now(),
+            host="h",
+            pid=os.getpid(),
         )
-    )  # fmt: skip
+    )
     for start in range(0, POINTS, 10):
         registry.log(run_id, [(seq, "loss", seq, 1.0, 0.0) for seq in range(start, start + 10)])
     row = ModelVersion(
-        **shared, version=f"v1-{run_id}", task="classification", framework="pytorch", signature={}, stage="trained",
-        metrics={}, created=now(),
-    )  # fmt: skip
+        **shared,
+        version=f"v1-{run_id}",
+        task="classification",
+        framework="pytorch",
+        signature={},
+        stage="trained",
+        metrics={},
+        created=now(),
+    )
     registry.publish_model_version(row, [])
     registry.tag("fields", "v1", f"tag-{run_id}")
     registry.promote(row, "tester", [])

@@ -1,4 +1,7 @@
-"""A PostgreSQL server that crashes and starts again: all or nothing is recorded, and the next run repairs."""
+"""A PostgreSQL server that crashes and starts again.
+
+All or nothing is recorded, and the next run repairs.
+"""
 
 from __future__ import annotations
 
@@ -16,20 +19,35 @@ from mlops_assets_tests.faults.lives import Life, new_life
 from mlops_assets_tests.faults.tally import LONG, Tally
 from mlops_assets_tests.servers.postgres import PostgresServer
 
-TRIED = ("commit v1", "tag", "train patiently", "record v2 and link v1", "predict again", "evaluate again", "promote")
+TRIED = (
+    "commit v1",
+    "tag",
+    "train patiently",
+    "record v2 and link v1",
+    "predict again",
+    "evaluate again",
+    "promote",
+)
 pytestmark = [
-    pytest.mark.faults("PostgreSQL is restarted"), pytest.mark.slow, pytest.mark.timeout(900)
-]  # fmt: skip
+    pytest.mark.faults("PostgreSQL is restarted"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 
 @pytest.fixture(scope="module")
 def _life_on_postgres(
-    tmp_path_factory: pytest.TempPathFactory, new_database: Callable[..., str], drop_database: Callable[[str], None]
+    tmp_path_factory: pytest.TempPathFactory,
+    new_database: Callable[..., str],
+    drop_database: Callable[[str], None],
 ) -> Life:
     used: list[str] = []
 
     def copy(source: Path, target: Path) -> None:
-        """Copy a workspace, and its database to another; one that was worked on before is dropped."""
+        """Copy a workspace, and its database to another.
+
+        One that was worked on before is dropped.
+        """
         shutil.copytree(source, target)
         if target.name == "workspace" and used:
             drop_database(used.pop())

@@ -23,12 +23,16 @@ KILLS = 12 if LONG else 1  # of each step: 200 and more in all
 TWICE = 0.25  # how often the next run is killed too
 
 pytestmark = [
-    pytest.mark.faults("killed at a random moment"), pytest.mark.slow, pytest.mark.timeout(900)
-]  # fmt: skip
+    pytest.mark.faults("killed at a random moment"),
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_whenever_a_step_is_killed_nothing_is_lost_doubled_or_half(step: str, life: Life, tally: Tally) -> None:
+def test_whenever_a_step_is_killed_nothing_is_lost_doubled_or_half(
+    step: str, life: Life, tally: Tally
+) -> None:
     draw = random.Random(step)
     life.restore(step)
     undisturbed = forked(life.root, step)
@@ -39,7 +43,9 @@ def test_whenever_a_step_is_killed_nothing_is_lost_doubled_or_half(step: str, li
         ended = forked(life.root, step, kill_after=after)
         if draw.random() < TWICE and not (step in ONCE and life.is_done(step)):
             ended = forked(life.root, step, kill_after=draw.uniform(0, undisturbed.seconds))
-        with tally.trial(f"{step}, {number}: after {after:.3f} s of {undisturbed.seconds:.3f}") as trial:
+        with tally.trial(
+            f"{step}, {number}: after {after:.3f} s of {undisturbed.seconds:.3f}"
+        ) as trial:
             trial.outcome = life.outcome(step, ended)
 
 

@@ -1,7 +1,10 @@
-"""The hub as a process that notes what it does: `python -m mlops_assets_tests.hub.audited_server PORT NOTES`.
+"""The hub as a process that notes what it does.
 
-From the first request that asks for it on, every file that is opened, module that is imported, code that is executed,
-process that is started and connection that is made is noted, but for what the hub has to do: see `_expected`.
+`python -m mlops_assets_tests.hub.audited_server PORT NOTES`.
+
+From the first request that asks for it on, every file that is opened, module that is imported, code
+that is executed, process that is started and connection that is made is noted, but for what the hub
+has to do: see `_expected`.
 """
 
 from __future__ import annotations
@@ -27,12 +30,39 @@ from mlops_assets_tests.interpreter import ROOT
 from mlops_assets_tests.servers.processes import HOST
 
 ACTS = (
-    "ctypes.dlopen", "exec", "import", "open", "os.chmod", "os.exec", "os.fork", "os.forkpty", "os.kill", "os.link",
-    "os.posix_spawn", "os.putenv", "os.remove", "os.rename", "os.rmdir", "os.spawn", "os.symlink", "os.system",
-    "pickle.find_class", "shutil.rmtree", "socket.bind", "socket.connect", "socket.getaddrinfo", "socket.gethostbyname",
-    "socket.sendto", "sqlite3.connect", "sqlite3.enable_load_extension", "subprocess.Popen", "webbrowser.open",
-)  # fmt: skip
-LIMITS = Limits(header_seconds=0.3, keep_alive_seconds=1, progress_seconds=0.3)  # requests may be incomplete
+    "ctypes.dlopen",
+    "exec",
+    "import",
+    "open",
+    "os.chmod",
+    "os.exec",
+    "os.fork",
+    "os.forkpty",
+    "os.kill",
+    "os.link",
+    "os.posix_spawn",
+    "os.putenv",
+    "os.remove",
+    "os.rename",
+    "os.rmdir",
+    "os.spawn",
+    "os.symlink",
+    "os.system",
+    "pickle.find_class",
+    "shutil.rmtree",
+    "socket.bind",
+    "socket.connect",
+    "socket.getaddrinfo",
+    "socket.gethostbyname",
+    "socket.sendto",
+    "sqlite3.connect",
+    "sqlite3.enable_load_extension",
+    "subprocess.Popen",
+    "webbrowser.open",
+)
+LIMITS = Limits(
+    header_seconds=0.3, keep_alive_seconds=1, progress_seconds=0.3
+)  # requests may be incomplete
 START_NOTES, END_NOTES = "/start-of-notes", "/end-of-notes"  # no paths of the hub
 OPENED = "/etc/passwd"  # in the end, so that the test sees that this would be noted
 
@@ -41,7 +71,10 @@ def main(port: int, notes: Path) -> None:
     """Serve until the process is told to end, and write what was noted."""
     store = open_store(Settings.from_environment())
     own = (store.workspace.root, Path(tempfile.gettempdir()))
-    installed = (ROOT, *map(Path, {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sys.base_prefix}))
+    installed = (
+        ROOT,
+        *map(Path, {sysconfig.get_path("stdlib"), sysconfig.get_path("purelib"), sys.base_prefix}),
+    )
     noted: set[tuple[str, str]] = set()
     noting = False
 
@@ -65,19 +98,36 @@ def main(port: int, notes: Path) -> None:
     notes.write_text(json.dumps(sorted(noted)))
 
 
-def _expected(event: str, arguments: tuple[Any, ...], own: tuple[Path, ...], installed: tuple[Path, ...]) -> bool:
-    """Whether the hub has to do this: keep files in its workspace, read what is installed, import that, ask SQLite."""
+def _expected(
+    event: str, arguments: tuple[Any, ...], own: tuple[Path, ...], installed: tuple[Path, ...]
+) -> bool:
+    """Whether the hub has to do this.
+
+    Keep files in its workspace, read what is installed, import that, ask SQLite.
+    """
     if event == "import":
-        return str(arguments[0]).partition(".")[0] in {name.partition(".")[0] for name in tuple(sys.modules)}
+        return str(arguments[0]).partition(".")[0] in {
+            name.partition(".")[0] for name in tuple(sys.modules)
+        }
     if event == "exec":
         return _is_below(arguments[0].co_filename, installed)
-    if event in ("open", "os.chmod", "os.remove", "os.rename", "os.rmdir", "shutil.rmtree", "sqlite3.connect"):
+    if event in (
+        "open",
+        "os.chmod",
+        "os.remove",
+        "os.rename",
+        "os.rmdir",
+        "shutil.rmtree",
+        "sqlite3.connect",
+    ):
         written = event != "open" or bool(arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT))
         if isinstance(arguments[0], int):
             return True
         path = os.path.realpath(os.fsdecode(arguments[0]))
         return (
-            _is_below(path, own) or (not written and _is_below(path, installed)) or path in (os.devnull, "/dev/urandom")
+            _is_below(path, own)
+            or (not written and _is_below(path, installed))
+            or path in (os.devnull, "/dev/urandom")
         )
     return False
 

@@ -18,13 +18,24 @@ from mlops_assets.store import Store
 from mlops_assets_tests.servers.asgi import served
 
 TOKEN = "a-token-that-nobody-guesses"
-START: dict[str, Any] = {"model": "crops", "data": "fields@v1", "declared": {"task": "classification"}}
+START: dict[str, Any] = {
+    "model": "crops",
+    "data": "fields@v1",
+    "declared": {"task": "classification"},
+}
 
 
 @contextmanager
-def hub(store: Store, publish: Callable[[Job], None] = publish_sent, **limits: Any) -> Iterator[str]:
-    """Serve the hub of a workspace; yield its address. What is sent is published in this process if not said."""
-    with served(create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish, **limits)) as url:
+def hub(
+    store: Store, publish: Callable[[Job], None] = publish_sent, **limits: Any
+) -> Iterator[str]:
+    """Serve the hub of a workspace; yield its address.
+
+    What is sent is published in this process if not said.
+    """
+    with served(
+        create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish, **limits)
+    ) as url:
         yield url
 
 
@@ -37,7 +48,9 @@ def caller(url: str, token: str = TOKEN) -> Iterator[httpx.Client]:
 
 def digest(content: bytes) -> dict[str, str]:
     """The header that says what the checksum of a body is."""
-    return {"Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"}
+    return {
+        "Content-Digest": f"sha-256=:{base64.b64encode(hashlib.sha256(content).digest()).decode()}:"
+    }
 
 
 def put(client: httpx.Client, path: str, content: bytes) -> httpx.Response:

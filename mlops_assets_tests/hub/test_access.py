@@ -1,4 +1,7 @@
-"""Who may do what over HTTP: tokens of the registry, the shared token, and tokens of an issuer, with each role."""
+"""Who may do what over HTTP.
+
+Tokens of the registry, the shared token, and tokens of an issuer, with each role.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ from mlops_assets_tests.hub.serving import START, TOKEN, caller, finished, hub, 
 from mlops_assets_tests.hub.test_runs_api import refused, send_onnx, started
 from mlops_assets_tests.servers.oidc import AUDIENCE, OidcServer, new_key, oidc_server
 
-ROLES = [{"claim": "roles", "values": {"science": "scientist", "look": "viewer", "decide": "approver"}}]
+ROLES = [
+    {"claim": "roles", "values": {"science": "scientist", "look": "viewer", "decide": "approver"}}
+]
 
 
 @pytest.fixture
@@ -65,7 +70,9 @@ def test_a_viewer_reads_a_scientist_trains_and_an_approver_promotes(
                 assert viewer.get(f"runs/{run_id}/samples").status_code == 200
                 before = files_of(tmp_path)
                 for answer in (
-                    viewer.post("runs", json={**START, "code": {"version": "x", "changes": "y" * 1000}}),
+                    viewer.post(
+                        "runs", json={**START, "code": {"version": "x", "changes": "y" * 1000}}
+                    ),
                     viewer.post("runs", json={**START, "run_id": run_id}),
                     viewer.post(f"runs/{run_id}/points", json=points),
                     put(viewer, f"runs/{run_id}/model.onnx", b"model"),
@@ -87,28 +94,40 @@ def test_a_viewer_reads_a_scientist_trains_and_an_approver_promotes(
     assert (run.status, run.created_by, row.stage) == ("succeeded", "ann", "recorded")
     own = [entry for entry in entries(store) if entry["principal"] != "tester"]
     assert {entry["principal"] for entry in own} == {"ann"}
-    assert {"start run", "publish model version", "publish stage exported", "publish stage recorded"} <= {
-        entry["action"] for entry in own
-    }
+    assert {
+        "start run",
+        "publish model version",
+        "publish stage exported",
+        "publish stage recorded",
+    } <= {entry["action"] for entry in own}
     scientist_store = store.acting(Principal("ann", frozenset({Role.SCIENTIST})))
-    with pytest.raises(Forbidden, match="ann may not move alias production: this needs the role approver"):
+    with pytest.raises(
+        Forbidden, match="ann may not move alias production: this needs the role approver"
+    ):
         promote(scientist_store, row, [], "ann")
     promote(scientist_store, row, [], "ann", "candidate")
     promote(store.acting(Principal("ben", frozenset({Role.APPROVER}))), row, [], "ben")
     assert [(entry["principal"], entry["action"]) for entry in entries(store)[-2:]] == [
-        ("ann", "move alias candidate"), ("ben", "move alias production"),
-    ]  # fmt: skip
+        ("ann", "move alias candidate"),
+        ("ben", "move alias production"),
+    ]
 
 
 def files_of(folder: Path) -> dict[Path, int]:
     """Every file there with its size, but for those that SQLite uses while it reads."""
     return {
-        path: path.stat().st_size for path in folder.rglob("*") if path.is_file() and "registry.db" not in path.name
+        path: path.stat().st_size
+        for path in folder.rglob("*")
+        if path.is_file() and "registry.db" not in path.name
     }
 
 
 def test_a_token_is_refused_once_it_is_revoked_or_has_expired(store: Store) -> None:
-    good, expired, revoked = token(store, Role.VIEWER), token(store, Role.VIEWER, days=-1), token(store, Role.VIEWER)
+    good, expired, revoked = (
+        token(store, Role.VIEWER),
+        token(store, Role.VIEWER, days=-1),
+        token(store, Role.VIEWER),
+    )
     with hub(store) as url:
 
         def status(shown: str) -> tuple[int, str]:
@@ -117,7 +136,10 @@ def test_a_token_is_refused_once_it_is_revoked_or_has_expired(store: Store) -> N
 
         assert (status(good)[0], status(revoked)[0]) == (404, 404)
         store.registry.revoke_tokens(revoked.split("_")[1])
-        assert status(revoked) == (401, f"token {revoked.split('_')[1]} was revoked; ask for a new one")
+        assert status(revoked) == (
+            401,
+            f"token {revoked.split('_')[1]} was revoked; ask for a new one",
+        )
         assert status(expired)[0] == 401 and "has expired" in status(expired)[1]
         prefix, token_id, secret = good.split("_")
         for other in (
@@ -130,7 +152,9 @@ def test_a_token_is_refused_once_it_is_revoked_or_has_expired(store: Store) -> N
             good.upper(),
         ):
             assert status(other) == (401, "the token is not known")
-        twice = httpx.get(url, headers=[("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {TOKEN}")])
+        twice = httpx.get(
+            url, headers=[("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {TOKEN}")]
+        )
         refused(twice, 401, "once")
         assert status(good)[0] == 404
         assert store.registry.revoke_tokens("ann") and status(good)[0] == 401
@@ -140,10 +164,15 @@ def test_the_shared_token_is_a_scientist_whose_runs_name_their_author(store: Sto
     with hub(store) as url, caller(url) as client:
         run_id = started(client, created_by="eve")
     assert store.registry.run(run_id).created_by == "eve"
-    assert (entries(store)[-1]["principal"], entries(store)[-1]["action"]) == ("api-token", "start run")
+    assert (entries(store)[-1]["principal"], entries(store)[-1]["action"]) == (
+        "api-token",
+        "start run",
+    )
 
 
-def test_a_token_of_a_person_in_the_setting_is_not_shared(store: Store, tmp_path: Path, oidc: OidcServer) -> None:
+def test_a_token_of_a_person_in_the_setting_is_not_shared(
+    store: Store, tmp_path: Path, oidc: OidcServer
+) -> None:
     person = token(store, Role.VIEWER)
     for own in (person, oidc.token()):  # as where our client runs beside the server
         app = create_app(store, tmp_path, own)
@@ -155,7 +184,9 @@ def test_a_token_of_a_person_in_the_setting_is_not_shared(store: Store, tmp_path
     assert create_app(store, tmp_path, None, identity=identity(oidc)) is not None
 
 
-def test_our_client_shows_any_token_and_says_what_it_may_not(store: Store, oidc: OidcServer) -> None:
+def test_our_client_shows_any_token_and_says_what_it_may_not(
+    store: Store, oidc: OidcServer
+) -> None:
     with hub(store, identity=identity(oidc)) as url:
         with (
             pytest.raises(Forbidden, match="needs the role scientist"),
@@ -167,12 +198,17 @@ def test_our_client_shows_any_token_and_says_what_it_may_not(store: Store, oidc:
             external_run("declared_crops", "fields", url=url, token=oidc.token(exp=1)),
         ):
             pass
-        lasting = iter([oidc.token(), oidc.token(sub="anna")])  # a token for each request, as a library gives them
+        lasting = iter(
+            [oidc.token(), oidc.token(sub="anna")]
+        )  # a token for each request, as a library gives them
 
         def newest() -> str:
             return next(lasting)
 
-        with pytest.raises(KeyboardInterrupt), external_run("declared_crops", "fields", url=url, token=newest):
+        with (
+            pytest.raises(KeyboardInterrupt),
+            external_run("declared_crops", "fields", url=url, token=newest),
+        ):
             raise KeyboardInterrupt
     assert [run.created_by for run in store.registry.runs()] == ["ann"]
 
@@ -193,10 +229,14 @@ def test_while_an_issuer_is_down_all_others_get_in(
         assert client.get("nothing").status_code == 404
         oidc.down = True
         assert client.get("nothing").status_code == 404
-        refused(httpx.get(url, headers={"Authorization": f"Bearer {oidc.token(new_key('new'))}"}), 503)
+        refused(
+            httpx.get(url, headers={"Authorization": f"Bearer {oidc.token(new_key('new'))}"}), 503
+        )
 
 
-def test_while_the_registry_is_down_no_token_is_refused(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_registry_is_down_no_token_is_refused(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     shown = token(store, Role.VIEWER)
     with hub(store) as url, caller(url, shown) as client:
         assert client.get("nothing").status_code == 404
@@ -210,29 +250,45 @@ def test_while_the_registry_is_down_no_token_is_refused(store: Store, monkeypatc
 
 
 def test_no_token_is_in_answers_logs_or_files(
-    store: Store, oidc: OidcServer, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str], tmp_path: Path
+    store: Store,
+    oidc: OidcServer,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     caplog.set_level(logging.DEBUG)
     valid, revoked = token(store, Role.VIEWER), token(store, Role.SCIENTIST, name="ben")
     store.registry.revoke_tokens("ben")
     forged = oidc.token(new_key("other"))
     canaries = {
-        "valid": valid, "revoked": revoked, "signed": oidc.token(), "expired": oidc.token(exp=1), "forged": forged,
-        "elsewhere": oidc.token(iss="https://elsewhere.example.org"), "unknown": "an-unknown-token-canary",
-        "large": oidc.token(more="canary" * 2500), "nested": "W1tb" * 3000 + ".canary.canary",
-    }  # fmt: skip
+        "valid": valid,
+        "revoked": revoked,
+        "signed": oidc.token(),
+        "expired": oidc.token(exp=1),
+        "forged": forged,
+        "elsewhere": oidc.token(iss="https://elsewhere.example.org"),
+        "unknown": "an-unknown-token-canary",
+        "large": oidc.token(more="canary" * 2500),
+        "nested": "W1tb" * 3000 + ".canary.canary",
+    }
     answers = []
     with hub(store, identity=identity(oidc)) as url:
         for shown in (*canaries.values(), TOKEN):
             for method, path in (("GET", "/nothing"), ("POST", "/runs"), ("GET", "/runs/x")):
-                answers.append(httpx.request(method, url + path, headers={"Authorization": f"Bearer {shown}"}))
+                answers.append(
+                    httpx.request(method, url + path, headers={"Authorization": f"Bearer {shown}"})
+                )
         for size in (100_000, 60_000):
-            large = httpx.get(url, headers={"Authorization": f"Bearer {oidc.token(more='canary' * (size // 8))}"})
+            large = httpx.get(
+                url, headers={"Authorization": f"Bearer {oidc.token(more='canary' * (size // 8))}"}
+            )
             assert large.status_code in (400, 401, 431)
             answers.append(large)
     assert {answer.status_code for answer in answers} <= {400, 401, 403, 404, 422, 431}
     written = (
-        "".join(answer.text + str(answer.headers) for answer in answers) + caplog.text + "".join(capfd.readouterr())
+        "".join(answer.text + str(answer.headers) for answer in answers)
+        + caplog.text
+        + "".join(capfd.readouterr())
     )
     kept = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for name, shown in {**canaries, "shared": TOKEN}.items():

@@ -1,4 +1,7 @@
-"""The command `mlops hub`, as a process of its own: it serves, a client is killed, another continues."""
+"""The command `mlops hub`, as a process of its own.
+
+It serves, a client is killed, another continues.
+"""
 
 from __future__ import annotations
 
@@ -37,7 +40,9 @@ def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_p
     with Process(["mlops", "hub", "--port", str(port)], env=environment) as server:
         server.wait_for_output("Uvicorn running on")
         with Process([str(script)], env=environment) as process:
-            while not [run for run in store.registry.runs("crops") if store.registry.next_seq(run.run_id)]:
+            while not [
+                run for run in store.registry.runs("crops") if store.registry.next_seq(run.run_id)
+            ]:
                 assert process.poll() is None, process.err
                 time.sleep(0.1)
             process.send_signal(signal.SIGKILL)

@@ -1,4 +1,7 @@
-"""Requests that nobody would make, in a fixed number and order: they execute, open and contact nothing."""
+"""Requests that nobody would make, in a fixed number and order.
+
+They execute, open and contact nothing.
+"""
 
 from __future__ import annotations
 
@@ -25,10 +28,24 @@ REQUESTS = 800
 SEED = 11
 METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", "BREW"]
 OTHER_HEADERS = [
-    "X-Forwarded-Host", "X-Forwarded-Proto", "Forwarded", "Expect", "Upgrade", "Connection", "Range", "Cookie",
-    "Transfer-Encoding", "Content-Encoding",
-]  # fmt: skip
-FIRST_BYTES = [b"\x89PNG\r\n\x1a\n", b"\x93NUMPY\x01\x00", b"PK\x03\x04", b"\xff\xfe", b"\x08\x08\x3a"]
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "Forwarded",
+    "Expect",
+    "Upgrade",
+    "Connection",
+    "Range",
+    "Cookie",
+    "Transfer-Encoding",
+    "Content-Encoding",
+]
+FIRST_BYTES = [
+    b"\x89PNG\r\n\x1a\n",
+    b"\x93NUMPY\x01\x00",
+    b"PK\x03\x04",
+    b"\xff\xfe",
+    b"\x08\x08\x3a",
+]
 AUTHORIZED = f"Host: x\r\nAuthorization: Bearer {TOKEN}\r\nConnection: close\r\n"
 
 
@@ -62,24 +79,74 @@ class Fuzz:
         self._run_id = run_id
         command = f"__import__('os').system('touch {marker}')"
         self._texts = [
-            url, f"file://{marker}", "file:///etc/passwd", "/etc/passwd", "../../../etc/passwd",
+            url,
+            f"file://{marker}",
+            "file:///etc/passwd",
+            "/etc/passwd",
+            "../../../etc/passwd",
             "..%2f..%2fetc%2fpasswd",
-            "%00", "%0d%0aX-Injected: yes", "%ed%a0%80", "%ff%fe", "\x00", "\r\nX-Injected: yes", "ä", "\ud800",
-            "{{7*7}}", "${jndi:ldap://" + url + "}", "<script>alert(1)</script>", "'; DROP TABLE runs; --", command,
-            "os:system", "builtins:eval", "subprocess:Popen", "hostile.net:Net", "torch.nn:Sequential", "run",
-            "torch.hub:load", "torch.nn.modules.container:Sequential", "x" * 300, "", " ", "crops", "fields@v1", "@",
-            "fields@" + "9" * 400, f"sqlite:///{marker}", f"postgresql://{url[7:-2]}/x", f"s3://{url[7:-2]}/x",
-            "classification", "NaN", "\U0001f600",
-        ]  # fmt: skip
+            "%00",
+            "%0d%0aX-Injected: yes",
+            "%ed%a0%80",
+            "%ff%fe",
+            "\x00",
+            "\r\nX-Injected: yes",
+            "ä",
+            "\ud800",
+            "{{7*7}}",
+            "${jndi:ldap://" + url + "}",
+            "<script>alert(1)</script>",
+            "'; DROP TABLE runs; --",
+            command,
+            "os:system",
+            "builtins:eval",
+            "subprocess:Popen",
+            "hostile.net:Net",
+            "torch.nn:Sequential",
+            "run",
+            "torch.hub:load",
+            "torch.nn.modules.container:Sequential",
+            "x" * 300,
+            "",
+            " ",
+            "crops",
+            "fields@v1",
+            "@",
+            "fields@" + "9" * 400,
+            f"sqlite:///{marker}",
+            f"postgresql://{url[7:-2]}/x",
+            f"s3://{url[7:-2]}/x",
+            "classification",
+            "NaN",
+            "\U0001f600",
+        ]
         self._values: list[Any] = [
-            None, True, -1, 0, 2**63, 2**64, -(2**70), 10**400, 1e308, float("inf"), float("nan"), [], {}, [[[[[]]]]],
-            {"": {"": ""}}, ["x"] * 1_000,
-        ]  # fmt: skip
+            None,
+            True,
+            -1,
+            0,
+            2**63,
+            2**64,
+            -(2**70),
+            10**400,
+            1e308,
+            float("inf"),
+            float("nan"),
+            [],
+            {},
+            [[[[[]]]]],
+            {"": {"": ""}},
+            ["x"] * 1_000,
+        ]
 
     def request(self) -> bytes:
         """Return the bytes of one request."""
         random = self._random
-        method, path = random.choice(self._asked()) if random.random() < 0.5 else (random.choice(METHODS), self._path())
+        method, path = (
+            random.choice(self._asked())
+            if random.random() < 0.5
+            else (random.choice(METHODS), self._path())
+        )
         content, encoding = self._body()
         headers = {
             "Host": random.choice(["x", "127.0.0.1:80", self._line()]),
@@ -112,9 +179,13 @@ class Fuzz:
             "figures/a.png",
         ]
         return [
-            ("GET", run), ("GET", f"{run}/samples"), ("POST", "/runs"), ("POST", f"{run}/points"),
-            ("POST", f"{run}/finish"), *(("PUT", f"{run}/{name}") for name in files),
-        ]  # fmt: skip
+            ("GET", run),
+            ("GET", f"{run}/samples"),
+            ("POST", "/runs"),
+            ("POST", f"{run}/points"),
+            ("POST", f"{run}/finish"),
+            *(("PUT", f"{run}/{name}") for name in files),
+        ]
 
     def _line(self) -> str:
         return self._random.choice(self._texts)
@@ -123,16 +194,28 @@ class Fuzz:
         random = self._random
         run = random.choice([self._run_id, self._run_id, self._line()])
         ends = [
-            "", "/", "/points", "/samples", "/model.onnx", "/finish", "/native/architecture.json",
-            f"/native/{self._line()}", f"/outputs/{self._line()}.npy", f"/figures/{self._line()}.png",
+            "",
+            "/",
+            "/points",
+            "/samples",
+            "/model.onnx",
+            "/finish",
+            "/native/architecture.json",
+            f"/native/{self._line()}",
+            f"/outputs/{self._line()}.npy",
+            f"/figures/{self._line()}.png",
             f"?{self._line()}={self._line()}",
-        ]  # fmt: skip
+        ]
         below = f"/runs/{run}{random.choice(ends)}"
         return random.choice(["/runs", below, below, self._line()])
 
     def _body(self) -> tuple[bytes, dict[str, str]]:
         random = self._random
-        layer = {"class": self._line(), "arguments": self._value(), "children": [{"class": self._line()}]}
+        layer = {
+            "class": self._line(),
+            "arguments": self._value(),
+            "children": [{"class": self._line()}],
+        }
         document = random.choice(
             [
                 {
@@ -143,10 +226,16 @@ class Fuzz:
                 },
                 {
                     **START,
-                    "declared": {"task": "classification", random.choice(["trainer", "bands", "gates"]): self._value()},
+                    "declared": {
+                        "task": "classification",
+                        random.choice(["trainer", "bands", "gates"]): self._value(),
+                    },
                 },
                 {"points": [[0, self._line(), 0, 1.0, self._value()]]},
-                {"status": random.choice(["failed", "succeeded", self._line()]), "framework": self._line()},
+                {
+                    "status": random.choice(["failed", "succeeded", self._line()]),
+                    "framework": self._line(),
+                },
                 layer,
                 self._value(),
             ]
@@ -160,7 +249,9 @@ class Fuzz:
         return content, random.choice([{}, {}, {"Content-Type": self._line()}])
 
     def _value(self) -> Any:
-        return self._random.choice([*self._values, *self._texts, {self._line(): self._line()}, [self._line()]])
+        return self._random.choice(
+            [*self._values, *self._texts, {self._line(): self._line()}, [self._line()]]
+        )
 
 
 def answered(port: int, request: bytes) -> bytes:
@@ -187,7 +278,10 @@ def test_requests_that_nobody_would_make_execute_open_and_contact_nothing(
         server.wait_for_output("Uvicorn running on")
         with caller(f"http://{HOST}:{port}") as client:
             run_id = ""
-            for framework, files in (  # what is imported for good requests, and for bad ones, is imported before
+            for (
+                framework,
+                files,
+            ) in (  # what is imported for good requests, and for bad ones, is imported before
                 (None, {"model.onnx": b"no model"}),
                 ("pytorch", {"native/architecture.json": b"{}", "native/model.safetensors": b""}),
             ):
@@ -206,7 +300,11 @@ def test_requests_that_nobody_would_make_execute_open_and_contact_nothing(
             assert b"X-Injected" not in received.partition(b"\r\n\r\n")[0], request
             status = received[9:12].decode()
             statuses[status] += 1
-            assert status < "500" or status in ("501", "505"), (request, received, server.err[-2_000:])
+            assert status < "500" or status in ("501", "505"), (
+                request,
+                received,
+                server.err[-2_000:],
+            )
             if status >= "400" and not request.startswith(b"HEAD"):
                 assert b"content-type: application/problem+json" in received, (request, received)
         assert b" 404 " in answered(port, f"GET {END_NOTES} HTTP/1.1\r\n{AUTHORIZED}\r\n".encode())
@@ -215,5 +313,7 @@ def test_requests_that_nobody_would_make_execute_open_and_contact_nothing(
         assert "Traceback" not in server.err, server.err[-5_000:]
     assert heard == [] and not marker.exists()
     # what is asked for in the end shows that everything else would have been noted
-    assert [(event, OPENED in arguments) for event, arguments in json.loads(notes.read_text())] == [("open", True)]
+    assert [(event, OPENED in arguments) for event, arguments in json.loads(notes.read_text())] == [
+        ("open", True)
+    ]
     assert all(statuses[status] >= 20 for status in ("200", "400", "404", "422")), statuses

@@ -11,7 +11,14 @@ from sklearn.tree import DecisionTreeClassifier
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
-from mlops_assets.errors import ExportError, NotFound, ParityError, SettingsError, SpecificationError, StorageError
+from mlops_assets.errors import (
+    ExportError,
+    NotFound,
+    ParityError,
+    SettingsError,
+    SpecificationError,
+    StorageError,
+)
 from mlops_assets.external import external_run
 from mlops_assets.hub.publisher import publish_apart
 from mlops_assets.integrations.external.http_backend import run_there
@@ -39,7 +46,9 @@ def tree(store: Store) -> DecisionTreeClassifier:
 def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
     with (
         hub(store, publish_apart) as url,
-        external_run("crops", "fields@v1", {"depth": 4}, 3, url=url, token=TOKEN, task="classification") as run,
+        external_run(
+            "crops", "fields@v1", {"depth": 4}, 3, url=url, token=TOKEN, task="classification"
+        ) as run,
     ):
         for step in range(30):
             run.log({"loss": 1 / (step + 1), "accuracy": step / 30}, step)
@@ -49,8 +58,11 @@ def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
             _ = run.data
     recorded = store.registry.run(run.run_id)
     assert (recorded.source, recorded.status, recorded.seed, recorded.trainer) == (
-        "external", "succeeded", 3, Path(__file__).name,
-    )  # fmt: skip
+        "external",
+        "succeeded",
+        3,
+        Path(__file__).name,
+    )
     assert recorded.metrics["loss"] == pytest.approx(1 / 30)
     assert recorded.usage["peak_memory_bytes"] > 1e7
     assert len(store.registry.series(run.run_id)["accuracy"]) == 30
@@ -62,10 +74,14 @@ def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
     assert run.outcome is not None and run.outcome.gates_passed and not run.outcome.notes
     with dg.DagsterInstance.from_config(str(store.workspace.root / "dagster")) as instance:
         for step in ("trained_model", "onnx_model", "evaluation", "record"):
-            (found,) = instance.fetch_materializations(dg.AssetKey(["crops", step]), limit=5).records
+            (found,) = instance.fetch_materializations(
+                dg.AssetKey(["crops", step]), limit=5
+            ).records
             assert found.asset_materialization is not None
             assert found.asset_materialization.metadata["model_version"].value == row.version
-    assert list((store.workspace.cache / "external" / run.run_id).glob("n*")) == []  # what was sent is gone
+    assert (
+        list((store.workspace.cache / "external" / run.run_id).glob("n*")) == []
+    )  # what was sent is gone
 
 
 def test_an_onnx_file_sent_over_http_is_proved_by_its_outputs(store: Store, tmp_path: Path) -> None:
@@ -99,11 +115,15 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(store: Store) -> None:
         proxy.add("*/points", status=503, times=3)
         proxy.add("*/native/*", cut=True, times=1)
         proxy.add("*/finish", cut=True, times=1)  # done, and nobody hears of it
-        with external_run("crops", "fields", url=proxy.url, token=TOKEN, task="classification") as run:
+        with external_run(
+            "crops", "fields", url=proxy.url, token=TOKEN, task="classification"
+        ) as run:
             for step in range(25_000):
                 run.log({"loss": float(step)}, step)
             run.model(tree(store))
-    assert store.registry.series(run.run_id)["loss"] == [(step, float(step)) for step in range(25_000)]
+    assert store.registry.series(run.run_id)["loss"] == [
+        (step, float(step)) for step in range(25_000)
+    ]
     (row,) = store.registry.model_versions("crops")
     assert row.stage == "recorded"
     assert [found.attempts for found in store.registry.runs("crops")] == [1]
@@ -132,7 +152,9 @@ def test_a_server_that_stays_away_keeps_the_run_for_later(store: Store) -> None:
 
 def test_several_runs_at_once_do_not_mix(store: Store) -> None:
     def report_tree(number: int) -> tuple[str, int]:
-        with external_run("crops", "fields", {}, number, url=url, token=TOKEN, task="classification") as run:
+        with external_run(
+            "crops", "fields", {}, number, url=url, token=TOKEN, task="classification"
+        ) as run:
             for step in range(200):
                 run.log({"number": float(number)}, step)
             run.model(tree(store))
@@ -142,25 +164,38 @@ def test_several_runs_at_once_do_not_mix(store: Store) -> None:
         found = dict(pool.map(report_tree, range(2)))
     for run_id, number in found.items():
         assert store.registry.run(run_id).seed == number
-        assert store.registry.series(run_id)["number"] == [(step, float(number)) for step in range(200)]
+        assert store.registry.series(run_id)["number"] == [
+            (step, float(number)) for step in range(200)
+        ]
     assert {row.stage for row in store.registry.model_versions("crops")} == {"recorded"}
 
 
-def test_what_cannot_start_is_said_in_the_words_of_the_server(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_start_is_said_in_the_words_of_the_server(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with hub(store) as url:
         for kind, message, model, data, token in (
             (SpecificationError, "task: Field required", "crops", "fields", TOKEN),
             (NotFound, "v9", "declared_crops", "fields@v9", TOKEN),
             (SettingsError, "does not accept the token", "declared_crops", "fields", "x" * 20),
         ):
-            with pytest.raises(kind, match=message), external_run(model, data, url=url, token=token):
+            with (
+                pytest.raises(kind, match=message),
+                external_run(model, data, url=url, token=token),
+            ):
                 pass
         with pytest.raises(SettingsError, match="MLOPS_API_TOKEN"):
             external_run("crops", "fields", url=url)
         monkeypatch.setenv("MLOPS_API_TOKEN", TOKEN)
-        with pytest.raises(KeyboardInterrupt), external_run("declared_crops", "fields", url=url) as run:
+        with (
+            pytest.raises(KeyboardInterrupt),
+            external_run("declared_crops", "fields", url=url) as run,
+        ):
             raise KeyboardInterrupt
-    with pytest.raises(SettingsError, match="address of a server"), external_run("crops", "fields", url="here"):
+    with (
+        pytest.raises(SettingsError, match="address of a server"),
+        external_run("crops", "fields", url="here"),
+    ):
         pass
     assert store.registry.run(run.run_id).status == "canceled"
     require_documents(store, run.run_id)

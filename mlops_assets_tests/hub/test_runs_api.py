@@ -23,7 +23,11 @@ from mlops_assets.hub.publisher import Job, publish_apart
 from mlops_assets.hub.schemas import MAX_POINTS
 from mlops_assets.store import Store
 from mlops_assets_tests.hub.serving import START, TOKEN, caller, digest, finished, hub, put
-from mlops_assets_tests.models.export.onnx_files import hungry_classifier, linear_classifier, scores_of
+from mlops_assets_tests.models.export.onnx_files import (
+    hungry_classifier,
+    linear_classifier,
+    scores_of,
+)
 
 LIMIT = 1 << 20
 
@@ -59,28 +63,63 @@ def send_onnx(client: httpx.Client, run_id: str, path: Path) -> None:
     linear_classifier(path)
     X = np.load(io.BytesIO(client.get(f"runs/{run_id}/samples").content), allow_pickle=False)
     assert put(client, f"runs/{run_id}/model.onnx", path.read_bytes()).status_code == 200
-    assert put(client, f"runs/{run_id}/outputs/scores.npy", npy(scores_of(path, X))).status_code == 200
+    assert (
+        put(client, f"runs/{run_id}/outputs/scores.npy", npy(scores_of(path, X))).status_code == 200
+    )
 
 
-def test_a_run_by_hand_from_start_to_record(client: httpx.Client, store: Store, tmp_path: Path) -> None:
-    answer = client.post("runs", json={**START, "parameters": {"epochs": 2}, "tags": {"site": "hpc"}})
+def test_a_run_by_hand_from_start_to_record(
+    client: httpx.Client, store: Store, tmp_path: Path
+) -> None:
+    answer = client.post(
+        "runs", json={**START, "parameters": {"epochs": 2}, "tags": {"site": "hpc"}}
+    )
     assert answer.status_code == 201
     links, run_id = answer.json()["links"], answer.json()["run_id"]
-    assert links["points"] == f"/runs/{run_id}/points"  # no host: the caller's header Host is not believed
+    assert (
+        links["points"] == f"/runs/{run_id}/points"
+    )  # no host: the caller's header Host is not believed
     points = [[seq, "loss", seq, 1 / (seq + 1), 1e9 + seq] for seq in range(10_000)]
     for _ in range(2):  # a batch that is sent again counts once
-        assert client.post(f"runs/{run_id}/points", json={"points": points}).json() == {"received": 10_000}
+        assert client.post(f"runs/{run_id}/points", json={"points": points}).json() == {
+            "received": 10_000
+        }
     send_onnx(client, run_id, tmp_path / "model.onnx")
-    refused(client.post(f"runs/{run_id}/finish", json={"status": "succeeded", "points": 10_001}), 409, "10000 of 10001")
-    document = finished(client, run_id, points=10_000, seconds=12.5, phases={"fit": 11.0}, usage={"cpu_seconds": 9.0})
-    assert [stage["name"] for stage in document["outcome"]["stages"]] == ["train", "export", "evaluate", "record"]
+    refused(
+        client.post(f"runs/{run_id}/finish", json={"status": "succeeded", "points": 10_001}),
+        409,
+        "10000 of 10001",
+    )
+    document = finished(
+        client,
+        run_id,
+        points=10_000,
+        seconds=12.5,
+        phases={"fit": 11.0},
+        usage={"cpu_seconds": 9.0},
+    )
+    assert [stage["name"] for stage in document["outcome"]["stages"]] == [
+        "train",
+        "export",
+        "evaluate",
+        "record",
+    ]
     run = store.registry.run(run_id)
-    assert (run.status, run.seconds, run.phases["fit"], run.usage["cpu_seconds"]) == ("succeeded", 12.5, 11.0, 9.0)
+    assert (run.status, run.seconds, run.phases["fit"], run.usage["cpu_seconds"]) == (
+        "succeeded",
+        12.5,
+        11.0,
+        9.0,
+    )
     assert run.metrics["loss"] == 1 / 10_000
     assert run.tags == {"site": "hpc"}
     again = client.post(f"runs/{run_id}/finish", json={"status": "succeeded"})
     assert (again.status_code, again.json()["publication"]) == (200, "done")
-    refused(client.post(f"runs/{run_id}/finish", json={"status": "failed"}), 409, "has succeeded already")
+    refused(
+        client.post(f"runs/{run_id}/finish", json={"status": "failed"}),
+        409,
+        "has succeeded already",
+    )
     refused(put(client, f"runs/{run_id}/model.onnx", b"x"), 409, "has succeeded")
     refused(client.post(f"runs/{run_id}/points", json={"points": []}), 409, "has succeeded")
 
@@ -88,18 +127,29 @@ def test_a_run_by_hand_from_start_to_record(client: httpx.Client, store: Store, 
 @pytest.mark.parametrize("token", ["", "wrong", "a-token-that-nobody-guesseS", "ä" * 20])
 def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
     with hub(store) as url:
-        for method, path in (("POST", "/runs"), ("GET", "/runs/x"), ("PUT", "/runs/x/model.onnx"), ("GET", "/other")):
+        for method, path in (
+            ("POST", "/runs"),
+            ("GET", "/runs/x"),
+            ("PUT", "/runs/x/model.onnx"),
+            ("GET", "/other"),
+        ):
             headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
             answer = httpx.request(method, url + path, headers=headers, content=b"x" * 100)
             refused(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
-        scheme = httpx.get(url + "/runs/x", headers={"Authorization": "Basic a-token-that-nobody-guesses"})
+        scheme = httpx.get(
+            url + "/runs/x", headers={"Authorization": "Basic a-token-that-nobody-guesses"}
+        )
         refused(scheme, 401)
     assert store.registry.runs() == []
 
 
 def test_links_come_from_the_settings_and_never_from_the_caller(store: Store) -> None:
-    lies = {"Host": "evil.example", "X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "gopher"}
+    lies = {
+        "Host": "evil.example",
+        "X-Forwarded-Host": "evil.example",
+        "X-Forwarded-Proto": "gopher",
+    }
     for base in (None, "https://hub.example.org/mlops"):
         with hub(store, base_url=base) as url, caller(url) as client:
             answer = client.post("runs", json=START, headers=lies)
@@ -124,7 +174,10 @@ def test_bodies_are_refused_before_they_are_read(store: Store) -> None:
             ("/runs/x", TOKEN, f"Content-Length: {1 << 40}", 404),
         ):
             method = "POST" if path == "/runs" else "PUT"
-            head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n{headers}\r\n\r\n"
+            head = (
+                f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer"
+                f" {token}\r\n{headers}\r\n\r\n"
+            )
             with socket.create_connection((parts.hostname, parts.port), timeout=20) as peer:
                 peer.sendall(head.encode())  # and no body
                 assert peer.recv(1 << 16).startswith(f"HTTP/1.1 {status} ".encode())
@@ -143,7 +196,9 @@ def test_an_error_that_nobody_has_foreseen_is_a_problem_document(
 
 
 @pytest.mark.parametrize("token", [None, "", "short", "ä" * 20])
-def test_the_server_does_not_start_without_a_token(store: Store, tmp_path: Path, token: str | None) -> None:
+def test_the_server_does_not_start_without_a_token(
+    store: Store, tmp_path: Path, token: str | None
+) -> None:
     with pytest.raises(SettingsError, match="MLOPS_API_TOKEN"):
         create_app(store, tmp_path, token)
 
@@ -156,8 +211,16 @@ NO_STARTS: list[tuple[bytes, int, str]] = [
     (json.dumps({**START, "parameters": {"note": "\x00"}}).encode(), 400, "NUL"),
     (json.dumps({**START, "parameters": {"note": "\ud800"}}).encode(), 400, "no JSON"),
     (b'{"model": "crops", "model": "other", "data": "fields"}', 400, "twice"),
-    (json.dumps({**START, "parameters": {"deep": json.loads("[" * 40 + "]" * 40)}}).encode(), 400, "32 deep"),
-    (json.dumps({**START, "parameters": {"lr": 1}}).replace('"lr": 1', '"lr": 1e400').encode(), 422, "too large"),
+    (
+        json.dumps({**START, "parameters": {"deep": json.loads("[" * 40 + "]" * 40)}}).encode(),
+        400,
+        "32 deep",
+    ),
+    (
+        json.dumps({**START, "parameters": {"lr": 1}}).replace('"lr": 1', '"lr": 1e400').encode(),
+        422,
+        "too large",
+    ),
     (json.dumps({**START, "parameters": {"n": 10**400}}).encode(), 422, "64 bits"),
     (json.dumps(START).encode()[:-1] + b', "seed": ' + b"9" * 5_000 + b"}", 400, "no JSON"),
     (json.dumps({**START, "colour": "red"}).encode(), 422, "colour"),
@@ -201,10 +264,23 @@ def test_points_that_are_none_are_refused_whole(client: httpx.Client, store: Sto
 
 
 @pytest.mark.parametrize("kind", ["native", "figures"])
-def test_a_name_that_leads_elsewhere_is_refused(client: httpx.Client, tmp_path: Path, kind: str) -> None:
+def test_a_name_that_leads_elsewhere_is_refused(
+    client: httpx.Client, tmp_path: Path, kind: str
+) -> None:
     run_id = started(client)
     before = {path for path in tmp_path.rglob("*") if path.is_file()}
-    names = ["../../x", "..%2F..%2Fx", "%2e%2e%2fx", "a/b", ".hidden", "a..b", "x" * 200, "a%00b", "a%0Ab", "%2Fetc"]
+    names = [
+        "../../x",
+        "..%2F..%2Fx",
+        "%2e%2e%2fx",
+        "a/b",
+        ".hidden",
+        "a..b",
+        "x" * 200,
+        "a%00b",
+        "a%0Ab",
+        "%2Fetc",
+    ]
     for name in names:
         suffix = ".png" if kind == "figures" else ""
         answer = put(client, f"runs/{run_id}/{kind}/{name}{suffix}", b"\x89PNG\r\n\x1a\n")
@@ -213,11 +289,15 @@ def test_a_name_that_leads_elsewhere_is_refused(client: httpx.Client, tmp_path: 
     assert {path for path in after - before if not path.name.startswith("registry.db")} == set()
 
 
-def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(client: httpx.Client, store: Store) -> None:
+def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(
+    client: httpx.Client, store: Store
+) -> None:
     run_id = started(client)
     base = f"runs/{run_id}"
     refused(client.put(f"{base}/model.onnx", content=b"x"), 400, "Content-Digest")
-    refused(client.put(f"{base}/model.onnx", content=b"x", headers=digest(b"y")), 400, "send it again")
+    refused(
+        client.put(f"{base}/model.onnx", content=b"x", headers=digest(b"y")), 400, "send it again"
+    )
     bad = {"Content-Digest": "sha-256=:" + "=" * 44 + ":"}
     refused(client.put(f"{base}/model.onnx", content=b"x", headers=bad), 400)
     refused(put(client, f"{base}/model.onnx", b"x" * (LIMIT + 1)), 413)
@@ -227,14 +307,20 @@ def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(client: httpx
     refused(put(client, f"{base}/outputs/scores.npy", b"PK\x03\x04"), 422, "no file of that kind")
     refused(put(client, f"{base}/outputs/other.npy", npy(np.zeros(3))), 404, "scores, label, value")
     refused(client.post(f"{base}/finish", json={"status": "succeeded"}), 422, "no model was sent")
-    refused(client.post(f"{base}/finish", json={"status": "succeeded", "framework": "pytorch"}), 422, "no native")
+    refused(
+        client.post(f"{base}/finish", json={"status": "succeeded", "framework": "pytorch"}),
+        422,
+        "no native",
+    )
     refused(client.post(f"{base}/finish", json={"status": "running"}), 422, "status")
     files = [path for path in (store.workspace.cache / "external").rglob("*") if path.is_file()]
     assert [path.name for path in files] == ["specification.json"]
     assert store.registry.run(run_id).status == "running"
 
 
-def test_outputs_that_hold_objects_are_never_unpickled(client: httpx.Client, store: Store, tmp_path: Path) -> None:
+def test_outputs_that_hold_objects_are_never_unpickled(
+    client: httpx.Client, store: Store, tmp_path: Path
+) -> None:
     class Opened:
         def __reduce__(self) -> tuple[Any, ...]:
             return (Path.touch, (tmp_path / "opened",))
@@ -242,7 +328,10 @@ def test_outputs_that_hold_objects_are_never_unpickled(client: httpx.Client, sto
     run_id = started(client)
     send_onnx(client, run_id, tmp_path / "model.onnx")
     objects = np.array([Opened()], dtype=object)
-    assert put(client, f"runs/{run_id}/outputs/scores.npy", npy(objects, pickled=True)).status_code == 200
+    assert (
+        put(client, f"runs/{run_id}/outputs/scores.npy", npy(objects, pickled=True)).status_code
+        == 200
+    )
     document = finished(client, run_id)
     assert document["status"] == "failed" and "Python objects" in document["failure"]["message"]
     assert not (tmp_path / "opened").exists()
@@ -264,8 +353,12 @@ def test_an_artefact_may_not_name_classes_of_anybody(
     assert not (tmp_path / "imported").exists() and "hostile" not in sys.modules
 
 
-@pytest.mark.parametrize(("framework", "said"), [("pytorch", "holds no PyTorch"), ("fortran", "no framework")])
-def test_an_artefact_that_cannot_be_read_is_a_failed_run(client: httpx.Client, framework: str, said: str) -> None:
+@pytest.mark.parametrize(
+    ("framework", "said"), [("pytorch", "holds no PyTorch"), ("fortran", "no framework")]
+)
+def test_an_artefact_that_cannot_be_read_is_a_failed_run(
+    client: httpx.Client, framework: str, said: str
+) -> None:
     run_id = started(client)
     put(client, f"runs/{run_id}/native/model.safetensors", b"\xff" * 64)
     document = finished(client, run_id, framework=framework)
@@ -277,13 +370,19 @@ def test_a_run_whose_client_is_gone_goes_on_or_is_ended_by_another(
 ) -> None:
     run_id = str(uuid.uuid4())
     assert client.post("runs", json={**START, "run_id": run_id}).status_code == 201
-    assert client.post("runs", json={**START, "run_id": run_id}).status_code == 200  # its answer was lost
+    assert (
+        client.post("runs", json={**START, "run_id": run_id}).status_code == 200
+    )  # its answer was lost
     client.post(f"runs/{run_id}/points", json={"points": [[0, "loss", 0, 1.0, 1e9]]})
     assert client.get(f"runs/{run_id}").json()["status"] == "running"
-    refused(client.post("runs", json={**START, "run_id": run_id, "seed": 1}), 409, "differs in seed")
+    refused(
+        client.post("runs", json={**START, "run_id": run_id, "seed": 1}), 409, "differs in seed"
+    )
     answer = client.post("runs", json={**START, "run_id": run_id})
     assert (answer.json()["points"], answer.json()["attempts"]) == (1, 2)
-    ended = client.post(f"runs/{run_id}/finish", json={"status": "canceled", "error": "nobody comes back"})
+    ended = client.post(
+        f"runs/{run_id}/finish", json={"status": "canceled", "error": "nobody comes back"}
+    )
     assert (ended.status_code, ended.json()["status"]) == (200, "canceled")
     assert client.post(f"runs/{run_id}/finish", json={"status": "canceled"}).status_code == 200
     refused(client.post(f"runs/{run_id}/finish", json={"status": "succeeded"}), 409, "has canceled")
@@ -301,14 +400,20 @@ def test_runs_of_the_platform_cannot_be_touched(client: httpx.Client, store: Sto
         assert found is not None
         found.source = "platform"
     for method, path in (("GET", ""), ("POST", "/finish"), ("PUT", "/model.onnx")):
-        refused(client.request(method, f"runs/{run_id}{path}", json={"status": "failed"}), 404, "no run made elsewhere")
+        refused(
+            client.request(method, f"runs/{run_id}{path}", json={"status": "failed"}),
+            404,
+            "no run made elsewhere",
+        )
     refused(client.post("runs", json={**START, "run_id": run_id}), 409, "differs in source")
     refused(client.get("runs/nothing"), 404)
     refused(client.get("elsewhere"), 404)
     refused(client.get("runs"), 405)
 
 
-def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(store: Store, tmp_path: Path) -> None:
+def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(
+    store: Store, tmp_path: Path
+) -> None:
     def stopped(job: Job) -> None:
         raise SystemExit
 
@@ -322,18 +427,25 @@ def test_a_server_that_is_stopped_publishes_when_it_is_asked_again(store: Store,
 
 
 @pytest.mark.usefixtures("forked_workers")
-def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(store: Store, tmp_path: Path) -> None:
+def test_a_publishing_process_that_ends_without_a_word_is_a_failed_run(
+    store: Store, tmp_path: Path
+) -> None:
     with hub(store, publish_apart) as url, caller(url) as client:
         run_id = started(client)
         send_onnx(client, run_id, tmp_path / "model.onnx")
         staged = store.workspace.cache / "external" / run_id
         (staged / "figures" / "deep.png").mkdir(parents=True)  # a file it cannot read
         document = finished(client, run_id)
-    assert document["status"] == "failed" and "ended with 1 and no message" in document["failure"]["message"]
+    assert (
+        document["status"] == "failed"
+        and "ended with 1 and no message" in document["failure"]["message"]
+    )
 
 
 @pytest.mark.usefixtures("forked_workers")
-def test_a_model_that_asks_for_most_of_the_memory_is_a_failed_stage(store: Store, tmp_path: Path) -> None:
+def test_a_model_that_asks_for_most_of_the_memory_is_a_failed_stage(
+    store: Store, tmp_path: Path
+) -> None:
     path = tmp_path / "model.onnx"
     hungry_classifier(path, numbers=psutil.virtual_memory().total // 4)  # of 4 bytes each
     with hub(store, publish_apart) as url, caller(url) as client:

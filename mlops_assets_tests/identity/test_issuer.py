@@ -38,9 +38,16 @@ def server(running: OidcServer) -> OidcServer:
 
 
 def issuer_of(server: OidcServer, **changes: Any) -> Issuer:
-    declared = {"issuer": server.url, "audience": AUDIENCE, "roles": [
-        {"claim": "roles", "values": {"science": "scientist", "boss": ["approver", "operator"]}},
-    ]}  # fmt: skip
+    declared = {
+        "issuer": server.url,
+        "audience": AUDIENCE,
+        "roles": [
+            {
+                "claim": "roles",
+                "values": {"science": "scientist", "boss": ["approver", "operator"]},
+            },
+        ],
+    }
     return Issuer(Identity.model_validate({**declared, **changes}))
 
 
@@ -61,11 +68,15 @@ def encoded(document: Any) -> str:
 
 
 @pytest.mark.parametrize(("kind", "size"), [("RSA", 2048), ("EC", "P-256"), ("OKP", "Ed25519")])
-def test_a_good_token_names_a_principal_with_its_roles(server: OidcServer, kind: str, size: int | str) -> None:
+def test_a_good_token_names_a_principal_with_its_roles(
+    server: OidcServer, kind: str, size: int | str
+) -> None:
     server.keys = [new_key("other"), new_key("own", kind, size)]
     issuer = issuer_of(server, audience=["else", AUDIENCE])
     assert who(issuer, server.token(server.keys[1])) == Principal("ann", SCIENTIST)
-    both = server.token(server.keys[1], {"typ": "at+JWT"}, aud=["account", AUDIENCE], roles=["boss", "x", "science"])
+    both = server.token(
+        server.keys[1], {"typ": "at+JWT"}, aud=["account", AUDIENCE], roles=["boss", "x", "science"]
+    )
     assert who(issuer, both).roles == {Role.SCIENTIST, Role.APPROVER, Role.OPERATOR}
     assert server.asked == ["/.well-known/openid-configuration", "/keys"]
 
@@ -100,7 +111,9 @@ CLAIMS: dict[str, tuple[dict[str, Any], str]] = {
 
 
 @pytest.mark.parametrize("kind", CLAIMS)
-def test_a_signed_token_that_is_not_for_here_and_now_is_refused(server: OidcServer, kind: str) -> None:
+def test_a_signed_token_that_is_not_for_here_and_now_is_refused(
+    server: OidcServer, kind: str
+) -> None:
     changes, message = CLAIMS[kind]
     if changes.get("iss"):
         changes = {"iss": json.loads(json.dumps(changes["iss"]).replace("{url}", server.url))}
@@ -128,10 +141,16 @@ def own(server: OidcServer, header: dict[str, Any]) -> str:
 
 FORGERIES: dict[str, Callable[[OidcServer], str]] = {
     "alg none": lambda s: f"{encoded({'alg': 'none', 'kid': 'first'})}.{encoded(s.claims())}.",
-    "alg None with a signature": lambda s: f"{encoded({'alg': 'None', 'kid': 'first'})}.{s.token().split('.', 1)[1]}",
+    "alg None with a signature": lambda s: (
+        f"{encoded({'alg': 'None', 'kid': 'first'})}.{s.token().split('.', 1)[1]}"
+    ),
     "no alg": lambda s: f"{encoded({'kid': 'first'})}.{s.token().split('.', 1)[1]}",
-    "alg is a list": lambda s: f"{encoded({'alg': ['RS256'], 'kid': 'first'})}.{s.token().split('.', 1)[1]}",
-    "another alg": lambda s: f"{encoded({'alg': 'ES256', 'kid': 'first'})}.{s.token().split('.', 1)[1]}",
+    "alg is a list": lambda s: (
+        f"{encoded({'alg': ['RS256'], 'kid': 'first'})}.{s.token().split('.', 1)[1]}"
+    ),
+    "another alg": lambda s: (
+        f"{encoded({'alg': 'ES256', 'kid': 'first'})}.{s.token().split('.', 1)[1]}"
+    ),
     "HS256 with the public key as PEM": lambda s: forged(
         s, {"alg": "HS256", "kid": "first"}, s.keys[0].as_pem(private=False)
     ),
@@ -161,24 +180,37 @@ FORGERIES: dict[str, Callable[[OidcServer], str]] = {
     "other claims": lambda s: ".".join(
         [s.token().split(".")[0], encoded(s.claims(roles=["boss"])), s.token().split(".")[2]]
     ),
-    "claims that are a list": lambda s: jws.serialize_compact({"alg": "RS256", "kid": "first"}, "[1]", s.keys[0]),
+    "claims that are a list": lambda s: jws.serialize_compact(
+        {"alg": "RS256", "kid": "first"}, "[1]", s.keys[0]
+    ),
     "claims that are no JSON": lambda s: jws.serialize_compact(
         {"alg": "RS256", "kid": "first"}, "{not: json}", s.keys[0]
     ),
     "a header that nests": lambda s: f"{encoded(b'[' * 9000)}.{s.token().split('.', 1)[1]}",
     "a header that is a list": lambda s: f"{encoded([1])}.{s.token().split('.', 1)[1]}",
-    "a header that is not text": lambda s: f"{encoded(bytes(range(128, 200)))}.{s.token().split('.', 1)[1]}",
+    "a header that is not text": lambda s: (
+        f"{encoded(bytes(range(128, 200)))}.{s.token().split('.', 1)[1]}"
+    ),
     "a logout token": lambda s: s.token(header={"typ": "logout+jwt"}),
     "encrypted": lambda s: jwe.encrypt_compact(
         {"alg": "RSA-OAEP", "enc": "A128GCM", "kid": "first"}, json.dumps(s.claims()), s.keys[0]
     ),
     **{
-        f"kid {kid!r:.30}": (lambda s, kid=kid: own(s, {"kid": kid}))  # type: ignore[misc]
-        for kid in ("", "../../../../dev/null", "' OR 1=1 --", "first\0", "x" * 300, "http://127.0.0.1/")
+        f"kid {kid!r:.30}": lambda s, kid=kid: own(s, {"kid": kid})  # type: ignore[misc]
+        for kid in (
+            "",
+            "../../../../dev/null",
+            "' OR 1=1 --",
+            "first\0",
+            "x" * 300,
+            "http://127.0.0.1/",
+        )
     },
     **{
         f"kid is {kid!r:.30}": (
-            lambda s, kid=kid: f"{encoded({'alg': 'RS256', 'kid': kid})}.{s.token().split('.', 1)[1]}"  # type: ignore[misc]
+            lambda s, kid=kid: (
+                f"{encoded({'alg': 'RS256', 'kid': kid})}.{s.token().split('.', 1)[1]}"
+            )  # type: ignore[misc]
         )
         for kid in (5, True, ["first"], {"first": 1}, 1.5)
     },
@@ -186,7 +218,9 @@ FORGERIES: dict[str, Callable[[OidcServer], str]] = {
 
 
 @pytest.mark.parametrize("kind", FORGERIES)
-def test_a_forged_token_is_refused_and_nothing_that_it_names_is_asked(server: OidcServer, kind: str) -> None:
+def test_a_forged_token_is_refused_and_nothing_that_it_names_is_asked(
+    server: OidcServer, kind: str
+) -> None:
     issuer = issuer_of(server)
     refused(issuer, FORGERIES[kind](server), "is not accepted")
     assert set(server.asked) <= {"/.well-known/openid-configuration", "/keys"}
@@ -199,13 +233,35 @@ def test_keys_that_signatures_may_not_be_checked_with_are_left_out(server: OidcS
     for_pss = new_key("pss", alg="PS256")
     weak = {"kty": "RSA", "kid": "weak", "n": encoded(b"\xc1" * 128), "e": "AQAB"}
     published = [key.as_dict(private=False) for key in (for_encryption, for_pss, good)]
-    server.published = {"keys": [*published, secret, weak, {"kty": "AKP"}, {"kty": "RSA"}, {"kty": "EC", "x": []}, 5]}
+    server.published = {
+        "keys": [
+            *published,
+            secret,
+            weak,
+            {"kty": "AKP"},
+            {"kty": "RSA"},
+            {"kty": "EC", "x": []},
+            5,
+        ]
+    }
     issuer = issuer_of(server)
     assert who(issuer, server.token()).name == "ann"
-    refused(issuer, forged(server, {"alg": "HS256", "kid": "shared"}, b"s" * 32), "algorithm is not accepted")
+    refused(
+        issuer,
+        forged(server, {"alg": "HS256", "kid": "shared"}, b"s" * 32),
+        "algorithm is not accepted",
+    )
     refused(issuer, server.token(new_key("encrypting")), "not one that the issuer publishes")
-    refused(issuer, server.token(jwk.import_key({**for_pss.as_dict(private=True), "alg": "RS256"})), "signature")
-    refused(issuer, f"{encoded({'alg': 'RS256', 'kid': 'weak'})}.{encoded(server.claims())}.AAAA", "not one that")
+    refused(
+        issuer,
+        server.token(jwk.import_key({**for_pss.as_dict(private=True), "alg": "RS256"})),
+        "signature",
+    )
+    refused(
+        issuer,
+        f"{encoded({'alg': 'RS256', 'kid': 'weak'})}.{encoded(server.claims())}.AAAA",
+        "not one that",
+    )
     assert len(issuer._keys) == 2
 
 
@@ -217,24 +273,33 @@ def test_a_token_without_a_key_id_is_checked_with_the_only_key(server: OidcServe
     refused(issuer_of(server), server.token(server.keys[0]), "not one that the issuer publishes")
 
 
-@pytest.mark.parametrize("given", [None, "science", {"science": True}, 5, [["science"]], [None, 5, {}], ["SCIENCE"]])
+@pytest.mark.parametrize(
+    "given", [None, "science", {"science": True}, 5, [["science"]], [None, 5, {}], ["SCIENCE"]]
+)
 def test_roles_of_a_wrong_type_are_none(server: OidcServer, given: Any) -> None:
     assert who(issuer_of(server), server.token(roles=given)).roles == frozenset()
 
 
 def test_roles_are_found_in_nested_claims_and_below_names_with_dots(server: OidcServer) -> None:
     values = {"ws_access": "viewer", "ws_admin": ["scientist", "approver"]}
-    issuer = issuer_of(server, name="preferred_username", roles=[
-        {"claim": "resource_access.ws-fields.roles", "values": values},
-        {"claim": ["resource_access", "ws.dotted", "roles"], "values": values},
-        {"claim": ["https://example.org/roles"], "values": {"data": "operator"}},
-    ])  # fmt: skip
+    issuer = issuer_of(
+        server,
+        name="preferred_username",
+        roles=[
+            {"claim": "resource_access.ws-fields.roles", "values": values},
+            {"claim": ["resource_access", "ws.dotted", "roles"], "values": values},
+            {"claim": ["https://example.org/roles"], "values": {"data": "operator"}},
+        ],
+    )
 
     def roles(**claims: Any) -> frozenset[Role]:
         return who(issuer, server.token(preferred_username="Ann", **claims)).roles
 
     assert roles(resource_access={"ws-fields": {"roles": ["ws_access"]}}) == {Role.VIEWER}
-    assert roles(resource_access={"ws.dotted": {"roles": ["ws_admin"]}}) == {Role.SCIENTIST, Role.APPROVER}
+    assert roles(resource_access={"ws.dotted": {"roles": ["ws_admin"]}}) == {
+        Role.SCIENTIST,
+        Role.APPROVER,
+    }
     assert roles(**{"https://example.org/roles": ["data"]}) == {Role.OPERATOR}
     for elsewhere in (
         {"resource_access": {"ws-other": {"roles": ["ws_admin"]}}},
@@ -293,7 +358,9 @@ def test_a_flood_of_unknown_keys_asks_the_issuer_once(server: OidcServer) -> Non
     assert server.asked.count("/keys") == 1
 
 
-def test_while_the_issuer_is_down_known_keys_are_used(server: OidcServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_while_the_issuer_is_down_known_keys_are_used(
+    server: OidcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checks, "MIN_REFRESH_SECONDS", 0.0)
     server.down, issuer, second = True, issuer_of(server), new_key("second")
     with pytest.raises(IssuerUnreachable, match="cannot be read"):
@@ -362,7 +429,9 @@ def test_an_issuer_that_publishes_nonsense_is_unreachable(
     assert "/other" not in server.asked
 
 
-def test_an_issuer_that_does_not_answer_is_given_up(server: OidcServer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_issuer_that_does_not_answer_is_given_up(
+    server: OidcServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checks, "TIMEOUT_SECONDS", 0.2)
     server.delay = 2.0
     with pytest.raises(IssuerUnreachable):
@@ -371,7 +440,9 @@ def test_an_issuer_that_does_not_answer_is_given_up(server: OidcServer, monkeypa
 
 def test_a_clock_that_differs_a_little_does_not_matter(server: OidcServer) -> None:
     now = int(time.time())
-    assert who(issuer_of(server), server.token(exp=now - 10, nbf=now + 10, iat=now + 10)).name == "ann"
+    assert (
+        who(issuer_of(server), server.token(exp=now - 10, nbf=now + 10, iat=now + 10)).name == "ann"
+    )
 
 
 # the declaration
@@ -388,8 +459,14 @@ roles:
 def test_a_declaration_is_read(tmp_path: Path) -> None:
     (tmp_path / "identity.yaml").write_text(GOOD)
     found = read_identity(tmp_path / "identity.yaml")
-    assert (found.issuer, found.audiences, found.name) == ("https://iam.example.org/realms/eoepca", ["mlops"], "sub")
-    assert found.roles_of({"resource_access": {"fields": {"roles": ["ws_access"]}}}) == {Role.VIEWER}
+    assert (found.issuer, found.audiences, found.name) == (
+        "https://iam.example.org/realms/eoepca",
+        ["mlops"],
+        "sub",
+    )
+    assert found.roles_of({"resource_access": {"fields": {"roles": ["ws_access"]}}}) == {
+        Role.VIEWER
+    }
 
 
 @pytest.mark.parametrize(
@@ -407,7 +484,9 @@ def test_a_declaration_is_read(tmp_path: Path) -> None:
         ("issuer", "[", "cannot be read"),
     ],
 )
-def test_a_declaration_that_cannot_be_used_is_refused(tmp_path: Path, old: str, new: str, message: str) -> None:
+def test_a_declaration_that_cannot_be_used_is_refused(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
     (tmp_path / "identity.yaml").write_text(GOOD.replace(old, new))
     with pytest.raises(SettingsError, match=rf"MLOPS_IDENTITY=.*identity\.yaml.*{message}"):
         read_identity(tmp_path / "identity.yaml")

@@ -1,4 +1,7 @@
-"""The life of a model version on small data: what each stage publishes, and what is left when a trainer fails."""
+"""The life of a model version on small data.
+
+What each stage publishes, and what is left when a trainer fails.
+"""
 
 from __future__ import annotations
 
@@ -69,10 +72,19 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
         f"crops@{row.version}",
         Reference("crops", row.version),
     )
-    trained = {f"{folder}/native/model.skops", f"{folder}/parameters.json", f"{folder}/environment.json",
-               f"runs/{row.run_id}/run.json", f"runs/{row.run_id}/points.parquet"}  # fmt: skip
+    trained = {
+        f"{folder}/native/model.skops",
+        f"{folder}/parameters.json",
+        f"{folder}/environment.json",
+        f"runs/{row.run_id}/run.json",
+        f"runs/{row.run_id}/points.parquet",
+    }
     assert published(store, subject).keys() == trained
-    assert (row.version, row.stage, row.framework) == (f"v1-{row.run_id[:8]}", "trained", "scikit-learn")
+    assert (row.version, row.stage, row.framework) == (
+        f"v1-{row.run_id[:8]}",
+        "trained",
+        "scikit-learn",
+    )
     report = export(store, specification, row)
     exported = trained | {f"{folder}/model.onnx", f"{folder}/parity.json"}
     assert published(store, subject).keys() == exported
@@ -81,33 +93,56 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     assert written.pop("onnx")["producer"].startswith("skl2onnx")
     assert written == report.document()
     evaluation, figure = evaluate_version(store, specification, row)
-    evaluated = {f"{folder}/metrics.json", f"{folder}/figures/confusion_matrix.png",
-                 f"{folder}/figures/reliability.png", f"{folder}/model-card.md"}  # fmt: skip
+    evaluated = {
+        f"{folder}/metrics.json",
+        f"{folder}/figures/confusion_matrix.png",
+        f"{folder}/figures/reliability.png",
+        f"{folder}/model-card.md",
+    }
     assert published(store, subject).keys() == exported | evaluated
     assert store.workspace.get(f"{folder}/figures/confusion_matrix.png") == figure
-    final, document = store.registry.model_version(reference), json.loads(store.workspace.get(f"{folder}/metrics.json"))
+    final, document = (
+        store.registry.model_version(reference),
+        json.loads(store.workspace.get(f"{folder}/metrics.json")),
+    )
     assert final.stage == "evaluated"
     assert final.metrics == document["metrics"] == evaluation.metrics
     assert final.metrics["accuracy"] > 0.9
-    assert document["samples"] == np.sum(document["confusion_matrix"]) == land_table().version.counts["test"]
+    assert (
+        document["samples"]
+        == np.sum(document["confusion_matrix"])
+        == land_table().version.counts["test"]
+    )
 
 
 def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[..., Freeze]) -> None:
     data = land_table().version
     row = lifecycle(store, model_specification(seed=5), depth=3)
     run = store.registry.run(row.run_id)
-    assert (run.status, run.error, run.model_version, run.seed) == ("succeeded", None, row.version, 5)
+    assert (run.status, run.error, run.model_version, run.seed) == (
+        "succeeded",
+        None,
+        row.version,
+        5,
+    )
     assert (run.parameters, run.trainer, run.pid) == ({"depth": 3}, f"{HERE}:tree", os.getpid())
     assert run.data_digest == row.data_digest == data.digest
     assert run.metrics == {**row.metrics, "train_accuracy": run.metrics["train_accuracy"]}
     require_documents(store, run.run_id)
-    assert json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/parameters.json")) == {"depth": 3}
+    assert json.loads(
+        store.workspace.get(f"{model_folder(row.model, row.version)}/parameters.json")
+    ) == {"depth": 3}
     assert (
         "torch"
-        in json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/environment.json"))["packages"]
+        in json.loads(
+            store.workspace.get(f"{model_folder(row.model, row.version)}/environment.json")
+        )["packages"]
     )
     card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
-    assert all(text in card for text in (data.digest, run.run_id, "depth: `3`", f"{row.metrics['accuracy']:.4f}"))
+    assert all(
+        text in card
+        for text in (data.digest, run.run_id, "depth: `3`", f"{row.metrics['accuracy']:.4f}")
+    )
 
 
 def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
@@ -119,8 +154,13 @@ def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
     facts = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert facts.items() >= {"mlops.version": row.version, "mlops.data_digest": data.digest}.items()
     classes, features = facts["mlops.classes"].split("\n"), facts["mlops.features"].split("\n")
-    assert facts["mlops.units"].split("\n") == ["°C" if name == "ndvi_02" else "" for name in features]
-    assert "`ndvi_02` (in °C)" in store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
+    assert facts["mlops.units"].split("\n") == [
+        "°C" if name == "ndvi_02" else "" for name in features
+    ]
+    assert (
+        "`ndvi_02` (in °C)"
+        in store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
+    )
     frame = crops_table()
     X = frame[features].to_numpy(np.float32)
     predicted = np.array(classes)[decide(OnnxModel(path).predict(X))]
@@ -136,7 +176,9 @@ FAILURES = [
 ]
 
 
-@pytest.mark.parametrize(("does", "error", "status", "message"), FAILURES, ids=[case[0] for case in FAILURES])
+@pytest.mark.parametrize(
+    ("does", "error", "status", "message"), FAILURES, ids=[case[0] for case in FAILURES]
+)
 def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     does: str,
     error: type[BaseException],
@@ -169,7 +211,9 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]
 
 
-def test_a_run_that_succeeded_is_not_done_again(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_a_run_that_succeeded_is_not_done_again(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     row = train(store, model_specification(), "v1", {}, 0, orchestration_run="done")
     before = published(store, f"crops@{row.version}")
@@ -191,7 +235,12 @@ def test_a_run_that_succeeded_is_not_done_again(store: Store, land_table: Callab
             SpecificationError,
             "names, not numbers",
         ),
-        ({"task": "semantic-segmentation"}, {}, SpecificationError, "does not go with samples read as row"),
+        (
+            {"task": "semantic-segmentation"},
+            {},
+            SpecificationError,
+            "does not go with samples read as row",
+        ),
         ({"dataset": "nowhere"}, {}, NotFound, "nowhere"),
     ],
     ids=["parameters", "trainer", "inputs", "number wanted", "windows wanted", "dataset"],
@@ -210,13 +259,18 @@ def test_what_cannot_work_is_refused_before_a_run_starts(
     assert store.registry.runs() == []
 
 
-def test_two_runs_on_one_data_version_are_two_model_versions(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_two_runs_on_one_data_version_are_two_model_versions(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     deep, flat = (lifecycle(store, model_specification(), depth=depth) for depth in (4, 1))
     assert deep.version != flat.version and deep.data_version == flat.data_version == "v1"
     assert store.registry.run(deep.run_id).parameters == {"depth": 4}
     assert deep.metrics["accuracy"] > flat.metrics["accuracy"]
-    assert [row.version for row in store.registry.model_versions("crops")] == [deep.version, flat.version]
+    assert [row.version for row in store.registry.model_versions("crops")] == [
+        deep.version,
+        flat.version,
+    ]
     published(store, f"crops@{deep.version}")
     published(store, f"crops@{flat.version}")
 
@@ -226,7 +280,8 @@ def test_a_later_stage_works_on_its_own_run_then_on_ancestors_then_on_the_latest
 ) -> None:
     land_table()
     first, second, third = (
-        train(store, model_specification(), "v1", {}, 0, orchestration_run=name) for name in ("one", "two", "three")
+        train(store, model_specification(), "v1", {}, 0, orchestration_run=name)
+        for name in ("one", "two", "three")
     )
 
     def found(*runs: str) -> str:
@@ -241,7 +296,10 @@ def test_a_later_stage_works_on_its_own_run_then_on_ancestors_then_on_the_latest
 
 def test_run_ids_repeat_within_one_orchestrated_run_only() -> None:
     assert run_identifier("a", "m", "v1") == run_identifier("a", "m", "v1")
-    others = {run_identifier(*key) for key in [("a", "m", "v1"), ("b", "m", "v1"), ("a", "n", "v1"), ("a", "m", "v2")]}
+    others = {
+        run_identifier(*key)
+        for key in [("a", "m", "v1"), ("b", "m", "v1"), ("a", "n", "v1"), ("a", "m", "v2")]
+    }
     assert len(others | {run_identifier(None, "m", "v1"), run_identifier(None, "m", "v1")}) == 6
 
 
@@ -251,12 +309,22 @@ def dead_pid() -> int:
     return process.pid
 
 
-def running(store: Store, run_id: str, pid: int, host: str | None = None, model: str = "crops") -> None:
+def running(
+    store: Store, run_id: str, pid: int, host: str | None = None, model: str = "crops"
+) -> None:
     """Record a run that is under way in some process."""
     done = store.registry.runs()[0]
     values = {column.name: getattr(done, column.name) for column in Run.__table__.columns}
-    started = values | {"run_id": run_id, "status": "running", "pid": pid, "model": model, "finished": None}
-    store.registry.start_run(Run(**started | {"host": host or done.host, "model_version": None, "started": now()}))
+    started = values | {
+        "run_id": run_id,
+        "status": "running",
+        "pid": pid,
+        "model": model,
+        "finished": None,
+    }
+    store.registry.start_run(
+        Run(**started | {"host": host or done.host, "model_version": None, "started": now()})
+    )
 
 
 def test_a_run_whose_process_is_gone_is_closed_when_training_again(
@@ -277,7 +345,9 @@ def test_a_run_whose_process_is_gone_is_closed_when_training_again(
     assert close_abandoned_runs(store) == ["other-model"]
 
 
-def test_every_logged_point_is_there_in_order(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_every_logged_point_is_there_in_order(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     assert 2 * POINTS > FLUSH_POINTS
     row = train(store, model_specification(trainer=f"{HERE}:talkative"), "v1", {}, 0)
@@ -294,13 +364,21 @@ def test_every_logged_point_is_there_in_order(store: Store, land_table: Callable
 
 def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., Freeze]) -> None:
     land_table()
-    forest = {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 5, "max_depth": 2}
-    specification = model_specification(trainer="mlops_assets.training.trainers.sklearn:train", params=forest)
+    forest = {
+        "estimator": "sklearn.ensemble.RandomForestClassifier",
+        "n_estimators": 5,
+        "max_depth": 2,
+    }
+    specification = model_specification(
+        trainer="mlops_assets.training.trainers.sklearn:train", params=forest
+    )
     one, two = (lifecycle(store, specification, **forest) for _ in range(2))
     assert one.metrics == two.metrics
     X = crops_table()[one.signature["features"]].to_numpy(np.float32)
     scores = [
-        OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)
+        OnnxModel(
+            store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
+        ).predict(X)
         for row in (one, two)
     ]
     np.testing.assert_array_equal(scores[0]["scores"], scores[1]["scores"])
@@ -313,7 +391,9 @@ def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[...
     land_table()
     one, two = (train(store, model_specification(), "v1", {}, 0) for _ in range(2))
     native = [
-        published(store, f"crops@{r.version}")[f"{model_folder(r.model, r.version)}/native/model.skops"]
+        published(store, f"crops@{r.version}")[
+            f"{model_folder(r.model, r.version)}/native/model.skops"
+        ]
         for r in (one, two)
     ]
     assert native[0] == native[1]
@@ -324,7 +404,9 @@ def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[...
     specification = model_specification(dataset="scenes", trainer=f"{HERE}:network")
     one, two, other = (train(store, specification, "v1", {}, seed) for seed in (3, 3, 4))
     shas = [
-        published(store, f"crops@{r.version}")[f"{model_folder(r.model, r.version)}/native/model.safetensors"]
+        published(store, f"crops@{r.version}")[
+            f"{model_folder(r.model, r.version)}/native/model.safetensors"
+        ]
         for r in (one, two)
     ]
     assert shas[0] == shas[1]
@@ -346,16 +428,26 @@ def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only() -> None:
     assert all(one != two for one, two in zip(first, other, strict=True))
 
 
-def test_segmentation_of_windows_works_from_end_to_end(store: Store, land_scenes: Callable[..., Freeze]) -> None:
+def test_segmentation_of_windows_works_from_end_to_end(
+    store: Store, land_scenes: Callable[..., Freeze]
+) -> None:
     land_scenes(scenes_specification(**windows_source()))
     specification = model_specification(
-        "cover", dataset="scenes", task="semantic-segmentation", trainer=f"{HERE}:network", params={"steps": 40}
+        "cover",
+        dataset="scenes",
+        task="semantic-segmentation",
+        trainer=f"{HERE}:network",
+        params={"steps": 40},
     )
     row = lifecycle(store, specification, steps=40)
     assert row.stage == "evaluated" and row.signature["shape"] == [4, 8, 8]
     assert row.metrics["accuracy"] > 0.9
-    document = json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json"))
-    assert 0 < np.sum(document["confusion_matrix"]) < document["samples"] * 64  # unknown pixels do not count
+    document = json.loads(
+        store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json")
+    )
+    assert (
+        0 < np.sum(document["confusion_matrix"]) < document["samples"] * 64
+    )  # unknown pixels do not count
 
 
 def test_regression_works_from_end_to_end(store: Store, land_table: Callable[..., Freeze]) -> None:
@@ -368,7 +460,9 @@ def test_regression_works_from_end_to_end(store: Store, land_table: Callable[...
     row = lifecycle(store, specification, estimator="sklearn.linear_model.Ridge", alpha=1e-6)
     assert row.signature["classes"] is None
     assert row.metrics["r2"] > 0.99
-    assert f"{model_folder(row.model, row.version)}/figures/scatter.png" in published(store, f"yields@{row.version}")
+    assert f"{model_folder(row.model, row.version)}/figures/scatter.png" in published(
+        store, f"yields@{row.version}"
+    )
 
 
 def test_a_model_that_reads_back_otherwise_is_not_published(
@@ -401,7 +495,9 @@ def test_an_onnx_file_without_parity_is_not_published(
 
     exact = source.compare
     monkeypatch.setattr(
-        source, "compare", lambda *args, **more: replace(exact(*args, **more), passed=False, difference=0.5)
+        source,
+        "compare",
+        lambda *args, **more: replace(exact(*args, **more), passed=False, difference=0.5),
     )
     with pytest.raises(ParityError, match=r"largest relative difference 5\.00e-01"):
         export(store, model_specification(), row)
@@ -412,7 +508,9 @@ def test_an_onnx_file_without_parity_is_not_published(
     assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/model.onnx")
 
 
-@pytest.mark.parametrize(("file", "step"), [("native/model.skops", export), ("model.onnx", evaluate_version)])
+@pytest.mark.parametrize(
+    ("file", "step"), [("native/model.skops", export), ("model.onnx", evaluate_version)]
+)
 def test_a_tampered_model_is_noticed_before_it_is_used(
     store: Store, land_table: Callable[..., Freeze], file: str, step: Callable[..., Any]
 ) -> None:
@@ -426,7 +524,9 @@ def test_a_tampered_model_is_noticed_before_it_is_used(
         step(store, model_specification(), row)
 
 
-def test_doing_a_stage_again_goes_no_stage_back(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_doing_a_stage_again_goes_no_stage_back(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     row = lifecycle(store, model_specification())
     export(store, model_specification(), row)
@@ -434,7 +534,9 @@ def test_doing_a_stage_again_goes_no_stage_back(store: Store, land_table: Callab
     published(store, f"crops@{row.version}")
 
 
-def test_an_older_data_version_can_still_be_trained_on(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_an_older_data_version_can_still_be_trained_on(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     grown = land_table(crops_table(400, seed=1), table_specification())
     assert grown.version.version == "v2"

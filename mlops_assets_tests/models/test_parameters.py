@@ -16,9 +16,23 @@ from mlops_assets_tests.training.trainers import model_specification
 
 SKLEARN = load_trainer("mlops_assets.training.trainers.sklearn:train")
 VALUES: list[Any] = [
-    None, True, 0, -3, 1e-4, "", "text", "1", "null", [1, None, "a"], {}, {0: 1, 1: 5.0, 2: 1},
-    {"0": 1, 0: 2, "'0'": 3}, {"a": {-1: [{"b": None}]}}, {"01": 1, "1.5": 2}, "'1'",
-]  # fmt: skip
+    None,
+    True,
+    0,
+    -3,
+    1e-4,
+    "",
+    "text",
+    "1",
+    "null",
+    [1, None, "a"],
+    {},
+    {0: 1, 1: 5.0, 2: 1},
+    {"0": 1, 0: 2, "'0'": 3},
+    {"a": {-1: [{"b": None}]}},
+    {"01": 1, "1.5": 2},
+    "'1'",
+]
 
 
 class Weights(BaseModel):
@@ -32,7 +46,9 @@ TYPED = Trainer("typed", lambda: None, Weights, SKLEARN.file)
 
 
 def test_every_value_comes_back_from_json() -> None:
-    assert [value for value in VALUES if restored(json.loads(json.dumps(written(value)))) != value] == []
+    assert [
+        value for value in VALUES if restored(json.loads(json.dumps(written(value)))) != value
+    ] == []
 
 
 def test_a_trainer_and_the_record_get_what_was_declared() -> None:

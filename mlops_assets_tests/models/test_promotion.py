@@ -1,4 +1,7 @@
-"""Gates, moving `production`, and moving it back; on model versions whose files are small and no models."""
+"""Gates, moving `production`, and moving it back.
+
+On model versions whose files are small and no models.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +20,57 @@ from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 
 
-def registered(store: Store, version: str, stage: str = "recorded", **metrics: float) -> ModelVersion:
+def registered(
+    store: Store, version: str, stage: str = "recorded", **metrics: float
+) -> ModelVersion:
     """A model version `crops@version` with these metrics."""
     shared: dict[str, Any] = {
-        "run_id": f"run-{version}", "model": "crops", "dataset": "fields", "data_version": "v1",
+        "run_id": f"run-{version}",
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
         "data_digest": "0" * 64,
-    }  # fmt: skip
+    }
     if not store.registry.data_versions("fields"):
         data = DataVersion(
-            dataset="fields", version="v1", number=1, digest="0" * 64, created=now(), created_by="tester", files=1,
-            samples=1, size=1, specification={}, counts={},
-        )  # fmt: skip
+            dataset="fields",
+            version="v1",
+            number=1,
+            digest="0" * 64,
+            created=now(),
+            created_by="tester",
+            files=1,
+            samples=1,
+            size=1,
+            specification={},
+            counts={},
+        )
         store.registry.publish_data_version(data, [])
     store.registry.start_run(
-        Run(**shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},
-            started=now(), host="h", pid=1)
-    )  # fmt: skip
-    row = ModelVersion(**shared, version=version, task="classification", framework="pytorch", signature={},
-                       stage="trained", metrics={}, created=now())  # fmt: skip
+        Run(
+            **shared,
+            status="running",
+            parameters={},
+            seed=0,
+            trainer="a:b",
+            code_version="c",
+            hardware={},
+            metrics={},
+            started=now(),
+            host="h",
+            pid=1,
+        )
+    )
+    row = ModelVersion(
+        **shared,
+        version=version,
+        task="classification",
+        framework="pytorch",
+        signature={},
+        stage="trained",
+        metrics={},
+        created=now(),
+    )
     store.registry.publish_model_version(row, [])
     folder = f"models/crops/{version}"
     contents = {"model.onnx": b"onnx", "metrics.json": json_bytes({"metrics": metrics})}
@@ -62,9 +98,21 @@ def state(store: Store) -> tuple[dict[str, str], int]:
         ({"metric": "accuracy", "not_worse_than": "production"}, {"kappa": 1}, False),
         ({"metric": "accuracy", "min": 0}, {"accuracy": float("nan")}, False),
     ],
-    ids=["at min", "below min", "at max", "above max", "between", "outside", "not measured", "nothing to hold", "NaN"],
+    ids=[
+        "at min",
+        "below min",
+        "at max",
+        "above max",
+        "between",
+        "outside",
+        "not measured",
+        "nothing to hold",
+        "NaN",
+    ],
 )
-def test_a_gate_passes_as_it_says(gate: dict[str, Any], metrics: dict[str, float], passed: bool, store: Store) -> None:
+def test_a_gate_passes_as_it_says(
+    gate: dict[str, Any], metrics: dict[str, float], passed: bool, store: Store
+) -> None:
     outcomes = check_gates(store.registry, registered(store, "v1-a", **metrics), [Gate(**gate)])
     assert all(outcome.passed for outcome in outcomes) is passed
     assert len(outcomes) == (2 if {"min", "max"} <= gate.keys() else 1)
@@ -106,7 +154,9 @@ def test_not_worse_than_passes_where_there_is_nothing_to_compare_with(store: Sto
     first = registered(store, "v1-a", accuracy=0.1)
     assert promote(store, first, gates, "tester").previous is None
     assert check_gates(store.registry, first, gates)[0].passed  # it is production itself
-    assert not check_gates(store.registry, registered(store, "v1-b", accuracy=0.05), gates)[0].passed
+    assert not check_gates(store.registry, registered(store, "v1-b", accuracy=0.05), gates)[
+        0
+    ].passed
 
 
 def test_promotion_moves_production_and_keeps_the_history(store: Store) -> None:
@@ -139,8 +189,13 @@ def test_promoting_again_does_not_lose_the_previous_version(store: Store) -> Non
 def test_one_failing_gate_moves_nothing(store: Store) -> None:
     promote(store, registered(store, "v1-old", accuracy=0.9, kappa=0.9), [], "tester")
     row, before = registered(store, "v1-new", accuracy=0.95, kappa=0.1), state(store)
-    gates = [Gate(metric="accuracy", min=0.9), Gate(metric="kappa", not_worse_than="production", tolerance=0.05)]
-    with pytest.raises(GateFailure, match=r"kappa not worse than production \(tolerance 0.05\): FAILED at 0.1000"):
+    gates = [
+        Gate(metric="accuracy", min=0.9),
+        Gate(metric="kappa", not_worse_than="production", tolerance=0.05),
+    ]
+    with pytest.raises(
+        GateFailure, match=r"kappa not worse than production \(tolerance 0.05\): FAILED at 0.1000"
+    ):
         promote(store, row, gates, "tester")
     assert state(store) == before
 
@@ -180,18 +235,25 @@ def test_rollback_needs_something_to_go_back_to(store: Store) -> None:
 def test_outcomes_read_as_one_sentence(store: Store) -> None:
     row = registered(store, "v1-a", accuracy=0.5)
     gates = [Gate(metric="accuracy", min=0.9, max=1), Gate(metric="kappa", min=0.1)]
-    assert gates_description(check_gates(store.registry, row, gates)) == (
-        "accuracy ≥ 0.9: FAILED at 0.5000; accuracy ≤ 1: passed at 0.5000; kappa ≥ 0.1: FAILED, not measured"
+    assert (
+        gates_description(check_gates(store.registry, row, gates))
+        == "accuracy ≥ 0.9: FAILED at 0.5000; accuracy ≤ 1: passed at 0.5000; kappa ≥ 0.1: FAILED,"
+        " not measured"
     )
     assert gates_description([]) == "no gate is declared"
 
 
-@pytest.mark.parametrize("changed", ["model.onnx", "metrics.json", "record", "registry", "production"])
+@pytest.mark.parametrize(
+    "changed", ["model.onnx", "metrics.json", "record", "registry", "production"]
+)
 def test_what_is_not_as_it_was_published_is_not_promoted(changed: str, store: Store) -> None:
     better = [Gate(metric="accuracy", not_worse_than="production")]
     promote(store, registered(store, "v1-a", accuracy=0.9), [], "tester")
     registered(store, "v1-b", accuracy=0.5)
-    keys = {"record": "catalog/models/crops/v1-b.json", "production": "models/crops/v1-a/metrics.json"}
+    keys = {
+        "record": "catalog/models/crops/v1-b.json",
+        "production": "models/crops/v1-a/metrics.json",
+    }
     if changed == "registry":
         with store.registry._engine.begin() as connection:
             where = ModelVersion.version == "v1-b"

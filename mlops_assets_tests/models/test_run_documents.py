@@ -17,17 +17,29 @@ from mlops_assets_tests.training.trainers import require_documents
 
 # in the order logged, not by name; floats that no decimal text of a few digits is equal to
 POINTS: list[LoggedPoint] = [
-    (seq, ("loss", "größe")[seq % 2], seq // 2, 0.1 + 0.2 * seq, 1_700_000_000.123_456 + seq / 3) for seq in range(7)
+    (seq, ("loss", "größe")[seq % 2], seq // 2, 0.1 + 0.2 * seq, 1_700_000_000.123_456 + seq / 3)
+    for seq in range(7)
 ]
 
 
 def test_a_run_that_ends_twice_has_the_documents_of_its_last_end(store: Store) -> None:
     store.registry.start_run(new_run(parameters={"rate": float("inf"), "net": {"depth": 3}}))
     store.registry.log("run-1", POINTS)
-    end_run(store, "run-1", "canceled", "stopped", metrics={"loss": 0.5}, phases={"fit": 1.5}, seconds=2.0)
+    end_run(
+        store,
+        "run-1",
+        "canceled",
+        "stopped",
+        metrics={"loss": 0.5},
+        phases={"fit": 1.5},
+        seconds=2.0,
+    )
     require_documents(store, "run-1")
     end_run(store, "run-1", "failed", "Traceback\n  …", seconds=1.0)
-    assert (store.registry.run("run-1").status, store.registry.run("run-1").seconds) == ("failed", 3.0)
+    assert (store.registry.run("run-1").status, store.registry.run("run-1").seconds) == (
+        "failed",
+        3.0,
+    )
     require_documents(store, "run-1")
 
 
@@ -54,7 +66,11 @@ def test_a_full_disk_does_not_keep_a_run_from_ending(
         patch.setattr(Workspace, "_put", full)
         end_run(store, "run-1", "failed", "No space left on device", metrics={"loss": 1.0})
     run = store.registry.run("run-1")
-    assert (run.status, run.error, run.metrics) == ("failed", "No space left on device", {"loss": 1.0})
+    assert (run.status, run.error, run.metrics) == (
+        "failed",
+        "No space left on device",
+        {"loss": 1.0},
+    )
     assert store.registry.files("run:run-1") == []
     assert "the documents of run run-1 could not be written" in caplog.text
 

@@ -1,7 +1,9 @@
-"""Tampering with a workspace: whatever is changed, deleted or added, in the registry or in files, is found and named.
+"""Tampering with a workspace.
 
-Table-driven from the schema, so that a column that is added later is covered. Everything is done to the files of one
-SQLite registry and one workspace, which are put back.
+Whatever is changed, deleted or added, in the registry or in files, is found and named.
+
+Table-driven from the schema, so that a column that is added later is covered. Everything is done to
+the files of one SQLite registry and one workspace, which are put back.
 """
 
 from __future__ import annotations
@@ -36,7 +38,13 @@ from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.models.test_verify import open_store
-from mlops_assets_tests.registry.log.test_chain import add_row, change_column, delete_row, other_value, run
+from mlops_assets_tests.registry.log.test_chain import (
+    add_row,
+    change_column,
+    delete_row,
+    other_value,
+    run,
+)
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
 GARBAGE = ("{", b"\xff\x00", 2**62)
@@ -54,7 +62,9 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.registry.revoke_tokens(token.id)
     opened.registry.start_run(run("failed"))
     opened.registry.log("failed", [(0, "loss", 0, 0.5, 0.0)])
-    checkpoint = Checkpoint(run_id="failed", step=1, seq=1, path="c", sha256="b" * 64, size=1, created=now())
+    checkpoint = Checkpoint(
+        run_id="failed", step=1, seq=1, path="c", sha256="b" * 64, size=1, created=now()
+    )
     opened.registry.add_checkpoint(checkpoint)
     opened.registry.finish_run("failed", "failed", "out of luck")
     row = lifecycle(opened, model_specification("cover", dataset="scenes"), recorded=True)
@@ -68,7 +78,10 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture
 def connection(store: Store) -> Iterator[Connection]:
-    """A connection behind the registry's back, in which every statement counts at once; the tables are put back."""
+    """A connection behind the registry's back, in which every statement counts at once.
+
+    The tables are put back.
+    """
     path = store.workspace.root / "registry.db"
     kept, own = sqlite3.connect(":memory:"), sqlite3.connect(path)
     own.backup(kept)
@@ -92,7 +105,10 @@ def folder(store: Store, tmp_path: Path) -> Iterator[Path]:
 
 
 def found(store: Store) -> list[str]:
-    """What verifying everything finds; the model alone and the dataset alone find that something is wrong, too."""
+    """What verifying everything finds.
+
+    The model alone and the dataset alone find that something is wrong, too.
+    """
     problems = verify_all(store).problems
     assert problems
     assert verify_reference(store, Reference("cover")).problems
@@ -107,11 +123,15 @@ COLUMNS = [(table.name, column.name) for table in AUDITED.values() for column in
 
 def test_there_is_a_row_in_every_audited_table(store: Store) -> None:
     with store.registry.snapshot() as reading:
-        assert {name for name, table in AUDITED.items() if not reading.execute(select(table)).all()} == set()
+        assert {
+            name for name, table in AUDITED.items() if not reading.execute(select(table)).all()
+        } == set()
 
 
 @pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_a_changed_column_is_found(store: Store, connection: Connection, table: str, column: str) -> None:
+def test_a_changed_column_is_found(
+    store: Store, connection: Connection, table: str, column: str
+) -> None:
     change_column(connection, table, column)
     problems = verify_all(store).problems
     assert any(problem.startswith(f"{table} ") for problem in problems)
@@ -119,14 +139,29 @@ def test_a_changed_column_is_found(store: Store, connection: Connection, table: 
 
 
 DERIVED = [
-    ("data_versions", "files"), ("data_versions", "samples"), ("data_versions", "size"), ("data_versions", "number"),
-    ("data_versions", "specification"), ("data_versions", "counts"), ("data_versions", "created_by"),
-    ("data_versions", "created"), ("data_versions", "digest"), ("model_versions", "task"),
-    ("model_versions", "framework"), ("model_versions", "signature"), ("model_versions", "stage"),
-    ("model_versions", "metrics"), ("model_versions", "run_id"), ("model_versions", "dataset"),
-    ("model_versions", "data_version"), ("model_versions", "data_digest"), ("aliases", "version"), ("tags", "version"),
-    ("promotions", "version"), ("files", "sha256"),
-]  # fmt: skip
+    ("data_versions", "files"),
+    ("data_versions", "samples"),
+    ("data_versions", "size"),
+    ("data_versions", "number"),
+    ("data_versions", "specification"),
+    ("data_versions", "counts"),
+    ("data_versions", "created_by"),
+    ("data_versions", "created"),
+    ("data_versions", "digest"),
+    ("model_versions", "task"),
+    ("model_versions", "framework"),
+    ("model_versions", "signature"),
+    ("model_versions", "stage"),
+    ("model_versions", "metrics"),
+    ("model_versions", "run_id"),
+    ("model_versions", "dataset"),
+    ("model_versions", "data_version"),
+    ("model_versions", "data_digest"),
+    ("aliases", "version"),
+    ("tags", "version"),
+    ("promotions", "version"),
+    ("files", "sha256"),
+]
 
 
 @pytest.mark.parametrize(("table", "column"), DERIVED)
@@ -158,7 +193,9 @@ def test_points_are_compared_with_those_of_the_document(
 ) -> None:
     monkeypatch.setattr("mlops_assets.models.verify.verify_log", lambda *_: VerifiedLog())
     connection.exec_driver_sql("UPDATE points SET value = value + 1 WHERE run_id != 'failed'")
-    assert any("points are not those of run.json" in problem for problem in verify_all(store).problems)
+    assert any(
+        "points are not those of run.json" in problem for problem in verify_all(store).problems
+    )
 
 
 @pytest.mark.parametrize("table", AUDITED)
@@ -184,11 +221,17 @@ def test_whatever_is_in_a_column_verifying_comes_to_its_end(
     for garbage in GARBAGE:
         before = connection.exec_driver_sql(f"SELECT rowid, {column} FROM {table}").all()
         with suppress(IntegrityError):  # some columns are unique
-            statement = f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT max(rowid) FROM {table})"
+            statement = (
+                f"UPDATE {table} SET {column} = ? WHERE rowid = (SELECT max(rowid) FROM {table})"
+            )
             connection.exec_driver_sql(statement, (garbage,))
-            assert any(problem.startswith(f"{table} ") for problem in verify_all(store).problems), garbage
+            assert any(problem.startswith(f"{table} ") for problem in verify_all(store).problems), (
+                garbage
+            )
             for rowid, value in before:
-                connection.exec_driver_sql(f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid))
+                connection.exec_driver_sql(
+                    f"UPDATE {table} SET {column} = ? WHERE rowid = ?", (value, rowid)
+                )
 
 
 def test_a_dropped_table_is_found(store: Store, connection: Connection) -> None:
@@ -196,7 +239,9 @@ def test_a_dropped_table_is_found(store: Store, connection: Connection) -> None:
     assert any("promotions" in problem for problem in verify_all(store).problems)
 
 
-def test_content_that_is_staged_and_was_not_published_is_found(store: Store, connection: Connection) -> None:
+def test_content_that_is_staged_and_was_not_published_is_found(
+    store: Store, connection: Connection
+) -> None:
     path = store.registry.files()[0].path
     store.workspace.put("staged/evil", b"evil")
     connection.exec_driver_sql("INSERT INTO staged VALUES (?, ?)", (path, "staged/evil"))
@@ -232,7 +277,9 @@ def test_changed_entries_of_the_mirror_are_found(store: Store, folder: Path) -> 
     for path in mirror(folder):
         path.write_text(path.read_text().replace("tester", "nobody"))
     problems = verify_all(store).problems
-    assert [problem.split()[0] for problem in problems] == [f"log/{path.name}" for path in mirror(folder)]
+    assert [problem.split()[0] for problem in problems] == [
+        f"log/{path.name}" for path in mirror(folder)
+    ]
 
 
 @pytest.mark.parametrize("which", ["the oldest", "the newest", "all"])
@@ -241,7 +288,9 @@ def test_removed_entries_of_the_mirror_are_found(which: str, store: Store, folde
     removed = {"the oldest": entries[:1], "the newest": entries[-1:], "all": entries}[which]
     for path in removed:
         path.unlink()
-    assert [problem.split()[0] for problem in verify_all(store).problems] == [f"log/{path.name}" for path in removed]
+    assert [problem.split()[0] for problem in verify_all(store).problems] == [
+        f"log/{path.name}" for path in removed
+    ]
 
 
 def test_added_entries_of_the_mirror_are_found(store: Store, folder: Path) -> None:
@@ -249,14 +298,20 @@ def test_added_entries_of_the_mirror_are_found(store: Store, folder: Path) -> No
     added = folder / f"{int(newest.stem) + 1:010}.json"
     added.write_text(newest.read_text())
     (folder / "note.txt").write_text("")
-    assert [problem.split()[0] for problem in verify_all(store).problems] == [f"log/{added.name}", "log/note.txt"]
+    assert [problem.split()[0] for problem in verify_all(store).problems] == [
+        f"log/{added.name}",
+        "log/note.txt",
+    ]
 
 
 # the registry with its log, and both
 
 
 def rewrite(connection: Connection) -> list[str]:
-    """Change what a model was measured as, in the tables and in the log, whose chain is made anew; return its texts."""
+    """Change what a model was measured as, in the tables and in the log, whose chain is made anew.
+
+    Return its texts.
+    """
     lie = {"accuracy": 0.999}
     connection.execute(update(ModelVersion.__table__).values(metrics=lie))
     rows = connection.execute(select(LogEntry.__table__).order_by(LogEntry.__table__.c.seq)).all()
@@ -270,15 +325,22 @@ def rewrite(connection: Connection) -> list[str]:
         texts.append(canonical(entry))
         previous = hashlib.sha256(texts[-1].encode()).hexdigest()
         of = LogEntry.__table__
-        connection.execute(update(of).where(of.c.seq == seq).values(entry=texts[-1], sha256=previous))
+        connection.execute(
+            update(of).where(of.c.seq == seq).values(entry=texts[-1], sha256=previous)
+        )
     return texts
 
 
-def test_a_log_that_was_rewritten_with_its_tables_is_found_by_the_mirror(store: Store, connection: Connection) -> None:
+def test_a_log_that_was_rewritten_with_its_tables_is_found_by_the_mirror(
+    store: Store, connection: Connection
+) -> None:
     rewrite(connection)
     problems = found(store)
     assert not any(problem.startswith("model_versions ") for problem in problems)
-    assert any("is not entry 2 of the registry's log" in problem or "log/" in problem for problem in problems)
+    assert any(
+        "is not entry 2 of the registry's log" in problem or "log/" in problem
+        for problem in problems
+    )
 
 
 def test_what_was_rewritten_everywhere_is_found_by_a_head_kept_elsewhere(
@@ -291,7 +353,9 @@ def test_what_was_rewritten_everywhere_is_found_by_a_head_kept_elsewhere(
         (folder / f"{number:010}.json").write_text(entry)
     log = verify_all(store).log
     assert log.problems == []
-    assert not any("log" in problem for problem in verify_all(store).problems)  # metrics.json was not changed
+    assert not any(
+        "log" in problem for problem in verify_all(store).problems
+    )  # metrics.json was not changed
     assert "were rewritten" in next(head_problems(before, log))
     (problem,) = verify_kept_head(elsewhere, cache, log)
     assert "were rewritten" in problem

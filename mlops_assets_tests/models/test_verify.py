@@ -1,4 +1,7 @@
-"""Verification of a whole chain: any byte flipped, any file gone and any row changed by hand is found and named."""
+"""Verification of a whole chain.
+
+Any byte flipped, any file gone and any row changed by hand is found and named.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,10 @@ FOLDERS = ("objects", "datasets", "models", "runs", "catalog", "predictions")
 
 
 def open_store(root: Path) -> Store:
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    return Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -92,14 +98,20 @@ def test_one_flipped_bit_in_any_file_is_found_and_named(
 
 
 @EITHER
-def test_a_table_that_cannot_be_read_is_found_and_named(verify: Callable[[Store], Verification], store: Store) -> None:
+def test_a_table_that_cannot_be_read_is_found_and_named(
+    verify: Callable[[Store], Verification], store: Store
+) -> None:
     path = store.workspace.root / "datasets/scenes/v1/manifest.parquet"
     pd.DataFrame({"x": [1]}).to_parquet(path)
-    assert any("datasets/scenes/v1/manifest.parquet" in problem for problem in verify(store).problems)
+    assert any(
+        "datasets/scenes/v1/manifest.parquet" in problem for problem in verify(store).problems
+    )
 
 
 @EITHER
-def test_any_missing_file_is_found_and_named(verify: Callable[[Store], Verification], store: Store) -> None:
+def test_any_missing_file_is_found_and_named(
+    verify: Callable[[Store], Verification], store: Store
+) -> None:
     unseen = []
     for key in keys(store):
         path = store.workspace.root / key
@@ -137,7 +149,12 @@ def change(store: Store, table: str, column: str, value: object) -> None:
     ids=lambda value: str(value)[:20],
 )
 def test_a_row_changed_by_hand_is_found(
-    table: str, column: str, value: object, named: str, verify: Callable[[Store], Verification], store: Store
+    table: str,
+    column: str,
+    value: object,
+    named: str,
+    verify: Callable[[Store], Verification],
+    store: Store,
 ) -> None:
     change(store, table, column, value)
     assert any(named in problem for problem in verify(store).problems)
@@ -146,7 +163,9 @@ def test_a_row_changed_by_hand_is_found(
 def test_a_checksum_changed_by_hand_is_found_at_every_file(store: Store) -> None:
     change(store, "files", "sha256", "0" * 64)
     problems = "\n".join(verify_all(store).problems)
-    assert all(f"{file.path}: its bytes are not those" in problems for file in store.registry.files())
+    assert all(
+        f"{file.path}: its bytes are not those" in problems for file in store.registry.files()
+    )
 
 
 def test_an_object_that_no_version_lists_is_checked_against_its_name(store: Store) -> None:

@@ -19,9 +19,14 @@ from mlops_assets_tests.registry.test_store import FILE, data_version, model_ver
 
 def new_token(token_id: str, *roles: Role) -> Token:
     return Token(
-        id=token_id, name="ben", roles=sorted(roles), sha256="0" * 64, created=now(), created_by="ann",
+        id=token_id,
+        name="ben",
+        roles=sorted(roles),
+        sha256="0" * 64,
+        created=now(),
+        created_by="ann",
         expires=now() + timedelta(days=1),
-    )  # fmt: skip
+    )
 
 
 def read_snapshot(registry: Registry) -> None:
@@ -31,9 +36,15 @@ def read_snapshot(registry: Registry) -> None:
 
 Call = Callable[[Registry], Any]
 CHANGES: dict[str, tuple[Role, Call]] = {
-    "publish_data_version": (Role.SCIENTIST, lambda r: r.publish_data_version(data_version(2), [FILE])),
+    "publish_data_version": (
+        Role.SCIENTIST,
+        lambda r: r.publish_data_version(data_version(2), [FILE]),
+    ),
     "tag": (Role.SCIENTIST, lambda r: r.tag("fields", "v1", "paper")),
-    "remember_landed": (Role.SCIENTIST, lambda r: r.remember_landed("file:///l", [("a", 1, "s", "0" * 64)])),
+    "remember_landed": (
+        Role.SCIENTIST,
+        lambda r: r.remember_landed("file:///l", [("a", 1, "s", "0" * 64)]),
+    ),
     "start_run": (Role.SCIENTIST, lambda r: r.start_run(new_run("run-2"))),
     "resume_run": (Role.SCIENTIST, lambda r: r.resume_run("run-1", 0)),
     "finish_run": (Role.SCIENTIST, lambda r: r.finish_run("run-1", "failed")),
@@ -42,18 +53,27 @@ CHANGES: dict[str, tuple[Role, Call]] = {
     "add_checkpoint": (
         Role.SCIENTIST,
         lambda r: r.add_checkpoint(
-            Checkpoint(run_id="run-1", step=1, seq=0, path="p", sha256="0" * 64, size=1, created=now())
+            Checkpoint(
+                run_id="run-1", step=1, seq=0, path="p", sha256="0" * 64, size=1, created=now()
+            )
         ),
     ),
     "forget_checkpoints": (Role.SCIENTIST, lambda r: r.forget_checkpoints("run-1", [1])),
-    "publish_model_version": (Role.SCIENTIST, lambda r: r.publish_model_version(model_version("m2", "run-1"), [])),
-    "advance": (Role.SCIENTIST, lambda r: r.advance(model_version("m1", "run-of-m1"), "exported", [])),
+    "publish_model_version": (
+        Role.SCIENTIST,
+        lambda r: r.publish_model_version(model_version("m2", "run-1"), []),
+    ),
+    "advance": (
+        Role.SCIENTIST,
+        lambda r: r.advance(model_version("m1", "run-of-m1"), "exported", []),
+    ),
     "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), "ann", [])),
     "add_files": (Role.SCIENTIST, lambda r: r.add_files("data:fields@v1", [FILE])),
     "add_records": (Role.SCIENTIST, lambda r: r.add_records({"data:fields@v1": [FILE]})),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
     "revoke_tokens": (Role.OPERATOR, lambda r: r.revoke_tokens("a" * 12)),
-    # whoever finds a publication that a killed process left completes it: nothing is decided by that
+    # whoever finds a publication that a killed process left completes it: nothing is decided by
+    # that
     "forget_staged": (Role.VIEWER, lambda r: r.forget_staged(["a"])),
 }
 READS: dict[str, Call] = {
@@ -85,9 +105,17 @@ READS: dict[str, Call] = {
 }
 # what these do is decided by what is done within, or is no more than a connection
 NEITHER = {
-    "acting", "close", "explained", "lock", "mirror", "mirrored", "reading", "require_locks", "require_own_log",
+    "acting",
+    "close",
+    "explained",
+    "lock",
+    "mirror",
+    "mirrored",
+    "reading",
+    "require_locks",
+    "require_own_log",
     "transaction",
-}  # fmt: skip
+}
 
 
 @pytest.fixture(scope="module")
@@ -113,7 +141,9 @@ def registry(filled: bytes, tmp_path: Path) -> Iterator[Registry]:
 
 def content(registry: Registry) -> list[Any]:
     with registry._engine.connect() as connection:
-        tables = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name").all()
+        tables = connection.exec_driver_sql(
+            "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
+        ).all()
         return [connection.exec_driver_sql(f"SELECT * FROM {name}").all() for (name,) in tables]
 
 
@@ -122,7 +152,9 @@ def test_every_method_of_the_registry_has_a_right() -> None:
     assert public == CHANGES.keys() | READS.keys() | NEITHER | {"tokens"}
 
 
-@pytest.mark.parametrize("roles", [frozenset({role}) for role in Role] + [frozenset()], ids=lambda r: "".join(r))
+@pytest.mark.parametrize(
+    "roles", [frozenset({role}) for role in Role] + [frozenset()], ids=lambda r: "".join(r)
+)
 @pytest.mark.parametrize("method", CHANGES)
 def test_a_change_takes_its_role(registry: Registry, method: str, roles: frozenset[Role]) -> None:
     needed, call = CHANGES[method]
@@ -146,7 +178,8 @@ def test_reading_takes_any_role(registry: Registry, method: str) -> None:
 def test_a_scientist_proposes_and_an_approver_decides(registry: Registry) -> None:
     row = registry.model_version(Reference("crops"))
     scientist, approver = (
-        registry.acting(Principal("ann", frozenset({role}))) for role in (Role.SCIENTIST, Role.APPROVER)
+        registry.acting(Principal("ann", frozenset({role})))
+        for role in (Role.SCIENTIST, Role.APPROVER)
     )
     scientist.promote(row, "ann", [], "candidate")
     for alias in ("production", "previous", "spring"):

@@ -1,4 +1,7 @@
-"""What processes share through the registry: locks and identities of landed files, on SQLite and on PostgreSQL."""
+"""What processes share through the registry.
+
+Locks and identities of landed files, on SQLite and on PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +34,11 @@ with Registry(sys.argv[1]).lock("fields", timeout=60):
 @pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A registry of each kind."""
-    yield f"sqlite:///{tmp_path / 'registry.db'}" if request.param == "sqlite" else request.getfixturevalue("postgres")
+    yield (
+        f"sqlite:///{tmp_path / 'registry.db'}"
+        if request.param == "sqlite"
+        else request.getfixturevalue("postgres")
+    )
     while _opened:
         _opened.pop().close()
 
@@ -46,7 +53,10 @@ def _open(url: str) -> Registry:
 
 def test_a_lock_excludes_others_of_its_name_only(url: str) -> None:
     with _open(url).lock("fields"):
-        with pytest.raises(Conflict, match="writing fields"), _open(url).lock("fields", timeout=0.05):
+        with (
+            pytest.raises(Conflict, match="writing fields"),
+            _open(url).lock("fields", timeout=0.05),
+        ):
             pass
         with _open(url).lock("crops", timeout=0.05):
             pass
@@ -97,11 +107,16 @@ def test_a_lock_is_freed_when_its_holder_fails(url: str) -> None:
 def test_the_newest_word_on_a_landed_file_counts(url: str) -> None:
     registry = _open(url)
     landing = f"file:///{url[:8]}"
-    registry.remember_landed(landing, [("a.tif", 1, "then", "0" * 64), ("b.tif", 2, "then", "1" * 64)])
+    registry.remember_landed(
+        landing, [("a.tif", 1, "then", "0" * 64), ("b.tif", 2, "then", "1" * 64)]
+    )
     registry.remember_landed(landing, [("a.tif", 3, "now", "2" * 64)])
     registry.remember_landed("file:///elsewhere", [("a.tif", 9, "x", "3" * 64)])
     registry.remember_landed(landing, [])
-    assert sorted(registry.landed(landing)) == [("a.tif", 3, "now", "2" * 64), ("b.tif", 2, "then", "1" * 64)]
+    assert sorted(registry.landed(landing)) == [
+        ("a.tif", 3, "now", "2" * 64),
+        ("b.tif", 2, "then", "1" * 64),
+    ]
 
 
 def test_promotions_at_once_leave_one_chain(url: str) -> None:
@@ -117,31 +132,63 @@ def test_promotions_at_once_leave_one_chain(url: str) -> None:
     with ThreadPoolExecutor(len(rows)) as pool:
         list(pool.map(move, rows, registries))
     history = registry.promotions("crops")
-    assert [moved.previous for moved in history] == [None, *(moved.version for moved in history[:-1])]
-    assert registry.aliases("crops") == {"production": history[-1].version, "previous": history[-2].version}
+    assert [moved.previous for moved in history] == [
+        None,
+        *(moved.version for moved in history[:-1]),
+    ]
+    assert registry.aliases("crops") == {
+        "production": history[-1].version,
+        "previous": history[-2].version,
+    }
 
 
 def _model_version(registry: Registry, version: str) -> ModelVersion:
     shared: dict[str, Any] = {
-        "run_id": f"run-{version}", "model": "crops", "dataset": "fields", "data_version": "v1",
+        "run_id": f"run-{version}",
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
         "data_digest": "0" * 64,
-    }  # fmt: skip
+    }
     registry.start_run(
-        Run(**shared, status="running", parameters={}, seed=0, trainer="a:b", code_version="c", hardware={}, metrics={},
-            started=now(), host="h", pid=1)
-    )  # fmt: skip
-    row = ModelVersion(**shared, version=version, task="classification", framework="pytorch", signature={},
-                       stage="trained", metrics={}, created=now())  # fmt: skip
+        Run(
+            **shared,
+            status="running",
+            parameters={},
+            seed=0,
+            trainer="a:b",
+            code_version="c",
+            hardware={},
+            metrics={},
+            started=now(),
+            host="h",
+            pid=1,
+        )
+    )
+    row = ModelVersion(
+        **shared,
+        version=version,
+        task="classification",
+        framework="pytorch",
+        signature={},
+        stage="trained",
+        metrics={},
+        created=now(),
+    )
     registry.publish_model_version(row, [])
     return row
 
 
 @pytest.mark.faults("PostgreSQL stands still")
-def test_a_server_that_accepts_and_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_accepts_and_never_answers_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(engine, "CONNECT_TIMEOUT_SECONDS", 2)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
-        with pytest.raises(StorageError, match=rf"registry postgresql.*{port}.*cannot be opened.*timeout.*; check"):
+        with pytest.raises(
+            StorageError, match=rf"registry postgresql.*{port}.*cannot be opened.*timeout.*; check"
+        ):
             Registry(f"postgresql+psycopg://somebody@127.0.0.1:{port}/registry")
 
 
@@ -154,7 +201,9 @@ def test_a_transaction_that_never_ends_is_not_waited_for_for_ever(
     row = _model_version(_open(url), "v1")
     with _open(url).transaction() as session:
         session.execute(text("LOCK TABLE aliases"))
-        with pytest.raises(StorageError, match=r"registry postgresql.*lock timeout.*nothing was recorded; check"):
+        with pytest.raises(
+            StorageError, match=r"registry postgresql.*lock timeout.*nothing was recorded; check"
+        ):
             _open(url).promote(row, "tester", [])
     while _opened:
         _opened.pop().close()

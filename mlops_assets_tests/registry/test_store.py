@@ -43,27 +43,57 @@ def registry(url: str) -> Registry:
 
 def data_version(number: int = 1, **changes: Any) -> DataVersion:
     row: dict[str, Any] = {
-        "dataset": "fields", "version": f"v{number}", "number": number, "digest": f"{number:064d}", "created": now(),
-        "created_by": "tester", "files": 1, "samples": 10, "size": 3, "specification": {}, "counts": {"train": 10},
-    }  # fmt: skip
+        "dataset": "fields",
+        "version": f"v{number}",
+        "number": number,
+        "digest": f"{number:064d}",
+        "created": now(),
+        "created_by": "tester",
+        "files": 1,
+        "samples": 10,
+        "size": 3,
+        "specification": {},
+        "counts": {"train": 10},
+    }
     return DataVersion(**row | changes)
 
 
 def new_run(run_id: str = "run-1", **changes: Any) -> Run:
     row: dict[str, Any] = {
-        "run_id": run_id, "model": "crops", "dataset": "fields", "data_version": "v1", "data_digest": "0" * 64,
-        "status": "running", "parameters": {}, "seed": 0, "trainer": "t", "code_version": "c", "hardware": {},
-        "metrics": {}, "started": now(), "host": "h", "pid": 1,
-    }  # fmt: skip
+        "run_id": run_id,
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
+        "data_digest": "0" * 64,
+        "status": "running",
+        "parameters": {},
+        "seed": 0,
+        "trainer": "t",
+        "code_version": "c",
+        "hardware": {},
+        "metrics": {},
+        "started": now(),
+        "host": "h",
+        "pid": 1,
+    }
     return Run(**row | changes)
 
 
 def model_version(version: str, run_id: str, age: int = 0) -> ModelVersion:
     return ModelVersion(
-        model="crops", version=version, run_id=run_id, dataset="fields", data_version="v1", data_digest="0" * 64,
-        task="classification", framework="sklearn", signature={}, stage="trained", metrics={},
+        model="crops",
+        version=version,
+        run_id=run_id,
+        dataset="fields",
+        data_version="v1",
+        data_digest="0" * 64,
+        task="classification",
+        framework="sklearn",
+        signature={},
+        stage="trained",
+        metrics={},
         created=now() - timedelta(days=age),
-    )  # fmt: skip
+    )
 
 
 @pytest.fixture
@@ -71,7 +101,9 @@ def publish(registry: Registry) -> Callable[..., ModelVersion]:
     def published(version: str, age: int = 0) -> ModelVersion:
         registry.start_run(new_run(f"run-of-{version}"))
         row = model_version(version, f"run-of-{version}", age)
-        registry.publish_model_version(row, [FileStat(f"models/crops/{version}/m", "a" * 64, 3)], metrics={"loss": 0.5})
+        registry.publish_model_version(
+            row, [FileStat(f"models/crops/{version}/m", "a" * 64, 3)], metrics={"loss": 0.5}
+        )
         return row
 
     return published
@@ -80,7 +112,9 @@ def publish(registry: Registry) -> Callable[..., ModelVersion]:
 # data versions
 
 
-def test_a_published_data_version_is_found_with_its_files_after_reopening(registry: Registry, url: str) -> None:
+def test_a_published_data_version_is_found_with_its_files_after_reopening(
+    registry: Registry, url: str
+) -> None:
     registry.publish_data_version(data_version(), [FILE])
     again = Registry(url)
     found = again.data_version(Reference.parse("fields@v1"))
@@ -94,7 +128,11 @@ def test_a_published_data_version_is_found_with_its_files_after_reopening(regist
 
 @pytest.mark.parametrize(
     "again",
-    [data_version(1, digest="9" * 64), data_version(2, digest=f"{1:064d}"), data_version(1, version="v9")],
+    [
+        data_version(1, digest="9" * 64),
+        data_version(2, digest=f"{1:064d}"),
+        data_version(1, version="v9"),
+    ],
     ids=["same version", "same digest", "same number"],
 )
 def test_publishing_a_data_version_twice_is_a_conflict_and_records_nothing(
@@ -134,9 +172,13 @@ def test_a_tag_names_its_version_and_does_not_move(registry: Registry) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "message"),
-    [("a|b", "cannot be used"), ("v1", "looks like a version"), ("v2", "looks like a version"),
-     ("v3-1f0c9a2b", "looks like a version")],
-)  # fmt: skip
+    [
+        ("a|b", "cannot be used"),
+        ("v1", "looks like a version"),
+        ("v2", "looks like a version"),
+        ("v3-1f0c9a2b", "looks like a version"),
+    ],
+)
 def test_a_tag_that_cannot_be_a_tag_is_refused(registry: Registry, tag: str, message: str) -> None:
     registry.publish_data_version(data_version(), [])
     with pytest.raises(NameRefused, match=message):
@@ -147,8 +189,12 @@ def test_a_tag_that_cannot_be_a_tag_is_refused(registry: Registry, tag: str, mes
 def test_a_version_is_found_by_its_own_name_whatever_was_tagged_before(registry: Registry) -> None:
     for number in (1, 2):
         registry.publish_data_version(data_version(number), [])
-    with registry._engine.begin() as connection:  # tag() refuses such a tag; older registries may have it
-        connection.execute(text("INSERT INTO tags (dataset, tag, version) VALUES ('fields', 'v2', 'v1')"))
+    with (
+        registry._engine.begin() as connection
+    ):  # tag() refuses such a tag; older registries may have it
+        connection.execute(
+            text("INSERT INTO tags (dataset, tag, version) VALUES ('fields', 'v2', 'v1')")
+        )
     assert registry.data_version(Reference("fields", "v2")).version == "v2"
 
 
@@ -166,7 +212,11 @@ def test_a_failed_run_keeps_its_error_and_metrics(registry: Registry) -> None:
     registry.start_run(new_run(metrics={"epochs": 1}))
     registry.finish_run("run-1", "failed", "out of memory", metrics={"loss": 2.0})
     found = registry.run("run-1")
-    assert (found.status, found.error, found.metrics) == ("failed", "out of memory", {"epochs": 1, "loss": 2.0})
+    assert (found.status, found.error, found.metrics) == (
+        "failed",
+        "out of memory",
+        {"epochs": 1, "loss": 2.0},
+    )
     assert found.finished is not None
 
 
@@ -179,7 +229,9 @@ def test_publishing_a_model_version_is_the_success_of_its_run(
     assert [file.path for file in registry.files("model:crops@m1")] == ["models/crops/m1/m"]
 
 
-def test_a_succeeded_run_cannot_start_again(registry: Registry, publish: Callable[..., ModelVersion]) -> None:
+def test_a_succeeded_run_cannot_start_again(
+    registry: Registry, publish: Callable[..., ModelVersion]
+) -> None:
     publish("m1")
     with pytest.raises(Conflict, match="has succeeded already"):
         registry.start_run(new_run("run-of-m1"))
@@ -190,15 +242,24 @@ def test_an_unfinished_run_starts_again_from_nothing(registry: Registry) -> None
     registry.start_run(new_run(seed=1))
     registry.log("run-1", [(0, "loss", 0, 1.0, 0.0)])
     registry.start_run(new_run(seed=2))
-    assert (registry.run("run-1").seed, registry.series("run-1"), len(registry.runs())) == (2, {}, 1)
+    assert (registry.run("run-1").seed, registry.series("run-1"), len(registry.runs())) == (
+        2,
+        {},
+        1,
+    )
 
 
 def test_series_come_back_by_name_in_the_order_logged_each_once(registry: Registry) -> None:
-    registry.log("run-1", [(0, "loss", 0, 3.0, 0.0), (1, "accuracy", 0, 0.1, 0.0), (2, "loss", 5, 2.0, 1.0)])
+    registry.log(
+        "run-1", [(0, "loss", 0, 3.0, 0.0), (1, "accuracy", 0, 0.1, 0.0), (2, "loss", 5, 2.0, 1.0)]
+    )
     registry.log("run-1", [(3, "loss", 2, 1.0, 0.5), (2, "loss", 5, 7.0, 1.0)])
     registry.log("run-2", [(0, "loss", 0, 9.0, 0.0)])
     registry.log("run-2", [])
-    assert registry.series("run-1") == {"loss": [(0, 3.0), (5, 2.0), (2, 1.0)], "accuracy": [(0, 0.1)]}
+    assert registry.series("run-1") == {
+        "loss": [(0, 3.0), (5, 2.0), (2, 1.0)],
+        "accuracy": [(0, 0.1)],
+    }
     assert [seq for seq, *_ in registry.newest_points("run-1", 2)] == [2, 3]
 
 
@@ -218,7 +279,9 @@ def test_runs_are_listed_oldest_first_and_filtered_by_columns(registry: Registry
 
 
 @pytest.mark.parametrize("beginning", ["run-", "nothing"])
-def test_a_run_that_is_ambiguous_or_unknown_is_not_found(registry: Registry, beginning: str) -> None:
+def test_a_run_that_is_ambiguous_or_unknown_is_not_found(
+    registry: Registry, beginning: str
+) -> None:
     for run_id in ("run-1", "run-2"):
         registry.start_run(new_run(run_id))
     with pytest.raises(NotFound, match=beginning):
@@ -226,10 +289,17 @@ def test_a_run_that_is_ambiguous_or_unknown_is_not_found(registry: Registry, beg
     assert registry.run("run-2").run_id == "run-2"
 
 
-@pytest.mark.parametrize("change", [lambda r: r.finish_run("gone", "failed"),
-                                    lambda r: r.publish_model_version(model_version("m", "gone"), []),
-                                    lambda r: r.advance(model_version("m", "gone"), "exported", [])])  # fmt: skip
-def test_changing_what_is_not_there_is_not_found(registry: Registry, change: Callable[[Registry], None]) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda r: r.finish_run("gone", "failed"),
+        lambda r: r.publish_model_version(model_version("m", "gone"), []),
+        lambda r: r.advance(model_version("m", "gone"), "exported", []),
+    ],
+)
+def test_changing_what_is_not_there_is_not_found(
+    registry: Registry, change: Callable[[Registry], None]
+) -> None:
     with pytest.raises(NotFound, match="is not in the registry"):
         change(registry)
 
@@ -285,18 +355,25 @@ def test_promoting_moves_the_former_production_to_previous(
         registry.promote(version, "eve", [], alias="candidate")
     assert registry.aliases("crops") == {"production": "m2", "previous": "m1", "candidate": "m2"}
     history = [(p.alias, p.version, p.moved_by, p.gates) for p in registry.promotions("crops")]
-    assert history[:2] == [("production", "m1", "ann", []), ("production", "m2", "ben", [{"gate": "g"}])]
+    assert history[:2] == [
+        ("production", "m1", "ann", []),
+        ("production", "m2", "ben", [{"gate": "g"}]),
+    ]
     assert len(history) == 6
 
 
-def test_a_stage_only_moves_forward(registry: Registry, publish: Callable[..., ModelVersion]) -> None:
+def test_a_stage_only_moves_forward(
+    registry: Registry, publish: Callable[..., ModelVersion]
+) -> None:
     row = publish("m1")
     assert registry.advance(row, "evaluated", [], {"f1": 0.5}).stage == "evaluated"
     again = registry.advance(row, "exported", [FileStat("models/crops/m1/m", "b" * 64, 4)])
     assert (again.stage, again.metrics) == ("evaluated", {"f1": 0.5})
     assert registry.run("run-of-m1").metrics == {"loss": 0.5, "f1": 0.5}
     assert registry.files("model:crops@m1") == [FileStat("models/crops/m1/m", "b" * 64, 4)]
-    assert [row.stage for row in registry.model_versions("crops", stage="evaluated")] == ["evaluated"]
+    assert [row.stage for row in registry.model_versions("crops", stage="evaluated")] == [
+        "evaluated"
+    ]
 
 
 # several writers
@@ -308,7 +385,13 @@ def test_threads_that_log_at_once_lose_nothing(registry: Registry) -> None:
     def log(name: str) -> None:
         try:
             for step in range(50):
-                registry.log(name, [(2 * step, "loss", step, 0.5, 0.0), (2 * step + 1, "accuracy", step, 0.5, 0.0)])
+                registry.log(
+                    name,
+                    [
+                        (2 * step, "loss", step, 0.5, 0.0),
+                        (2 * step + 1, "accuracy", step, 0.5, 0.0),
+                    ],
+                )
         except MlopsError as error:
             failures.append(error)
 
@@ -319,12 +402,16 @@ def test_threads_that_log_at_once_lose_nothing(registry: Registry) -> None:
         thread.join()
     assert not failures
     expected = [(step, 0.5) for step in range(50)]
-    assert [registry.series(f"run-{i}") for i in range(4)] == [{"loss": expected, "accuracy": expected}] * 4
+    assert [registry.series(f"run-{i}") for i in range(4)] == [
+        {"loss": expected, "accuracy": expected}
+    ] * 4
 
 
 def test_processes_that_make_and_write_one_registry_at_once_lose_nothing(url: str) -> None:
     writers = [
-        subprocess.Popen([sys.executable, "-c", OPEN_AND_LOG, url, f"run-{i}"], stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", OPEN_AND_LOG, url, f"run-{i}"], stderr=subprocess.PIPE, text=True
+        )
         for i in range(3)
     ]
     assert [writer.communicate()[1] for writer in writers] == [""] * 3
@@ -358,7 +445,9 @@ def test_of_two_writers_of_one_data_version_exactly_one_wins(url: str) -> None:
         registry = Registry(url)
         barrier.wait(60)
         try:
-            registry.publish_data_version(data_version(1, digest=digest * 64), [FileStat("f", digest * 64, 1)])
+            registry.publish_data_version(
+                data_version(1, digest=digest * 64), [FileStat("f", digest * 64, 1)]
+            )
             outcomes.append("published")
         except Conflict:
             outcomes.append("conflict")

@@ -38,8 +38,19 @@ from mlops_assets_tests.training.trainers import lifecycle, model_specification
 
 CARL = local("carl")
 UNLOGGED = {"landed_files", "meta"}
-LIFE = ("commit v1", "assess v1", "record v1", "train on v1", "export", "evaluate", "record the model", "promote",
-        "predict", "evaluate again", "predict again")  # fmt: skip
+LIFE = (
+    "commit v1",
+    "assess v1",
+    "record v1",
+    "train on v1",
+    "export",
+    "evaluate",
+    "record the model",
+    "promote",
+    "predict",
+    "evaluate again",
+    "predict again",
+)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +62,10 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
         land(root, scene, seed)
     for step in LIFE:
         STEPS[step](store)
-    registry, specification = store.registry, model_specification(MODEL, dataset="scenes", inputs="patch")
+    registry, specification = (
+        store.registry,
+        model_specification(MODEL, dataset="scenes", inputs="patch"),
+    )
     registry.tag("scenes", "v1", "harvest-2026")
     better = lifecycle(store, specification, recorded=True, depth=5)
     promote(store, better, [], "ann")
@@ -59,19 +73,35 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with planned({"quality": {"min": 0.2, "max": 0.8}}, trials=1, method="random").claimed(store):
         registry.start_run(new_run("trial", model=MODEL, tags={"sweep": "s", "trial": "0"}))
         end_run(store, "trial", "pruned", "others are better")
-    registry.start_run(new_run("failed", model=MODEL, parameters={"rate": float("nan"), "net": {"0": 1.0}}))
+    registry.start_run(
+        new_run("failed", model=MODEL, parameters={"rate": float("nan"), "net": {"0": 1.0}})
+    )
     registry.log("failed", POINTS[:4])
     end_run(store, "failed", "canceled", "stopped", phases={"fit": 1.0}, seconds=2.0)
     registry.resume_run("failed", 2)
     registry.log("failed", POINTS[2:])
     for number in (1, 2):
         kept = Checkpoint(
-            run_id="failed", step=number, seq=number, path=f"c/{number}", sha256="b" * 64, size=1, created=now()
+            run_id="failed",
+            step=number,
+            seq=number,
+            path=f"c/{number}",
+            sha256="b" * 64,
+            size=1,
+            created=now(),
         )
         registry.add_checkpoint(kept)
     registry.forget_checkpoints("failed", [1])
     end_run(store, "failed", "failed", "Traceback\n  …größer", usage={"cpu_seconds": 3.0})
-    external = begin(store, specification, "v1", {"rate": 1e-3}, 7, origin_of(None, "eve"), tags={"campaign": "autumn"})
+    external = begin(
+        store,
+        specification,
+        "v1",
+        {"rate": 1e-3},
+        7,
+        origin_of(None, "eve"),
+        tags={"campaign": "autumn"},
+    )
     registry.log(external.run_id, POINTS)
     end(store, external.run_id, "failed", "no model", {"metrics": {"loss": 0.5}})
     assert verify_all(store).problems == []
@@ -102,7 +132,10 @@ def tables(url: str) -> dict[str, list[Any]]:
     engine = create_engine(url)
     with engine.connect() as connection:
         found = {
-            name: [dict(row) for row in connection.execute(select(t).order_by(*t.primary_key.columns)).mappings()]
+            name: [
+                dict(row)
+                for row in connection.execute(select(t).order_by(*t.primary_key.columns)).mappings()
+            ]
             for name, t in Base.metadata.tables.items()
             if name not in UNLOGGED
         }
@@ -120,7 +153,10 @@ def before(root: Path) -> dict[str, list[Any]]:
 
 def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: str) -> None:
     expected = before(copied)
-    assert {name for name, rows in expected.items() if not rows} <= {"staged", "tokens"}  # the life has all there is
+    assert {name for name, rows in expected.items() if not rows} <= {
+        "staged",
+        "tokens",
+    }  # the life has all there is
     found = reindex(workspace(copied), url, CARL)
     assert found.unproven == []
     assert found.head == (expected["log"][-1]["seq"], expected["log"][-1]["sha256"])
@@ -130,7 +166,9 @@ def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: s
     store = Store(workspace(copied), Registry(url).acting(CARL))
     assert verify_all(store).problems == []
     promote(store, store.registry.model_version(Reference(MODEL, "previous")), [], "carl")
-    assert [row["id"] for row in tables(url)["promotions"]] == [*range(1, len(expected["promotions"]) + 2)]
+    assert [row["id"] for row in tables(url)["promotions"]] == [
+        *range(1, len(expected["promotions"]) + 2)
+    ]
     store.registry.close()
 
 
@@ -155,7 +193,9 @@ def test_a_registry_that_was_only_opened_is_filled(copied: Path, url: str) -> No
     assert tables(url) == before(copied)
 
 
-def test_what_fails_in_the_middle_leaves_nothing(copied: Path, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_fails_in_the_middle_leaves_nothing(
+    copied: Path, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     original, calls = Workspace.get, itertools.count()
     half_of_the_second_reading = 1.5 * len(list((copied / "log").iterdir()))
 
@@ -181,7 +221,10 @@ def change(path: Path) -> None:
     [
         (change, "entry 9 of the log does not follow the one before it"),
         (Path.unlink, "entry 8 of the log is missing: entry 9 follows 7"),
-        (lambda path: path.write_bytes(b""), "entry 8 of the log has been changed: it is not an entry"),
+        (
+            lambda path: path.write_bytes(b""),
+            "entry 8 of the log has been changed: it is not an entry",
+        ),
     ],
     ids=["changed", "gap", "emptied"],
 )
@@ -219,16 +262,25 @@ def test_files_after_the_newest_mirrored_entry_are_listed(copied: Path, tmp_path
     assert "run.json" in found.unproven[-1]
 
 
-def test_points_that_are_not_those_of_the_log_are_listed_and_noted(copied: Path, tmp_path: Path) -> None:
+def test_points_that_are_not_those_of_the_log_are_listed_and_noted(
+    copied: Path, tmp_path: Path
+) -> None:
     url = f"sqlite:///{tmp_path / 'rebuilt.db'}"
     (copied / "runs/failed/points.parquet").write_bytes(b"PAR1")
-    succeeded = next(row["run_id"] for row in before(copied)["runs"] if row["status"] == "succeeded")
+    succeeded = next(
+        row["run_id"] for row in before(copied)["runs"] if row["status"] == "succeeded"
+    )
     (copied / f"runs/{succeeded}/points.parquet").unlink()
     found = reindex(workspace(copied), url, CARL)
     lost = sorted(["failed", succeeded])
     listed = dict(zip(lost, sorted(found.unproven), strict=True))
-    assert listed["failed"] == "points of run failed: runs/failed/points.parquet is not as it was published"
-    assert listed[succeeded].startswith(f"points of run {succeeded}: only values and steps, of run.json")
+    assert (
+        listed["failed"]
+        == "points of run failed: runs/failed/points.parquet is not as it was published"
+    )
+    assert listed[succeeded].startswith(
+        f"points of run {succeeded}: only values and steps, of run.json"
+    )
     expected, rebuilt = before(copied), tables(url)
     entry = json.loads(rebuilt["log"].pop()["entry"])
     assert (entry["action"], entry["principal"]) == ("reindex", "carl")
@@ -239,7 +291,9 @@ def test_points_that_are_not_those_of_the_log_are_listed_and_noted(copied: Path,
     assert rebuilt | {"points": []} == expected | {"points": []}
 
 
-def test_a_file_whose_publication_was_interrupted_is_completed_afterwards(copied: Path, tmp_path: Path) -> None:
+def test_a_file_whose_publication_was_interrupted_is_completed_afterwards(
+    copied: Path, tmp_path: Path
+) -> None:
     version = next(row["version"] for row in before(copied)["model_versions"])
     path = copied / f"models/{MODEL}/{version}/model-card.md"
     (copied / "staged").mkdir(exist_ok=True)
@@ -268,9 +322,20 @@ def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str)
         assert rebuilt[name] == expected[name]
     later = {"phases": None}  # stages after the training add to them
     assert [row | later for row in rebuilt["runs"]] == [row | later for row in expected["runs"]]
-    whole = [{**row, "created": row["created"].replace(microsecond=0)} for row in expected["model_versions"]]
-    assert [{**row, "created": row["created"].replace(microsecond=0)} for row in rebuilt["model_versions"]] == whole
-    assert [rebuilt[name] for name in ("tags", "aliases", "promotions", "checkpoints")] == [[], [], [], []]
+    whole = [
+        {**row, "created": row["created"].replace(microsecond=0)}
+        for row in expected["model_versions"]
+    ]
+    assert [
+        {**row, "created": row["created"].replace(microsecond=0)}
+        for row in rebuilt["model_versions"]
+    ] == whole
+    assert [rebuilt[name] for name in ("tags", "aliases", "promotions", "checkpoints")] == [
+        [],
+        [],
+        [],
+        [],
+    ]
     assert LOST in found.unproven and len(found.unproven) == 2
     assert [json.loads(row["entry"])["action"] for row in rebuilt["log"]] == ["adopted"]
     store = Store(workspace(copied), Registry(url).acting(CARL))
@@ -278,7 +343,9 @@ def test_without_a_log_the_documents_give_what_they_have(copied: Path, url: str)
     store.registry.close()
 
 
-def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, tmp_path: Path) -> None:
+def test_documents_of_earlier_releases_give_less_which_is_listed(
+    copied: Path, tmp_path: Path
+) -> None:
     shutil.rmtree(copied / "log")
     expected, url = before(copied), f"sqlite:///{tmp_path / 'rebuilt.db'}"
     runs = {row["run_id"]: row for row in expected["runs"] if row["status"] == "succeeded"}
@@ -289,14 +356,29 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, t
             (folder / "run.json").unlink()
             continue
         kept = (
-            "run_id", "model", "dataset", "data_version", "data_digest", "parameters", "seed", "trainer",
-            "code_version", "hardware", "orchestration_run", "started", "status", "model_version", "series",
+            "run_id",
+            "model",
+            "dataset",
+            "data_version",
+            "data_digest",
+            "parameters",
+            "seed",
+            "trainer",
+            "code_version",
+            "hardware",
+            "orchestration_run",
+            "started",
+            "status",
+            "model_version",
+            "series",
             "signature",
-        )  # fmt: skip
+        )
         (folder / "run.json").write_bytes(json_bytes({name: document[name] for name in kept}))
     version = copied / "datasets/scenes/v1/version.json"
     document = json.loads(version.read_text())
-    version.write_bytes(json_bytes({name: document[name] for name in document.keys() - {"created", "created_by"}}))
+    version.write_bytes(
+        json_bytes({name: document[name] for name in document.keys() - {"created", "created_by"}})
+    )
     found = reindex(workspace(copied), url, CARL)
     rebuilt = tables(url)
     assert [row["created_by"] for row in rebuilt["data_versions"]] == ["unknown"]
@@ -317,7 +399,9 @@ def test_documents_of_earlier_releases_give_less_which_is_listed(copied: Path, t
     store.registry.close()
 
 
-def test_a_new_registry_does_not_write_over_the_log_of_the_one_that_was_lost(copied: Path, tmp_path: Path) -> None:
+def test_a_new_registry_does_not_write_over_the_log_of_the_one_that_was_lost(
+    copied: Path, tmp_path: Path
+) -> None:
     registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
     store = Store(workspace(copied), registry.acting(CARL))
     kept = {path: path.read_bytes() for path in copied.rglob("*") if path.is_file()}
@@ -334,7 +418,11 @@ def test_a_log_with_rows_that_no_table_takes_is_refused(tmp_path: Path) -> None:
     changes = {
         "there is no table kittens": ["kittens", ["tom"], {}],
         "it has no column colour": ["tags", ["fields", "a"], {"version": "v1", "colour": "red"}],
-        "aliases does not take": ["aliases", ["crops", "production"], {"version": "v1", "since": "yesterday"}],
+        "aliases does not take": [
+            "aliases",
+            ["crops", "production"],
+            {"version": "v1", "since": "yesterday"},
+        ],
         "NOT NULL": ["aliases", ["crops", "production"], {"version": "v1"}],
     }
     for message, change in changes.items():

@@ -68,7 +68,9 @@ def change(store: Store, row: ModelVersion, **changes: Any) -> Run:
 
 
 @pytest.mark.slow
-def test_the_same_model_is_made_from_the_record_not_from_what_is_declared_now(store: Store, row: ModelVersion) -> None:
+def test_the_same_model_is_made_from_the_record_not_from_what_is_declared_now(
+    store: Store, row: ModelVersion
+) -> None:
     found = reproduce(store, model_specification(seed=99, params={"depth": 7}), row)
     assert found.matches, found.document()
     assert [match.what for match in found.artefacts] == ["model.skops"]
@@ -89,7 +91,9 @@ def test_another_outcome_is_said_with_how_far_it_is(store: Store, row: ModelVers
     change(store, row, parameters={"depth": 1}, metrics={**metrics, "elsewhere": 1.0})
     found = reproduce(store, model_specification(), row)
     assert (found.matches, found.same_artefacts, found.same_metrics) == (False, False, False)
-    different = {match.what: (match.recorded, match.now) for match in found.metrics if not match.equal}
+    different = {
+        match.what: (match.recorded, match.now) for match in found.metrics if not match.equal
+    }
     assert different["elsewhere"] == (1.0, None)
     assert different["accuracy"][0] == metrics["accuracy"]
     assert different["accuracy"][1] < different["accuracy"][0]
@@ -97,16 +101,27 @@ def test_another_outcome_is_said_with_how_far_it_is(store: Store, row: ModelVers
 
 
 @pytest.mark.slow
-def test_other_code_is_not_trained_unless_it_is_allowed(store: Store, row: ModelVersion, own_trainer: Path) -> None:
+def test_other_code_is_not_trained_unless_it_is_allowed(
+    store: Store, row: ModelVersion, own_trainer: Path
+) -> None:
     assert changes_since(store, model_specification(), row, store.registry.run(row.run_id)) == []
     own_trainer.write_text(f"{TRAINER}# other code\n")
-    with pytest.raises(NotReproducible, match=r"code: source\.\w{12} → source\.\w{12}; restore what was, or give"):
+    with pytest.raises(
+        NotReproducible, match=r"code: source\.\w{12} → source\.\w{12}; restore what was, or give"
+    ):
         reproduce(store, model_specification(), row)
-    change(store, row, code_version="c0ffee123456+dirty.89ab12cd", code={"commit": "c0ffee123456", "diff": "a" * 64})
+    change(
+        store,
+        row,
+        code_version="c0ffee123456+dirty.89ab12cd",
+        code={"commit": "c0ffee123456", "diff": "a" * 64},
+    )
     with pytest.raises(NotReproducible) as caught:
         reproduce(store, model_specification(), row)
     assert "code: c0ffee123456+dirty.89ab12cd → " in str(caught.value)
-    assert "git checkout c0ffee123456 and apply the patch kept as object aaaaaaaaaaaa" in str(caught.value)
+    assert "git checkout c0ffee123456 and apply the patch kept as object aaaaaaaaaaaa" in str(
+        caught.value
+    )
     assert "--allow-changes" in str(caught.value)
     assert len(store.registry.runs()) == 1
     found = reproduce(store, model_specification(), row, allow_changes=True)

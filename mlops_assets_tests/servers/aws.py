@@ -11,7 +11,14 @@ from typing import Any
 import boto3
 import pytest
 
-from mlops_assets_tests.servers.buckets import KEY, SECRET, Bucket, BucketServer, s3_environment, set_environment
+from mlops_assets_tests.servers.buckets import (
+    KEY,
+    SECRET,
+    Bucket,
+    BucketServer,
+    s3_environment,
+    set_environment,
+)
 from mlops_assets_tests.servers.processes import HOST, serving
 from mlops_assets_tests.services import require_script
 
@@ -33,7 +40,9 @@ class Queues:
 
     def new(self, **attributes: str) -> str:
         """Make a queue and return its URL."""
-        made = self.client.create_queue(QueueName=f"landing-{next(_numbers)}", Attributes=attributes)
+        made = self.client.create_queue(
+            QueueName=f"landing-{next(_numbers)}", Attributes=attributes
+        )
         return str(made["QueueUrl"])
 
 
@@ -41,7 +50,9 @@ class Queues:
 def moto_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of moto's server."""
     command = [str(require_script("moto_server")), "--host", HOST, "--port"]
-    with serving(lambda port: [*command, str(port)], tmp_path_factory.mktemp("moto") / "log") as port:
+    with serving(
+        lambda port: [*command, str(port)], tmp_path_factory.mktemp("moto") / "log"
+    ) as port:
         yield f"http://{HOST}:{port}"
 
 
@@ -60,7 +71,9 @@ def sqs(moto_server: str, no_cloud: pytest.MonkeyPatch) -> Iterator[Queues]:
 
 
 @pytest.fixture
-def raw_s3(moto_server: str, no_cloud: pytest.MonkeyPatch) -> Iterator[tuple[Bucket, Callable[[str, bytes], None]]]:
+def raw_s3(
+    moto_server: str, no_cloud: pytest.MonkeyPatch
+) -> Iterator[tuple[Bucket, Callable[[str, bytes], None]]]:
     """A new bucket, and what writes an object of any name into it, also such as obstore does not write."""
     set_environment(no_cloud, s3_environment(moto_server))
     client = boto3.client("s3", endpoint_url=moto_server, region_name=REGION)

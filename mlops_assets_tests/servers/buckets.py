@@ -1,6 +1,9 @@
-"""Object stores as fixtures: S3 and Google Cloud Storage by rclone, Azure Blob by Microsoft's emulator Azurite.
+"""Object stores as fixtures.
 
-`s3`, `az`, `gs` give an empty place and put what obstore needs into the environment; `bucket` is each of them in turn.
+S3 and Google Cloud Storage by rclone, Azure Blob by Microsoft's emulator Azurite.
+
+`s3`, `az`, `gs` give an empty place and put what obstore needs into the environment; `bucket` is
+each of them in turn.
 """
 
 from __future__ import annotations
@@ -27,7 +30,9 @@ from mlops_assets_tests.services import require_azurite, require_script
 
 KEY, SECRET = "testkey0123", "testsecret0123"
 AZURE_ACCOUNT = "devstoreaccount1"  # the emulator's, with its published key
-AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+AZURE_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 CONTAINER = "bucket"
 _numbers = itertools.count()
 
@@ -105,10 +110,13 @@ def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketSer
     folder = tmp_path_factory.mktemp("azurite")
     options = ["--skipApiVersionCheck", "--disableTelemetry", "--silent", "--location", str(folder)]
     with serving(
-        lambda port: [*azurite, *options, "--blobHost", HOST, "--blobPort", str(port)], folder.with_suffix(".log")
+        lambda port: [*azurite, *options, "--blobHost", HOST, "--blobPort", str(port)],
+        folder.with_suffix(".log"),
     ) as port:
         endpoint = f"http://{HOST}:{port}/{AZURE_ACCOUNT}"
-        _make(f":azureblob,account={AZURE_ACCOUNT},key='{AZURE_KEY}',endpoint='{endpoint}':{CONTAINER}")
+        _make(
+            f":azureblob,account={AZURE_ACCOUNT},key='{AZURE_KEY}',endpoint='{endpoint}':{CONTAINER}"
+        )
         environment = {
             "AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT,
             "AZURE_STORAGE_ACCOUNT_KEY": AZURE_KEY,
@@ -120,9 +128,12 @@ def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketSer
 
 @pytest.fixture(scope="session")
 def gcs_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketServer]:
-    """A server for obstore's Google client, which speaks the store's XML API: S3's protocol, here without a signature.
+    """A server for obstore's Google client, which speaks the store's XML API.
 
-    The emulators to be had from PyPI and npm serve the JSON API only (gcp-storage-emulator 2026.7.19: no ETag on put).
+    S3's protocol, here without a signature.
+
+    The emulators to be had from PyPI and npm serve the JSON API only (gcp-storage-emulator
+    2026.7.19: no ETag on put).
     """
     folder = tmp_path_factory.mktemp("gcs")
     (folder / CONTAINER).mkdir()
@@ -152,12 +163,19 @@ def no_cloud(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
 def prompt_retries(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the product ask a failing server as often as ever, with hardly a pause between."""
     pause = timedelta(milliseconds=2)
-    monkeypatch.setitem(stores._RETRY, "backoff", {"init_backoff": pause, "max_backoff": pause, "base": 2})
+    monkeypatch.setitem(
+        stores._RETRY, "backoff", {"init_backoff": pause, "max_backoff": pause, "base": 2}
+    )
 
 
 @pytest.fixture
-def faulty_s3(s3_server: BucketServer, prompt_retries: None, no_cloud: pytest.MonkeyPatch) -> Iterator[FaultyBucket]:
-    """A new bucket whose server can be told to fail: `faulty_s3.faults.add("*/a.tif", status=500, times=2)`."""
+def faulty_s3(
+    s3_server: BucketServer, prompt_retries: None, no_cloud: pytest.MonkeyPatch
+) -> Iterator[FaultyBucket]:
+    """A new bucket whose server can be told to fail.
+
+    `faulty_s3.faults.add("*/a.tif", status=500, times=2)`.
+    """
     with FaultyProxy(s3_server.endpoint) as faults:
         set_environment(no_cloud, s3_environment(faults.url))
         yield FaultyBucket(f"s3://{_new_bucket(s3_server)}", s3_server, faults)
@@ -177,7 +195,9 @@ def gs(gcs_server: BucketServer, no_cloud: pytest.MonkeyPatch) -> Bucket:
     return Bucket(f"gs://{CONTAINER}/tests/{next(_numbers)}", gcs_server)
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")])
+@pytest.fixture(
+    params=[pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")]
+)
 def bucket(request: pytest.FixtureRequest) -> Bucket:
     """An empty place in each kind of object store in turn."""
     found = request.getfixturevalue(request.param)
@@ -206,7 +226,8 @@ def set_environment(monkeypatch: pytest.MonkeyPatch, values: Mapping[str, str]) 
 def _serving_s3(folder: Path, *options: str) -> Iterator[str]:
     """Serve a folder by S3's protocol, and yield the URL.
 
-    What others change in the folder is seen late, for rclone keeps listings; `--dir-cache-time 0` makes 1.75.2 hang.
+    What others change in the folder is seen late, for rclone keeps listings; `--dir-cache-time 0`
+    makes 1.75.2 hang.
     """
     command = [*_rclone(), "serve", "s3", *options, str(folder), "--addr"]
     with serving(lambda port: [*command, f"{HOST}:{port}"], folder.with_suffix(".log")) as port:
@@ -215,7 +236,9 @@ def _serving_s3(folder: Path, *options: str) -> Iterator[str]:
 
 def _new_bucket(server: BucketServer) -> str:
     name = f"bucket-{next(_numbers)}"
-    _make(f":s3,provider=Rclone,access_key_id={KEY},secret_access_key={SECRET},endpoint='{server.endpoint}':{name}")
+    _make(
+        f":s3,provider=Rclone,access_key_id={KEY},secret_access_key={SECRET},endpoint='{server.endpoint}':{name}"
+    )
     return name
 
 

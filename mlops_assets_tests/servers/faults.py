@@ -22,7 +22,8 @@ class Fault:
     """What happens to the requests whose path matches.
 
     Attributes:
-        pattern: of the path with its query, unquoted, as `fnmatch` has it: `*/a.tif`, `*list-type=2*`.
+        pattern: of the path with its query, unquoted, as `fnmatch` has it: `*/a.tif`,
+            `*list-type=2*`.
         method: GET, HEAD, PUT …; any if None.
         status: answer this, and do not forward.
         delay: seconds to wait first.
@@ -43,7 +44,10 @@ class Fault:
 
 
 class FaultyProxy:
-    """The proxy: `url` in front of `target`. `requests` lists what was asked, as "METHOD /path?query"."""
+    """The proxy: `url` in front of `target`.
+
+    `requests` lists what was asked, as "METHOD /path?query".
+    """
 
     def __init__(self, target: str) -> None:
         """Forward to the server at `target`, once entered as a context."""
@@ -73,12 +77,19 @@ class FaultyProxy:
         """Listen."""
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.proxy = self
-        self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
         self._thread.start()
         self.url = f"http://127.0.0.1:{self._server.server_port}"
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        at: TracebackType | None,
+    ) -> None:
         """Stop listening."""
         self._server.shutdown()
         self._thread.join()
@@ -89,7 +100,11 @@ class FaultyProxy:
         with self._lock:
             self.requests.append(f"{method} {path}")
             for fault in self._faults:
-                if fault.times == 0 or fault.method not in (None, method) or not fnmatchcase(path, fault.pattern):
+                if (
+                    fault.times == 0
+                    or fault.method not in (None, method)
+                    or not fnmatchcase(path, fault.pattern)
+                ):
                     continue
                 if fault.flip and "?" in path:
                     continue
@@ -130,7 +145,10 @@ class _Handler(BaseHTTPRequestHandler):
             return
         body = self.rfile.read(size)
         if fault.status:
-            text = f"<?xml version='1.0'?><Error><Code>{_CODES.get(fault.status, 'Refused')}</Code></Error>".encode()
+            text = (
+                "<?xml"
+                f" version='1.0'?><Error><Code>{_CODES.get(fault.status, 'Refused')}</Code></Error>".encode()
+            )
             self._answer(fault.status, [("Content-Type", "application/xml")], text, len(text))
             return
         status, headers, answer, length = self._forward(body)
@@ -145,8 +163,13 @@ class _Handler(BaseHTTPRequestHandler):
         target = self.server.proxy.target
         connection = http.client.HTTPConnection(target.hostname or "", target.port, timeout=60)
         try:
-            connection.putrequest(self.command, self.path, skip_host=True, skip_accept_encoding=True)
-            for name, value in self.headers.items():  # with the client's Host, which its signature covers
+            connection.putrequest(
+                self.command, self.path, skip_host=True, skip_accept_encoding=True
+            )
+            for (
+                name,
+                value,
+            ) in self.headers.items():  # with the client's Host, which its signature covers
                 if name.lower() not in _HOP_BY_HOP:
                     connection.putheader(name, value)
             connection.putheader("Content-Length", str(len(body)))
@@ -158,7 +181,9 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _answer(self, status: int, headers: list[tuple[str, str]], body: bytes, length: int) -> None:
+    def _answer(
+        self, status: int, headers: list[tuple[str, str]], body: bytes, length: int
+    ) -> None:
         self.send_response_only(status)
         for name, value in headers:
             if name.lower() not in _HOP_BY_HOP:

@@ -1,4 +1,7 @@
-"""A real MLflow server as a fixture: SQLite, artifacts through the server; it lives in an environment of its own."""
+"""A real MLflow server as a fixture: SQLite, artifacts through the server.
+
+It lives in an environment of its own.
+"""
 
 from __future__ import annotations
 
@@ -16,10 +19,23 @@ from mlops_assets_tests.services import require_mlflow
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URL of a server that all tests of a session share; each takes names of its own."""
     program, folder = str(require_mlflow()), tmp_path_factory.mktemp("mlflow")
-    command = [program, "server", "--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--artifacts-destination",
-               str(folder / "artifacts"), "--workers", "1", "--host", HOST, "--port"]  # fmt: skip
+    command = [
+        program,
+        "server",
+        "--backend-store-uri",
+        f"sqlite:///{folder / 'mlflow.db'}",
+        "--artifacts-destination",
+        str(folder / "artifacts"),
+        "--workers",
+        "1",
+        "--host",
+        HOST,
+        "--port",
+    ]
     quiet = {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-    with serving(lambda port: [*command, str(port)], folder / "log", {**os.environ, **quiet}, 200) as port:
+    with serving(
+        lambda port: [*command, str(port)], folder / "log", {**os.environ, **quiet}, 200
+    ) as port:
         yield f"http://{HOST}:{port}"
 
 

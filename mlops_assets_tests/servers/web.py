@@ -1,4 +1,6 @@
-"""A folder on a web server, and a STAC API, as fixtures. Both are plain http, which loopback needs no more than.
+"""A folder on a web server, and a STAC API, as fixtures.
+
+Both are plain http, which loopback needs no more than.
 
 The web server answers with ETag and Last-Modified, and serves ranges.
 """
@@ -44,9 +46,24 @@ def application() -> Starlette:
 def web_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, Path]]:
     """The URL of a web server, and the folder it serves."""
     folder = tmp_path_factory.mktemp("web")
-    command = [sys.executable, "-m", "uvicorn", "--factory", f"{__name__}:application", "--host", HOST, "--port"]
-    environment = {**os.environ, "SERVED_FOLDER": str(folder), "PYTHONPATH": str(Path(__file__).parents[2])}
-    with serving(lambda port: [*command, str(port)], folder.with_suffix(".log"), environment) as port:
+    command = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "--factory",
+        f"{__name__}:application",
+        "--host",
+        HOST,
+        "--port",
+    ]
+    environment = {
+        **os.environ,
+        "SERVED_FOLDER": str(folder),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    with serving(
+        lambda port: [*command, str(port)], folder.with_suffix(".log"), environment
+    ) as port:
         yield f"http://{HOST}:{port}", folder
 
 
@@ -62,10 +79,12 @@ def https_folder(web_server: tuple[str, Path], prompt_retries: None) -> Iterator
 
 @pytest.fixture
 def stac_api(tmp_path: Path) -> Iterator[Callable[[Sequence[pystac.Item]], str]]:
-    """Start a STAC API with item search (`rustac serve`) that has these Items, and return its URL: `stac_api(items)`.
+    """Start a STAC API with item search (`rustac serve`) that has these Items, and return its URL.
 
-    Every Item needs the id of a collection. A search by GET with `collections=` is refused by rustac 0.9.18; POST,
-    pystac-client's default, is paged and filtered.
+    `stac_api(items)`.
+
+    Every Item needs the id of a collection. A search by GET with `collections=` is refused by
+    rustac 0.9.18; POST, pystac-client's default, is paged and filtered.
     """
     rustac = str(require_script("rustac"))
     with ExitStack() as running:
@@ -74,7 +93,9 @@ def stac_api(tmp_path: Path) -> Iterator[Callable[[Sequence[pystac.Item]], str]]
             file = tmp_path / f"items-{next(_numbers)}.json"
             pystac.ItemCollection(items, clone_items=True).save_object(str(file))
             command = [rustac, "serve", "--create-collections", str(file), "--addr"]
-            port = running.enter_context(serving(lambda port: [*command, f"{HOST}:{port}"], file.with_suffix(".log")))
+            port = running.enter_context(
+                serving(lambda port: [*command, f"{HOST}:{port}"], file.with_suffix(".log"))
+            )
             return f"http://{HOST}:{port}"
 
         yield start

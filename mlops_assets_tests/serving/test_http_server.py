@@ -1,4 +1,7 @@
-"""The HTTP server over raw sockets: peers that are slow, silent, many or ambiguous end themselves and nobody else."""
+"""The HTTP server over raw sockets.
+
+Peers that are slow, silent, many or ambiguous end themselves and nobody else.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ async def large(request: Request) -> Response:
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[tuple[str, int]]:
-    routes = [Route(f"/{call.__name__}", call, methods=["GET", "POST"]) for call in (echo, refuse, large)]
+    routes = [
+        Route(f"/{call.__name__}", call, methods=["GET", "POST"]) for call in (echo, refuse, large)
+    ]
     with served(Starlette(routes=routes), LIMITS) as url:
         parts = urlsplit(url)
         assert parts.hostname and parts.port
@@ -138,7 +143,9 @@ def test_a_peer_that_does_not_read_ends_its_connection(
 
 
 def test_a_peer_that_reads_slowly_gets_all(address: tuple[str, int]) -> None:
-    with closing(connected(address, b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")) as peer:
+    with closing(
+        connected(address, b"GET /large HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    ) as peer:
         received = 0
         for _ in range(12):  # longer than a connection may stand still
             received += len(peer.recv(1 << 17))
@@ -190,7 +197,9 @@ def test_what_could_be_read_in_two_ways_is_refused(
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_whose_request_was_answered_is_not_read_to_its_end(address: tuple[str, int], chunked: bool) -> None:
+def test_a_body_whose_request_was_answered_is_not_read_to_its_end(
+    address: tuple[str, int], chunked: bool
+) -> None:
     size = 256 << 20
     framing = b"Transfer-Encoding: chunked" if chunked else f"Content-Length: {size}".encode()
     peer = connected(address, b"POST /refuse HTTP/1.1\r\nHost: x\r\n" + framing + b"\r\n\r\n")
@@ -205,14 +214,18 @@ def test_a_body_whose_request_was_answered_is_not_read_to_its_end(address: tuple
     assert answer(peer).startswith(b"HTTP/1.1 401")
 
 
-def test_a_small_body_whose_request_was_answered_leaves_the_connection_open(address: tuple[str, int]) -> None:
+def test_a_small_body_whose_request_was_answered_leaves_the_connection_open(
+    address: tuple[str, int],
+) -> None:
     with httpx.Client(base_url="http://{}:{}".format(*address)) as client:
         for _ in range(20):
             assert client.post("/refuse", content=b"x" * 100_000).status_code == 401
         assert client.post("/echo", content=b"x").text == "x"
 
 
-def test_one_address_has_so_many_connections_and_the_others_are_served_again(address: tuple[str, int]) -> None:
+def test_one_address_has_so_many_connections_and_the_others_are_served_again(
+    address: tuple[str, int],
+) -> None:
     with ExitStack() as stack:
         for _ in range(LIMITS.peer_connections):
             stack.enter_context(closing(connected(address)))
@@ -220,7 +233,9 @@ def test_one_address_has_so_many_connections_and_the_others_are_served_again(add
         time.sleep(LIMITS.header_seconds)
     until = time.monotonic() + 20
     while time.monotonic() < until:
-        if answer(connected(address, POST + b"Content-Length: 1\r\nConnection: close\r\n\r\nx")).endswith(b"x"):
+        if answer(
+            connected(address, POST + b"Content-Length: 1\r\nConnection: close\r\n\r\nx")
+        ).endswith(b"x"):
             return
         time.sleep(0.1)
     raise AssertionError("nobody is served any more")

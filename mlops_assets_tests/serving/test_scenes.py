@@ -1,4 +1,7 @@
-"""Prediction over whole scenes: every pixel as one would predict it alone, on the scene's own grid."""
+"""Prediction over whole scenes.
+
+Every pixel as one would predict it alone, on the scene's own grid.
+"""
 
 from __future__ import annotations
 
@@ -28,19 +31,34 @@ from mlops_assets.serving import scenes
 from mlops_assets.serving.scenes import predict_scene, scene_name
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
-from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
+from mlops_assets_tests.training.trainers import (
+    HERE,
+    lifecycle,
+    model_specification,
+    windows_source,
+)
 
 CLASSES = {3: "water", 200: "land"}  # values are no indices
 GRID = Affine(10, 0, 500_000, 0, -10, 4_700_000)
 # so strong a penalty that every pixel of a patch has a say, not only its centre
 SMOOTH = {
-    "estimator": "sklearn.linear_model.LogisticRegression", "C": 1e-4,
+    "estimator": "sklearn.linear_model.LogisticRegression",
+    "C": 1e-4,
     "preprocessing": ["sklearn.preprocessing.StandardScaler"],
-}  # fmt: skip
+}
 MODELS: dict[str, dict[str, Any]] = {
     "pixel": {"dataset": "patches", "inputs": "pixel"},
-    "patch": {"dataset": "patches", "trainer": "mlops_assets.training.trainers.sklearn:train", "params": SMOOTH},
+    "patch": {
+        "dataset": "patches",
+        "trainer": "mlops_assets.training.trainers.sklearn:train",
+        "params": SMOOTH,
+    },
     "window": {"dataset": "windows", "task": "semantic-segmentation", "trainer": f"{HERE}:network"},
 }
 
@@ -49,7 +67,10 @@ MODELS: dict[str, dict[str, Any]] = {
 def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A workspace with a model on pixels, patches of 5, windows of 8, and one on rows of a table."""
     root = tmp_path_factory.mktemp("models") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
     for name in ("patches", "windows"):
         folder = root / "landing" / name
         labels = write_scene(folder)
@@ -75,7 +96,12 @@ def row_of(store: Store, model: str) -> ModelVersion:
 
 
 def write(path: Path, image: NDArray[np.uint16], **georeference: Any) -> Path:
-    profile = {"driver": "GTiff", "height": image.shape[1], "width": image.shape[2], "count": len(image)}
+    profile = {
+        "driver": "GTiff",
+        "height": image.shape[1],
+        "width": image.shape[2],
+        "count": len(image),
+    }
     with open_raster(path, "w", **profile, dtype="uint16", **georeference) as raster:
         raster.write(image)
     return path
@@ -88,7 +114,9 @@ def image(height: int, width: int, bands: int = 4) -> NDArray[np.uint16]:
 def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
     """What the model says of each pixel when asked about its patch alone, or of each window."""
     row = row_of(store, model)
-    onnx = OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx"))
+    onnx = OnnxModel(
+        store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
+    )
     values = np.array([entry["value"] for entry in row.signature["classes"]])
     with open_raster(scene) as raster:
         height, width, whole = raster.height, raster.width, raster.read().astype(np.float32)
@@ -102,16 +130,25 @@ def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
                 indices[place] = decide(onnx.predict(padded[(slice(None), *place)][None]))[0]
         return values[indices[:height, :width]]
     pixels = np.indices((height, width)).reshape(2, -1).T
-    X = read_patches(scene, pixels, row.signature["shape"][1] if model == "patch" else 1).astype(np.float32)
+    X = read_patches(scene, pixels, row.signature["shape"][1] if model == "patch" else 1).astype(
+        np.float32
+    )
     X = X if model == "patch" else X[:, :, 0, 0]
     return values[decide(onnx.predict(np.ascontiguousarray(X)))].reshape(height, width)
 
 
-@pytest.mark.parametrize("at_once", [4096, 100, 1], ids=["one strip", "strips of a few rows", "strips of one row"])
+@pytest.mark.parametrize(
+    "at_once", [4096, 100, 1], ids=["one strip", "strips of a few rows", "strips of one row"]
+)
 @pytest.mark.parametrize("shape", [(16, 24), (21, 13), (1, 30), (30, 1), (3, 3)], ids=str)
 @pytest.mark.parametrize("model", MODELS)
 def test_every_pixel_is_as_predicted_alone(
-    model: str, shape: tuple[int, int], at_once: int, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    model: str,
+    shape: tuple[int, int],
+    at_once: int,
+    models: Store,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(scenes, "PIXELS_AT_ONCE", at_once)
     monkeypatch.setattr(scenes, "_picture", lambda *args: b"")  # it takes longer than all the rest
@@ -134,7 +171,9 @@ def test_georeference_is_kept(crs: str, models: Store, tmp_path: Path) -> None:
 
 
 def test_georeference_is_not_invented(models: Store, tmp_path: Path) -> None:
-    found = predict_scene(models, row_of(models, "pixel"), write(tmp_path / "scene.tif", image(16, 24)), "scene")
+    found = predict_scene(
+        models, row_of(models, "pixel"), write(tmp_path / "scene.tif", image(16, 24)), "scene"
+    )
     path = models.workspace.root / found.raster.path
     with pytest.warns(NotGeoreferencedWarning), rasterio.open(path) as raster:
         assert raster.crs is None and raster.transform == Affine.identity() and not raster.gcps[0]
@@ -149,12 +188,21 @@ def test_the_map_is_a_cog_with_colours_and_its_origin(models: Store, tmp_path: P
         with rasterio.open(models.workspace.root / found.raster.path) as raster:
             assert raster.tags(ns="IMAGE_STRUCTURE")["LAYOUT"] == "COG"
             assert raster.block_shapes == [(512, 512)] and raster.overviews(1)
-            assert (raster.count, raster.dtypes[0], raster.colorinterp) == (1, "uint8", (ColorInterp.palette,))
+            assert (raster.count, raster.dtypes[0], raster.colorinterp) == (
+                1,
+                "uint8",
+                (ColorInterp.palette,),
+            )
             colours = raster.colormap(1)
             assert colours[3] != colours[200] and colours[3][3] == colours[200][3] == 255
-            assert raster.tags().items() >= {
-                "MLOPS_MODEL": f"pixel@{row.version}", "MLOPS_DATA": "patches@v1", "MLOPS_RUN": row.run_id,
-            }.items()  # fmt: skip
+            assert (
+                raster.tags().items()
+                >= {
+                    "MLOPS_MODEL": f"pixel@{row.version}",
+                    "MLOPS_DATA": "patches@v1",
+                    "MLOPS_RUN": row.run_id,
+                }.items()
+            )
 
 
 def hole(shape: tuple[int, int]) -> NDArray[np.bool_]:
@@ -168,7 +216,9 @@ def with_hole(path: Path, kind: str) -> Path:
     """A scene that says in one of the ways there are that it has no data in the hole."""
     pixels, gone = image(16, 24), hole((16, 24))
     if kind in ("nodata", "NaN"):
-        values = np.where(gone, 255 if kind == "nodata" else np.nan, pixels + 300.0).astype(np.float32)
+        values = np.where(gone, 255 if kind == "nodata" else np.nan, pixels + 300.0).astype(
+            np.float32
+        )
         profile = {
             "height": 16,
             "width": 24,
@@ -198,7 +248,9 @@ def test_where_a_scene_has_no_data_neither_has_its_map(
     model: str, kind: str, models: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scenes, "_picture", lambda *args: b"")
-    found = predict_scene(models, row_of(models, model), with_hole(tmp_path / "scene.tif", kind), "hole")
+    found = predict_scene(
+        models, row_of(models, model), with_hole(tmp_path / "scene.tif", kind), "hole"
+    )
     with open_raster(models.workspace.root / found.raster.path) as raster:
         classes, shown = raster.read(1), raster.dataset_mask() > 0
         assert raster.nodata == 255 and raster.colormap(1)[255] == (0, 0, 0, 0)
@@ -225,7 +277,14 @@ def test_scenes_of_one_name_have_maps_of_their_own(models: Store, tmp_path: Path
 
 def test_a_picture_of_a_large_map_takes_little_memory(tmp_path: Path) -> None:
     side = 4000
-    profile = {"driver": "GTiff", "height": side, "width": side, "count": 1, "dtype": "uint8", "nodata": 255}
+    profile = {
+        "driver": "GTiff",
+        "height": side,
+        "width": side,
+        "count": 1,
+        "dtype": "uint8",
+        "nodata": 255,
+    }
     with open_raster(tmp_path / "map.tif", "w", **profile) as raster:
         raster.write(np.full((1, side, side), 3, np.uint8))
     classes = [{"value": value, "name": name} for value, name in CLASSES.items()]
@@ -240,8 +299,12 @@ def test_a_picture_of_a_large_map_takes_little_memory(tmp_path: Path) -> None:
 
 def test_map_and_picture_are_published_with_their_checksums(models: Store, tmp_path: Path) -> None:
     row = row_of(models, "patch")
-    found = predict_scene(models, row, write(tmp_path / "scene.tif", image(16, 24)), "with-checksum")
-    assert {found.raster, found.picture} <= set(models.registry.files(f"prediction:patch@{row.version}"))
+    found = predict_scene(
+        models, row, write(tmp_path / "scene.tif", image(16, 24)), "with-checksum"
+    )
+    assert {found.raster, found.picture} <= set(
+        models.registry.files(f"prediction:patch@{row.version}")
+    )
     for file in (found.raster, found.picture):
         assert models.workspace.stat(file.path) == file
     assert models.workspace.get(found.picture.path).startswith(b"\x89PNG")
@@ -249,10 +312,14 @@ def test_map_and_picture_are_published_with_their_checksums(models: Store, tmp_p
 
 @pytest.mark.parametrize("bands", [3, 5])
 @pytest.mark.parametrize("model", MODELS)
-def test_a_scene_with_other_bands_is_refused(model: str, bands: int, models: Store, tmp_path: Path) -> None:
+def test_a_scene_with_other_bands_is_refused(
+    model: str, bands: int, models: Store, tmp_path: Path
+) -> None:
     row = row_of(models, model)
     scene = write(tmp_path / "scene.tif", image(16, 24, bands))
-    with pytest.raises(SpecificationError, match=rf"scene.tif has {bands} bands, {model}@{row.version} takes 4"):
+    with pytest.raises(
+        SpecificationError, match=rf"scene.tif has {bands} bands, {model}@{row.version} takes 4"
+    ):
         predict_scene(models, row, scene, "refused")
     assert not models.workspace.exists(f"predictions/{model}/{row.version}/refused.tif")
 
@@ -271,7 +338,10 @@ def test_a_scene_with_other_bands_is_refused(model: str, bands: int, models: Sto
     ids=str,
 )
 def test_bands_with_names_are_never_taken_by_place(
-    descriptions: tuple[str | None, ...], order: tuple[int, ...] | None, models: Store, tmp_path: Path
+    descriptions: tuple[str | None, ...],
+    order: tuple[int, ...] | None,
+    models: Store,
+    tmp_path: Path,
 ) -> None:
     row = row_of(models, "pixel")
     bands = ["B02", "B03", "B04", "B08"]
@@ -281,7 +351,9 @@ def test_bands_with_names_are_never_taken_by_place(
     with open_raster(scene, "r+") as raster:
         raster.descriptions = descriptions
     if order is None:
-        with pytest.raises(SpecificationError, match=r"scene.tif calls its bands .* takes B02, B03, B04, B08; give"):
+        with pytest.raises(
+            SpecificationError, match=r"scene.tif calls its bands .* takes B02, B03, B04, B08; give"
+        ):
             predict_scene(models, row, scene, "refused")
         return
     plain = write(tmp_path / "plain.tif", pixels[[band - 1 for band in order]])
@@ -299,11 +371,15 @@ def test_a_scene_of_complex_numbers_is_refused(models: Store, tmp_path: Path) ->
 
 def test_a_model_of_rows_is_refused(models: Store, tmp_path: Path) -> None:
     with pytest.raises(SpecificationError, match="does not classify scenes; it takes rows"):
-        predict_scene(models, row_of(models, "row"), write(tmp_path / "scene.tif", image(16, 24)), "refused")
+        predict_scene(
+            models, row_of(models, "row"), write(tmp_path / "scene.tif", image(16, 24)), "refused"
+        )
 
 
 def test_a_model_without_its_onnx_file_is_refused(models: Store, tmp_path: Path) -> None:
-    gone = ModelVersion(model="pixel", version="v1-gone", signature=row_of(models, "pixel").signature)
+    gone = ModelVersion(
+        model="pixel", version="v1-gone", signature=row_of(models, "pixel").signature
+    )
     with pytest.raises(StorageError, match=r"models/pixel/v1-gone/model\.onnx was never published"):
         predict_scene(models, gone, write(tmp_path / "scene.tif", image(16, 24)), "refused")
 
@@ -324,13 +400,22 @@ def test_a_file_that_is_no_raster_is_refused(content: bytes, models: Store, tmp_
     ],
     ids=str,
 )
-def test_class_values_of_any_size_are_kept(values: tuple[int, int], models: Store, tmp_path: Path) -> None:
+def test_class_values_of_any_size_are_kept(
+    values: tuple[int, int], models: Store, tmp_path: Path
+) -> None:
     row = row_of(models, "pixel")
-    classes = [entry | {"value": value} for entry, value in zip(row.signature["classes"], values, strict=True)]
+    classes = [
+        entry | {"value": value}
+        for entry, value in zip(row.signature["classes"], values, strict=True)
+    ]
     other = ModelVersion(
-        model="pixel", version=row.version, signature=row.signature | {"classes": classes}, dataset="patches",
-        data_version="v1", run_id=row.run_id,
-    )  # fmt: skip
+        model="pixel",
+        version=row.version,
+        signature=row.signature | {"classes": classes},
+        dataset="patches",
+        data_version="v1",
+        run_id=row.run_id,
+    )
     scene = write(tmp_path / "scene.tif", image(16, 24))
     found = predict_scene(models, other, scene, "values")
     expected = np.where(one_by_one(models, "pixel", scene) == 3, *values)

@@ -15,7 +15,10 @@ from mlops_assets_tests.conftest import require_shared_data
 
 
 def mlm_validator(definition: str | None = None) -> Draft7Validator:
-    """The MLM schema v1.5.2 as if it were v1.6.0, or one definition of it; what it takes from others is left open."""
+    """The MLM schema v1.5.2 as if it were v1.6.0, or one definition of it.
+
+    What it takes from others is left open.
+    """
     path: Path = require_shared_data("stac", "mlm", "json-schema", "schema.json")
     schema = json.loads(path.read_text().replace("/mlm/v1.5.2/", "/mlm/v1.6.0/"))
     places = {
@@ -25,10 +28,14 @@ def mlm_validator(definition: str | None = None) -> Draft7Validator:
     }
     stubs = []
     for name, place in places.items():
-        stub: Any = {"type": "object"} if name.startswith("processing") else {}  # the schema itself allows null
+        stub: Any = (
+            {"type": "object"} if name.startswith("processing") else {}
+        )  # the schema itself allows null
         for part in reversed(place):
             stub = {part: stub}
-        stubs.append((f"https://stac-extensions.github.io/{name}/schema.json", Resource(stub, DRAFT7)))
+        stubs.append(
+            (f"https://stac-extensions.github.io/{name}/schema.json", Resource(stub, DRAFT7))
+        )
     whole = (schema["$id"], Resource(schema, DRAFT7))
     chosen = schema if definition is None else {"$ref": f"{schema['$id']}#/$defs/{definition}"}
     return Draft7Validator(chosen, registry=Schemas().with_resources([*stubs, whole]))

@@ -52,14 +52,25 @@ from mlops_assets_tests.stac.recorded import (
     record_all,
 )
 
-DATASETS = {"fields": 1, "bare": 1, "photos": 12, "stacked": 2, "pacific": 1, "drawn": 1, "found": 2}
+DATASETS = {
+    "fields": 1,
+    "bare": 1,
+    "photos": 12,
+    "stacked": 2,
+    "pacific": 1,
+    "drawn": 1,
+    "found": 2,
+}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """One data version of every layout, recorded."""
     root = tmp_path_factory.mktemp("records") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
     record_all(store)
     return store
 
@@ -87,9 +98,21 @@ def test_exactly_the_extensions_in_use_are_named(name: str, store: Store) -> Non
         text = json.dumps({k: v for k, v in found.items() if k != "stac_extensions"})
         named = {uri.split("/")[3]: uri for uri in found["stac_extensions"]}
         prefixes = {"projection": "proj", "scientific": "sci"}
-        used = {extension for extension in named if f'"{prefixes.get(extension, extension)}:' in text}
+        used = {
+            extension for extension in named if f'"{prefixes.get(extension, extension)}:' in text
+        }
         assert used | {"version"} == set(named)
-        for prefix in ("proj", "label", "classification", "table", "raster", "ml-aoi", "eo", "sci", "file"):
+        for prefix in (
+            "proj",
+            "label",
+            "classification",
+            "table",
+            "raster",
+            "ml-aoi",
+            "eo",
+            "sci",
+            "file",
+        ):
             if f'"{prefix}:' in text:
                 assert {v: k for k, v in prefixes.items()}.get(prefix, prefix) in named
 
@@ -133,16 +156,25 @@ def test_what_nobody_knows_is_null_and_said_to_be_unknown(name: str, store: Stor
         assert properties["mlops:datetime_is"] == "unknown"
         assert not {"start_datetime", "end_datetime"} & properties.keys()
         assert properties.get("proj:code") is None and "proj:transform" not in properties
-        assert not any("nodata" in asset or "raster:spatial_resolution" in asset for asset in found["assets"].values())
+        assert not any(
+            "nodata" in asset or "raster:spatial_resolution" in asset
+            for asset in found["assets"].values()
+        )
     described = collection(store, name)
     extent = described["extent"]
-    assert extent["spatial"]["bbox"] == [WHOLE_WORLD] and extent["temporal"]["interval"][0][0] is None
-    assert described["mlops:extent"].startswith("unknown") and described["mlops:datetime_is"] == "unknown"
+    assert (
+        extent["spatial"]["bbox"] == [WHOLE_WORLD] and extent["temporal"]["interval"][0][0] is None
+    )
+    assert (
+        described["mlops:extent"].startswith("unknown")
+        and described["mlops:datetime_is"] == "unknown"
+    )
 
 
 def test_ids_of_items_are_unique_in_the_whole_catalogue(store: Store, tmp_path: Path) -> None:
     again = Store(
-        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+        Workspace((tmp_path / "workspace").as_uri()),
+        Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester")),
     )
     for rows in (40, 60):
         (tmp_path / "workspace/landing/bare").mkdir(parents=True, exist_ok=True)
@@ -150,8 +182,13 @@ def test_ids_of_items_are_unique_in_the_whole_catalogue(store: Store, tmp_path: 
         record(again, "bare", {"layout": "table", "table": {"label": "crop"}})
     ids = [item["id"] for version in ("v1", "v2") for item in items(again, "bare", version)]
     assert ids == ["bare-v1-crops.csv", "bare-v2-crops.csv"]
-    manifests = (again.workspace.local_path(f"datasets/bare/{version}/manifest.parquet") for version in ("v1", "v2"))
-    assert [pq.read_table(path)["id"].to_pylist() for path in manifests] == [[found] for found in ids]
+    manifests = (
+        again.workspace.local_path(f"datasets/bare/{version}/manifest.parquet")
+        for version in ("v1", "v2")
+    )
+    assert [pq.read_table(path)["id"].to_pylist() for path in manifests] == [
+        [found] for found in ids
+    ]
 
 
 NULLABLE = ("geometry", "label:properties", "name")
@@ -163,14 +200,19 @@ def test_what_is_not_known_is_left_out(name: str, store: Store) -> None:
         if isinstance(value, dict):
             own = [key for key, entry in value.items() if entry is None and key not in NULLABLE]
             return own + [found for entry in value.values() for found in nulls(entry)]
-        return [found for entry in value for found in nulls(entry)] if isinstance(value, list) else []
+        return (
+            [found for entry in value for found in nulls(entry)] if isinstance(value, list) else []
+        )
 
     assert not nulls([collection(store, name), *items(store, name)])
 
 
-def test_an_assessed_version_has_figures_and_says_what_failed_by_which_thresholds(tmp_path: Path) -> None:
+def test_an_assessed_version_has_figures_and_says_what_failed_by_which_thresholds(
+    tmp_path: Path,
+) -> None:
     store = Store(
-        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+        Workspace((tmp_path / "workspace").as_uri()),
+        Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester")),
     )
     land_table(tmp_path / "workspace/landing/fields")
     frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}})
@@ -187,14 +229,19 @@ def test_an_assessed_version_has_figures_and_says_what_failed_by_which_threshold
 
 def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Path) -> None:
     store = Store(
-        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+        Workspace((tmp_path / "workspace").as_uri()),
+        Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester")),
     )
     land_table(tmp_path / "workspace/landing/fields")
-    frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}}, license="CC-BY-3.0")
+    frozen = record(
+        store, "fields", {"layout": "table", "table": {"label": "crop"}}, license="CC-BY-3.0"
+    )
     before = description(store.workspace, store.registry, frozen.row)
     extent = {"bbox": [9, 47, 11, 48], "interval": ["2024-03-01T00:00:00Z", "2024-06-01T00:00:00Z"]}
     declared = {"title": "Fields", "license": "CC-BY-4.0", "extent": extent}
-    now = DatasetSpecification.model_validate(frozen.specification.model_dump(mode="json") | declared)
+    now = DatasetSpecification.model_validate(
+        frozen.specification.model_dump(mode="json") | declared
+    )
     described = frozen.described_as(now)
     write_dataset_record(store.workspace, store.registry, described)
     found = changes(before, description(store.workspace, store.registry, frozen.row))
@@ -202,12 +249,15 @@ def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Pat
     assert [line.partition(":")[0] for line in found] == ["title", "license", "extent"]
     (item,) = items(store, "fields")
     assert (item["bbox"], item["properties"]["license"]) == ([9, 47, 11, 48], "CC-BY-4.0")
-    assert described.row == frozen.row and described.specification.split == frozen.specification.split
+    assert (
+        described.row == frozen.row and described.specification.split == frozen.specification.split
+    )
 
 
 def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_path: Path) -> None:
     store = Store(
-        Workspace((tmp_path / "workspace").as_uri()), Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester"))
+        Workspace((tmp_path / "workspace").as_uri()),
+        Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester")),
     )
     landed = land_table(tmp_path / "workspace/landing/fields")
     source = {"layout": "table", "table": {"label": "crop"}}
@@ -219,7 +269,10 @@ def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_
     with pytest.raises(IntegrityError, match=f"{key} is not as it was published"):
         description(store.workspace, store.registry, first.row)
     landed.iloc[:-1].to_csv(tmp_path / "workspace/landing/fields/samples of 2024.csv", index=False)
-    with pytest.raises(IntegrityError, match=f"{key} is not as it was published; .* remove it and record that version"):
+    with pytest.raises(
+        IntegrityError,
+        match=f"{key} is not as it was published; .* remove it and record that version",
+    ):
         record(store, "fields", source)
     assert path.read_text() == changed
     assert store.registry.files("record:fields@v2") == []
@@ -227,7 +280,9 @@ def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_
     write_dataset_record(store.workspace, store.registry, first)
     second = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v2"))
     write_dataset_record(store.workspace, store.registry, second)
-    assert [link["rel"] for link in collection(store, "fields")["links"]].count("successor-version") == 1
+    assert [link["rel"] for link in collection(store, "fields")["links"]].count(
+        "successor-version"
+    ) == 1
     for version in ("v1", "v2"):
         assert verify(store.workspace, store.registry, Reference("fields", version)).damages == []
 
@@ -239,9 +294,17 @@ def test_an_image_has_its_label_and_split(store: Store) -> None:
         path = item["assets"]["image"]["file:local_path"]
         assert item["properties"]["mlops:label"] == path.split("/")[0]
         assert item["properties"]["label:properties"] == ["mlops:label"]
-        assert item["properties"]["label:classes"] == [{"name": "mlops:label", "classes": ["forest", "lake"]}]
-        assert item["assets"]["image"]["data_type"] == "uint8" and item["properties"]["proj:shape"] == [8, 8]
-        assert [band["name"] for band in item["assets"]["image"]["bands"]] == ["B001", "B002", "B003"]
+        assert item["properties"]["label:classes"] == [
+            {"name": "mlops:label", "classes": ["forest", "lake"]}
+        ]
+        assert item["assets"]["image"]["data_type"] == "uint8" and item["properties"][
+            "proj:shape"
+        ] == [8, 8]
+        assert [band["name"] for band in item["assets"]["image"]["bands"]] == [
+            "B001",
+            "B002",
+            "B003",
+        ]
     splits = [item["properties"]["ml-aoi:split"] for item in found]
     assert {split: splits.count(word) for split, word in STAC_SPLITS.items() if word in splits} == {
         split: count for split, count in samples.items() if count
@@ -254,17 +317,25 @@ def test_a_scene_has_all_its_files_bands_and_classes(store: Store) -> None:
     assert found["stacked-v1-south"]["properties"]["title"] == "south"
     assets = found["stacked-v1-north 1"]["assets"]
     assert {name: asset["file:local_path"] for name, asset in assets.items()} == {
-        "image": "a/north 1.tif", "image-2": "b/north 1.tif", "image-3": "c/north 1.tif",
+        "image": "a/north 1.tif",
+        "image-2": "b/north 1.tif",
+        "image-3": "c/north 1.tif",
         "labels": "labels/north 1.tif",
-    }  # fmt: skip
-    assert [[band["name"] for band in assets[name]["bands"]] for name in ("image", "image-2", "image-3")] == [
-        ["blue", "green"], ["red"], ["nir"],
-    ]  # fmt: skip
+    }
+    assert [
+        [band["name"] for band in assets[name]["bands"]] for name in ("image", "image-2", "image-3")
+    ] == [
+        ["blue", "green"],
+        ["red"],
+        ["nir"],
+    ]
     assert assets["image-3"]["bands"][0]["eo:center_wavelength"] == 0.84
     for name in ("image", "image-2"):
         assert (assets[name]["data_type"], assets[name]["nodata"]) == ("uint16", 65535)
         assert assets[name]["raster:spatial_resolution"] == 10.0
-    classes = ClassificationExtension.ext(pystac.Item.from_dict(found["stacked-v1-south"]).assets["labels"]).classes
+    classes = ClassificationExtension.ext(
+        pystac.Item.from_dict(found["stacked-v1-south"]).assets["labels"]
+    ).classes
     assert [(entry.value, entry.title) for entry in classes] == list(COVER.items())
     assert [entry.name for entry in classes] == ["water_body", "land"]
     (overview,) = found["stacked-v1-south"]["properties"]["label:overviews"]
@@ -317,7 +388,9 @@ def test_an_item_of_a_catalogue_keeps_its_name_and_names_its_source(store: Store
         assert item["id"] == f"found-v1-{name}"
         assert via == f"https://example.org/items/{name.replace(':', '_')}.json"
         assert item["properties"]["datetime"] == "2024-05-06T10:20:30Z"
-    assert not any(link["rel"] == "via" for item in items(store, "stacked") for link in item["links"])
+    assert not any(
+        link["rel"] == "via" for item in items(store, "stacked") for link in item["links"]
+    )
 
 
 def test_what_all_items_say_of_a_band_is_in_the_collection(store: Store) -> None:
@@ -331,43 +404,64 @@ def test_what_an_item_says_of_platform_and_bands_is_kept(store: Store) -> None:
         assert "mission" not in item["properties"]  # a number is no name of one
         image = item["assets"]["image"]
         assert image["nodata"] == 65535  # as the file has it
-        assert [(b["name"], b["eo:common_name"], b["eo:center_wavelength"], b["nodata"]) for b in image["bands"]] == [
+        assert [
+            (b["name"], b["eo:common_name"], b["eo:center_wavelength"], b["nodata"])
+            for b in image["bands"]
+        ] == [
             (f"x-{name}", name, wavelength, 0)
             for name, wavelength in {"blue": 0.49, "green": 0.56, "red": 0.66, "nir": 0.84}.items()
-        ]  # fmt: skip
+        ]
         assert not any("eo:full_width_half_max" in band for band in image["bands"])
     summaries = collection(store, "found")["summaries"]
     assert {name: summaries[name] for name in PLATFORM} == {
-        "platform": ["sentinel-2a"], "constellation": ["sentinel-2"], "instruments": ["msi"], "gsd": [10],
-    }  # fmt: skip
+        "platform": ["sentinel-2a"],
+        "constellation": ["sentinel-2"],
+        "instruments": ["msi"],
+        "gsd": [10],
+    }
 
 
 def test_a_declared_extent_is_for_what_the_files_do_not_say(tmp_path: Path) -> None:
     root = tmp_path / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
     land_images(root / "landing/photos")
-    dated = {"bbox": [-10, 40, -5, 45], "interval": ["2020-01-01T00:00:00Z", None], "approximate": True}
+    dated = {
+        "bbox": [-10, 40, -5, 45],
+        "interval": ["2020-01-01T00:00:00Z", None],
+        "approximate": True,
+    }
     record(store, "photos", {"layout": "image_folder"}, extent=dated)
     row = store.registry.data_version(Reference("photos"))
     for item in items(store, "photos"):
         properties = item["properties"]
-        assert item["bbox"] == [-10, 40, -5, 45] and properties["start_datetime"] == "2020-01-01T00:00:00Z"
+        assert (
+            item["bbox"] == [-10, 40, -5, 45]
+            and properties["start_datetime"] == "2020-01-01T00:00:00Z"
+        )
         assert properties["end_datetime"][:19] == row.created.isoformat()[:19]
         assert "mlops:datetime_is" not in properties and "proj:transform" not in properties
     manifest = pq.read_table(store.workspace.local_path("datasets/photos/v1/manifest.parquet"))
     assert set(manifest["start_datetime"].to_pylist()) == {datetime(2020, 1, 1, tzinfo=UTC)}
-    assert manifest["geometry"].null_count == manifest["bbox"].null_count == 12  # of a file nobody knows it
+    assert (
+        manifest["geometry"].null_count == manifest["bbox"].null_count == 12
+    )  # of a file nobody knows it
     found = collection(store, "photos")
     assert found["extent"] == {
-        "spatial": {"bbox": [[-10, 40, -5, 45]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
-    }  # fmt: skip
+        "spatial": {"bbox": [[-10, 40, -5, 45]]},
+        "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
+    }
     assert found["mlops:extent"] == "approximate; as declared"
 
 
 def test_the_collection_says_what_was_declared(store: Store) -> None:
     found = collection(store, "stacked")
     assert (found["license"], found["title"]) == ("CC-BY-4.0", "Two scenes, v1")
-    assert found["providers"] == [{"name": "Somebody", "roles": ["producer"], "url": "https://example.org"}]
+    assert found["providers"] == [
+        {"name": "Somebody", "roles": ["producer"], "url": "https://example.org"}
+    ]
     cited = ScientificExtension.ext(pystac.Collection.from_dict(found))
     assert (cited.doi, cited.citation) == ("10.1234/scenes", "Somebody (2024).")
     assert found["summaries"]["label:classes"] == [{"name": None, "classes": list(COVER.values())}]
@@ -377,7 +471,10 @@ def test_the_collection_says_what_was_declared(store: Store) -> None:
 @pytest.mark.parametrize("name", DATASETS)
 def test_the_manifest_is_an_asset_of_the_collection(name: str, store: Store) -> None:
     found = collection(store, name)["assets"]["manifest"]
-    assert (found["type"], found["roles"]) == ("application/vnd.apache.parquet", ["collection-mirror"])
+    assert (found["type"], found["roles"]) == (
+        "application/vnd.apache.parquet",
+        ["collection-mirror"],
+    )
     assert found["href"] == f"../../../../datasets/{name}/v1/manifest.parquet"
     stat = store.workspace.stat(f"datasets/{name}/v1/manifest.parquet")
     assert (found["file:checksum"], found["file:size"]) == (f"1220{stat.sha256}", stat.size)
@@ -390,7 +487,9 @@ def test_many_items_are_in_the_manifest_only(store: Store, monkeypatch: pytest.M
     found = collection(store, "many")
     assert not any(link["rel"] == "item" for link in found["links"])
     assert found["mlops:items"].startswith("12 Items")
-    keys = sorted(key.rpartition("/")[2] for key in store.workspace.list("catalog/datasets/many/v1"))
+    keys = sorted(
+        key.rpartition("/")[2] for key in store.workspace.list("catalog/datasets/many/v1")
+    )
     assert keys == ["collection.json", "training-dml.json"]
     assert "mlops:items" not in collection(store, "photos")
 
@@ -399,18 +498,29 @@ def test_recording_again_changes_nothing(store: Store) -> None:
     from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
     for name in DATASETS:
-        before = {key: store.workspace.get(key) for key in store.workspace.list(f"catalog/datasets/{name}")}
+        before = {
+            key: store.workspace.get(key)
+            for key in store.workspace.list(f"catalog/datasets/{name}")
+        }
         frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, "v1"))
         files = write_dataset_record(store.workspace, store.registry, frozen)
         assert files[0].path == dataset_collection_key(name, "v1")
-        assert {key: store.workspace.get(key) for key in store.workspace.list(f"catalog/datasets/{name}")} == before
+        assert {
+            key: store.workspace.get(key)
+            for key in store.workspace.list(f"catalog/datasets/{name}")
+        } == before
         registered = {file.path: file for file in store.registry.files(f"record:{name}@v1")}
         assert registered.keys() == before.keys() - {f"catalog/datasets/{name}/catalog.json"}
 
 
-def test_files_by_reference_are_named_where_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_by_reference_are_named_where_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     root = tmp_path / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
     land_scene(root / "landing/far", "a")
     scenes = {"images": "image/*.tif", "labels": "labels/*.tif", "size": 1}
     frozen = record(store, "far", {"layout": "scenes", "scenes": scenes}, classes=COVER)
@@ -419,7 +529,9 @@ def test_files_by_reference_are_named_where_they_are(tmp_path: Path, monkeypatch
     (item,) = items(store, "far")
     assert item["assets"]["image"]["href"] == "https://example.org/image/a.tif"
     described = document(store, "catalog/datasets/far/v1/training-dml.json")
-    assert {url for entry in described["data"] for url in entry["dataURL"]} == {"https://example.org/image/a.tif"}
+    assert {url for entry in described["data"] for url in entry["dataURL"]} == {
+        "https://example.org/image/a.tif"
+    }
 
 
 degrees = st.integers(-180, 180).map(float)

@@ -1,4 +1,7 @@
-"""The catalogue as a reader finds it: valid documents, links that resolve, checksums that match, versions in order."""
+"""The catalogue as a reader finds it.
+
+Valid documents, links that resolve, checksums that match, versions in order.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,13 @@ from pystac.validation import validate_dict
 from mlops_assets.datasets.commit.commit import freeze
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
-from mlops_assets.paths import CATALOG_ROOT, dataset_collection_key, model_collection_key, model_folder, model_item_key
+from mlops_assets.paths import (
+    CATALOG_ROOT,
+    dataset_collection_key,
+    model_collection_key,
+    model_folder,
+    model_item_key,
+)
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.stac.dataset_items import STAC_SPLITS
@@ -36,31 +45,56 @@ from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specific
 
 VERSIONS = ("predecessor-version", "successor-version", "latest-version")
 DECLARED = {
-    "title": "Two scenes", "license": "CC-BY-4.0", "doi": "10.1234/scenes", "citation": "Somebody (2024).",
+    "title": "Two scenes",
+    "license": "CC-BY-4.0",
+    "doi": "10.1234/scenes",
+    "citation": "Somebody (2024).",
     "providers": [{"name": "Somebody", "roles": ["producer"], "url": "https://example.org"}],
-    "bands": {"names": ["blue", "green", "red", "nir"], "center_wavelengths": [0.49, 0.56, 0.66, 0.84]},
-}  # fmt: skip
+    "bands": {
+        "names": ["blue", "green", "red", "nir"],
+        "center_wavelengths": [0.49, 0.56, 0.66, 0.84],
+    },
+}
 
 
 @pytest.fixture(scope="module")
 def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """Three versions of a table without extent and of a model on it; georeferenced scenes and a net on them."""
+    """Three versions of a table without extent and of a model on it.
+
+    Georeferenced scenes and a net on them.
+    """
     root = tmp_path_factory.mktemp("records") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
     (root / "landing/fields").mkdir(parents=True)
     for number in (1, 2, 3):
         crops_table(200 + number).to_csv(root / "landing/fields/samples.csv", index=False)
-        freeze(store.workspace, store.registry, table_specification(units={"ndvi_01": "1"}), "tester")
+        freeze(
+            store.workspace, store.registry, table_specification(units={"ndvi_01": "1"}), "tester"
+        )
         lifecycle(store, model_specification(), f"v{number}", recorded=True)
     for name, seed in (("a", 0), ("b", 1)):
         write_scene(root / "landing/scenes", name, seed=seed, crs="EPSG:32630")
     freeze(store.workspace, store.registry, scenes_specification(**DECLARED), "tester")
-    lifecycle(store, model_specification("cover", dataset="scenes", trainer=f"{HERE}:network"), recorded=True)
+    lifecycle(
+        store,
+        model_specification("cover", dataset="scenes", trainer=f"{HERE}:network"),
+        recorded=True,
+    )
     write_scene(root / "landing/nowhere")
-    dated = {"bbox": [-10, 40, -5, 45], "interval": ["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"]}
-    nowhere = scenes_specification("nowhere", extent={**dated, "approximate": True, "source": "a map"})
+    dated = {
+        "bbox": [-10, 40, -5, 45],
+        "interval": ["2020-01-01T00:00:00Z", "2021-01-01T00:00:00Z"],
+    }
+    nowhere = scenes_specification(
+        "nowhere", extent={**dated, "approximate": True, "source": "a map"}
+    )
     row = freeze(store.workspace, store.registry, nowhere, "tester").version
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.version))
+    frozen = FrozenDataset.open(
+        store.workspace, store.registry, Reference(row.dataset, row.version)
+    )
     write_dataset_record(store.workspace, store.registry, frozen)
     return store
 
@@ -90,7 +124,11 @@ def assets(store: Store) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """(key of the document, key of the file, asset) of every asset in the catalogue."""
     for key, found in documents(store).items():
         for asset in found.get("assets", {}).values():
-            yield key, posixpath.normpath(posixpath.join(posixpath.dirname(key), asset["href"])), asset
+            yield (
+                key,
+                posixpath.normpath(posixpath.join(posixpath.dirname(key), asset["href"])),
+                asset,
+            )
 
 
 def latest_model(store: Store, name: str) -> ModelVersion:
@@ -99,8 +137,13 @@ def latest_model(store: Store, name: str) -> ModelVersion:
 
 def test_the_catalogue_is_complete(store: Store) -> None:
     kinds = [found["type"] for found in documents(store).values()]
-    # the root and three datasets; five data versions and two models; tables, scenes, and four model versions
-    assert (kinds.count("Catalog"), kinds.count("Collection"), kinds.count("Feature")) == (4, 7, 3 + 2 + 1 + 4)
+    # the root and three datasets; five data versions and two models; tables, scenes, and four model
+    # versions
+    assert (kinds.count("Catalog"), kinds.count("Collection"), kinds.count("Feature")) == (
+        4,
+        7,
+        3 + 2 + 1 + 4,
+    )
     assert {row.stage for row in store.registry.model_versions()} == {"recorded"}
 
 
@@ -136,7 +179,9 @@ def test_every_document_is_reached_from_the_root(store: Store) -> None:
 
 
 def test_every_document_is_registered_with_its_checksum(store: Store) -> None:
-    registered = {file.path: file for file in store.registry.files() if file.path.startswith("catalog/")}
+    registered = {
+        file.path: file for file in store.registry.files() if file.path.startswith("catalog/")
+    }
     assert registered.keys() == set(store.workspace.list("catalog"))
     assert all(store.workspace.stat(key) == file for key, file in registered.items())
 
@@ -157,8 +202,11 @@ def test_every_landed_file_of_a_data_version_is_an_asset(store: Store) -> None:
         reference = Reference(row.dataset, row.version)
         frozen = FrozenDataset.open(store.workspace, store.registry, reference)
         folder = posixpath.dirname(dataset_collection_key(row.dataset, row.version))
-        listed = {asset["file:local_path"] for key, _, asset in assets(store)
-                  if key.startswith(f"{folder}/") and "file:local_path" in asset}  # fmt: skip
+        listed = {
+            asset["file:local_path"]
+            for key, _, asset in assets(store)
+            if key.startswith(f"{folder}/") and "file:local_path" in asset
+        }
         assert listed == set(frozen.manifest["path"])
 
 
@@ -167,7 +215,9 @@ def test_three_versions_are_linked_in_order(kind: str, store: Store) -> None:
     if kind == "data":
         keys = [dataset_collection_key("fields", f"v{number}") for number in (1, 2, 3)]
     else:
-        keys = [model_item_key("crops", row.version) for row in store.registry.model_versions("crops")]
+        keys = [
+            model_item_key("crops", row.version) for row in store.registry.model_versions("crops")
+        ]
     first, second, third = keys
     expected = {
         first: [("successor-version", second)],
@@ -204,8 +254,14 @@ def test_a_table_without_extent_is_nowhere_and_of_an_unknown_time(store: Store) 
 
 
 def test_a_georeferenced_scene_says_where_it_is(store: Store) -> None:
-    items = [document(store, item) for _, item in hrefs(store, dataset_collection_key("scenes", "v1"), "item")]
-    assert [item["assets"]["image"]["file:local_path"] for item in items] == ["images/a.tif", "images/b.tif"]
+    items = [
+        document(store, item)
+        for _, item in hrefs(store, dataset_collection_key("scenes", "v1"), "item")
+    ]
+    assert [item["assets"]["image"]["file:local_path"] for item in items] == [
+        "images/a.tif",
+        "images/b.tif",
+    ]
     for item in items:
         with rasterio.open(
             store.workspace.root / "landing/scenes" / item["assets"]["image"]["file:local_path"]
@@ -213,7 +269,10 @@ def test_a_georeferenced_scene_says_where_it_is(store: Store) -> None:
             expected = rasterio.warp.transform_bounds(raster.crs, "EPSG:4326", *raster.bounds)
             assert item["properties"]["proj:transform"] == list(raster.transform)[:6]
         assert item["bbox"] == pytest.approx(expected)
-        assert (item["properties"]["proj:code"], item["properties"]["proj:shape"]) == ("EPSG:32630", [48, 48])
+        assert (item["properties"]["proj:code"], item["properties"]["proj:shape"]) == (
+            "EPSG:32630",
+            [48, 48],
+        )
         classes = item["assets"]["labels"]["classification:classes"]
         assert [(entry["value"], entry["name"]) for entry in classes] == [(1, "water"), (2, "land")]
     counted = [item["properties"]["mlops:samples"] for item in items]
@@ -236,7 +295,11 @@ def test_a_declared_extent_is_used_and_no_georeference_made_up(store: Store) -> 
 
 def test_what_was_declared_of_a_dataset_is_in_its_collection(store: Store) -> None:
     found = document(store, dataset_collection_key("scenes", "v1"))
-    assert (found["license"], found["sci:doi"], found["version"]) == (DECLARED["license"], DECLARED["doi"], "v1")
+    assert (found["license"], found["sci:doi"], found["version"]) == (
+        DECLARED["license"],
+        DECLARED["doi"],
+        "v1",
+    )
     assert found["providers"] == DECLARED["providers"]
     assert found["mlops:digest"] == store.registry.data_version(Reference("scenes")).digest
 
@@ -247,7 +310,9 @@ def test_a_model_names_its_data_by_split(model: str, store: Store) -> None:
     key = model_item_key(model, row.version)
     counts = store.registry.data_version(Reference(row.dataset, row.data_version)).counts
     links = [link for link in document(store, key)["links"] if link["rel"] == "derived_from"]
-    assert [link["ml-aoi:split"] for link in links] == [word for split, word in STAC_SPLITS.items() if counts[split]]
+    assert [link["ml-aoi:split"] for link in links] == [
+        word for split, word in STAC_SPLITS.items() if counts[split]
+    ]
     assert set(STAC_SPLITS.values()) == {"train", "validate", "test"}
     target = dataset_collection_key(row.dataset, row.data_version)
     assert set(hrefs(store, key, "derived_from")) == {("derived_from", target)}
@@ -256,10 +321,16 @@ def test_a_model_names_its_data_by_split(model: str, store: Store) -> None:
 @pytest.mark.parametrize("model", ["crops", "cover"])
 def test_a_model_record_says_what_the_registry_says(model: str, store: Store) -> None:
     row = latest_model(store, model)
-    run, properties = store.registry.run(row.run_id), document(store, model_item_key(model, row.version))["properties"]
+    run, properties = (
+        store.registry.run(row.run_id),
+        document(store, model_item_key(model, row.version))["properties"],
+    )
     assert properties["mlops:metrics"] == row.metrics
     assert properties["mlops:data_digest"] == row.data_digest
-    assert (properties["mlops:run_id"], properties["mlops:code_version"]) == (run.run_id, run.code_version)
+    assert (properties["mlops:run_id"], properties["mlops:code_version"]) == (
+        run.run_id,
+        run.code_version,
+    )
     assert properties["mlm:hyperparameters"] == {**run.parameters, "seed": run.seed}
     assert properties["mlm:architecture"] == row.signature["architecture"]
     assert properties["mlm:framework"] == {"cover": "PyTorch", "crops": "scikit-learn"}[model]
@@ -272,7 +343,9 @@ def test_a_model_record_follows_the_rules_of_data_records(model: str, store: Sto
     assert found["properties"]["datetime"][:19] == row.created.isoformat()[:19]
     assert found["properties"]["mlops:datetime_is"] == "unknown"
     roles = [asset["roles"] for asset in found["assets"].values()]
-    assert roles.count(["thumbnail", "graphic"]) == 1 and not any("overview" in own for own in roles)
+    assert roles.count(["thumbnail", "graphic"]) == 1 and not any(
+        "overview" in own for own in roles
+    )
     collection = document(store, model_collection_key(model))
     assert collection.get("mlops:extent", "").startswith("unknown") == ("bbox" not in found)
 
@@ -285,13 +358,18 @@ def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None
     assert entry["input"]["shape"] == [-1, *row.signature["shape"]]
     assert output["result"]["shape"] == [-1, len(row.signature["classes"])]
     for structure in (entry["input"], output["result"]):
-        assert 0 not in structure["shape"] and len(structure["shape"]) == len(structure["dim_order"])
+        assert 0 not in structure["shape"] and len(structure["shape"]) == len(
+            structure["dim_order"]
+        )
     names = [entry["name"] for entry in row.signature["classes"]]
     assert [entry["name"] for entry in output["classification:classes"]] == names
     weights = [asset for asset in found["assets"].values() if "mlm:weights" in asset["roles"]]
     assert weights and all(asset["file:checksum"].startswith("1220") for asset in weights)
     onnx = found["assets"]["model"]
-    assert onnx["href"].endswith(f"{model_folder(row.model, row.version)}/model.onnx") and "mlm:model" in onnx["roles"]
+    assert (
+        onnx["href"].endswith(f"{model_folder(row.model, row.version)}/model.onnx")
+        and "mlm:model" in onnx["roles"]
+    )
     published = store.registry.files(f"model:{model}@{row.version}")
     assert len(found["assets"]) == len(published)
 
@@ -300,8 +378,12 @@ def test_bands_and_wavelengths_of_a_model_on_scenes_are_named(store: Store) -> N
     found = document(store, model_item_key("cover", latest_model(store, "cover").version))
     (entry,) = found["properties"]["mlm:input"]
     bands: dict[str, Any] = DECLARED["bands"]  # type: ignore[assignment]
-    assert [band["name"] if isinstance(band, dict) else band for band in entry["bands"]] == bands["names"]
-    assert [band["eo:center_wavelength"] for band in found["properties"]["bands"]] == bands["center_wavelengths"]
+    assert [band["name"] if isinstance(band, dict) else band for band in entry["bands"]] == bands[
+        "names"
+    ]
+    assert [band["eo:center_wavelength"] for band in found["properties"]["bands"]] == bands[
+        "center_wavelengths"
+    ]
 
 
 def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
@@ -309,13 +391,20 @@ def test_features_of_a_model_on_a_table_are_its_variables(store: Store) -> None:
     properties = document(store, model_item_key("crops", row.version))["properties"]
     (entry,) = properties["mlm:input"]
     assert entry["variables"] == row.signature["features"] == sorted(properties["cube:variables"])
-    units = {name: variable["unit"] for name, variable in properties["cube:variables"].items() if "unit" in variable}
+    units = {
+        name: variable["unit"]
+        for name, variable in properties["cube:variables"].items()
+        if "unit" in variable
+    }
     assert units == {"ndvi_01": "1"}
     assert entry["input"]["dim_order"] == ["batch", "variables"] and not entry["bands"]
 
 
 def test_a_collection_lists_all_versions_of_a_model(store: Store) -> None:
-    expected = [("item", model_item_key("crops", row.version)) for row in store.registry.model_versions("crops")]
+    expected = [
+        ("item", model_item_key("crops", row.version))
+        for row in store.registry.model_versions("crops")
+    ]
     assert hrefs(store, model_collection_key("crops"), "item") == expected
 
 
@@ -326,14 +415,21 @@ def mlm() -> Draft7Validator:
 
 
 @pytest.mark.parametrize("model", ["crops", "cover"])
-def test_a_model_record_is_valid_by_the_mlm_schema(model: str, store: Store, mlm: Draft7Validator) -> None:
+def test_a_model_record_is_valid_by_the_mlm_schema(
+    model: str, store: Store, mlm: Draft7Validator
+) -> None:
     found = document(store, model_item_key(model, latest_model(store, model).version))
-    errors = [f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}" for error in mlm.iter_errors(found)]
+    errors = [
+        f"{'/'.join(map(str, error.absolute_path))}: {error.message[:300]}"
+        for error in mlm.iter_errors(found)
+    ]
     assert errors == []
 
 
 @pytest.mark.parametrize("gone", ["mlm:input", "mlm:output", "mlm:architecture", "mlm:tasks"])
-def test_the_mlm_schema_misses_what_must_be_there(gone: str, store: Store, mlm: Draft7Validator) -> None:
+def test_the_mlm_schema_misses_what_must_be_there(
+    gone: str, store: Store, mlm: Draft7Validator
+) -> None:
     found = document(store, model_item_key("cover", latest_model(store, "cover").version))
     del found["properties"][gone]
     assert not mlm.is_valid(found)

@@ -1,6 +1,9 @@
-"""OGC TrainingDML-AI: what the standard wants of data versions of every layout and of changes; and pytdml loads it.
+"""OGC TrainingDML-AI: what the standard wants of data versions of every layout and of changes.
 
-The rules are those of the standard's JSON schemas, version 1.0 (github.com/opengeospatial/TrainingDML-AI_SWG).
+And pytdml loads it.
+
+The rules are those of the standard's JSON schemas, version 1.0
+(github.com/opengeospatial/TrainingDML-AI_SWG).
 """
 
 from __future__ import annotations
@@ -28,7 +31,15 @@ from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 from mlops_assets_tests.services import require_pytdml
-from mlops_assets_tests.stac.recorded import COVER, collection, document, land_images, land_scene, record, record_all
+from mlops_assets_tests.stac.recorded import (
+    COVER,
+    collection,
+    document,
+    land_images,
+    land_scene,
+    record,
+    record_all,
+)
 
 DATASETS = ("fields", "bare", "photos", "stacked", "pacific", "drawn", "found")
 FORMATS = {"image/tiff; application=geotiff", "image/png", "application/json"}
@@ -36,7 +47,10 @@ READER = Path(__file__).with_name("read_training_dml.py")
 
 
 def new_store(root: Path) -> Store:
-    return Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
+    return Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +68,11 @@ def key_of(name: str, version: str = "v1") -> str:
 def require_entry(entry: dict[str, Any]) -> None:
     """An AI_EOTrainingData as ai_eoTrainingData.json and ai_trainingData.json want it."""
     assert entry["type"] == "AI_EOTrainingData"
-    assert isinstance(entry["id"], str) and entry["dataURL"] and all(isinstance(url, str) for url in entry["dataURL"])
+    assert (
+        isinstance(entry["id"], str)
+        and entry["dataURL"]
+        and all(isinstance(url, str) for url in entry["dataURL"])
+    )
     assert entry["trainingType"] in ("training", "validation", "test")
     assert len(entry.get("extent", [0] * 4)) == 4 and None not in entry.values()
     assert len(entry["labels"]) == entry["numberOfLabels"] > 0
@@ -80,7 +98,9 @@ def test_a_data_version_is_described_as_the_standard_wants(name: str, store: Sto
     row = store.registry.data_version(Reference(name))
     assert found["amountOfTrainingData"] == sum(row.counts.values())
     types = {entry["trainingType"] for entry in found["data"]}
-    assert types == {training_dml.TRAINING_TYPES[split] for split, count in row.counts.items() if count}
+    assert types == {
+        training_dml.TRAINING_TYPES[split] for split, count in row.counts.items() if count
+    }
 
 
 @pytest.mark.parametrize("name", DATASETS)
@@ -88,7 +108,10 @@ def test_every_url_leads_to_the_frozen_bytes(name: str, store: Store) -> None:
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, "v1"))
     checksums = set()
     for entry in document(store, key_of(name))["data"]:
-        for url in [*entry["dataURL"], *(url for label in entry["labels"] for url in label.get("imageURL", []))]:
+        for url in [
+            *entry["dataURL"],
+            *(url for label in entry["labels"] for url in label.get("imageURL", [])),
+        ]:
             assert not urlsplit(url).scheme
             target = posixpath.normpath(posixpath.join(posixpath.dirname(key_of(name)), url))
             checksums.add(store.workspace.stat(target).sha256)
@@ -99,8 +122,12 @@ def test_every_url_leads_to_the_frozen_bytes(name: str, store: Store) -> None:
 def test_an_image_is_an_entry_with_its_class(store: Store) -> None:
     found = document(store, key_of("photos"))
     assert found["tasks"][0]["taskType"] == "Scene Classification" and found["imageSize"] == "8x8"
-    classes = {entry["id"]: [label["class"] for label in entry["labels"]] for entry in found["data"]}
-    assert len(classes) == 12 and all(found == [path.split("/")[0]] for path, found in classes.items())
+    classes = {
+        entry["id"]: [label["class"] for label in entry["labels"]] for entry in found["data"]
+    }
+    assert len(classes) == 12 and all(
+        found == [path.split("/")[0]] for path, found in classes.items()
+    )
     assert "extent" not in found and not any("dataTime" in entry for entry in found["data"])
 
 
@@ -112,7 +139,9 @@ def test_a_scene_is_an_entry_a_split_with_its_label_raster(store: Store) -> None
         f"a/{scene}.tif#{split}" for scene in ("north 1", "south") for split in ("train", "test")
     }
     for entry in found["data"]:
-        assert len(entry["dataURL"]) == 3 and [label["type"] for label in entry["labels"]] == ["AI_PixelLabel"]
+        assert len(entry["dataURL"]) == 3 and [label["type"] for label in entry["labels"]] == [
+            "AI_PixelLabel"
+        ]
 
 
 def test_the_document_is_an_asset_of_the_collection_with_its_checksum(store: Store) -> None:
@@ -120,10 +149,15 @@ def test_the_document_is_an_asset_of_the_collection_with_its_checksum(store: Sto
         asset = collection(store, name)["assets"]["training-dml"]
         (file,) = (f for f in store.registry.files(f"record:{name}@v1") if f.path == key_of(name))
         assert store.workspace.stat(key_of(name)) == file
-        assert (asset["href"], asset["file:checksum"]) == (f"./{TRAINING_DML}", f"1220{file.sha256}")
+        assert (asset["href"], asset["file:checksum"]) == (
+            f"./{TRAINING_DML}",
+            f"1220{file.sha256}",
+        )
 
 
-def test_beyond_so_many_entries_the_samples_are_named(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_beyond_so_many_entries_the_samples_are_named(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("photos", "v1"))
     assert len(training_dataset(frozen)["data"]) == 12
     monkeypatch.setattr(training_dml, "ENTRIES_AT_MOST", 11)
@@ -132,7 +166,9 @@ def test_beyond_so_many_entries_the_samples_are_named(store: Store, monkeypatch:
     assert target == "datasets/photos/v1/samples.parquet" and store.workspace.exists(target)
 
 
-def versions(store: Store, name: str, source: dict[str, Any], change: Any, **declared: Any) -> dict[str, Any]:
+def versions(
+    store: Store, name: str, source: dict[str, Any], change: Any, **declared: Any
+) -> dict[str, Any]:
     """Freeze, change the landing, freeze again; return the changeset."""
     before = record(store, name, source, **declared)
     change(store.workspace.root / "landing" / name)
@@ -156,7 +192,9 @@ def test_a_changeset_of_images_names_each_image(tmp_path: Path) -> None:
     store = new_store(tmp_path / "workspace")
     land_images(store.workspace.root / "landing/photos")
     found = versions(store, "photos", IMAGES, change_images)
-    changes = {name: sorted(entry["id"] for entry in found[name]) for name in ("add", "modify", "delete")}
+    changes = {
+        name: sorted(entry["id"] for entry in found[name]) for name in ("add", "modify", "delete")
+    }
     assert changes == {
         "add": ["forest/8.png", "forest/9.png", "lake/9.png"],
         "modify": ["lake/2.png"],
@@ -174,7 +212,10 @@ def test_an_image_that_changes_its_split_is_modified(tmp_path: Path) -> None:
     before = record(store, "photos", IMAGES)
     after = record(store, "photos", IMAGES, split={"seed": 1})
     found = changeset(before, after, difference(store.registry, before, after))
-    splits = [dict(zip(frozen.samples["path"], frozen.samples["split"], strict=True)) for frozen in (before, after)]
+    splits = [
+        dict(zip(frozen.samples["path"], frozen.samples["split"], strict=True))
+        for frozen in (before, after)
+    ]
     moved = sorted(path for path in splits[0] if splits[0][path] != splits[1][path])
     assert moved and sorted(entry["id"] for entry in found["modify"]) == moved
     assert found["add"] == found["delete"] == []
@@ -185,8 +226,10 @@ def test_a_changed_label_raster_modifies_its_scene_only(tmp_path: Path) -> None:
     store = new_store(tmp_path / "workspace")
     for name in ("a", "b"):
         land_scene(store.workspace.root / "landing/scenes", name, **UTM)
-    source = {"layout": "scenes", "scenes": {"images": "image/*.tif", "labels": "labels/*.tif", "read": "windows",
-                                             "size": 8}}  # fmt: skip
+    source = {
+        "layout": "scenes",
+        "scenes": {"images": "image/*.tif", "labels": "labels/*.tif", "read": "windows", "size": 8},
+    }
 
     def relabel(folder: Path) -> None:
         write_raster(folder / "labels/b.tif", np.ones((24, 24), dtype=np.uint8), **UTM)
@@ -217,7 +260,12 @@ def test_versions_that_are_the_same_have_an_empty_changeset(store: Store) -> Non
     for name in DATASETS:
         frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, "v1"))
         found = changeset(frozen, frozen, difference(store.registry, frozen, frozen))
-        assert (found["changeCount"], found["add"], found["modify"], found["delete"]) == (0, [], [], [])
+        assert (found["changeCount"], found["add"], found["modify"], found["delete"]) == (
+            0,
+            [],
+            [],
+            [],
+        )
 
 
 @pytest.mark.frameworks
@@ -228,9 +276,12 @@ def test_pytdml_loads_it(store: Store, tmp_path: Path) -> None:
     land_images(other.workspace.root / "landing/photos")
     paths.append(tmp_path / "changeset.json")
     paths[-1].write_text(json.dumps(versions(other, "photos", IMAGES, change_images)))
-    done = subprocess.run([python, "-W", "ignore", READER, *paths], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [python, "-W", "ignore", READER, *paths], capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == 0, done.stderr
     entries = {name: len(document(store, key_of(name))["data"]) for name in DATASETS}
     assert [line.split()[:2] for line in done.stdout.splitlines()] == [
-        *([f"{name}-v1", str(count)] for name, count in entries.items()), ["photos@v1..photos@v2", "6"],
-    ]  # fmt: skip
+        *([f"{name}-v1", str(count)] for name, count in entries.items()),
+        ["photos@v1..photos@v2", "6"],
+    ]

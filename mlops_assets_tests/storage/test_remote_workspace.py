@@ -1,4 +1,7 @@
-"""A workspace on a server that fails: named errors with place and remedy, no half files, and work afterwards."""
+"""A workspace on a server that fails.
+
+Named errors with place and remedy, no half files, and work afterwards.
+"""
 
 from __future__ import annotations
 
@@ -86,7 +89,9 @@ def test_a_bucket_that_is_not_there_is_told_from_a_key_that_is_not_there(
 
 @FAULT
 @pytest.mark.parametrize("work", [*READS, *WRITES])
-def test_a_server_that_fails_twice_is_asked_again(workspace: Workspace, faulty_s3: FaultyBucket, work: str) -> None:
+def test_a_server_that_fails_twice_is_asked_again(
+    workspace: Workspace, faulty_s3: FaultyBucket, work: str
+) -> None:
     faulty_s3.put("folder/a.bin", b"abc")
     fault = faulty_s3.faults.add("*", status=500, times=2)
     (READS | WRITES)[work](workspace)
@@ -95,7 +100,9 @@ def test_a_server_that_fails_twice_is_asked_again(workspace: Workspace, faulty_s
 
 @FAULT
 @pytest.mark.parametrize("work", ["get", "put", "list"])
-def test_a_slow_server_is_waited_for(workspace: Workspace, faulty_s3: FaultyBucket, work: str) -> None:
+def test_a_slow_server_is_waited_for(
+    workspace: Workspace, faulty_s3: FaultyBucket, work: str
+) -> None:
     faulty_s3.put("folder/a.bin", b"abc")
     faulty_s3.faults.add("*", delay=0.5, times=1)
     (READS | WRITES)[work](workspace)
@@ -116,7 +123,10 @@ def test_half_an_answer_once_is_read_again_or_refused_but_never_taken_for_the_wh
         assert not list(workspace.cache.rglob("*.bin"))
     else:
         digest = sha256_of(LONG)
-        assert digest in (getattr(found, "sha256", None), sha256_of(found) if isinstance(found, bytes | Path) else None)
+        assert digest in (
+            getattr(found, "sha256", None),
+            sha256_of(found) if isinstance(found, bytes | Path) else None,
+        )
 
 
 @FAULT
@@ -149,7 +159,9 @@ def test_half_an_upload_once_is_sent_again_or_refused_and_never_published(
     assert faulty_s3.get("folder/a.bin") == whole
 
 
-def test_a_wrong_secret_is_told_as_such(s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_secret_is_told_as_such(
+    s3: Bucket, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
     workspace = Workspace(s3.url, tmp_path / "cache")
     with pytest.raises(StorageError, match=r"a .*s3://.*credentials"):
@@ -169,7 +181,10 @@ def test_a_copy_is_fetched_once_and_shared_by_all_keys_with_its_checksum(
 
 
 def _says_what_to_do(message: str, status: int) -> None:
-    """After what happened and where, a message ends with what to do; credentials where access is denied."""
+    """After what happened and where, a message ends with what to do.
+
+    Credentials where access is denied.
+    """
     assert "; " in message, f"no remedy in: {message}"
     if status == 403:
         assert "credentials" in message

@@ -11,7 +11,9 @@ from mlops_assets.errors import StorageError
 from mlops_assets.storage.scratch import scratch_folder
 
 
-def test_folders_that_nobody_holds_are_removed_and_others_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folders_that_nobody_holds_are_removed_and_others_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with scratch_folder("one") as held:
         (held / "content").touch()
@@ -24,13 +26,20 @@ def test_folders_that_nobody_holds_are_removed_and_others_stay(tmp_path: Path, m
             assert (held / "content").exists()
             assert not abandoned.exists()
         assert not other.exists()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["mlops-gpus", "mlops-link.scratch", "other.scratch"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "mlops-gpus",
+        "mlops-link.scratch",
+        "other.scratch",
+    ]
 
 
 def test_a_place_that_cannot_have_folders_is_named_with_what_to_do(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with (
-        pytest.raises(StorageError, match=rf"in {tmp_path}/file: File exists; free space there, or set MLOPS_CACHE"),
+        pytest.raises(
+            StorageError,
+            match=rf"in {tmp_path}/file: File exists; free space there, or set MLOPS_CACHE",
+        ),
         scratch_folder("one", tmp_path / "file"),
     ):
         pass

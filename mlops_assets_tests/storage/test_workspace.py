@@ -1,4 +1,7 @@
-"""A workspace in a folder: written whole or not at all. What holds on every store is in `test_workspace_contract`."""
+"""A workspace in a folder: written whole or not at all.
+
+What holds on every store is in `test_workspace_contract`.
+"""
 
 from __future__ import annotations
 
@@ -60,7 +63,9 @@ def test_a_full_disk_is_reported_and_the_old_content_stays(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(obstore, "put", full)
-    with pytest.raises(StorageError, match=r"a to file://.* could not be written: .*No space left on device; free"):
+    with pytest.raises(
+        StorageError, match=r"a to file://.* could not be written: .*No space left on device; free"
+    ):
         workspace.put("a", b"new")
     assert workspace.get("a") == b"old"
 

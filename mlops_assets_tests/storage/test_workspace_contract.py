@@ -1,4 +1,7 @@
-"""What every workspace does, whatever it lies on: a folder, S3, Azure Blob, Google Cloud Storage."""
+"""What every workspace does, whatever it lies on.
+
+A folder, S3, Azure Blob, Google Cloud Storage.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,17 @@ from mlops_assets.storage.workspace import AT_ONCE
 from mlops_assets_tests.servers.buckets import Bucket
 
 STRANGE = ["a b/c é.bin", "a+b&c=d", "a#b?c", "100%25", "日本/語", "x/y.z/~tilde", "quote'\"quote"]
-LONG = bytes(range(256)) * (AT_ONCE // 256 + 1)  # too long to be held in memory, and for one request
+LONG = bytes(range(256)) * (
+    AT_ONCE // 256 + 1
+)  # too long to be held in memory, and for one request
 
 
-@pytest.fixture(params=["file", *(pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs"))])
+@pytest.fixture(
+    params=[
+        "file",
+        *(pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")),
+    ]
+)
 def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
     if request.param == "file":
         return Workspace((tmp_path / "my workspace").as_uri())
@@ -26,7 +36,9 @@ def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
 
 
 @pytest.mark.parametrize("content", [b"", b"abc", LONG], ids=["empty", "short", "long"])
-def test_what_is_put_is_read_back_with_its_checksum(workspace: Workspace, tmp_path: Path, content: bytes) -> None:
+def test_what_is_put_is_read_back_with_its_checksum(
+    workspace: Workspace, tmp_path: Path, content: bytes
+) -> None:
     source = tmp_path / "source.bin"
     source.write_bytes(content)
     for key, given in {"a/b c.bin": content, "a/from a file.bin": source}.items():
@@ -39,7 +51,9 @@ def test_what_is_put_is_read_back_with_its_checksum(workspace: Workspace, tmp_pa
         assert workspace.local_path(key, stat.sha256).read_bytes() == content
 
 
-def test_keys_with_strange_characters_are_kept_apart_and_listed_as_they_are(workspace: Workspace) -> None:
+def test_keys_with_strange_characters_are_kept_apart_and_listed_as_they_are(
+    workspace: Workspace,
+) -> None:
     for key in STRANGE:
         workspace.put(key, key.encode())
     assert sorted(workspace.list("")) == sorted(STRANGE)
@@ -64,7 +78,9 @@ def test_putting_again_replaces_the_content(workspace: Workspace) -> None:
 
 
 @pytest.mark.parametrize("content", [b"new", LONG], ids=["short", "long"])
-def test_moving_replaces_the_content_and_may_be_done_again(workspace: Workspace, content: bytes) -> None:
+def test_moving_replaces_the_content_and_may_be_done_again(
+    workspace: Workspace, content: bytes
+) -> None:
     workspace.put("folder/a", b"old and longer")
     workspace.put("staged/b", content)
     for _ in range(2):
@@ -82,7 +98,9 @@ def test_an_object_that_was_changed_is_named_and_not_read(workspace: Workspace) 
 
 
 @pytest.mark.parametrize("content", [b"same", LONG], ids=["short", "long"])
-def test_an_object_is_stored_once_under_its_checksum(workspace: Workspace, tmp_path: Path, content: bytes) -> None:
+def test_an_object_is_stored_once_under_its_checksum(
+    workspace: Workspace, tmp_path: Path, content: bytes
+) -> None:
     source = tmp_path / "source"
     source.write_bytes(content)
     digest = sha256_of(content)
@@ -96,7 +114,9 @@ def test_an_object_is_stored_once_under_its_checksum(workspace: Workspace, tmp_p
 
 
 @pytest.mark.parametrize("from_file", [False, True], ids=["bytes", "file"])
-def test_putting_a_damaged_object_anew_mends_it(workspace: Workspace, tmp_path: Path, from_file: bool) -> None:
+def test_putting_a_damaged_object_anew_mends_it(
+    workspace: Workspace, tmp_path: Path, from_file: bool
+) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"same")
     first = workspace.put_object(b"same")
@@ -122,7 +142,10 @@ def test_a_missing_key_is_not_found_in_the_cache_of_another(workspace: Workspace
 
 
 def test_putting_a_file_that_is_not_there_says_so(workspace: Workspace, tmp_path: Path) -> None:
-    for put in (lambda: workspace.put("a", tmp_path / "gone"), lambda: workspace.put_object(tmp_path / "gone")):
+    for put in (
+        lambda: workspace.put("a", tmp_path / "gone"),
+        lambda: workspace.put_object(tmp_path / "gone"),
+    ):
         with pytest.raises(StorageError, match="gone"):
             put()
     assert list(workspace.list("")) == []
@@ -159,7 +182,9 @@ def test_where_a_key_lies_begins_with_where_the_workspace_lies(workspace: Worksp
     assert where.startswith(workspace.url) or Path(where).read_bytes() == b"abc"
 
 
-def test_a_copy_that_is_not_as_it_was_published_is_refused_and_not_kept(s3: Bucket, tmp_path: Path) -> None:
+def test_a_copy_that_is_not_as_it_was_published_is_refused_and_not_kept(
+    s3: Bucket, tmp_path: Path
+) -> None:
     workspace = Workspace(s3.url, tmp_path / "cache")
     stat = workspace.put("a", b"abc")
     workspace.put("a", b"abd")
@@ -174,4 +199,7 @@ def test_a_copy_that_was_changed_is_fetched_again(s3: Bucket, tmp_path: Path) ->
     file = Workspace(s3.url, tmp_path / "cache").put("a.bin", b"content")
     kept = Workspace(s3.url, tmp_path / "cache").local_path("a.bin", file.sha256)
     kept.write_bytes(b"changed")
-    assert Workspace(s3.url, tmp_path / "cache").local_path("a.bin", file.sha256).read_bytes() == b"content"
+    assert (
+        Workspace(s3.url, tmp_path / "cache").local_path("a.bin", file.sha256).read_bytes()
+        == b"content"
+    )

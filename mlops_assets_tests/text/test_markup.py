@@ -10,10 +10,33 @@ from mlops_assets.components.presentation import counts_markdown
 from mlops_assets.text.markup import code, paragraphs, plain
 
 HOSTILE = [
-    "<script>alert(1)</script>|x", "<img src=x onerror=alert(1)>", "[a](javascript:alert(1))", "![a](http://h/x.png)",
-    "a | b", "`code`", "``", "# title", "1. list", "- list", "+ list", "> quote", "**bold**", "_em_ *em*", "a\\",
-    "&lt;b&gt;", "<http://host/>", "a\n\n# b\n| c |\n|---|", "=", "---", "~~~", "\\<b>", "~~no~~", "a|`b|c`", "\t", "",
-]  # fmt: skip
+    "<script>alert(1)</script>|x",
+    "<img src=x onerror=alert(1)>",
+    "[a](javascript:alert(1))",
+    "![a](http://h/x.png)",
+    "a | b",
+    "`code`",
+    "``",
+    "# title",
+    "1. list",
+    "- list",
+    "+ list",
+    "> quote",
+    "**bold**",
+    "_em_ *em*",
+    "a\\",
+    "&lt;b&gt;",
+    "<http://host/>",
+    "a\n\n# b\n| c |\n|---|",
+    "=",
+    "---",
+    "~~~",
+    "\\<b>",
+    "~~no~~",
+    "a|`b|c`",
+    "\t",
+    "",
+]
 ALLOWED = {"p", "h1", "table", "thead", "tbody", "tr", "th", "td"}
 
 

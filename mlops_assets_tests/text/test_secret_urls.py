@@ -19,10 +19,16 @@ SCRIPT = "import sys; from mlops_assets.cli import main; main()"
 @pytest.mark.parametrize(
     ("url", "expected"),
     [
-        (f"postgresql+psycopg://me:{CANARY}@host:5432/db", "postgresql+psycopg://me:***@host:5432/db"),
+        (
+            f"postgresql+psycopg://me:{CANARY}@host:5432/db",
+            "postgresql+psycopg://me:***@host:5432/db",
+        ),
         (f"postgresql://me:{CANARY}/%40@{CANARY}@host/db", "postgresql://me:***@host/db"),
         (f"postgresql://:{CANARY}@/db?host=/run", "postgresql://:***@/db?host=/run"),
-        (f"postgresql://host/db?sslpassword={CANARY}&x=1", "postgresql://host/db?sslpassword=***&x=1"),
+        (
+            f"postgresql://host/db?sslpassword={CANARY}&x=1",
+            "postgresql://host/db?sslpassword=***&x=1",
+        ),
         (f"https://host/a?X-Amz-Signature={CANARY}#b", "https://host/a?X-Amz-Signature=***#b"),
         (f"https://x.blob/a?sv=1&sig={CANARY}", "https://x.blob/a?sv=1&sig=***"),
         (f"a http://u:{CANARY}@h/ and s3://k:{CANARY}@b", "a http://u:***@h/ and s3://k:***@b"),
@@ -50,7 +56,12 @@ COMMANDS = (["dataset", "list"], ["status"], ["doctor"])
     ],
 )
 def test_errors_of_settings_hide_secrets(settings: dict[str, str], tmp_path: Path) -> None:
-    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLOPS_USER": "tester", **settings}
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "MLOPS_USER": "tester",
+        **settings,
+    }
     for command in COMMANDS:
         for options in ([], ["--debug"]):
             done = interpreter.run(["-c", SCRIPT, *options, *command], tmp_path, environment)
@@ -63,14 +74,24 @@ def test_no_secret_is_left_by_a_whole_life(new_database: Callable[[], str], tmp_
     temporary = tmp_path / "tmp"
     temporary.mkdir()
     environment = {
-        "PATH": os.environ["PATH"], "HOME": str(tmp_path), "MLOPS_USER": "tester", "TMPDIR": str(temporary),
-        "MLOPS_REGISTRY": registry, "AWS_SECRET_ACCESS_KEY": CANARY, "MLOPS_API_TOKEN": CANARY,
-    }  # fmt: skip
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "MLOPS_USER": "tester",
+        "TMPDIR": str(temporary),
+        "MLOPS_REGISTRY": registry,
+        "AWS_SECRET_ACCESS_KEY": CANARY,
+        "MLOPS_API_TOKEN": CANARY,
+    }
     printed = ""
     for command in (
-        ["init", "project"], ["dataset", "commit", "samples"], ["train", "samples_forest"], ["status"], ["doctor"],
-        ["model", "verify", "samples_forest"], ["run", "list", "--json"],
-    ):  # fmt: skip
+        ["init", "project"],
+        ["dataset", "commit", "samples"],
+        ["train", "samples_forest"],
+        ["status"],
+        ["doctor"],
+        ["model", "verify", "samples_forest"],
+        ["run", "list", "--json"],
+    ):
         folder = tmp_path if command[0] == "init" else tmp_path / "project"
         done = interpreter.run(["-c", SCRIPT, *command], folder, environment)
         assert done.returncode == 0 or command == ["doctor"], done.stderr

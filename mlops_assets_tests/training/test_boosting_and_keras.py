@@ -64,10 +64,18 @@ def fit(store: Store, tmp_path: Path) -> Train:
     """Run one of the trainers without a lifecycle around it; return model, run and data."""
 
     def run(
-        name: str, task: str = "classification", dataset: str = "fields", run_id: str = "a-run", resumed: bool = False,
-        seed: int = 7, cut_at: int | None = None, **params: Any
-    ) -> tuple[Any, Recorded, TrainingData]:  # fmt: skip
-        data = TrainingData(FrozenDataset.open(store.workspace, store.registry, Reference(dataset)), task)
+        name: str,
+        task: str = "classification",
+        dataset: str = "fields",
+        run_id: str = "a-run",
+        resumed: bool = False,
+        seed: int = 7,
+        cut_at: int | None = None,
+        **params: Any,
+    ) -> tuple[Any, Recorded, TrainingData]:
+        data = TrainingData(
+            FrozenDataset.open(store.workspace, store.registry, Reference(dataset)), task
+        )
         trainer = load_trainer(f"mlops_assets.training.trainers.{name}:train")
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, tmp_path, resumed)
         points = PointWriter(NoLog(), run_id)
@@ -90,7 +98,9 @@ def native(model: Any, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_trainer_learns_and_says_how_it_goes(name: str, fit: Train, land_table: Callable[..., Freeze]) -> None:
+def test_a_trainer_learns_and_says_how_it_goes(
+    name: str, fit: Train, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     model, run, data = fit(name)
     X, y = data.arrays("test")
@@ -103,9 +113,15 @@ def test_a_trainer_learns_and_says_how_it_goes(name: str, fit: Train, land_table
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_equal_runs_give_equal_bytes(name: str, fit: Train, land_table: Callable[..., Freeze], tmp_path: Path) -> None:
+def test_equal_runs_give_equal_bytes(
+    name: str, fit: Train, land_table: Callable[..., Freeze], tmp_path: Path
+) -> None:
     land_table()
-    subsampled = {"xgboost": {"subsample": 0.5}, "lightgbm": {"bagging_fraction": 0.5}, "keras": {"dropout": 0.3}}[name]
+    subsampled = {
+        "xgboost": {"subsample": 0.5},
+        "lightgbm": {"bagging_fraction": 0.5},
+        "keras": {"dropout": 0.3},
+    }[name]
     first, again, other = (fit(name, seed=seed, **subsampled)[0] for seed in (7, 7, 8))
     written = native(first, tmp_path / "first")
     assert native(again, tmp_path / "again") == written
@@ -114,7 +130,12 @@ def test_equal_runs_give_equal_bytes(name: str, fit: Train, land_table: Callable
 
 @pytest.mark.parametrize(("name", "cut_at"), [("xgboost", 5), ("keras", 2)])
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
-    name: str, cut_at: int, fit: Train, land_table: Callable[..., Freeze], tmp_path: Path, store: Store
+    name: str,
+    cut_at: int,
+    fit: Train,
+    land_table: Callable[..., Freeze],
+    tmp_path: Path,
+    store: Store,
 ) -> None:
     land_table()
     params = {"xgboost": {"subsample": 0.5, "checkpoint_every": 3}, "keras": {"dropout": 0.3}}[name]
@@ -133,7 +154,11 @@ def test_training_stops_when_validation_gets_no_better(
     table = crops_table(120)
     table["crop"] = np.random.default_rng(1).permutation(table["crop"])  # there is nothing to learn
     land_table(table)
-    longest = {"rounds": 200, "learning_rate": 0.5} if name != "keras" else {"epochs": 100, "learning_rate": 0.1}
+    longest = (
+        {"rounds": 200, "learning_rate": 0.5}
+        if name != "keras"
+        else {"epochs": 100, "learning_rate": 0.1}
+    )
     model, run, data = fit(name, patience=3, **longest)
     losses = [metrics["validation_loss"] for _, metrics in run.__dict__["series"]]
     assert len(losses) == int(np.argmin(losses)) + 1 + 3
@@ -143,10 +168,17 @@ def test_training_stops_when_validation_gets_no_better(
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_balanced_classes_count_alike(name: str, fit: Train, land_table: Callable[..., Freeze]) -> None:
+def test_balanced_classes_count_alike(
+    name: str, fit: Train, land_table: Callable[..., Freeze]
+) -> None:
     table = crops_table(400)
     table = table[(table["crop"] != "fallow") | (np.arange(400) % 8 == 0)]
-    table = table.assign(**{column: np.random.default_rng(2).normal(size=len(table)) for column in table.columns[1:7]})
+    table = table.assign(
+        **{
+            column: np.random.default_rng(2).normal(size=len(table))
+            for column in table.columns[1:7]
+        }
+    )
     land_table(table)  # features say nothing: only the classes' shares are learnt
     few = {"rounds": 3} if name != "keras" else {"epochs": 3}
     shares = []
@@ -165,15 +197,23 @@ def test_numbers_are_learnt_and_the_model_is_published(
     table = crops_table(300).drop(columns="crop")
     land_table(table.assign(crop=1000 + 100 * table["ndvi_03"]))
     declared = model_specification(
-        task="regression", trainer=f"mlops_assets.training.trainers.{name}:train", params=QUICK[name]
+        task="regression",
+        trainer=f"mlops_assets.training.trainers.{name}:train",
+        params=QUICK[name],
     )
-    row = lifecycle(store, declared, **{**QUICK[name], **({"epochs": 40} if name == "keras" else {"rounds": 60})})
+    row = lifecycle(
+        store,
+        declared,
+        **{**QUICK[name], **({"epochs": 40} if name == "keras" else {"rounds": 60})},
+    )
     assert row.metrics["r2"] > 0.7
     assert row.framework == name
 
 
 @pytest.mark.parametrize("name", ["xgboost", "keras"])
-def test_patches_become_a_published_model(name: str, store: Store, land_scenes: Callable[..., Freeze]) -> None:
+def test_patches_become_a_published_model(
+    name: str, store: Store, land_scenes: Callable[..., Freeze]
+) -> None:
     land_scenes()
     declared = model_specification(
         dataset="scenes", trainer=f"mlops_assets.training.trainers.{name}:train", params=QUICK[name]
@@ -184,10 +224,15 @@ def test_patches_become_a_published_model(name: str, store: Store, land_scenes: 
     assert row.stage == "recorded"
 
 
-def test_windows_are_refused(fit: Train, land_scenes: Callable[..., Freeze], subtests: pytest.Subtests) -> None:
+def test_windows_are_refused(
+    fit: Train, land_scenes: Callable[..., Freeze], subtests: pytest.Subtests
+) -> None:
     land_scenes(scenes_specification(**windows_source()))
     for name in ALL:
-        with subtests.test(name), pytest.raises(TrainerError, match=r"read as windows|takes no windows"):
+        with (
+            subtests.test(name),
+            pytest.raises(TrainerError, match=r"read as windows|takes no windows"),
+        ):
             fit(name, "semantic-segmentation", "scenes")
 
 
@@ -215,7 +260,9 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-def test_wrong_parameters_are_refused(fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests) -> None:
+def test_wrong_parameters_are_refused(
+    fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests
+) -> None:
     land_table()
     for name, params, message in WRONG:
         with subtests.test(trainer=name, **params), pytest.raises(TrainerError, match=message):
@@ -224,7 +271,11 @@ def test_wrong_parameters_are_refused(fit: Train, land_table: Callable[..., Free
 
 @pytest.mark.parametrize(
     ("name", "params"),
-    [("xgboost", {"booster": "dart"}), ("lightgbm", {"linear_tree": True}), ("lightgbm", {"zero_as_missing": True})],
+    [
+        ("xgboost", {"booster": "dart"}),
+        ("lightgbm", {"linear_tree": True}),
+        ("lightgbm", {"zero_as_missing": True}),
+    ],
 )
 def test_what_cannot_be_exported_is_found_before_training(
     name: str, params: dict[str, Any], fit: Train, land_table: Callable[..., Freeze]
@@ -232,7 +283,9 @@ def test_what_cannot_be_exported_is_found_before_training(
     table = crops_table()
     table["ndvi_01"] = table["ndvi_01"].where(table.index % 2 == 0, 0.0)
     land_table(table)
-    with pytest.raises(ExportError, match=r"cannot be exported to ONNX.*this was found before training"):
+    with pytest.raises(
+        ExportError, match=r"cannot be exported to ONNX.*this was found before training"
+    ):
         fit(name, **params)
 
 

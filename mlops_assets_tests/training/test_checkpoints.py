@@ -29,11 +29,25 @@ def back(store: Store, folder: Path, state: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "value",
     [
-        None, True, 7, 2**80, -0.1, 1e-320, float("inf"), "Größe", b"\x00\xff", [], {}, (), [1, (2, [3, None])],
-        {"a": {1: "one", (2, "b"): 2.0, None: False}}, ["map", []], ["tensor", "0"],
+        None,
+        True,
+        7,
+        2**80,
+        -0.1,
+        1e-320,
+        float("inf"),
+        "Größe",
+        b"\x00\xff",
+        [],
+        {},
+        (),
+        [1, (2, [3, None])],
+        {"a": {1: "one", (2, "b"): 2.0, None: False}},
+        ["map", []],
+        ["tensor", "0"],
     ],
     ids=str,
-)  # fmt: skip
+)
 def test_plain_values_come_back_as_they_were(value: Any, store: Store, tmp_path: Path) -> None:
     found = back(store, tmp_path, {"value": value})["value"]
     assert found == value and type(found) is type(value)
@@ -41,17 +55,26 @@ def test_plain_values_come_back_as_they_were(value: Any, store: Store, tmp_path:
 
 @pytest.mark.parametrize(
     "array",
-    [np.arange(6, dtype=np.uint16).reshape(2, 3), np.array(3.5), np.zeros((0, 4)), np.array([True, False]),
-     np.array(["a", "bc"]), np.array([1 + 2j]), np.arange(12).reshape(3, 4)[:, ::2]],
+    [
+        np.arange(6, dtype=np.uint16).reshape(2, 3),
+        np.array(3.5),
+        np.zeros((0, 4)),
+        np.array([True, False]),
+        np.array(["a", "bc"]),
+        np.array([1 + 2j]),
+        np.arange(12).reshape(3, 4)[:, ::2],
+    ],
     ids=lambda array: str(array.dtype) + str(array.shape),
-)  # fmt: skip
+)
 def test_arrays_come_back_as_they_were(array: Any, store: Store, tmp_path: Path) -> None:
     found = back(store, tmp_path, {"value": array})["value"]
     assert (found.dtype, found.shape) == (array.dtype, array.shape)
     np.testing.assert_array_equal(found, array)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.bool, torch.uint8])
+@pytest.mark.parametrize(
+    "dtype", [torch.float32, torch.bfloat16, torch.float64, torch.int64, torch.bool, torch.uint8]
+)
 def test_tensors_come_back_as_they_were(dtype: torch.dtype, store: Store, tmp_path: Path) -> None:
     whole = torch.arange(8).reshape(2, 4).to(dtype)
     found = back(store, tmp_path, {"turned": whole.T, "shared": [whole, whole]})
@@ -84,7 +107,13 @@ def test_optimizers_and_schedules_go_on_where_they_were(store: Store, tmp_path: 
 
 def test_random_states_go_on_where_they_were(store: Store, tmp_path: Path) -> None:
     def drawn() -> tuple[Any, ...]:
-        return random.random(), random.gauss(0, 1), np.random.random(), float(torch.rand(())), np.random.normal()
+        return (
+            random.random(),
+            random.gauss(0, 1),
+            np.random.random(),
+            float(torch.rand(())),
+            np.random.normal(),
+        )
 
     random.gauss(0, 1)  # Python keeps the second of a pair
     np.random.normal()
@@ -95,15 +124,21 @@ def test_random_states_go_on_where_they_were(store: Store, tmp_path: Path) -> No
     assert drawn() == expected
 
 
-@pytest.mark.parametrize("value", [object(), {1, 2}, torch.nn.Linear(1, 1), np.array([object()])], ids=type)
-def test_other_things_are_refused_with_their_place(value: Any, store: Store, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "value", [object(), {1, 2}, torch.nn.Linear(1, 1), np.array([object()])], ids=type
+)
+def test_other_things_are_refused_with_their_place(
+    value: Any, store: Store, tmp_path: Path
+) -> None:
     with pytest.raises(TrainerError, match=r"checkpoint\.nets\[1\] is a "):
         checkpoints(store, tmp_path).save({"nets": [None, value]}, 0, 0)
     assert store.registry.checkpoints("a-run") == []
     assert list(store.workspace.list("runs")) == []
 
 
-def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(store: Store, tmp_path: Path) -> None:
+def test_the_last_two_are_kept_and_a_damaged_one_is_passed_over(
+    store: Store, tmp_path: Path
+) -> None:
     for step in range(4):
         checkpoints(store, tmp_path).save({"step": step}, step, 0)
     kept = [f"runs/a-run/checkpoints/{step}.safetensors" for step in (2, 3)]

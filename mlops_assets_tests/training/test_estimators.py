@@ -1,4 +1,7 @@
-"""Every classifier and regressor of scikit-learn: exported to ONNX and equal, or refused before it is trained."""
+"""Every classifier and regressor of scikit-learn.
+
+Exported to ONNX and equal, or refused before it is trained.
+"""
 
 from __future__ import annotations
 
@@ -42,7 +45,9 @@ def table(classes: int) -> pd.DataFrame:
     values = rng.normal(1.5, 0.8, (600, 6)).clip(0, 2.9).round(4)
     target = values[:, 0] + 0.5 * values[:, 1] + rng.normal(0, 0.2, 600)
     edges = np.quantile(target, np.arange(1, classes) / classes) if classes else []
-    label = (target + 1).round(4) if classes == 0 else np.array(list("abc"))[np.digitize(target, edges)]
+    label = (
+        (target + 1).round(4) if classes == 0 else np.array(list("abc"))[np.digitize(target, edges)]
+    )
     return pd.DataFrame({f"f{i}": values[:, i] for i in range(6)} | {"crop": label})
 
 
@@ -66,13 +71,16 @@ def outcome(estimator: type, data: TrainingData, store: Store, folder: Path) -> 
     except (TrainerError, ExportError) as error:
         own = (f"{estimator.__module__}.{estimator.__name__}", estimator.__name__)
         reason = re.split(
-            r" \(|; this was", str(error).replace("ValueError: ", "").replace(data.reference, "this table")
+            r" \(|; this was",
+            str(error).replace("ValueError: ", "").replace(data.reference, "this table"),
         )[0]
         for name in own:
             reason = reason.replace(name, "it")
         return "refused: " + reason.replace("; choose another estimator", "").rstrip(".")
     adapter, path = ScikitLearn(), folder / "model.onnx"
-    save_native(store.workspace, adapter, model, data, f"models/{estimator.__name__}/{data.reference}")
+    save_native(
+        store.workspace, adapter, model, data, f"models/{estimator.__name__}/{data.reference}"
+    )
     adapter.export(model, data.sample_shape, data.task, path)
     X, _ = data.arrays("test")
     report = compare(adapter, model, OnnxModel(path), X, data.task, Parity())
@@ -81,7 +89,9 @@ def outcome(estimator: type, data: TrainingData, store: Store, folder: Path) -> 
     kind = kind_of_scores(onnx.load(path), adapter.name)
     assert kind == ("probabilities" if "scores" in outputs else None), estimator.__name__
     if "scores" in outputs:
-        np.testing.assert_allclose(outputs["scores"].sum(axis=1), 1, atol=1e-6, err_msg=estimator.__name__)
+        np.testing.assert_allclose(
+            outputs["scores"].sum(axis=1), 1, atol=1e-6, err_msg=estimator.__name__
+        )
     return EXPORTED
 
 
@@ -90,7 +100,10 @@ def test_every_estimator_is_exported_and_equal_or_refused_before_training(
     data: dict[str, TrainingData], store: Store, tmp_path: Path
 ) -> None:
     outcomes: dict[str, list[str]] = {}
-    for kind, labels in (("classifier", ["two classes", "three classes"]), ("regressor", ["numbers"])):
+    for kind, labels in (
+        ("classifier", ["two classes", "three classes"]),
+        ("regressor", ["numbers"]),
+    ):
         for name, estimator in all_estimators(type_filter=kind):
             found = {}
             for label in labels:
@@ -98,8 +111,17 @@ def test_every_estimator_is_exported_and_equal_or_refused_before_training(
                     warnings.simplefilter("ignore")  # some do not converge on so few rows
                     found[label] = outcome(estimator, data[label], store, Path(folder))
             alike = len(set(found.values())) == 1
-            text = found[labels[0]] if alike else "; ".join(f"{label}: {what}" for label, what in found.items())
+            text = (
+                found[labels[0]]
+                if alike
+                else "; ".join(f"{label}: {what}" for label, what in found.items())
+            )
             outcomes.setdefault(text, []).append(name)
-    lines = [f"| {', '.join(f'`{name}`' for name in names)} | {text} |" for text, names in outcomes.items()]
+    lines = [
+        f"| {', '.join(f'`{name}`' for name in names)} | {text} |"
+        for text, names in outcomes.items()
+    ]
     table = "\n".join(["| estimator | with its default parameters |", "|---|---|", *lines])
-    assert table in DOCUMENT.read_text(), f"{DOCUMENT.name} has another table; this is what was found:\n{table}"
+    assert table in DOCUMENT.read_text(), (
+        f"{DOCUMENT.name} has another table; this is what was found:\n{table}"
+    )

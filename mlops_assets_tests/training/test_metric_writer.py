@@ -1,4 +1,7 @@
-"""Points on their way into the registry: in order, each once, whatever happens to the registry and the clock."""
+"""Points on their way into the registry.
+
+In order, each once, whatever happens to the registry and the clock.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ class Away(Registry):
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["nothing written", "written, but not told"])
-def test_a_registry_that_is_away_for_a_while_loses_and_doubles_nothing(after: bool, tmp_path: Path) -> None:
+def test_a_registry_that_is_away_for_a_while_loses_and_doubles_nothing(
+    after: bool, tmp_path: Path
+) -> None:
     registry = Away(f"sqlite:///{tmp_path}/registry.db", failures=3, after=after)
     writer = PointWriter(registry, "a-run")
     for step in range(50):
@@ -63,7 +68,9 @@ def test_points_show_while_the_trainer_is_busy(tmp_path: Path) -> None:
     writer.close()
 
 
-def test_time_does_not_run_backwards_if_the_clock_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_does_not_run_backwards_if_the_clock_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     registry = Registry(f"sqlite:///{tmp_path}/registry.db")
     writer = PointWriter(registry, "a-run")
     for step in range(5):
@@ -71,7 +78,12 @@ def test_time_does_not_run_backwards_if_the_clock_does(tmp_path: Path, monkeypat
         monkeypatch.setattr(points.time, "time", lambda: 0.0)
     writer.close()
     with registry.reading() as session:
-        logged = session.connection().exec_driver_sql("SELECT logged FROM points ORDER BY seq").scalars().all()
+        logged = (
+            session.connection()
+            .exec_driver_sql("SELECT logged FROM points ORDER BY seq")
+            .scalars()
+            .all()
+        )
     assert logged == sorted(logged) and logged[0] > 1e9
 
 

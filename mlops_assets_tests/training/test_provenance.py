@@ -1,4 +1,7 @@
-"""What a run was made with: the code version with and without git, the environment, the machine, its process."""
+"""What a run was made with.
+
+The code version with and without git, the environment, the machine, its process.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,9 @@ def git(trainer: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
 
     def run(*arguments: str) -> str:
         command = ["git", "-c", "user.name=t", "-c", "user.email=t@t", *arguments]
-        done = subprocess.run(command, cwd=trainer.parents[1], check=True, capture_output=True, text=True)
+        done = subprocess.run(
+            command, cwd=trainer.parents[1], check=True, capture_output=True, text=True
+        )
         return done.stdout.strip()
 
     run("init", "-q")
@@ -55,7 +60,9 @@ def test_a_clean_repository_gives_its_commit(trainer: Path, committed: str) -> N
     assert code_version(trainer) == committed
 
 
-def test_a_new_commit_is_a_new_code_version(trainer: Path, committed: str, git: Callable[..., str]) -> None:
+def test_a_new_commit_is_a_new_code_version(
+    trainer: Path, committed: str, git: Callable[..., str]
+) -> None:
     trainer.write_text("epochs = 2\n")
     git("commit", "-qam", "second")
     assert code_version(trainer) == git("rev-parse", "--short=12", "HEAD") != committed
@@ -87,7 +94,9 @@ def test_changes_elsewhere_in_the_repository_show(trainer: Path, git: Callable[.
     assert DIRTY.fullmatch(code_version(trainer))
 
 
-def test_a_changed_file_in_another_encoding_does_no_harm(trainer: Path, git: Callable[..., str]) -> None:
+def test_a_changed_file_in_another_encoding_does_no_harm(
+    trainer: Path, git: Callable[..., str]
+) -> None:
     notes = trainer.with_name("notes.txt")
     notes.write_bytes("Ackerfläche\n".encode("latin-1"))
     git("add", ".")
@@ -96,7 +105,9 @@ def test_a_changed_file_in_another_encoding_does_no_harm(trainer: Path, git: Cal
     assert DIRTY.fullmatch(code_version(trainer))
 
 
-def test_a_trainer_that_git_does_not_know_is_known_by_its_source(trainer: Path, git: Callable[..., str]) -> None:
+def test_a_trainer_that_git_does_not_know_is_known_by_its_source(
+    trainer: Path, git: Callable[..., str]
+) -> None:
     assert SOURCE.fullmatch(code_version(trainer))  # no commit yet
     (trainer.parents[1] / "README").write_text("")
     git("add", "README")
@@ -137,7 +148,11 @@ def test_environment_names_python_and_packages() -> None:
 
 def test_hardware_names_the_machine() -> None:
     found = hardware()
-    assert found["host"] == socket.gethostname() and found["cpus"] >= 1 and isinstance(found["gpus"], list)
+    assert (
+        found["host"] == socket.gethostname()
+        and found["cpus"] >= 1
+        and isinstance(found["gpus"], list)
+    )
 
 
 def test_a_process_is_alive_until_it_ends_and_elsewhere_for_all_we_know() -> None:

@@ -1,4 +1,7 @@
-"""The life of a model on a workspace in a bucket: nothing but the cache and the registry is on this machine."""
+"""The life of a model on a workspace in a bucket.
+
+Nothing but the cache and the registry is on this machine.
+"""
 
 from __future__ import annotations
 
@@ -25,7 +28,9 @@ pytestmark = pytest.mark.services
 @pytest.mark.parametrize("trainer", ["tree", "network"])
 def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str) -> None:
     workspace = Workspace(bucket.url, tmp_path / "cache")
-    store = Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}").acting(local("tester"))
+    )
     write_scene(tmp_path / "landed")
     for path in (tmp_path / "landed").rglob("*.tif"):
         bucket.put(f"landing/scenes/{path.relative_to(tmp_path / 'landed').as_posix()}", path)
@@ -40,4 +45,13 @@ def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str)
     assert found.passed, found.problems
     assert store.registry.model_version(Reference("cover", "production")).version == row.version
     kinds = {path.split("/")[0] for path in store.workspace.list("")}
-    assert kinds == {"landing", "objects", "datasets", "models", "runs", "catalog", "predictions", "log"}
+    assert kinds == {
+        "landing",
+        "objects",
+        "datasets",
+        "models",
+        "runs",
+        "catalog",
+        "predictions",
+        "log",
+    }

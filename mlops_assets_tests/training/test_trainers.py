@@ -33,7 +33,10 @@ def test_a_trainer_knows_its_parameters_and_its_file() -> None:
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("mlops_assets_tests.nowhere:train", "module mlops_assets_tests.nowhere cannot be imported"),
+        (
+            "mlops_assets_tests.nowhere:train",
+            "module mlops_assets_tests.nowhere cannot be imported",
+        ),
         (f"{HERE}:nothing", "has no function nothing"),
         (f"{HERE}:POINTS", "has no function POINTS"),
         (f"{HERE}:missing_run", r"must be declared as missing_run\(data, params, run\)"),
@@ -48,7 +51,9 @@ def test_what_is_no_trainer_is_refused(name: str, message: str) -> None:
         load_trainer(name)
 
 
-def test_a_module_with_a_syntax_error_is_reported_as_our_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_with_a_syntax_error_is_reported_as_our_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (tmp_path / "half_written.py").write_text("def train(data, params, run:\n")
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(TrainerError, match="half_written"):
@@ -78,7 +83,9 @@ def test_the_sklearn_trainer_needs_an_estimator() -> None:
 def fit(store: Store, land_table: Callable[..., Freeze], tmp_path: Path) -> Callable[..., Pipeline]:
     """Run the scikit-learn trainer without a lifecycle around it."""
     land_table()
-    data = TrainingData(FrozenDataset.open(store.workspace, store.registry, Reference("fields")), "classification")
+    data = TrainingData(
+        FrozenDataset.open(store.workspace, store.registry, Reference("fields")), "classification"
+    )
     trainer = load_trainer(SKLEARN)
 
     def run(**params: Any) -> Pipeline:
@@ -94,8 +101,10 @@ def test_the_sklearn_trainer_fits_a_pipeline_with_our_seed(fit: Callable[..., Pi
     scaler = {"class": "sklearn.preprocessing.QuantileTransformer", "n_quantiles": 20}
     model = fit(**TREE, preprocessing=["sklearn.preprocessing.StandardScaler", scaler], max_depth=3)
     assert [type(step).__name__ for _, step in model.steps] == [
-        "StandardScaler", "QuantileTransformer", "DecisionTreeClassifier",
-    ]  # fmt: skip
+        "StandardScaler",
+        "QuantileTransformer",
+        "DecisionTreeClassifier",
+    ]
     assert model[1].n_quantiles == 20 and model[2].max_depth == 3
     assert model[1].random_state == model[2].random_state == 7
 
@@ -115,7 +124,10 @@ def test_a_seed_given_as_parameter_is_kept(fit: Callable[..., Pipeline]) -> None
         ({**TREE, "depth": 3}, "unexpected keyword argument 'depth'"),
         ({**TREE, "preprocessing": ["os.system"]}, "'os.system' is not a scikit-learn class"),
         ({**TREE, "preprocessing": [{"n_components": 2}]}, "'' is not a scikit-learn class"),
-        ({**TREE, "preprocessing": [{"class": "sklearn.decomposition.PCA", "n": 2}]}, "keyword argument 'n'"),
+        (
+            {**TREE, "preprocessing": [{"class": "sklearn.decomposition.PCA", "n": 2}]},
+            "keyword argument 'n'",
+        ),
     ],
 )
 def test_the_sklearn_trainer_makes_only_what_scikit_learn_has(
@@ -133,7 +145,9 @@ def test_the_sklearn_trainer_makes_only_what_scikit_learn_has(
     ],
     ids=["subprocess.check_output", "a download"],
 )
-def test_the_sklearn_trainer_calls_no_function(step: dict[str, Any], fit: Callable[..., Pipeline]) -> None:
+def test_the_sklearn_trainer_calls_no_function(
+    step: dict[str, Any], fit: Callable[..., Pipeline]
+) -> None:
     with pytest.raises(TrainerError, match="is not a scikit-learn class"):
         fit(**TREE, preprocessing=[step])
     assert not Path("made-by-parameters").exists()
@@ -142,8 +156,14 @@ def test_the_sklearn_trainer_calls_no_function(step: dict[str, Any], fit: Callab
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"estimator": "sklearn.neighbors.KNeighborsClassifier", "weights": "distance"}, "converted to ONNX wrongly"),
-        ({"estimator": "sklearn.neighbors.NearestCentroid"}, "skl2onnx has no converter for .*NearestCentroid"),
+        (
+            {"estimator": "sklearn.neighbors.KNeighborsClassifier", "weights": "distance"},
+            "converted to ONNX wrongly",
+        ),
+        (
+            {"estimator": "sklearn.neighbors.NearestCentroid"},
+            "skl2onnx has no converter for .*NearestCentroid",
+        ),
         (
             {**TREE, "preprocessing": ["sklearn.preprocessing.SplineTransformer"]},
             "no converter for .*SplineTransformer",
@@ -152,11 +172,16 @@ def test_the_sklearn_trainer_calls_no_function(step: dict[str, Any], fit: Callab
     ids=["distances", "no converter", "a step"],
 )
 def test_what_cannot_be_exported_is_found_before_training(
-    params: dict[str, Any], message: str, fit: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+    params: dict[str, Any],
+    message: str,
+    fit: Callable[..., Pipeline],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     fitted: list[int] = []
     own = Pipeline.fit
-    monkeypatch.setattr(Pipeline, "fit", lambda self, X, y: (fitted.append(len(X)), own(self, X, y))[1])
+    monkeypatch.setattr(
+        Pipeline, "fit", lambda self, X, y: (fitted.append(len(X)), own(self, X, y))[1]
+    )
     with pytest.raises(ExportError, match=f"{message}.*this was found before training"):
         fit(**params)
     assert len(fitted) == 1  # the rehearsal's

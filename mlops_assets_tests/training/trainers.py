@@ -40,7 +40,9 @@ class PatchNet(nn.Module):
         super().__init__()
         self.bands, self.classes, self.size = bands, classes, size
         self.register_buffer("scale", torch.full((bands,), 250.0))
-        self.body = nn.Sequential(nn.Conv2d(bands, 4, size), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten())
+        self.body = nn.Sequential(
+            nn.Conv2d(bands, 4, size), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten()
+        )
         self.head = nn.Linear(4, classes)
 
     def forward(self, patches: Tensor) -> Tensor:
@@ -53,7 +55,9 @@ class WindowNet(nn.Module):
     def __init__(self, bands: int, classes: int) -> None:
         super().__init__()
         self.bands, self.classes = bands, classes
-        self.body = nn.Sequential(nn.Conv2d(bands, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, classes, 1))
+        self.body = nn.Sequential(
+            nn.Conv2d(bands, 4, 3, padding=1), nn.ReLU(), nn.Conv2d(4, classes, 1)
+        )
 
     def forward(self, windows: Tensor) -> Tensor:
         return self.body(windows / 250.0)
@@ -70,7 +74,9 @@ class Depth(BaseModel):
 def tree(data: TrainingData, params: Depth, run: TrainingRun) -> DecisionTreeClassifier:
     """A decision tree on flattened samples."""
     X, y = data.arrays("train")
-    model = DecisionTreeClassifier(max_depth=params.depth, random_state=run.seed).fit(X.reshape(len(X), -1), y)
+    model = DecisionTreeClassifier(max_depth=params.depth, random_state=run.seed).fit(
+        X.reshape(len(X), -1), y
+    )
     run.log({"train_accuracy": float(model.score(X.reshape(len(X), -1), y))}, step=0)
     return model
 
@@ -87,7 +93,9 @@ def network(data: TrainingData, params: Steps, run: TrainingRun) -> nn.Module:
     net = (PatchNet if data.view == "patch" else WindowNet)(X.shape[1], len(data.class_names))
     optimizer = torch.optim.Adam(net.parameters(), 0.05)
     for step in range(params.steps):
-        loss = nn.functional.cross_entropy(net(torch.from_numpy(X)), torch.from_numpy(y), ignore_index=-1)
+        loss = nn.functional.cross_entropy(
+            net(torch.from_numpy(X)), torch.from_numpy(y), ignore_index=-1
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -110,7 +118,9 @@ def patient(data: TrainingData, params: Steps, run: TrainingRun) -> DecisionTree
 class Behaviour(BaseModel):
     """Parameters of `moody`."""
 
-    does: Literal["work", "raise", "return nothing", "return a dictionary", "log NaN", "interrupt"] = "work"
+    does: Literal[
+        "work", "raise", "return nothing", "return a dictionary", "log NaN", "interrupt"
+    ] = "work"
 
 
 def moody(data: TrainingData, params: Behaviour, run: TrainingRun) -> Any:
@@ -123,7 +133,9 @@ def moody(data: TrainingData, params: Behaviour, run: TrainingRun) -> Any:
     if params.does == "interrupt":
         raise KeyboardInterrupt
     model = tree(data, Depth(), run)
-    return {"work": model, "return nothing": None, "return a dictionary": {"model": model}}[params.does]
+    return {"work": model, "return nothing": None, "return a dictionary": {"model": model}}[
+        params.does
+    ]
 
 
 def talkative(data: TrainingData, params: Depth, run: TrainingRun) -> DecisionTreeClassifier:
@@ -151,14 +163,23 @@ def unresolved_params(data: TrainingData, params: Nowhere, run: TrainingRun) -> 
 
 def model_specification(name: str = "crops", **changes: object) -> ModelSpecification:
     """A tree on the dataset `fields`; `changes` replace attributes."""
-    attributes = {"name": name, "dataset": "fields", "task": "classification", "trainer": f"{HERE}:tree"}
+    attributes = {
+        "name": name,
+        "dataset": "fields",
+        "task": "classification",
+        "trainer": f"{HERE}:tree",
+    }
     return ModelSpecification.model_validate(attributes | changes)
 
 
 def windows_source(name: str = "scenes", size: int = 8) -> dict[str, object]:
     """What to replace in `scenes_specification` for windows without a buffer."""
     return {
-        "source": {"url": f"landing/{name}", "layout": "scenes", "scenes": {"read": "windows", "size": size}},
+        "source": {
+            "url": f"landing/{name}",
+            "layout": "scenes",
+            "scenes": {"read": "windows", "size": size},
+        },
         "split": {"method": "spatial_block", "block": 8, "fractions": {"train": 0.6, "test": 0.4}},
     }
 
@@ -170,7 +191,11 @@ def unlogged_run(store: Store, directory: Path, seed: int) -> TrainingRun:
 
 
 def lifecycle(
-    store: Store, specification: ModelSpecification, data_version: str = "v1", recorded: bool = False, **params: Any
+    store: Store,
+    specification: ModelSpecification,
+    data_version: str = "v1",
+    recorded: bool = False,
+    **params: Any,
 ) -> ModelVersion:
     """Train, export and evaluate, optionally record; return the row as the registry then has it."""
     row = train(store, specification, data_version, params, specification.seed)
@@ -180,15 +205,26 @@ def lifecycle(
     if recorded:
         source = Reference(row.dataset, row.data_version)
         write_dataset_record(
-            store.workspace, store.registry, FrozenDataset.open(store.workspace, store.registry, source)
+            store.workspace,
+            store.registry,
+            FrozenDataset.open(store.workspace, store.registry, source),
         )
         evaluated = store.registry.model_version(reference)
-        write_model_record(store.workspace, store.registry, evaluated, specification.title, specification.description)
+        write_model_record(
+            store.workspace,
+            store.registry,
+            evaluated,
+            specification.title,
+            specification.description,
+        )
     return store.registry.model_version(reference)
 
 
 def require_documents(store: Store, run_id: str) -> None:
-    """A run that has ended has published all that is recorded of it; stages after its training add to it."""
+    """A run that has ended has published all that is recorded of it.
+
+    Stages after its training add to it.
+    """
     run, points = store.registry.run(run_id), store.registry.points(run_id)
     expected = run_columns(run)
     document = json.loads(read_published(store.workspace, store.registry, run_document_key(run_id)))
@@ -197,13 +233,21 @@ def require_documents(store: Store, run_id: str) -> None:
         assert expected.pop(added).items() >= document[added].items()
     assert document.items() >= expected.items()
     if points:
-        assert read_points(read_published(store.workspace, store.registry, run_points_key(run_id))) == points
+        assert (
+            read_points(read_published(store.workspace, store.registry, run_points_key(run_id)))
+            == points
+        )
     else:
         assert store.registry.files_at(run_points_key(run_id)) == []
 
 
-def samples(shape: tuple[int, ...], count: int = 60, classes: int = 3, seed: int = 0) -> tuple[Any, Any]:
-    """Samples of classes that can be told apart: X float32 of (count, *shape), y int64 of (count,)."""
+def samples(
+    shape: tuple[int, ...], count: int = 60, classes: int = 3, seed: int = 0
+) -> tuple[Any, Any]:
+    """Samples of classes that can be told apart.
+
+    X float32 of (count, *shape), y int64 of (count,).
+    """
     rng = np.random.default_rng(seed)
     y = np.arange(count) % classes
     X = rng.normal(0, 0.4, (count, *shape)) + y.reshape(-1, *(1 for _ in shape))

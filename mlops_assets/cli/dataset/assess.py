@@ -1,4 +1,7 @@
-"""`mlops dataset assess`: the quality report, its figures and the record of a data version, and which checks failed."""
+"""`mlops dataset assess`.
+
+The quality report, its figures and the record of a data version, and which checks failed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Assessment:
-    """The outcome of assessing a data version: its checks, and what its record says otherwise now."""
+    """The outcome of assessing a data version.
+
+    Its checks, and what its record says otherwise now.
+    """
 
     reference: str
     checks: Sequence[Check]
@@ -42,21 +48,28 @@ class Assessment:
         """
         passed = sum(check.passed for check in self.checks)
         yield f"{self.reference}: {passed} of {len(self.checks)} checks passed"
-        yield from failed_lines([c for c in self.checks if not any(c.description in note for note in notes)])
+        yield from failed_lines(
+            [c for c in self.checks if not any(c.description in note for note in notes)]
+        )
         yield from change_lines(self.changes)
 
 
 def assess(
     reference: Annotated[
-        str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+        str,
+        typer.Argument(
+            help="dataset, dataset@version or dataset@tag.",
+            autocompletion=completion.data_references,
+        ),
     ],
     module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Assess a data version: quality report, figures and record, without training.
 
-    It is judged by the thresholds that the project declares now, and recorded with the title, licence, providers, place
-    and time declared now. Exit code 1 if a check failed that stops training; its record is not written then.
+    It is judged by the thresholds that the project declares now, and recorded with the title,
+    licence, providers, place and time declared now. Exit code 1 if a check failed that stops
+    training; its record is not written then.
     """
     from mlops_assets.components.project.launch import open_project
 
@@ -92,7 +105,9 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
     reference = f"{dataset}@{version}"
     project.sync(dataset)
     with interruptible(
-        lambda: f"{reference} stays as it was committed; to assess it: mlops dataset assess {reference}"
+        lambda: (
+            f"{reference} stays as it was committed; to assess it: mlops dataset assess {reference}"
+        )
     ):
         try:
             result = project.launch(f"{dataset}/training_data,{dataset}/record", version)
@@ -112,7 +127,10 @@ def failed_lines(checks: Sequence[Check]) -> Iterator[str]:
     """Yield one line a failed check: whether it stops training, and the reason."""
     for check in checks:
         if not check.passed:
-            yield f"  {'stops training' if check.blocking else 'warning'}: {check.name}: {check.description}"
+            yield (
+                f"  {'stops training' if check.blocking else 'warning'}: {check.name}:"
+                f" {check.description}"
+            )
 
 
 def change_lines(changes: Sequence[str]) -> Iterator[str]:

@@ -33,16 +33,23 @@ def commit(
     name: Annotated[str, typer.Argument(help="Dataset.", autocompletion=completion.datasets)],
     tag: Annotated[str | None, typer.Option(help="Tag to give the version.")] = None,
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read and store every file anew; repairs damaged objects.")
+        bool,
+        typer.Option("--rehash", help="Read and store every file anew; repairs damaged objects."),
     ] = False,
     no_assess: Annotated[
-        bool, typer.Option("--no-assess", help="Make no quality report and no record; 'mlops dataset assess' does.")
+        bool,
+        typer.Option(
+            "--no-assess", help="Make no quality report and no record; 'mlops dataset assess' does."
+        ),
     ] = False,
     module: Module = None,
 ) -> None:
-    """Commit the landing as a data version and assess it; unchanged content returns the existing version.
+    """Commit the landing as a data version and assess it.
 
-    It prints which checks failed, with the reason. A check that stops training leaves the version as it is.
+    Unchanged content returns the existing version.
+
+    It prints which checks failed, with the reason. A check that stops training leaves the version
+    as it is.
     """
     import dagster as dg
 
@@ -54,7 +61,10 @@ def commit(
     node = f"{name}__landing"
     with open_project(Settings.from_environment(), module) as project:
         project.require(dg.AssetKey([name, "landing"]))
-        kept = "the files stored so far are kept, no version was published; to continue, run the same command again:"
+        kept = (
+            "the files stored so far are kept, no version was published; to continue, run the same"
+            " command again:"
+        )
         with interruptible(lambda: f"{kept} {again()}"):
             result = project.launch(f"{name}_landing", ops={node: {"config": {"rehash": rehash}}})
         metadata = result.asset_materializations_for_node(node)[0].metadata
@@ -73,8 +83,8 @@ def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:
     values = {key: value.value for key, value in metadata.items()}
     verdict = "is new" if values["new"] else "is what the landing holds already; nothing new"
     console.print(
-        f"{name}@{values['data_version']} {verdict}: {values['files']} file(s), {values['samples']} sample(s), "
-        f"digest {values['digest']}"
+        f"{name}@{values['data_version']} {verdict}: {values['files']} file(s), {values['samples']}"
+        f" sample(s), digest {values['digest']}"
     )
     for note in values["notes"]:
         console.print(f"  note: {note}")
@@ -83,7 +93,8 @@ def _print_committed(name: str, metadata: Mapping[str, Any]) -> None:
 @app.command("list")
 def list_versions(
     name: Annotated[
-        str | None, typer.Argument(help="Dataset; all if not given.", autocompletion=completion.datasets)
+        str | None,
+        typer.Argument(help="Dataset; all if not given.", autocompletion=completion.datasets),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -94,18 +105,32 @@ def list_versions(
     rows = [describe(row, tags[row.dataset]) for row in found]
     columns = ["dataset", "version", "tags", "files", "samples", "size", "created", "digest"]
     if not as_json:
-        rows = [{**row, "size": f"{row['size']:,}", "digest": f"{row['digest'][:12]}…"} for row in rows]
-    show(rows, as_json, columns, "no data version yet; land files and run 'mlops dataset commit NAME'")
+        rows = [
+            {**row, "size": f"{row['size']:,}", "digest": f"{row['digest'][:12]}…"} for row in rows
+        ]
+    show(
+        rows,
+        as_json,
+        columns,
+        "no data version yet; land files and run 'mlops dataset commit NAME'",
+    )
 
 
 @app.command("show")
 def show_version(
     reference: Annotated[
-        str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+        str,
+        typer.Argument(
+            help="dataset, dataset@version or dataset@tag.",
+            autocompletion=completion.data_references,
+        ),
     ],
     as_json: Json = False,
 ) -> None:
-    """Show one data version, the newest if none is named: what it holds, where and when it is of, where it is from."""
+    """Show one data version, the newest if none is named.
+
+    What it holds, where and when it is of, where it is from.
+    """
     from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
 
     store = open_store()
@@ -116,7 +141,10 @@ def show_version(
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
         stored = [file.path for file in store.registry.files(data_owner(row.dataset, row.version))]
-        show_one(shown | {"classes": classes, "specification": row.specification, "stored": stored}, as_json)
+        show_one(
+            shown | {"classes": classes, "specification": row.specification, "stored": stored},
+            as_json,
+        )
         return
     if shown["bbox"]:
         shown["bbox"] = " ".join(f"{degrees:.5f}" for degrees in shown["bbox"])
@@ -134,7 +162,9 @@ def show_version(
 
 @app.command()
 def tag(
-    reference: Annotated[str, typer.Argument(help="dataset@version.", autocompletion=completion.data_references)],
+    reference: Annotated[
+        str, typer.Argument(help="dataset@version.", autocompletion=completion.data_references)
+    ],
     name: Annotated[str, typer.Argument(help="Tag.")],
 ) -> None:
     """Give a data version a second name, e.g. harvest-2024."""
@@ -155,7 +185,10 @@ app.command("verify")(recall.verify)
 
 
 def _checks(store: Store, found: Summary) -> list[Check] | None:
-    """Return the checks of a data version by the thresholds that the project declares now; None if not assessed."""
+    """Return the checks of a data version by the thresholds that the project declares now.
+
+    None if not assessed.
+    """
     from pydantic import ValidationError
 
     from mlops_assets.datasets.quality.published import checks_of, published_report

@@ -1,4 +1,7 @@
-"""`mlops dataset diff`: two data versions side by side, as tables, JSON, or an OGC TrainingDML-AI changeset."""
+"""`mlops dataset diff`.
+
+Two data versions side by side, as tables, JSON, or an OGC TrainingDML-AI changeset.
+"""
 
 from __future__ import annotations
 
@@ -33,21 +36,28 @@ def diff(
     after: Annotated[
         str | None,
         typer.Argument(
-            help="The other one; its newest if a dataset alone is named.", autocompletion=completion.data_references
+            help="The other one; its newest if a dataset alone is named.",
+            autocompletion=completion.data_references,
         ),
     ] = None,
     as_json: Json = False,
     changeset: Annotated[
-        bool, typer.Option("--changeset", help="Print an OGC TrainingDML-AI AI_TDChangeset, as JSON.")
+        bool,
+        typer.Option("--changeset", help="Print an OGC TrainingDML-AI AI_TDChangeset, as JSON."),
     ] = False,
 ) -> None:
-    """Say what differs between two data versions: files, samples, splits, classes, bands, declaration."""
+    """Say what differs between two data versions.
+
+    Files, samples, splits, classes, bands, declaration.
+    """
     from mlops_assets.datasets.diff.diff import difference
     from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
     store = open_store()
     references = _references(store.registry, before, after)
-    first, second = (FrozenDataset.open(store.workspace, store.registry, reference) for reference in references)
+    first, second = (
+        FrozenDataset.open(store.workspace, store.registry, reference) for reference in references
+    )
     found = difference(store.registry, first, second)
     if changeset:
         from mlops_assets.stac.training_dml import changeset as document
@@ -56,7 +66,14 @@ def diff(
     elif as_json:
         typer.echo(json.dumps(found.document(), indent=2))
     else:
-        _print(found, {str(entry["value"]): entry["name"] for f in (first, second) for entry in f.classes or []})
+        _print(
+            found,
+            {
+                str(entry["value"]): entry["name"]
+                for f in (first, second)
+                for entry in f.classes or []
+            },
+        )
 
 
 def _references(registry: Registry, before: str, after: str | None) -> tuple[Reference, Reference]:
@@ -68,7 +85,10 @@ def _references(registry: Registry, before: str, after: str | None) -> tuple[Ref
     versions = registry.data_versions(first.name)
     if len(versions) < 2:
         newest = registry.data_version(first)
-        raise NotFound(f"{first.name} has only {newest.version}; land more, or name another dataset to compare it with")
+        raise NotFound(
+            f"{first.name} has only {newest.version}; land more, or name another dataset to compare"
+            " it with"
+        )
     return Reference(first.name, versions[-2].version), Reference(first.name, versions[-1].version)
 
 
@@ -83,42 +103,72 @@ def _print(found: Difference, names: Mapping[str, str]) -> None:
     _print_shifts(found)
     if found.declaration:
         _heading("declaration")
-        _lines(f"{_said(row['what'])}: {_said(row['before'])} → {_said(row['after'])}" for row in found.declaration)
+        _lines(
+            f"{_said(row['what'])}: {_said(row['before'])} → {_said(row['after'])}"
+            for row in found.declaration
+        )
 
 
 def _print_files(found: Difference) -> None:
     files = found.files
-    _heading("files", added=files.added, removed=files.removed, changed=files.changed, renamed=files.renamed,
-             unchanged=files.unchanged)  # fmt: skip
+    _heading(
+        "files",
+        added=files.added,
+        removed=files.removed,
+        changed=files.changed,
+        renamed=files.renamed,
+        unchanged=files.unchanged,
+    )
     _lines((f"+ {row.path}  {row.size:,} bytes" for row in _head(files.added)), len(files.added))
-    _lines((f"- {row.path}  {row.size:,} bytes" for row in _head(files.removed)), len(files.removed))
-    changed = (f"~ {row.path}  {row.size_before:,} → {row.size:,} bytes" for row in _head(files.changed))
+    _lines(
+        (f"- {row.path}  {row.size:,} bytes" for row in _head(files.removed)), len(files.removed)
+    )
+    changed = (
+        f"~ {row.path}  {row.size_before:,} → {row.size:,} bytes" for row in _head(files.changed)
+    )
     _lines(changed, len(files.changed))
     _lines((f"> {row.before} → {row.path}" for row in _head(files.renamed)), len(files.renamed))
 
 
 def _print_samples(found: Difference, names: Mapping[str, str]) -> None:
     samples = found.samples
-    _heading("samples", added=samples.added, removed=samples.removed, relabelled=samples.relabelled,
-             moved=samples.moved, unchanged=samples.unchanged)  # fmt: skip
+    _heading(
+        "samples",
+        added=samples.added,
+        removed=samples.removed,
+        relabelled=samples.relabelled,
+        moved=samples.moved,
+        unchanged=samples.unchanged,
+    )
     if samples.rewritten:
         console.print(f"  {samples.rewritten:,} are in files whose bytes have changed")
     for sign, rows in (("+", samples.added), ("-", samples.removed)):
         splits = rows["split"].map(_split)
-        _lines(f"{sign} {count:,} of {split}{_labels(rows[splits == split], names)}"
-               for split, count in splits.value_counts().items())  # fmt: skip
-    _lines(f"{_split(row.before)} → {_split(row.after)}: {row.samples:,}" for row in samples.moves.itertuples())
+        _lines(
+            f"{sign} {count:,} of {split}{_labels(rows[splits == split], names)}"
+            for split, count in splits.value_counts().items()
+        )
+    _lines(
+        f"{_split(row.before)} → {_split(row.after)}: {row.samples:,}"
+        for row in samples.moves.itertuples()
+    )
     relabelled = (
-        f"{_place(row)}: {names.get(str(row.before), row.before)} → {names.get(str(row.after), row.after)}"
+        f"{_place(row)}: {names.get(str(row.before), row.before)} →"
+        f" {names.get(str(row.after), row.after)}"
         for row in _head(samples.relabelled)
     )
     _lines(relabelled, len(samples.relabelled))
-    moved = (f"{_place(row)}: {_split(row.before)} → {_split(row.after)}" for row in _head(samples.moved))
+    moved = (
+        f"{_place(row)}: {_split(row.before)} → {_split(row.after)}" for row in _head(samples.moved)
+    )
     _lines(moved, len(samples.moved))
 
 
 def _labels(rows: pd.DataFrame, names: Mapping[str, str]) -> str:
-    """The classes of samples with their counts; nothing is said of numbers, nor of windows, which have many."""
+    """The classes of samples with their counts.
+
+    Nothing is said of numbers, nor of windows, which have many.
+    """
     counts = rows["label"].dropna().astype(str).map(names).value_counts()
     told = [f"{count:,} {name}" for name, count in counts.head(LISTED).items()]
     more = ["…"] if len(counts) > LISTED else []
@@ -129,18 +179,31 @@ def _print_classes(found: Difference) -> None:
     _heading("classes")
     _lines(f"+ {row['name']} ({row['value']})" for row in found.classes["added"])
     _lines(f"- {row['name']} ({row['value']})" for row in found.classes["removed"])
-    _lines(f"> {row['value']}: {row['before']} → {row['after']}" for row in found.classes["renamed"])
+    _lines(
+        f"> {row['value']}: {row['before']} → {row['after']}" for row in found.classes["renamed"]
+    )
     if found.balance:
         names = list(dict.fromkeys(name for balance in found.balance for name in balance.before))
         rows = [
-            {"class": name, **{b.split: f"{b.before.get(name, 0):,} → {b.after.get(name, 0):,}" for b in found.balance}}
+            {
+                "class": name,
+                **{
+                    b.split: f"{b.before.get(name, 0):,} → {b.after.get(name, 0):,}"
+                    for b in found.balance
+                },
+            }
             for name in names
         ]
-        distances = {b.split: "" if b.total_variation is None else f"{b.total_variation:.3f}" for b in found.balance}
+        distances = {
+            b.split: "" if b.total_variation is None else f"{b.total_variation:.3f}"
+            for b in found.balance
+        }
         rows.append({"class": "distance of balance", **distances})
         show(rows, False, ["class", *distances], "")
         of = found.balance[0].of
-        console.print(f"  (counts of {of}; total variation: 0 the same shares, 1 no class in common)")
+        console.print(
+            f"  (counts of {of}; total variation: 0 the same shares, 1 no class in common)"
+        )
     for shift in found.numbers:
         console.print(
             f"  {shift.split}: label {_number(shift.mean_before)} ± {_number(shift.std_before)} → "
@@ -170,11 +233,16 @@ def _print_shifts(found: Difference) -> None:
     show(rows, False, ["feature", "mean", "std", "shift", "std ratio"], "")
     _more(len(ordered))
     if rows:
-        console.print(f"  (training samples; shift: standardised mean difference, worth a look above {NOTABLE_SHIFT})")
+        console.print(
+            "  (training samples; shift: standardised mean difference, worth a look above"
+            f" {NOTABLE_SHIFT})"
+        )
 
 
 def _heading(name: str, **counts: Any) -> None:
-    told = ", ".join(f"{n if isinstance(n, int) else len(n):,} {what}" for what, n in counts.items())
+    told = ", ".join(
+        f"{n if isinstance(n, int) else len(n):,} {what}" for what, n in counts.items()
+    )
     console.print()
     console.print(f"{name}: {told}" if told else name, style="bold")
 

@@ -1,4 +1,7 @@
-"""`mlops dataset preview`: how a landing would be divided, by several seeds, before anything is committed."""
+"""`mlops dataset preview`.
+
+How a landing would be divided, by several seeds, before anything is committed.
+"""
 
 from __future__ import annotations
 
@@ -16,14 +19,19 @@ if TYPE_CHECKING:
 
 def preview(
     name: Annotated[str, typer.Argument(help="Dataset.", autocompletion=completion.datasets)],
-    seeds: Annotated[int, typer.Option(min=1, max=1000, help="How many seeds to try, from 0 on.")] = 5,
+    seeds: Annotated[
+        int, typer.Option(min=1, max=1000, help="How many seeds to try, from 0 on.")
+    ] = 5,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Show the split tables of a landing for several seeds, and which classes each lacks; nothing is published.
+    """Show the split tables of a landing for several seeds, and which classes each lacks.
 
-    Samples of each class in training, validation and test (of windows: labelled pixels), divided as a commit would. The
-    seed in the declaration is among them. A method that uses no seed has one table.
+    Nothing is published.
+
+    Samples of each class in training, validation and test (of windows: labelled pixels), divided as
+    a commit would. The seed in the declaration is among them. A method that uses no seed has one
+    table.
     """
     from mlops_assets.components.project.launch import open_project
     from mlops_assets.datasets.splits.preview import preview
@@ -32,7 +40,9 @@ def preview(
         specification = project.dataset(name)
     store = open_store()
     declared = specification.split.seed
-    found = preview(store.workspace, store.registry, specification, sorted({*range(seeds), declared}))
+    found = preview(
+        store.workspace, store.registry, specification, sorted({*range(seeds), declared})
+    )
     if as_json:
         show_one(_document(found, declared), as_json)
         return
@@ -45,7 +55,9 @@ def _print(found: Preview, declared: int) -> None:
     rows = [row for table in found.tables for row in _rows(table)]
     show(rows, False, ["seed", "class", *found.tables[0].counts.columns], "")
     for table in found.tables:
-        console.print(f"seed {table.seed}{' (declared)' if table.seed == declared else ''}: {_verdict(table)}")
+        console.print(
+            f"seed {table.seed}{' (declared)' if table.seed == declared else ''}: {_verdict(table)}"
+        )
     if found.method in SEEDED:
         complete = ", ".join(str(table.seed) for table in found.tables if table.is_complete)
         advice = complete or "none; try more, land more data, or change fractions, group or block"

@@ -9,11 +9,22 @@ import typer
 from mlops_assets.choices import SplitName
 from mlops_assets.cli.terminal import completion
 from mlops_assets.cli.terminal.interruption import again, interruptible
-from mlops_assets.cli.terminal.output import Json, advise, console, errors, open_store, show, show_one
+from mlops_assets.cli.terminal.output import (
+    Json,
+    advise,
+    console,
+    errors,
+    open_store,
+    show,
+    show_one,
+)
 from mlops_assets.names import Reference
 
 Version = Annotated[
-    str, typer.Argument(help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references)
+    str,
+    typer.Argument(
+        help="dataset, dataset@version or dataset@tag.", autocompletion=completion.data_references
+    ),
 ]
 
 
@@ -21,25 +32,32 @@ def recall(
     reference: Version,
     target: Annotated[str, typer.Argument(help="Folder, or s3://, az:// or gs:// URL.")],
     split: Annotated[
-        list[SplitName] | None, typer.Option(help="Only files with a sample of this split; repeatable.")
+        list[SplitName] | None,
+        typer.Option(help="Only files with a sample of this split; repeatable."),
     ] = None,
     class_: Annotated[
-        list[str] | None, typer.Option("--class", help="Only files with a sample of this class; repeatable.")
+        list[str] | None,
+        typer.Option("--class", help="Only files with a sample of this class; repeatable."),
     ] = None,
-    copy: Annotated[bool, typer.Option("--copy", help="Share no bytes with the workspace.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Replace files of the same names with other bytes.")] = False,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Share no bytes with the workspace.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace files of the same names with other bytes.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Write the files of a data version back, byte for byte under their names.
 
-    Where the file system can, they share their bytes with the workspace: as clones, else as read-only hard links, of
-    which only the size is checked; 'mlops dataset verify' reads them all. --copy writes files of their own. What is
-    copied or transferred is hashed on the way.
+    Where the file system can, they share their bytes with the workspace: as clones, else as
+    read-only hard links, of which only the size is checked; 'mlops dataset verify' reads them all.
+    --copy writes files of their own. What is copied or transferred is hashed on the way.
 
-    With --split or --class whole files are written that hold at least one such sample, with the other files of their
-    scene, and with label files and sidecars that belong to all scenes.
+    With --split or --class whole files are written that hold at least one such sample, with the
+    other files of their scene, and with label files and sidecars that belong to all scenes.
 
-    Identical files are left as they are. Others of the same name stop the command before it writes anything.
+    Identical files are left as they are. Others of the same name stop the command before it writes
+    anything.
     """
     from mlops_assets.datasets.recall.recall import recall
     from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
@@ -60,11 +78,17 @@ def recall(
         f"{', '.join(filter(None, [ways, kept]))}; {done.samples:,} sample(s){part}"
     )
     if "linked" in done.written:
-        advise("they are read-only hard links, whose bytes are the workspace's; recall with --copy to change them")
+        advise(
+            "they are read-only hard links, whose bytes are the workspace's; recall with --copy to"
+            " change them"
+        )
 
 
 def verify(reference: Version, as_json: Json = False) -> None:
-    """Read every byte of a data version again; exit code 1 if anything is not as it was published."""
+    """Read every byte of a data version again.
+
+    Exit code 1 if anything is not as it was published.
+    """
     from mlops_assets.datasets.recall.verify import verify
 
     store = open_store()
@@ -74,12 +98,14 @@ def verify(reference: Version, as_json: Json = False) -> None:
         show_one({**vars(found), "passed": found.passed, "damages": damages}, as_json)
     else:
         console.print(
-            f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s), {found.size:,} bytes read"
+            f"{found.reference}: {found.documents} document(s) and {found.files:,} file(s),"
+            f" {found.size:,} bytes read"
         )
         show(damages, False, ["path", "fault", "detail"], "everything is as it was published")
     if not found.passed:
         errors.print(
-            f"{len(damages)} thing(s) are not as they were published; restore them from a backup, or land the files "
-            f"again and run 'mlops dataset commit {found.reference.partition('@')[0]} --rehash'"
+            f"{len(damages)} thing(s) are not as they were published; restore them from a backup,"
+            " or land the files again and run 'mlops dataset commit"
+            f" {found.reference.partition('@')[0]} --rehash'"
         )
         raise typer.Exit(1)

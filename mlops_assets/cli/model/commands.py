@@ -8,7 +8,15 @@ import typer
 
 from mlops_assets.cli.model.reproduce import reproduce_version
 from mlops_assets.cli.terminal import completion
-from mlops_assets.cli.terminal.output import Json, Module, console, metric_columns, open_store, show, show_one
+from mlops_assets.cli.terminal.output import (
+    Json,
+    Module,
+    console,
+    metric_columns,
+    open_store,
+    show,
+    show_one,
+)
 from mlops_assets.cli.verify import report
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_owner, record_owner
@@ -20,14 +28,18 @@ if TYPE_CHECKING:
 app = typer.Typer(help="Models and their versions.", no_args_is_help=True)
 app.command("reproduce")(reproduce_version)
 Ref = Annotated[
-    str, typer.Argument(help="model, model@version or model@alias.", autocompletion=completion.model_references)
+    str,
+    typer.Argument(
+        help="model, model@version or model@alias.", autocompletion=completion.model_references
+    ),
 ]
 
 
 @app.command("list")
 def list_versions(
     model: Annotated[
-        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+        str | None,
+        typer.Argument(help="Model; all if not given.", autocompletion=completion.models),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -47,18 +59,35 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     row = store.registry.model_version(Reference.parse(reference))
     run = store.registry.run(row.run_id)
     promotions = [
-        {"alias": p.alias, "moved": p.moved, "by": p.moved_by, "previous": p.previous, "gates": p.gates}
-        for p in store.registry.promotions(row.model) if p.version == row.version
-    ]  # fmt: skip
-    files = store.registry.files(model_owner(row.model, row.version), record_owner(row.model, row.version))
+        {
+            "alias": p.alias,
+            "moved": p.moved,
+            "by": p.moved_by,
+            "previous": p.previous,
+            "gates": p.gates,
+        }
+        for p in store.registry.promotions(row.model)
+        if p.version == row.version
+    ]
+    files = store.registry.files(
+        model_owner(row.model, row.version), record_owner(row.model, row.version)
+    )
     more = {
-        "unmeasured_classes": unmeasured_classes(store.workspace, store.registry, row.model, row.version),
-        "task": row.task, "framework": row.framework, "architecture": row.signature["architecture"],
+        "unmeasured_classes": unmeasured_classes(
+            store.workspace, store.registry, row.model, row.version
+        ),
+        "task": row.task,
+        "framework": row.framework,
+        "architecture": row.signature["architecture"],
         "input": {"view": row.signature["view"], "shape": row.signature["shape"]},
-        "data_digest": row.data_digest, "code_version": run.code_version, "trainer": run.trainer,
-        "parameters": run.parameters, "seed": run.seed, "promotions": promotions,
+        "data_digest": row.data_digest,
+        "code_version": run.code_version,
+        "trainer": run.trainer,
+        "parameters": run.parameters,
+        "seed": run.seed,
+        "promotions": promotions,
         "files": [{"path": f.path, "sha256": f.sha256, "size": f.size} for f in files],
-    }  # fmt: skip
+    }
     if as_json:
         show_one(describe(store.registry, row) | more, as_json)
     else:
@@ -72,23 +101,31 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
 @app.command()
 def promote(
     reference: Ref,
-    alias: Annotated[str, typer.Option(help="Alias to move.", autocompletion=completion.aliases)] = "production",
+    alias: Annotated[
+        str, typer.Option(help="Alias to move.", autocompletion=completion.aliases)
+    ] = "production",
     module: Module = None,
 ) -> None:
-    """Move `production` (or another alias) to a version that passes its gates; Dagster keeps who and when."""
+    """Move `production` (or another alias) to a version that passes its gates.
+
+    Dagster keeps who and when.
+    """
     from mlops_assets.components.project.launch import open_project
 
     settings = Settings.from_environment()
     row = open_store().registry.model_version(Reference.parse(reference))
     with open_project(settings, module) as project:
         config = {"version": row.version, "alias": alias, "user": settings.user}
-        project.launch(f"{row.model}/production", ops={f"{row.model}__production": {"config": config}})
+        project.launch(
+            f"{row.model}/production", ops={f"{row.model}__production": {"config": config}}
+        )
     console.print(f"{row.model}@{alias} is {row.model}@{row.version}")
 
 
 @app.command()
 def rollback(
-    model: Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)], module: Module = None
+    model: Annotated[str, typer.Argument(help="Model.", autocompletion=completion.models)],
+    module: Module = None,
 ) -> None:
     """Move `production` back to what it was before."""
     from mlops_assets.components.project.launch import open_project
@@ -106,7 +143,8 @@ def verify(
     reference: Annotated[
         str | None,
         typer.Argument(
-            help="model@version or model@alias; everything if not given.", autocompletion=completion.model_references
+            help="model@version or model@alias; everything if not given.",
+            autocompletion=completion.model_references,
         ),
     ] = None,
     as_json: Json = False,
@@ -118,7 +156,11 @@ def verify(
     from mlops_assets.models.verify import verify_all, verify_reference
 
     store = open_store()
-    found = verify_all(store) if reference is None else verify_reference(store, Reference.parse(reference))
+    found = (
+        verify_all(store)
+        if reference is None
+        else verify_reference(store, Reference.parse(reference))
+    )
     report(found, as_json)
 
 
@@ -131,7 +173,11 @@ def describe(registry: Registry, row: ModelVersion) -> dict[str, Any]:
         "dataset": row.dataset,
         "run_id": row.run_id,
         "stage": row.stage,
-        "aliases": sorted(alias for alias, version in registry.aliases(row.model).items() if version == row.version),
+        "aliases": sorted(
+            alias
+            for alias, version in registry.aliases(row.model).items()
+            if version == row.version
+        ),
         "metrics": row.metrics,
         "created": row.created,
     }

@@ -27,7 +27,10 @@ def reproduce_version(
         ),
     ],
     allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Train even though the code or the declaration has changed.")
+        bool,
+        typer.Option(
+            "--allow-changes", help="Train even though the code or the declaration has changed."
+        ),
     ] = False,
     module: Module = None,
     as_json: Json = False,
@@ -56,7 +59,10 @@ def reproduce_version(
 def _print(found: Reproduction) -> None:
     from mlops_assets.cli.run.compare import print_table
 
-    name, made = f"{found.original.model}@{found.original.version}", f"{found.made.model}@{found.made.version}"
+    name, made = (
+        f"{found.original.model}@{found.original.version}",
+        f"{found.made.model}@{found.made.version}",
+    )
     if found.changes:
         console.print("not as it was recorded", style="bold")
         for change in found.changes[:SHOWN]:
@@ -64,7 +70,10 @@ def _print(found: Reproduction) -> None:
         if len(found.changes) > SHOWN:
             console.print(f"  … and {len(found.changes) - SHOWN} more; --json has them all")
         console.print()
-    rows = [[match.what, _short(match.recorded), _short(match.now), _verdict(match)] for match in found.artefacts]
+    rows = [
+        [match.what, _short(match.recorded), _short(match.now), _verdict(match)]
+        for match in found.artefacts
+    ]
     rows += [[match.what, match.recorded, match.now, _verdict(match)] for match in found.metrics]
     print_table(["", found.original.version, found.made.version, ""], rows, "")
     said = [

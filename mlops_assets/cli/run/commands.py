@@ -8,14 +8,25 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from mlops_assets.cli.terminal import completion
-from mlops_assets.cli.terminal.output import Json, advise, metric_columns, open_store, show, show_one
+from mlops_assets.cli.terminal.output import (
+    Json,
+    advise,
+    metric_columns,
+    open_store,
+    show,
+    show_one,
+)
 
 if TYPE_CHECKING:
     from mlops_assets.registry import Run
     from mlops_assets.registry.search.fields import Field
 
-app = typer.Typer(help="Training runs: their history, and what differs between them.", no_args_is_help=True)
-RunId = Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)]
+app = typer.Typer(
+    help="Training runs: their history, and what differs between them.", no_args_is_help=True
+)
+RunId = Annotated[
+    str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)
+]
 _FIRST = ("run_id", "model", "data_version", "status", "model_version")
 _LAST = ("started", "seconds")
 
@@ -23,18 +34,31 @@ _LAST = ("started", "seconds")
 @app.command("list")
 def list_runs(
     model: Annotated[
-        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+        str | None,
+        typer.Argument(help="Model; all if not given.", autocompletion=completion.models),
     ] = None,
     where: Annotated[
         str | None,
-        typer.Option(help="Filter in CQL2, e.g. 'macro_f1 > 0.8 and params.learning_rate < 0.01'; see docs/runs.md."),
+        typer.Option(
+            help=(
+                "Filter in CQL2, e.g. 'macro_f1 > 0.8 and params.learning_rate < 0.01'; see"
+                " docs/runs.md."
+            )
+        ),
     ] = None,
     sort: Annotated[
-        str | None, typer.Option(help="What to sort by: a column, METRIC, params.NAME; -NAME from large to small.")
+        str | None,
+        typer.Option(
+            help="What to sort by: a column, METRIC, params.NAME; -NAME from large to small."
+        ),
     ] = None,
-    descending: Annotated[bool, typer.Option("--descending", help="Sort from large to small.")] = False,
+    descending: Annotated[
+        bool, typer.Option("--descending", help="Sort from large to small.")
+    ] = False,
     limit: Annotated[int, typer.Option(min=0, help="At most so many; 0 for all.")] = 50,
-    columns: Annotated[str | None, typer.Option(help="What to show, e.g. run_id,macro_f1,params.epochs.")] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="What to show, e.g. run_id,macro_f1,params.epochs.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List runs, newest first unless sorted."""
@@ -58,7 +82,9 @@ def list_runs(
 @app.command("show")
 def show_run(
     run_id: RunId,
-    log: Annotated[bool, typer.Option("--log", help="Print what the run has printed, and nothing else.")] = False,
+    log: Annotated[
+        bool, typer.Option("--log", help="Print what the run has printed, and nothing else.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Show everything that is recorded of a run, or its log."""
@@ -78,10 +104,14 @@ def show_run(
 @app.command()
 def compare(
     run_ids: Annotated[
-        list[str], typer.Argument(help="Two or more run ids, or their beginnings.", autocompletion=completion.run_ids)
+        list[str],
+        typer.Argument(
+            help="Two or more run ids, or their beginnings.", autocompletion=completion.run_ids
+        ),
     ],
     report: Annotated[
-        Path | None, typer.Option(help="Write a report: .html, .png, or .md with its figures beside it.")
+        Path | None,
+        typer.Option(help="Write a report: .html, .png, or .md with its figures beside it."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -110,9 +140,25 @@ def compare(
 def describe(run: Run) -> dict[str, Any]:
     """Return a run as listings give it."""
     names = (
-        "run_id", "model", "dataset", "data_version", "status", "parameters", "seed", "metrics", "tags",
-        "model_version", "source", "created_by", "started", "finished", "seconds", "attempts", "usage", "error",
-    )  # fmt: skip
+        "run_id",
+        "model",
+        "dataset",
+        "data_version",
+        "status",
+        "parameters",
+        "seed",
+        "metrics",
+        "tags",
+        "model_version",
+        "source",
+        "created_by",
+        "started",
+        "finished",
+        "seconds",
+        "attempts",
+        "usage",
+        "error",
+    )
     return {name: getattr(run, name) for name in names}
 
 
@@ -124,8 +170,13 @@ def _columns(runs: list[Run], named: list[str]) -> list[Field]:
     """Return what a listing shows: what was asked about is always in it."""
     from mlops_assets.registry.search.fields import field
 
-    metrics = [column.removeprefix("metrics.") for column in metric_columns([{"metrics": run.metrics} for run in runs])]
-    names = dict.fromkeys((*_FIRST, *metrics, *(name.removeprefix("metrics.") for name in named), *_LAST))
+    metrics = [
+        column.removeprefix("metrics.")
+        for column in metric_columns([{"metrics": run.metrics} for run in runs])
+    ]
+    names = dict.fromkeys(
+        (*_FIRST, *metrics, *(name.removeprefix("metrics.") for name in named), *_LAST)
+    )
     return [field(name) for name in names]
 
 

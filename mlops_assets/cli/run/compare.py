@@ -25,9 +25,22 @@ BARS = "▁▂▃▄▅▆▇█"
 WIDTH = 24  # of a small curve
 SHOWN_DIFFERENCES = 30  # of one section; JSON and reports have more
 MAIN_PACKAGES = (
-    "mlops-assets", "numpy", "pandas", "scikit-learn", "torch", "tensorflow", "tensorflow-cpu", "keras", "jax", "flax",
-    "xgboost", "lightgbm", "onnx", "onnxruntime", "dagster",
-)  # fmt: skip
+    "mlops-assets",
+    "numpy",
+    "pandas",
+    "scikit-learn",
+    "torch",
+    "tensorflow",
+    "tensorflow-cpu",
+    "keras",
+    "jax",
+    "flax",
+    "xgboost",
+    "lightgbm",
+    "onnx",
+    "onnxruntime",
+    "dagster",
+)
 
 
 def details(store: Store, run: Run) -> dict[str, Any]:
@@ -35,11 +48,23 @@ def details(store: Store, run: Run) -> dict[str, Any]:
     series = store.registry.series(run.run_id)
     checkpoints = store.registry.checkpoints(run.run_id)
     environment = recorded_environment(store, run)
-    names = ("data_digest", "trainer", "code_version", "code", "hardware", "phases", "orchestration_run", "host", "pid")
+    names = (
+        "data_digest",
+        "trainer",
+        "code_version",
+        "code",
+        "hardware",
+        "phases",
+        "orchestration_run",
+        "host",
+        "pid",
+    )
     return {name: getattr(run, name) for name in names} | {
         "unmeasured_classes": _unmeasured(store, run),
         "environment": {"digest": run.environment, "packages": environment},
-        "checkpoints": [{"step": row.step, "size": row.size, "created": row.created} for row in checkpoints],
+        "checkpoints": [
+            {"step": row.step, "size": row.size, "created": row.created} for row in checkpoints
+        ],
         "series": {name: _summary(points) for name, points in series.items()},
         "has_log": bool(store.registry.files_at(_log_key(run))),
     }
@@ -52,8 +77,14 @@ def log_of(store: Store, run: Run) -> str:
         NotFound: nothing was kept.
     """
     if not store.registry.files_at(_log_key(run)):
-        why = "it is still running" if run.status == "running" else "it printed nothing, or is external"
-        raise NotFound(f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'")
+        why = (
+            "it is still running"
+            if run.status == "running"
+            else "it printed nothing, or is external"
+        )
+        raise NotFound(
+            f"run {run.run_id[:8]} has no log: {why}; see 'mlops run show {run.run_id[:8]}'"
+        )
     return read_published(store.workspace, store.registry, _log_key(run)).decode(errors="replace")
 
 
@@ -63,30 +94,44 @@ def print_run(store: Store, run: Run) -> None:
     lines = {
         "run": run.run_id,
         "model": run.model,
-        "outcome": f"{run.status}, {run.model}@{run.model_version}" if run.model_version else run.status,
+        "outcome": (
+            f"{run.status}, {run.model}@{run.model_version}" if run.model_version else run.status
+        ),
         "error": run.error,
         "data": f"{run.dataset}@{run.data_version}, digest {run.data_digest[:12]}",
         "trainer": run.trainer,
         "code": _code(run),
         "environment": _environment(run, recorded_environment(store, run)),
         "hardware": _lines(run.hardware),
-        "started": f"{run.started:%Y-%m-%d %H:%M:%S} by {run.created_by or 'somebody'}, {run.source}",
+        "started": (
+            f"{run.started:%Y-%m-%d %H:%M:%S} by {run.created_by or 'somebody'}, {run.source}"
+        ),
         "took": plain(None) if run.seconds is None else quantity("seconds", run.seconds),
         "attempts": run.attempts,
-        "phases": "\n".join(f"{name}: {quantity('seconds', value)}" for name, value in run.phases.items()),
-        "usage": "\n".join(f"{_spoken(name)}: {quantity(name, value)}" for name, value in run.usage.items()),
+        "phases": "\n".join(
+            f"{name}: {quantity('seconds', value)}" for name, value in run.phases.items()
+        ),
+        "usage": "\n".join(
+            f"{_spoken(name)}: {quantity(name, value)}" for name, value in run.usage.items()
+        ),
         "tags": _lines(run.tags),
         "seed": run.seed,
         "parameters": _lines(run.parameters),
         "metrics": "\n".join(f"{name}: {number(value)}" for name, value in run.metrics.items()),
         "unmeasured": ", ".join(_unmeasured(store, run)),
         "series": "\n".join(
-            f"{name}: {sparkline([value for _, value in points])}  {number(points[0][1])} → {number(points[-1][1])}, "
-            f"{len(points)} point(s)"
+            f"{name}: {sparkline([value for _, value in points])}  {number(points[0][1])} →"
+            f" {number(points[-1][1])}, {len(points)} point(s)"
             for name, points in series.items()
         ),
-        "checkpoints": ", ".join(f"step {row.step} ({quantity('_bytes', row.size)})" for row in checkpoints),
-        "log": f"mlops run show {run.run_id[:8]} --log" if store.registry.files_at(_log_key(run)) else None,
+        "checkpoints": ", ".join(
+            f"step {row.step} ({quantity('_bytes', row.size)})" for row in checkpoints
+        ),
+        "log": (
+            f"mlops run show {run.run_id[:8]} --log"
+            if store.registry.files_at(_log_key(run))
+            else None
+        ),
     }
     table = Table(Column(style="bold"), Column(overflow="fold"), show_header=False, box=None)
     for name, value in lines.items():
@@ -98,10 +143,12 @@ def print_run(store: Store, run: Run) -> None:
 def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
     """Print rows under the names they were asked by; ids are shortened, which commands accept."""
     documents = [
-        {str(index): value[:8] if name == "run_id" else _cell(name, value)
-         for index, (name, value) in enumerate(zip(header, row, strict=True))}
+        {
+            str(index): value[:8] if name == "run_id" else _cell(name, value)
+            for index, (name, value) in enumerate(zip(header, row, strict=True))
+        }
         for row in rows
-    ]  # fmt: skip
+    ]
     show(documents, False, [str(index) for index in range(len(header))], empty, titles=list(header))
 
 
@@ -117,7 +164,8 @@ def print_comparison(comparison: Comparison) -> None:
         console.print()
         console.print(section, style="bold")
         shown = [
-            [each.what, *(quantity(each.what, value) for value in each.values)] for each in found[:SHOWN_DIFFERENCES]
+            [each.what, *(quantity(each.what, value) for value in each.values)]
+            for each in found[:SHOWN_DIFFERENCES]
         ]
         print_table(["", *ids], shown, "")
         if len(found) > SHOWN_DIFFERENCES:
@@ -132,15 +180,21 @@ def sparkline(values: Sequence[float]) -> str:
     edges = [round(index * len(values) / width) for index in range(width + 1)]
     means = [sum(values[a:b]) / (b - a) for a, b in pairwise(edges)]
     low, span = min(means), max(means) - min(means)
-    return "".join(BARS[round((mean - low) / span * (len(BARS) - 1)) if span else 0] for mean in means)
+    return "".join(
+        BARS[round((mean - low) / span * (len(BARS) - 1)) if span else 0] for mean in means
+    )
 
 
 def _summary(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
     values = [value for _, value in points]
     return {
-        "points": len(points), "first": values[0], "last": values[-1], "min": min(values), "max": max(values),
+        "points": len(points),
+        "first": values[0],
+        "last": values[-1],
+        "min": min(values),
+        "max": max(values),
         "last_step": points[-1][0],
-    }  # fmt: skip
+    }
 
 
 def _unmeasured(store: Store, run: Run) -> list[str]:
@@ -157,7 +211,11 @@ def _metric_cells(row: MetricRow) -> list[str]:
 
 def _code(run: Run) -> str:
     diff = run.code.get("diff")
-    return f"{run.code_version}\nuncommitted changes are kept: {object_key(diff)}" if diff else run.code_version
+    return (
+        f"{run.code_version}\nuncommitted changes are kept: {object_key(diff)}"
+        if diff
+        else run.code_version
+    )
 
 
 def _environment(run: Run, packages: dict[str, str] | None) -> str:
@@ -169,11 +227,20 @@ def _environment(run: Run, packages: dict[str, str] | None) -> str:
 
 
 def _lines(document: dict[str, Any]) -> str:
-    return "\n".join(f"{name}: {plain(value, 500)}" for name, value in document.items() if value not in (None, [], {}))
+    return "\n".join(
+        f"{name}: {plain(value, 500)}"
+        for name, value in document.items()
+        if value not in (None, [], {})
+    )
 
 
 def _spoken(name: str) -> str:
-    return name.removesuffix("_bytes").removesuffix("_joules").removesuffix("_seconds").replace("_", " ")
+    return (
+        name.removesuffix("_bytes")
+        .removesuffix("_joules")
+        .removesuffix("_seconds")
+        .replace("_", " ")
+    )
 
 
 def _cell(name: str, value: Any) -> Any:
@@ -181,7 +248,9 @@ def _cell(name: str, value: Any) -> Any:
         return value
     if name.endswith(("_bytes", "_joules")) or name == "error":
         return quantity(name, value)
-    return value if isinstance(value, (int, float)) and not isinstance(value, bool) else plain(value)
+    return (
+        value if isinstance(value, (int, float)) and not isinstance(value, bool) else plain(value)
+    )
 
 
 def _log_key(run: Run) -> str:

@@ -36,18 +36,23 @@ def import_mlflow(
     tracking_uri: Annotated[
         str | None, typer.Option(help="URL of the MLflow server; MLOPS_MLFLOW if not given.")
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Name of the model here; the experiment's if not given.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Name of the model here; the experiment's if not given.")
+    ] = None,
     task: Annotated[
         Task | None,
-        typer.Option(help="Task of a model that the project does not declare; classification if not given."),
+        typer.Option(
+            help="Task of a model that the project does not declare; classification if not given."
+        ),
     ] = None,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
     """Bring in the runs of an MLflow experiment, with all their points, and their ONNX models.
 
-    It can be done again at any time: what was brought in before is only brought up to date. A model is compared with
-    the ONNX file in MLflow, measured on the test split and recorded. Aliases are listed; promote what is to be in use.
+    It can be done again at any time: what was brought in before is only brought up to date. A model
+    is compared with the ONNX file in MLflow, measured on the test split and recorded. Aliases are
+    listed; promote what is to be in use.
     """
     from mlops_assets.components.project.launch import models_of_project
     from mlops_assets.components.reporting import DagsterReporter
@@ -64,10 +69,17 @@ def import_mlflow(
         name = check_name(model or experiment, "model")
     except NameRefused as error:
         raise NameRefused(f"{error}; give it with --model") from error
-    data, declared, store = Reference.parse(dataset), models_of_project(module).get(name), open_store()
+    data, declared, store = (
+        Reference.parse(dataset),
+        models_of_project(module).get(name),
+        open_store(),
+    )
     said = {} if declared and task is None else {"task": task or "classification"}
     specification = specification_for(declared, name, data.name, said)
-    with step(f"importing {experiment} from MLflow"), DagsterReporter(store, settings.dagster_home) as told:
+    with (
+        step(f"importing {experiment} from MLflow"),
+        DagsterReporter(store, settings.dagster_home) as told,
+    ):
         found = import_experiment(store, settings.mlflow, experiment, data, specification, told)
     if as_json:
         show_one(asdict(found), as_json)
@@ -80,6 +92,6 @@ def import_mlflow(
     for alias in found.aliases:
         version = f"{name}@{alias.model_version}" if alias.model_version else "none of these runs"
         console.print(
-            f"in MLflow {alias.registered_model}@{alias.alias} is version {alias.number}, here {version}; it was not "
-            "taken over, see 'mlops model promote'"
+            f"in MLflow {alias.registered_model}@{alias.alias} is version {alias.number}, here"
+            f" {version}; it was not taken over, see 'mlops model promote'"
         )

@@ -24,11 +24,15 @@ def _group() -> None:
 @app.command()
 def sync(
     model: Annotated[
-        str | None, typer.Argument(help="Model; all if not given.", autocompletion=completion.models)
+        str | None,
+        typer.Argument(help="Model; all if not given.", autocompletion=completion.models),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Mirror what the server of MLOPS_MLFLOW lacks or has in an older state: runs, ONNX models, aliases."""
+    """Mirror what the server of MLOPS_MLFLOW lacks or has in an older state.
+
+    Runs, ONNX models, aliases.
+    """
     from mlops_assets.progress import step
 
     with needs("mlflow", "mirroring to MLflow"):
@@ -40,6 +44,11 @@ def sync(
     with step("mirroring to MLflow"):
         told, problems = mirror.sync(open_store(), uri, model)
     rows = [{**asdict(run), "run_id": run.run_id if as_json else run.run_id[:8]} for run in told]
-    show(rows, as_json, ["run_id", "model", "outcome", "url", "detail"], "no run yet; run 'mlops train MODEL'")
+    show(
+        rows,
+        as_json,
+        ["run_id", "model", "outcome", "url", "detail"],
+        "no run yet; run 'mlops train MODEL'",
+    )
     for problem in problems:
         errors.print(f"alias {problem}")

@@ -28,16 +28,29 @@ def sweep(
         ),
     ],
     space: Annotated[Path, typer.Option(help="YAML file that says which parameters to try.")],
-    trials: Annotated[int | None, typer.Option(help="Trials in all, those of earlier starts among them.")] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="Trials in all, those of earlier starts among them.")
+    ] = None,
     method: Annotated[Method | None, typer.Option(help="How the space is searched.")] = None,
-    metric: Annotated[str | None, typer.Option(help="What is optimised, of the validation split.")] = None,
-    direction: Annotated[Direction | None, typer.Option(help="Which way the metric gets better.")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="What is optimised, of the validation split.")
+    ] = None,
+    direction: Annotated[
+        Direction | None, typer.Option(help="Which way the metric gets better.")
+    ] = None,
     parallel: Annotated[int | None, typer.Option(help="Trials that run at the same time.")] = None,
-    prune: Annotated[PrunerName | None, typer.Option(help="How bad trials are stopped early.")] = None,
+    prune: Annotated[
+        PrunerName | None, typer.Option(help="How bad trials are stopped early.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the search.")] = None,
-    timeout: Annotated[float | None, typer.Option(help="Seconds after which no trial is begun any more.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(help="Seconds after which no trial is begun any more.")
+    ] = None,
     name: Annotated[
-        str | None, typer.Option(help="Name of the sweep; if not given, the same command continues the same sweep.")
+        str | None,
+        typer.Option(
+            help="Name of the sweep; if not given, the same command continues the same sweep."
+        ),
     ] = None,
     module: Module = None,
     as_json: Json = False,
@@ -51,9 +64,16 @@ def sweep(
     from mlops_assets.training.sweeps.settings import read_settings
 
     settings = read_settings(
-        space, trials=trials, method=method, metric=metric, direction=direction, parallel=parallel, prune=prune,
-        seed=seed, timeout=timeout,
-    )  # fmt: skip
+        space,
+        trials=trials,
+        method=method,
+        metric=metric,
+        direction=direction,
+        parallel=parallel,
+        prune=prune,
+        seed=seed,
+        timeout=timeout,
+    )
     wanted, store = Reference.parse(reference), open_store()
     with open_project(Settings.from_environment(), module) as project:
         specification = project.model(wanted.name)
@@ -61,10 +81,15 @@ def sweep(
         plan = plan_sweep(specification, data.version, settings, name, str(space))
         project.sync(specification.dataset)
         config = settings.model_dump(mode="json", exclude_unset=True) | {"name": plan.name}
-        kept = f"the trials of sweep {plan.name} that have ended are kept; to continue, run the same command again:"
+        kept = (
+            f"the trials of sweep {plan.name} that have ended are kept; to continue, run the same"
+            " command again:"
+        )
         with interruptible(lambda: f"{kept} {again()}"):
             project.launch(
-                f"{wanted.name}_sweep", partition=data.version, ops={f"{wanted.name}__sweep": {"config": config}}
+                f"{wanted.name}_sweep",
+                partition=data.version,
+                ops={f"{wanted.name}__sweep": {"config": config}},
             )
     _tell(store, plan, as_json)
 
@@ -77,12 +102,22 @@ def _tell(store: Store, plan: Plan, as_json: bool) -> None:
     if as_json:
         show_one(document, as_json=True)
         return
-    rows: list[dict[str, Any]] = [{**row, "run_id": row["run_id"][:8]} for row in document["trials"]]
-    columns = ["trial", "state", "value", *(f"parameters.{name}" for name in plan.space.axes), "seconds", "run_id"]
+    rows: list[dict[str, Any]] = [
+        {**row, "run_id": row["run_id"][:8]} for row in document["trials"]
+    ]
+    columns = [
+        "trial",
+        "state",
+        "value",
+        *(f"parameters.{name}" for name in plan.space.axes),
+        "seconds",
+        "run_id",
+    ]
     show(rows, False, columns, "no trial")
     lines = [
-        f"best: trial {found.best.number}, {found.objective.metric} {document['best']['value']:.6g} "
-        f"({found.objective.direction}, on the validation split); only its model was exported and measured"
+        f"best: trial {found.best.number}, {found.objective.metric} {document['best']['value']:.6g}"
+        f" ({found.objective.direction}, on the validation split); only its model was exported and"
+        " measured"
     ]
     if found.importances:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in found.importances.items())
@@ -91,6 +126,8 @@ def _tell(store: Store, plan: Plan, as_json: bool) -> None:
     measured = ", ".join(f"{name} {value:.4f}" for name, value in found.row.metrics.items())
     lines.append(f"{version} on the test split: {measured}")
     lines.append(
-        f"{found.row.model}@candidate is {version}" if found.candidate else f"candidate stays as it is: {found.gates}"
+        f"{found.row.model}@candidate is {version}"
+        if found.candidate
+        else f"candidate stays as it is: {found.gates}"
     )
     console.print("\n".join(lines))

@@ -32,7 +32,9 @@ def train(
             autocompletion=completion.models_on_data,
         ),
     ],
-    param: Annotated[list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; also seed=N.")] = None,
+    param: Annotated[
+        list[str] | None, typer.Option("--param", "-p", help="NAME=VALUE; also seed=N.")
+    ] = None,
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -48,14 +50,19 @@ def train(
     with open_project(Settings.from_environment(), module) as project:
         declared = project.model(wanted.name)
         preload(declared)
-        parameters = {**declared.params, **{name: value for name, value in config.items() if name != "seed"}}
+        parameters = {
+            **declared.params,
+            **{name: value for name, value in config.items() if name != "seed"},
+        }
         load_trainer(declared.trainer).parameters(parameters)  # refused before anything is launched
         data = open_store().registry.data_version(Reference(declared.dataset, wanted.what))
         _launch(project, declared, data.version, config, as_json)
 
 
 def resume(
-    run_id: Annotated[str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)],
+    run_id: Annotated[
+        str, typer.Argument(help="Run id, or its beginning.", autocompletion=completion.run_ids)
+    ],
     module: Module = None,
     as_json: Json = False,
 ) -> None:
@@ -66,7 +73,10 @@ def resume(
     run = registry.run(run_id)
     if run.status == "succeeded" or not registry.checkpoints(run.run_id):
         why = "has succeeded" if run.status == "succeeded" else "has kept no checkpoint"
-        raise Conflict(f"run {run.run_id[:8]} {why}; start a new one with 'mlops train {run.model}@{run.data_version}'")
+        raise Conflict(
+            f"run {run.run_id[:8]} {why}; start a new one with 'mlops train"
+            f" {run.model}@{run.data_version}'"
+        )
     with open_project(Settings.from_environment(), module) as project:
         config = {**run.parameters, "seed": run.seed}
         _launch(project, project.model(run.model), run.data_version, config, as_json, run.run_id)
@@ -89,9 +99,15 @@ def _launch(
     tags = {RESUME: resumed} if resumed else None
     ops = {f"{declared.name}__trained_model": {"config": config}} if config else None
     try:
-        with interruptible(lambda: _kept(project, declared.name, data_version, dagster_run, resumed)):
-            result = project.launch(f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run)
-    except StepFailure as failure:  # a model version that fails its gates has been made all the same
+        with interruptible(
+            lambda: _kept(project, declared.name, data_version, dagster_run, resumed)
+        ):
+            result = project.launch(
+                f"{declared.name}_lifecycle", data_version, ops, tags, dagster_run
+            )
+    except (
+        StepFailure
+    ) as failure:  # a model version that fails its gates has been made all the same
         _print_lines(_warnings(failure.checks), as_json)
         _print_outcome(declared.name, dagster_run, as_json)
         raise
@@ -113,7 +129,9 @@ def _print_lines(lines: Iterable[str], as_json: bool) -> None:
             console.print(line)
 
 
-def _kept(project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None) -> str:
+def _kept(
+    project: Project, model: str, data_version: str, dagster_run: str, resumed: str | None
+) -> str:
     """Return what an interrupted launch has left, and the command that continues from there."""
     from mlops_assets.registry.schema import STAGES
 
@@ -129,21 +147,27 @@ def _kept(project: Project, model: str, data_version: str, dagster_run: str, res
             return f"{model}@{row.version} is recorded; see: mlops model show {model}@{row.version}"
         select = ",".join(f"{model}/{asset}" for asset in assets)
         return (
-            f"{model}@{row.version} is {row.stage} and kept; to continue: "
-            f"dagster asset materialize -m {project.module} --select {select} --partition {data_version}"
+            f"{model}@{row.version} is {row.stage} and kept; to continue: dagster asset materialize"
+            f" -m {project.module} --select {select} --partition {data_version}"
         )
     checkpoints = registry.checkpoints(run.run_id)
     if not checkpoints:
-        return f"run {run.run_id[:8]} has kept no checkpoint and published nothing; start again with: {again()}"
+        return (
+            f"run {run.run_id[:8]} has kept no checkpoint and published nothing; start again with:"
+            f" {again()}"
+        )
     return (
-        f"the checkpoint of step {checkpoints[0].step} is kept; to continue: "
-        f"mlops run resume {run.run_id[:8]}{'' if project.module == project_module() else f' -m {project.module}'}"
+        f"the checkpoint of step {checkpoints[0].step} is kept; to continue: mlops run resume"
+        f" {run.run_id[:8]}{'' if project.module == project_module() else f' -m {project.module}'}"
     )
 
 
 def predict(
     reference: Annotated[
-        str, typer.Argument(help="model@version or model@alias.", autocompletion=completion.model_references)
+        str,
+        typer.Argument(
+            help="model@version or model@alias.", autocompletion=completion.model_references
+        ),
     ],
     scene: Annotated[Path, typer.Argument(help="A raster with the bands the model takes.")],
 ) -> None:
@@ -159,7 +183,9 @@ def predict(
             found = predict_scene(store, row, scene, scene_name(scene))
     except ValueError as error:
         raise SpecificationError(f"{scene}: {error}") from error
-    console.print(f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}")
+    console.print(
+        f"{store.workspace.where(found.raster.path)}\n{store.workspace.where(found.picture.path)}"
+    )
 
 
 def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
@@ -179,7 +205,9 @@ def _print_outcome(model: str, dagster_run: str, as_json: bool) -> None:
         metrics = ", ".join(f"{name} {value:.4f}" for name, value in row.metrics.items())
         console.print(f"{row.model}@{row.version} is {row.stage}: {metrics}")
         if unmeasured:
-            console.print(f"not measured, as the test split has no sample of it: {', '.join(unmeasured)}")
+            console.print(
+                f"not measured, as the test split has no sample of it: {', '.join(unmeasured)}"
+            )
 
 
 def _parameter(text: str) -> tuple[str, Any]:
@@ -193,6 +221,8 @@ def _parameter(text: str) -> tuple[str, Any]:
     try:
         return name.strip(), written(yaml.safe_load(value))
     except yaml.YAMLError as error:
-        raise typer.BadParameter(f"the value of {text!r} cannot be read; quote it", param_hint="--param") from error
+        raise typer.BadParameter(
+            f"the value of {text!r} cannot be read; quote it", param_hint="--param"
+        ) from error
     except ValueError as error:
         raise typer.BadParameter(f"{text!r}: {error}", param_hint="--param") from error

@@ -1,7 +1,7 @@
 """Completion of names in a shell: what the registry and the project's YAML files have.
 
-It only reads, is silent whatever goes wrong, and must be fast: SQLite is asked by the standard library, without
-SQLAlchemy, and nothing loads Dagster.
+It only reads, is silent whatever goes wrong, and must be fast: SQLite is asked by the standard
+library, without SQLAlchemy, and nothing loads Dagster.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ Completer = Callable[[str], list[Any]]
 
 
 def _completer(find: Callable[[str], Iterable[Any]]) -> Completer:
-    """Make a completer of a function that gives candidates: those that fit, each once, up to where something fails."""
+    """Make a completer of a function that gives candidates.
+
+    Those that fit, each once, up to where something fails.
+    """
 
     @wraps(find)
     def complete(incomplete: str) -> list[Any]:
@@ -49,7 +52,9 @@ def data_references(incomplete: str) -> Iterable[str]:
     """Datasets that have a version; with their tags and versions once a name stands."""
     names = list(_column("SELECT DISTINCT dataset FROM data_versions ORDER BY dataset"))
     versions = "SELECT version FROM data_versions WHERE dataset = {} ORDER BY number DESC"
-    yield from _references(incomplete, names, "SELECT tag FROM tags WHERE dataset = {} ORDER BY tag", versions)
+    yield from _references(
+        incomplete, names, "SELECT tag FROM tags WHERE dataset = {} ORDER BY tag", versions
+    )
 
 
 @_completer
@@ -65,9 +70,13 @@ def models_on_data(incomplete: str) -> Iterable[str]:
     name = incomplete.partition("@")[0]
     for attributes in declared("TrainedModel"):
         if attributes["name"] == name:
-            for query in ("SELECT tag FROM tags WHERE dataset = {}",
-                          "SELECT version FROM data_versions WHERE dataset = {} ORDER BY number DESC"):  # fmt: skip
-                yield from (f"{name}@{found}" for found in _column(query, str(attributes.get("dataset"))))
+            for query in (
+                "SELECT tag FROM tags WHERE dataset = {}",
+                "SELECT version FROM data_versions WHERE dataset = {} ORDER BY number DESC",
+            ):
+                yield from (
+                    f"{name}@{found}" for found in _column(query, str(attributes.get("dataset")))
+                )
 
 
 @_completer
@@ -75,7 +84,9 @@ def model_references(incomplete: str) -> Iterable[str]:
     """Models that have a version; with their aliases and versions once a name stands."""
     names = list(_column("SELECT DISTINCT model FROM model_versions ORDER BY model"))
     versions = "SELECT version FROM model_versions WHERE model = {} ORDER BY created DESC"
-    yield from _references(incomplete, names, "SELECT alias FROM aliases WHERE model = {} ORDER BY alias", versions)
+    yield from _references(
+        incomplete, names, "SELECT alias FROM aliases WHERE model = {} ORDER BY alias", versions
+    )
 
 
 @_completer
@@ -88,8 +99,8 @@ def aliases(incomplete: str) -> Iterable[str]:
 @_completer
 def run_ids(incomplete: str) -> Iterable[tuple[str, str]]:
     """The newest runs, by the beginnings of their ids, each with its model and status."""
-    query = f"SELECT run_id, model, data_version, status FROM runs ORDER BY started DESC LIMIT {MAX_RUNS}"  # nosec B608
-    for run_id, model, data_version, status in _rows(query):
+    newest = "SELECT run_id, model, data_version, status FROM runs ORDER BY started DESC"
+    for run_id, model, data_version, status in _rows(f"{newest} LIMIT {MAX_RUNS}"):
         short = run_id if len(incomplete) > 8 else run_id[:8]
         yield short, f"{model} on {data_version}, {status}"
 
@@ -116,7 +127,9 @@ def _rows(query: str, *values: str) -> list[Any]:
     url = Settings.from_environment().registry
     if url.startswith("sqlite:///"):
         path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0])).absolute()
-        with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=CONNECT_SECONDS)) as connection:
+        with closing(
+            sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, timeout=CONNECT_SECONDS)
+        ) as connection:
             return connection.execute(query.format(*"?" * len(values)), values).fetchall()
     from sqlalchemy import create_engine, text
 

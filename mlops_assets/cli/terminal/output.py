@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from mlops_assets.store import Store
 
-# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style; sentences are not folded, as a
-# terminal does that by itself, and a file or a pipe has no width
+# no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style; sentences
+# are not folded, as a terminal does that by itself, and a file or a pipe has no width
 console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
 errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
 WIDE = 10_000  # columns that no table needs
@@ -27,7 +27,8 @@ MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "m
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Module = Annotated[
-    str | None, typer.Option("--module", "-m", help="Definitions of the project, e.g. my_project.definitions.")
+    str | None,
+    typer.Option("--module", "-m", help="Definitions of the project, e.g. my_project.definitions."),
 ]
 
 
@@ -71,7 +72,9 @@ def show(
     empty: str,
     titles: Sequence[str] | None = None,
 ) -> None:
-    """Print rows as a JSON array, or the named columns as a table; dotted names reach into dictionaries.
+    """Print rows as a JSON array, or the named columns as a table.
+
+    Dotted names reach into dictionaries.
 
     Args:
         rows: what to print.
@@ -88,7 +91,11 @@ def show(
         return
     from rich.table import Table
 
-    table = Table(*(titles or [column.rsplit(".", 1)[-1] for column in columns]), box=None, padding=(0, 2, 0, 0))
+    table = Table(
+        *(titles or [column.rsplit(".", 1)[-1] for column in columns]),
+        box=None,
+        padding=(0, 2, 0, 0),
+    )
     for row in rows:
         table.add_row(*[_text(_reach(row, column)) for column in columns])
     draw(table)
@@ -109,7 +116,9 @@ def show_one(row: dict[str, Any], as_json: bool) -> None:
 
 def metric_columns(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Return the columns of the usual metrics that any row has."""
-    return [f"metrics.{name}" for name in MAIN_METRICS if any(name in row["metrics"] for row in rows)]
+    return [
+        f"metrics.{name}" for name in MAIN_METRICS if any(name in row["metrics"] for row in rows)
+    ]
 
 
 def _reach(row: dict[str, Any], column: str) -> Any:

@@ -1,4 +1,7 @@
-"""Progress for people, on stderr: bars on a terminal, plain lines elsewhere, nothing with `--quiet`."""
+"""Progress for people, on stderr.
+
+Bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,10 @@ def showing_progress() -> Iterator[None]:
 
 @contextmanager
 def _own_stderr() -> Iterator[Console]:
-    """Give a console on stderr as it is now: while a step runs, Dagster sends what is written to it through a pipe."""
+    """Give a console on stderr as it is now.
+
+    While a step runs, Dagster sends what is written to it through a pipe.
+    """
     try:
         copy = os.dup(sys.stderr.fileno())
     except (OSError, ValueError):  # stderr is no file, as in some tests and notebooks
@@ -84,7 +90,9 @@ class Lines:
             self._running[id(step)] = step
             if len(self._running) == 1:
                 self._idle = threading.Event()
-                threading.Thread(target=self._report, args=(self._idle,), name="progress", daemon=True).start()
+                threading.Thread(
+                    target=self._report, args=(self._idle,), name="progress", daemon=True
+                ).start()
 
     def end(self, step: Step) -> None:
         """See `Listener.end`."""
@@ -103,7 +111,10 @@ class Lines:
 
 
 def fraction(step: Step) -> float | None:
-    """Return how much of a piece of work is done, 0 to 1: by bytes if they are known; None if nothing is."""
+    """Return how much of a piece of work is done, 0 to 1: by bytes if they are known.
+
+    None if nothing is.
+    """
     done, total = (step.done_size, step.size) if step.size else (step.done, step.total)
     return min(done / total, 1.0) if total else None
 
@@ -114,11 +125,16 @@ def state(step: Step) -> str:
     parts = []
     if step.unit:
         parts.append(
-            f"{step.done:,}/{_counted(step.total, step.unit)}" if step.total else _counted(step.done, step.unit)
+            f"{step.done:,}/{_counted(step.total, step.unit)}"
+            if step.total
+            else _counted(step.done, step.unit)
         )
     if step.done_size:
-        parts.append(f"{bytes_text(step.done_size)} of {bytes_text(step.size)}" if step.size
-                     else bytes_text(step.done_size))  # fmt: skip
+        parts.append(
+            f"{bytes_text(step.done_size)} of {bytes_text(step.size)}"
+            if step.size
+            else bytes_text(step.done_size)
+        )
     rate, size_rate = _rates(step)
     left = _seconds_left(step, rate, size_rate)
     if left is not None:
@@ -135,11 +151,16 @@ def state(step: Step) -> str:
 def outcome(step: Step) -> str:
     """Return how a piece of work has ended."""
     took = seconds_text(time.monotonic() - step.started)
-    amount = ", ".join(filter(None, [
-        _counted(step.done, step.unit) if step.unit and step.done else "",
-        bytes_text(step.done_size) if step.done_size else "",
-        step.note,
-    ]))  # fmt: skip
+    amount = ", ".join(
+        filter(
+            None,
+            [
+                _counted(step.done, step.unit) if step.unit and step.done else "",
+                bytes_text(step.done_size) if step.done_size else "",
+                step.note,
+            ],
+        )
+    )
     ended = "stopped after" if step.failed else "done in"
     return f"{ended} {took}" + (f", {amount}" if amount else "")
 
@@ -175,7 +196,10 @@ def _rate_text(rate: float, unit: str) -> str:
 
 
 def _rates(step: Step) -> tuple[float, float]:
-    """Return units and bytes a second since progress was first reported: what came before was getting ready."""
+    """Return units and bytes a second since progress was first reported.
+
+    What came before was getting ready.
+    """
     if step.first is None:
         return 0.0, 0.0
     when, done, size = step.first
@@ -184,11 +208,15 @@ def _rates(step: Step) -> tuple[float, float]:
 
 
 def _seconds_left(step: Step, rate: float, size_rate: float) -> float | None:
-    done, total, speed = (step.done_size, step.size, size_rate) if step.size else (step.done, step.total, rate)
+    done, total, speed = (
+        (step.done_size, step.size, size_rate) if step.size else (step.done, step.total, rate)
+    )
     return (total - done) / speed if total and speed > 0 and done < total else None
 
 
 def _amount(step: Step) -> str:
     if not step.total:
         return ""
-    return f", {_counted(step.total, step.unit)}" + (f", {bytes_text(step.size)}" if step.size else "")
+    return f", {_counted(step.total, step.unit)}" + (
+        f", {bytes_text(step.size)}" if step.size else ""
+    )

@@ -26,7 +26,9 @@ class Bars(Progress):
             TextColumn("{task.description}", markup=False, table_column=_column(what)),
             BarColumn(bar_width=bar),
             TextColumn(
-                "{task.fields[detail]}", markup=False, table_column=_column(max(1, console.width - what - bar - 6))
+                "{task.fields[detail]}",
+                markup=False,
+                table_column=_column(max(1, console.width - what - bar - 6)),
             ),
             console=console,
             refresh_per_second=5,
@@ -42,8 +44,12 @@ class Bars(Progress):
         (found,) = (pair for pair in self._shown if pair[0] is step)
         self._shown.remove(found)
         done = fraction(step)
-        self.update(found[1], total=1.0, completed=1.0 if done is None and not step.failed else done or 0.0,
-                    detail=outcome(step))  # fmt: skip
+        self.update(
+            found[1],
+            total=1.0,
+            completed=1.0 if done is None and not step.failed else done or 0.0,
+            detail=outcome(step),
+        )
         self.stop_task(found[1])
         return not self._shown
 
@@ -51,7 +57,9 @@ class Bars(Progress):
         """Yield the table of bars as things stand now."""
         for step, task in list(self._shown):
             done = fraction(step)
-            self.update(task, total=None if done is None else 1.0, completed=done or 0.0, detail=state(step))
+            self.update(
+                task, total=None if done is None else 1.0, completed=done or 0.0, detail=state(step)
+            )
         yield from super().get_renderables()
 
 

@@ -1,4 +1,6 @@
-"""Reading and checking the declarations of a project: all errors are found together, each with its file, line and key.
+"""Reading and checking the declarations of a project.
+
+All errors are found together, each with its file, line and key.
 
 What is built from them is decided in `project`.
 """
@@ -87,22 +89,37 @@ class Declared:
 
     @property
     def left_out(self) -> dict[Place, str]:
-        """Documents that cannot be used, with the reason: what is wrong, and models of a dataset that is wrong."""
+        """Documents that cannot be used, with the reason.
+
+        What is wrong, and models of a dataset that is wrong.
+        """
         reasons: dict[Place, str] = {}
         for problem in self.problems:
             for place in problem.places:
-                reasons[place] = "\n".join([*reasons.get(place, "").splitlines(), f"  - {problem.text}"])
-        wrong = {d.attribute("name") for d in self.declarations if _is_dataset(d) and d.place in reasons}
+                reasons[place] = "\n".join(
+                    [*reasons.get(place, "").splitlines(), f"  - {problem.text}"]
+                )
+        wrong = {
+            d.attribute("name") for d in self.declarations if _is_dataset(d) and d.place in reasons
+        }
         for declaration in self.declarations:
             dataset = declaration.attribute("dataset")
-            if declaration.kind == "TrainedModel" and dataset in wrong and declaration.place not in reasons:
-                reasons[declaration.place] = f"  - {declaration.where()}: its dataset {dataset} is declared wrongly"
+            if (
+                declaration.kind == "TrainedModel"
+                and dataset in wrong
+                and declaration.place not in reasons
+            ):
+                reasons[declaration.place] = (
+                    f"  - {declaration.where()}: its dataset {dataset} is declared wrongly"
+                )
         return reasons
 
     def left_out_names(self) -> dict[str, str]:
         """Return the reasons by the name of the dataset or model, where it has one."""
         reasons = self.left_out
-        found = {d.attribute("name"): reasons[d.place] for d in self.declarations if d.place in reasons}
+        found = {
+            d.attribute("name"): reasons[d.place] for d in self.declarations if d.place in reasons
+        }
         return {name: reason for name, reason in found.items() if name is not None}
 
     def message(self) -> str:
@@ -132,15 +149,29 @@ def read_declarations(folder: Path) -> Declared:
             text = file.read_text(encoding="utf-8")
             documents = parse_yamls_with_source_position(text, str(file))
             nodes = list(yaml.compose_all(text, yaml.SafeLoader))
-        except (yaml.YAMLError, ValueError, TypeError, RecursionError) as error:  # a list as a key, a wrong tag
+        except (
+            yaml.YAMLError,
+            ValueError,
+            TypeError,
+            RecursionError,
+        ) as error:  # a list as a key, a wrong tag
             problems.append(
-                Problem(f"{file}: is not valid YAML: {' '.join(str(error).split())}", ((file, WHOLE_FILE),))
+                Problem(
+                    f"{file}: is not valid YAML: {' '.join(str(error).split())}",
+                    ((file, WHOLE_FILE),),
+                )
             )
             continue
         if not documents:
-            problems.append(Problem(f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)))
+            problems.append(
+                Problem(
+                    f"{file}: is empty; declare something or remove the file", ((file, WHOLE_FILE),)
+                )
+            )
         for number, document in enumerate(documents):
-            documents_at[file, number] = f"{file}:{document.source_position_tree.position.start.line}"
+            documents_at[file, number] = (
+                f"{file}:{document.source_position_tree.position.start.line}"
+            )
             found = _declaration(file, number, document)
             if isinstance(found, Declaration):
                 declarations.append(found)
@@ -155,12 +186,19 @@ def read_declarations(folder: Path) -> Declared:
 
 
 def _files(folder: Path) -> list[Path]:
-    """Return the files that Dagster reads: what is hidden, such as an editor's copies, it leaves alone."""
+    """Return the files that Dagster reads.
+
+    What is hidden, such as an editor's copies, it leaves alone.
+    """
     found = [path for name in FILE_NAMES for path in folder.rglob(name)]
-    return sorted(p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts))
+    return sorted(
+        p for p in found if not any(part.startswith(".") for part in p.relative_to(folder).parts)
+    )
 
 
-def _declaration(file: Path, number: int, document: ValueAndSourcePositionTree) -> Declaration | Problem | None:
+def _declaration(
+    file: Path, number: int, document: ValueAndSourcePositionTree
+) -> Declaration | Problem | None:
     """Return a declaration of ours, None for a component of another package, or why it is none that can be had."""
     where = f"{file}:{document.source_position_tree.position.start.line}"
     kind = document.value.get("type") if isinstance(document.value, dict) else None
@@ -205,7 +243,9 @@ def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Problem]:
                 path = [*keys, *entry["loc"]]
                 yield declaration.problem(path, _message(declaration, entry, path, node))
         except Exception as error:  # noqa: BLE001  of the trainer's own code, which checks its parameters
-            yield declaration.problem(keys, f"cannot be checked: {type(error).__name__}: {error}; correct the trainer")
+            yield declaration.problem(
+                keys, f"cannot be checked: {type(error).__name__}: {error}; correct the trainer"
+            )
 
 
 def _rewritten_classes(declaration: Declaration, document: yaml.Node) -> Iterator[Problem]:
@@ -233,15 +273,17 @@ def _repeated_keys(declaration: Declaration, document: yaml.Node) -> Iterator[Pr
             first = seen.setdefault(_read(key), key)
             if first is not key:
                 yield Problem(
-                    f"{declaration.file}:{key.start_mark.line + 1}: {key.value}: is written twice, first in line "
-                    f"{first.start_mark.line + 1}; remove one",
+                    f"{declaration.file}:{key.start_mark.line + 1}: {key.value}: is written twice,"
+                    f" first in line {first.start_mark.line + 1}; remove one",
                     (declaration.place,),
                 )
 
 
 def _read(key: yaml.Node) -> Any:
     """Return what YAML reads as a key; dates are texts to Dagster."""
-    return key.value if key.tag.endswith(":timestamp") else yaml.SafeLoader("").construct_object(key)
+    return (
+        key.value if key.tag.endswith(":timestamp") else yaml.SafeLoader("").construct_object(key)
+    )
 
 
 def _child(node: yaml.Node | None, key: Any) -> yaml.Node | None:
@@ -267,7 +309,10 @@ def _message(declaration: Declaration, entry: Any, path: list[Any], document: ya
 
 
 def _trainer_parameters(declaration: Declaration) -> type[BaseModel] | None:
-    """Return what the trainer of a model takes; None without one. One that cannot be loaded is an error of its own."""
+    """Return what the trainer of a model takes; None without one.
+
+    One that cannot be loaded is an error of its own.
+    """
     trainer = declaration.attribute("trainer")
     if declaration.kind != "TrainedModel" or trainer is None:
         return None
@@ -281,8 +326,16 @@ def _other_models(declaration: Declaration) -> dict[str, type[BaseModel]]:
     """Return what the other components take, by their names."""
     package = importlib.import_module(PACKAGE)
     components = [getattr(package, name) for name in package.__all__]
-    models = {c.__name__: c.get_model_cls() for c in components if isinstance(c, type) and issubclass(c, dg.Component)}
-    return {name: model for name, model in models.items() if model is not None and name != declaration.kind}
+    models = {
+        c.__name__: c.get_model_cls()
+        for c in components
+        if isinstance(c, type) and issubclass(c, dg.Component)
+    }
+    return {
+        name: model
+        for name, model in models.items()
+        if model is not None and name != declaration.kind
+    }
 
 
 def _is_dataset(declaration: Declaration) -> bool:
@@ -290,8 +343,13 @@ def _is_dataset(declaration: Declaration) -> bool:
 
 
 def _disagreements(declarations: list[Declaration]) -> Iterator[Problem]:
-    """Yield what is wrong between declarations: names declared twice, and models of datasets that are not there."""
-    yield from _declared_twice(declarations, ("attributes", "name"), "{value!r} is declared at {place} too")
+    """Yield what is wrong between declarations.
+
+    Names declared twice, and models of datasets that are not there.
+    """
+    yield from _declared_twice(
+        declarations, ("attributes", "name"), "{value!r} is declared at {place} too"
+    )
     datasets = {d.attribute("name") for d in declarations if _is_dataset(d)}
     for declaration in declarations:
         dataset = declaration.attribute("dataset")
@@ -307,8 +365,13 @@ def _disagreements(declarations: list[Declaration]) -> Iterator[Problem]:
     )
 
 
-def _declared_twice(declarations: list[Declaration], keys: Sequence[str], message: str) -> Iterator[Problem]:
-    """Yield declarations that have one value under a key; which of them is wrong is unknown, so none can be used."""
+def _declared_twice(
+    declarations: list[Declaration], keys: Sequence[str], message: str
+) -> Iterator[Problem]:
+    """Yield declarations that have one value under a key.
+
+    Which of them is wrong is unknown, so none can be used.
+    """
     seen: dict[str, Declaration] = {}
     for declaration in declarations:
         value = declaration.find(*keys)
@@ -316,20 +379,34 @@ def _declared_twice(declarations: list[Declaration], keys: Sequence[str], messag
             continue
         first = seen.setdefault(value, declaration)
         if first is not declaration:
-            yield declaration.problem(keys, message.format(value=value, place=first.where(*keys)), first)
+            yield declaration.problem(
+                keys, message.format(value=value, place=first.where(*keys)), first
+            )
 
 
 def _unknown_bands(declarations: list[Declaration]) -> Iterator[Problem]:
-    """Yield bands of models that their dataset lacks, where it declares their names; else training finds them."""
+    """Yield bands of models that their dataset lacks, where it declares their names.
+
+    Else training finds them.
+    """
     known = {d.attribute("name"): _declared_features(d) for d in declarations if _is_dataset(d)}
     for declaration in declarations:
-        names = known.get(declaration.attribute("dataset")) if declaration.kind == "TrainedModel" else None
+        names = (
+            known.get(declaration.attribute("dataset"))
+            if declaration.kind == "TrainedModel"
+            else None
+        )
         bands = declaration.find("attributes", "bands")
-        unknown = [band for band in bands if band not in names] if names and isinstance(bands, list) else []
+        unknown = (
+            [band for band in bands if band not in names]
+            if names and isinstance(bands, list)
+            else []
+        )
         if names and unknown:
             yield declaration.problem(
                 ("attributes", "bands"),
-                f"{declaration.attribute('dataset')} has no {', '.join(map(str, unknown))}; it has {named(names)}",
+                f"{declaration.attribute('dataset')} has no {', '.join(map(str, unknown))}; it has"
+                f" {named(names)}",
             )
 
 

@@ -31,12 +31,16 @@ FAILED_CHECK = "DagsterAssetCheckFailedError"
 
 
 class StepFailure(MlopsError):
-    """A step of a Dagster run failed; the message is the step's own error. `run_id` is None if nothing was started.
+    """A step of a Dagster run failed; the message is the step's own error.
+
+    `run_id` is None if nothing was started.
 
     `checks` are those that were evaluated before.
     """
 
-    def __init__(self, message: str, run_id: str | None = None, checks: Sequence[Check] = ()) -> None:
+    def __init__(
+        self, message: str, run_id: str | None = None, checks: Sequence[Check] = ()
+    ) -> None:
         self.run_id = run_id
         self.checks = checks
         super().__init__(message)
@@ -66,7 +70,8 @@ class Project:
         """Run a job here and now.
 
         Args:
-            job: name of a job of the project, or keys of assets, `model/production` or `data/landing,data/source`.
+            job: name of a job of the project, or keys of assets, `model/production` or
+                `data/landing,data/source`.
             partition: partition key.
             ops: run config of each op.
             tags: tags of the run.
@@ -84,7 +89,10 @@ class Project:
                 result = found.execute_in_process(
                     instance=self.instance,
                     partition_key=partition,
-                    run_config={"ops": dict(ops or {}), "loggers": {"console": {"config": {"log_level": "CRITICAL"}}}},
+                    run_config={
+                        "ops": dict(ops or {}),
+                        "loggers": {"console": {"config": {"log_level": "CRITICAL"}}},
+                    },
                     raise_on_error=False,
                     tags=dict(tags or {}),
                     run_id=run_id,
@@ -137,8 +145,8 @@ class Project:
             _require_well_declared(key.path[0], left_out(self.definitions))
             alike = sorted(other.path[0] for other in keys if other.path[-1] == key.path[-1])
             raise NotFound(
-                f"{key.path[0]!r} is not declared with a step {key.path[-1]!r}; this project declares "
-                f"{', '.join(alike) or 'none'}"
+                f"{key.path[0]!r} is not declared with a step {key.path[-1]!r}; this project"
+                f" declares {', '.join(alike) or 'none'}"
             )
 
     def _job(self, name: str) -> dg.JobDefinition:
@@ -148,7 +156,9 @@ class Project:
                 self.require(key)
             label = re.sub("[/,]", "_", name) + "_once"
             ad_hoc = dg.define_asset_job(label, selection=dg.AssetSelection.assets(*keys))
-            return dg.Definitions.merge(self.definitions, dg.Definitions(jobs=[ad_hoc])).resolve_job_def(ad_hoc.name)
+            return dg.Definitions.merge(
+                self.definitions, dg.Definitions(jobs=[ad_hoc])
+            ).resolve_job_def(ad_hoc.name)
         try:
             return self.definitions.resolve_job_def(name)
         except dg.DagsterInvariantViolationError as error:
@@ -161,7 +171,8 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
 
     Args:
         settings: where things are.
-        module: the code location, e.g. `my_project.definitions`; by default that of the `pyproject.toml` here.
+        module: the code location, e.g. `my_project.definitions`; by default that of the
+            `pyproject.toml` here.
 
     Raises:
         NotFound: the module cannot be imported or has no definitions.
@@ -196,7 +207,8 @@ def models_of_project(module: str | None = None) -> DeclaredModels:
     """Return the models that a project declares.
 
     Args:
-        module: definitions of the project, e.g. `my_project.definitions`; those of the current folder if not given.
+        module: definitions of the project, e.g. `my_project.definitions`; those of the current
+            folder if not given.
 
     Raises:
         NotFound: there is no such module.
@@ -213,12 +225,17 @@ def left_out(definitions: dg.Definitions) -> dict[str, str]:
 
 def _require_well_declared(name: str, reasons: Mapping[str, str]) -> None:
     if name in reasons:
-        raise SpecificationError(f"{name} is declared wrongly; correct its declaration:\n{reasons[name]}")
+        raise SpecificationError(
+            f"{name} is declared wrongly; correct its declaration:\n{reasons[name]}"
+        )
 
 
 def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification]:
     """Return the models that definitions declare, by name."""
-    models = [ModelSpecification.model_validate(found) for found in _declarations(definitions, "trained_model")]
+    models = [
+        ModelSpecification.model_validate(found)
+        for found in _declarations(definitions, "trained_model")
+    ]
     return {model.name: model for model in models}
 
 
@@ -226,7 +243,9 @@ def _declarations(definitions: dg.Definitions, step: str) -> list[Any]:
     """Return what is declared about each model or dataset, which its asset of a step has in its metadata."""
     nodes = definitions.resolve_asset_graph().asset_nodes
     declared: list[Any] = [
-        n.metadata[DECLARATION] for n in nodes if n.key.path[-1] == step and DECLARATION in n.metadata
+        n.metadata[DECLARATION]
+        for n in nodes
+        if n.key.path[-1] == step and DECLARATION in n.metadata
     ]
     return [value.data for value in declared]
 
@@ -242,7 +261,9 @@ def load_definitions(module: str) -> dg.Definitions:
     try:
         found = importlib.import_module(module).defs
     except (ImportError, AttributeError) as error:
-        raise NotFound(f"{module} cannot be loaded: {error}; name the module with --module") from error
+        raise NotFound(
+            f"{module} cannot be loaded: {error}; name the module with --module"
+        ) from error
     without = documented.set(False)
     try:
         loaded: dg.Definitions = found() if callable(found) else found
@@ -262,9 +283,12 @@ def prepare_home(home: Path) -> Path:
 
 @contextmanager
 def _interrupts_kept_from_children() -> Iterator[None]:
-    """Block SIGINT in this thread, which processes that it starts inherit; another thread receives it for this process.
+    """Block SIGINT in this thread, which processes that it starts inherit.
 
-    A terminal sends it to every process of the command, and those that copy Dagster's logs would print a traceback.
+    Another thread receives it for this process.
+
+    A terminal sends it to every process of the command, and those that copy Dagster's logs would
+    print a traceback.
     """
     ended = threading.Event()
     receiver = threading.Thread(target=ended.wait, name="interrupts", daemon=True)
@@ -281,7 +305,12 @@ def _interrupts_kept_from_children() -> Iterator[None]:
 def evaluated_checks(result: dg.ExecuteInProcessResult) -> list[Check]:
     """Return the checks that a run evaluated, as the core has them."""
     return [
-        Check(check.check_name, check.passed, check.description or "", check.severity == dg.AssetCheckSeverity.ERROR)
+        Check(
+            check.check_name,
+            check.passed,
+            check.description or "",
+            check.severity == dg.AssetCheckSeverity.ERROR,
+        )
         for check in result.get_asset_check_evaluations()
     ]
 
@@ -290,7 +319,10 @@ def _failures(result: dg.ExecuteInProcessResult) -> Iterator[str]:
     """Yield what went wrong, in the words of the step or check itself."""
     for check in result.get_asset_check_evaluations():
         if not check.passed and check.severity == dg.AssetCheckSeverity.ERROR:
-            yield f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed: {check.description}"
+            yield (
+                f"{check.asset_key.to_user_string()}: check {check.check_name!r} failed:"
+                f" {check.description}"
+            )
     for error in _step_errors(result):
         if error.cls_name != FAILED_CHECK:
             yield error.message.strip().split(": ", 1)[-1]
@@ -301,6 +333,8 @@ def _step_errors(result: dg.ExecuteInProcessResult) -> Iterator[Any]:
     for event in result.all_events:
         if event.is_step_failure and event.step_failure_data.error:
             error: Any = event.step_failure_data.error
-            while error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError":
+            while (
+                error.cause is not None and error.cls_name == "DagsterExecutionStepExecutionError"
+            ):
                 error = error.cause
             yield error

@@ -21,32 +21,49 @@ from dagster._utils.warnings import disable_dagster_warnings
 from dagster.components.core import decl
 from dagster.components.core.defs_module import ComponentPath
 from dagster.components.core.load_defs import PLUGIN_COMPONENT_TYPES_JSON_METADATA_KEY
-from dagster.components.core.package_entry import DG_PLUGIN_ENTRY_POINT_GROUP, discover_package_objects
+from dagster.components.core.package_entry import (
+    DG_PLUGIN_ENTRY_POINT_GROUP,
+    discover_package_objects,
+)
 from dagster.components.core.snapshot import get_package_entry_snap
-from dagster_shared.serdes.objects.package_entry import ComponentTypeNamespaceJson, json_for_all_components
+from dagster_shared.serdes.objects.package_entry import (
+    ComponentTypeNamespaceJson,
+    json_for_all_components,
+)
 from dagster_shared.yaml_utils import parse_yamls_with_source_position
 
 from mlops_assets.components.naming import LEFT_OUT
-from mlops_assets.components.project.declarations import WHOLE_FILE, Declared, Place, Problem, read_declarations
+from mlops_assets.components.project.declarations import (
+    WHOLE_FILE,
+    Declared,
+    Place,
+    Problem,
+    read_declarations,
+)
 from mlops_assets.components.verification import verification
 from mlops_assets.errors import SpecificationError
 from resources import MlflowMirror, StoreResource
 
 # set by `dagster definitions validate` and `dg check defs`, which are to fail if anything is wrong
 VALIDATING = "DAGSTER_IS_DEFS_VALIDATION_CLI"
-# whether definitions carry what Dagster's docs tab shows; our own commands, which show none, switch it off
+# whether definitions carry what Dagster's docs tab shows; our own commands, which show none, switch
+# it off
 documented: ContextVar[bool] = ContextVar("documented", default=True)
 log = logging.getLogger(__name__)
 
 
 def load_project(file: str) -> dg.Definitions:
-    """Load the project whose `definitions.py` is `file`: everything in its defs folder, and what our assets need.
+    """Load the project whose `definitions.py` is `file`.
 
-    A wrong declaration, or one of which Dagster cannot build definitions, is left out with a warning, and so are the
-    models of a dataset that is. Where Dagster validates definitions, it is an error.
+    Everything in its defs folder, and what our assets need.
+
+    A wrong declaration, or one of which Dagster cannot build definitions, is left out with a
+    warning, and so are the models of a dataset that is. Where Dagster validates definitions, it is
+    an error.
 
     Raises:
-        SpecificationError: declarations are wrong and are being validated; each error has file, line and key.
+        SpecificationError: declarations are wrong and are being validated; each error has file,
+            line and key.
     """
     package = Path(file).resolve().parent
     declared = read_declarations(package / "defs")
@@ -100,23 +117,32 @@ def _not_buildable(package: Path, declared: Declared) -> list[Problem]:
             while cause.__cause__ is not None:
                 cause = cause.__cause__
             reason = " ".join(str(cause).split())
-            problems.append(Problem(f"{where}: cannot be built: {type(cause).__name__}: {reason}", (place,)))
+            problems.append(
+                Problem(f"{where}: cannot be built: {type(cause).__name__}: {reason}", (place,))
+            )
     return problems
 
 
 @contextmanager
 def _leaving_out(left_out: Collection[Place]) -> Iterator[None]:
-    """Have Dagster read files of declarations without some documents; by itself it ends at the first wrong one."""
+    """Have Dagster read files of declarations without some documents.
+
+    By itself it ends at the first wrong one.
+    """
     read = decl.build_component_decl_from_yaml_file
 
-    def read_good_ones(context: dg.ComponentDeclLoadContext, component_def_path: Path) -> decl.ComponentDecl[Any]:
+    def read_good_ones(
+        context: dg.ComponentDeclLoadContext, component_def_path: Path
+    ) -> decl.ComponentDecl[Any]:
         wrong = {number for path, number in left_out if path == component_def_path}
         if not wrong:
             return read(context, component_def_path)
         documents = {}
         if WHOLE_FILE not in wrong:
             text = component_def_path.read_text(encoding="utf-8")
-            documents = dict(enumerate(parse_yamls_with_source_position(text, str(component_def_path))))
+            documents = dict(
+                enumerate(parse_yamls_with_source_position(text, str(component_def_path)))
+            )
         good = {number: document for number, document in documents.items() if number not in wrong}
         places = {number: ComponentPath.from_path(context.path, number) for number in good}
         decls: list[Any] = [
@@ -140,12 +166,16 @@ def _leaving_out(left_out: Collection[Place]) -> Iterator[None]:
 
 
 def _component_documentation() -> list[ComponentTypeNamespaceJson]:
-    """Return what Dagster's docs tab shows: the component types of the libraries that declarations have imported.
+    """Return what Dagster's docs tab shows.
 
-    `load_from_defs_folder` imports every installed component library for it, whether it is used or not; `dagster-aws`
-    alone takes as long as Dagster itself.
+    The component types of the libraries that declarations have imported.
+
+    `load_from_defs_folder` imports every installed component library for it, whether it is used or
+    not; `dagster-aws` alone takes as long as Dagster itself.
     """
     registered = importlib.metadata.entry_points(group=DG_PLUGIN_ENTRY_POINT_GROUP)
     used = sorted({entry.value for entry in registered if entry.value in sys.modules})
-    snapshots = [get_package_entry_snap(key, entry) for key, entry in discover_package_objects(used).items()]
+    snapshots = [
+        get_package_entry_snap(key, entry) for key, entry in discover_package_objects(used).items()
+    ]
     return json_for_all_components(snapshots)

@@ -57,7 +57,9 @@ def _listed(places: Sequence[tuple[str, ...]]) -> str:
     return " or ".join(".".join(place) for place in places)
 
 
-def _places(model: type[BaseModel], key: str, around: tuple[str, ...] = (ROOT,)) -> Iterator[tuple[str, ...]]:
+def _places(
+    model: type[BaseModel], key: str, around: tuple[str, ...] = (ROOT,)
+) -> Iterator[tuple[str, ...]]:
     """Yield the keys that lead to each model, from the document on, that has a field of this name."""
     if key in model.model_fields:
         yield around
@@ -82,7 +84,11 @@ def _names_at(model: type[BaseModel], around: Sequence[str]) -> list[str]:
     models = [model]
     for part in around[1:]:
         nested = [
-            m for one in models for n, f in one.model_fields.items() if n == part for m in _models_in(f.annotation)
+            m
+            for one in models
+            for n, f in one.model_fields.items()
+            if n == part
+            for m in _models_in(f.annotation)
         ]
         models = nested or models  # an index of a list, or the name of one way of a union
     return sorted({name for one in models for name in one.model_fields})
@@ -114,15 +120,22 @@ def _without_unknown_keys(model: type[BaseModel], document: Any) -> Any:
 
 
 def _at(document: Any, path: Sequence[Any]) -> Any:
-    """Return what is written at a path; what is not a key of the document names one way of a union: it is skipped."""
+    """Return what is written at a path.
+
+    What is not a key of the document names one way of a union: it is skipped.
+    """
     found = document
     for part in path:
-        if (isinstance(found, dict) and part in found) or (isinstance(found, list) and isinstance(part, int)):
+        if (isinstance(found, dict) and part in found) or (
+            isinstance(found, list) and isinstance(part, int)
+        ):
             found = found[part]
     return found
 
 
-def _errors_with(model: type[BaseModel], attributes: dict[str, Any], place: Sequence[str], key: str, value: Any) -> int:
+def _errors_with(
+    model: type[BaseModel], attributes: dict[str, Any], place: Sequence[str], key: str, value: Any
+) -> int:
     """Return how many errors there are with a key at a place; what leads to it is added."""
     changed = copy.deepcopy(attributes)
     target = changed

@@ -1,8 +1,9 @@
 """What a message about an S3 bucket tells of: the objects that came, changed or went.
 
-Only the forms of the messages; where they come from, and what is done about them, is not known here.
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3 itself, also within SNS)
-https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html (EventBridge)
+Only the forms of the messages; where they come from, and what is done about them, is not known
+here. https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3
+itself, also within SNS) https://docs.aws.amazon.com/AmazonS3/latest/userguide/ev-events.html
+(EventBridge)
 """
 
 from __future__ import annotations
@@ -24,14 +25,19 @@ class MalformedMessage(MlopsError):
 
 @dataclass(frozen=True)
 class ChangedObject:
-    """An object that came, changed or went. `keys`: its key; an encoded one can be read in two ways."""
+    """An object that came, changed or went.
+
+    `keys`: its key; an encoded one can be read in two ways.
+    """
 
     bucket: str
     keys: frozenset[str]
 
 
 def changed_objects(body: str) -> list[ChangedObject]:
-    """Return the objects that a message tells of; none for a test event, or where only tags or rights changed.
+    """Return the objects that a message tells of.
+
+    None for a test event, or where only tags or rights changed.
 
     Raises:
         MalformedMessage: the body has none of the known forms.
@@ -43,7 +49,9 @@ def changed_objects(body: str) -> list[ChangedObject]:
         if document.get("Event") == "s3:TestEvent":
             return []
         if document.get("source") == "aws.s3":
-            return [_object(document["detail"])] if document["detail-type"] in BRIDGED_CHANGES else []
+            return (
+                [_object(document["detail"])] if document["detail-type"] in BRIDGED_CHANGES else []
+            )
         records = [record for record in document["Records"] if _tells_of_change(record)]
         return [_object(record["s3"]) for record in records]
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
@@ -56,8 +64,8 @@ def _tells_of_change(record: dict[str, Any]) -> bool:
 
 def _object(described: dict[str, Any]) -> ChangedObject:
     key = str(described["object"]["key"])
-    # S3 encodes keys as forms do, EventBridge does not; both readings are right for most keys, and one too many only
-    # starts a freeze that finds nothing new
+    # S3 encodes keys as forms do, EventBridge does not; both readings are right for most keys, and
+    # one too many only starts a freeze that finds nothing new
     return ChangedObject(str(described["bucket"]["name"]), frozenset((key, unquote_plus(key))))
 
 
@@ -68,5 +76,6 @@ def concerns(changed: ChangedObject, landing: str) -> bool:
     parts = urlsplit(landing)
     prefix = f"{unquote(parts.path).strip('/')}/".lstrip("/")
     return changed.bucket == parts.netloc and any(
-        key.startswith(prefix) and key != prefix and not is_hidden(key.removeprefix(prefix)) for key in changed.keys
+        key.startswith(prefix) and key != prefix and not is_hidden(key.removeprefix(prefix))
+        for key in changed.keys
     )

@@ -1,6 +1,9 @@
-"""The sensor `new_data`: a landing that has changed and settled is frozen. It lists; it hashes and opens nothing.
+"""The sensor `new_data`: a landing that has changed and settled is frozen.
 
-How a landing is listed is the landing's business; how a queue is read instead is in `landing_notifications`.
+It lists; it hashes and opens nothing.
+
+How a landing is listed is the landing's business; how a queue is read instead is in
+`landing_notifications`.
 """
 
 from __future__ import annotations
@@ -19,7 +22,10 @@ MAX_REASON = 2000  # characters that Dagster stores with every tick
 
 
 def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorDefinition:
-    """Return the sensor of one dataset; what keeps it from looking is its reason to skip, and it looks again."""
+    """Return the sensor of one dataset.
+
+    What keeps it from looking is its reason to skip, and it looks again.
+    """
     notified = specification.source.notifications is not None
     tick = read_notifications if notified else _list
 
@@ -35,12 +41,16 @@ def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorD
             return tick(context, specification)
         except (EmptyLanding, DataProblems, StorageError) as error:
             reason = str(error)
-            return dg.SensorResult(skip_reason=reason[:MAX_REASON] + ("…" if reason[MAX_REASON:] else ""))
+            return dg.SensorResult(
+                skip_reason=reason[:MAX_REASON] + ("…" if reason[MAX_REASON:] else "")
+            )
 
     return new_data
 
 
-def _list(context: dg.SensorEvaluationContext, specification: DatasetSpecification) -> dg.SensorResult:
+def _list(
+    context: dg.SensorEvaluationContext, specification: DatasetSpecification
+) -> dg.SensorResult:
     """Compare a listing with the cursor, which keeps what was seen, since when, and what was last asked for."""
     sight = look(context.resources.store.open().workspace, specification.source)
     cursor = json.loads(context.cursor) if context.cursor else {}
@@ -53,10 +63,13 @@ def _list(context: dg.SensorEvaluationContext, specification: DatasetSpecificati
         return dg.SensorResult(skip_reason="the landing has not changed", asset_events=events)
     left = specification.sensor.settle_seconds - (time.time() - cursor["since"])
     if left > 0:
-        return dg.SensorResult(skip_reason=f"new data, settling for {left:.0f} s more", asset_events=events)
+        return dg.SensorResult(
+            skip_reason=f"new data, settling for {left:.0f} s more", asset_events=events
+        )
     context.update_cursor(json.dumps({**cursor, "asked": sight.state}))
     # with the time, as a landing that is again what it once was is to be frozen again
     key = f"{sight.state[:16]}-{cursor['since']:.0f}"
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=key, tags={"mlops/sensor": "new_data"})], asset_events=events
+        run_requests=[dg.RunRequest(run_key=key, tags={"mlops/sensor": "new_data"})],
+        asset_events=events,
     )

@@ -1,4 +1,7 @@
-"""The sensor `new_version`: a new data version starts the whole lifecycle of a model with `auto_train: true`."""
+"""The sensor `new_version`.
+
+A new data version starts the whole lifecycle of a model with `auto_train: true`.
+"""
 
 import json
 
@@ -10,9 +13,12 @@ from resources import StoreResource
 
 
 def new_version_sensor(specification: ModelSpecification, job: str) -> dg.SensorDefinition:
-    """Return the sensor of one model. Its cursor is the list of versions it has asked for that have no run yet.
+    """Return the sensor of one model.
 
-    What was trained by hand already is not asked for, so that starting the sensor starts nothing by itself.
+    Its cursor is the list of versions it has asked for that have no run yet.
+
+    What was trained by hand already is not asked for, so that starting the sensor starts nothing by
+    itself.
     """
 
     @dg.sensor(
@@ -23,8 +29,12 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
     )
     def new_version(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
         registry = store.open().registry
-        add_data_versions(context.instance, registry, specification.dataset)  # also what a killed run has committed
-        versions = context.instance.get_dynamic_partitions(data_versions(specification.dataset).name or "")
+        add_data_versions(
+            context.instance, registry, specification.dataset
+        )  # also what a killed run has committed
+        versions = context.instance.get_dynamic_partitions(
+            data_versions(specification.dataset).name or ""
+        )
         trained = registry.trained_versions(specification.name)
         asked = set(json.loads(context.cursor) if context.cursor else []) - trained
         new = [version for version in versions if version not in asked and version not in trained]
@@ -38,7 +48,9 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
             )
             for version in new
         ]
-        context.update_cursor(json.dumps([version for version in versions if version in asked.union(new)]))
+        context.update_cursor(
+            json.dumps([version for version in versions if version in asked.union(new)])
+        )
         return dg.SensorResult(requests)
 
     return new_version

@@ -1,7 +1,7 @@
 """Bucket notifications read from a queue, for landings too large to be listed at every look.
 
-A message is deleted only when a version exists that was frozen after it was sent; until then the queue keeps it, hidden
-for `hidden_seconds` at a time. No file is listed, opened or frozen here.
+A message is deleted only when a version exists that was frozen after it was sent; until then the
+queue keeps it, hidden for `hidden_seconds` at a time. No file is listed, opened or frozen here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,11 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from mlops_assets.components.landing_source import LAST_CHANGE, Sight, observation
-from mlops_assets.components.sensors.bucket_events import MalformedMessage, changed_objects, concerns
+from mlops_assets.components.sensors.bucket_events import (
+    MalformedMessage,
+    changed_objects,
+    concerns,
+)
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.errors import SpecificationError
 
@@ -24,11 +28,16 @@ if TYPE_CHECKING:
     from resources.queue import Message, NotificationQueue
 
 ASKED = "mlops/notified"  # tag of the run that a batch of messages has asked for
-MAX_HELD = 200  # receipts in the cursor, which Dagster stores with every tick; the others are known by their time
+# receipts in the cursor, which Dagster stores with every tick; the others are known by their time
+MAX_HELD = 200
 RECEIVING_SECONDS = 20.0  # of a tick's 60
-HIDDEN_SECONDS = 900  # beyond settling: time for the run, and until messages of a failed run come again
+HIDDEN_SECONDS = (
+    900  # beyond settling: time for the run, and until messages of a failed run come again
+)
 FEW_WAITING = 100  # on a queue of a standard kind some may be waiting though it gave none
-CLOCKS_DIFFER_SECONDS = 60.0  # between the queue and Dagster, at most; more would lose a change, less saves a freeze
+CLOCKS_DIFFER_SECONDS = (
+    60.0  # between the queue and Dagster, at most; more would lose a change, less saves a freeze
+)
 LOST_SECONDS = 600.0  # a run that is not known after this time was never made
 
 
@@ -55,7 +64,10 @@ class Pending:
 
     @classmethod
     def read(cls, cursor: str | None, watched: str, settle_seconds: float) -> Pending:
-        """Return what a cursor keeps; at the first look, what lies there already counts as a change."""
+        """Return what a cursor keeps.
+
+        At the first look, what lies there already counts as a change.
+        """
         kept = json.loads(cursor) if cursor else {}
         if kept.get("watched") == watched:
             return cls(**kept)
@@ -85,13 +97,19 @@ def queue_resources(specification: DatasetSpecification) -> dict[str, Any]:
         from resources.queue import NotificationQueue
     except ImportError as error:
         raise SpecificationError(
-            f"source.notifications of {specification.name} need {error.name}; install the extra 'cluster': "
-            "pip install 'mlops-assets[cluster]'"
+            f"source.notifications of {specification.name} need {error.name}; install the extra"
+            " 'cluster': pip install 'mlops-assets[cluster]'"
         ) from error
-    return {queue_key(specification.name): NotificationQueue(queue=declared.queue, region_name=declared.region)}
+    return {
+        queue_key(specification.name): NotificationQueue(
+            queue=declared.queue, region_name=declared.region
+        )
+    }
 
 
-def read_notifications(context: dg.SensorEvaluationContext, specification: DatasetSpecification) -> dg.SensorResult:
+def read_notifications(
+    context: dg.SensorEvaluationContext, specification: DatasetSpecification
+) -> dg.SensorResult:
     """Evaluate the sensor `new_data` of a dataset with notifications.
 
     Raises:
@@ -106,15 +124,21 @@ def read_notifications(context: dg.SensorEvaluationContext, specification: Datas
     if pending.asked is not None:
         run = _run(context.instance, pending.asked)
         if not (run.is_finished if run else time.time() > pending.asked_at + LOST_SECONDS):
-            return dg.SensorResult(skip_reason=f"waiting for the run {pending.asked} that was requested")
+            return dg.SensorResult(
+                skip_reason=f"waiting for the run {pending.asked} that was requested"
+            )
         if run is not None and run.is_success:
             queue.delete(list(pending.held.values()))
             pending = Pending(pending.watched).write(context)
         else:
-            notes.append(f"run {pending.asked} did not succeed; its messages will be delivered again")
+            notes.append(
+                f"run {pending.asked} did not succeed; its messages will be delivered again"
+            )
             pending = _failed(pending).write(context)
     messages, drained = queue.receive(HIDDEN_SECONDS + settle_seconds, RECEIVING_SECONDS)
-    news, done, malformed = _sorted(messages, url, _frozen_until(context.instance, specification.name))
+    news, done, malformed = _sorted(
+        messages, url, _frozen_until(context.instance, specification.name)
+    )
     before, pending = pending, _with(pending, news).write(context)
     queue.delete([message.handle for message in done])
     events = []
@@ -154,7 +178,10 @@ def _sorted(
 
 
 def _with(pending: Pending, news: Sequence[Message]) -> Pending:
-    """Return the batch with further messages; of one that was delivered again, the newest receipt counts."""
+    """Return the batch with further messages.
+
+    Of one that was delivered again, the newest receipt counts.
+    """
     if not news:
         return pending
     held = dict(pending.held)
@@ -166,7 +193,10 @@ def _with(pending: Pending, news: Sequence[Message]) -> Pending:
 
 
 def _failed(pending: Pending) -> Pending:
-    """Return what is pending after a failed run: nothing, as its messages begin anew, or what no message began."""
+    """Return what is pending after a failed run.
+
+    Nothing, as its messages begin anew, or what no message began.
+    """
     if pending.newest:
         return Pending(pending.watched)
     return Pending(pending.watched, since=time.time(), not_before=time.time() + HIDDEN_SECONDS)
@@ -193,7 +223,10 @@ def _run(instance: dg.DagsterInstance, asked: str) -> dg.DagsterRun | None:
 
 
 def _frozen_until(instance: dg.DagsterInstance, dataset: str) -> float:
-    """Return until when what was sent is in a version: the start of the run that froze the landing last."""
+    """Return until when what was sent is in a version.
+
+    The start of the run that froze the landing last.
+    """
     event = instance.get_latest_materialization_event(dg.AssetKey([dataset, "landing"]))
     record = instance.get_run_record_by_id(event.run_id) if event else None
     return (record.start_time or 0.0) - CLOCKS_DIFFER_SECONDS if record else 0.0

@@ -1,7 +1,7 @@
 """Freezing a landing into an immutable data version.
 
-Order of writing: objects, then the manifest, then the registry row, which is the moment of publication. A crash
-before that leaves at most objects that the next freeze finds and uses.
+Order of writing: objects, then the manifest, then the registry row, which is the moment of
+publication. A crash before that leaves at most objects that the next freeze finds and uses.
 """
 
 from __future__ import annotations
@@ -20,7 +20,11 @@ from mlops_assets.datasets.commit.ingest import known_files, store_files
 from mlops_assets.datasets.commit.reread import require_same_from_stored
 from mlops_assets.datasets.io.git_lfs import pointer_problem
 from mlops_assets.datasets.loading.scaling import named
-from mlops_assets.datasets.quality.findings.balance import absent_classes, absent_text, sample_counts
+from mlops_assets.datasets.quality.findings.balance import (
+    absent_classes,
+    absent_text,
+    sample_counts,
+)
 from mlops_assets.datasets.readers import LAYOUTS
 from mlops_assets.datasets.sources import LandedFile, Landing, open_landing
 from mlops_assets.datasets.sources.snapshot import Landed
@@ -49,7 +53,10 @@ _NOTED = 20  # files that are named when they are not read; more are counted
 
 @dataclass(frozen=True)
 class Freeze:
-    """What came of freezing: the data version, whether it is new, and what had landed. `notes` are for people."""
+    """What came of freezing: the data version, whether it is new, and what had landed.
+
+    `notes` are for people.
+    """
 
     version: DataVersion
     created: bool
@@ -58,22 +65,31 @@ class Freeze:
 
 
 def freeze(
-    workspace: Workspace, registry: Registry, specification: DatasetSpecification, user: str, rehash: bool = False
+    workspace: Workspace,
+    registry: Registry,
+    specification: DatasetSpecification,
+    user: str,
+    rehash: bool = False,
 ) -> Freeze:
-    """Freeze what lies in a dataset's landing; content that was frozen before gives its version again.
+    """Freeze what lies in a dataset's landing.
+
+    Content that was frozen before gives its version again.
 
     Args:
         workspace: where the bytes go.
         registry: where the version is published.
         specification: the dataset as declared.
         user: who freezes, for the audit trail.
-        rehash: read and store every file anew, also those known by path, size and time; repairs damaged objects.
+        rehash: read and store every file anew, also those known by path, size and time; repairs
+            damaged objects.
 
     Raises:
         EmptyLanding: nothing has landed.
         DataProblems: the data cannot be used; all problems found are listed.
-        SpecificationError: the split cannot work with this data, or `units` names a feature that is not there.
-        StorageError: the landing or the workspace could not be read or written, or a file changed meanwhile.
+        SpecificationError: the split cannot work with this data, or `units` names a feature that is
+            not there.
+        StorageError: the landing or the workspace could not be read or written, or a file changed
+            meanwhile.
         Conflict: another process is freezing the same dataset and does not end.
         Forbidden: whoever acts may not publish data versions; nothing was written.
     """
@@ -87,12 +103,20 @@ def freeze(
             unread = [file.path for file in source.files if file.path not in belonging]
             del belonging  # texts of hundreds of thousands of paths
             stored = store_files(registry, source, used, listed, anew=rehash)
-            require_same_from_stored(source, contents.files.merge(stored, on="path"), specification.name)
+            require_same_from_stored(
+                source, contents.files.merge(stored, on="path"), specification.name
+            )
         # what is known and was not read again is what was listed, whatever becomes of it now
-        read = [file for file in used if file.path not in source.known or file.path in source.read_again]
+        read = [
+            file for file in used if file.path not in source.known or file.path in source.read_again
+        ]
         _require_settled(source.landing, read)
-        if contents.input["kind"] == "image":  # so a copy goes where its original is, and a new name moves nothing
-            contents.samples["content"] = contents.samples["path"].map(stored.set_index("path")["sha256"])
+        if (
+            contents.input["kind"] == "image"
+        ):  # so a copy goes where its original is, and a new name moves nothing
+            contents.samples["content"] = contents.samples["path"].map(
+                stored.set_index("path")["sha256"]
+            )
         samples = assign_splits(contents, specification.split)
         _require_training_samples(contents, samples, specification)
         manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
@@ -103,7 +127,9 @@ def freeze(
         version = registry.data_version_with(specification.name, digest)
         if version is not None:
             return Freeze(version, created=False, notes=notes, landed=source)
-        version = _publish(workspace, registry, specification, contents, samples, manifest, digest, user)
+        version = _publish(
+            workspace, registry, specification, contents, samples, manifest, digest, user
+        )
         return Freeze(version, created=True, notes=notes, landed=source)
 
 
@@ -115,16 +141,24 @@ def _require_features(units: Mapping[str, str], features: list[str]) -> None:
     """
     unknown = [name for name in units if name not in features]
     if unknown:
-        raise SpecificationError(f"units: there is no feature {', '.join(unknown)}; there are {named(features)}")
+        raise SpecificationError(
+            f"units: there is no feature {', '.join(unknown)}; there are {named(features)}"
+        )
 
 
 @contextmanager
 def read_landing(
-    workspace: Workspace, registry: Registry, specification: DatasetSpecification, rehash: bool = False
+    workspace: Workspace,
+    registry: Registry,
+    specification: DatasetSpecification,
+    rehash: bool = False,
 ) -> Iterator[tuple[Landed, Contents]]:
-    """Read and check everything that has landed; nothing is stored. Use it under the lock of the dataset.
+    """Read and check everything that has landed; nothing is stored.
 
-    Local copies of remote files last as long as the context. Arguments and errors are those of `freeze`.
+    Use it under the lock of the dataset.
+
+    Local copies of remote files last as long as the context. Arguments and errors are those of
+    `freeze`.
     """
     landing = open_landing(workspace, specification.source)
     with step(f"listing the landing of {specification.name}"):
@@ -139,7 +173,9 @@ def read_landing(
         try:
             contents = LAYOUTS[specification.source.layout].contents(source, specification)
         except EmptyLanding as error:
-            raise EmptyLanding("; ".join([str(error), *_archives([file.path for file in landed])])) from error
+            raise EmptyLanding(
+                "; ".join([str(error), *_archives([file.path for file in landed])])
+            ) from error
         yield source, contents
 
 
@@ -152,27 +188,47 @@ def digest_of(
     source: dict[str, Any],
     labels: dict[str, str] | None = None,
 ) -> str:
-    """Return the digest of a data version: sha256 over its canonical manifest, the same on any machine.
+    """Return the digest of a data version.
+
+    Sha256 over its canonical manifest, the same on any machine.
 
     Args:
-        files: path, sha256 and size of every file, its role, scene and part, and which bands are read, in any order.
+        files: path, sha256 and size of every file, its role, scene and part, and which bands are
+            read, in any order.
         samples: every sample's place, label, group and split.
         classes: classes in the order of their indices.
         features: names of features or bands.
         shape: how a sample is shaped.
-        source: the source as declared and frozen; its reading options are part of what the bytes mean.
+        source: the source as declared and frozen; its reading options are part of what the bytes
+            mean.
         labels: the label file of each scene, where the manifest cannot tell.
     """
     reading = {name: options for name, options in source.items() if name not in _WHERE}
     if reading.get("stac"):
-        reading["stac"] = {name: value for name, value in reading["stac"].items() if name not in _WHERE}
-    header = {"classes": classes, "features": features, "input": shape, "reading": reading, "labels": labels or {}}
+        reading["stac"] = {
+            name: value for name, value in reading["stac"].items() if name not in _WHERE
+        }
+    header = {
+        "classes": classes,
+        "features": features,
+        "input": shape,
+        "reading": reading,
+        "labels": labels or {},
+    }
     chosen = files.reindex(columns=["path", "bands"]).dropna().sort_values("path")
     if len(chosen):  # versions that read all bands as they lie keep their digest
-        header["bands"] = {path: list(map(int, bands)) for path, bands in chosen.itertuples(index=False)}
-    digest = hashlib.sha256((json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)).encode())
+        header["bands"] = {
+            path: list(map(int, bands)) for path, bands in chosen.itertuples(index=False)
+        }
+    digest = hashlib.sha256(
+        (json.dumps(header, sort_keys=True, separators=(",", ":"), ensure_ascii=False)).encode()
+    )
     for frame, order, columns in (
-        (files.astype({"part": "Int64"}), ["path"], ["path", "sha256", "size", "role", "scene", "part"]),
+        (
+            files.astype({"part": "Int64"}),
+            ["path"],
+            ["path", "sha256", "size", "role", "scene", "part"],
+        ),
         (samples, ["path", "row", "column"], ["path", "row", "column", "label", "group", "split"]),
     ):
         rows = frame.sort_values(order, kind="stable")[columns]
@@ -183,7 +239,10 @@ def digest_of(
 
 
 def _facts(
-    workspace: Workspace, registry: Registry, specification: DatasetSpecification, known: dict[str, str]
+    workspace: Workspace,
+    registry: Registry,
+    specification: DatasetSpecification,
+    known: dict[str, str],
 ) -> pd.DataFrame:
     """Return what the newest version says of files whose bytes are known, indexed by path.
 
@@ -202,39 +261,58 @@ def _facts(
     manifest = read_manifest(content)
     same = manifest["path"].map(known.get) == manifest["sha256"]
     lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
-    return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")  # a raster is what it is with its sidecars
+    return manifest[same & ~manifest["scene"].isin(lost)].set_index(
+        "path"
+    )  # a raster is what it is with its sidecars
 
 
 def _reading(frozen: dict[str, Any]) -> Any:
-    return {name: value for name, value in frozen["source"].items() if name != "url"}, frozen["classes"]
+    return {name: value for name, value in frozen["source"].items() if name != "url"}, frozen[
+        "classes"
+    ]
 
 
-def _require_training_samples(contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification) -> None:
+def _require_training_samples(
+    contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification
+) -> None:
     if contents.classes is None or contents.input["kind"] == "window":
         return
     trained = set(samples.loc[samples["split"] == "train", "label"])
     present = set(samples["label"])
     problems = [
         f"class {entry['value']} ({entry['name']}) has "
-        + (f"{(samples['label'] == str(entry['value'])).sum()} sample(s), none of them in training; "
-           "land more of it, change the split's seed, block or fractions, or take the class out"
-           if str(entry["value"]) in present else "no sample; land some or take it out of 'classes'")
+        + (
+            f"{(samples['label'] == str(entry['value'])).sum()} sample(s), none of them in"
+            " training; land more of it, change the split's seed, block or fractions, or take the"
+            " class out"
+            if str(entry["value"]) in present
+            else "no sample; land some or take it out of 'classes'"
+        )
         for entry in contents.classes
         if str(entry["value"]) not in trained
-    ]  # fmt: skip
+    ]
     if problems:
         raise DataProblems(f"landing of {specification.name}", problems)
 
 
-def _absent(contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification) -> list[str]:
-    """Which classes a split lacks; of windows, whose labels are not among the samples, the quality report says so."""
+def _absent(
+    contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification
+) -> list[str]:
+    """Which classes a split lacks.
+
+    Of windows, whose labels are not among the samples, the quality report says so.
+    """
     if contents.classes is None or contents.input["kind"] == "window":
         return []
     absent = absent_text(absent_classes(sample_counts(samples, contents.classes)))
     if not absent:
         return []
     split = specification.split
-    other = f"; 'mlops dataset preview {specification.name}' shows other seeds" if split.method in SEEDED else ""
+    other = (
+        f"; 'mlops dataset preview {specification.name}' shows other seeds"
+        if split.method in SEEDED
+        else ""
+    )
     return [f"split method {split.method!r} leaves classes out: {absent}{other}"]
 
 
@@ -242,21 +320,31 @@ def _unread(unread: list[str]) -> list[str]:
     notes = _archives(unread)
     others = [path for path in unread if not path.lower().endswith(ARCHIVES)]
     notes += [f"{path} is not read by this layout" for path in others[:_NOTED]]
-    return notes + ([f"{len(others) - _NOTED} more files are not read by this layout"] if others[_NOTED:] else [])
+    return notes + (
+        [f"{len(others) - _NOTED} more files are not read by this layout"]
+        if others[_NOTED:]
+        else []
+    )
 
 
 def _archives(paths: list[str]) -> list[str]:
-    """What to do with archives: they are never unpacked, as what they hold may be anything, of any size."""
+    """What to do with archives.
+
+    They are never unpacked, as what they hold may be anything, of any size.
+    """
     found = [path for path in paths if path.lower().endswith(ARCHIVES)]
-    return [f"{path} is an archive and is not read; unpack it into the landing" for path in found[:_NOTED]]
+    return [
+        f"{path} is an archive and is not read; unpack it into the landing"
+        for path in found[:_NOTED]
+    ]
 
 
 def _require_settled(landing: Landing, files: list[LandedFile]) -> None:
     changed = landing.changed(files)
     if changed:
         raise StorageError(
-            f"{', '.join(changed[:5])} changed while being frozen; nothing was published; wait until the landing "
-            "is settled and freeze again"
+            f"{', '.join(changed[:5])} changed while being frozen; nothing was published; wait"
+            " until the landing is settled and freeze again"
         )
 
 

@@ -1,4 +1,6 @@
-"""Bringing the bytes of landed files into the workspace: in parallel, once, and remembered for the next time.
+"""Bringing the bytes of landed files into the workspace.
+
+In parallel, once, and remembered for the next time.
 
 What is remembered as it goes makes an interrupted freeze resume where it was.
 """
@@ -17,23 +19,35 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.files.landed_files import Identity
 from mlops_assets.storage import Workspace, sha256_of
 
-THREADS = 16  # requests under way at once: what keeps two cores busy against an object store, see benchmarks/
-_BATCH = 256  # files a thread stores before it hands in; also what an interrupted freeze loses at most, a thread
+# requests under way at once: what keeps two cores busy against an object store, see benchmarks/
+THREADS = 16
+# files a thread stores before it hands in; also what an interrupted freeze loses at most, a thread
+_BATCH = 256
 
 
-def known_files(workspace: Workspace, registry: Registry, source: str, files: Sequence[LandedFile]) -> dict[str, str]:
+def known_files(
+    workspace: Workspace, registry: Registry, source: str, files: Sequence[LandedFile]
+) -> dict[str, str]:
     """Return path → sha256 of those files that are in the workspace already, told by path, size and stamp."""
     listed = {file.path: file for file in files}
     known = {}
     for path, size, stamp, sha256 in registry.landed(source):
         file = listed.get(path)
-        if file and (file.size, file.stamp) == (size, stamp) and (file.href or workspace.still_has(sha256, size)):
+        if (
+            file
+            and (file.size, file.stamp) == (size, stamp)
+            and (file.href or workspace.still_has(sha256, size))
+        ):
             known[file.path] = sha256  # the listing's own string: hundreds of thousands are held
     return known
 
 
 def store_files(
-    registry: Registry, landed: Landed, files: Sequence[LandedFile], listed: float, anew: bool = False
+    registry: Registry,
+    landed: Landed,
+    files: Sequence[LandedFile],
+    listed: float,
+    anew: bool = False,
 ) -> pd.DataFrame:
     """Store every file that is not known yet; files kept by reference are hashed only.
 
@@ -55,7 +69,10 @@ def store_files(
 
     batches = [todo[start : start + _BATCH] for start in range(0, len(todo), _BATCH)]
     size = sum(files[index].size for index in todo)
-    with step("hashing and storing", len(todo), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+    with (
+        step("hashing and storing", len(todo), "files", size) as done,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
 
         def store(batch: Sequence[int]) -> list[str]:
             digests = []
@@ -68,7 +85,9 @@ def store_files(
             for index, sha256 in zip(batch, stored, strict=True):
                 found[index] = sha256
             settled = [index for index in batch if landed.landing.settled(files[index], listed)]
-            registry.remember_landed(landed.landing.url, [_identity(files[index], found[index]) for index in settled])
+            registry.remember_landed(
+                landed.landing.url, [_identity(files[index], found[index]) for index in settled]
+            )
     return pd.DataFrame(
         {
             "path": [file.path for file in files],

@@ -1,6 +1,7 @@
 """Reading rasters once more, from their stored bytes alone, before a version is published.
 
-What reads the same under any name and needs no other file is what was read already, and is not read again.
+What reads the same under any name and needs no other file is what was read already, and is not read
+again.
 """
 
 from __future__ import annotations
@@ -36,7 +37,11 @@ def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) 
     others = together(files)
     rasters = files.loc[files["height"].notna(), "path"]
     wanted = [path for path in rasters if path in others or not is_self_contained(path)]
-    wanted = [path for path in wanted if any(own not in landed.facts.index for own in (path, *others.get(path, ())))]
+    wanted = [
+        path
+        for path in wanted
+        if any(own not in landed.facts.index for own in (path, *others.get(path, ())))
+    ]
     if not wanted:
         return
     stored = dict(zip(files["path"], zip(files["sha256"], files["href"], strict=True), strict=True))
@@ -48,8 +53,8 @@ def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) 
             problem = _difference(landed.raster(path), below(Path(folder), path), Path(folder))
         if problem:
             problems.append(
-                f"{path}: {problem} when it is read from its stored bytes alone; land all that it needs beside it, or "
-                "convert it to one GeoTIFF"
+                f"{path}: {problem} when it is read from its stored bytes alone; land all that it"
+                " needs beside it, or convert it to one GeoTIFF"
             )
     if problems:
         raise DataProblems(f"landing of {dataset}", problems)
@@ -73,7 +78,11 @@ def _difference(landed: Path, stored: Path, folder: Path) -> str | None:
 def _content(local: Path, within: Path | None = None) -> Mapping[str, Any]:
     """Everything that a raster says, its pixels and masks as a digest."""
     with open_raster(local) as raster:
-        outside = [own for own in raster.files if within is not None and not Path(own).is_relative_to(within)]
+        outside = [
+            own
+            for own in raster.files
+            if within is not None and not Path(own).is_relative_to(within)
+        ]
         if outside:
             raise ValueError(f"needs {Path(outside[0]).name} of another folder")
         digest = hashlib.sha256()

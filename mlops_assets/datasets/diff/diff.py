@@ -1,6 +1,9 @@
-"""What differs between two data versions: files and samples, and with them everything else that has shifted.
+"""What differs between two data versions.
 
-How samples are matched is in `matching`, how distributions are compared in `shifts`; nothing here prints.
+Files and samples, and with them everything else that has shifted.
+
+How samples are matched is in `matching`, how distributions are compared in `shifts`; nothing here
+prints.
 """
 
 from __future__ import annotations
@@ -46,16 +49,20 @@ class FileChanges:
 
 @dataclass(frozen=True, eq=False)
 class SampleChanges:
-    """Samples of two data versions, matched by file, row and column; those of renamed files go with their file.
+    """Samples of two data versions, matched by file, row and column.
 
-    Rows of tables that have changed are matched by their features, as their numbers shift when a row is taken out.
+    Those of renamed files go with their file.
+
+    Rows of tables that have changed are matched by their features, as their numbers shift when a
+    row is taken out.
 
     Attributes:
         added: path, row, column, label, split.
         removed: path, row, column, label, split.
         relabelled: path, row, column, before, after (labels), split.
         moved: path, row, column, label, before, after (splits; null is left out).
-        rewritten: in both, but the bytes of their file have changed (not known of tables, where they are told by row).
+        rewritten: in both, but the bytes of their file have changed (not known of tables, where
+            they are told by row).
         unchanged: in both, with the same label and split.
     """
 
@@ -84,7 +91,8 @@ class Difference:
         samples: samples added, removed, relabelled and moved between splits.
         classes: values of classes `added`, `removed`, and `renamed` (value, before, after).
         features: names `added` and `removed`, and whether the rest is `reordered`.
-        balance: class counts of each split; empty where labels are numbers, and for windows without a quality report.
+        balance: class counts of each split; empty where labels are numbers, and for windows without
+            a quality report.
         numbers: mean and standard deviation of number labels of each split.
         shifts: mean and standard deviation of each feature or band in training.
         declaration: what was declared otherwise: what, before, after.
@@ -114,11 +122,17 @@ class Difference:
             "after": self.after,
             "same": self.same,
             "files": {
-                **{name: _rows(getattr(files, name)) for name in ("added", "removed", "changed", "renamed")},
+                **{
+                    name: _rows(getattr(files, name))
+                    for name in ("added", "removed", "changed", "renamed")
+                },
                 "unchanged": files.unchanged,
             },
             "samples": {
-                **{name: _rows(getattr(samples, name)) for name in ("added", "removed", "relabelled", "moved")},
+                **{
+                    name: _rows(getattr(samples, name))
+                    for name in ("added", "removed", "relabelled", "moved")
+                },
                 "moves": _rows(samples.moves),
                 "rewritten": samples.rewritten,
                 "unchanged": samples.unchanged,
@@ -150,12 +164,17 @@ def difference(registry: Registry, before: FrozenDataset, after: FrozenDataset) 
         balance=class_balance(registry, before, after),
         numbers=number_shifts(before, after),
         shifts=feature_shifts(registry, before, after),
-        declaration=declaration_changes(before.document["specification"], after.document["specification"]),
+        declaration=declaration_changes(
+            before.document["specification"], after.document["specification"]
+        ),
     )
 
 
 def file_changes(before: pd.DataFrame, after: pd.DataFrame) -> FileChanges:
-    """Compare two manifests. Of several files with the same bytes the first by path is taken for the first."""
+    """Compare two manifests.
+
+    Of several files with the same bytes the first by path is taken for the first.
+    """
     columns = ["path", "sha256", "size"]
     at = pd.Index(before["path"]).get_indexer(after["path"])
     was = before.iloc[at[at >= 0]][columns].reset_index(drop=True)
@@ -165,17 +184,25 @@ def file_changes(before: pd.DataFrame, after: pd.DataFrame) -> FileChanges:
     left = np.ones(len(before), dtype=bool)
     left[at[at >= 0]] = False
     gone, new = _numbered(before.loc[left, columns]), _numbered(after.loc[at < 0, columns])
-    renamed = gone.merge(new[["path", "sha256", "nth"]], on=["sha256", "nth"], suffixes=("_before", ""))
+    renamed = gone.merge(
+        new[["path", "sha256", "nth"]], on=["sha256", "nth"], suffixes=("_before", "")
+    )
     return FileChanges(
         added=_ordered(new.loc[~among(new["path"], renamed["path"]), columns]),
         removed=_ordered(gone.loc[~among(gone["path"], renamed["path_before"]), columns]),
-        changed=_ordered(both.loc[~same, ["path", "sha256_before", "sha256", "size_before", "size"]]),
-        renamed=_ordered(renamed.rename(columns={"path_before": "before"})[["before", "path", "sha256", "size"]]),
+        changed=_ordered(
+            both.loc[~same, ["path", "sha256_before", "sha256", "size_before", "size"]]
+        ),
+        renamed=_ordered(
+            renamed.rename(columns={"path_before": "before"})[["before", "path", "sha256", "size"]]
+        ),
         unchanged=int(same.sum()),
     )
 
 
-def sample_changes(before: FrozenDataset, after: FrozenDataset, files: FileChanges) -> SampleChanges:
+def sample_changes(
+    before: FrozenDataset, after: FrozenDataset, files: FileChanges
+) -> SampleChanges:
     """Compare the samples of two data versions."""
     old, new = before.samples, after.samples
     i, j = match_samples(before, after, files.renamed, files.changed["path"])
@@ -183,8 +210,12 @@ def sample_changes(before: FrozenDataset, after: FrozenDataset, files: FileChang
     both = new.iloc[j][[*place, "label", "split"]].reset_index(drop=True)
     was = old.iloc[i][["label", "split"]].reset_index(drop=True)
     relabelled, moved = _differs(was["label"], both["label"]), _differs(was["split"], both["split"])
-    with_label = both.assign(before=was["label"], after=both["label"])[[*place, "before", "after", "split"]]
-    with_split = both.assign(before=was["split"], after=both["split"])[[*place, "label", "before", "after"]]
+    with_label = both.assign(before=was["label"], after=both["label"])[
+        [*place, "before", "after", "split"]
+    ]
+    with_split = both.assign(before=was["split"], after=both["split"])[
+        [*place, "label", "before", "after"]
+    ]
     by_row = after.document["input"]["kind"] == "row"
     return SampleChanges(
         added=_ordered(new.drop(new.index[j])[[*place, "label", "split"]]),
@@ -214,10 +245,17 @@ def _differs(before: pd.Series, after: pd.Series) -> pd.Series:
 
 
 def _class_changes(before: FrozenDataset, after: FrozenDataset) -> dict[str, list[Any]]:
-    old, new = ({str(entry["value"]): entry["name"] for entry in frozen.classes or []} for frozen in (before, after))
+    old, new = (
+        {str(entry["value"]): entry["name"] for entry in frozen.classes or []}
+        for frozen in (before, after)
+    )
     return {
-        "added": [{"value": value, "name": name} for value, name in new.items() if value not in old],
-        "removed": [{"value": value, "name": name} for value, name in old.items() if value not in new],
+        "added": [
+            {"value": value, "name": name} for value, name in new.items() if value not in old
+        ],
+        "removed": [
+            {"value": value, "name": name} for value, name in old.items() if value not in new
+        ],
         "renamed": [
             {"value": value, "before": old[value], "after": name}
             for value, name in new.items()
@@ -231,11 +269,16 @@ def _feature_changes(before: list[str], after: list[str]) -> dict[str, Any]:
     return {
         "added": [name for name in after if name not in old],
         "removed": [name for name in before if name not in new],
-        "reordered": [name for name in before if name in new] != [name for name in after if name in old],
+        "reordered": (
+            [name for name in before if name in new] != [name for name in after if name in old]
+        ),
     }
 
 
 def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows as JSON says them: null for what is not there."""
-    plain = {str(name): column.astype(object).where(column.notna(), None).tolist() for name, column in frame.items()}
+    plain = {
+        str(name): column.astype(object).where(column.notna(), None).tolist()
+        for name, column in frame.items()
+    }
     return [dict(zip(plain, row, strict=True)) for row in zip(*plain.values(), strict=True)]

@@ -1,4 +1,6 @@
-"""How distributions differ between two data versions: classes, number labels, features or bands, the declaration.
+"""How distributions differ between two data versions.
+
+Classes, number labels, features or bands, the declaration.
 
 Which files and samples differ is in `differences`.
 """
@@ -19,7 +21,8 @@ from mlops_assets.paths import version_folder
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.verified_read import read_published
 
-# A standardised mean difference above this is a shift worth a look (Austin 2009, doi:10.1002/sim.3697).
+# A standardised mean difference above this is a shift worth a look (Austin 2009,
+# doi:10.1002/sim.3697).
 NOTABLE_SHIFT = 0.1
 
 
@@ -32,8 +35,8 @@ class ClassBalance:
         of: what is counted, `samples` or `pixels`.
         before: class name → count.
         after: class name → count.
-        total_variation: half the sum of the differences of shares: 0 is the same balance, 1 no class in common; null
-            where a version has nothing in this split.
+        total_variation: half the sum of the differences of shares: 0 is the same balance, 1 no
+            class in common; null where a version has nothing in this split.
     """
 
     split: str
@@ -45,7 +48,10 @@ class ClassBalance:
 
 @dataclass(frozen=True)
 class NumberShift:
-    """Number labels of one split: mean and standard deviation of both versions, null where there is no sample."""
+    """Number labels of one split.
+
+    Mean and standard deviation of both versions, null where there is no sample.
+    """
 
     split: str
     mean_before: float | None
@@ -78,8 +84,12 @@ class FeatureShift:
     std_ratio: float | None
 
 
-def class_balance(registry: Registry, before: FrozenDataset, after: FrozenDataset) -> list[ClassBalance]:
-    """Compare the class counts of each split: of samples, or of the pixels of windows as the quality report has them.
+def class_balance(
+    registry: Registry, before: FrozenDataset, after: FrozenDataset
+) -> list[ClassBalance]:
+    """Compare the class counts of each split.
+
+    Of samples, or of the pixels of windows as the quality report has them.
 
     Empty where labels are numbers, and for windows that have no quality report yet.
     """
@@ -87,29 +97,43 @@ def class_balance(registry: Registry, before: FrozenDataset, after: FrozenDatase
     if first is None or second is None or first[0] != second[0]:
         return []
     (of, old), (_, new) = first, second
-    names = {str(entry["value"]): entry["name"] for frozen in (before, after) for entry in frozen.classes or []}
+    names = {
+        str(entry["value"]): entry["name"]
+        for frozen in (before, after)
+        for entry in frozen.classes or []
+    }
     found = []
     for split in get_args(SplitName):
-        values = [value for value in names if value in old[split].index or value in new[split].index]
+        values = [
+            value for value in names if value in old[split].index or value in new[split].index
+        ]
         p, q = (counts[split].reindex(values, fill_value=0) for counts in (old, new))
-        distance = float((p / p.sum() - q / q.sum()).abs().sum() / 2) if p.sum() and q.sum() else None
+        distance = (
+            float((p / p.sum() - q / q.sum()).abs().sum() / 2) if p.sum() and q.sum() else None
+        )
         left, right = ({names[value]: int(counts[value]) for value in values} for counts in (p, q))
         found.append(ClassBalance(split, of, left, right, distance))
     return found
 
 
-def _class_counts(registry: Registry, frozen: FrozenDataset) -> tuple[str, dict[str, pd.Series]] | None:
+def _class_counts(
+    registry: Registry, frozen: FrozenDataset
+) -> tuple[str, dict[str, pd.Series]] | None:
     """What is counted, and for each split class value (as text) → count."""
     splits = get_args(SplitName)
     if frozen.classes is None:
         return None
     if frozen.samples["label"].notna().any():
-        return "samples", {split: frozen.split(split)["label"].astype(str).value_counts() for split in splits}
+        return "samples", {
+            split: frozen.split(split)["label"].astype(str).value_counts() for split in splits
+        }
     report = _published(registry, frozen, "quality.json")
     if report is None:
         return None
     values = {entry["name"]: str(entry["value"]) for entry in frozen.classes}
-    rows = pd.DataFrame.from_dict(report["class_counts"]["classes"], orient="index").rename(index=values)
+    rows = pd.DataFrame.from_dict(report["class_counts"]["classes"], orient="index").rename(
+        index=values
+    )
     return "pixels", {split: rows[split] for split in splits}
 
 
@@ -125,21 +149,31 @@ def number_shifts(before: FrozenDataset, after: FrozenDataset) -> list[NumberShi
     return found
 
 
-def feature_shifts(registry: Registry, before: FrozenDataset, after: FrozenDataset) -> list[FeatureShift]:
+def feature_shifts(
+    registry: Registry, before: FrozenDataset, after: FrozenDataset
+) -> list[FeatureShift]:
     """Compare mean and standard deviation of each feature or band over training samples."""
     old, new = _statistics(registry, before), _statistics(registry, after)
     found = []
     for name in [*new, *(name for name in old if name not in new)]:
         (m0, s0), (m1, s1) = old.get(name, (None, None)), new.get(name, (None, None))
         ratio = None if s0 is None or s1 is None or s0 == 0 else s1 / s0
-        found.append(FeatureShift(name, m0, m1, s0, s1, standardised_mean_difference(m0, m1, s0, s1), ratio))
+        found.append(
+            FeatureShift(name, m0, m1, s0, s1, standardised_mean_difference(m0, m1, s0, s1), ratio)
+        )
     return found
 
 
 def standardised_mean_difference(
-    mean_before: float | None, mean_after: float | None, std_before: float | None, std_after: float | None
+    mean_before: float | None,
+    mean_after: float | None,
+    std_before: float | None,
+    std_after: float | None,
 ) -> float | None:
-    """Return the difference of two means over the root of their mean variance; null where that is 0 or unknown."""
+    """Return the difference of two means over the root of their mean variance.
+
+    Null where that is 0 or unknown.
+    """
     if mean_before is None or mean_after is None or std_before is None or std_after is None:
         return None
     if mean_before == mean_after:
@@ -173,11 +207,19 @@ def _pair(before: Any, after: Any) -> tuple[float | None, float | None]:
     return first, second
 
 
-def _statistics(registry: Registry, frozen: FrozenDataset) -> dict[str, tuple[float | None, float | None]]:
+def _statistics(
+    registry: Registry, frozen: FrozenDataset
+) -> dict[str, tuple[float | None, float | None]]:
     """Return feature → mean and standard deviation in training, as published, else read from the data."""
-    found = _published(registry, frozen, "statistics.json") or scan(SampleValues(frozen)).statistics.document()
+    found = (
+        _published(registry, frozen, "statistics.json")
+        or scan(SampleValues(frozen)).statistics.document()
+    )
     features = frozen.document["features"]
-    return {name: _pair(mean, std) for name, mean, std in zip(features, found["mean"], found["std"], strict=True)}
+    return {
+        name: _pair(mean, std)
+        for name, mean, std in zip(features, found["mean"], found["std"], strict=True)
+    }
 
 
 def _published(registry: Registry, frozen: FrozenDataset, name: str) -> dict[str, Any] | None:

@@ -1,4 +1,7 @@
-"""Which sample of one data version is which of another: arrays of positions, without a loop over samples."""
+"""Which sample of one data version is which of another.
+
+Arrays of positions, without a loop over samples.
+"""
 
 from __future__ import annotations
 
@@ -13,12 +16,17 @@ Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def among(column: pd.Series, values: pd.Series) -> NDArray[np.bool_]:
-    """Say which texts of a column are among many; pandas' own `isin` takes 10 µs for each of those (3.1, arrow)."""
+    """Say which texts of a column are among many.
+
+    Pandas' own `isin` takes 10 µs for each of those (3.1, arrow).
+    """
     wanted = set(values.tolist())
     return np.fromiter((text in wanted for text in column.tolist()), dtype=bool, count=len(column))
 
 
-def match_samples(before: FrozenDataset, after: FrozenDataset, renamed: pd.DataFrame, changed: pd.Series) -> Pairs:
+def match_samples(
+    before: FrozenDataset, after: FrozenDataset, renamed: pd.DataFrame, changed: pd.Series
+) -> Pairs:
     """Pair the samples of two data versions.
 
     Args:
@@ -35,16 +43,22 @@ def match_samples(before: FrozenDataset, after: FrozenDataset, renamed: pd.DataF
     paths = old["path"].map(lambda path: names.get(path, path)) if names else old["path"]
     tables = all(frozen.document["input"]["kind"] == "row" for frozen in (before, after))
     if not tables:
-        return _same_place(old.assign(path=paths), new, *(np.arange(len(samples)) for samples in (old, new)))
+        return _same_place(
+            old.assign(path=paths), new, *(np.arange(len(samples)) for samples in (old, new))
+        )
     # rows keep their number only in tables that are the same
     old_same = among(paths, new["path"]) & ~among(paths, changed)
     new_same = among(new["path"], paths) & ~among(new["path"], changed)
-    placed = _same_place(old.assign(path=paths), new, np.flatnonzero(old_same), np.flatnonzero(new_same))
+    placed = _same_place(
+        old.assign(path=paths), new, np.flatnonzero(old_same), np.flatnonzero(new_same)
+    )
     content = _same_content(before, after, np.flatnonzero(~old_same), np.flatnonzero(~new_same))
     return np.concatenate([placed[0], content[0]]), np.concatenate([placed[1], content[1]])
 
 
-def _same_place(old: pd.DataFrame, new: pd.DataFrame, i: NDArray[np.int64], j: NDArray[np.int64]) -> Pairs:
+def _same_place(
+    old: pd.DataFrame, new: pd.DataFrame, i: NDArray[np.int64], j: NDArray[np.int64]
+) -> Pairs:
     """Pair those of the samples at `i` and `j` that are at the same place of the same file."""
     paths = pd.Index(new["path"].unique())
 
@@ -54,11 +68,18 @@ def _same_place(old: pd.DataFrame, new: pd.DataFrame, i: NDArray[np.int64], j: N
     return _pairs(keys(old.iloc[i]), keys(new.iloc[j]), i, j)
 
 
-def _same_content(before: FrozenDataset, after: FrozenDataset, i: NDArray[np.int64], j: NDArray[np.int64]) -> Pairs:
-    """Pair rows of tables that have the same features: first those with the same label, then the rest."""
+def _same_content(
+    before: FrozenDataset, after: FrozenDataset, i: NDArray[np.int64], j: NDArray[np.int64]
+) -> Pairs:
+    """Pair rows of tables that have the same features.
+
+    First those with the same label, then the rest.
+    """
     if not len(i) or not len(j):
         return i[:0], j[:0]
-    common = [name for name in after.document["features"] if name in set(before.document["features"])]
+    common = [
+        name for name in after.document["features"] if name in set(before.document["features"])
+    ]
     if not common:
         return _same_place(before.samples, after.samples, i, j)
     left, right = _content(before, i, common), _content(after, j, common)
@@ -68,20 +89,28 @@ def _same_content(before: FrozenDataset, after: FrozenDataset, i: NDArray[np.int
     return np.concatenate([first[0], second[0]]), np.concatenate([first[1], second[1]])
 
 
-def _content(frozen: FrozenDataset, positions: NDArray[np.int64], features: list[str]) -> pd.DataFrame:
+def _content(
+    frozen: FrozenDataset, positions: NDArray[np.int64], features: list[str]
+) -> pd.DataFrame:
     """A hash of the features, and the label, of the rows at these positions."""
     samples = frozen.samples.iloc[positions]
     columns = [frozen.document["features"].index(name) for name in features]
     hashes = np.empty(len(samples), dtype=np.uint64)
     for path, rows in samples.groupby("path", sort=False).indices.items():
         places = samples.iloc[rows][["row", "column"]].to_numpy(dtype=np.int64)
-        block = LAYOUTS[frozen.layout].read(frozen, str(path), places, "row")[:, columns].astype(np.float64)
+        block = (
+            LAYOUTS[frozen.layout]
+            .read(frozen, str(path), places, "row")[:, columns]
+            .astype(np.float64)
+        )
         block[block == 0] = 0  # there is a negative zero
         hashes[rows] = pd.util.hash_pandas_object(pd.DataFrame(block), index=False).to_numpy()
     return pd.DataFrame({"content": hashes, "label": samples["label"].astype(str).to_numpy()})
 
 
-def _pairs(left: pd.DataFrame, right: pd.DataFrame, i: NDArray[np.int64], j: NDArray[np.int64]) -> Pairs:
+def _pairs(
+    left: pd.DataFrame, right: pd.DataFrame, i: NDArray[np.int64], j: NDArray[np.int64]
+) -> Pairs:
     """Pair equal keys; of keys that occur several times the first with the first, and so on."""
     names = list(left)
     numbered = [
@@ -89,4 +118,6 @@ def _pairs(left: pd.DataFrame, right: pd.DataFrame, i: NDArray[np.int64], j: NDA
         for keys, position in ((left, i), (right, j))
     ]
     found = numbered[0].merge(numbered[1], on=[*names, "nth"], suffixes=("_left", "_right"))
-    return found["position_left"].to_numpy(dtype=np.int64), found["position_right"].to_numpy(dtype=np.int64)
+    return found["position_left"].to_numpy(dtype=np.int64), found["position_right"].to_numpy(
+        dtype=np.int64
+    )

@@ -11,7 +11,10 @@ from pathlib import Path
 START = b"version https://git-lfs.github.com/spec/"
 MIN_BYTES, MAX_BYTES = 100, 1024  # of a pointer; the specification has it smaller than 1024
 NAMED = 5
-POINTER = "is a Git LFS pointer, not the data itself; run 'git lfs pull' in the repository that it comes from"
+POINTER = (
+    "is a Git LFS pointer, not the data itself; run 'git lfs pull' in the repository that it comes"
+    " from"
+)
 
 
 def is_pointer(content: bytes) -> bool:
@@ -26,11 +29,14 @@ def is_pointer_file(local: Path) -> bool:
 
 
 def pointer_problem(paths: Sequence[str]) -> str:
-    """Return what to do about files that are Git LFS pointers: one problem, however many they are."""
+    """Return what to do about files that are Git LFS pointers.
+
+    One problem, however many they are.
+    """
     if len(paths) == 1:
         return f"{paths[0]}: {POINTER}, and land it again"
     more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
     return (
-        f"{', '.join(paths[:NAMED])}{more}: {len(paths)} files are Git LFS pointers, not the data itself; run "
-        "'git lfs pull' in the repository that they come from, and land them again"
+        f"{', '.join(paths[:NAMED])}{more}: {len(paths)} files are Git LFS pointers, not the data"
+        " itself; run 'git lfs pull' in the repository that they come from, and land them again"
     )

@@ -15,13 +15,28 @@ GEOTIFF = "image/tiff; application=geotiff"
 PARQUET = "application/vnd.apache.parquet"
 UNKNOWN = "application/octet-stream"
 MEDIA_TYPES = {
-    ".csv": "text/csv", ".tsv": "text/tab-separated-values", ".txt": "text/plain", ".json": "application/json",
-    ".geojson": "application/geo+json", ".gpkg": "application/geopackage+sqlite3", ".parquet": PARQUET,
-    ".geoparquet": PARQUET, ".tif": GEOTIFF, ".tiff": GEOTIFF, ".jp2": "image/jp2", ".png": "image/png",
-    ".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".nc": "application/netcdf", ".h5": "application/x-hdf5",
-    ".hdf5": "application/x-hdf5", ".xml": "application/xml", ".svg": "image/svg+xml", ".md": "text/markdown",
+    ".csv": "text/csv",
+    ".tsv": "text/tab-separated-values",
+    ".txt": "text/plain",
+    ".json": "application/json",
+    ".geojson": "application/geo+json",
+    ".gpkg": "application/geopackage+sqlite3",
+    ".parquet": PARQUET,
+    ".geoparquet": PARQUET,
+    ".tif": GEOTIFF,
+    ".tiff": GEOTIFF,
+    ".jp2": "image/jp2",
+    ".png": "image/png",
+    ".jpg": "image/jpeg",
+    ".jpeg": "image/jpeg",
+    ".nc": "application/netcdf",
+    ".h5": "application/x-hdf5",
+    ".hdf5": "application/x-hdf5",
+    ".xml": "application/xml",
+    ".svg": "image/svg+xml",
+    ".md": "text/markdown",
     ".onnx": "application/octet-stream; framework=onnx",
-}  # fmt: skip
+}
 
 
 def media_type(path: str) -> str:

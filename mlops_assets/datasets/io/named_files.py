@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# read the same under any name; other formats may be known by their ending, or keep facts in their names (SRTM's .hgt)
+# read the same under any name; other formats may be known by their ending, or keep facts in their
+# names (SRTM's .hgt)
 SELF_CONTAINED = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 VRT = ".vrt"
 
@@ -22,7 +23,9 @@ def is_self_contained(path: str) -> bool:
 
 
 def together(files: pd.DataFrame) -> Mapping[str, list[str]]:
-    """Return raster → the sidecars that may be its own: those of its scene, and those of no scene in particular.
+    """Return raster → the sidecars that may be its own.
+
+    Those of its scene, and those of no scene in particular.
 
     Args:
         files: columns path, role, scene and height, as a manifest has them.
@@ -32,18 +35,24 @@ def together(files: pd.DataFrame) -> Mapping[str, list[str]]:
         return {}
     shapefiles = {path[:-4] for path in files["path"] if path.lower().endswith(".shp")}
     shared = [
-        path for path in sidecars.loc[sidecars["scene"].isna(), "path"] if path.rpartition(".")[0] not in shapefiles
+        path
+        for path in sidecars.loc[sidecars["scene"].isna(), "path"]
+        if path.rpartition(".")[0] not in shapefiles
     ]
     own = sidecars.dropna(subset=["scene"]).groupby("scene")["path"].agg(list).to_dict()
     rasters = files.loc[files["height"].notna(), ["path", "scene"]]
     found = {
-        path: [*own.get(scene, []), *shared] for path, scene in zip(rasters["path"], rasters["scene"], strict=True)
+        path: [*own.get(scene, []), *shared]
+        for path, scene in zip(rasters["path"], rasters["scene"], strict=True)
     }
     return {path: others for path, others in found.items() if others}
 
 
 def by_stem(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
-    """Return the paths that begin alike: `a.tif.aux.xml` is found under `a`, `a.tif` and `a.tif.aux`."""
+    """Return the paths that begin alike.
+
+    `a.tif.aux.xml` is found under `a`, `a.tif` and `a.tif.aux`.
+    """
     found = defaultdict(list)
     for path in paths:
         stem, dot, _ = path.rpartition(".")
@@ -54,16 +63,24 @@ def by_stem(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the other paths that may belong to a raster: of its name with any ending, or with one more."""
+    """Return the other paths that may belong to a raster.
+
+    Of its name with any ending, or with one more.
+    """
     stem = path.rpartition(".")[0] or path
-    return [other for other in dict.fromkeys([*stems.get(stem, ()), *stems.get(path, ())]) if other != path]
+    return [
+        other
+        for other in dict.fromkeys([*stems.get(stem, ()), *stems.get(path, ())])
+        if other != path
+    ]
 
 
 def link_to(link: Path, target: Path) -> None:
     """Make a symbolic link, also where another thread or process makes the same one, or left one that leads nowhere.
 
-    Never a hard link: it changes the inode's time, by which a landing knows its files, and a landing that was recalled
-    shares its inodes with the workspace. A VRT is copied, as it looks for what it names from where a link leads to.
+    Never a hard link: it changes the inode's time, by which a landing knows its files, and a
+    landing that was recalled shares its inodes with the workspace. A VRT is copied, as it looks for
+    what it names from where a link leads to.
     """
     link.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".link-", dir=link.parent) as folder:

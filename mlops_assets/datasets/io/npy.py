@@ -29,7 +29,9 @@ _REFUSED = (
 
 
 def open_npy(local: Path) -> NDArray[Any]:
-    """Open an array of shape (bands, rows, columns), or (rows, columns) of one band; it is mapped, not read.
+    """Open an array of shape (bands, rows, columns), or (rows, columns) of one band.
+
+    It is mapped, not read.
 
     Raises:
         ValueError: it is not a whole array of numbers of such a shape.
@@ -37,7 +39,9 @@ def open_npy(local: Path) -> NDArray[Any]:
     try:
         array: NDArray[Any] = np.load(local, mmap_mode="r", allow_pickle=False)
     except _REFUSED as error:
-        raise ValueError(f"cannot be read as an array: {error}; save a whole numeric array with numpy.save") from error
+        raise ValueError(
+            f"cannot be read as an array: {error}; save a whole numeric array with numpy.save"
+        ) from error
     return array.reshape(_image_shape(array.shape, array.dtype))
 
 
@@ -57,7 +61,10 @@ def npy_facts(local: Path) -> dict[str, Any]:
 
 
 def _plain_header(local: Path) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
-    """Return shape and type if the file is of format 1.0 and as long as it says; None where numpy must look itself."""
+    """Return shape and type if the file is of format 1.0 and as long as it says.
+
+    None where numpy must look itself.
+    """
     try:
         with local.open("rb") as stream:
             head = stream.read(_HEAD)
@@ -86,7 +93,7 @@ def _image_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...
     if len(whole) != 3 or dtype.kind not in "uif" or 0 in whole:
         remedy = "; save their amplitude (numpy.abs), or their real and imaginary part as two bands"
         raise ValueError(
-            f"is an array of {dtype} of shape {shape}; images are numbers of shape (bands, rows, columns)"
-            f"{remedy if dtype.kind == 'c' else ''}"
+            f"is an array of {dtype} of shape {shape}; images are numbers of shape (bands, rows,"
+            f" columns){remedy if dtype.kind == 'c' else ''}"
         )
     return whole

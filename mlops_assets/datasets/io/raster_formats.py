@@ -1,7 +1,7 @@
 """The GDAL driver that reads a raster, chosen before GDAL sees the file, and what GDAL may open besides.
 
-GDAL by itself takes a document that names other files or servers (VRT, WMS, WCS, WMTS) for a raster, whatever the name
-of the file. Nothing here reads pixels.
+GDAL by itself takes a document that names other files or servers (VRT, WMS, WCS, WMTS) for a
+raster, whatever the name of the file. Nothing here reads pixels.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ SUFFIXES = {
     ".xyz": "XYZ",
 }
 FORMATS = (
-    "GeoTIFF, PNG, JPEG, JPEG 2000, WebP, GIF, BMP, Erdas Imagine, ENVI and EHdr with .hdr, Arc/Info ASCII grid, SRTM, "
-    "DTED, GRIB, netCDF 3, PNM, XYZ, and VRT of those"
+    "GeoTIFF, PNG, JPEG, JPEG 2000, WebP, GIF, BMP, Erdas Imagine, ENVI and EHdr with .hdr,"
+    " Arc/Info ASCII grid, SRTM, DTED, GRIB, netCDF 3, PNM, XYZ, and VRT of those"
 )
 OPENED_AS_RASTER = (".ovr", ".msk")  # GDAL opens such a file beside a raster by its content
 METADATA = ".aux.xml"
@@ -59,14 +59,54 @@ MAX_DOCUMENT = 16 << 20
 MAX_VRTS = 16
 _VRT_ELEMENTS = frozenset(
     {
-        "VRTDataset", "SRS", "GeoTransform", "GCPList", "GCP", "Metadata", "MDI", "VRTRasterBand", "MaskBand",
-        "Description", "UnitType", "Offset", "Scale", "CategoryNames", "Category", "ColorInterp", "ColorTable", "Entry",
-        "NoDataValue", "HideNoDataValue", "Histograms", "HistItem", "HistMin", "HistMax", "BucketCount",
-        "IncludeOutOfRange", "Approximate", "HistCounts", "SimpleSource", "ComplexSource", "AveragedSource",
-        "KernelFilteredSource", "SourceFilename", "SourceBand", "SourceProperties", "SrcRect", "DstRect", "NODATA",
-        "ScaleOffset", "ScaleRatio", "LUT", "ColorTableComponent", "UseMaskBand", "Kernel", "Size", "Coefs",
+        "VRTDataset",
+        "SRS",
+        "GeoTransform",
+        "GCPList",
+        "GCP",
+        "Metadata",
+        "MDI",
+        "VRTRasterBand",
+        "MaskBand",
+        "Description",
+        "UnitType",
+        "Offset",
+        "Scale",
+        "CategoryNames",
+        "Category",
+        "ColorInterp",
+        "ColorTable",
+        "Entry",
+        "NoDataValue",
+        "HideNoDataValue",
+        "Histograms",
+        "HistItem",
+        "HistMin",
+        "HistMax",
+        "BucketCount",
+        "IncludeOutOfRange",
+        "Approximate",
+        "HistCounts",
+        "SimpleSource",
+        "ComplexSource",
+        "AveragedSource",
+        "KernelFilteredSource",
+        "SourceFilename",
+        "SourceBand",
+        "SourceProperties",
+        "SrcRect",
+        "DstRect",
+        "NODATA",
+        "ScaleOffset",
+        "ScaleRatio",
+        "LUT",
+        "ColorTableComponent",
+        "UseMaskBand",
+        "Kernel",
+        "Size",
+        "Coefs",
     }
-)  # fmt: skip
+)
 _VRT_DOMAINS = (None, "", "IMAGE_STRUCTURE", "RPC")
 
 
@@ -85,8 +125,8 @@ def driver_of(local: Path) -> str:
     driver = driver or SUFFIXES.get(local.suffix.lower()) or _raw_driver(local)
     if driver is None:
         raise ValueError(
-            f"cannot be read or written as a raster: it has no format that is read here ({FORMATS}), "
-            "or lacks its .hdr; replace the file, or convert it to GeoTIFF"
+            "cannot be read or written as a raster: it has no format that is read here"
+            f" ({FORMATS}), or lacks its .hdr; replace the file, or convert it to GeoTIFF"
         )
     return driver
 
@@ -98,7 +138,12 @@ def is_vrt(local: Path) -> bool:
 
 def _raw_driver(local: Path) -> str | None:
     """Return the driver of a file of pixels only, by the header beside it."""
-    for name in (f"{local.stem}.hdr", f"{local.name}.hdr", f"{local.stem}.HDR", f"{local.name}.HDR"):
+    for name in (
+        f"{local.stem}.hdr",
+        f"{local.name}.hdr",
+        f"{local.stem}.HDR",
+        f"{local.name}.HDR",
+    ):
         header = local.with_name(name)
         if header.is_file():
             with header.open("rb") as stream:
@@ -125,9 +170,13 @@ def require_contained(local: Path) -> None:
         for name in vrt_sources(raster):
             source = raster.parent / name
             if not source.is_file():
-                raise ValueError(f"needs {source.name}, which is missing; land it, or convert the VRT to GeoTIFF")
+                raise ValueError(
+                    f"needs {source.name}, which is missing; land it, or convert the VRT to GeoTIFF"
+                )
             if not is_vrt(source) and not _is_binary(source):
-                raise ValueError(f"is a VRT of {source.name}, which VRT may not name; convert it to GeoTIFF")
+                raise ValueError(
+                    f"is a VRT of {source.name}, which VRT may not name; convert it to GeoTIFF"
+                )
             if source not in met:
                 met.add(source)
                 waiting.append(source)
@@ -137,9 +186,13 @@ def _require_plain_sidecars(local: Path) -> None:
     for sidecar in _sidecars(local):
         if sidecar.name.lower().endswith(METADATA):
             if b"overview_file" in _unescaped(sidecar).lower():
-                raise ValueError(f"has a {sidecar.name} that names a file of overviews; build them as .ovr")
+                raise ValueError(
+                    f"has a {sidecar.name} that names a file of overviews; build them as .ovr"
+                )
         elif not _is_geotiff(sidecar):
-            raise ValueError(f"has a {sidecar.name} beside it that is not a GeoTIFF; remove or rebuild that file")
+            raise ValueError(
+                f"has a {sidecar.name} beside it that is not a GeoTIFF; remove or rebuild that file"
+            )
 
 
 def _is_geotiff(local: Path) -> bool:
@@ -159,25 +212,35 @@ def vrt_sources(local: Path) -> list[str]:
     """Return the files that a VRT names: paths, absolute or relative to it.
 
     Raises:
-        ValueError: it is not valid, names files in another way, or has parts that read anything else.
+        ValueError: it is not valid, names files in another way, or has parts that read anything
+            else.
         OSError: it cannot be read.
     """
     if local.stat().st_size > MAX_DOCUMENT:
         raise ValueError(f"is a VRT of more than {MAX_DOCUMENT >> 20} MB; convert it to GeoTIFF")
     try:
         text = local.read_bytes().decode()
-        # no comments, no CDATA, no entities of its own: so GDAL's parser and this one see the same, and nothing expands
+        # no comments, no CDATA, no entities of its own: so GDAL's parser and this one see the same,
+        # and nothing expands
         if "<!" in text or "<?" in text.removeprefix("<?xml version"):
             raise ValueError
         root = ET.fromstring(text)  # nosec B314
     except (ET.ParseError, ValueError) as error:
-        raise ValueError("is not a valid VRT, or has comments; write it again with gdalbuildvrt") from error
+        raise ValueError(
+            "is not a valid VRT, or has comments; write it again with gdalbuildvrt"
+        ) from error
     found = []
     for element in root.iter():
         domain = element.get("domain")
-        if element.tag not in _VRT_ELEMENTS or "subClass" in element.attrib or domain not in _VRT_DOMAINS:
+        if (
+            element.tag not in _VRT_ELEMENTS
+            or "subClass" in element.attrib
+            or domain not in _VRT_DOMAINS
+        ):
             what = element.get("subClass") or domain or element.tag
-            raise ValueError(f"is a VRT with {what!r}, which may read other files; convert it to GeoTIFF")
+            raise ValueError(
+                f"is a VRT with {what!r}, which may read other files; convert it to GeoTIFF"
+            )
         if element.tag == "SourceFilename":
             found.append(_source(element))
     return list(dict.fromkeys(found))
@@ -189,13 +252,18 @@ def _source(element: ET.Element) -> str:
     relative = element.get("relativeToVRT") == "1"
     plain = name and name.startswith("/") != relative and not any(c in name for c in "<:\\\0")
     if not known or not plain or name.startswith("/vsi"):
-        raise ValueError(f"is a VRT that needs {name.rpartition('/')[2]!r}, which is not a path; convert it to GeoTIFF")
+        raise ValueError(
+            f"is a VRT that needs {name.rpartition('/')[2]!r}, which is not a path; convert it to"
+            " GeoTIFF"
+        )
     return name
 
 
 def _unescaped(local: Path) -> bytes:
     if local.stat().st_size > MAX_DOCUMENT:
-        raise ValueError(f"has a {local.name} of more than {MAX_DOCUMENT >> 20} MB; remove that file")
+        raise ValueError(
+            f"has a {local.name} of more than {MAX_DOCUMENT >> 20} MB; remove that file"
+        )
     return html.unescape(local.read_bytes().decode("latin-1")).encode("utf-8")
 
 
@@ -246,7 +314,11 @@ def _listed(folder: str, changed: int) -> _Folder:
             name = entry.name.lower()
             stem = name
             while stem.endswith((*OPENED_AS_RASTER, METADATA)):
-                stem = stem.removesuffix(METADATA) if stem.endswith(METADATA) else stem.rpartition(".")[0]
+                stem = (
+                    stem.removesuffix(METADATA)
+                    if stem.endswith(METADATA)
+                    else stem.rpartition(".")[0]
+                )
             if stem != name:
                 sidecars[stem].append(entry.name)
             begins = {name[: dot.start()] for dot in re.finditer(r"\.", name)} or {name}

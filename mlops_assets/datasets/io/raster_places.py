@@ -1,4 +1,7 @@
-"""Places of rasters on the Earth, as GeoJSON and STAC have them: what a file does not say is unknown, never made up."""
+"""Places of rasters on the Earth, as GeoJSON and STAC have them.
+
+What a file does not say is unknown, never made up.
+"""
 
 from __future__ import annotations
 
@@ -16,23 +19,30 @@ ASKED = 512  # places along each side of a raster whose corners have none, or wh
 
 def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, float, float]:
     """Return the least x and y and the greatest x and y of a grid of any orientation, in units of its CRS."""
-    x, y = zip(*(transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))), strict=True)
+    x, y = zip(
+        *(transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))),
+        strict=True,
+    )
     return min(x), min(y), max(x), max(y)
 
 
 def georeference(raster: Any) -> Any:
     """Return the CRS that the transform of an open raster leads to, or None where it leads nowhere.
 
-    A file without a transform is read as if it had the identity, which is not a place, whatever its CRS.
+    A file without a transform is read as if it had the identity, which is not a place, whatever its
+    CRS.
     """
     crs = raster.crs
     return None if crs is None or raster.transform.is_identity else crs
 
 
 def box_on_earth(raster: Any) -> list[float] | None:
-    """Return west, south, east, north of an open raster, as GeoJSON has them; None where its place is unknown.
+    """Return west, south, east, north of an open raster, as GeoJSON has them.
 
-    Longitudes are in -180 ... 180, with west > east across the antimeridian, latitudes in -90 ... 90.
+    None where its place is unknown.
+
+    Longitudes are in -180 ... 180, with west > east across the antimeridian, latitudes in -90 ...
+    90.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform_bounds
@@ -44,7 +54,9 @@ def box_on_earth(raster: Any) -> list[float] | None:
             west, south, east, north = transform_bounds(crs, WGS84, *bounds)
             if np.isfinite([west, south, east, north]).all():
                 around = crs.is_geographic and bounds[2] - bounds[0] >= 360
-                return _in_degrees(-180.0 if around else west, south, 180.0 if around else east, north)
+                return _in_degrees(
+                    -180.0 if around else west, south, 180.0 if around else east, north
+                )
     elif not raster.gcps[0]:
         return None
     sides = (np.linspace(-0.5, side - 0.5, ASKED) for side in (raster.height, raster.width))
@@ -53,7 +65,11 @@ def box_on_earth(raster: Any) -> list[float] | None:
     if longitude is None:
         return None
     seen = ~np.isnan(longitude)  # the edges of a geostationary image are beyond the Earth's
-    return enclosing(np.column_stack([longitude, latitude, longitude, latitude])[seen]) if seen.any() else None
+    return (
+        enclosing(np.column_stack([longitude, latitude, longitude, latitude])[seen])
+        if seen.any()
+        else None
+    )
 
 
 def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any]:
@@ -66,7 +82,8 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
         places: rows and columns, of pixel centres, (n, 2).
 
     Returns:
-        Two arrays of shape (n,), NaN where a position is not on the Earth; or None and None where nothing is known.
+        Two arrays of shape (n,), NaN where a position is not on the Earth; or None and None where
+        nothing is known.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import TransformError
@@ -74,7 +91,8 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
     from rasterio.warp import transform
 
     crs, (points, crs_of_points) = georeference(raster), raster.gcps
-    # PROJ knows no way to the Earth, as from a building site or the Moon; or there are too few points
+    # PROJ knows no way to the Earth, as from a building site or the Moon; or there are too few
+    # points
     with suppress(CPLE_BaseError, TransformError):
         if crs is not None:
             x, y = AffineTransformer(raster.transform).xy(places[:, 0], places[:, 1])
@@ -84,9 +102,13 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
                 x, y = transformer.xy(places[:, 0], places[:, 1])
         else:
             return None, None
-        longitude, latitude = map(np.asarray, transform(crs, WGS84, np.atleast_1d(x), np.atleast_1d(y)))
+        longitude, latitude = map(
+            np.asarray, transform(crs, WGS84, np.atleast_1d(x), np.atleast_1d(y))
+        )
         known = np.isfinite(longitude) & np.isfinite(latitude)
-        return in_longitudes(np.where(known, longitude, np.nan)), np.clip(np.where(known, latitude, np.nan), -90, 90)
+        return in_longitudes(np.where(known, longitude, np.nan)), np.clip(
+            np.where(known, latitude, np.nan), -90, 90
+        )
     return None, None
 
 

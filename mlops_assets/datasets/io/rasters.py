@@ -1,4 +1,7 @@
-"""Opening rasters in one way: plain errors, bounded memory, and no noise about a missing georeference."""
+"""Opening rasters in one way.
+
+Plain errors, bounded memory, and no noise about a missing georeference.
+"""
 
 from __future__ import annotations
 
@@ -24,13 +27,20 @@ STRIP_BYTES = 128 << 20
 GDAL = {
     "RAW_CHECK_FILE_SIZE": True,  # or what a truncated raw file lacks is read as zeros
     "GDAL_CACHEMAX": 128,  # MB; its own default is a twentieth of the machine's memory
-    "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,  # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",  # the only file that its network file systems then open
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": (
+        False
+    ),  # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": (
+        "none"
+    ),  # the only file that its network file systems then open
 }
-# A compressed file may hold much more than its size; beyond this a header lies, or the file is a bomb. Deflate itself
-# ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be refused, and is not training data.
+# A compressed file may hold much more than its size; beyond this a header lies, or the file is a
+# bomb. Deflate itself ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be
+# refused, and is not training data.
 GREATEST_RATIO = 4000
-MAX_BLOCK_BYTES = 1 << 30  # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
+MAX_BLOCK_BYTES = (
+    1 << 30
+)  # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
 ALPHA = "alpha"
 Reading = Literal["raw", "physical", "shown"]
 
@@ -40,8 +50,8 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
     """Open a raster with rasterio, to read with the one driver of its format, and nothing of another folder or host.
 
     Raises:
-        ValueError: it cannot be opened, read or written, or declares more pixels than its bytes can hold; the message
-            has the reason without local folders.
+        ValueError: it cannot be opened, read or written, or declares more pixels than its bytes can
+            hold; the message has the reason without local folders.
     """
     import rasterio
     from rasterio._err import CPLE_BaseError
@@ -50,10 +60,14 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
     alone = False
     if mode == "r":
         profile["driver"] = _safe_driver(local)
-        alone = profile["driver"] != VRT and stands_alone(local)  # or GDAL lists the folder for every raster in it
+        alone = profile["driver"] != VRT and stands_alone(
+            local
+        )  # or GDAL lists the folder for every raster in it
     with warnings.catch_warnings(), rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        warnings.simplefilter("ignore", NodataShadowWarning)  # alpha is asked all the same, see `shown_values`
+        warnings.simplefilter(
+            "ignore", NodataShadowWarning
+        )  # alpha is asked all the same, see `shown_values`
         try:
             with rasterio.open(local, mode, **profile) as raster:
                 if mode == "r":
@@ -61,7 +75,9 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
                 yield raster
         except (RasterioError, CPLE_BaseError) as error:
             reason = f"cannot be read or written as a raster: {_reason(error)}; replace the file"
-            raise ValueError(POINTER if local.is_file() and is_pointer_file(local) else reason) from error
+            raise ValueError(
+                POINTER if local.is_file() and is_pointer_file(local) else reason
+            ) from error
 
 
 def _safe_driver(local: Path) -> str:
@@ -74,7 +90,9 @@ def _safe_driver(local: Path) -> str:
         driver = driver_of(local)
         require_contained(local)
     except OSError as error:
-        raise ValueError(f"cannot be read as a raster: {error.strerror}; replace the file") from error
+        raise ValueError(
+            f"cannot be read as a raster: {error.strerror}; replace the file"
+        ) from error
     except ValueError as error:
         raise ValueError(POINTER if is_pointer_file(local) else str(error)) from error
     return driver
@@ -82,18 +100,28 @@ def _safe_driver(local: Path) -> str:
 
 def _require_believable(local: Path, raster: Any) -> None:
     if "OVERVIEW_FILE" in raster.tags(ns="OVERVIEWS"):
-        raise ValueError("names a file of overviews in its metadata; remove that entry, and build them as .ovr")
-    declared = raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
+        raise ValueError(
+            "names a file of overviews in its metadata; remove that entry, and build them as .ovr"
+        )
+    declared = (
+        raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
+    )
     stored = local.stat().st_size
     if declared > GREATEST_RATIO * max(stored, 1024):
         raise ValueError(
-            f"declares {raster.width} x {raster.height} pixels of {raster.count} band(s), {declared:,} bytes, but the "
-            f"file has {stored:,} bytes; the header lies or the file is truncated; replace the file"
+            f"declares {raster.width} x {raster.height} pixels of {raster.count} band(s),"
+            f" {declared:,} bytes, but the file has {stored:,} bytes; the header lies or the file"
+            " is truncated; replace the file"
         )
-    largest = max(rows * columns for rows, columns in raster.block_shapes) * declared // (raster.width * raster.height)
+    largest = (
+        max(rows * columns for rows, columns in raster.block_shapes)
+        * declared
+        // (raster.width * raster.height)
+    )
     if largest > MAX_BLOCK_BYTES:
         raise ValueError(
-            f"has tiles or strips of {largest:,} bytes, which are read whole; rewrite it with tiles of 512 x 512 pixels"
+            f"has tiles or strips of {largest:,} bytes, which are read whole; rewrite it with tiles"
+            " of 512 x 512 pixels"
         )
 
 
@@ -106,9 +134,16 @@ def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
 
 
 def read_strip(
-    raster: Any, top: int, bottom: int, half: int, bands: Sequence[int] | None = None, what: Reading = "raw"
+    raster: Any,
+    top: int,
+    bottom: int,
+    half: int,
+    bands: Sequence[int] | None = None,
+    what: Reading = "raw",
 ) -> NDArray[Any]:
-    """Read the rows [top, bottom) of an open raster with `half` pixels around; beyond the edges pixels are mirrored.
+    """Read the rows [top, bottom) of an open raster with `half` pixels around.
+
+    Beyond the edges pixels are mirrored.
 
     Args:
         raster: the raster.
@@ -118,7 +153,8 @@ def read_strip(
         what: see `read_values`.
 
     Returns:
-        Shape (bands, bottom - top + 2 * half, width + 2 * half), of the type that `read_values` gives.
+        Shape (bands, bottom - top + 2 * half, width + 2 * half), of the type that `read_values`
+        gives.
     """
     from rasterio.windows import Window
 
@@ -128,15 +164,17 @@ def read_strip(
     return np.pad(strip, ((0, 0), (above, below), (half, half)), mode="symmetric")
 
 
-def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, what: Reading = "raw") -> NDArray[Any]:
+def read_values(
+    raster: Any, window: Any, bands: Sequence[int] | None = None, what: Reading = "raw"
+) -> NDArray[Any]:
     """Read a window of an open raster.
 
     Args:
         raster: the raster.
         window: as rasterio takes it.
         bands: which to read, counted from 1; all if none are given.
-        what: values as they lie (`raw`), by the file's scale and offset (`physical`), or which of them nodata, alpha
-            and masks leave (`shown`).
+        what: values as they lie (`raw`), by the file's scale and offset (`physical`), or which of
+            them nodata, alpha and masks leave (`shown`).
 
     Returns:
         Shape (bands, height, width): in the raster's own type, float32, or bool.
@@ -148,7 +186,9 @@ def read_values(raster: Any, window: Any, bands: Sequence[int] | None = None, wh
     if what == "physical":
         return physical_values(raster, values, chosen)
     alpha = band_roles(raster).alpha
-    return shown_values(raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values)
+    return shown_values(
+        raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values
+    )
 
 
 def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
@@ -160,12 +200,18 @@ def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> 
 
 
 def numpy_type(name: str) -> np.dtype[Any]:
-    """Return the type of arrays that pixels of a type are read as; numpy has no complex integers."""
+    """Return the type of arrays that pixels of a type are read as.
+
+    Numpy has no complex integers.
+    """
     return np.dtype({"complex_int16": "complex64"}.get(name, name))
 
 
 def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
-    """Return what an open raster says about itself, as a manifest row has it; what it does not say is None."""
+    """Return what an open raster says about itself, as a manifest row has it.
+
+    What it does not say is None.
+    """
     roles = roles or band_roles(raster)
     crs = georeference(raster)
     nodata = raster.nodata
@@ -189,7 +235,10 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
 
 
 def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> list[str]:
-    """Return the descriptions of the measured bands; one without is called B and its number, counted from `first`."""
+    """Return the descriptions of the measured bands.
+
+    One without is called B and its number, counted from `first`.
+    """
     roles = roles or band_roles(raster)
     descriptions = raster.descriptions
     texts = [descriptions[band - 1] for band in roles.measured]
@@ -197,9 +246,15 @@ def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> l
 
 
 def own_band_names(raster: Any, roles: BandRoles) -> list[str] | None:
-    """Return what a file calls its measured bands, if it tells them from each other; some may have their number."""
+    """Return what a file calls its measured bands, if it tells them from each other.
+
+    Some may have their number.
+    """
     descriptions = raster.descriptions
-    texts = [descriptions[band - 1] or (ALPHA if band == roles.alpha else None) for band in roles.measured]
+    texts = [
+        descriptions[band - 1] or (ALPHA if band == roles.alpha else None)
+        for band in roles.measured
+    ]
     if not any(texts) or len(set(filter(None, texts))) < len([text for text in texts if text]):
         return None
     return [text or f"B{band:03d}" for text, band in zip(texts, roles.measured, strict=True)]
@@ -214,9 +269,9 @@ def require_real(raster: Any) -> None:
     kinds = sorted({kind for kind in raster.dtypes if numpy_type(kind).kind == "c"})
     if kinds:
         raise ValueError(
-            f"has complex numbers ({', '.join(kinds)}), whose imaginary part would be lost; land their amplitude "
-            "(gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif), or their real and imaginary part as "
-            "two bands"
+            f"has complex numbers ({', '.join(kinds)}), whose imaginary part would be lost; land"
+            " their amplitude (gdal_translate DERIVED_SUBDATASET:AMPLITUDE:FILE AMPLITUDE.tif), or"
+            " their real and imaginary part as two bands"
         )
 
 
@@ -236,24 +291,30 @@ class BandRoles:
 def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
     """Tell measurements from alpha, which is not a feature unless it is named.
 
-    A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of four 8-bit bands so
-    unless it is told otherwise (https://gdal.org/en/stable/drivers/raster/gtiff.html, PHOTOMETRIC).
+    A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of
+    four 8-bit bands so unless it is told otherwise
+    (https://gdal.org/en/stable/drivers/raster/gtiff.html, PHOTOMETRIC).
 
     Args:
         raster: an open raster.
-        names: what the bands are called, as declared; they name alpha, too, if there is one for every band.
+        names: what the bands are called, as declared; they name alpha, too, if there is one for
+            every band.
     """
     from rasterio.enums import ColorInterp
 
     named = names is not None and len(names) == raster.count
-    texts = names if names is not None and named else [text or ALPHA for text in raster.descriptions]
+    texts = (
+        names if names is not None and named else [text or ALPHA for text in raster.descriptions]
+    )
     alphas = [
         band
         for band, (colour, text) in enumerate(zip(raster.colorinterp, texts, strict=True), start=1)
         if colour == ColorInterp.alpha and text.lower() == ALPHA
     ]
     measured = tuple(band for band in range(1, raster.count + 1) if named or band not in alphas)
-    return BandRoles(measured or tuple(range(1, raster.count + 1)), alphas[0] if alphas and measured else None)
+    return BandRoles(
+        measured or tuple(range(1, raster.count + 1)), alphas[0] if alphas and measured else None
+    )
 
 
 def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
@@ -274,11 +335,16 @@ def _hides(raster: Any, roles: BandRoles) -> bool:
     """Say whether alpha or a mask hides pixels, which their values do not show."""
     from rasterio.enums import MaskFlags
 
-    return roles.alpha is not None or any(own != {MaskFlags.nodata} for own in _mask_flags(raster, roles).values())
+    return roles.alpha is not None or any(
+        own != {MaskFlags.nodata} for own in _mask_flags(raster, roles).values()
+    )
 
 
 def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
-    """Return the flags of the measured bands that have a mask of their own or a nodata value; alpha is in the roles."""
+    """Return the flags of the measured bands that have a mask of their own or a nodata value.
+
+    Alpha is in the roles.
+    """
     from rasterio.enums import MaskFlags
 
     every = raster.mask_flag_enums
@@ -287,16 +353,22 @@ def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
     return {band: own for band, own in flags.items() if own not in none}
 
 
-def valid_pixels(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None) -> NDArray[np.bool_]:
-    """Say which pixels have data in some band: what nodata values, alpha, masks of all kinds, and NaN leave.
+def valid_pixels(
+    raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None
+) -> NDArray[np.bool_]:
+    """Say which pixels have data in some band.
 
-    This is `DatasetReader.dataset_mask`, except that each of them is asked, not the first that there is.
+    What nodata values, alpha, masks of all kinds, and NaN leave.
+
+    This is `DatasetReader.dataset_mask`, except that each of them is asked, not the first that
+    there is.
 
     Args:
         raster: an open raster.
         window: the part of it to be asked, as rasterio takes it.
         roles: of its bands; only the measured ones are asked, and alpha.
-        pixels: their values in the window, shape (len(roles.measured), height, width), if they were read already.
+        pixels: their values in the window, shape (len(roles.measured), height, width), if they were
+            read already.
 
     Returns:
         Shape (height, width).
@@ -306,8 +378,13 @@ def valid_pixels(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any
     return np.asarray((shown_values(raster, window, roles, values) & known).any(axis=0))
 
 
-def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]) -> NDArray[np.bool_]:
-    """Say which values nodata, alpha and masks leave, of each measured band: shape (bands, height, width)."""
+def shown_values(
+    raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]
+) -> NDArray[np.bool_]:
+    """Say which values nodata, alpha and masks leave, of each measured band.
+
+    Shape (bands, height, width).
+    """
     masked = _mask_flags(raster, roles)
     shown = np.ones(pixels.shape, dtype=bool)
     every_nodata = raster.nodatavals
@@ -322,7 +399,9 @@ def shown_values(raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any
     return shown
 
 
-def require_finite(pixels: NDArray[Any], nodata: float | None, shown: NDArray[np.bool_] | None = None) -> None:
+def require_finite(
+    pixels: NDArray[Any], nodata: float | None, shown: NDArray[np.bool_] | None = None
+) -> None:
     """NaN is 'no data' where that is declared; infinity is not a measurement.
 
     Args:
@@ -334,7 +413,9 @@ def require_finite(pixels: NDArray[Any], nodata: float | None, shown: NDArray[np
         return
     asked: Any = True if shown is None else shown
     if np.isinf(pixels).any(where=asked):
-        raise ValueError("has infinite values; replace them, with the nodata value if nothing is known there")
+        raise ValueError(
+            "has infinite values; replace them, with the nodata value if nothing is known there"
+        )
     if nodata is None and np.isnan(pixels).any(where=asked):
         raise ValueError("has NaN values but declares no nodata value; set nodata, or replace them")
 
@@ -342,7 +423,8 @@ def require_finite(pixels: NDArray[Any], nodata: float | None, shown: NDArray[np
 def acquired(raster: Any) -> datetime | None:
     """Return when the image was taken, if the file says so.
 
-    Only GDAL's IMAGERY domain tells (https://gdal.org/en/stable/user/raster_data_model.html#imagery-domain-remote-sensing);
+    Only GDAL's IMAGERY domain tells
+    (https://gdal.org/en/stable/user/raster_data_model.html#imagery-domain-remote-sensing);
     TIFFTAG_DATETIME is when the file was written.
     """
     text = raster.tags(ns="IMAGERY").get("ACQUISITIONDATETIME")
@@ -354,10 +436,15 @@ def acquired(raster: Any) -> datetime | None:
 
 
 def dated(text: str, form: str) -> datetime | None:
-    """Return the first date in a text that has the form of strptime codes, UTC; None if there is none."""
+    """Return the first date in a text that has the form of strptime codes, UTC.
+
+    None if there is none.
+    """
     parts = {"%Y": r"\d{4}", "%y": r"\d{2}", "%j": r"\d{3}", "%b": "[A-Za-z]{3}"}
     expression = re.sub(
-        r"%[A-Za-z]|[^%]+", lambda m: parts.get(m[0], r"\d{2}") if m[0][0] == "%" else re.escape(m[0]), form
+        r"%[A-Za-z]|[^%]+",
+        lambda m: parts.get(m[0], r"\d{2}") if m[0][0] == "%" else re.escape(m[0]),
+        form,
     )
     for found in re.finditer(expression, text):
         try:

@@ -1,7 +1,10 @@
-"""What a person should know of single images: remarks in their manifest rows, and the notes that are made of them.
+"""What a person should know of single images.
 
-Values are read as they are stored, as rasterio, torchvision and TensorFlow do. A viewer turns an image by its EXIF
-orientation, and shows the colours of a palette; where it would show something else, that is noted.
+Remarks in their manifest rows, and the notes that are made of them.
+
+Values are read as they are stored, as rasterio, torchvision and TensorFlow do. A viewer turns an
+image by its EXIF orientation, and shows the colours of a palette; where it would show something
+else, that is noted.
 """
 
 from __future__ import annotations
@@ -15,11 +18,18 @@ from typing import Any
 
 EMPTY, PALETTE, TURNED = "empty", "palette", "turned"
 TEXTS = {
-    EMPTY: "no pixel has data (nodata, alpha, mask, NaN); left out of all splits; remove it, or replace it",
-    PALETTE: "has a palette; its values are the indices of colours, not colours; convert it to RGB "
-    "(gdal_translate -expand rgb) if colours are meant",
-    TURNED: "has an EXIF orientation, by which viewers turn it; it is read as it is stored; turn the pixels (PIL's "
-    "ImageOps.exif_transpose) if the upright image is meant",
+    EMPTY: (
+        "no pixel has data (nodata, alpha, mask, NaN); left out of all splits; remove it, or"
+        " replace it"
+    ),
+    PALETTE: (
+        "has a palette; its values are the indices of colours, not colours; convert it to RGB "
+        "(gdal_translate -expand rgb) if colours are meant"
+    ),
+    TURNED: (
+        "has an EXIF orientation, by which viewers turn it; it is read as it is stored; turn the"
+        " pixels (PIL's ImageOps.exif_transpose) if the upright image is meant"
+    ),
 }
 _ORIENTATION = 274  # tag of EXIF and TIFF; 1 is as stored
 _HEAD = 4096  # bytes in which a PNG has its EXIF, if any: it comes before the pixels
@@ -36,7 +46,10 @@ def remarks_of(raster: Any) -> list[str] | None:
 
 
 def remark_notes(rows: Iterable[Mapping[Any, Any]]) -> list[str]:
-    """Return a note on each kind of remark, by the manifest rows of images: the first file, and how many there are."""
+    """Return a note on each kind of remark, by the manifest rows of images.
+
+    The first file, and how many there are.
+    """
     having: dict[str, list[str]] = {kind: [] for kind in TEXTS}
     for row in rows:
         for kind in row["remarks"] or ():
@@ -49,7 +62,10 @@ def remark_notes(rows: Iterable[Mapping[Any, Any]]) -> list[str]:
 
 
 def _orientation(raster: Any) -> int | None:
-    """Return the EXIF orientation of an image. GDAL tells that of JPEG only; a raster on the Earth is never turned."""
+    """Return the EXIF orientation of an image.
+
+    GDAL tells that of JPEG only; a raster on the Earth is never turned.
+    """
     if raster.driver == "JPEG":
         text = raster.tags().get("EXIF_Orientation", "")
         return int(text) if text.isdecimal() else None
@@ -62,7 +78,8 @@ def _orientation(raster: Any) -> int | None:
                 return None
     from PIL import Image
 
-    # not every TIFF is an image to Pillow, a very large one is no photograph, and damage is found where pixels are read
+    # not every TIFF is an image to Pillow, a very large one is no photograph, and damage is found
+    # where pixels are read
     refused = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
     with suppress(*refused), warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -1,4 +1,6 @@
-"""A split for PyTorch and TensorFlow: one order of batches for both, and the same batches with any number of workers.
+"""A split for PyTorch and TensorFlow.
+
+One order of batches for both, and the same batches with any number of workers.
 
 TensorFlow is an extra and imported only when it is asked for; PyTorch is imported with this module.
 """
@@ -44,7 +46,13 @@ class Batches:
     """
 
     def __init__(self, samples: int, size: int, seed: int, shuffle: bool) -> None:
-        self.samples, self.size, self.seed, self.shuffle, self.epoch = samples, size, seed, shuffle, 0
+        self.samples, self.size, self.seed, self.shuffle, self.epoch = (
+            samples,
+            size,
+            seed,
+            shuffle,
+            0,
+        )
 
     def __len__(self) -> int:
         return -(-self.samples // self.size)
@@ -115,7 +123,10 @@ class SplitDataset(Dataset):  # type: ignore[misc]
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave the arrays behind: a pickled memory map would be the whole split; workers open it by its path."""
+        """Leave the arrays behind: a pickled memory map would be the whole split.
+
+        Workers open it by its path.
+        """
         return {**self.__dict__, "_arrays": None}
 
 
@@ -129,7 +140,9 @@ def torch_loader(
         batch_size=None,  # the sampler gives batches, which are read at once
         collate_fn=_as_it_is,
         num_workers=workers,
-        generator=torch.Generator().manual_seed(seed),  # workers' own seeds; what a transform draws has the batch's
+        generator=torch.Generator().manual_seed(
+            seed
+        ),  # workers' own seeds; what a transform draws has the batch's
     )
 
 
@@ -145,7 +158,8 @@ def tensorflow_dataset(
         import tensorflow as tf
     except ImportError as error:
         raise MissingExtra(
-            "tf_dataset needs TensorFlow, which is not installed; pip install 'mlops-assets[tensorflow]'"
+            "tf_dataset needs TensorFlow, which is not installed; pip install"
+            " 'mlops-assets[tensorflow]'"
         ) from error
     batches = Batches(len(dataset), batch_size, seed, shuffle)
     label_shape = dataset.read(np.arange(0))[1].shape[1:]
@@ -165,7 +179,10 @@ def _as_it_is(batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Seed Python, NumPy and PyTorch for a while; the trainer's own draws continue as if nothing had been drawn."""
+    """Seed Python, NumPy and PyTorch for a while.
+
+    The trainer's own draws continue as if nothing had been drawn.
+    """
     states = random.getstate(), np.random.get_state()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

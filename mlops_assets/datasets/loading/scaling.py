@@ -1,4 +1,6 @@
-"""Scaling of features or bands: what a model declares, the figures it takes from the training split, and the formulae.
+"""Scaling of features or bands.
+
+What a model declares, the figures it takes from the training split, and the formulae.
 
 Nothing here reads files or knows models; figures have the form of MLM's Value Scaling Objects.
 """
@@ -24,7 +26,10 @@ OTHERS = "*"
 
 
 class Figures(Strict):
-    """Figures of one's own for one feature or band: `mean` and `stddev`, or `minimum` and `maximum`."""
+    """Figures of one's own for one feature or band.
+
+    `mean` and `stddev`, or `minimum` and `maximum`.
+    """
 
     mean: float | None = None
     stddev: float | None = None
@@ -34,9 +39,13 @@ class Figures(Strict):
     @model_validator(mode="after")
     def _one_pair(self) -> Figures:
         spread, low, high = self.stddev, self.minimum, self.maximum
-        if sorted([(self.mean is not None) + (spread is not None), (low is not None) + (high is not None)]) != [0, 2]:
+        if sorted(
+            [(self.mean is not None) + (spread is not None), (low is not None) + (high is not None)]
+        ) != [0, 2]:
             raise ValueError("give 'mean' and 'stddev', or 'minimum' and 'maximum'")
-        if (spread is not None and spread <= 0) or (low is not None and high is not None and high <= low):
+        if (spread is not None and spread <= 0) or (
+            low is not None and high is not None and high <= low
+        ):
             raise ValueError("stddev must be above 0, and maximum above minimum")
         return self
 
@@ -49,7 +58,10 @@ def _several(value: Any) -> str:
 _Named = Annotated[Method, Tag("method")]
 DeclaredScaling = Annotated[
     _Named
-    | Annotated[dict[str, Annotated[_Named | Annotated[Figures, Tag("each")], Discriminator(_several)]], Tag("each")],
+    | Annotated[
+        dict[str, Annotated[_Named | Annotated[Figures, Tag("each")], Discriminator(_several)]],
+        Tag("each"),
+    ],
     Discriminator(_several),
 ]
 
@@ -58,8 +70,8 @@ DeclaredScaling = Annotated[
 class Scaling:
     """Figures for each feature or band, in order: one MLM Value Scaling Object each.
 
-    `z-score` is (x - mean) / stddev, `min-max` is (x - minimum) / (maximum - minimum), `scale` of 1 leaves x as it is.
-    https://github.com/stac-extensions/mlm#value-scaling-object
+    `z-score` is (x - mean) / stddev, `min-max` is (x - minimum) / (maximum - minimum), `scale` of 1
+    leaves x as it is. https://github.com/stac-extensions/mlm#value-scaling-object
     """
 
     entries: tuple[Mapping[str, Any], ...]
@@ -69,14 +81,19 @@ class Scaling:
         """What is taken away from each feature; shape (features,)."""
         import numpy as np
 
-        return np.array([e.get("mean", e.get("minimum", 0.0)) for e in self.entries], dtype=np.float32)
+        return np.array(
+            [e.get("mean", e.get("minimum", 0.0)) for e in self.entries], dtype=np.float32
+        )
 
     @cached_property
     def divisor(self) -> NDArray[np.float32]:
         """What each feature is divided by after that; shape (features,)."""
         import numpy as np
 
-        spans = [e.get("stddev", e["maximum"] - e["minimum"] if "maximum" in e else 1.0) for e in self.entries]
+        spans = [
+            e.get("stddev", e["maximum"] - e["minimum"] if "maximum" in e else 1.0)
+            for e in self.entries
+        ]
         return np.array(spans, dtype=np.float32)
 
     def apply(self, X: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -122,7 +139,9 @@ def methods_of(declared: DeclaredScaling, features: Sequence[str]) -> dict[str, 
     return {name: declared.get(name, declared.get(OTHERS, "none")) for name in features}
 
 
-def fit(methods: Mapping[str, Method | Figures], found: Mapping[str, Sequence[float | None]] | None) -> Scaling | None:
+def fit(
+    methods: Mapping[str, Method | Figures], found: Mapping[str, Sequence[float | None]] | None
+) -> Scaling | None:
     """Return the scaling of each feature, or None if none is scaled.
 
     A feature that is the same in all training samples is only shifted, by dividing by 1.
@@ -139,15 +158,23 @@ def fit(methods: Mapping[str, Method | Figures], found: Mapping[str, Sequence[fl
 
 
 def _entry(
-    name: str, method: Method | Figures, found: Mapping[str, Sequence[float | None]] | None, index: int
+    name: str,
+    method: Method | Figures,
+    found: Mapping[str, Sequence[float | None]] | None,
+    index: int,
 ) -> dict[str, Any]:
     if isinstance(method, Figures):
-        return {"type": "z-score" if method.mean is not None else "min-max", **method.model_dump(exclude_none=True)}
+        return {
+            "type": "z-score" if method.mean is not None else "min-max",
+            **method.model_dump(exclude_none=True),
+        }
     if method == "none" or found is None:
         return {"type": "scale", "value": 1.0}
     mean, spread, low, high = (found[measure][index] for measure in ("mean", "std", "min", "max"))
     if mean is None or spread is None or low is None or high is None:
-        raise SpecificationError(f"scaling: {name} has no value in the training split; leave it out with 'bands'")
+        raise SpecificationError(
+            f"scaling: {name} has no value in the training split; leave it out with 'bands'"
+        )
     if method == "minmax":
         return {"type": "min-max", "minimum": low, "maximum": high if high > low else low + 1}
     return {"type": "z-score", "mean": mean, "stddev": spread if high > low else 1.0}

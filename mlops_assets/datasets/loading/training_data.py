@@ -13,10 +13,23 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.loading.scaling import DeclaredScaling, Preparation, Scaling, fit, methods_of, named
+from mlops_assets.datasets.loading.scaling import (
+    DeclaredScaling,
+    Preparation,
+    Scaling,
+    fit,
+    methods_of,
+    named,
+)
 from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.versions.checked_array import CheckedArray
-from mlops_assets.datasets.versions.decoded_cache import Decoded, decoded, is_decoded, read_samples, read_window_indices
+from mlops_assets.datasets.versions.decoded_cache import (
+    Decoded,
+    decoded,
+    is_decoded,
+    read_samples,
+    read_window_indices,
+)
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 from mlops_assets.errors import SpecificationError
 
@@ -30,14 +43,16 @@ BATCH_BYTES = 32 << 20  # of float32, read at once where a split is gone through
 
 
 class TrainingData:
-    """One data version as a trainer sees it: selected and scaled as declared, with class indices, split by split.
+    """One data version as a trainer sees it.
+
+    Selected and scaled as declared, with class indices, split by split.
 
     Attributes:
         reference: `dataset@version`.
         digest: digest of the data version.
         task: `classification`, `semantic-segmentation` or `regression`.
-        view: how a sample is shaped: `row` (features), `pixel` (bands), `patch`, `window` or `image` (bands, height,
-            width).
+        view: how a sample is shaped: `row` (features), `pixel` (bands), `patch`, `window` or
+            `image` (bands, height, width).
         class_names: names in the order of class indices; empty for regression.
         source_features: names of all features or bands of the data.
         features: names of those that are given, in this order.
@@ -61,12 +76,15 @@ class TrainingData:
             scaling: how they are scaled, with figures of the training split.
 
         Raises:
-            SpecificationError: the data version has no such view or bands, or its labels do not suit the task.
+            SpecificationError: the data version has no such view or bands, or its labels do not
+                suit the task.
         """
         kind: View = frozen.document["input"]["kind"]
         self.view: View = view or kind
         if self.view != kind and (self.view, kind) != ("pixel", "patch"):
-            raise SpecificationError(f"{frozen.reference} is read as {kind}, not as {self.view}; change 'inputs'")
+            raise SpecificationError(
+                f"{frozen.reference} is read as {kind}, not as {self.view}; change 'inputs'"
+            )
         _require_task_fits(frozen, task, kind)
         self.frozen, self.task = frozen, task
         self.reference, self.digest = frozen.reference, frozen.row.digest
@@ -74,13 +92,18 @@ class TrainingData:
         unknown = sorted(set(bands or []) - set(self.source_features))
         if unknown:
             raise SpecificationError(
-                f"bands: {frozen.reference} has no {', '.join(unknown)}; it has {named(self.source_features)}"
+                f"bands: {frozen.reference} has no {', '.join(unknown)}; it has"
+                f" {named(self.source_features)}"
             )
         self.features = list(bands or self.source_features)
         whole = self.features == self.source_features
-        self._chosen = None if whole else [self.source_features.index(name) for name in self.features]
+        self._chosen = (
+            None if whole else [self.source_features.index(name) for name in self.features]
+        )
         self._methods = methods_of(scaling, self.features)
-        self.class_names = [entry["name"] for entry in frozen.classes or []] if task != "regression" else []
+        self.class_names = (
+            [entry["name"] for entry in frozen.classes or []] if task != "regression" else []
+        )
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
@@ -103,7 +126,9 @@ class TrainingData:
         """`prepare(X)` selects and scales raw samples with all features of the data, such as those of `memmap`."""
         return Preparation(self._chosen, self.scaling)
 
-    def arrays(self, split: SplitName, limit: int | None = None) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def arrays(
+        self, split: SplitName, limit: int | None = None
+    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Return the samples and labels of a split, held in memory.
 
         Args:
@@ -111,9 +136,9 @@ class TrainingData:
             limit: at most so many samples, evenly spread over the split; only their files are read.
 
         Returns:
-            X, float32 of shape (n, *sample_shape), selected and scaled as declared; and y: class indices, int64 of
-            shape (n,), or (n, height, width) for windows with -1 where unknown, or float64 of shape (n,) for
-            regression.
+            X, float32 of shape (n, *sample_shape), selected and scaled as declared; and y: class
+            indices, int64 of shape (n,), or (n, height, width) for windows with -1 where unknown,
+            or float64 of shape (n,) for regression.
         """
         samples = self.frozen.split(split)
         if limit is None or len(samples) <= limit:
@@ -133,11 +158,13 @@ class TrainingData:
         return np.linspace(0, count - 1, limit).astype(np.int64)
 
     def memmap(self, split: SplitName) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return a split as it lies in the decoded cache, however large; `prepare` makes of a batch what is declared.
+        """Return a split as it lies in the decoded cache, however large.
+
+        `prepare` makes of a batch what is declared.
 
         Returns:
-            X, read-only and memory-mapped, in the data's own type, with all features or bands, raw; and y: as `arrays`
-            gives it, of windows memory-mapped in a smaller type.
+            X, read-only and memory-mapped, in the data's own type, with all features or bands, raw;
+            and y: as `arrays` gives it, of windows memory-mapped in a smaller type.
         """
         X, y = self._rows(split)
         return X.whole(), y.whole() if isinstance(y, CheckedArray) else y
@@ -150,7 +177,9 @@ class TrainingData:
         """Return the labels of a split of samples that have one each, as `arrays` gives them."""
         return self._labels(self.frozen.split(split))
 
-    def batches(self, split: SplitName, size: int | None = None) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
+    def batches(
+        self, split: SplitName, size: int | None = None
+    ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
         """Yield a split in its order, as `arrays` gives it, so many samples at once that memory stays bounded."""
         X, y = self._rows(split)
         size = size or max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
@@ -159,19 +188,27 @@ class TrainingData:
             yield self.prepare(X[part]), np.asarray(y[part], dtype=self.label_type)
 
     def frame(self, split: SplitName) -> pd.DataFrame:
-        """Return the samples of a split as a table: one column a feature, and `label` (class names or numbers).
+        """Return the samples of a split as a table.
+
+        One column a feature, and `label` (class names or numbers).
 
         Raises:
             SpecificationError: samples are patches, windows or images.
         """
         if len(self.sample_shape) != 1:
-            remedy = "a frame needs 'inputs: pixel'" if self.view == "patch" else "they have no columns; use 'arrays'"
+            remedy = (
+                "a frame needs 'inputs: pixel'"
+                if self.view == "patch"
+                else "they have no columns; use 'arrays'"
+            )
             raise SpecificationError(f"{self.reference} is read as {self.view}; {remedy}")
         X, y = self.arrays(split)
         frame = pd.DataFrame(X, columns=self.features)
         return frame.assign(label=np.array(self.class_names)[y] if self.class_names else y)
 
-    def torch_dataset(self, split: SplitName, transform: Callable[..., Any] | None = None) -> SplitDataset:
+    def torch_dataset(
+        self, split: SplitName, transform: Callable[..., Any] | None = None
+    ) -> SplitDataset:
         """Return a split as a map-style `torch.utils.data.Dataset` of (sample, label) tensors on the decoded cache.
 
         Args:
@@ -197,9 +234,12 @@ class TrainingData:
         shuffle: bool | None = None,
         transform: Callable[..., Any] | None = None,
     ) -> torch.utils.data.DataLoader[Any]:
-        """Return a split as a `DataLoader` of batches: float32 samples, and int64 or float32 labels.
+        """Return a split as a `DataLoader` of batches.
 
-        Equal seeds give equal batches in every epoch, with any number of workers, also from a random `transform`.
+        Float32 samples, and int64 or float32 labels.
+
+        Equal seeds give equal batches in every epoch, with any number of workers, also from a
+        random `transform`.
 
         Args:
             split: which samples.
@@ -212,12 +252,16 @@ class TrainingData:
         from mlops_assets.datasets.loading.framework_loaders import torch_loader
 
         shuffle = split == "train" if shuffle is None else shuffle
-        return torch_loader(self.torch_dataset(split, transform), batch_size, seed, workers, shuffle)
+        return torch_loader(
+            self.torch_dataset(split, transform), batch_size, seed, workers, shuffle
+        )
 
     def tf_dataset(
         self, split: SplitName, batch_size: int, seed: int, shuffle: bool | None = None
     ) -> tf.data.Dataset[Any]:
-        """Return a split as a `tf.data.Dataset` of the batches that `loader` gives; each iteration is an epoch.
+        """Return a split as a `tf.data.Dataset` of the batches that `loader` gives.
+
+        Each iteration is an epoch.
 
         Raises:
             MissingExtra: TensorFlow is not installed.
@@ -225,14 +269,20 @@ class TrainingData:
         from mlops_assets.datasets.loading.framework_loaders import tensorflow_dataset
 
         shuffle = split == "train" if shuffle is None else shuffle
-        return tensorflow_dataset(self.torch_dataset(split), self.sample_shape, batch_size, seed, shuffle)
+        return tensorflow_dataset(
+            self.torch_dataset(split), self.sample_shape, batch_size, seed, shuffle
+        )
 
     @property
     def _pixels(self) -> tuple[int, ...]:
         shape = self.frozen.document["input"]
         if self.view in ("row", "pixel"):
             return ()
-        return (shape["height"], shape["width"]) if self.view == "image" else (shape["size"], shape["size"])
+        return (
+            (shape["height"], shape["width"])
+            if self.view == "image"
+            else (shape["size"], shape["size"])
+        )
 
     @property
     def _source_shape(self) -> tuple[int, ...]:
@@ -254,11 +304,17 @@ class TrainingData:
     def _read(self, samples: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[Any]]:
         """Read a few samples straight from their files."""
         X = np.empty((len(samples), *self.sample_shape), dtype=np.float32)
-        y = self._labels(samples) if self.view != "window" else np.empty((len(samples), *self._pixels), dtype=np.int64)
+        y = (
+            self._labels(samples)
+            if self.view != "window"
+            else np.empty((len(samples), *self._pixels), dtype=np.int64)
+        )
         places = samples[["row", "column"]].to_numpy(dtype=np.int64)
         for path, positions in samples.reset_index(drop=True).groupby("path").indices.items():
             X[positions] = self.prepare(
-                read_samples(self.frozen, str(path), places[positions], self.view, self._source_shape)
+                read_samples(
+                    self.frozen, str(path), places[positions], self.view, self._source_shape
+                )
             )
             if self.view == "window":
                 y[positions] = read_window_indices(self.frozen, str(path), places[positions])
@@ -271,14 +327,24 @@ class TrainingData:
         return samples["label"].map(index).to_numpy(dtype=np.int64, copy=True)
 
     def _statistics(self) -> dict[str, list[float | None]]:
-        """Statistics of the training split only; of a patch its centre, as what is around may be of another split."""
+        """Statistics of the training split only.
+
+        Of a patch its centre, as what is around may be of another split.
+        """
         from mlops_assets.datasets.quality.content.sample_values import SampleValues
         from mlops_assets.datasets.quality.content.values import RunningStatistics, unusable
 
-        nodata, positions = SampleValues(self.frozen).nodata, np.flatnonzero(self.frozen.samples["split"] == "train")
+        nodata, positions = (
+            SampleValues(self.frozen).nodata,
+            np.flatnonzero(self.frozen.samples["split"] == "train"),
+        )
         found = self.decoded("train")
         X, shown = found.samples(), found.shown()
-        centre: Any = (slice(None), slice(None), *((X.shape[2] // 2, X.shape[3] // 2) if self.view == "patch" else ()))
+        centre: Any = (
+            slice(None),
+            slice(None),
+            *((X.shape[2] // 2, X.shape[3] // 2) if self.view == "patch" else ()),
+        )
         chosen: Any = slice(None) if self._chosen is None else self._chosen
         running = RunningStatistics(len(self.features))
         step = max(1, BATCH_BYTES // (8 * int(np.prod(X.shape[1:]))))
@@ -286,16 +352,29 @@ class TrainingData:
             rows = slice(start, start + step)
             part = X[rows][centre][:, chosen]
             seen = None if shown is None else shown[rows][centre][:, chosen]
-            running.add(part, unusable(part, nodata(positions[start : start + step])[:, chosen], seen))
+            running.add(
+                part, unusable(part, nodata(positions[start : start + step])[:, chosen], seen)
+            )
         return running.document()
 
 
 def _require_task_fits(frozen: FrozenDataset, task: str, kind: View) -> None:
     if task == "regression" and kind == "window":
-        raise SpecificationError("regression over windows is not supported; read the scenes as patches")
+        raise SpecificationError(
+            "regression over windows is not supported; read the scenes as patches"
+        )
     if (task == "semantic-segmentation") != (kind == "window"):
-        raise SpecificationError(f"task {task!r} does not go with samples read as {kind}; see 'scenes: {{read: …}}'")
-    if task == "regression" and pd.to_numeric(frozen.samples["label"], errors="coerce").isna().any():
-        raise SpecificationError(f"labels of {frozen.reference} are names, not numbers; use task 'classification'")
+        raise SpecificationError(
+            f"task {task!r} does not go with samples read as {kind}; see 'scenes: {{read: …}}'"
+        )
+    if (
+        task == "regression"
+        and pd.to_numeric(frozen.samples["label"], errors="coerce").isna().any()
+    ):
+        raise SpecificationError(
+            f"labels of {frozen.reference} are names, not numbers; use task 'classification'"
+        )
     if task != "regression" and frozen.classes is None:
-        raise SpecificationError(f"the label of {frozen.reference} is a number; use task 'regression'")
+        raise SpecificationError(
+            f"the label of {frozen.reference} is a number; use task 'regression'"
+        )

@@ -1,7 +1,9 @@
-"""The quality of a data version: statistics on train only, what each split holds, and checks that block training.
+"""The quality of a data version.
 
-One module a subject; `assessment` puts them together, `report` writes them down. Only the list of checks is imported
-here, since definitions load with it.
+Statistics on train only, what each split holds, and checks that block training.
+
+One module a subject; `assessment` puts them together, `report` writes them down. Only the list of
+checks is imported here, since definitions load with it.
 """
 
 from mlops_assets.datasets.quality.checks import CHECKS, Check

@@ -1,4 +1,6 @@
-"""The quality report of a data version: everything the other modules find, as checks, documents and figures.
+"""The quality report of a data version.
+
+Everything the other modules find, as checks, documents and figures.
 
 The same version gives the same files, byte for byte. Checks say; they never change a data version.
 """
@@ -52,7 +54,8 @@ class Quality:
     """What was found in one data version, and the files it was written to.
 
     Attributes:
-        statistics: mean, std, min and max of each feature on training samples; empty if files are damaged.
+        statistics: mean, std, min and max of each feature on training samples; empty if files are
+            damaged.
         counts: samples (of windows: pixels) by class and split.
         checks: the outcome of each of `CHECKS`; where files are damaged, none passes.
         files: `statistics.json`, `quality.json` and the figures.
@@ -75,21 +78,30 @@ class _Report:
     figures: dict[str, bytes]
 
 
-def assess(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds | None = None) -> Quality:
-    """Assess a data version and publish what is found; the same version and thresholds give the same files.
+def assess(
+    registry: Registry, frozen: FrozenDataset, thresholds: Thresholds | None = None
+) -> Quality:
+    """Assess a data version and publish what is found.
 
-    Files are re-hashed every time. What was measured is taken from the report of this version, if it is as it was
-    published and in the same format; it is judged anew every time.
+    The same version and thresholds give the same files.
+
+    Files are re-hashed every time. What was measured is taken from the report of this version, if
+    it is as it was published and in the same format; it is judged anew every time.
 
     Args:
         registry: where files are recorded.
         frozen: the data version.
-        thresholds: what to judge by, as declared now; as declared when the version was committed if not given.
+        thresholds: what to judge by, as declared now; as declared when the version was committed if
+            not given.
     """
     thresholds = thresholds or frozen.specification.quality
     readable = check_readable(frozen)
     if not readable.passed:
-        rest = [outcome(name, False, "not looked at, as files are damaged") for name in CHECKS if name != "readable"]
+        rest = [
+            outcome(name, False, "not looked at, as files are damaged")
+            for name in CHECKS
+            if name != "readable"
+        ]
         return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
     complete_publications(frozen.workspace, registry)  # also where nothing is to be published below
     report = _published(registry, frozen, thresholds)
@@ -100,7 +112,9 @@ def assess(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds | N
 
 
 def _published(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds) -> _Report | None:
-    """Return what was published of this data version; None if it is of another format, is missing or was changed.
+    """Return what was published of this data version.
+
+    None if it is of another format, is missing or was changed.
 
     `min_distance` is drawn in a figure, so that with another one all is measured anew.
     """
@@ -122,8 +136,13 @@ def _published(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds
     return _Report(document, statistics, figures)
 
 
-def _measured(registry: Registry, frozen: FrozenDataset, readable: Check, thresholds: Thresholds) -> _Report:
-    """Measure everything and publish it; of the checks, only those are in it that no threshold decides."""
+def _measured(
+    registry: Registry, frozen: FrozenDataset, readable: Check, thresholds: Thresholds
+) -> _Report:
+    """Measure everything and publish it.
+
+    Of the checks, only those are in it that no threshold decides.
+    """
     samples, kind = frozen.samples, frozen.document["input"]["kind"]
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
     places = places_of(samples, frozen.manifest, frozen.document["input"])
@@ -134,7 +153,9 @@ def _measured(registry: Registry, frozen: FrozenDataset, readable: Check, thresh
     labels = samples["label"].iloc[compared] if kind != "window" and frozen.classes else None
     exact = exact_copies(compared, digests, splits[compared], labels)
     near = near_copies(found.descriptors, found.digests, splits[found.positions])
-    values = band_values(found.statistics, found.drawn.values, found.ceiling, frozen.document["features"])
+    values = band_values(
+        found.statistics, found.drawn.values, found.ceiling, frozen.document["features"]
+    )
     groups = declared_groups(samples, frozen.manifest, frozen.specification.split.method)
     leakage = find_leakage(splits, groups, places, frozen.specification.split.method)
     apart = separation(places, splits, thresholds)
@@ -152,15 +173,25 @@ def _measured(registry: Registry, frozen: FrozenDataset, readable: Check, thresh
         **found.statistics.document(),
     }
     figures = report.figures(frozen, counts, values, apart, places, splits)
-    document = report.document(frozen, source, found, counts, values, exact, near, leakage, apart, suspects, checks)
-    document |= {"format": FORMAT, "figures": list(figures), "thresholds": thresholds.model_dump(mode="json")}
+    document = report.document(
+        frozen, source, found, counts, values, exact, near, leakage, apart, suspects, checks
+    )
+    document |= {
+        "format": FORMAT,
+        "figures": list(figures),
+        "thresholds": thresholds.model_dump(mode="json"),
+    }
     measured = _Report(document, statistics, figures)
     _publish(registry, frozen, _contents_of(measured))
     return measured
 
 
 def _judged(
-    registry: Registry, frozen: FrozenDataset, found: _Report, readable: Check, thresholds: Thresholds
+    registry: Registry,
+    frozen: FrozenDataset,
+    found: _Report,
+    readable: Check,
+    thresholds: Thresholds,
 ) -> Quality:
     """Derive the checks from what was measured, and publish the report with them if it is not there already."""
     document = dict(found.document)
@@ -195,8 +226,13 @@ def _publish(registry: Registry, frozen: FrozenDataset, contents: Mapping[str, b
         registry.add_files(data_owner(frozen.row.dataset, frozen.row.version), publishing.files)
 
 
-def _contents(frozen: FrozenDataset, source: SampleValues, found: Scan) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Return positions of samples and digests of what is in them: of all, if need be from the checksums of images."""
+def _contents(
+    frozen: FrozenDataset, source: SampleValues, found: Scan
+) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
+    """Return positions of samples and digests of what is in them.
+
+    Of all, if need be from the checksums of images.
+    """
     if source.is_whole or source.kind != "image":
         return found.positions, found.digests
     positions = np.flatnonzero(frozen.samples["split"].notna())

@@ -10,14 +10,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 Report = Mapping[str, Any]  # `quality.json`
-# Of the report: another number, and reports that are there are not taken up again. Raise it with every change of what
-# is found or written down: a check, a threshold's default, a draw, a figure.
+# Of the report: another number, and reports that are there are not taken up again. Raise it with
+# every change of what is found or written down: a check, a threshold's default, a draw, a figure.
 FORMAT = 3
 
 
 @dataclass(frozen=True)
 class Check:
-    """The outcome of one check. A failed `blocking` check stops what comes after; any other is a warning.
+    """The outcome of one check.
+
+    A failed `blocking` check stops what comes after; any other is a warning.
 
     Attributes:
         name: one of `CHECKS`.
@@ -44,15 +46,25 @@ class CheckKind:
 
 CHECKS: Mapping[str, CheckKind] = {
     "readable": CheckKind("Files have their published checksums.", True),
-    "labels": CheckKind("Labels are declared classes that are trained on, or finite numbers.", True),
+    "labels": CheckKind(
+        "Labels are declared classes that are trained on, or finite numbers.", True
+    ),
     "leakage": CheckKind("No test or validation sample is seen in training.", True),
-    "classes_in_each_split": CheckKind("Every class reaches every split; rare ones may not.", False),
-    "class_balance": CheckKind("Classes are not too unequal, and have like shares in all splits.", False),
+    "classes_in_each_split": CheckKind(
+        "Every class reaches every split; rare ones may not.", False
+    ),
+    "class_balance": CheckKind(
+        "Classes are not too unequal, and have like shares in all splits.", False
+    ),
     "valid_values": CheckKind("Few values of each band are missing, nodata or saturated.", False),
     "duplicates": CheckKind("Few samples are copies of each other, exact or nearly so.", False),
-    "distance_between_splits": CheckKind("Test samples are not next door to training samples.", False),
+    "distance_between_splits": CheckKind(
+        "Test samples are not next door to training samples.", False
+    ),
     "label_noise": CheckKind("Few labels contradict what the other samples say.", False),
-    "shift": CheckKind("Classes, features and bands are distributed as in the version before.", False),
+    "shift": CheckKind(
+        "Classes, features and bands are distributed as in the version before.", False
+    ),
 }
 
 

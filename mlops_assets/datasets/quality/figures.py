@@ -1,4 +1,6 @@
-"""Figures of the quality report: class counts, band histograms, distance between splits, and a map of samples.
+"""Figures of the quality report.
+
+Class counts, band histograms, distance between splits, and a map of samples.
 
 Each is a PNG below 100 kB, as it goes into Dagster's events; what is drawn was found elsewhere.
 """
@@ -22,7 +24,11 @@ from mlops_assets.datasets.quality.content.values import BandValues
 from mlops_assets.datasets.quality.findings.separation import Separation
 from mlops_assets.datasets.specification.dataset import SPLITS
 
-COLOURS = {"train": "#4477aa", "validation": "#ccbb44", "test": "#ee6677"}  # Tol's bright scheme, safe for colour-blind
+COLOURS = {
+    "train": "#4477aa",
+    "validation": "#ccbb44",
+    "test": "#ee6677",
+}  # Tol's bright scheme, safe for colour-blind
 MAX_PANELS = 16  # histograms; of more bands an even choice is shown
 MAX_CLASSES = 40
 MAX_POINTS = 20_000
@@ -33,13 +39,17 @@ WIDE = 50  # times the limit, from which on distances are drawn on a logarithmic
 
 def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
     """Return a PNG of counts by class and split, on a logarithmic axis."""
-    shown = counts.loc[counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MAX_CLASSES]][::-1]
+    shown = counts.loc[
+        counts.sum(axis=1).sort_values(ascending=False, kind="stable").index[:MAX_CLASSES]
+    ][::-1]
     figure = Figure(figsize=(7, 1.4 + 0.34 * len(shown)), layout="constrained")
     axes = figure.subplots()
     splits = [split for split in SPLITS if counts[split].sum()]
     for number, split in enumerate(splits):
         offset = (0.5 * (len(splits) - 1) - number) * 0.8 / len(splits)
-        axes.barh(np.arange(len(shown)) + offset, shown[split], 0.8 / len(splits), color=COLOURS[split])
+        axes.barh(
+            np.arange(len(shown)) + offset, shown[split], 0.8 / len(splits), color=COLOURS[split]
+        )
     axes.set_xscale("symlog", linthresh=1)
     axes.set_yticks(range(len(shown)), [_short(str(name)) for name in shown.index], fontsize=8)
     title += "" if len(shown) == len(counts) else f", the {len(shown)} largest of {len(counts)}"
@@ -51,7 +61,9 @@ def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
 
 def band_histograms(found: BandValues, title: str) -> bytes:
     """Return a PNG with a histogram of each band on training samples, of many bands an even choice."""
-    bands = np.unique(np.linspace(0, len(found.features) - 1, min(len(found.features), MAX_PANELS)).astype(int))
+    bands = np.unique(
+        np.linspace(0, len(found.features) - 1, min(len(found.features), MAX_PANELS)).astype(int)
+    )
     across = min(4, len(bands))
     down = -(-len(bands) // across)
     figure = Figure(figsize=(2.3 * across, 1.6 * down + 0.6), layout="constrained")
@@ -66,7 +78,11 @@ def band_histograms(found: BandValues, title: str) -> bytes:
         axes.set_yticks([])
     for axes in panels[len(bands) :]:
         axes.set_axis_off()
-    some = "" if len(bands) == len(found.features) else f", {len(bands)} of {len(found.features)} bands"
+    some = (
+        ""
+        if len(bands) == len(found.features)
+        else f", {len(bands)} of {len(found.features)} bands"
+    )
     figure.suptitle(f"{title}{some}", fontsize=10)
     return png(figure)
 
@@ -78,7 +94,9 @@ def distances(found: Separation, title: str) -> bytes:
     some = found.distances[np.unique(np.linspace(0, len(found.distances) - 1, 2000).astype(int))]
     axes.step(some, np.linspace(0, 1, len(some)), where="post", color=COLOURS["test"])
     axes.axvline(found.limit, color="grey", linestyle="--", linewidth=1)
-    axes.text(found.limit, 1.02, f"{found.limit:.4g} {found.unit}", fontsize=8, color="grey", ha="center")
+    axes.text(
+        found.limit, 1.02, f"{found.limit:.4g} {found.unit}", fontsize=8, color="grey", ha="center"
+    )
     if some[-1] > WIDE * found.limit > 0:
         axes.set_xscale("symlog", linthresh=found.limit)
     axes.set(
@@ -114,12 +132,22 @@ def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: st
         shown = 1
     elif places.in_scenes:
         scene = places.scene[places.file[some]]
-        largest = pd.Series(scene).value_counts(sort=True).sort_index().sort_values(ascending=False, kind="stable")
+        largest = (
+            pd.Series(scene)
+            .value_counts(sort=True)
+            .sort_index()
+            .sort_values(ascending=False, kind="stable")
+        )
         chosen = largest.index[:MAX_SCENES].tolist()
         shown = len(chosen)
         across = min(3, shown)
-        figure = Figure(figsize=(1.5 + 4.5 * across / min(across, 2), 0.9 + 4.4 * -(-shown // across)
-                                 / min(across, 2)), layout="constrained")  # fmt: skip
+        figure = Figure(
+            figsize=(
+                1.5 + 4.5 * across / min(across, 2),
+                0.9 + 4.4 * -(-shown // across) / min(across, 2),
+            ),
+            layout="constrained",
+        )
         panels = figure.subplots(-(-shown // across), across, squeeze=False).ravel()
         for axes, number in zip(panels, chosen, strict=False):
             inside = some[scene == number]
@@ -141,7 +169,9 @@ def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: st
     return png(figure)
 
 
-def _points(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[Any]) -> None:
+def _points(
+    axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[Any]
+) -> None:
     for split in SPLITS:
         own = splits == split
         size = float(np.clip(160 / max(len(x), 1) ** 0.5, 1.2, 6))
@@ -150,7 +180,9 @@ def _points(axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: N
 
 def _legend(figure: Figure, splits: Sequence[str]) -> None:
     handles = [Patch(color=COLOURS[split], label=split) for split in splits]
-    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False
+    )
 
 
 def _short(text: str, most: int = 28) -> str:
@@ -163,7 +195,11 @@ def png(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=90)
     # a palette is a quarter of the size, also of a map of points scattered at random
-    picture = Image.open(buffer).convert("RGB").quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    picture = (
+        Image.open(buffer)
+        .convert("RGB")
+        .quantize(PALETTE, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    )
     small = io.BytesIO()
     picture.save(small, format="png", optimize=True)
     return small.getvalue()

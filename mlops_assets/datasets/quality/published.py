@@ -1,6 +1,7 @@
 """The quality report of a data version as it was published.
 
-Light to load: commands that only show a version read it. It is judged by other thresholds in `verdict`.
+Light to load: commands that only show a version read it. It is judged by other thresholds in
+`verdict`.
 """
 
 from __future__ import annotations
@@ -26,7 +27,10 @@ def report_key(row: DataVersion) -> str:
 
 
 def published_report(workspace: Workspace, registry: Registry, row: DataVersion) -> Report | None:
-    """Return the report of a data version; None if it was not assessed, or its report is not as it was published."""
+    """Return the report of a data version.
+
+    None if it was not assessed, or its report is not as it was published.
+    """
     try:
         report: Report = json.loads(read_published(workspace, registry, report_key(row)))
     except (StorageError, IntegrityError):
@@ -34,13 +38,16 @@ def published_report(workspace: Workspace, registry: Registry, row: DataVersion)
     return report
 
 
-def checks_of(report: Report, classes: list[ClassName] | None, thresholds: Thresholds | None) -> list[Check]:
+def checks_of(
+    report: Report, classes: list[ClassName] | None, thresholds: Thresholds | None
+) -> list[Check]:
     """Return the checks of a report, judged anew if it was judged by other thresholds.
 
     Args:
         report: the report.
         classes: of the data version.
-        thresholds: what to judge by; as written if not given, or if the report is of another release.
+        thresholds: what to judge by; as written if not given, or if the report is of another
+            release.
     """
     written = written_checks(report)
     if thresholds is None or report.get("format") != FORMAT:
@@ -49,4 +56,7 @@ def checks_of(report: Report, classes: list[ClassName] | None, thresholds: Thres
         return written
     from mlops_assets.datasets.quality.verdict import judge
 
-    return [*(check for check in written if check.name == "readable"), *judge(report, classes, thresholds)]
+    return [
+        *(check for check in written if check.name == "readable"),
+        *judge(report, classes, thresholds),
+    ]

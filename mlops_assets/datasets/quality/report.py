@@ -19,7 +19,11 @@ from mlops_assets.datasets.quality.content.places import Places
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import Scan
 from mlops_assets.datasets.quality.content.values import BandValues, values_document
-from mlops_assets.datasets.quality.findings.balance import distances_by_chance, distances_from_train, imbalance
+from mlops_assets.datasets.quality.findings.balance import (
+    distances_by_chance,
+    distances_from_train,
+    imbalance,
+)
 from mlops_assets.datasets.quality.findings.duplicates import MEMBERS, NEAR, ExactCopies, NearCopies
 from mlops_assets.datasets.quality.findings.leakage import Leakage, LeakageFigures
 from mlops_assets.datasets.quality.findings.neighbourhoods import PlacedSuspects
@@ -43,7 +47,10 @@ def document(
     suspects: PlacedSuspects | None,
     checks: list[Check],
 ) -> dict[str, Any]:
-    """Return the figures of `quality.json`, and the `checks` that no threshold decides; `verdict` judges the rest."""
+    """Return the figures of `quality.json`, and the `checks` that no threshold decides.
+
+    `verdict` judges the rest.
+    """
     samples = frozen.samples
     kind = frozen.document["input"]["kind"]
     read = {split: len(chosen) for split, chosen in source.chosen.items()}
@@ -71,7 +78,9 @@ def document(
                 "largest_groups": [
                     {
                         "samples": len(group),
-                        "members": [_place(samples, kind, position) for position in group[:MEMBERS]],
+                        "members": [
+                            _place(samples, kind, position) for position in group[:MEMBERS]
+                        ],
                     }
                     for group in exact.groups
                 ],
@@ -97,7 +106,13 @@ def document(
 def check_entries(checks: Sequence[Check]) -> list[dict[str, Any]]:
     """Return outcomes of checks as they are in the report."""
     found = [
-        {"name": c.name, "passed": c.passed, "blocking": c.blocking, "description": c.description, **c.values}
+        {
+            "name": c.name,
+            "passed": c.passed,
+            "blocking": c.blocking,
+            "description": c.description,
+            **c.values,
+        }
         for c in checks
     ]
     return rounded(found)  # type: ignore[no-any-return]
@@ -117,21 +132,34 @@ def figures(
     found: dict[str, bytes | None] = {}
     if len(counts):
         unit = "labelled pixels" if frozen.document["input"]["kind"] == "window" else "samples"
-        found["class_counts"] = draw.class_counts(counts, unit, f"{frozen.reference}: classes by split")
-    found["band_histograms"] = draw.band_histograms(values, f"{frozen.reference}: values in training")
+        found["class_counts"] = draw.class_counts(
+            counts, unit, f"{frozen.reference}: classes by split"
+        )
+    found["band_histograms"] = draw.band_histograms(
+        values, f"{frozen.reference}: values in training"
+    )
     if apart is not None and len(apart.distances):
-        found["split_distances"] = draw.distances(apart, f"{frozen.reference}: test samples by nearness to training")
+        found["split_distances"] = draw.distances(
+            apart, f"{frozen.reference}: test samples by nearness to training"
+        )
     names = _scene_names(frozen, places)
-    found["sample_map"] = draw.sample_map(places, splits, names, f"{frozen.reference}: samples by split")
+    found["sample_map"] = draw.sample_map(
+        places, splits, names, f"{frozen.reference}: samples by split"
+    )
     return {name: png for name, png in found.items() if png is not None}
 
 
-def _near(near: NearCopies | None, samples: pd.DataFrame, kind: str, scanned: Scan) -> dict[str, Any] | None:
+def _near(
+    near: NearCopies | None, samples: pd.DataFrame, kind: str, scanned: Scan
+) -> dict[str, Any] | None:
     if near is None:
         return None
     return {
-        "method": f"nearer than {NEAR} of the median distance to the nearest other training sample (NearDuplicate of "
-        "Cleanlab's Datalab), in the first principal components of standardised values; images averaged to cells",
+        "method": (
+            f"nearer than {NEAR} of the median distance to the nearest other training sample"
+            " (NearDuplicate of Cleanlab's Datalab), in the first principal components of"
+            " standardised values; images averaged to cells"
+        ),
         "threshold": near.threshold,
         "compared": dict(near.compared),
         "compared_with": near.known,
@@ -152,7 +180,9 @@ def _distances(apart: Separation | None) -> dict[str, Any] | None:
     if apart is None:
         return None
     known = len(apart.distances) > 0
-    quantiles = np.percentile(apart.distances, PERCENTILES).tolist() if known else [None] * len(PERCENTILES)
+    quantiles = (
+        np.percentile(apart.distances, PERCENTILES).tolist() if known else [None] * len(PERCENTILES)
+    )
     return {
         "unit": apart.unit,
         "limit": apart.limit,
@@ -164,7 +194,9 @@ def _distances(apart: Separation | None) -> dict[str, Any] | None:
     }
 
 
-def _noise(suspects: PlacedSuspects | None, frozen: FrozenDataset, kind: str) -> dict[str, Any] | None:
+def _noise(
+    suspects: PlacedSuspects | None, frozen: FrozenDataset, kind: str
+) -> dict[str, Any] | None:
     if suspects is None:
         return None
     found = suspects.found
@@ -178,7 +210,13 @@ def _noise(suspects: PlacedSuspects | None, frozen: FrozenDataset, kind: str) ->
                 place["column"] + int(suspects.at[i, 1]),
             )
         given, likely = found.given[i].item(), found.likely[i].item()
-        worst.append(place | {"given": names[given] if names else given, "likely": names[likely] if names else likely})
+        worst.append(
+            place
+            | {
+                "given": names[given] if names else given,
+                "likely": names[likely] if names else likely,
+            }
+        )
     return {
         "method": f"{found.method}; folds keep {suspects.kept_together} together",
         "asked": found.asked,
@@ -195,7 +233,9 @@ def _place(samples: pd.DataFrame, kind: str, position: int) -> dict[str, Any]:
     where = {"path": row["path"], "split": row["split"]}
     if kind == "image":
         return where
-    return where | {"row": int(row["row"])} | ({} if kind == "row" else {"column": int(row["column"])})
+    return (
+        where | {"row": int(row["row"])} | ({} if kind == "row" else {"column": int(row["column"])})
+    )
 
 
 def _scene_names(frozen: FrozenDataset, places: Places) -> list[str]:

@@ -13,7 +13,11 @@ import numpy as np
 from mlops_assets.datasets.quality.checks import CHECKS, Check, Report, written_checks
 from mlops_assets.datasets.quality.content.values import BandValues, values_check
 from mlops_assets.datasets.quality.findings.balance import balance_check, counts_from
-from mlops_assets.datasets.quality.findings.duplicates import ExactCopies, NearCopies, duplicates_check
+from mlops_assets.datasets.quality.findings.duplicates import (
+    ExactCopies,
+    NearCopies,
+    duplicates_check,
+)
 from mlops_assets.datasets.quality.findings.label_noise import Suspects, noise_check
 from mlops_assets.datasets.quality.findings.leakage import LeakageFigures, leakage_check
 from mlops_assets.datasets.quality.findings.version_shift import VersionShift, shift_check
@@ -31,15 +35,21 @@ def judge(report: Report, classes: list[ClassName] | None, thresholds: Threshold
         thresholds: what to judge by.
     """
     judged: dict[str, Callable[[], Check]] = {
-        "leakage": lambda: leakage_check(LeakageFigures(**report["leakage"]["figures"]), _exact(report), thresholds),
-        "class_balance": lambda: balance_check(counts_from(report["class_counts"]["classes"], classes), thresholds),
+        "leakage": lambda: leakage_check(
+            LeakageFigures(**report["leakage"]["figures"]), _exact(report), thresholds
+        ),
+        "class_balance": lambda: balance_check(
+            counts_from(report["class_counts"]["classes"], classes), thresholds
+        ),
         "valid_values": lambda: values_check(_values(report), thresholds, report["notes"]),
         "duplicates": lambda: duplicates_check(_exact(report), _near(report), thresholds),
         "label_noise": lambda: noise_check(_suspects(report), thresholds),
         "shift": lambda: shift_check(VersionShift.model_validate(report["shift"]), thresholds),
     }
     written = {check.name: check for check in written_checks(report)}
-    return [judged[name]() if name in judged else written[name] for name in CHECKS if name != "readable"]
+    return [
+        judged[name]() if name in judged else written[name] for name in CHECKS if name != "readable"
+    ]
 
 
 def _exact(report: Report) -> ExactCopies:
@@ -70,7 +80,8 @@ def _values(report: Report) -> BandValues:
     found = report["values"]
     bands = found["bands"]
     missing, nodata, saturated = (
-        np.array([band[name] for band in bands], dtype=np.float64) for name in ("missing", "nodata", "saturated")
+        np.array([band[name] for band in bands], dtype=np.float64)
+        for name in ("missing", "nodata", "saturated")
     )
     spread = np.empty((len(bands), 0))  # no threshold is about percentiles and histograms
     return BandValues(
@@ -90,7 +101,15 @@ def _suspects(report: Report) -> Suspects | None:
     if found is None:
         return None
     unnamed = np.arange(found["suspects"])  # how many they are is judged, not which
-    return Suspects(found["method"], found["asked"], found["left_out"], found["agreement"], unnamed, unnamed, unnamed)
+    return Suspects(
+        found["method"],
+        found["asked"],
+        found["left_out"],
+        found["agreement"],
+        unnamed,
+        unnamed,
+        unnamed,
+    )
 
 
 def _by_split(shares: Mapping[str, Any]) -> dict[str, Any]:

@@ -34,7 +34,9 @@ class Layout(Protocol):
         """
         ...
 
-    def read(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[Any]:
+    def read(
+        self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
+    ) -> NDArray[Any]:
         """Read samples of one file of a data version.
 
         Args:
@@ -48,13 +50,28 @@ class Layout(Protocol):
         """
         ...
 
-    def read_shown(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[np.bool_]:
-        """Read which values of samples nodata, alpha and masks leave: of the shape that `read` gives."""
+    def read_shown(
+        self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
+    ) -> NDArray[np.bool_]:
+        """Read which values of samples nodata, alpha and masks leave.
+
+        Of the shape that `read` gives.
+        """
         ...
 
-    def read_labels(self, frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Read the labels of windows: class values of shape (n, size, size), `unlabelled` where unknown."""
+    def read_labels(
+        self, frozen: FrozenDataset, path: str, places: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Read the labels of windows.
+
+        Class values of shape (n, size, size), `unlabelled` where unknown.
+        """
         ...
 
 
-LAYOUTS: Mapping[str, Layout] = {"table": table, "image_folder": image_folder, "scenes": scenes, "stac": stac}
+LAYOUTS: Mapping[str, Layout] = {
+    "table": table,
+    "image_folder": image_folder,
+    "scenes": scenes,
+    "stac": stac,
+}

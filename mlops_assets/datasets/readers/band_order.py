@@ -19,10 +19,12 @@ def order_bands(
     Args:
         images: manifest rows of image files; `bands` has what is read of each, in file order.
         names: what the bands of the first scene or image are called.
-        declared: names as declared: what the files call their bands, in another order, or new names in theirs.
+        declared: names as declared: what the files call their bands, in another order, or new names
+            in theirs.
 
     Returns:
-        The names of the features, and a problem for each file whose bands cannot be brought into that order.
+        The names of the features, and a problem for each file whose bands cannot be brought into
+        that order.
     """
     parts: dict[Any, list[Facts]] = defaultdict(list)
     for row in images:
@@ -44,13 +46,16 @@ def order_bands(
 
 
 def repeated_names(path: str, names: Sequence[str]) -> list[str]:
-    """Return a problem if bands share a name: nothing then tells in which order other files have them."""
+    """Return a problem if bands share a name.
+
+    Nothing then tells in which order other files have them.
+    """
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if not repeated:
         return []
     return [
-        f"{path}: calls {names.count(repeated[0])} bands {repeated[0]}; give each band a description of its own, or "
-        "declare 'bands: {names: [...]}'"
+        f"{path}: calls {names.count(repeated[0])} bands {repeated[0]}; give each band a"
+        " description of its own, or declare 'bands: {names: [...]}'"
     ]
 
 
@@ -60,12 +65,14 @@ def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:
         return []
     (path, band), more = found[0], f" ({len(found)} file(s))" if len(found) > 1 else ""
     return [
-        f"{path}{more}: band {band} is alpha; it marks the pixels that have data and is not a feature; if it "
-        "is a measurement, name every band in 'bands: {names: [...]}'"
+        f"{path}{more}: band {band} is alpha; it marks the pixels that have data and is not a"
+        " feature; if it is a measurement, name every band in 'bands: {names: [...]}'"
     ]
 
 
-def _order_part(rows: Sequence[Facts], wanted: list[str], declared: bool, problems: list[str]) -> list[str]:
+def _order_part(
+    rows: Sequence[Facts], wanted: list[str], declared: bool, problems: list[str]
+) -> list[str]:
     """Order the files that are one part of their scenes; return what its bands are called."""
     named = [row for row in rows if row["band_names"]]
     if not named:
@@ -82,8 +89,8 @@ def _order_part(rows: Sequence[Facts], wanted: list[str], declared: bool, proble
                 )
         elif sorted(own) != sorted(order):
             problems.append(
-                f"{row['path']}: has bands {_text(own)}, {like['path']} has {_text(like['band_names'])}; land the same "
-                "bands of every scene, called the same"
+                f"{row['path']}: has bands {_text(own)}, {like['path']} has"
+                f" {_text(like['band_names'])}; land the same bands of every scene, called the same"
             )
         else:
             bands = [read[own.index(name)] for name in order]
@@ -94,8 +101,8 @@ def _order_part(rows: Sequence[Facts], wanted: list[str], declared: bool, proble
 def _contradictions(declared: Sequence[str], own: Sequence[str]) -> list[str]:
     """Say which declared names are those of other bands."""
     return [
-        f"bands.names calls band {place} {name}, but the files call band {own.index(name) + 1} so; name them as the "
-        "files do, or leave 'names' out"
+        f"bands.names calls band {place} {name}, but the files call band {own.index(name) + 1} so;"
+        " name them as the files do, or leave 'names' out"
         for place, name in enumerate(declared, start=1)
         if name in own and own[place - 1] != name
     ][:1]

@@ -1,6 +1,7 @@
 """Layout `image_folder`: one file is one sample; its folder is its class.
 
-GeoTIFF, PNG and JPEG through rasterio, NPY through numpy; each file is opened once, and only if it is new.
+GeoTIFF, PNG and JPEG through rasterio, NPY through numpy; each file is opened once, and only if it
+is new.
 """
 
 from __future__ import annotations
@@ -71,13 +72,15 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     ours = (parts["label"].notna() & paths.str.lower().str.endswith(SUFFIXES)).to_numpy()
     if not ours.any():
         raise EmptyLanding(
-            f"no image found among {len(landed.files)} landed file(s); images end in {', '.join(SUFFIXES)} and lie as "
-            f"{layout.pattern}"
+            f"no image found among {len(landed.files)} landed file(s); images end in"
+            f" {', '.join(SUFFIXES)} and lie as {layout.pattern}"
         )
     images = [file for file, is_ours in zip(landed.files, ours, strict=True) if is_ours]
     parts = parts[ours].reset_index(drop=True).apply(texts_of)  # accents are written in two ways
     problems: list[str] = []
-    names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
+    names = values_by_text(
+        [{"value": v, "name": n} for v, n in (specification.classes or {}).items()]
+    )
     if specification.classes:
         problems += [
             f"{label}/: is not a declared class; add it to 'classes' or rename the folder"
@@ -92,7 +95,9 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     if problems:
         raise DataProblems(f"landing of {specification.name}", problems)
     first = files.iloc[0]
-    size = (layout.size, layout.size) if layout.size else (int(first["height"]), int(first["width"]))
+    size = (
+        (layout.size, layout.size) if layout.size else (int(first["height"]), int(first["width"]))
+    )
     if layout.date:
         files["datetime"] = [
             dated(path, layout.date) if pd.isna(when) else when
@@ -138,7 +143,9 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str)
     return np.repeat(image[None], len(places), axis=0)
 
 
-def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+def read_shown(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
     shape = frozen.document["input"]
     image = fitted(_pixels(frozen, path, shown=True), shape["height"], shape["width"])
@@ -156,7 +163,10 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What is known of one image: its manifest row, the files that GDAL reads, and the band that is only alpha."""
+    """What is known of one image.
+
+    Its manifest row, the files that GDAL reads, and the band that is only alpha.
+    """
 
     facts: dict[str, Any]
     opened: list[str]
@@ -175,7 +185,10 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
         ValueError: it cannot be read, is truncated, or holds what is not an image.
     """
     if path.lower().endswith(".npy"):
-        return ImageFile({"path": path, "role": "image", "band_names": None, "bands": None, **npy_facts(local)}, [])
+        return ImageFile(
+            {"path": path, "role": "image", "band_names": None, "bands": None, **npy_facts(local)},
+            [],
+        )
     with open_raster(local) as raster:
         require_real(raster)
         roles = band_roles(raster, names)
@@ -187,7 +200,9 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
                 require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
             empty = empty and masked and not valid_pixels(raster, window, roles, pixels).any()
         if len(set(raster.dtypes)) > 1:
-            raise ValueError(f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one")
+            raise ValueError(
+                f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one"
+            )
         alpha = None if roles.alpha in roles.measured else roles.alpha
         facts = {"path": path, "role": "image", **raster_facts(raster, roles)}
         if empty:
@@ -196,7 +211,10 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
 
 
 def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
-    """Cut an image (bands, rows, columns) to a size around its centre; one that is smaller is mirrored outwards."""
+    """Cut an image (bands, rows, columns) to a size around its centre.
+
+    One that is smaller is mirrored outwards.
+    """
     for axis, size in ((1, height), (2, width)):
         spare = image.shape[axis] - size
         if spare > 0:
@@ -220,13 +238,18 @@ def _pixels(frozen: FrozenDataset, path: str, shown: bool = False) -> NDArray[An
         array = open_npy(frozen.local_path(path))
         whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
         return np.ones_like(whole, dtype=bool) if shown else whole
-    return read_image(frozen.raster_path(path), frozen.bands(path), "shown" if shown else frozen.reading)
+    return read_image(
+        frozen.raster_path(path), frozen.bands(path), "shown" if shown else frozen.reading
+    )
 
 
 def _expression(pattern: str) -> str:
     """A pattern of paths as a regular expression with its parts as named groups."""
     parts = re.split(r"(\{[a-z]+\}|\*)", pattern)
-    inner = (f"(?P<{p[1:-1]}>[^/]+?)" if p.startswith("{") else "[^/]*" if p == "*" else re.escape(p) for p in parts)
+    inner = (
+        f"(?P<{p[1:-1]}>[^/]+?)" if p.startswith("{") else "[^/]*" if p == "*" else re.escape(p)
+        for p in parts
+    )
     return f"^{''.join(inner)}$"
 
 
@@ -240,7 +263,9 @@ def _facts(
     ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
     read = set(landed.facts.index)
     known = {
-        path for path in ours & read if all(other in ours or other in read for other in beside(path, landed.by_stem))
+        path
+        for path in ours & read
+        if all(other in ours or other in read for other in beside(path, landed.by_stem))
     }
     new = [file for file in files if file.path not in known]
     landed.fetch_all(new)
@@ -249,7 +274,10 @@ def _facts(
     sidecars: list[dict[str, Any]] = []
     alpha: list[tuple[str, int]] = []
     size = sum(file.size for file in new)
-    with step("reading images", len(new), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+    with (
+        step("reading images", len(new), "files", size) as done,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
 
         def look(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
             found: list[tuple[ImageFile, list[str]] | str] = []
@@ -275,10 +303,17 @@ def _facts(
     before = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
     old = before.loc[[path in known for path in before["path"].tolist()]]
     theirs = before[(before["role"] == "sidecar") & before["scene"].isin(old["scene"].dropna())]
-    sidecars += [{"path": own, "scene": scene} for own, scene in zip(theirs["path"], theirs["scene"], strict=True)]
+    sidecars += [
+        {"path": own, "scene": scene}
+        for own, scene in zip(theirs["path"], theirs["scene"], strict=True)
+    ]
     parts = [part for part in [old, *parts] if len(part)] or [old]
     rows = pd.concat(parts).sort_values("path", ignore_index=True)
-    return rows, sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]), alpha_notes(alpha)
+    return (
+        rows,
+        sidecar_rows(sidecars, [{"path": path} for path in rows["path"]]),
+        alpha_notes(alpha),
+    )
 
 
 def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -294,31 +329,49 @@ def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]
 
 def _differences(files: pd.DataFrame, layout: ImageFolderLayout) -> list[str]:
     columns = ["count", "dtype"] if layout.size else ["count", "dtype", "height", "width"]
-    kinds = files.groupby(columns, dropna=False)["path"].agg(["size", "first"]).sort_values("size", ascending=False)
+    kinds = (
+        files.groupby(columns, dropna=False)["path"]
+        .agg(["size", "first"])
+        .sort_values("size", ascending=False)
+    )
     if len(kinds) < 2:
         return []
     usual = kinds.index[0]
     only_sizes = len({kind[:2] for kind in kinds.index}) == 1
-    remedy = "convert them, or declare 'image_folder: {size: PIXELS}'" if only_sizes else "convert them to one kind"
+    remedy = (
+        "convert them, or declare 'image_folder: {size: PIXELS}'"
+        if only_sizes
+        else "convert them to one kind"
+    )
     return [
-        f"{row['first']}: {', '.join(f'{c} {v}' for c, v in zip(columns, kind, strict=True))} ({row['size']} file(s)), "
-        f"but {kinds.iloc[0]['size']} have {', '.join(map(str, usual))}; {remedy}"
-        for kind, row in zip(kinds.index[1:21].tolist(), kinds.iloc[1:21].to_dict(orient="records"), strict=True)
+        f"{row['first']}: {', '.join(f'{c} {v}' for c, v in zip(columns, kind, strict=True))}"
+        f" ({row['size']} file(s)), but {kinds.iloc[0]['size']} have {', '.join(map(str, usual))};"
+        f" {remedy}"
+        for kind, row in zip(
+            kinds.index[1:21].tolist(), kinds.iloc[1:21].to_dict(orient="records"), strict=True
+        )
     ]
 
 
-def _features(files: pd.DataFrame, landed: Landed, declared: Sequence[str] | None, problems: list[str]) -> list[str]:
+def _features(
+    files: pd.DataFrame, landed: Landed, declared: Sequence[str] | None, problems: list[str]
+) -> list[str]:
     """Return the names of the bands, and bring those of all files into one order."""
     first = files.iloc[0].to_dict()
     if declared is not None and len(declared) != len(bands_read(first)):
-        problems.append(f"bands.names has {len(declared)} entries, {first['path']} has {len(bands_read(first))} bands")
+        problems.append(
+            f"bands.names has {len(declared)} entries, {first['path']} has {len(bands_read(first))}"
+            " bands"
+        )
         return []
     if files["band_names"].isna().all():
         found = list(declared or _bands(landed.raster(first["path"]), first["path"], declared))
         problems += repeated_names(first["path"], found)
         return found
     rows = _plain(files)
-    features, found = order_bands(rows, next(row["band_names"] for row in rows if row["band_names"]), declared)
+    features, found = order_bands(
+        rows, next(row["band_names"] for row in rows if row["band_names"]), declared
+    )
     problems += found
     files["bands"] = pd.Series([row["bands"] for row in rows], index=files.index, dtype=object)
     return features
@@ -329,5 +382,9 @@ def _plain(files: pd.DataFrame) -> list[dict[str, Any]]:
     columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
     found: list[dict[str, Any]] = files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
     return [
-        {name: value if isinstance(value, str | int | list) else None for name, value in row.items()} for row in found
+        {
+            name: value if isinstance(value, str | int | list) else None
+            for name, value in row.items()
+        }
+        for row in found
     ]

@@ -32,7 +32,9 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     found = sample(landed, scenes, specification, layout)
     catalogue = file_rows([{"path": layout.catalog, "role": "catalog"}])
     files = pd.concat([found.files, catalogue], ignore_index=True)
-    return replace(found, files=files, described=_described(scenes), notes=[*found.notes, *_zoneless(scenes)])
+    return replace(
+        found, files=files, described=_described(scenes), notes=[*found.notes, *_zoneless(scenes)]
+    )
 
 
 def _zoneless(scenes: Sequence[Scene]) -> list[str]:
@@ -60,7 +62,9 @@ def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
         texts = pd.Series([as_text(found[role]) for found in having], dtype="str")
         for found, text in zip(having, one_spelling({"": texts})[""], strict=True):
             found[role] = text
-    return [replace(scene, properties=found) for scene, found in zip(scenes, properties, strict=True)]
+    return [
+        replace(scene, properties=found) for scene, found in zip(scenes, properties, strict=True)
+    ]
 
 
 def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
@@ -68,7 +72,9 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str)
     return read_samples.read(frozen, path, places, view)
 
 
-def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+def read_shown(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
     return read_samples.read(frozen, path, places, view, shown=True)
 

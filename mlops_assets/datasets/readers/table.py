@@ -29,7 +29,13 @@ from mlops_assets.datasets.readers.table_columns import (
 )
 from mlops_assets.datasets.readers.table_geoparquet import read_geoparquet
 from mlops_assets.datasets.readers.table_memory import require_believable_size
-from mlops_assets.datasets.readers.table_places import LATITUDE, LONGITUDE, middles, places_of, require_known_crs
+from mlops_assets.datasets.readers.table_places import (
+    LATITUDE,
+    LONGITUDE,
+    middles,
+    places_of,
+    require_known_crs,
+)
 from mlops_assets.datasets.readers.table_roles import (
     one_spelling,
     role_columns,
@@ -57,7 +63,9 @@ def is_table(path: str) -> bool:
 
 
 def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
-    """Read one table; `name` is its landed name, whose ending tells the format. Columns of a role are text.
+    """Read one table; `name` is its landed name, whose ending tells the format.
+
+    Columns of a role are text.
 
     Raises:
         ValueError: it cannot be read; the message has the reason.
@@ -65,12 +73,15 @@ def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
     try:
         if name.lower().endswith(PARQUET_SUFFIXES):
             table = _read_parquet(local)
-            return table.assign(**{c: texts_of(table[c]) for c in role_columns(layout) if c in table})
+            return table.assign(
+                **{c: texts_of(table[c]) for c in role_columns(layout) if c in table}
+            )
         return _read_text(local, layout)
     except UnicodeDecodeError as error:
         wanted = "UTF-8" if layout.encoding == UTF_8 else layout.encoding
         raise ValueError(
-            f"is not {wanted} text ({error.reason} at byte {error.start}); save it as {wanted}, or declare 'encoding'"
+            f"is not {wanted} text ({error.reason} at byte {error.start}); save it as {wanted}, or"
+            " declare 'encoding'"
         ) from error
     except (OSError, ValueError, pd.errors.ParserWarning) as error:
         raise ValueError(
@@ -89,12 +100,16 @@ def _read_parquet(local: Path) -> pd.DataFrame:
     if found.crs is None:
         raise ValueError("its geometry has no coordinate reference system; set one")
     longitude, latitude = middles(found.geometry)
-    rows = pd.DataFrame(found.drop(columns=found.geometry.name)).astype(dict.fromkeys(decimals, "float64"))
+    rows = pd.DataFrame(found.drop(columns=found.geometry.name)).astype(
+        dict.fromkeys(decimals, "float64")
+    )
     return rows.assign(**{LONGITUDE: longitude, LATITUDE: latitude})
 
 
 def _require_different_names(local: Path, name: str, layout: TableLayout) -> None:
-    """Refuse a table in which a column's name could mean two; versions made before there was this check still read.
+    """Refuse a table in which a column's name could mean two.
+
+    Versions made before there was this check still read.
 
     Raises:
         ValueError: it cannot be read, or has two columns of one name.
@@ -105,10 +120,17 @@ def _require_different_names(local: Path, name: str, layout: TableLayout) -> Non
         names = pd.Series(layout.columns)
     else:
         options = _text_options(local, layout)
-        names = pd.read_csv(local, **options, header=None, nrows=1, dtype="str").iloc[0].dropna().str.strip()
+        names = (
+            pd.read_csv(local, **options, header=None, nrows=1, dtype="str")
+            .iloc[0]
+            .dropna()
+            .str.strip()
+        )
     twice = sorted(set(names[names.duplicated()]))
     if twice:
-        raise ValueError(f"has two columns called {', '.join(map(repr, twice))}; rename or remove one of them")
+        raise ValueError(
+            f"has two columns called {', '.join(map(repr, twice))}; rename or remove one of them"
+        )
 
 
 def _text_options(local: Path, layout: TableLayout) -> dict[str, Any]:
@@ -132,8 +154,12 @@ def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
         header = pd.read_csv(local, **options, nrows=0).columns
         as_written = [column for column in header if str(column).strip() in texts]
         options["dtype"] = dict.fromkeys(as_written, "str")
-        table: pd.DataFrame = pd.read_csv(local, **options, low_memory=False)  # types are found once for the whole file
-    if table[as_written].isna().any(axis=None):  # a class may be called NA (Namibia); only an empty field is missing
+        table: pd.DataFrame = pd.read_csv(
+            local, **options, low_memory=False
+        )  # types are found once for the whole file
+    if (
+        table[as_written].isna().any(axis=None)
+    ):  # a class may be called NA (Namibia); only an empty field is missing
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
             read_again: pd.DataFrame = pd.read_csv(local, **options, keep_default_na=False)
@@ -178,7 +204,9 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     notes += [*lost_in_float32(well, features), *zoneless_times(well, layout)]
     classes = find_classes(well, layout, specification.classes, problems) if well else None
     _refuse(specification, problems)
-    samples = pd.concat([_samples(path, table, layout, features, classes) for path, table in tables.items()])
+    samples = pd.concat(
+        [_samples(path, table, layout, features, classes) for path, table in tables.items()]
+    )
     return Contents(
         samples=samples.reset_index(drop=True),
         files=file_rows([_file(path, samples[samples["path"] == path]) for path in tables]),
@@ -199,13 +227,17 @@ def _spell_roles(tables: dict[str, pd.DataFrame], layout: TableLayout, classes: 
             tables[path] = tables[path].assign(**{role: column})
 
 
-def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.float32]:
+def read(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[np.float32]:
     """See `Layout.read`."""
     table = read_table(frozen.local_path(path), path, frozen.specification.source.table_layout)
     return np.asarray(feature_matrix(table, frozen.document["features"])[places[:, 0]])
 
 
-def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+def read_shown(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[np.bool_]:
     """Tables have no masks; see `Layout.read_shown`."""
     return np.ones((len(places), len(frozen.document["features"])), dtype=bool)
 
@@ -220,7 +252,10 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
 
 
 def _file(path: str, samples: pd.DataFrame) -> dict[str, Any]:
-    """Facts of one table: where its rows are, if they say so, and when, if all are of one moment."""
+    """Facts of one table.
+
+    Where its rows are, if they say so, and when, if all are of one moment.
+    """
     row: dict[str, Any] = {"path": path, "role": "table"}
     if "longitude" in samples and samples["longitude"].notna().all():
         places = samples[["longitude", "latitude"]].to_numpy(dtype=np.float64)
@@ -242,13 +277,21 @@ def _delimiter(local: Path, layout: TableLayout) -> str:
         head = stream.read(65536)
     lines = [line for line in head.splitlines() if line.strip()][:50]
     try:
-        return csv.Sniffer().sniff("\n".join(lines[:-1] if len(lines) > 2 else lines), delimiters=delimiters).delimiter
+        return (
+            csv.Sniffer()
+            .sniff("\n".join(lines[:-1] if len(lines) > 2 else lines), delimiters=delimiters)
+            .delimiter
+        )
     except csv.Error:
         return delimiters[0]
 
 
 def _samples(
-    path: str, table: pd.DataFrame, layout: TableLayout, features: list[str], classes: list[ClassName] | None
+    path: str,
+    table: pd.DataFrame,
+    layout: TableLayout,
+    features: list[str],
+    classes: list[ClassName] | None,
 ) -> pd.DataFrame:
     if classes is None:
         label: pd.Series = to_numbers(table[layout.label], layout.decimal)

@@ -1,4 +1,6 @@
-"""What the columns of a table are: features, label, times, places. Which of them can be used, and why not.
+"""What the columns of a table are: features, label, times, places.
+
+Which of them can be used, and why not.
 
 Tables are read in `table`.
 """
@@ -13,7 +15,12 @@ import pandas as pd
 from numpy.typing import NDArray
 from pandas.api import types as kinds
 
-from mlops_assets.datasets.readers.table_places import LATITUDE, LONGITUDE, place_columns, place_problems
+from mlops_assets.datasets.readers.table_places import (
+    LATITUDE,
+    LONGITUDE,
+    place_columns,
+    place_problems,
+)
 from mlops_assets.datasets.readers.table_roles import (
     are_numbers,
     have_decimal_commas,
@@ -31,12 +38,16 @@ LOST_TO_TEXTS = f"{NOT_NUMERIC}: "  # in notes on columns that are mostly number
 MAX_CLASSES = 256
 ROWS_LOOKED_AT = 10_000  # of each file, for what float32 loses
 KEPT_AT_LEAST = 0.95  # of different values: a few collide by chance
-MIN_SAMPLES_A_CLASS = 5  # whole numbers that occur less often on average are measurements, not classes
+MIN_SAMPLES_A_CLASS = (
+    5  # whole numbers that occur less often on average are measurements, not classes
+)
 
 
 def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float32]:
     """Return the features of a table, float32 of shape (rows, features)."""
-    with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite, which is refused on reading
+    with np.errstate(
+        over="ignore"
+    ):  # what does not fit float32 becomes infinite, which is refused on reading
         return table[features].to_numpy(dtype=np.float32)
 
 
@@ -45,35 +56,61 @@ def find_features(
 ) -> tuple[list[str], list[str]]:
     """Return the feature columns, and notes on what is none; tables without any are a problem.
 
-    Candidates are the columns of the first table. One is a feature if it is numeric in all tables that have it.
+    Candidates are the columns of the first table. One is a feature if it is numeric in all tables
+    that have it.
     """
     played = {layout.label, LONGITUDE, LATITUDE, *_roles(layout)}
     if layout.features != "*":
         both = sorted(set(layout.features) & played)
         if both:
-            problems.append(f"features name {', '.join(both)}, which plays another part; take it out of the features")
+            problems.append(
+                f"features name {', '.join(both)}, which plays another part; take it out of the"
+                " features"
+            )
         return list(layout.features), []
     path, first = next(((p, t) for p, t in tables.items() if len(t)), next(iter(tables.items())))
-    candidates = [str(column) for column in first.columns if column not in played and column not in layout.exclude]
-    columns = {name: {p: table[name] for p, table in tables.items() if name in table} for name in candidates}
-    columns = {name: {p: values for p, values in found.items() if len(values)} for name, found in columns.items()}
+    candidates = [
+        str(column)
+        for column in first.columns
+        if column not in played and column not in layout.exclude
+    ]
+    columns = {
+        name: {p: table[name] for p, table in tables.items() if name in table}
+        for name in candidates
+    }
+    columns = {
+        name: {p: values for p, values in found.items() if len(values)}
+        for name, found in columns.items()
+    }
     numeric = [c for c in candidates if all(map(kinds.is_numeric_dtype, columns[c].values()))]
     features = [c for c in numeric if c.strip().lower() not in IDENTIFIERS]
-    notes = [f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to use it"
-             for c in numeric if c not in features]  # fmt: skip
+    notes = [
+        f"column {c!r} looks like an identifier and is not a feature; name it in 'features' to"
+        " use it"
+        for c in numeric
+        if c not in features
+    ]
     for column in (c for c in candidates if c not in numeric):
         texts = _texts_among(columns[column])
         remedy = "; correct them, or name 'features'" if texts else ""
         notes.append(f"column {column!r} {NOT_NUMERIC}{texts}{remedy}")
     if not features:
         others = "".join(f"; {note}" for note in notes[:5])
-        problems.append(f"{path}: has no numeric column besides the label{others}; name the feature columns")
+        problems.append(
+            f"{path}: has no numeric column besides the label{others}; name the feature columns"
+        )
     return features, notes
 
 
 def _texts_among(columns: Mapping[str, pd.Series]) -> str:
-    """Return what keeps a column of all files that is mostly numbers from being one; empty if it is text altogether."""
-    wrong = {path: (v.notna() & pd.to_numeric(v, errors="coerce").isna()).to_numpy() for path, v in columns.items()}
+    """Return what keeps a column of all files that is mostly numbers from being one.
+
+    Empty if it is text altogether.
+    """
+    wrong = {
+        path: (v.notna() & pd.to_numeric(v, errors="coerce").isna()).to_numpy()
+        for path, v in columns.items()
+    }
     if all(have_decimal_commas(values.dropna()) for values in columns.values()):
         return ": its numbers have a decimal comma, so declare \"decimal: ','\""
     count, rows = sum(int(found.sum()) for found in wrong.values()), sum(map(len, columns.values()))
@@ -94,14 +131,15 @@ def lost_in_float32(tables: Mapping[str, pd.DataFrame], features: list[str]) -> 
     notes = []
     for column in features:
         values = pd.concat(
-            [table[column].head(ROWS_LOOKED_AT) for table in tables.values()] or [pd.Series(dtype=float)]
+            [table[column].head(ROWS_LOOKED_AT) for table in tables.values()]
+            or [pd.Series(dtype=float)]
         )
         different = values.nunique()
         left = values.astype("float32").nunique()
         if left < KEPT_AT_LEAST * different:
             notes.append(
-                f"column {column!r}: {different} different values become {left} in float32, in which features are "
-                "read; subtract an offset, or leave it out"
+                f"column {column!r}: {different} different values become {left} in float32, in"
+                " which features are read; subtract an offset, or leave it out"
             )
     return notes
 
@@ -110,9 +148,13 @@ def zoneless_times(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> l
     """Return a note if there are times of the day without a zone."""
     if not layout.time:
         return []
-    texts = pd.concat([table[layout.time].astype(str) for table in tables.values()] or [pd.Series(dtype=str)])
+    texts = pd.concat(
+        [table[layout.time].astype(str) for table in tables.values()] or [pd.Series(dtype=str)]
+    )
     zoneless = texts.str.contains(r"\d[T ]\d") & ~texts.str.contains(r"(?:Z|[+-]\d\d(?::?\d\d)?)$")
-    return [f"column {layout.time!r}: times without a zone are taken as UTC"] if zoneless.any() else []
+    return (
+        [f"column {layout.time!r}: times without a zone are taken as UTC"] if zoneless.any() else []
+    )
 
 
 def _roles(layout: TableLayout) -> list[str]:
@@ -121,7 +163,9 @@ def _roles(layout: TableLayout) -> list[str]:
     return [*(column for column in named if column), *place_columns(layout)]
 
 
-def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, features: list[str]) -> list[str]:
+def column_problems(
+    path: str, table: pd.DataFrame, layout: TableLayout, features: list[str]
+) -> list[str]:
     """Return why columns of a table cannot play their parts."""
     needed = [layout.label, *features, *_roles(layout)]
     missing = [column for column in needed if column not in table.columns]
@@ -137,26 +181,33 @@ def column_problems(path: str, table: pd.DataFrame, layout: TableLayout, feature
             leave_out = ", remove the rows, or leave the column out of 'features'"
             remedy = leave_out if column in features else " or remove the rows"
             problems.append(
-                f"{path}: column {column!r} has {int(absent.sum())} missing value(s) (NaN), first in data row "
-                f"{int(absent.argmax()) + 1}; fill them{remedy}"
+                f"{path}: column {column!r} has {int(absent.sum())} missing value(s) (NaN), first"
+                f" in data row {int(absent.argmax()) + 1}; fill them{remedy}"
             )
     wrong = (
-        (times_of(table[layout.time]).isna() & table[layout.time].notna()).to_numpy() if layout.time else np.array(())
+        (times_of(table[layout.time]).isna() & table[layout.time].notna()).to_numpy()
+        if layout.time
+        else np.array(())
     )
     if wrong.any():
         first = int(wrong.argmax())
         problems.append(
-            f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO 8601: the first is "
-            f"{str(table[layout.time].iloc[first])[:40]!r} in data row {first + 1}"
+            f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO"
+            f" 8601: the first is {str(table[layout.time].iloc[first])[:40]!r} in data row"
+            f" {first + 1}"
         )
     problems += place_problems(path, table, layout)
     for column in features:
         if not kinds.is_numeric_dtype(table[column]):
             texts = _texts_among({path: table[column]})
-            problems.append(f"{path}: feature {column!r} is not numeric{texts}; encode it as numbers or leave it out")
+            problems.append(
+                f"{path}: feature {column!r} is not numeric{texts}; encode it as numbers or leave"
+                " it out"
+            )
         elif np.isinf(feature_matrix(table, [column])).any():
             problems.append(
-                f"{path}: feature {column!r} has values that are infinite or beyond float32; replace or rescale them"
+                f"{path}: feature {column!r} has values that are infinite or beyond float32;"
+                " replace or rescale them"
             )
     return problems
 
@@ -165,30 +216,43 @@ def repeated_ids(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> lis
     """Return a problem for identifiers that occur more than once, within a file or in two."""
     if not layout.id or not tables:
         return []
-    ids = pd.concat([pd.DataFrame({"id": t[layout.id], "path": path}) for path, t in tables.items()])
+    ids = pd.concat(
+        [pd.DataFrame({"id": t[layout.id], "path": path}) for path, t in tables.items()]
+    )
     again = ids[ids["id"].duplicated(keep=False)]
     return [
-        f"{', '.join(sorted(set(where)))}: sample id {name!r} occurs {len(where)} times; keep one or correct the id"
+        f"{', '.join(sorted(set(where)))}: sample id {name!r} occurs {len(where)} times; keep one"
+        " or correct the id"
         for name, where in again.groupby("id")["path"].apply(list).head(20).items()
     ]
 
 
 def times_of(values: pd.Series) -> pd.Series:
-    """Points in time, UTC; NaT for what is not ISO 8601. A whole number is a year or a day, never nanoseconds."""
+    """Points in time, UTC; NaT for what is not ISO 8601.
+
+    A whole number is a year or a day, never nanoseconds.
+    """
     text = values.astype(str) if kinds.is_numeric_dtype(values) else values
     if isinstance(text.dtype, pd.StringDtype):  # pandas makes a time of "-1" and of a year 0
-        year = text.str.lstrip().str[:4]  # not a regular expression, which pandas matches value by value
+        year = text.str.lstrip().str[
+            :4
+        ]  # not a regular expression, which pandas matches value by value
         text = text.where(year.str.isdigit() & (year.str.len() == 4) & (year != "0000"))
     return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
 
 
 def values_by_text(classes: Sequence[ClassName]) -> dict[str, str]:
-    """Return the value of each class as text, by what may be written for it: its name, or the value.
+    """Return the value of each class as text, by what may be written for it.
+
+    Its name, or the value.
 
     Both in the spelling that columns get, too: a class that is declared as "true" is 1 in them.
     """
     found: dict[str, str] = {}
-    for written in ([entry["name"] for entry in classes], [str(entry["value"]) for entry in classes]):
+    for written in (
+        [entry["name"] for entry in classes],
+        [str(entry["value"]) for entry in classes],
+    ):
         texts = texts_of(pd.Series(written, dtype="str"))
         spelled = one_spelling({"": texts})[""]
         for entry, text, spelling in zip(classes, texts, spelled, strict=True):
@@ -205,7 +269,9 @@ def find_classes(
     """Return the classes in the order of their indices, or None where the label is a number."""
     label, decimal = layout.label, layout.decimal
     if declared:
-        classes: list[ClassName] = [{"value": value, "name": name} for value, name in declared.items()]
+        classes: list[ClassName] = [
+            {"value": value, "name": name} for value, name in declared.items()
+        ]
         names = values_by_text(classes)
         for path, table in tables.items():
             unknown = sorted(set(table[label]) - set(names))
@@ -218,13 +284,22 @@ def find_classes(
     values = pd.concat([table[label] for table in tables.values()])
     numeric = are_numbers(values, decimal)
     if layout.label_is == "number" and not numeric:
-        problems.append(f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration")
-        return None
-    found = sorted(values.unique(), key=lambda v: (not is_integer(v), int(v) if is_integer(v) else 0, v))
-    if not numeric and layout.label_is != "class" and decimal == "." and have_decimal_commas(values):
         problems.append(
-            f"column {label!r} has numbers with a decimal comma, such as {found[0]!r}; declare \"decimal: ','\", or "
-            "'label_is: class' if they are names"
+            f"column {label!r} is text, but 'label_is: number'; correct the data or the declaration"
+        )
+        return None
+    found = sorted(
+        values.unique(), key=lambda v: (not is_integer(v), int(v) if is_integer(v) else 0, v)
+    )
+    if (
+        not numeric
+        and layout.label_is != "class"
+        and decimal == "."
+        and have_decimal_commas(values)
+    ):
+        problems.append(
+            f"column {label!r} has numbers with a decimal comma, such as {found[0]!r}; declare"
+            " \"decimal: ','\", or 'label_is: class' if they are names"
         )
     if numeric and layout.label_is != "class":
         numbers = to_numbers(pd.Series(found, dtype="str"), decimal)
@@ -238,12 +313,15 @@ def find_classes(
             return None
     if len(found) > MAX_CLASSES:
         problems.append(
-            f"column {label!r} has {len(found)} different values, more than {MAX_CLASSES}; is it the label? "
-            "Declare 'classes' if it is"
+            f"column {label!r} has {len(found)} different values, more than {MAX_CLASSES}; is it"
+            " the label? Declare 'classes' if it is"
         )
     return [{"value": int(v) if is_integer(v) else v, "name": v} for v in found]
 
 
 def is_integer(text: str) -> bool:
-    """Say whether a text is a whole number in its usual spelling; '01' is not, as it would be confused with '1'."""
+    """Say whether a text is a whole number in its usual spelling.
+
+    '01' is not, as it would be confused with '1'.
+    """
     return re.fullmatch(r"0|-?[1-9][0-9]*", text) is not None

@@ -21,7 +21,8 @@ def read_geoparquet(local: Path) -> Any:
     """Return a GeoDataFrame.
 
     Raises:
-        ValueError: it is not GeoParquet, has curves, or geometries within geometries beyond measure, or too large.
+        ValueError: it is not GeoParquet, has curves, or geometries within geometries beyond
+            measure, or too large.
     """
     import geopandas
 
@@ -41,16 +42,25 @@ def _require_shallow(local: Path) -> None:
     with pq.ParquetFile(local) as file:
         for batch in file.iter_batches():
             for column in batch.columns:
-                values = column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
-                if not any(is_of(values.type) for is_of in (pa.types.is_binary, pa.types.is_large_binary)):
+                values = (
+                    column.dictionary_decode() if pa.types.is_dictionary(column.type) else column
+                )
+                if not any(
+                    is_of(values.type) for is_of in (pa.types.is_binary, pa.types.is_large_binary)
+                ):
                     continue
                 for value in values.filter(pc.greater(pc.binary_length(values), SAFE_BYTES)):
                     if not _is_shallow(value.as_py()):
-                        raise ValueError(f"it has a geometry that is more than {MAX_DEPTH} geometries deep")
+                        raise ValueError(
+                            f"it has a geometry that is more than {MAX_DEPTH} geometries deep"
+                        )
 
 
 def _is_shallow(wkb: bytes) -> bool:
-    """Whether no geometry in a well-known binary is too deep; what is not valid is found by its reader."""
+    """Whether no geometry in a well-known binary is too deep.
+
+    What is not valid is found by its reader.
+    """
     offset, left = 0, [1]
     try:
         while left and len(left) <= MAX_DEPTH:

@@ -1,4 +1,6 @@
-"""Whether a Parquet file becomes many times as large in memory: a few bytes may stand for a billion values.
+"""Whether a Parquet file becomes many times as large in memory.
+
+A few bytes may stand for a billion values.
 
 Nothing is decoded here that could be such a file's undoing.
 """
@@ -29,7 +31,9 @@ def require_believable_size(local: Path) -> None:
     allowed = max(ALWAYS_ALLOWED, GREATEST_RATIO * stored)
     metadata = pq.read_metadata(local)
     size = 0
-    texts: list[tuple[int, int]] = []  # row group and column whose texts may occur so often that they matter
+    texts: list[
+        tuple[int, int]
+    ] = []  # row group and column whose texts may occur so often that they matter
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         for position in range(group.num_columns):
@@ -43,12 +47,16 @@ def require_believable_size(local: Path) -> None:
             size += _text_bytes(local, number, position, allowed)
     if size > allowed:
         raise ValueError(
-            f"it has {stored:,} bytes, and more than {allowed:,} in memory; it is damaged, or made to use up memory"
+            f"it has {stored:,} bytes, and more than {allowed:,} in memory; it is damaged, or made"
+            " to use up memory"
         )
 
 
 def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
-    """Return the bytes of all texts of a column in a row group, each as often as it occurs; zero where they are few."""
+    """Return the bytes of all texts of a column in a row group, each as often as it occurs.
+
+    Zero where they are few.
+    """
     import pyarrow.compute as pc
     import pyarrow.parquet as pq
 
@@ -58,7 +66,9 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
     total = 0
     # as a dictionary, a text that occurs a million times is held once
     with pq.ParquetFile(local, read_dictionary=[] if prefixed else [name]) as file:
-        if name not in file.schema_arrow.names:  # within a list or a structure, of which nothing is made
+        if (
+            name not in file.schema_arrow.names
+        ):  # within a list or a structure, of which nothing is made
             return 0
         if prefixed:  # which cannot be read so; none of its texts is longer than all that is stored
             rows = min(_ROWS, max(1, _BATCH_BYTES // max(1, stored)))
@@ -67,7 +77,9 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
                 if total > limit:
                     break
             return int(total)
-        first = next(file.iter_batches(1, [number], [name]), None)  # with the whole dictionary that is stored
+        first = next(
+            file.iter_batches(1, [number], [name]), None
+        )  # with the whole dictionary that is stored
         longest = pc.max(pc.binary_length(first[0].dictionary)).as_py() if first else 0
         if column.num_values * (longest or 0) + stored <= limit:
             return 0

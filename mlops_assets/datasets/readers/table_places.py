@@ -1,6 +1,9 @@
-"""Where the rows of a table are: columns in degrees or in a projected CRS, or the geometry of GeoParquet.
+"""Where the rows of a table are.
 
-Places are never made up: a row whose place cannot be told is a problem, if the table says where rows are.
+Columns in degrees or in a projected CRS, or the geometry of GeoParquet.
+
+Places are never made up: a row whose place cannot be told is a problem, if the table says where
+rows are.
 """
 
 from __future__ import annotations
@@ -16,7 +19,10 @@ from pandas.api import types as kinds
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.errors import SpecificationError
 
-LONGITUDE, LATITUDE = "geometry.longitude", "geometry.latitude"  # columns made of the geometry of a GeoParquet file
+LONGITUDE, LATITUDE = (
+    "geometry.longitude",
+    "geometry.latitude",
+)  # columns made of the geometry of a GeoParquet file
 DEGREES = "EPSG:4326"
 HALF_CIRCLE, CIRCLE = 180.0, 360.0
 Places = tuple[NDArray[np.float64], NDArray[np.float64]]  # longitude and latitude, degrees
@@ -41,10 +47,13 @@ def require_known_crs(layout: TableLayout) -> None:
     try:
         known = CRS.from_user_input(layout.crs)
     except CRSError as error:
-        raise SpecificationError(f"source.table.crs: {layout.crs!r} is unknown; write e.g. EPSG:32632") from error
+        raise SpecificationError(
+            f"source.table.crs: {layout.crs!r} is unknown; write e.g. EPSG:32632"
+        ) from error
     if not (known.is_projected or known.is_geographic):
         raise SpecificationError(
-            f"source.table.crs: {layout.crs!r} has no known place on the globe; name one that has, e.g. EPSG:32632"
+            f"source.table.crs: {layout.crs!r} has no known place on the globe; name one that has,"
+            " e.g. EPSG:32632"
         )
 
 
@@ -52,7 +61,8 @@ def places_of(table: pd.DataFrame, layout: TableLayout) -> Places | None:
     """Return where the rows are, None if the table does not say.
 
     Returns:
-        Longitude from -180 to 180 and latitude, float64 of shape (rows,). What cannot be placed is not finite.
+        Longitude from -180 to 180 and latitude, float64 of shape (rows,). What cannot be placed is
+        not finite.
     """
     if layout.x and layout.y:
         return _projected(table[layout.x], table[layout.y], layout.crs or DEGREES)
@@ -60,18 +70,26 @@ def places_of(table: pd.DataFrame, layout: TableLayout) -> Places | None:
         longitude = table[layout.longitude].to_numpy(dtype=np.float64)
         return _half_circles(longitude), table[layout.latitude].to_numpy(dtype=np.float64)
     if LONGITUDE in table:
-        return table[LONGITUDE].to_numpy(dtype=np.float64), table[LATITUDE].to_numpy(dtype=np.float64)
+        return table[LONGITUDE].to_numpy(dtype=np.float64), table[LATITUDE].to_numpy(
+            dtype=np.float64
+        )
     return None
 
 
 def place_problems(path: str, table: pd.DataFrame, layout: TableLayout) -> list[str]:
-    """Return why the rows of a table cannot be placed; missing values of its columns are found elsewhere."""
+    """Return why the rows of a table cannot be placed.
+
+    Missing values of its columns are found elsewhere.
+    """
     columns = place_columns(layout)
     texts = [column for column in columns if not kinds.is_numeric_dtype(table[column])]
     if layout.longitude and layout.latitude:
         return _degree_problems(path, table, layout.longitude, layout.latitude)
     if texts:
-        return [f"{path}: column {column!r} is not numeric; write coordinates as numbers" for column in texts]
+        return [
+            f"{path}: column {column!r} is not numeric; write coordinates as numbers"
+            for column in texts
+        ]
     found = places_of(table, layout)
     if found is None or table[columns].isna().any(axis=None):
         return []
@@ -79,14 +97,17 @@ def place_problems(path: str, table: pd.DataFrame, layout: TableLayout) -> list[
     problems = []
     if missing.any():
         problems.append(
-            f"{path}: {int(missing.sum())} row(s) have no geometry, first data row {int(missing.argmax()) + 1}; draw "
-            "it or remove the rows"
+            f"{path}: {int(missing.sum())} row(s) have no geometry, first data row"
+            f" {int(missing.argmax()) + 1}; draw it or remove the rows"
         )
     if beyond.any():
-        what = f"columns {layout.x!r} and {layout.y!r} in {layout.crs}" if layout.crs else "geometry"
+        what = (
+            f"columns {layout.x!r} and {layout.y!r} in {layout.crs}" if layout.crs else "geometry"
+        )
         problems.append(
-            f"{path}: {int(beyond.sum())} row(s) have a place that is not on the globe by their {what}, first data row "
-            f"{int(beyond.argmax()) + 1}; correct the coordinates or their reference system"
+            f"{path}: {int(beyond.sum())} row(s) have a place that is not on the globe by their"
+            f" {what}, first data row {int(beyond.argmax()) + 1}; correct the coordinates or their"
+            " reference system"
         )
     return problems
 
@@ -102,8 +123,9 @@ def _degree_problems(path: str, table: pd.DataFrame, longitude: str, latitude: s
             wrong = pd.to_numeric(values, errors="coerce").isna().to_numpy()
         if wrong.any() or not kinds.is_numeric_dtype(values):
             problems.append(
-                f"{path}: column {column!r} has values that are no degrees between -{limit} and {limit}{also}, first "
-                f"in data row {int(wrong.argmax()) + 1}; convert the coordinates to WGS 84"
+                f"{path}: column {column!r} has values that are no degrees between -{limit} and"
+                f" {limit}{also}, first in data row {int(wrong.argmax()) + 1}; convert the"
+                " coordinates to WGS 84"
             )
     return problems
 
@@ -127,11 +149,13 @@ def _projected(x: pd.Series, y: pd.Series, crs: str) -> Places:
 def middles(geometry: Any) -> Places:
     """Return the middle of the box around each geometry of a GeoSeries.
 
-    A centroid in degrees would be wrong, and one in metres would depend on the projection. A geometry on both sides of
-    the antimeridian, in whatever way it is written, lies there and not on the other side of the globe.
+    A centroid in degrees would be wrong, and one in metres would depend on the projection. A
+    geometry on both sides of the antimeridian, in whatever way it is written, lies there and not on
+    the other side of the globe.
 
     Returns:
-        Longitude from -180 to 180 and latitude; NaN where there is no geometry, infinite beyond the globe.
+        Longitude from -180 to 180 and latitude; NaN where there is no geometry, infinite beyond the
+        globe.
     """
     placed = geometry.to_crs(DEGREES)
     known = ~(placed.isna() | placed.is_empty).to_numpy()
@@ -141,14 +165,16 @@ def middles(geometry: Any) -> Places:
     on_globe = (west >= -HALF_CIRCLE) & (east <= CIRCLE) & (south >= -90) & (north <= 90)
     longitude, latitude = (west + east) / 2, (south + north) / 2
     longitude = np.where(longitude > HALF_CIRCLE, longitude - CIRCLE, longitude)
-    return tuple(np.where(on_globe, axis, np.where(known, np.inf, np.nan)) for axis in (longitude, latitude))  # type: ignore[return-value]
+    return tuple(
+        np.where(on_globe, axis, np.where(known, np.inf, np.nan)) for axis in (longitude, latitude)
+    )  # type: ignore[return-value]
 
 
 def narrowest(longitude: NDArray[np.float64]) -> tuple[float, float]:
     """Return the least and greatest longitude of a geometry, as written, as -180…180 or as 0…360, if that is narrower.
 
-    What is wider than half the globe as written crosses the antimeridian or the prime meridian; unless it is nothing
-    but one line in the other way, as the whole globe is.
+    What is wider than half the globe as written crosses the antimeridian or the prime meridian;
+    unless it is nothing but one line in the other way, as the whole globe is.
     """
     ways = [longitude, (longitude + HALF_CIRCLE) % CIRCLE - HALF_CIRCLE, longitude % CIRCLE]
     spans = [(float(way.min()), float(way.max())) for way in ways]

@@ -1,7 +1,9 @@
-"""Columns of tables that play a part — label, group, id, split: text until all files have been seen, then one spelling.
+"""Columns of tables that play a part — label, group, id, split.
 
-So a value is the same whatever file it is in, and nobody guesses: 007 stays 007, NA is a code as good as any other, and
-17 in one file and 17.0 in another are one farm.
+Text until all files have been seen, then one spelling.
+
+So a value is the same whatever file it is in, and nobody guesses: 007 stays 007, NA is a code as
+good as any other, and 17 in one file and 17.0 in another are one farm.
 """
 
 from __future__ import annotations
@@ -17,8 +19,12 @@ from pandas.api import types as kinds
 
 from mlops_assets.datasets.specification.source import TableLayout
 
-_PLAIN = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?")  # a number that every program writes alike but for its zeros
-_WHOLE_AS_FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)\.0+")  # what a column of whole numbers becomes where one is missing
+_PLAIN = re.compile(
+    r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?"
+)  # a number that every program writes alike but for its zeros
+_WHOLE_AS_FLOAT = re.compile(
+    r"[+-]?(0|[1-9][0-9]*)\.0+"
+)  # what a column of whole numbers becomes where one is missing
 _BOOLEANS = {"true": "1", "false": "0"}
 # how programs write that a number is missing; in a column of texts these are texts
 _MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "-nan"}
@@ -42,7 +48,9 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return None
-        return str(int(value)) if float(value).is_integer() else str(value)  # as short as its own type needs
+        return (
+            str(int(value)) if float(value).is_integer() else str(value)
+        )  # as short as its own type needs
     return unicodedata.normalize("NFC", str(value).strip()) or None
 
 
@@ -52,21 +60,28 @@ def texts_of(values: pd.Series) -> pd.Series:
     Raises:
         ValueError: its values are no single ones, or no text in UTF-8.
     """
-    if kinds.is_datetime64_any_dtype(values) and (values.dropna() == values.dropna().dt.normalize()).all():
+    if (
+        kinds.is_datetime64_any_dtype(values)
+        and (values.dropna() == values.dropna().dt.normalize()).all()
+    ):
         values = values.dt.strftime("%Y-%m-%d")
     try:
         different = values.unique()
     except TypeError as error:
-        raise ValueError(f"column {values.name!r} has lists or structures where one value is needed") from error
+        raise ValueError(
+            f"column {values.name!r} has lists or structures where one value is needed"
+        ) from error
     return values.map({value: as_text(value) for value in different}).astype("str")
 
 
 def one_spelling(columns: Mapping[str, pd.Series], decimal: str = ".") -> dict[str, pd.Series]:
-    """Return the values of one column of all files in one spelling, as text; what is missing stays missing.
+    """Return the values of one column of all files in one spelling, as text.
 
-    If every value is a number without needless zeros in front and without an exponent, equal numbers are one value.
-    True and false are 1 and 0, unless they are beside words only. All else is as written, but for whole numbers that
-    end in '.0'.
+    What is missing stays missing.
+
+    If every value is a number without needless zeros in front and without an exponent, equal
+    numbers are one value. True and false are 1 and 0, unless they are beside words only. All else
+    is as written, but for whole numbers that end in '.0'.
 
     Args:
         columns: values as `texts_of` gives them, by file.
@@ -80,7 +95,9 @@ def one_spelling(columns: Mapping[str, pd.Series], decimal: str = ".") -> dict[s
     if all(_PLAIN.fullmatch(new) for new in spelled.values()):
         spelled = {value: _whole(new) for value, new in spelled.items()}
     else:
-        wholes = {value: _whole(new) for value, new in spelled.items() if _WHOLE_AS_FLOAT.fullmatch(new)}
+        wholes = {
+            value: _whole(new) for value, new in spelled.items() if _WHOLE_AS_FLOAT.fullmatch(new)
+        }
         spelled = {value: spelled[value] if value in words else value for value in written} | wholes
     return {path: column.map(spelled).astype("str") for path, column in columns.items()}
 
@@ -90,7 +107,10 @@ def _spelled(value: str, decimal: str) -> str:
 
 
 def _whole(number: str) -> str:
-    """Return a plain number without what different programs write differently: a plus sign, and zeros at its end."""
+    """Return a plain number without what different programs write differently.
+
+    A plus sign, and zeros at its end.
+    """
     text = number.lstrip("+")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -98,7 +118,10 @@ def _whole(number: str) -> str:
 
 
 def type_of(values: pd.Series) -> str:
-    """Return the type of a column as pandas calls it; of texts that are all plain numbers, that of these numbers."""
+    """Return the type of a column as pandas calls it.
+
+    Of texts that are all plain numbers, that of these numbers.
+    """
     texts = values.dropna().unique() if isinstance(values.dtype, pd.StringDtype) else ()
     if len(texts) and all(_PLAIN.fullmatch(value) for value in texts):
         return str(pd.to_numeric(values).dtype)
@@ -112,19 +135,35 @@ def are_numbers(texts: pd.Series, decimal: str = ".") -> bool:
 
 def have_decimal_commas(texts: pd.Series) -> bool:
     """Say whether the values are numbers with a decimal comma, some of them at least."""
-    return bool(texts.astype("str").str.contains(",").any()) and are_numbers(texts.astype("str"), ",")
+    return bool(texts.astype("str").str.contains(",").any()) and are_numbers(
+        texts.astype("str"), ","
+    )
 
 
 def to_numbers(texts: pd.Series, decimal: str = ".") -> pd.Series:
-    """Return numbers written as text as float64, the nearest to what is written; NaN where there is none."""
-    return texts.map({value: _number(value, decimal) for value in texts.dropna().unique()}).astype("float64")
+    """Return numbers written as text as float64, the nearest to what is written.
+
+    NaN where there is none.
+    """
+    return texts.map({value: _number(value, decimal) for value in texts.dropna().unique()}).astype(
+        "float64"
+    )
 
 
-def without_missing_numbers(columns: Mapping[str, pd.Series], decimal: str = ".") -> dict[str, pd.Series]:
-    """Return values without what says that a number is missing, if all others are numbers; else as they are."""
+def without_missing_numbers(
+    columns: Mapping[str, pd.Series], decimal: str = "."
+) -> dict[str, pd.Series]:
+    """Return values without what says that a number is missing, if all others are numbers.
+
+    Else as they are.
+    """
     written = {value for column in columns.values() for value in column.dropna().unique()}
     missing = {value for value in written if value.lower() in _MISSING}
-    if missing and written - missing and all(_number(value, decimal) is not None for value in written - missing):
+    if (
+        missing
+        and written - missing
+        and all(_number(value, decimal) is not None for value in written - missing)
+    ):
         return {path: column.where(~column.isin(missing)) for path, column in columns.items()}
     return dict(columns)
 

@@ -27,13 +27,15 @@ from mlops_assets.storage import Workspace
 from mlops_assets.storage.stores import BUCKETS, explained, join, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE
 
-# `blocked`: something lies there that no recall replaces, such as a folder or a link that leads elsewhere
+# `blocked`: something lies there that no recall replaces, such as a folder or a link that leads
+# elsewhere
 Standing = Literal["absent", "same", "different", "blocked"]
 How = Literal["cloned", "linked", "copied"]
 STAGING = ".mlops-recalling"  # hidden, so that no landing takes it for data
 _REMEDY = "free space or fix permissions and recall again"
 _FICLONE = 0x40049409  # Linux, ioctl_ficlone(2)
-# what a file system says that cannot link: other device, not allowed, not there; too many links is one file's trouble
+# what a file system says that cannot link: other device, not allowed, not there; too many links is
+# one file's trouble
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.EACCES, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
@@ -81,7 +83,9 @@ def open_target(workspace: Workspace, target: str, content: StoredBytes, copy: b
     """
     scheme = urlsplit(target).scheme if "://" in target else "file"
     if scheme not in ("file", *BUCKETS):
-        raise StorageError(f"{target}: files can be recalled to a folder, or to s3://, az:// or gs://")
+        raise StorageError(
+            f"{target}: files can be recalled to a folder, or to s3://, az:// or gs://"
+        )
     if scheme in BUCKETS:
         if f"{target.rstrip('/')}/".startswith(f"{workspace.url}/"):
             raise _inside(target)
@@ -93,15 +97,27 @@ def open_target(workspace: Workspace, target: str, content: StoredBytes, copy: b
 
 
 class FolderTarget:
-    """A folder. Whole files share their bytes with the workspace where the file system can do that."""
+    """A folder.
 
-    def __init__(self, folder: Path, workspace: Workspace, content: StoredBytes, copy: bool) -> None:
-        self.where, self._folder, self._content, self._copy = str(folder), str(folder), content, copy
+    Whole files share their bytes with the workspace where the file system can do that.
+    """
+
+    def __init__(
+        self, folder: Path, workspace: Workspace, content: StoredBytes, copy: bool
+    ) -> None:
+        self.where, self._folder, self._content, self._copy = (
+            str(folder),
+            str(folder),
+            content,
+            copy,
+        )
         self.threads = content.threads
         self._clones = not copy and sys.platform == "linux"
         self._links = not copy
         self._locks = workspace.cache / "locks"
-        self._workspace = f"{workspace.root.resolve()}/" if urlsplit(workspace.url).scheme == "file" else None
+        self._workspace = (
+            f"{workspace.root.resolve()}/" if urlsplit(workspace.url).scheme == "file" else None
+        )
         self._made: set[str] = set()
         self._numbers = itertools.count()
 
@@ -122,13 +138,17 @@ class FolderTarget:
         except NotADirectoryError:
             return "blocked"
         except OSError as error:
-            raise StorageError(f"{path} could not be looked at: {error.strerror}; {_REMEDY}") from error
+            raise StorageError(
+                f"{path} could not be looked at: {error.strerror}; {_REMEDY}"
+            ) from error
         if stat.S_ISDIR(found.st_mode):
             return "blocked"
         if not stat.S_ISREG(found.st_mode) or found.st_size != file.size:
             return "different"
         if self._shared(found, file):
-            return "absent" if self._copy else "same"  # a copy is asked for, so that the bytes are not shared
+            return (
+                "absent" if self._copy else "same"
+            )  # a copy is asked for, so that the bytes are not shared
         with explained(path, "read"), Path(path).open("rb") as stream:
             same = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
         return "same" if same else "different"
@@ -146,7 +166,9 @@ class FolderTarget:
         parent = os.path.dirname(path)  # noqa: PTH120
         if parent in self._made:
             return False
-        if os.path.realpath(parent) != parent or (self._workspace and f"{parent}/".startswith(self._workspace)):
+        if os.path.realpath(parent) != parent or (
+            self._workspace and f"{parent}/".startswith(self._workspace)
+        ):
             return True
         self._made.add(parent)
         return False
@@ -169,7 +191,9 @@ class FolderTarget:
                     finally:
                         self._clear(staging)
             except Timeout as error:
-                raise Conflict(f"another recall is writing to {self.where}; wait until it is done") from error
+                raise Conflict(
+                    f"another recall is writing to {self.where}; wait until it is done"
+                ) from error
 
     def _clear(self, staging: Path) -> None:
         if staging.is_symlink():
@@ -179,7 +203,10 @@ class FolderTarget:
 
     def write(self, file: StoredFile) -> How:
         """See `Target.write`."""
-        path, staged = f"{self._folder}/{file.path}", f"{self._folder}/{STAGING}/{next(self._numbers)}"
+        path, staged = (
+            f"{self._folder}/{file.path}",
+            f"{self._folder}/{STAGING}/{next(self._numbers)}",
+        )
         with explained(path, "written", _REMEDY):
             self._make_folder(path)
             how = self._stage(file, staged)
@@ -191,7 +218,9 @@ class FolderTarget:
         if parent not in self._made:
             os.makedirs(parent, exist_ok=True)  # noqa: PTH103
             if os.path.realpath(parent) != parent:  # a link that was put there after we looked
-                raise StorageError(f"{parent} leads out of {self.where}; nothing is written through links")
+                raise StorageError(
+                    f"{parent} leads out of {self.where}; nothing is written through links"
+                )
             self._made.add(parent)
 
     def _stage(self, file: StoredFile, staged: str) -> How:
@@ -209,7 +238,8 @@ class FolderTarget:
                     self._links = False
                 elif error.errno != errno.EMLINK:
                     raise
-        with open(os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb", buffering=0) as stream:  # noqa: PTH123
+        opened = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+        with open(opened, "wb", buffering=0) as stream:  # noqa: PTH123
             for chunk in self._content.checked(file):
                 stream.write(chunk)
         return "copied"
@@ -228,7 +258,9 @@ class BucketTarget:
         wanted = {file.path for file in files}
         with explained(self.where, "listed"):
             for page in obstore.list(self._store, chunk_size=1000):
-                self._sizes |= {entry["path"]: entry["size"] for entry in page if entry["path"] in wanted}
+                self._sizes |= {
+                    entry["path"]: entry["size"] for entry in page if entry["path"] in wanted
+                }
 
     def standing(self, file: StoredFile) -> Standing:
         """See `Target.standing`; what has the same size is read."""
@@ -244,19 +276,27 @@ class BucketTarget:
 
     @contextmanager
     def writing(self) -> Iterator[None]:
-        """See `Target.writing`; an object appears whole or not at all, so nothing needs to be held."""
+        """See `Target.writing`.
+
+        An object appears whole or not at all, so nothing needs to be held.
+        """
         yield
 
     def write(self, file: StoredFile) -> How:
         """See `Target.write`; an upload whose bytes turn out to be wrong at its end is given up."""
         chunks = self._content.checked(file)
         with explained(join(self.where, file.path), "written", _REMEDY):
-            obstore.put(self._store, file.path, b"".join(chunks) if file.size <= AT_ONCE else chunks)
+            obstore.put(
+                self._store, file.path, b"".join(chunks) if file.size <= AT_ONCE else chunks
+            )
         return "copied"
 
 
 def _clone(source: str, target: str) -> bool:
-    """Make a file that shares its bytes with another until one is written to; say whether that could be done."""
+    """Make a file that shares its bytes with another until one is written to.
+
+    Say whether that could be done.
+    """
     import fcntl
 
     reading = os.open(source, os.O_RDONLY)
@@ -283,4 +323,6 @@ def _link(source: str, target: str) -> None:
 
 
 def _inside(target: str) -> StorageError:
-    return StorageError(f"{target} is inside the workspace, which nobody else writes to; choose another place")
+    return StorageError(
+        f"{target} is inside the workspace, which nobody else writes to; choose another place"
+    )

@@ -26,12 +26,18 @@ from mlops_assets.storage.workspace import AT_ONCE
 REQUESTS = 16  # under way at once to a server, as in freezing
 THREADS = 4  # on files of this machine, where more only get into each other's way
 _CHUNK = 1 << 20
-_BATCH_FILES, _BATCH_BYTES = 256, 64 << 20  # what one thread does before it hands in: few calls, and a fair share
+_BATCH_FILES, _BATCH_BYTES = (
+    256,
+    64 << 20,
+)  # what one thread does before it hands in: few calls, and a fair share
 R = TypeVar("R")
 
 
 class StoredFile(NamedTuple):
-    """One file of a data version: path below the landing, sha256 (hex), size in bytes, and where it stays, if so."""
+    """One file of a data version.
+
+    Path below the landing, sha256 (hex), size in bytes, and where it stays, if so.
+    """
 
     path: str
     sha256: str
@@ -47,7 +53,10 @@ def stored_files(manifest: pd.DataFrame) -> list[StoredFile]:
 
 
 class StoredBytes:
-    """The bytes behind files of data versions: objects of a workspace, or files kept by reference."""
+    """The bytes behind files of data versions.
+
+    Objects of a workspace, or files kept by reference.
+    """
 
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
@@ -61,8 +70,13 @@ class StoredBytes:
         return THREADS if self._store is None else REQUESTS
 
     def local_path(self, file: StoredFile) -> str | None:
-        """Return where the object lies, if that is a folder of this machine; it need not be there."""
-        return None if self._objects is None or file.href else self._objects + object_key(file.sha256)
+        """Return where the object lies, if that is a folder of this machine.
+
+        It need not be there.
+        """
+        return (
+            None if self._objects is None or file.href else self._objects + object_key(file.sha256)
+        )
 
     def where(self, file: StoredFile) -> str:
         """Return where people find the bytes of a file."""
@@ -87,14 +101,19 @@ class StoredBytes:
                     yield bytes(chunk)
 
     def _referenced_chunks(self, path: str, href: str) -> Iterator[bytes]:
-        """Fetch a file kept by reference anew: what the cache has says nothing about what lies there now."""
+        """Fetch a file kept by reference anew.
+
+        What the cache has says nothing about what lies there now.
+        """
         with scratch_folder("fetching", self._workspace.cache) as folder:
             local = folder / "asset"
             fetch_reference(path, href, local)
             yield from _local_chunks(str(local))
 
     def checked(self, file: StoredFile) -> Iterator[bytes]:
-        """Yield the bytes of a file; whoever has taken the last of them knows that they are those that were frozen.
+        """Yield the bytes of a file.
+
+        Whoever has taken the last of them knows that they are those that were frozen.
 
         Raises:
             StorageError: they are not there or cannot be read.
@@ -114,12 +133,17 @@ def _local_chunks(path: str) -> Iterator[bytes]:
             yield chunk
 
 
-def in_parallel(what: str, work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int) -> Iterator[R]:
+def in_parallel(
+    what: str, work: Callable[[StoredFile], R], files: Sequence[StoredFile], threads: int
+) -> Iterator[R]:
     """Yield what `work` returns for each file, in order; `what` is what progress calls it.
 
     The first exception ends it: what has not begun is not begun.
     """
-    with step(what, len(files), "files", sum(file.size for file in files)) as done, ThreadPoolExecutor(threads) as pool:
+    with (
+        step(what, len(files), "files", sum(file.size for file in files)) as done,
+        ThreadPoolExecutor(threads) as pool,
+    ):
 
         def run(batch: Sequence[StoredFile]) -> list[R]:
             results = []

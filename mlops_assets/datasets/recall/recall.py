@@ -1,4 +1,6 @@
-"""Writing a data version back: the landed files, byte for byte under their names, into a folder or a bucket.
+"""Writing a data version back.
+
+The landed files, byte for byte under their names, into a folder or a bucket.
 
 How bytes get to a place is in `targets`, and where they come from in `stored_bytes`.
 """
@@ -34,8 +36,8 @@ class Recall:
         files: files that make up the version, or the part of it that was asked for.
         size: their bytes.
         samples: samples in them that were asked for.
-        written: how many were written in which way: `cloned` (bytes shared until one side is written to), `linked`
-            (hard link, read-only) or `copied`.
+        written: how many were written in which way: `cloned` (bytes shared until one side is
+            written to), `linked` (hard link, read-only) or `copied`.
         kept: how many were there already with these bytes.
     """
 
@@ -58,9 +60,10 @@ def recall(
 ) -> Recall:
     """Write the landed files of a data version back under their names; nothing else is written.
 
-    On a file system that can, a file shares its bytes with the workspace: as a clone, else as a read-only hard link.
-    Of these the size is checked, as reading them all would take as long as copying; `verify` reads them. Everything
-    that is copied, down- or uploaded is hashed on the way. A recall that was interrupted is carried on by the next.
+    On a file system that can, a file shares its bytes with the workspace: as a clone, else as a
+    read-only hard link. Of these the size is checked, as reading them all would take as long as
+    copying; `verify` reads them. Everything that is copied, down- or uploaded is hashed on the way.
+    A recall that was interrupted is carried on by the next.
 
     Args:
         frozen: the data version.
@@ -96,11 +99,23 @@ def recall(
                 wrong.append(str(error))
                 return None
 
-        written.update(how for how in in_parallel(what, write, todo, place.threads) if how is not None)
+        written.update(
+            how for how in in_parallel(what, write, todo, place.threads) if how is not None
+        )
     if wrong:
-        raise _damaged(frozen, wrong, f"{len(files) - len(wrong)} of {len(files)} files are in {place.where}")
+        raise _damaged(
+            frozen, wrong, f"{len(files) - len(wrong)} of {len(files)} files are in {place.where}"
+        )
     kept = len(files) - len(todo)
-    return Recall(frozen.reference, place.where, len(files), int(rows["size"].sum()), samples, dict(written), kept)
+    return Recall(
+        frozen.reference,
+        place.where,
+        len(files),
+        int(rows["size"].sum()),
+        samples,
+        dict(written),
+        kept,
+    )
 
 
 def selected_files(
@@ -108,7 +123,8 @@ def selected_files(
 ) -> tuple[pd.DataFrame, int]:
     """Return the manifest rows of the files that hold at least one sample of these splits and classes.
 
-    With a file go all files of its scene, and label files and sidecars that belong to no scene in particular.
+    With a file go all files of its scene, and label files and sidecars that belong to no scene in
+    particular.
 
     Returns:
         The rows, and how many samples were asked for.
@@ -124,13 +140,18 @@ def selected_files(
     if splits:
         unknown = sorted(set(splits) - set(SPLITS))
         if unknown:
-            raise SpecificationError(f"{', '.join(unknown)}: no such split; choose from {', '.join(SPLITS)}")
+            raise SpecificationError(
+                f"{', '.join(unknown)}: no such split; choose from {', '.join(SPLITS)}"
+            )
         wanted &= samples["split"].isin(splits)
     if classes:
         wanted &= samples["label"].astype(str).isin(_class_values(frozen, classes))
     if not wanted.any():
         asked = " and ".join(" or ".join(names) for names in (splits, classes) if names)
-        raise NotFound(f"{frozen.reference} has no sample of {asked}; see 'mlops dataset show {frozen.reference}'")
+        raise NotFound(
+            f"{frozen.reference} has no sample of {asked}; see 'mlops dataset show"
+            f" {frozen.reference}'"
+        )
     held = among(manifest["path"], samples.loc[wanted, "path"])
     same_scene = among(manifest["scene"], manifest.loc[held, "scene"].dropna())
     shared = manifest["scene"].isna() & manifest["role"].isin(["labels", "sidecar", "catalog"])
@@ -140,26 +161,47 @@ def selected_files(
 def _class_values(frozen: FrozenDataset, names: Sequence[str]) -> set[str]:
     """Return the values, as text, of classes given by name or value."""
     if frozen.classes is None:
-        raise SpecificationError(f"the label of {frozen.reference} is a number; there are no classes to choose")
+        raise SpecificationError(
+            f"the label of {frozen.reference} is a number; there are no classes to choose"
+        )
     if frozen.samples["label"].isna().all():
-        raise SpecificationError(f"windows of {frozen.reference} hold many classes each; choose by split only")
-    values = {alias: str(entry["value"]) for entry in frozen.classes for alias in (str(entry["value"]), entry["name"])}
+        raise SpecificationError(
+            f"windows of {frozen.reference} hold many classes each; choose by split only"
+        )
+    values = {
+        alias: str(entry["value"])
+        for entry in frozen.classes
+        for alias in (str(entry["value"]), entry["name"])
+    }
     unknown = [name for name in names if name not in values]
     if unknown:
         known = ", ".join(entry["name"] for entry in frozen.classes)
-        raise SpecificationError(f"{', '.join(unknown)}: no such class in {frozen.reference}, which has {known}")
+        raise SpecificationError(
+            f"{', '.join(unknown)}: no such class in {frozen.reference}, which has {known}"
+        )
     return {values[name] for name in names}
 
 
 def _refuse_names(frozen: FrozenDataset, files: Sequence[StoredFile]) -> None:
     """Check the names again, whoever wrote the manifest: none may lead out of the target."""
-    problems = [f"{printable(file.path)}: {problem}" for file in files if (problem := name_problem(file.path))]
+    problems = [
+        f"{printable(file.path)}: {problem}"
+        for file in files
+        if (problem := name_problem(file.path))
+    ]
     if problems:
-        raise IntegrityError(f"the manifest of {frozen.reference} cannot be written back:\n{_listed(problems)}")
+        raise IntegrityError(
+            f"the manifest of {frozen.reference} cannot be written back:\n{_listed(problems)}"
+        )
 
 
-def _require_objects(frozen: FrozenDataset, content: StoredBytes, files: Sequence[StoredFile]) -> None:
-    """Objects on this machine must be there and have their size; elsewhere that shows when they are read."""
+def _require_objects(
+    frozen: FrozenDataset, content: StoredBytes, files: Sequence[StoredFile]
+) -> None:
+    """Objects on this machine must be there and have their size.
+
+    Elsewhere that shows when they are read.
+    """
     problems = []
     for file in files:
         local = content.local_path(file)
@@ -176,27 +218,43 @@ def _require_objects(frozen: FrozenDataset, content: StoredBytes, files: Sequenc
         raise _damaged(frozen, problems, "nothing was written")
 
 
-def _missing(frozen: FrozenDataset, place: Target, files: Sequence[StoredFile], force: bool) -> list[StoredFile]:
+def _missing(
+    frozen: FrozenDataset, place: Target, files: Sequence[StoredFile], force: bool
+) -> list[StoredFile]:
     """Return the files that are to be written."""
     place.open(files)
-    standing = list(in_parallel(f"comparing with {place.where}", place.standing, files, place.threads))
+    standing = list(
+        in_parallel(f"comparing with {place.where}", place.standing, files, place.threads)
+    )
     blocked = [file.path for file, found in zip(files, standing, strict=True) if found == "blocked"]
-    different = [file.path for file, found in zip(files, standing, strict=True) if found == "different"]
+    different = [
+        file.path for file, found in zip(files, standing, strict=True) if found == "different"
+    ]
     if blocked or (different and not force):
-        problems = [f"{path}: a folder, or a link on the way to it, is in the way; remove it" for path in blocked]
+        problems = [
+            f"{path}: a folder, or a link on the way to it, is in the way; remove it"
+            for path in blocked
+        ]
         problems += [f"{path}: has other bytes" for path in different if not force]
-        remedy = "name another place" + (", or replace them with --force" if different and not force else "")
-        raise Conflict(
-            f"{place.where} holds {len(problems)} other file(s) under names of {frozen.reference}; nothing was "
-            f"written; {remedy}:\n{_listed(problems)}"
+        remedy = "name another place" + (
+            ", or replace them with --force" if different and not force else ""
         )
-    return [file for file, found in zip(files, standing, strict=True) if found in ("absent", "different")]
+        raise Conflict(
+            f"{place.where} holds {len(problems)} other file(s) under names of {frozen.reference};"
+            f" nothing was written; {remedy}:\n{_listed(problems)}"
+        )
+    return [
+        file
+        for file, found in zip(files, standing, strict=True)
+        if found in ("absent", "different")
+    ]
 
 
 def _damaged(frozen: FrozenDataset, problems: Sequence[str], outcome: str) -> IntegrityError:
     return IntegrityError(
-        f"{len(problems)} file(s) of {frozen.reference} are not as they were frozen; {outcome}; restore them from a "
-        f"backup, or land them again and run 'mlops dataset commit {frozen.row.dataset} --rehash':\n{_listed(problems)}"
+        f"{len(problems)} file(s) of {frozen.reference} are not as they were frozen; {outcome};"
+        " restore them from a backup, or land them again and run 'mlops dataset commit"
+        f" {frozen.row.dataset} --rehash':\n{_listed(problems)}"
     )
 
 

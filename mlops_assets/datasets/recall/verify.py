@@ -28,8 +28,8 @@ from mlops_assets.registry.log.replay import UNREADABLE, guarded, same
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.storage import Workspace
 
-# missing: not there; size: of another length; changed: of that length, but other bytes; unreadable: the store refuses;
-# digest: the manifest is whole, but is not what the registry says of the version
+# missing: not there; size: of another length; changed: of that length, but other bytes; unreadable:
+# the store refuses; digest: the manifest is whole, but is not what the registry says of the version
 # registry: a row or an entry of the log was changed, added or deleted
 Fault = Literal["missing", "size", "changed", "unreadable", "digest", "registry"]
 
@@ -89,7 +89,9 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
             return Verification(str(reference), 0, 0, 0, damages)
         raise
     name = f"{row.dataset}@{row.version}"
-    documents = registry.files(data_owner(row.dataset, row.version), record_owner(row.dataset, row.version))
+    documents = registry.files(
+        data_owner(row.dataset, row.version), record_owner(row.dataset, row.version)
+    )
     size = 0
     for published in documents:
         try:
@@ -100,7 +102,13 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
         size += found.size
         if found.sha256 != document.sha256:
             fault: Fault = "changed" if found.size == document.size else "size"
-            damages.append(Damage(document.path, fault, f"{workspace.where(document.path)} is not as it was published"))
+            damages.append(
+                Damage(
+                    document.path,
+                    fault,
+                    f"{workspace.where(document.path)} is not as it was published",
+                )
+            )
     try:
         frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.version))
     except (StorageError, IntegrityError):  # told above, as it is one of the documents
@@ -108,7 +116,9 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
     files = stored_files(frozen.manifest)
     found_damages, read = damaged_files(workspace, files, f"reading {name}")
     damages += found_damages + _digest_damages(frozen, row) + cache_damages(frozen)
-    differing = guarded(name, lambda: row_problems(row, frozen.document, frozen.manifest, frozen.samples))
+    differing = guarded(
+        name, lambda: row_problems(row, frozen.document, frozen.manifest, frozen.samples)
+    )
     damages += [Damage(name, "registry", problem) for problem in differing]
     return Verification(name, len(documents), len(files), size + read, damages)
 
@@ -116,7 +126,10 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
 def row_problems(
     row: DataVersion, document: Mapping[str, Any], manifest: pd.DataFrame, samples: pd.DataFrame
 ) -> Iterator[str]:
-    """Yield how the row of a data version differs from its documents; its digest is compared elsewhere."""
+    """Yield how the row of a data version differs from its documents.
+
+    Its digest is compared elsewhere.
+    """
     expected = {
         "number": int(document["version"].removeprefix("v")),
         "files": len(manifest),
@@ -128,7 +141,10 @@ def row_problems(
     for name, value in expected.items():
         found = kept(getattr(row, name))
         if not same(found, value):
-            yield f"{row.dataset}@{row.version}: the registry says {name} is {found!r}, its documents say {value!r}"
+            yield (
+                f"{row.dataset}@{row.version}: the registry says {name} is {found!r}, its documents"
+                f" say {value!r}"
+            )
 
 
 def damaged_files(
@@ -152,19 +168,32 @@ def damaged_files(
         if fault is not None:
             faults[file.sha256, file.href] = fault
     damages = [
-        Damage(file.path, *faults[file.sha256, file.href]) for file in files if (file.sha256, file.href) in faults
+        Damage(file.path, *faults[file.sha256, file.href])
+        for file in files
+        if (file.sha256, file.href) in faults
     ]
     return damages, read
 
 
 def cache_damages(frozen: FrozenDataset) -> list[Damage]:
-    """Compare what this machine has decoded of a data version with its files; those are read again elsewhere."""
+    """Compare what this machine has decoded of a data version with its files.
+
+    Those are read again elsewhere.
+    """
     try:
         damaged = damaged_splits(frozen)
-    except (StorageError, IntegrityError, ValueError):  # of a file of the version, or of a format that is read no more
+    except (
+        StorageError,
+        IntegrityError,
+        ValueError,
+    ):  # of a file of the version, or of a format that is read no more
         return []
     return [
-        Damage(str(path), "changed", f"{path} is not what the files of {frozen.reference} hold; delete {path.parent}")
+        Damage(
+            str(path),
+            "changed",
+            f"{path} is not what the files of {frozen.reference} hold; delete {path.parent}",
+        )
         for path in damaged
     ]
 
@@ -191,7 +220,10 @@ def _fault(content: StoredBytes, file: StoredFile) -> tuple[tuple[Fault, str] | 
     if size != file.size:
         return ("size", f"{where} has {size} bytes, not {file.size}"), size
     if digest.hexdigest() != file.sha256:
-        return ("changed", f"{where} has sha256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…"), size
+        return (
+            "changed",
+            f"{where} has sha256 {digest.hexdigest()[:12]}…, not {file.sha256[:12]}…",
+        ), size
     return None, size
 
 
@@ -203,7 +235,13 @@ def _digest_damages(frozen: FrozenDataset, row: DataVersion) -> list[Damage]:
     """The digest in the registry must be that of the manifest and the samples."""
     document = frozen.document
     source = document["specification"]["source"]
-    parts = (document["classes"], document["features"], document["input"], source, document.get("labels"))
+    parts = (
+        document["classes"],
+        document["features"],
+        document["input"],
+        source,
+        document.get("labels"),
+    )
     digest = digest_of(frozen.manifest, frozen.samples, *parts)
     if digest == row.digest == document["digest"]:
         return []

@@ -1,4 +1,6 @@
-"""Where new files of a dataset arrive: folders, buckets, web servers, STAC catalogues. One interface for all.
+"""Where new files of a dataset arrive: folders, buckets, web servers, STAC catalogues.
+
+One interface for all.
 
 Listing opens no file. What is in the files is read by the layouts.
 """

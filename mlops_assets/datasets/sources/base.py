@@ -1,4 +1,7 @@
-"""What every landing gives: a list of files, each with a cheap identity, and a local copy of each."""
+"""What every landing gives.
+
+A list of files, each with a cheap identity, and a local copy of each.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,9 @@ from mlops_assets.errors import DataProblems, StorageError
 REQUESTS = 16  # under way at once
 T = TypeVar("T")
 R = TypeVar("R")
-MAX_PATH = 512  # characters; longer ones do not fit the registry, nor many file systems below a folder
+MAX_PATH = (
+    512  # characters; longer ones do not fit the registry, nor many file systems below a folder
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,9 +30,12 @@ class LandedFile:
     Attributes:
         path: POSIX path below the landing.
         size: bytes.
-        stamp: what changes when the file does: times of change of a local file, ETag or time of a remote one.
-        href: where the bytes stay, if the file is kept by reference and not copied into the workspace.
-        modified: when it last changed, if known; seconds since the epoch. For people: the stamp is what identifies.
+        stamp: what changes when the file does: times of change of a local file, ETag or time of a
+            remote one.
+        href: where the bytes stay, if the file is kept by reference and not copied into the
+            workspace.
+        modified: when it last changed, if known; seconds since the epoch. For people: the stamp is
+            what identifies.
     """
 
     path: str
@@ -44,12 +52,14 @@ class Scene:
     Attributes:
         name: name of the scene or id of the Item.
         images: paths of the image files, stacked in this order.
-        bands: what a file of a stack is called if it is one band without a name of its own, in the same order.
+        bands: what a file of a stack is called if it is one band without a name of its own, in the
+            same order.
         labels: path of the label raster or vector, if there is one.
         properties: of the Item: datetime, class, group and split may be among them.
         bbox: west, south, east, north in degrees, if known.
         described: what the Item says of platform and bands, see `described`.
-        band_names: what the Item calls the bands of each image file, in the same order, or None where it does not.
+        band_names: what the Item calls the bands of each image file, in the same order, or None
+            where it does not.
         zoneless: whether the Item's time has no zone.
     """
 
@@ -68,7 +78,9 @@ class Landing(Protocol):
     """A place where files arrive."""
 
     url: str
-    scenes: Sequence[Scene]  # what belongs together, known once listed; empty where only the layout can tell
+    scenes: Sequence[
+        Scene
+    ]  # what belongs together, known once listed; empty where only the layout can tell
     copies: bool  # whether `fetch` makes a copy
 
     def list(self) -> list[LandedFile]:
@@ -96,13 +108,17 @@ class Landing(Protocol):
     def settled(self, file: LandedFile, listed: float) -> bool:
         """Say whether the stamp tells of any change after `listed` (seconds since the epoch).
 
-        A file that was written just before it was listed may change again within the clock's resolution.
+        A file that was written just before it was listed may change again within the clock's
+        resolution.
         """
         ...
 
 
 def fingerprint(files: Iterable[LandedFile]) -> str:
-    """Return a cheap identity of a landing's state, from paths, sizes and stamps; no file is opened."""
+    """Return a cheap identity of a landing's state, from paths, sizes and stamps.
+
+    No file is opened.
+    """
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.path}\0{file.size}\0{file.stamp}\n".encode())
@@ -142,12 +158,16 @@ def checked(where: str, files: list[LandedFile], problems: list[str]) -> list[La
         problem = name_problem(file.path)
         if problem:
             problems.append(f"{printable(file.path)}: {problem}")
-        key = file.path.lower() if file.path.isascii() else unicodedata.normalize("NFC", file.path).casefold()
+        key = (
+            file.path.lower()
+            if file.path.isascii()
+            else unicodedata.normalize("NFC", file.path).casefold()
+        )
         other = folded.setdefault(key, file.path)
         if other != file.path:
             problems.append(
-                f"{printable(file.path)}: differs from {printable(other)} only by case or accent, so one would "
-                "overwrite the other on some machines; rename one"
+                f"{printable(file.path)}: differs from {printable(other)} only by case or accent,"
+                " so one would overwrite the other on some machines; rename one"
             )
     if problems:
         raise DataProblems(f"landing {where}", problems)
@@ -179,7 +199,11 @@ def is_hidden(path: str) -> bool:
 
 def printable(path: str) -> str:
     """Return a path as it can be printed anywhere."""
-    return path.encode("utf-8", "backslashreplace").decode() if path.isprintable() else ascii(path)[1:-1]
+    return (
+        path.encode("utf-8", "backslashreplace").decode()
+        if path.isprintable()
+        else ascii(path)[1:-1]
+    )
 
 
 def below(folder: Path, path: str) -> Path:

@@ -1,4 +1,7 @@
-"""Assets that lie outside of a landing, where an Item of somebody else says: which hosts and buckets may be asked."""
+"""Assets that lie outside of a landing, where an Item of somebody else says.
+
+Which hosts and buckets may be asked.
+"""
 
 from __future__ import annotations
 
@@ -18,8 +21,8 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 def store_outside(url: str) -> tuple[Any, str]:
     """Return the store and the key of an asset at a URL that somebody else wrote.
 
-    A web server must have a public address, and where it redirects to too. A bucket is read without credentials. Either
-    may be otherwise if it is among the trusted sources of the settings.
+    A web server must have a public address, and where it redirects to too. A bucket is read without
+    credentials. Either may be otherwise if it is among the trusted sources of the settings.
 
     Raises:
         StorageError: the URL leads to a host of this network, or cannot be opened.
@@ -28,16 +31,22 @@ def store_outside(url: str) -> tuple[Any, str]:
         parts = urlsplit(url)
         host = parts.hostname
     except ValueError as error:
-        raise StorageError(f"{url} could not be read: it is not a valid URL ({error}); check the href") from error
+        raise StorageError(
+            f"{url} could not be read: it is not a valid URL ({error}); check the href"
+        ) from error
     if "@" in parts.netloc:
-        raise StorageError(f"{shown(url)} could not be read: it has a user or password in it; give a plain URL")
+        raise StorageError(
+            f"{shown(url)} could not be read: it has a user or password in it; give a plain URL"
+        )
     base, key = f"{parts.scheme}://{parts.netloc}", unquote(parts.path).lstrip("/")
     if parts.scheme in WEB:
         web = _web(base)
         web.follow(key)
         return web, key
     if not host or not _BUCKET.fullmatch(parts.netloc):
-        raise StorageError(f"{url} could not be read: {parts.netloc!r} cannot be a bucket; check the href")
+        raise StorageError(
+            f"{url} could not be read: {parts.netloc!r} cannot be a bucket; check the href"
+        )
     return _bucket(base, base not in trusted_sources()), key
 
 

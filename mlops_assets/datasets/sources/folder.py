@@ -9,7 +9,8 @@ from pathlib import Path
 from mlops_assets.datasets.sources.base import LandedFile, Scene, checked, printable
 from mlops_assets.errors import EmptyLanding, StorageError
 
-CLOCK_SECONDS = 2.0  # the coarsest clock of a file system in use (FAT); the same margin as in Mercurial's dirstate
+# the coarsest clock of a file system in use (FAT); the same margin as in Mercurial's dirstate
+CLOCK_SECONDS = 2.0
 
 
 class FolderLanding:
@@ -24,13 +25,18 @@ class FolderLanding:
     def list(self) -> list[LandedFile]:
         """See `Landing.list`."""
         if not self.folder.is_dir():
-            raise EmptyLanding(f"landing {self.folder} does not exist; make the folder and put training data into it")
+            raise EmptyLanding(
+                f"landing {self.folder} does not exist; make the folder and put training data"
+                " into it"
+            )
         files: list[LandedFile] = []
         problems: list[str] = []
         try:
             _walk(str(self.folder), self.folder.resolve(), files, problems)
         except OSError as error:
-            raise StorageError(f"landing {self.folder} could not be read: {error}; check its permissions") from error
+            raise StorageError(
+                f"landing {self.folder} could not be read: {error}; check its permissions"
+            ) from error
         if not files and not problems:
             raise EmptyLanding(f"landing {self.folder} is empty; put training data into it")
         return checked(str(self.folder), files, problems)
@@ -49,17 +55,23 @@ class FolderLanding:
 
     def _same(self, file: LandedFile) -> bool:
         try:
-            return _identity(os.stat(f"{self.folder}/{file.path}")) == (file.size, file.stamp)  # noqa: PTH116  fast
+            found = os.stat(f"{self.folder}/{file.path}")  # noqa: PTH116  fast
+            return _identity(found) == (file.size, file.stamp)
         except OSError:
             return False
 
 
 def _identity(stat: os.stat_result) -> tuple[int, str]:
-    """Size and stamp. The time of the last change of the inode tells a file whose old time was put back."""
+    """Size and stamp.
+
+    The time of the last change of the inode tells a file whose old time was put back.
+    """
     return stat.st_size, f"{stat.st_mtime_ns}-{stat.st_ctime_ns}"
 
 
-def _walk(folder: str, root: Path, files: list[LandedFile], problems: list[str], prefix: str = "") -> None:
+def _walk(
+    folder: str, root: Path, files: list[LandedFile], problems: list[str], prefix: str = ""
+) -> None:
     with os.scandir(folder) as entries:
         for entry in entries:
             path = prefix + entry.name

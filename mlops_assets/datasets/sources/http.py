@@ -24,7 +24,9 @@ class WebLanding:
     def __init__(self, url: str, names: Sequence[str]) -> None:
         self.url = url
         base, _, last = url.rpartition("/")
-        self._base, self._names = (url, list(names)) if names or not last else (base, [unquote(last)])
+        self._base, self._names = (
+            (url, list(names)) if names or not last else (base, [unquote(last)])
+        )
         if not urlsplit(self._base).netloc:
             raise StorageError(f"{url}: name the files below it as 'files: [PATH, …]'")
         self._store: Any = open_object_store(self._base)

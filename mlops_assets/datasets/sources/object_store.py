@@ -84,7 +84,8 @@ def _without_markers(files: Sequence[LandedFile]) -> list[LandedFile]:
 def stamp_of(entry: Any) -> str:
     """Return the ETag of an object, or its time of change where the server gives none.
 
-    Some servers quote ETags in one answer and not in another, or give times to the second in one only.
+    Some servers quote ETags in one answer and not in another, or give times to the second in one
+    only.
     """
     if entry["e_tag"]:
         return str(entry["e_tag"]).removeprefix("W/").strip('"')
@@ -107,12 +108,18 @@ def download(store: Any, key: str, file: LandedFile, target: Path, url: str) -> 
     with explained(f"{url}/{key}", "read"), target.open("wb") as stream:
         found = store.get(key)
         if stamp_of(found.meta) != file.stamp:
-            raise StorageError(f"{url}/{key} changed while being frozen; wait until it is settled and freeze again")
+            raise StorageError(
+                f"{url}/{key} changed while being frozen; wait until it is settled and freeze again"
+            )
         for chunk in found.stream(min_chunk_size=_CHUNK):
             stream.write(chunk)
             size += len(chunk)
             if size > file.size:
-                raise StorageError(f"{url}/{key} has more than the {file.size} bytes that it was listed with")
+                raise StorageError(
+                    f"{url}/{key} has more than the {file.size} bytes that it was listed with"
+                )
     if size != file.size:
-        raise StorageError(f"{url}/{key} was read in part only ({size} of {file.size} bytes); freeze again")
+        raise StorageError(
+            f"{url}/{key} was read in part only ({size} of {file.size} bytes); freeze again"
+        )
     return target

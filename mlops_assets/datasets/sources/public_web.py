@@ -1,8 +1,11 @@
-"""Requests to web servers that somebody else names: connected only with addresses that are public, or trusted.
+"""Requests to web servers that somebody else names.
 
-A name is resolved once, and the connection goes to an address that was checked: a name that changes its address between
-the check and the request (DNS rebinding) leads nowhere else. Every redirect is checked in the same way. Behind a proxy
-of the environment it is the proxy that connects; there the name is checked beforehand.
+Connected only with addresses that are public, or trusted.
+
+A name is resolved once, and the connection goes to an address that was checked: a name that changes
+its address between the check and the request (DNS rebinding) leads nowhere else. Every redirect is
+checked in the same way. Behind a proxy of the environment it is the proxy that connects; there the
+name is checked beforehand.
 """
 
 from __future__ import annotations
@@ -33,7 +36,9 @@ TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two packets
 SLOW_SECONDS = 60.0  # after which a file must have come at
 MIN_BYTES_PER_SECOND = 1_000
 CONNECTIONS = 16  # kept open to one server
-_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # of IPv6; the rest translates to IPv4 or is for special use
+_GLOBAL_UNICAST = ipaddress.ip_network(
+    "2000::/3"
+)  # of IPv6; the rest translates to IPv4 or is for special use
 # A server that answers 5xx is asked again; for how long it wants that is not believed
 _RETRY = Retry(
     total=4,
@@ -58,14 +63,25 @@ def checked_addresses(host: str, port: int | None) -> list[str]:
     trusted = trusted_sources()
     try:
         entries = socket.getaddrinfo(host, port or 443, type=socket.SOCK_STREAM)
-        found = {str(entry[4][0]): ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries}
-    except (OSError, ValueError, OverflowError) as error:  # also UnicodeError of names that cannot be
+        found = {
+            str(entry[4][0]): ipaddress.ip_address(str(entry[4][0]).partition("%")[0])
+            for entry in entries
+        }
+    except (
+        OSError,
+        ValueError,
+        OverflowError,
+    ) as error:  # also UnicodeError of names that cannot be
         raise StorageError(f"{host} cannot be resolved ({error}); check the href") from error
-    inside = sorted(text for text, address in found.items() if not (_is_public(address) or _is_in(address, trusted)))
+    inside = sorted(
+        text
+        for text, address in found.items()
+        if not (_is_public(address) or _is_in(address, trusted))
+    )
     if inside and host.rstrip(".").lower() not in trusted:
         raise StorageError(
-            f"{host} has the address {', '.join(inside)}, which is not public; if this host is meant, name it in "
-            "MLOPS_TRUSTED_SOURCES"
+            f"{host} has the address {', '.join(inside)}, which is not public; if this host is"
+            " meant, name it in MLOPS_TRUSTED_SOURCES"
         )
     return list(found)
 
@@ -124,10 +140,13 @@ class PublicWeb:
             self._ask("HEAD", key).close()
         except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
             raise StorageError(
-                f"{self._base}/{key} could not be read: it redirects too often, or elsewhere than to a web server"
+                f"{self._base}/{key} could not be read: it redirects too often, or elsewhere than"
+                " to a web server"
             ) from error
         except requests.exceptions.InvalidURL as error:
-            raise StorageError(f"{self._base}/{key} could not be read: {error}; check the href") from error
+            raise StorageError(
+                f"{self._base}/{key} could not be read: {error}; check the href"
+            ) from error
         except requests.RequestException:  # reported where the file is read
             return
 
@@ -171,7 +190,9 @@ class _Session(requests.Session):  # type: ignore[misc]
 
     def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
         headers = prepared_request.headers
-        if "Authorization" in headers and self.should_strip_auth(response.request.url, prepared_request.url):
+        if "Authorization" in headers and self.should_strip_auth(
+            response.request.url, prepared_request.url
+        ):
             del headers["Authorization"]
 
     def _authenticate(self, request: Any) -> Any:
@@ -186,7 +207,10 @@ class _CheckedAdapter(HTTPAdapter):  # type: ignore[misc]
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        kinds = {"http": (HTTPConnectionPool, HTTPConnection), "https": (HTTPSConnectionPool, HTTPSConnection)}
+        kinds = {
+            "http": (HTTPConnectionPool, HTTPConnection),
+            "https": (HTTPSConnectionPool, HTTPSConnection),
+        }
         self.poolmanager.pool_classes_by_scheme = {
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": _checked(connection, self._own)})
             for scheme, (pool, connection) in kinds.items()
@@ -233,7 +257,9 @@ def _leave_redirect(answer: requests.Response, **_: Any) -> None:
 
 def _origin(url: str) -> tuple[str, int | None]:
     parts = urlsplit(url)
-    return (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    return (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(
+        parts.scheme
+    )
 
 
 def _meta(key: str, answer: requests.Response) -> dict[str, Any]:
@@ -249,7 +275,10 @@ def _meta(key: str, answer: requests.Response) -> dict[str, Any]:
     headers = answer.headers
     length = headers.get("content-length", "")
     if answer.status_code != 200 or not (length.isascii() and length.isdigit()):
-        raise OSError(f"the server answered {answer.status_code} {answer.reason}, with the size {length or 'unknown'}")
+        raise OSError(
+            f"the server answered {answer.status_code} {answer.reason}, with the size"
+            f" {length or 'unknown'}"
+        )
     if headers.get("content-encoding", "identity") != "identity":
         raise OSError("the server compressed its answer although it was asked not to")
     modified = headers.get("last-modified")

@@ -1,4 +1,7 @@
-"""A landing as a layout reads it: its files, a local copy of each, and what is known of them from before."""
+"""A landing as a layout reads it.
+
+Its files, a local copy of each, and what is known of them from before.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,14 @@ import pandas as pd
 from mlops_assets.datasets.io.git_lfs import MAX_BYTES, MIN_BYTES, is_pointer_file
 from mlops_assets.datasets.io.named_files import beside, by_stem, link_to
 from mlops_assets.datasets.io.raster_formats import is_vrt, vrt_sources
-from mlops_assets.datasets.sources.base import LandedFile, Landing, Scene, below, printable, together
+from mlops_assets.datasets.sources.base import (
+    LandedFile,
+    Landing,
+    Scene,
+    below,
+    printable,
+    together,
+)
 from mlops_assets.datasets.versions.contents import file_rows
 from mlops_assets.paths import object_key
 from mlops_assets.progress import step
@@ -29,8 +39,8 @@ class Landed:
         files: all files, sorted by path.
         scenes: what belongs together, where the landing itself knows it (STAC).
         known: checksum of each file whose bytes are in the workspace already, by path.
-        facts: the manifest rows that the newest version has for those bytes, indexed by path: such files are read no
-            more.
+        facts: the manifest rows that the newest version has for those bytes, indexed by path: such
+            files are read no more.
         read_again: known files that were read from the landing all the same.
     """
 
@@ -65,12 +75,16 @@ class Landed:
             together(fetch, files)
 
     def pointers(self) -> list[str]:
-        """Return the paths of new files that are Git LFS pointers; only files as small as these are opened.
+        """Return the paths of new files that are Git LFS pointers.
+
+        Only files as small as these are opened.
 
         Raises:
             StorageError: some cannot be read; each is named.
         """
-        small = [f for f in self.files if MIN_BYTES <= f.size < MAX_BYTES and f.path not in self.known]
+        small = [
+            f for f in self.files if MIN_BYTES <= f.size < MAX_BYTES and f.path not in self.known
+        ]
         self.fetch_all(small)
         return [file.path for file in small if is_pointer_file(self.local(file))]
 
@@ -95,7 +109,9 @@ class Landed:
         return staged
 
     def raster(self, path: str) -> Path:
-        """Return a local path of a raster, with all files beside it that may belong to it: GDAL looks for them there.
+        """Return a local path of a raster, with all files beside it that may belong to it.
+
+        GDAL looks for them there.
 
         Raises:
             StorageError: one of them cannot be read, or has changed since it was listed.
@@ -146,11 +162,13 @@ class Landed:
 
 def _beside(path: str, local: Path, other: str) -> str:
     """Return the landed path of a local file, as it lies to another one."""
-    return posixpath.normpath(posixpath.join(posixpath.dirname(path), os.path.relpath(other, local.parent)))
+    return posixpath.normpath(
+        posixpath.join(posixpath.dirname(path), os.path.relpath(other, local.parent))
+    )
 
 
 def _not_whole(file: str) -> str:
     return (
-        f"needs {printable(Path(file).name)}, which is not among the landed files, so that the version would not be "
-        "whole; land it, not hidden, or land the raster as one file"
+        f"needs {printable(Path(file).name)}, which is not among the landed files, so that the"
+        " version would not be whole; land it, not hidden, or land the raster as one file"
     )

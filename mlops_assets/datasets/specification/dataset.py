@@ -1,4 +1,6 @@
-"""What a user declares about a dataset, as strict models; every description shows in Dagster's docs.
+"""What a user declares about a dataset, as strict models.
+
+Every description shows in Dagster's docs.
 
 Only declarations and the rules that need no data; rules that need data are in the layout readers.
 """
@@ -25,36 +27,52 @@ class Split(Strict):
 
     method: SplitMethod = Field(
         default="random",
-        description="'random' by content, 'group' by a column, 'column' as the data says, 'spatial_block' by place, "
-        "'temporal' by date. All but 'temporal' keep a sample in its split when the dataset grows.",
+        description=(
+            "'random' by content, 'group' by a column, 'column' as the data says, 'spatial_block'"
+            " by place, 'temporal' by date. All but 'temporal' keep a sample in its split when the"
+            " dataset grows."
+        ),
     )
     by: str | None = Field(
         default=None,
         exclude_if=lambda by: by is None,  # what earlier versions declare reads as it did
-        description="What stays together with 'method: group' where labels are vectors: 'polygon', each feature by its "
-        "geometry, or a column of the layer. Scenes stay together if not given.",
+        description=(
+            "What stays together with 'method: group' where labels are vectors: 'polygon', each"
+            " feature by its geometry, or a column of the layer. Scenes stay together if not given."
+        ),
     )
     fractions: dict[Literal["train", "validation", "test"], float] = Field(
-        default={"train": 0.7, "validation": 0.1, "test": 0.2}, description="Share of each split; they sum to 1."
+        default={"train": 0.7, "validation": 0.1, "test": 0.2},
+        description="Share of each split; they sum to 1.",
     )
     seed: int = Field(default=0, description="Another seed gives another division.")
     block: float | None = Field(
         default=None,
         gt=0,
-        description="Side of a block for 'spatial_block': metres where the data is georeferenced, else pixels. "
-        "1000 m or 32 pixels if not given.",
+        description=(
+            "Side of a block for 'spatial_block': metres where the data is georeferenced, else"
+            " pixels. 1000 m or 32 pixels if not given."
+        ),
     )
     buffer: float = Field(
         default=0,
         ge=0,
-        description="Samples nearer than this to a training block are left out of the other splits; metres or pixels.",
+        description=(
+            "Samples nearer than this to a training block are left out of the other splits; metres"
+            " or pixels."
+        ),
     )
 
     @field_validator("fractions")
     @classmethod
     def _sum_to_one(cls, fractions: dict[str, float]) -> dict[str, float]:
-        if not all(value >= 0 for value in fractions.values()) or abs(sum(fractions.values()) - 1) > 1e-6:
-            raise ValueError(f"fractions must be positive and sum to 1, not {sum(fractions.values()):g}")
+        if (
+            not all(value >= 0 for value in fractions.values())
+            or abs(sum(fractions.values()) - 1) > 1e-6
+        ):
+            raise ValueError(
+                f"fractions must be positive and sum to 1, not {sum(fractions.values()):g}"
+            )
         if not fractions.get("train") or not fractions.get("test"):
             raise ValueError("fractions need a 'train' and a 'test' share above 0")
         return fractions
@@ -70,8 +88,12 @@ class Extent(Strict):
     """Where and when the data was taken, if the files do not say."""
 
     # lists, as Dagster's docs cannot show tuples
-    bbox: list[float] = Field(min_length=4, max_length=4, description="West, south, east, north; degrees.")
-    interval: list[datetime | None] = Field(min_length=2, max_length=2, description="First and last time, ISO 8601.")
+    bbox: list[float] = Field(
+        min_length=4, max_length=4, description="West, south, east, north; degrees."
+    )
+    interval: list[datetime | None] = Field(
+        min_length=2, max_length=2, description="First and last time, ISO 8601."
+    )
     approximate: bool = Field(default=False, description="The extent is known only roughly.")
     source: str | None = Field(default=None, description="Where the extent is known from.")
 
@@ -80,7 +102,10 @@ class Extent(Strict):
         west, south, east, north = self.bbox
         if not (-180 <= west <= 180 and -180 <= east <= 180 and -90 <= south <= north <= 90):
             raise ValueError(f"bbox {self.bbox} is not [west, south, east, north] in degrees")
-        start, end = (time if time is None or time.tzinfo else time.replace(tzinfo=UTC) for time in self.interval)
+        start, end = (
+            time if time is None or time.tzinfo else time.replace(tzinfo=UTC)
+            for time in self.interval
+        )
         if start and end and start > end:
             raise ValueError("interval ends before it starts")
         return self
@@ -97,75 +122,105 @@ class Provider(Strict):
 class Bands(Strict):
     """What the bands of the scenes are."""
 
-    names: list[str] | None = Field(default=None, description="Names, in file order; from the files if not given.")
-    center_wavelengths: list[float] | None = Field(default=None, description="Centre wavelengths, in file order; µm.")
+    names: list[str] | None = Field(
+        default=None, description="Names, in file order; from the files if not given."
+    )
+    center_wavelengths: list[float] | None = Field(
+        default=None, description="Centre wavelengths, in file order; µm."
+    )
 
 
 class Quality(Strict):
-    """Thresholds of the quality report: too many exact copies across splits stop training, all else is a warning."""
+    """Thresholds of the quality report.
+
+    Too many exact copies across splits stop training, all else is a warning.
+    """
 
     max_duplicates: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="Share of test and validation samples whose exact values also occur in training, beyond which "
-        "training stops; and share of copies within a split. Coarse measurements collide by nature; more than a tenth "
-        "is a copy.",
+        description=(
+            "Share of test and validation samples whose exact values also occur in training, beyond"
+            " which training stops; and share of copies within a split. Coarse measurements collide"
+            " by nature; more than a tenth is a copy."
+        ),
     )
     max_near_duplicates: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="Share of test and validation samples that nearly are training samples. By the definition of near, "
-        "data without copies has next to none; one in a hundred changes the second digit of a metric.",
+        description=(
+            "Share of test and validation samples that nearly are training samples. By the"
+            " definition of near, data without copies has next to none; one in a hundred changes"
+            " the second digit of a metric."
+        ),
     )
     max_missing: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="Share of missing and nodata values of a band. Above a tenth, estimates are likely to be biased "
-        "(Bennett 2001, Australian and New Zealand Journal of Public Health 25, 464-469).",
+        description=(
+            "Share of missing and nodata values of a band. Above a tenth, estimates are likely to"
+            " be biased (Bennett 2001, Australian and New Zealand Journal of Public Health 25,"
+            " 464-469)."
+        ),
     )
     max_saturated: float = Field(
         default=0.01,
         ge=0,
         le=1,
-        description="Share of a band's values at its upper end. A hundredth is what a usual contrast stretch clips and "
-        "nobody misses; more is a sensor or a scaling at its end.",
+        description=(
+            "Share of a band's values at its upper end. A hundredth is what a usual contrast"
+            " stretch clips and nobody misses; more is a sensor or a scaling at its end."
+        ),
     )
     max_imbalance: float = Field(
         default=100,
         ge=1,
-        description="How many times as much the largest class may have in training as the smallest. From 100 on "
-        "imbalance counts as high (Leevy et al. 2018, Journal of Big Data 5, 42).",
+        description=(
+            "How many times as much the largest class may have in training as the smallest. From"
+            " 100 on imbalance counts as high (Leevy et al. 2018, Journal of Big Data 5, 42)."
+        ),
     )
     max_class_shift: float = Field(
         default=0.1,
         ge=0,
         le=1,
-        description="Total variation distance between the class shares of training and of another split, or of a split "
-        "and of the same in the version before. By so much accuracy may differ between them from the mix of classes "
-        "alone.",
+        description=(
+            "Total variation distance between the class shares of training and of another split, or"
+            " of a split and of the same in the version before. By so much accuracy may differ"
+            " between them from the mix of classes alone."
+        ),
     )
     max_feature_shift: float = Field(
         default=0.1,
         ge=0,
-        description="Standardised mean difference of a feature, band or number label between a version and the one "
-        "before. Above a tenth, a difference is no longer negligible (Austin 2009, doi:10.1002/sim.3697).",
+        description=(
+            "Standardised mean difference of a feature, band or number label between a version and"
+            " the one before. Above a tenth, a difference is no longer negligible (Austin 2009,"
+            " doi:10.1002/sim.3697)."
+        ),
     )
     min_distance: float | None = Field(
         default=None,
         ge=0,
-        description="Least distance of test samples to training samples: metres where georeferenced, else pixels. If "
-        "not given, a sample's own side, so that none share ground, and at least 2 pixels, as a sensor's point spread "
-        "function mixes neighbours; for table rows 10 m, as satellite navigation tells no nearer places apart.",
+        description=(
+            "Least distance of test samples to training samples: metres where georeferenced, else"
+            " pixels. If not given, a sample's own side, so that none share ground, and at least 2"
+            " pixels, as a sensor's point spread function mixes neighbours; for table rows 10 m, as"
+            " satellite navigation tells no nearer places apart."
+        ),
     )
     max_label_noise: float = Field(
         default=0.05,
         ge=0,
         le=1,
-        description="Share of training labels that contradict the other samples. Ten much used benchmarks have 3.3 % "
-        "wrong labels on average; 6 % more change which model is best (Northcutt, Athalye, Mueller 2021, NeurIPS).",
+        description=(
+            "Share of training labels that contradict the other samples. Ten much used benchmarks"
+            " have 3.3 % wrong labels on average; 6 % more change which model is best (Northcutt,"
+            " Athalye, Mueller 2021, NeurIPS)."
+        ),
     )
 
 
@@ -173,7 +228,9 @@ class SensorSettings(Strict):
     """How the landing is watched."""
 
     interval_seconds: int = Field(default=30, ge=5, description="Seconds between looks.")
-    settle_seconds: int = Field(default=60, ge=0, description="New data must have been unchanged for so long.")
+    settle_seconds: int = Field(
+        default=60, ge=0, description="New data must have been unchanged for so long."
+    )
 
 
 class DatasetSpecification(Strict):
@@ -183,19 +240,28 @@ class DatasetSpecification(Strict):
     title: str | None = Field(default=None, description="One line for people.")
     description: str = Field(default="", description="What the data is and how it was made.")
     license: str = Field(default="other", description="SPDX identifier, or 'other'.")
-    providers: list[Provider] = Field(default=[], description="Who made, licenses or hosts the data.")
+    providers: list[Provider] = Field(
+        default=[], description="Who made, licenses or hosts the data."
+    )
     doi: str | None = Field(default=None, description="DOI of the data.")
     citation: str | None = Field(default=None, description="How to cite the data.")
     source: Source = Field(description="Where the files arrive and how they are read.")
     classes: dict[int | str, str] | None = Field(
-        default=None, description="Label value → class name. Taken from the labels of a table if not given."
+        default=None,
+        description="Label value → class name. Taken from the labels of a table if not given.",
     )
     bands: Bands = Field(default=Bands(), description="What the bands of the scenes are.")
-    units: dict[str, str] = Field(default={}, description="Feature or band → its unit, as in UCUM: °C, m/s, 1.")
-    extent: Extent | None = Field(default=None, description="Where and when, if the files do not say.")
+    units: dict[str, str] = Field(
+        default={}, description="Feature or band → its unit, as in UCUM: °C, m/s, 1."
+    )
+    extent: Extent | None = Field(
+        default=None, description="Where and when, if the files do not say."
+    )
     split: Split = Field(default=Split(), description="How samples are divided.")
     quality: Quality = Field(default=Quality(), description="Thresholds of the quality report.")
-    sensor: SensorSettings = Field(default=SensorSettings(), description="How the landing is watched.")
+    sensor: SensorSettings = Field(
+        default=SensorSettings(), description="How the landing is watched."
+    )
 
     @field_validator("name")
     @classmethod
@@ -208,29 +274,45 @@ class DatasetSpecification(Strict):
     @field_validator("classes", mode="before")
     @classmethod
     def _texts_are_quoted(cls, classes: Any) -> Any:
-        """Refuse what YAML makes of texts: NO is false to it, 1e2 may be a number, and 2024-01-01 a date."""
+        """Refuse what YAML makes of texts.
+
+        NO is false to it, 1e2 may be a number, and 2024-01-01 a date.
+        """
         for entry in classes.items() if isinstance(classes, dict) else ():
             for written in entry:
                 if not isinstance(written, int | str) or isinstance(written, bool):
                     raise ValueError(
-                        f"classes: {written!r} is what YAML reads there, which is not text; quote it as it was meant, "
-                        'such as "NO" or "1e2"'
+                        f"classes: {written!r} is what YAML reads there, which is not text; quote"
+                        ' it as it was meant, such as "NO" or "1e2"'
                     )
         return classes
 
     @model_validator(mode="after")
     def _split_fits_source(self) -> DatasetSpecification:
         classes = self.classes or {}
-        twice = sorted({str(v) for v in classes if sum(str(v) == str(other) for other in classes) > 1})
+        twice = sorted(
+            {str(v) for v in classes if sum(str(v) == str(other) for other in classes) > 1}
+        )
         if twice:
-            raise ValueError(f"classes: {', '.join(twice)} is there as a number and as a text, one value; remove one")
-        ambiguous = {name for value, name in classes.items() for v in classes if name == str(v) and v != value}
+            raise ValueError(
+                f"classes: {', '.join(twice)} is there as a number and as a text, one value;"
+                " remove one"
+            )
+        ambiguous = {
+            name
+            for value, name in classes.items()
+            for v in classes
+            if name == str(v) and v != value
+        }
         if ambiguous:
             raise ValueError(
-                f"classes: {', '.join(sorted(ambiguous))} is both a value and another class's name; rename it"
+                f"classes: {', '.join(sorted(ambiguous))} is both a value and another class's name;"
+                " rename it"
             )
         if len(set(classes.values())) < len(classes):
-            raise ValueError("classes: two values have one name; give each its own, or one value in the data")
+            raise ValueError(
+                "classes: two values have one name; give each its own, or one value in the data"
+            )
         missing = self.source.missing_for(self.split.method)
         if missing:
             raise ValueError(f"split method {self.split.method!r} {missing}")
@@ -244,16 +326,25 @@ class DatasetSpecification(Strict):
 
     def _classes_fit_scenes(self, unlabelled: int | None) -> None:
         if not self.classes:
-            raise ValueError("classes: {VALUE: NAME} is needed to know what the labels of the scenes mean")
+            raise ValueError(
+                "classes: {VALUE: NAME} is needed to know what the labels of the scenes mean"
+            )
         texts = [repr(value) for value in self.classes if not re.fullmatch("-?[0-9]+", str(value))]
         if texts:
-            raise ValueError(f"classes: {', '.join(texts)} is not a whole number, as labels of scenes are; use numbers")
+            raise ValueError(
+                f"classes: {', '.join(texts)} is not a whole number, as labels of scenes are; use"
+                " numbers"
+            )
         if str(unlabelled) in map(str, self.classes):
             raise ValueError(
-                f"classes: {unlabelled} is the value that 'unlabelled' says is unknown; set 'unlabelled' to another "
-                "value, or to null if every pixel of the label rasters is labelled"
+                f"classes: {unlabelled} is the value that 'unlabelled' says is unknown; set"
+                " 'unlabelled' to another value, or to null if every pixel of the label rasters is"
+                " labelled"
             )
 
     def frozen(self) -> dict[str, Any]:
-        """Return the declaration as it is kept with a data version; how the landing is watched is not part of it."""
+        """Return the declaration as it is kept with a data version.
+
+        How the landing is watched is not part of it.
+        """
         return self.model_dump(mode="json", exclude={"sensor"})

@@ -30,32 +30,61 @@ class TableLayout(Strict):
 
     label: str = Field(description="Column with the class or the number to learn.")
     features: Literal["*"] | list[str] = Field(
-        default="*", description="Feature columns; '*' takes every numeric column that has no other part to play."
+        default="*",
+        description=(
+            "Feature columns; '*' takes every numeric column that has no other part to play."
+        ),
     )
-    exclude: list[str] = Field(default=[], description="Columns that '*' leaves out, such as identifiers.")
-    group: str | None = Field(default=None, description="Column whose values must stay together in one split.")
-    split: str | None = Field(default=None, description="Column that names the split, for 'method: column'.")
-    time: str | None = Field(default=None, description="Column with the date or time, for 'method: temporal'.")
-    id: str | None = Field(default=None, description="Column that identifies a sample; no value may occur twice.")
-    longitude: str | None = Field(default=None, description="Column with the longitude in degrees (WGS 84).")
-    latitude: str | None = Field(default=None, description="Column with the latitude in degrees (WGS 84).")
+    exclude: list[str] = Field(
+        default=[], description="Columns that '*' leaves out, such as identifiers."
+    )
+    group: str | None = Field(
+        default=None, description="Column whose values must stay together in one split."
+    )
+    split: str | None = Field(
+        default=None, description="Column that names the split, for 'method: column'."
+    )
+    time: str | None = Field(
+        default=None, description="Column with the date or time, for 'method: temporal'."
+    )
+    id: str | None = Field(
+        default=None, description="Column that identifies a sample; no value may occur twice."
+    )
+    longitude: str | None = Field(
+        default=None, description="Column with the longitude in degrees (WGS 84)."
+    )
+    latitude: str | None = Field(
+        default=None, description="Column with the latitude in degrees (WGS 84)."
+    )
     x: str | None = Field(
-        default=None, exclude_if=_not_given, description="Column with the easting, in the unit of 'crs'."
+        default=None,
+        exclude_if=_not_given,
+        description="Column with the easting, in the unit of 'crs'.",
     )
     y: str | None = Field(
-        default=None, exclude_if=_not_given, description="Column with the northing, in the unit of 'crs'."
+        default=None,
+        exclude_if=_not_given,
+        description="Column with the northing, in the unit of 'crs'.",
     )
     crs: str | None = Field(
-        default=None, exclude_if=_not_given, description="Reference system of the columns x and y, e.g. EPSG:32632."
+        default=None,
+        exclude_if=_not_given,
+        description="Reference system of the columns x and y, e.g. EPSG:32632.",
     )
     label_is: Literal["class", "number"] | None = Field(
         default=None,
-        description="Whether the label is a class or a number. If not given: declared classes and texts are classes, "
-        "and so are whole numbers that each occur often.",
+        description=(
+            "Whether the label is a class or a number. If not given: declared classes and texts are"
+            " classes, and so are whole numbers that each occur often."
+        ),
     )
-    columns: list[str] | None = Field(default=None, description="Column names, if the files have no header line.")
+    columns: list[str] | None = Field(
+        default=None, description="Column names, if the files have no header line."
+    )
     decimal: Literal[".", ","] = Field(default=".", description="Decimal mark of text files.")
-    delimiter: str | None = Field(default=None, description="Field delimiter of text files; recognised if not given.")
+    delimiter: str | None = Field(
+        default=None, description="Field delimiter of text files; recognised if not given."
+    )
     encoding: str = Field(
         default=UTF_8,
         exclude_if=lambda encoding: encoding == UTF_8,  # versions without it keep their digest
@@ -70,7 +99,8 @@ class TableLayout(Strict):
             "".encode(encoding)  # not all codecs are of texts
         except LookupError as error:
             raise ValueError(
-                f"{encoding!r} is not an encoding that Python knows; see its list of standard encodings"
+                f"{encoding!r} is not an encoding that Python knows; see its list of standard"
+                " encodings"
             ) from error
         return UTF_8 if known == "utf-8" else encoding
 
@@ -79,9 +109,15 @@ class TableLayout(Strict):
         if (self.longitude is None) != (self.latitude is None):
             raise ValueError("longitude and latitude: name both columns, or neither")
         if len({self.x is None, self.y is None, self.crs is None}) > 1:
-            raise ValueError("x, y and crs: name both columns and their reference system, such as EPSG:32632, or none")
+            raise ValueError(
+                "x, y and crs: name both columns and their reference system, such as EPSG:32632, or"
+                " none"
+            )
         if self.x is not None and self.longitude is not None:
-            raise ValueError("x and y, or longitude and latitude: name one pair of columns, as a row has one place")
+            raise ValueError(
+                "x and y, or longitude and latitude: name one pair of columns, as a row has one"
+                " place"
+            )
         return self
 
 
@@ -90,32 +126,47 @@ class ImageFolderLayout(Strict):
 
     pattern: str = Field(
         default="{label}/*",
-        description="Path of the images: '{label}' is the class, '{split}' and '{group}' what they say, '*' anything "
-        "but '/'.",
+        description=(
+            "Path of the images: '{label}' is the class, '{split}' and '{group}' what they say, '*'"
+            " anything but '/'."
+        ),
     )
     size: int | None = Field(
         default=None,
         ge=1,
         le=4096,
-        description="Height and width in pixels that images are cut to around their centre, or mirrored out to. "
-        "Needed only where images differ in size.",
+        description=(
+            "Height and width in pixels that images are cut to around their centre, or mirrored out"
+            " to. Needed only where images differ in size."
+        ),
     )
     date: str | None = Field(
-        default=None, description="Date in the file's path as strptime codes, e.g. '%Y-%m-%d' or '%Y%m%dT%H%M%S'."
+        default=None,
+        description=(
+            "Date in the file's path as strptime codes, e.g. '%Y-%m-%d' or '%Y%m%dT%H%M%S'."
+        ),
     )
     apply_scale: bool = Field(
         default=False,
         exclude_if=lambda applied: not applied,  # versions without it keep their digest
-        description="Give physical values, by scale and offset of each file, instead of the numbers that lie in it.",
+        description=(
+            "Give physical values, by scale and offset of each file, instead of the numbers that"
+            " lie in it."
+        ),
     )
 
     @field_validator("pattern")
     @classmethod
     def _known_parts(cls, pattern: str) -> str:
         parts = re.findall(r"\{([^}]*)\}", pattern)
-        if parts.count("label") != 1 or set(parts) - {"label", "split", "group"} or len(set(parts)) < len(parts):
+        if (
+            parts.count("label") != 1
+            or set(parts) - {"label", "split", "group"}
+            or len(set(parts)) < len(parts)
+        ):
             raise ValueError(
-                f"pattern {pattern!r} needs '{{label}}' once; '{{split}}' and '{{group}}' may be there once"
+                f"pattern {pattern!r} needs '{{label}}' once; '{{split}}' and '{{group}}' may be"
+                " there once"
             )
         return pattern
 
@@ -124,29 +175,48 @@ class Sampling(Strict):
     """How samples are taken from scenes: as patches around labelled pixels, or as windows."""
 
     label_column: str | None = Field(
-        default=None, description="Column of vector labels with the class (value or name) or number."
+        default=None,
+        description="Column of vector labels with the class (value or name) or number.",
     )
     label_is: Literal["class", "number"] = Field(
-        default="class", description="Whether a label is a class, or a number to estimate (regression)."
+        default="class",
+        description="Whether a label is a class, or a number to estimate (regression).",
     )
-    unlabelled: int | None = Field(default=0, description="Value in the label raster that means 'unknown'.")
+    unlabelled: int | None = Field(
+        default=0, description="Value in the label raster that means 'unknown'."
+    )
     read: Literal["patches", "windows"] = Field(
         default="patches",
-        description="'patches' around labelled pixels (classification, regression), or 'windows' (segmentation).",
+        description=(
+            "'patches' around labelled pixels (classification, regression), or 'windows'"
+            " (segmentation)."
+        ),
     )
-    size: int = Field(default=1, ge=1, le=1024, description="Height and width of a patch (odd) or a window, pixels.")
+    size: int = Field(
+        default=1,
+        ge=1,
+        le=1024,
+        description="Height and width of a patch (odd) or a window, pixels.",
+    )
     apply_scale: bool = Field(
         default=False,
         exclude_if=lambda applied: not applied,  # versions without it keep their digest
-        description="Give physical values, by scale and offset of each file, instead of the numbers that lie in it.",
+        description=(
+            "Give physical values, by scale and offset of each file, instead of the numbers that"
+            " lie in it."
+        ),
     )
 
     @model_validator(mode="after")
     def _sizes_fit(self) -> Sampling:
         if self.read == "patches" and self.size % 2 == 0:
-            raise ValueError(f"size: a patch needs an odd size to have a centre pixel, not {self.size}")
+            raise ValueError(
+                f"size: a patch needs an odd size to have a centre pixel, not {self.size}"
+            )
         if self.read == "windows" and self.label_is == "number":
-            raise ValueError("label_is: numbers are estimated for patches; windows are for segmentation")
+            raise ValueError(
+                "label_is: numbers are estimated for patches; windows are for segmentation"
+            )
         return self
 
 
@@ -155,16 +225,23 @@ class ScenesLayout(Sampling):
 
     images: str | list[str] = Field(
         default="images/*.tif",
-        description="Path of the images; '*' is the scene's name. Several paths are the files of one scene, "
-        "whose bands are stacked in this order.",
+        description=(
+            "Path of the images; '*' is the scene's name. Several paths are the files of one scene,"
+            " whose bands are stacked in this order."
+        ),
     )
     labels: str = Field(
         default="labels/*.tif",
-        description="Path of the labels: a raster or a vector file (GeoJSON, Shapefile, GeoPackage, GeoParquet) a "
-        "scene with '*' for its name, or one vector file for all scenes.",
+        description=(
+            "Path of the labels: a raster or a vector file (GeoJSON, Shapefile, GeoPackage,"
+            " GeoParquet) a scene with '*' for its name, or one vector file for all scenes."
+        ),
     )
     date: str | None = Field(
-        default=None, description="Date in the scene's name as strptime codes, e.g. '%Y-%m-%d', if the files lack it."
+        default=None,
+        description=(
+            "Date in the scene's name as strptime codes, e.g. '%Y-%m-%d', if the files lack it."
+        ),
     )
 
     @property
@@ -178,67 +255,107 @@ class ScenesLayout(Sampling):
             if pattern.count("*") != 1:
                 raise ValueError(f"images: {pattern!r} needs exactly one '*', the scene's name")
         if self.labels.count("*") > 1:
-            raise ValueError(f"labels: {self.labels!r} needs one '*', the scene's name, or none: one file for all")
+            raise ValueError(
+                f"labels: {self.labels!r} needs one '*', the scene's name, or none: one file"
+                " for all"
+            )
         return self
 
 
 class StacLayout(Sampling):
     """How a STAC catalogue is read: Items are scenes, or images with a class each."""
 
-    catalog: str = Field(default="catalog.json", description="Catalog, Collection or ItemCollection below the URL.")
+    catalog: str = Field(
+        default="catalog.json", description="Catalog, Collection or ItemCollection below the URL."
+    )
     images: list[str] = Field(
         default=["image"],
         min_length=1,
-        description="Keys of the image assets, stacked in this order; '{id}' in a key is the Item's id.",
+        description=(
+            "Keys of the image assets, stacked in this order; '{id}' in a key is the Item's id."
+        ),
     )
     labels: str | None = Field(
         default="labels",
-        description="Key of the label asset, raster or vector; on the Item itself or on one that links to it by "
-        "'source' (label extension).",
+        description=(
+            "Key of the label asset, raster or vector; on the Item itself or on one that links to"
+            " it by 'source' (label extension)."
+        ),
     )
     label: str | None = Field(
-        default=None, description="Item property with the class or number of the whole image, instead of 'labels'."
+        default=None,
+        description=(
+            "Item property with the class or number of the whole image, instead of 'labels'."
+        ),
     )
-    group: str | None = Field(default=None, description="Item property whose values stay together in one split.")
-    split: str | None = Field(default=None, description="Item property that names the split, e.g. 'ml-aoi:split'.")
+    group: str | None = Field(
+        default=None, description="Item property whose values stay together in one split."
+    )
+    split: str | None = Field(
+        default=None, description="Item property that names the split, e.g. 'ml-aoi:split'."
+    )
     assets: Literal["copy", "reference"] = Field(
-        default="copy", description="Copy the assets in, or leave them where they are and keep checksum and size."
+        default="copy",
+        description="Copy the assets in, or leave them where they are and keep checksum and size.",
     )
-    collections: list[str] | None = Field(default=None, description="Collections to take, all if not given.")
+    collections: list[str] | None = Field(
+        default=None, description="Collections to take, all if not given."
+    )
     bbox: list[float] | None = Field(
-        default=None, min_length=4, max_length=4, description="Search of a STAC API: west, south, east, north."
+        default=None,
+        min_length=4,
+        max_length=4,
+        description="Search of a STAC API: west, south, east, north.",
     )
-    datetime: str | None = Field(default=None, description="Search of a STAC API: time or interval, ISO 8601.")
+    datetime: str | None = Field(
+        default=None, description="Search of a STAC API: time or interval, ISO 8601."
+    )
     query: str | None = Field(default=None, description="Search of a STAC API: a CQL2 text filter.")
 
     @model_validator(mode="after")
     def _labels_from_one_place(self) -> StacLayout:
         if (self.labels is None) == (self.label is None):
-            raise ValueError("labels: name the key of the label asset, or 'labels: null' and 'label: PROPERTY'")
+            raise ValueError(
+                "labels: name the key of the label asset, or 'labels: null' and 'label: PROPERTY'"
+            )
         return self
 
 
 class Notifications(Strict):
     """Bucket notifications that tell of new files, so that a large landing is not listed to see whether it changed."""
 
-    queue: str = Field(description="URL of the SQS queue that the bucket's notifications arrive in.")
-    region: str | None = Field(default=None, description="Region of the queue; from the environment if not given.")
+    queue: str = Field(
+        description="URL of the SQS queue that the bucket's notifications arrive in."
+    )
+    region: str | None = Field(
+        default=None, description="Region of the queue; from the environment if not given."
+    )
 
 
 class Source(Strict):
     """Where a dataset's files arrive and how they are read."""
 
     url: str = Field(
-        description="Folder of the landing: relative to the workspace, an absolute path, or a file://, s3://, az://, "
-        "gs:// or https:// URL; a STAC API is written stac+https://."
+        description=(
+            "Folder of the landing: relative to the workspace, an absolute path, or a file://,"
+            " s3://, az://, gs:// or https:// URL; a STAC API is written stac+https://."
+        )
     )
-    layout: Literal["table", "image_folder", "scenes", "stac"] = Field(description="How the files are read.")
-    files: list[str] | None = Field(default=None, description="Files below an https:// URL, which cannot be listed.")
+    layout: Literal["table", "image_folder", "scenes", "stac"] = Field(
+        description="How the files are read."
+    )
+    files: list[str] | None = Field(
+        default=None, description="Files below an https:// URL, which cannot be listed."
+    )
     table: TableLayout | None = Field(default=None, description="Options of 'layout: table'.")
-    image_folder: ImageFolderLayout | None = Field(default=None, description="Options of 'layout: image_folder'.")
+    image_folder: ImageFolderLayout | None = Field(
+        default=None, description="Options of 'layout: image_folder'."
+    )
     scenes: ScenesLayout | None = Field(default=None, description="Options of 'layout: scenes'.")
     stac: StacLayout | None = Field(default=None, description="Options of 'layout: stac'.")
-    notifications: Notifications | None = Field(default=None, description="For large landings on S3.")
+    notifications: Notifications | None = Field(
+        default=None, description="For large landings on S3."
+    )
 
     @property
     def table_layout(self) -> TableLayout:
@@ -282,13 +399,19 @@ class Source(Strict):
         needs: dict[str, dict[str, tuple[bool, str]]] = {
             "column": {
                 "table": (bool(table and table.split), "table: {split: COLUMN}"),
-                "image_folder": ("{split}" in pattern, "image_folder: {pattern: '{split}/{label}/*'}"),
+                "image_folder": (
+                    "{split}" in pattern,
+                    "image_folder: {pattern: '{split}/{label}/*'}",
+                ),
                 "stac": (bool(self.stac_layout.split), "stac: {split: PROPERTY}"),
                 "scenes": (False, ""),
             },
             "group": {
                 "table": (bool(table and table.group), "table: {group: COLUMN}"),
-                "image_folder": ("{group}" in pattern, "image_folder: {pattern: '{label}/{group}_*'}"),
+                "image_folder": (
+                    "{group}" in pattern,
+                    "image_folder: {pattern: '{label}/{group}_*'}",
+                ),
             },
             "temporal": {
                 "table": (bool(table and table.time), "table: {time: COLUMN}"),
@@ -297,12 +420,17 @@ class Source(Strict):
         met, need = needs.get(method, {}).get(self.layout, (True, ""))
         if met:
             return None
-        return f"needs '{need}' in the source" if need else f"does not go with layout {self.layout!r}"
+        return (
+            f"needs '{need}' in the source" if need else f"does not go with layout {self.layout!r}"
+        )
 
     def unfit_for_groups_of_features(self) -> str | None:
         """Return why samples cannot be grouped by the features of vector labels, or None if they can."""
         if self.layout == "table":
-            return "groups of rows are a column of the table; name it as 'source: {table: {group: COLUMN}}'"
+            return (
+                "groups of rows are a column of the table; name it as 'source: {table: {group:"
+                " COLUMN}}'"
+            )
         if self.sampling is None:
             return "needs vector labels of scenes; here a whole image has one label"
         if self.sampling.read == "windows":
@@ -316,13 +444,15 @@ class Source(Strict):
     def _supported_url(cls, url: str) -> str:
         scheme, found, _ = url.partition("://")
         if found and scheme not in SCHEMES:
-            raise ValueError(f"{url}: landings on {scheme}:// are not supported; use {', '.join(SCHEMES)}")
+            raise ValueError(
+                f"{url}: landings on {scheme}:// are not supported; use {', '.join(SCHEMES)}"
+            )
         if scheme == "file" and found and not url.startswith("file:///"):
             raise ValueError(f"{url}: a file URL is written file:///ABSOLUTE/PATH")
         if shown(url) != url:
             raise ValueError(
-                f"{shown(url)}: has a secret, and a declaration ends up in records; put credentials into the "
-                "environment or .env, see docs/workspace.md"
+                f"{shown(url)}: has a secret, and a declaration ends up in records; put credentials"
+                " into the environment or .env, see docs/workspace.md"
             )
         if not found and ".." in url.split("/"):
             raise ValueError(f"{url}: leads out of the workspace; give an absolute path or a URL")

@@ -1,7 +1,8 @@
 """Dividing samples into train, validation and test so that the division is stable and does not leak.
 
-A sample's place is decided by a hash of what it is (its content, group or block), never by chance or by order:
-when a dataset grows, no test sample moves into training. `temporal` is the exception, as time moves on.
+A sample's place is decided by a hash of what it is (its content, group or block), never by chance
+or by order: when a dataset grows, no test sample moves into training. `temporal` is the exception,
+as time moves on.
 """
 
 from __future__ import annotations
@@ -18,21 +19,28 @@ from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import SpecificationError
 
 SEEDED = ("random", "group", "spatial_block")  # methods whose division another seed changes
-ALIASES = {"training": "train", "val": "validation", "valid": "validation", "validate": "validation", "testing": "test"}
+ALIASES = {
+    "training": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validate": "validation",
+    "testing": "test",
+}
 
 
 def assign_splits(contents: Contents, split: Split) -> pd.DataFrame:
     """Return the samples with the columns `split` and `reason` (why a sample is in no split).
 
     Raises:
-        SpecificationError: the split leaves training or test empty, or the data names an unknown split.
+        SpecificationError: the split leaves training or test empty, or the data names an unknown
+            split.
     """
     samples = divided(contents, split)
     for name in ("train", "test"):
         if not (samples["split"] == name).any():
             raise SpecificationError(
-                f"split method {split.method!r} puts no sample into {name} ({len(samples)} samples); "
-                "change 'split' (fractions, seed, block, buffer) or land more data"
+                f"split method {split.method!r} puts no sample into {name} ({len(samples)}"
+                " samples); change 'split' (fractions, seed, block, buffer) or land more data"
             )
     return samples
 
@@ -45,24 +53,35 @@ def divided(contents: Contents, split: Split) -> pd.DataFrame:
     """
     samples = contents.samples.copy()
     methods: dict[str, Callable[[pd.DataFrame, Split, Contents], pd.Series]] = {
-        "column": _by_column, "random": _random, "group": _by_group,
-        "spatial_block": _by_block, "temporal": _by_time,
-    }  # fmt: skip
+        "column": _by_column,
+        "random": _random,
+        "group": _by_group,
+        "spatial_block": _by_block,
+        "temporal": _by_time,
+    }
     samples["split"] = methods[split.method](samples, split, contents)
     given = samples["reason"] if "reason" in samples else pd.Series(None, index=samples.index)
     samples["reason"] = given.astype(object).where(given.notna(), None)
     if split.method == "spatial_block" and split.buffer:
         blocks = blocks_of(samples, contents, split)
-        near = (samples["split"] != "train") & blocks.near(lambda *block: _place(split, _block_key(*block)) == "train")
+        near = (samples["split"] != "train") & blocks.near(
+            lambda *block: _place(split, _block_key(*block)) == "train"
+        )
         samples.loc[near, "reason"] = "within the buffer of a training block"
     samples.loc[samples["reason"].notna(), "split"] = None
     return samples
 
 
 def _place(split: Split, key: str | bytes) -> str:
-    """Return the split of one key: a hash makes it a number in [0, 1), which falls into one of the fractions."""
+    """Return the split of one key.
+
+    A hash makes it a number in [0, 1), which falls into one of the fractions.
+    """
     data = key if isinstance(key, bytes) else key.encode()
-    number = int.from_bytes(hashlib.sha256(f"{split.seed}\0".encode() + data).digest()[:8], "big") / 2**64
+    number = (
+        int.from_bytes(hashlib.sha256(f"{split.seed}\0".encode() + data).digest()[:8], "big")
+        / 2**64
+    )
     edge = 0.0
     for name in SPLITS:
         edge += split.fractions.get(name, 0.0)  # type: ignore[call-overload]
@@ -74,14 +93,18 @@ def _place(split: Split, key: str | bytes) -> str:
 def _placed(split: Split, keys: Iterable[str | bytes], index: pd.Index) -> pd.Series:
     known: dict[str | bytes, str] = {}
     return pd.Series(
-        [known[k] if k in known else known.setdefault(k, _place(split, k)) for k in keys], index, dtype=object
+        [known[k] if k in known else known.setdefault(k, _place(split, k)) for k in keys],
+        index,
+        dtype=object,
     )
 
 
 def _random(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:
     if "content" in samples:  # equal rows go together, so that no copy of a test row is trained on
         return _placed(split, samples["content"], samples.index)
-    keys = samples["path"] + "\0" + samples["row"].astype(str) + "\0" + samples["column"].astype(str)
+    keys = (
+        samples["path"] + "\0" + samples["row"].astype(str) + "\0" + samples["column"].astype(str)
+    )
     return _placed(split, keys, samples.index)
 
 
@@ -95,7 +118,9 @@ def _block_key(path: str, row: int, column: int) -> str:
 
 def _by_block(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:
     blocks = blocks_of(samples, contents, split)
-    keys = [_block_key(p, r, c) for p, (r, c) in zip(blocks.scope, blocks.index.tolist(), strict=True)]
+    keys = [
+        _block_key(p, r, c) for p, (r, c) in zip(blocks.scope, blocks.index.tolist(), strict=True)
+    ]
     return _placed(split, keys, samples.index)
 
 
@@ -116,12 +141,13 @@ def _by_time(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Seri
     if times.isna().any():
         unknown = sorted(set(samples.loc[times.isna(), "path"]))
         raise SpecificationError(
-            f"split method 'temporal' needs every sample's time; nothing tells it for {', '.join(unknown[:5])}; add it "
-            "to the files, or 'date' to the source"
+            "split method 'temporal' needs every sample's time; nothing tells it for"
+            f" {', '.join(unknown[:5])}; add it to the files, or 'date' to the source"
         )
     edges = np.cumsum([split.fractions.get(name, 0.0) for name in SPLITS])[:2]  # type: ignore[call-overload]
     shares = times.value_counts(normalize=True).sort_index()
-    # where the middle of each moment's samples lies among all, so that of two dates the second is always tested
+    # where the middle of each moment's samples lies among all, so that of two dates the second is
+    # always tested
     middle = times.map(shares.cumsum() - shares / 2)
     placed = np.where(middle < edges[0], "train", np.where(middle < edges[1], "validation", "test"))
     return pd.Series(placed, samples.index, dtype=object)

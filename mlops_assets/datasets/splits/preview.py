@@ -14,7 +14,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit.commit import read_landing
-from mlops_assets.datasets.quality.findings.balance import absent_classes, pixel_counts, sample_counts
+from mlops_assets.datasets.quality.findings.balance import (
+    absent_classes,
+    pixel_counts,
+    sample_counts,
+)
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification, Split
 from mlops_assets.datasets.splits.assign import SEEDED, divided
@@ -74,7 +78,10 @@ class Preview:
 
 
 def preview(
-    workspace: Workspace, registry: Registry, specification: DatasetSpecification, seeds: Sequence[int]
+    workspace: Workspace,
+    registry: Registry,
+    specification: DatasetSpecification,
+    seeds: Sequence[int],
 ) -> Preview:
     """Divide what lies in a landing by each of several seeds.
 
@@ -93,7 +100,10 @@ def preview(
     """
     declared = specification.split
     chosen = seeds if declared.method in SEEDED else [declared.seed]
-    with registry.lock(specification.name), read_landing(workspace, registry, specification) as (source, contents):
+    with (
+        registry.lock(specification.name),
+        read_landing(workspace, registry, specification) as (source, contents),
+    ):
         if contents.input["kind"] == "image":  # copies go together, as in a commit
             contents.samples["content"] = contents.samples["path"].map(_checksums(source, contents))
         windows = contents.input["kind"] == "window" and contents.classes is not None
@@ -115,17 +125,26 @@ def _table(contents: Contents, pixels: NDArray[np.int64] | None, split: Split) -
     elif pixels is None:
         counts = sample_counts(samples, contents.classes)
     else:
-        counts = pixel_counts({name: pixels[splits == name].sum(axis=0) for name in SPLITS}, contents.classes)
+        counts = pixel_counts(
+            {name: pixels[splits == name].sum(axis=0) for name in SPLITS}, contents.classes
+        )
     expected = [name for name in SPLITS if split.method == "column" or split.fractions.get(name)]  # type: ignore[call-overload]
     empty = [name for name in expected if not sizes[name]]
     if split.method == "column":
         empty = [name for name in empty if name != "validation"]  # which a column need not have
     absent = absent_classes(counts)
-    return SplitTable(split.seed, counts, int(splits.isna().sum()), absent, empty, _refused(absent, empty, pixels))
+    return SplitTable(
+        split.seed, counts, int(splits.isna().sum()), absent, empty, _refused(absent, empty, pixels)
+    )
 
 
-def _refused(absent: dict[str, list[str]], empty: list[str], pixels: NDArray[np.int64] | None) -> str | None:
-    """Return why a commit refuses a division; a class of windows that is not in training stops the training."""
+def _refused(
+    absent: dict[str, list[str]], empty: list[str], pixels: NDArray[np.int64] | None
+) -> str | None:
+    """Return why a commit refuses a division.
+
+    A class of windows that is not in training stops the training.
+    """
     lacking = [name for name in ("train", "test") if name in empty]
     if lacking:
         return f"a commit is refused: no sample in {' and '.join(lacking)}"
@@ -143,7 +162,9 @@ def _checksums(source: Landed, contents: Contents) -> dict[str, str]:
     }
 
 
-def _window_counts(source: Landed, contents: Contents, specification: DatasetSpecification) -> NDArray[np.int64]:
+def _window_counts(
+    source: Landed, contents: Contents, specification: DatasetSpecification
+) -> NDArray[np.int64]:
     """Count the labelled pixels of each class in each window: shape (windows, classes)."""
     version = _LandedVersion.of(source, contents, specification)
     classes = len(contents.classes or [])
@@ -168,7 +189,9 @@ class _LandedVersion(FrozenDataset):
     source: Landed
 
     @classmethod
-    def of(cls, source: Landed, contents: Contents, specification: DatasetSpecification) -> _LandedVersion:
+    def of(
+        cls, source: Landed, contents: Contents, specification: DatasetSpecification
+    ) -> _LandedVersion:
         document = {
             "specification": specification.frozen(),
             "classes": contents.classes,

@@ -1,7 +1,10 @@
-"""Spatial blocks: on the ground, in metres, where the data says where it is; else in pixels of each scene.
+"""Spatial blocks: on the ground, in metres, where the data says where it is.
 
-Ground blocks lie on the equal-area grid EPSG:6933, the same for every scene: the same place at another date, or in an
-overlapping scene, is in the same block. Nothing here knows which split a block belongs to.
+Else in pixels of each scene.
+
+Ground blocks lie on the equal-area grid EPSG:6933, the same for every scene: the same place at
+another date, or in an overlapping scene, is in the same block. Nothing here knows which split a
+block belongs to.
 """
 
 from __future__ import annotations
@@ -30,11 +33,13 @@ class Blocks:
     """Where each sample lies on the grid of blocks.
 
     Attributes:
-        scope: for each sample, what its blocks are counted in: one name on the ground, else its file.
-        low, high: float64 of shape (n, 2): first and last position a sample covers, in sides of a block.
+        scope: for each sample, what its blocks are counted in: one name on the ground, else its
+            file.
+        low, high: float64 of shape (n, 2): first and last position a sample covers, in sides of a
+            block.
         reach: float64 of shape (n, 2): the buffer, in sides of a block.
-        last: float64 of shape (n, 2): last block of the image that each sample is in, as there is nothing beyond to be
-            trained on; None on the ground, where more may land.
+        last: float64 of shape (n, 2): last block of the image that each sample is in, as there is
+            nothing beyond to be trained on; None on the ground, where more may land.
     """
 
     scope: NDArray[Any]
@@ -60,7 +65,11 @@ class Blocks:
         scopes = pd.unique(pd.Series(self.scope, dtype=object))
         answers = np.array(
             [
-                any(is_train(str(scopes[s]), r, c) for r in range(r0, r1 + 1) for c in range(c0, c1 + 1))
+                any(
+                    is_train(str(scopes[s]), r, c)
+                    for r in range(r0, r1 + 1)
+                    for c in range(c0, c1 + 1)
+                )
                 for s, r0, c0, r1, c1 in unique.tolist()
             ],
             dtype=bool,
@@ -78,29 +87,41 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
     """Lay samples on the grid.
 
     Raises:
-        SpecificationError: there is neither a place on the ground nor one in a scene, or a block is no larger than
-            a pixel.
+        SpecificationError: there is neither a place on the ground nor one in a scene, or a block is
+            no larger than a pixel.
     """
     if on_the_ground(samples):
         return _ground_blocks(samples, split.block or DEFAULT_METRES, split.buffer)
     if contents.input["kind"] not in ("patch", "window"):
-        known = samples["longitude"].notna() if "longitude" in samples else pd.Series(False, index=samples.index)
+        known = (
+            samples["longitude"].notna()
+            if "longitude" in samples
+            else pd.Series(False, index=samples.index)
+        )
         lacking = int((~known).sum())
         raise SpecificationError(
-            f"split method 'spatial_block' needs to know where samples are, and {lacking} of {len(samples)} have no "
-            "longitude and latitude; georeference them, or choose another method"
+            f"split method 'spatial_block' needs to know where samples are, and {lacking} of"
+            f" {len(samples)} have no longitude and latitude; georeference them, or choose another"
+            " method"
         )
     side = split.block or DEFAULT_PIXELS
     if contents.input["kind"] == "window" and side % contents.input["size"]:
         raise SpecificationError(
-            f"split block {side:g} must be a multiple of the window size {contents.input['size']}, in pixels"
+            f"split block {side:g} must be a multiple of the window size {contents.input['size']},"
+            " in pixels"
         )
     low = samples[["row", "column"]].to_numpy(dtype=np.float64)
     extent = contents.input["size"] - 1 if contents.input["kind"] == "window" else 0
     reach = np.full_like(low, split.buffer / side)
-    shapes = contents.files.drop_duplicates("path").set_index("path").loc[samples["path"], ["height", "width"]]
+    shapes = (
+        contents.files.drop_duplicates("path")
+        .set_index("path")
+        .loc[samples["path"], ["height", "width"]]
+    )
     last = np.floor((shapes.to_numpy(dtype=np.float64) - 1) / side)
-    return Blocks(samples["path"].to_numpy(dtype=object), low / side, (low + extent) / side, reach, last)
+    return Blocks(
+        samples["path"].to_numpy(dtype=object), low / side, (low + extent) / side, reach, last
+    )
 
 
 def _ground_blocks(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:
@@ -110,7 +131,8 @@ def _ground_blocks(samples: pd.DataFrame, side: float, buffer: float) -> Blocks:
     latitude = samples["latitude"].to_numpy(dtype=np.float64)
     x, y = transform("EPSG:4326", GROUND, longitude, latitude)
     middle = np.column_stack([y, x]) / side
-    # the grid keeps areas, not distances: a metre north is shorter on it, a metre east longer, by the same factor
+    # the grid keeps areas, not distances: a metre north is shorter on it, a metre east longer, by
+    # the same factor
     stretch = _TRUE_SCALE / np.cos(np.radians(np.clip(latitude, -89.0, 89.0)))
     reach = np.column_stack([buffer / stretch, buffer * stretch]) / side
     scope = np.full(len(samples), "ground", dtype=object)

@@ -17,7 +17,8 @@ from mlops_assets.errors import IntegrityError
 
 BLOCK_BYTES = 1 << 20
 _Key = tuple[str, int, int, int]
-# which blocks of a file this process has checked: readers of one split share them, and so do forked workers
+# which blocks of a file this process has checked: readers of one split share them, and so do forked
+# workers
 _checked: dict[_Key, NDArray[np.bool_]] = {}
 
 
@@ -48,7 +49,9 @@ class CheckedArray:
         self.path, self._digests = path, digests
         found = path.stat()
         key = str(path), found.st_ino, found.st_size, found.st_mtime_ns
-        self._done = _checked.setdefault(key, np.zeros(-(-found.st_size // BLOCK_BYTES), dtype=bool))
+        self._done = _checked.setdefault(
+            key, np.zeros(-(-found.st_size // BLOCK_BYTES), dtype=bool)
+        )
         if len(self._done) != len(digests) or not digests:
             raise self._damaged(0)
         self._bytes = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
@@ -67,7 +70,11 @@ class CheckedArray:
             IntegrityError: a block with one of them has changed.
         """
         if not self._done.all():
-            chosen = np.arange(*rows.indices(len(self))) if isinstance(rows, slice) else np.atleast_1d(rows)
+            chosen = (
+                np.arange(*rows.indices(len(self)))
+                if isinstance(rows, slice)
+                else np.atleast_1d(rows)
+            )
             self._check(self._blocks(chosen))
         found: NDArray[Any] = self._rows[rows]
         return found
@@ -101,6 +108,6 @@ class CheckedArray:
         with suppress(OSError):  # of a folder that cannot be written
             self.path.unlink()
         return IntegrityError(
-            f"{self.path} is not as it was decoded: its {BLOCK_BYTES >> 20} MiB block {block} has changed; "
-            "it was taken out of the cache, run it again and it is decoded anew"
+            f"{self.path} is not as it was decoded: its {BLOCK_BYTES >> 20} MiB block {block} has"
+            " changed; it was taken out of the cache, run it again and it is decoded anew"
         )

@@ -1,6 +1,7 @@
 """What a layout finds in landed files: samples, files with their facts, classes and features.
 
-The tables here are the exchange between layouts, splits, freezing, records and reading for training.
+The tables here are the exchange between layouts, splits, freezing, records and reading for
+training.
 """
 
 from __future__ import annotations
@@ -12,24 +13,54 @@ from typing import TYPE_CHECKING, Any, TypedDict
 if TYPE_CHECKING:
     import pandas as pd
 
-# One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`: row of a table
-# (column -1), centre pixel of a patch, upper left pixel of a window, 0 and 0 of a whole image; `label`: class value as
-# text, or a number, or null for windows; `group`: what must stay together, or null; `split`: null when left out, then
-# `reason` says why; `longitude`, `latitude`: degrees, of the sample's centre; `time`: UTC. Null is unknown.
+# One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`:
+# row of a table (column -1), centre pixel of a patch, upper left pixel of a window, 0 and 0 of a
+# whole image; `label`: class value as text, or a number, or null for windows; `group`: what must
+# stay together, or null; `split`: null when left out, then `reason` says why; `longitude`,
+# `latitude`: degrees, of the sample's centre; `time`: UTC. Null is unknown.
 SAMPLE_COLUMNS = [
-    "path", "row", "column", "label", "group", "split", "reason", "longitude", "latitude", "time",
-]  # fmt: skip
+    "path",
+    "row",
+    "column",
+    "label",
+    "group",
+    "split",
+    "reason",
+    "longitude",
+    "latitude",
+    "time",
+]
 
-# One row a file, as the files themselves say. `role`: image, labels, table, sidecar, or catalog (STAC Items); `scene`:
-# what it belongs to; `part`: its place in a stack; `transform`: six numbers; `bbox`: west, south, east, north in
-# degrees; `source`: URL of the STAC Item that describes it; `band_names`: what the file calls its bands, if it does;
-# `bands`: which are read, counted from 1, in the order of the features; null where all are, as they lie; `masked`: true
-# where alpha or a mask hides pixels; `scales`, `offsets`: by which each band that is read becomes a physical value, in
-# file order, null where values are as they lie; `remarks`: what a person should know of it. Elsewhere null is unknown.
+# One row a file, as the files themselves say. `role`: image, labels, table, sidecar, or catalog
+# (STAC Items); `scene`: what it belongs to; `part`: its place in a stack; `transform`: six numbers;
+# `bbox`: west, south, east, north in degrees; `source`: URL of the STAC Item that describes it;
+# `band_names`: what the file calls its bands, if it does; `bands`: which are read, counted from 1,
+# in the order of the features; null where all are, as they lie; `masked`: true where alpha or a
+# mask hides pixels; `scales`, `offsets`: by which each band that is read becomes a physical value,
+# in file order, null where values are as they lie; `remarks`: what a person should know of it.
+# Elsewhere null is unknown.
 FILE_COLUMNS = [
-    "path", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs", "transform", "bbox",
-    "datetime", "source", "band_names", "bands", "masked", "scales", "offsets", "remarks",
-]  # fmt: skip
+    "path",
+    "role",
+    "scene",
+    "part",
+    "height",
+    "width",
+    "count",
+    "dtype",
+    "nodata",
+    "crs",
+    "transform",
+    "bbox",
+    "datetime",
+    "source",
+    "band_names",
+    "bands",
+    "masked",
+    "scales",
+    "offsets",
+    "remarks",
+]
 
 
 NO_PIXEL = "no pixel has data"  # why a whole image is in no split
@@ -47,16 +78,18 @@ class Contents:
     """What was found in a landing.
 
     Attributes:
-        samples: columns `path, row, column, label, group`, and where known `longitude, latitude, time, content` (a
-            hash or the bytes of each sample's features: equal samples go together), `declared_split`, `reason` (why a
-            sample is left out).
-        files: `FILE_COLUMNS` of the files that belong to the data; others in the landing are left alone.
+        samples: columns `path, row, column, label, group`, and where known `longitude, latitude,
+            time, content` (a hash or the bytes of each sample's features: equal samples go
+            together), `declared_split`, `reason` (why a sample is left out).
+        files: `FILE_COLUMNS` of the files that belong to the data; others in the landing are left
+            alone.
         classes: in the order of class indices; None when the label is a number.
         features: names of the features or bands, in order.
-        input: how a sample is shaped: `row`, `patch` or `window` and its size, or `image` with height and width.
+        input: how a sample is shaped: `row`, `patch` or `window` and its size, or `image` with
+            height and width.
         notes: what a person should know, such as columns that were left out.
-        labels: first image of a scene → its label file, where the manifest cannot tell: it says of a file that labels
-            several scenes only that it is of none.
+        labels: first image of a scene → its label file, where the manifest cannot tell: it says of
+            a file that labels several scenes only that it is of none.
         described: what STAC Items say of platform and bands, each with the scenes that say so.
     """
 
@@ -73,11 +106,20 @@ class Contents:
 def bands_read(row: Mapping[Any, Any]) -> list[int]:
     """Return which bands of an image are read, counted from 1, in the order of the features, by its row."""
     bands = row["bands"]
-    return list(range(1, int(row["count"]) + 1)) if bands is None or isinstance(bands, float) else list(bands)
+    return (
+        list(range(1, int(row["count"]) + 1))
+        if bands is None or isinstance(bands, float)
+        else list(bands)
+    )
 
 
-def sidecar_rows(sidecars: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]] = ()) -> list[dict[str, Any]]:
-    """Return each sidecar once: without a scene if several need it, and not if it is a file of another role."""
+def sidecar_rows(
+    sidecars: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]] = ()
+) -> list[dict[str, Any]]:
+    """Return each sidecar once.
+
+    Without a scene if several need it, and not if it is a file of another role.
+    """
     taken = {row["path"] for row in others}
     scenes: dict[str, set[str]] = {}
     for row in sidecars:

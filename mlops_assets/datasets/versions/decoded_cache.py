@@ -1,6 +1,9 @@
-"""The decoded cache: the samples of a split as one memory-mapped array, so that a machine decodes files only once.
+"""The decoded cache.
 
-Nothing here knows tasks, bands or scaling. All of it can be deleted at any time and is made again when it is needed.
+The samples of a split as one memory-mapped array, so that a machine decodes files only once.
+
+Nothing here knows tasks, bands or scaling. All of it can be deleted at any time and is made again
+when it is needed.
 """
 
 from __future__ import annotations
@@ -30,7 +33,9 @@ from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
 
 FORMAT = 2  # of the files below; another number leaves the old ones unread
-CHUNK_BYTES = 64 << 20  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
+CHUNK_BYTES = (
+    64 << 20
+)  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
 THREADS = 8  # for images of a file each, which are small; scenes are read one by one
 ATTEMPTS = 3  # if somebody deletes the cache while it is written
 SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
@@ -38,7 +43,10 @@ SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
 
 @dataclass(frozen=True)
 class Decoded:
-    """One decoded split: where it lies. Arrays are opened where they are used, also in another process."""
+    """One decoded split: where it lies.
+
+    Arrays are opened where they are used, also in another process.
+    """
 
     folder: Path
 
@@ -47,11 +55,17 @@ class Decoded:
         return self._open(SAMPLES)
 
     def labels(self) -> CheckedArray:
-        """Class indices of windows, memory-mapped and read-only: (n, size, size), -1 where unknown."""
+        """Class indices of windows, memory-mapped and read-only.
+
+        (n, size, size), -1 where unknown.
+        """
         return self._open(LABELS)
 
     def shown(self) -> CheckedArray | None:
-        """Which values alpha and masks leave, memory-mapped and read-only: as `samples`; None if there are none."""
+        """Which values alpha and masks leave, memory-mapped and read-only: as `samples`.
+
+        None if there are none.
+        """
         return self._open(SHOWN) if (self.folder / SHOWN).is_file() else None
 
     def _open(self, name: str) -> CheckedArray:
@@ -59,7 +73,9 @@ class Decoded:
             digests = json.loads((self.folder / MARKER).read_text())["blocks"][name]
             return CheckedArray(self.folder / name, digests)
         except OSError as error:
-            raise StorageError(f"{self.folder} was deleted while it was in use; start again") from error
+            raise StorageError(
+                f"{self.folder} was deleted while it was in use; start again"
+            ) from error
 
 
 def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> Decoded:
@@ -82,17 +98,21 @@ def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[in
     for attempt in range(ATTEMPTS):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.parent / f".{split}.lock"):  # the system frees it when its process dies
+            with FileLock(
+                folder.parent / f".{split}.lock"
+            ):  # the system frees it when its process dies
                 if not is_decoded(frozen, split, view, shape):
                     _renew(frozen, samples, view, shape, folder)
             return Decoded(folder)
         except FileNotFoundError as error:
             if attempt == ATTEMPTS - 1:
-                raise StorageError(f"{folder} is deleted again and again while it is written; let it be") from error
+                raise StorageError(
+                    f"{folder} is deleted again and again while it is written; let it be"
+                ) from error
         except OSError as error:
             raise StorageError(
-                f"the decoded cache {folder} cannot be written: {error.strerror or error}; free space, or set "
-                "MLOPS_CACHE to a folder that has it"
+                f"the decoded cache {folder} cannot be written: {error.strerror or error}; free"
+                " space, or set MLOPS_CACHE to a folder that has it"
             ) from error
     raise AssertionError("unreachable")
 
@@ -103,7 +123,9 @@ def is_decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple
     try:
         marker = json.loads((folder / MARKER).read_text())
         sizes, blocks = dict(marker["sizes"]), dict(marker["blocks"])
-        if set(sizes) != _names(frozen, view) or any(not isinstance(blocks[name], list) for name in sizes):
+        if set(sizes) != _names(frozen, view) or any(
+            not isinstance(blocks[name], list) for name in sizes
+        ):
             return False
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             return False
@@ -134,22 +156,33 @@ def damaged_splits(frozen: FrozenDataset) -> list[Path]:
 
 def _different(frozen: FrozenDataset, split: SplitName, view: View, folder: Path) -> list[str]:
     found = frozen.document["input"]
-    sides = {"image": ("height", "width"), "patch": ("size", "size"), "window": ("size", "size")}.get(view, ())
+    sides = {
+        "image": ("height", "width"),
+        "patch": ("size", "size"),
+        "window": ("size", "size"),
+    }.get(view, ())
     shape = (len(frozen.document["features"]), *(found[side] for side in sides))
     if not is_decoded(frozen, split, view, shape):
         return [MARKER]
-    arrays = {name: np.load(folder / name, mmap_mode="r", allow_pickle=False) for name in _names(frozen, view)}
+    arrays = {
+        name: np.load(folder / name, mmap_mode="r", allow_pickle=False)
+        for name in _names(frozen, view)
+    }
     samples = frozen.split(split)
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
     different = set()
     for chunk in chunks(samples, _chunk_samples(frozen, shape), whole_files=view == "row"):
         for path, positions in chunk:
-            rows: dict[str, NDArray[Any]] = {SAMPLES: read_samples(frozen, path, places[positions], view, shape)}
+            rows: dict[str, NDArray[Any]] = {
+                SAMPLES: read_samples(frozen, path, places[positions], view, shape)
+            }
             if SHOWN in arrays:
                 rows[SHOWN] = read_shown(frozen, path, places[positions], view)
             if LABELS in arrays:
                 rows[LABELS] = read_window_indices(frozen, path, places[positions])
-            different |= {name for name, own in rows.items() if not _holds(arrays[name], positions, own)}
+            different |= {
+                name for name, own in rows.items() if not _holds(arrays[name], positions, own)
+            }
     return sorted(different)
 
 
@@ -161,17 +194,23 @@ def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]
 
 
 def split_folder(frozen: FrozenDataset, split: SplitName, view: View) -> Path:
-    """Return where a split is cached: keyed by the version's digest, so that equal content is decoded once."""
+    """Return where a split is cached.
+
+    Keyed by the version's digest, so that equal content is decoded once.
+    """
     return frozen.workspace.cache / "decoded" / f"{frozen.row.digest}-{view}-{FORMAT}" / split
 
 
-def chunks(samples: pd.DataFrame, limit: int, whole_files: bool) -> Iterator[list[tuple[str, NDArray[np.int64]]]]:
+def chunks(
+    samples: pd.DataFrame, limit: int, whole_files: bool
+) -> Iterator[list[tuple[str, NDArray[np.int64]]]]:
     """Group samples by file, and files into chunks of about `limit` samples.
 
     Args:
         samples: columns path, row, column.
         limit: most samples of a chunk, if files may be divided.
-        whole_files: keep the samples of a file in one chunk, as it is read whole whatever is asked of it.
+        whole_files: keep the samples of a file in one chunk, as it is read whole whatever is asked
+            of it.
 
     Yields:
         Pairs of a file's path and the positions of its samples, by row and column.
@@ -199,16 +238,22 @@ def read_samples(
     """Read samples of one file from the frozen bytes: (n, *shape) in the data's own type."""
     found = LAYOUTS[frozen.layout].read(frozen, path, places, view)
     if found.shape != (len(places), *shape):
-        raise IntegrityError(f"{path} of {frozen.reference} gives samples of {found.shape[1:]}, not {shape}")
+        raise IntegrityError(
+            f"{path} of {frozen.reference} gives samples of {found.shape[1:]}, not {shape}"
+        )
     return found
 
 
-def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View) -> NDArray[np.bool_]:
+def read_shown(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
+) -> NDArray[np.bool_]:
     """Read which values of samples nodata, alpha and masks leave, of the shape of the samples."""
     return LAYOUTS[frozen.layout].read_shown(frozen, path, places, view)
 
 
-def read_window_indices(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def read_window_indices(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Read the labels of windows as class indices, -1 where unknown: (n, size, size)."""
     values = LAYOUTS[frozen.layout].read_labels(frozen, path, places)
     known = np.array([int(entry["value"]) for entry in frozen.classes or []], dtype=np.int64)
@@ -225,8 +270,9 @@ class _Wider(Exception):
 
 
 class _Writer:
-    """An array file that is filled in any order; the first rows decide its type. Unlike a memory map it reports a full
-    disk, and what is written is no memory of this process.
+    """An array file that is filled in any order; the first rows decide its type.
+
+    Unlike a memory map it reports a full disk, and what is written is no memory of this process.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
@@ -259,7 +305,10 @@ class _Writer:
                 self._stream.write(np.ascontiguousarray(rows[first:end], dtype=dtype).data)
 
     def finish(self) -> int:
-        """Bring the file to disk and return its size; a power cut must not leave one that only looks whole."""
+        """Bring the file to disk and return its size.
+
+        A power cut must not leave one that only looks whole.
+        """
         self._begin(np.dtype(np.float32))
         self._stream.flush()
         os.fsync(self._stream.fileno())
@@ -274,11 +323,15 @@ class _Writer:
             header = {"descr": descr, "fortran_order": False, "shape": self._shape}
             np.lib.format.write_array_header_1_0(self._stream, header)
             self._start = self._stream.tell()
-            self._stream.truncate(self._start + self._dtype.itemsize * int(np.prod(self._shape, dtype=np.int64)))
+            self._stream.truncate(
+                self._start + self._dtype.itemsize * int(np.prod(self._shape, dtype=np.int64))
+            )
         return self._dtype
 
 
-def _renew(frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tuple[int, ...], folder: Path) -> None:
+def _renew(
+    frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tuple[int, ...], folder: Path
+) -> None:
     """Write a split beside its place and move it there; called under the split's lock."""
     for left in [*folder.parent.glob(f".{folder.name}-*"), *([folder] if folder.exists() else [])]:
         shutil.rmtree(left)  # of a killed process, or damaged
@@ -293,7 +346,12 @@ def _renew(frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tupl
             except _Wider as found:
                 dtype = found.dtype
         with (making / MARKER).open("w") as stream:
-            written = {"data_version": frozen.reference, "samples": len(samples), "sizes": sizes, "blocks": blocks}
+            written = {
+                "data_version": frozen.reference,
+                "samples": len(samples),
+                "sizes": sizes,
+                "blocks": blocks,
+            }
             json.dump(written, stream)
             stream.flush()
             os.fsync(stream.fileno())
@@ -318,15 +376,23 @@ def _write(
         samples_file = files.enter_context(_Writer(folder / SAMPLES, (len(samples), *shape), dtype))
         writers, names = {SAMPLES: samples_file}, _names(frozen, view)
         if LABELS in names:
-            writers[LABELS] = files.enter_context(_Writer(folder / LABELS, (len(samples), *shape[1:]), smallest))
+            writers[LABELS] = files.enter_context(
+                _Writer(folder / LABELS, (len(samples), *shape[1:]), smallest)
+            )
         if SHOWN in names:
-            writers[SHOWN] = files.enter_context(_Writer(folder / SHOWN, (len(samples), *shape), np.dtype(bool)))
+            writers[SHOWN] = files.enter_context(
+                _Writer(folder / SHOWN, (len(samples), *shape), np.dtype(bool))
+            )
 
         def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
             for path, positions in chunk:
-                samples_file.write(positions, read_samples(frozen, path, places[positions], view, shape))
+                samples_file.write(
+                    positions, read_samples(frozen, path, places[positions], view, shape)
+                )
                 if SHOWN in writers:
-                    writers[SHOWN].write(positions, read_shown(frozen, path, places[positions], view))
+                    writers[SHOWN].write(
+                        positions, read_shown(frozen, path, places[positions], view)
+                    )
                 if LABELS in writers:
                     indices = read_window_indices(frozen, path, places[positions])
                     writers[LABELS].write(positions, indices.astype(smallest))
@@ -347,6 +413,9 @@ def _chunk_samples(frozen: FrozenDataset, shape: tuple[int, ...]) -> int:
 
 
 def _itemsize(frozen: FrozenDataset) -> int:
-    """Return the bytes of the widest value that the files say they hold; 8 where they do not say."""
+    """Return the bytes of the widest value that the files say they hold.
+
+    8 where they do not say.
+    """
     dtypes = frozen.manifest.loc[frozen.manifest["role"] == "image", "dtype"].dropna().unique()
     return max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=8)

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from mlops_assets.storage import Workspace
 
 
-def published_documents(workspace: Workspace, registry: Registry, row: DataVersion) -> tuple[Any, bytes, bytes]:
+def published_documents(
+    workspace: Workspace, registry: Registry, row: DataVersion
+) -> tuple[Any, bytes, bytes]:
     """Return a data version's `version.json`, read, and its manifest and samples as Parquet.
 
     Raises:
@@ -29,7 +31,9 @@ def published_documents(workspace: Workspace, registry: Registry, row: DataVersi
 
     folder = version_folder(row.dataset, row.version)
     names = ("version.json", "manifest.parquet", "samples.parquet")
-    document, manifest, samples = (read_published(workspace, registry, f"{folder}/{name}") for name in names)
+    document, manifest, samples = (
+        read_published(workspace, registry, f"{folder}/{name}") for name in names
+    )
     return json.loads(document), manifest, samples
 
 
@@ -49,8 +53,14 @@ def samples_bytes(samples: pd.DataFrame, numbers: bool) -> bytes:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    types = {"row": pa.int64(), "column": pa.int64(), "longitude": pa.float64(), "latitude": pa.float64(),
-             "time": pa.timestamp("us", "UTC"), "label": pa.float64() if numbers else pa.string()}  # fmt: skip
+    types = {
+        "row": pa.int64(),
+        "column": pa.int64(),
+        "longitude": pa.float64(),
+        "latitude": pa.float64(),
+        "time": pa.timestamp("us", "UTC"),
+        "label": pa.float64() if numbers else pa.string(),
+    }
     schema = pa.schema([(column, types.get(column, pa.string())) for column in SAMPLE_COLUMNS])
     frame = samples.reindex(columns=SAMPLE_COLUMNS)
     frame["time"] = pd.to_datetime(frame["time"], utc=True)

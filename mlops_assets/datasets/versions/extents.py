@@ -1,4 +1,7 @@
-"""Where and when data is, as boxes and intervals; which files and samples they are of is decided by the callers."""
+"""Where and when data is, as boxes and intervals.
+
+Which files and samples they are of is decided by the callers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ def enclosing(boxes: Sequence[Sequence[float]] | NDArray[np.float64]) -> list[fl
     starts, reach = starts[order], np.maximum.accumulate(ends[order])
     gaps = starts[1:] - reach[:-1]
     first, last = starts[0], reach[-1]
-    if len(gaps) and gaps.max() > first + 360 - last:  # what is left out there is more than over the antimeridian
+    if (
+        len(gaps) and gaps.max() > first + 360 - last
+    ):  # what is left out there is more than over the antimeridian
         first, last = starts[gaps.argmax() + 1], reach[gaps.argmax()]
     return [float(first), float(south.min()), float(last), float(north.max())]
 
@@ -33,15 +38,21 @@ def on_globe(box: Sequence[float]) -> list[float] | None:
     """Return a box in degrees as GeoJSON has it, None if it is not a box in degrees.
 
     Args:
-        box: west, south, east, north; longitudes of -180…180 or 0…360, edges at most a cell beyond the globe.
+        box: west, south, east, north; longitudes of -180…180 or 0…360, edges at most a cell beyond
+            the globe.
     """
     west, south, east, north = box
-    fits = np.isfinite(box).all() and min(west, east) >= -180 - CELL and max(west, east) <= 360 + CELL
+    fits = (
+        np.isfinite(box).all() and min(west, east) >= -180 - CELL and max(west, east) <= 360 + CELL
+    )
     if not (fits and -90 - CELL <= south <= north <= 90 + CELL):
         return None
     if east - west >= 360:
         west, east = -180.0, 180.0
-    west, east = (degrees if -180 <= degrees <= 180 else (degrees + 180) % 360 - 180 for degrees in (west, east))
+    west, east = (
+        degrees if -180 <= degrees <= 180 else (degrees + 180) % 360 - 180
+        for degrees in (west, east)
+    )
     return [west, max(south, -90.0), east, min(north, 90.0)]
 
 

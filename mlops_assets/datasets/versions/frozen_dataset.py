@@ -31,13 +31,17 @@ from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
 
 SplitName = Literal["train", "validation", "test"]
-# What is declared about a dataset for people and catalogues. It is not part of what a version holds, nor of its digest.
+# What is declared about a dataset for people and catalogues. It is not part of what a version
+# holds, nor of its digest.
 DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation", "extent", "units")
 
 
 @dataclass(frozen=True)
 class FrozenDataset:
-    """One data version, opened. Every document is checked against its published checksum when it is read."""
+    """One data version, opened.
+
+    Every document is checked against its published checksum when it is read.
+    """
 
     workspace: Workspace
     row: DataVersion
@@ -55,7 +59,9 @@ class FrozenDataset:
         """
         row = registry.data_version(reference)
         document, manifest, samples = published_documents(workspace, registry, row)
-        return cls(workspace, row, document, read_manifest(manifest), pd.read_parquet(io.BytesIO(samples)))
+        return cls(
+            workspace, row, document, read_manifest(manifest), pd.read_parquet(io.BytesIO(samples))
+        )
 
     @property
     def reference(self) -> str:
@@ -72,7 +78,9 @@ class FrozenDataset:
         return DatasetSpecification.model_validate(self.document["specification"])
 
     def described_as(self, declared: DatasetSpecification) -> FrozenDataset:
-        """Return this version with its description as declared now: title, licence, providers, place and time.
+        """Return this version with its description as declared now.
+
+        Title, licence, providers, place and time.
 
         How it was read and split stays as it was committed.
         """
@@ -80,7 +88,9 @@ class FrozenDataset:
         changes = {name: now[name] for name in DESCRIPTION}
         wavelengths = declared.bands.center_wavelengths
         same_bands = declared.bands.names == committed.bands.names
-        if same_bands and (wavelengths is None or len(wavelengths) == len(self.document["features"])):
+        if same_bands and (
+            wavelengths is None or len(wavelengths) == len(self.document["features"])
+        ):
             changes["bands"] = now["bands"]
         specification = {**self.document["specification"], **changes}
         return replace(self, document={**self.document, "specification": specification})
@@ -102,7 +112,9 @@ class FrozenDataset:
         return dict(zip(manifest["path"], zip(manifest["sha256"], hrefs, strict=True), strict=True))
 
     def local_path(self, path: str) -> Path:
-        """Return a local path with the frozen bytes of one landed file; the first time they are hashed again.
+        """Return a local path with the frozen bytes of one landed file.
+
+        The first time they are hashed again.
 
         A file that is kept by reference is fetched into the cache once.
 
@@ -112,13 +124,20 @@ class FrozenDataset:
         """
         sha256, href = self._files[path]
         key = object_key(sha256)
-        local = self.workspace.local_path(key, sha256) if href is None else self._referenced(path, sha256, href)
+        local = (
+            self.workspace.local_path(key, sha256)
+            if href is None
+            else self._referenced(path, sha256, href)
+        )
         if key not in self._verified:
             if sha256_of(local) != sha256:
                 if href is not None:
                     local.unlink(missing_ok=True)
                 where = key if href is None else href
-                raise IntegrityError(f"{where} ({path} of {self.reference}) is not as it was published; land it again")
+                raise IntegrityError(
+                    f"{where} ({path} of {self.reference}) is not as it was published; land it"
+                    " again"
+                )
             self._verified.add(key)
         return local
 
@@ -133,7 +152,9 @@ class FrozenDataset:
         if is_self_contained(path) and not others:
             return self.local_path(path)
         files = {own: self.local_path(own) for own in (path, *others)}
-        key = hashlib.sha256(json.dumps({own: str(local) for own, local in files.items()}).encode()).hexdigest()
+        key = hashlib.sha256(
+            json.dumps({own: str(local) for own, local in files.items()}).encode()
+        ).hexdigest()
         folder = self.workspace.cache / "named" / f"{key[:2]}/{key[2:32]}"
         for own, local in files.items():
             link = below(folder, own)
@@ -142,14 +163,21 @@ class FrozenDataset:
         return below(folder, path)
 
     def bands(self, path: str) -> list[int] | None:
-        """Return which bands of an image are read, counted from 1, in the order of the features; None is all."""
+        """Return which bands of an image are read, counted from 1, in the order of the features.
+
+        None is all.
+        """
         return self._bands.get(path)
 
     @cached_property
     def masked(self) -> bool:
-        """Whether pixels of some image are hidden by what their values do not tell: alpha, or a mask."""
+        """Whether pixels of some image are hidden by what their values do not tell.
+
+        Alpha, or a mask.
+        """
         return bool(
-            self.manifest["masked"].eq(True).any() or (self.is_scaled and self.manifest["nodata"].notna().any())
+            self.manifest["masked"].eq(True).any()
+            or (self.is_scaled and self.manifest["nodata"].notna().any())
         )
 
     @property
@@ -180,7 +208,9 @@ class FrozenDataset:
     @cached_property
     def _scenes(self) -> Mapping[str, pd.DataFrame]:
         """The manifest rows of each scene by the path of its first image."""
-        grouped = self.manifest.dropna(subset=["scene"]).sort_values("part").groupby("scene", sort=False)
+        grouped = (
+            self.manifest.dropna(subset=["scene"]).sort_values("part").groupby("scene", sort=False)
+        )
         scenes = (rows for _, rows in grouped)
         return {
             str(rows.loc[rows["role"] == "image", "path"].iloc[0]): rows
@@ -194,12 +224,17 @@ class FrozenDataset:
         return [str(p) for p in rows.loc[rows["role"] == "image", "path"]]
 
     def scene_labels(self, path: str) -> str:
-        """Return the label file of the scene whose first image is `path`; one file may label several scenes."""
+        """Return the label file of the scene whose first image is `path`.
+
+        One file may label several scenes.
+        """
         if path in self.document.get("labels", {}):
             return str(self.document["labels"][path])
         rows = self._scenes[path]
         own = rows.loc[rows["role"] == "labels", "path"]
-        shared = self.manifest.loc[self.manifest["scene"].isna() & (self.manifest["role"] == "labels"), "path"]
+        shared = self.manifest.loc[
+            self.manifest["scene"].isna() & (self.manifest["role"] == "labels"), "path"
+        ]
         return str((own if len(own) else shared).iloc[0])
 
     def sidecars(self, path: str) -> list[str]:

@@ -1,10 +1,13 @@
-"""The manifest of a data version: one row a file, as a Parquet file that is stac-geoparquet at the same time.
+"""The manifest of a data version.
+
+One row a file, as a Parquet file that is stac-geoparquet at the same time.
 
 Only the table and its encoding; which files belong to a version is decided in `freezing`.
 
-Every row is a STAC Item for one file (https://radiantearth.github.io/stac-geoparquet-spec/), so DuckDB, GeoPandas and
-rustac open the manifest as it lies. What STAC has a word for has that word: `path` is the asset's `file:local_path`,
-`sha256` its `file:checksum`, `crs` is `proj:code` (or `proj:wkt2`), and so on; the rest is called `mlops:…`.
+Every row is a STAC Item for one file (https://radiantearth.github.io/stac-geoparquet-spec/), so
+DuckDB, GeoPandas and rustac open the manifest as it lies. What STAC has a word for has that word:
+`path` is the asset's `file:local_path`, `sha256` its `file:checksum`, `crs` is `proj:code` (or
+`proj:wkt2`), and so on; the rest is called `mlops:…`.
 """
 
 from __future__ import annotations
@@ -31,20 +34,51 @@ if TYPE_CHECKING:
 
 MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sidecars come with them
 COLUMNS = [
-    "path", "sha256", "size", "href", "role", "scene", "part", "height", "width", "count", "dtype", "nodata", "crs",
-    "transform", "bbox", "datetime", "source", "band_names", "bands",
-    "masked", "scales", "offsets", "remarks",
-]  # fmt: skip
+    "path",
+    "sha256",
+    "size",
+    "href",
+    "role",
+    "scene",
+    "part",
+    "height",
+    "width",
+    "count",
+    "dtype",
+    "nodata",
+    "crs",
+    "transform",
+    "bbox",
+    "datetime",
+    "source",
+    "band_names",
+    "bands",
+    "masked",
+    "scales",
+    "offsets",
+    "remarks",
+]
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
 EXTENSIONS = [
     f"https://stac-extensions.github.io/{name}/schema.json"
     for name in ("file/v2.1.0", "projection/v2.0.0", "version/v1.2.0")
 ]
-ASSET_ROLES = {"image": ["data"], "labels": ["labels"], "table": ["data"], "sidecar": ["metadata"],
-               "catalog": ["metadata"]}  # fmt: skip
-DATA_TYPES = {"complex64": "cfloat32", "complex128": "cfloat64", "complex_int16": "cint16"}  # STAC's; others are equal
-CRS_CODE = re.compile("[A-Za-z0-9_]+:[A-Za-z0-9_.-]+")  # what `proj:code` takes; other texts are WKT
+ASSET_ROLES = {
+    "image": ["data"],
+    "labels": ["labels"],
+    "table": ["data"],
+    "sidecar": ["metadata"],
+    "catalog": ["metadata"],
+}
+DATA_TYPES = {
+    "complex64": "cfloat32",
+    "complex128": "cfloat64",
+    "complex_int16": "cint16",
+}  # STAC's; others are equal
+CRS_CODE = re.compile(
+    "[A-Za-z0-9_]+:[A-Za-z0-9_.-]+"
+)  # what `proj:code` takes; other texts are WKT
 BBOX = ("xmin", "ymin", "xmax", "ymax")
 WORKSPACE = "../../../"  # from datasets/<name>/<version>/ to where keys begin
 MULTIHASH_SHA256 = "1220"
@@ -53,15 +87,30 @@ _MAX_ID = 100  # characters; ids become names of files
 _ROWS_AT_ONCE = 1 << 16  # bounds the memory that geometries take; also a good size of a row group
 TIME_COLUMNS = ["datetime", "start_datetime", "mlops:datetime_is"]
 _READ = [
-    *(f"assets.data.{name}" for name in ("href", "file:checksum", "file:size", "file:local_path")), "bbox",
-    *TIME_COLUMNS, "proj:code", "proj:wkt2", "proj:shape", "proj:transform", "data_type", "nodata", "mlops:count",
-    "mlops:role", "mlops:scene", "mlops:part", "mlops:source",
-]  # fmt: skip
+    *(f"assets.data.{name}" for name in ("href", "file:checksum", "file:size", "file:local_path")),
+    "bbox",
+    *TIME_COLUMNS,
+    "proj:code",
+    "proj:wkt2",
+    "proj:shape",
+    "proj:transform",
+    "data_type",
+    "nodata",
+    "mlops:count",
+    "mlops:role",
+    "mlops:scene",
+    "mlops:part",
+    "mlops:source",
+]
 # which manifests of earlier releases lack
 _BANDS = {
-    "band_names": "mlops:band_names", "bands": "mlops:bands", "masked": "mlops:masked", "scales": "mlops:scales",
-    "offsets": "mlops:offsets", "remarks": "mlops:remarks",
-}  # fmt: skip
+    "band_names": "mlops:band_names",
+    "bands": "mlops:bands",
+    "masked": "mlops:masked",
+    "scales": "mlops:scales",
+    "offsets": "mlops:offsets",
+    "remarks": "mlops:remarks",
+}
 _TEXT, _WHOLE, _REAL, _TIME = pa.string(), pa.int64(), pa.float64(), pa.timestamp("us", "UTC")
 
 
@@ -75,15 +124,17 @@ def write_manifest(
     """Return the manifest file of a data version; the same rows, in any order, give the same bytes.
 
     Args:
-        rows: one row a file, with the columns `COLUMNS`; all but `path`, `sha256` and `size` may be missing or null.
-            `href` is null when the bytes lie in the object store, else the URL the file is kept by reference at.
-            `bbox` is west, south, east, north in degrees; west > east across the antimeridian. `source` is the URL of
-            the STAC Item that the file was described by.
+        rows: one row a file, with the columns `COLUMNS`; all but `path`, `sha256` and `size` may be
+            missing or null. `href` is null when the bytes lie in the object store, else the URL the
+            file is kept by reference at. `bbox` is west, south, east, north in degrees; west > east
+            across the antimeridian. `source` is the URL of the STAC Item that the file was
+            described by.
         dataset: name of the dataset.
         version: the data version, `v1`.
         created: when the version was published; a file without `datetime` is not younger.
-        interval: first and last time as declared, for files without `datetime`. An Item needs a moment: theirs is the
-            first, else the last (`mlops:datetime_is` is then `latest`), else `created` (`unknown`).
+        interval: first and last time as declared, for files without `datetime`. An Item needs a
+            moment: theirs is the first, else the last (`mlops:datetime_is` is then `latest`), else
+            `created` (`unknown`).
 
     Returns:
         The content of `manifest.parquet`, sorted by path.
@@ -91,13 +142,18 @@ def write_manifest(
     constants = {
         "collection": f"{dataset}-{version}",
         "version": version,
-        "links": [{"rel": "collection", "type": "application/json",
-                   "href": f"{WORKSPACE}catalog/datasets/{dataset}/{version}/collection.json"}],
+        "links": [
+            {
+                "rel": "collection",
+                "type": "application/json",
+                "href": f"{WORKSPACE}catalog/datasets/{dataset}/{version}/collection.json",
+            }
+        ],
         "since": interval[0],
         "until": (interval[1] or created) if interval[0] else None,
         "nominal": interval[0] or interval[1] or created,
         "nominal_is": None if interval[0] else "latest" if interval[1] else "unknown",
-    }  # fmt: skip
+    }
     order = rows["path"].argsort(kind="stable").to_numpy()
     schema = _items(rows.iloc[:0].reindex(columns=COLUMNS), np.empty((0, 4)), constants).schema
     bounds, sink = _Bounds(), io.BytesIO()
@@ -108,7 +164,9 @@ def write_manifest(
             bounds.add(boxes)
             writer.write_table(_items(part, boxes, constants))
         stac = {"version": STAC_GEOPARQUET_VERSION}
-        writer.add_key_value_metadata({"geo": json.dumps(bounds.metadata()), "stac-geoparquet": json.dumps(stac)})
+        writer.add_key_value_metadata(
+            {"geo": json.dumps(bounds.metadata()), "stac-geoparquet": json.dumps(stac)}
+        )
     return sink.getvalue()
 
 
@@ -116,20 +174,25 @@ def read_manifest(content: bytes) -> pd.DataFrame:
     """Return the rows of a manifest file, sorted by path.
 
     Returns:
-        The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`, `width` and `count`
-        (Int64), NaT in `datetime` (UTC), and None in `masked`, and in `transform`, `bbox`, `band_names`, `bands`,
-        `scales`, `offsets` and `remarks`, which are lists otherwise.
+        The columns `COLUMNS`. Unknown is NaN in texts and in `nodata`, `<NA>` in `part`, `height`,
+        `width` and `count` (Int64), NaT in `datetime` (UTC), and None in `masked`, and in
+        `transform`, `bbox`, `band_names`, `bands`, `scales`, `offsets` and `remarks`, which are
+        lists otherwise.
     """
     import pandas as pd
 
     file = pq.ParquetFile(pa.BufferReader(content))
-    table = file.read(columns=[*_READ, *(_BANDS.values() if knows_bands(content) else ())]).combine_chunks()
+    table = file.read(
+        columns=[*_READ, *(_BANDS.values() if knows_bands(content) else ())]
+    ).combine_chunks()
     asset = pc.struct_field(table["assets"], "data")
     href = pc.struct_field(asset, "href")
     shape = table["proj:shape"]
     plain = {
         "path": pc.struct_field(asset, "file:local_path"),
-        "sha256": pc.utf8_slice_codeunits(pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)),
+        "sha256": pc.utf8_slice_codeunits(
+            pc.struct_field(asset, "file:checksum"), len(MULTIHASH_SHA256)
+        ),
         "href": pc.if_else(pc.starts_with(href, WORKSPACE), pa.scalar(None, _TEXT), href),
         "role": table["mlops:role"],
         "scene": table["mlops:scene"],
@@ -168,14 +231,17 @@ def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
     nominal = pc.is_valid(table["start_datetime"])
     if TIME_COLUMNS[-1] in table.column_names:
         nominal = pc.or_(nominal, pc.is_valid(table[TIME_COLUMNS[-1]]))
-    unknown = pa.nulls(len(nominal), _TIME)  # a scalar would import pandas, which commands that only show go without
+    unknown = pa.nulls(
+        len(nominal), _TIME
+    )  # a scalar would import pandas, which commands that only show go without
     return pc.if_else(nominal, unknown, table["datetime"])
 
 
 def item_id(path: str) -> str:
     """Return an id that is safe in URLs, unique in its version, and the same whatever other files there are.
 
-    A path in which something had to be replaced or cut off gets the start of its own sha256 behind it.
+    A path in which something had to be replaced or cut off gets the start of its own sha256 behind
+    it.
     """
     name = _UNSAFE.sub("_", path)[:_MAX_ID]
     return name if name == path else f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"
@@ -185,8 +251,9 @@ def footprints(boxes: NDArray[np.float64]) -> NDArray[np.object_]:
     """Return boxes as polygons, None where a number is not finite.
 
     Args:
-        boxes: west, south, east, north, degrees, of shape (n, 4). West > east means across the antimeridian; such a
-            box becomes two polygons that meet there (RFC 7946, 3.1.9), not one around the world.
+        boxes: west, south, east, north, degrees, of shape (n, 4). West > east means across the
+            antimeridian; such a box becomes two polygons that meet there (RFC 7946, 3.1.9), not one
+            around the world.
     """
     import shapely
 
@@ -218,10 +285,13 @@ class _Bounds:
         self.box = [*low.min(axis=0).tolist(), *high.max(axis=0).tolist()]
 
     def metadata(self) -> dict[str, Any]:
-        """The metadata `geo` of GeoParquet 1.1; no CRS in it means longitude and latitude (OGC:CRS84).
+        """The metadata `geo` of GeoParquet 1.1.
 
-        rustac 0.9 fails on null geometries of no type, and on null ones among those of two types: so it is `Polygon`
-        where all are null, and "not known" where some cross the antimeridian; GeoParquet allows both.
+        No CRS in it means longitude and latitude (OGC:CRS84).
+
+        rustac 0.9 fails on null geometries of no type, and on null ones among those of two types:
+        so it is `Polygon` where all are null, and "not known" where some cross the antimeridian;
+        GeoParquet allows both.
         """
         column: dict[str, Any] = {
             "encoding": "WKB",
@@ -250,39 +320,45 @@ def _items(rows: pd.DataFrame, boxes: NDArray[np.float64], constants: dict[str, 
     moments = _column(pd.to_datetime(rows["datetime"], utc=True).dt.as_unit("us"), _TIME)
     code = pc.match_substring_regex(crs, f"^({CRS_CODE.pattern})$")
     undated = pc.is_null(moments)
-    return pa.table({
-        "type": same("Feature", _TEXT),
-        "stac_version": same(STAC_VERSION, _TEXT),
-        "stac_extensions": same(EXTENSIONS, pa.list_(_TEXT)),
-        "id": pa.array([f"{constants['collection']}-{item_id(path)}" for path in rows["path"]], _TEXT),
-        "geometry": pa.array(shapely.to_wkb(footprints(boxes)), pa.binary()),
-        "bbox": pa.StructArray.from_arrays([pa.array(side) for side in boxes.T], BBOX, mask=pa.array(~known)),
-        "links": same(constants["links"], pa.list_(link)),
-        "assets": pa.StructArray.from_arrays([_assets(rows)], ["data"]),
-        "collection": same(constants["collection"], _TEXT),
-        "datetime": pc.if_else(undated, pa.scalar(constants["nominal"], _TIME), moments),
-        "start_datetime": where_undated(constants["since"], _TIME),
-        "end_datetime": where_undated(constants["until"], _TIME),
-        "version": same(constants["version"], _TEXT),
-        "proj:code": pc.if_else(code, crs, pa.scalar(None, _TEXT)),
-        "proj:wkt2": pc.if_else(code, pa.scalar(None, _TEXT), crs),
-        "proj:shape": _pairs(_column(rows["height"], _WHOLE), _column(rows["width"], _WHOLE)),
-        "proj:transform": _column(rows["transform"], pa.list_(_REAL)),
-        "data_type": _column(rows["dtype"].replace(DATA_TYPES), _TEXT),
-        "nodata": _column(rows["nodata"], _REAL),
-        "mlops:datetime_is": where_undated(constants["nominal_is"], _TEXT),
-        "mlops:count": _column(rows["count"], _WHOLE),
-        "mlops:role": _column(rows["role"], _TEXT),
-        "mlops:scene": _column(rows["scene"], _TEXT),
-        "mlops:part": _column(rows["part"], _WHOLE),
-        "mlops:source": _column(rows["source"], _TEXT),
-        "mlops:band_names": _column(rows["band_names"], pa.list_(_TEXT)),
-        "mlops:bands": _column(rows["bands"], pa.list_(_WHOLE)),
-        "mlops:masked": _column(rows["masked"], pa.bool_()),
-        "mlops:scales": _column(rows["scales"], pa.list_(_REAL)),
-        "mlops:offsets": _column(rows["offsets"], pa.list_(_REAL)),
-        "mlops:remarks": _column(rows["remarks"], pa.list_(_TEXT)),
-    })  # fmt: skip
+    return pa.table(
+        {
+            "type": same("Feature", _TEXT),
+            "stac_version": same(STAC_VERSION, _TEXT),
+            "stac_extensions": same(EXTENSIONS, pa.list_(_TEXT)),
+            "id": pa.array(
+                [f"{constants['collection']}-{item_id(path)}" for path in rows["path"]], _TEXT
+            ),
+            "geometry": pa.array(shapely.to_wkb(footprints(boxes)), pa.binary()),
+            "bbox": pa.StructArray.from_arrays(
+                [pa.array(side) for side in boxes.T], BBOX, mask=pa.array(~known)
+            ),
+            "links": same(constants["links"], pa.list_(link)),
+            "assets": pa.StructArray.from_arrays([_assets(rows)], ["data"]),
+            "collection": same(constants["collection"], _TEXT),
+            "datetime": pc.if_else(undated, pa.scalar(constants["nominal"], _TIME), moments),
+            "start_datetime": where_undated(constants["since"], _TIME),
+            "end_datetime": where_undated(constants["until"], _TIME),
+            "version": same(constants["version"], _TEXT),
+            "proj:code": pc.if_else(code, crs, pa.scalar(None, _TEXT)),
+            "proj:wkt2": pc.if_else(code, pa.scalar(None, _TEXT), crs),
+            "proj:shape": _pairs(_column(rows["height"], _WHOLE), _column(rows["width"], _WHOLE)),
+            "proj:transform": _column(rows["transform"], pa.list_(_REAL)),
+            "data_type": _column(rows["dtype"].replace(DATA_TYPES), _TEXT),
+            "nodata": _column(rows["nodata"], _REAL),
+            "mlops:datetime_is": where_undated(constants["nominal_is"], _TEXT),
+            "mlops:count": _column(rows["count"], _WHOLE),
+            "mlops:role": _column(rows["role"], _TEXT),
+            "mlops:scene": _column(rows["scene"], _TEXT),
+            "mlops:part": _column(rows["part"], _WHOLE),
+            "mlops:source": _column(rows["source"], _TEXT),
+            "mlops:band_names": _column(rows["band_names"], pa.list_(_TEXT)),
+            "mlops:bands": _column(rows["bands"], pa.list_(_WHOLE)),
+            "mlops:masked": _column(rows["masked"], pa.bool_()),
+            "mlops:scales": _column(rows["scales"], pa.list_(_REAL)),
+            "mlops:offsets": _column(rows["offsets"], pa.list_(_REAL)),
+            "mlops:remarks": _column(rows["remarks"], pa.list_(_TEXT)),
+        }
+    )
 
 
 def _assets(rows: pd.DataFrame) -> pa.StructArray:
@@ -311,7 +387,9 @@ def _boxes(column: pd.Series) -> NDArray[np.float64]:
     """Boxes as an array of shape (n, 4), NaN where unknown."""
     lists = _column(column, pa.list_(_REAL))
     boxes = np.full((len(column), 4), np.nan)
-    boxes[lists.is_valid().to_numpy(zero_copy_only=False)] = lists.flatten().to_numpy().reshape(-1, 4)
+    boxes[lists.is_valid().to_numpy(zero_copy_only=False)] = (
+        lists.flatten().to_numpy().reshape(-1, 4)
+    )
     return boxes
 
 
@@ -319,12 +397,16 @@ def _lists(boxes: pa.ChunkedArray) -> pa.Array:
     """A struct column of boxes as lists."""
     flat = np.stack([pc.struct_field(boxes, side).to_numpy() for side in BBOX], axis=1).ravel()
     offsets = pa.array(np.arange(0, len(flat) + 1, 4, dtype=np.int32))
-    return pa.ListArray.from_arrays(offsets, pa.array(flat), mask=pc.is_null(boxes).combine_chunks())
+    return pa.ListArray.from_arrays(
+        offsets, pa.array(flat), mask=pc.is_null(boxes).combine_chunks()
+    )
 
 
 def _pairs(first: pa.Array, second: pa.Array) -> pa.Array:
     """Two columns of whole numbers as one of lists; null where either is."""
     unknown = pc.or_(pc.is_null(first), pc.is_null(second))
-    flat = np.stack([pc.fill_null(first, 0).to_numpy(), pc.fill_null(second, 0).to_numpy()], axis=1).ravel()
+    flat = np.stack(
+        [pc.fill_null(first, 0).to_numpy(), pc.fill_null(second, 0).to_numpy()], axis=1
+    ).ravel()
     offsets = pa.array(np.arange(0, len(flat) + 1, 2, dtype=np.int32))
     return pa.ListArray.from_arrays(offsets, pa.array(flat, _WHOLE), mask=unknown)

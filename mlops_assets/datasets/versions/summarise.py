@@ -1,7 +1,10 @@
-"""Finding out what a data version holds at a glance, from its manifest and samples; `summary` reads it.
+"""Finding out what a data version holds at a glance, from its manifest and samples.
 
-Column by column and without pandas, as versions of earlier releases are summed up by the command that shows them.
-pyarrow imports it for `to_numpy`, `group_by`, and arrays or scalars of Python's objects: hence none of them.
+`summary` reads it.
+
+Column by column and without pandas, as versions of earlier releases are summed up by the command
+that shows them. pyarrow imports it for `to_numpy`, `group_by`, and arrays or scalars of Python's
+objects: hence none of them.
 """
 
 from __future__ import annotations
@@ -18,7 +21,13 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.versions.extents import Interval, declared_interval, enclosing
-from mlops_assets.datasets.versions.manifest import BBOX, MAIN_ROLES, TIME_COLUMNS, WORKSPACE, file_times
+from mlops_assets.datasets.versions.manifest import (
+    BBOX,
+    MAIN_ROLES,
+    TIME_COLUMNS,
+    WORKSPACE,
+    file_times,
+)
 from mlops_assets.datasets.versions.summary import LEFT_OUT
 
 _FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
@@ -34,7 +43,9 @@ def summarise(document: Mapping[str, Any], manifest: bytes, samples: bytes) -> d
     """
     specification = DatasetSpecification.model_validate(document["specification"])
     files, rows = _table(manifest, _FILE_COLUMNS), _table(samples, ["label", "split", "time"])
-    main = files.filter(pc.match_substring_regex(files["mlops:role"], f"^({'|'.join(MAIN_ROLES)})$"))
+    main = files.filter(
+        pc.match_substring_regex(files["mlops:role"], f"^({'|'.join(MAIN_ROLES)})$")
+    )
     interval = _interval(main, rows, specification)
     return {
         "crs": _reference_systems(files),
@@ -65,8 +76,13 @@ def _bbox(main: pa.Table, specification: DatasetSpecification) -> list[float] | 
     return list(declared.bbox) if declared else None
 
 
-def _interval(main: pa.Table, samples: pa.Table, specification: DatasetSpecification) -> Interval | None:
-    """Return first and last time: of the files, else of the samples, else as declared, else None."""
+def _interval(
+    main: pa.Table, samples: pa.Table, specification: DatasetSpecification
+) -> Interval | None:
+    """Return first and last time.
+
+    Of the files, else of the samples, else as declared, else None.
+    """
     times, sampled = file_times(main), samples["time"]
     if times.null_count and sampled.null_count < len(sampled):
         times = sampled
@@ -77,15 +93,24 @@ def _interval(main: pa.Table, samples: pa.Table, specification: DatasetSpecifica
 
 
 def _class_counts(samples: pa.Table, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return value, name and samples in each split of every class; the samples are null for windows."""
+    """Return value, name and samples in each split of every class.
+
+    The samples are null for windows.
+    """
     labels = samples["label"]
     known = labels.null_count < len(labels)
     (label_codes, names), (split_codes, splits) = _encoded(labels), _encoded(samples["split"])
-    found = np.bincount(label_codes * len(splits) + split_codes, minlength=len(names) * len(splits)).tolist()
+    found = np.bincount(
+        label_codes * len(splits) + split_codes, minlength=len(names) * len(splits)
+    ).tolist()
     pairs = product(names, (split or LEFT_OUT for split in splits))
     counts = dict(zip(pairs, found, strict=True))
     return [
-        entry | {split: counts.get((str(entry["value"]), split), 0) if known else None for split in (*SPLITS, LEFT_OUT)}
+        entry
+        | {
+            split: counts.get((str(entry["value"]), split), 0) if known else None
+            for split in (*SPLITS, LEFT_OUT)
+        }
         for entry in classes
     ]
 

@@ -1,7 +1,9 @@
-"""A data version at a glance: where and when it is of, and how many samples of each class each split has.
+"""A data version at a glance.
 
-Light to load: commands that only show a version read it. What it says was found in `summarise`, when the version was
-committed; samples and files are read by `versions`.
+Where and when it is of, and how many samples of each class each split has.
+
+Light to load: commands that only show a version read it. What it says was found in `summarise`,
+when the version was committed; samples and files are read by `versions`.
 """
 
 from __future__ import annotations
@@ -29,8 +31,8 @@ class Summary:
     Attributes:
         row: its row in the registry.
         document: `version.json`.
-        facts: `crs` of its files, `bbox` in degrees, `interval`, how many files are `kept_by_reference`, and `classes`
-            with the samples of each in every split.
+        facts: `crs` of its files, `bbox` in degrees, `interval`, how many files are
+            `kept_by_reference`, and `classes` with the samples of each in every split.
     """
 
     row: DataVersion

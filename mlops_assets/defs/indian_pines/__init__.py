@@ -1,1 +1,4 @@
-"""The example project: land cover of the Indian Pines scene, with a trainer of its own beside the YAML."""
+"""The example project.
+
+Land cover of the Indian Pines scene, with a trainer of its own beside the YAML.
+"""

@@ -17,7 +17,9 @@ if TYPE_CHECKING:
     from mlops_assets import TrainingData, TrainingRun
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
 
-FRAMEWORK = "pytorch"  # of the models it returns; without this line its process starts a little later
+FRAMEWORK = (  # of the models it returns; without this line its process starts a little later
+    "pytorch"
+)
 
 
 class Params(dg.Config):
@@ -26,7 +28,9 @@ class Params(dg.Config):
     epochs: int = Field(default=40, ge=1, description="Passes over the training patches.")
     learning_rate: float = Field(default=3e-3, gt=0, description="Peak of the one-cycle schedule.")
     batch_size: int = Field(default=64, ge=2, description="Patches a step.")
-    components: int = Field(default=100, ge=1, description="Principal components kept of the spectrum.")
+    components: int = Field(
+        default=100, ge=1, description="Principal components kept of the spectrum."
+    )
     width: int = Field(default=64, ge=1, description="Channels of the first convolutions.")
 
 
@@ -40,17 +44,23 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SpectralSpati
 
     X, y = data.arrays("train")
     bands, size = X.shape[1], X.shape[2]
-    net = SpectralSpatialNet(bands, len(data.class_names), size, min(params.components, bands), params.width)
+    net = SpectralSpatialNet(
+        bands, len(data.class_names), size, min(params.components, bands), params.width
+    )
     mean, projection = principal_components(X[:, :, size // 2, size // 2], net.components)
     net.mean.copy_(torch.from_numpy(mean))
     net.projection.copy_(torch.from_numpy(projection))
     net.to(run.device)
     with torch.no_grad():
-        patches = torch.cat([net.project(part.to(run.device)) for part in torch.from_numpy(X).split(1024)])
+        patches = torch.cat(
+            [net.project(part.to(run.device)) for part in torch.from_numpy(X).split(1024)]
+        )
     labels = torch.from_numpy(y).to(run.device)
     optimizer = torch.optim.AdamW(net.parameters(), weight_decay=1e-3)
     steps = params.epochs * -(-len(y) // params.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, params.learning_rate, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, params.learning_rate, total_steps=steps
+    )
     for epoch in range(params.epochs):
         net.train()
         losses = []
@@ -64,11 +74,15 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SpectralSpati
             optimizer.step()
             schedule.step()
             losses.append(float(loss.detach()))
-        run.log({"train_loss": float(np.mean(losses)), **_validate(net, data, run.device)}, step=epoch)
+        run.log(
+            {"train_loss": float(np.mean(losses)), **_validate(net, data, run.device)}, step=epoch
+        )
     return net
 
 
-def principal_components(spectra: NDArray[np.float32], count: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def principal_components(
+    spectra: NDArray[np.float32], count: int
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Return mean (bands,) and projection (count, bands) of standardised spectra (n, bands).
 
     All components share one scale, so that noise in the last ones stays small.
@@ -90,5 +104,7 @@ def _validate(net: SpectralSpatialNet, data: TrainingData, device: str) -> dict[
         return {}
     net.eval()
     with torch.no_grad():
-        predicted = torch.cat([net(part.to(device)).argmax(1).cpu() for part in torch.from_numpy(X).split(1024)])
+        predicted = torch.cat(
+            [net(part.to(device)).argmax(1).cpu() for part in torch.from_numpy(X).split(1024)]
+        )
     return {"validation_accuracy": float((predicted.numpy() == y).mean())}

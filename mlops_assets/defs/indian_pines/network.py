@@ -1,4 +1,7 @@
-"""The spectral-spatial network of the example; it takes raw radiance, all preprocessing is inside."""
+"""The spectral-spatial network of the example.
+
+It takes raw radiance, all preprocessing is inside.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,38 @@ from torch import Tensor, nn
 class SpectralSpatialNet(nn.Module):  # type: ignore[misc]
     """Principal components of the spectrum, then convolutions over the patch.
 
-    The projection onto components is fitted on training spectra and stored as buffers, so that the exported model
-    takes raw values.
+    The projection onto components is fitted on training spectra and stored as buffers, so that the
+    exported model takes raw values.
     """
 
-    def __init__(self, bands: int, classes: int, size: int, components: int = 40, width: int = 64) -> None:
+    def __init__(
+        self, bands: int, classes: int, size: int, components: int = 40, width: int = 64
+    ) -> None:
         super().__init__()
-        self.bands, self.classes, self.size, self.components, self.width = bands, classes, size, components, width
+        self.bands, self.classes, self.size, self.components, self.width = (
+            bands,
+            classes,
+            size,
+            components,
+            width,
+        )
         self.register_buffer("mean", torch.zeros(bands))
         self.register_buffer("projection", torch.zeros(components, bands))
         self.body = nn.Sequential(
-            nn.Conv2d(components, width, 1), nn.BatchNorm2d(width), nn.ReLU(),
-            nn.Conv2d(width, width, 3), nn.BatchNorm2d(width), nn.ReLU(), nn.Dropout2d(0.3),
-            nn.Conv2d(width, 2 * width, size - 2), nn.BatchNorm2d(2 * width), nn.ReLU(),
-            nn.Flatten(), nn.Dropout(0.4), nn.Linear(2 * width, classes),
-        )  # fmt: skip
+            nn.Conv2d(components, width, 1),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3),
+            nn.BatchNorm2d(width),
+            nn.ReLU(),
+            nn.Dropout2d(0.3),
+            nn.Conv2d(width, 2 * width, size - 2),
+            nn.BatchNorm2d(2 * width),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Dropout(0.4),
+            nn.Linear(2 * width, classes),
+        )
 
     def project(self, patches: Tensor) -> Tensor:
         """Return (n, components, size, size) from raw patches (n, bands, size, size)."""

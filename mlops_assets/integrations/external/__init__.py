@@ -1,4 +1,7 @@
-"""External runs, in a notebook or on a cluster: recorded here, with their models, through the same stages.
+"""External runs, in a notebook or on a cluster.
 
-How a caller reaches the platform (this process, HTTP) and how Dagster hears of it are not decided here.
+Recorded here, with their models, through the same stages.
+
+How a caller reaches the platform (this process, HTTP) and how Dagster hears of it are not decided
+here.
 """

@@ -41,9 +41,16 @@ class Backend(Protocol):
         ...
 
     def publish(
-        self, made: NativeMade | OnnxMade, figures: Mapping[str, bytes], facts: Mapping[str, Any], points: int
+        self,
+        made: NativeMade | OnnxMade,
+        figures: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+        points: int,
     ) -> Outcome:
-        """Publish the model and do the stages that follow; `points` is how many the run has logged in all."""
+        """Publish the model and do the stages that follow.
+
+        `points` is how many the run has logged in all.
+        """
         ...
 
 
@@ -57,7 +64,12 @@ class ExternalRun:
     """
 
     def __init__(
-        self, run_id: str, seed: int, backend: Backend, points: PointWriter, data: TrainingData | None = None
+        self,
+        run_id: str,
+        seed: int,
+        backend: Backend,
+        points: PointWriter,
+        data: TrainingData | None = None,
     ) -> None:
         """Make the face of a started run; `data` is None where the workspace is not reached."""
         self.run_id, self.seed = run_id, seed
@@ -75,7 +87,9 @@ class ExternalRun:
             StorageError: the run is reported by HTTP, and the workspace is not reached from here.
         """
         if self._data is None:
-            raise StorageError("the data cannot be read by HTTP; copy it here with 'mlops dataset recall'")
+            raise StorageError(
+                "the data cannot be read by HTTP; copy it here with 'mlops dataset recall'"
+            )
         return self._data
 
     def log(self, metrics: Mapping[str, float], step: int) -> None:
@@ -87,7 +101,10 @@ class ExternalRun:
         self._run.log(metrics, step)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Record how long a part of the training takes, e.g. `data`; times under one name add up."""
+        """Record how long a part of the training takes, e.g. `data`.
+
+        Times under one name add up.
+        """
         return self._run.phase(name)
 
     def figure(self, name: str, png: bytes) -> None:
@@ -99,12 +116,15 @@ class ExternalRun:
         """
         if not png.startswith(b"\x89PNG\r\n\x1a\n"):
             raise TrainerError(
-                f"figure {name!r} is not a PNG; save it as one, e.g. with figure.savefig(…, format='png')"
+                f"figure {name!r} is not a PNG; save it as one, e.g. with figure.savefig(…,"
+                " format='png')"
             )
         self._run.figure(name, png)
 
     def samples(self) -> NDArray[np.float32]:
-        """Return samples of the test split, raw, for `onnx`: what the model gives for them proves that ONNX equals it.
+        """Return samples of the test split, raw, for `onnx`.
+
+        What the model gives for them proves that ONNX equals it.
 
         Returns:
             X, float32 of shape (n, *sample_shape).
@@ -112,18 +132,25 @@ class ExternalRun:
         return self._backend.samples()
 
     def model(self, model: Any) -> None:
-        """Give the trained model, of any framework that has an adapter; it is published when the block is left."""
+        """Give the trained model, of any framework that has an adapter.
+
+        It is published when the block is left.
+        """
         if model is None:
             raise TrainerError("run.model(None): give the trained model")
         self._made = NativeMade(model)
 
-    def onnx(self, path: str | Path, outputs: ArrayLike | Mapping[str, ArrayLike] | None = None) -> None:
+    def onnx(
+        self, path: str | Path, outputs: ArrayLike | Mapping[str, ArrayLike] | None = None
+    ) -> None:
         """Give the model as an ONNX file; it is published when the block is left.
 
         Args:
-            path: input `input`, float32 (batch, *sample_shape), raw values; output `scores`, `label` or `value`.
-            outputs: what the trained model gives for `samples()`: `scores` or `value` as the ONNX file gives them, or
-                several by name. Without them the version is published, and never passes parity.
+            path: input `input`, float32 (batch, *sample_shape), raw values; output `scores`,
+                `label` or `value`.
+            outputs: what the trained model gives for `samples()`: `scores` or `value` as the ONNX
+                file gives them, or several by name. Without them the version is published, and
+                never passes parity.
 
         Raises:
             TrainerError: there is no such file.
@@ -136,9 +163,11 @@ class ExternalRun:
     def facts(self, usage: Usage, started: float) -> dict[str, Any]:
         """Return what is to be recorded of the run, as it is now."""
         return {
-            "metrics": self._run.metrics, "phases": self._run.phases, "usage": usage.document(),
+            "metrics": self._run.metrics,
+            "phases": self._run.phases,
+            "usage": usage.document(),
             "seconds": time.monotonic() - started,
-        }  # fmt: skip
+        }
 
     def finish(self, facts: Mapping[str, Any]) -> None:
         """Publish the model.
@@ -148,7 +177,9 @@ class ExternalRun:
             ParityError: the model is published, but its ONNX file is not proved.
         """
         if self._made is None:
-            message = "the run ended without a model; call run.model(…) or run.onnx(…) before it does"
+            message = (
+                "the run ended without a model; call run.model(…) or run.onnx(…) before it does"
+            )
             self._backend.end("failed", message, facts)
             raise TrainerError(f"run {self.run_id}: {message}")
         self.outcome = self._backend.publish(self._made, self._run.figures, facts, self._points.seq)
@@ -157,7 +188,9 @@ class ExternalRun:
 
 
 @contextmanager
-def recorded(run: ExternalRun, backend: Backend, points: PointWriter, gpus: int) -> Iterator[ExternalRun]:
+def recorded(
+    run: ExternalRun, backend: Backend, points: PointWriter, gpus: int
+) -> Iterator[ExternalRun]:
     """Yield a started run, and record how it ends."""
     started, usage = time.monotonic(), Usage(gpus)
     try:
@@ -172,13 +205,19 @@ def recorded(run: ExternalRun, backend: Backend, points: PointWriter, gpus: int)
     except (Exception, SystemExit):
         backend.end("failed", traceback.format_exc(), run.facts(usage, started))
         raise
-    except BaseException as error:  # an interrupt must be recorded too, and then do what it was going to do
-        backend.end("canceled", f"{type(error).__name__}: stopped from outside", run.facts(usage, started))
+    except (
+        BaseException
+    ) as error:  # an interrupt must be recorded too, and then do what it was going to do
+        backend.end(
+            "canceled", f"{type(error).__name__}: stopped from outside", run.facts(usage, started)
+        )
         raise
     run.finish(run.facts(usage, started))
 
 
-def _by_name(path: Path, outputs: ArrayLike | Mapping[str, ArrayLike] | None) -> dict[str, NDArray[Any]]:
+def _by_name(
+    path: Path, outputs: ArrayLike | Mapping[str, ArrayLike] | None
+) -> dict[str, NDArray[Any]]:
     if outputs is None:
         return {}
     if isinstance(outputs, Mapping):

@@ -1,7 +1,7 @@
 """Reporting a run to a server that `mlops hub` runs, from a machine that reaches nothing else of the platform.
 
-What cannot be sent because the server is unreachable is kept and sent again. What a caller sees is `ExternalRun`, as
-here.
+What cannot be sent because the server is unreachable is kept and sent again. What a caller sees is
+`ExternalRun`, as here.
 """
 
 from __future__ import annotations
@@ -42,9 +42,16 @@ Token = str | Callable[[], str]
 class There:
     """Records a run on a server."""
 
-    def __init__(self, client: httpx.Client, run_id: str, trainer: str, away_seconds: float) -> None:
+    def __init__(
+        self, client: httpx.Client, run_id: str, trainer: str, away_seconds: float
+    ) -> None:
         """Record a run; `away_seconds` is how long the server may be away."""
-        self._client, self._run_id, self._trainer, self._away = client, run_id, trainer, away_seconds
+        self._client, self._run_id, self._trainer, self._away = (
+            client,
+            run_id,
+            trainer,
+            away_seconds,
+        )
         self._refused: MlopsError | None = None
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
@@ -55,7 +62,9 @@ class There:
         """
         for start in range(0, len(points), POINTS_AT_ONCE):
             try:
-                self._call("POST", "/points", json={"points": points[start : start + POINTS_AT_ONCE]})
+                self._call(
+                    "POST", "/points", json={"points": points[start : start + POINTS_AT_ONCE]}
+                )
             except StorageError:
                 raise
             except MlopsError as error:  # the server does not want them, and will not
@@ -73,7 +82,11 @@ class There:
         self._patiently("POST", "/finish", json={"status": status, "error": error, **_said(facts)})
 
     def publish(
-        self, made: NativeMade | OnnxMade, figures: Mapping[str, bytes], facts: Mapping[str, Any], points: int
+        self,
+        made: NativeMade | OnnxMade,
+        figures: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+        points: int,
     ) -> Outcome:
         """Send the model, and wait until what follows is done.
 
@@ -88,10 +101,17 @@ class There:
                 framework = self._send(made, scratch)
                 for name, png in figures.items():
                     self._put(f"/figures/{name}.png", png)
-            finish = {"status": "succeeded", "framework": framework, "points": points, **_said(facts)}
+            finish = {
+                "status": "succeeded",
+                "framework": framework,
+                "points": points,
+                **_said(facts),
+            }
             return self._wait(finish)
         except StorageError as error:
-            raise StorageError(f"{error}; run {self._run_id} is kept: continue with run_id={self._run_id!r}") from error
+            raise StorageError(
+                f"{error}; run {self._run_id} is kept: continue with run_id={self._run_id!r}"
+            ) from error
         except MlopsError as error:
             self.end("failed", str(error), facts)
             raise
@@ -165,12 +185,21 @@ def run_there(
     """Record a run of this process on a server. See `mlops_assets.external.external_run`."""
     run_id = run_id or str(uuid.uuid4())
     start = {
-        "run_id": run_id, "model": model, "data": data, "parameters": dict(parameters), "seed": seed,
-        "tags": dict(tags), "declared": dict(declared), "trainer": origin.trainer,
+        "run_id": run_id,
+        "model": model,
+        "data": data,
+        "parameters": dict(parameters),
+        "seed": seed,
+        "tags": dict(tags),
+        "declared": dict(declared),
+        "trainer": origin.trainer,
         "code": {"version": origin.code_version, "changes": origin.changes},
-        "environment": origin.environment, "hardware": origin.hardware, "host": origin.host, "pid": origin.pid,
+        "environment": origin.environment,
+        "hardware": origin.hardware,
+        "host": origin.host,
+        "pid": origin.pid,
         "created_by": origin.created_by,
-    }  # fmt: skip
+    }
     with open_client(url, token) as client:
         document = patiently(lambda: call(client, "POST", "runs", json=start), away_seconds).json()
         backend = There(client, run_id, origin.trainer, away_seconds)
@@ -206,7 +235,9 @@ def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
     try:
         response = client.request(method, path, **request)
     except httpx.TransportError as error:
-        raise StorageError(f"{client.base_url} is unreachable: {type(error).__name__}: {error}") from error
+        raise StorageError(
+            f"{client.base_url} is unreachable: {type(error).__name__}: {error}"
+        ) from error
     if response.is_success:
         return response
     try:
@@ -223,7 +254,11 @@ def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
 
 def _error(kind: str | None, message: str) -> MlopsError:
     found = getattr(errors, kind or "", None)
-    known = isinstance(found, type) and issubclass(found, MlopsError) and found is not errors.DataProblems
+    known = (
+        isinstance(found, type)
+        and issubclass(found, MlopsError)
+        and found is not errors.DataProblems
+    )
     error: MlopsError = found(message) if known else MlopsError(message)  # type: ignore[misc]
     return error
 

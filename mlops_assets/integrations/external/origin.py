@@ -21,7 +21,8 @@ class Origin:
 
     Attributes:
         trainer: name of the script or notebook.
-        code_version: commit of its repository, with `+dirty.…` if there are changes; a hash of a script outside of one.
+        code_version: commit of its repository, with `+dirty.…` if there are changes; a hash of a
+            script outside of one.
         changes: what was not committed, as a patch.
         environment: Python's version and installed packages.
         hardware: what it runs on.
@@ -44,7 +45,8 @@ def origin_of(file: Path | None, user: str) -> Origin:
     """Return where this process comes from.
 
     Args:
-        file: script or notebook that trains; None if it is not known, then the current folder's repository counts.
+        file: script or notebook that trains; None if it is not known, then the current folder's
+            repository counts.
         user: who runs it.
     """
     state = provenance.repository_state(Path.cwd() if file is None else file.resolve().parent)
@@ -52,7 +54,10 @@ def origin_of(file: Path | None, user: str) -> Origin:
         version, changes = state
     else:
         content = b"" if file is None else file.read_bytes()
-        version, changes = (f"source.{hashlib.sha256(content).hexdigest()[:12]}" if content else "unknown"), None
+        version, changes = (
+            (f"source.{hashlib.sha256(content).hexdigest()[:12]}" if content else "unknown"),
+            None,
+        )
     return Origin(
         trainer="notebook" if file is None else file.name,
         code_version=version,
@@ -66,7 +71,10 @@ def origin_of(file: Path | None, user: str) -> Origin:
 
 
 def calling_file(frame: FrameType | None) -> Path | None:
-    """Return the script or notebook that a frame belongs to; None if there is no such file, as in a shell."""
+    """Return the script or notebook that a frame belongs to.
+
+    None if there is no such file, as in a shell.
+    """
     if frame is None:
         return None
     file = Path(frame.f_globals.get("__vsc_ipynb_file__") or frame.f_code.co_filename)

@@ -1,6 +1,7 @@
 """An external run in the registry: started, resumed, ended, and its model published.
 
-Every function here may be called from another process than the one before; nothing is kept in memory.
+Every function here may be called from another process than the one before; nothing is kept in
+memory.
 """
 
 from __future__ import annotations
@@ -66,23 +67,33 @@ def specification_for(
     """
     if declared is not None:
         if said:
-            raise SpecificationError(f"{model} is declared in the project: leave out {', '.join(sorted(said))}")
+            raise SpecificationError(
+                f"{model} is declared in the project: leave out {', '.join(sorted(said))}"
+            )
         if declared.dataset != dataset:
-            raise SpecificationError(f"{model} is declared on the dataset {declared.dataset}, not on {dataset}")
+            raise SpecificationError(
+                f"{model} is declared on the dataset {declared.dataset}, not on {dataset}"
+            )
         return declared
     try:
-        return ModelSpecification.model_validate({"trainer": FUNCTION, **said, "name": model, "dataset": dataset})
+        return ModelSpecification.model_validate(
+            {"trainer": FUNCTION, **said, "name": model, "dataset": dataset}
+        )
     except ValidationError as error:
         listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SpecificationError(
-            f"{model} is not declared in the project, and what is said of it does not do: {listed}; "
-            "say at least its task, and give attributes as in YAML"
+            f"{model} is not declared in the project, and what is said of it does not do: {listed};"
+            " say at least its task, and give attributes as in YAML"
         ) from error
 
 
-def parity_samples(store: Store, specification: ModelSpecification, version: str) -> NDArray[np.float32]:
+def parity_samples(
+    store: Store, specification: ModelSpecification, version: str
+) -> NDArray[np.float32]:
     """Return the samples of the test split on which an ONNX file is compared with its author's framework, raw."""
-    X, _ = data_for(store, specification, version, raw=True).arrays("test", limit=specification.parity.samples)
+    X, _ = data_for(store, specification, version, raw=True).arrays(
+        "test", limit=specification.parity.samples
+    )
     return X
 
 
@@ -98,8 +109,8 @@ def begin(
 ) -> Run:
     """Record that a run has started elsewhere, or continues.
 
-    A run of the same id continues if it is of the same model, data, parameters and seed, and has not succeeded; what it
-    logged is kept.
+    A run of the same id continues if it is of the same model, data, parameters and seed, and has
+    not succeeded; what it logged is kept.
 
     Raises:
         NotFound: there is no such data version.
@@ -140,12 +151,16 @@ def begin(
     names = ("source", "model", "data_digest", "parameters", "seed")
     differing = [name for name in names if getattr(found, name) != getattr(run, name)]
     if differing:
-        raise Conflict(f"run {run_id} is another run: it differs in {', '.join(differing)}; choose another id")
+        raise Conflict(
+            f"run {run_id} is another run: it differs in {', '.join(differing)}; choose another id"
+        )
     first = store.registry.next_seq(run_id)
     if found.status == "running" and first == 0:
         return found  # it was never told that it had started
     taken_over = ("host", "pid", "hardware", "environment", "code", "code_version", "trainer")
-    return store.registry.resume_run(run_id, first, **{name: getattr(run, name) for name in taken_over})
+    return store.registry.resume_run(
+        run_id, first, **{name: getattr(run, name) for name in taken_over}
+    )
 
 
 def running(registry: Registry, run_id: str) -> Run:
@@ -157,7 +172,10 @@ def running(registry: Registry, run_id: str) -> Run:
     """
     run = external(registry, run_id)
     if run.status != "running":
-        raise Conflict(f"run {run_id} has {run.status}; start it again with its id to continue, or start another")
+        raise Conflict(
+            f"run {run_id} has {run.status}; start it again with its id to continue, or start"
+            " another"
+        )
     return run
 
 
@@ -173,7 +191,9 @@ def external(registry: Registry, run_id: str) -> Run:
     return found[0]
 
 
-def end(store: Store, run_id: str, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
+def end(
+    store: Store, run_id: str, status: str, error: str | None, facts: Mapping[str, Any]
+) -> None:
     """Record that a run ended without a model: `failed` or `canceled`."""
     end_run(store, run_id, status, error, **facts)
 
@@ -190,7 +210,8 @@ def publish(
 
     Raises:
         TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
-        ExportError: it cannot be written safely, does not read back equal, or is an ONNX file without the contract.
+        ExportError: it cannot be written safely, does not read back equal, or is an ONNX file
+            without the contract.
     """
     if isinstance(made, OnnxMade):
         return _publish_onnx(store, specification, run, made, figures, facts)
@@ -206,7 +227,10 @@ def _publish_onnx(
     figures: Mapping[str, bytes],
     facts: Facts,
 ) -> ModelVersion:
-    """Publish an ONNX file as it came, with the outputs that came with it: they are what is known of its original."""
+    """Publish an ONNX file as it came, with the outputs that came with it.
+
+    They are what is known of its original.
+    """
     data = data_for(store, specification, run.data_version, raw=True)
     classes = len(data.class_names)
     model = uploaded_onnx.read_sent(made.path, data.sample_shape, specification.task, classes)
@@ -218,10 +242,15 @@ def _publish_onnx(
             shutil.copyfile(made.path, native / uploaded_onnx.FILE)
             for name, values in outputs.items():
                 np.save(native / f"{name}.npy", values, allow_pickle=False)
-            return [store.workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
+            return [
+                store.workspace.put(f"{folder}/{path.name}", path)
+                for path in sorted(native.iterdir())
+            ]
 
     described = uploaded_onnx.describe_sent(model)
-    return publish_version(store, specification, data, run, uploaded_onnx.FRAMEWORK, described, save, figures, facts)
+    return publish_version(
+        store, specification, data, run, uploaded_onnx.FRAMEWORK, described, save, figures, facts
+    )
 
 
 def _kept(store: Store, environment: dict[str, Any]) -> str | None:

@@ -33,9 +33,16 @@ from mlops_assets.training.metric_writer import PointWriter
 class Here:
     """Records into the registry."""
 
-    def __init__(self, store: Store, specification: ModelSpecification, run: Run, reporter: Reporter) -> None:
+    def __init__(
+        self, store: Store, specification: ModelSpecification, run: Run, reporter: Reporter
+    ) -> None:
         """Record a started run."""
-        self._store, self._specification, self._run, self._reporter = store, specification, run, reporter
+        self._store, self._specification, self._run, self._reporter = (
+            store,
+            specification,
+            run,
+            reporter,
+        )
 
     def samples(self) -> NDArray[np.float32]:
         """Return the samples of the parity check, raw."""
@@ -46,10 +53,16 @@ class Here:
         end(self._store, self._run.run_id, status, error, facts)
 
     def publish(
-        self, made: NativeMade | OnnxMade, figures: Mapping[str, bytes], facts: Mapping[str, Any], points: int
+        self,
+        made: NativeMade | OnnxMade,
+        figures: Mapping[str, bytes],
+        facts: Mapping[str, Any],
+        points: int,
     ) -> Outcome:
         """Publish the model and do the stages that follow."""
-        return publish_and_complete(self._store, self._specification, self._run, made, figures, facts, self._reporter)
+        return publish_and_complete(
+            self._store, self._specification, self._run, made, figures, facts, self._reporter
+        )
 
 
 def publish_and_complete(
@@ -61,7 +74,9 @@ def publish_and_complete(
     facts: Mapping[str, Any],
     reporter: Reporter,
 ) -> Outcome:
-    """Publish the model of a run and do the stages that follow; a model that cannot be published is a failed run.
+    """Publish the model of a run and do the stages that follow.
+
+    A model that cannot be published is a failed run.
 
     Raises:
         TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
@@ -74,7 +89,9 @@ def publish_and_complete(
         raise
     except Exception as error:
         end(store, run.run_id, "failed", traceback.format_exc(), facts)
-        raise TrainerError(f"the model cannot be published: {type(error).__name__}: {error}") from error
+        raise TrainerError(
+            f"the model cannot be published: {type(error).__name__}: {error}"
+        ) from error
     return complete(store, specification, row, reporter)
 
 
@@ -92,7 +109,9 @@ def run_here(
     gpus: int = 0,
 ) -> Iterator[ExternalRun]:
     """Record a run of this process, and its model. See `mlops_assets.external.external_run`."""
-    started = patiently(lambda: begin(store, specification, version, parameters, seed, origin, run_id, tags))
+    started = patiently(
+        lambda: begin(store, specification, version, parameters, seed, origin, run_id, tags)
+    )
     points = PointWriter(store.registry, started.run_id, store.registry.next_seq(started.run_id))
     backend = Here(store, specification, started, reporter)
     data = data_for(store, specification, started.data_version)

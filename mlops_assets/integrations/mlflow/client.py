@@ -1,6 +1,7 @@
 """The client of an MLflow server, and errors of its own that say what to do.
 
-Credentials are the client's own business: MLFLOW_TRACKING_USERNAME and _PASSWORD, or MLFLOW_TRACKING_TOKEN.
+Credentials are the client's own business: MLFLOW_TRACKING_USERNAME and _PASSWORD, or
+MLFLOW_TRACKING_TOKEN.
 """
 
 from __future__ import annotations
@@ -38,7 +39,9 @@ def explained(tracking_uri: str) -> Iterator[None]:
     except (MlflowException, requests.RequestException) as error:
         lines = str(error).replace(tracking_uri, shown(tracking_uri)).strip().splitlines()
         reason = lines[0][:500] if lines else type(error).__name__
-        raise StorageError(f"MLflow at {shown(tracking_uri)}: {reason}; {_remedy(error)}") from error
+        raise StorageError(
+            f"MLflow at {shown(tracking_uri)}: {reason}; {_remedy(error)}"
+        ) from error
 
 
 def is_missing(error: MlflowException) -> bool:
@@ -54,8 +57,12 @@ def experiment_id(client: MlflowClient, name: str) -> str:
     """
     found = client.get_experiment_by_name(name)
     if found is None or found.lifecycle_stage != "active":
-        some = ", ".join(sorted(experiment.name for experiment in client.search_experiments(max_results=20)))
-        deleted = "is deleted there; restore it" if found else f"is not there; there is {some or 'none'}"
+        some = ", ".join(
+            sorted(experiment.name for experiment in client.search_experiments(max_results=20))
+        )
+        deleted = (
+            "is deleted there; restore it" if found else f"is not there; there is {some or 'none'}"
+        )
         raise NotFound(f"experiment {name!r} of MLflow {deleted}")
     return str(found.experiment_id)
 
@@ -70,7 +77,9 @@ def all_runs(client: MlflowClient, experiment: str, where: str = "") -> Iterator
     """
     token = None
     while True:
-        page = client.search_runs([experiment], where, ViewType.ALL, _PAGE, ["attributes.start_time ASC"], token)
+        page = client.search_runs(
+            [experiment], where, ViewType.ALL, _PAGE, ["attributes.start_time ASC"], token
+        )
         yield from page
         token = page.token
         if not token:

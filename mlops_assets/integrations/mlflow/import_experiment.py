@@ -1,4 +1,6 @@
-"""An experiment of an MLflow server brought in: its runs with all their points, and the ONNX models among them.
+"""An experiment of an MLflow server brought in.
+
+Its runs with all their points, and the ONNX models among them.
 
 Aliases are listed, and never taken over: what is in production has passed the gates here.
 """
@@ -31,8 +33,8 @@ from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import shown
 
 _DESCRIPTION = (
-    "Imported from MLflow ({}). Its ONNX file gives what the ONNX file in MLflow gives; whether that equals the model "
-    "it was exported from was not checked, as that model is not known here."
+    "Imported from MLflow ({}). Its ONNX file gives what the ONNX file in MLflow gives; whether"
+    " that equals the model it was exported from was not checked, as that model is not known here."
 )
 
 
@@ -89,7 +91,9 @@ def import_experiment(
     specification: ModelSpecification,
     reporter: Reporter,
 ) -> ImportedExperiment:
-    """Bring every run of an experiment in; a run that was brought in before is only brought up to date.
+    """Bring every run of an experiment in.
+
+    A run that was brought in before is only brought up to date.
 
     Args:
         store: where to.
@@ -114,8 +118,9 @@ def import_experiment(
         importer = _Importer(store, client, tracking_uri, specification, data, pages, reporter)
         runs = [importer.run(there) for there in active]
         aliases = _aliases(client, runs)
-    return ImportedExperiment(experiment, model, f"{data.dataset}@{data.version}", len(found) - len(active),
-                              runs, aliases)  # fmt: skip
+    return ImportedExperiment(
+        experiment, model, f"{data.dataset}@{data.version}", len(found) - len(active), runs, aliases
+    )
 
 
 class _Importer:
@@ -132,23 +137,42 @@ class _Importer:
         reporter: Reporter,
     ) -> None:
         self._store, self._client, self._uri = store, client, tracking_uri
-        self._specification, self._data, self._pages, self._reporter = specification, data, pages, reporter
+        self._specification, self._data, self._pages, self._reporter = (
+            specification,
+            data,
+            pages,
+            reporter,
+        )
 
     def run(self, there: MlflowRun) -> ImportedRun:
         """Bring in one run, and its model."""
         registry, mlflow_run = self._store.registry, there.info.run_id
         own = there.data.tags.get(mapping.RUN_ID)
         if own is not None and registry.runs(run_id=own):
-            return ImportedRun(own, mlflow_run, "skipped", detail=f"it is the mirror of run {own[:8]}")
-        run = read_run.run_of(there, self._specification.name, self._data, f"{self._pages}/{mlflow_run}")
+            return ImportedRun(
+                own, mlflow_run, "skipped", detail=f"it is the mirror of run {own[:8]}"
+            )
+        run = read_run.run_of(
+            there, self._specification.name, self._data, f"{self._pages}/{mlflow_run}"
+        )
         wanted = self._specification.model_dump_json(include={"task", "inputs", "bands"})
         state = read_run.state_of(there, self._data, wanted)
         before = next(iter(registry.runs(run_id=run.run_id)), None)
-        if before is not None and before.tags.get(read_run.STATE) == state and before.model == run.model:
-            return ImportedRun(run.run_id, mlflow_run, "unchanged", model_version=before.model_version)
+        if (
+            before is not None
+            and before.tags.get(read_run.STATE) == state
+            and before.model == run.model
+        ):
+            return ImportedRun(
+                run.run_id, mlflow_run, "unchanged", model_version=before.model_version
+            )
         if before is not None and before.model_version is not None and not self._same(before, run):
-            why = f"its model is {before.model}@{before.model_version} already, which stays as it is"
-            return ImportedRun(run.run_id, mlflow_run, "skipped", model_version=before.model_version, detail=why)
+            why = (
+                f"its model is {before.model}@{before.model_version} already, which stays as it is"
+            )
+            return ImportedRun(
+                run.run_id, mlflow_run, "skipped", model_version=before.model_version, detail=why
+            )
         points, left_out = read_run.points_of(self._client, there)
         registry.put_run(run, points)
         version, detail = self._model(run, there)
@@ -171,7 +195,10 @@ class _Importer:
         return (before.model, before.data_digest) == (run.model, run.data_digest)
 
     def _model(self, run: Run, there: MlflowRun) -> tuple[str | None, str]:
-        """Publish the ONNX model of a run; return its version, and why there is none or how far it came."""
+        """Publish the ONNX model of a run.
+
+        Return its version, and why there is none or how far it came.
+        """
         with scratch_folder("import") as scratch:
             for number, place in enumerate(model_places(self._client, there)):
                 folder = scratch / str(number)
@@ -199,7 +226,9 @@ class _Importer:
             outputs = adapted(path, data.sample_shape, data.task, len(data.class_names), X, target)
             version = publish(store, specification, run, OnnxMade(target, outputs), {}, dict)
         outcome = complete(store, specification, version, self._reporter)
-        failed = [f"{stage.name} failed: {stage.message}" for stage in outcome.stages if not stage.passed]
+        failed = [
+            f"{stage.name} failed: {stage.message}" for stage in outcome.stages if not stage.passed
+        ]
         return version.version, "; ".join([*failed, *outcome.notes])
 
 

@@ -17,14 +17,27 @@ from mlops_assets.registry import ModelVersion, Run
 
 FORMAT = 1  # of what is mirrored; a mirror of another format is brought up to date
 NAME_LENGTH, PARAMETER_LENGTH, TAG_LENGTH = 250, 6000, 5000
-STATES = {"running": "RUNNING", "succeeded": "FINISHED", "failed": "FAILED", "canceled": "KILLED", "pruned": "KILLED"}
-RUN_ID, ATTEMPT, POINTS, MIRRORED = "mlops.run_id", "mlops.attempt", "mlops.points", "mlops.mirrored"
+STATES = {
+    "running": "RUNNING",
+    "succeeded": "FINISHED",
+    "failed": "FAILED",
+    "canceled": "KILLED",
+    "pruned": "KILLED",
+}
+RUN_ID, ATTEMPT, POINTS, MIRRORED = (
+    "mlops.run_id",
+    "mlops.attempt",
+    "mlops.points",
+    "mlops.mirrored",
+)
 VERSION, SHA256 = "mlops.version", "mlops.onnx_sha256"
 _OWN = ("mlops.", "mlflow.")
 
 
 def allowed_names(names: Iterable[str]) -> dict[str, str]:
-    """Return name → what MLflow takes for it: letters, digits, `_-. :/`, no empty or dotted part between slashes.
+    """Return name → what MLflow takes for it.
+
+    Letters, digits, `_-. :/`, no empty or dotted part between slashes.
 
     Two names never become one: the second gets a piece of its hash.
     """
@@ -32,14 +45,21 @@ def allowed_names(names: Iterable[str]) -> dict[str, str]:
     for name in sorted(names, key=lambda name: (_allowed(name) != name, name)):
         allowed = _allowed(name)
         if allowed in found.values():
-            allowed = f"{allowed[: NAME_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+            allowed = (
+                f"{allowed[: NAME_LENGTH - 9]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+            )
         found[name] = allowed
     return found
 
 
 def parameter_text(value: Any) -> str:
-    """Return a parameter as text: JSON unless it is one already, with its end cut off if it is too long."""
-    return _cut(value if isinstance(value, str) else json.dumps(value, sort_keys=True), PARAMETER_LENGTH)
+    """Return a parameter as text.
+
+    JSON unless it is one already, with its end cut off if it is too long.
+    """
+    return _cut(
+        value if isinstance(value, str) else json.dumps(value, sort_keys=True), PARAMETER_LENGTH
+    )
 
 
 def milliseconds(moment: datetime) -> int:
@@ -48,28 +68,53 @@ def milliseconds(moment: datetime) -> int:
 
 
 def attempt(run: Run) -> str:
-    """Return what tells one attempt of a run from another: a resumed run has logged some of its points anew."""
+    """Return what tells one attempt of a run from another.
+
+    A resumed run has logged some of its points anew.
+    """
     return f"{run.attempts} {run.started.isoformat()}"
 
 
 def state(run: Run, row: ModelVersion | None) -> str:
-    """Return a short digest of everything that is mirrored of a run; an equal one needs no request."""
+    """Return a short digest of everything that is mirrored of a run.
+
+    An equal one needs no request.
+    """
     version = [row.version, row.stage, row.metrics] if row else None
-    told = [FORMAT, attempt(run), run.status, run.finished and run.finished.isoformat(), run.metrics, run.tags,
-            run.error, version]  # fmt: skip
+    told = [
+        FORMAT,
+        attempt(run),
+        run.status,
+        run.finished and run.finished.isoformat(),
+        run.metrics,
+        run.tags,
+        run.error,
+        version,
+    ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def run_tags(run: Run) -> dict[str, str]:
     """Return the tags of a mirrored run: where it comes from, by whom, and the user's own."""
     told = {
-        RUN_ID: run.run_id, ATTEMPT: attempt(run), "mlops.status": run.status, "mlops.source": run.source,
-        "mlops.data_version": f"{run.dataset}@{run.data_version}", "mlops.data_digest": run.data_digest,
-        "mlops.code_version": run.code_version, "mlops.trainer": run.trainer, "mlops.seed": str(run.seed),
-        "mlops.error": run.error, VERSION: run.model_version, "mlflow.user": run.created_by,
-        "mlflow.source.name": run.trainer, "mlflow.source.git.commit": run.code.get("commit"),
-    }  # fmt: skip
-    own = {name: parameter_text(value) for name, value in run.tags.items() if not name.startswith(_OWN)}
+        RUN_ID: run.run_id,
+        ATTEMPT: attempt(run),
+        "mlops.status": run.status,
+        "mlops.source": run.source,
+        "mlops.data_version": f"{run.dataset}@{run.data_version}",
+        "mlops.data_digest": run.data_digest,
+        "mlops.code_version": run.code_version,
+        "mlops.trainer": run.trainer,
+        "mlops.seed": str(run.seed),
+        "mlops.error": run.error,
+        VERSION: run.model_version,
+        "mlflow.user": run.created_by,
+        "mlflow.source.name": run.trainer,
+        "mlflow.source.git.commit": run.code.get("commit"),
+    }
+    own = {
+        name: parameter_text(value) for name, value in run.tags.items() if not name.startswith(_OWN)
+    }
     names = allowed_names(own)
     return {
         **{names[name]: _cut(text, TAG_LENGTH) for name, text in own.items()},
@@ -78,10 +123,19 @@ def run_tags(run: Run) -> dict[str, str]:
 
 
 def final_metrics(run: Run, row: ModelVersion | None, series: Iterable[str]) -> dict[str, float]:
-    """Return what was measured once: `test/NAME` of the ONNX model on the test split, and what is not a series."""
+    """Return what was measured once.
+
+    `test/NAME` of the ONNX model on the test split, and what is not a series.
+    """
     measured = row.metrics if row else {}
-    once = {name: value for name, value in run.metrics.items() if name not in measured and name not in series}
-    return {name: float(value) for name, value in (once | _on_test(measured)).items() if _finite(value)}
+    once = {
+        name: value
+        for name, value in run.metrics.items()
+        if name not in measured and name not in series
+    }
+    return {
+        name: float(value) for name, value in (once | _on_test(measured)).items() if _finite(value)
+    }
 
 
 def _on_test(metrics: Mapping[str, Any]) -> dict[str, Any]:
@@ -93,7 +147,9 @@ def _finite(value: Any) -> bool:
 
 
 def _allowed(name: str) -> str:
-    parts = [part for part in re.sub(r"[^/\w.\- :]", "_", name).split("/") if part not in ("", ".", "..")]
+    parts = [
+        part for part in re.sub(r"[^/\w.\- :]", "_", name).split("/") if part not in ("", ".", "..")
+    ]
     return "/".join(parts)[:NAME_LENGTH].rstrip("/") or "_"
 
 

@@ -1,6 +1,7 @@
 """Runs mirrored to an MLflow server: created once, brought up to date later, never doubled.
 
-What a run of ours is called there is in `wording`; models and aliases are mirrored by `registering`.
+What a run of ours is called there is in `wording`; models and aliases are mirrored by
+`registering`.
 """
 
 from __future__ import annotations
@@ -47,12 +48,15 @@ class Mirrored:
 
 
 def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
-    """Mirror one run that has ended: parameters, tags, metrics with their series, and its model once it is recorded.
+    """Mirror one run that has ended.
+
+    Parameters, tags, metrics with their series, and its model once it is recorded.
 
     Args:
         store: where the run is.
         tracking_uri: of the server.
-        run_id: the run. One that is mirrored already is brought up to date; if nothing has changed, nothing is sent.
+        run_id: the run. One that is mirrored already is brought up to date; if nothing has changed,
+            nothing is sent.
 
     Raises:
         NotFound: there is no such run.
@@ -67,7 +71,9 @@ def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
         return _Mirror(store, client, tracking_uri, experiment).run(run, found)
 
 
-def sync(store: Store, tracking_uri: str, model: str | None = None) -> tuple[list[Mirrored], list[str]]:
+def sync(
+    store: Store, tracking_uri: str, model: str | None = None
+) -> tuple[list[Mirrored], list[str]]:
     """Mirror whatever the server lacks or has in an older state, runs first, then aliases.
 
     Args:
@@ -103,7 +109,9 @@ def sync(store: Store, tracking_uri: str, model: str | None = None) -> tuple[lis
 
 
 def sync_aliases(store: Store, tracking_uri: str, model: str) -> list[str]:
-    """Set the aliases of a model on the server as they are here; return a line for each that could not be.
+    """Set the aliases of a model on the server as they are here.
+
+    Return a line for each that could not be.
 
     Raises:
         StorageError: the server cannot be reached, or refuses.
@@ -128,14 +136,18 @@ def _experiment(client: MlflowClient, model: str) -> str:
     if found is None:
         return str(client.create_experiment(model))
     if found.lifecycle_stage != "active":
-        raise StorageError(f"experiment {model!r} is deleted in MLflow; restore it, or remove it for good")
+        raise StorageError(
+            f"experiment {model!r} is deleted in MLflow; restore it, or remove it for good"
+        )
     return str(found.experiment_id)
 
 
 class _Mirror:
     """The mirror of one model's runs in its experiment."""
 
-    def __init__(self, store: Store, client: MlflowClient, tracking_uri: str, experiment: str) -> None:
+    def __init__(
+        self, store: Store, client: MlflowClient, tracking_uri: str, experiment: str
+    ) -> None:
         self._store, self._client, self._experiment = store, client, experiment
         self._pages = f"{shown(tracking_uri)}/#/experiments/{experiment}/runs"
 
@@ -143,32 +155,49 @@ class _Mirror:
         """Mirror a run, given all that the server has under its id."""
         row = next(iter(self._store.registry.model_versions(run.model, run_id=run.run_id)), None)
         state = mapping.state(run, row)
-        mine = [other for other in found if other.data.tags.get(mapping.ATTEMPT) == mapping.attempt(run)]
+        mine = [
+            other for other in found if other.data.tags.get(mapping.ATTEMPT) == mapping.attempt(run)
+        ]
         for other in found:
             if other not in mine and other.info.lifecycle_stage == "active":
-                self._client.delete_run(other.info.run_id)  # of an attempt that is no more; it can be restored there
+                self._client.delete_run(
+                    other.info.run_id
+                )  # of an attempt that is no more; it can be restored there
         there = mine[0] if mine else None
         if there is not None and there.info.lifecycle_stage != "active":
-            return Mirrored(run.run_id, run.model, "deleted", detail="it was deleted in MLflow, and stays so")
+            return Mirrored(
+                run.run_id, run.model, "deleted", detail="it was deleted in MLflow, and stays so"
+            )
         if there is not None and there.data.tags.get(mapping.MIRRORED) == state:
             return self._told(run, there, "unchanged")
         mirrored = there or self._create(run)
         self._describe(run, row, mirrored)
         if row is not None and row.stage == "recorded":
             register_version(self._store, self._client, row, self._experiment, mirrored.info.run_id)
-        self._client.set_tag(mirrored.info.run_id, mapping.MIRRORED, state)  # last: all of the rest is there
+        self._client.set_tag(
+            mirrored.info.run_id, mapping.MIRRORED, state
+        )  # last: all of the rest is there
         return self._told(run, mirrored, "updated" if there else "created")
 
-    def _told(self, run: Run, there: MlflowRun, outcome: Literal["created", "updated", "unchanged"]) -> Mirrored:
+    def _told(
+        self, run: Run, there: MlflowRun, outcome: Literal["created", "updated", "unchanged"]
+    ) -> Mirrored:
         return Mirrored(run.run_id, run.model, outcome, f"{self._pages}/{there.info.run_id}")
 
     def _create(self, run: Run) -> MlflowRun:
         made = self._client.create_run(
-            self._experiment, mapping.milliseconds(run.started), mapping.run_tags(run), run.model_version or run.run_id
+            self._experiment,
+            mapping.milliseconds(run.started),
+            mapping.run_tags(run),
+            run.model_version or run.run_id,
         )
         if run.dataset:
-            source = json.dumps({"dataset": run.dataset, "version": run.data_version, "digest": run.data_digest})
-            dataset = Dataset(f"{run.dataset}@{run.data_version}", run.data_digest[:36], "mlops", source)
+            source = json.dumps(
+                {"dataset": run.dataset, "version": run.data_version, "digest": run.data_digest}
+            )
+            dataset = Dataset(
+                f"{run.dataset}@{run.data_version}", run.data_digest[:36], "mlops", source
+            )
             context = [InputTag("mlflow.data.context", "training")]
             self._client.log_inputs(made.info.run_id, [DatasetInput(dataset, context)])
         return made
@@ -177,9 +206,17 @@ class _Mirror:
         """Send what the server does not have yet of parameters, tags and metrics, and how the run ended."""
         client, mlflow_run = self._client, there.info.run_id
         names = mapping.allowed_names(run.parameters)
-        texts = {names[name]: mapping.parameter_text(value) for name, value in run.parameters.items()}
-        parameters = [Param(name, text) for name, text in texts.items() if name not in there.data.params]
-        tags = [RunTag(*tag) for tag in mapping.run_tags(run).items() if there.data.tags.get(tag[0]) != tag[1]]
+        texts = {
+            names[name]: mapping.parameter_text(value) for name, value in run.parameters.items()
+        }
+        parameters = [
+            Param(name, text) for name, text in texts.items() if name not in there.data.params
+        ]
+        tags = [
+            RunTag(*tag)
+            for tag in mapping.run_tags(run).items()
+            if there.data.tags.get(tag[0]) != tag[1]
+        ]
         for start in range(0, len(parameters), _OTHERS):
             client.log_batch(mlflow_run, params=parameters[start : start + _OTHERS])
         for start in range(0, len(tags), _OTHERS):
@@ -189,13 +226,19 @@ class _Mirror:
         if there.data.tags.get(mapping.POINTS) != str(len(points)):
             for start in range(0, len(points), _METRICS):
                 batch = points[start : start + _METRICS]
-                series = [Metric(names[name], value, round(at * 1000), step) for _, name, step, value, at in batch]
+                series = [
+                    Metric(names[name], value, round(at * 1000), step)
+                    for _, name, step, value, at in batch
+                ]
                 client.log_batch(mlflow_run, metrics=series)
             client.set_tag(mlflow_run, mapping.POINTS, str(len(points)))
         final, at = mapping.final_metrics(run, row, names), mapping.milliseconds(now())
         allowed = mapping.allowed_names(final)
-        once = [Metric(allowed[name], value, at, 0) for name, value in final.items()
-                if there.data.metrics.get(allowed[name]) != value]  # fmt: skip
+        once = [
+            Metric(allowed[name], value, at, 0)
+            for name, value in final.items()
+            if there.data.metrics.get(allowed[name]) != value
+        ]
         for start in range(0, len(once), _METRICS):
             client.log_batch(mlflow_run, metrics=once[start : start + _METRICS])
         if run.model_version is not None and there.info.run_name != run.model_version:

@@ -58,21 +58,32 @@ def fetched(place: str, tracking_uri: str, folder: Path) -> Path | None:
         ExportError: its description names a file outside of it.
     """
     uri = f"{place}/MLmodel"
-    described = Model.load(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), tracking_uri=tracking_uri))
+    described = Model.load(
+        mlflow.artifacts.download_artifacts(uri, dst_path=str(folder), tracking_uri=tracking_uri)
+    )
     flavor = described.flavors.get("onnx")
     if flavor is None:
         return None
     whole = folder / "whole"
     whole.mkdir()
-    at = Path(mlflow.artifacts.download_artifacts(place, dst_path=str(whole), tracking_uri=tracking_uri))
+    at = Path(
+        mlflow.artifacts.download_artifacts(place, dst_path=str(whole), tracking_uri=tracking_uri)
+    )
     path = (at / str(flavor.get("data", "model.onnx"))).resolve()
     if not path.is_relative_to(whole.resolve()) or not path.is_file():
-        raise ExportError(f"the model at {place} names a file that it does not have: {flavor.get('data')}")
+        raise ExportError(
+            f"the model at {place} names a file that it does not have: {flavor.get('data')}"
+        )
     return path
 
 
 def adapted(
-    path: Path, sample_shape: tuple[int, ...], task: str, classes: int, X: NDArray[np.float32], target: Path
+    path: Path,
+    sample_shape: tuple[int, ...],
+    task: str,
+    classes: int,
+    X: NDArray[np.float32],
+    target: Path,
 ) -> dict[str, NDArray[Any]]:
     """Write an ONNX model with the platform's input and outputs, and return what the one that came gives for samples.
 
@@ -92,7 +103,9 @@ def adapted(
     """
     try:
         model = onnx.load(path)  # with tensors in files beside it, as MLflow writes them
-    except Exception as error:  # protobuf has errors of its own, which differ between its implementations
+    except (
+        Exception
+    ) as error:  # protobuf has errors of its own, which differ between its implementations
         raise ExportError(f"it is not an ONNX file: {error}") from error
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [entry for entry in model.graph.input if entry.name not in constants]
@@ -113,7 +126,9 @@ def _run(model: bytes, source: str, output: str, X: NDArray[np.float32]) -> NDAr
     options.log_severity_level = 3
     try:
         session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        parts = [session.run([output], {source: X[i : i + _BATCH]})[0] for i in range(0, len(X), _BATCH)]
+        parts = [
+            session.run([output], {source: X[i : i + _BATCH]})[0] for i in range(0, len(X), _BATCH)
+        ]
     except Exception as error:  # onnxruntime's errors have no base class of their own
         raise ExportError(f"onnxruntime does not run it on samples {X.shape}: {error}") from error
     return np.concatenate(parts)
@@ -121,17 +136,26 @@ def _run(model: bytes, source: str, output: str, X: NDArray[np.float32]) -> NDAr
 
 def _flat(inputs: list[onnx.ValueInfoProto], sample_shape: tuple[int, ...]) -> bool:
     """Say whether the model takes samples as rows; it must take them so, or as they are."""
-    wanted = f"one float32 input of (batch, {', '.join(map(str, sample_shape))}) with a dynamic batch axis"
+    wanted = (
+        f"one float32 input of (batch, {', '.join(map(str, sample_shape))}) with a dynamic batch"
+        " axis"
+    )
     if len(inputs) != 1:
         raise ExportError(f"it has {len(inputs)} inputs; the platform gives {wanted}")
     kind = inputs[0].type.tensor_type
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
-    shown = f"{inputs[0].name!r} ({', '.join('?' if size is None else str(size) for size in sizes)})"
+    shown = (
+        f"{inputs[0].name!r} ({', '.join('?' if size is None else str(size) for size in sizes)})"
+    )
     if kind.elem_type != onnx.TensorProto.FLOAT or not sizes or sizes[0] is not None:
-        raise ExportError(f"its input is {shown} of {_type(kind.elem_type)}; the platform gives {wanted}")
+        raise ExportError(
+            f"its input is {shown} of {_type(kind.elem_type)}; the platform gives {wanted}"
+        )
     for flat, shape in ((False, sample_shape), (True, (int(np.prod(sample_shape)),))):
         same = len(shape) == len(sizes) - 1
-        if same and all(size in (None, given) for size, given in zip(sizes[1:], shape, strict=True)):
+        if same and all(
+            size in (None, given) for size, given in zip(sizes[1:], shape, strict=True)
+        ):
             return flat
     raise ExportError(f"its input is {shown}; the platform gives {wanted}")
 
@@ -151,8 +175,15 @@ def _output(model: onnx.ModelProto, task: str, classes: int) -> tuple[str, str]:
     for output in model.graph.output:
         if task != "regression" and output.type.tensor_type.elem_type == onnx.TensorProto.INT64:
             return output.name, "label"
-    found = ", ".join(f"{output.name!r} of {_type(output.type.tensor_type.elem_type)}" for output in model.graph.output)
-    needed = "a float output of (batch)" if task == "regression" else f"a float output of (batch, {classes}, …)"
+    found = ", ".join(
+        f"{output.name!r} of {_type(output.type.tensor_type.elem_type)}"
+        for output in model.graph.output
+    )
+    needed = (
+        "a float output of (batch)"
+        if task == "regression"
+        else f"a float output of (batch, {classes}, …)"
+    )
     raise ExportError(f"it gives {found or 'nothing'}; {task} needs {needed}")
 
 

@@ -42,9 +42,18 @@ def state_of(there: MlflowRun, data: DataVersion, wanted: str) -> str:
         data: the data version that it is said to be trained on.
         wanted: of the model here.
     """
-    told = [_FORMAT, wanted, data.dataset, data.digest, there.info.status, there.info.end_time, there.data.params,
-            there.data.tags, {name: repr(value) for name, value in there.data.metrics.items()},
-            [output.model_id for output in there.outputs.model_outputs] if there.outputs else []]  # fmt: skip
+    told = [
+        _FORMAT,
+        wanted,
+        data.dataset,
+        data.digest,
+        there.info.status,
+        there.info.end_time,
+        there.data.params,
+        there.data.tags,
+        {name: repr(value) for name, value in there.data.metrics.items()},
+        [output.model_id for output in there.outputs.model_outputs] if there.outputs else [],
+    ]
     return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -83,14 +92,20 @@ def run_of(there: MlflowRun, model: str, data: DataVersion, page: str) -> Run:
         source=SOURCE,
         tags={**own, "mlflow.run_id": info.run_id, "mlflow.url": page},
         created_by=info.user_id or None,
-        seconds=(info.end_time - info.start_time) / 1000 if info.end_time and info.start_time else None,
+        seconds=(
+            (info.end_time - info.start_time) / 1000 if info.end_time and info.start_time else None
+        ),
         code={"commit": commit} if commit else {},
     )
 
 
 def points_of(client: MlflowClient, there: MlflowRun) -> tuple[list[LoggedPoint], int]:
     """Return every point of a run in the order logged, and how many were left out as they are no finite number."""
-    found = [point for name in there.data.metrics for point in client.get_metric_history(there.info.run_id, name)]
+    found = [
+        point
+        for name in there.data.metrics
+        for point in client.get_metric_history(there.info.run_id, name)
+    ]
     found.sort(key=lambda point: (point.timestamp, point.step, point.key))
     usable = [point for point in found if _usable(point.value)]
     points = [(seq, p.key, p.step, p.value, p.timestamp / 1000) for seq, p in enumerate(usable)]
@@ -98,7 +113,10 @@ def points_of(client: MlflowClient, there: MlflowRun) -> tuple[list[LoggedPoint]
 
 
 def parameter_of(text: str) -> Any:
-    """Return a parameter as what it most likely was before MLflow made it a text: a number, a truth, or a text."""
+    """Return a parameter as what it most likely was before MLflow made it a text.
+
+    A number, a truth, or a text.
+    """
     if text in _WORDS:
         return _WORDS[text]
     if not _NUMBER.fullmatch(text):
@@ -110,7 +128,10 @@ def parameter_of(text: str) -> Any:
 
 
 def _usable(value: float) -> bool:
-    """Say whether a value is a finite number; MLflow keeps an infinite one as the largest that there is."""
+    """Say whether a value is a finite number.
+
+    MLflow keeps an infinite one as the largest that there is.
+    """
     return abs(value) < sys.float_info.max
 
 

@@ -29,7 +29,9 @@ from mlops_assets.store import Store, published_path
 _REFUSED_ALIAS = re.compile(r"latest|[vV]\d+|.*[^\w\-].*")  # by MLflow
 
 
-def register_version(store: Store, client: MlflowClient, row: ModelVersion, experiment: str, mlflow_run: str) -> str:
+def register_version(
+    store: Store, client: MlflowClient, row: ModelVersion, experiment: str, mlflow_run: str
+) -> str:
     """Log a version's ONNX model and register it, unless it is there; return its number in MLflow.
 
     Args:
@@ -45,13 +47,18 @@ def register_version(store: Store, client: MlflowClient, row: ModelVersion, expe
     if number is not None:
         return number
     tags = {
-        mapping.VERSION: row.version, mapping.RUN_ID: row.run_id, mapping.SHA256: file.sha256,
-        "mlops.data_version": f"{row.dataset}@{row.data_version}", "mlops.data_digest": row.data_digest,
-    }  # fmt: skip
+        mapping.VERSION: row.version,
+        mapping.RUN_ID: row.run_id,
+        mapping.SHA256: file.sha256,
+        "mlops.data_version": f"{row.dataset}@{row.data_version}",
+        "mlops.data_digest": row.data_digest,
+    }
     logged = client.create_logged_model(experiment, row.version.replace(".", "_"), mlflow_run, tags)
     with scratch_folder("mlflow") as scratch:
         folder = scratch / "model"
-        _write(published_path(store, key), folder, Model(run_id=mlflow_run, model_id=logged.model_id))
+        _write(
+            published_path(store, key), folder, Model(run_id=mlflow_run, model_id=logged.model_id)
+        )
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")
     client.log_outputs(mlflow_run, [LoggedModelOutput(logged.model_id, 0)])
@@ -63,11 +70,20 @@ def register_version(store: Store, client: MlflowClient, row: ModelVersion, expe
     return str(made.version)
 
 
-def registered_number(client: MlflowClient, row: ModelVersion, sha256: str | None = None) -> str | None:
-    """Return the number that a model version has in MLflow, the last if it was exported anew; None if it has none."""
+def registered_number(
+    client: MlflowClient, row: ModelVersion, sha256: str | None = None
+) -> str | None:
+    """Return the number that a model version has in MLflow, the last if it was exported anew.
+
+    None if it has none.
+    """
     where = f"name = '{row.model}' AND tags.`{mapping.VERSION}` = '{row.version}'"
     found = client.search_model_versions(where, max_results=100)
-    numbers = [int(version.version) for version in found if sha256 in (None, version.tags.get(mapping.SHA256))]
+    numbers = [
+        int(version.version)
+        for version in found
+        if sha256 in (None, version.tags.get(mapping.SHA256))
+    ]
     return str(max(numbers)) if numbers else None
 
 
@@ -78,14 +94,18 @@ def mirror_aliases(store: Store, client: MlflowClient, model: str) -> list[str]:
         (row,) = store.registry.model_versions(model, version=version)
         number = registered_number(client, row)
         if number is None:
-            problems.append(f"{alias}: {model}@{version} is not in MLflow; run 'mlops mlflow sync {model}'")
+            problems.append(
+                f"{alias}: {model}@{version} is not in MLflow; run 'mlops mlflow sync {model}'"
+            )
         elif _REFUSED_ALIAS.fullmatch(alias):
             problems.append(f"{alias}: MLflow takes no alias of this name")
         else:
             wanted[alias] = number
     if not wanted:
         return problems
-    there = {alias: str(number) for alias, number in client.get_registered_model(model).aliases.items()}
+    there = {
+        alias: str(number) for alias, number in client.get_registered_model(model).aliases.items()
+    }
     for alias, number in wanted.items():
         if there.get(alias) != number:
             client.set_registered_model_alias(model, alias, number)
@@ -104,7 +124,10 @@ def _ensure_registered_model(client: MlflowClient, model: str) -> None:
 def _write(path: Path, folder: Path, described: Model) -> None:
     """Write a folder in MLflow's model format that holds an ONNX file as it is."""
     proto = onnx.load(path)
-    taken, given = (Schema([_spec(value) for value in values]) for values in (proto.graph.input, proto.graph.output))
+    taken, given = (
+        Schema([_spec(value) for value in values])
+        for values in (proto.graph.input, proto.graph.output)
+    )
     with warnings.catch_warnings():  # MLflow's own types warn of themselves when they are imported
         warnings.filterwarnings("ignore", message=".*Any type hint is inferred as AnyType")
         mlflow.onnx.save_model(
@@ -121,4 +144,6 @@ def _write(path: Path, folder: Path, described: Model) -> None:
 def _spec(value: onnx.ValueInfoProto) -> TensorSpec:
     kind = value.type.tensor_type
     shape = tuple(dim.dim_value if dim.HasField("dim_value") else -1 for dim in kind.shape.dim)
-    return TensorSpec(np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape, value.name)
+    return TensorSpec(
+        np.dtype(onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)), shape, value.name
+    )

@@ -1,7 +1,9 @@
-"""Confidence intervals by resampling what is independent, from sums of each unit: values are gone through only once.
+"""Confidence intervals by resampling what is independent, from sums of each unit.
 
-The bootstrap of clusters: Field and Welsh (2007), Bootstrapping clustered data, Journal of the Royal Statistical
-Society B 69, 369-390. What a unit is, is decided elsewhere.
+Values are gone through only once.
+
+The bootstrap of clusters: Field and Welsh (2007), Bootstrapping clustered data, Journal of the
+Royal Statistical Society B 69, 369-390. What a unit is, is decided elsewhere.
 """
 
 from __future__ import annotations
@@ -16,14 +18,18 @@ CONFIDENCE = 0.95
 REPLICATES = 1000
 SEED = 0
 MIN_UNITS = 5  # fewer cannot tell how units differ
-MAX_UNITS = 10_000  # more are drawn together in bags, as many as this; that changes the interval by a hundredth
+# more are drawn together in bags, as many as this; that changes the interval by a hundredth
+MAX_UNITS = 10_000
 AT_ONCE = 4_000_000  # numbers of a block of replicates; bounds memory
 
 Interval = tuple[float, float]
 
 
 def bags(codes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Put units together at random, so that there are `MAX_UNITS` at most; fewer stay as they are."""
+    """Put units together at random, so that there are `MAX_UNITS` at most.
+
+    Fewer stay as they are.
+    """
     units = int(codes.max()) + 1 if len(codes) else 0
     if units <= MAX_UNITS:
         return codes
@@ -36,8 +42,8 @@ def intervals(
     """Return the interval of each metric, from percentiles of metrics of units drawn with replacement.
 
     Args:
-        sums: what metrics are made of, summed over each unit: (units, k), an array or a SciPy sparse array. Units
-            without anything measured have only zeros, and are not drawn.
+        sums: what metrics are made of, summed over each unit: (units, k), an array or a SciPy
+            sparse array. Units without anything measured have only zeros, and are not drawn.
         measure: metrics of sums over drawn units; takes (n, k), gives (n,) for each metric.
 
     Returns:
@@ -51,7 +57,9 @@ def intervals(
     parts = []
     for start in range(0, REPLICATES, step):
         count = min(step, REPLICATES - start)
-        drawn = rng.integers(len(held), size=(count, len(held))) + np.arange(count)[:, None] * len(held)
+        drawn = rng.integers(len(held), size=(count, len(held))) + np.arange(count)[:, None] * len(
+            held
+        )
         times = np.bincount(drawn.ravel(), minlength=count * len(held)).reshape(count, len(held))
         parts.append(measure(np.asarray((sums.T @ times.T.astype(np.float64)).T)))
     tails = 50 * (1 - CONFIDENCE), 50 * (1 + CONFIDENCE)

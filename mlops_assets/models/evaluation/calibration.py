@@ -1,7 +1,8 @@
 """Calibration: whether a model is right as often as its probabilities say.
 
-Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural Networks, ICML. 15
-bins are kept, however many samples there are; torchmetrics keeps every sample, and is what tests hold this against.
+Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural
+Networks, ICML. 15 bins are kept, however many samples there are; torchmetrics keeps every sample,
+and is what tests hold this against.
 """
 
 from __future__ import annotations
@@ -37,7 +38,9 @@ class Calibration:
     @property
     def ece(self) -> float:
         """Expected calibration error: mean of |accuracy - confidence| over predictions."""
-        return float((self.count * np.abs(self.accuracy - self.confidence)).sum() / self.count.sum())
+        return float(
+            (self.count * np.abs(self.accuracy - self.confidence)).sum() / self.count.sum()
+        )
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON values."""
@@ -55,7 +58,8 @@ class CalibrationTally:
 
     Args:
         units: how many there are.
-        scores: what the model's scores are; that is known from how it was exported, never from their values.
+        scores: what the model's scores are; that is known from how it was exported, never from
+            their values.
     """
 
     def __init__(self, units: int, scores: Scores) -> None:
@@ -64,7 +68,11 @@ class CalibrationTally:
         self._confidences = np.zeros(_CELLS)
 
     def add(
-        self, scores: NDArray[Any], predicted: NDArray[np.int64], right: NDArray[np.bool_], units: NDArray[np.int64]
+        self,
+        scores: NDArray[Any],
+        predicted: NDArray[np.int64],
+        right: NDArray[np.bool_],
+        units: NDArray[np.int64],
     ) -> None:
         """Count predictions.
 
@@ -78,10 +86,14 @@ class CalibrationTally:
 
         scores = scores.astype(np.float64)
         probabilities = scores if self._scores == "probabilities" else softmax(scores, axis=1)
-        confidence = np.clip(np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0], 0, 1)
+        confidence = np.clip(
+            np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0], 0, 1
+        )
         edges = np.linspace(0, 1, BINS + 1)[1:-1]
         cells = 2 * np.digitize(confidence, edges, right=True) + right
-        self._counts += np.bincount(units * _CELLS + cells, minlength=self._counts.size).reshape(self._counts.shape)
+        self._counts += np.bincount(units * _CELLS + cells, minlength=self._counts.size).reshape(
+            self._counts.shape
+        )
         self._confidences += np.bincount(cells, confidence, minlength=_CELLS)
 
     def result(self) -> tuple[Calibration, NDArray[np.int64]]:
@@ -98,7 +110,8 @@ def many_ece(cells: NDArray[np.float64], confidence: NDArray[np.float64]) -> NDA
 
     Args:
         cells: the counts.
-        confidence: mean probability of each bin, (15,), which stands for that of whatever was drawn from the bin.
+        confidence: mean probability of each bin, (15,), which stands for that of whatever was drawn
+            from the bin.
     """
     counts = cells.reshape(len(cells), BINS, 2)
     count = counts.sum(axis=2)

@@ -29,7 +29,9 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.store import Store, published_path
 
 
-def evaluate_version(store: Store, specification: ModelSpecification, row: ModelVersion) -> tuple[Evaluation, bytes]:
+def evaluate_version(
+    store: Store, specification: ModelSpecification, row: ModelVersion
+) -> tuple[Evaluation, bytes]:
     """Measure the ONNX model on the test split and publish metrics, figures and model card.
 
     Returns:
@@ -38,7 +40,8 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     Raises:
         StorageError: the model version has no ONNX file yet.
         SpecificationError: a gate is on a class that the data does not have.
-        EvaluationError: the test split has no labelled sample, or the model gives something that is not a prediction.
+        EvaluationError: the test split has no labelled sample, or the model gives something that is
+            not a prediction.
     """
     import onnx
 
@@ -53,18 +56,30 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     try:
         evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
     except EvaluationError as error:
-        raise EvaluationError(f"{title} cannot be measured on the test split of {data.reference}: {error}") from error
+        raise EvaluationError(
+            f"{title} cannot be measured on the test split of {data.reference}: {error}"
+        ) from error
     evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
     if evaluation.numbers is not None:
         truth, predicted = evaluation.numbers
         drawn = {"scatter": figures.scatter(truth, predicted, title)}
     if evaluation.confusion is not None:
-        drawn = {"confusion_matrix": figures.confusion_matrix(evaluation.confusion, data.class_names, title)}
+        drawn = {
+            "confusion_matrix": figures.confusion_matrix(
+                evaluation.confusion, data.class_names, title
+            )
+        }
     if evaluation.calibration is not None:
         drawn["reliability"] = figures.reliability(evaluation.calibration, title)
-    document = {"split": "test", "samples": len(data.frozen.split("test")), "data_version": data.reference}
+    document = {
+        "split": "test",
+        "samples": len(data.frozen.split("test")),
+        "data_version": data.reference,
+    }
     document |= _document(evaluation)
-    card = model_card(specification, row, store.registry.run(row.run_id), data.frozen, evaluation, list(drawn))
+    card = model_card(
+        specification, row, store.registry.run(row.run_id), data.frozen, evaluation, list(drawn)
+    )
     contents: dict[str, bytes | Path] = {
         f"{folder}/metrics.json": json_bytes(document),
         **{f"{folder}/figures/{name}.png": png for name, png in drawn.items()},
@@ -72,7 +87,9 @@ def evaluate_version(store: Store, specification: ModelSpecification, row: Model
     }
     with publication(store.workspace, store.registry) as publishing:
         publishing.put_all(contents)
-        store.registry.advance(row, "evaluated", publishing.files, evaluation.metrics, time.monotonic() - started)
+        store.registry.advance(
+            row, "evaluated", publishing.files, evaluation.metrics, time.monotonic() - started
+        )
     return evaluation, next(iter(drawn.values()))
 
 
@@ -85,13 +102,16 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
         scores: what its scores are; without it calibration is not measured.
 
     Raises:
-        EvaluationError: there is no labelled sample, or an output is neither a number nor a class; it names the sample.
+        EvaluationError: there is no labelled sample, or an output is neither a number nor a class;
+            it names the sample.
     """
     units, parts = independent_units(data.frozen, "test"), slices(data.frozen, "test")
     classes, start = len(data.class_names), 0
     tally, numbers = ClassTally(data.class_names, units, parts, scores), []
     pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
-    widest = max(int(np.prod(data.sample_shape)), classes * pixels)  # scores of a window are as large as the window
+    widest = max(
+        int(np.prod(data.sample_shape)), classes * pixels
+    )  # scores of a window are as large as the window
     with step("evaluating on the test split", len(data.frozen.split("test")), "samples") as done:
         for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
             outputs = model.predict(X)
@@ -119,18 +139,28 @@ def _require_usable(
     data: TrainingData,
     start: int,
 ) -> None:
-    """Refuse outputs that are no prediction where the truth is known; elsewhere, as on nodata, they do not count."""
+    """Refuse outputs that are no prediction where the truth is known.
+
+    Elsewhere, as on nodata, they do not count.
+    """
     if predicted.shape != truth.shape:
-        raise EvaluationError(f"it gives predictions of shape {predicted.shape} for labels of shape {truth.shape}")
+        raise EvaluationError(
+            f"it gives predictions of shape {predicted.shape} for labels of shape {truth.shape}"
+        )
     shown, wrong, what = predicted, ~np.isfinite(predicted), "no finite number"
     if data.task != "regression":
         if "scores" in outputs:
             shown = np.moveaxis(outputs["scores"], 1, -1)
             if shown.shape[-1] != classes:
-                raise EvaluationError(f"it gives {shown.shape[-1]} scores a sample, and there are {classes} classes")
+                raise EvaluationError(
+                    f"it gives {shown.shape[-1]} scores a sample, and there are {classes} classes"
+                )
             wrong |= ~np.isfinite(shown).all(axis=-1)
         if not (wrong & (truth >= 0)).any():
-            wrong, what = (predicted < 0) | (predicted >= classes), f"no class index from 0 to {classes - 1}"
+            wrong, what = (
+                (predicted < 0) | (predicted >= classes),
+                f"no class index from 0 to {classes - 1}",
+            )
             shown = predicted
         wrong &= truth >= 0
     if not wrong.any():
@@ -140,8 +170,9 @@ def _require_usable(
     if len(first) > 1:
         place |= {"row": place["row"] + first[1], "column": place["column"] + first[2]}
     raise EvaluationError(
-        f"it gives {_short(shown[first])} for {place_text(place)}, which is {what}, and so for {int(wrong.sum())} "
-        f"label(s) of the {len(truth)} samples from there on; look at the values there, and train again"
+        f"it gives {_short(shown[first])} for {place_text(place)}, which is {what}, and so for"
+        f" {int(wrong.sum())} label(s) of the {len(truth)} samples from there on; look at the"
+        " values there, and train again"
     )
 
 
@@ -160,7 +191,8 @@ def _class_metrics_of_gates(specification: ModelSpecification, data: TrainingDat
         _, name = class_metric(metric) or ("", "")
         if name not in data.class_names:
             raise SpecificationError(
-                f"gate on {metric!r}: {data.reference} has no class {name!r}; it has {', '.join(data.class_names)}"
+                f"gate on {metric!r}: {data.reference} has no class {name!r}; it has"
+                f" {', '.join(data.class_names)}"
             )
     return named
 
@@ -188,7 +220,9 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
         },
         "per_class": _records(evaluation.per_class),
         "confusion_matrix": None if evaluation.confusion is None else evaluation.confusion.tolist(),
-        "calibration": None if evaluation.calibration is None else evaluation.calibration.document(),
+        "calibration": (
+            None if evaluation.calibration is None else evaluation.calibration.document()
+        ),
         "slices": {name: _records(table) for name, table in evaluation.slices.items()},
     }
 

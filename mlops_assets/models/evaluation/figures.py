@@ -18,7 +18,10 @@ MAX_POINTS = 20_000  # of a scatter
 
 
 def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) -> bytes:
-    """Return a PNG: share of each true class (rows) by predicted class; with counts, where classes are few enough."""
+    """Return a PNG: share of each true class (rows) by predicted class.
+
+    With counts, where classes are few enough.
+    """
     with_counts = len(names) <= MAX_COUNTED
     side, font = (0.42, 8) if with_counts else (0.2, 7)
     figure = Figure(figsize=(max(4.5, side * len(names) + 2.5),) * 2, layout="constrained")
@@ -47,10 +50,23 @@ def reliability(found: Calibration, title: str) -> bytes:
     edges = np.linspace(0, 1, len(found.count) + 1)
     middle, width, held = (edges[1:] + edges[:-1]) / 2, edges[1], found.count > 0
     upper.plot([0, 1], [0, 1], color="grey", linewidth=1, label="as its probabilities say")
-    upper.bar(middle[held], found.accuracy[held], 0.94 * width, color="#4477aa", alpha=0.6, label="measured")
+    upper.bar(
+        middle[held],
+        found.accuracy[held],
+        0.94 * width,
+        color="#4477aa",
+        alpha=0.6,
+        label="measured",
+    )
     upper.plot(found.confidence[held], found.accuracy[held], "o", color="#222255", markersize=4)
     upper.set(ylabel="share that is right", ylim=(0, 1), xlim=(0, 1), title=title)
-    upper.text(0.03, 0.8, f"expected calibration error {found.ece:.3f}", fontsize=9, transform=upper.transAxes)
+    upper.text(
+        0.03,
+        0.8,
+        f"expected calibration error {found.ece:.3f}",
+        fontsize=9,
+        transform=upper.transAxes,
+    )
     upper.legend(loc="upper left", fontsize=8, frameon=False)
     upper.grid(alpha=0.3)
     lower.bar(middle, found.count, 0.94 * width, color="#999999")
@@ -59,7 +75,10 @@ def reliability(found: Calibration, title: str) -> bytes:
 
 
 def scatter(truth: NDArray[Any], predicted: NDArray[Any], title: str) -> bytes:
-    """Return a PNG of predicted against true numbers: points, or of many their density on a logarithmic scale."""
+    """Return a PNG of predicted against true numbers.
+
+    Points, or of many their density on a logarithmic scale.
+    """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
     if len(truth) > MAX_POINTS:

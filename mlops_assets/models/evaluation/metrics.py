@@ -1,6 +1,9 @@
-"""Metrics of confusion matrices: scikit-learn's for the one that counts, the same formulae for many at once.
+"""Metrics of confusion matrices.
 
-A confusion matrix has true classes in rows and predicted ones in columns, and counts samples or pixels.
+Scikit-learn's for the one that counts, the same formulae for many at once.
+
+A confusion matrix has true classes in rows and predicted ones in columns, and counts samples or
+pixels.
 """
 
 from __future__ import annotations
@@ -12,17 +15,22 @@ import pandas as pd
 from numpy.typing import NDArray
 
 
-def class_metrics(confusion: NDArray[np.int64], class_names: list[str]) -> tuple[dict[str, float], pd.DataFrame]:
-    """Return metrics, and one row a class; scikit-learn gets every cell once, with its count as weight.
+def class_metrics(
+    confusion: NDArray[np.int64], class_names: list[str]
+) -> tuple[dict[str, float], pd.DataFrame]:
+    """Return metrics, and one row a class.
+
+    Scikit-learn gets every cell once, with its count as weight.
 
     Args:
         confusion: counts, (classes, classes), at least one of them above 0.
         class_names: names in the order of class indices.
 
     Returns:
-        accuracy, balanced_accuracy, macro_f1, mean_iou (all three over the classes that occur in the truth), and kappa,
-        which measures nothing where the truth has one class only, and is left out then;
-        and a table of class, samples, precision, recall, f1 and iou, 0 where nothing was predicted or is there.
+        accuracy, balanced_accuracy, macro_f1, mean_iou (all three over the classes that occur in
+        the truth), and kappa, which measures nothing where the truth has one class only, and is
+        left out then; and a table of class, samples, precision, recall, f1 and iou, 0 where nothing
+        was predicted or is there.
     """
     from sklearn import metrics as formulae
 
@@ -33,7 +41,14 @@ def class_metrics(confusion: NDArray[np.int64], class_names: list[str]) -> tuple
     iou = formulae.jaccard_score(truth, predicted, average=None, **told)
     support = confusion.sum(axis=1)
     per_class = pd.DataFrame(
-        {"class": class_names, "samples": support, "precision": precision, "recall": recall, "f1": f1, "iou": iou}
+        {
+            "class": class_names,
+            "samples": support,
+            "precision": precision,
+            "recall": recall,
+            "f1": f1,
+            "iou": iou,
+        }
     )
     present = support > 0
     weight = confusion.ravel()
@@ -49,7 +64,9 @@ def class_metrics(confusion: NDArray[np.int64], class_names: list[str]) -> tuple
 
 
 def many_class_metrics(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return the same metrics for each of many confusion matrices, of shape (n, classes, classes): (n,) each.
+    """Return the same metrics for each of many confusion matrices, of shape (n, classes, classes).
+
+    (n,) each.
 
     NaN is what was not measured.
     """
@@ -69,5 +86,7 @@ def many_class_metrics(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]
             "balanced_accuracy": mean(right / true),
             "macro_f1": mean(2 * right / (true + said)),
             "mean_iou": mean(right / (true + said - right)),
-            "kappa": np.where(present.sum(axis=1) > 1, (accuracy - by_chance) / (1 - by_chance), np.nan),
+            "kappa": np.where(
+                present.sum(axis=1) > 1, (accuracy - by_chance) / (1 - by_chance), np.nan
+            ),
         }

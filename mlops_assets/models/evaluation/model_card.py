@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_PIXELS, on_the_ground
+from mlops_assets.datasets.splits.spatial_blocks import (
+    DEFAULT_METRES,
+    DEFAULT_PIXELS,
+    on_the_ground,
+)
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, MIN_UNITS, REPLICATES
 from mlops_assets.models.evaluation.calibration import BINS, Calibration
@@ -44,12 +48,18 @@ def model_card(
         "framework": f"{row.framework}, {plain(row.signature['architecture'])}",
         "input": f"float32, (batch, {', '.join(map(str, row.signature['shape']))}), raw values",
         "scaling": scaling,
-        "trained on": f"{frozen.reference} ({plain(dataset.title or dataset.name)}), digest `{frozen.row.digest}`",
+        "trained on": (
+            f"{frozen.reference} ({plain(dataset.title or dataset.name)}), digest"
+            f" `{frozen.row.digest}`"
+        ),
         "samples": counts,
         "split": _split(frozen),
         "run": f"`{run.run_id}`, seed {run.seed}",
         "code": f"{code(run.trainer)} at {code(run.code_version)}",
-        "data licence": plain(dataset.license) + (f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else ""),
+        "data licence": (
+            plain(dataset.license)
+            + (f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else "")
+        ),
     }
     lines = [
         f"# {plain(specification.title or row.model)}: {row.model}@{row.version}",
@@ -57,7 +67,12 @@ def model_card(
         paragraphs(specification.description),
         "",
     ]
-    lines += ["|  |  |", "|---|---|", *(f"| {name} | {value} |" for name, value in facts.items()), ""]
+    lines += [
+        "|  |  |",
+        "|---|---|",
+        *(f"| {name} | {value} |" for name, value in facts.items()),
+        "",
+    ]
     lines += ["## Input", "", _features(row, frozen), ""]
     if row.signature["classes"]:
         names = ", ".join(code(entry["name"]) for entry in row.signature["classes"])
@@ -65,16 +80,27 @@ def model_card(
     lines += [
         "## Parameters",
         "",
-        *(f"* {plain(name)}: {code(restored(value))}" for name, value in sorted(run.parameters.items())),
+        *(
+            f"* {plain(name)}: {code(restored(value))}"
+            for name, value in sorted(run.parameters.items())
+        ),
         "",
     ]
-    lines += ["## On the test split, measured with the ONNX model", "", metrics_table(evaluation), ""]
+    lines += [
+        "## On the test split, measured with the ONNX model",
+        "",
+        metrics_table(evaluation),
+        "",
+    ]
     lines += [_about_intervals(evaluation), ""]
     if not evaluation.per_class.empty:
         lines += [per_class_table(evaluation), ""]
         if evaluation.unmeasured:
             lines += [
-                f"Not measured, as the test split has no sample of it: {', '.join(map(plain, evaluation.unmeasured))}.",
+                (
+                    "Not measured, as the test split has no sample of it:"
+                    f" {', '.join(map(plain, evaluation.unmeasured))}."
+                ),
                 "",
             ]
     if evaluation.slices:
@@ -86,7 +112,10 @@ def model_card(
 
 
 def _split(frozen: FrozenDataset) -> str:
-    """Return how samples were divided, with the units of lengths: metres where it is known where samples lie."""
+    """Return how samples were divided, with the units of lengths.
+
+    Metres where it is known where samples lie.
+    """
     split = frozen.specification.split
     text = f"{split.method}, seed {split.seed}"
     if split.method != "spatial_block":
@@ -114,22 +143,35 @@ def metrics_table(evaluation: Evaluation) -> str:
     """Return the metrics, with their confidence intervals where there are some, as a Markdown table."""
     if not evaluation.intervals:
         lines = ["| metric | value |", "|---|---|"]
-        return "\n".join(lines + [f"| {plain(k)} | {v:.4f} |" for k, v in evaluation.metrics.items()])
+        return "\n".join(
+            lines + [f"| {plain(k)} | {v:.4f} |" for k, v in evaluation.metrics.items()]
+        )
     lines = [f"| metric | value | {CONFIDENCE:.0%} interval |", "|---|---|---|"]
     for name, value in evaluation.metrics.items():
         ends = evaluation.intervals.get(name)
-        lines.append(f"| {plain(name)} | {value:.4f} | {f'{ends[0]:.4f} to {ends[1]:.4f}' if ends else '–'} |")
+        lines.append(
+            f"| {plain(name)} | {value:.4f} |"
+            f" {f'{ends[0]:.4f} to {ends[1]:.4f}' if ends else '–'} |"
+        )
     return "\n".join(lines)
 
 
 def slices_markdown(evaluation: Evaluation) -> str:
     """Return a Markdown table for each division of the test samples, the worst parts first."""
-    shown = ("rmse", "mae", "bias") if evaluation.confusion is None else ("accuracy", "macro_f1", "mean_iou")
+    shown = (
+        ("rmse", "mae", "bias")
+        if evaluation.confusion is None
+        else ("accuracy", "macro_f1", "mean_iou")
+    )
     tables = []
     for name, table in evaluation.slices.items():
-        lines = [f"| {plain(name)} | test samples | {' | '.join(shown)} |", "|---" * (2 + len(shown)) + "|"]
+        lines = [
+            f"| {plain(name)} | test samples | {' | '.join(shown)} |",
+            "|---" * (2 + len(shown)) + "|",
+        ]
         lines += [
-            f"| {plain(row['value'])} | {row['samples']} | {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
+            f"| {plain(row['value'])} | {row['samples']} |"
+            f" {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
             for row in table.head(MAX_SLICES).to_dict(orient="records")
         ]
         if len(table) > MAX_SLICES:
@@ -141,29 +183,42 @@ def slices_markdown(evaluation: Evaluation) -> str:
 def _about_intervals(evaluation: Evaluation) -> str:
     if not evaluation.intervals:
         return (
-            f"No confidence intervals: the test split has {evaluation.units} {evaluation.unit}, and {MIN_UNITS} are "
-            "needed to see how they differ."
+            f"No confidence intervals: the test split has {evaluation.units} {evaluation.unit}, and"
+            f" {MIN_UNITS} are needed to see how they differ."
         )
     return (
-        f"Intervals are those of {REPLICATES:,} draws with replacement from the {evaluation.units:,} {evaluation.unit} "
-        "of the test split, which are taken to be independent of each other."
+        f"Intervals are those of {REPLICATES:,} draws with replacement from the"
+        f" {evaluation.units:,} {evaluation.unit} of the test split, which are taken to be"
+        " independent of each other."
     )
 
 
 def _about_calibration(calibration: Calibration | None) -> str:
     if calibration is None:
-        return "Not measured: the model gives no probabilities, or nothing says that its scores are any."
+        return (
+            "Not measured: the model gives no probabilities, or nothing says that its scores are"
+            " any."
+        )
     source = "the softmax of its scores" if calibration.scores == "logits" else "its scores"
     return (
-        f"Its probabilities ({source}) are {calibration.ece:.1%} from how often it is right, on average: the expected "
-        f"calibration error, with {BINS} bins."
+        f"Its probabilities ({source}) are {calibration.ece:.1%} from how often it is right, on"
+        f" average: the expected calibration error, with {BINS} bins."
     )
 
 
 def per_class_table(evaluation: Evaluation) -> str:
-    """Return precision, recall, F1 and IoU of each class as a Markdown table; '–' where nothing was measured."""
-    lines = ["| class | test samples | precision | recall | F1 | IoU |", "|---|---|---|---|---|---|"]
+    """Return precision, recall, F1 and IoU of each class as a Markdown table.
+
+    '–' where nothing was measured.
+    """
+    lines = [
+        "| class | test samples | precision | recall | F1 | IoU |",
+        "|---|---|---|---|---|---|",
+    ]
     for row in evaluation.per_class.to_dict(orient="records"):
-        values = [f"{row[name]:.3f}" if row["samples"] else "–" for name in ("precision", "recall", "f1", "iou")]
+        values = [
+            f"{row[name]:.3f}" if row["samples"] else "–"
+            for name in ("precision", "recall", "f1", "iou")
+        ]
         lines.append(f"| {plain(row['class'])} | {row['samples']} | {' | '.join(values)} |")
     return "\n".join(lines)

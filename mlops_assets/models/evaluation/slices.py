@@ -1,4 +1,6 @@
-"""What is known of samples besides their values: where each lies, what is independent, what they can be divided by.
+"""What is known of samples besides their values.
+
+Where each lies, what is independent, what they can be divided by.
 
 Nothing here reads images or runs models.
 """
@@ -15,13 +17,23 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.findings.leakage import declared_groups
 from mlops_assets.datasets.specification.dataset import Split
-from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_PIXELS, blocks_of, on_the_ground
+from mlops_assets.datasets.splits.spatial_blocks import (
+    DEFAULT_METRES,
+    DEFAULT_PIXELS,
+    blocks_of,
+    on_the_ground,
+)
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
 MIN_VALUES, MAX_VALUES = 2, 50  # of a column that samples are divided by
 MIN_SAMPLES = 10  # of a value, below which its metrics say little
-SEASONS = ("December-February", "March-May", "June-August", "September-November")  # the same on both hemispheres
+SEASONS = (
+    "December-February",
+    "March-May",
+    "June-August",
+    "September-November",
+)  # the same on both hemispheres
 
 
 @dataclass(frozen=True)
@@ -42,8 +54,9 @@ class Grouping:
 def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
     """Return the parts that say something new each: what is within one is alike.
 
-    Blocks where the split is by block; else groups where people named some; else blocks of 1000 m or 32 pixels where it
-    is known where samples lie, as neighbours are alike; else every sample is one.
+    Blocks where the split is by block; else groups where people named some; else blocks of 1000 m
+    or 32 pixels where it is known where samples lie, as neighbours are alike; else every sample is
+    one.
     """
     samples = frozen.split(split)
     method = frozen.specification.split.method
@@ -51,7 +64,9 @@ def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
         groups = declared_groups(frozen.samples, frozen.manifest, method).loc[samples.index]
         if len(groups) and groups.notna().all():
             codes, values = pd.factorize(groups, sort=True)
-            return Grouping(f"groups ({_group_column(frozen)})", [str(value) for value in values], codes)
+            return Grouping(
+                f"groups ({_group_column(frozen)})", [str(value) for value in values], codes
+            )
     blocks = _blocks(frozen, samples)
     return blocks or Grouping("samples", [], np.arange(len(samples)))
 
@@ -59,7 +74,9 @@ def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
 def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
     """Return the divisions by group, scene or file, season and year that make sense for a split."""
     samples = frozen.split(split)
-    least = 1 if frozen.document["input"]["kind"] == "window" else MIN_SAMPLES  # of a window, pixels are counted
+    least = (
+        1 if frozen.document["input"]["kind"] == "window" else MIN_SAMPLES
+    )  # of a window, pixels are counted
     found: list[Grouping] = []
     for name, column in _columns(frozen, samples):
         counts = column.value_counts()
@@ -67,13 +84,17 @@ def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
         if not MIN_VALUES <= len(enough) <= MAX_VALUES:
             continue
         codes = pd.Index(enough).get_indexer(column).astype(np.int64)
-        if not any(np.array_equal(pd.factorize(codes)[0], pd.factorize(other.codes)[0]) for other in found):
+        if not any(
+            np.array_equal(pd.factorize(codes)[0], pd.factorize(other.codes)[0]) for other in found
+        ):
             found.append(Grouping(name, enough, codes))
     return found
 
 
 def place_of(frozen: FrozenDataset, split: SplitName, position: int) -> dict[str, Any]:
-    """Return where a sample lies: its position in the split, its file, and its row and column there.
+    """Return where a sample lies.
+
+    Its position in the split, its file, and its row and column there.
 
     Args:
         frozen: the data version.
@@ -106,7 +127,9 @@ def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
         side = declared.block or side
     elif shape["kind"] == "window" and not ground:
         side = shape["size"] * float(np.ceil(side / shape["size"]))  # windows are not divided
-    contents = Contents(samples, frozen.manifest, frozen.classes, frozen.document["features"], shape)
+    contents = Contents(
+        samples, frozen.manifest, frozen.classes, frozen.document["features"], shape
+    )
     blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side))
     keys = pd.DataFrame(blocks.index, columns=["row", "column"]).assign(scope=blocks.scope)
     codes = keys.groupby(["scope", "row", "column"], sort=False).ngroup()
@@ -115,7 +138,9 @@ def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
 
 
 def _columns(frozen: FrozenDataset, samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
-    groups = declared_groups(frozen.samples, frozen.manifest, frozen.specification.split.method).loc[samples.index]
+    groups = declared_groups(
+        frozen.samples, frozen.manifest, frozen.specification.split.method
+    ).loc[samples.index]
     yield _group_column(frozen), groups.dropna().astype(str).reindex(samples.index)
     files = frozen.manifest.drop_duplicates("path").set_index("path")
     kind = frozen.document["input"]["kind"]
@@ -125,7 +150,10 @@ def _columns(frozen: FrozenDataset, samples: pd.DataFrame) -> Iterator[tuple[str
         yield "scene", samples["path"].map(files["scene"]).fillna(samples["path"]).astype(str)
     times = pd.to_datetime(samples["time"], utc=True)
     times = times.fillna(pd.to_datetime(samples["path"].map(files["datetime"]), utc=True))
-    yield "season", times.dt.month.map(lambda month: SEASONS[int(month) % 12 // 3], na_action="ignore")
+    yield (
+        "season",
+        times.dt.month.map(lambda month: SEASONS[int(month) % 12 // 3], na_action="ignore"),
+    )
     yield "year", times.dt.year.map(lambda year: str(int(year)), na_action="ignore")
 
 

@@ -1,6 +1,9 @@
-"""What is measured on a split, by task, batch by batch: memory grows with neither the split nor its pixels.
+"""What is measured on a split, by task, batch by batch.
 
-Nothing here knows models, files or data versions. Formulae are in `class_metrics`, intervals in `resampling`.
+Memory grows with neither the split nor its pixels.
+
+Nothing here knows models, files or data versions. Formulae are in `class_metrics`, intervals in
+`resampling`.
 """
 
 from __future__ import annotations
@@ -15,7 +18,12 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import EvaluationError
 from mlops_assets.models.evaluation.bootstrap import Interval, bags, held_units, intervals
-from mlops_assets.models.evaluation.calibration import Calibration, CalibrationTally, Scores, many_ece
+from mlops_assets.models.evaluation.calibration import (
+    Calibration,
+    CalibrationTally,
+    Scores,
+    many_ece,
+)
 from mlops_assets.models.evaluation.metrics import class_metrics, many_class_metrics
 from mlops_assets.models.evaluation.slices import MIN_SAMPLES, MIN_VALUES, Grouping
 
@@ -28,13 +36,16 @@ class Evaluation:
 
     Attributes:
         metrics: metric → number.
-        per_class: one row a class: class, samples, precision, recall, f1, iou; empty for regression.
+        per_class: one row a class: class, samples, precision, recall, f1, iou; empty for
+            regression.
         confusion: counts, rows true, columns predicted; None for regression.
-        intervals: metric → lower and upper end of its 95 % confidence interval; empty if there are too few units.
+        intervals: metric → lower and upper end of its 95 % confidence interval; empty if there are
+            too few units.
         unit: what was taken to be independent.
         units: how many of these there are.
         calibration: how far probabilities can be believed; None where the model gives none.
-        slices: for each division of the samples, one row a part, worst first: value, samples, and metrics.
+        slices: for each division of the samples, one row a part, worst first: value, samples, and
+            metrics.
         numbers: of a regression, truth and prediction, (2, n).
     """
 
@@ -51,7 +62,11 @@ class Evaluation:
     @property
     def unmeasured(self) -> list[str]:
         """Classes without a test sample, which no metric is of."""
-        return [] if self.per_class.empty else self.per_class.loc[self.per_class["samples"] == 0, "class"].tolist()
+        return (
+            []
+            if self.per_class.empty
+            else self.per_class.loc[self.per_class["samples"] == 0, "class"].tolist()
+        )
 
 
 class ClassTally:
@@ -65,7 +80,11 @@ class ClassTally:
     """
 
     def __init__(
-        self, class_names: list[str], units: Grouping, slices: Sequence[Grouping] = (), scores: Scores | None = None
+        self,
+        class_names: list[str],
+        units: Grouping,
+        slices: Sequence[Grouping] = (),
+        scores: Scores | None = None,
     ) -> None:
         self._names, self._units, self._slices = class_names, units, slices
         self._codes = bags(units.codes)
@@ -76,7 +95,11 @@ class ClassTally:
         self._calibration: CalibrationTally | None = None
 
     def add(
-        self, start: int, truth: NDArray[np.int64], predicted: NDArray[np.int64], scores: NDArray[Any] | None = None
+        self,
+        start: int,
+        truth: NDArray[np.int64],
+        predicted: NDArray[np.int64],
+        scores: NDArray[Any] | None = None,
     ) -> None:
         """Count some samples.
 
@@ -119,7 +142,9 @@ class ClassTally:
         if calibrated:
             calibration, counts = calibrated
             metrics["ece"] = calibration.ece
-            found |= intervals(counts, lambda cells: {"ece": many_ece(cells, calibration.confidence)})
+            found |= intervals(
+                counts, lambda cells: {"ece": many_ece(cells, calibration.confidence)}
+            )
         slices = {
             grouping.name: _class_slices(grouping, counts, shape)
             for grouping, counts in zip(self._slices, self._slice_cells, strict=True)
@@ -137,9 +162,14 @@ class ClassTally:
 
 
 def measure_numbers(
-    truth: NDArray[np.float64], predicted: NDArray[np.float64], units: Grouping, slices: Sequence[Grouping] = ()
+    truth: NDArray[np.float64],
+    predicted: NDArray[np.float64],
+    units: Grouping,
+    slices: Sequence[Grouping] = (),
 ) -> Evaluation:
-    """Measure a regression: rmse, mae, r2 and bias (mean of predicted - true), with scikit-learn's formulae.
+    """Measure a regression.
+
+    Rmse, mae, r2 and bias (mean of predicted - true), with scikit-learn's formulae.
 
     Args:
         truth: (n,), in the order of the split.
@@ -157,8 +187,12 @@ def measure_numbers(
     tables = {}
     for grouping in slices:
         inside = grouping.codes >= 0
-        own = _regression_sums(truth[inside], predicted[inside], grouping.codes[inside], len(grouping.values))
-        tables[grouping.name] = _slice_table(grouping, own[:, 0].astype(np.int64), many_number_metrics(own))
+        own = _regression_sums(
+            truth[inside], predicted[inside], grouping.codes[inside], len(grouping.values)
+        )
+        tables[grouping.name] = _slice_table(
+            grouping, own[:, 0].astype(np.int64), many_number_metrics(own)
+        )
     return Evaluation(
         number_metrics(truth, predicted),
         pd.DataFrame(),
@@ -184,7 +218,10 @@ def number_metrics(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -
 
 
 def many_number_metrics(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the same metrics from sums, (n, 6): count, errors, squared and absolute errors, truth and its square."""
+    """Return the same metrics from sums, (n, 6).
+
+    Count, errors, squared and absolute errors, truth and its square.
+    """
     count, error, squared, absolute, true, true_squared = sums.T
     with np.errstate(invalid="ignore", divide="ignore"):
         spread = true_squared - true**2 / count
@@ -196,7 +233,9 @@ def many_number_metrics(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float
         }
 
 
-def evaluate(truth: NDArray[Any], predicted: NDArray[Any], task: str, class_names: list[str]) -> Evaluation:
+def evaluate(
+    truth: NDArray[Any], predicted: NDArray[Any], task: str, class_names: list[str]
+) -> Evaluation:
     """Measure predictions that are held in memory, every sample being independent.
 
     Args:
@@ -216,20 +255,32 @@ def evaluate(truth: NDArray[Any], predicted: NDArray[Any], task: str, class_name
 def _regression_sums(
     truth: NDArray[np.float64], predicted: NDArray[np.float64], codes: NDArray[np.int64], parts: int
 ) -> NDArray[np.float64]:
-    error, centred = predicted - truth, truth - truth.mean()  # centred, or squares lose what tells numbers apart
+    error, centred = (
+        predicted - truth,
+        truth - truth.mean(),
+    )  # centred, or squares lose what tells numbers apart
     columns = (None, error, error**2, np.abs(error), centred, centred**2)
-    return np.stack([np.bincount(codes, column, minlength=parts).astype(np.float64) for column in columns], axis=1)
+    return np.stack(
+        [np.bincount(codes, column, minlength=parts).astype(np.float64) for column in columns],
+        axis=1,
+    )
 
 
 def _counts(codes: NDArray[np.int64], cells: NDArray[np.int64], shape: tuple[int, int]) -> Any:
-    """Count pairs of part and cell, as a sparse array: most of the cells of most parts are empty."""
+    """Count pairs of part and cell, as a sparse array.
+
+    Most of the cells of most parts are empty.
+    """
     from scipy.sparse import coo_array
 
     return coo_array((np.ones(len(cells), dtype=np.int64), (codes, cells)), shape=shape).tocsr()
 
 
 def _class_slices(grouping: Grouping, counts: Any, shape: tuple[int, int, int]) -> pd.DataFrame:
-    found = [many_class_metrics(counts[[part]].toarray().reshape(shape)) for part in range(len(grouping.values))]
+    found = [
+        many_class_metrics(counts[[part]].toarray().reshape(shape))
+        for part in range(len(grouping.values))
+    ]
     metrics = {name: np.concatenate([part[name] for part in found]) for name in found[0]}
     return _slice_table(grouping, np.asarray(counts.sum(axis=1)), metrics)
 
@@ -238,6 +289,10 @@ def _slice_table(
     grouping: Grouping, samples: NDArray[np.int64], metrics: dict[str, NDArray[np.float64]]
 ) -> pd.DataFrame:
     """One row a part with enough samples, those with the least accuracy or the largest rmse first."""
-    table = pd.DataFrame({"value": grouping.values, "samples": samples, **metrics})[samples >= MIN_SAMPLES]
+    table = pd.DataFrame({"value": grouping.values, "samples": samples, **metrics})[
+        samples >= MIN_SAMPLES
+    ]
     worst = ["rmse", False] if "rmse" in metrics else ["accuracy", True]
-    return table.sort_values(str(worst[0]), ascending=bool(worst[1]), kind="stable").reset_index(drop=True)
+    return table.sort_values(str(worst[0]), ascending=bool(worst[1]), kind="stable").reset_index(
+        drop=True
+    )

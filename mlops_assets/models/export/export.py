@@ -29,18 +29,23 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
 
     Raises:
         ExportError: the model cannot be expressed in ONNX.
-        ParityError: the ONNX model differs; the report is the error's argument, and nothing is published.
+        ParityError: the ONNX model differs; the report is the error's argument, and nothing is
+            published.
     """
     import onnx
 
     started = time.monotonic()
-    native = {name: published_path(store, file.path) for name, file in native_files(store, row).items()}
+    native = {
+        name: published_path(store, file.path) for name, file in native_files(store, row).items()
+    }
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
     exporting = step(f"exporting {row.model}@{row.version} to ONNX")
     with exporting, scratch_folder("onnx") as scratch:
         path = scratch / "model.onnx"
-        if row.framework == uploaded_onnx.FRAMEWORK:  # external, with what its own framework gave for these samples
+        if (
+            row.framework == uploaded_onnx.FRAMEWORK
+        ):  # external, with what its own framework gave for these samples
             proto = onnx.load(native[uploaded_onnx.FILE], load_external_data=False)
             proved = partial(uploaded_onnx.compare_sent, native)
         else:
@@ -50,14 +55,23 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             proto = onnx.load(path)
             if scaling is not None:
                 proto = with_scaling(proto, scaling, data.sample_shape)
-            proved = partial(compare, framework, model, scaled=X if scaling is None else scaling.apply(X))
+            proved = partial(
+                compare, framework, model, scaled=X if scaling is None else scaling.apply(X)
+            )
         facts = {
-            "model": row.model, "version": row.version, "task": row.task, "run_id": row.run_id,
-            "data_version": data.reference, "data_digest": row.data_digest, "classes": "\n".join(data.class_names),
+            "model": row.model,
+            "version": row.version,
+            "task": row.task,
+            "run_id": row.run_id,
+            "data_version": data.reference,
+            "data_digest": row.data_digest,
+            "classes": "\n".join(data.class_names),
             "features": "\n".join(data.features),
-            "units": "\n".join(data.frozen.specification.units.get(name, "") for name in data.features),
+            "units": "\n".join(
+                data.frozen.specification.units.get(name, "") for name in data.features
+            ),
             "code_version": store.registry.run(row.run_id).code_version,
-        }  # fmt: skip
+        }
         if scores := graph.kind_of_scores(proto, row.framework):
             facts["scores"] = scores
         onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
@@ -65,10 +79,16 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         report = proved(OnnxModel(path), X, row.task, specification.parity)
         report = located(report, data.frozen, data.positions("test", specification.parity.samples))
         if not report.passed:
-            raise ParityError(report.description + "; loosen 'parity' only if you know why they differ")
+            raise ParityError(
+                report.description + "; loosen 'parity' only if you know why they differ"
+            )
         document = {**report.document(), "onnx": graph.facts(proto)}
         with publication(store.workspace, store.registry) as publishing:
             publishing.put(f"{model_folder(row.model, row.version)}/model.onnx", path)
-            publishing.put(f"{model_folder(row.model, row.version)}/parity.json", json_bytes(document))
-            store.registry.advance(row, "exported", publishing.files, seconds=time.monotonic() - started)
+            publishing.put(
+                f"{model_folder(row.model, row.version)}/parity.json", json_bytes(document)
+            )
+            store.registry.advance(
+                row, "exported", publishing.files, seconds=time.monotonic() - started
+            )
     return report

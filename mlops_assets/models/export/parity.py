@@ -16,8 +16,13 @@ from mlops_assets.models.onnx.session import OnnxModel, at_once, decide
 from mlops_assets.models.specification import Parity
 
 TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits
-MIN_SPREAD = 1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
-BATCH_SIZES = (1, 7)  # a served model sees any batch size; one and an odd one show a frozen batch axis
+MIN_SPREAD = (
+    1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
+)
+BATCH_SIZES = (
+    1,
+    7,
+)  # a served model sees any batch size; one and an odd one show a frozen batch axis
 SHOWN = 8  # values of the worst sample
 NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more data or change 'split'"
 
@@ -30,9 +35,11 @@ class WorstSample:
         sample: index among the samples compared.
         batch: size of the batches it was in.
         output: name of the output that differs.
-        native: what the trained model gives: the scores of one pixel or sample, or a number; at most 8 values.
+        native: what the trained model gives: the scores of one pixel or sample, or a number; at
+            most 8 values.
         onnx: what the ONNX model gives.
-        place: where the sample lies, if that is known: its position in the test split, file, row, column.
+        place: where the sample lies, if that is known: its position in the test split, file, row,
+            column.
     """
 
     sample: int
@@ -46,7 +53,9 @@ class WorstSample:
     def description(self) -> str:
         """One clause for people."""
         where = f"sample {self.sample}" if self.place is None else place_text(self.place)
-        native, onnx = (", ".join(f"{value:.6g}" for value in values) for values in (self.native, self.onnx))
+        native, onnx = (
+            ", ".join(f"{value:.6g}" for value in values) for values in (self.native, self.onnx)
+        )
         return f"{where} in batches of {self.batch}: {self.output} {native} trained, {onnx} as ONNX"
 
 
@@ -57,8 +66,10 @@ class ParityReport:
     Attributes:
         passed: within tolerance at every batch size.
         samples: samples compared.
-        difference: largest absolute difference of an output, divided by the spread of the native output.
-        differing: share of samples of which an output differs by more than `tolerance`, or the decision.
+        difference: largest absolute difference of an output, divided by the spread of the native
+            output.
+        differing: share of samples of which an output differs by more than `tolerance`, or the
+            decision.
         agreement: share of samples with the same class (1 for regression).
         tolerance: what was allowed for `difference`.
         required_agreement: what was required of `agreement`.
@@ -79,11 +90,15 @@ class ParityReport:
         """One sentence for people."""
         verdict = "equals" if self.passed else "differs from"
         text = (
-            f"ONNX {verdict} the trained model on {self.samples} test samples: largest relative difference "
-            f"{self.difference:.2e} (allowed {self.tolerance:.0e}), "
-            f"same decision on {self.agreement:.2%} (required {self.required_agreement:.2%})"
+            f"ONNX {verdict} the trained model on {self.samples} test samples: largest relative"
+            f" difference {self.difference:.2e} (allowed {self.tolerance:.0e}), same decision on"
+            f" {self.agreement:.2%} (required {self.required_agreement:.2%})"
         )
-        return text if self.passed or self.worst is None else f"{text}; worst is {self.worst.description}"
+        return (
+            text
+            if self.passed or self.worst is None
+            else f"{text}; worst is {self.worst.description}"
+        )
 
     def document(self) -> dict[str, Any]:
         """The report as JSON values."""
@@ -108,7 +123,8 @@ def compare(
         X: raw samples, as the ONNX model takes them.
         task: the model's task.
         limits: how near they must come.
-        scaled: the same samples as the trained model takes them, if scaling is only in the ONNX model.
+        scaled: the same samples as the trained model takes them, if scaling is only in the ONNX
+            model.
 
     Raises:
         ParityError: there is no sample.
@@ -120,7 +136,11 @@ def compare(
 
 
 def compare_outputs(
-    native: dict[str, NDArray[Any]], onnx_model: OnnxModel, X: NDArray[np.float32], task: str, limits: Parity
+    native: dict[str, NDArray[Any]],
+    onnx_model: OnnxModel,
+    X: NDArray[np.float32],
+    task: str,
+    limits: Parity,
 ) -> ParityReport:
     """Run an ONNX model, whole and in small batches, and compare it with outputs that are known.
 
@@ -153,7 +173,9 @@ def compare_outputs(
             expected = expected[:count].astype(np.float64)
             given = found[name].reshape(expected.shape).astype(np.float64)
             with np.errstate(invalid="ignore"):
-                gap = np.nan_to_num(np.abs(given - expected) / spread[name], nan=np.inf, posinf=np.inf)
+                gap = np.nan_to_num(
+                    np.abs(given - expected) / spread[name], nan=np.inf, posinf=np.inf
+                )
             differs |= (gap > limits.tolerance).reshape(count, -1).any(axis=1)
             if furthest is None or gap.max() > difference:
                 place = np.unravel_index(int(gap.argmax()), gap.shape)
@@ -167,16 +189,27 @@ def compare_outputs(
             differs |= ~same.reshape(count, -1).all(axis=1)
             agreement = min(agreement, float(np.mean(same)))
             if undecided is None and not same.all():
-                undecided = _worst(batch, "label", tuple(np.argwhere(~same)[0]), decide(own), decided)
+                undecided = _worst(
+                    batch, "label", tuple(np.argwhere(~same)[0]), decide(own), decided
+                )
         differing = max(differing, float(differs.mean()))
     far, wrong = difference > limits.tolerance, agreement < limits.agreement
     worst = undecided if wrong and not far else furthest or undecided
     return ParityReport(
-        not far and not wrong, len(X), difference, differing, agreement, limits.tolerance, limits.agreement, worst
+        not far and not wrong,
+        len(X),
+        difference,
+        differing,
+        agreement,
+        limits.tolerance,
+        limits.agreement,
+        worst,
     )
 
 
-def located(report: ParityReport, frozen: FrozenDataset, positions: NDArray[np.int64]) -> ParityReport:
+def located(
+    report: ParityReport, frozen: FrozenDataset, positions: NDArray[np.int64]
+) -> ParityReport:
     """Return a report that says where its worst sample lies.
 
     Args:
@@ -190,21 +223,31 @@ def located(report: ParityReport, frozen: FrozenDataset, positions: NDArray[np.i
     return replace(report, worst=replace(report.worst, place=place))
 
 
-def _worst(batch: int, output: str, place: tuple[Any, ...], native: NDArray[Any], onnx: NDArray[Any]) -> WorstSample:
+def _worst(
+    batch: int, output: str, place: tuple[Any, ...], native: NDArray[Any], onnx: NDArray[Any]
+) -> WorstSample:
     """Show one place of an output: of scores those of all classes there."""
     sample = int(place[0])
     index: tuple[Any, ...] = (sample, slice(None), *place[2:]) if output == "scores" else place
-    shown = [np.atleast_1d(values[index])[:SHOWN].astype(float).tolist() for values in (native, onnx)]
+    shown = [
+        np.atleast_1d(values[index])[:SHOWN].astype(float).tolist() for values in (native, onnx)
+    ]
     return WorstSample(sample, batch, output, *shown)
 
 
-def _same_decision(decided: NDArray[Any], native: dict[str, NDArray[Any]], margin: float) -> NDArray[np.bool_]:
-    """Say where a decision is the native one, or as good as it: forests often give two classes the same score, and
-    which of them comes first is then a matter of the last bit.
+def _same_decision(
+    decided: NDArray[Any], native: dict[str, NDArray[Any]], margin: float
+) -> NDArray[np.bool_]:
+    """Say where a decision is the native one, or as good as it.
+
+    Forests often give two classes the same score, and which of them comes first is then a matter of
+    the last bit.
     """
     same = np.asarray(decided == decide(native))
     if "scores" in native:
         scores = native["scores"]
-        chosen = np.take_along_axis(scores, np.expand_dims(decided.astype(np.int64), 1), axis=1).squeeze(1)
+        chosen = np.take_along_axis(
+            scores, np.expand_dims(decided.astype(np.int64), 1), axis=1
+        ).squeeze(1)
         same |= chosen >= scores.max(axis=1) - margin
     return same

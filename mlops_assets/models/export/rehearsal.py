@@ -1,6 +1,9 @@
-"""A rehearsal of what a model goes through, on a few samples and before it is trained: what cannot be is known then.
+"""A rehearsal of what a model goes through, on a few samples and before it is trained.
 
-Only for trainers that know what they will fit. The samples are real, so that what depends on them is found too.
+What cannot be is known then.
+
+Only for trainers that know what they will fit. The samples are real, so that what depends on them
+is found too.
 """
 
 from __future__ import annotations
@@ -23,8 +26,9 @@ from mlops_assets.models.specification import Parity
 from mlops_assets.storage.scratch import scratch_folder
 
 SAMPLES = 500  # of the training split, which hold every class
-# A converter that is wrong is far off, on many samples. Little, and few, differ by rounding, as at thresholds of trees:
-# of these the comparison after training decides, with what the model declares as `parity`.
+# A converter that is wrong is far off, on many samples. Little, and few, differ by rounding, as at
+# thresholds of trees: of these the comparison after training decides, with what the model declares
+# as `parity`.
 FAR = Parity(tolerance=0.05)
 MAX_DIFFERING = 0.05
 
@@ -48,7 +52,8 @@ def rehearse(
         trainer: what the model comes from, for people.
 
     Raises:
-        ExportError: the model cannot be stored, cannot be exported, or would give something else as ONNX.
+        ExportError: the model cannot be stored, cannot be exported, or would give something else as
+            ONNX.
         TrainerError: it would know nothing of a class.
     """
     some = _some(y, data.task)
@@ -65,7 +70,9 @@ def rehearse(
         try:
             _export(model, data, probes, trainer)
         except (ExportError, TrainerError) as error:
-            raise type(error)(f"{error}; this was found before training, on {len(X)} samples") from error
+            raise type(error)(
+                f"{error}; this was found before training, on {len(X)} samples"
+            ) from error
 
 
 def _some(y: NDArray[Any], task: str) -> NDArray[np.int64]:
@@ -90,15 +97,20 @@ def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer
             native = framework.predict(model, probes, data.task)
         except ValueError as error:
             reason = " ".join(str(error).split())
-            raise ExportError(f"{name} gives nothing for samples unlike those it was fitted to ({reason})") from error
+            raise ExportError(
+                f"{name} gives nothing for samples unlike those it was fitted to ({reason})"
+            ) from error
         require_shape(native, len(probes), len(data.class_names))
         try:
             report = compare_outputs(native, OnnxModel(path), probes, data.task, FAR)
         except ExportError as error:
-            raise ExportError(f"{name} cannot be exported to ONNX: its graph does not run ({error})") from error
+            raise ExportError(
+                f"{name} cannot be exported to ONNX: its graph does not run ({error})"
+            ) from error
         if report.differing > MAX_DIFFERING:
             worst = f" (worst is {report.worst.description})" if report.worst else ""
             raise ExportError(
-                f"{name} with these parameters is converted to ONNX wrongly: it differs on {report.differing:.0%} of "
-                f"samples{worst}; choose other parameters, or another estimator"
+                f"{name} with these parameters is converted to ONNX wrongly: it differs on"
+                f" {report.differing:.0%} of samples{worst}; choose other parameters, or another"
+                " estimator"
             )

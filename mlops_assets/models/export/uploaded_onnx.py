@@ -1,7 +1,9 @@
-"""An ONNX file that is external: whether it keeps the platform's contract, and what its author's framework gave.
+"""An ONNX file that is external.
 
-It is read as data and checked here before anything runs it. Whether it equals the model it was made from is for
-`exporting`; without outputs of that model nobody can tell, and so it is never proved.
+Whether it keeps the platform's contract, and what its author's framework gave.
+
+It is read as data and checked here before anything runs it. Whether it equals the model it was made
+from is for `exporting`; without outputs of that model nobody can tell, and so it is never proved.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # what onnxruntime runs without librari
 _REMEDY = "see 'ONNX files' in docs/external-runs.md"
 
 
-def read_sent(path: Path, sample_shape: tuple[int, ...], task: str, classes: int) -> onnx.ModelProto:
+def read_sent(
+    path: Path, sample_shape: tuple[int, ...], task: str, classes: int
+) -> onnx.ModelProto:
     """Return an ONNX model that keeps the contract.
 
     Args:
@@ -41,7 +45,8 @@ def read_sent(path: Path, sample_shape: tuple[int, ...], task: str, classes: int
         classes: number of classes; 0 for regression.
 
     Raises:
-        ExportError: it is no ONNX, refers to other files or operators, or has other inputs or outputs.
+        ExportError: it is no ONNX, refers to other files or operators, or has other inputs or
+            outputs.
     """
     import onnx
 
@@ -50,7 +55,9 @@ def read_sent(path: Path, sample_shape: tuple[int, ...], task: str, classes: int
     try:
         model = onnx.load_model_from_string(content)
     except Exception as error:  # protobuf has its own, which differ between its implementations
-        raise ExportError(f"{path.name} is not an ONNX file: {error}; write it with onnx.save") from error
+        raise ExportError(
+            f"{path.name} is not an ONNX file: {error}; write it with onnx.save"
+        ) from error
     _require_self_contained(model)
     _require_input(model, sample_shape)
     _require_outputs(model, task, classes)
@@ -78,8 +85,9 @@ def checked_outputs(outputs: Mapping[str, NDArray[Any]], samples: int) -> dict[s
             raise ExportError(f"outputs {name!r} are of type {values.dtype}; send numbers")
         if not values.ndim or len(values) != samples:
             raise ExportError(
-                f"outputs {name!r} have shape {values.shape} and not one row for each of the {samples} samples; "
-                "give the trained model exactly what 'samples' gives, in its order"
+                f"outputs {name!r} have shape {values.shape} and not one row for each of the"
+                f" {samples} samples; give the trained model exactly what 'samples' gives, in its"
+                " order"
             )
     return dict(outputs)
 
@@ -93,17 +101,25 @@ def sent_outputs(native: Mapping[str, Path]) -> dict[str, NDArray[Any]]:
     Raises:
         ParityError: nothing was sent.
     """
-    found = {name: np.load(native[f"{name}.npy"], allow_pickle=False) for name in OUTPUTS if f"{name}.npy" in native}
+    found = {
+        name: np.load(native[f"{name}.npy"], allow_pickle=False)
+        for name in OUTPUTS
+        if f"{name}.npy" in native
+    }
     if not found:
         raise ParityError(
-            "the ONNX file came without outputs of the model it was made from, so nothing proves that it equals it; "
-            "report the run again with outputs for its samples"
+            "the ONNX file came without outputs of the model it was made from, so nothing proves"
+            " that it equals it; report the run again with outputs for its samples"
         )
     return found
 
 
 def compare_sent(
-    native: Mapping[str, Path], onnx_model: OnnxModel, X: NDArray[np.float32], task: str, limits: Parity
+    native: Mapping[str, Path],
+    onnx_model: OnnxModel,
+    X: NDArray[np.float32],
+    task: str,
+    limits: Parity,
 ) -> ParityReport:
     """Run an ONNX model and compare it with what the author's framework gave for the same samples.
 
@@ -121,20 +137,27 @@ def compare_sent(
     needed = [name for name in OUTPUTS if name in found and name != "label"] or ["label"]
     for name in needed:
         if name not in sent:
-            raise ParityError(f"the ONNX model gives {name}, and sent were {', '.join(sent)}; send {name}")
+            raise ParityError(
+                f"the ONNX model gives {name}, and sent were {', '.join(sent)}; send {name}"
+            )
         if name != "value" and sent[name].shape[1:] != found[name].shape[1:]:
             raise ParityError(
-                f"sent {name} have shape {sent[name].shape}, and the ONNX model gives (batch, "
-                f"{', '.join(map(str, found[name].shape[1:]))}); send them in the same order of axes"
+                f"sent {name} have shape {sent[name].shape}, and the ONNX model gives (batch,"
+                f" {', '.join(map(str, found[name].shape[1:]))}); send them in the same order of"
+                " axes"
             )
     try:
         return compare_outputs(sent, onnx_model, X, task, limits)
     except (ValueError, IndexError) as error:
-        raise ParityError(f"the ONNX model's outputs cannot be compared with those that were sent: {error}") from error
+        raise ParityError(
+            f"the ONNX model's outputs cannot be compared with those that were sent: {error}"
+        ) from error
 
 
 def _require_few_parts(content: bytes, name: str) -> None:
-    """See that an ONNX file has no millions of parts: of two bytes each, they take a hundred times as much in memory.
+    """See that an ONNX file has no millions of parts.
+
+    Of two bytes each, they take a hundred times as much in memory.
 
     Raises:
         ExportError: it has.
@@ -152,12 +175,16 @@ def _require_few_parts(content: bytes, name: str) -> None:
                 waiting.append((value, field.message_type))
             if parts > MAX_PARTS:
                 raise ExportError(
-                    f"{name} has more than {MAX_PARTS:,} nodes, attributes and tensors; send a smaller model"
+                    f"{name} has more than {MAX_PARTS:,} nodes, attributes and tensors; send a"
+                    " smaller model"
                 )
 
 
 def _lengthy_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and bytes of the fields of a protobuf message that have a length; no more where it is not valid."""
+    """Yield number and bytes of the fields of a protobuf message that have a length.
+
+    No more where it is not valid.
+    """
     position = 0
 
     def varint() -> int:
@@ -196,11 +223,15 @@ def _require_self_contained(model: onnx.ModelProto) -> None:
     foreign += sorted({node.domain for node in _nodes(model.graph)} - {*DOMAINS, *foreign})
     if foreign or len(model.functions):
         named = ", ".join(foreign) or "functions of its own"
-        raise ExportError(f"the ONNX file uses {named}; use operators of {' and '.join(DOMAINS[1:])} only, {_REMEDY}")
+        raise ExportError(
+            f"the ONNX file uses {named}; use operators of {' and '.join(DOMAINS[1:])} only,"
+            f" {_REMEDY}"
+        )
     for tensor in _tensors(model.graph):
         if tensor.data_location == TensorProto.EXTERNAL or len(tensor.external_data):
             raise ExportError(
-                f"tensor {tensor.name!r} of the ONNX file lies in another file; save the model with its data inside"
+                f"tensor {tensor.name!r} of the ONNX file lies in another file; save the model with"
+                " its data inside"
             )
 
 
@@ -210,9 +241,19 @@ def _require_input(model: onnx.ModelProto, sample_shape: tuple[int, ...]) -> Non
     constants = {tensor.name for tensor in model.graph.initializer}
     inputs = [entry for entry in model.graph.input if entry.name not in constants]
     kind = inputs[0].type.tensor_type if len(inputs) == 1 else None
-    wanted = f"one input 'input', float32 of (batch, {', '.join(map(str, sample_shape))}) with a dynamic batch axis"
-    if kind is None or inputs[0].name != "input" or kind.elem_type != TensorProto.FLOAT or not kind.HasField("shape"):
-        raise ExportError(f"the ONNX file has input {_listed(inputs)}; it must have {wanted}, {_REMEDY}")
+    wanted = (
+        f"one input 'input', float32 of (batch, {', '.join(map(str, sample_shape))}) with a dynamic"
+        " batch axis"
+    )
+    if (
+        kind is None
+        or inputs[0].name != "input"
+        or kind.elem_type != TensorProto.FLOAT
+        or not kind.HasField("shape")
+    ):
+        raise ExportError(
+            f"the ONNX file has input {_listed(inputs)}; it must have {wanted}, {_REMEDY}"
+        )
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
     if not sizes or sizes[0] is not None or tuple(sizes[1:]) != sample_shape:
         shown = ", ".join("?" if size is None else str(size) for size in sizes)
@@ -229,17 +270,27 @@ def _require_outputs(model: onnx.ModelProto, task: str, classes: int) -> None:
             f"the ONNX file gives {', '.join(found) or 'nothing'}; for {task} it must give "
             f"{' or '.join(sorted(allowed))} and nothing else, {_REMEDY}"
         )
-    numbers, integers = (TensorProto.FLOAT, TensorProto.DOUBLE), (TensorProto.INT64, TensorProto.INT32)
+    numbers, integers = (
+        (TensorProto.FLOAT, TensorProto.DOUBLE),
+        (
+            TensorProto.INT64,
+            TensorProto.INT32,
+        ),
+    )
     for name, kind in found.items():
         if kind.elem_type not in (integers if name == "label" else numbers):
-            raise ExportError(f"output {name!r} must be of type {'int64' if name == 'label' else 'float32'}")
+            raise ExportError(
+                f"output {name!r} must be of type {'int64' if name == 'label' else 'float32'}"
+            )
     sizes = (
         [dim.dim_value if dim.HasField("dim_value") else None for dim in found["scores"].shape.dim]
         if "scores" in found
         else []
     )
     if len(sizes) > 1 and sizes[1] not in (None, classes):
-        raise ExportError(f"the ONNX file gives {sizes[1]} scores a sample, and there are {classes} classes")
+        raise ExportError(
+            f"the ONNX file gives {sizes[1]} scores a sample, and there are {classes} classes"
+        )
 
 
 def _listed(values: Any) -> str:
@@ -261,7 +312,10 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor: initializers, dense or sparse, and those among the attributes of nodes."""
+    """Yield every tensor.
+
+    Initializers, dense or sparse, and those among the attributes of nodes.
+    """
     for part in _graphs(graph):
         yield from part.initializer
         for sparse in part.sparse_initializer:

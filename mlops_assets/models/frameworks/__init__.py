@@ -1,6 +1,7 @@
 """Framework adapters: what a trainer returns decides which one saves, reloads and exports it.
 
-The adapters themselves import their frameworks, so they are loaded only when a model of theirs turns up.
+The adapters themselves import their frameworks, so they are loaded only when a model of theirs
+turns up.
 """
 
 from __future__ import annotations
@@ -33,7 +34,9 @@ class Framework(Protocol):
         ...
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> Any:
-        """Read a model back; of the classes that it names, only those of the framework and what `trust` has.
+        """Read a model back.
+
+        Of the classes that it names, only those of the framework and what `trust` has.
 
         Raises:
             ExportError: the folder holds something else, or types that are not trusted.
@@ -41,13 +44,17 @@ class Framework(Protocol):
         ...
 
     def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
-        """Return the model's outputs under the names they have in ONNX: `label` (n,) class indices, `scores`
-        (n, classes, …) with the largest at the predicted class, or `value` (n,) for regression.
+        """Return the model's outputs under the names they have in ONNX.
+
+        `label` (n,) class indices, `scores` (n, classes, …) with the largest at the predicted
+        class, or `value` (n,) for regression.
         """
         ...
 
     def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
-        """Write the model as one ONNX file: input `input`, float32 of (batch, *sample_shape), outputs as in `predict`.
+        """Write the model as one ONNX file.
+
+        Input `input`, float32 of (batch, *sample_shape), outputs as in `predict`.
 
         Raises:
             ExportError: it has an operation that ONNX cannot express; the message names it.
@@ -63,7 +70,8 @@ class Framework(Protocol):
 class _Adapter:
     """Where an adapter lies, the package whose classes its models descend from, and the extra that installs it.
 
-    A process in which the adapters and `ahead` of `forkable` ones are imported has no further threads, and may fork.
+    A process in which the adapters and `ahead` of `forkable` ones are imported has no further
+    threads, and may fork.
     """
 
     target: str
@@ -74,14 +82,17 @@ class _Adapter:
 
 
 _HERE = "mlops_assets.models.frameworks"
-# In this order: wrappers of XGBoost and LightGBM descend from scikit-learn, and layers of Keras may from PyTorch.
-# The first step of any optimizer of PyTorch imports its compiler, which takes as long as importing PyTorch.
+# In this order: wrappers of XGBoost and LightGBM descend from scikit-learn, and layers of Keras may
+# from PyTorch. The first step of any optimizer of PyTorch imports its compiler, which takes as long
+# as importing PyTorch.
 _ADAPTERS = {
     "xgboost": _Adapter(f"{_HERE}.xgboost:XGBoost", "xgboost", "xgboost"),
     "lightgbm": _Adapter(f"{_HERE}.lightgbm:LightGBM", "lightgbm", "lightgbm"),
     "keras": _Adapter(f"{_HERE}.keras:Keras", "keras", "tensorflow"),
     "flax": _Adapter(f"{_HERE}.flax:Flax", "flax", "jax"),
-    "pytorch": _Adapter(f"{_HERE}.pytorch:PyTorch", "torch", forkable=True, ahead=("torch._dynamo",)),
+    "pytorch": _Adapter(
+        f"{_HERE}.pytorch:PyTorch", "torch", forkable=True, ahead=("torch._dynamo",)
+    ),
     "scikit-learn": _Adapter(f"{_HERE}.scikit_learn:ScikitLearn", "sklearn", forkable=True),
 }
 
@@ -94,7 +105,9 @@ def framework_named(name: str) -> Framework:
         MissingExtra: its framework is not installed.
     """
     if name not in _ADAPTERS:
-        raise TrainerError(f"no framework adapter is called {name!r}; there are {', '.join(_ADAPTERS)}")
+        raise TrainerError(
+            f"no framework adapter is called {name!r}; there are {', '.join(_ADAPTERS)}"
+        )
     return _load(name)
 
 
@@ -120,8 +133,9 @@ def framework_of(model: Any, trainer: str) -> Framework:
         if adapter.package in roots:
             return _load(name)
     raise TrainerError(
-        f"trainer {trainer} returned a {type(model).__module__}.{type(model).__qualname__}; return a torch.nn.Module, "
-        "a keras.Model, a flax.nnx.Module, a scikit-learn estimator, or a model of XGBoost or LightGBM"
+        f"trainer {trainer} returned a {type(model).__module__}.{type(model).__qualname__}; return"
+        " a torch.nn.Module, a keras.Model, a flax.nnx.Module, a scikit-learn estimator, or a"
+        " model of XGBoost or LightGBM"
     )
 
 

@@ -1,4 +1,6 @@
-"""Classes that a stored architecture names: compared with those that are trusted before anything is imported.
+"""Classes that a stored architecture names.
+
+Compared with those that are trusted before anything is imported.
 
 What a file names is data; no module is imported because a file names it.
 """
@@ -26,7 +28,8 @@ class Trust:
 
     Attributes:
         architectures: those that the project's YAML names, as `module:Class`.
-        package: whose classes are trusted too: that of a declared trainer, which wrote the architecture.
+        package: whose classes are trusted too: that of a declared trainer, which wrote the
+            architecture.
         imported: whether classes are, that this process has imported already.
     """
 
@@ -38,7 +41,9 @@ class Trust:
 THIS_PROCESS = Trust()
 
 
-def trusted_class(target: Any, trust: Trust, modules: Collection[str], base: type, what: str) -> Any:
+def trusted_class(
+    target: Any, trust: Trust, modules: Collection[str], base: type, what: str
+) -> Any:
     """Return the class that an architecture names, if it is trusted.
 
     Args:
@@ -54,12 +59,16 @@ def trusted_class(target: Any, trust: Trust, modules: Collection[str], base: typ
 
     def named(name: str) -> bool:
         module = name.partition(":")[0]
-        own = (module == known or (known.endswith(".") and module.startswith(known)) for known in (*modules, *OURS))
+        own = (
+            module == known or (known.endswith(".") and module.startswith(known))
+            for known in (*modules, *OURS)
+        )
         return any(own) or name in trust.architectures or module.partition(".")[0] == trust.package
 
     gone = ExportError(
-        f"class {str(target)[:200]} of the model is not there any more, or is not trusted; name it in the model's "
-        "declaration ('architectures: [package.module:Class]') and see that it can be imported, or send ONNX"
+        f"class {str(target)[:200]} of the model is not there any more, or is not trusted; name it"
+        " in the model's declaration ('architectures: [package.module:Class]') and see that it can"
+        " be imported, or send ONNX"
     )
     if not isinstance(target, str) or not CLASS.fullmatch(target):
         raise gone
@@ -76,7 +85,9 @@ def trusted_class(target: Any, trust: Trust, modules: Collection[str], base: typ
         raise gone
     if not (isinstance(found, type) and issubclass(found, base)):
         raise ExportError(f"{target} is no {what}; the stored model is not trusted")
-    home = f"{found.__module__}:{found.__qualname__}"  # a module that only imports it vouches for nothing
+    home = (  # a module that only imports it vouches for nothing
+        f"{found.__module__}:{found.__qualname__}"
+    )
     if home != target and not named(home) and not trust.imported:
         raise gone
     return found

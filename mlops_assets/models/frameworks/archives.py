@@ -36,9 +36,16 @@ def require_bounded(file: Path, names: Collection[str] | None = None) -> None:
     allowed = allowed_bytes(file.stat().st_size)
     with zipfile.ZipFile(file) as archive:
         members = archive.infolist()
-        foreign = sorted({member.filename for member in members} - set(names)) if names is not None else []
+        foreign = (
+            sorted({member.filename for member in members} - set(names))
+            if names is not None
+            else []
+        )
         if foreign or len({member.filename for member in members}) < len(members):
-            raise ExportError(f"{file.name} holds {', '.join(foreign) or 'a member twice'}, which is not of a model")
+            raise ExportError(
+                f"{file.name} holds {', '.join(foreign) or 'a member twice'}, which is not of a"
+                " model"
+            )
         held = sum(member.file_size for member in members)
         _require(file, held, len(members), allowed)
         for member in members:
@@ -51,6 +58,6 @@ def require_bounded(file: Path, names: Collection[str] | None = None) -> None:
 def _require(file: Path, held: int, members: int, allowed: int) -> None:
     if held > allowed or members > MAX_MEMBERS:
         raise ExportError(
-            f"{file.name} has {file.stat().st_size:,} bytes and would unpack to {held:,} in {members:,} files; "
-            f"more than {allowed:,} bytes are not read"
+            f"{file.name} has {file.stat().st_size:,} bytes and would unpack to {held:,} in"
+            f" {members:,} files; more than {allowed:,} bytes are not read"
         )

@@ -1,4 +1,7 @@
-"""Flax (nnx) modules: safetensors and a description of the architecture natively, jax2onnx to ONNX."""
+"""Flax (nnx) modules.
+
+Safetensors and a description of the architecture natively, jax2onnx to ONNX.
+"""
 
 from __future__ import annotations
 
@@ -30,8 +33,9 @@ OWN_MODULES = ("flax.nnx", "flax.nnx.")
 class Flax:
     """Adapter for Flax's nnx.
 
-    A module is rebuilt from its class and constructor arguments, so it must keep each argument under the argument's own
-    name, and they must be numbers, texts or lists; `rngs` is given anew. No pickle is involved.
+    A module is rebuilt from its class and constructor arguments, so it must keep each argument
+    under the argument's own name, and they must be numbers, texts or lists; `rngs` is given anew.
+    No pickle is involved.
     """
 
     name = "flax"
@@ -39,13 +43,20 @@ class Flax:
     def save(self, model: nnx.Module, folder: Path) -> None:
         """Write `model.safetensors` and `architecture.json`."""
         _require_module(model)
-        (folder / ARCHITECTURE).write_text(json.dumps(_architecture(model), indent=2, sort_keys=True) + "\n")
-        save_file({name: jnp.asarray(value) for name, value in _weights(model).items()}, folder / WEIGHTS)
+        (folder / ARCHITECTURE).write_text(
+            json.dumps(_architecture(model), indent=2, sort_keys=True) + "\n"
+        )
+        save_file(
+            {name: jnp.asarray(value) for name, value in _weights(model).items()}, folder / WEIGHTS
+        )
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> nnx.Module:
         """Rebuild the module and load its weights."""
         try:
-            described, stored = json.loads((folder / ARCHITECTURE).read_text()), load_file(folder / WEIGHTS)
+            described, stored = (
+                json.loads((folder / ARCHITECTURE).read_text()),
+                load_file(folder / WEIGHTS),
+            )
         except (OSError, ValueError, RecursionError, SafetensorError) as error:
             raise ExportError(f"the folder holds no Flax model: {error}") from error
         model = _rebuild(described, trust)
@@ -58,14 +69,20 @@ class Flax:
         nnx.update(model, nnx.from_flat_state(state))
         return model
 
-    def predict(self, model: nnx.Module, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
+    def predict(
+        self, model: nnx.Module, X: NDArray[np.float32], task: str
+    ) -> dict[str, NDArray[Any]]:
         """Return `scores` or `value`."""
         _require_module(model).eval()
         size = at_once(X)
-        found = np.concatenate([np.asarray(model(jnp.asarray(X[i : i + size]))) for i in range(0, len(X), size)])
+        found = np.concatenate(
+            [np.asarray(model(jnp.asarray(X[i : i + size]))) for i in range(0, len(X), size)]
+        )
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 
-    def export(self, model: nnx.Module, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+    def export(
+        self, model: nnx.Module, sample_shape: tuple[int, ...], task: str, path: Path
+    ) -> None:
         """Write ONNX with a dynamic batch axis."""
         _require_module(model).eval()
         name = type(model).__qualname__
@@ -91,7 +108,9 @@ class Flax:
 
 def _require_module(model: Any) -> Any:
     if not isinstance(model, nnx.Module):
-        raise ExportError(f"{type(model).__qualname__} is not a flax.nnx.Module; Flax's older linen is not taken")
+        raise ExportError(
+            f"{type(model).__qualname__} is not a flax.nnx.Module; Flax's older linen is not taken"
+        )
     return model
 
 
@@ -101,7 +120,9 @@ def _state(model: nnx.Module) -> Any:
 
 
 def _weights(model: nnx.Module) -> dict[str, Any]:
-    return {_name(path): variable.get_value() for path, variable in nnx.to_flat_state(_state(model))}
+    return {
+        _name(path): variable.get_value() for path, variable in nnx.to_flat_state(_state(model))
+    }
 
 
 def _name(path: tuple[Any, ...]) -> str:
@@ -111,18 +132,22 @@ def _name(path: tuple[Any, ...]) -> str:
 def _architecture(model: nnx.Module) -> dict[str, Any]:
     kind = type(model)
     if "<" in kind.__qualname__:
-        raise ExportError(f"{kind.__qualname__} is defined inside a function; move the class to module level")
+        raise ExportError(
+            f"{kind.__qualname__} is defined inside a function; move the class to module level"
+        )
     arguments = {}
     for name, parameter in _parameters(kind).items():
         if name in ("self", "rngs"):
             continue
         if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            raise ExportError(f"{kind.__qualname__} takes any number of arguments; write a class that names them")
+            raise ExportError(
+                f"{kind.__qualname__} takes any number of arguments; write a class that names them"
+            )
         if not hasattr(model, name):
             if parameter.default is parameter.empty:
                 raise ExportError(
-                    f"{kind.__qualname__} does not keep its argument {name!r}; write 'self.{name} = {name}' in its "
-                    "__init__, so that the model can be rebuilt"
+                    f"{kind.__qualname__} does not keep its argument {name!r}; write 'self.{name} ="
+                    f" {name}' in its __init__, so that the model can be rebuilt"
                 )
             continue
         value = getattr(model, name)
@@ -132,20 +157,25 @@ def _architecture(model: nnx.Module) -> dict[str, Any]:
             arguments[name] = json.loads(json.dumps(value))
         except TypeError as error:
             raise ExportError(
-                f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor arguments must be "
-                "numbers, texts or lists"
+                f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor"
+                " arguments must be numbers, texts or lists"
             ) from error
     return {"class": f"{kind.__module__}:{kind.__qualname__}", "arguments": arguments}
 
 
 def _parameters(kind: Any) -> Mapping[str, inspect.Parameter]:
-    """Return the constructor's parameters; those of the class itself are its metaclass's, which takes anything."""
+    """Return the constructor's parameters.
+
+    Those of the class itself are its metaclass's, which takes anything.
+    """
     return inspect.signature(kind.__init__).parameters
 
 
 def _rebuild(described: Any, trust: Trust) -> nnx.Module:
     if not isinstance(described, dict):
-        raise ExportError("the architecture is not a description of a module; fetch the model version again")
+        raise ExportError(
+            "the architecture is not a description of a module; fetch the model version again"
+        )
     found = trusted_class(described.get("class"), trust, OWN_MODULES, nnx.Module, "Flax module")
     arguments = described.get("arguments")
     if not isinstance(arguments, dict):
@@ -155,6 +185,8 @@ def _rebuild(described: Any, trust: Trust) -> nnx.Module:
     try:
         model: nnx.Module = found(**arguments)
     except TypeError as error:
-        raise ExportError(f"{described['class']} does not take the stored arguments: {error}") from error
+        raise ExportError(
+            f"{described['class']} does not take the stored arguments: {error}"
+        ) from error
     model.eval()
     return model

@@ -1,6 +1,7 @@
 """Keras: `.keras` files in safe mode natively, Keras's own export (by tf2onnx) to ONNX.
 
-Samples come bands first, as everywhere on the platform; a model that wants them last begins with a `Permute` layer.
+Samples come bands first, as everywhere on the platform; a model that wants them last begins with a
+`Permute` layer.
 """
 
 from __future__ import annotations
@@ -34,31 +35,48 @@ MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 OPSET = 18  # the newest that tf2onnx writes
 # Keras's own, but they run Python code or read files that the model does not hold
 REFUSED = {
-    "Lambda", "__lambda__", "__typespec__", "TFSMLayer", "TorchModuleWrapper", "JaxLayer", "FlaxLayer",
-    "StringLookup", "IntegerLookup", "TextVectorization",
-}  # fmt: skip
+    "Lambda",
+    "__lambda__",
+    "__typespec__",
+    "TFSMLayer",
+    "TorchModuleWrapper",
+    "JaxLayer",
+    "FlaxLayer",
+    "StringLookup",
+    "IntegerLookup",
+    "TextVectorization",
+}
 PARTS = (
-    keras.Operation, keras.initializers.Initializer, keras.regularizers.Regularizer, keras.constraints.Constraint,
-    keras.dtype_policies.DTypePolicy, keras.random.SeedGenerator,
-)  # fmt: skip
+    keras.Operation,
+    keras.initializers.Initializer,
+    keras.regularizers.Regularizer,
+    keras.constraints.Constraint,
+    keras.dtype_policies.DTypePolicy,
+    keras.random.SeedGenerator,
+)
 
 
 class Keras:
     """Adapter for Keras on TensorFlow.
 
-    Layers and models of one's own are stored by the name of their class, which must be importable and have
-    `get_config`; of everything else only what is Keras's own is trusted.
+    Layers and models of one's own are stored by the name of their class, which must be importable
+    and have `get_config`; of everything else only what is Keras's own is trusted.
     """
 
     name = "keras"
 
     def save(self, model: keras.Model, folder: Path) -> None:
-        """Write `model.keras`, without optimizer, and `classes.json`: registered name → class of one's own."""
+        """Write `model.keras`, without optimizer, and `classes.json`.
+
+        Registered name → class of one's own.
+        """
         own = {}
         for layer in [model, *model._flatten_layers()]:
             kind = type(layer)
             if kind.__module__.split(".")[0] != "keras":
-                own[keras.saving.get_registered_name(kind)] = f"{kind.__module__}:{kind.__qualname__}"
+                own[keras.saving.get_registered_name(kind)] = (
+                    f"{kind.__module__}:{kind.__qualname__}"
+                )
         for name, target in own.items():
             _own_class(name, target, THIS_PROCESS)
         with scratch_folder("keras") as scratch, _quietly():
@@ -66,7 +84,9 @@ class Keras:
             try:
                 model.save(written)
             except (TypeError, ValueError, NotImplementedError) as error:
-                raise ExportError(f"{type(model).__name__} cannot be stored: {_first_line(error)}") from error
+                raise ExportError(
+                    f"{type(model).__name__} cannot be stored: {_first_line(error)}"
+                ) from error
             members = _members(written)
         config = json.loads(members["config.json"])
         config.pop("compile_config", None)
@@ -81,50 +101,81 @@ class Keras:
             require_bounded(folder / FILE, MEMBERS)
             members = _members(folder / FILE)
             config = json.loads(members["config.json"])
-            _require_plain_weights(members["model.weights.h5"], allowed_bytes((folder / FILE).stat().st_size))
-        except (OSError, KeyError, ValueError, RuntimeError, RecursionError, zipfile.BadZipFile) as error:
+            _require_plain_weights(
+                members["model.weights.h5"], allowed_bytes((folder / FILE).stat().st_size)
+            )
+        except (
+            OSError,
+            KeyError,
+            ValueError,
+            RuntimeError,
+            RecursionError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ExportError(f"the folder holds no Keras model: {error}") from error
         if not isinstance(own, dict):
             raise ExportError(f"{CLASSES} must map names to classes; fetch the model version again")
         _require_trusted(config, own)
-        classes = {str(name): _own_class(str(name), str(target), trust) for name, target in own.items()}
+        classes = {
+            str(name): _own_class(str(name), str(target), trust) for name, target in own.items()
+        }
         try:
             with _quietly():
-                model = keras.saving.load_model(folder / FILE, classes, compile=False, safe_mode=True)
+                model = keras.saving.load_model(
+                    folder / FILE, classes, compile=False, safe_mode=True
+                )
         except (TypeError, ValueError, KeyError, AttributeError, OSError, RuntimeError) as error:
             raise ExportError(f"{FILE} cannot be read: {_first_line(error)}") from error
         if not isinstance(model, keras.Model):
             raise ExportError(f"{FILE} holds a {type(model).__name__}, not a model")
         return model
 
-    def predict(self, model: keras.Model, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
+    def predict(
+        self, model: keras.Model, X: NDArray[np.float32], task: str
+    ) -> dict[str, NDArray[Any]]:
         """Return `scores` or `value`."""
         _require_takes(model, X.shape[1:])
         with _quietly():
             size = at_once(X)
-            outputs = [np.asarray(model(X[i : i + size], training=False)) for i in range(0, len(X), size)]
+            outputs = [
+                np.asarray(model(X[i : i + size], training=False)) for i in range(0, len(X), size)
+            ]
         found = np.concatenate(outputs)
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 
-    def export(self, model: keras.Model, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+    def export(
+        self, model: keras.Model, sample_shape: tuple[int, ...], task: str, path: Path
+    ) -> None:
         """Write ONNX with a dynamic batch axis."""
         import onnx
 
         if keras.backend.backend() != "tensorflow":
-            raise ExportError(f"Keras runs on {keras.backend.backend()}; ONNX needs KERAS_BACKEND=tensorflow")
+            raise ExportError(
+                f"Keras runs on {keras.backend.backend()}; ONNX needs KERAS_BACKEND=tensorflow"
+            )
         with needs("tensorflow", "export of a Keras model"):
             import tf2onnx  # noqa: F401 - Keras's export imports it
         _require_takes(model, sample_shape)
         for layer in model._flatten_layers():
-            if isinstance(layer, keras.layers.Normalization):  # the exporter takes its tensors for inputs
+            if isinstance(
+                layer, keras.layers.Normalization
+            ):  # the exporter takes its tensors for inputs
                 layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
         signature = [keras.InputSpec(shape=(None, *sample_shape), dtype="float32", name="input")]
         try:
             with _quietly():
                 model(np.zeros((1, *sample_shape), dtype=np.float32), training=False)
-                model.export(path, format="onnx", verbose=False, input_signature=signature, opset_version=OPSET)
+                model.export(
+                    path,
+                    format="onnx",
+                    verbose=False,
+                    input_signature=signature,
+                    opset_version=OPSET,
+                )
         except (TypeError, ValueError, NotImplementedError, RuntimeError, AttributeError) as error:
-            raise ExportError(f"{type(model).__name__} cannot be exported to ONNX: {_first_line(error)}") from error
+            raise ExportError(
+                f"{type(model).__name__} cannot be exported to ONNX: {_first_line(error)}"
+            ) from error
         exported = onnx.load(path)
         (output,) = (output.name for output in exported.graph.output)
         conform(exported, sample_shape, {output: "value" if task == "regression" else "scores"})
@@ -144,8 +195,8 @@ def _require_takes(model: keras.Model, sample_shape: tuple[int, ...]) -> None:
         size not in (None, given) for size, given in zip(shape[1:], sample_shape, strict=False)
     ):
         raise ExportError(
-            f"the model takes samples of {shape[1:]}, the platform gives {tuple(sample_shape)}, bands first; begin "
-            "with keras.layers.Permute((2, 3, 1)) if it wants bands last"
+            f"the model takes samples of {shape[1:]}, the platform gives {tuple(sample_shape)},"
+            " bands first; begin with keras.layers.Permute((2, 3, 1)) if it wants bands last"
         )
 
 
@@ -160,16 +211,25 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
             _require_trusted(entry, own)
     if not isinstance(config, dict):
         return
-    kind, module, registered = (config.get(key) for key in ("class_name", "module", "registered_name"))
+    kind, module, registered = (
+        config.get(key) for key in ("class_name", "module", "registered_name")
+    )
     if kind in REFUSED or registered in REFUSED:
-        raise ExportError(f"the model holds a {kind}, which cannot be stored safely; write a layer class")
+        raise ExportError(
+            f"the model holds a {kind}, which cannot be stored safely; write a layer class"
+        )
     if "module" in config and kind is not None and (registered or kind) not in own:
         if kind == "function":
-            kind, known = config.get("config"), hasattr(keras.activations, str(config.get("config")))
+            kind, known = (
+                config.get("config"),
+                hasattr(keras.activations, str(config.get("config"))),
+            )
         else:
             known = str(module).split(".")[0] == "keras" and registered in (None, kind)
         if not known:
-            raise ExportError(f"the model holds {module}.{kind}, which is not Keras's own; write a layer class")
+            raise ExportError(
+                f"the model holds {module}.{kind}, which is not Keras's own; write a layer class"
+            )
         if config.get("class_name") != "function" and not _is_part(module, kind):
             raise ExportError(f"{FILE} cannot be read: {module}.{kind} is not a part of models")
     for value in config.values():
@@ -177,7 +237,10 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
 
 
 def _is_part(module: Any, kind: Any) -> bool:
-    """Whether a name in Keras is that of a class that models are made of; nothing is imported for it."""
+    """Whether a name in Keras is that of a class that models are made of.
+
+    Nothing is imported for it.
+    """
     found = getattr(sys.modules.get(str(module)), str(kind), None)
     return isinstance(found, type) and issubclass(found, PARTS)
 
@@ -188,7 +251,9 @@ def _own_class(name: str, target: str, trust: Trust) -> type:
         raise ExportError(f"{target} is defined inside a function; move the class to module level")
     found: type = trusted_class(target, trust, (), keras.Layer, "Keras layer")
     if name != keras.saving.get_registered_name(found):
-        raise ExportError(f"{target} is not stored under its own name but as {name!r}; the model is not trusted")
+        raise ExportError(
+            f"{target} is not stored under its own name but as {name!r}; the model is not trusted"
+        )
     return found
 
 
@@ -210,7 +275,10 @@ def _require_plain_weights(content: bytes, allowed: int) -> None:
             group = waiting.pop()
             for name in group:
                 if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                    raise ExportError(f"{FILE} holds a link to another place, {name!r}; fetch the model version again")
+                    raise ExportError(
+                        f"{FILE} holds a link to another place, {name!r}; fetch the model version"
+                        " again"
+                    )
                 part = group[name]
                 if part.id in met:
                     continue
@@ -219,20 +287,32 @@ def _require_plain_weights(content: bytes, allowed: int) -> None:
                     waiting.append(part)
                 elif isinstance(part, h5py.Dataset):
                     if part.external or part.is_virtual:
-                        raise ExportError(f"{FILE} has weights in another file, {name!r}; fetch the version again")
+                        raise ExportError(
+                            f"{FILE} has weights in another file, {name!r}; fetch the version again"
+                        )
                     held += part.nbytes
                     if held > allowed:
-                        raise ExportError(f"{FILE} would unpack to more than {allowed:,} bytes, which are not read")
+                        raise ExportError(
+                            f"{FILE} would unpack to more than {allowed:,} bytes, which are not"
+                            " read"
+                        )
 
 
 def _write_reproducibly(file: Path, config: Any, weights: bytes) -> None:
-    """Write a `.keras` archive without what differs between equal models: times, object ids, state of the optimizer."""
+    """Write a `.keras` archive without what differs between equal models.
+
+    Times, object ids, state of the optimizer.
+    """
     numbers: dict[int, int] = {}
 
     def renumber(part: Any) -> Any:
         if isinstance(part, dict):
             return {
-                key: numbers.setdefault(value, len(numbers) + 1) if key == "shared_object_id" else renumber(value)
+                key: (
+                    numbers.setdefault(value, len(numbers) + 1)
+                    if key == "shared_object_id"
+                    else renumber(value)
+                )
                 for key, value in part.items()
             }
         return [renumber(value) for value in part] if isinstance(part, list) else part

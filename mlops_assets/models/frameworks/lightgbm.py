@@ -1,6 +1,7 @@
 """LightGBM: its text format natively, onnxmltools to ONNX.
 
-Boosters of trees for classification and regression; whatever the converter does not express rightly is refused here.
+Boosters of trees for classification and regression; whatever the converter does not express rightly
+is refused here.
 """
 
 from __future__ import annotations
@@ -23,13 +24,20 @@ from mlops_assets.models.onnx.graph import OPSET, conform
 FILE = "model.txt"
 CLASSIFIES = ("binary", "multiclass")
 REGRESSES = ("regression", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie")
-CATEGORICAL, MISSING, ZERO = 1, 0b1100, 0b0100  # bits of a split's decision_type, LightGBM's include/LightGBM/tree.h
+CATEGORICAL, MISSING, ZERO = (
+    1,
+    0b1100,
+    0b0100,
+)  # bits of a split's decision_type, LightGBM's include/LightGBM/tree.h
 
 
 class LightGBM:
-    """Adapter for LightGBM; models take rows, patches are flattened. NaN is a missing value, also in ONNX.
+    """Adapter for LightGBM; models take rows, patches are flattened.
 
-    A wrapper such as `LGBMClassifier` comes back as the `Booster` it holds, up to its best iteration.
+    NaN is a missing value, also in ONNX.
+
+    A wrapper such as `LGBMClassifier` comes back as the `Booster` it holds, up to its best
+    iteration.
     """
 
     name = "lightgbm"
@@ -62,8 +70,16 @@ class LightGBM:
         rounded = lightgbm.Booster(model_str=_in_float32(text))
         rows = FloatTensorType([None, int(np.prod(sample_shape))])
         try:
-            exported = convert_lightgbm(rounded, "lightgbm", [("rows", rows)], target_opset=OPSET, zipmap=False)
-        except (lightgbm.basic.LightGBMError, RuntimeError, ValueError, KeyError, TypeError) as error:
+            exported = convert_lightgbm(
+                rounded, "lightgbm", [("rows", rows)], target_opset=OPSET, zipmap=False
+            )
+        except (
+            lightgbm.basic.LightGBMError,
+            RuntimeError,
+            ValueError,
+            KeyError,
+            TypeError,
+        ) as error:
             raise ExportError(f"LightGBM model cannot be exported to ONNX: {error}") from error
         outputs = {"variable": "value"} if task == "regression" else {"probabilities": "scores"}
         path.write_bytes(conform(exported, sample_shape, outputs, flat=True).SerializeToString())
@@ -82,13 +98,22 @@ def _text(model: Any) -> str:
     if isinstance(model, lightgbm.LGBMModel):
         model = model.booster_
     if not isinstance(model, lightgbm.Booster):
-        raise ExportError(f"{type(model).__name__} is not a model but a part of LightGBM; return the Booster")
-    return _checked(re.sub(r"^feature_names=.*$", _unnamed, model.model_to_string(), flags=re.MULTILINE))
+        raise ExportError(
+            f"{type(model).__name__} is not a model but a part of LightGBM; return the Booster"
+        )
+    return _checked(
+        re.sub(r"^feature_names=.*$", _unnamed, model.model_to_string(), flags=re.MULTILINE)
+    )
 
 
 def _unnamed(names: re.Match[str]) -> str:
-    """Columns of a table have names, those of an array have not: a model's names are in its signature."""
-    return "feature_names=" + " ".join(f"Column_{number}" for number in range(len(names[0].split(" "))))
+    """Columns of a table have names, those of an array have not.
+
+    A model's names are in its signature.
+    """
+    return "feature_names=" + " ".join(
+        f"Column_{number}" for number in range(len(names[0].split(" ")))
+    )
 
 
 def _checked(text: str) -> str:
@@ -99,7 +124,11 @@ def _checked(text: str) -> str:
             f"objective {name!r} of LightGBM cannot be exported to ONNX; take one of "
             f"{', '.join(CLASSIFIES + REGRESSES)}"
         )
-    kinds = {int(kind) for line in re.findall(r"^decision_type=(.*)$", text, re.MULTILINE) for kind in line.split()}
+    kinds = {
+        int(kind)
+        for line in re.findall(r"^decision_type=(.*)$", text, re.MULTILINE)
+        for kind in line.split()
+    }
     unexpressed = {
         "boosting 'rf'": re.search(r"^average_output$", text, re.MULTILINE),
         "linear_tree": re.search(r"^is_linear=1$", text, re.MULTILINE),
@@ -126,7 +155,10 @@ def _line(text: str, name: str) -> str:
 
 
 def _in_float32(text: str) -> str:
-    """Round thresholds down to float32, which ONNX knows: for `x <= threshold` of a float32 x that changes nothing."""
+    """Round thresholds down to float32, which ONNX knows.
+
+    For `x <= threshold` of a float32 x that changes nothing.
+    """
 
     def rounded(line: re.Match[str]) -> str:
         exact = np.array(line[1].split(), dtype=np.float64)
@@ -135,4 +167,6 @@ def _in_float32(text: str) -> str:
         return "threshold=" + " ".join(repr(float(value)) for value in near)
 
     text = re.sub(r"^threshold=(.+)$", rounded, text, flags=re.MULTILINE)
-    return re.sub(r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE)  # of the text as it was; it is read without, too
+    return re.sub(
+        r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE
+    )  # of the text as it was; it is read without, too

@@ -28,8 +28,9 @@ CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList)
 class PyTorch:
     """Adapter for PyTorch.
 
-    A module is rebuilt from its class and constructor arguments, so it must keep each argument under the
-    argument's own name (scikit-learn's convention, which PyTorch's own layers follow). No pickle is involved.
+    A module is rebuilt from its class and constructor arguments, so it must keep each argument
+    under the argument's own name (scikit-learn's convention, which PyTorch's own layers follow). No
+    pickle is involved.
     """
 
     name = "pytorch"
@@ -38,7 +39,9 @@ class PyTorch:
         """Write `model.safetensors` and `architecture.json`."""
         model = model.cpu().eval()
         architecture = _architecture(model)
-        (folder / ARCHITECTURE).write_text(json.dumps(architecture, indent=2, sort_keys=True) + "\n")
+        (folder / ARCHITECTURE).write_text(
+            json.dumps(architecture, indent=2, sort_keys=True) + "\n"
+        )
         save_model(model, str(folder / WEIGHTS))
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> torch.nn.Module:
@@ -49,67 +52,97 @@ class PyTorch:
         except (OSError, TypeError, ValueError, RecursionError, SafetensorError) as error:
             raise ExportError(f"the folder holds no PyTorch model: {error}") from error
         except RuntimeError as error:
-            raise ExportError(f"weights do not fit {type(model).__qualname__}: {str(error).splitlines()[0]}") from error
+            raise ExportError(
+                f"weights do not fit {type(model).__qualname__}: {str(error).splitlines()[0]}"
+            ) from error
         return model.eval()
 
-    def predict(self, model: torch.nn.Module, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
+    def predict(
+        self, model: torch.nn.Module, X: NDArray[np.float32], task: str
+    ) -> dict[str, NDArray[Any]]:
         """Return `scores` or `value`."""
         model.eval()
         with torch.inference_mode():
             size = at_once(X)
-            outputs = [model(torch.from_numpy(X[i : i + size])).cpu().numpy() for i in range(0, len(X), size)]
+            outputs = [
+                model(torch.from_numpy(X[i : i + size])).cpu().numpy()
+                for i in range(0, len(X), size)
+            ]
         found = np.concatenate(outputs)
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 
-    def export(self, model: torch.nn.Module, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+    def export(
+        self, model: torch.nn.Module, sample_shape: tuple[int, ...], task: str, path: Path
+    ) -> None:
         """Write ONNX with a dynamic batch axis."""
         import onnx
 
         sample = torch.zeros((2, *sample_shape), dtype=torch.float32)
         output = "value" if task == "regression" else "scores"
-        levels = {name: logging.getLogger(name).level for name in ("torch.onnx", "onnxscript", "torch.export")}
+        levels = {
+            name: logging.getLogger(name).level
+            for name in ("torch.onnx", "onnxscript", "torch.export")
+        }
         try:
             for name in levels:
                 logging.getLogger(name).setLevel(logging.ERROR)
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the exporter warns about its own internals
                 torch.onnx.export(
-                    model.cpu().eval(), (sample,), path, dynamo=True, external_data=False, verbose=False,
-                    input_names=["input"], output_names=[output], dynamic_shapes=({0: torch.export.Dim("batch")},),
-                )  # fmt: skip
+                    model.cpu().eval(),
+                    (sample,),
+                    path,
+                    dynamo=True,
+                    external_data=False,
+                    verbose=False,
+                    input_names=["input"],
+                    output_names=[output],
+                    dynamic_shapes=({0: torch.export.Dim("batch")},),
+                )
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             reason = str(error.__cause__ or error).strip().splitlines()
             raise ExportError(
-                f"{type(model).__qualname__} cannot be exported to ONNX: {reason[0] if reason else error!r}"
+                f"{type(model).__qualname__} cannot be exported to ONNX:"
+                f" {reason[0] if reason else error!r}"
             ) from error
         finally:
             for name, level in levels.items():
                 logging.getLogger(name).setLevel(level)
-        path.write_bytes(conform(onnx.load(path), sample_shape, {output: output}).SerializeToString())
+        path.write_bytes(
+            conform(onnx.load(path), sample_shape, {output: output}).SerializeToString()
+        )
 
     def describe(self, model: torch.nn.Module) -> dict[str, Any]:
         """Return the module's class name and its number of trained parameters."""
-        return {"architecture": type(model).__qualname__, "parameters": sum(p.numel() for p in model.parameters())}
+        return {
+            "architecture": type(model).__qualname__,
+            "parameters": sum(p.numel() for p in model.parameters()),
+        }
 
 
 def _architecture(module: torch.nn.Module) -> dict[str, Any]:
     """Describe how to build a module: its class and arguments, which may be modules themselves."""
     kind = type(module)
     if "<" in kind.__qualname__:
-        raise ExportError(f"{kind.__qualname__} is defined inside a function; move the class to module level")
+        raise ExportError(
+            f"{kind.__qualname__} is defined inside a function; move the class to module level"
+        )
     described: dict[str, Any] = {"class": f"{kind.__module__}:{kind.__qualname__}"}
     if kind in CONTAINERS:
         described["children"] = [_architecture(child) for child in module]
         return described
     arguments = {}
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
-        if name in ("self", "device", "dtype") or parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+        if name in ("self", "device", "dtype") or parameter.kind in (
+            parameter.VAR_POSITIONAL,
+            parameter.VAR_KEYWORD,
+        ):
             continue
         if not hasattr(module, name):
             if parameter.default is parameter.empty:
                 raise ExportError(
-                    f"{kind.__qualname__} does not keep its argument {name!r}; write 'self.{name} = {name}' in its "
-                    "__init__, so that the model can be rebuilt"
+                    f"{kind.__qualname__} does not keep its argument {name!r}; write 'self.{name} ="
+                    f" {name}' in its __init__, so that the model can be rebuilt"
                 )
             continue
         arguments[name] = _argument(getattr(module, name), kind, name)
@@ -126,18 +159,24 @@ def _argument(value: Any, kind: type, name: str) -> Any:
         return json.loads(json.dumps(value))
     except TypeError as error:
         raise ExportError(
-            f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor arguments must be numbers, "
-            "texts, lists or modules; register tensors as buffers"
+            f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor arguments"
+            " must be numbers, texts, lists or modules; register tensors as buffers"
         ) from error
 
 
 def _rebuild(described: Any, trust: Trust) -> torch.nn.Module:
     if not isinstance(described, dict):
-        raise ExportError("the architecture is not a description of a module; fetch the model version again")
-    found = trusted_class(described.get("class"), trust, OWN_MODULES, torch.nn.Module, "torch module")
+        raise ExportError(
+            "the architecture is not a description of a module; fetch the model version again"
+        )
+    found = trusted_class(
+        described.get("class"), trust, OWN_MODULES, torch.nn.Module, "torch module"
+    )
     if "children" in described:
         children = [_rebuild(child, trust) for child in described["children"]]
-        built: torch.nn.Module = found(children) if issubclass(found, torch.nn.ModuleList) else found(*children)
+        built: torch.nn.Module = (
+            found(children) if issubclass(found, torch.nn.ModuleList) else found(*children)
+        )
         return built
     arguments = {
         name: _rebuild(value, trust) if isinstance(value, dict) and "class" in value else value

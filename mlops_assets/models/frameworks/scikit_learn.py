@@ -31,7 +31,8 @@ from mlops_assets.models.onnx.graph import conform
 def _nothing_searched() -> Iterator[None]:
     """Keep skops from importing every module of scikit-learn, its tests and PyTorch, which takes seconds.
 
-    It does so to list the estimators that it trusts by itself; here `_is_trusted` decides about each type of a file.
+    It does so to list the estimators that it trusts by itself; here `_is_trusted` decides about
+    each type of a file.
     """
     hidden = "torch" not in sys.modules
     if hidden:
@@ -50,21 +51,37 @@ with _nothing_searched():
     import skops.io
 
 FILE = "model.skops"
-# Where what skops may rebuild must be defined, besides the few types that it trusts by itself. The rest of SciPy and
-# NumPy is not part of estimators, and has classes that run text of their state, or delete folders that it names.
+# Where what skops may rebuild must be defined, besides the few types that it trusts by itself. The
+# rest of SciPy and NumPy is not part of estimators, and has classes that run text of their state,
+# or delete folders that it names.
 TRUSTED = (
-    "sklearn.", "numpy.dtype", "numpy.random.", "scipy._lib.array_api_compat.", "scipy.interpolate.", "scipy.sparse.",
+    "sklearn.",
+    "numpy.dtype",
+    "numpy.random.",
+    "scipy._lib.array_api_compat.",
+    "scipy.interpolate.",
+    "scipy.sparse.",
     "scipy.spatial.",
-)  # fmt: skip
+)
 # where functions may be defined besides: those given as score, distance or transformation
 TRUSTED_FUNCTIONS = ("scipy.linalg.", "scipy.special.", "scipy.stats.")
 TRUSTED_NUMPY = ("numpy", "numpy.fft", "numpy.linalg")
-NOT_MODELS = frozenset(("__main__", "conftest", "distutils", "f2py", "testing", "tests", "_testing"))  # not imported
+NOT_MODELS = frozenset(
+    ("__main__", "conftest", "distutils", "f2py", "testing", "tests", "_testing")
+)  # not imported
 # what is in there and reads or writes files, or runs programs
 _ACTING = (
-    "sklearn.datasets.", "sklearn.externals.", "sklearn.tree._export.", "sklearn.utils._testing.",
-    "scipy.sparse._matrix_io.", "numpy.fromfile", "numpy.fromregex", "numpy.genfromtxt", "numpy.load", "numpy.save",
-)  # fmt: skip
+    "sklearn.datasets.",
+    "sklearn.externals.",
+    "sklearn.tree._export.",
+    "sklearn.utils._testing.",
+    "scipy.sparse._matrix_io.",
+    "numpy.fromfile",
+    "numpy.fromregex",
+    "numpy.genfromtxt",
+    "numpy.load",
+    "numpy.save",
+)
 
 
 class ScikitLearn:
@@ -102,7 +119,9 @@ class ScikitLearn:
         from skl2onnx.common.data_types import FloatTensorType
 
         if (task == "regression") != is_regressor(model):
-            raise ExportError(f"{_final(model)} does not suit task {task!r}; choose another estimator")
+            raise ExportError(
+                f"{_final(model)} does not suit task {task!r}; choose another estimator"
+            )
         width = int(np.prod(sample_shape))
         names = ["value"] if task == "regression" else ["label", "scores"]
         if task != "regression" and not hasattr(model, "predict_proba"):
@@ -110,12 +129,18 @@ class ScikitLearn:
         _convert_discriminants()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter("ignore")  # the converter reads attributes that scikit-learn is retiring
+                warnings.simplefilter(
+                    "ignore"
+                )  # the converter reads attributes that scikit-learn is retiring
                 exported = to_onnx(
-                    model, initial_types=[("rows", FloatTensorType([None, width]))], options=_options(model)
+                    model,
+                    initial_types=[("rows", FloatTensorType([None, width]))],
+                    options=_options(model),
                 )
         except Exception as error:  # converters raise what they run into
-            raise ExportError(f"{_final(model)} cannot be exported to ONNX: {_reason(error)}") from error
+            raise ExportError(
+                f"{_final(model)} cannot be exported to ONNX: {_reason(error)}"
+            ) from error
         found = [output.name for output in exported.graph.output]
         conform(exported, sample_shape, dict(zip(found, names, strict=False)), flat=True)
         path.write_bytes(exported.SerializeToString())
@@ -129,8 +154,8 @@ class ScikitLearn:
         foreign = [name for name in types if not _is_trusted(name)]
         if foreign:
             raise ExportError(
-                f"the model holds {', '.join(foreign)}, which cannot be stored safely; use scikit-learn's own, "
-                "or return a model of another framework alone"
+                f"the model holds {', '.join(foreign)}, which cannot be stored safely; use"
+                " scikit-learn's own, or return a model of another framework alone"
             )
         return types
 
@@ -138,8 +163,8 @@ class ScikitLearn:
 def _is_trusted(name: str) -> bool:
     """Say whether a name in a skops file is that of a class or function that estimators may be made of.
 
-    It is the object that counts: a module that only imports it vouches for nothing, so it must be found again, the same
-    object, where it says that it is defined.
+    It is the object that counts: a module that only imports it vouches for nothing, so it must be
+    found again, the same object, where it says that it is defined.
     """
     if name == "functools.partial":  # what it calls has a name of its own in the file
         return True
@@ -153,7 +178,10 @@ def _is_trusted(name: str) -> bool:
 
 
 def _named(name: str) -> Any:
-    """Return the class or function of one of the three packages that has this full name; None if there is none."""
+    """Return the class or function of one of the three packages that has this full name.
+
+    None if there is none.
+    """
     module, _, qualified = name.rpartition(".")
     parts = module.split(".")
     if parts[0] not in ("sklearn", "numpy", "scipy") or not NOT_MODELS.isdisjoint(parts):
@@ -166,16 +194,21 @@ def _named(name: str) -> Any:
 
 
 def _options(model: Any) -> dict[Any, dict[str, Any]]:
-    """Return how skl2onnx is to convert: scores as an array, where a class knows that option, and divisions as such.
+    """Return how skl2onnx is to convert.
 
-    It multiplies by 1 / scale by default, whose last bit decides at the thresholds of trees; scikit-learn divides.
+    Scores as an array, where a class knows that option, and divisions as such.
+
+    It multiplies by 1 / scale by default, whose last bit decides at the thresholds of trees;
+    scikit-learn divides.
     """
     from skl2onnx._supported_operators import sklearn_operator_name_map
     from skl2onnx.common._registration import get_converter
 
     chain = [model]
     while isinstance(chain[-1], Pipeline) or hasattr(chain[-1], "best_estimator_"):
-        chain.append(chain[-1].steps[-1][1] if isinstance(chain[-1], Pipeline) else chain[-1].best_estimator_)
+        chain.append(
+            chain[-1].steps[-1][1] if isinstance(chain[-1], Pipeline) else chain[-1].best_estimator_
+        )
     name = sklearn_operator_name_map.get(type(chain[-1]))
     known = get_converter(name).get_allowed_options() if name else None
     option = {"zipmap": False} if "zipmap" in (known or {}) else {}
@@ -185,8 +218,8 @@ def _options(model: Any) -> dict[Any, dict[str, Any]]:
 def _convert_discriminants() -> None:
     """Let skl2onnx convert a discriminant analysis as the logistic regression with the same coefficients.
 
-    Of two classes, its own converter takes the softmax of -d and d, which is the logistic function of 2d instead of d
-    (https://github.com/onnx/sklearn-onnx/issues/1116).
+    Of two classes, its own converter takes the softmax of -d and d, which is the logistic function
+    of 2d instead of d (https://github.com/onnx/sklearn-onnx/issues/1116).
     """
     from skl2onnx import update_registered_converter
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
@@ -195,7 +228,11 @@ def _convert_discriminants() -> None:
     def convert(scope: Any, operator: Any, container: Any) -> None:
         analysis = operator.raw_operator
         line = LogisticRegression()
-        line.coef_, line.intercept_, line.classes_ = analysis.coef_, analysis.intercept_, analysis.classes_
+        line.coef_, line.intercept_, line.classes_ = (
+            analysis.coef_,
+            analysis.intercept_,
+            analysis.classes_,
+        )
         operator.raw_operator = line
         convert_sklearn_linear_classifier(scope, operator, container)
 
@@ -205,19 +242,28 @@ def _convert_discriminants() -> None:
         calculate_linear_classifier_output_shapes,
         convert,
         overwrite=True,
-        options={"zipmap": [True, False], "nocl": [True, False], "output_class_labels": [False, True]},
+        options={
+            "zipmap": [True, False],
+            "nocl": [True, False],
+            "output_class_labels": [False, True],
+        },
     )
 
 
 def _reason(error: Exception) -> str:
-    lacking = re.search(r"Unable to find a (?:shape calculator|converter) for type '<class '([^']+)'>'", str(error))
+    lacking = re.search(
+        r"Unable to find a (?:shape calculator|converter) for type '<class '([^']+)'>'", str(error)
+    )
     if lacking:
         return f"skl2onnx has no converter for {lacking[1]}; choose another estimator"
     return str(error).strip().partition("\n")[0]
 
 
 def _write_reproducibly(file: Path) -> None:
-    """Rewrite a skops archive without what differs between equal models: object ids and times of writing."""
+    """Rewrite a skops archive without what differs between equal models.
+
+    Object ids and times of writing.
+    """
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}
     schema = members.pop("schema.json").decode()
@@ -228,9 +274,13 @@ def _write_reproducibly(file: Path) -> None:
 
     schema = re.sub(r'("__id__": |"file": ")(\d+)', renumber, schema)
     with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in sorted(members.items(), key=lambda member: int(numbers[member[0].split(".")[0]])):
+        for name, content in sorted(
+            members.items(), key=lambda member: int(numbers[member[0].split(".")[0]])
+        ):
             stem, dot, suffix = name.partition(".")
-            archive.writestr(zipfile.ZipInfo(f"{numbers[stem]}{dot}{suffix}"), content, zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(f"{numbers[stem]}{dot}{suffix}"), content, zipfile.ZIP_DEFLATED
+            )
         archive.writestr(zipfile.ZipInfo("schema.json"), schema, zipfile.ZIP_DEFLATED)
 
 

@@ -1,6 +1,7 @@
 """XGBoost: UBJSON natively, onnxmltools to ONNX.
 
-Boosters of trees for classification and regression; whatever the converter does not express rightly is refused here.
+Boosters of trees for classification and regression; whatever the converter does not express rightly
+is refused here.
 """
 
 from __future__ import annotations
@@ -23,15 +24,24 @@ from mlops_assets.models.onnx.graph import OPSET, conform
 FILE = "model.ubj"
 CLASSIFIES = ("binary:logistic", "multi:softprob")
 REGRESSES = (
-    "reg:squarederror", "reg:squaredlogerror", "reg:pseudohubererror", "reg:absoluteerror", "reg:quantileerror",
-    "reg:gamma", "reg:tweedie", "count:poisson",
-)  # fmt: skip
+    "reg:squarederror",
+    "reg:squaredlogerror",
+    "reg:pseudohubererror",
+    "reg:absoluteerror",
+    "reg:quantileerror",
+    "reg:gamma",
+    "reg:tweedie",
+    "count:poisson",
+)
 
 
 class XGBoost:
-    """Adapter for XGBoost; models take rows, patches are flattened. NaN is a missing value, also in ONNX.
+    """Adapter for XGBoost; models take rows, patches are flattened.
 
-    A wrapper such as `XGBClassifier` comes back as the `Booster` it holds, up to its best iteration.
+    NaN is a missing value, also in ONNX.
+
+    A wrapper such as `XGBClassifier` comes back as the `Booster` it holds, up to its best
+    iteration.
     """
 
     name = "xgboost"
@@ -46,7 +56,9 @@ class XGBoost:
         try:
             return _booster(xgboost.Booster(model_file=bytearray(content)))
         except (xgboost.core.XGBoostError, ValueError) as error:
-            raise ExportError(f"{FILE} holds no model of XGBoost: {str(error).splitlines()[0]}") from error
+            raise ExportError(
+                f"{FILE} holds no model of XGBoost: {str(error).splitlines()[0]}"
+            ) from error
 
     def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
         """Return `scores` (probabilities) or `value`."""
@@ -83,19 +95,25 @@ def _booster(model: Any, task: str | None = None) -> xgboost.Booster:
     """
     if isinstance(model, xgboost.XGBModel):
         if not np.isnan(model.missing):
-            raise ExportError(f"missing={model.missing} cannot be exported to ONNX; mark missing values as NaN")
+            raise ExportError(
+                f"missing={model.missing} cannot be exported to ONNX; mark missing values as NaN"
+            )
         booster = model.get_booster()
         if getattr(model, "early_stopping_rounds", None):
             booster = booster[: model.best_iteration + 1]
     elif isinstance(model, xgboost.Booster):
         booster = model
     else:
-        raise ExportError(f"{type(model).__name__} is not a model but a part of XGBoost; return the Booster")
+        raise ExportError(
+            f"{type(model).__name__} is not a model but a part of XGBoost; return the Booster"
+        )
     booster = booster.copy()
     _require_expressible(json.loads(booster.save_config())["learner"], task)
     booster.feature_names = booster.feature_types = None
     booster.set_param({"device": "cpu"})
-    booster.set_attr(**dict.fromkeys(booster.attributes()))  # the best iteration of training, and the like
+    booster.set_attr(
+        **dict.fromkeys(booster.attributes())
+    )  # the best iteration of training, and the like
     return booster
 
 
@@ -110,11 +128,19 @@ def _require_expressible(learner: dict[str, Any], task: str | None) -> None:
     if task is not None and (task == "regression") != (objective in REGRESSES):
         raise ExportError(f"objective {objective!r} of XGBoost does not suit task {task!r}")
     if booster != "gbtree":
-        raise ExportError(f"booster {booster!r} of XGBoost cannot be exported to ONNX; take 'gbtree'")
+        raise ExportError(
+            f"booster {booster!r} of XGBoost cannot be exported to ONNX; take 'gbtree'"
+        )
     if int(learner["learner_model_param"]["num_target"]) > 1 and not classes:
-        raise ExportError("several targets of XGBoost cannot be exported to ONNX; train a model for each")
+        raise ExportError(
+            "several targets of XGBoost cannot be exported to ONNX; train a model for each"
+        )
     trees = int(learner["gradient_booster"]["gbtree_model_param"]["num_parallel_tree"])
     if classes and trees > 1:
-        raise ExportError(f"num_parallel_tree={trees} with several classes cannot be exported to ONNX; take 1")
+        raise ExportError(
+            f"num_parallel_tree={trees} with several classes cannot be exported to ONNX; take 1"
+        )
     if classes == 2:
-        raise ExportError(f"{objective!r} with two classes cannot be exported to ONNX; take 'binary:logistic'")
+        raise ExportError(
+            f"{objective!r} with two classes cannot be exported to ONNX; take 'binary:logistic'"
+        )

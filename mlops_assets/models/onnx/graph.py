@@ -1,7 +1,9 @@
-"""What is done to an exported ONNX graph: the platform's names and shapes, scaling in front, its facts.
+"""What is done to an exported ONNX graph.
 
-Converters of frameworks are the adapters' business. The formulae of scaling are `Scaling`'s; which figures there are is
-decided by the data version.
+The platform's names and shapes, scaling in front, its facts.
+
+Converters of frameworks are the adapters' business. The formulae of scaling are `Scaling`'s; which
+figures there are is decided by the data version.
 """
 
 from __future__ import annotations
@@ -21,28 +23,37 @@ if TYPE_CHECKING:
 
 # by adapter; those of scikit-learn, XGBoost and LightGBM export predict_proba
 _EXPORTED_SCORES: dict[str, Scores] = {
-    "scikit-learn": "probabilities", "xgboost": "probabilities", "lightgbm": "probabilities",
-    "pytorch": "logits", "keras": "logits", "flax": "logits",
-}  # fmt: skip
+    "scikit-learn": "probabilities",
+    "xgboost": "probabilities",
+    "lightgbm": "probabilities",
+    "pytorch": "logits",
+    "keras": "logits",
+    "flax": "logits",
+}
 # operations that only give scores another shape or type
 _KEEPS_SCORES = {"Identity", "Cast", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose"}
 OPSET = 15  # of a graph in which a converter put only operators of ai.onnx.ml
 
 
 def conform(
-    model: onnx.ModelProto, sample_shape: tuple[int, ...], outputs: Mapping[str, str], flat: bool = False
+    model: onnx.ModelProto,
+    sample_shape: tuple[int, ...],
+    outputs: Mapping[str, str],
+    flat: bool = False,
 ) -> onnx.ModelProto:
     """Give a converted model the platform's input and outputs, in place, and see that it is valid.
 
     Args:
         model: with one input, of any name.
-        sample_shape: shape of one sample; the input becomes `input`, float32 of (batch, *sample_shape).
-        outputs: name of the converter → `scores`, `label` or `value`; other outputs are dropped. `label` and `value`
-            become (batch,).
+        sample_shape: shape of one sample; the input becomes `input`, float32 of (batch,
+            *sample_shape).
+        outputs: name of the converter → `scores`, `label` or `value`; other outputs are dropped.
+            `label` and `value` become (batch,).
         flat: the converter's model takes rows, to which samples are flattened.
 
     Raises:
-        ExportError: the graph has an operator that ONNX does not know, lacks values, or is not a valid graph.
+        ExportError: the graph has an operator that ONNX does not know, lacks values, or is not a
+            valid graph.
     """
     from onnx import TensorProto, compose, helper
 
@@ -52,11 +63,21 @@ def conform(
         model.opset_import.append(helper.make_opsetid("", OPSET))
     source, *unbound = (entry.name for entry in graph.input)
     if unbound:
-        raise ExportError(f"the exported graph lacks the values of {', '.join(unbound)}; keep them as weights")
-    front = {"op_type": "Flatten", "axis": 1} if flat and len(sample_shape) > 1 else {"op_type": "Identity"}
-    graph.node.insert(0, helper.make_node(inputs=["input"], outputs=[source], name="samples", **front))
+        raise ExportError(
+            f"the exported graph lacks the values of {', '.join(unbound)}; keep them as weights"
+        )
+    front = (
+        {"op_type": "Flatten", "axis": 1}
+        if flat and len(sample_shape) > 1
+        else {"op_type": "Identity"}
+    )
+    graph.node.insert(
+        0, helper.make_node(inputs=["input"], outputs=[source], name="samples", **front)
+    )
     del graph.input[:]
-    graph.input.append(helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *sample_shape]))
+    graph.input.append(
+        helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *sample_shape])
+    )
     found = {output.name: output for output in graph.output}
     del graph.output[:]
     for old, name in outputs.items():
@@ -65,8 +86,13 @@ def conform(
     return model
 
 
-def _named_output(graph: onnx.GraphProto, output: onnx.ValueInfoProto, name: str) -> onnx.ValueInfoProto:
-    """Return what replaces an output; its values come by a node more, as inner nodes may also use them."""
+def _named_output(
+    graph: onnx.GraphProto, output: onnx.ValueInfoProto, name: str
+) -> onnx.ValueInfoProto:
+    """Return what replaces an output.
+
+    Its values come by a node more, as inner nodes may also use them.
+    """
     from onnx import helper, numpy_helper
 
     kind = output.type.tensor_type
@@ -74,8 +100,12 @@ def _named_output(graph: onnx.GraphProto, output: onnx.ValueInfoProto, name: str
         graph.node.append(helper.make_node("Identity", [output.name], [name], name="give_scores"))
         sizes = [dim.dim_value or dim.dim_param or None for dim in kind.shape.dim[1:]]
         return helper.make_tensor_value_info(name, kind.elem_type, ["batch", *sizes])
-    graph.initializer.append(numpy_helper.from_array(np.array([-1], dtype=np.int64), f"{name}_shape"))
-    graph.node.append(helper.make_node("Reshape", [output.name, f"{name}_shape"], [name], name=f"give_{name}"))
+    graph.initializer.append(
+        numpy_helper.from_array(np.array([-1], dtype=np.int64), f"{name}_shape")
+    )
+    graph.node.append(
+        helper.make_node("Reshape", [output.name, f"{name}_shape"], [name], name=f"give_{name}")
+    )
     return helper.make_tensor_value_info(name, kind.elem_type, ["batch"])
 
 
@@ -92,12 +122,19 @@ def require_valid(model: onnx.ModelProto) -> None:
     except onnx.checker.ValidationError as error:
         unknown = re.search(r"No Op registered for (\w+)", str(error))
         if unknown:
-            raise ExportError(f"ONNX has no operator {unknown[1]}; build the model without it") from error
-        raise ExportError(f"the exported graph is not valid ONNX: {str(error).splitlines()[0]}") from error
+            raise ExportError(
+                f"ONNX has no operator {unknown[1]}; build the model without it"
+            ) from error
+        raise ExportError(
+            f"the exported graph is not valid ONNX: {str(error).splitlines()[0]}"
+        ) from error
 
 
 def facts(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return what an ONNX file says of itself: `ir_version`, `opset` (domain → version) and `producer`."""
+    """Return what an ONNX file says of itself.
+
+    `ir_version`, `opset` (domain → version) and `producer`.
+    """
     return {
         "ir_version": model.ir_version,
         "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
@@ -106,10 +143,12 @@ def facts(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
-    """Return what the output `scores` is: by the operation that makes it, else by what the framework's exporter gives.
+    """Return what the output `scores` is.
 
-    None where there is no such output, and where that is unknown: a sigmoid for each class, and an external file that
-    does not end in a softmax.
+    By the operation that makes it, else by what the framework's exporter gives.
+
+    None where there is no such output, and where that is unknown: a sigmoid for each class, and an
+    external file that does not end in a softmax.
 
     Args:
         model: with the platform's outputs.
@@ -127,8 +166,12 @@ def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
     return None if "Sigmoid" in operation else _EXPORTED_SCORES.get(framework)
 
 
-def with_scaling(model: onnx.ModelProto, scaling: Scaling, sample_shape: tuple[int, ...]) -> onnx.ModelProto:
-    """Return the model with scaling of its `input` in front: in float32, as `Scaling.apply` does it.
+def with_scaling(
+    model: onnx.ModelProto, scaling: Scaling, sample_shape: tuple[int, ...]
+) -> onnx.ModelProto:
+    """Return the model with scaling of its `input` in front.
+
+    In float32, as `Scaling.apply` does it.
 
     Args:
         model: takes scaled samples as `input`.
@@ -142,24 +185,40 @@ def with_scaling(model: onnx.ModelProto, scaling: Scaling, sample_shape: tuple[i
     from onnx import TensorProto, compose, helper, numpy_helper
 
     def figures(name: str, values: Any) -> onnx.TensorProto:
-        return numpy_helper.from_array(values.reshape(1, -1, *(1 for _ in sample_shape[1:])).astype(np.float32), name)
+        return numpy_helper.from_array(
+            values.reshape(1, -1, *(1 for _ in sample_shape[1:])).astype(np.float32), name
+        )
 
     graph = helper.make_graph(
         [
-            helper.make_node("Sub", ["input", "scaling_offset"], ["scaling_shifted"], name="scaling_sub"),
-            helper.make_node("Div", ["scaling_shifted", "scaling_divisor"], ["scaling_scaled"], name="scaling_div"),
+            helper.make_node(
+                "Sub", ["input", "scaling_offset"], ["scaling_shifted"], name="scaling_sub"
+            ),
+            helper.make_node(
+                "Div",
+                ["scaling_shifted", "scaling_divisor"],
+                ["scaling_scaled"],
+                name="scaling_div",
+            ),
         ],
         "scaling",
         [helper.make_tensor_value_info("input", TensorProto.FLOAT, ["batch", *sample_shape])],
-        [helper.make_tensor_value_info("scaling_scaled", TensorProto.FLOAT, ["batch", *sample_shape])],
+        [
+            helper.make_tensor_value_info(
+                "scaling_scaled", TensorProto.FLOAT, ["batch", *sample_shape]
+            )
+        ],
         [figures("scaling_offset", scaling.offset), figures("scaling_divisor", scaling.divisor)],
     )
     front = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     try:
         joined = compose.merge_models(
-            front, model, io_map=[("scaling_scaled", "input")],
-            producer_name=model.producer_name, producer_version=model.producer_version,
-        )  # fmt: skip
+            front,
+            model,
+            io_map=[("scaling_scaled", "input")],
+            producer_name=model.producer_name,
+            producer_version=model.producer_version,
+        )
         onnx.checker.check_model(joined)
     except (ValueError, TypeError, onnx.checker.ValidationError) as error:
         raise ExportError(f"scaling cannot be put in front of the ONNX model: {error}") from error

@@ -10,7 +10,10 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 
-MAX_AT_ONCE, BYTES_AT_ONCE = 1024, 16 << 20  # what a network makes of a sample within is many times as large
+MAX_AT_ONCE, BYTES_AT_ONCE = (
+    1024,
+    16 << 20,
+)  # what a network makes of a sample within is many times as large
 
 
 def at_once(X: NDArray[np.float32]) -> int:
@@ -32,9 +35,13 @@ class OnnxModel:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # others need the processors too
+        options.add_session_config_entry(
+            "session.intra_op.allow_spinning", "0"
+        )  # others need the processors too
         try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+            self._session = onnxruntime.InferenceSession(
+                path, options, providers=["CPUExecutionProvider"]
+            )
         except Exception as error:
             reason = str(error).replace(str(path), path.name)
             raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {reason}") from error
@@ -48,12 +55,17 @@ class OnnxModel:
         """
         batch = batch or at_once(X)
         try:
-            parts = [self._session.run(None, {"input": X[i : i + batch]}) for i in range(0, len(X), batch)]
+            parts = [
+                self._session.run(None, {"input": X[i : i + batch]})
+                for i in range(0, len(X), batch)
+            ]
         except Exception as error:
             raise ExportError(
                 f"the ONNX model does not run on samples {X.shape} in batches of {batch}: {error}"
             ) from error
-        return {name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(self.outputs)}
+        return {
+            name: np.concatenate([part[k] for part in parts]) for k, name in enumerate(self.outputs)
+        }
 
 
 def decide(outputs: dict[str, NDArray[Any]]) -> NDArray[Any]:

@@ -1,1 +1,4 @@
-"""Published files: replaced in one step, read through their checksums; identities of landed ones."""
+"""Published files: replaced in one step, read through their checksums.
+
+Identities of landed ones.
+"""

@@ -1,6 +1,9 @@
-"""Identities of landed files: what was hashed and stored once is recognised by path, size and stamp.
+"""Identities of landed files.
 
-They only save work: a version is made of checksums, and forgetting every identity changes no version.
+What was hashed and stored once is recognised by path, size and stamp.
+
+They only save work: a version is made of checksums, and forgetting every identity changes no
+version.
 """
 
 from __future__ import annotations
@@ -25,7 +28,9 @@ class LandedFiles(RegistrySession):
     def landed(self, source: str) -> Iterator[Identity]:
         """Yield what is known of the files of a landing (its URL), in no order."""
         table = LandedIdentity.__table__.c
-        query = select(table.path, table.size, table.stamp, table.sha256).where(table.source == source)
+        query = select(table.path, table.size, table.stamp, table.sha256).where(
+            table.source == source
+        )
         with self.reading() as session:
             for row in session.execute(query.execution_options(yield_per=10_000)):
                 yield row[0], row[1], row[2], row[3]
@@ -41,4 +46,6 @@ class LandedFiles(RegistrySession):
         with self.transaction("remember landed files", Role.SCIENTIST) as session:
             added = _INSERT[session.get_bind().dialect.name](LandedIdentity)
             changed = {name: added.excluded[name] for name in ("size", "stamp", "sha256")}
-            session.execute(added.on_conflict_do_update(index_elements=["source", "path"], set_=changed), rows)
+            session.execute(
+                added.on_conflict_do_update(index_elements=["source", "path"], set_=changed), rows
+            )

@@ -1,8 +1,8 @@
 """Files that replace published ones: all of them or none, whenever the process is killed.
 
-New content is staged beside the old; the transaction that records its checksums is the moment of publication; then it
-is moved to its place. What a killed process leaves in between is moved by the next one that publishes anything, or that
-finds such a file changed.
+New content is staged beside the old; the transaction that records its checksums is the moment of
+publication; then it is moved to its place. What a killed process leaves in between is moved by the
+next one that publishes anything, or that finds such a file changed.
 """
 
 from __future__ import annotations
@@ -63,9 +63,12 @@ class Publication:
 
 @contextmanager
 def publication(workspace: Workspace, registry: Registry) -> Iterator[Publication]:
-    """Publish files: put them, then record `Publication.files` in one transaction; one process at a time.
+    """Publish files: put them, then record `Publication.files` in one transaction.
 
-    Nothing published is to be read within, as what is found changed waits for its publication to end.
+    One process at a time.
+
+    Nothing published is to be read within, as what is found changed waits for its publication to
+    end.
 
     Raises:
         Conflict: another process is publishing and does not end.
@@ -84,7 +87,9 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
 
 
 def complete_publications(workspace: Workspace, registry: Registry) -> None:
-    """Move to its place what was published and is not there yet; wait for the process that is just doing so.
+    """Move to its place what was published and is not there yet.
+
+    Wait for the process that is just doing so.
 
     Raises:
         Conflict: another process is publishing and does not end.
@@ -96,7 +101,10 @@ def complete_publications(workspace: Workspace, registry: Registry) -> None:
 
 
 def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityError]:
-    """Return what could not be moved as its bytes have changed: the next one tries again, unless it replaces that."""
+    """Return what could not be moved as its bytes have changed.
+
+    The next one tries again, unless it replaces that.
+    """
     staged, damaged = registry.staged(), {}
     published = {file.path: file.sha256 for file in registry.files_at(*staged)}
     for path, content in staged.items():
@@ -107,6 +115,8 @@ def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityEr
             log.warning("%s cannot be completed: %s", path, error)
     registry.forget_staged(staged.keys() - damaged.keys())
     kept = {staged[path] for path in damaged}
-    for left in set(workspace.list(STAGED)) - kept:  # of a process that was killed before it published
+    for left in (
+        set(workspace.list(STAGED)) - kept
+    ):  # of a process that was killed before it published
         workspace.remove(left)
     return damaged

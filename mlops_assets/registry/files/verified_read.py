@@ -1,4 +1,7 @@
-"""Reading published files: bytes are compared with their published checksum before anybody uses them."""
+"""Reading published files.
+
+Bytes are compared with their published checksum before anybody uses them.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def _matching(workspace: Workspace, registry: Registry, key: str) -> bytes | Non
     return content if sha256_of(content) == recorded[0].sha256 else None
 
 
-def stat_published(workspace: Workspace, registry: Registry, file: FileStat) -> tuple[FileStat, FileStat]:
+def stat_published(
+    workspace: Workspace, registry: Registry, file: FileStat
+) -> tuple[FileStat, FileStat]:
     """Read a published file again; return what was published at its path, and what is there.
 
     Where they differ, publications that were interrupted are completed, and it is read once more.
@@ -51,7 +56,9 @@ def stat_published(workspace: Workspace, registry: Registry, file: FileStat) -> 
     return file, found
 
 
-def unmeasured_classes(workspace: Workspace, registry: Registry, model: str, version: str) -> list[str]:
+def unmeasured_classes(
+    workspace: Workspace, registry: Registry, model: str, version: str
+) -> list[str]:
     """Return the classes that no metric of a model version is of, as the test split has no sample of them.
 
     Raises:

@@ -1,7 +1,7 @@
 """The chained log: one entry a transaction, with every row that it has added, changed or deleted, and who did it.
 
-An entry states the sha256 of the one before, so that none can be changed or left out without changing all that follow.
-Reading it back and comparing is the business of `replay`.
+An entry states the sha256 of the one before, so that none can be changed or left out without
+changing all that follow. Reading it back and comparing is the business of `replay`.
 """
 
 from __future__ import annotations
@@ -21,22 +21,28 @@ from sqlalchemy.orm import ORMExecuteState, Session
 
 from mlops_assets.registry.schema import Base, LogEntry, Point, Run
 
-# tables that change without an entry: the registry's own, caches, and points, of which entries have checksums
+# tables that change without an entry: the registry's own, caches, and points, of which entries have
+# checksums
 UNLOGGED = frozenset({"landed_files", "log", "meta", "points", "registry_version", "staged"})
 AUDITED: dict[str, Table] = {
     table.name: table for table in Base.metadata.sorted_tables if table.name not in UNLOGGED
-}  # fmt: skip
+}
 ADOPTED = "adopted"  # the action that states what was found when the log began
 _ADOPTED_ROWS = 1_000  # in one entry
 _LOCK = 0x6D6C6F7074  # of PostgreSQL; one transaction at a time appends
 _POINTS = 10_000  # read at a time
 
-Change = tuple[str, list[Any], dict[str, Any] | None]  # table, key, column → value or None if the row is deleted
+Change = tuple[
+    str, list[Any], dict[str, Any] | None
+]  # table, key, column → value or None if the row is deleted
 
 
 @dataclass(frozen=True)
 class Author:
-    """Who writes an entry: the principal, and the newest entry that his process knows to be mirrored."""
+    """Who writes an entry.
+
+    The principal, and the newest entry that his process knows to be mirrored.
+    """
 
     principal: str
     mirrored: int = 0
@@ -57,7 +63,10 @@ def key_of(table: Table, row: Any) -> list[Any]:
 
 
 def kept(value: Any) -> Any:
-    """Return a value as an entry has it: times as ISO 8601 in UTC, documents with NaN and infinities as texts."""
+    """Return a value as an entry has it.
+
+    Times as ISO 8601 in UTC, documents with NaN and infinities as texts.
+    """
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
     if isinstance(value, bool):
@@ -73,7 +82,9 @@ def kept(value: Any) -> Any:
 
 def canonical(document: Any) -> str:
     """Return the one JSON text of a document: sorted keys, no spaces."""
-    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return json.dumps(
+        document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+    )
 
 
 def sha256_of_entry(entry: str) -> str:
@@ -82,7 +93,10 @@ def sha256_of_entry(entry: str) -> str:
 
 
 def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, Any]:
-    """Return `count` and `sha256` of the points of a run: (seq, name, step, value, logged), by seq."""
+    """Return `count` and `sha256` of the points of a run.
+
+    (seq, name, step, value, logged), by seq.
+    """
     encode = json.JSONEncoder(ensure_ascii=False).encode
     digest, count = hashlib.sha256(), 0
     for seq, name, step, value, logged in points:
@@ -95,30 +109,45 @@ def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[
 def read_points(connection: Connection, run_id: str) -> dict[str, Any]:
     """Return `points_digest` of what is recorded of a run."""
     table = Point.__table__.c
-    query = select(table.seq, table.name, table.step, table.value, table.logged).where(table.run_id == run_id)
+    query = select(table.seq, table.name, table.step, table.value, table.logged).where(
+        table.run_id == run_id
+    )
     rows = connection.execute(query.order_by(table.seq).execution_options(yield_per=_POINTS))
-    return points_digest((seq, name, step, value, logged) for seq, name, step, value, logged in rows)
+    return points_digest(
+        (seq, name, step, value, logged) for seq, name, step, value, logged in rows
+    )
 
 
 def note_flush(session: Session, _context: Any) -> None:
-    """Note the rows that a flush has written, for the entry of the transaction; an event of the session."""
+    """Note the rows that a flush has written, for the entry of the transaction.
+
+    An event of the session.
+    """
     changes = _changes(session)
     for row in session.deleted:
         _note(changes, row, None)
     for row in session.new:
         values = inspect(row).dict
-        _note(changes, row, {column.name: values.get(column.name) for column in row.__table__.columns})
+        _note(
+            changes, row, {column.name: values.get(column.name) for column in row.__table__.columns}
+        )
     for row in session.dirty:
         if changed := _changed_columns(row):
             _note(changes, row, changed)
 
 
 def refuse_unseen(state: ORMExecuteState) -> None:
-    """Refuse statements that change rows without loading them, as no entry would have them; an event of the session."""
+    """Refuse statements that change rows without loading them, as no entry would have them.
+
+    An event of the session.
+    """
     if state.is_insert or state.is_update or state.is_delete:
         table = getattr(state.statement, "table", None)
         if table is not None and table.name in AUDITED:
-            raise TypeError(f"change rows of {table.name} as objects of the session: what is logged is seen there")
+            raise TypeError(
+                f"change rows of {table.name} as objects of the session: what is logged is seen"
+                " there"
+            )
 
 
 def note_points(session: Session, run_id: str) -> None:
@@ -142,12 +171,16 @@ def _note(changes: list[Change], row: Any, columns: dict[str, Any] | None) -> No
     if table.name in AUDITED:
         key = key_of(table, inspect(row).dict)
         names = {column.name for column in table.primary_key.columns}
-        values = columns and {name: kept(value) for name, value in columns.items() if name not in names}
+        values = columns and {
+            name: kept(value) for name, value in columns.items() if name not in names
+        }
         changes.append((table.name, key, values))
 
 
 def append(session: Session, author: Author, action: str) -> Appended | None:
-    """Append the entry of a transaction that is about to be committed; None if it has changed nothing that is logged.
+    """Append the entry of a transaction that is about to be committed.
+
+    None if it has changed nothing that is logged.
 
     Args:
         session: the transaction.
@@ -187,15 +220,22 @@ def rows_of(
 ) -> Iterator[tuple[list[Any], dict[str, Any]]]:
     """Yield key and other columns of the rows of a table, of all or of those `where`, as entries have them."""
     names = {column.name for column in table.primary_key.columns}
-    for row in connection.execute(select(table).where(*where).order_by(*table.primary_key.columns)).mappings():
-        yield key_of(table, row), {name: kept(value) for name, value in row.items() if name not in names}
+    for row in connection.execute(
+        select(table).where(*where).order_by(*table.primary_key.columns)
+    ).mappings():
+        yield (
+            key_of(table, row),
+            {name: kept(value) for name, value in row.items() if name not in names},
+        )
 
 
 def _append(connection: Connection, author: Author, action: str, changes: list[Change]) -> Appended:
     if connection.dialect.name == "postgresql":  # SQLite lets only one transaction write
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
     table = LogEntry.__table__.c
-    last = connection.execute(select(table.seq, table.sha256).order_by(table.seq.desc()).limit(1)).first()
+    last = connection.execute(
+        select(table.seq, table.sha256).order_by(table.seq.desc()).limit(1)
+    ).first()
     seq, previous = (last.seq + 1, last.sha256) if last else (1, "")
     time = datetime.now(UTC).isoformat()
     entry = canonical(

@@ -1,6 +1,9 @@
-"""Heads of the log, to be kept elsewhere: where the registry and the workspace were both rewritten, these tell.
+"""Heads of the log, to be kept elsewhere.
 
-A head is the number and the sha256 of the newest entry. It states all entries before, and can be signed with Ed25519.
+Where the registry and the workspace were both rewritten, these tell.
+
+A head is the number and the sha256 of the newest entry. It states all entries before, and can be
+signed with Ed25519.
 """
 
 from __future__ import annotations
@@ -24,7 +27,10 @@ _KEPT = re.compile(r"[0-9]{10}\.json")
 
 
 class Head(BaseModel, frozen=True, extra="forbid"):
-    """The newest entry of a log: its number, its sha256, and a signature of both (Ed25519, base64)."""
+    """The newest entry of a log.
+
+    Its number, its sha256, and a signature of both (Ed25519, base64).
+    """
 
     seq: int = Field(ge=1)
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
@@ -41,7 +47,8 @@ class Head(BaseModel, frozen=True, extra="forbid"):
         """Return this head with a signature.
 
         Args:
-            key: PEM file of an Ed25519 private key without a password, e.g. of `openssl genpkey -algorithm ed25519`.
+            key: PEM file of an Ed25519 private key without a password, e.g. of `openssl genpkey
+                -algorithm ed25519`.
 
         Raises:
             HeadRefused: it is not one.
@@ -78,7 +85,9 @@ class Head(BaseModel, frozen=True, extra="forbid"):
         if not isinstance(public, Ed25519PublicKey):
             raise _no_key(key, "public", "it is of another kind")
         try:
-            public.verify(base64.b64decode(self.signature or "", validate=True), self._signed_bytes())
+            public.verify(
+                base64.b64decode(self.signature or "", validate=True), self._signed_bytes()
+            )
         except (InvalidSignature, binascii.Error):
             return False
         return True
@@ -112,7 +121,9 @@ def read_head(text: str) -> Head:
     try:
         return Head.model_validate_json(text)
     except ValidationError as error:
-        raise HeadRefused(f"{text.strip()[:80]!r} is not a head of a log; write SEQ:SHA256, or a file of it") from error
+        raise HeadRefused(
+            f"{text.strip()[:80]!r} is not a head of a log; write SEQ:SHA256, or a file of it"
+        ) from error
 
 
 def head_problems(head: Head, log: Replayed) -> Iterator[str]:
@@ -120,13 +131,14 @@ def head_problems(head: Head, log: Replayed) -> Iterator[str]:
     found = log.heads.get(head.seq)
     if found is None:
         yield (
-            f"the log has no entry {head.seq}, of which a head was kept elsewhere; the registry was replaced by an "
-            "older one, or the head is of another workspace"
+            f"the log has no entry {head.seq}, of which a head was kept elsewhere; the registry was"
+            " replaced by an older one, or the head is of another workspace"
         )
     elif found != head.sha256:
         yield (
-            f"entry {head.seq} of the log has sha256 {found[:12]}…, the head kept elsewhere {head.sha256[:12]}…; "
-            "the registry and the workspace were rewritten, or the head is of another workspace"
+            f"entry {head.seq} of the log has sha256 {found[:12]}…, the head kept elsewhere"
+            f" {head.sha256[:12]}…; the registry and the workspace were rewritten, or the head is"
+            " of another workspace"
         )
 
 
@@ -149,7 +161,9 @@ def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
     if not problems and not log.problems and log.seq:
         head = Head(seq=log.seq, sha256=log.sha256)
         try:
-            Workspace(url, cache).put(f"{head.seq:010}.json", head.model_dump_json(exclude_none=True).encode())
+            Workspace(url, cache).put(
+                f"{head.seq:010}.json", head.model_dump_json(exclude_none=True).encode()
+            )
         except StorageError as error:
             problems.append(f"the head of the log could not be left in {shown(url)}: {error}")
     return problems

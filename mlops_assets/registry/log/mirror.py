@@ -1,7 +1,9 @@
-"""The mirror of the chained log: each entry is also an object of the workspace, as it is in the registry.
+"""The mirror of the chained log.
 
-Entries are written after their transaction, oldest first, so that what is missing is always the newest. Whoever appends
-or verifies writes what a killed process has left out.
+Each entry is also an object of the workspace, as it is in the registry.
+
+Entries are written after their transaction, oldest first, so that what is missing is always the
+newest. Whoever appends or verifies writes what a killed process has left out.
 """
 
 from __future__ import annotations
@@ -52,7 +54,9 @@ class Mirror:
             IntegrityError: it has not, so that it is not the registry that has written the log.
         """
         seq = -1
-        while not self.newest and (found := newest()) != seq:  # another process may append meanwhile
+        while (
+            not self.newest and (found := newest()) != seq
+        ):  # another process may append meanwhile
             seq = found
             try:
                 if not self.workspace.exists(log_entry_key(seq + 1)):
@@ -62,9 +66,9 @@ class Mirror:
         if not self.newest:
             entry = self.workspace.where(log_entry_key(seq + 1))
             raise IntegrityError(
-                f"{entry} is an entry of the log that the registry does not have: it is new, older, or of another "
-                "workspace; nothing was recorded; check MLOPS_REGISTRY, restore a newer backup, or rebuild it with "
-                "'mlops reindex'"
+                f"{entry} is an entry of the log that the registry does not have: it is new, older,"
+                " or of another workspace; nothing was recorded; check MLOPS_REGISTRY, restore a"
+                " newer backup, or rebuild it with 'mlops reindex'"
             )
 
     def _first_missing(self, seq: int) -> int:

@@ -1,4 +1,6 @@
-"""Writing a whole registry from rows, as entries of the log have them: in one transaction, where there is none yet.
+"""Writing a whole registry from rows, as entries of the log have them.
+
+In one transaction, where there is none yet.
 
 Where the rows come from is the business of `training.reindex`.
 """
@@ -41,7 +43,9 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
     try:
         engine = open_engine(url)
     except ArgumentError as error:
-        raise StorageError(f"{shown(url)} is not a SQLAlchemy URL; write e.g. sqlite:////path/registry.db") from error
+        raise StorageError(
+            f"{shown(url)} is not a SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
+        ) from error
     try:
         with engine.begin() as connection:
             prepare(connection, principal)
@@ -49,8 +53,8 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
             yield connection
     except DatabaseError as error:
         raise StorageError(
-            f"registry {shown(url)} could not be written: {error.orig}; nothing was recorded; check the URL and the "
-            "disk, and move a damaged file away first"
+            f"registry {shown(url)} could not be written: {error.orig}; nothing was recorded; check"
+            " the URL and the disk, and move a damaged file away first"
         ) from error
     finally:
         engine.dispose()
@@ -58,11 +62,15 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
 
 def _require_empty(connection: Connection, url: str) -> None:
     names = (*AUDITED, LogEntry.__tablename__, Point.__tablename__)
-    full = [name for name in names if connection.execute(select(Base.metadata.tables[name]).limit(1)).first()]
+    full = [
+        name
+        for name in names
+        if connection.execute(select(Base.metadata.tables[name]).limit(1)).first()
+    ]
     if full:
         raise Conflict(
-            f"registry {shown(url)} has rows already ({', '.join(sorted(full))}), which are never overwritten; move it "
-            "away, or rebuild into another one with --into URL"
+            f"registry {shown(url)} has rows already ({', '.join(sorted(full))}), which are never"
+            " overwritten; move it away, or rebuild into another one with --into URL"
         )
 
 
@@ -78,7 +86,8 @@ def write_rows(connection: Connection, rows: Mapping[str, Mapping[Key, Columns]]
     """
     if unknown := rows.keys() - AUDITED.keys():
         raise IntegrityError(
-            f"there is no table {', '.join(sorted(unknown))}; use the release that has written the log"
+            f"there is no table {', '.join(sorted(unknown))}; use the release that has written"
+            " the log"
         )
     for name, table in AUDITED.items():
         try:
@@ -88,7 +97,9 @@ def write_rows(connection: Connection, rows: Mapping[str, Mapping[Key, Columns]]
                 raise
             raise IntegrityError(f"{name} does not take a row that the log has: {error}") from error
         number = table.autoincrement_column
-        if number is not None and connection.dialect.name == "postgresql":  # the next row gets the next number
+        if (
+            number is not None and connection.dialect.name == "postgresql"
+        ):  # the next row gets the next number
             sequence = func.pg_get_serial_sequence(table.name, number.name)
             newest = select(func.max(number)).scalar_subquery()
             connection.execute(select(func.setval(sequence, newest)).where(newest.is_not(None)))
@@ -100,7 +111,10 @@ def _as_columns(table: Table, rows: Mapping[Key, Columns]) -> Iterator[dict[str,
     for key, columns in rows.items():
         row = {**dict(zip(keys, key, strict=True)), **columns}
         if unknown := row.keys() - table.columns.keys():
-            raise ValueError(f"it has no column {', '.join(sorted(unknown))}; use the release that has written the log")
+            raise ValueError(
+                f"it has no column {', '.join(sorted(unknown))}; use the release that has written"
+                " the log"
+            )
         yield {column.name: _value(column, row) for column in table.columns}
 
 
@@ -108,7 +122,11 @@ def _value(column: Column[Any], row: Mapping[str, Any]) -> Any:
     if column.name not in row:
         return default_of(column.table, column.name)
     value = row[column.name]
-    return datetime.fromisoformat(value) if isinstance(column.type, UtcDateTime) and value is not None else value
+    return (
+        datetime.fromisoformat(value)
+        if isinstance(column.type, UtcDateTime) and value is not None
+        else value
+    )
 
 
 def write_log(connection: Connection, entries: Iterable[tuple[int, str, str]]) -> None:

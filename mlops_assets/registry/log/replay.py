@@ -1,6 +1,9 @@
-"""Reading the chained log back: the rows that its entries leave, and how the tables differ from them.
+"""Reading the chained log back.
 
-`replay` works on texts alone, wherever they come from: the registry, its mirror in the workspace, or a backup.
+The rows that its entries leave, and how the tables differ from them.
+
+`replay` works on texts alone, wherever they come from: the registry, its mirror in the workspace,
+or a backup.
 """
 
 from __future__ import annotations
@@ -23,7 +26,9 @@ T = TypeVar("T", bound=Base)
 Key = tuple[Any, ...]
 Columns = dict[str, Any]
 _SHOWN = 60  # characters of a value in a message
-_STATED = frozenset({"files", "points"})  # what takes long to compare, and is not read again when nothing changed
+_STATED = frozenset(
+    {"files", "points"}
+)  # what takes long to compare, and is not read again when nothing changed
 
 UNREADABLE = (ValueError, TypeError, RecursionError)  # what is raised for values of another kind
 
@@ -57,7 +62,9 @@ class Replayed:
         stated: (table, *key) → the newest entry that is about it, of files and points.
     """
 
-    rows: dict[str, dict[Key, Columns]] = field(default_factory=lambda: {name: {} for name in AUDITED})
+    rows: dict[str, dict[Key, Columns]] = field(
+        default_factory=lambda: {name: {} for name in AUDITED}
+    )
     points: dict[str, Columns] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     seq: int = 0
@@ -72,19 +79,30 @@ class Replayed:
 def entries_of(connection: Connection) -> Iterator[tuple[int, str, str]]:
     """Return number, checksum and text of every entry that the registry has, oldest first."""
     table = LogEntry.__table__.c
-    query = select(table.seq, table.sha256, table.entry).order_by(table.seq).execution_options(yield_per=1_000)
+    query = (
+        select(table.seq, table.sha256, table.entry)
+        .order_by(table.seq)
+        .execution_options(yield_per=1_000)
+    )
     return ((seq, sha256, entry) for seq, sha256, entry in connection.execute(query))
 
 
 def replay(entries: Iterable[tuple[int, str, str]]) -> Replayed:
-    """Return what the entries of a log (number, checksum, text) leave; what is wrong with them is listed."""
+    """Return what the entries of a log (number, checksum, text) leave.
+
+    What is wrong with them is listed.
+    """
     found = Replayed()
     for seq, sha256, text in entries:
         actual = sha256_of_entry(text)
         if sha256 != actual:
-            found.problems.append(f"entry {seq} of the log has been changed: its sha256 is not the one beside it")
+            found.problems.append(
+                f"entry {seq} of the log has been changed: its sha256 is not the one beside it"
+            )
         if seq != found.seq + 1:
-            found.problems.append(f"entry {found.seq + 1} of the log is missing: entry {seq} follows {found.seq}")
+            found.problems.append(
+                f"entry {found.seq + 1} of the log is missing: entry {seq} follows {found.seq}"
+            )
         try:
             entry = Entry.model_validate_json(str(text))
         except ValidationError:
@@ -120,7 +138,10 @@ def _apply(found: Replayed, entry: Entry) -> None:
 
 
 def guarded(what: str, check: Callable[[], Iterable[str]]) -> list[str]:
-    """Return what a check finds; a check that fails, whatever was done to the rows it reads, has found that."""
+    """Return what a check finds.
+
+    A check that fails, whatever was done to the rows it reads, has found that.
+    """
     found: list[str] = []
     try:
         found.extend(check())
@@ -138,17 +159,25 @@ def differences(connection: Connection, expected: Replayed, since: int = 0) -> I
         since: points of runs are read that entries after this one state; all by default.
     """
     for name, table in AUDITED.items():
-        yield from guarded(f"table {name}", partial(table_differences, connection, table, expected.rows.get(name, {})))
+        yield from guarded(
+            f"table {name}",
+            partial(table_differences, connection, table, expected.rows.get(name, {})),
+        )
     yield from guarded("table points", partial(point_differences, connection, expected, since))
 
 
-def table_differences(connection: Connection, table: Table, expected: Mapping[Key, Columns]) -> Iterator[str]:
+def table_differences(
+    connection: Connection, table: Table, expected: Mapping[Key, Columns]
+) -> Iterator[str]:
     """Yield how the rows of one table differ from those that the log leaves."""
     missing = dict(expected)
     for key, columns in _readable_rows(connection, table):
         logged = missing.pop(tuple(key), None)
         if isinstance(columns, str):
-            yield f"{_row(table, key)} was changed in the registry without an entry of its log: {columns}"
+            yield (
+                f"{_row(table, key)} was changed in the registry without an entry of its log:"
+                f" {columns}"
+            )
             continue
         if logged is None:
             yield f"{_row(table, key)} was added to the registry without an entry of its log"
@@ -164,8 +193,13 @@ def table_differences(connection: Connection, table: Table, expected: Mapping[Ke
         yield f"{_row(table, gone)} was deleted from the registry without an entry of its log"
 
 
-def _readable_rows(connection: Connection, table: Table) -> Iterator[tuple[list[Any], Columns | str]]:
-    """Yield key and columns of every row; what is wrong in place of columns that hold no value of their kind."""
+def _readable_rows(
+    connection: Connection, table: Table
+) -> Iterator[tuple[list[Any], Columns | str]]:
+    """Yield key and columns of every row.
+
+    What is wrong in place of columns that hold no value of their kind.
+    """
     try:
         found: list[tuple[list[Any], Columns | str]] = list(rows_of(connection, table))
     except UNREADABLE:  # of one row, which stops the reading of all
@@ -173,11 +207,18 @@ def _readable_rows(connection: Connection, table: Table) -> Iterator[tuple[list[
     yield from found
 
 
-def _rows_one_by_one(connection: Connection, table: Table) -> Iterator[tuple[list[Any], Columns | str]]:
+def _rows_one_by_one(
+    connection: Connection, table: Table
+) -> Iterator[tuple[list[Any], Columns | str]]:
     columns = list(table.primary_key.columns)
-    keys = connection.execute(select(*(type_coerce(column, NullType()) for column in columns))).all()
+    keys = connection.execute(
+        select(*(type_coerce(column, NullType()) for column in columns))
+    ).all()
     for key in keys:
-        where = [type_coerce(column, NullType()) == value for column, value in zip(columns, key, strict=True)]
+        where = [
+            type_coerce(column, NullType()) == value
+            for column, value in zip(columns, key, strict=True)
+        ]
         try:
             yield next(rows_of(connection, table, *where), (list(key), "it cannot be read"))
         except UNREADABLE as error:
@@ -205,8 +246,8 @@ def point_differences(connection: Connection, expected: Replayed, since: int) ->
         found = read_points(connection, run_id)
         if found != logged:
             yield (
-                f"the points of run {run_id} were changed in the registry without an entry of its log: "
-                f"there are {found['count']}, were {logged.get('count')}"
+                f"the points of run {run_id} were changed in the registry without an entry of its"
+                f" log: there are {found['count']}, were {logged.get('count')}"
             )
     for run_id in connection.scalars(select(Point.run_id).distinct()):
         if (run_id,) not in runs:

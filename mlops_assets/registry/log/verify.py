@@ -1,6 +1,9 @@
-"""Verifying the registry: its log is a whole chain, its tables are what the log leaves, and the mirror is the log.
+"""Verifying the registry.
 
-What is wrong is returned as text, and never stops what comes after it. Files and documents are verified elsewhere.
+Its log is a whole chain, its tables are what the log leaves, and the mirror is the log.
+
+What is wrong is returned as text, and never stops what comes after it. Files and documents are
+verified elsewhere.
 """
 
 from __future__ import annotations
@@ -30,8 +33,8 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
     Args:
         workspace: where the log is mirrored.
         registry: what is verified.
-        since: entries up to this one were found mirrored, and the points that they state as logged, when everything
-            was verified last; their objects are looked for, but not read again.
+        since: entries up to this one were found mirrored, and the points that they state as logged,
+            when everything was verified last; their objects are looked for, but not read again.
     """
     found = VerifiedLog()
 
@@ -60,7 +63,11 @@ def _staged_problems(workspace: Workspace, registry: Registry) -> Iterator[str]:
     """Yield what is to replace a published file, and is not what was published."""
     for path, content in registry.staged().items():
         published = registry.files_at(path)
-        if not published or not workspace.exists(content) or workspace.stat(content).sha256 == published[0].sha256:
+        if (
+            not published
+            or not workspace.exists(content)
+            or workspace.stat(content).sha256 == published[0].sha256
+        ):
             continue
         if path in registry.staged():  # it has not been moved to its place meanwhile
             yield f"{content} is staged for {path}, and is not what was published there; remove it"
@@ -73,14 +80,19 @@ def _mirror_problems(
     there = {entries[key] for key in keys if key in entries}
     for key in keys:
         if key not in entries:
-            yield f"{key} is not an entry of the registry's log; it was added, or the registry is an older one"
+            yield (
+                f"{key} is not an entry of the registry's log; it was added, or the registry is an"
+                " older one"
+            )
     known = max(found.log.mirrored, registry.mirror.newest if registry.mirror else 0, *there, 0)
     for seq, sha256 in found.log.heads.items():
         if seq > known:
             break
         if seq in there or workspace.exists(log_entry_key(seq)):  # written since they were listed
             if seq > since:
-                yield from guarded(log_entry_key(seq), partial(_mirrored_problems, workspace, seq, sha256))
+                yield from guarded(
+                    log_entry_key(seq), partial(_mirrored_problems, workspace, seq, sha256)
+                )
         else:
             yield f"{log_entry_key(seq)} is missing from {workspace.url}; restore it from a backup"
     if found.log.seq > known:
@@ -89,7 +101,10 @@ def _mirror_problems(
 
 def _mirrored_problems(workspace: Workspace, seq: int, sha256: str) -> Iterator[str]:
     if sha256_of(workspace.get(log_entry_key(seq))) != sha256:
-        yield f"{log_entry_key(seq)} is not entry {seq} of the registry's log; one of them was changed"
+        yield (
+            f"{log_entry_key(seq)} is not entry {seq} of the registry's log; one of them was"
+            " changed"
+        )
 
 
 def _complete(registry: Registry, newest: int) -> None:

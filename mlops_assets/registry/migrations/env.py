@@ -1,4 +1,7 @@
-"""What Alembic runs to apply the revisions in `versions/`; see `upgrade`. No module imports this one."""
+"""What Alembic runs to apply the revisions in `versions/`; see `upgrade`.
+
+No module imports this one.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,9 @@
-"""The tables of a registry: making them, and upgrading those of an older release by Alembic's revisions.
+"""The tables of a registry.
 
-A registry that this release has made or upgraded is recognised by one query, without importing Alembic.
+Making them, and upgrading those of an older release by Alembic's revisions.
+
+A registry that this release has made or upgraded is recognised by one query, without importing
+Alembic.
 """
 
 from __future__ import annotations
@@ -11,7 +14,14 @@ from sqlalchemy import Connection, insert, inspect, select, text
 
 from mlops_assets.errors import StorageError
 from mlops_assets.registry.log import chain
-from mlops_assets.registry.schema import LAST_META_VERSION, SCHEMA_REVISION, Base, LogEntry, Meta, SchemaRevision
+from mlops_assets.registry.schema import (
+    LAST_META_VERSION,
+    SCHEMA_REVISION,
+    Base,
+    LogEntry,
+    Meta,
+    SchemaRevision,
+)
 from mlops_assets.text.secret_urls import shown
 
 # the number in `meta`, by which older releases kept their tables → the revision that has the same
@@ -90,5 +100,6 @@ def _upgrade(connection: Connection) -> None:
 def _newer(connection: Connection, found: str) -> StorageError:
     url = shown(connection.engine.url.render_as_string(hide_password=False))
     return StorageError(
-        f"registry {url} has schema {found}, this release reads {SCHEMA_REVISION}; use the matching release"
+        f"registry {url} has schema {found}, this release reads {SCHEMA_REVISION}; use the matching"
+        " release"
     )

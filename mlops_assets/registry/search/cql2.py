@@ -1,6 +1,7 @@
 """Finding runs: filters in CQL2 text, the OGC's filter language, and orders, on anything a run has recorded.
 
-The database does it all; only the runs that are shown are loaded. What can be named is in `run_fields`.
+The database does it all; only the runs that are shown are loaded. What can be named is in
+`run_fields`.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ from mlops_assets.registry.session import RegistrySession
 
 NEWEST = "-started"
 _AT_ONCE = 500
-# The parser takes time that doubles with each parenthesis of a filter that is not valid, and crashes at thousands.
+# The parser takes time that doubles with each parenthesis of a filter that is not valid, and
+# crashes at thousands.
 MAX_DEPTH = 12
 MAX_LENGTH = 4000
 _DOUBLED = re.compile(r"'[^']*'|\"[^\"]*\"")
@@ -37,11 +39,15 @@ _COMPARISONS: dict[str, Any] = {
 }
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _WRITTEN = {
-    "number": "0.5", "text": "'text'", "truth": "true", "time": "TIMESTAMP('2026-01-31T12:00:00Z')"
-}  # fmt: skip
+    "number": "0.5",
+    "text": "'text'",
+    "truth": "true",
+    "time": "TIMESTAMP('2026-01-31T12:00:00Z')",
+}
 _LANGUAGE = (
-    "compare names with =, <>, <, <=, >, >=, IN, LIKE, BETWEEN or IS NULL, and join comparisons with AND, OR, NOT; "
-    "texts stand in single quotes, names with other characters than letters, digits, '_' and '.' in double ones"
+    "compare names with =, <>, <, <=, >, >=, IN, LIKE, BETWEEN or IS NULL, and join comparisons"
+    " with AND, OR, NOT; texts stand in single quotes, names with other characters than letters,"
+    " digits, '_' and '.' in double ones"
 )
 
 
@@ -58,8 +64,8 @@ def search_runs(
         registry: where they are recorded.
         model: only runs of this model.
         where: a filter in CQL2 text, such as `macro_f1 > 0.8 AND params.learning_rate < 0.01`.
-        sort: what to sort by, from small to large, with `-` before it from large to small; runs without it come last,
-            and equal ones newest first.
+        sort: what to sort by, from small to large, with `-` before it from large to small; runs
+            without it come last, and equal ones newest first.
         limit: at most so many; all if None.
 
     Raises:
@@ -101,7 +107,9 @@ class _Translation:
 
     dialect: str
     where: str = ""
-    used: list[tuple[Field, Kind | None, ColumnElement[Any]]] = dataclass_field(default_factory=list)
+    used: list[tuple[Field, Kind | None, ColumnElement[Any]]] = dataclass_field(
+        default_factory=list
+    )
     mentioned: list[str] = dataclass_field(default_factory=list)
 
     def read(self, where: str) -> ColumnElement[bool]:
@@ -114,7 +122,9 @@ class _Translation:
     def order(self, sort: str) -> list[ColumnElement[Any]]:
         name, descending = sort.removeprefix("-"), sort.startswith("-")
         found = field(name)
-        several: list[Kind | None] = ["number"] if found.column in NUMBERS_ONLY else ["number", "text", "truth"]
+        several: list[Kind | None] = (
+            ["number"] if found.column in NUMBERS_ONLY else ["number", "text", "truth"]
+        )
         kinds = several if found.keys else [found.kind]
         keys = [found.sql(kind, self.dialect) for kind in kinds]
         if found.keys:
@@ -123,7 +133,11 @@ class _Translation:
         in_order = [key.desc() if descending else key.asc() for key in keys]
         # an index is only used where it is not asked for what it need not know
         required = not found.keys and not Run.__table__.columns[found.column].nullable
-        return [*(in_order if required else [key.nulls_last() for key in in_order]), *newest, Run.run_id.asc()]
+        return [
+            *(in_order if required else [key.nulls_last() for key in in_order]),
+            *newest,
+            Run.run_id.asc(),
+        ]
 
     def condition(self, node: Any) -> ColumnElement[bool]:
         if isinstance(node, bool):
@@ -146,7 +160,9 @@ class _Translation:
             return self.value(arguments[0], kind).between(lower, upper)
         if operator == "in":
             kind = self._kind(arguments[0], *arguments[1])
-            return self.value(arguments[0], kind).in_([self.value(each, kind) for each in arguments[1]])
+            return self.value(arguments[0], kind).in_(
+                [self.value(each, kind) for each in arguments[1]]
+            )
         if operator == "like":
             return self._like(*arguments)
         raise self._refused(f"{operator} is not supported here")
@@ -168,18 +184,26 @@ class _Translation:
         lower = isinstance(pattern, dict) and pattern.get("op") == "casei"
         text = pattern["args"][0] if lower else pattern
         if not isinstance(text, str):
-            raise self._refused("LIKE takes a text in single quotes, in which % is anything and _ one character")
+            raise self._refused(
+                "LIKE takes a text in single quotes, in which % is anything and _ one character"
+            )
         text = text.lower() if lower else text
         value = self.value(what, "text")
         if self.dialect == "postgresql":
-            return value.like("".join(_pattern(text, "%", "_", lambda c: f"\\{c}" if c in "%_\\" else c)), escape="\\")
+            return value.like(
+                "".join(_pattern(text, "%", "_", lambda c: f"\\{c}" if c in "%_\\" else c)),
+                escape="\\",
+            )
         # SQLite's LIKE takes small and large letters for the same, its GLOB does not
         return value.op("GLOB", is_comparison=True)(
             "".join(_pattern(text, "*", "?", lambda c: f"[{c}]" if c in "*?[" else c))
         )
 
     def _kind(self, *nodes: Any) -> Kind:
-        """What is compared with each other: what the columns and the literals say; numbers, if neither does."""
+        """What is compared with each other: what the columns and the literals say.
+
+        Numbers, if neither does.
+        """
         kinds = [kind for node in nodes if (kind := self._own_kind(node)) is not None]
         if "time" in kinds and all(isinstance(node, (str, dict)) for node in nodes):
             return "time"  # a time may be written as a text
@@ -192,7 +216,10 @@ class _Translation:
             if _names(node):
                 found = field(_names(node)[0])
                 if found.kind is not None:
-                    return f"{found.name} is {LITERALS[found.kind]}; write it like {_WRITTEN[found.kind]}"
+                    return (
+                        f"{found.name} is {LITERALS[found.kind]}; write it like"
+                        f" {_WRITTEN[found.kind]}"
+                    )
         return f"{' and '.join(LITERALS[kind] for kind in dict.fromkeys(kinds))} cannot be compared"
 
     def _own_kind(self, node: Any) -> Kind | None:
@@ -236,7 +263,9 @@ class _Translation:
         try:
             moment = datetime.fromisoformat(text)
         except (TypeError, ValueError):
-            raise self._refused(f"{_shown(text)} is not a time; write {_WRITTEN['time']} or '2026-01-31'") from None
+            raise self._refused(
+                f"{_shown(text)} is not a time; write {_WRITTEN['time']} or '2026-01-31'"
+            ) from None
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def _refused(self, why: str) -> SpecificationError:
@@ -248,8 +277,9 @@ def _parsed(where: str) -> Any:
 
     if len(where) > MAX_LENGTH or _depth(where) > MAX_DEPTH:
         raise SpecificationError(
-            f"the filter {where[:80]!r}… cannot be used: it has more than {MAX_LENGTH:,} characters, or parentheses "
-            f"more than {MAX_DEPTH} deep; split it, or leave out parentheses"
+            f"the filter {where[:80]!r}… cannot be used: it has more than {MAX_LENGTH:,}"
+            f" characters, or parentheses more than {MAX_DEPTH} deep; split it, or leave out"
+            " parentheses"
         )
     try:
         return cql2.Expr(where).to_json()
@@ -260,7 +290,9 @@ def _parsed(where: str) -> Any:
         rest = lines[line - 1][column - 1 :].strip() if line <= len(lines) else ""
         at = f"line {line}, character {column}" if len(lines) > 1 else f"character {column}"
         seen = f"there stands {rest!r}" if rest else "it ends there"
-        raise SpecificationError(f"the filter {where!r} cannot be read at {at}: {seen}; {_LANGUAGE}") from error
+        raise SpecificationError(
+            f"the filter {where!r} cannot be read at {at}: {seen}; {_LANGUAGE}"
+        ) from error
 
 
 def _depth(where: str) -> int:
@@ -287,7 +319,10 @@ def _shown(node: Any) -> str:
 
 
 def _pattern(text: str, many: str, one: str, plain: Any) -> Iterator[str]:
-    """Yield a pattern of CQL2 as another one: its wildcards are % and _, a backslash takes away their meaning."""
+    """Yield a pattern of CQL2 as another one.
+
+    Its wildcards are % and _, a backslash takes away their meaning.
+    """
     characters = iter(text)
     for character in characters:
         if character == "\\":

@@ -1,7 +1,8 @@
 """What of a run can be named in a filter, an order or a listing, and where it lies in the database.
 
-A bare name is a column of the run, else a metric; `params.NAME`, `metrics.NAME`, `tags.NAME`, `usage.NAME`,
-`phases.NAME`, `hardware.NAME` and `code.NAME` reach into its documents. Filters are read in `run_search`.
+A bare name is a column of the run, else a metric; `params.NAME`, `metrics.NAME`, `tags.NAME`,
+`usage.NAME`, `phases.NAME`, `hardware.NAME` and `code.NAME` reach into its documents. Filters are
+read in `run_search`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,18 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from sqlalchemy import ColumnElement, DateTime, Float, Integer, String, Text, case, cast, func, literal
+from sqlalchemy import (
+    ColumnElement,
+    DateTime,
+    Float,
+    Integer,
+    String,
+    Text,
+    case,
+    cast,
+    func,
+    literal,
+)
 from sqlalchemy.dialects.postgresql import JSONB
 
 from mlops_assets.errors import SpecificationError
@@ -18,13 +30,25 @@ from mlops_assets.registry.schema import Run, UtcDateTime
 
 Kind = Literal["number", "text", "truth", "time"]
 DOCUMENTS = {
-    "params": "parameters", "parameters": "parameters", "metrics": "metrics", "tags": "tags", "usage": "usage",
-    "phases": "phases", "hardware": "hardware", "code": "code",
-}  # fmt: skip
-NESTED = {"parameters", "hardware"}  # elsewhere a dot is part of the name, as in the metric recall.wheat
+    "params": "parameters",
+    "parameters": "parameters",
+    "metrics": "metrics",
+    "tags": "tags",
+    "usage": "usage",
+    "phases": "phases",
+    "hardware": "hardware",
+    "code": "code",
+}
+NESTED = {
+    "parameters",
+    "hardware",
+}  # elsewhere a dot is part of the name, as in the metric recall.wheat
 NUMBERS_ONLY = {"metrics", "usage", "phases"}
-COLUMNS = tuple(column.name for column in Run.__table__.columns if column.name not in DOCUMENTS.values())
-# a number written as text, as imported parameters and tags are; exponents of two digits cannot overflow
+COLUMNS = tuple(
+    column.name for column in Run.__table__.columns if column.name not in DOCUMENTS.values()
+)
+# a number written as text, as imported parameters and tags are; exponents of two digits cannot
+# overflow
 _NUMBER = r"^\s*[+-]?(\d{1,20}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?\s*$"
 
 
@@ -44,7 +68,10 @@ class Field:
 
     @property
     def kind(self) -> Kind | None:
-        """What a plain column holds; None for a document, in which every run may hold something else."""
+        """What a plain column holds.
+
+        None for a document, in which every run may hold something else.
+        """
         if self.keys:
             return None
         column = Run.__table__.columns[self.column].type
@@ -55,7 +82,9 @@ class Field:
     @property
     def what(self) -> str:
         """What people call it."""
-        return {"parameters": "parameter", "metrics": "metric", "tags": "tag"}.get(self.column, self.column)
+        return {"parameters": "parameter", "metrics": "metric", "tags": "tag"}.get(
+            self.column, self.column
+        )
 
     @property
     def key(self) -> str:
@@ -105,42 +134,65 @@ def field(name: str) -> Field:
     keys = tuple(rest.split(".")) if column in NESTED else (rest,)
     if not all(keys) or any(character in rest for character in '"\\\0'):
         raise SpecificationError(
-            f"{name!r} cannot be looked for in runs; a name has no quotes or backslashes, and no empty part"
+            f"{name!r} cannot be looked for in runs; a name has no quotes or backslashes, and no"
+            " empty part"
         )
     return Field(name, column, keys)
 
 
-def _in_postgresql(column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool) -> ColumnElement[Any]:
+def _in_postgresql(
+    column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool
+) -> ColumnElement[Any]:
     value = func.jsonb_extract_path(column, *path, type_=JSONB)
     text = func.jsonb_extract_path_text(column, *path, type_=Text)
     held = func.jsonb_typeof(value)
     if kind == "number":
-        written = () if numeric else (((held == "string") & text.regexp_match(_NUMBER), cast(text, Float(53))),)
+        written = (
+            ()
+            if numeric
+            else (((held == "string") & text.regexp_match(_NUMBER), cast(text, Float(53))),)
+        )
         return case((held == "number", cast(value, Float(53))), *written)
     if kind == "truth":
         return case((held == "boolean", text))
     return case((held == "string", text)) if kind == "text" else text
 
 
-def _in_sqlite(column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool) -> ColumnElement[Any]:
-    """Read JSON that is kept as text; letters beyond ASCII may be escaped in it, and keys are compared as written."""
+def _in_sqlite(
+    column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool
+) -> ColumnElement[Any]:
+    """Read JSON that is kept as text.
+
+    Letters beyond ASCII may be escaped in it, and keys are compared as written.
+    """
     if not all(part.isascii() for part in path):
         escaped = tuple(json.dumps(part)[1:-1] for part in path)
-        written = [_in_sqlite_at(column, each, kind, numeric) for each in dict.fromkeys([path, escaped])]
+        written = [
+            _in_sqlite_at(column, each, kind, numeric) for each in dict.fromkeys([path, escaped])
+        ]
         return func.coalesce(*written)
     return _in_sqlite_at(column, path, kind, numeric)
 
 
-def _in_sqlite_at(column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool) -> ColumnElement[Any]:
+def _in_sqlite_at(
+    column: Any, path: tuple[str, ...], kind: Kind | None, numeric: bool
+) -> ColumnElement[Any]:
     where = "$" + "".join(f'."{part}"' for part in path)
-    held, value = func.json_type(column, where, type_=String), func.json_extract(column, where, type_=Text)
+    held, value = (
+        func.json_type(column, where, type_=String),
+        func.json_extract(column, where, type_=Text),
+    )
     if kind == "number":
         number = func.json_extract(column, where, type_=Float)
         if numeric:
             return case((held.in_(["integer", "real"]), number))
-        # JSON's own reading of numbers says whether a text is one; each test only where the one before it holds
+        # JSON's own reading of numbers says whether a text is one; each test only where the one
+        # before it holds
         written = case(
-            (func.json_valid(value) == 1, case((func.json_type(value).in_(["integer", "real"]), cast(value, Float))))
+            (
+                func.json_valid(value) == 1,
+                case((func.json_type(value).in_(["integer", "real"]), cast(value, Float))),
+            )
         )
         return case((held.in_(["integer", "real"]), number), (held == "text", written))
     if kind == "truth":

@@ -1,4 +1,7 @@
-"""Whether some run has what is asked for, and what there is instead if none has. Filters are read in `run_search`."""
+"""Whether some run has what is asked for, and what there is instead if none has.
+
+Filters are read in `run_search`.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,9 @@ LITERALS = {"number": "a number", "text": "a text", "truth": "true or false", "t
 
 
 def all_known(
-    session: Session, chosen: ColumnElement[bool], used: Sequence[tuple[Field, Kind | None, ColumnElement[Any]]]
+    session: Session,
+    chosen: ColumnElement[bool],
+    used: Sequence[tuple[Field, Kind | None, ColumnElement[Any]]],
 ) -> bool:
     """Make sure that some run has each thing that is named; return False if there is no run at all.
 
@@ -28,8 +33,12 @@ def all_known(
     """
     if not used:
         return True
-    found = session.execute(select(*(exists().where(chosen, sql.is_not(None)) for _, _, sql in used))).one()
-    missing = [(named, kind) for (named, kind, _), known in zip(used, found, strict=True) if not known]
+    found = session.execute(
+        select(*(exists().where(chosen, sql.is_not(None)) for _, _, sql in used))
+    ).one()
+    missing = [
+        (named, kind) for (named, kind, _), known in zip(used, found, strict=True) if not known
+    ]
     if not missing:
         return True
     newest = select(Run).where(chosen).order_by(Run.started.desc()).limit(LOOKED_AT)
@@ -40,7 +49,9 @@ def all_known(
     held = [value for run in runs if (value := named.value(run)) is not None]
     if held:
         wanted = LITERALS[kind or "text"]
-        raise NotFound(f"{named.name} is never {wanted}; runs have e.g. {_as_literal(held[0])} there")
+        raise NotFound(
+            f"{named.name} is never {wanted}; runs have e.g. {_as_literal(held[0])} there"
+        )
     raise NotFound(f"no run has a {named.what} {named.key!r}; {_suggestion(named, runs)}")
 
 
@@ -56,7 +67,9 @@ def _suggestion(named: Field, runs: Sequence[Run]) -> str:
     for name in (*COLUMNS, *names):
         by_end.setdefault(name.partition(".")[2] or name, []).append(name)
         by_end.setdefault(name, []).append(name)
-    close = difflib.get_close_matches(named.key, by_end, 3) + difflib.get_close_matches(named.name, by_end, 3)
+    close = difflib.get_close_matches(named.key, by_end, 3) + difflib.get_close_matches(
+        named.name, by_end, 3
+    )
     alike = list(dict.fromkeys(name for end in close for name in by_end[end]))[:5]
     of_its_own = sorted(name for name in names if field(name).column == named.column)
     told = [f"did you mean {' or '.join(alike)}?"] if alike else []
@@ -67,7 +80,10 @@ def _suggestion(named: Field, runs: Sequence[Run]) -> str:
 
 
 def _names_of(run: Run) -> Iterator[str]:
-    """Yield the names of everything in the documents of a run, as filters name them; metrics bare."""
+    """Yield the names of everything in the documents of a run, as filters name them.
+
+    Metrics bare.
+    """
     yield from run.metrics
     for prefix, column in DOCUMENTS.items():
         if prefix not in ("metrics", "parameters"):

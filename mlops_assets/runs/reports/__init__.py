@@ -20,11 +20,15 @@ def check_format(path: Path) -> None:
         SpecificationError: the format is not known.
     """
     if path.suffix not in FORMATS:
-        raise SpecificationError(f"{path}: a report is one of {', '.join(FORMATS)}; let the file's name end so")
+        raise SpecificationError(
+            f"{path}: a report is one of {', '.join(FORMATS)}; let the file's name end so"
+        )
 
 
 def write_report(comparison: Comparison, path: Path) -> list[Path]:
-    """Write a comparison in the format that the file's name ends with; return the files that were written.
+    """Write a comparison in the format that the file's name ends with.
+
+    Return the files that were written.
 
     Markdown has its figures in PNG files beside it; the HTML page holds everything itself.
 
@@ -54,4 +58,6 @@ def _contents(comparison: Comparison, path: Path) -> dict[Path, bytes]:
         return {path: html.html(comparison, drawn).encode()}
     beside = {name: f"{path.stem}-{name}.png" for name in drawn}
     text = markdown.markdown(comparison, beside)
-    return {path: text.encode()} | {path.with_name(beside[name]): png for name, png in drawn.items()}
+    return {path: text.encode()} | {
+        path.with_name(beside[name]): png for name, png in drawn.items()
+    }

@@ -1,4 +1,7 @@
-"""Figures of a comparison: curves one over another, confusion matrices side by side, metrics as a table."""
+"""Figures of a comparison.
+
+Curves one over another, confusion matrices side by side, metrics as a table.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,9 @@ def drawn(comparison: Comparison) -> dict[str, bytes]:
         _draw_curves(figure, comparison, names)
         found["curves"] = _png(figure)
     if matrices := _matrices(comparison):
-        figure = _figure(min(4, len(matrices)) * _MATRIX, math.ceil(len(matrices) / 4) * (_MATRIX + 0.3))
+        figure = _figure(
+            min(4, len(matrices)) * _MATRIX, math.ceil(len(matrices) / 4) * (_MATRIX + 0.3)
+        )
         _draw_confusion(figure, matrices)
         found["confusion"] = _png(figure)
     return found
@@ -46,7 +51,12 @@ def overview(comparison: Comparison) -> bytes:
         heights.append(math.ceil(len(names) / 3) * _PANEL[1] + 0.5)
     if matrices:
         heights.append(math.ceil(len(matrices) / 4) * (_MATRIX + 0.3))
-    width = max(9.0, min(3, len(names)) * _PANEL[0], min(4, len(matrices)) * _MATRIX, 2.5 + 2 * len(comparison.runs))
+    width = max(
+        9.0,
+        min(3, len(names)) * _PANEL[0],
+        min(4, len(matrices)) * _MATRIX,
+        2.5 + 2 * len(comparison.runs),
+    )
     figure = _figure(width, sum(heights))
     parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).ravel())
     _draw_table(parts.pop(0), comparison)
@@ -74,15 +84,25 @@ def _draw_curves(figure: Figure | SubFigure, comparison: Comparison, names: list
         for index, compared in enumerate(comparison.runs):
             points = np.asarray(compared.series.get(name, []), dtype=float).reshape(-1, 2)
             steps, values = points[:: max(1, len(points) // POINTS)].T
-            axes.plot(steps, values, color=_colour(index), marker="." if len(steps) == 1 else None, linewidth=1.4)
+            axes.plot(
+                steps,
+                values,
+                color=_colour(index),
+                marker="." if len(steps) == 1 else None,
+                linewidth=1.4,
+            )
         axes.set_title(name, fontsize=9, parse_math=False)
         axes.tick_params(labelsize=8)
         axes.grid(alpha=0.3)
     for axes in grid[len(names) :]:
         axes.set_axis_off()
     lines = [_line(index) for index in range(len(comparison.runs))]
-    labels = [f"{each.short}  {each.run.model} on {each.run.data_version}" for each in comparison.runs]
-    legend = figure.legend(lines, labels, loc="outside upper left", ncols=3, fontsize=8, frameon=False)
+    labels = [
+        f"{each.short}  {each.run.model} on {each.run.data_version}" for each in comparison.runs
+    ]
+    legend = figure.legend(
+        lines, labels, loc="outside upper left", ncols=3, fontsize=8, frameon=False
+    )
     for text in legend.get_texts():
         text.set_parse_math(False)
 
@@ -91,7 +111,9 @@ def _matrices(comparison: Comparison) -> list[tuple[ComparedRun, Confusion]]:
     return [(compared, compared.confusion) for compared in comparison.runs if compared.confusion]
 
 
-def _draw_confusion(figure: Figure | SubFigure, matrices: list[tuple[ComparedRun, Confusion]]) -> None:
+def _draw_confusion(
+    figure: Figure | SubFigure, matrices: list[tuple[ComparedRun, Confusion]]
+) -> None:
     columns = min(4, len(matrices))
     grid = np.atleast_1d(figure.subplots(math.ceil(len(matrices) / columns), columns)).ravel()
     for axes, (compared, confusion) in zip(grid, matrices, strict=False):
@@ -109,7 +131,9 @@ def _draw_confusion(figure: Figure | SubFigure, matrices: list[tuple[ComparedRun
             for row, column in zip(*np.nonzero(counts), strict=True):
                 colour = "white" if share[row, column] > 0.5 else "black"
                 written = str(counts[row, column])
-                axes.text(column, row, written, ha="center", va="center", fontsize=size - 1, color=colour)
+                axes.text(
+                    column, row, written, ha="center", va="center", fontsize=size - 1, color=colour
+                )
     for axes in grid[len(matrices) :]:
         axes.set_axis_off()
 
@@ -117,10 +141,14 @@ def _draw_confusion(figure: Figure | SubFigure, matrices: list[tuple[ComparedRun
 def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
     axes = figure.subplots()
     axes.set_axis_off()
-    cells = [["model version", *(each.run.model_version or each.run.status for each in comparison.runs)]]
+    cells = [
+        ["model version", *(each.run.model_version or each.run.status for each in comparison.runs)]
+    ]
     for row in comparison.metrics[:TABLE_METRICS]:
         written = []
-        for value, change, index in zip(row.values, row.deltas, range(len(row.values)), strict=True):
+        for value, change, index in zip(
+            row.values, row.deltas, range(len(row.values)), strict=True
+        ):
             more = f"  {delta(change)}" if index and change is not None else ""
             written.append("–" if value is None else f"{number(value)}{more}")
         cells.append([row.name, *written])
@@ -129,9 +157,13 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
     if left := len(comparison.metrics) - TABLE_METRICS:
         cells += [[f"… and {left} more", *([""] * len(comparison.runs))]] if left > 0 else []
     table = axes.table(
-        cellText=cells, colLabels=["", *(compared.short for compared in comparison.runs)], loc="upper center",
-        cellLoc="left", colLoc="left", edges="horizontal",
-    )  # fmt: skip
+        cellText=cells,
+        colLabels=["", *(compared.short for compared in comparison.runs)],
+        loc="upper center",
+        cellLoc="left",
+        colLoc="left",
+        edges="horizontal",
+    )
     table.auto_set_font_size(False)
     table.set_fontsize(8.5)
     for (line, column), cell in table.get_celld().items():
@@ -140,7 +172,9 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
         if line == 0 and column:
             cell.get_text().set_color(_colour(column - 1))
         best = (
-            comparison.metrics[line - 2].best if 2 <= line < 2 + min(len(comparison.metrics), TABLE_METRICS) else None
+            comparison.metrics[line - 2].best
+            if 2 <= line < 2 + min(len(comparison.metrics), TABLE_METRICS)
+            else None
         )
         if line == 0 or (best is not None and best == column - 1):
             cell.get_text().set_fontweight("bold")

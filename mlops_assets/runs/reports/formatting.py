@@ -49,7 +49,10 @@ def delta(value: float) -> str:
 
 
 def quantity(name: str, value: Any) -> str:
-    """Return a value that may have a unit by its name, such as `peak_memory_bytes`; of an error the last line."""
+    """Return a value that may have a unit by its name, such as `peak_memory_bytes`.
+
+    Of an error the last line.
+    """
     if name == "error" and isinstance(value, str) and value.strip():
         return plain(value.strip().splitlines()[-1])
     if isinstance(value, (int, float)) and not isinstance(value, bool):

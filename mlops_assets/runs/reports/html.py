@@ -1,4 +1,7 @@
-"""A comparison as one HTML page that needs nothing else: styles and figures are in it, and there are no scripts."""
+"""A comparison as one HTML page that needs nothing else.
+
+Styles and figures are in it, and there are no scripts.
+"""
 
 from __future__ import annotations
 
@@ -89,15 +92,28 @@ def html(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
         figures: name → PNG.
     """
     environment = Environment(autoescape=True, undefined=StrictUndefined)
-    ordered = sorted(comparison.differences, key=lambda difference: SECTIONS.index(difference.section))
+    ordered = sorted(
+        comparison.differences, key=lambda difference: SECTIONS.index(difference.section)
+    )
     return environment.from_string(_PAGE).render(
-        style=_STYLE, runs=comparison.runs, metrics=comparison.metrics, differences=ordered,
-        same=comparison.same_parameters, titles=TITLES, number=number, delta=delta, plain=plain, quantity=quantity,
-        judged=_judged, unmeasured=comparison.unmeasured, not_measured=NOT_MEASURED,
+        style=_STYLE,
+        runs=comparison.runs,
+        metrics=comparison.metrics,
+        differences=ordered,
+        same=comparison.same_parameters,
+        titles=TITLES,
+        number=number,
+        delta=delta,
+        plain=plain,
+        quantity=quantity,
+        judged=_judged,
+        unmeasured=comparison.unmeasured,
+        not_measured=NOT_MEASURED,
         figures={
-            name: f"data:image/png;base64,{base64.b64encode(png).decode()}" for name, png in figures.items()
+            name: f"data:image/png;base64,{base64.b64encode(png).decode()}"
+            for name, png in figures.items()
         },
-    )  # fmt: skip
+    )
 
 
 def _judged(row: object, change: float) -> str:

@@ -31,12 +31,28 @@ def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
     header = ["", *(code(compared.short) for compared in comparison.runs)]
     lines += [*_table(header, ([name, *cells] for name, cells in facts)), ""]
     if comparison.metrics:
-        lines += ["### Metrics", "", *_table(header, [_metric(row) for row in comparison.metrics]), ""]
+        lines += [
+            "### Metrics",
+            "",
+            *_table(header, [_metric(row) for row in comparison.metrics]),
+            "",
+        ]
         if comparison.unmeasured:
             cells = zip(header[1:], comparison.unmeasured, strict=True)
-            lines += [f"{NOT_MEASURED.capitalize()}: {'; '.join(f'{run} {code(names)}' for run, names in cells)}.", ""]
-        lines += ["▲ more, ▼ less than the first run; the best is bold where it is known what is better.", ""]
-    differing = [difference for difference in comparison.differences if difference.section != "took"]
+            lines += [
+                (
+                    f"{NOT_MEASURED.capitalize()}:"
+                    f" {'; '.join(f'{run} {code(names)}' for run, names in cells)}."
+                ),
+                "",
+            ]
+        lines += [
+            "▲ more, ▼ less than the first run; the best is bold where it is known what is better.",
+            "",
+        ]
+    differing = [
+        difference for difference in comparison.differences if difference.section != "took"
+    ]
     lines += ["### What differs", ""]
     if differing:
         lines += [*_table(["", *header], [_difference(each) for each in differing]), ""]
@@ -58,8 +74,9 @@ def _metric(row: MetricRow) -> list[str]:
 
 def _difference(difference: Difference) -> list[str]:
     values = [
-        "–" if value is None else code(quantity(difference.what, value)) for value in difference.values
-    ]  # fmt: skip
+        "–" if value is None else code(quantity(difference.what, value))
+        for value in difference.values
+    ]
     return [difference.section, code(difference.what), *values]
 
 

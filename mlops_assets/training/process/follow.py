@@ -18,8 +18,12 @@ MAX_SHOWN = 3  # metrics in a note
 
 
 @contextmanager
-def followed(registry: Registry, run_id: str, what: str, parameters: Mapping[str, Any]) -> Iterator[None]:
-    """Report the progress of a run while the body waits for it: epochs (else steps), and the newest metrics.
+def followed(
+    registry: Registry, run_id: str, what: str, parameters: Mapping[str, Any]
+) -> Iterator[None]:
+    """Report the progress of a run while the body waits for it.
+
+    Epochs (else steps), and the newest metrics.
 
     Args:
         registry: where it logs.
@@ -35,7 +39,9 @@ def followed(registry: Registry, run_id: str, what: str, parameters: Mapping[str
             return
         ended = threading.Event()
         follower = _Follower(registry, run_id, step)
-        thread = threading.Thread(target=follower.follow, args=(ended,), name=f"following-{run_id[:8]}", daemon=True)
+        thread = threading.Thread(
+            target=follower.follow, args=(ended,), name=f"following-{run_id[:8]}", daemon=True
+        )
         thread.start()
         try:
             yield
@@ -65,7 +71,10 @@ class _Follower:
 
 
 def newest_metrics(points: Sequence[LoggedPoint]) -> str:
-    """Return the newest values of a few metrics as a text: losses first, then in the order they were logged."""
+    """Return the newest values of a few metrics as a text.
+
+    Losses first, then in the order they were logged.
+    """
     newest = {name: value for _, name, _, value, _ in points}
     names = sorted(newest, key=lambda name: "loss" not in name)[:MAX_SHOWN]
     return ", ".join(f"{name} {newest[name]:.4g}" for name in names)

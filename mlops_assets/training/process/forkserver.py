@@ -1,7 +1,8 @@
 """A preloaded process from which trainers' processes are forked, so that each starts in milliseconds, not seconds.
 
-What a forked process does is the business of `worker`; who starts and watches it is `supervision`. The standard
-library's `multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read theirs when they are loaded.
+What a forked process does is the business of `worker`; who starts and watches it is `supervision`.
+The standard library's `multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read
+theirs when they are loaded.
 """
 
 from __future__ import annotations
@@ -22,8 +23,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 
-# what libraries read from the environment while they are loaded: other values need another preloaded process
-READ_AT_IMPORT = ("BLIS_", "CUDA_", "GOMP_", "KMP_", "LD_", "MKL_", "OMP_", "OPENBLAS_", "PYTHON", "TF_", "TORCH_")
+# what libraries read from the environment while they are loaded: other values need another
+# preloaded process
+READ_AT_IMPORT = (
+    "BLIS_",
+    "CUDA_",
+    "GOMP_",
+    "KMP_",
+    "LD_",
+    "MKL_",
+    "OMP_",
+    "OPENBLAS_",
+    "PYTHON",
+    "TF_",
+    "TORCH_",
+)
 MAX_MESSAGE_BYTES = 1 << 20
 
 
@@ -90,11 +104,18 @@ class ForkServer:
         command = [sys.executable, "-m", __name__, str(other.fileno())]
         with other:
             self._process = subprocess.Popen(  # nosec B603
-                command, stdin=subprocess.PIPE, env=dict(environment), pass_fds=[other.fileno()], start_new_session=True
+                command,
+                stdin=subprocess.PIPE,
+                env=dict(environment),
+                pass_fds=[other.fileno()],
+                start_new_session=True,
             )
 
     def load(self, modules: Sequence[str]) -> None:
-        """Let it import modules, which must start no threads, before it forks the next job; return at once."""
+        """Let it import modules, which must start no threads, before it forks the next job.
+
+        Return at once.
+        """
         with self._lock, suppress(OSError):  # that it is gone is reported by `start`
             new = [name for name in modules if name not in self._loaded]
             if new:
@@ -112,7 +133,9 @@ class ForkServer:
         Raises:
             OSError: the preloaded process is gone.
         """
-        message = json.dumps({"job": str(job), "cwd": str(Path.cwd()), "environment": dict(environment)}).encode()
+        message = json.dumps(
+            {"job": str(job), "cwd": str(Path.cwd()), "environment": dict(environment)}
+        ).encode()
         reader, writer = os.pipe()
         try:
             with self._lock:
@@ -130,7 +153,10 @@ class ForkServer:
         return self._process.pid
 
     def alive(self) -> bool:
-        """Return whether it can fork: its end of the socket is closed before it can be waited for."""
+        """Return whether it can fork.
+
+        Its end of the socket is closed before it can be waited for.
+        """
         poll = select.poll()
         poll.register(self._socket, 0)
         return not poll.poll(0)
@@ -154,7 +180,11 @@ def fork_server(environment: Mapping[str, str]) -> ForkServer:
     Args:
         environment: variables of the processes to be forked.
     """
-    key = tuple(sorted((name, value) for name, value in environment.items() if name.startswith(READ_AT_IMPORT)))
+    key = tuple(
+        sorted(
+            (name, value) for name, value in environment.items() if name.startswith(READ_AT_IMPORT)
+        )
+    )
     with _choosing:
         if not _servers:
             atexit.register(close_all)
@@ -172,7 +202,9 @@ def close_all() -> None:
 
 
 def main(connection: int) -> int:
-    """Import what every job needs, then do what comes until the connection is closed: import modules, or fork a job.
+    """Import what every job needs, then do what comes until the connection is closed.
+
+    Import modules, or fork a job.
 
     Returns only in the forked processes, when their job is done, and at the end.
     """
@@ -181,7 +213,9 @@ def main(connection: int) -> int:
     from mlops_assets.training.provenance import environment
 
     environment()  # half a second to read, the same for all, and remembered
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the business of the process that started this one
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # Ctrl-C is the business of the process that started this one
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the jobs
     with socket.socket(fileno=connection) as jobs:
         while True:
@@ -199,7 +233,10 @@ def main(connection: int) -> int:
 
 
 def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
-    """Fork the job and report its process id and how it ended; return its exit code in the job itself."""
+    """Fork the job and report its process id and how it ended.
+
+    Return its exit code in the job itself.
+    """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
     if pid:
@@ -217,7 +254,9 @@ def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
     os.environ.clear()
     os.environ.update(message["environment"])
     os.chdir(message["cwd"])
-    atexit.register(gc.freeze)  # else a search through all that is imported takes two seconds at the end
+    atexit.register(
+        gc.freeze
+    )  # else a search through all that is imported takes two seconds at the end
     from mlops_assets.training.process.worker import main as work
 
     return work(Path(message["job"]))

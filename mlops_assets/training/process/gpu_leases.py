@@ -1,4 +1,7 @@
-"""Which GPUs a training step may use: each is lent to one process at a time, by locks that die with their holder."""
+"""Which GPUs a training step may use.
+
+Each is lent to one process at a time, by locks that die with their holder.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,9 @@ from filelock import FileLock, Timeout
 from mlops_assets.errors import TrainerError
 
 WAIT_SECONDS = 1.0
-LOCKS = Path(tempfile.gettempdir()) / "mlops-gpus"  # of the machine, not of a project: its GPUs are everybody's
+LOCKS = (
+    Path(tempfile.gettempdir()) / "mlops-gpus"
+)  # of the machine, not of a project: its GPUs are everybody's
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +43,8 @@ def leased(count: int, devices: Sequence[str], locks: Path = LOCKS) -> Iterator[
     """
     if count > len(devices):
         raise TrainerError(
-            f"compute.gpus is {count}, this machine has {len(devices)} ({', '.join(devices) or 'none'}); lower it, or "
-            "train where there are more"
+            f"compute.gpus is {count}, this machine has {len(devices)}"
+            f" ({', '.join(devices) or 'none'}); lower it, or train where there are more"
         )
     locks.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:

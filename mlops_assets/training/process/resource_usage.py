@@ -1,4 +1,7 @@
-"""What a run takes of its machine: memory, processor time, GPU utilisation and energy, as far as the machine tells."""
+"""What a run takes of its machine.
+
+Memory, processor time, GPU utilisation and energy, as far as the machine tells.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from pathlib import Path
 from typing import Any, Self
 
 SAMPLE_SECONDS = 1.0
-_RAPL = Path("/sys/class/powercap")  # Intel's and AMD's energy counters; often only root may read them
+_RAPL = Path(
+    "/sys/class/powercap"
+)  # Intel's and AMD's energy counters; often only root may read them
 
 
 class Usage:
@@ -19,7 +24,10 @@ class Usage:
     def __init__(self, gpus: int = 0) -> None:
         """Look at processor and memory, and at the GPUs if the run has some."""
         self._gpus, self._utilization = gpus, []  # type: tuple[int, list[float]]
-        self._ended, self._thread = threading.Event(), None  # type: tuple[threading.Event, threading.Thread | None]
+        self._ended, self._thread = (
+            threading.Event(),
+            None,
+        )  # type: tuple[threading.Event, threading.Thread | None]
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -38,11 +46,16 @@ class Usage:
 
     def document(self) -> dict[str, float]:
         """Return what was used so far; what is not known is absent."""
-        found = {"peak_memory_bytes": float(_peak_memory()), "cpu_seconds": _cpu_seconds() - self._cpu_before}
+        found = {
+            "peak_memory_bytes": float(_peak_memory()),
+            "cpu_seconds": _cpu_seconds() - self._cpu_before,
+        }
         torch: Any = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
             devices = range(torch.cuda.device_count())
-            found["peak_gpu_memory_bytes"] = float(max(torch.cuda.max_memory_allocated(device) for device in devices))
+            found["peak_gpu_memory_bytes"] = float(
+                max(torch.cuda.max_memory_allocated(device) for device in devices)
+            )
         if self._utilization:
             found["gpu_utilization"] = sum(self._utilization) / len(self._utilization) / 100
         energy = _energy(self._handles)
@@ -54,12 +67,17 @@ class Usage:
         import pynvml
 
         while not self._ended.wait(SAMPLE_SECONDS):
-            self._utilization += [float(pynvml.nvmlDeviceGetUtilizationRates(h).gpu) for h in self._handles]
+            self._utilization += [
+                float(pynvml.nvmlDeviceGetUtilizationRates(h).gpu) for h in self._handles
+            ]
 
 
 def _peak_memory() -> int:
     """Bytes of this process or of its largest child, whichever was more."""
-    own, children = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    own, children = (
+        resource.getrusage(who).ru_maxrss
+        for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+    )
     return max(own, children) * (1 if sys.platform == "darwin" else 1024)
 
 
@@ -77,7 +95,9 @@ def _gpu_handles(gpus: int) -> list[Any]:
         import torch
 
         pynvml.nvmlInit()
-        uuids = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+        uuids = [
+            str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())
+        ]
         return [pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{uuid}") for uuid in uuids]
     except (ImportError, AttributeError, RuntimeError):
         return []
@@ -97,5 +117,7 @@ def _energy(handles: list[Any]) -> float | None:
         import pynvml
 
         with suppress(pynvml.NVMLError):  # older GPUs do not count
-            counted += [pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3 for handle in handles]
+            counted += [
+                pynvml.nvmlDeviceGetTotalEnergyConsumption(handle) / 1e3 for handle in handles
+            ]
     return sum(counted) if counted else None

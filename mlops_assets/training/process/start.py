@@ -1,6 +1,9 @@
-"""Starting the process of a job of `worker`: forked from a preloaded one where that is safe, else anew.
+"""Starting the process of a job of `worker`.
 
-Watching it is the business of `supervision`. This is imported before the data is read, and imports little itself.
+Forked from a preloaded one where that is safe, else anew.
+
+Watching it is the business of `supervision`. This is imported before the data is read, and imports
+little itself.
 """
 
 from __future__ import annotations
@@ -19,7 +22,8 @@ from mlops_assets.settings import child_environment
 from mlops_assets.training.process.forkserver import ForkedProcess, fork_server
 from mlops_assets.training.trainers import load_trainer
 
-SPINS = "1000"  # looks of a waiting thread of GNU's OpenMP, which PyTorch uses; its own way are up to 300,000
+# looks of a waiting thread of GNU's OpenMP, which PyTorch uses; its own way are up to 300,000
+SPINS = "1000"
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +32,8 @@ def preload(specification: ModelSpecification | None = None) -> None:
     """Start the process that the next trainer is going to be forked from, so that it loads meanwhile.
 
     Args:
-        specification: the model; if it is not known yet, the process is for the compute that a model has by default.
+        specification: the model; if it is not known yet, the process is for the compute that a
+            model has by default.
     """
     compute = specification.compute if specification else Compute()
     if _forks(compute):
@@ -40,9 +45,9 @@ def preload(specification: ModelSpecification | None = None) -> None:
 def environment_for(compute: Compute, gpus: Sequence[str] = ()) -> dict[str, str]:
     """Return the environment of a process of a job, which may use these GPUs.
 
-    OpenMP's threads spin only shortly while they wait for each other. Where other processes are at work, long spinning
-    keeps those out that they wait for, and makes a small network ten times slower; on a quiet machine, threads that do
-    not spin at all make it two times slower.
+    OpenMP's threads spin only shortly while they wait for each other. Where other processes are at
+    work, long spinning keeps those out that they wait for, and makes a small network ten times
+    slower; on a quiet machine, threads that do not spin at all make it two times slower.
     """
     threads = max(1, int(compute.cpus / compute.worker_processes))
     defaults = {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
@@ -53,7 +58,10 @@ def environment_for(compute: Compute, gpus: Sequence[str] = ()) -> dict[str, str
 
 
 def _forks(compute: Compute) -> bool:
-    """Say whether the trainer may be forked: GPUs and torchrun want processes that have loaded nothing."""
+    """Say whether the trainer may be forked.
+
+    GPUs and torchrun want processes that have loaded nothing.
+    """
     return not compute.gpus and compute.worker_processes == 1
 
 
@@ -78,8 +86,18 @@ def start_process(
             log.warning("the trainer is started without a preloaded process: %s", error)
     command = [sys.executable, "-m", "mlops_assets.training.process.worker", str(job)]
     if compute.worker_processes > 1:
-        many = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={compute.worker_processes}"]
+        many = [
+            "-m",
+            "torch.distributed.run",
+            "--standalone",
+            f"--nproc-per-node={compute.worker_processes}",
+        ]
         command[1:1] = many
     return subprocess.Popen(  # nosec B603
-        command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        command,
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
     )

@@ -1,6 +1,9 @@
-"""A trainer in a process of its own: watched, limited, and stopped together with everything it has started.
+"""A trainer in a process of its own.
 
-So one that leaks, hangs, crashes or uses up the memory takes nothing else with it, and its GPUs are free at its end.
+Watched, limited, and stopped together with everything it has started.
+
+So one that leaks, hangs, crashes or uses up the memory takes nothing else with it, and its GPUs are
+free at its end.
 """
 
 from __future__ import annotations
@@ -59,12 +62,14 @@ def train_supervised(
     pruning: Pruning | None = None,
     stop: Event | None = None,
 ) -> ModelVersion:
-    """Do what `fitting.train` does, in a process of its own, within the model's compute; in any thread.
+    """Do what `fitting.train` does, in a process of its own, within the model's compute.
+
+    In any thread.
 
     Raises:
         Stopped: `stop` was set meanwhile.
-        TrainerError: besides what `fitting.train` raises: a limit is exceeded, the process was killed, or there are not
-            so many GPUs.
+        TrainerError: besides what `fitting.train` raises: a limit is exceeded, the process was
+            killed, or there are not so many GPUs.
     """
     store.registry.principal.require(Role.SCIENTIST, "start run")
     compute = specification.compute
@@ -72,11 +77,20 @@ def train_supervised(
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder("job"))
         job = Job(
-            workspace=store.workspace.url, cache=store.workspace.cache, principal=store.registry.principal,
-            specification=specification, data_version=data_version, parameters=parameters, seed=seed, run_id=run_id,
-            orchestration_run=orchestration_run, tags=dict(tags or {}), pruning=pruning,
-            processes=compute.worker_processes, import_path=[str(Path(entry).resolve()) for entry in sys.path],
-        )  # fmt: skip
+            workspace=store.workspace.url,
+            cache=store.workspace.cache,
+            principal=store.registry.principal,
+            specification=specification,
+            data_version=data_version,
+            parameters=parameters,
+            seed=seed,
+            run_id=run_id,
+            orchestration_run=orchestration_run,
+            tags=dict(tags or {}),
+            pruning=pruning,
+            processes=compute.worker_processes,
+            import_path=[str(Path(entry).resolve()) for entry in sys.path],
+        )
         path = folder / "job.json"
         path.write_text(job.model_dump_json())
         machine = _gpus() if compute.gpus else []
@@ -96,7 +110,10 @@ def train_supervised(
 
 
 def _gpus() -> list[str]:
-    """Return the GPUs of this machine; a model that asks for some is trained on the CPU where there is none."""
+    """Return the GPUs of this machine.
+
+    A model that asks for some is trained on the CPU where there is none.
+    """
     declared = declared_gpus()
     if declared is None:
         import torch
@@ -141,8 +158,8 @@ def _watch(
                 if used > bytes_of(compute.memory):
                     _stop(process)
                     return (
-                        f"used {used / 2**30:.2f} GiB of memory, compute.memory is {compute.memory}; raise it, or "
-                        "lower batch_size or workers"
+                        f"used {used / 2**30:.2f} GiB of memory, compute.memory is"
+                        f" {compute.memory}; raise it, or lower batch_size or workers"
                     )
     except BaseException:
         _stop(process)
@@ -182,7 +199,10 @@ def _stop(process: subprocess.Popen[bytes] | ForkedProcess) -> None:
 
 
 def _memory(pid: int) -> int:
-    """Return the bytes that a process and its children hold, not counting files that are mapped: these give way."""
+    """Return the bytes that a process and its children hold, not counting files that are mapped.
+
+    These give way.
+    """
     total = 0
     for process in _family(pid):
         try:
@@ -236,5 +256,9 @@ def _outcome(store: Store, model: str, run_id: str, path: Path, reason: str | No
 def _close(store: Store, run_id: str, status: str, error: str) -> None:
     """Record how a run ended that could not do so itself, or that was stopped for a reason only known here."""
     run = next(iter(patiently(lambda: store.registry.runs(run_id=run_id))), None)
-    if run is not None and run.status != "succeeded" and (run.status == "running" or status == "failed"):
+    if (
+        run is not None
+        and run.status != "succeeded"
+        and (run.status == "running" or status == "failed")
+    ):
         end_run(store, run_id, status, error)

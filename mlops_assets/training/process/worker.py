@@ -1,4 +1,6 @@
-"""The process in which a trainer runs: `python -m mlops_assets.training.process.worker JOB`, or under torchrun.
+"""The process in which a trainer runs.
+
+`python -m mlops_assets.training.process.worker JOB`, or under torchrun.
 
 `supervision` starts it, and reads what it leaves: the outcome beside the job.
 """
@@ -66,12 +68,16 @@ def main(path: Path) -> int:
 
     job = Job.model_validate_json(path.read_bytes())
     sys.path[:] = [*job.import_path, *(entry for entry in sys.path if entry not in job.import_path)]
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.basicConfig(
+        level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
     rank = _join(job.processes) if job.processes > 1 else 0
     if rank == 0:
         signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    store = Store(Workspace(job.workspace, job.cache), open_registry(parent_registry()).acting(job.principal))
+    store = Store(
+        Workspace(job.workspace, job.cache), open_registry(parent_registry()).acting(job.principal)
+    )
     (path.parent / STARTED).touch()
     try:
         if rank > 0:
@@ -80,9 +86,17 @@ def main(path: Path) -> int:
             follow(store, *arguments, ranks)
             return 0
         row = train(
-            store, job.specification, job.data_version, job.parameters, job.seed, job.orchestration_run,
-            run_id=job.run_id, tags=job.tags, watchers=_watchers(job), world_size=job.processes,
-        )  # fmt: skip
+            store,
+            job.specification,
+            job.data_version,
+            job.parameters,
+            job.seed,
+            job.orchestration_run,
+            run_id=job.run_id,
+            tags=job.tags,
+            watchers=_watchers(job),
+            world_size=job.processes,
+        )
     except (MlopsError, Stopped) as error:
         if rank == 0:
             outcome = {"error": type(error).__name__, "message": str(error)}
@@ -98,7 +112,11 @@ def _watchers(job: Job) -> tuple[Any, ...]:
     from mlops_assets.registry import open_registry
     from mlops_assets.training.sweeps.pruning import pruner
 
-    return (pruner(open_registry(parent_registry()), job.specification.name, **job.pruning.model_dump()),)
+    return (
+        pruner(
+            open_registry(parent_registry()), job.specification.name, **job.pruning.model_dump()
+        ),
+    )
 
 
 def _join(processes: int) -> int:

@@ -1,4 +1,7 @@
-"""What a sweep optimises: a metric of the validation split that the trainer logs. The test split is never looked at."""
+"""What a sweep optimises: a metric of the validation split that the trainer logs.
+
+The test split is never looked at.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,33 @@ from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.sweeps.trials import Trial
 
 SMALLER = {"loss", "error", "rmse", "mae", "mse", "ece", "nll", "perplexity", "logloss", "deviance"}
-LARGER = {"accuracy", "f1", "iou", "miou", "precision", "recall", "kappa", "score", "r2", "auc", "dice", "map"}
+LARGER = {
+    "accuracy",
+    "f1",
+    "iou",
+    "miou",
+    "precision",
+    "recall",
+    "kappa",
+    "score",
+    "r2",
+    "auc",
+    "dice",
+    "map",
+}
 _VALIDATION = re.compile(r"^(validation|val|valid)[_./-](.+)$")
-_PREFERRED = ("macro_f1", "mean_iou", "balanced_accuracy", "accuracy", "kappa", "r2", "rmse", "mae", "score", "loss")
+_PREFERRED = (
+    "macro_f1",
+    "mean_iou",
+    "balanced_accuracy",
+    "accuracy",
+    "kappa",
+    "r2",
+    "rmse",
+    "mae",
+    "score",
+    "loss",
+)
 
 
 @dataclass(frozen=True)
@@ -32,13 +59,19 @@ class Objective:
         return value if value is not None and math.isfinite(value) else None
 
     def ranked(self, trials: Iterable[Trial]) -> list[Trial]:
-        """Return the trials that succeeded and have a value, best first; of equal ones the earlier one."""
+        """Return the trials that succeeded and have a value, best first.
+
+        Of equal ones the earlier one.
+        """
         found = [(self.value(trial), trial) for trial in trials if trial.state == "succeeded"]
         sign = 1 if self.direction == "minimize" else -1
-        return [trial for value, trial in sorted(
-            ((value, trial) for value, trial in found if value is not None),
-            key=lambda pair: (sign * pair[0], pair[1].number),
-        )]  # fmt: skip
+        return [
+            trial
+            for value, trial in sorted(
+                ((value, trial) for value, trial in found if value is not None),
+                key=lambda pair: (sign * pair[0], pair[1].number),
+            )
+        ]
 
 
 def direction_of(metric: str, given: Direction | None = None) -> Direction:
@@ -49,12 +82,18 @@ def direction_of(metric: str, given: Direction | None = None) -> Direction:
     """
     found = given or _direction(metric)
     if found is None:
-        raise SpecificationError(f"direction: {metric!r} does not say which way is better; say minimize or maximize")
+        raise SpecificationError(
+            f"direction: {metric!r} does not say which way is better; say minimize or maximize"
+        )
     return found
 
 
-def objective_of(settings: SweepSettings, trials: Iterable[Trial], gates: Sequence[Gate]) -> Objective | None:
-    """Return what a sweep optimises: as given, else chosen from what the first trial that succeeded has logged.
+def objective_of(
+    settings: SweepSettings, trials: Iterable[Trial], gates: Sequence[Gate]
+) -> Objective | None:
+    """Return what a sweep optimises.
+
+    As given, else chosen from what the first trial that succeeded has logged.
 
     Chosen is what a gate asks for, else what is usual.
 
@@ -62,7 +101,8 @@ def objective_of(settings: SweepSettings, trials: Iterable[Trial], gates: Sequen
         None as long as it is not given and no trial has succeeded.
 
     Raises:
-        SpecificationError: that trial did not log what is given, or nothing of the validation split.
+        SpecificationError: that trial did not log what is given, or nothing of the validation
+            split.
     """
     first = next((trial for trial in trials if trial.state == "succeeded"), None)
     if settings.metric is not None:
@@ -71,13 +111,17 @@ def objective_of(settings: SweepSettings, trials: Iterable[Trial], gates: Sequen
         return Objective(settings.metric, direction_of(settings.metric, settings.direction))
     if first is None:
         return None
-    names = {match[2]: match[0] for name in first.metrics if (match := _VALIDATION.match(name)) and _direction(name)}
+    names = {
+        match[2]: match[0]
+        for name in first.metrics
+        if (match := _VALIDATION.match(name)) and _direction(name)
+    }
     wanted = [*(gate.metric for gate in gates), *_PREFERRED, *sorted(names)]
     found = next((names[name] for name in wanted if name in names), None)
     if found is None:
         raise SpecificationError(
-            f"metric: the trainer logs none of the validation split to choose by; {_logged(first)}; log one, such as "
-            "validation_accuracy, or name one with its direction"
+            f"metric: the trainer logs none of the validation split to choose by; {_logged(first)};"
+            " log one, such as validation_accuracy, or name one with its direction"
         )
     return Objective(found, direction_of(found, settings.direction))
 

@@ -78,10 +78,13 @@ class Plan:
         store.registry.principal.require(Role.SCIENTIST, "start sweep")
         with ExitStack() as held:
             try:
-                held.enter_context(store.registry.lock(f"sweep-{self.model}-{self.name}", timeout=0.5))
+                held.enter_context(
+                    store.registry.lock(f"sweep-{self.model}-{self.name}", timeout=0.5)
+                )
             except Conflict as error:
                 raise Conflict(
-                    f"sweep {self.name} of {self.model} is running in another process; wait for it, or cancel it first"
+                    f"sweep {self.name} of {self.model} is running in another process; wait for it,"
+                    " or cancel it first"
                 ) from error
             self._require_same(store)
             yield
@@ -93,10 +96,13 @@ class Plan:
             store.registry.add_files(sweep_owner(self.model, self.name), [file])
             return
         found = json.loads(read_published(store.workspace, store.registry, key))
-        other = sorted(name for name in {*document, *found} if document.get(name) != found.get(name))
+        other = sorted(
+            name for name in {*document, *found} if document.get(name) != found.get(name)
+        )
         if other:
             raise Conflict(
-                f"sweep {self.name} of {self.model} was begun with other {', '.join(other)}; give this one another name"
+                f"sweep {self.name} of {self.model} was begun with other {', '.join(other)}; give"
+                " this one another name"
             )
 
 
@@ -113,7 +119,8 @@ def plan_sweep(
         specification: the model.
         data_version: version of its dataset.
         settings: what the user wrote.
-        name: of the sweep; made from all that decides what it does if not given, so that the same again continues.
+        name: of the sweep; made from all that decides what it does if not given, so that the same
+            again continues.
         where: what errors call the settings, such as their file.
 
     Raises:
@@ -142,9 +149,16 @@ def plan_sweep(
 def _document(plan: Plan) -> dict[str, Any]:
     """Return what decides which trials there are, as JSON values."""
     specification = plan.specification.model_dump(mode="json")
-    model = {name: specification[name] for name in ("dataset", "trainer", "seed", "inputs", "bands", "scaling")}
+    model = {
+        name: specification[name]
+        for name in ("dataset", "trainer", "seed", "inputs", "bands", "scaling")
+    }
     settings = plan.settings.model_dump(mode="json", exclude=_ANY_TIME | {"parameters"})
     space = {name: asdict(axis) for name, axis in plan.space.axes.items()}
     found = {**{f"model.{name}": value for name, value in model.items()}, **settings}
-    document = {"data_version": plan.data_version, "parameters": {**plan.space.fixed, **space}, **found}
+    document = {
+        "data_version": plan.data_version,
+        "parameters": {**plan.space.fixed, **space},
+        **found,
+    }
     return json.loads(json.dumps(document))  # type: ignore[no-any-return]

@@ -16,7 +16,11 @@ CANDIDATE = "candidate"
 
 
 def propose(
-    store: Store, specification: ModelSpecification, version: str, reporter: Reporter, tell: Callable[[str], None]
+    store: Store,
+    specification: ModelSpecification,
+    version: str,
+    reporter: Reporter,
+    tell: Callable[[str], None],
 ) -> None:
     """Export, measure and record a model version, and move `candidate` to it if its gates pass.
 

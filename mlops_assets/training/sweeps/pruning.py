@@ -47,13 +47,15 @@ def pruner(
         direction: which way.
         name: the pruner.
     """
-    watched = _Watched(lambda: trials_of(registry, model, sweep, metric), sweep, trial, direction, name)
+    watched = _Watched(
+        lambda: trials_of(registry, model, sweep, metric), sweep, trial, direction, name
+    )
 
     def watch(metrics: Mapping[str, float], step: int) -> None:
         if metric in metrics and watched.may_stop(step, float(metrics[metric])):
             raise TrialPruned(
-                f"pruned at step {step}: {metric} is {metrics[metric]:.6g}, and other trials of {sweep} did better by "
-                "then"
+                f"pruned at step {step}: {metric} is {metrics[metric]:.6g}, and other trials of"
+                f" {sweep} did better by then"
             )
 
     return watch
@@ -63,7 +65,12 @@ class _Watched:
     """One trial beside the others of its sweep."""
 
     def __init__(
-        self, read: Callable[[], list[Trial]], sweep: str, number: int, direction: Direction, name: PrunerName
+        self,
+        read: Callable[[], list[Trial]],
+        sweep: str,
+        number: int,
+        direction: Direction,
+        name: PrunerName,
     ) -> None:
         self._read, self._sweep, self._number = read, sweep, number
         self._direction, self._name = direction, name
@@ -89,12 +96,18 @@ class _Watched:
         if self._looked < 0 and self._number in trials:  # a trial that continues has a past
             self._own = dict(trials[self._number].series)
         self._looked = time.monotonic()
-        ended = [trial.series[-1][0] for trial in trials.values() if trial.state == "succeeded" and trial.series]
+        ended = [
+            trial.series[-1][0]
+            for trial in trials.values()
+            if trial.state == "succeeded" and trial.series
+        ]
         if not ended:  # nothing to be compared with
             self._trial = None
             return
         study = optuna.create_study(
-            study_name=self._sweep, direction=self._direction, pruner=_pruner(self._name, max(ended) + 1)
+            study_name=self._sweep,
+            direction=self._direction,
+            pruner=_pruner(self._name, max(ended) + 1),
         )
         for number in range(max([self._number, *trials]) + 1):
             if number == self._number:
@@ -124,7 +137,8 @@ def _add(study: Any, trial: Trial, name: PrunerName) -> None:
 def _replayed(study: Any, series: Sequence[tuple[int, float]], name: PrunerName) -> OptunaTrial:
     """Return a new trial of a study that has reported a series.
 
-    Hyperband notes what a trial had come to at each of its steps when it is asked about it, so it is asked again.
+    Hyperband notes what a trial had come to at each of its steps when it is asked about it, so it
+    is asked again.
     """
     trial: OptunaTrial = study.ask()
     next_rung = 1

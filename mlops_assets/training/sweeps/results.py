@@ -49,12 +49,21 @@ class SweepResult:
         searched, value = list(self.plan.space.axes), self.objective.value
         trials = [trial.document(value(trial), searched) for trial in self.trials]
         return {
-            "sweep": self.plan.name, "model": self.row.model, "data_version": self.row.data_version,
-            "metric": self.objective.metric, "direction": self.objective.direction, "split": "validation",
-            "planned": self.plan.trials, "best": trials[0], "model_version": self.row.version,
-            "candidate": self.candidate, "gates": self.gates, "test_metrics": self.row.metrics,
-            "importances": self.importances, "trials": trials,
-        }  # fmt: skip
+            "sweep": self.plan.name,
+            "model": self.row.model,
+            "data_version": self.row.data_version,
+            "metric": self.objective.metric,
+            "direction": self.objective.direction,
+            "split": "validation",
+            "planned": self.plan.trials,
+            "best": trials[0],
+            "model_version": self.row.version,
+            "candidate": self.candidate,
+            "gates": self.gates,
+            "test_metrics": self.row.metrics,
+            "importances": self.importances,
+            "trials": trials,
+        }
 
 
 def result_of(store: Store, plan: Plan) -> SweepResult:
@@ -85,7 +94,14 @@ def failure_of(trials: Sequence[Trial]) -> str:
     """Return why trials failed, and where to look."""
     failed = [trial for trial in trials if trial.state == "failed"]
     if not failed:
-        return "start it again to continue, or prune less" if trials else "none was begun; allow more time"
+        return (
+            "start it again to continue, or prune less"
+            if trials
+            else "none was begun; allow more time"
+        )
     reason = (failed[-1].error or "").strip().splitlines()
     run = failed[-1].run_id[:8]
-    return f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops run show {run}'"
+    return (
+        f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops run show"
+        f" {run}'"
+    )

@@ -1,4 +1,6 @@
-"""A sweep while it runs: trials are begun, a few at a time, until there are enough; what was interrupted continues.
+"""A sweep while it runs: trials are begun, a few at a time, until there are enough.
+
+What was interrupted continues.
 
 This process only waits; each trial is trained in a process of its own.
 """
@@ -62,7 +64,10 @@ def run_sweep(
         with step(f"sweep {plan.name} of {plan.model}", plan.trials, "trials") as progress:
             _Sweep(store, plan, orchestration_run, tell, progress).run()
         found = result_of(store, plan)
-        tell(f"trial {found.best.number} is best, {found.row.model}@{found.row.version}; exporting and measuring it")
+        tell(
+            f"trial {found.best.number} is best, {found.row.model}@{found.row.version}; exporting"
+            " and measuring it"
+        )
         propose(store, plan.specification, found.row.version, reporter, tell)
         return result_of(store, plan)
 
@@ -96,7 +101,9 @@ class _Sweep:
         begun = {trial.number: trial for trial in self.trials()}
         todo = [n for n in range(plan.trials) if n not in begun or begun[n].state not in ENDED]
         if begun:
-            self.tell(f"{plan.name} continues: {plan.trials - len(todo)} of {plan.trials} trials are done")
+            self.tell(
+                f"{plan.name} continues: {plan.trials - len(todo)} of {plan.trials} trials are done"
+            )
         self._choose(list(begun.values()))
         self._report(list(begun.values()))
         with ThreadPoolExecutor(plan.settings.parallel, thread_name_prefix="trial") as threads:
@@ -118,7 +125,9 @@ class _Sweep:
             trial = replace(before, state="running", run_id=self._run_of(before))
         else:
             found = plan.search().suggest(number, self.trials(), self.objective)
-            trial = Trial(number, "running", {**plan.space.fixed, **found}, run_id=str(uuid.uuid4()))
+            trial = Trial(
+                number, "running", {**plan.space.fixed, **found}, run_id=str(uuid.uuid4())
+            )
         parameters = dict(trial.parameters)
         try:
             load_trainer(plan.specification.trainer).parameters(parameters)
@@ -126,10 +135,18 @@ class _Sweep:
             self._leave_out(trial, error)
             return
         future = threads.submit(
-            train_supervised, self.store, plan.specification, plan.data_version, parameters, plan.specification.seed,
-            self.orchestration_run, run_id=trial.run_id, tags={SWEEP: plan.name, TRIAL: str(number)},
-            pruning=self._pruning(number), stop=self.stop,
-        )  # fmt: skip
+            train_supervised,
+            self.store,
+            plan.specification,
+            plan.data_version,
+            parameters,
+            plan.specification.seed,
+            self.orchestration_run,
+            run_id=trial.run_id,
+            tags={SWEEP: plan.name, TRIAL: str(number)},
+            pruning=self._pruning(number),
+            stop=self.stop,
+        )
         self.running[future] = trial
 
     def _leave_out(self, trial: Trial, error: TrainerError) -> None:
@@ -137,10 +154,15 @@ class _Sweep:
         self.tell(f"trial {trial.number} is left out: {error}")
         self.left_out += 1
         if self.left_out >= FAILURES_AT_FIRST and not self.running and not self.trials():
-            raise TrainerError(f"the first {self.left_out} trials of {self.plan.name} cannot be: {error}") from error
+            raise TrainerError(
+                f"the first {self.left_out} trials of {self.plan.name} cannot be: {error}"
+            ) from error
 
     def _run_of(self, broken: Trial) -> str:
-        """Return the run in which a trial that was interrupted continues: its own, if the code is still the same."""
+        """Return the run in which a trial that was interrupted continues.
+
+        Its own, if the code is still the same.
+        """
         run = self.store.registry.run(broken.run_id)
         same = run.code_version == code_version(load_trainer(run.trainer).file)
         return run.run_id if same else str(uuid.uuid4())
@@ -150,7 +172,11 @@ class _Sweep:
             return None
         metric, direction = self.objective.metric, self.objective.direction
         return Pruning(
-            sweep=self.plan.name, trial=number, metric=metric, direction=direction, name=self.plan.settings.prune
+            sweep=self.plan.name,
+            trial=number,
+            metric=metric,
+            direction=direction,
+            name=self.plan.settings.prune,
         )
 
     def _take_in(self, seconds: float) -> None:
@@ -176,23 +202,36 @@ class _Sweep:
         before = self.objective
         self.objective = objective_of(self.plan.settings, trials, self.plan.specification.gates)
         if self.objective is not None and before is None:
-            self.tell(f"optimising {self.objective.metric} of the validation split: {self.objective.direction}")
+            self.tell(
+                f"optimising {self.objective.metric} of the validation split:"
+                f" {self.objective.direction}"
+            )
 
     def _report(self, trials: Sequence[Trial]) -> None:
         """Report how many trials have ended, and the best of them."""
         ranked = self.objective.ranked(trials) if self.objective else []
         best = ""
         if self.objective and ranked:
-            best = f"best {self.objective.metric} {self.objective.value(ranked[0]):.4g} in trial {ranked[0].number}"
+            best = (
+                f"best {self.objective.metric} {self.objective.value(ranked[0]):.4g} in trial"
+                f" {ranked[0].number}"
+            )
         self.progress.reach(sum(trial.state in ENDED for trial in trials), best)
 
     def _close_interrupted(self) -> None:
-        """Record that trials are canceled whose sweep was killed: nobody else runs them, as the sweep is claimed."""
+        """Record that trials are canceled whose sweep was killed.
+
+        Nobody else runs them, as the sweep is claimed.
+        """
         registry, plan = self.store.registry, self.plan
         deadline = time.monotonic() + GONE_SECONDS
         for trial in self.trials():
             run = registry.run(trial.run_id)
-            while run.status == "running" and process_alive(run.host, run.pid) and time.monotonic() < deadline:
+            while (
+                run.status == "running"
+                and process_alive(run.host, run.pid)
+                and time.monotonic() < deadline
+            ):
                 time.sleep(LOOK_SECONDS)
                 run = registry.run(trial.run_id)
             if run.status == "running":
@@ -203,7 +242,9 @@ class _Sweep:
 def _require_some_success(plan: Plan, trials: Sequence[Trial]) -> None:
     ended = [trial for trial in trials if trial.state != "running"]
     if len(ended) >= FAILURES_AT_FIRST and all(trial.state == "failed" for trial in ended):
-        raise TrainerError(f"the first {len(ended)} trials of {plan.name} failed; {failure_of(trials)}")
+        raise TrainerError(
+            f"the first {len(ended)} trials of {plan.name} failed; {failure_of(trials)}"
+        )
 
 
 def _deadline(seconds: float | None) -> float:

@@ -1,7 +1,9 @@
-"""What a sweep tries next, decided by Optuna from the trials so far. Nothing is kept here between two decisions.
+"""What a sweep tries next, decided by Optuna from the trials so far.
 
-So a sweep that was interrupted continues as if it had not been: a trial's parameters depend on the seed, its number,
-and the trials before it alone.
+Nothing is kept here between two decisions.
+
+So a sweep that was interrupted continues as if it had not been: a trial's parameters depend on the
+seed, its number, and the trials before it alone.
 """
 
 from __future__ import annotations
@@ -13,7 +15,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import optuna
-from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
 from optuna.trial import TrialState, create_trial
 
 from mlops_assets.choices import Direction, Method
@@ -22,7 +29,9 @@ from mlops_assets.training.sweeps.objective import Objective
 from mlops_assets.training.sweeps.space import Axis, Space
 from mlops_assets.training.sweeps.trials import Trial
 
-optuna.logging.set_verbosity(optuna.logging.WARNING)  # it tells of each study, and ours live for one question
+optuna.logging.set_verbosity(
+    optuna.logging.WARNING
+)  # it tells of each study, and ours live for one question
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,9 @@ class Search:
     method: Method
     seed: int
 
-    def suggest(self, number: int, trials: Sequence[Trial], objective: Objective | None) -> dict[str, Any]:
+    def suggest(
+        self, number: int, trials: Sequence[Trial], objective: Objective | None
+    ) -> dict[str, Any]:
         """Return the searched parameters of a trial.
 
         Args:
@@ -44,9 +55,11 @@ class Search:
         if self.method == "grid":
             return self.space.point(number)
         seed = int.from_bytes(hashlib.sha256(f"{self.seed}/{number}".encode()).digest()[:4], "big")
-        sampler = optuna.samplers.RandomSampler(seed) if self.method == "random" else optuna.samplers.TPESampler(
-            seed=seed
-        )  # fmt: skip
+        sampler = (
+            optuna.samplers.RandomSampler(seed)
+            if self.method == "random"
+            else optuna.samplers.TPESampler(seed=seed)
+        )
         known = trials if self.method == "tpe" and objective else ()
         study = self._study(known, objective, number, sampler)
         distributions = {name: _distribution(axis) for name, axis in self.space.axes.items()}
@@ -54,7 +67,9 @@ class Search:
         return {name: _value(axis, found[name]) for name, axis in self.space.axes.items()}
 
     def importances(self, trials: Sequence[Trial], objective: Objective) -> dict[str, float]:
-        """Return how much of the differences in value each parameter explains, largest first; they add up to 1.
+        """Return how much of the differences in value each parameter explains, largest first.
+
+        They add up to 1.
 
         Empty if there are too few trials, or too few differences, to say.
         """
@@ -69,7 +84,9 @@ class Search:
                 return {}
         return {name: float(value) for name, value in found.items()}
 
-    def _study(self, trials: Sequence[Trial], objective: Objective | None, number: int, sampler: Any) -> Any:
+    def _study(
+        self, trials: Sequence[Trial], objective: Objective | None, number: int, sampler: Any
+    ) -> Any:
         direction: Direction = objective.direction if objective else "minimize"
         study = optuna.create_study(direction=direction, sampler=sampler)
         known = {trial.number: trial for trial in trials}
@@ -81,7 +98,11 @@ class Search:
         if trial is None or objective is None:
             return create_trial(state=TrialState.FAIL)
         value = objective.value(trial)
-        states = {"succeeded": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "running": TrialState.RUNNING}
+        states = {
+            "succeeded": TrialState.COMPLETE,
+            "pruned": TrialState.PRUNED,
+            "running": TrialState.RUNNING,
+        }
         state = states.get(trial.state, TrialState.FAIL)
         if state is TrialState.COMPLETE and value is None:
             state = TrialState.FAIL
@@ -95,11 +116,16 @@ class Search:
 
 
 def _distribution(axis: Axis) -> BaseDistribution:
-    """Return what Optuna searches; choices by their position, as it takes no lists or dictionaries."""
+    """Return what Optuna searches.
+
+    Choices by their position, as it takes no lists or dictionaries.
+    """
     if axis.choices is not None:
         return CategoricalDistribution(range(len(axis.choices)))
     if axis.integer:
-        return IntDistribution(round(axis.low), round(axis.high), log=axis.log, step=round(axis.step or 1))
+        return IntDistribution(
+            round(axis.low), round(axis.high), log=axis.log, step=round(axis.step or 1)
+        )
     return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
 
 
@@ -119,6 +145,6 @@ def _internal(name: str, axis: Axis, trial: Trial) -> Any:
     if axis.choices is None and isinstance(value, int | float) and axis.low <= value <= axis.high:
         return axis.number(value)
     raise SpecificationError(
-        f"trial {trial.number} was made with {name} = {value!r}, which the space does not have; give the sweep another "
-        "name to begin anew"
+        f"trial {trial.number} was made with {name} = {value!r}, which the space does not have;"
+        " give the sweep another name to begin anew"
     )

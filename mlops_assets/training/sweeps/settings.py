@@ -1,4 +1,7 @@
-"""What a user says of a sweep: which parameters to try, how, and how often. Nothing here knows the trainer."""
+"""What a user says of a sweep: which parameters to try, how, and how often.
+
+Nothing here knows the trainer.
+"""
 
 from __future__ import annotations
 
@@ -30,18 +33,26 @@ class Range(Strict):
     step: int | float | None = Field(
         default=None, gt=0, allow_inf_nan=False, description="Only min, min + step, and so on."
     )
-    log: bool = Field(default=False, description="Search its logarithm evenly, as for a learning rate.")
-    integer: bool | None = Field(default=None, description="Only integers; as the trainer takes them if not given.")
+    log: bool = Field(
+        default=False, description="Search its logarithm evenly, as for a learning rate."
+    )
+    integer: bool | None = Field(
+        default=None, description="Only integers; as the trainer takes them if not given."
+    )
 
     @model_validator(mode="after")
     def _can_be_searched(self) -> Range:
         if self.min > self.max:
             raise ValueError(f"min {self.min:g} is larger than max {self.max:g}; exchange them")
         if self.log and self.min <= 0:
-            raise ValueError(f"a logarithm needs min > 0, it is {self.min:g}; raise min or remove log")
+            raise ValueError(
+                f"a logarithm needs min > 0, it is {self.min:g}; raise min or remove log"
+            )
         if self.log and self.step is not None:
             raise ValueError("log and step exclude each other; remove one, or write 'choices'")
-        if self.integer and any(value != int(value) for value in (self.min, self.max, self.step or 1)):
+        if self.integer and any(
+            value != int(value) for value in (self.min, self.max, self.step or 1)
+        ):
             raise ValueError("an integer range needs integers as min, max and step")
         return self
 
@@ -53,7 +64,9 @@ def _kind(value: Any) -> str:
 
 
 Parameter = Annotated[
-    Annotated[Choices, Tag("choices")] | Annotated[Range, Tag("range")] | Annotated[Any, Tag("fixed")],
+    Annotated[Choices, Tag("choices")]
+    | Annotated[Range, Tag("range")]
+    | Annotated[Any, Tag("fixed")],
     Discriminator(_kind),
 ]
 
@@ -61,8 +74,8 @@ Parameter = Annotated[
 def _no_test_split(metric: str | None) -> str | None:
     if metric is not None and metric.lower().startswith("test"):
         raise ValueError(
-            f"{metric!r} is of the test split, which says nothing any more once a model was chosen by it; take a "
-            "metric of the validation split"
+            f"{metric!r} is of the test split, which says nothing any more once a model was chosen"
+            " by it; take a metric of the validation split"
         )
     return metric
 
@@ -77,31 +90,48 @@ class SweepSettings(Strict):
         min_length=1,
         description="Of the trainer: {choices: […]}, {min, max, step, log, integer}, or one value.",
     )
-    method: Method = Field(default="tpe", description="tpe (learns from the trials so far), random, or grid (all).")
+    method: Method = Field(
+        default="tpe", description="tpe (learns from the trials so far), random, or grid (all)."
+    )
     metric: Metric = Field(
         default=None,
-        description="What is optimised: a metric that the trainer logs, of the validation split; chosen by what the "
-        "first trial logs if not given.",
+        description=(
+            "What is optimised: a metric that the trainer logs, of the validation split; chosen by"
+            " what the first trial logs if not given."
+        ),
     )
     direction: Direction | None = Field(
         default=None, description="minimize or maximize; by the metric's name if not given."
     )
     trials: int | None = Field(
-        default=None, ge=1, description=f"Trials in all; {DEFAULT_TRIALS}, or the whole grid, if not given."
+        default=None,
+        ge=1,
+        description=f"Trials in all; {DEFAULT_TRIALS}, or the whole grid, if not given.",
     )
     parallel: int = Field(default=1, ge=1, description="Trials that run at the same time.")
-    prune: PrunerName = Field(default="none", description="Stop trials that do badly early: median or hyperband.")
-    seed: int = Field(default=0, ge=0, description="Seed of the search; the model's own seed stays as it is.")
+    prune: PrunerName = Field(
+        default="none", description="Stop trials that do badly early: median or hyperband."
+    )
+    seed: int = Field(
+        default=0, ge=0, description="Seed of the search; the model's own seed stays as it is."
+    )
     timeout: float | None = Field(
-        default=None, gt=0, description="Seconds after which no further trial is begun; those that run are finished."
+        default=None,
+        gt=0,
+        description="Seconds after which no further trial is begun; those that run are finished.",
     )
 
 
 class _Loader(yaml.SafeLoader):
-    """Safe YAML that reads `1e-4` as the number it is in YAML 1.2; PyYAML alone wants a dot in it."""
+    """Safe YAML that reads `1e-4` as the number it is in YAML 1.2.
+
+    PyYAML alone wants a dot in it.
+    """
 
 
-_Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?\d+[eE][-+]?\d+$"), list("-+0123456789")
+)
 
 
 def read_settings(path: Path, **overrides: Any) -> SweepSettings:
@@ -114,14 +144,20 @@ def read_settings(path: Path, **overrides: Any) -> SweepSettings:
     try:
         loaded = _Loader(path.read_text()).get_single_data()
     except OSError as error:
-        raise NotFound(f"{path} cannot be read: {error.strerror}; name a file that says which parameters to try") from (
-            error
-        )
+        raise NotFound(
+            f"{path} cannot be read: {error.strerror}; name a file that says which parameters"
+            " to try"
+        ) from (error)
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise SpecificationError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
     if not isinstance(loaded, dict):
-        raise SpecificationError(f"{path} says nothing; write 'parameters:' and below it what to try of each")
-    return settings_of({**loaded, **{key: value for key, value in overrides.items() if value is not None}}, str(path))
+        raise SpecificationError(
+            f"{path} says nothing; write 'parameters:' and below it what to try of each"
+        )
+    return settings_of(
+        {**loaded, **{key: value for key, value in overrides.items() if value is not None}},
+        str(path),
+    )
 
 
 def settings_of(values: dict[str, Any], where: str) -> SweepSettings:

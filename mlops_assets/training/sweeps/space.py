@@ -47,7 +47,9 @@ class Axis:
 
     def number(self, value: float) -> float:
         """Return a number of the range as the trainer gets it."""
-        return round(value) if self.integer else float(f"{value:.12g}") if self.step else float(value)
+        return (
+            round(value) if self.integer else float(f"{value:.12g}") if self.step else float(value)
+        )
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,9 @@ class Space:
         return {name: found[name] for name in self.axes}
 
 
-def space_of(settings: SweepSettings, trainer: Trainer, declared: Mapping[str, Any], where: str) -> Space:
+def space_of(
+    settings: SweepSettings, trainer: Trainer, declared: Mapping[str, Any], where: str
+) -> Space:
     """Return the space that settings describe.
 
     Args:
@@ -82,24 +86,39 @@ def space_of(settings: SweepSettings, trainer: Trainer, declared: Mapping[str, A
         where: what errors call the settings, such as their file.
 
     Raises:
-        SpecificationError: a parameter that the trainer does not have, a value it refuses, or a grid without end.
+        SpecificationError: a parameter that the trainer does not have, a value it refuses, or a
+            grid without end.
     """
     written = settings.parameters
     _require_names(written, trainer, where)
-    searched = {name: value for name, value in written.items() if isinstance(value, Choices | Range)}
-    common = {**declared, **{name: value for name, value in written.items() if name not in searched}}
-    first = {name: v.choices[0] if isinstance(v, Choices) else v.min for name, v in searched.items()}
+    searched = {
+        name: value for name, value in written.items() if isinstance(value, Choices | Range)
+    }
+    common = {
+        **declared,
+        **{name: value for name, value in written.items() if name not in searched},
+    }
+    first = {
+        name: v.choices[0] if isinstance(v, Choices) else v.min for name, v in searched.items()
+    }
     probe = _Probe(trainer, common, first, where)
-    fixed = {name: probe.accepted(name, written[name], "") for name in written if name not in searched}
-    space = Space({**declared, **fixed}, {name: probe.axis(name, value) for name, value in searched.items()})
+    fixed = {
+        name: probe.accepted(name, written[name], "") for name in written if name not in searched
+    }
+    space = Space(
+        {**declared, **fixed}, {name: probe.axis(name, value) for name, value in searched.items()}
+    )
     if not searched:
-        raise SpecificationError(f"{where}: parameters: nothing is searched; give one 'choices', or 'min' and 'max'")
+        raise SpecificationError(
+            f"{where}: parameters: nothing is searched; give one 'choices', or 'min' and 'max'"
+        )
     if settings.method == "grid":
         for name, axis in space.axes.items():
             if axis.size is None:
                 raise SpecificationError(
-                    f"{where}: parameters.{name}: a grid needs 'step' or 'choices' here, as there is no end of numbers "
-                    f"from {axis.low:g} to {axis.high:g}; or take the method random or tpe"
+                    f"{where}: parameters.{name}: a grid needs 'step' or 'choices' here, as there"
+                    f" is no end of numbers from {axis.low:g} to {axis.high:g}; or take the method"
+                    " random or tpe"
                 )
     return space
 
@@ -110,14 +129,17 @@ def _require_names(written: Mapping[str, Any], trainer: Trainer, where: str) -> 
     if unknown and trainer.params_type.model_config.get("extra") != "allow":
         hint = "; the model's seed is not searched" if "seed" in unknown else ""
         raise SpecificationError(
-            f"{where}: parameters.{unknown[0]}: {trainer.name} has no such parameter; it has {', '.join(known)}{hint}"
+            f"{where}: parameters.{unknown[0]}: {trainer.name} has no such parameter; it has"
+            f" {', '.join(known)}{hint}"
         )
 
 
 class _Probe:
     """Asks the trainer's own model what it makes of single values, the others being as given."""
 
-    def __init__(self, trainer: Trainer, common: Mapping[str, Any], first: Mapping[str, Any], where: str) -> None:
+    def __init__(
+        self, trainer: Trainer, common: Mapping[str, Any], first: Mapping[str, Any], where: str
+    ) -> None:
         """Take what all trials have in common, and a first value of whatever is searched."""
         self._trainer, self._common, self._first, self._where = trainer, common, first, where
 
@@ -141,10 +163,14 @@ class _Probe:
     def axis(self, name: str, written: Choices | Range) -> Axis:
         """Return one parameter's axis, every choice and both ends of which the trainer takes."""
         if isinstance(written, Choices):
-            taken = [self.accepted(name, value, f".choices.{i}") for i, value in enumerate(written.choices)]
+            taken = [
+                self.accepted(name, value, f".choices.{i}")
+                for i, value in enumerate(written.choices)
+            ]
             if any(value in taken[:index] for index, value in enumerate(taken)):
                 raise SpecificationError(
-                    f"{self._where}: parameters.{name}.choices: a value occurs twice; take each once"
+                    f"{self._where}: parameters.{name}.choices: a value occurs twice; take each"
+                    " once"
                 )
             return Axis(choices=tuple(taken))
         integer = self._integer(name, written)
@@ -158,14 +184,19 @@ class _Probe:
         return Axis(low=written.min, high=high, step=step, log=written.log, integer=integer)
 
     def _integer(self, name: str, written: Range) -> bool:
-        """Say whether only integers will do: as written, else as the trainer sees numbers in between."""
+        """Say whether only integers will do.
+
+        As written, else as the trainer sees numbers in between.
+        """
         numbers = (written.min, written.max, written.step or 1)
         whole = all(value == int(value) for value in numbers)
         if written.integer is not None:
             return written.integer
         if not whole:
             return False
-        if name not in self._trainer.params_type.model_fields:  # an argument passed on: its type is not known
+        if (
+            name not in self._trainer.params_type.model_fields
+        ):  # an argument passed on: its type is not known
             return all(isinstance(value, int) for value in numbers)
         try:
             self.accepted(name, written.min + 0.3183 * max(1, written.max - written.min), "")

@@ -57,26 +57,40 @@ class Trial:
 
 
 def trials_of(registry: Registry, model: str, sweep: str, metric: str | None = None) -> list[Trial]:
-    """Return the trials of a sweep that have begun, by number; with the series of a metric if one is named.
+    """Return the trials of a sweep that have begun, by number.
+
+    With the series of a metric if one is named.
 
     Of a trial that was begun anew, as its code had changed, it is the newest run.
     """
-    query = select(Run).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep).order_by(Run.started)
+    query = (
+        select(Run)
+        .where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
+        .order_by(Run.started)
+    )
     with registry.reading() as session:
         runs = list(session.scalars(query))
         series: dict[str, list[tuple[int, float]]] = {}
         if metric is not None:
             ids = select(Run.run_id).where(Run.model == model, Run.tags[SWEEP].as_string() == sweep)
-            points = select(Point.run_id, Point.step, Point.value).where(Point.run_id.in_(ids), Point.name == metric)
+            points = select(Point.run_id, Point.step, Point.value).where(
+                Point.run_id.in_(ids), Point.name == metric
+            )
             for run_id, step, value in session.execute(points.order_by(Point.run_id, Point.seq)):
                 series.setdefault(run_id, []).append((step, value))
     trials = [
         Trial(
-            number=int(run.tags[TRIAL]), state=run.status, parameters=run.parameters, metrics=run.metrics,  # type: ignore[arg-type]
-            run_id=run.run_id, model_version=run.model_version, seconds=run.seconds, error=run.error,
+            number=int(run.tags[TRIAL]),
+            state=run.status,  # type: ignore[arg-type]
+            parameters=run.parameters,
+            metrics=run.metrics,
+            run_id=run.run_id,
+            model_version=run.model_version,
+            seconds=run.seconds,
+            error=run.error,
             series=tuple(series.get(run.run_id, ())),
         )
         for run in runs
-    ]  # fmt: skip
+    ]
     newest = {trial.number: trial for trial in trials}
     return [newest[number] for number in sorted(newest)]

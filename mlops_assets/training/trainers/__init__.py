@@ -20,7 +20,8 @@ from mlops_assets.models.parameters import restored, without_quotes
 class Trainer:
     """A trainer function `(data, params, run) -> model`, the type of its parameters, and the file it stands in.
 
-    `framework` is that of its models, if its module says so by a constant `FRAMEWORK`: it starts sooner then.
+    `framework` is that of its models, if its module says so by a constant `FRAMEWORK`: it starts
+    sooner then.
     """
 
     name: str
@@ -41,10 +42,15 @@ class Trainer:
         named = self.params_type.model_fields
         try:
             return self.params_type.model_validate(
-                {name: without_quotes(value) if name in named else restored(value) for name, value in values.items()}
+                {
+                    name: without_quotes(value) if name in named else restored(value)
+                    for name, value in values.items()
+                }
             )
         except ValidationError as error:
-            listed = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']}" for e in error.errors())
+            listed = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'params'}: {e['msg']}" for e in error.errors()
+            )
             raise TrainerError(f"parameters of {self.name} are refused: {listed}") from error
 
 
@@ -52,20 +58,24 @@ def load_trainer(name: str) -> Trainer:
     """Import a trainer given as `package.module:function`.
 
     Raises:
-        TrainerError: the module or function is missing, or its `params` argument has no typed model.
+        TrainerError: the module or function is missing, or its `params` argument has no typed
+            model.
     """
     module_name, _, function_name = name.partition(":")
     try:
         module = importlib.import_module(module_name)
     except Exception as error:
         raise TrainerError(
-            f"trainer {name}: module {module_name} cannot be imported: {type(error).__name__}: {error}"
+            f"trainer {name}: module {module_name} cannot be imported: {type(error).__name__}:"
+            f" {error}"
         ) from error
     function = getattr(module, function_name, None)
     if not callable(function):
         raise TrainerError(f"trainer {name}: module {module_name} has no function {function_name}")
     if list(inspect.signature(function).parameters)[:3] != ["data", "params", "run"]:
-        raise TrainerError(f"trainer {name}: must be declared as {function_name}(data, params, run)")
+        raise TrainerError(
+            f"trainer {name}: must be declared as {function_name}(data, params, run)"
+        )
     params_type = _params_type(function, name)
     framework = getattr(module, "FRAMEWORK", None)
     return Trainer(name, function, params_type, Path(inspect.getfile(function)), framework)
@@ -73,12 +83,22 @@ def load_trainer(name: str) -> Trainer:
 
 def _params_type(function: Callable[..., Any], name: str) -> type[BaseModel]:
     annotation = inspect.signature(function).parameters["params"].annotation
-    if isinstance(annotation, str):  # only this annotation: the others may name frameworks not imported yet
-        holder = type("_Params", (), {"__annotations__": {"params": annotation}, "__module__": function.__module__})
+    if isinstance(
+        annotation, str
+    ):  # only this annotation: the others may name frameworks not imported yet
+        holder = type(
+            "_Params",
+            (),
+            {"__annotations__": {"params": annotation}, "__module__": function.__module__},
+        )
         try:
             annotation = get_type_hints(holder, vars(sys.modules[function.__module__]))["params"]
         except NameError as error:
-            raise TrainerError(f"trainer {name}: the type of params cannot be resolved: {error}") from error
+            raise TrainerError(
+                f"trainer {name}: the type of params cannot be resolved: {error}"
+            ) from error
     if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-        raise TrainerError(f"trainer {name}: annotate 'params' with a pydantic model or a dagster Config")
+        raise TrainerError(
+            f"trainer {name}: annotate 'params' with a pydantic model or a dagster Config"
+        )
     return annotation

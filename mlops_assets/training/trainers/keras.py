@@ -1,4 +1,7 @@
-"""Small networks in Keras: of dense layers for rows and pixels, of convolutions for patches and images."""
+"""Small networks in Keras.
+
+Of dense layers for rows and pixels, of convolutions for patches and images.
+"""
 
 from __future__ import annotations
 
@@ -24,14 +27,23 @@ class Params(Strict):
     epochs: int = Field(default=50, ge=1, description="Passes over the training split.")
     batch_size: int = Field(default=64, ge=1, description="Samples a step.")
     learning_rate: float = Field(default=1e-3, gt=0, lt=10, description="Of Adam.")
-    width: int = Field(default=64, ge=1, le=8192, description="Units of a dense layer, channels of a convolution.")
+    width: int = Field(
+        default=64, ge=1, le=8192, description="Units of a dense layer, channels of a convolution."
+    )
     layers: int = Field(default=2, ge=1, le=16, description="Hidden layers.")
-    dropout: float = Field(default=0.2, ge=0, lt=1, description="Share of features left out in training.")
+    dropout: float = Field(
+        default=0.2, ge=0, lt=1, description="Share of features left out in training."
+    )
     patience: int = Field(
-        default=10, ge=0, description="Stop after so many epochs without a lower validation_loss; 0 never stops early."
+        default=10,
+        ge=0,
+        description=(
+            "Stop after so many epochs without a lower validation_loss; 0 never stops early."
+        ),
     )
     class_weights: Literal["none", "balanced"] = Field(
-        default="none", description="balanced: a class counts one over its share of the training labels."
+        default="none",
+        description="balanced: a class counts one over its share of the training labels.",
     )
     checkpoint_every: int = Field(default=1, ge=1, description="Epochs between checkpoints.")
 
@@ -41,18 +53,23 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> keras.Model:
 
     Raises:
         MissingExtra: TensorFlow is not installed.
-        TrainerError: the data is read as windows, has no training samples, or does not suit the parameters.
+        TrainerError: the data is read as windows, has no training samples, or does not suit the
+            parameters.
     """
     with needs("tensorflow", "the trainer keras"):
         import keras
         import tensorflow as tf
     if data.view == "window":
-        raise TrainerError(f"keras takes no windows, and {data.reference} is read so; use the trainer unet")
+        raise TrainerError(
+            f"keras takes no windows, and {data.reference} is read so; use the trainer unet"
+        )
     with run.phase("data"):
         X, y = data.arrays("train")
         held_X, held_y = data.arrays("validation")
     if not len(X):
-        raise TrainerError(f"{data.reference} has no training samples; change 'split' of the dataset")
+        raise TrainerError(
+            f"{data.reference} has no training samples; change 'split' of the dataset"
+        )
     weights = _weights(data, params, y)
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
@@ -71,14 +88,26 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> keras.Model:
 
 
 def _fit(
-    model: keras.Model, params: Params, run: TrainingRun, X: Any, y: Any, weights: Any, held_X: Any, held_y: Any
+    model: keras.Model,
+    params: Params,
+    run: TrainingRun,
+    X: Any,
+    y: Any,
+    weights: Any,
+    held_X: Any,
+    held_y: Any,
 ) -> list[Any] | None:
-    """Train epoch by epoch; return the weights of the lowest validation loss, if there is a validation split."""
+    """Train epoch by epoch.
+
+    Return the weights of the lowest validation loss, if there is a validation split.
+    """
     model.optimizer.build(model.trainable_variables)
     found = run.restore()
     start, lowest, lowest_at, best = 0, float("inf"), -1, None
     if found is not None:
-        start, lowest, lowest_at, best = (found.state[name] for name in ("epoch", "lowest", "lowest_at", "best"))
+        start, lowest, lowest_at, best = (
+            found.state[name] for name in ("epoch", "lowest", "lowest_at", "best")
+        )
         for variable, value in zip(_variables(model), found.state["variables"], strict=True):
             variable.assign(value)
     for epoch in range(start, params.epochs):
@@ -90,7 +119,9 @@ def _fit(
             chosen = order[first : first + params.batch_size]
             weight = None if weights is None else weights[chosen]
             model.reset_metrics()
-            total += len(chosen) * float(model.train_on_batch(X[chosen], y[chosen], sample_weight=weight))
+            total += len(chosen) * float(
+                model.train_on_batch(X[chosen], y[chosen], sample_weight=weight)
+            )
         metrics = {"train_loss": total / len(X)}
         if len(held_X):
             model.reset_metrics()
@@ -100,14 +131,22 @@ def _fit(
                 lowest, lowest_at, best = held, epoch, model.get_weights()
         run.log(metrics, step=epoch)
         if (epoch + 1) % params.checkpoint_every == 0:
-            state = {"epoch": epoch + 1, "lowest": lowest, "lowest_at": lowest_at, "best": best,
-                     "variables": [np.asarray(variable) for variable in _variables(model)]}  # fmt: skip
+            state = {
+                "epoch": epoch + 1,
+                "lowest": lowest,
+                "lowest_at": lowest_at,
+                "best": best,
+                "variables": [np.asarray(variable) for variable in _variables(model)],
+            }
             run.checkpoint(state, step=epoch)
     return best
 
 
 def _variables(model: keras.Model) -> list[Any]:
-    """Return all that changes in training: weights, the optimizer's state, and the seeds of dropout."""
+    """Return all that changes in training.
+
+    Weights, the optimizer's state, and the seeds of dropout.
+    """
     return [*model.variables, *model.optimizer.variables]
 
 
@@ -117,19 +156,32 @@ def _network(data: TrainingData, params: Params, X: Any, y: Any) -> keras.Model:
 
     body: list[Any] = [keras.Input(data.sample_shape, name="samples")]
     others = tuple(axis for axis in range(X.ndim) if axis != 1)
-    mean, variance = (figure.tolist() for figure in (X.mean(others, np.float64), X.var(others, np.float64)))
-    body.append(layers.Normalization(axis=1, mean=mean, variance=variance, name="scaled"))  # whatever units they have
+    mean, variance = (
+        figure.tolist() for figure in (X.mean(others, np.float64), X.var(others, np.float64))
+    )
+    body.append(
+        layers.Normalization(axis=1, mean=mean, variance=variance, name="scaled")
+    )  # whatever units they have
     if len(data.sample_shape) == 1:
         for number in range(params.layers):
-            body += [layers.Dense(params.width, "relu", name=f"dense_{number}"),
-                     layers.Dropout(params.dropout, name=f"dropout_{number}")]  # fmt: skip
+            body += [
+                layers.Dense(params.width, "relu", name=f"dense_{number}"),
+                layers.Dropout(params.dropout, name=f"dropout_{number}"),
+            ]
     else:
         body.append(layers.Permute((2, 3, 1), name="bands_last"))
         for number in range(params.layers):
-            body += [layers.Conv2D(params.width, 3, padding="same", use_bias=False, name=f"convolution_{number}"),
-                     layers.BatchNormalization(momentum=0.9, name=f"normalized_{number}"),
-                     layers.ReLU(name=f"relu_{number}")]  # fmt: skip
-        body += [layers.GlobalAveragePooling2D(name="mean"), layers.Dropout(params.dropout, name="dropout")]
+            body += [
+                layers.Conv2D(
+                    params.width, 3, padding="same", use_bias=False, name=f"convolution_{number}"
+                ),
+                layers.BatchNormalization(momentum=0.9, name=f"normalized_{number}"),
+                layers.ReLU(name=f"relu_{number}"),
+            ]
+        body += [
+            layers.GlobalAveragePooling2D(name="mean"),
+            layers.Dropout(params.dropout, name="dropout"),
+        ]
     if data.task == "regression":
         body.append(layers.Dense(1, name="deviation"))
         body.append(layers.Rescaling(float(y.std()) or 1.0, float(y.mean()), name="value"))
@@ -142,7 +194,9 @@ def _weights(data: TrainingData, params: Params, y: Any) -> Any:
     if params.class_weights == "none":
         return None
     if data.task == "regression":
-        raise TrainerError(f"params.class_weights is for classes, and {data.reference} has numbers; leave it out")
+        raise TrainerError(
+            f"params.class_weights is for classes, and {data.reference} has numbers; leave it out"
+        )
     from sklearn.utils.class_weight import compute_sample_weight
 
     return compute_sample_weight("balanced", y)

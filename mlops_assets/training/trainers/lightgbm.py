@@ -24,15 +24,19 @@ class Params(BoostingParams):
 
     num_leaves: int = Field(default=31, ge=2, le=131072, description="Most leaves of a tree.")
     min_data_in_leaf: int = Field(default=20, ge=0, description="Fewest samples in a leaf.")
-    bagging_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of samples that a tree is made of.")
-    feature_fraction: float = Field(default=1.0, gt=0, le=1, description="Share of features that a tree is made of.")
+    bagging_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="Share of samples that a tree is made of."
+    )
+    feature_fraction: float = Field(
+        default=1.0, gt=0, le=1, description="Share of features that a tree is made of."
+    )
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Booster:
     """Boost trees on the training split, up to the round of the lowest validation loss.
 
-    Trees are made on the CPU: LightGBM as packaged has no CUDA. A run that is resumed starts anew, as LightGBM
-    continues from a model with other roundings than in one go.
+    Trees are made on the CPU: LightGBM as packaged has no CUDA. A run that is resumed starts anew,
+    as LightGBM continues from a model with other roundings than in one go.
 
     Raises:
         MissingExtra: LightGBM is not installed.
@@ -45,16 +49,27 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
         import lightgbm
     given = params.model_extra or {}
     settings = {
-        "num_leaves": params.num_leaves, "min_data_in_leaf": params.min_data_in_leaf,
-        "bagging_fraction": params.bagging_fraction, "bagging_freq": int(params.bagging_fraction < 1),
-        "feature_fraction": params.feature_fraction, "learning_rate": params.learning_rate,
-        "seed": run.seed % 2**31, "deterministic": True, "force_row_wise": True, "verbosity": -1,
-        **given, **objective(data, given, OBJECTIVES),
-    }  # fmt: skip
+        "num_leaves": params.num_leaves,
+        "min_data_in_leaf": params.min_data_in_leaf,
+        "bagging_fraction": params.bagging_fraction,
+        "bagging_freq": int(params.bagging_fraction < 1),
+        "feature_fraction": params.feature_fraction,
+        "learning_rate": params.learning_rate,
+        "seed": run.seed % 2**31,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+        **given,
+        **objective(data, given, OBJECTIVES),
+    }
     known = lightgbm.basic._ConfigAliases._get_all_param_aliases()
-    unknown = sorted(given.keys() - known.keys() - {alias for aliases in known.values() for alias in aliases})
+    unknown = sorted(
+        given.keys() - known.keys() - {alias for aliases in known.values() for alias in aliases}
+    )
     if unknown:
-        raise TrainerError(f"LightGBM has no use for the parameters {', '.join(unknown)}; leave them out")
+        raise TrainerError(
+            f"LightGBM has no use for the parameters {', '.join(unknown)}; leave them out"
+        )
     with run.phase("data"):
         X, y, weights, held_X, held_y = rows(data, params)
         splits = {"train": lightgbm.Dataset(X, y, weight=weights)}
@@ -69,7 +84,9 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
 
     callbacks: list[Any] = [log]
     if params.patience and len(held_X):
-        callbacks.append(lightgbm.early_stopping(params.patience, first_metric_only=True, verbose=False))
+        callbacks.append(
+            lightgbm.early_stopping(params.patience, first_metric_only=True, verbose=False)
+        )
 
     def few_trees(rows: Any, labels: Any) -> lightgbm.Booster:
         return lightgbm.train(settings, lightgbm.Dataset(rows, labels), 2)
@@ -78,8 +95,12 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
         with run.phase("rehearsal"):
             rehearse(few_trees, data, X, y, "lightgbm")
         return lightgbm.train(
-            settings, splits["train"], params.rounds, valid_sets=list(splits.values()), valid_names=list(splits),
+            settings,
+            splits["train"],
+            params.rounds,
+            valid_sets=list(splits.values()),
+            valid_names=list(splits),
             callbacks=callbacks,
-        )  # fmt: skip
+        )
     except lightgbm.basic.LightGBMError as error:
         raise TrainerError(f"LightGBM refuses to train: {error}") from error

@@ -43,8 +43,13 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> PatchCNN:
     side = min(data.sample_shape[1:])
     halvings = max(0, int(math.log2(side / MIN_SIDE))) if side > MIN_SIDE else 0
     network = PatchCNN(
-        len(data.features), len(data.class_names), params.width, params.blocks, halvings, data.view == "patch",
+        len(data.features),
+        len(data.class_names),
+        params.width,
+        params.blocks,
+        halvings,
+        data.view == "patch",
         params.dropout,
-    )  # fmt: skip
+    )
     fit(network, data, params, run)
     return network

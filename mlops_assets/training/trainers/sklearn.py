@@ -28,11 +28,15 @@ class Params(BaseModel):
 
     model_config = ConfigDict(extra="allow")
 
-    estimator: str = Field(description="Class of the estimator, e.g. sklearn.ensemble.RandomForestClassifier.")
+    estimator: str = Field(
+        description="Class of the estimator, e.g. sklearn.ensemble.RandomForestClassifier."
+    )
     preprocessing: list[str | dict[str, Any]] = Field(
         default=[],
-        description="Transformers before it, in order: a class, or {class: …, and its arguments}, e.g. "
-        "sklearn.preprocessing.StandardScaler.",
+        description=(
+            "Transformers before it, in order: a class, or {class: …, and its arguments}, e.g. "
+            "sklearn.preprocessing.StandardScaler."
+        ),
     )
 
 
@@ -40,7 +44,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     """Fit a scikit-learn pipeline on the training split; patches are flattened to one row each.
 
     Raises:
-        TrainerError: a class that is not scikit-learn's, arguments it does not take, or data it cannot be fitted to.
+        TrainerError: a class that is not scikit-learn's, arguments it does not take, or data it
+            cannot be fitted to.
         ExportError: the pipeline could not be stored or exported once it were trained.
     """
     from sklearn.base import clone, is_classifier, is_regressor
@@ -51,9 +56,14 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
     steps = [_make(step, {}, run.seed) for step in params.preprocessing]
     model = make_pipeline(*steps, _make(params.estimator, params.model_extra or {}, run.seed))
     if not (is_regressor if data.task == "regression" else is_classifier)(model):
-        raise TrainerError(f"{params.estimator} does not suit task {data.task!r}; choose another estimator")
+        raise TrainerError(
+            f"{params.estimator} does not suit task {data.task!r}; choose another estimator"
+        )
     if data.view == "window":
-        raise TrainerError(f"{data.reference} is read as windows; a model of rows needs 'scenes: {{read: patches}}'")
+        raise TrainerError(
+            f"{data.reference} is read as windows; a model of rows needs 'scenes: {{read:"
+            " patches}'"
+        )
     X, y = data.arrays("train")
     X = X.reshape(len(X), -1)
     with run.phase("rehearsal"):
@@ -62,7 +72,9 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
         model.fit(X, y)
     except ValueError as error:
         reason = f"{type(error).__name__}: {str(error).strip()}".partition("\n")[0]
-        raise TrainerError(f"{params.estimator} cannot be fitted to {data.reference}: {reason}") from error
+        raise TrainerError(
+            f"{params.estimator} cannot be fitted to {data.reference}: {reason}"
+        ) from error
     run.log({"train_score": float(model.score(X, y))}, step=0)
     X, y = data.arrays("validation")
     if len(X):
@@ -71,9 +83,16 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
 
 
 def _small(model: BaseEstimator) -> BaseEstimator:
-    """Return a model with a few members of each ensemble in it: how many there are decides nothing about its export."""
-    numbers = {name: value for name, value in model.get_params().items() if name.endswith("n_estimators")}
-    return model.set_params(**{name: min(value, FEW) for name, value in numbers.items() if isinstance(value, int)})
+    """Return a model with a few members of each ensemble in it.
+
+    How many there are decides nothing about its export.
+    """
+    numbers = {
+        name: value for name, value in model.get_params().items() if name.endswith("n_estimators")
+    }
+    return model.set_params(
+        **{name: min(value, FEW) for name, value in numbers.items() if isinstance(value, int)}
+    )
 
 
 def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> Any:
@@ -82,13 +101,17 @@ def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> A
         step = str(step.get("class", ""))
     module, _, name = step.rpartition(".")
     if module.split(".")[0] != "sklearn":
-        raise TrainerError(f"{step!r} is not a scikit-learn class; write it in full, e.g. sklearn.svm.SVC")
+        raise TrainerError(
+            f"{step!r} is not a scikit-learn class; write it in full, e.g. sklearn.svm.SVC"
+        )
     from sklearn.base import BaseEstimator
 
     try:
         made = getattr(importlib.import_module(module), name)
         if not (isinstance(made, type) and issubclass(made, BaseEstimator)):
-            raise TrainerError(f"{step!r} is not a scikit-learn class; name an estimator or a transformer")
+            raise TrainerError(
+                f"{step!r} is not a scikit-learn class; name an estimator or a transformer"
+            )
         if "random_state" in inspect.signature(made).parameters and "random_state" not in arguments:
             arguments = {**arguments, "random_state": seed % 2**32}
         return made(**arguments)

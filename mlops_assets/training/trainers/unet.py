@@ -21,8 +21,12 @@ FRAMEWORK = "pytorch"
 class Params(ImageParams):
     """Parameters of `train`."""
 
-    batch_size: int = Field(default=16, ge=1, description="Windows a step, over all parts and processes.")
-    width: int = Field(default=32, ge=2, description="Channels at full size; doubled with each halving.")
+    batch_size: int = Field(
+        default=16, ge=1, description="Windows a step, over all parts and processes."
+    )
+    width: int = Field(
+        default=32, ge=2, description="Channels at full size; doubled with each halving."
+    )
     depth: int = Field(default=4, ge=1, le=6, description="How often height and width are halved.")
 
 
@@ -37,9 +41,11 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> UNet:
 
     if data.view != "window":
         raise TrainerError(
-            f"unet takes windows, and {data.reference} is read as {data.view}; use 'read: windows' of the dataset's "
-            "scenes, or patch_cnn"
+            f"unet takes windows, and {data.reference} is read as {data.view}; use 'read: windows'"
+            " of the dataset's scenes, or patch_cnn"
         )
-    network = UNet(len(data.features), len(data.class_names), params.width, params.depth, params.dropout)
+    network = UNet(
+        len(data.features), len(data.class_names), params.width, params.depth, params.dropout
+    )
     fit(network, data, params, run)
     return network

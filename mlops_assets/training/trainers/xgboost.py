@@ -26,8 +26,12 @@ class Params(BoostingParams):
     """Parameters of `train`; every further one is one of XGBoost, such as min_child_weight."""
 
     max_depth: int = Field(default=6, ge=1, le=30, description="Largest depth of a tree.")
-    subsample: float = Field(default=1.0, gt=0, le=1, description="Share of samples that a tree is made of.")
-    colsample_bytree: float = Field(default=1.0, gt=0, le=1, description="Share of features that a tree is made of.")
+    subsample: float = Field(
+        default=1.0, gt=0, le=1, description="Share of samples that a tree is made of."
+    )
+    colsample_bytree: float = Field(
+        default=1.0, gt=0, le=1, description="Share of features that a tree is made of."
+    )
     checkpoint_every: int = Field(default=50, ge=1, description="Rounds between checkpoints.")
 
 
@@ -50,14 +54,26 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
             splits.append((xgboost.DMatrix(held_X, held_y), "validation"))
     given = params.model_extra or {}
     settings = {
-        "max_depth": params.max_depth, "subsample": params.subsample, "colsample_bytree": params.colsample_bytree,
-        "learning_rate": params.learning_rate, "seed": run.seed % 2**31, "device": run.device,
+        "max_depth": params.max_depth,
+        "subsample": params.subsample,
+        "colsample_bytree": params.colsample_bytree,
+        "learning_rate": params.learning_rate,
+        "seed": run.seed % 2**31,
+        "device": run.device,
         "seed_per_iteration": True,  # so that a resumed run draws what an uninterrupted one does
-        "validate_parameters": True, **given, **objective(data, given, OBJECTIVES),
-    }  # fmt: skip
+        "validate_parameters": True,
+        **given,
+        **objective(data, given, OBJECTIVES),
+    }
     matrices = [matrix for matrix, _ in splits]
     with run.phase("rehearsal"):
-        rehearse(lambda few, labels: xgboost.train(settings, xgboost.DMatrix(few, labels), 2), data, X, y, "xgboost")
+        rehearse(
+            lambda few, labels: xgboost.train(settings, xgboost.DMatrix(few, labels), 2),
+            data,
+            X,
+            y,
+            "xgboost",
+        )
     try:
         with warnings.catch_warnings(record=True) as said:
             warnings.simplefilter("always")
@@ -71,7 +87,9 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
                 _require_used(said)
                 metrics = _losses(booster.eval_set(splits, number))
                 run.log(metrics, step=number)
-                losses.append(metrics.get("validation_loss", -float(number)))  # without one the last round is the best
+                losses.append(
+                    metrics.get("validation_loss", -float(number))
+                )  # without one the last round is the best
                 if (number + 1) % params.checkpoint_every == 0:
                     model = bytes(booster.save_raw("ubj"))
                     run.checkpoint({"model": model, "losses": list(losses)}, step=number)
@@ -81,11 +99,13 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
     return booster[: int(np.argmin(losses)) + 1]
 
 
-def _going_on(settings: dict[str, Any], matrices: list[Any], model: bytes | None) -> xgboost.Booster:
+def _going_on(
+    settings: dict[str, Any], matrices: list[Any], model: bytes | None
+) -> xgboost.Booster:
     """Return a booster that starts, or continues from a model.
 
-    What it draws depends on when it was made, so that a run continues from its own checkpoints just as one resumed
-    there.
+    What it draws depends on when it was made, so that a run continues from its own checkpoints just
+    as one resumed there.
     """
     import xgboost
 

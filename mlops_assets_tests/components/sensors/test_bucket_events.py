@@ -7,7 +7,11 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.components.sensors.bucket_events import MalformedMessage, changed_objects, concerns
+from mlops_assets.components.sensors.bucket_events import (
+    MalformedMessage,
+    changed_objects,
+    concerns,
+)
 
 
 def record(name: str, key: str, bucket: str = "survey") -> dict[str, Any]:
@@ -24,12 +28,21 @@ def s3_message(*records: dict[str, Any]) -> str:
 
 
 def sns_message(body: str) -> str:
-    return json.dumps({"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:x", "Message": body})
+    return json.dumps(
+        {"Type": "Notification", "MessageId": "1", "TopicArn": "arn:aws:sns:x", "Message": body}
+    )
 
 
 def bridge_message(detail_type: str, key: str, bucket: str = "survey") -> str:
-    detail = {"version": "0", "bucket": {"name": bucket}, "object": {"key": key, "size": 1}, "reason": "PutObject"}
-    return json.dumps({"version": "0", "source": "aws.s3", "detail-type": detail_type, "detail": detail})
+    detail = {
+        "version": "0",
+        "bucket": {"name": bucket},
+        "object": {"key": key, "size": 1},
+        "reason": "PutObject",
+    }
+    return json.dumps(
+        {"version": "0", "source": "aws.s3", "detail-type": detail_type, "detail": detail}
+    )
 
 
 CREATED = record("ObjectCreated:Put", "fields/2024/a.csv")
@@ -62,7 +75,9 @@ def test_a_change_below_the_landing_is_seen_in_every_form(body: str) -> None:
     "body",
     [
         json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "survey"}),
-        sns_message(json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "survey"})),
+        sns_message(
+            json.dumps({"Service": "Amazon S3", "Event": "s3:TestEvent", "Bucket": "survey"})
+        ),
         s3_message(),
         s3_message(record("ObjectTagging:Put", "fields/a.csv")),
         s3_message(record("ObjectCreated:Put", "fields_2/a.csv")),

@@ -44,7 +44,9 @@ class RecordingQueue(NotificationQueue):
 class Survey(LandingDaemon):
     """The daemon, the bucket that the survey lands in, and its queue."""
 
-    def __init__(self, queues: Queues, instance: dg.DagsterInstance, settle_seconds: int = 0) -> None:
+    def __init__(
+        self, queues: Queues, instance: dg.DagsterInstance, settle_seconds: int = 0
+    ) -> None:
         RECEIPTS.clear()
         self.sqs, self.queue = queues.client, queues.new()
         self.s3 = boto3.client("s3", endpoint_url=queues.endpoint, region_name="us-east-1")
@@ -63,11 +65,15 @@ class Survey(LandingDaemon):
 
     def notify(self) -> None:
         """Let the bucket tell the queue; S3 sends a test event at once."""
-        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+        arn = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=["QueueArn"])[
+            "Attributes"
+        ]["QueueArn"]
         events = ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]
         self.s3.put_bucket_notification_configuration(
             Bucket="survey",
-            NotificationConfiguration={"QueueConfigurations": [{"QueueArn": arn, "Events": events}]},
+            NotificationConfiguration={
+                "QueueConfigurations": [{"QueueArn": arn, "Events": events}]
+            },
         )
 
     def put(self, name: str = "a b+c.csv", content: bytes = TABLE) -> None:
@@ -79,14 +85,18 @@ class Survey(LandingDaemon):
     def messages(self) -> tuple[int, int]:
         """How many messages wait, and how many are hidden."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
-        found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)["Attributes"]
+        found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)[
+            "Attributes"
+        ]
         return int(found[names[0]]), int(found[names[1]])
 
     def deliver_again(self) -> None:
         """Let the visibility time-outs run out now."""
         for handle in RECEIPTS.values():
             with contextlib.suppress(ClientError):  # deleted
-                self.sqs.change_message_visibility(QueueUrl=self.queue, ReceiptHandle=handle, VisibilityTimeout=0)
+                self.sqs.change_message_visibility(
+                    QueueUrl=self.queue, ReceiptHandle=handle, VisibilityTimeout=0
+                )
 
     def kept(self) -> Any:
         return json.loads(self.cursor or "{}")
@@ -138,7 +148,9 @@ def test_a_run_that_is_at_work_is_waited_for(survey: Survey) -> None:
     survey.put()
     (request,) = survey.tick()
     job = survey.definitions.resolve_job_def("fields_landing")
-    run = survey.instance.create_run_for_job(job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED)
+    run = survey.instance.create_run_for_job(
+        job, tags=dict(request.tags), status=dg.DagsterRunStatus.STARTED
+    )
     survey.put("late.csv", crops_table(60, seed=1).to_csv(index=False).encode())
     assert survey.tick() == []
     assert survey.reason is not None and survey.reason.startswith("waiting for the run")
@@ -156,7 +168,10 @@ def test_messages_of_a_failed_run_are_delivered_again_and_asked_for_again(survey
     (request,) = survey.tick()
     assert not survey.run(request)
     assert survey.tick() == []
-    assert survey.reason is not None and "did not succeed; its messages will be delivered again" in survey.reason
+    assert (
+        survey.reason is not None
+        and "did not succeed; its messages will be delivered again" in survey.reason
+    )
     assert survey.messages() == (0, 1)
     survey.deliver_again()
     (again,) = survey.tick()
@@ -170,7 +185,9 @@ def test_messages_of_a_failed_run_are_delivered_again_and_asked_for_again(survey
 
 
 @pytest.mark.services
-def test_a_run_that_was_never_made_is_asked_for_again(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_that_was_never_made_is_asked_for_again(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     survey.put()
     (request,) = survey.tick()
     assert survey.tick() == []
@@ -224,12 +241,16 @@ def test_a_large_batch_is_read_whole_kept_small_and_frozen_once(
 
 
 @pytest.mark.services
-def test_what_is_received_in_one_tick_is_bounded(survey: Survey, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_received_in_one_tick_is_bounded(
+    survey: Survey, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(notifications, "FEW_WAITING", 5)
     for number in range(30):
         survey.put(f"{number}.csv")
     with monkeypatch.context() as patched:
-        patched.setattr(notifications, "RECEIVING_SECONDS", 0.0)  # there is always time for one batch
+        patched.setattr(
+            notifications, "RECEIVING_SECONDS", 0.0
+        )  # there is always time for one batch
         assert survey.tick() == []
     assert survey.messages() == (20, 10)
     assert survey.reason == "more messages are waiting"
@@ -291,13 +312,17 @@ def test_a_first_run_that_fails_is_asked_for_again_though_no_message_began_it(
     survey.put("bad.csv", b"x,y\n1,2\n")
     assert not survey.run(*survey.tick())
     assert survey.tick() == []
-    assert survey.reason is not None and survey.reason.startswith("new data, settling for 900 s more; run fields-")
+    assert survey.reason is not None and survey.reason.startswith(
+        "new data, settling for 900 s more; run fields-"
+    )
     now[0] += 900
     assert len(survey.tick()) == 1
 
 
 @pytest.mark.services
-def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_left(survey: Survey) -> None:
+def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_left(
+    survey: Survey,
+) -> None:
     survey.s3.put_object(Bucket="survey", Key="elsewhere/a.csv", Body=TABLE)
     survey.s3.put_object(Bucket="survey", Key="my fields/.part", Body=TABLE)
     survey.cursor = json.dumps({"watched": survey.kept()["watched"]})  # as after the first freeze
@@ -308,7 +333,10 @@ def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_l
     survey.send("hello")
     assert survey.tick() == []
     assert survey.reason is not None
-    assert "left 1 message(s) in the queue; the first is not a bucket notification: 'hello'" in survey.reason
+    assert (
+        "left 1 message(s) in the queue; the first is not a bucket notification: 'hello'"
+        in survey.reason
+    )
     assert survey.messages() == (0, 1)
 
 
@@ -341,13 +369,18 @@ def test_a_queue_that_is_not_there_is_said(survey: Survey, monkeypatch: pytest.M
 
 
 def test_the_region_may_be_that_of_the_queue(no_cloud: pytest.MonkeyPatch) -> None:
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):  # or boto3 asks the cloud's own service for some
+    for name in (
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+    ):  # or boto3 asks the cloud's own service for some
         no_cloud.setenv(name, "of-nobody")
     queue = NotificationQueue(queue="https://sqs.eu-central-1.amazonaws.com/123456789012/landing")
     assert queue.get_client().meta.region_name == "eu-central-1"
 
 
-def test_two_datasets_with_one_queue_are_told_apart_before_one_deletes_what_the_other_waits_for(tmp_path: Path) -> None:
+def test_two_datasets_with_one_queue_are_told_apart_before_one_deletes_what_the_other_waits_for(
+    tmp_path: Path,
+) -> None:
     queue = "https://sqs.eu-central-1.amazonaws.com/123456789012/landing"
     documents = [
         f"type: mlops_assets.components.TrainingDataset\nattributes:\n  name: {name}\n"
@@ -359,13 +392,21 @@ def test_two_datasets_with_one_queue_are_told_apart_before_one_deletes_what_the_
     with pytest.raises(SpecificationError, match=r"1 problem\(s\)") as raised:
         check_declarations(tmp_path)
     file = tmp_path / "defs.yaml"
-    assert f"{file}:9: attributes.source.notifications.queue: {queue} is read at {file}:4 too" in str(raised.value)
+    assert (
+        f"{file}:9: attributes.source.notifications.queue: {queue} is read at {file}:4 too"
+        in str(raised.value)
+    )
 
 
 def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "boto3.session", None)
     monkeypatch.delitem(sys.modules, "resources.queue")
-    source = {"url": "s3://survey", "layout": "table", "table": {"label": "crop"}, "notifications": {"queue": "q"}}
+    source = {
+        "url": "s3://survey",
+        "layout": "table",
+        "table": {"label": "crop"},
+        "notifications": {"queue": "q"},
+    }
     with pytest.raises(SpecificationError, match=r"install the extra 'cluster'"):
         queue_resources(table_specification(source=source))
     assert queue_resources(table_specification()) == {}

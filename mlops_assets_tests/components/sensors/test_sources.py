@@ -1,4 +1,7 @@
-"""The sensor `new_data` on every kind of source: object stores, a web server, STAC catalogues and a STAC API."""
+"""The sensor `new_data` on every kind of source.
+
+Object stores, a web server, STAC catalogues and a STAC API.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def test_a_remote_landing_is_asked_for_when_it_changes_and_only_then(
     assert daemon.run(*requests)
     assert daemon.versions() == ["v1", "v2"]
     place.delete("b.csv")
-    if isinstance(place.server, WebFolder):  # it cannot be listed, and the declaration still names the file
+    if isinstance(
+        place.server, WebFolder
+    ):  # it cannot be listed, and the declaration still names the file
         assert daemon.tick() == []
         assert daemon.reason is not None and "could not be read: " in daemon.reason
     else:
@@ -62,7 +67,9 @@ def items() -> list[dict[str, Any]]:
     """Two Items of a crop each, whose images lie in `images`."""
     found = []
     for name, crop in (("a", "wheat"), ("b", "maize")):
-        made = pystac.Item(name, None, None, datetime(2024, 6, 12, tzinfo=UTC), {"crop": crop}, collection="crops")
+        made = pystac.Item(
+            name, None, None, datetime(2024, 6, 12, tzinfo=UTC), {"crop": crop}, collection="crops"
+        )
         made.add_asset("image", pystac.Asset(f"./images/{name}.tif", roles=["data"]))
         found.append(made.to_dict(include_self_link=False))
     return found
@@ -70,7 +77,10 @@ def items() -> list[dict[str, Any]]:
 
 def stac_daemon(url: str, instance: dg.DagsterInstance) -> LandingDaemon:
     source = {"url": url, "layout": "stac", "stac": {"labels": None, "label": "crop"}}
-    return LandingDaemon(scenes_specification("crops", source=source, classes=None, split={}, sensor=AT_ONCE), instance)
+    return LandingDaemon(
+        scenes_specification("crops", source=source, classes=None, split={}, sensor=AT_ONCE),
+        instance,
+    )
 
 
 def test_a_static_catalogue_is_asked_for_when_an_item_or_a_file_changes(

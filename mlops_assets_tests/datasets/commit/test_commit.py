@@ -15,13 +15,24 @@ from hypothesis import strategies as st
 from mlops_assets.datasets.commit.commit import Freeze, digest_of, freeze
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
-from mlops_assets.errors import DataProblems, EmptyLanding, MlopsError, SpecificationError, StorageError
+from mlops_assets.errors import (
+    DataProblems,
+    EmptyLanding,
+    MlopsError,
+    SpecificationError,
+    StorageError,
+)
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 
 Land = Callable[..., Freeze]
 
@@ -56,7 +67,9 @@ def test_scenes_that_did_not_change_are_the_same_version(store: Store, land_scen
     assert not again(store, scenes_specification()).created
 
 
-def test_the_digest_is_the_same_in_another_workspace(tmp_path: Path, land_table: Land, land_scenes: Land) -> None:
+def test_the_digest_is_the_same_in_another_workspace(
+    tmp_path: Path, land_table: Land, land_scenes: Land
+) -> None:
     elsewhere = Workspace((tmp_path / "else where").as_uri())
     other = Store(elsewhere, Registry("sqlite://").acting(local("somebody else")))
     crops_table().to_csv(landing(other) / "samples.csv", index=False)
@@ -71,7 +84,9 @@ def test_touching_a_file_changes_nothing(store: Store, land_table: Land) -> None
     assert not again(store).created
 
 
-def test_files_that_the_layout_does_not_read_are_noted_and_change_nothing(store: Store, land_table: Land) -> None:
+def test_files_that_the_layout_does_not_read_are_noted_and_change_nothing(
+    store: Store, land_table: Land
+) -> None:
     land_table()
     (landing(store) / "readme.md").write_text("hello")
     found = again(store)
@@ -92,13 +107,20 @@ def test_an_archive_is_not_unpacked_and_says_so(store: Store, land_table: Land, 
 
 def test_a_landing_of_nothing_but_an_archive_is_empty_and_says_why(store: Store) -> None:
     (landing(store) / "fields.zip").write_bytes(b"PK")
-    with pytest.raises(EmptyLanding, match=r"no table found .*; fields\.zip is an archive and is not read; unpack it"):
+    with pytest.raises(
+        EmptyLanding,
+        match=r"no table found .*; fields\.zip is an archive and is not read; unpack it",
+    ):
         again(store)
 
 
-def test_how_the_landing_is_watched_or_titled_changes_nothing(store: Store, land_table: Land) -> None:
+def test_how_the_landing_is_watched_or_titled_changes_nothing(
+    store: Store, land_table: Land
+) -> None:
     land_table()
-    assert not again(store, table_specification(sensor={"interval_seconds": 99}, title="Fields")).created
+    assert not again(
+        store, table_specification(sensor={"interval_seconds": 99}, title="Fields")
+    ).created
 
 
 def relabelled(frame: pd.DataFrame) -> pd.DataFrame:
@@ -114,14 +136,33 @@ def relabelled(frame: pd.DataFrame) -> pd.DataFrame:
         (lambda frame: frame.iloc[:-1], {}),
         (lambda frame: frame, {"split": {"seed": 1}}),
         (lambda frame: frame, {"split": {"fractions": {"train": 0.5, "test": 0.5}}}),
-        (lambda frame: frame, {"classes": {"wheat": "Wheat", "maize": "Maize", "fallow": "Fallow"}}),
-        (lambda frame: frame, {"source": {"url": "landing/fields", "layout": "table",
-                                          "table": {"label": "crop", "exclude": ["ndvi_06"]}}}),
-        (lambda frame: frame, {"source": {"url": "landing/fields", "layout": "table",
-                                          "table": {"label": "crop", "group": "farm"}}}),
+        (
+            lambda frame: frame,
+            {"classes": {"wheat": "Wheat", "maize": "Maize", "fallow": "Fallow"}},
+        ),
+        (
+            lambda frame: frame,
+            {
+                "source": {
+                    "url": "landing/fields",
+                    "layout": "table",
+                    "table": {"label": "crop", "exclude": ["ndvi_06"]},
+                }
+            },
+        ),
+        (
+            lambda frame: frame,
+            {
+                "source": {
+                    "url": "landing/fields",
+                    "layout": "table",
+                    "table": {"label": "crop", "group": "farm"},
+                }
+            },
+        ),
     ],
     ids=["label", "value", "one row less", "seed", "fractions", "class names", "features", "group"],
-)  # fmt: skip
+)
 def test_other_content_is_a_new_version(
     land_table: Land, change: Callable[[pd.DataFrame], pd.DataFrame], changes: dict[str, Any]
 ) -> None:
@@ -140,7 +181,9 @@ def test_going_back_gives_the_first_version_again(store: Store, land_table: Land
     assert store.registry.data_version(Reference("fields")).version == "v2"
 
 
-def test_a_renamed_file_is_a_new_version_that_shares_its_object(store: Store, land_table: Land) -> None:
+def test_a_renamed_file_is_a_new_version_that_shares_its_object(
+    store: Store, land_table: Land
+) -> None:
     land_table()
     (landing(store) / "samples.csv").rename(landing(store) / "renamed.csv")
     assert again(store).created
@@ -149,58 +192,103 @@ def test_a_renamed_file_is_a_new_version_that_shares_its_object(store: Store, la
 
 def files_table(names: str) -> pd.DataFrame:
     """Manifest rows of files with these paths."""
-    rows = [{"path": name, "sha256": name * 64, "size": 1, "role": "table", "scene": None} for name in names]
+    rows = [
+        {"path": name, "sha256": name * 64, "size": 1, "role": "table", "scene": None}
+        for name in names
+    ]
     return pd.DataFrame(rows).assign(part=pd.array([None] * len(rows), "Int64"))
 
 
 def test_the_digest_of_a_catalogue_does_not_depend_on_where_it_lies_or_how_it_is_searched() -> None:
-    samples = pd.DataFrame({"path": ["a"], "row": [0], "column": [0], "label": ["x"], "group": None, "split": "train"})
+    samples = pd.DataFrame(
+        {"path": ["a"], "row": [0], "column": [0], "label": ["x"], "group": None, "split": "train"}
+    )
 
     def digest(**stac: Any) -> str:
         source = {"url": "x", "layout": "stac", "stac": {"images": ["image"], **stac}}
         return digest_of(files_table("a"), samples, None, ["f"], {"kind": "image"}, source)
 
-    search = {"bbox": [0, 1, 2, 3], "datetime": "2020", "query": "x = 1", "collections": ["x"], "catalog": "y.json"}
+    search = {
+        "bbox": [0, 1, 2, 3],
+        "datetime": "2020",
+        "query": "x = 1",
+        "collections": ["x"],
+        "catalog": "y.json",
+    }
     assert digest(**search) == digest()
     assert digest(images=["nir"]) != digest()
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=30)
 @given(st.permutations(range(6)), st.permutations(range(3)))
-def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(rows: list[int], files: list[int]) -> None:
+def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(
+    rows: list[int], files: list[int]
+) -> None:
     samples = pd.DataFrame(
-        {"path": list("aabbcc"), "row": [0, 10, 9, 2, 0, 1], "column": [-1, 5, 5, 6, 7, 7], "label": list("xyxyxy"),
-         "group": None, "split": ["train", "test", None, "train", "test", "train"]}
-    )  # fmt: skip
+        {
+            "path": list("aabbcc"),
+            "row": [0, 10, 9, 2, 0, 1],
+            "column": [-1, 5, 5, 6, 7, 7],
+            "label": list("xyxyxy"),
+            "group": None,
+            "split": ["train", "test", None, "train", "test", "train"],
+        }
+    )
     table = files_table("abc")
     permuted = samples.iloc[rows].reset_index(drop=True)
-    source = {"url": "landing/fields", "layout": "table", "table": {"label": "crop", "decimal": "."}}
+    source = {
+        "url": "landing/fields",
+        "layout": "table",
+        "table": {"label": "crop", "decimal": "."},
+    }
     expected = digest_of(table, samples, None, ["f"], {"kind": "row"}, source)
     assert digest_of(table.iloc[files], permuted, None, ["f"], {"kind": "row"}, source) == expected
 
 
 def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
     samples = pd.DataFrame(
-        {"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": ["farm 1"], "split": ["train"]}
+        {
+            "path": ["a"],
+            "row": [0],
+            "column": [-1],
+            "label": ["x"],
+            "group": ["farm 1"],
+            "split": ["train"],
+        }
     )
-    source = {"url": "landing/fields", "layout": "table", "table": {"label": "crop", "group": "farm"}}
+    source = {
+        "url": "landing/fields",
+        "layout": "table",
+        "table": {"label": "crop", "group": "farm"},
+    }
     changes = {"path": "b", "row": 1, "column": 0, "label": "y", "group": "farm 2", "split": "test"}
     changed = [samples, *(samples.assign(**{name: [value]}) for name, value in changes.items())]
-    digests = [digest_of(files_table("ab"), frame, None, ["f"], {"kind": "row"}, source) for frame in changed]
+    digests = [
+        digest_of(files_table("ab"), frame, None, ["f"], {"kind": "row"}, source)
+        for frame in changed
+    ]
     assert len(set(digests)) == 1 + len(changes)
 
 
 def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies() -> None:
-    samples = pd.DataFrame({"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": None, "split": "train"})
+    samples = pd.DataFrame(
+        {"path": ["a"], "row": [0], "column": [-1], "label": ["x"], "group": None, "split": "train"}
+    )
 
     def digest(**source: Any) -> str:
         return digest_of(files_table("a"), samples, None, ["f"], {"kind": "row"}, source)
 
     first = digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": "."})
     told = {"notifications": {"queue": "https://sqs/q"}, "files": ["a.csv"]}
-    assert digest(url="s3://b/x", layout="table", table={"label": "crop", "decimal": "."}, **told) == first
+    assert (
+        digest(url="s3://b/x", layout="table", table={"label": "crop", "decimal": "."}, **told)
+        == first
+    )
     assert digest(url="elsewhere", layout="table", table={"decimal": ".", "label": "crop"}) == first
-    assert digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": ","}) != first
+    assert (
+        digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": ","})
+        != first
+    )
 
 
 # what is published
@@ -208,13 +296,21 @@ def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies()
 
 def test_the_row_tells_what_was_frozen_by_whom(land_table: Land) -> None:
     row = land_table(crops_table(300)).version
-    assert (row.dataset, row.version, row.created_by, row.files, row.samples) == ("fields", "v1", "tester", 1, 300)
+    assert (row.dataset, row.version, row.created_by, row.files, row.samples) == (
+        "fields",
+        "v1",
+        "tester",
+        1,
+        300,
+    )
     assert sum(row.counts.values()) == 300
     assert row.specification["source"]["table"]["label"] == "crop"
     assert row.size == len(crops_table(300).to_csv(index=False))
 
 
-def test_only_registered_files_lie_under_the_datasets(store: Store, land_table: Land, land_scenes: Land) -> None:
+def test_only_registered_files_lie_under_the_datasets(
+    store: Store, land_table: Land, land_scenes: Land
+) -> None:
     land_table()
     land_table(crops_table(seed=1))
     land_scenes()
@@ -260,16 +356,29 @@ def test_an_emptied_landing_leaves_the_published_version(store: Store, land_tabl
     ("frame", "changes", "error", "message"),
     [
         (crops_table().assign(ndvi_01=float("nan")), {}, DataProblems, "missing value"),
-        (crops_table().assign(crop=["rye", *["wheat", "maize"] * 149, "wheat"]), {"split": {"seed": 1}}, DataProblems,
-         r"class rye \(rye\) has 1 sample\(s\), none of them in training"),
-        (crops_table(), {"classes": {"wheat": "w", "maize": "m", "fallow": "f", "rye": "Rye"}}, DataProblems,
-         r"class rye \(Rye\) has no sample"),
+        (
+            crops_table().assign(crop=["rye", *["wheat", "maize"] * 149, "wheat"]),
+            {"split": {"seed": 1}},
+            DataProblems,
+            r"class rye \(rye\) has 1 sample\(s\), none of them in training",
+        ),
+        (
+            crops_table(),
+            {"classes": {"wheat": "w", "maize": "m", "fallow": "f", "rye": "Rye"}},
+            DataProblems,
+            r"class rye \(Rye\) has no sample",
+        ),
         (crops_table(1), {}, SpecificationError, "puts no sample into"),
     ],
     ids=["bad value", "class outside of training", "class without sample", "one row"],
-)  # fmt: skip
+)
 def test_data_that_cannot_be_used_publishes_nothing(
-    store: Store, land_table: Land, frame: pd.DataFrame, changes: dict[str, Any], error: type[MlopsError], message: str
+    store: Store,
+    land_table: Land,
+    frame: pd.DataFrame,
+    changes: dict[str, Any],
+    error: type[MlopsError],
+    message: str,
 ) -> None:
     with pytest.raises(error, match=message):
         land_table(frame, table_specification(**changes))
@@ -277,7 +386,9 @@ def test_data_that_cannot_be_used_publishes_nothing(
     assert list(store.workspace.list("datasets")) == []
 
 
-@pytest.mark.parametrize("change", [lambda path: path.write_text("x"), Path.unlink], ids=["written", "removed"])
+@pytest.mark.parametrize(
+    "change", [lambda path: path.write_text("x"), Path.unlink], ids=["written", "removed"]
+)
 def test_a_file_that_changes_meanwhile_publishes_nothing(
     store: Store, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], Any]
 ) -> None:
@@ -291,7 +402,9 @@ def test_a_file_that_changes_meanwhile_publishes_nothing(
         return stored
 
     monkeypatch.setattr(Workspace, "put_object", change_after)
-    with pytest.raises(StorageError, match=r"samples\.csv changed while being frozen; nothing was published"):
+    with pytest.raises(
+        StorageError, match=r"samples\.csv changed while being frozen; nothing was published"
+    ):
         again(store)
     assert_nothing_published(store)
 
@@ -300,28 +413,40 @@ def test_a_crash_before_publication_is_made_good_by_freezing_again(
     store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Registry, "publish_data_version", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            Registry, "publish_data_version", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             land_table()
     assert_nothing_published(store)
     found = again(store)
     assert (found.version.version, found.created) == ("v1", True)
-    assert len(FrozenDataset.open(store.workspace, store.registry, Reference("fields")).samples) == 300
-    assert sorted(store.workspace.list("datasets")) == [file.path for file in store.registry.files()]
+    assert (
+        len(FrozenDataset.open(store.workspace, store.registry, Reference("fields")).samples) == 300
+    )
+    assert sorted(store.workspace.list("datasets")) == [
+        file.path for file in store.registry.files()
+    ]
 
 
 def test_other_data_after_a_crash_takes_the_place_of_what_was_left(
     store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
-        patch.setattr(Registry, "publish_data_version", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(
+            Registry, "publish_data_version", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt)
+        )
         with pytest.raises(KeyboardInterrupt):
             land_table()
     assert land_table(crops_table(200)).version.version == "v1"
-    assert len(FrozenDataset.open(store.workspace, store.registry, Reference("fields")).samples) == 200
+    assert (
+        len(FrozenDataset.open(store.workspace, store.registry, Reference("fields")).samples) == 200
+    )
 
 
-def test_a_full_disk_publishes_nothing(store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_publishes_nothing(
+    store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
     def full(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
@@ -331,7 +456,9 @@ def test_a_full_disk_publishes_nothing(store: Store, land_table: Land, monkeypat
     assert_nothing_published(store)
 
 
-def test_a_freeze_waits_for_another_one_of_the_same_dataset(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_freeze_waits_for_another_one_of_the_same_dataset(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held: list[str] = []
     lock = Registry.lock
     monkeypatch.setattr(Registry, "lock", lambda self, name: held.append(name) or lock(self, name))
@@ -351,15 +478,24 @@ def test_other_column_names_of_a_file_without_header_are_a_new_version(store: St
     (landing(store) / "a.csv").write_text(rows + "\n")
 
     def named(*columns: str) -> DatasetSpecification:
-        table = {"label": "crop", "group": "farm", "features": ["red", "nir"], "columns": [*columns, "crop", "farm"]}
+        table = {
+            "label": "crop",
+            "group": "farm",
+            "features": ["red", "nir"],
+            "columns": [*columns, "crop", "farm"],
+        }
         source = {"url": "landing/fields", "layout": "table", "table": table}
-        return table_specification(source=source, split={"method": "group", "fractions": {"train": 0.5, "test": 0.5}})
+        return table_specification(
+            source=source, split={"method": "group", "fractions": {"train": 0.5, "test": 0.5}}
+        )
 
     assert again(store, named("red", "nir")).created
     assert again(store, named("nir", "red")).created
 
 
 def test_units_are_those_of_features(store: Store, land_table: Callable[..., Freeze]) -> None:
-    with pytest.raises(SpecificationError, match="units: there is no feature ndvi_99; there are farm, ndvi_01"):
+    with pytest.raises(
+        SpecificationError, match="units: there is no feature ndvi_99; there are farm, ndvi_01"
+    ):
         land_table(specification=table_specification(units={"ndvi_99": "1"}))
     assert store.registry.data_versions("fields") == []

@@ -1,4 +1,7 @@
-"""Freezing while servers fail: file and remedy are named, nothing is published, and a later freeze succeeds."""
+"""Freezing while servers fail.
+
+File and remedy are named, nothing is published, and a later freeze succeeds.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,11 @@ LIST = "*list-type=2*"
 pytestmark = pytest.mark.faults("a server refuses, fails, is slow or cuts off")
 
 
-@pytest.fixture(params=[pytest.param(name, marks=pytest.mark.services) for name in ("faulty_s3", "https_folder")])
+@pytest.fixture(
+    params=[
+        pytest.param(name, marks=pytest.mark.services) for name in ("faulty_s3", "https_folder")
+    ]
+)
 def place(request: pytest.FixtureRequest) -> Place:
     """Three tables on a server that can be told to fail."""
     place = place_on(request.getfixturevalue(request.param))
@@ -46,11 +53,15 @@ def workspace(faulty_s3: FaultyBucket, tmp_path: Path) -> Store:
     """A workspace in the failing bucket, with tables landed in it."""
     _land(place_on(faulty_s3))
     workspace = Workspace(faulty_s3.url, tmp_path / "cache")
-    return Store(workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}").acting(local("tester")))
+    return Store(
+        workspace, Registry(f"sqlite:///{tmp_path / 'registry.db'}").acting(local("tester"))
+    )
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(403, "credentials"), (404, ""), (500, "")])
-def test_a_landing_that_cannot_be_listed(faulty_s3: FaultyBucket, store: Store, status: int, remedy: str) -> None:
+def test_a_landing_that_cannot_be_listed(
+    faulty_s3: FaultyBucket, store: Store, status: int, remedy: str
+) -> None:
     place = place_on(faulty_s3)
     _land(place)
     faulty_s3.faults.add(LIST, status=status)
@@ -74,7 +85,9 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(
     assert _freeze(store, place).created
 
 
-def test_all_files_that_cannot_be_read_are_named_at_once(place: Place, faults: FaultyProxy, store: Store) -> None:
+def test_all_files_that_cannot_be_read_are_named_at_once(
+    place: Place, faults: FaultyProxy, store: Store
+) -> None:
     faults.add("*/a.csv", status=403)
     faults.add("*/c.csv", status=404)
     with pytest.raises(Exception, match=r"(?s)a\.csv.*c\.csv"):
@@ -91,7 +104,9 @@ def test_a_server_that_fails_twice_is_asked_again(
 
 
 @pytest.mark.parametrize("pattern", [LIST, "*/b.csv"], ids=["listing", "file"])
-def test_a_slow_server_is_waited_for(place: Place, faults: FaultyProxy, store: Store, pattern: str) -> None:
+def test_a_slow_server_is_waited_for(
+    place: Place, faults: FaultyProxy, store: Store, pattern: str
+) -> None:
     faults.add(pattern, delay=0.5, times=2)
     assert _freeze(store, place).created
 
@@ -135,7 +150,13 @@ def test_half_a_listing_is_never_taken_for_the_whole(faulty_s3: FaultyBucket, st
 
 @pytest.mark.parametrize(
     ("where", "status"),
-    [("*/objects/*", 403), ("*/objects/*", 404), ("*/objects/*", 500), ("*/manifest.parquet", 500), ("*/*.json", 403)],
+    [
+        ("*/objects/*", 403),
+        ("*/objects/*", 404),
+        ("*/objects/*", 500),
+        ("*/manifest.parquet", 500),
+        ("*/*.json", 403),
+    ],
 )
 def test_a_workspace_that_cannot_be_written_publishes_nothing(
     workspace: Store, faulty_s3: FaultyBucket, where: str, status: int
@@ -150,7 +171,9 @@ def test_a_workspace_that_cannot_be_written_publishes_nothing(
 
 
 @pytest.mark.parametrize("where", ["*/objects/*", "*/manifest.parquet"])
-@pytest.mark.parametrize("fault", [{"status": 500}, {"cut": True}, {"delay": 0.3}], ids=["500", "half", "slow"])
+@pytest.mark.parametrize(
+    "fault", [{"status": 500}, {"cut": True}, {"delay": 0.3}], ids=["500", "half", "slow"]
+)
 def test_a_workspace_that_fails_for_a_while(
     workspace: Store, faulty_s3: FaultyBucket, where: str, fault: dict[str, object]
 ) -> None:
@@ -158,7 +181,9 @@ def test_a_workspace_that_fails_for_a_while(
     try:
         _freeze(workspace)
     except StorageError:
-        assert "cut" in fault  # a server that answers is asked again; a broken upload may be given up
+        assert (
+            "cut" in fault
+        )  # a server that answers is asked again; a broken upload may be given up
         _nothing_published(workspace)
         _freeze(workspace)
     _frozen_as_landed(workspace)
@@ -187,7 +212,9 @@ def _land(place: Place) -> None:
 
 
 def _freeze(store: Store, place: Place | None = None) -> Freeze:
-    specification: DatasetSpecification = table_specification(**({"source": place.source()} if place else {}))
+    specification: DatasetSpecification = table_specification(
+        **({"source": place.source()} if place else {})
+    )
     return freeze(store.workspace, store.registry, specification, "tester")
 
 

@@ -1,4 +1,7 @@
-"""Freezing again does what is new and no more; what interrupts it loses, doubles or half publishes nothing."""
+"""Freezing again does what is new and no more.
+
+What interrupts it loses, doubles or half publishes nothing.
+"""
 
 from __future__ import annotations
 
@@ -109,8 +112,12 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return paths
 
 
-def again(store: Store, specification: DatasetSpecification | None = None, rehash: bool = False) -> Freeze:
-    return freeze(store.workspace, store.registry, specification or declared(), "tester", rehash=rehash)
+def again(
+    store: Store, specification: DatasetSpecification | None = None, rehash: bool = False
+) -> Freeze:
+    return freeze(
+        store.workspace, store.registry, specification or declared(), "tester", rehash=rehash
+    )
 
 
 def latest(store: Store) -> FrozenDataset:
@@ -152,7 +159,9 @@ def test_a_file_whose_size_and_time_were_put_back_is_noticed(store: Store, landi
     assert latest(store).local_path(path_of(5)).read_bytes() == array(77)
 
 
-def test_a_file_that_was_written_just_now_is_not_remembered(store: Store, landing: Path, opened: list[str]) -> None:
+def test_a_file_that_was_written_just_now_is_not_remembered(
+    store: Store, landing: Path, opened: list[str]
+) -> None:
     again(store)
     assert list(store.registry.landed(landing.as_uri())) == []
     opened.clear()
@@ -168,14 +177,18 @@ def test_a_file_is_remembered_once_it_is_older_than_the_clock_is_fine(
     earlier = last.stat().st_ctime_ns
     (landing / path_of(0)).write_bytes(array(50))
     between = (earlier + (landing / path_of(0)).stat().st_mtime_ns) / 2e9
-    monkeypatch.setattr(commit, "time", SimpleNamespace(time=lambda: between + folder_landing.CLOCK_SECONDS))
+    monkeypatch.setattr(
+        commit, "time", SimpleNamespace(time=lambda: between + folder_landing.CLOCK_SECONDS)
+    )
     again(store)
     known = {path for path, *_ in store.registry.landed(landing.as_uri())}
     assert known == {path_of(number) for number in range(1, COUNT)}
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_touched_file_is_read_again_and_makes_no_version(store: Store, landing: Path, opened: list[str]) -> None:
+def test_a_touched_file_is_read_again_and_makes_no_version(
+    store: Store, landing: Path, opened: list[str]
+) -> None:
     again(store)
     os.utime(landing / path_of(7))
     opened.clear()
@@ -195,7 +208,9 @@ def test_a_renamed_file_shares_its_object(store: Store, landing: Path, opened: l
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_renamed_image_keeps_its_split_and_a_copy_goes_where_its_original_is(store: Store, landing: Path) -> None:
+def test_a_renamed_image_keeps_its_split_and_a_copy_goes_where_its_original_is(
+    store: Store, landing: Path
+) -> None:
     again(store)
     first = latest(store).samples.set_index("path")["split"]
     for number in range(COUNT):
@@ -221,7 +236,9 @@ def test_a_file_that_changed_places_with_another_is_noticed(store: Store, landin
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_file_that_went_and_came_back_gives_the_first_version_again(store: Store, landing: Path) -> None:
+def test_a_file_that_went_and_came_back_gives_the_first_version_again(
+    store: Store, landing: Path
+) -> None:
     first = again(store).version
     content = (landing / path_of(7)).read_bytes()
     (landing / path_of(7)).unlink()
@@ -246,7 +263,9 @@ def test_other_options_of_reading_make_every_file_be_looked_at_again(
 
 
 @pytest.mark.usefixtures("settled")
-def test_bytes_are_stored_once_across_files_versions_and_datasets(store: Store, landing: Path) -> None:
+def test_bytes_are_stored_once_across_files_versions_and_datasets(
+    store: Store, landing: Path
+) -> None:
     (landing / path_of(9)).write_bytes(array(1))  # the same as another file
     again(store)
     assert len(list(store.workspace.list("objects"))) == COUNT - 1
@@ -259,7 +278,10 @@ def test_bytes_are_stored_once_across_files_versions_and_datasets(store: Store, 
 @pytest.mark.usefixtures("settled")
 def test_an_object_that_is_gone_or_cut_is_stored_again(store: Store, landing: Path) -> None:
     again(store)
-    gone, cut = (store.workspace.local_path(object_key(sha256_of(landing / path_of(number)))) for number in (5, 6))
+    gone, cut = (
+        store.workspace.local_path(object_key(sha256_of(landing / path_of(number))))
+        for number in (5, 6)
+    )
     gone.unlink()
     cut.write_bytes(b"")
     assert not again(store).created
@@ -268,7 +290,9 @@ def test_an_object_that_is_gone_or_cut_is_stored_again(store: Store, landing: Pa
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_damaged_object_of_the_right_size_is_mended_by_hashing_all_again(store: Store, landing: Path) -> None:
+def test_a_damaged_object_of_the_right_size_is_mended_by_hashing_all_again(
+    store: Store, landing: Path
+) -> None:
     again(store)
     damaged = store.workspace.local_path(object_key(sha256_of(landing / path_of(5))))
     damaged.write_bytes(damaged.read_bytes()[::-1])
@@ -294,7 +318,11 @@ def test_a_damaged_object_of_the_right_size_is_mended_by_hashing_all_again(store
 @pytest.mark.parametrize("moment", ["_store", "before"])
 @pytest.mark.usefixtures("settled")
 def test_a_file_that_changes_while_it_is_frozen_publishes_nothing_and_the_next_freeze_has_it_as_it_is(
-    store: Store, landing: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[[Path], object], moment: str
+    store: Store,
+    landing: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[Path], object],
+    moment: str,
 ) -> None:
     changed = landing / path_of(8)
     store_one = ingest._store
@@ -332,8 +360,17 @@ def start_freezing(store: Store, landing: Path) -> Iterator[Callable[..., subpro
     started: list[subprocess.Popen[str]] = []
 
     def start(pause: float = 0.0) -> subprocess.Popen[str]:
-        command = [sys.executable, "-c", FREEZE, store.workspace.url, declared().model_dump_json(), str(pause)]
-        process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        command = [
+            sys.executable,
+            "-c",
+            FREEZE,
+            store.workspace.url,
+            declared().model_dump_json(),
+            str(pause),
+        ]
+        process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
         started.append(process)
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         return process
@@ -352,9 +389,12 @@ def go(process: subprocess.Popen[str]) -> None:
 
 @pytest.mark.usefixtures("settled")
 def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
-    store: Store, landing: Path, start_freezing: Callable[..., subprocess.Popen[str]], opened: list[str],
+    store: Store,
+    landing: Path,
+    start_freezing: Callable[..., subprocess.Popen[str]],
+    opened: list[str],
     monkeypatch: pytest.MonkeyPatch,
-) -> None:  # fmt: skip
+) -> None:
     process = start_freezing(pause=600)
     go(process)
     assert process.stdout is not None and process.stdout.readline() == "stored\n"
@@ -366,12 +406,16 @@ def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
     hashed: list[str] = []
     store_one = ingest._store
     monkeypatch.setattr(
-        ingest, "_store", lambda landed, file, anew: hashed.append(file.path) or store_one(landed, file, anew)
+        ingest,
+        "_store",
+        lambda landed, file, anew: hashed.append(file.path) or store_one(landed, file, anew),
     )
     found = again(store)
     assert (found.version.version, found.created) == ("v1", True)
     assert set(hashed) == {path_of(number) for number in range(COUNT)} - done
-    assert sorted(store.workspace.list("datasets")) == [file.path for file in store.registry.files()]
+    assert sorted(store.workspace.list("datasets")) == [
+        file.path for file in store.registry.files()
+    ]
     assert [path.name for path in store.workspace.cache.glob("*.scratch")] == []
 
 
@@ -387,7 +431,9 @@ def test_of_two_processes_that_freeze_at_once_one_makes_the_version_and_both_get
     assert sorted(words[2] for words in told) == ["False", "True"]
     (row,) = store.registry.data_versions()
     assert {words[3] for words in told} == {row.digest}
-    assert sorted(store.workspace.list("datasets")) == [file.path for file in store.registry.files()]
+    assert sorted(store.workspace.list("datasets")) == [
+        file.path for file in store.registry.files()
+    ]
 
 
 @pytest.mark.usefixtures("settled")

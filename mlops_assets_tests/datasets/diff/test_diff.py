@@ -1,4 +1,7 @@
-"""The difference of two data versions: files, samples, classes, features and their distributions."""
+"""The difference of two data versions.
+
+Files, samples, classes, features and their distributions.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +26,18 @@ from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
-from mlops_assets_tests.datasets.frozen_images import image, images, images_specification, land_images
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
+from mlops_assets_tests.datasets.frozen_images import (
+    image,
+    images,
+    images_specification,
+    land_images,
+)
 
 Land = Callable[..., Freeze]
 MAIZE, WHEAT = "train/maize/1.npy", "train/wheat/1.npy"
@@ -36,7 +49,9 @@ def paths(rows: pd.DataFrame) -> list[str]:
 
 def between(store: Store, before: Freeze, after: Freeze) -> Difference:
     first, second = (
-        FrozenDataset.open(store.workspace, store.registry, Reference(f.version.dataset, f.version.version))
+        FrozenDataset.open(
+            store.workspace, store.registry, Reference(f.version.dataset, f.version.version)
+        )
         for f in (before, after)
     )
     return difference(store.registry, first, second)
@@ -46,7 +61,13 @@ def between(store: Store, before: Freeze, after: Freeze) -> Difference:
 
 
 def manifest(files: dict[str, str]) -> pd.DataFrame:
-    return pd.DataFrame({"path": list(files), "sha256": list(files.values()), "size": [len(s) for s in files.values()]})
+    return pd.DataFrame(
+        {
+            "path": list(files),
+            "sha256": list(files.values()),
+            "size": [len(s) for s in files.values()],
+        }
+    )
 
 
 def test_files_are_told_apart_by_path_and_checksum() -> None:
@@ -58,12 +79,16 @@ def test_files_are_told_apart_by_path_and_checksum() -> None:
     assert found.changed.to_dict("records") == [
         {"path": "b", "sha256_before": "22", "sha256": "XX!", "size_before": 2, "size": 3}
     ]
-    assert found.renamed.to_dict("records") == [{"before": "old/d", "path": "new/d", "sha256": "4444", "size": 4}]
+    assert found.renamed.to_dict("records") == [
+        {"before": "old/d", "path": "new/d", "sha256": "4444", "size": 4}
+    ]
     assert found.unchanged == 1
 
 
 def test_copies_of_one_file_are_paired_once_each() -> None:
-    found = file_changes(manifest(dict.fromkeys(["a", "b", "c"], "1")), manifest(dict.fromkeys(["c", "x"], "1")))
+    found = file_changes(
+        manifest(dict.fromkeys(["a", "b", "c"], "1")), manifest(dict.fromkeys(["c", "x"], "1"))
+    )
     assert found.renamed[["before", "path"]].to_numpy().tolist() == [["a", "x"]]
     assert paths(found.removed) == ["b"]
     assert (len(found.added), found.unchanged) == (0, 1)
@@ -84,7 +109,9 @@ def test_the_same_version_does_not_differ(store: Store) -> None:
     assert (found.files.unchanged, found.samples.unchanged) == (12, 12)
     assert found.declaration == found.samples.moves.to_dict("records") == []
     assert all(balance.total_variation == 0 for balance in found.balance)
-    assert all((shift.standardised_mean_difference, shift.std_ratio) == (0, 1) for shift in found.shifts)
+    assert all(
+        (shift.standardised_mean_difference, shift.std_ratio) == (0, 1) for shift in found.shifts
+    )
 
 
 def test_samples_added_removed_and_of_rewritten_files(store: Store) -> None:
@@ -110,21 +137,47 @@ def test_samples_of_a_renamed_file_are_followed(store: Store) -> None:
     assert len(found.files.renamed) == 3
     assert len(found.samples.added) == len(found.samples.removed) == 0
     assert found.samples.moved.to_dict("records") == [
-        {"path": "test/wheat/9.npy", "row": 0, "column": 0, "label": "wheat", "before": "train", "after": "test"}
+        {
+            "path": "test/wheat/9.npy",
+            "row": 0,
+            "column": 0,
+            "label": "wheat",
+            "before": "train",
+            "after": "test",
+        }
     ]
     assert found.samples.relabelled.to_dict("records") == [
-        {"path": "train/wheat/8.npy", "row": 0, "column": 0, "before": "maize", "after": "wheat", "split": "train"}
+        {
+            "path": "train/wheat/8.npy",
+            "row": 0,
+            "column": 0,
+            "before": "maize",
+            "after": "wheat",
+            "split": "train",
+        }
     ]
-    assert found.samples.moves.to_dict("records") == [{"before": "train", "after": "test", "samples": 1}]
+    assert found.samples.moves.to_dict("records") == [
+        {"before": "train", "after": "test", "samples": 1}
+    ]
     assert found.samples.unchanged == 10
 
 
 def test_pixels_that_are_relabelled_or_left_out_are_told(store: Store, land_scenes: Land) -> None:
     before = land_scenes()
-    after = land_scenes(scenes_specification(split={"method": "spatial_block", "block": 8, "buffer": 2,
-                                                    "fractions": {"train": 0.6, "test": 0.4}}))  # fmt: skip
+    after = land_scenes(
+        scenes_specification(
+            split={
+                "method": "spatial_block",
+                "block": 8,
+                "buffer": 2,
+                "fractions": {"train": 0.6, "test": 0.4},
+            }
+        )
+    )
     found = between(store, before, after)
-    assert len(found.samples.added) == len(found.samples.removed) == len(found.samples.relabelled) == 0
+    assert (
+        len(found.samples.added) == len(found.samples.removed) == len(found.samples.relabelled) == 0
+    )
     moves = found.document()["samples"]["moves"]
     assert moves == [{"before": "test", "after": None, "samples": len(found.samples.moved)}]
     assert len(found.samples.moved) > 0
@@ -135,7 +188,9 @@ def test_pixels_that_are_relabelled_or_left_out_are_told(store: Store, land_scen
     third = freeze(store.workspace, store.registry, scenes_specification(), "tester")
     changed = between(store, before, third).samples
     assert len(changed.relabelled) == 1
-    assert changed.relabelled[["row", "column", "before", "after"]].to_numpy().tolist() == [[20, 20, "1", "2"]]
+    assert changed.relabelled[["row", "column", "before", "after"]].to_numpy().tolist() == [
+        [20, 20, "1", "2"]
+    ]
 
 
 def relabel(labels: Path) -> None:
@@ -150,15 +205,29 @@ def relabel(labels: Path) -> None:
 # rows of tables
 
 
-def rows(store: Store, land_table: Land, first: pd.DataFrame, second: pd.DataFrame, **changes: Any) -> Difference:
+def rows(
+    store: Store, land_table: Land, first: pd.DataFrame, second: pd.DataFrame, **changes: Any
+) -> Difference:
     fixed: dict[str, Any] = {"split": {"fractions": {"train": 0.6, "test": 0.4}}} | changes
-    return between(store, land_table(first, table_specification()), land_table(second, table_specification(**fixed)))
+    return between(
+        store,
+        land_table(first, table_specification()),
+        land_table(second, table_specification(**fixed)),
+    )
 
 
-def test_rows_taken_out_in_the_middle_are_the_only_ones_removed(store: Store, land_table: Land) -> None:
+def test_rows_taken_out_in_the_middle_are_the_only_ones_removed(
+    store: Store, land_table: Land
+) -> None:
     table = crops_table(300)
-    found = rows(store, land_table, table, table.drop(index=[7, 150, 151]), split=table_specification().split)
-    assert (len(found.samples.removed), len(found.samples.added), found.samples.unchanged) == (3, 0, 297)
+    found = rows(
+        store, land_table, table, table.drop(index=[7, 150, 151]), split=table_specification().split
+    )
+    assert (len(found.samples.removed), len(found.samples.added), found.samples.unchanged) == (
+        3,
+        0,
+        297,
+    )
     assert found.samples.removed["row"].tolist() == [7, 150, 151]
 
 
@@ -168,7 +237,9 @@ def test_a_row_with_another_value_is_another_sample_and_one_with_another_label_i
     table = crops_table(300)
     changed = table.copy()
     changed.loc[5, "ndvi_01"] += 0.5
-    changed.loc[9, "crop"] = {"wheat": "maize", "maize": "fallow", "fallow": "wheat"}[table["crop"][9]]
+    changed.loc[9, "crop"] = {"wheat": "maize", "maize": "fallow", "fallow": "wheat"}[
+        table["crop"][9]
+    ]
     found = rows(store, land_table, table, changed, split=table_specification().split).samples
     assert (found.added["row"].tolist(), found.removed["row"].tolist()) == ([5], [5])
     assert found.relabelled[["row", "before", "after"]].to_numpy().tolist() == [
@@ -176,7 +247,9 @@ def test_a_row_with_another_value_is_another_sample_and_one_with_another_label_i
     ]
 
 
-def test_rows_are_followed_into_other_files_and_other_orders(store: Store, land_table: Land) -> None:
+def test_rows_are_followed_into_other_files_and_other_orders(
+    store: Store, land_table: Land
+) -> None:
     table = crops_table(300)
     before = land_table(table)
     folder = store.workspace.root / "landing" / "fields"
@@ -184,15 +257,24 @@ def test_rows_are_followed_into_other_files_and_other_orders(store: Store, land_
     shuffled = table.sample(frac=1, random_state=0)
     shuffled.iloc[:100].to_csv(folder / "a.csv", index=False)
     shuffled.iloc[100:].to_csv(folder / "b.csv", index=False)
-    found = between(store, before, freeze(store.workspace, store.registry, table_specification(), "tester"))
-    assert (paths(found.files.added), paths(found.files.removed)) == (["a.csv", "b.csv"], ["samples.csv"])
+    found = between(
+        store, before, freeze(store.workspace, store.registry, table_specification(), "tester")
+    )
+    assert (paths(found.files.added), paths(found.files.removed)) == (
+        ["a.csv", "b.csv"],
+        ["samples.csv"],
+    )
     assert found.samples.unchanged == 300
 
 
-def test_equal_rows_with_different_labels_are_paired_by_label_first(store: Store, land_table: Land) -> None:
+def test_equal_rows_with_different_labels_are_paired_by_label_first(
+    store: Store, land_table: Land
+) -> None:
     table = crops_table(120)
     other = "maize" if table["crop"][3] == "wheat" else "wheat"
-    twins = pd.concat([table, table.iloc[[3]].assign(crop=other), table.iloc[[3]]], ignore_index=True)
+    twins = pd.concat(
+        [table, table.iloc[[3]].assign(crop=other), table.iloc[[3]]], ignore_index=True
+    )
     reordered = pd.concat([twins.iloc[[120, 121]], twins.iloc[:120]], ignore_index=True)
     found = between(store, land_table(twins), land_table(reordered)).samples
     assert (len(found.relabelled), found.unchanged) == (0, 122)
@@ -200,19 +282,32 @@ def test_equal_rows_with_different_labels_are_paired_by_label_first(store: Store
 
 def test_a_table_with_a_column_more_keeps_its_rows(store: Store, land_table: Land) -> None:
     table = crops_table(300)
-    found = rows(store, land_table, table, table.assign(height=1.5)[::-1], split=table_specification().split)
-    assert len(found.samples.added) == len(found.samples.removed) == len(found.samples.relabelled) == 0
+    found = rows(
+        store, land_table, table, table.assign(height=1.5)[::-1], split=table_specification().split
+    )
+    assert (
+        len(found.samples.added) == len(found.samples.removed) == len(found.samples.relabelled) == 0
+    )
     assert found.features == {"added": ["height"], "removed": [], "reordered": False}
     (height,) = [shift for shift in found.shifts if shift.feature == "height"]
-    assert (height.mean_before, height.mean_after, height.standardised_mean_difference) == (None, 1.5, None)
+    assert (height.mean_before, height.mean_after, height.standardised_mean_difference) == (
+        None,
+        1.5,
+        None,
+    )
 
 
 def test_rows_moved_between_splits_by_another_seed_are_told(store: Store, land_table: Land) -> None:
     table = crops_table(300)
-    found = rows(store, land_table, table, table, split={"seed": 7, "fractions": {"train": 0.6, "test": 0.4}})
+    found = rows(
+        store, land_table, table, table, split={"seed": 7, "fractions": {"train": 0.6, "test": 0.4}}
+    )
     moves = found.samples.moves
     assert moves["samples"].sum() == len(found.samples.moved) == 300 - found.samples.unchanged
-    assert set(zip(moves["before"], moves["after"], strict=True)) >= {("train", "test"), ("test", "train")}
+    assert set(zip(moves["before"], moves["after"], strict=True)) >= {
+        ("train", "test"),
+        ("test", "train"),
+    }
     assert {"what": "split.seed", "before": 0, "after": 7} in found.declaration
 
 
@@ -223,7 +318,9 @@ def test_classes_and_balance(store: Store) -> None:
     before = land_images(store)
     files = {path.replace("maize", "rye"): content for path, content in images().items()}
     files |= {f"train/wheat/{n}.npy": image(100 + n) for n in range(3, 7)}
-    after = land_images(store, files, images_specification(classes={"wheat": "Winter wheat", "rye": "Rye"}))
+    after = land_images(
+        store, files, images_specification(classes={"wheat": "Winter wheat", "rye": "Rye"})
+    )
     found = difference(store.registry, before, after)
     assert found.classes == {
         "added": [{"value": "rye", "name": "Rye"}],
@@ -233,20 +330,30 @@ def test_classes_and_balance(store: Store) -> None:
     train = found.balance[0]
     assert (train.split, train.before) == ("train", {"maize": 2, "Winter wheat": 2, "Rye": 0})
     assert train.after == {"maize": 0, "Winter wheat": 6, "Rye": 2}
-    assert train.total_variation == pytest.approx((abs(2 / 4 - 0) + abs(2 / 4 - 6 / 8) + abs(0 - 2 / 8)) / 2)
+    assert train.total_variation == pytest.approx(
+        (abs(2 / 4 - 0) + abs(2 / 4 - 6 / 8) + abs(0 - 2 / 8)) / 2
+    )
 
 
 def test_a_split_that_is_empty_has_no_distance(store: Store) -> None:
     before = land_images(store)
-    after = land_images(store, {path: c for path, c in images().items() if not path.startswith("validation")})
-    assert [balance.total_variation for balance in difference(store.registry, before, after).balance] == [0, None, 0]
+    after = land_images(
+        store, {path: c for path, c in images().items() if not path.startswith("validation")}
+    )
+    assert [
+        balance.total_variation for balance in difference(store.registry, before, after).balance
+    ] == [0, None, 0]
 
 
 def test_the_class_balance_of_windows_is_of_the_pixels_in_their_quality_reports(
     store: Store, land_scenes: Land
 ) -> None:
     specification = scenes_specification(
-        source={"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 16}},
+        source={
+            "url": "landing/scenes",
+            "layout": "scenes",
+            "scenes": {"read": "windows", "size": 16},
+        },
         split={"method": "random", "fractions": {"train": 0.5, "test": 0.5}},
     )
     before = land_scenes(specification)
@@ -265,13 +372,24 @@ def test_the_class_balance_of_windows_is_of_the_pixels_in_their_quality_reports(
         document = json.dumps({"class_counts": {"classes": counts}}).encode()
         store.registry.add_files(f"data:{name}", [store.workspace.put(key, document)])
     train, validation, test = between(store, before, after).balance
-    assert (train.of, train.before, train.after) == ("pixels", {"water": 10, "land": 10}, {"water": 30, "land": 10})
-    assert (train.total_variation, validation.total_variation, test.total_variation) == (0.25, None, 0.0)
+    assert (train.of, train.before, train.after) == (
+        "pixels",
+        {"water": 10, "land": 10},
+        {"water": 30, "land": 10},
+    )
+    assert (train.total_variation, validation.total_variation, test.total_variation) == (
+        0.25,
+        None,
+        0.0,
+    )
 
 
 def test_numbers_are_compared_by_mean_and_deviation(store: Store, land_table: Land) -> None:
-    source = {"url": "landing/fields", "layout": "table",
-              "table": {"label": "ndvi_01", "features": ["ndvi_02", "ndvi_03"]}}  # fmt: skip
+    source = {
+        "url": "landing/fields",
+        "layout": "table",
+        "table": {"label": "ndvi_01", "features": ["ndvi_02", "ndvi_03"]},
+    }
     table = crops_table(300)
     higher = table.assign(ndvi_01=table["ndvi_01"] + 1)
     specification = table_specification(source=source)
@@ -306,10 +424,16 @@ def test_bands_that_have_shifted_are_told_by_how_much(store: Store) -> None:
 
 @pytest.mark.parametrize(
     ("means", "stds", "expected"),
-    [((1.0, 1.0), (0.0, 0.0), 0.0), ((1.0, 2.0), (0.0, 0.0), None), ((None, 2.0), (None, 1.0), None),
-     ((2.0, 1.0), (1.0, 1.0), -1.0)],
-)  # fmt: skip
-def test_a_standardised_difference_is_null_where_nothing_varies(means: Any, stds: Any, expected: float | None) -> None:
+    [
+        ((1.0, 1.0), (0.0, 0.0), 0.0),
+        ((1.0, 2.0), (0.0, 0.0), None),
+        ((None, 2.0), (None, 1.0), None),
+        ((2.0, 1.0), (1.0, 1.0), -1.0),
+    ],
+)
+def test_a_standardised_difference_is_null_where_nothing_varies(
+    means: Any, stds: Any, expected: float | None
+) -> None:
     assert standardised_mean_difference(*means, *stds) == expected
 
 
@@ -317,17 +441,31 @@ def test_published_statistics_are_used_and_must_be_as_published(store: Store) ->
     frozen = land_images(store)
     published = {"features": ["band_1", "band_2"], "mean": [1.0, None], "std": [2.0, None]}
     key = "datasets/tiles/v1/statistics.json"
-    store.registry.add_files("data:tiles@v1", [store.workspace.put(key, json.dumps(published).encode())])
+    store.registry.add_files(
+        "data:tiles@v1", [store.workspace.put(key, json.dumps(published).encode())]
+    )
     first, second = difference(store.registry, frozen, frozen).shifts
-    assert (first.mean_before, first.std_before, first.standardised_mean_difference) == (1.0, 2.0, 0.0)
-    assert (second.mean_before, second.standardised_mean_difference, second.std_ratio) == (None, None, None)
+    assert (first.mean_before, first.std_before, first.standardised_mean_difference) == (
+        1.0,
+        2.0,
+        0.0,
+    )
+    assert (second.mean_before, second.standardised_mean_difference, second.std_ratio) == (
+        None,
+        None,
+        None,
+    )
     store.workspace.put(key, b"{}")
     with pytest.raises(IntegrityError, match=r"statistics\.json is not as it was published"):
         difference(store.registry, frozen, frozen)
 
 
-def test_statistics_are_computed_as_the_quality_report_publishes_them(store: Store, land_scenes: Land) -> None:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(land_scenes().version.dataset))
+def test_statistics_are_computed_as_the_quality_report_publishes_them(
+    store: Store, land_scenes: Land
+) -> None:
+    frozen = FrozenDataset.open(
+        store.workspace, store.registry, Reference(land_scenes().version.dataset)
+    )
     report = scan(SampleValues(frozen)).statistics.document()
     shifts = difference(store.registry, frozen, frozen).shifts
     assert [shift.mean_before for shift in shifts] == report["mean"]
@@ -359,5 +497,7 @@ def test_a_declaration_is_compared_by_dotted_names(store: Store) -> None:
     assert isinstance(declared, DatasetSpecification)
     after = land_images(store, {**images(), MAIZE: image(51)}, declared)
     assert {row["what"] for row in difference(store.registry, before, after).declaration} == {
-        "title", "classes.maize", "classes.wheat",
-    }  # fmt: skip
+        "title",
+        "classes.maize",
+        "classes.wheat",
+    }

@@ -1,4 +1,7 @@
-"""Loaders give the batches that the decoded cache holds: the same for equal seeds, however many workers read ahead."""
+"""Loaders give the batches that the decoded cache holds.
+
+The same for equal seeds, however many workers read ahead.
+"""
 
 from __future__ import annotations
 
@@ -45,9 +48,13 @@ def test_torch_batches_are_the_memory_map_in_order(store: Store, view: str) -> N
     batches = epoch(loader := data.loader("train", batch_size=16, seed=0, shuffle=False))
     assert len(batches) == len(loader) == -(-len(X) // 16)
     np.testing.assert_array_equal(torch.cat([batch for batch, _ in batches]), X)
-    np.testing.assert_array_equal(torch.cat([labels for _, labels in batches]), y.astype(np.float32))
+    np.testing.assert_array_equal(
+        torch.cat([labels for _, labels in batches]), y.astype(np.float32)
+    )
     assert {batch.dtype for batch, _ in batches} == {torch.float32}
-    assert {labels.dtype for _, labels in batches} == {torch.float32 if view == "numbers" else torch.int64}
+    assert {labels.dtype for _, labels in batches} == {
+        torch.float32 if view == "numbers" else torch.int64
+    }
 
 
 @pytest.mark.parametrize("view", ["row", "patch", "window"])
@@ -86,20 +93,27 @@ def test_shuffling_takes_every_sample_once_in_another_order_each_epoch(store: St
     for found in (one, two):
         np.testing.assert_array_equal(np.sort(found, axis=0), np.sort(X, axis=0))
     in_order = data.loader("test", 16, seed=1)  # held-out splits keep their order
-    np.testing.assert_array_equal(torch.cat([batch for batch, _ in in_order]), data.arrays("test")[0])
+    np.testing.assert_array_equal(
+        torch.cat([batch for batch, _ in in_order]), data.arrays("test")[0]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:.*fork")  # of what other tests have imported
 def test_equal_seeds_give_equal_batches_with_any_number_of_workers(store: Store) -> None:
     data = training_data(store, "patch")
-    loaders = [data.loader("train", 64, seed, workers, transform=drawn) for seed, workers in ((3, 0), (3, 2), (4, 0))]
+    loaders = [
+        data.loader("train", 64, seed, workers, transform=drawn)
+        for seed, workers in ((3, 0), (3, 2), (4, 0))
+    ]
     epochs = [[epoch(loader) for _ in range(2)] for loader in loaders]
     alone, ahead, other = epochs
     assert same(alone[0], ahead[0]) and same(alone[1], ahead[1])
     assert not same(alone[0], alone[1]) and not same(alone[0], other[0])
 
 
-def test_a_transform_draws_anew_for_each_sample_and_leaves_the_trainers_draws_alone(store: Store) -> None:
+def test_a_transform_draws_anew_for_each_sample_and_leaves_the_trainers_draws_alone(
+    store: Store,
+) -> None:
     data = training_data(store, "row")
     seen: list[float] = []
 
@@ -165,21 +179,30 @@ def tensorflow() -> Any:
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize("view", VIEWS)
-def test_tensorflow_gets_the_batches_that_torch_gets(store: Store, view: str, tensorflow: Any) -> None:
+def test_tensorflow_gets_the_batches_that_torch_gets(
+    store: Store, view: str, tensorflow: Any
+) -> None:
     data = training_data(store, view)
     dataset = data.tf_dataset("train", 16, seed=2)
     loader = data.loader("train", 16, seed=2)
     assert int(dataset.cardinality()) == len(loader)
     for _ in range(2):  # two epochs
-        found = [(torch.from_numpy(X.numpy().copy()), torch.from_numpy(y.numpy().copy())) for X, y in dataset]
+        found = [
+            (torch.from_numpy(X.numpy().copy()), torch.from_numpy(y.numpy().copy()))
+            for X, y in dataset
+        ]
         assert same(found, epoch(loader))
     X, y = dataset.element_spec
     assert X.shape.as_list() == [None, *data.sample_shape] and X.dtype == tensorflow.float32
     assert y.dtype == (tensorflow.float32 if view == "numbers" else tensorflow.int64)
 
 
-def test_a_missing_tensorflow_is_named_with_its_extra(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_tensorflow_is_named_with_its_extra(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "tensorflow", None)
-    with pytest.raises(MissingExtra, match=r"not installed; pip install 'mlops-assets\[tensorflow\]'"):
+    with pytest.raises(
+        MissingExtra, match=r"not installed; pip install 'mlops-assets\[tensorflow\]'"
+    ):
         data: TrainingData = training_data(store, "row")
         data.tf_dataset("train", 16, seed=0)

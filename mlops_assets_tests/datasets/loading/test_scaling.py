@@ -1,4 +1,7 @@
-"""Bands and scaling: what may be declared, the figures of the training split, and that they are applied in one way."""
+"""Bands and scaling.
+
+What may be declared, the figures of the training split, and that they are applied in one way.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,24 @@ from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading import training_data as module
-from mlops_assets.datasets.loading.scaling import DeclaredScaling, Preparation, Scaling, fit, methods_of
+from mlops_assets.datasets.loading.scaling import (
+    DeclaredScaling,
+    Preparation,
+    Scaling,
+    fit,
+    methods_of,
+)
 from mlops_assets.errors import SpecificationError
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
-from mlops_assets_tests.datasets.views import frozen, land, opened, training_data, windows, write_two_scenes
+from mlops_assets_tests.datasets.views import (
+    frozen,
+    land,
+    opened,
+    training_data,
+    windows,
+    write_two_scenes,
+)
 
 NDVI = ["ndvi_06", "ndvi_01", "ndvi_03"]
 
@@ -31,7 +47,9 @@ def by_feature(X: Any) -> Any:
 
 
 @pytest.mark.parametrize("view", ["row", "pixel", "patch", "window", "image"])
-@pytest.mark.parametrize(("scaling", "scaler"), [("standardize", StandardScaler()), ("minmax", MinMaxScaler())])
+@pytest.mark.parametrize(
+    ("scaling", "scaler"), [("standardize", StandardScaler()), ("minmax", MinMaxScaler())]
+)
 def test_samples_are_scaled_with_the_figures_of_the_training_split(
     store: Store, view: str, scaling: Any, scaler: Any
 ) -> None:
@@ -45,9 +63,13 @@ def test_samples_are_scaled_with_the_figures_of_the_training_split(
         scaled, _ = data.arrays(split)  # type: ignore[arg-type]
         assert (scaled.dtype, scaled.shape) == (np.float32, X.shape)
         if len(X):
-            np.testing.assert_allclose(by_feature(scaled), scaler.transform(by_feature(X)), rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(
+                by_feature(scaled), scaler.transform(by_feature(X)), rtol=1e-4, atol=1e-5
+            )
     X, scaled = raw.arrays("train", 5)[0], data.arrays("train", 5)[0]
-    np.testing.assert_allclose(by_feature(scaled), scaler.transform(by_feature(X)), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        by_feature(scaled), scaler.transform(by_feature(X)), rtol=1e-4, atol=1e-5
+    )
 
 
 @pytest.mark.parametrize("view", ["row", "patch", "window", "image"])
@@ -61,7 +83,9 @@ def test_bands_are_given_in_the_order_they_are_named(store: Store, view: str) ->
     (X, y), (chosen, labels) = everything.arrays("train"), data.arrays("train")
     np.testing.assert_array_equal(chosen, X[:, [2, 0]])
     np.testing.assert_array_equal(labels, y)
-    np.testing.assert_array_equal(data.arrays("train", 7)[0], everything.arrays("train", 7)[0][:, [2, 0]])
+    np.testing.assert_array_equal(
+        data.arrays("train", 7)[0], everything.arrays("train", 7)[0][:, [2, 0]]
+    )
     np.testing.assert_array_equal(data.prepare(data.memmap("train")[0]), chosen)
 
 
@@ -83,7 +107,9 @@ def test_batches_are_the_arrays_part_by_part(store: Store) -> None:
 def test_each_band_can_be_scaled_in_its_own_way(store: Store) -> None:
     dataset = frozen(store, "row")
     raw, _ = opened(dataset, "row", bands=NDVI).arrays("train")
-    ways = declared({"ndvi_01": "none", "ndvi_03": {"minimum": -1, "maximum": 3}, "*": "standardize"})
+    ways = declared(
+        {"ndvi_01": "none", "ndvi_03": {"minimum": -1, "maximum": 3}, "*": "standardize"}
+    )
     data = opened(dataset, "row", NDVI, ways)
     assert data.scaling is not None
     assert [entry["type"] for entry in data.scaling.entries] == ["z-score", "scale", "min-max"]
@@ -93,7 +119,9 @@ def test_each_band_can_be_scaled_in_its_own_way(store: Store) -> None:
     np.testing.assert_allclose([scaled[:, 0].mean(), scaled[:, 0].std()], [0, 1], atol=1e-5)
 
 
-def test_figures_of_ones_own_need_no_statistics(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_figures_of_ones_own_need_no_statistics(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(module.TrainingData, "_statistics", None)
     data = training_data(store, "patch", scaling=declared({"*": {"minimum": 0, "maximum": 10_000}}))
     raw = opened(data.frozen, "patch").arrays("test")[0]
@@ -112,16 +140,26 @@ def test_figures_do_not_depend_on_how_many_samples_are_read_at_once(
     assert whole is not None and parts is not None
     np.testing.assert_allclose(parts.offset, whole.offset, rtol=1e-6)
     np.testing.assert_allclose(parts.divisor, whole.divisor, rtol=1e-6)
-    assert opened(dataset, "row", scaling="standardize").scaling == parts  # but are the same every time
+    assert (
+        opened(dataset, "row", scaling="standardize").scaling == parts
+    )  # but are the same every time
 
 
 def test_test_samples_do_not_change_the_figures(store: Store) -> None:
     def scaling(offset: float) -> Scaling:
         frame = crops_table(200).assign(part=["train", "train", "test", "validation"] * 50)
         frame.loc[frame["part"] != "train", "ndvi_01"] += offset
-        source = {"url": f"landing/at{offset:.0f}", "layout": "table", "table": {"label": "crop", "split": "part"}}
-        specification = table_specification(f"at{offset:.0f}", source=source, split={"method": "column"})
-        dataset = land(store, specification, lambda folder: frame.to_csv(folder / "a.csv", index=False))
+        source = {
+            "url": f"landing/at{offset:.0f}",
+            "layout": "table",
+            "table": {"label": "crop", "split": "part"},
+        }
+        specification = table_specification(
+            f"at{offset:.0f}", source=source, split={"method": "column"}
+        )
+        dataset = land(
+            store, specification, lambda folder: frame.to_csv(folder / "a.csv", index=False)
+        )
         found = opened(dataset, "row", scaling="standardize").scaling
         assert found is not None
         return found
@@ -155,8 +193,13 @@ def test_a_feature_without_spread_is_only_shifted() -> None:
 
 
 def test_a_feature_without_a_value_is_named() -> None:
-    nothing: dict[str, list[float | None]] = {name: [None] for name in ("mean", "std", "min", "max")}
-    with pytest.raises(SpecificationError, match="swir has no value in the training split; leave it out with 'bands'"):
+    nothing: dict[str, list[float | None]] = {
+        name: [None] for name in ("mean", "std", "min", "max")
+    }
+    with pytest.raises(
+        SpecificationError,
+        match="swir has no value in the training split; leave it out with 'bands'",
+    ):
         fit({"swir": "standardize"}, nothing)
 
 
@@ -166,7 +209,10 @@ def test_a_feature_without_a_value_is_named() -> None:
         ("normalize", "none"),
         ({"a": "normalize"}, "none"),
         ({"a": {"minimum": 0}}, "give 'mean' and 'stddev', or 'minimum' and 'maximum'"),
-        ({"a": {"minimum": 0, "stddev": 1}}, "give 'mean' and 'stddev', or 'minimum' and 'maximum'"),
+        (
+            {"a": {"minimum": 0, "stddev": 1}},
+            "give 'mean' and 'stddev', or 'minimum' and 'maximum'",
+        ),
         ({"a": {"mean": 0, "stddev": 1, "minimum": 0, "maximum": 1}}, "give 'mean' and 'stddev'"),
         ({"a": {}}, "give 'mean' and 'stddev'"),
         ({"a": {"mean": 0, "stddev": 0}}, "stddev must be above 0"),
@@ -183,7 +229,9 @@ def test_a_scaling_that_says_nothing_clear_is_refused(value: Any, message: str) 
 
 def test_unknown_bands_are_named_with_those_there_are(store: Store) -> None:
     dataset = frozen(store, "patch")
-    with pytest.raises(SpecificationError, match="scenes@v1 has no B04, B08; it has B001, B002, B003, B004"):
+    with pytest.raises(
+        SpecificationError, match="scenes@v1 has no B04, B08; it has B001, B002, B003, B004"
+    ):
         opened(dataset, "patch", bands=["B001", "B08", "B04"])
     with pytest.raises(SpecificationError, match="scaling: no B003; there is B001, B002"):
         opened(dataset, "patch", ["B001", "B002"], {"B003": "minmax"})
@@ -195,7 +243,9 @@ def test_every_feature_gets_its_method() -> None:
 
 
 def test_preparing_is_selecting_then_scaling() -> None:
-    scaling = Scaling(({"type": "z-score", "mean": 10.0, "stddev": 2.0}, {"type": "scale", "value": 1.0}))
+    scaling = Scaling(
+        ({"type": "z-score", "mean": 10.0, "stddev": 2.0}, {"type": "scale", "value": 1.0})
+    )
     X = np.arange(24, dtype=np.uint16).reshape(2, 3, 2, 2)
     found = Preparation([2, 0], scaling)(X)
     np.testing.assert_array_equal(found, np.stack([(X[:, 2] - 10.0) / 2, X[:, 0]], axis=1))

@@ -1,4 +1,7 @@
-"""A data version as a trainer sees it: arrays of the declared shapes, with the right labels, selected and scaled."""
+"""A data version as a trainer sees it.
+
+Arrays of the declared shapes, with the right labels, selected and scaled.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,9 @@ SPLITS = ("train", "validation", "test")
 
 @pytest.fixture
 def opened(store: Store) -> Open:
-    return lambda reference="fields": FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
+    return lambda reference="fields": FrozenDataset.open(
+        store.workspace, store.registry, Reference.parse(reference)
+    )
 
 
 def windows() -> DatasetSpecification:
@@ -58,7 +63,9 @@ def test_rows_are_raw_features_and_class_indices(land_table: Land, opened: Open)
     assert total == len(frame)
 
 
-def test_rows_of_several_files_keep_their_labels(store: Store, land_table: Land, opened: Open) -> None:
+def test_rows_of_several_files_keep_their_labels(
+    store: Store, land_table: Land, opened: Open
+) -> None:
     folder = store.workspace.root / "landing" / "fields"
     folder.mkdir(parents=True)
     other = crops_table(80, seed=1)
@@ -67,14 +74,17 @@ def test_rows_of_several_files_keep_their_labels(store: Store, land_table: Land,
     X, y = (data := TrainingData(opened(), "classification")).arrays("train")
     landed = pd.concat([crops_table(), other])
     crops = {
-        row.tobytes(): crop for row, crop in zip(landed[data.features].to_numpy("float32"), landed["crop"], strict=True)
+        row.tobytes(): crop
+        for row, crop in zip(landed[data.features].to_numpy("float32"), landed["crop"], strict=True)
     }
     assert [data.class_names[i] for i in y] == [crops[row.tobytes()] for row in X]
     assert set(opened().split("train")["path"]) == {"other.csv", "samples.csv"}
 
 
 @pytest.mark.parametrize("view", ["patch", "pixel", None])
-def test_patches_and_pixels_are_cut_from_the_scene(store: Store, land_scenes: Land, opened: Open, view: Any) -> None:
+def test_patches_and_pixels_are_cut_from_the_scene(
+    store: Store, land_scenes: Land, opened: Open, view: Any
+) -> None:
     land_scenes()
     frozen = opened("scenes")
     data = TrainingData(frozen, "classification", view)
@@ -91,8 +101,12 @@ def test_patches_and_pixels_are_cut_from_the_scene(store: Store, land_scenes: La
         np.testing.assert_array_equal(X, image[:, places[:, 0], places[:, 1]].T)
     else:
         assert X.shape == (len(places), 4, 3, 3) == (len(places), *data.sample_shape)
-        np.testing.assert_array_equal(X, np.stack([padded[:, r : r + 3, c : c + 3] for r, c in places]))
-    np.testing.assert_array_equal(y, labels[places[:, 0], places[:, 1]] - 1)  # classes 1, 2 have indices 0, 1
+        np.testing.assert_array_equal(
+            X, np.stack([padded[:, r : r + 3, c : c + 3] for r, c in places])
+        )
+    np.testing.assert_array_equal(
+        y, labels[places[:, 0], places[:, 1]] - 1
+    )  # classes 1, 2 have indices 0, 1
 
 
 def test_windows_have_a_class_index_a_pixel_in_the_order_declared_and_minus_one_where_it_is_unknown(
@@ -108,7 +122,9 @@ def test_windows_have_a_class_index_a_pixel_in_the_order_declared_and_minus_one_
     assert (X.shape, X.dtype) == ((len(places), 4, 8, 8), np.float32)
     assert (y.shape, y.dtype) == ((len(places), 8, 8), np.int64)
     indices = np.array([-1, 1, 0])  # of no label, water and land
-    np.testing.assert_array_equal(y, np.stack([indices[labels[r : r + 8, c : c + 8]] for r, c in places]))
+    np.testing.assert_array_equal(
+        y, np.stack([indices[labels[r : r + 8, c : c + 8]] for r, c in places])
+    )
     assert set(np.unique(y)) == {-1, 0, 1}
 
 
@@ -121,8 +137,12 @@ def test_regression_gives_the_numbers_themselves(land_table: Land, opened: Open)
     assert y.tolist() == frame["crop"].iloc[opened().split("train")["row"]].tolist()
 
 
-@pytest.mark.parametrize("classes", [{"wheat": "Winter wheat", "fallow": "Fallow", "maize": "Maize"}])
-def test_class_indices_follow_the_declared_order(land_table: Land, opened: Open, classes: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "classes", [{"wheat": "Winter wheat", "fallow": "Fallow", "maize": "Maize"}]
+)
+def test_class_indices_follow_the_declared_order(
+    land_table: Land, opened: Open, classes: dict[str, str]
+) -> None:
     land_table(specification=table_specification(classes=classes))
     data = TrainingData(opened(), "classification")
     assert data.class_names == ["Winter wheat", "Fallow", "Maize"]
@@ -140,7 +160,9 @@ def test_an_empty_split_gives_empty_arrays(land_table: Land, opened: Open) -> No
 
 
 @pytest.mark.parametrize("limit", [1, 7, 10_000])
-def test_a_limit_takes_samples_from_the_whole_split(land_table: Land, opened: Open, limit: int) -> None:
+def test_a_limit_takes_samples_from_the_whole_split(
+    land_table: Land, opened: Open, limit: int
+) -> None:
     land_table()
     data = TrainingData(opened(), "classification")
     (X, y), (all_X, all_y) = data.arrays("train", limit), data.arrays("train")
@@ -153,11 +175,19 @@ def test_a_limit_takes_samples_from_the_whole_split(land_table: Land, opened: Op
 # frames
 
 
-@pytest.mark.parametrize(("task", "frame"), [("classification", crops_table()), ("regression", regression_table())])
-def test_a_frame_is_the_split_as_it_landed(land_table: Land, opened: Open, task: str, frame: pd.DataFrame) -> None:
+@pytest.mark.parametrize(
+    ("task", "frame"), [("classification", crops_table()), ("regression", regression_table())]
+)
+def test_a_frame_is_the_split_as_it_landed(
+    land_table: Land, opened: Open, task: str, frame: pd.DataFrame
+) -> None:
     land_table(frame)
     data = TrainingData(opened(), task)
-    landed = frame.iloc[opened().split("test")["row"]].rename(columns={"crop": "label"}).reset_index(drop=True)
+    landed = (
+        frame.iloc[opened().split("test")["row"]]
+        .rename(columns={"crop": "label"})
+        .reset_index(drop=True)
+    )
     expected = landed[[*data.features, "label"]].astype(dict.fromkeys(data.features, "float32"))
     pd.testing.assert_frame_equal(data.frame("test"), expected, check_dtype=False)
 
@@ -193,7 +223,13 @@ def test_there_is_no_frame_of_patches(land_scenes: Land, opened: Open) -> None:
     ],
 )
 def test_a_view_or_task_that_does_not_fit_is_refused(
-    land_table: Land, land_scenes: Land, opened: Open, landed: str, task: str, view: Any, message: str
+    land_table: Land,
+    land_scenes: Land,
+    opened: Open,
+    landed: str,
+    task: str,
+    view: Any,
+    message: str,
 ) -> None:
     land: dict[str, Callable[[], Freeze]] = {
         "table": land_table,

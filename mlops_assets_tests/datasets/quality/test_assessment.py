@@ -24,13 +24,20 @@ from mlops_assets.datasets.versions.decoded_cache import split_folder
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 
 Land = Callable[..., Freeze]
 
 
-def with_columns(method: str = "column", quality: dict[str, Any] | None = None, **table: Any) -> DatasetSpecification:
+def with_columns(
+    method: str = "column", quality: dict[str, Any] | None = None, **table: Any
+) -> DatasetSpecification:
     return table_specification(
         source={"url": "landing/fields", "layout": "table", "table": {"label": "crop", **table}},
         split={"method": method},
@@ -42,14 +49,21 @@ def folds(rows: int) -> list[str]:
     return ["train"] * (rows // 2) + ["test"] * (rows - rows // 2)
 
 
-def test_good_data_passes_every_check_and_is_written_down(store: Store, land_table: Land, assessed: Assess) -> None:
+def test_good_data_passes_every_check_and_is_written_down(
+    store: Store, land_table: Land, assessed: Assess
+) -> None:
     land_table()
     frozen, quality = assessed()
     assert [(c.name, c.passed, c.blocking) for c in quality.checks] == [
         (name, True, kind.blocking) for name, kind in CHECKS.items()
     ]
     folder = "datasets/fields/v1"
-    names = ["statistics.json", "quality.json", "figures/class_counts.png", "figures/band_histograms.png"]
+    names = [
+        "statistics.json",
+        "quality.json",
+        "figures/class_counts.png",
+        "figures/band_histograms.png",
+    ]
     assert [file.path for file in quality.files] == [f"{folder}/{name}" for name in names]
     registered = store.registry.files("data:fields@v1")
     assert set(quality.files) <= set(registered)
@@ -80,7 +94,11 @@ def test_assessing_again_gives_the_same_bytes(
     again = assessed(name)[1]
     assert again.files == first.files
     reused = assessed(name)[1]
-    assert (reused.statistics, reused.files, reused.figures) == (first.statistics, first.files, first.figures)
+    assert (reused.statistics, reused.files, reused.figures) == (
+        first.statistics,
+        first.files,
+        first.figures,
+    )
     pd.testing.assert_frame_equal(reused.counts, first.counts)
     for published, found in zip(reused.checks, first.checks, strict=True):
         told = (published.name, published.passed, published.blocking, published.description)
@@ -105,7 +123,9 @@ def scans(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_published_report_is_taken_up_again(land_table: Land, assessed: Assess, scans: list[Any]) -> None:
+def test_a_published_report_is_taken_up_again(
+    land_table: Land, assessed: Assess, scans: list[Any]
+) -> None:
     land_table()
     assert assessed()[1].files == assessed()[1].files
     assert len(scans) == 1
@@ -153,9 +173,17 @@ def test_damage_is_found_beside_a_published_report(land_table: Land, assessed: A
 
 @pytest.mark.usefixtures("drawn")
 def test_figures_are_small_pictures(land_scenes: Land, assessed: Assess) -> None:
-    land_scenes(scenes_specification(split={"method": "spatial_block", "block": 8, "buffer": 1}), crs="EPSG:32631")
+    land_scenes(
+        scenes_specification(split={"method": "spatial_block", "block": 8, "buffer": 1}),
+        crs="EPSG:32631",
+    )
     _, quality = assessed("scenes")
-    assert list(quality.figures) == ["class_counts", "band_histograms", "split_distances", "sample_map"]
+    assert list(quality.figures) == [
+        "class_counts",
+        "band_histograms",
+        "split_distances",
+        "sample_map",
+    ]
     for png in quality.figures.values():
         assert len(png) < 100_000
         assert min(Image.open(io.BytesIO(png)).size) > 100
@@ -165,26 +193,38 @@ def test_figures_are_small_pictures(land_scenes: Land, assessed: Assess) -> None
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_statistics_of_a_table_are_those_of_its_training_rows(land_table: Land, assessed: Assess) -> None:
+def test_statistics_of_a_table_are_those_of_its_training_rows(
+    land_table: Land, assessed: Assess
+) -> None:
     frame = crops_table(400)
     fold = np.where(np.arange(400) % 2, "train", "test")
     frame.loc[fold == "test", "ndvi_01"] += 100  # would show
     land_table(frame.assign(fold=fold), with_columns(split="fold"))
     _, quality = assessed()
-    trained = frame.loc[fold == "train", quality.statistics["features"]].to_numpy(np.float32).astype(np.float64)
+    trained = (
+        frame.loc[fold == "train", quality.statistics["features"]]
+        .to_numpy(np.float32)
+        .astype(np.float64)
+    )
     assert (quality.statistics["split"], quality.statistics["samples"]) == ("train", 200)
     for name in ("mean", "std", "min", "max"):
-        np.testing.assert_allclose(quality.statistics[name], getattr(trained, name)(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(
+            quality.statistics[name], getattr(trained, name)(axis=0), rtol=1e-12
+        )
 
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize("read", ["patches", "windows"])
-def test_statistics_of_scenes_are_those_of_training_pixels(land_scenes: Land, assessed: Assess, read: str) -> None:
+def test_statistics_of_scenes_are_those_of_training_pixels(
+    land_scenes: Land, assessed: Assess, read: str
+) -> None:
     layout = {"read": read, "size": {"patches": 3, "windows": 8}[read]}
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": layout}
     land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
     frozen, quality = assessed("scenes")
-    task, view = ("classification", "pixel") if read == "patches" else ("semantic-segmentation", "window")
+    task, view = (
+        ("classification", "pixel") if read == "patches" else ("semantic-segmentation", "window")
+    )
     X, _ = TrainingData(frozen, task, view).arrays("train")  # type: ignore[arg-type]
     pixels = np.moveaxis(X, 1, -1).reshape(-1, 4) if X.ndim > 2 else X
     np.testing.assert_allclose(quality.statistics["mean"], pixels.astype(np.float64).mean(axis=0))
@@ -217,10 +257,15 @@ def test_a_band_without_any_value_is_told(store: Store, assessed: Assess) -> Non
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_counts_are_by_class_in_declared_order_and_by_split(land_table: Land, assessed: Assess) -> None:
+def test_counts_are_by_class_in_declared_order_and_by_split(
+    land_table: Land, assessed: Assess
+) -> None:
     classes = {"wheat": "Winter wheat", "fallow": "Fallow", "maize": "Maize"}
     frame = crops_table(100)
-    land_table(frame.assign(fold=folds(100)), with_columns(split="fold").model_copy(update={"classes": classes}))
+    land_table(
+        frame.assign(fold=folds(100)),
+        with_columns(split="fold").model_copy(update={"classes": classes}),
+    )
     _, quality = assessed()
     assert quality.counts.index.tolist() == list(classes.values())
     expected = pd.crosstab(frame["crop"].map(classes), pd.Series(folds(100)))
@@ -237,7 +282,9 @@ def test_counts_of_windows_are_of_their_pixels(land_scenes: Land, assessed: Asse
     for split in ("train", "test"):
         y = TrainingData(frozen, "semantic-segmentation").arrays(split)[1]  # type: ignore[arg-type]
         assert quality.counts[split].tolist() == [(y == 0).sum(), (y == 1).sum()]
-    assert check(quality, "labels").description.startswith(f"{quality.counts.to_numpy().sum()} labelled pixels, all")
+    assert check(quality, "labels").description.startswith(
+        f"{quality.counts.to_numpy().sum()} labelled pixels, all"
+    )
 
 
 def test_numbers_to_learn_have_no_class_counts(land_table: Land, assessed: Assess) -> None:
@@ -249,7 +296,9 @@ def test_numbers_to_learn_have_no_class_counts(land_table: Land, assessed: Asses
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_a_class_that_does_not_reach_every_split_is_a_warning_only(land_table: Land, assessed: Assess) -> None:
+def test_a_class_that_does_not_reach_every_split_is_a_warning_only(
+    land_table: Land, assessed: Assess
+) -> None:
     frame = crops_table(100)
     frame.loc[50:, "crop"] = frame.loc[50:, "crop"].replace("wheat", "maize")
     land_table(frame.assign(fold=folds(100)), with_columns(split="fold"))
@@ -265,7 +314,9 @@ def test_a_class_that_does_not_reach_every_split_is_a_warning_only(land_table: L
 
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(("limit", "passes"), [(0.05, False), (0.5, True)])
-def test_thresholds_come_from_the_declaration(land_table: Land, assessed: Assess, limit: float, passes: bool) -> None:
+def test_thresholds_come_from_the_declaration(
+    land_table: Land, assessed: Assess, limit: float, passes: bool
+) -> None:
     frame = crops_table(200)
     frame.loc[frame.index[100:130], "crop"] = "fallow"
     declared = with_columns(split="fold", quality={"max_class_shift": limit})
@@ -286,12 +337,22 @@ def troubled_table() -> pd.DataFrame:
 
 
 LAX = Quality(
-    max_duplicates=1, max_near_duplicates=1, max_missing=1, max_saturated=1, max_class_shift=1, max_label_noise=1
-)  # fmt: skip
+    max_duplicates=1,
+    max_near_duplicates=1,
+    max_missing=1,
+    max_saturated=1,
+    max_class_shift=1,
+    max_label_noise=1,
+)
 STRICT = Quality(
-    max_duplicates=0, max_near_duplicates=0, max_missing=0, max_saturated=0, max_imbalance=1, max_class_shift=0,
+    max_duplicates=0,
+    max_near_duplicates=0,
+    max_missing=0,
+    max_saturated=0,
+    max_imbalance=1,
+    max_class_shift=0,
     max_label_noise=0,
-)  # fmt: skip
+)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -305,12 +366,23 @@ def test_a_published_report_is_judged_by_the_thresholds_in_force(
         judged[name] = assess(store.registry, frozen, thresholds).checks
         report = json.loads(store.workspace.get("datasets/fields/v1/quality.json"))
         assert report["thresholds"] == (thresholds or Quality()).model_dump(mode="json")
-        assert [entry["passed"] for entry in report["checks"]] == [found.passed for found in judged[name]]
+        assert [entry["passed"] for entry in report["checks"]] == [
+            found.passed for found in judged[name]
+        ]
     assert len(scans) == 1
-    failed = {name: {found.name for found in checks if not found.passed} for name, checks in judged.items()}
+    failed = {
+        name: {found.name for found in checks if not found.passed}
+        for name, checks in judged.items()
+    }
     assert "leakage" in failed["declared"]
     assert not failed["lax"]
-    assert failed["strict"] >= {"leakage", "class_balance", "valid_values", "duplicates", "label_noise"}
+    assert failed["strict"] >= {
+        "leakage",
+        "class_balance",
+        "valid_values",
+        "duplicates",
+        "label_noise",
+    }
     (store.workspace.root / "datasets/fields/v1/quality.json").unlink()
     assert assess(store.registry, frozen, STRICT).checks == judged["strict"]
 
@@ -349,15 +421,21 @@ def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
     assert [check.name for check in quality.checks] == list(CHECKS)
     assert not any(check.passed for check in quality.checks)
     assert "samples.csv" in quality.checks[0].description
-    assert {check.description for check in quality.checks[1:]} == {"not looked at, as files are damaged"}
+    assert {check.description for check in quality.checks[1:]} == {
+        "not looked at, as files are damaged"
+    }
     assert (quality.statistics, quality.files, quality.figures) == ({}, [], {})
     assert not store.workspace.exists("datasets/fields/v1/quality.json")
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_landing_a_file_again_mends_its_damaged_object(store: Store, land_table: Land, assessed: Assess) -> None:
+def test_landing_a_file_again_mends_its_damaged_object(
+    store: Store, land_table: Land, assessed: Assess
+) -> None:
     land_table()
-    path = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path("samples.csv")
+    path = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path(
+        "samples.csv"
+    )
     path.write_bytes(b"damaged")
     assert "land them again" in assessed()[1].checks[0].description
     land_table()

@@ -25,25 +25,31 @@ def colours(png: bytes) -> set[str]:
     """Which of the splits' colours are in a picture, about."""
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
     found = np.unique(picture, axis=0).astype(int)
-    wanted = {name: [int(name[i : i + 2], 16) for i in (1, 3, 5)] for name in figures.COLOURS.values()}
+    wanted = {
+        name: [int(name[i : i + 2], 16) for i in (1, 3, 5)] for name in figures.COLOURS.values()
+    }
     return {name for name, rgb in wanted.items() if (np.abs(found - rgb).max(axis=1) < 12).any()}
 
 
 def scattered(number: int, scenes: int, georeferenced: bool) -> tuple[Places, NDArray[Any]]:
     rng = np.random.default_rng(0)
-    samples = pd.DataFrame({
-        "path": [f"{i:03d}" for i in rng.integers(0, scenes, number)],
-        "row": rng.integers(0, 3000, number),
-        "column": rng.integers(0, 3000, number),
-        "longitude": rng.uniform(3, 4, number) if georeferenced else np.nan,
-        "latitude": rng.uniform(59, 60, number) if georeferenced else np.nan,
-    })  # fmt: skip
+    samples = pd.DataFrame(
+        {
+            "path": [f"{i:03d}" for i in rng.integers(0, scenes, number)],
+            "row": rng.integers(0, 3000, number),
+            "column": rng.integers(0, 3000, number),
+            "longitude": rng.uniform(3, 4, number) if georeferenced else np.nan,
+            "latitude": rng.uniform(59, 60, number) if georeferenced else np.nan,
+        }
+    )
     manifest = files(*({"path": f"{i:03d}"} for i in range(scenes)))
     splits = rng.choice(np.array([*SPLITS, None], dtype=object), number)
     return places_of(samples, manifest, {"kind": "patch", "size": 1}), splits
 
 
-@pytest.mark.parametrize(("scenes", "georeferenced"), [(1, True), (1, False), (3, False), (50, False)])
+@pytest.mark.parametrize(
+    ("scenes", "georeferenced"), [(1, True), (1, False), (3, False), (50, False)]
+)
 def test_a_map_of_many_scattered_samples_is_small(scenes: int, georeferenced: bool) -> None:
     places, splits = scattered(200_000, scenes, georeferenced)
     names = [f"{i:03d}" for i in range(scenes)]
@@ -60,9 +66,14 @@ def test_a_map_is_the_same_every_time() -> None:
 
 
 def test_rows_without_a_place_have_no_map() -> None:
-    rows = pd.DataFrame({"path": "t", "row": [0, 1], "column": -1, "longitude": np.nan, "latitude": np.nan})
+    rows = pd.DataFrame(
+        {"path": "t", "row": [0, 1], "column": -1, "longitude": np.nan, "latitude": np.nan}
+    )
     places = places_of(rows, files({"path": "t"}), {"kind": "row", "size": 1})
-    assert figures.sample_map(places, np.array(["train", "test"], dtype=object), ["t"], "title") is None
+    assert (
+        figures.sample_map(places, np.array(["train", "test"], dtype=object), ["t"], "title")
+        is None
+    )
 
 
 @pytest.mark.parametrize("classes", [1, 16, 300])
@@ -81,7 +92,9 @@ def test_counts_of_many_classes_are_small(classes: int) -> None:
 def test_histograms_of_many_bands_are_small_and_of_none_empty(bands: int) -> None:
     drawn = np.random.default_rng(0).normal(size=(500, bands))
     drawn[:, 0] = np.nan
-    found = band_values(RunningStatistics(bands), drawn, None, [f"a band of some name {i}" for i in range(bands)])
+    found = band_values(
+        RunningStatistics(bands), drawn, None, [f"a band of some name {i}" for i in range(bands)]
+    )
     png = figures.band_histograms(found, "title")
     assert len(png) < 100_000
     assert (figures.COLOURS["train"] in colours(png)) == (bands > 1)
@@ -89,6 +102,10 @@ def test_histograms_of_many_bands_are_small_and_of_none_empty(bands: int) -> Non
 
 @pytest.mark.parametrize("furthest", [0.0, 20.0, 1e6])
 def test_distances_of_any_range_are_drawn(furthest: float) -> None:
-    png = figures.distances(Separation("m", np.linspace(0, furthest, 5000), 5000, 5000, 10.0), "title")
+    png = figures.distances(
+        Separation("m", np.linspace(0, furthest, 5000), 5000, 5000, 10.0), "title"
+    )
     assert len(png) < 100_000
-    assert figures.COLOURS["test"] in colours(png) or furthest == 0  # then the line lies on the axis
+    assert (
+        figures.COLOURS["test"] in colours(png) or furthest == 0
+    )  # then the line lies on the axis

@@ -1,4 +1,7 @@
-"""Reports of data as people have it: Landsat and polygons, two dates of Sentinel-2, a folder of images."""
+"""Reports of data as people have it.
+
+Landsat and polygons, two dates of Sentinel-2, a folder of images.
+"""
 
 from __future__ import annotations
 
@@ -18,17 +21,34 @@ from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import require_shared_data
-from mlops_assets_tests.datasets.frozen_images import image, images, images_specification, land_images
+from mlops_assets_tests.datasets.frozen_images import (
+    image,
+    images,
+    images_specification,
+    land_images,
+)
 from mlops_assets_tests.datasets.quality.conftest import check
 
-NC_CLASSES = {1: "developed", 2: "agriculture", 3: "herbaceous", 4: "shrubland", 5: "forest", 6: "water", 7: "sediment"}
+NC_CLASSES = {
+    1: "developed",
+    2: "agriculture",
+    3: "herbaceous",
+    4: "shrubland",
+    5: "forest",
+    6: "water",
+    7: "sediment",
+}
 
 
 def report_of(store: Store, specification: DatasetSpecification) -> tuple[Quality, dict[str, Any]]:
     version = freeze(store.workspace, store.registry, specification, "tester").version.version
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(specification.name, version))
+    frozen = FrozenDataset.open(
+        store.workspace, store.registry, Reference(specification.name, version)
+    )
     quality = assess(store.registry, frozen)
-    return quality, json.loads(store.workspace.get(f"datasets/{specification.name}/{version}/quality.json"))
+    return quality, json.loads(
+        store.workspace.get(f"datasets/{specification.name}/{version}/quality.json")
+    )
 
 
 @pytest.fixture
@@ -36,26 +56,43 @@ def landsat() -> dict[str, Any]:
     images = [f"*_{band}.tif" for band in (10, 20, 30, 40, 50, 70)]
     layout = {"images": images, "labels": "landsat96_polygons.shp", "label_column": "id", "size": 3}
     url = str(require_shared_data("nc_landsat7"))
-    return {"name": "nc", "source": {"url": url, "layout": "scenes", "scenes": layout}, "classes": NC_CLASSES}
+    return {
+        "name": "nc",
+        "source": {"url": url, "layout": "scenes", "scenes": layout},
+        "classes": NC_CLASSES,
+    }
 
 
 def test_landsat_pixels_around_polygons(store: Store, landsat: dict[str, Any]) -> None:
     split = {"method": "spatial_block", "block": 500, "buffer": 60}
-    quality, report = report_of(store, DatasetSpecification.model_validate(landsat | {"split": split}))
+    quality, report = report_of(
+        store, DatasetSpecification.model_validate(landsat | {"split": split})
+    )
     assert check(quality, "leakage").passed
     distance = report["distance_between_splits"]
     assert distance["unit"] == "m"
     assert 57 < distance["least"] < 120  # beyond the buffer, and not much
     assert distance["limit"] == pytest.approx(3 * 28.5, rel=0.02)
     assert [band["name"] for band in report["values"]["bands"]] == quality.statistics["features"]
-    assert 0.05 < report["values"]["bands"][5]["missing"] + report["values"]["bands"][5]["nodata"] < 0.15
+    assert (
+        0.05
+        < report["values"]["bands"][5]["missing"] + report["values"]["bands"][5]["nodata"]
+        < 0.15
+    )
     assert 0.6 < report["label_noise"]["agreement"] < 1
-    assert list(quality.figures) == ["class_counts", "band_histograms", "split_distances", "sample_map"]
+    assert list(quality.figures) == [
+        "class_counts",
+        "band_histograms",
+        "split_distances",
+        "sample_map",
+    ]
 
 
 @pytest.mark.usefixtures("few_trees", "undrawn")
 def test_landsat_pixels_at_random_leak(store: Store, landsat: dict[str, Any]) -> None:
-    quality, report = report_of(store, DatasetSpecification.model_validate(landsat | {"split": {"method": "random"}}))
+    quality, report = report_of(
+        store, DatasetSpecification.model_validate(landsat | {"split": {"method": "random"}})
+    )
     found = check(quality, "leakage")
     assert not found.passed
     assert found.values["seen"] > 0.9
@@ -73,14 +110,26 @@ def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> 
         shutil.copy(folder / f"Boadella_{date}.tif", landing)
         water = geopandas.read_file(folder / "Boadella_2020-01-13_labels.geojson")
         water.assign(kind="water").to_file(landing / f"Boadella_{date}_labels.geojson")
-    layout = {"images": "*.tif", "labels": "*_labels.geojson", "label_column": "kind", "read": "windows", "size": 32}
+    layout = {
+        "images": "*.tif",
+        "labels": "*_labels.geojson",
+        "label_column": "kind",
+        "read": "windows",
+        "size": 32,
+    }
     fractions = {"train": 0.5, "test": 0.5}
-    specification = DatasetSpecification.model_validate({
-        "name": "boadella",
-        "source": {"url": "landing/boadella", "layout": "scenes", "scenes": layout | {"date": "%Y-%m-%d"}},
-        "classes": {1: "water"},
-        "split": {"method": method, "fractions": fractions},
-    })  # fmt: skip
+    specification = DatasetSpecification.model_validate(
+        {
+            "name": "boadella",
+            "source": {
+                "url": "landing/boadella",
+                "layout": "scenes",
+                "scenes": layout | {"date": "%Y-%m-%d"},
+            },
+            "classes": {1: "water"},
+            "split": {"method": method, "fractions": fractions},
+        }
+    )
     quality, report = report_of(store, specification)
     found = check(quality, "leakage")
     assert found.passed == passes
@@ -91,7 +140,9 @@ def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> 
 
 @pytest.mark.usefixtures("few_trees", "undrawn")
 def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
-    content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}  # the training images once more
+    content = images() | {
+        f"test/wheat/copy{n}.npy": image(n) for n in range(4)
+    }  # the training images once more
     frozen = land_images(store, content, images_specification())
     quality = assess(store.registry, frozen)
     report = json.loads(store.workspace.get(f"datasets/tiles/{frozen.row.version}/quality.json"))
@@ -99,7 +150,10 @@ def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
     assert (found.passed, found.values["copies"]) == (False, pytest.approx(1 / 3))
     groups = report["duplicates"]["exact"]["largest_groups"]
     assert [group["samples"] for group in groups] == [2, 2, 2, 2]
-    assert {member["path"] for member in groups[0]["members"]} == {"train/maize/1.npy", "test/wheat/copy0.npy"}
+    assert {member["path"] for member in groups[0]["members"]} == {
+        "train/maize/1.npy",
+        "test/wheat/copy0.npy",
+    }
     assert report["duplicates"]["exact"]["groups_with_different_labels"] == 2
 
 
@@ -132,7 +186,13 @@ def test_the_demonstration_may_be_trained_on(store: Store) -> None:
     for kind, array in (("images", scene), ("labels", labels[None])):
         path = store.workspace.root / "landing/indian_pines" / kind / "indian_pines.tif"
         path.parent.mkdir(parents=True)
-        profile = {"driver": "GTiff", "height": 145, "width": 145, "count": len(array), "dtype": array.dtype.name}
+        profile = {
+            "driver": "GTiff",
+            "height": 145,
+            "width": 145,
+            "count": len(array),
+            "dtype": array.dtype.name,
+        }
         with open_raster(path, "w", **profile) as raster:
             raster.write(array)
     declared = Path(defs.__path__[0]) / "indian_pines" / "defs.yaml"

@@ -20,11 +20,12 @@ class Truth:
     """What was landed, in plain numpy.
 
     Attributes:
-        values: path of a table → its features (rows, features); path of an image, of stacked ones the first → its
-            pixels (bands, rows, columns).
-        labels: the same paths → list of the rows' labels; label of the whole image; or labels of the pixels (rows,
-            columns), 0 or NaN where unknown.
-        files: path of every file that is used → facts that the manifest must have; those not named must be unknown.
+        values: path of a table → its features (rows, features); path of an image, of stacked ones
+            the first → its pixels (bands, rows, columns).
+        labels: the same paths → list of the rows' labels; label of the whole image; or labels of
+            the pixels (rows, columns), 0 or NaN where unknown.
+        files: path of every file that is used → facts that the manifest must have; those not named
+            must be unknown.
     """
 
     values: dict[str, NDArray[Any]] = field(default_factory=dict)
@@ -41,7 +42,8 @@ class Implementation:
         source: options of the source, without its `url`.
         land: `land(folder, count)` lands the first `count` units: files, rows or scenes.
         kind: how a sample is shaped.
-        splits: split method → its options, for methods that keep a sample in its split when the dataset grows.
+        splits: split method → its options, for methods that keep a sample in its split when the
+            dataset grows.
         features: names of features or bands.
         classes: as declared.
         found_classes: as found, if they are not declared; None where the label is a number.

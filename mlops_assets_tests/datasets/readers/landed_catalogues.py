@@ -1,4 +1,7 @@
-"""STAC catalogues for the contract of the layouts: labels as assets, linked Items, properties; copied or not."""
+"""STAC catalogues for the contract of the layouts: labels as assets, linked Items, properties.
+
+Copied or not.
+"""
 
 from __future__ import annotations
 
@@ -28,10 +31,14 @@ from mlops_assets_tests.datasets.readers.landing import write_raster
 def item(identifier: str, assets: dict[str, str], number: int, **properties: Any) -> dict[str, Any]:
     """A STAC Item without geometry whose assets have these hrefs."""
     return {
-        "type": "Feature", "stac_version": "1.1.0", "id": identifier, "geometry": None, "links": [],
+        "type": "Feature",
+        "stac_version": "1.1.0",
+        "id": identifier,
+        "geometry": None,
+        "links": [],
         "properties": {"datetime": day(number).isoformat(), **properties},
         "assets": {key: {"href": href} for key, href in assets.items()},
-    }  # fmt: skip
+    }
 
 
 def write_catalog(folder: Path, items: list[tuple[str, dict[str, Any]]]) -> None:
@@ -41,9 +48,17 @@ def write_catalog(folder: Path, items: list[tuple[str, dict[str, Any]]]) -> None
         (folder / path).write_text(json.dumps(document))
     links = [{"rel": "item", "href": f"../{path}"} for path, _ in items]
     (folder / "all").mkdir(parents=True, exist_ok=True)
-    collection = {"type": "Collection", "id": "all", "links": [{"rel": "root", "href": "../catalog.json"}, *links]}
+    collection = {
+        "type": "Collection",
+        "id": "all",
+        "links": [{"rel": "root", "href": "../catalog.json"}, *links],
+    }
     (folder / "all" / "collection.json").write_text(json.dumps(collection))
-    catalog = {"type": "Catalog", "id": "x", "links": [{"rel": "child", "href": "./all/collection.json"}]}
+    catalog = {
+        "type": "Catalog",
+        "id": "x",
+        "links": [{"rel": "child", "href": "./all/collection.json"}],
+    }
     (folder / "catalog.json").write_text(json.dumps(catalog))
 
 
@@ -60,7 +75,9 @@ def catalogue(folder: Path, count: int) -> Truth:
         found.values[f"data/{name(number)}/image.tif"] = image
         found.labels[f"data/{name(number)}/image.tif"] = labels
         hrefs = {"image": "./image.tif", "labels": "labels.tif", "thumbnail": "gone.png"}
-        items.append((f"data/{name(number)}/item.json", item(name(number), hrefs, number, site=number // 2)))
+        items.append(
+            (f"data/{name(number)}/item.json", item(name(number), hrefs, number, site=number // 2))
+        )
     write_catalog(folder, items)
     found.files["catalog.json"] = {"role": "catalog"}
     return found
@@ -74,15 +91,26 @@ def item_collection(folder: Path, count: int) -> Truth:
         for part, band in enumerate(("red", "nir")):
             path = f"assets/{number}/{band}.tif"
             write_raster(folder / path, image[part])
-            found.files[path] = {"role": "image", "scene": f"item-{number}", "part": part, "datetime": day(number),
-                                 **facts(image[part][None])}  # fmt: skip
+            found.files[path] = {
+                "role": "image",
+                "scene": f"item-{number}",
+                "part": part,
+                "datetime": day(number),
+                **facts(image[part][None]),
+            }
         path = f"assets/{number}/red.tif"
         write_raster(folder / f"labels/{number}.tif", labels)
-        found.files[f"labels/{number}.tif"] = {"role": "labels", "scene": f"item-{number}", **facts(labels[None])}
+        found.files[f"labels/{number}.tif"] = {
+            "role": "labels",
+            "scene": f"item-{number}",
+            **facts(labels[None]),
+        }
         found.values[path], found.labels[path] = image, labels
         hrefs = {"red": path, "nir": f"./assets/{number}/nir.tif", "mask": f"labels/{number}.tif"}
         items.append(item(f"item-{number}", hrefs, number))
-    (folder / "search.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    (folder / "search.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": items})
+    )
     found.files["search.json"] = {"role": "catalog"}
     return found
 
@@ -97,14 +125,24 @@ def linked(folder: Path, count: int) -> Truth:
         geometry, values, burned = features(number, points=False)
         (folder / "labels").mkdir(exist_ok=True)
         # labelling tools write a list of labels
-        rows = geopandas.GeoDataFrame({"labels": [[CLASSES[v]] for v in values]}, geometry=geometry, crs=CRS)
+        rows = geopandas.GeoDataFrame(
+            {"labels": [[CLASSES[v]] for v in values]}, geometry=geometry, crs=CRS
+        )
         (folder / label_path).write_text(rows.to_json(to_wgs84=True))
-        found.files[image_path] = {"role": "image", "scene": name(number), "part": 0, "datetime": day(number),
-                                   **facts(image, number)}  # fmt: skip
+        found.files[image_path] = {
+            "role": "image",
+            "scene": name(number),
+            "part": 0,
+            "datetime": day(number),
+            **facts(image, number),
+        }
         found.files[label_path] = {"role": "labels", "scene": name(number)}
         found.values[image_path], found.labels[image_path] = image, burned
         items.append(
-            (f"images/{name(number)}.json", item(name(number), {name(number): f"./{name(number)}.tif"}, number))
+            (
+                f"images/{name(number)}.json",
+                item(name(number), {name(number): f"./{name(number)}.tif"}, number),
+            )
         )
         labelling = item(f"labels of {number}", {"labels": f"./{name(number)}.geojson"}, number)
         labelling["links"] = [{"rel": "source", "href": f"../images/{name(number)}.json"}]
@@ -122,10 +160,21 @@ def with_property(key: str, value: Callable[[int], Any]) -> Callable[[Path, int]
         for number in range(3 * count):
             image, path = pixels(number, 2, "float64"), f"chips/{number}/chip.tif"
             write_raster(folder / path, image, crs=CRS, transform=grid(number))
-            found.files[path] = {"role": "image", "scene": f"chip-{number}", "part": 0, "datetime": day(number),
-                                 **facts(image, number)}  # fmt: skip
+            found.files[path] = {
+                "role": "image",
+                "scene": f"chip-{number}",
+                "part": 0,
+                "datetime": day(number),
+                **facts(image, number),
+            }
             found.values[path], found.labels[path] = image, value(number)
-            chip = item(f"chip-{number}", {"image": "./chip.tif"}, number, **{key: value(number)}, site=number // 2)
+            chip = item(
+                f"chip-{number}",
+                {"image": "./chip.tif"},
+                number,
+                **{key: value(number)},
+                site=number // 2,
+            )
             items.append((f"chips/{number}/item.json", chip))
         write_catalog(folder, items)
         found.files["catalog.json"] = {"role": "catalog"}
@@ -141,19 +190,68 @@ def stac(**options: Any) -> dict[str, Any]:
 CHIPS: dict[str, Any] = {"random": {}, "group": {}, "spatial_block": {"block": 1500}}
 PROPERTY: dict[str, Any] = {"labels": None, "label": "crop", "group": "site"}
 CATALOGUES = [
-    Implementation("catalogue", stac(group="site", size=3), catalogue, "patch", GROUND, bands(3), CLASSES,
-                   located=True, timed=True),
-    Implementation("catalogue by reference", stac(assets="reference", read="windows", size=8), catalogue, "window",
-                   GROUND, bands(3), CLASSES, located=True, timed=True),
-    Implementation("ItemCollection",
-                   stac(catalog="search.json", images=["red", "nir"], labels="mask", read="windows", size=6),
-                   item_collection, "window", {"random": {}, "group": {"seed": 1}, "spatial_block": {"block": 12}},
-                   ["red", "nir"], CLASSES, timed=True),
-    Implementation("linked labels", stac(images=["{id}"], label_column="labels", size=1), linked, "patch", GROUND,
-                   bands(2), CLASSES, located=True, timed=True),
-    Implementation("labels as properties", stac(**PROPERTY), with_property("crop", lambda i: ("water", "land")[i % 2]),
-                   "image", CHIPS, bands(2), found_classes={"land": "land", "water": "water"}, located=True,
-                   timed=True),
-    Implementation("numbers as properties", stac(**PROPERTY, label_is="number"),
-                   with_property("crop", lambda i: i / 2), "image", CHIPS, bands(2), located=True, timed=True),
-]  # fmt: skip
+    Implementation(
+        "catalogue",
+        stac(group="site", size=3),
+        catalogue,
+        "patch",
+        GROUND,
+        bands(3),
+        CLASSES,
+        located=True,
+        timed=True,
+    ),
+    Implementation(
+        "catalogue by reference",
+        stac(assets="reference", read="windows", size=8),
+        catalogue,
+        "window",
+        GROUND,
+        bands(3),
+        CLASSES,
+        located=True,
+        timed=True,
+    ),
+    Implementation(
+        "ItemCollection",
+        stac(catalog="search.json", images=["red", "nir"], labels="mask", read="windows", size=6),
+        item_collection,
+        "window",
+        {"random": {}, "group": {"seed": 1}, "spatial_block": {"block": 12}},
+        ["red", "nir"],
+        CLASSES,
+        timed=True,
+    ),
+    Implementation(
+        "linked labels",
+        stac(images=["{id}"], label_column="labels", size=1),
+        linked,
+        "patch",
+        GROUND,
+        bands(2),
+        CLASSES,
+        located=True,
+        timed=True,
+    ),
+    Implementation(
+        "labels as properties",
+        stac(**PROPERTY),
+        with_property("crop", lambda i: ("water", "land")[i % 2]),
+        "image",
+        CHIPS,
+        bands(2),
+        found_classes={"land": "land", "water": "water"},
+        located=True,
+        timed=True,
+    ),
+    Implementation(
+        "numbers as properties",
+        stac(**PROPERTY, label_is="number"),
+        with_property("crop", lambda i: i / 2),
+        "image",
+        CHIPS,
+        bands(2),
+        located=True,
+        timed=True,
+    ),
+]

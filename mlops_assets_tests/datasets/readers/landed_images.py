@@ -37,7 +37,9 @@ def landing_of(
     dated: bool = False,
     beside: bool = False,
 ) -> Callable[[Path, int], Truth]:
-    """Return what lands four images a unit: `land/site0_20200101.tif`, two classes, two sites a unit.
+    """Return what lands four images a unit.
+
+    `land/site0_20200101.tif`, two classes, two sites a unit.
 
     Half of them have what is known of their place in files beside them, if it is to be `beside`.
     """
@@ -49,14 +51,26 @@ def landing_of(
             path = f"{label}/site{number // 2}_{day:%Y%m%d}{suffixes[number % len(suffixes)]}"
             pixels, profile = image(number, bands, dtype), {}
             if path.endswith(".jpg"):
-                pixels[:] = pixels[:1]  # grey, as decoders differ in how they spread colours over pixels
-            facts: dict[str, Any] = {"role": "image", "height": SIDE, "width": SIDE, "count": bands, "dtype": dtype}
+                pixels[:] = pixels[
+                    :1
+                ]  # grey, as decoders differ in how they spread colours over pixels
+            facts: dict[str, Any] = {
+                "role": "image",
+                "height": SIDE,
+                "width": SIDE,
+                "count": bands,
+                "dtype": dtype,
+            }
             if georeferenced:
                 grid = Affine(10, 0, 500_000 + 1000 * number, 0, -10, 4_700_000)
                 profile = {"crs": "EPSG:32630", "transform": grid, "nodata": 250}
                 bounds = (grid.c, grid.f - 10 * SIDE, grid.c + 10 * SIDE, grid.f)
-                facts |= {"crs": "EPSG:32630", "transform": list(grid)[:6], "nodata": 250.0,
-                          "bbox": list(DEGREES.transform_bounds(*bounds))}  # fmt: skip
+                facts |= {
+                    "crs": "EPSG:32630",
+                    "transform": list(grid)[:6],
+                    "nodata": 250.0,
+                    "bbox": list(DEGREES.transform_bounds(*bounds)),
+                }
             if beside and number % 4 < 2:
                 profile = {"nodata": 250}
                 name = path.rpartition(".")[0]
@@ -69,7 +83,9 @@ def landing_of(
             if georeferenced and not (beside and number % 4 < 2):
                 with open_raster(folder / path, "r+") as raster:
                     raster.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=day.isoformat())
-            if path.endswith(".jpg"):  # does not give back what was put in: ask somebody else what it gives
+            if path.endswith(
+                ".jpg"
+            ):  # does not give back what was put in: ask somebody else what it gives
                 pixels = np.moveaxis(np.asarray(Image.open(folder / path)), -1, 0)
             found.values[path], found.labels[path] = pixels, label
             found.files[path] = facts | ({"datetime": day} if georeferenced or dated else {})
@@ -92,30 +108,63 @@ def folder(pattern: str = PATTERN, **options: Any) -> dict[str, Any]:
 
 IMAGES = [
     Implementation(
-        "geotiffs", folder(), landing_of([".tif"], 4, "int16", georeferenced=True), "image",
-        {"random": {}, "group": {}, "spatial_block": {"block": 1500}}, bands(4),
-        found_classes=NAMED, located=True, timed=True,
+        "geotiffs",
+        folder(),
+        landing_of([".tif"], 4, "int16", georeferenced=True),
+        "image",
+        {"random": {}, "group": {}, "spatial_block": {"block": 1500}},
+        bands(4),
+        found_classes=NAMED,
+        located=True,
+        timed=True,
     ),
     Implementation(
-        "geotiffs with sidecars", folder(date="%Y%m%d"),
-        landing_of([".tif"], 2, "uint16", georeferenced=True, beside=True), "image",
-        {"random": {}, "group": {}, "spatial_block": {"block": 1500}}, bands(2),
-        found_classes=NAMED, located=True, timed=True,
+        "geotiffs with sidecars",
+        folder(date="%Y%m%d"),
+        landing_of([".tif"], 2, "uint16", georeferenced=True, beside=True),
+        "image",
+        {"random": {}, "group": {}, "spatial_block": {"block": 1500}},
+        bands(2),
+        found_classes=NAMED,
+        located=True,
+        timed=True,
     ),
     Implementation(
-        "pngs", folder(), landing_of([".png"], 3, "uint8"), "image", {"random": {}, "group": {}}, bands(3),
+        "pngs",
+        folder(),
+        landing_of([".png"], 3, "uint8"),
+        "image",
+        {"random": {}, "group": {}},
+        bands(3),
         found_classes=NAMED,
     ),
     Implementation(
-        "jpegs", folder(), landing_of([".jpg"], 3, "uint8"), "image", {"random": {}, "group": {}}, bands(3),
+        "jpegs",
+        folder(),
+        landing_of([".jpg"], 3, "uint8"),
+        "image",
+        {"random": {}, "group": {}},
+        bands(3),
         classes={10: "land", 20: "water"},
     ),
     Implementation(
-        "npys", folder(date="%Y%m%d"), landing_of([".npy"], 5, "float32", dated=True), "image",
-        {"random": {}, "group": {}}, bands(5), found_classes=NAMED, timed=True,
+        "npys",
+        folder(date="%Y%m%d"),
+        landing_of([".npy"], 5, "float32", dated=True),
+        "image",
+        {"random": {}, "group": {}},
+        bands(5),
+        found_classes=NAMED,
+        timed=True,
     ),
     Implementation(
-        "mixed images", folder(date="%Y%m%d"), landing_of([".tif", ".png", ".npy"], 3, "uint8", dated=True), "image",
-        {"random": {}, "group": {}}, bands(3), found_classes=NAMED, timed=True,
+        "mixed images",
+        folder(date="%Y%m%d"),
+        landing_of([".tif", ".png", ".npy"], 3, "uint8", dated=True),
+        "image",
+        {"random": {}, "group": {}},
+        bands(3),
+        found_classes=NAMED,
+        timed=True,
     ),
-]  # fmt: skip
+]

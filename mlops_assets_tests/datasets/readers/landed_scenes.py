@@ -1,4 +1,7 @@
-"""Scenes for the contract of the layouts: label rasters and vectors, stacked files, patches and windows, numbers."""
+"""Scenes for the contract of the layouts.
+
+Label rasters and vectors, stacked files, patches and windows, numbers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,16 @@ CRS = "EPSG:32630"
 DEGREES = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True)
 # Rows and columns of labelled rectangles, the same in every scene, and the class of each
 RECTANGLES = [(2, 3, 9, 12, 1), (12, 2, 20, 8, 2), (4, 14, 10, 22, 2), (15, 12, 22, 21, 1)]
-PLACES = [(1, 1, 1), (3, 17, 2), (9, 9, 1), (12, 20, 2), (16, 4, 1), (20, 13, 2), (22, 22, 1), (6, 6, 2)]
+PLACES = [
+    (1, 1, 1),
+    (3, 17, 2),
+    (9, 9, 1),
+    (12, 20, 2),
+    (16, 4, 1),
+    (20, 13, 2),
+    (22, 22, 1),
+    (6, 6, 2),
+]
 
 
 def day(number: int) -> datetime:
@@ -45,12 +57,21 @@ def pixels(number: int, bands: int, dtype: str) -> NDArray[Any]:
 
 def noise(number: int) -> NDArray[np.uint8]:
     """Labels of two classes with holes, for label rasters."""
-    return np.random.default_rng(100 + number).choice([0, 1, 2], (SIDE, SIDE), p=[0.7, 0.2, 0.1]).astype(np.uint8)
+    return (
+        np.random.default_rng(100 + number)
+        .choice([0, 1, 2], (SIDE, SIDE), p=[0.7, 0.2, 0.1])
+        .astype(np.uint8)
+    )
 
 
 def facts(array: NDArray[Any], number: int | None = None) -> dict[str, Any]:
     """What a raster must be said to be; `number` of the scene if it is georeferenced."""
-    found: dict[str, Any] = {"height": SIDE, "width": SIDE, "count": len(array), "dtype": array.dtype.name}
+    found: dict[str, Any] = {
+        "height": SIDE,
+        "width": SIDE,
+        "count": len(array),
+        "dtype": array.dtype.name,
+    }
     if number is not None:
         at = grid(number)
         bounds = DEGREES.transform_bounds(at.c, at.f - 10 * SIDE, at.c + 10 * SIDE, at.f)
@@ -73,10 +94,16 @@ def features(number: int, points: bool) -> tuple[list[Geometry], list[int], NDAr
         return at, [value for *_, value in PLACES], burned
     for top, left, bottom, right, value in RECTANGLES:
         burned[top:bottom, left:right] = value
-    return [rectangle(number, *sides) for *sides, _ in RECTANGLES], [value for *_, value in RECTANGLES], burned
+    return (
+        [rectangle(number, *sides) for *sides, _ in RECTANGLES],
+        [value for *_, value in RECTANGLES],
+        burned,
+    )
 
 
-def with_rasters(georeferenced: bool, dtype: str, numbers: bool = False) -> Callable[[Path, int], Truth]:
+def with_rasters(
+    georeferenced: bool, dtype: str, numbers: bool = False
+) -> Callable[[Path, int], Truth]:
     """Return what lands scenes with a label raster each."""
 
     def land(folder: Path, count: int) -> Truth:
@@ -93,7 +120,11 @@ def with_rasters(georeferenced: bool, dtype: str, numbers: bool = False) -> Call
                 path = f"{kind}s/{name(number)}.tif".replace("labelss", "labels")
                 write_raster(folder / path, array, nodata=nodata, **profile)
                 found.files[path] = {"role": kind, "scene": name(number), **facts(array, place)}
-            found.files[f"images/{name(number)}.tif"] |= {"part": 0, "nodata": -99.0, "datetime": day(number)}
+            found.files[f"images/{name(number)}.tif"] |= {
+                "part": 0,
+                "nodata": -99.0,
+                "datetime": day(number),
+            }
             found.values[f"images/{name(number)}.tif"] = image
             found.labels[f"images/{name(number)}.tif"] = known
         return found
@@ -102,7 +133,10 @@ def with_rasters(georeferenced: bool, dtype: str, numbers: bool = False) -> Call
 
 
 def write_vectors(path: Path, rows: geopandas.GeoDataFrame) -> None:
-    """Write vector labels so that the same labels are the same bytes: some formats keep when they were written."""
+    """Write vector labels so that the same labels are the same bytes.
+
+    Some formats keep when they were written.
+    """
     path.unlink(missing_ok=True)
     then = {"DBF_DATE_LAST_UPDATE": "2020-01-01"} if path.suffix == ".shp" else {}
     pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": "2020-01-01T00:00:00Z"})
@@ -112,8 +146,13 @@ def write_vectors(path: Path, rows: geopandas.GeoDataFrame) -> None:
         pyogrio.set_gdal_config_options({"OGR_CURRENT_DATE": None})
 
 
-def with_vectors(file: str, points: bool = False, column: str = "crop", number: bool = False) -> Any:
-    """Return what lands scenes with vector labels: a file a scene with `*` for its name, or one file for all."""
+def with_vectors(
+    file: str, points: bool = False, column: str = "crop", number: bool = False
+) -> Any:
+    """Return what lands scenes with vector labels.
+
+    A file a scene with `*` for its name, or one file for all.
+    """
 
     def land(folder: Path, count: int) -> Truth:
         found = Truth()
@@ -122,7 +161,12 @@ def with_vectors(file: str, points: bool = False, column: str = "crop", number: 
             image = pixels(scene, 2, "uint16")
             path = f"{name(scene)}.tif"
             write_raster(folder / path, image, crs=CRS, transform=grid(scene))
-            found.files[path] = {"role": "image", "scene": name(scene), "part": 0, **facts(image, scene)}
+            found.files[path] = {
+                "role": "image",
+                "scene": name(scene),
+                "part": 0,
+                **facts(image, scene),
+            }
             geometry, values, burned = features(scene, points)
             found.values[path], found.labels[path] = image, burned
             labels: list[Any] = [CLASSES[value] for value in values]
@@ -141,7 +185,9 @@ def with_vectors(file: str, points: bool = False, column: str = "crop", number: 
             write_vectors(folder / file, together)
             found.files[file] = {"role": "labels"}
             if file.endswith(".shp"):
-                found.files |= {file[:-3] + end: {"role": "sidecar"} for end in ("shx", "dbf", "prj", "cpg")}
+                found.files |= {
+                    file[:-3] + end: {"role": "sidecar"} for end in ("shx", "dbf", "prj", "cpg")
+                }
         return found
 
     return land
@@ -156,11 +202,18 @@ def stacked(folder: Path, count: int) -> Truth:
         bands = [image[0], image[1], image[2].astype(np.float32) / 4]
         for part, (path, band) in enumerate(zip(paths, bands, strict=True)):
             write_raster(folder / path, band, crs=CRS, transform=grid(number))
-            found.files[path] = {"role": "image", "scene": name(number), "part": part, **facts(band[None], number)}
+            found.files[path] = {
+                "role": "image",
+                "scene": name(number),
+                "part": part,
+                **facts(band[None], number),
+            }
         write_raster(folder / f"labels/{name(number)}.tif", labels, crs=CRS, transform=grid(number))
         found.files[f"labels/{name(number)}.tif"] = {
-            "role": "labels", "scene": name(number), **facts(labels[None], number)
-        }  # fmt: skip
+            "role": "labels",
+            "scene": name(number),
+            **facts(labels[None], number),
+        }
         found.values[paths[0]], found.labels[paths[0]] = np.stack(bands), labels
     return found
 
@@ -174,11 +227,20 @@ def envi(folder: Path, count: int) -> Truth:
             path = f"{kind}/{name(number)}.img"
             write_raster(folder / path, array)
             header = (folder / path).with_suffix(".hdr")
-            header.write_text(re.sub("description = .*?}\n", "", header.read_text(), flags=re.DOTALL))  # has the folder
-            found.files[path] = {"role": kind.replace("images", "image"), "scene": name(number), **facts(array)}
+            header.write_text(
+                re.sub("description = .*?}\n", "", header.read_text(), flags=re.DOTALL)
+            )  # has the folder
+            found.files[path] = {
+                "role": kind.replace("images", "image"),
+                "scene": name(number),
+                **facts(array),
+            }
             found.files[f"{path[:-4]}.hdr"] = {"role": "sidecar", "scene": name(number)}
         found.files[f"images/{name(number)}.img"]["part"] = 0
-        found.values[f"images/{name(number)}.img"], found.labels[f"images/{name(number)}.img"] = image, labels
+        found.values[f"images/{name(number)}.img"], found.labels[f"images/{name(number)}.img"] = (
+            image,
+            labels,
+        )
     return found
 
 
@@ -195,31 +257,115 @@ PIXELS: dict[str, Any] = {"random": {}, "group": {}, "spatial_block": {"block": 
 DATE = "%Y-%m-%d"
 BESIDE: Sequence[Any] = ("*.tif", "*.geojson")
 SCENES = [
-    Implementation("patches of rasters", scenes(size=3, date=DATE), with_rasters(True, "int16"), "patch", GROUND,
-                   bands(3), CLASSES, located=True, timed=True),
-    Implementation("windows of rasters", scenes(size=8, read="windows", date=DATE), with_rasters(False, "float32"),
-                   "window", PIXELS, bands(3), CLASSES, timed=True),
-    Implementation("numbers of rasters", scenes(size=1, label_is="number", date=DATE),
-                   with_rasters(True, "int32", numbers=True), "patch", GROUND, bands(3), located=True, timed=True),
-    Implementation("patches of polygons", scenes(images="*.tif", labels="*.geojson", label_column="crop", size=5),
-                   with_vectors("*.geojson"), "patch", GROUND, bands(2), CLASSES, located=True),
-    Implementation("windows of polygons",
-                   scenes(images="*.tif", labels="*.gpkg", label_column="crop", size=6, read="windows"),
-                   with_vectors("*.gpkg"), "window", GROUND, bands(2), CLASSES, located=True),
-    Implementation("windows of one GeoPackage",
-                   scenes(images="*.tif", labels="all.gpkg", label_column="crop", size=8, read="windows"),
-                   with_vectors("all.gpkg"), "window", GROUND, bands(2), CLASSES, located=True),
-    Implementation("patches of a Shapefile", scenes(images="*.tif", labels="all.shp", label_column="crop", size=3),
-                   with_vectors("all.shp"), "patch", GROUND, bands(2), CLASSES, located=True),
-    Implementation("patches of points", scenes(images="*.tif", labels="points.gpkg", label_column="crop", size=3),
-                   with_vectors("points.gpkg", points=True), "patch", {"random": {}, "group": {}}, bands(2), CLASSES,
-                   located=True),
-    Implementation("numbers of points",
-                   scenes(images="*.tif", labels="*.geojson", label_column="height", size=1, label_is="number"),
-                   with_vectors("*.geojson", points=True, column="height", number=True), "patch",
-                   {"random": {}, "group": {}}, bands(2), located=True),
-    Implementation("raw files with headers", scenes(images="images/*.img", labels="labels/*.img", size=3), envi,
-                   "patch", PIXELS, bands(2), CLASSES),
-    Implementation("stacked files", scenes(images=["B04/*.tif", "B08/*.tif", "DEM/*.tif"], size=3), stacked, "patch",
-                   GROUND, ["B04", "B08", "DEM"], CLASSES, located=True),
-]  # fmt: skip
+    Implementation(
+        "patches of rasters",
+        scenes(size=3, date=DATE),
+        with_rasters(True, "int16"),
+        "patch",
+        GROUND,
+        bands(3),
+        CLASSES,
+        located=True,
+        timed=True,
+    ),
+    Implementation(
+        "windows of rasters",
+        scenes(size=8, read="windows", date=DATE),
+        with_rasters(False, "float32"),
+        "window",
+        PIXELS,
+        bands(3),
+        CLASSES,
+        timed=True,
+    ),
+    Implementation(
+        "numbers of rasters",
+        scenes(size=1, label_is="number", date=DATE),
+        with_rasters(True, "int32", numbers=True),
+        "patch",
+        GROUND,
+        bands(3),
+        located=True,
+        timed=True,
+    ),
+    Implementation(
+        "patches of polygons",
+        scenes(images="*.tif", labels="*.geojson", label_column="crop", size=5),
+        with_vectors("*.geojson"),
+        "patch",
+        GROUND,
+        bands(2),
+        CLASSES,
+        located=True,
+    ),
+    Implementation(
+        "windows of polygons",
+        scenes(images="*.tif", labels="*.gpkg", label_column="crop", size=6, read="windows"),
+        with_vectors("*.gpkg"),
+        "window",
+        GROUND,
+        bands(2),
+        CLASSES,
+        located=True,
+    ),
+    Implementation(
+        "windows of one GeoPackage",
+        scenes(images="*.tif", labels="all.gpkg", label_column="crop", size=8, read="windows"),
+        with_vectors("all.gpkg"),
+        "window",
+        GROUND,
+        bands(2),
+        CLASSES,
+        located=True,
+    ),
+    Implementation(
+        "patches of a Shapefile",
+        scenes(images="*.tif", labels="all.shp", label_column="crop", size=3),
+        with_vectors("all.shp"),
+        "patch",
+        GROUND,
+        bands(2),
+        CLASSES,
+        located=True,
+    ),
+    Implementation(
+        "patches of points",
+        scenes(images="*.tif", labels="points.gpkg", label_column="crop", size=3),
+        with_vectors("points.gpkg", points=True),
+        "patch",
+        {"random": {}, "group": {}},
+        bands(2),
+        CLASSES,
+        located=True,
+    ),
+    Implementation(
+        "numbers of points",
+        scenes(
+            images="*.tif", labels="*.geojson", label_column="height", size=1, label_is="number"
+        ),
+        with_vectors("*.geojson", points=True, column="height", number=True),
+        "patch",
+        {"random": {}, "group": {}},
+        bands(2),
+        located=True,
+    ),
+    Implementation(
+        "raw files with headers",
+        scenes(images="images/*.img", labels="labels/*.img", size=3),
+        envi,
+        "patch",
+        PIXELS,
+        bands(2),
+        CLASSES,
+    ),
+    Implementation(
+        "stacked files",
+        scenes(images=["B04/*.tif", "B08/*.tif", "DEM/*.tif"], size=3),
+        stacked,
+        "patch",
+        GROUND,
+        ["B04", "B08", "DEM"],
+        CLASSES,
+        located=True,
+    ),
+]

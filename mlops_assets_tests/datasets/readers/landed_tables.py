@@ -1,4 +1,7 @@
-"""Tables for the contract of the layouts: CSV with places and times, Parquet, GeoParquet with numbers to learn."""
+"""Tables for the contract of the layouts.
+
+CSV with places and times, Parquet, GeoParquet with numbers to learn.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ def truth(tables: dict[str, pd.DataFrame], label: str) -> Truth:
 def located(tables: dict[str, pd.DataFrame]) -> dict[str, geopandas.GeoDataFrame]:
     return {
         path: geopandas.GeoDataFrame(
-            table.drop(columns=["x", "y"]), geometry=geopandas.points_from_xy(table["x"], table["y"]), crs="EPSG:32630"
+            table.drop(columns=["x", "y"]),
+            geometry=geopandas.points_from_xy(table["x"], table["y"]),
+            crs="EPSG:32630",
         )
         for path, table in tables.items()
     }
@@ -76,7 +81,9 @@ def land_csv(folder: Path, count: int) -> Truth:
         )
         columns.to_csv(folder / path, index=False)
     found = add_boxes(truth(tables, "crop"), places)
-    found.labels = {path: [CLASSES[value] for value in labels] for path, labels in found.labels.items()}
+    found.labels = {
+        path: [CLASSES[value] for value in labels] for path, labels in found.labels.items()
+    }
     return found
 
 
@@ -103,16 +110,32 @@ PLACES = {"longitude": "longitude", "latitude": "latitude"}
 BLOCKS = {"spatial_block": {"block": 500, "buffer": 100}}
 TABLES = [
     Implementation(
-        "csv", {"layout": "table", "table": {"label": "crop", "time": "when", **TABLE, **PLACES}}, land_csv, "row",
-        {"random": {}, "group": {}, **BLOCKS}, FEATURES,
-        found_classes={"land": "land", "water": "water"}, located=True, timed=True,
+        "csv",
+        {"layout": "table", "table": {"label": "crop", "time": "when", **TABLE, **PLACES}},
+        land_csv,
+        "row",
+        {"random": {}, "group": {}, **BLOCKS},
+        FEATURES,
+        found_classes={"land": "land", "water": "water"},
+        located=True,
+        timed=True,
     ),
     Implementation(
-        "parquet", {"layout": "table", "table": {"label": "crop", **TABLE}}, land_parquet, "row",
-        {"random": {}, "group": {}}, FEATURES, classes=CLASSES,
+        "parquet",
+        {"layout": "table", "table": {"label": "crop", **TABLE}},
+        land_parquet,
+        "row",
+        {"random": {}, "group": {}},
+        FEATURES,
+        classes=CLASSES,
     ),
     Implementation(
-        "geoparquet", {"layout": "table", "table": {"label": "height", **TABLE}}, land_geoparquet, "row",
-        {"random": {}, "group": {}, **BLOCKS}, FEATURES, located=True,
+        "geoparquet",
+        {"layout": "table", "table": {"label": "height", **TABLE}},
+        land_geoparquet,
+        "row",
+        {"random": {}, "group": {}, **BLOCKS},
+        FEATURES,
+        located=True,
     ),
-]  # fmt: skip
+]

@@ -20,7 +20,10 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.storage import Workspace
 
-UTM = {"crs": "EPSG:32630", "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000)}  # 10 m, 3° W, 42.4° N
+UTM = {
+    "crs": "EPSG:32630",
+    "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000),
+}  # 10 m, 3° W, 42.4° N
 
 
 def read_landing(folder: Path, specification: DatasetSpecification) -> Contents:
@@ -38,7 +41,11 @@ def write_tables(folder: Path, files: Mapping[str, pd.DataFrame | bytes | str]) 
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         if isinstance(content, pd.DataFrame):
-            content.to_parquet(path) if name.endswith(".parquet") else content.to_csv(path, index=False)
+            (
+                content.to_parquet(path)
+                if name.endswith(".parquet")
+                else content.to_csv(path, index=False)
+            )
         else:
             path.write_bytes(content.encode() if isinstance(content, str) else content)
 
@@ -54,7 +61,9 @@ def await_tick(path: Path) -> None:
     probe.unlink()
 
 
-def write_raster(path: Path, array: NDArray[Any], names: Sequence[str | None] | None = None, **profile: Any) -> None:
+def write_raster(
+    path: Path, array: NDArray[Any], names: Sequence[str | None] | None = None, **profile: Any
+) -> None:
     """Write an array of shape (bands, rows, columns), or (rows, columns) of one band, in the format of its ending."""
     path.parent.mkdir(parents=True, exist_ok=True)
     array = array if array.ndim == 3 else array[None]

@@ -55,7 +55,9 @@ class Frozen:
 
 def new_store(folder: Path) -> Store:
     workspace = Workspace((folder / "workspace").as_uri())
-    return Store(workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}").acting(local("tester")))
+    return Store(
+        workspace, Registry(f"sqlite:///{workspace.root / 'registry.db'}").acting(local("tester"))
+    )
 
 
 def landing(store: Store) -> Path:
@@ -88,9 +90,17 @@ def test_every_labelled_place_is_a_sample_with_its_label_place_and_time(frozen: 
     assert list(types) == SAMPLE_COLUMNS
     label = "float64" if frozen.dataset.classes is None else "str"
     assert types == {
-        "path": "str", "row": "int64", "column": "int64", "label": label, "group": "str", "split": "str",
-        "reason": "str", "longitude": "float64", "latitude": "float64", "time": "datetime64[us, UTC]",
-    }  # fmt: skip
+        "path": "str",
+        "row": "int64",
+        "column": "int64",
+        "label": label,
+        "group": "str",
+        "split": "str",
+        "reason": "str",
+        "longitude": "float64",
+        "latitude": "float64",
+        "time": "datetime64[us, UTC]",
+    }
     assert set(samples["split"].dropna()) <= {"train", "validation", "test"}
     assert (samples["split"].isna() == samples["reason"].notna()).all()
     assert not samples.duplicated(["path", "row", "column"]).any()
@@ -100,18 +110,26 @@ def test_every_labelled_place_is_a_sample_with_its_label_place_and_time(frozen: 
 
 def assert_labels(frozen: Frozen) -> None:
     samples, expected = frozen.dataset.samples, expected_labels(frozen)
-    found = {(p, r, c): label for p, r, c, label in samples[["path", "row", "column", "label"]].itertuples(index=False)}
+    found = {
+        (p, r, c): label
+        for p, r, c, label in samples[["path", "row", "column", "label"]].itertuples(index=False)
+    }
     assert set(found) == set(expected)
     if frozen.implementation.kind == "window":
         assert samples["label"].isna().all()
     elif frozen.dataset.classes is None:
-        assert [found[place] for place in expected] == pytest.approx(list(expected.values()), rel=1e-6)
+        assert [found[place] for place in expected] == pytest.approx(
+            list(expected.values()), rel=1e-6
+        )
     else:
         assert found == expected
 
 
 def expected_labels(frozen: Frozen) -> dict[tuple[str, int, int], Any]:
-    """Place of every sample → its label: the class's value as text, a number, or None for windows."""
+    """Place of every sample → its label.
+
+    The class's value as text, a number, or None for windows.
+    """
     values = {entry["name"]: str(entry["value"]) for entry in frozen.dataset.classes or []}
     size = frozen.dataset.document["input"].get("size", 1)
 
@@ -125,24 +143,40 @@ def expected_labels(frozen: Frozen) -> dict[tuple[str, int, int], Any]:
         elif frozen.implementation.kind == "image":
             found[path, 0, 0] = text(labels)
         elif frozen.implementation.kind == "window":
-            places = [(r, c) for r in range(0, len(labels), size) for c in range(0, len(labels[0]), size)]
-            found |= {(path, r, c): None for r, c in places if labels[r : r + size, c : c + size].any()}
+            places = [
+                (r, c) for r in range(0, len(labels), size) for c in range(0, len(labels[0]), size)
+            ]
+            found |= {
+                (path, r, c): None for r, c in places if labels[r : r + size, c : c + size].any()
+            }
         else:
             rows, columns = np.nonzero(np.nan_to_num(labels))
-            found |= {(path, r, c): text(labels[r, c]) for r, c in zip(rows.tolist(), columns.tolist(), strict=True)}
+            found |= {
+                (path, r, c): text(labels[r, c])
+                for r, c in zip(rows.tolist(), columns.tolist(), strict=True)
+            }
     return found
 
 
 def assert_places_and_times(frozen: Frozen) -> None:
     """They are known or null."""
     samples, implementation = frozen.dataset.samples, frozen.implementation
-    for columns, known in ((["longitude", "latitude"], implementation.located), (["time"], implementation.timed)):
-        assert samples[columns].notna().all(axis=None) if known else samples[columns].isna().all(axis=None)
+    for columns, known in (
+        (["longitude", "latitude"], implementation.located),
+        (["time"], implementation.timed),
+    ):
+        assert (
+            samples[columns].notna().all(axis=None)
+            if known
+            else samples[columns].isna().all(axis=None)
+        )
     if implementation.located:  # all of it lies within 40 km of 3° W, 42.45° N
         assert samples["longitude"].between(-3.1, -2.5).all()
         assert samples["latitude"].between(42.4, 42.5).all()
         boxes = frozen.dataset.manifest.set_index("path")["bbox"].dropna()
-        for path, longitude, latitude in samples[["path", "longitude", "latitude"]].itertuples(index=False):
+        for path, longitude, latitude in samples[["path", "longitude", "latitude"]].itertuples(
+            index=False
+        ):
             west, south, east, north = boxes[path]
             assert west - 1e-9 <= longitude <= east + 1e-9
             assert south - 1e-9 <= latitude <= north + 1e-9
@@ -151,7 +185,9 @@ def assert_places_and_times(frozen: Frozen) -> None:
 # files
 
 
-def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_they_are_read(frozen: Frozen) -> None:
+def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_they_are_read(
+    frozen: Frozen,
+) -> None:
     implementation = frozen.implementation
     declared = implementation.classes or implementation.found_classes
     expected = [{"value": value, "name": name} for value, name in (declared or {}).items()] or None
@@ -164,12 +200,18 @@ def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_th
     kept_elsewhere = "reference" in implementation.name
     for row in manifest.to_dict("records"):
         local, referenced = frozen.folder / row["path"], kept_elsewhere
-        if row["role"] == "catalog":  # the Items that are used, and where their assets lie among the files
+        if (
+            row["role"] == "catalog"
+        ):  # the Items that are used, and where their assets lie among the files
             local = frozen.dataset.local_path(row["path"])
             items = json.loads(local.read_text())["features"]
             assert all(not item["links"] for item in items)
             hrefs = {asset["href"] for item in items for asset in item["assets"].values()}
-            assert hrefs == {path for path, facts in frozen.truth.files.items() if facts["role"] in ("image", "labels")}
+            assert hrefs == {
+                path
+                for path, facts in frozen.truth.files.items()
+                if facts["role"] in ("image", "labels")
+            }
             referenced = False
         assert (row["sha256"], row["size"]) == (sha256_of(local), local.stat().st_size)
         assert row["href"] == local.as_uri() if referenced else pd.isna(row["href"])
@@ -178,12 +220,16 @@ def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_th
         for fact in set(COLUMNS) - {"path", "sha256", "size", "href", "source"}:
             assert_fact(row["path"], fact, row[fact], facts.get(fact))
     stored = sum("objects/" in key for key in frozen.store.workspace.list(""))
-    assert stored == (1 if kept_elsewhere else manifest["sha256"].nunique())  # the catalogue is always kept
+    assert stored == (
+        1 if kept_elsewhere else manifest["sha256"].nunique()
+    )  # the catalogue is always kept
 
 
 def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
     if expected is None:
-        assert found is None or (not isinstance(found, list) and pd.isna(found)), f"{path}: {fact} is made up: {found}"
+        assert found is None or (not isinstance(found, list) and pd.isna(found)), (
+            f"{path}: {fact} is made up: {found}"
+        )
     elif fact == "bbox":
         assert list(found) == pytest.approx(expected, abs=1e-5), path
     else:
@@ -210,7 +256,9 @@ def test_what_is_read_is_what_was_landed(frozen: Frozen) -> None:
             continue
         labels = frozen.truth.labels[str(path)].astype(np.int64)
         windows = layout.read_labels(frozen.dataset, str(path), places)
-        np.testing.assert_array_equal(windows, cut(labels[None], places, "window", size)[:, 0], strict=True)
+        np.testing.assert_array_equal(
+            windows, cut(labels[None], places, "window", size)[:, 0], strict=True
+        )
         assert layout.read_labels(frozen.dataset, str(path), places[:0]).shape == (0, size, size)
 
 
@@ -230,7 +278,9 @@ def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -
 # away and back
 
 
-def test_what_is_recalled_and_frozen_elsewhere_is_the_same_version(frozen: Frozen, tmp_path: Path) -> None:
+def test_what_is_recalled_and_frozen_elsewhere_is_the_same_version(
+    frozen: Frozen, tmp_path: Path
+) -> None:
     elsewhere = new_store(tmp_path)
     recall(frozen.dataset, landing(elsewhere), copy=True)
     again = freeze_as(elsewhere, frozen.implementation)
@@ -247,7 +297,9 @@ def test_what_is_recalled_and_frozen_elsewhere_is_the_same_version(frozen: Froze
 def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_frozen_at_once(
     frozen: Frozen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)  # everything that lies there is settled
+    monkeypatch.setattr(
+        folder_landing, "CLOCK_SECONDS", -3600.0
+    )  # everything that lies there is settled
     implementation = frozen.implementation
     grown, whole = new_store(tmp_path / "grown"), new_store(tmp_path / "whole")
     implementation.land(landing(grown), FEW)
@@ -259,15 +311,22 @@ def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_froz
     assert (found.version.version, found.version.digest) == ("v2", expected.version.digest)
     assert set(grown.workspace.list("objects")) >= set(whole.workspace.list("objects"))
     versions = [Reference("data", version) for version in ("v1", "v2")]
-    assert_not_moved(*(FrozenDataset.open(grown.workspace, grown.registry, at).samples for at in versions))
+    assert_not_moved(
+        *(FrozenDataset.open(grown.workspace, grown.registry, at).samples for at in versions)
+    )
     for name in ("samples", "manifest"):
         first, second = (
             getattr(FrozenDataset.open(store.workspace, store.registry, Reference("data")), name)
             for store in (grown, whole)
         )
-        pd.testing.assert_frame_equal(first.drop(columns=["href"], errors="ignore"),
-                                      second.drop(columns=["href"], errors="ignore"))  # fmt: skip
-    few, more = (read_landing(folder, implementation.specification()) for folder in (frozen.folder, landing(whole)))
+        pd.testing.assert_frame_equal(
+            first.drop(columns=["href"], errors="ignore"),
+            second.drop(columns=["href"], errors="ignore"),
+        )
+    few, more = (
+        read_landing(folder, implementation.specification())
+        for folder in (frozen.folder, landing(whole))
+    )
     for method in implementation.splits:
         split = implementation.specification(method).split
         assert_not_moved(assign_splits(few, split), assign_splits(more, split))
@@ -275,7 +334,11 @@ def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_froz
 
 def assert_same_again(frozen: Frozen, store: Store) -> None:
     """Freezing what a store has frozen and remembers reads, stores and publishes nothing."""
-    rasters = [values for path, values in frozen.truth.values.items() if not path.endswith(("csv", "parquet"))]
+    rasters = [
+        values
+        for path, values in frozen.truth.values.items()
+        if not path.endswith(("csv", "parquet"))
+    ]
     nodata = any("nodata" in facts for facts in frozen.truth.files.values())
     before = sorted(store.workspace.list(""))
     fail = lambda what: lambda *_, **__: pytest.fail(what)  # noqa: E731
@@ -290,7 +353,10 @@ def assert_same_again(frozen: Frozen, store: Store) -> None:
 
 
 def assert_not_moved(before: pd.DataFrame, after: pd.DataFrame) -> None:
-    old, new = (samples.set_index(["path", "row", "column"])[["split", "reason"]] for samples in (before, after))
+    old, new = (
+        samples.set_index(["path", "row", "column"])[["split", "reason"]]
+        for samples in (before, after)
+    )
     assert len(new) > len(old)
     both = old.join(new.add_suffix(" then")).fillna("")
     assert (both["split"] == both["split then"]).all()
@@ -314,7 +380,9 @@ def test_all_damaged_files_are_named_at_once_nothing_is_published_and_mended_the
 ) -> None:
     store, implementation = new_store(tmp_path / "else where"), frozen.implementation
     truth = implementation.land(landing(store), FEW)
-    paths = [path for path, facts in truth.files.items() if facts["role"] not in ("sidecar", "catalog")]
+    paths = [
+        path for path, facts in truth.files.items() if facts["role"] not in ("sidecar", "catalog")
+    ]
     whole = {path: (landing(store) / path).read_bytes() for path in paths}
     for spoiled in ({paths[0], paths[-1]}, set(paths)):
         for path in spoiled:
@@ -335,12 +403,22 @@ def test_all_damaged_files_are_named_at_once_nothing_is_published_and_mended_the
 
 @pytest.mark.parametrize("implementation", ALL, ids=str)
 @pytest.mark.parametrize("documents", [True, False], ids=["all files", "all but STAC documents"])
-def test_git_lfs_pointers_are_named_once(implementation: Implementation, documents: bool, tmp_path: Path) -> None:
+def test_git_lfs_pointers_are_named_once(
+    implementation: Implementation, documents: bool, tmp_path: Path
+) -> None:
     store = new_store(tmp_path)
     folder = landing(store)
     implementation.land(folder, 1)
-    for path in (path for path in folder.rglob("*") if path.is_file() and (documents or path.suffix != ".json")):
-        path.write_text(f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n")
-    with pytest.raises(DataProblems, match=r"Git LFS pointers?, .*; run 'git lfs pull' in the repository") as raised:
+    for path in (
+        path
+        for path in folder.rglob("*")
+        if path.is_file() and (documents or path.suffix != ".json")
+    ):
+        path.write_text(
+            f"version https://git-lfs.github.com/spec/v1\noid sha256:{'0' * 64}\nsize 12345\n"
+        )
+    with pytest.raises(
+        DataProblems, match=r"Git LFS pointers?, .*; run 'git lfs pull' in the repository"
+    ) as raised:
         freeze_as(store, implementation)
     assert len(raised.value.problems) == 1

@@ -25,7 +25,11 @@ from mlops_assets_tests.datasets.readers.landing import write_raster
 
 ALL = [*TABLES, *IMAGES, *SCENES, *CATALOGUES]
 UNTIMED_TABLES = ("parquet", "geoparquet")  # whose declaration names no column with a time
-PLACES = {"train": ["train", "Training", "TRAIN "], "validation": ["val", "validation"], "test": ["test", "testing"]}
+PLACES = {
+    "train": ["train", "Training", "TRAIN "],
+    "validation": ["val", "validation"],
+    "test": ["test", "testing"],
+}
 
 
 def samples_of(store: Store, specification: DatasetSpecification) -> pd.DataFrame:
@@ -59,8 +63,12 @@ def test_later_samples_are_held_out(store: Store, implementation: Implementation
         assert spans.loc["validation", "max"] < spans.loc["test", "min"]
 
 
-@pytest.mark.parametrize("implementation", [i for i in ALL if not i.timed and str(i) not in UNTIMED_TABLES], ids=str)
-def test_without_any_time_nothing_is_divided_by_it(store: Store, implementation: Implementation) -> None:
+@pytest.mark.parametrize(
+    "implementation", [i for i in ALL if not i.timed and str(i) not in UNTIMED_TABLES], ids=str
+)
+def test_without_any_time_nothing_is_divided_by_it(
+    store: Store, implementation: Implementation
+) -> None:
     implementation.land(landing(store), 3)
     with pytest.raises(SpecificationError, match="needs every sample's time; nothing tells it for"):
         samples_of(store, temporal(implementation))
@@ -69,7 +77,12 @@ def test_without_any_time_nothing_is_divided_by_it(store: Store, implementation:
 
 def declared(source: dict[str, Any], classes: Any = None) -> DatasetSpecification:
     return DatasetSpecification.model_validate(
-        {"name": "data", "source": {"url": "landing/data", **source}, "classes": classes, "split": {"method": "column"}}
+        {
+            "name": "data",
+            "source": {"url": "landing/data", **source},
+            "classes": classes,
+            "split": {"method": "column"},
+        }
     )
 
 
@@ -83,7 +96,9 @@ def test_a_column_of_a_table_names_the_split(store: Store, suffix: str) -> None:
     table = crops_table(70).assign(fold=[written for written, _ in named()] * 10)
     path = landing(store) / f"a.{suffix}"
     table.to_csv(path, index=False) if suffix == "csv" else table.to_parquet(path)
-    samples = samples_of(store, declared({"layout": "table", "table": {"label": "crop", "split": "fold"}}))
+    samples = samples_of(
+        store, declared({"layout": "table", "table": {"label": "crop", "split": "fold"}})
+    )
     assert samples["split"].tolist() == [meant for _, meant in named()] * 10
 
 
@@ -94,7 +109,10 @@ def test_a_folder_of_images_names_the_split(store: Store) -> None:
             path = f"{written.strip()}/{label}/{number}.png"
             write_raster(landing(store) / path, image(number, 3, "uint8"))
             expected[path] = meant
-    samples = samples_of(store, declared({"layout": "image_folder", "image_folder": {"pattern": "{split}/{label}/*"}}))
+    samples = samples_of(
+        store,
+        declared({"layout": "image_folder", "image_folder": {"pattern": "{split}/{label}/*"}}),
+    )
     assert dict(zip(samples["path"], samples["split"], strict=True)) == expected
 
 
@@ -115,10 +133,18 @@ def test_a_property_of_an_item_names_the_split(store: Store, read: str) -> None:
     options = {"labels": None, "label": "crop"} if read == "property" else {"read": read, "size": 3}
     stac = {"layout": "stac", "stac": {"split": "ml-aoi:split", **options}}
     samples = samples_of(store, declared(stac, CLASSES))
-    assert samples.groupby("path")["split"].agg(set).to_dict() == {path: {meant} for path, meant in expected.items()}
+    assert samples.groupby("path")["split"].agg(set).to_dict() == {
+        path: {meant} for path, meant in expected.items()
+    }
 
 
 def test_a_split_that_nobody_knows_is_refused(store: Store) -> None:
-    crops_table(60).assign(fold=["train", "test", "holdout"] * 20).to_csv(landing(store) / "a.csv", index=False)
-    with pytest.raises(SpecificationError, match="the split column has 'holdout'; it may say train"):
-        samples_of(store, declared({"layout": "table", "table": {"label": "crop", "split": "fold"}}))
+    crops_table(60).assign(fold=["train", "test", "holdout"] * 20).to_csv(
+        landing(store) / "a.csv", index=False
+    )
+    with pytest.raises(
+        SpecificationError, match="the split column has 'holdout'; it may say train"
+    ):
+        samples_of(
+            store, declared({"layout": "table", "table": {"label": "crop", "split": "fold"}})
+        )

@@ -1,4 +1,7 @@
-"""Folders of images: what their paths say, how they are brought to one size, and which files are refused."""
+"""Folders of images.
+
+What their paths say, how they are brought to one size, and which files are refused.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +36,9 @@ Read = Callable[..., Contents]
 EXECUTED = "executed by unpickling"
 
 
-def declared(classes: dict[Any, str] | None = None, split: str = "random", **options: Any) -> DatasetSpecification:
+def declared(
+    classes: dict[Any, str] | None = None, split: str = "random", **options: Any
+) -> DatasetSpecification:
     return DatasetSpecification.model_validate(
         {
             "name": "tiles",
@@ -57,7 +62,9 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def read(folder: Path) -> Read:
-    return lambda specification=None, **options: read_landing(folder, specification or declared(**options))
+    return lambda specification=None, **options: read_landing(
+        folder, specification or declared(**options)
+    )
 
 
 @pytest.mark.parametrize("classes", [None, {1: "Gr\u00fcnland"}, {1: "Gru\u0308nland"}])
@@ -79,26 +86,36 @@ def problems(read: Read, **options: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("hidden_by", ["nodata", "nan", "alpha", "mask"])
-def test_an_image_without_data_is_left_out_and_noted_also_when_it_is_known(store: Store, hidden_by: str) -> None:
+def test_an_image_without_data_is_left_out_and_noted_also_when_it_is_known(
+    store: Store, hidden_by: str
+) -> None:
     folder = store.workspace.root / "landing/tiles"
     for number in range(20):
         path, pixels = folder / "ab"[number % 2] / f"{number}.tif", image(number, 4) + 1
         if hidden_by == "nan":
-            write_raster(path, np.where(number != 4, pixels, np.nan).astype(np.float32), nodata=np.nan)
+            write_raster(
+                path, np.where(number != 4, pixels, np.nan).astype(np.float32), nodata=np.nan
+            )
         elif hidden_by == "nodata":
             write_raster(path, np.where(number != 4, pixels, 0).astype(np.uint8), nodata=0)
         else:
             pixels[3] = 0 if number == 4 else 255
-            write_raster(path, pixels, photometric="RGB", alpha="YES" if hidden_by == "alpha" else "NO")
+            write_raster(
+                path, pixels, photometric="RGB", alpha="YES" if hidden_by == "alpha" else "NO"
+            )
             if hidden_by == "mask" and number == 4:
                 with open_raster(path, "r+") as raster:
                     raster.write_mask(np.zeros((8, 8), dtype=bool))
     for version in (1, 2):
         freeze(store.workspace, store.registry, declared(), "tester")
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference("tiles", f"v{version}"))
+        frozen = FrozenDataset.open(
+            store.workspace, store.registry, Reference("tiles", f"v{version}")
+        )
         left = frozen.samples[frozen.samples["split"].isna()]
         assert left[["path", "reason"]].to_numpy().tolist() == [["a/4.tif", "no pixel has data"]]
-        assert any(note.startswith("a/4.tif: no pixel has data") for note in frozen.document["notes"])
+        assert any(
+            note.startswith("a/4.tif: no pixel has data") for note in frozen.document["notes"]
+        )
         write_raster(folder / "b/21.tif", image(21, 4).astype(frozen.manifest["dtype"][0]) + 1)
         if hidden_by == "alpha":
             write_raster(folder / "b/21.tif", image(21, 4), photometric="RGB", alpha="YES")
@@ -159,7 +176,9 @@ def test_a_folder_may_be_called_like_an_image(folder: Path, read: Read) -> None:
 
 def test_a_landing_without_any_image_there_is_empty(folder: Path, read: Read) -> None:
     write_raster(folder / "a.png", image())
-    with pytest.raises(EmptyLanding, match=r"no image found among 1 landed file\(s\); .* lie as \{label\}/\*"):
+    with pytest.raises(
+        EmptyLanding, match=r"no image found among 1 landed file\(s\); .* lie as \{label\}/\*"
+    ):
         read()
 
 
@@ -181,7 +200,9 @@ def test_the_date_comes_from_the_name_where_it_is_declared(
     assert found == when or (when is None and found is None)
 
 
-def test_the_date_in_the_file_wins_and_the_others_still_get_theirs(folder: Path, read: Read) -> None:
+def test_the_date_in_the_file_wins_and_the_others_still_get_theirs(
+    folder: Path, read: Read
+) -> None:
     for path in ("water/a_2020-03-04.tif", "water/b_2020-03-05.tif"):
         write_raster(folder / path, image())
     with open_raster(folder / "water/a_2020-03-04.tif", "r+") as raster:
@@ -214,9 +235,13 @@ def test_band_names_come_from_the_file_or_the_declaration(folder: Path, read: Re
     write_raster(folder / "water/a.tif", image(), names=["red", "green", "nir"])
     assert read().features == ["red", "green", "nir"]
     assert read(bands={"names": ["b1", "b2", "b3"]}).features == ["b1", "b2", "b3"]
-    assert problems(read, bands={"names": ["b1"]}) == ["bands.names has 1 entries, water/a.tif has 3 bands"]
+    assert problems(read, bands={"names": ["b1"]}) == [
+        "bands.names has 1 entries, water/a.tif has 3 bands"
+    ]
     write_raster(folder / "water/a.tif", image(), names=["red", "nir", "nir"])
-    assert problems(read)[0].startswith("water/a.tif: calls 2 bands nir; give each band a description of its own")
+    assert problems(read)[0].startswith(
+        "water/a.tif: calls 2 bands nir; give each band a description of its own"
+    )
     assert read(bands={"names": ["b1", "b2", "b3"]}).features == ["b1", "b2", "b3"]
 
 
@@ -229,7 +254,9 @@ def test_bands_are_joined_by_name_or_refused(folder: Path, read: Read) -> None:
     write_raster(folder / "water/c.tif", image(), names=["nir", "red", "blue"])
     write_raster(folder / "water/d.tif", image())
     first, second = problems(read)
-    assert first.startswith("water/c.tif: has bands nir, red, blue, water/a.tif has red, green, nir; ")
+    assert first.startswith(
+        "water/c.tif: has bands nir, red, blue, water/a.tif has red, green, nir; "
+    )
     assert second.startswith("water/d.tif: has no band names, water/a.tif has red, green, nir; ")
 
 
@@ -238,7 +265,9 @@ def test_bands_are_joined_by_name_or_refused(folder: Path, read: Read) -> None:
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=80)
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(1, 12), st.integers(1, 12))
-def test_images_are_cut_or_mirrored_around_their_centre(h: int, w: int, height: int, width: int) -> None:
+def test_images_are_cut_or_mirrored_around_their_centre(
+    h: int, w: int, height: int, width: int
+) -> None:
     found = fitted(np.arange(2 * h * w).reshape(2, h, w), height, width)
     rows, columns = (
         [_mirrored(i + int((size - target) / 2), size) for i in range(target)]
@@ -258,17 +287,27 @@ def test_images_of_different_sizes_need_a_declared_one(folder: Path, read: Read)
         write_raster(folder / f"water/{number}.png", image(size=size))
     found = problems(read)
     assert sorted(text.split(":")[0] for text in found) == ["water/3.png", "water/4.png"]
-    assert all(text.endswith("convert them, or declare 'image_folder: {size: PIXELS}'") for text in found)
+    assert all(
+        text.endswith("convert them, or declare 'image_folder: {size: PIXELS}'") for text in found
+    )
     assert read(size=8).input == {"kind": "image", "height": 8, "width": 8}
 
 
-def test_images_of_different_kinds_are_refused_with_the_first_of_each(folder: Path, read: Read) -> None:
+def test_images_of_different_kinds_are_refused_with_the_first_of_each(
+    folder: Path, read: Read
+) -> None:
     for number, (bands, dtype) in enumerate([(3, "uint8")] * 3 + [(4, "uint8"), (3, "uint16")] * 2):
         write_raster(folder / f"water/{number}.tif", image(bands=bands, dtype=dtype))
     assert {text.split("; ")[1] for text in problems(read)} == {"convert them to one kind"}
     assert problems(read, size=8) == [
-        "water/4.tif: count 3, dtype uint16 (2 file(s)), but 3 have 3, uint8; convert them to one kind",
-        "water/3.tif: count 4, dtype uint8 (2 file(s)), but 3 have 3, uint8; convert them to one kind",
+        (
+            "water/4.tif: count 3, dtype uint16 (2 file(s)), but 3 have 3, uint8; convert them to"
+            " one kind"
+        ),
+        (
+            "water/3.tif: count 4, dtype uint8 (2 file(s)), but 3 have 3, uint8; convert them to"
+            " one kind"
+        ),
     ]
 
 
@@ -283,7 +322,12 @@ def array_bytes(array: Any, **options: Any) -> bytes:
 
 @pytest.mark.parametrize(
     "array",
-    [image(dtype=">f4"), image(dtype=">u2"), np.asfortranarray(image(dtype="float64")), image(bands=1)[0]],
+    [
+        image(dtype=">f4"),
+        image(dtype=">u2"),
+        np.asfortranarray(image(dtype="float64")),
+        image(bands=1)[0],
+    ],
     ids=["big-endian numbers", "big-endian counts", "columns first", "one band without an axis"],
 )
 def test_arrays_of_any_order_are_read_in_the_order_of_this_machine(
@@ -299,7 +343,9 @@ def test_arrays_of_any_order_are_read_in_the_order_of_this_machine(
         path.write_bytes(array_bytes((array + number).astype(array.dtype, order="A")))
     freeze(store.workspace, store.registry, declared(), "tester")
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("tiles"))
-    found = LAYOUTS["image_folder"].read(frozen, "water/0.npy", np.zeros((1, 2), dtype=np.int64), "image")
+    found = LAYOUTS["image_folder"].read(
+        frozen, "water/0.npy", np.zeros((1, 2), dtype=np.int64), "image"
+    )
     expected = array if array.ndim == 3 else array[None]
     np.testing.assert_array_equal(found, expected[None])
     assert found.dtype == array.dtype.newbyteorder("=")
@@ -316,7 +362,10 @@ class Payload:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (array_bytes(np.array([[Payload()]], dtype=object), allow_pickle=True), "cannot be read as an array: .*object"),
+        (
+            array_bytes(np.array([[Payload()]], dtype=object), allow_pickle=True),
+            "cannot be read as an array: .*object",
+        ),
         (array_bytes(np.zeros((2, 2), dtype=[("a", "u1")])), "images are numbers of shape"),
         (array_bytes(np.zeros((2, 3, 3), dtype=bool)), "is an array of bool of shape"),
         (array_bytes(np.zeros((2, 3, 3), dtype=complex)), "is an array of complex128 .* amplitude"),
@@ -325,15 +374,32 @@ class Payload:
         (array_bytes(np.zeros((1, 2, 3, 3))), "images are numbers of shape"),
         (array_bytes(np.zeros((0, 3, 3))), r"of shape \(0, 3, 3\)"),
         (array_bytes(np.zeros((2, 30, 30)))[:500], "cannot be read as an array"),
-        (array_bytes(np.zeros((2, 3, 3))).replace(b"(2, 3, 3)", b"(2,9999,99999)"), "cannot be read as an array"),
+        (
+            array_bytes(np.zeros((2, 3, 3))).replace(b"(2, 3, 3)", b"(2,9999,99999)"),
+            "cannot be read as an array",
+        ),
         (array_bytes(np.full((1, 3, 3), np.nan)), "has NaN values but declares no nodata value"),
         (array_bytes(np.full((1, 3, 3), np.inf)), "has infinite values; replace them"),
         (b"", "cannot be read as an array"),
         (b"\x93NUMPY\x01\x00\x10\x00{'descr': open()", "cannot be read as an array"),
     ],
-    ids=["pickle", "records", "truth", "complex", "text", "one axis", "four axes", "no band", "truncated", "lying",
-         "NaN", "infinite", "empty", "code in the header"],
-)  # fmt: skip
+    ids=[
+        "pickle",
+        "records",
+        "truth",
+        "complex",
+        "text",
+        "one axis",
+        "four axes",
+        "no band",
+        "truncated",
+        "lying",
+        "NaN",
+        "infinite",
+        "empty",
+        "code in the header",
+    ],
+)
 def test_an_array_that_is_no_image_is_refused_and_nothing_in_it_is_executed(
     folder: Path, read: Read, content: bytes, problem: str
 ) -> None:
@@ -357,7 +423,9 @@ def test_a_damaged_header_of_an_array_is_refused_or_harmless(
         facts = image_facts(path, "a.npy").facts
     except ValueError:
         return
-    assert facts["height"] * facts["width"] * facts["count"] * np.dtype(facts["dtype"]).itemsize <= len(whole)
+    assert facts["height"] * facts["width"] * facts["count"] * np.dtype(
+        facts["dtype"]
+    ).itemsize <= len(whole)
 
 
 # damaged and lying images
@@ -367,15 +435,24 @@ def png(width: int, height: int) -> bytes:
     """A PNG whose header says one size and whose data is a few bytes."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        return (
+            struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        )
 
     header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0"))
+        + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".png", ".jpg", ".npy"])
 @pytest.mark.parametrize("keep", [0.0, 0.3, 0.7, 0.98])
-def test_a_truncated_image_of_any_format_is_refused(folder: Path, read: Read, suffix: str, keep: float) -> None:
+def test_a_truncated_image_of_any_format_is_refused(
+    folder: Path, read: Read, suffix: str, keep: float
+) -> None:
     for number in range(3):
         write_raster(folder / f"water/{number}{suffix}", image(number, size=64))
     path = folder / f"water/1{suffix}"
@@ -398,10 +475,19 @@ def test_warnings_of_gdal_are_logged_and_not_printed(
     assert not any(capfd.readouterr())
 
 
-def test_an_image_that_promises_more_than_its_file_can_hold_is_not_read(folder: Path, read: Read) -> None:
+def test_an_image_that_promises_more_than_its_file_can_hold_is_not_read(
+    folder: Path, read: Read
+) -> None:
     (folder / "water").mkdir()
     (folder / "water/a.png").write_bytes(png(60_000, 60_000))
-    profile = {"driver": "GTiff", "height": 300_000, "width": 300_000, "count": 4, "dtype": "float64", "tiled": True}
+    profile = {
+        "driver": "GTiff",
+        "height": 300_000,
+        "width": 300_000,
+        "count": 4,
+        "dtype": "float64",
+        "tiled": True,
+    }
     with open_raster(folder / "water/b.tif", "w", sparse_ok=True, bigtiff="YES", **profile):
         pass
     found = problems(read)
@@ -410,7 +496,8 @@ def test_an_image_that_promises_more_than_its_file_can_hold_is_not_read(folder: 
 
 
 @pytest.mark.parametrize(
-    ("value", "nodata", "refused"), [(np.nan, None, True), (np.inf, -1.0, True), (np.nan, -1.0, False)]
+    ("value", "nodata", "refused"),
+    [(np.nan, None, True), (np.inf, -1.0, True), (np.nan, -1.0, False)],
 )
 def test_values_that_are_no_measurement_are_refused_where_nobody_said_what_they_mean(
     folder: Path, read: Read, value: float, nodata: float | None, refused: bool

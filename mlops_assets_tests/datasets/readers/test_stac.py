@@ -1,4 +1,7 @@
-"""STAC catalogues from anybody: hrefs that lead elsewhere, circles, half documents. Nothing outside is ever read."""
+"""STAC catalogues from anybody: hrefs that lead elsewhere, circles, half documents.
+
+Nothing outside is ever read.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,16 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / "passwd").write_text(SECRET)
     items = []
     for number, name in enumerate("ab"):
-        write_raster(folder / f"{name}/image.tif", np.full((2, 12, 12), number + 1, dtype=np.uint8), **UTM)
+        write_raster(
+            folder / f"{name}/image.tif", np.full((2, 12, 12), number + 1, dtype=np.uint8), **UTM
+        )
         write_raster(folder / f"{name}/labels.tif", np.ones((12, 12), dtype=np.uint8), **UTM)
-        items.append((f"{name}/item.json", item(name, {"image": "./image.tif", "labels": "./labels.tif"}, number)))
+        items.append(
+            (
+                f"{name}/item.json",
+                item(name, {"image": "./image.tif", "labels": "./labels.tif"}, number),
+            )
+        )
     write_catalog(folder, items)
     return folder
 
@@ -47,7 +57,10 @@ def folder(tmp_path: Path) -> Path:
 def read(folder: Path) -> Read:
     def read_with(**options: Any) -> Contents:
         source = {"url": "landing", "layout": "stac", "stac": options}
-        return read_landing(folder, scenes_specification(source=source, classes={1: "x"}, split={"method": "random"}))
+        return read_landing(
+            folder,
+            scenes_specification(source=source, classes={1: "x"}, split={"method": "random"}),
+        )
 
     return read_with
 
@@ -70,11 +83,19 @@ def test_bands_are_joined_by_the_names_that_items_give_or_refused(folder: Path, 
     change(folder, "a/item.json", lambda item: item["assets"]["image"].update({"bands": bands}))
     (problem,) = problems(read)
     assert problem.startswith("b/image.tif: has no band names, a/image.tif has red, nir; ")
-    change(folder, "b/item.json", lambda item: item["assets"]["image"].update({"eo:bands": bands[::-1]}))
+    change(
+        folder,
+        "b/item.json",
+        lambda item: item["assets"]["image"].update({"eo:bands": bands[::-1]}),
+    )
     found = read()
     assert found.features == ["red", "nir"]
     assert found.files.set_index("path")["bands"].to_dict()["b/image.tif"] == [2, 1]
-    change(folder, "b/item.json", lambda item: item["assets"]["image"].update({"eo:bands": [{"name": "red"}, "nir"]}))
+    change(
+        folder,
+        "b/item.json",
+        lambda item: item["assets"]["image"].update({"eo:bands": [{"name": "red"}, "nir"]}),
+    )
     assert len(problems(read)) == 1
 
 
@@ -84,13 +105,28 @@ def test_bands_are_joined_by_the_names_that_items_give_or_refused(folder: Path, 
 @pytest.mark.parametrize(
     "href",
     [
-        "../../passwd", "../../../../../../etc/passwd", "/etc/passwd", "file:///etc/passwd", "{parent}/passwd",
-        "%2e%2e/%2e%2e/passwd", "..%2F..%2Fpasswd", "./x/../../../passwd", "//host/etc/passwd", "ftp://host/x.tif",
-        "..", "", "?x=1", "#x", "\\\\host\\share", "..\\..\\passwd",
+        "../../passwd",
+        "../../../../../../etc/passwd",
+        "/etc/passwd",
+        "file:///etc/passwd",
+        "{parent}/passwd",
+        "%2e%2e/%2e%2e/passwd",
+        "..%2F..%2Fpasswd",
+        "./x/../../../passwd",
+        "//host/etc/passwd",
+        "ftp://host/x.tif",
+        "..",
+        "",
+        "?x=1",
+        "#x",
+        "\\\\host\\share",
+        "..\\..\\passwd",
     ],
-)  # fmt: skip
+)
 @pytest.mark.parametrize("key", ["image", "labels"])
-def test_an_asset_that_leads_out_of_the_landing_is_refused(folder: Path, read: Read, href: str, key: str) -> None:
+def test_an_asset_that_leads_out_of_the_landing_is_refused(
+    folder: Path, read: Read, href: str, key: str
+) -> None:
     at = href.format(parent=folder.parent)
     change(folder, "b/item.json", lambda item: item["assets"][key].update(href=at))
     (found,) = problems(read)
@@ -99,10 +135,17 @@ def test_an_asset_that_leads_out_of_the_landing_is_refused(folder: Path, read: R
 
 
 @pytest.mark.parametrize(
-    "href", ["../../passwd", "/etc/passwd", "file:///etc/passwd", "..%2F..%2Fpasswd", "../../x.json"]
+    "href",
+    ["../../passwd", "/etc/passwd", "file:///etc/passwd", "..%2F..%2Fpasswd", "../../x.json"],
 )
-def test_a_link_that_leads_out_of_the_landing_is_refused(folder: Path, read: Read, href: str) -> None:
-    change(folder, "catalog.json", lambda catalog: catalog["links"].append({"rel": "child", "href": href}))
+def test_a_link_that_leads_out_of_the_landing_is_refused(
+    folder: Path, read: Read, href: str
+) -> None:
+    change(
+        folder,
+        "catalog.json",
+        lambda catalog: catalog["links"].append({"rel": "child", "href": href}),
+    )
     (found,) = problems(read)
     assert found == f"catalog.json: its link {href!r} leads out of the landing"
 
@@ -124,13 +167,20 @@ def test_a_hidden_file_is_not_landed_for_a_catalogue_either(folder: Path, read: 
 def test_a_signed_url_is_refused_as_it_will_not_last(folder: Path, read: Read, url: str) -> None:
     change(folder, "b/item.json", lambda item: item["assets"]["image"].update(href=url))
     (found,) = problems(read)
-    assert found == "Item b: asset 'image' has a signed or query URL, which will not last; give a plain one"
+    assert (
+        found
+        == "Item b: asset 'image' has a signed or query URL, which will not last; give a plain one"
+    )
 
 
 def test_hrefs_are_unquoted_and_may_go_up_within_the_landing(folder: Path, read: Read) -> None:
     (folder / "more data").mkdir()
     (folder / "a/image.tif").rename(folder / "more data/im#1.tif")
-    change(folder, "a/item.json", lambda item: item["assets"]["image"].update(href="../more%20data/im%231.tif"))
+    change(
+        folder,
+        "a/item.json",
+        lambda item: item["assets"]["image"].update(href="../more%20data/im%231.tif"),
+    )
     assert "more data/im#1.tif" in read().files["path"].tolist()
 
 
@@ -142,7 +192,11 @@ def test_absolute_hrefs_may_lead_into_the_landing(folder: Path, read: Read) -> N
         change(folder, f"{name}/item.json", lambda item, assets=assets: item.update(assets=assets))
     links = [{"rel": "item", "href": f"{base}/{name}/item.json"} for name in "ab"]
     change(folder, "all/collection.json", lambda found: found.update(links=links))
-    change(folder, "catalog.json", lambda found: found["links"][0].update(href=f"{base}/all/collection.json"))
+    change(
+        folder,
+        "catalog.json",
+        lambda found: found["links"][0].update(href=f"{base}/all/collection.json"),
+    )
     after = read()
     assert after.files["path"].tolist() == before.files["path"].tolist()
     pd.testing.assert_frame_equal(after.samples, before.samples)
@@ -152,10 +206,15 @@ def test_absolute_hrefs_may_lead_into_the_landing(folder: Path, read: Read) -> N
 
 
 def test_links_in_a_circle_end(folder: Path, read: Read) -> None:
-    circle = [{"rel": "child", "href": "./catalog.json"}, {"rel": "child", "href": "all/collection.json"}]
+    circle = [
+        {"rel": "child", "href": "./catalog.json"},
+        {"rel": "child", "href": "all/collection.json"},
+    ]
     change(folder, "catalog.json", lambda catalog: catalog["links"].extend(circle))
     change(
-        folder, "all/collection.json", lambda found: found["links"].append({"rel": "child", "href": "../catalog.json"})
+        folder,
+        "all/collection.json",
+        lambda found: found["links"].append({"rel": "child", "href": "../catalog.json"}),
     )
     assert len(read().files) == 5  # with the catalogue
 
@@ -165,15 +224,21 @@ def test_two_items_with_one_id_are_refused(folder: Path, read: Read) -> None:
     assert problems(read) == ["a: two Items have this id; give each its own"]
 
 
-def test_an_image_that_two_items_share_is_refused_as_its_samples_would_be_there_twice(folder: Path, read: Read) -> None:
-    change(folder, "b/item.json", lambda item: item["assets"]["image"].update(href="../a/image.tif"))
+def test_an_image_that_two_items_share_is_refused_as_its_samples_would_be_there_twice(
+    folder: Path, read: Read
+) -> None:
+    change(
+        folder, "b/item.json", lambda item: item["assets"]["image"].update(href="../a/image.tif")
+    )
     (found,) = problems(read)
     assert found.startswith("a/image.tif: is an image of Items a, b; ")
 
 
 def test_a_file_is_no_part_of_a_stack_twice(folder: Path, read: Read) -> None:
     change(folder, "b/item.json", lambda item: item["assets"].update(other={"href": "./image.tif"}))
-    change(folder, "a/item.json", lambda item: item["assets"].update(other={"href": "./labels.tif"}))
+    change(
+        folder, "a/item.json", lambda item: item["assets"].update(other={"href": "./labels.tif"})
+    )
     (found,) = problems(read, images=["image", "other"])
     assert found.startswith("b/image.tif: is an image of Items b, b; ")
 
@@ -225,14 +290,44 @@ def test_a_time_that_is_none_is_unknown(folder: Path, read: Read, when: Any) -> 
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"7", b'"x"', b"\xff\xfe", b"{}", b'{"type": "Catalog", "links": null}',
-     b'{"type": "Catalog", "links": [7, null, {"rel": "child"}, {"rel": "child", "href": null}]}',
-     b'{"type": "FeatureCollection", "features": null}', b"[" * 100_000, b'{"type": ["Catalog"]}'],
-    ids=["empty", "half", "list", "null", "number", "text", "bytes", "nothing", "no links", "half links",
-         "no features", "deep", "list of types"],
-)  # fmt: skip
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"7",
+        b'"x"',
+        b"\xff\xfe",
+        b"{}",
+        b'{"type": "Catalog", "links": null}',
+        (
+            b'{"type": "Catalog", "links": [7, null, {"rel": "child"}, {"rel": "child", "href":'
+            b" null}]}"
+        ),
+        b'{"type": "FeatureCollection", "features": null}',
+        b"[" * 100_000,
+        b'{"type": ["Catalog"]}',
+    ],
+    ids=[
+        "empty",
+        "half",
+        "list",
+        "null",
+        "number",
+        "text",
+        "bytes",
+        "nothing",
+        "no links",
+        "half links",
+        "no features",
+        "deep",
+        "list of types",
+    ],
+)
 @pytest.mark.parametrize("path", ["catalog.json", "all/collection.json", "b/item.json"])
-def test_a_document_that_is_none_is_named(folder: Path, read: Read, path: str, content: bytes) -> None:
+def test_a_document_that_is_none_is_named(
+    folder: Path, read: Read, path: str, content: bytes
+) -> None:
     (folder / path).write_bytes(content)
     (found,) = problems(read)
     assert found.startswith(f"{path}: ")
@@ -245,7 +340,9 @@ def test_a_feature_that_is_no_item_is_not_passed_over_in_silence(folder: Path, r
         for key in ("image", "labels"):
             document["assets"][key]["href"] = f"{name}/{key}.tif"
     del items[1]["assets"]
-    (folder / "all.json").write_text(json.dumps({"type": "FeatureCollection", "features": [*items, {"id": "x"}]}))
+    (folder / "all.json").write_text(
+        json.dumps({"type": "FeatureCollection", "features": [*items, {"id": "x"}]})
+    )
     found = problems(read, catalog="all.json")
     assert [text.split(":")[0] for text in found] == ["all.json", "all.json"]
 
@@ -268,7 +365,11 @@ def test_a_catalogue_without_any_item_is_an_empty_landing(folder: Path, read: Re
 
 def test_keys_that_no_item_has_are_told_with_those_that_are_there(folder: Path, read: Read) -> None:
     (found,) = problems(read, images=["B04"])
-    assert found == "no Item has an asset 'B04'; there are image, labels; name the assets as 'stac: {images: [KEY, …]}'"
+    assert (
+        found
+        == "no Item has an asset 'B04'; there are image, labels; name the assets as 'stac: {images:"
+        " [KEY, …]}'"
+    )
 
 
 def test_all_problems_of_all_items_are_told_at_once(folder: Path, read: Read) -> None:
@@ -318,9 +419,16 @@ def test_boxes_of_items_are_in_degrees_as_geojson_has_them(
 
 
 def test_the_middle_of_an_interval_is_the_time(folder: Path, read: Read) -> None:
-    interval = {"datetime": None, "start_datetime": "2020-01-01T00:00:00Z", "end_datetime": "2020-01-03T00:00:00Z"}
+    interval = {
+        "datetime": None,
+        "start_datetime": "2020-01-01T00:00:00Z",
+        "end_datetime": "2020-01-03T00:00:00Z",
+    }
     change(folder, "a/item.json", lambda item: item["properties"].update(interval))
-    assert read().files.set_index("path")["datetime"]["a/image.tif"].isoformat() == "2020-01-02T00:00:00+00:00"
+    assert (
+        read().files.set_index("path")["datetime"]["a/image.tif"].isoformat()
+        == "2020-01-02T00:00:00+00:00"
+    )
 
 
 @pytest.mark.parametrize(
@@ -329,7 +437,14 @@ def test_the_middle_of_an_interval_is_the_time(folder: Path, read: Read) -> None
         ({"datetime": "2020-01-02T00:00:00"}, True),
         ({"datetime": "2020-01-02"}, True),
         ({"datetime": "2020-01-02T00:00:00+00:00"}, False),
-        ({"datetime": None, "start_datetime": "2020-01-01T00:00:00", "end_datetime": "2020-01-03T00:00:00Z"}, True),
+        (
+            {
+                "datetime": None,
+                "start_datetime": "2020-01-01T00:00:00",
+                "end_datetime": "2020-01-03T00:00:00Z",
+            },
+            True,
+        ),
     ],
 )
 def test_a_time_without_a_zone_is_utc_and_noted(
@@ -337,7 +452,10 @@ def test_a_time_without_a_zone_is_utc_and_noted(
 ) -> None:
     change(folder, "a/item.json", lambda item: item["properties"].update(times))
     found = read()
-    assert found.files.set_index("path")["datetime"]["a/image.tif"].isoformat() == "2020-01-02T00:00:00+00:00"
+    assert (
+        found.files.set_index("path")["datetime"]["a/image.tif"].isoformat()
+        == "2020-01-02T00:00:00+00:00"
+    )
     assert found.notes == (["Item a: times without a zone are taken as UTC"] if zoneless else [])
 
 
@@ -346,7 +464,9 @@ def test_a_whole_item_without_data_is_left_out_and_noted(folder: Path) -> None:
     for name in "ab":
         change(folder, f"{name}/item.json", lambda item: item["properties"].update(crop="x"))
     source = {"url": "landing", "layout": "stac", "stac": {"labels": None, "label": "crop"}}
-    found = read_landing(folder, scenes_specification(source=source, classes=None, split={"method": "random"}))
+    found = read_landing(
+        folder, scenes_specification(source=source, classes=None, split={"method": "random"})
+    )
     assert found.samples["reason"].dropna().to_dict() == {0: "no pixel has data"}
     assert [note.partition(" (")[0] for note in found.notes] == ["a/image.tif: no pixel has data"]
 
@@ -365,7 +485,11 @@ def test_properties_are_spelled_as_columns_of_tables_are(
     folder: Path, first: Any, second: Any, classes: dict[int, str] | None, labels: list[str]
 ) -> None:
     for name, value in (("a", first), ("b", second)):
-        change(folder, f"{name}/item.json", lambda item, value=value: item["properties"].update(crop=value, site=value))
+        change(
+            folder,
+            f"{name}/item.json",
+            lambda item, value=value: item["properties"].update(crop=value, site=value),
+        )
     stac = {"labels": None, "label": "crop", "group": "site"}
     source = {"url": "landing", "layout": "stac", "stac": stac}
     specification = scenes_specification(source=source, classes=classes, split={"method": "group"})
@@ -376,20 +500,37 @@ def test_properties_are_spelled_as_columns_of_tables_are(
 
 @pytest.mark.parametrize("role", ["group", "split"])
 @pytest.mark.parametrize("empty", [{}, {"site": None}, {"site": " "}])
-def test_a_property_that_an_item_lacks_is_named(folder: Path, read: Read, role: str, empty: dict[str, Any]) -> None:
+def test_a_property_that_an_item_lacks_is_named(
+    folder: Path, read: Read, role: str, empty: dict[str, Any]
+) -> None:
     change(folder, "a/item.json", lambda item: item["properties"].update(site="train"))
     change(folder, "b/item.json", lambda item: item["properties"].update(empty))
-    assert problems(read, **{role: "site"}) == [f"Item b: has no property 'site' ({role}); add it or remove the Item"]
+    assert problems(read, **{role: "site"}) == [
+        f"Item b: has no property 'site' ({role}); add it or remove the Item"
+    ]
 
 
 def test_documents_of_stac_0_8_are_migrated(folder: Path, read: Read) -> None:
     before = read().files
     for path in ("catalog.json", "all/collection.json"):
-        change(folder, path, lambda found: found.update(stac_version="0.8.1", description="x") or found.pop("type"))
-    extent = {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]}}
-    change(folder, "all/collection.json", lambda found: found.update(extent=extent, license="other"))
+        change(
+            folder,
+            path,
+            lambda found: found.update(stac_version="0.8.1", description="x") or found.pop("type"),
+        )
+    extent = {
+        "spatial": {"bbox": [[0, 0, 1, 1]]},
+        "temporal": {"interval": [["2020-01-01T00:00:00Z", None]]},
+    }
+    change(
+        folder, "all/collection.json", lambda found: found.update(extent=extent, license="other")
+    )
     for name in "ab":
-        change(folder, f"{name}/item.json", lambda found: found.update(stac_version="0.8.1", bbox=[0, 0, 1, 1]))
+        change(
+            folder,
+            f"{name}/item.json",
+            lambda found: found.update(stac_version="0.8.1", bbox=[0, 0, 1, 1]),
+        )
     pd.testing.assert_frame_equal(read().files, before)
 
 
@@ -404,7 +545,9 @@ def test_a_document_of_stac_0_8_that_cannot_be_migrated_is_named(folder: Path, r
 
 
 def test_labels_that_two_items_share_are_those_of_each(folder: Path, read: Read) -> None:
-    change(folder, "b/item.json", lambda item: item["assets"]["labels"].update(href="../a/labels.tif"))
+    change(
+        folder, "b/item.json", lambda item: item["assets"]["labels"].update(href="../a/labels.tif")
+    )
     found = read()
     files = found.files.set_index("path")
     assert sorted(files.index) == ["a/image.tif", "a/labels.tif", "b/image.tif", "catalog.json"]
@@ -445,21 +588,37 @@ def test_an_item_that_two_others_label_is_named(folder: Path, read: Read) -> Non
 def swapped(folder: Path, *keys: tuple[str, str]) -> None:
     """Let two assets lie where the other does."""
     (first, key), (second, other) = keys
-    documents = {name: json.loads((folder / f"{name}/item.json").read_text()) for name in (first, second)}
+    documents = {
+        name: json.loads((folder / f"{name}/item.json").read_text()) for name in (first, second)
+    }
     hrefs = [f"../{name}/{Path(documents[name]['assets'][k]['href']).name}" for name, k in keys]
-    documents[first]["assets"][key]["href"], documents[second]["assets"][other]["href"] = hrefs[::-1]
+    documents[first]["assets"][key]["href"], documents[second]["assets"][other]["href"] = hrefs[
+        ::-1
+    ]
     for name in {first, second}:
-        change(folder, f"{name}/item.json", lambda item, name=name: item.update(assets=documents[name]["assets"]))
+        change(
+            folder,
+            f"{name}/item.json",
+            lambda item, name=name: item.update(assets=documents[name]["assets"]),
+        )
 
 
 @pytest.mark.parametrize("read_as", ["patches", "windows"])
-def test_the_same_files_in_other_roles_are_another_version(folder: Path, store: Store, read_as: str) -> None:
-    for name in "ab":  # the second image has a file of its own, and the labels differ only in their values
+def test_the_same_files_in_other_roles_are_another_version(
+    folder: Path, store: Store, read_as: str
+) -> None:
+    for (
+        name
+    ) in "ab":  # the second image has a file of its own, and the labels differ only in their values
         write_raster(folder / f"{name}/nir.tif", np.full((12, 12), 7, dtype=np.uint8), **UTM)
         labels = np.random.default_rng(ord(name)).integers(1, 3, (12, 12)).astype(np.uint8)
         write_raster(folder / f"{name}/labels.tif", labels, **UTM)
         write_raster(folder / f"{name}/image.tif", np.ones((12, 12), dtype=np.uint8), **UTM)
-        change(folder, f"{name}/item.json", lambda item: item["assets"].update(nir={"href": "./nir.tif"}))
+        change(
+            folder,
+            f"{name}/item.json",
+            lambda item: item["assets"].update(nir={"href": "./nir.tif"}),
+        )
     stac = {"images": ["image", "nir"], "read": read_as, "size": 3}
     source = {"url": folder.as_uri(), "layout": "stac", "stac": stac}
     specification = scenes_specification(source=source, split={"method": "random"})
@@ -474,10 +633,16 @@ def test_the_same_files_in_other_roles_are_another_version(folder: Path, store: 
     assert [frozen(), frozen()] == ["v3", "v3"]
 
 
-def test_windows_have_the_labels_of_their_own_item_where_files_label_several(folder: Path, store: Store) -> None:
+def test_windows_have_the_labels_of_their_own_item_where_files_label_several(
+    folder: Path, store: Store
+) -> None:
     for name, labelled, value in (("c", "a", 1), ("d", "b", 2)):
-        write_raster(folder / f"{labelled}/labels.tif", np.full((12, 12), value, dtype=np.uint8), **UTM)
-        write_raster(folder / f"{name}/image.tif", np.full((2, 12, 12), value + 5, dtype=np.uint8), **UTM)
+        write_raster(
+            folder / f"{labelled}/labels.tif", np.full((12, 12), value, dtype=np.uint8), **UTM
+        )
+        write_raster(
+            folder / f"{name}/image.tif", np.full((2, 12, 12), value + 5, dtype=np.uint8), **UTM
+        )
         document = item(name, {"image": "./image.tif", "labels": f"../{labelled}/labels.tif"}, 0)
         (folder / name / "item.json").write_text(json.dumps(document))
         link = {"rel": "item", "href": f"../{name}/item.json"}
@@ -493,13 +658,23 @@ def test_windows_have_the_labels_of_their_own_item_where_files_label_several(fol
 
 
 def test_old_documents_are_migrated_whatever_thread_is_first_to_need_pystac(tmp_path: Path) -> None:
-    document = {"stac_version": "0.8.1", "type": "Feature", "id": "a", "links": [], "assets": {}, "geometry": None,
-                "bbox": [0, 0, 1, 1], "properties": {"datetime": "2020-01-01T00:00:00Z"}}  # fmt: skip
+    document = {
+        "stac_version": "0.8.1",
+        "type": "Feature",
+        "id": "a",
+        "links": [],
+        "assets": {},
+        "geometry": None,
+        "bbox": [0, 0, 1, 1],
+        "properties": {"datetime": "2020-01-01T00:00:00Z"},
+    }
     program = f"""
 from concurrent.futures import ThreadPoolExecutor
 from mlops_assets.datasets.sources.stac.crawler import _migrated
 with ThreadPoolExecutor(8) as pool:
     print({{found["stac_version"] for found in pool.map(_migrated, [{document!r}] * 64)}})
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ))
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=dict(os.environ)
+    )
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,7 @@
-"""Tables of any dialect become samples; whatever is wrong with them is said at once, file by file."""
+"""Tables of any dialect become samples.
+
+Whatever is wrong with them is said at once, file by file.
+"""
 
 from __future__ import annotations
 
@@ -17,21 +20,29 @@ from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.datasets.readers.landing import read_landing, write_tables
 
-SMALL = pd.DataFrame({"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]})
+SMALL = pd.DataFrame(
+    {"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]}
+)
 Read = Callable[..., Contents]
 
 
 def declared(classes: dict[int | str, str] | None = None, **options: Any) -> DatasetSpecification:
     table = {"label": "crop", **options}
-    return table_specification(source={"url": "landing", "layout": "table", "table": table}, classes=classes)
+    return table_specification(
+        source={"url": "landing", "layout": "table", "table": table}, classes=classes
+    )
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
-    """Land the given files (tables, text or bytes) and read them: `read({"a.csv": …}, specification)`."""
+    """Land the given files (tables, text or bytes) and read them.
+
+    `read({"a.csv": …}, specification)`.
+    """
 
     def read_landed(
-        files: dict[str, pd.DataFrame | bytes | str], specification: DatasetSpecification | None = None
+        files: dict[str, pd.DataFrame | bytes | str],
+        specification: DatasetSpecification | None = None,
     ) -> Contents:
         write_tables(tmp_path / "landing", files)
         return read_landing(tmp_path / "landing", specification or declared())
@@ -70,7 +81,10 @@ def test_a_declared_delimiter_wins(read: Read) -> None:
 
 
 def test_a_byte_order_mark_is_no_part_of_the_first_column(read: Read) -> None:
-    assert read({"a.csv": b"\xef\xbb\xbf" + SMALL.to_csv(index=False).encode()}).features == ["red", "nir"]
+    assert read({"a.csv": b"\xef\xbb\xbf" + SMALL.to_csv(index=False).encode()}).features == [
+        "red",
+        "nir",
+    ]
 
 
 def test_spaces_after_the_delimiter_are_no_part_of_a_value(read: Read) -> None:
@@ -80,7 +94,9 @@ def test_spaces_after_the_delimiter_are_no_part_of_a_value(read: Read) -> None:
 
 
 def test_a_file_without_a_header_takes_the_declared_columns(read: Read) -> None:
-    found = read({"iris.data": "0.1,0.5,wheat\n0.2,0.6,maize\n"}, declared(columns=["red", "nir", "crop"]))
+    found = read(
+        {"iris.data": "0.1,0.5,wheat\n0.2,0.6,maize\n"}, declared(columns=["red", "nir", "crop"])
+    )
     assert found.features == ["red", "nir"]
     assert found.samples["row"].tolist() == [0, 1]
 
@@ -88,7 +104,9 @@ def test_a_file_without_a_header_takes_the_declared_columns(read: Read) -> None:
 @pytest.mark.parametrize("surplus", [1, 2])
 def test_a_file_without_a_header_needs_a_name_for_every_field(read: Read, surplus: int) -> None:
     text = "".join(f"0.{i},0.5,wheat{',7' * (surplus - 1)}\n" for i in range(20))
-    with pytest.raises(DataProblems, match=r"iris\.data: cannot be read as a table: .*names does not match length"):
+    with pytest.raises(
+        DataProblems, match=r"iris\.data: cannot be read as a table: .*names does not match length"
+    ):
         read({"iris.data": text}, declared(columns=["red", "crop"]))
 
 
@@ -101,7 +119,9 @@ def test_a_file_without_a_header_needs_a_name_for_every_field(read: Read, surplu
     ],
     ids=["all lines", "all lines but the header", "no header"],
 )
-def test_a_delimiter_at_the_end_of_each_line_makes_no_column(read: Read, text: str, options: dict[str, Any]) -> None:
+def test_a_delimiter_at_the_end_of_each_line_makes_no_column(
+    read: Read, text: str, options: dict[str, Any]
+) -> None:
     found = read({"a.csv": text}, declared(**options))
     assert (found.features, found.notes) == (["red", "nir"], [])
     assert found.samples["label"].tolist() == ["wheat", "maize"]
@@ -110,10 +130,12 @@ def test_a_delimiter_at_the_end_of_each_line_makes_no_column(read: Read, text: s
 
 @pytest.mark.parametrize(
     ("delimiter", "header"), [(";", True), (";", False), ("\t", True), (" ", True), ("|", True)]
-)  # fmt: skip
+)
 def test_numbers_may_have_a_decimal_comma(read: Read, delimiter: str, header: bool) -> None:
     text = SMALL.to_csv(index=False, sep=delimiter, decimal=",", header=header)
-    found = read({"a.csv": text}, declared(decimal=",", columns=None if header else ["red", "nir", "crop"]))
+    found = read(
+        {"a.csv": text}, declared(decimal=",", columns=None if header else ["red", "nir", "crop"])
+    )
     assert found.features == ["red", "nir"]
     assert found.samples["content"].tolist() == [
         row.tobytes() for row in SMALL[["red", "nir"]].to_numpy(dtype=np.float32)
@@ -123,14 +145,24 @@ def test_numbers_may_have_a_decimal_comma(read: Read, delimiter: str, header: bo
 def test_a_decimal_comma_that_is_not_declared_is_no_number(read: Read) -> None:
     with pytest.raises(DataProblems, match="feature 'red' is not numeric"):
         read({"a.csv": SMALL.to_csv(index=False, sep=";", decimal=",")}, declared(features=["red"]))
-    with pytest.raises(DataProblems, match=r"no numeric column .*'red' .* decimal comma, so declare \"decimal: ','\""):
+    with pytest.raises(
+        DataProblems,
+        match=r"no numeric column .*'red' .* decimal comma, so declare \"decimal: ','\"",
+    ):
         read({"a.csv": SMALL.to_csv(index=False, sep=";", decimal=",")})
-    with pytest.raises(DataProblems, match=r"column 'red' has numbers with a decimal comma, such as '0,1'; declare"):
-        read({"a.csv": SMALL.assign(x=1).to_csv(index=False, sep=";", decimal=",")}, declared(label="red"))
+    with pytest.raises(
+        DataProblems, match=r"column 'red' has numbers with a decimal comma, such as '0,1'; declare"
+    ):
+        read(
+            {"a.csv": SMALL.assign(x=1).to_csv(index=False, sep=";", decimal=",")},
+            declared(label="red"),
+        )
 
 
 def test_exact_decimals_of_parquet_are_numbers(read: Read) -> None:
-    assert read({"a.parquet": SMALL.assign(red=SMALL["red"].astype(str).map(Decimal))}).features == ["red", "nir"]
+    assert read(
+        {"a.parquet": SMALL.assign(red=SMALL["red"].astype(str).map(Decimal))}
+    ).features == ["red", "nir"]
 
 
 def test_a_file_without_rows_hides_no_feature_of_the_others(read: Read) -> None:
@@ -140,7 +172,9 @@ def test_a_file_without_rows_hides_no_feature_of_the_others(read: Read) -> None:
 
 def test_parquet_and_text_give_the_same_samples(read: Read) -> None:
     found = read({"a.csv": SMALL, "b.parquet": SMALL}).samples
-    first, second = (rows.drop(columns="path").reset_index(drop=True) for _, rows in found.groupby("path"))
+    first, second = (
+        rows.drop(columns="path").reset_index(drop=True) for _, rows in found.groupby("path")
+    )
     pd.testing.assert_frame_equal(first, second)
 
 
@@ -148,8 +182,12 @@ def test_several_files_are_one_dataset_with_rows_counted_in_each(read: Read) -> 
     found = read({"a.csv": SMALL, "sub/b.csv": SMALL[["crop", "nir", "red"]].iloc[:2]})
     assert found.files["path"].tolist() == ["a.csv", "sub/b.csv"]
     assert found.samples[["path", "row"]].to_numpy().tolist() == [
-        ["a.csv", 0], ["a.csv", 1], ["a.csv", 2], ["sub/b.csv", 0], ["sub/b.csv", 1],
-    ]  # fmt: skip
+        ["a.csv", 0],
+        ["a.csv", 1],
+        ["a.csv", 2],
+        ["sub/b.csv", 0],
+        ["sub/b.csv", 1],
+    ]
     contents = found.samples["content"]
     assert contents[0] == contents[3] == np.array([0.1, 0.5], dtype=np.float32).tobytes()
 
@@ -170,12 +208,21 @@ def test_identifiers_and_texts_are_left_out_with_a_note(read: Read) -> None:
     table = SMALL.assign(OBJECTID=[1, 2, 3], id=[4, 5, 6], remark=["x", "y", "z"])
     found = read({"a.csv": table.to_csv(index=True)})
     assert found.features == ["red", "nir"]
-    assert [note.split()[1] for note in found.notes] == ["'Unnamed:", "'OBJECTID'", "'id'", "'remark'"]
+    assert [note.split()[1] for note in found.notes] == [
+        "'Unnamed:",
+        "'OBJECTID'",
+        "'id'",
+        "'remark'",
+    ]
 
 
 def test_what_only_looks_like_numbers_is_no_feature(read: Read) -> None:
-    found = read({"a.parquet": SMALL.assign(seen=pd.to_datetime("2024-01-02"), code=["1", "2", "3"])})
-    assert found.notes == [f"column {name!r} is not numeric and is not a feature" for name in ("seen", "code")]
+    found = read(
+        {"a.parquet": SMALL.assign(seen=pd.to_datetime("2024-01-02"), code=["1", "2", "3"])}
+    )
+    assert found.notes == [
+        f"column {name!r} is not numeric and is not a feature" for name in ("seen", "code")
+    ]
 
 
 def test_named_features_are_taken_in_the_order_named_even_an_identifier(read: Read) -> None:
@@ -185,8 +232,12 @@ def test_named_features_are_taken_in_the_order_named_even_an_identifier(read: Re
 
 
 def test_columns_with_another_part_to_play_or_excluded_are_no_features(read: Read) -> None:
-    table = SMALL.assign(farm=[1, 1, 2], fold=["Train ", "TEST", "val"], when="2020-01-01", extra=1.0)
-    found = read({"a.csv": table}, declared(group="farm", split="fold", time="when", exclude=["extra"]))
+    table = SMALL.assign(
+        farm=[1, 1, 2], fold=["Train ", "TEST", "val"], when="2020-01-01", extra=1.0
+    )
+    found = read(
+        {"a.csv": table}, declared(group="farm", split="fold", time="when", exclude=["extra"])
+    )
     assert found.features == ["red", "nir"]
     assert found.samples["group"].tolist() == ["1", "1", "2"]
     assert found.samples["declared_split"].tolist() == ["train", "test", "val"]
@@ -217,8 +268,12 @@ def test_classes_are_taken_from_the_labels_in_order(
 
 
 @pytest.mark.parametrize(("rows", "numbers"), [(9, True), (10, False)])
-def test_whole_numbers_are_classes_if_they_occur_five_times_on_average(read: Read, rows: int, numbers: bool) -> None:
-    found = read({"a.csv": pd.DataFrame({"red": np.arange(float(rows)), "crop": [1, *[2] * (rows - 1)]})})
+def test_whole_numbers_are_classes_if_they_occur_five_times_on_average(
+    read: Read, rows: int, numbers: bool
+) -> None:
+    found = read(
+        {"a.csv": pd.DataFrame({"red": np.arange(float(rows)), "crop": [1, *[2] * (rows - 1)]})}
+    )
     assert (found.classes is None) == numbers
 
 
@@ -243,10 +298,19 @@ def test_what_the_label_is_said_to_be_wins(
 
 @pytest.mark.parametrize(
     ("first", "second"),
-    [([1.0, 2.0], ["x", "1"]), ([True, False], ["x", "1"]), ([1, 2], [1.5, 2.0]), ([1, 2], ["1", "NA"])],
+    [
+        ([1.0, 2.0], ["x", "1"]),
+        ([True, False], ["x", "1"]),
+        ([1, 2], [1.5, 2.0]),
+        ([1, 2], ["1", "NA"]),
+    ],
 )
-def test_the_same_class_in_files_of_other_types_is_one_class(read: Read, first: list[Any], second: list[Any]) -> None:
-    tables = {f"{i}.parquet": SMALL.iloc[:2].assign(crop=crop) for i, crop in enumerate((first, second))}
+def test_the_same_class_in_files_of_other_types_is_one_class(
+    read: Read, first: list[Any], second: list[Any]
+) -> None:
+    tables = {
+        f"{i}.parquet": SMALL.iloc[:2].assign(crop=crop) for i, crop in enumerate((first, second))
+    }
     found = read(tables, declared(label_is="class"))
     values = [str(entry["value"]) for entry in found.classes or []]
     assert len(values) == 3
@@ -255,7 +319,9 @@ def test_the_same_class_in_files_of_other_types_is_one_class(read: Read, first: 
 
 @pytest.mark.parametrize("name", ["NA", "None", "null", "nan", "N/A"])
 @pytest.mark.parametrize("others", [["wheat", "wheat"], []], ids=["among others", "alone"])
-def test_a_text_that_pandas_takes_for_missing_is_a_class(read: Read, name: str, others: list[str]) -> None:
+def test_a_text_that_pandas_takes_for_missing_is_a_class(
+    read: Read, name: str, others: list[str]
+) -> None:
     lines = "".join(f"0.1,0.5,{crop}\n" for crop in [name, *others])
     found = read({"a.csv": "red,nir,crop\n" + lines})
     assert sorted(entry["name"] for entry in found.classes or []) == sorted({name, *others})
@@ -264,13 +330,19 @@ def test_a_text_that_pandas_takes_for_missing_is_a_class(read: Read, name: str, 
 
 @pytest.mark.parametrize("empty", ["", '""', "  "])
 def test_an_empty_label_is_missing_beside_one_called_na(read: Read, empty: str) -> None:
-    with pytest.raises(DataProblems, match=r"column 'crop' has 1 missing value\(s\) \(NaN\), first in data row 2"):
+    with pytest.raises(
+        DataProblems, match=r"column 'crop' has 1 missing value\(s\) \(NaN\), first in data row 2"
+    ):
         read({"a.csv": f"red,nir,crop\n0.1,0.5,NA\n0.2,0.6,{empty}\n0.3,0.7,wheat\n"})
 
 
 def test_a_whole_number_for_a_time_is_a_year_or_a_day(read: Read) -> None:
     found = read({"a.csv": SMALL.assign(when=[2020, 2021, 20220304])}, declared(time="when"))
-    assert found.samples["time"].dt.strftime("%Y-%m-%d").tolist() == ["2020-01-01", "2021-01-01", "2022-03-04"]
+    assert found.samples["time"].dt.strftime("%Y-%m-%d").tolist() == [
+        "2020-01-01",
+        "2021-01-01",
+        "2022-03-04",
+    ]
 
 
 def test_times_of_different_precision_and_zone_are_read_as_utc(read: Read) -> None:
@@ -280,13 +352,19 @@ def test_times_of_different_precision_and_zone_are_read_as_utc(read: Read) -> No
 
 
 @pytest.mark.parametrize("labels", [["wheat", "maize", "wheat"], [2, 1, 2], [2.0, 1.0, 2.0]])
-def test_a_declared_class_may_be_written_as_its_name_or_its_value(read: Read, labels: list[Any]) -> None:
-    found = read({"a.csv": SMALL.assign(crop=labels)}, declared({1: "maize", 2: "wheat", 3: "fallow"}))
+def test_a_declared_class_may_be_written_as_its_name_or_its_value(
+    read: Read, labels: list[Any]
+) -> None:
+    found = read(
+        {"a.csv": SMALL.assign(crop=labels)}, declared({1: "maize", 2: "wheat", 3: "fallow"})
+    )
     assert found.samples["label"].tolist() == ["2", "1", "2"]
     assert [entry["value"] for entry in found.classes or []] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("labels", [[0.5, 1.5, 2.0], list(range(300))], ids=["fractions", "many whole numbers"])
+@pytest.mark.parametrize(
+    "labels", [[0.5, 1.5, 2.0], list(range(300))], ids=["fractions", "many whole numbers"]
+)
 def test_a_label_that_is_a_quantity_is_a_number_to_learn(read: Read, labels: list[float]) -> None:
     table = pd.DataFrame({"red": np.linspace(0, 1, len(labels)), "crop": labels})
     found = read({"a.csv": table})
@@ -300,23 +378,44 @@ def test_a_label_that_is_a_quantity_is_a_number_to_learn(read: Read, labels: lis
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (SMALL.assign(red=[0.1, np.nan, 0.3]), r"column 'red' has 1 missing value\(s\) \(NaN\), first in data row 2"),
+        (
+            SMALL.assign(red=[0.1, np.nan, 0.3]),
+            r"column 'red' has 1 missing value\(s\) \(NaN\), first in data row 2",
+        ),
         (SMALL.assign(crop=["wheat", None, None]), r"column 'crop' has 2 missing value\(s\)"),
-        (SMALL.assign(red=[0.1, np.inf, 0.3]), "feature 'red' has values that are infinite or beyond float32"),
-        (SMALL.assign(red=[0.1, -np.inf, 0.3]), "feature 'red' has values that are infinite or beyond float32"),
+        (
+            SMALL.assign(red=[0.1, np.inf, 0.3]),
+            "feature 'red' has values that are infinite or beyond float32",
+        ),
+        (
+            SMALL.assign(red=[0.1, -np.inf, 0.3]),
+            "feature 'red' has values that are infinite or beyond float32",
+        ),
         (SMALL.assign(red=["low", "mid", "high"]), "feature 'red' is not numeric; encode"),
-        (SMALL.assign(red=["0.1", "n.d.", "0.3"]), r"feature 'red' is not numeric: 1 of 3 .*'n\.d\.' in data row 2;"),
+        (
+            SMALL.assign(red=["0.1", "n.d.", "0.3"]),
+            r"feature 'red' is not numeric: 1 of 3 .*'n\.d\.' in data row 2;",
+        ),
         (SMALL.drop(columns="nir"), "has no column 'nir'; it has red, crop"),
         (SMALL.drop(columns=["nir", "crop"]), "has no column 'crop', 'nir'; it has red"),
         (SMALL.iloc[:0], "has no rows"),
-        (SMALL.assign(crop=["wheat", "rye", "oats"]), "label 'oats', 'rye' is not a declared class"),
+        (
+            SMALL.assign(crop=["wheat", "rye", "oats"]),
+            "label 'oats', 'rye' is not a declared class",
+        ),
         (SMALL.assign(crop=[["wheat"]] * 3), "column 'crop' has lists or structures"),
         ("red,nir,crop,crop\n1,2,wheat,maize\n", "has two columns called 'crop'; rename"),
         ("red,nir,crop,nir \n1,2,wheat,3\n", "has two columns called 'nir'; rename"),
         ("", "cannot be read as a table"),
         ("\n\n", "cannot be read as a table"),
-        (bytes(range(256)) * 20, r"is not UTF-8 text \(invalid start byte at byte 128\); save it as UTF-8"),
-        (SMALL.to_csv(index=False).encode("utf-16"), r"is not UTF-8 text \(.* at byte 0\); save it as UTF-8"),
+        (
+            bytes(range(256)) * 20,
+            r"is not UTF-8 text \(invalid start byte at byte 128\); save it as UTF-8",
+        ),
+        (
+            SMALL.to_csv(index=False).encode("utf-16"),
+            r"is not UTF-8 text \(.* at byte 0\); save it as UTF-8",
+        ),
         ("red,nir,crop\n1,2,wheat\n1,2,wheat,4,5\n", "cannot be read as a table"),
     ],
 )
@@ -338,7 +437,10 @@ def test_a_file_that_is_no_parquet_is_refused_with_its_name(read: Read, name: st
 def test_all_problems_of_all_files_are_in_one_error(read: Read) -> None:
     bad = SMALL.assign(red=[np.nan, np.inf, 0.3], nir="high")
     with pytest.raises(DataProblems) as raised:
-        read({"a.csv": bad, "b.csv": SMALL.drop(columns="crop"), "c.csv": SMALL}, declared(features=["red", "nir"]))
+        read(
+            {"a.csv": bad, "b.csv": SMALL.drop(columns="crop"), "c.csv": SMALL},
+            declared(features=["red", "nir"]),
+        )
     problems = raised.value.problems
     assert len(problems) == 4
     assert [problem.split(":")[0] for problem in problems] == ["a.csv"] * 3 + ["b.csv"]
@@ -347,11 +449,16 @@ def test_all_problems_of_all_files_are_in_one_error(read: Read) -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [b"\xff\xfe\x00", SMALL.assign(crop=["wheat", "rye", "maize"])], ids=["unreadable", "unknown class"]
+    "other",
+    [b"\xff\xfe\x00", SMALL.assign(crop=["wheat", "rye", "maize"])],
+    ids=["unreadable", "unknown class"],
 )
 def test_problems_of_different_kinds_are_in_one_error_too(read: Read, other: Any) -> None:
     with pytest.raises(DataProblems) as raised:
-        read({"a.csv": SMALL.assign(red=[np.nan, 0.2, 0.3]), "b.csv": other}, declared({1: "wheat", 2: "maize"}))
+        read(
+            {"a.csv": SMALL.assign(red=[np.nan, 0.2, 0.3]), "b.csv": other},
+            declared({1: "wheat", 2: "maize"}),
+        )
     assert sorted(problem.split(":")[0] for problem in raised.value.problems) == ["a.csv", "b.csv"]
 
 
@@ -373,7 +480,9 @@ def test_a_feature_that_plays_another_part_is_refused(read: Read) -> None:
 
 def test_a_text_label_with_too_many_values_is_refused(read: Read) -> None:
     table = pd.DataFrame({"red": np.arange(300.0), "crop": [f"sample {i}" for i in range(300)]})
-    with pytest.raises(DataProblems, match="'crop' has 300 different values, more than 256; is it the label"):
+    with pytest.raises(
+        DataProblems, match="'crop' has 300 different values, more than 256; is it the label"
+    ):
         read({"a.csv": table})
 
 
@@ -382,18 +491,48 @@ def test_a_text_label_with_too_many_values_is_refused(read: Read) -> None:
     [
         (SMALL.assign(crop=[np.inf, 1, 2]), {}, "label 'crop' has infinite values"),
         (SMALL.assign(crop=[np.inf, 0.5, 2]), {}, "label 'crop' has infinite values"),
-        (SMALL.assign(red=[1e300, 0.2, 0.3]), {}, "feature 'red' has values that are infinite or beyond float32"),
-        (SMALL.assign(when="soon"), {"time": "when"}, "column 'when' has values that are no date or time"),
-        (SMALL.assign(when=["2020", "0000-01-01", "2020"]), {"time": "when"},
-         "column 'when' has .* is '0000-01-01' in data row 2"),
-        (SMALL.assign(when=-1), {"time": "when"}, "column 'when' has values that are no date or time"),
-        (SMALL.assign(when=0.5), {"time": "when"}, "column 'when' has values that are no date or time"),
-        (SMALL.assign(when="01.02.2020"), {"time": "when"}, "column 'when' has values that are no date or time"),
+        (
+            SMALL.assign(red=[1e300, 0.2, 0.3]),
+            {},
+            "feature 'red' has values that are infinite or beyond float32",
+        ),
+        (
+            SMALL.assign(when="soon"),
+            {"time": "when"},
+            "column 'when' has values that are no date or time",
+        ),
+        (
+            SMALL.assign(when=["2020", "0000-01-01", "2020"]),
+            {"time": "when"},
+            "column 'when' has .* is '0000-01-01' in data row 2",
+        ),
+        (
+            SMALL.assign(when=-1),
+            {"time": "when"},
+            "column 'when' has values that are no date or time",
+        ),
+        (
+            SMALL.assign(when=0.5),
+            {"time": "when"},
+            "column 'when' has values that are no date or time",
+        ),
+        (
+            SMALL.assign(when="01.02.2020"),
+            {"time": "when"},
+            "column 'when' has values that are no date or time",
+        ),
     ],
-    ids=["infinite whole label", "infinite label", "too large", "text for a time", "year 0", "negative number",
-         "number for a time",
-         "day or month first"],
-)  # fmt: skip
+    ids=[
+        "infinite whole label",
+        "infinite label",
+        "too large",
+        "text for a time",
+        "year 0",
+        "negative number",
+        "number for a time",
+        "day or month first",
+    ],
+)
 def test_values_that_cannot_be_meant_are_a_problem_with_its_file(
     read: Read, table: pd.DataFrame, options: dict[str, Any], message: str
 ) -> None:

@@ -19,19 +19,25 @@ from mlops_assets.errors import DataProblems, MlopsError
 from mlops_assets_tests.conftest import table_specification
 from mlops_assets_tests.datasets.readers.landing import read_landing, write_tables
 
-SMALL = pd.DataFrame({"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]})
+SMALL = pd.DataFrame(
+    {"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]}
+)
 Read = Callable[..., Contents]
 
 
 def declared(**options: Any) -> DatasetSpecification:
-    return table_specification(source={"url": "landing", "layout": "table", "table": {"label": "crop", **options}})
+    return table_specification(
+        source={"url": "landing", "layout": "table", "table": {"label": "crop", **options}}
+    )
 
 
 @pytest.fixture
 def read(tmp_path: Path) -> Read:
     """Land the given files and read them: `read({"a.csv": …}, specification)`."""
 
-    def read_landed(files: dict[str, Any], specification: DatasetSpecification | None = None) -> Contents:
+    def read_landed(
+        files: dict[str, Any], specification: DatasetSpecification | None = None
+    ) -> Contents:
         write_tables(tmp_path / "landing", files)
         return read_landing(tmp_path / "landing", specification or declared())
 
@@ -54,17 +60,28 @@ def test_ids_that_differ_are_no_features(read: Read) -> None:
 
 
 def test_places_come_from_the_declared_columns(read: Read) -> None:
-    found = read({"a.csv": SMALL.assign(x=[9.0, 9.1, 9.2], y=[47, 48, 49])}, declared(longitude="x", latitude="y"))
+    found = read(
+        {"a.csv": SMALL.assign(x=[9.0, 9.1, 9.2], y=[47, 48, 49])},
+        declared(longitude="x", latitude="y"),
+    )
     assert found.features == ["red", "nir"]
-    assert found.samples[["longitude", "latitude"]].to_numpy().tolist() == [[9.0, 47.0], [9.1, 48.0], [9.2, 49.0]]
+    assert found.samples[["longitude", "latitude"]].to_numpy().tolist() == [
+        [9.0, 47.0],
+        [9.1, 48.0],
+        [9.2, 49.0],
+    ]
     assert found.files["bbox"][0] == [9.0, 47.0, 9.2, 49.0]
 
 
 @pytest.mark.parametrize("column", ["x", "y"])
-@pytest.mark.parametrize("values", [[500_000.0, 1, 2], [-181, 0, 1], ["9°", "10°", "11°"], [np.inf, 1, 2]])
+@pytest.mark.parametrize(
+    "values", [[500_000.0, 1, 2], [-181, 0, 1], ["9°", "10°", "11°"], [np.inf, 1, 2]]
+)
 def test_places_that_are_no_degrees_are_refused(read: Read, column: str, values: list[Any]) -> None:
     table = SMALL.assign(x=[9.0, 9.1, 9.2], y=[47, 48, 49]).assign(**{column: values})
-    with pytest.raises(DataProblems, match=rf"a\.csv: column '{column}' has values that are no degrees .*WGS 84"):
+    with pytest.raises(
+        DataProblems, match=rf"a\.csv: column '{column}' has values that are no degrees .*WGS 84"
+    ):
         read({"a.csv": table}, declared(longitude="x", latitude="y"))
 
 
@@ -81,20 +98,30 @@ def geoparquet(crs: str | None, geometry: list[Any]) -> bytes:
 
 
 def test_the_place_of_a_geometry_is_the_middle_of_its_box(read: Read) -> None:
-    shapes = [shapely.Point(9, 47), shapely.box(10, 40, 12, 44), shapely.LineString([(1, 1), (3, 1), (3, 5)])]
+    shapes = [
+        shapely.Point(9, 47),
+        shapely.box(10, 40, 12, 44),
+        shapely.LineString([(1, 1), (3, 1), (3, 5)]),
+    ]
     found = read({"a.parquet": geoparquet("EPSG:4326", shapes)}).samples
     assert found[["longitude", "latitude"]].to_numpy().tolist() == [[9, 47], [11, 42], [2, 3]]
 
 
 def test_a_row_without_geometry_is_a_problem(read: Read) -> None:
-    with pytest.raises(DataProblems, match=r"a\.parquet: 2 row\(s\) have no geometry, first data row 2;"):
+    with pytest.raises(
+        DataProblems, match=r"a\.parquet: 2 row\(s\) have no geometry, first data row 2;"
+    ):
         read({"a.parquet": geoparquet("EPSG:4326", [shapely.Point(9, 47), None, shapely.Point()])})
 
 
 @pytest.mark.parametrize(
     ("crs", "shape", "longitude"),
     [
-        ("EPSG:4326", shapely.union_all([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179.5, 1)]), 179.75),
+        (
+            "EPSG:4326",
+            shapely.union_all([shapely.box(179, 0, 180, 1), shapely.box(-180, 0, -179.5, 1)]),
+            179.75,
+        ),
         ("EPSG:4326", shapely.Polygon([(179, 0), (-179, 0), (-179, 1), (179, 1)]), -180),
         ("EPSG:4326", shapely.box(179, 0, 182, 1), -179.5),
         ("EPSG:4326", shapely.Point(190, 1), -170),
@@ -114,7 +141,10 @@ def test_a_geometry_across_the_antimeridian_has_its_own_place(
 
 def test_a_geometry_beyond_the_globe_is_a_problem(read: Read) -> None:
     shapes = [shapely.Point(9, 47), shapely.Point(9, 91), shapely.Point(-181, 0)]
-    with pytest.raises(DataProblems, match=r"a\.parquet: 2 row\(s\) have a place that is not on the globe .* row 2;"):
+    with pytest.raises(
+        DataProblems,
+        match=r"a\.parquet: 2 row\(s\) have a place that is not on the globe .* row 2;",
+    ):
         read({"a.parquet": geoparquet("EPSG:4326", shapes)})
 
 
@@ -157,5 +187,8 @@ def test_columns_in_a_projected_crs_that_have_no_place_are_refused(
 
 
 def test_a_geometry_without_a_reference_system_is_refused(read: Read) -> None:
-    with pytest.raises(DataProblems, match=r"a\.parquet: .*its geometry has no coordinate reference system; set one"):
+    with pytest.raises(
+        DataProblems,
+        match=r"a\.parquet: .*its geometry has no coordinate reference system; set one",
+    ):
         read({"a.parquet": geoparquet(None, [shapely.Point(9, 47)] * 3)})

@@ -19,7 +19,9 @@ Files = dict[str, pd.DataFrame | bytes | str]
 COMPOSED, DECOMPOSED = "Gr\u00fcnland", "Gru\u0308nland"
 
 
-def landed(folder: Path, files: Files, classes: dict[int | str, str] | None = None, **options: Any) -> Contents:
+def landed(
+    folder: Path, files: Files, classes: dict[int | str, str] | None = None, **options: Any
+) -> Contents:
     write_tables(folder, files)
     table = {"label": "crop", **options}
     source = {"url": "landing", "layout": "table", "table": table}
@@ -28,11 +30,16 @@ def landed(folder: Path, files: Files, classes: dict[int | str, str] | None = No
 
 def text(*values: str, column: str = "crop", **others: str) -> str:
     """A CSV of 300 rows in which these values of a column take turns."""
-    columns = {"red": np.arange(300) / 300, column: np.resize(np.array(values, dtype=object), 300), **others}
+    columns = {
+        "red": np.arange(300) / 300,
+        column: np.resize(np.array(values, dtype=object), 300),
+        **others,
+    }
     return pd.DataFrame(columns).to_csv(index=False)
 
 
-# values of one column in each of several files (texts of a CSV, or a typed column of Parquet) → how they are spelled
+# values of one column in each of several files (texts of a CSV, or a typed column of Parquet) → how
+# they are spelled
 SPELLINGS: dict[str, tuple[list[list[Any]], set[str]]] = {
     "whole numbers with a gap in one file": ([["17", "5"], ["17.0", "5.0", ""]], {"17", "5"}),
     "floats of Parquet": ([["17"], [17.0, np.nan]], {"17"}),
@@ -41,7 +48,10 @@ SPELLINGS: dict[str, tuple[list[list[Any]], set[str]]] = {
     "leading zeros": ([["007", "070", "700"]], {"007", "070", "700"}),
     "exponents": ([["1E2", "100", "2E3"]], {"1E2", "100", "2E3"}),
     "signs and zeros at the end": ([["+5", "5.10"], ["5", "5.1", "-0"]], {"5", "5.1", "0"}),
-    "large identifiers": ([["9007199254740993"], ["9007199254740992"]], {"9007199254740993", "9007199254740992"}),
+    "large identifiers": (
+        [["9007199254740993"], ["9007199254740992"]],
+        {"9007199254740993", "9007199254740992"},
+    ),
     "words for what is missing": (
         [["NA", "MZ"], ["nan", "None", "null", "-"]],
         {"NA", "MZ", "nan", "None", "null", "-"},
@@ -51,7 +61,10 @@ SPELLINGS: dict[str, tuple[list[list[Any]], set[str]]] = {
     "truths among numbers": ([["True", "FALSE"], ["2"]], {"1", "0", "2"}),
     "truths among words": ([["True", "unknown"], [True, False]], {"1", "0", "unknown"}),
     "truths among words only": ([["True", "unknown"]], {"True", "unknown"}),
-    "days of a typed column": ([["2024-01-02"], [pd.Timestamp(2024, 1, 2), pd.NaT]], {"2024-01-02"}),
+    "days of a typed column": (
+        [["2024-01-02"], [pd.Timestamp(2024, 1, 2), pd.NaT]],
+        {"2024-01-02"},
+    ),
     "short floats": ([["0.1"], list(np.array([0.1], dtype="float32"))], {"0.1"}),
     "bytes": ([["wheat"], [b"wheat"]], {"wheat"}),
     "dates": ([["2024-01-02", "2024-1-2"]], {"2024-01-02", "2024-1-2"}),
@@ -65,15 +78,24 @@ def test_a_value_has_one_spelling_in_all_files() -> None:
         columns = {str(number): texts_of(pd.Series(values)) for number, values in enumerate(files)}
         spelled = one_spelling(columns)
         found = {value for column in spelled.values() for value in column.dropna()}
-        missing = [column.isna().sum() for column in columns.values()] != [c.isna().sum() for c in spelled.values()]
+        missing = [column.isna().sum() for column in columns.values()] != [
+            c.isna().sum() for c in spelled.values()
+        ]
         if found != expected or missing:
             wrong[what] = found
     assert wrong == {}
 
 
 def test_a_decimal_comma_is_read_in_roles_too(tmp_path: Path) -> None:
-    table = pd.DataFrame({"red": [1.5, 2.5] * 20, "crop": ["1,5", "2"] * 20, "farm": ["3,0", "3"] * 20})
-    found = landed(tmp_path, {"a.csv": table.to_csv(index=False, sep=";", decimal=",")}, decimal=",", group="farm")
+    table = pd.DataFrame(
+        {"red": [1.5, 2.5] * 20, "crop": ["1,5", "2"] * 20, "farm": ["3,0", "3"] * 20}
+    )
+    found = landed(
+        tmp_path,
+        {"a.csv": table.to_csv(index=False, sep=";", decimal=",")},
+        decimal=",",
+        group="farm",
+    )
     assert found.classes is None
     assert (found.samples["label"].tolist()[:2], set(found.samples["group"])) == ([1.5, 2.0], {"3"})
 
@@ -95,13 +117,19 @@ def test_labels_are_classes_as_they_are_written(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("classes", [{1: COMPOSED, 2: "field"}, {1: DECOMPOSED, 2: "field"}])
-def test_declared_classes_are_found_however_accents_are_written(tmp_path: Path, classes: dict[int | str, str]) -> None:
+def test_declared_classes_are_found_however_accents_are_written(
+    tmp_path: Path, classes: dict[int | str, str]
+) -> None:
     found = landed(tmp_path, {"a.csv": text(COMPOSED, "field", DECOMPOSED)}, classes)
     assert set(found.samples["label"]) == {"1", "2"}
 
 
-@pytest.mark.parametrize("classes", [{"true": "forest", "false": "bare"}, {1: "True", 0: "False"}, {1: "x", 0: "y"}])
-def test_declared_classes_are_found_however_truths_are_written(tmp_path: Path, classes: dict[int | str, str]) -> None:
+@pytest.mark.parametrize(
+    "classes", [{"true": "forest", "false": "bare"}, {1: "True", 0: "False"}, {1: "x", 0: "y"}]
+)
+def test_declared_classes_are_found_however_truths_are_written(
+    tmp_path: Path, classes: dict[int | str, str]
+) -> None:
     found = landed(tmp_path, {"a.csv": text("True", "False"), "b.csv": text("1", "0")}, classes)
     first, second = (str(value) for value in classes)
     assert found.samples["label"].tolist() == [first, second] * 300
@@ -141,19 +169,30 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
     assert found.features == ["northing", "red"]
     said = "\n".join(found.notes)
     assert "column 'northing': 300 different values become 7 in float32" in said
-    assert "'green' is not numeric and is not a feature: 1 of 300 values (0.3%) in a.csv are no numbers" in said
+    assert (
+        "'green' is not numeric and is not a feature: 1 of 300 values (0.3%) in a.csv are no"
+        " numbers" in said
+    )
     assert "the first is 'n.d.' in data row 300" in said
     assert "column 'seen': times without a zone are taken as UTC" in said
     assert "'red'" not in said
 
 
 @pytest.mark.parametrize("names", ["ab", "ba"])
-def test_a_column_with_a_text_in_one_file_is_named_with_the_share_of_all_rows(tmp_path: Path, names: str) -> None:
-    whole = pd.DataFrame({"red": np.arange(100) / 100, "green": "0.5", "crop": np.resize(["wheat", "rye"], 100)})
-    files = {f"{names[0]}.csv": whole, f"{names[1]}.csv": whole.assign(green=["n.d.", *["0.5"] * 99])}
+def test_a_column_with_a_text_in_one_file_is_named_with_the_share_of_all_rows(
+    tmp_path: Path, names: str
+) -> None:
+    whole = pd.DataFrame(
+        {"red": np.arange(100) / 100, "green": "0.5", "crop": np.resize(["wheat", "rye"], 100)}
+    )
+    files = {
+        f"{names[0]}.csv": whole,
+        f"{names[1]}.csv": whole.assign(green=["n.d.", *["0.5"] * 99]),
+    }
     found = landed(tmp_path, {name: table.to_csv(index=False) for name, table in files.items()})
     assert found.features == ["red"]
     assert found.notes == [
-        f"column 'green' is not numeric and is not a feature: 1 of 200 values (0.5%) in {names[1]}.csv are no numbers, "
-        "the first is 'n.d.' in data row 1; correct them, or name 'features'"
+        "column 'green' is not numeric and is not a feature: 1 of 200 values (0.5%) in"
+        f" {names[1]}.csv are no numbers, the first is 'n.d.' in data row 1; correct them, or name"
+        " 'features'"
     ]

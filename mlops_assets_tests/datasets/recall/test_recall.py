@@ -1,4 +1,7 @@
-"""Recalling a data version: byte for byte what was landed, nothing else, and never over anything else."""
+"""Recalling a data version.
+
+Byte for byte what was landed, nothing else, and never over anything else.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,14 @@ from mlops_assets.datasets.recall.destinations import STAGING, open_target
 from mlops_assets.datasets.recall.objects import StoredBytes
 from mlops_assets.datasets.recall.recall import recall, selected_files
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
-from mlops_assets.errors import Conflict, IntegrityError, MlopsError, NotFound, SpecificationError, StorageError
+from mlops_assets.errors import (
+    Conflict,
+    IntegrityError,
+    MlopsError,
+    NotFound,
+    SpecificationError,
+    StorageError,
+)
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.progress import Step, listening
@@ -66,7 +76,9 @@ def other_device(tmp_path: Path) -> Iterator[Path]:
 # what is written
 
 
-def test_the_files_come_back_byte_for_byte_and_nothing_else(frozen: FrozenDataset, target: Path) -> None:
+def test_the_files_come_back_byte_for_byte_and_nothing_else(
+    frozen: FrozenDataset, target: Path
+) -> None:
     done = recall(frozen, target)
     assert tree(target) == images()
     assert (done.reference, done.files, done.samples, done.kept) == ("tiles@v1", 12, 12, 0)
@@ -91,7 +103,12 @@ def test_a_recalled_folder_frozen_elsewhere_has_the_same_digest(
         frozen = FrozenDataset.open(store.workspace, store.registry, Reference(declared.name))
         recall(frozen, target / declared.name)
         source = declared.source.model_copy(update={"url": (target / declared.name).as_uri()})
-        again = freeze(other, Registry("sqlite://"), declared.model_copy(update={"source": source}), "somebody else")
+        again = freeze(
+            other,
+            Registry("sqlite://"),
+            declared.model_copy(update={"source": source}),
+            "somebody else",
+        )
         assert again.version.digest == frozen.row.digest
 
 
@@ -100,7 +117,10 @@ def test_a_recalled_folder_with_sidecars_is_frozen_beside_its_source_and_reading
 ) -> None:
     landing = store.workspace.root / scenes_specification().source.url
     write_scene(landing, "b", seed=1)
-    with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False), open_raster(landing / "images/b.tif", "r+") as raster:
+    with (
+        rasterio.Env(GDAL_TIFF_INTERNAL_MASK=False),
+        open_raster(landing / "images/b.tif", "r+") as raster,
+    ):
         raster.write_mask(np.full(raster.shape, 255, dtype=np.uint8))
     land_scenes()
     declared = scenes_specification()
@@ -132,7 +152,9 @@ def test_files_share_their_bytes_with_the_workspace_and_cannot_be_written_to(
     assert recalled.stat().st_mode & 0o222 == 0
 
 
-def test_copies_share_nothing_and_can_be_written_to(store: Store, frozen: FrozenDataset, target: Path) -> None:
+def test_copies_share_nothing_and_can_be_written_to(
+    store: Store, frozen: FrozenDataset, target: Path
+) -> None:
     assert recall(frozen, target, copy=True).written == {"copied": 12}
     assert not (target / WHEAT).samefile(object_path(store, frozen, WHEAT))
     assert (target / WHEAT).stat().st_mode & 0o200
@@ -190,18 +212,29 @@ def test_a_split_or_a_class_comes_back_alone(
 
 
 def test_classes_are_named_by_name_or_value(store: Store) -> None:
-    frozen = land_images(store, specification=images_specification(classes={"wheat": "Winter wheat", "maize": "Maize"}))
-    by_name, by_value = (selected_files(frozen, classes=[name])[0] for name in ("Winter wheat", "wheat"))
+    frozen = land_images(
+        store,
+        specification=images_specification(classes={"wheat": "Winter wheat", "maize": "Maize"}),
+    )
+    by_name, by_value = (
+        selected_files(frozen, classes=[name])[0] for name in ("Winter wheat", "wheat")
+    )
     assert (
-        by_name["path"].tolist() == by_value["path"].tolist() == [path for path in sorted(images()) if "wheat" in path]
+        by_name["path"].tolist()
+        == by_value["path"].tolist()
+        == [path for path in sorted(images()) if "wheat" in path]
     )
 
 
-def test_with_a_scene_come_its_labels(store: Store, land_scenes: Callable[..., Freeze], target: Path) -> None:
+def test_with_a_scene_come_its_labels(
+    store: Store, land_scenes: Callable[..., Freeze], target: Path
+) -> None:
     write_scene(store.workspace.root / scenes_specification().source.url, "b", size=16, seed=1)
     land_scenes()
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
-    samples = frozen.samples.assign(split=frozen.samples["path"].map({"images/a.tif": "train", "images/b.tif": "test"}))
+    samples = frozen.samples.assign(
+        split=frozen.samples["path"].map({"images/a.tif": "train", "images/b.tif": "test"})
+    )
     recall(dataclasses.replace(frozen, samples=samples), target, splits=["test"])
     assert set(tree(target)) == {"images/b.tif", "labels/b.tif"}
 
@@ -213,7 +246,9 @@ def test_labels_of_no_scene_in_particular_come_with_every_part(frozen: FrozenDat
     assert paths == ["test/wheat/1.npy", "test/wheat/2.npy", "train/maize/1.npy"]
 
 
-def test_a_table_comes_back_whole(store: Store, land_table: Callable[..., Freeze], target: Path) -> None:
+def test_a_table_comes_back_whole(
+    store: Store, land_table: Callable[..., Freeze], target: Path
+) -> None:
     land_table()
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
     done = recall(frozen, target, splits=["test"], classes=["wheat"])
@@ -224,8 +259,18 @@ def test_a_table_comes_back_whole(store: Store, land_table: Callable[..., Freeze
 @pytest.mark.parametrize(
     ("splits", "classes", "error", "said"),
     [
-        (["tset"], None, SpecificationError, "tset: no such split; choose from train, validation, test"),
-        (None, ["rye"], SpecificationError, "rye: no such class in tiles@v1, which has maize, wheat"),
+        (
+            ["tset"],
+            None,
+            SpecificationError,
+            "tset: no such split; choose from train, validation, test",
+        ),
+        (
+            None,
+            ["rye"],
+            SpecificationError,
+            "rye: no such class in tiles@v1, which has maize, wheat",
+        ),
     ],
 )
 def test_what_there_is_not_cannot_be_recalled(
@@ -242,25 +287,45 @@ def test_what_there_is_not_cannot_be_recalled(
 
 
 def test_a_part_without_samples_is_not_found(store: Store, target: Path) -> None:
-    files = {path: content for path, content in images().items() if not path.startswith("validation/wheat/")}
+    files = {
+        path: content
+        for path, content in images().items()
+        if not path.startswith("validation/wheat/")
+    }
     with pytest.raises(NotFound, match="tiles@v1 has no sample of validation and wheat"):
         recall(land_images(store, files), target, ["validation"], ["wheat"])
 
 
 def test_windows_and_numbers_have_no_class_to_choose(
-    store: Store, land_scenes: Callable[..., Freeze], land_table: Callable[..., Freeze], target: Path
+    store: Store,
+    land_scenes: Callable[..., Freeze],
+    land_table: Callable[..., Freeze],
+    target: Path,
 ) -> None:
     windows = scenes_specification(
-        source={"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 16}},
+        source={
+            "url": "landing/scenes",
+            "layout": "scenes",
+            "scenes": {"read": "windows", "size": 16},
+        },
         split={"method": "random"},
     )
     land_scenes(windows)
     with pytest.raises(SpecificationError, match="hold many classes each; choose by split only"):
-        selected_files(FrozenDataset.open(store.workspace, store.registry, Reference("scenes")), classes=["water"])
-    numbers = {"url": "landing/fields", "layout": "table", "table": {"label": "ndvi_01", "features": ["ndvi_02"]}}
+        selected_files(
+            FrozenDataset.open(store.workspace, store.registry, Reference("scenes")),
+            classes=["water"],
+        )
+    numbers = {
+        "url": "landing/fields",
+        "layout": "table",
+        "table": {"label": "ndvi_01", "features": ["ndvi_02"]},
+    }
     land_table(specification=table_specification(source=numbers))
     with pytest.raises(SpecificationError, match="is a number; there are no classes"):
-        selected_files(FrozenDataset.open(store.workspace, store.registry, Reference("fields")), classes=["1"])
+        selected_files(
+            FrozenDataset.open(store.workspace, store.registry, Reference("fields")), classes=["1"]
+        )
 
 
 # what is there already
@@ -271,7 +336,9 @@ def test_recalling_again_changes_nothing(frozen: FrozenDataset, target: Path) ->
     before = {path: (target / path).stat() for path in images()}
     done = recall(frozen, target)
     assert (done.kept, done.written) == (12, {})
-    assert {path: (target / path).stat().st_ino for path in images()} == {p: s.st_ino for p, s in before.items()}
+    assert {path: (target / path).stat().st_ino for path in images()} == {
+        p: s.st_ino for p, s in before.items()
+    }
 
 
 def test_a_full_folder_keeps_its_own_files(frozen: FrozenDataset, target: Path) -> None:
@@ -283,13 +350,17 @@ def test_a_full_folder_keeps_its_own_files(frozen: FrozenDataset, target: Path) 
     assert tree(target) == images() | mine
 
 
-def test_other_files_of_the_same_name_are_all_told_and_nothing_is_written(frozen: FrozenDataset, target: Path) -> None:
+def test_other_files_of_the_same_name_are_all_told_and_nothing_is_written(
+    frozen: FrozenDataset, target: Path
+) -> None:
     for path in (WHEAT, "train/maize/1.npy"):
         (target / path).parent.mkdir(parents=True, exist_ok=True)
     (target / WHEAT).write_bytes(b"mine")
     (target / "train/maize/1.npy").write_bytes(image(5))  # as long as it should be
     before = tree(target)
-    with pytest.raises(Conflict, match=r"holds 2 other file\(s\) under names of tiles@v1; nothing was written") as told:
+    with pytest.raises(
+        Conflict, match=r"holds 2 other file\(s\) under names of tiles@v1; nothing was written"
+    ) as told:
         recall(frozen, target)
     assert f"- {WHEAT}: has other bytes\n  - train/maize/1.npy: has other bytes" in str(told.value)
     assert "--force" in str(told.value)
@@ -299,7 +370,9 @@ def test_other_files_of_the_same_name_are_all_told_and_nothing_is_written(frozen
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_folder_in_the_place_of_a_file_is_never_replaced(frozen: FrozenDataset, target: Path, force: bool) -> None:
+def test_a_folder_in_the_place_of_a_file_is_never_replaced(
+    frozen: FrozenDataset, target: Path, force: bool
+) -> None:
     (target / WHEAT).mkdir(parents=True)
     (target / "train").write_text("a file where a folder must be")
     with pytest.raises(Conflict, match=r"holds 5 other file\(s\)"):
@@ -308,12 +381,16 @@ def test_a_folder_in_the_place_of_a_file_is_never_replaced(frozen: FrozenDataset
 
 
 @pytest.mark.parametrize("force", [False, True])
-def test_a_link_on_the_way_is_not_followed(frozen: FrozenDataset, target: Path, tmp_path: Path, force: bool) -> None:
+def test_a_link_on_the_way_is_not_followed(
+    frozen: FrozenDataset, target: Path, tmp_path: Path, force: bool
+) -> None:
     elsewhere = tmp_path / "elsewhere"
     (elsewhere / "wheat").mkdir(parents=True)
     target.mkdir()
     (target / "test").symlink_to(elsewhere)
-    with pytest.raises(Conflict, match=r"test/wheat/1\.npy: a folder, or a link on the way to it, is in the way"):
+    with pytest.raises(
+        Conflict, match=r"test/wheat/1\.npy: a folder, or a link on the way to it, is in the way"
+    ):
         recall(frozen, target, force=force)
     assert list(elsewhere.rglob("*.npy")) == []
     assert [path.name for path in target.iterdir()] == ["test"]
@@ -343,7 +420,9 @@ def test_a_link_in_the_place_of_a_file_is_replaced_by_force_only_and_never_follo
     precious = tmp_path / "precious"
     precious.write_bytes(images()[WHEAT])
     (target / WHEAT).parent.mkdir(parents=True)
-    padding = len(images()[WHEAT]) - len(f"{tmp_path}/precious")  # even the size of the link is that of the file
+    padding = len(images()[WHEAT]) - len(
+        f"{tmp_path}/precious"
+    )  # even the size of the link is that of the file
     (target / WHEAT).symlink_to(f"{tmp_path}{'/' * padding}/precious")
     assert (target / WHEAT).lstat().st_size == len(images()[WHEAT])
     with pytest.raises(Conflict, match=r"test/wheat/1\.npy: has other bytes"):
@@ -354,7 +433,9 @@ def test_a_link_in_the_place_of_a_file_is_replaced_by_force_only_and_never_follo
     assert tree(target) == images()
 
 
-def test_the_target_itself_may_be_a_link(frozen: FrozenDataset, target: Path, tmp_path: Path) -> None:
+def test_the_target_itself_may_be_a_link(
+    frozen: FrozenDataset, target: Path, tmp_path: Path
+) -> None:
     (tmp_path / "disk").mkdir()
     target.symlink_to(tmp_path / "disk")
     recall(frozen, target)
@@ -372,7 +453,9 @@ def test_a_file_is_no_target(frozen: FrozenDataset, target: Path) -> None:
 
 
 @pytest.mark.parametrize("inside", ["", "objects", "landing/tiles", "new/folder"])
-def test_the_workspace_is_no_target(store: Store, frozen: FrozenDataset, tmp_path: Path, inside: str) -> None:
+def test_the_workspace_is_no_target(
+    store: Store, frozen: FrozenDataset, tmp_path: Path, inside: str
+) -> None:
     (tmp_path / "link").symlink_to(store.workspace.root)
     before = tree(store.workspace.root)
     for root in (str(store.workspace.root), str(tmp_path / "link"), store.workspace.url):
@@ -383,7 +466,9 @@ def test_the_workspace_is_no_target(store: Store, frozen: FrozenDataset, tmp_pat
 
 def test_a_folder_above_the_workspace_does_not_let_files_into_it(store: Store) -> None:
     specification = images_specification()
-    pattern = specification.source.image_folder_layout.model_copy(update={"pattern": "workspace/{split}/{label}/*"})
+    pattern = specification.source.image_folder_layout.model_copy(
+        update={"pattern": "workspace/{split}/{label}/*"}
+    )
     source = specification.source.model_copy(update={"image_folder": pattern})
     files = {f"workspace/{path}": content for path, content in images().items()}
     frozen = land_images(store, files, specification.model_copy(update={"source": source}))
@@ -396,15 +481,22 @@ def test_a_folder_above_the_workspace_does_not_let_files_into_it(store: Store) -
     ("target", "said"),
     [
         ("/sys/recalled", "/sys/recalled could not be written: access denied"),
-        ("https://example.org/x", "https://example.org/x: files can be recalled to a folder, or to s3://"),
+        (
+            "https://example.org/x",
+            "https://example.org/x: files can be recalled to a folder, or to s3://",
+        ),
     ],
 )
-def test_where_nothing_can_be_written_it_is_said(frozen: FrozenDataset, target: str, said: str) -> None:
+def test_where_nothing_can_be_written_it_is_said(
+    frozen: FrozenDataset, target: str, said: str
+) -> None:
     with pytest.raises(StorageError, match=said):
         recall(frozen, target)
 
 
-@pytest.mark.parametrize("path", ["../outside.npy", "/etc/outside.npy", "train/../../outside.npy", "a\\b.npy", "a\nb"])
+@pytest.mark.parametrize(
+    "path", ["../outside.npy", "/etc/outside.npy", "train/../../outside.npy", "a\\b.npy", "a\nb"]
+)
 def test_names_that_lead_elsewhere_are_refused_whoever_wrote_the_manifest(
     frozen: FrozenDataset, target: Path, path: str
 ) -> None:
@@ -422,7 +514,9 @@ def test_objects_that_are_gone_or_cut_short_are_all_told_and_nothing_is_written(
 ) -> None:
     object_path(store, frozen, WHEAT).unlink()
     damage(object_path(store, frozen, "train/maize/1.npy"), b"short")
-    with pytest.raises(IntegrityError, match=r"2 file\(s\) of tiles@v1 are not as they were frozen") as told:
+    with pytest.raises(
+        IntegrityError, match=r"2 file\(s\) of tiles@v1 are not as they were frozen"
+    ) as told:
         recall(frozen, target)
     assert "nothing was written" in str(told.value)
     assert "test/wheat/1.npy: " in str(told.value)
@@ -437,13 +531,19 @@ def test_a_tampered_object_is_told_when_it_is_copied_and_the_rest_is_there(
 ) -> None:
     for path in (WHEAT, "train/maize/1.npy"):
         damage(object_path(store, frozen, path))
-    with pytest.raises(IntegrityError, match=r"2 file\(s\) of tiles@v1 .* 10 of 12 files are in") as told:
+    with pytest.raises(
+        IntegrityError, match=r"2 file\(s\) of tiles@v1 .* 10 of 12 files are in"
+    ) as told:
         recall(frozen, target, copy=True)
     assert "test/wheat/1.npy: " in str(told.value)
-    assert tree(target) == {p: c for p, c in images().items() if p not in (WHEAT, "train/maize/1.npy")}
+    assert tree(target) == {
+        p: c for p, c in images().items() if p not in (WHEAT, "train/maize/1.npy")
+    }
 
 
-def test_damage_is_made_good_by_freezing_anew(store: Store, frozen: FrozenDataset, target: Path) -> None:
+def test_damage_is_made_good_by_freezing_anew(
+    store: Store, frozen: FrozenDataset, target: Path
+) -> None:
     damage(object_path(store, frozen, WHEAT))
     freeze(store.workspace, store.registry, images_specification(), "tester", rehash=True)
     recall(frozen, target, copy=True)
@@ -471,7 +571,10 @@ def test_an_interrupted_recall_is_carried_on(
     assert left
     assert left.items() <= images().items()
     done = recall(frozen, target, copy=True)
-    assert (done.kept, done.written) == (len(left), {"copied": 12 - len(left)} if len(left) < 12 else {})
+    assert (done.kept, done.written) == (
+        len(left),
+        {"copied": 12 - len(left)} if len(left) < 12 else {},
+    )
     assert tree(target) == images()
 
 
@@ -520,7 +623,9 @@ def test_a_full_disk_is_said_and_leaves_no_half_file(
 # buckets
 
 
-def test_a_bucket_gets_the_files_keeps_identical_ones_and_refuses_others(frozen: FrozenDataset, bucket: Bucket) -> None:
+def test_a_bucket_gets_the_files_keeps_identical_ones_and_refuses_others(
+    frozen: FrozenDataset, bucket: Bucket
+) -> None:
     url = f"{bucket.url}/some where/tiles"
     assert recall(frozen, url, splits=["test"]).written == {"copied": 4}
     assert recall(frozen, url).kept == 4
@@ -544,19 +649,26 @@ def test_a_tampered_object_is_not_uploaded(
     damage(object_path(store, frozen, WHEAT))
     with pytest.raises(IntegrityError, match=r"11 of 12 files are in s3://"):
         recall(frozen, s3.url)
-    assert {path: s3.get(path) for path in s3.paths()} == {p: c for p, c in images().items() if p != WHEAT}
+    assert {path: s3.get(path) for path in s3.paths()} == {
+        p: c for p, c in images().items() if p != WHEAT
+    }
 
 
 def test_a_bucket_that_refuses_is_named(frozen: FrozenDataset, faulty_s3: FaultyBucket) -> None:
     faulty_s3.faults.add(f"*{WHEAT}", status=403)
-    with pytest.raises(StorageError, match=r"test/wheat/1\.npy could not be written: access denied"):
+    with pytest.raises(
+        StorageError, match=r"test/wheat/1\.npy could not be written: access denied"
+    ):
         recall(frozen, faulty_s3.url)
 
 
 @pytest.fixture
 def remote(s3: Bucket, tmp_path: Path) -> Store:
     """A workspace in a bucket."""
-    return Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester")))
+    return Store(
+        Workspace(f"{s3.url}/workspace", tmp_path / "cache"),
+        Registry("sqlite://").acting(local("tester")),
+    )
 
 
 def land_remotely(remote: Store, s3: Bucket) -> FrozenDataset:
@@ -573,16 +685,22 @@ def test_a_workspace_in_a_bucket_gives_its_files_to_folders_and_buckets(
     assert recall(frozen, target).written == {"copied": 12}
     assert tree(target) == images()
     recall(frozen, f"{s3.url}/elsewhere")
-    assert {path: s3.get(path) for path in s3.paths("elsewhere")} == {f"elsewhere/{p}": c for p, c in images().items()}
+    assert {path: s3.get(path) for path in s3.paths("elsewhere")} == {
+        f"elsewhere/{p}": c for p, c in images().items()
+    }
     with pytest.raises(StorageError, match="is inside the workspace"):
         recall(frozen, f"{s3.url}/workspace/landing")
 
 
-def test_a_tampered_object_in_a_bucket_is_not_written(remote: Store, s3: Bucket, target: Path) -> None:
+def test_a_tampered_object_in_a_bucket_is_not_written(
+    remote: Store, s3: Bucket, target: Path
+) -> None:
     frozen = land_remotely(remote, s3)
     sha256 = str(frozen.manifest.set_index("path").loc[WHEAT, "sha256"])
     s3.put(f"workspace/objects/sha256/{sha256[:2]}/{sha256[2:]}", image(99))
-    with pytest.raises(IntegrityError, match=r"test/wheat/1\.npy: s3://.* is not as it was published"):
+    with pytest.raises(
+        IntegrityError, match=r"test/wheat/1\.npy: s3://.* is not as it was published"
+    ):
         recall(frozen, target)
     assert tree(target) == {p: c for p, c in images().items() if p != WHEAT}
 
@@ -592,7 +710,9 @@ def test_a_tampered_object_in_a_bucket_is_not_written(remote: Store, s3: Bucket,
 
 def by_reference(frozen: FrozenDataset, url: str) -> FrozenDataset:
     """The same version, with its files left where they were."""
-    return dataclasses.replace(frozen, manifest=frozen.manifest.assign(href=url + "/" + frozen.manifest["path"]))
+    return dataclasses.replace(
+        frozen, manifest=frozen.manifest.assign(href=url + "/" + frozen.manifest["path"])
+    )
 
 
 def test_files_kept_by_reference_are_fetched_and_checked(
@@ -605,7 +725,9 @@ def test_files_kept_by_reference_are_fetched_and_checked(
     assert recall(elsewhere, target).written == {"copied": 12}
     assert tree(target) == images()
     (https_folder.folder / WHEAT).write_bytes(image(99))
-    with pytest.raises(IntegrityError, match=r"test/wheat/1\.npy: http://.* is not as it was published"):
+    with pytest.raises(
+        IntegrityError, match=r"test/wheat/1\.npy: http://.* is not as it was published"
+    ):
         recall(elsewhere, target.with_name("again"))
     (https_folder.folder / WHEAT).unlink()
     with pytest.raises(StorageError, match=r"test/wheat/1\.npy could not be read: it is not there"):

@@ -1,4 +1,7 @@
-"""Verifying a data version: whatever is not as it was published is told, all of it, and nothing else is."""
+"""Verifying a data version.
+
+Whatever is not as it was published is told, all of it, and nothing else is.
+"""
 
 from __future__ import annotations
 
@@ -41,7 +44,10 @@ def frozen(store: Store) -> FrozenDataset:
 
 def found(store: Store, reference: Reference = TILES) -> dict[str, str]:
     """Path → fault."""
-    return {damage.path: damage.fault for damage in verify(store.workspace, store.registry, reference).damages}
+    return {
+        damage.path: damage.fault
+        for damage in verify(store.workspace, store.registry, reference).damages
+    }
 
 
 def test_a_version_as_published_passes(store: Store, frozen: FrozenDataset) -> None:
@@ -77,7 +83,9 @@ def test_one_object_behind_several_files_is_told_of_each(store: Store) -> None:
 
 
 @pytest.mark.parametrize("name", ["manifest.parquet", "samples.parquet", "version.json"])
-def test_a_damaged_document_is_told_and_the_others_are_read(store: Store, frozen: FrozenDataset, name: str) -> None:
+def test_a_damaged_document_is_told_and_the_others_are_read(
+    store: Store, frozen: FrozenDataset, name: str
+) -> None:
     path = f"datasets/tiles/v1/{name}"
     damage(store.workspace.root / path)
     assert found(store) == {path: "changed"}
@@ -124,10 +132,16 @@ def remote(store: Store, bucket: Bucket) -> FrozenDataset:
 
 
 def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None:
-    store = Store(Workspace(f"{s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester")))
+    store = Store(
+        Workspace(f"{s3.url}/workspace", tmp_path / "cache"),
+        Registry("sqlite://").acting(local("tester")),
+    )
     frozen = remote(store, s3)
     assert found(store) == {}
-    keys = [f"objects/sha256/{file.sha256[:2]}/{file.sha256[2:]}" for file in stored_files(frozen.manifest)[:3]]
+    keys = [
+        f"objects/sha256/{file.sha256[:2]}/{file.sha256[2:]}"
+        for file in stored_files(frozen.manifest)[:3]
+    ]
     s3.put(f"workspace/{keys[0]}", image(99))
     s3.put(f"workspace/{keys[1]}", b"short")
     s3.delete(f"workspace/{keys[2]}")
@@ -135,9 +149,12 @@ def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None
     assert found(store) == {paths[0]: "changed", paths[1]: "size", paths[2]: "missing"}
 
 
-def test_a_server_that_refuses_is_told_of_each_file(faulty_s3: FaultyBucket, tmp_path: Path) -> None:
+def test_a_server_that_refuses_is_told_of_each_file(
+    faulty_s3: FaultyBucket, tmp_path: Path
+) -> None:
     store = Store(
-        Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"), Registry("sqlite://").acting(local("tester"))
+        Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"),
+        Registry("sqlite://").acting(local("tester")),
     )
     frozen = remote(store, faulty_s3)
     sha256 = stored_files(frozen.manifest)[4].sha256
@@ -153,10 +170,15 @@ def test_files_kept_by_reference_are_read_where_they_are(
         (https_folder.folder / path).write_bytes(content)
     elsewhere = frozen.manifest.assign(href=https_folder.url + "/" + frozen.manifest["path"])
     version = dataclasses.replace(frozen, manifest=elsewhere)
-    version.local_path("test/wheat/1.npy")  # what is in the cache does not hide what has become of the file
+    version.local_path(
+        "test/wheat/1.npy"
+    )  # what is in the cache does not hide what has become of the file
     files = stored_files(elsewhere)
     assert damaged_files(store.workspace, files)[0] == []
     (https_folder.folder / "test/wheat/1.npy").write_bytes(image(99))
     (https_folder.folder / "test/wheat/2.npy").unlink()
     damages, _ = damaged_files(store.workspace, files)
-    assert {d.path: d.fault for d in damages} == {"test/wheat/1.npy": "changed", "test/wheat/2.npy": "missing"}
+    assert {d.path: d.fault for d in damages} == {
+        "test/wheat/1.npy": "changed",
+        "test/wheat/2.npy": "missing",
+    }

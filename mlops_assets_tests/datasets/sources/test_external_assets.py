@@ -1,4 +1,7 @@
-"""Hrefs in Items of others: they reach no host of this network, and no bucket with our credentials, unless allowed."""
+"""Hrefs in Items of others.
+
+They reach no host of this network, and no bucket with our credentials, unless allowed.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +26,46 @@ from mlops_assets.datasets.specification.source import StacLayout
 from mlops_assets.errors import StorageError
 
 INSIDE = [
-    "http://127.0.0.1:PORT/x.tif", "http://localhost:PORT/x.tif", "http://127.1:PORT/x", "http://2130706433:PORT/x",
-    "http://0x7f.1:PORT/x", "http://0:PORT/x", "http://[::1]:PORT/x", "http://[::ffff:127.0.0.1]:PORT/x",
-    "https://127.0.0.1:PORT/x", "http://user@127.0.0.1:PORT/x", "http://169.254.169.254/latest/meta-data",
-    "http://10.0.0.1/x", "http://192.168.1.1/x", "http://172.16.0.1/x", "http://100.64.0.1/x", "http://[fd00::1]/x",
-    "http://[fe80::1]/x", "http://[2002:7f00:1::]/x", "http://224.0.0.1/x", "http:///x", "http://[/x",
-    "http://127.0.0.1:99999/x", "http://0177.0.0.1:PORT/x", "http://127.0.0.1.:PORT/x", "http://LOCALHOST.:PORT/x",
-    "http://[::127.0.0.1]:PORT/x", "http://[64:ff9b::7f00:1]:PORT/x", "http://[::ffff:7f00:1]:PORT/x", "http://[::]:PORT/x",
-    "http://[fe80::1%25lo]:PORT/x", "http://[ff02::1]/x", "http://[fec0::1]/x", "http://public.example@127.0.0.1:PORT/x",
-    "http://127.0.0.1:PORT\\@public.example/x", "http://user:password@127.0.0.1:PORT/x", "s3://user:key@bucket/x",
-    "s3://127.0.0.1:PORT/x", "az://a%2Fb/x", "gs:///x",
-]  # fmt: skip
+    "http://127.0.0.1:PORT/x.tif",
+    "http://localhost:PORT/x.tif",
+    "http://127.1:PORT/x",
+    "http://2130706433:PORT/x",
+    "http://0x7f.1:PORT/x",
+    "http://0:PORT/x",
+    "http://[::1]:PORT/x",
+    "http://[::ffff:127.0.0.1]:PORT/x",
+    "https://127.0.0.1:PORT/x",
+    "http://user@127.0.0.1:PORT/x",
+    "http://169.254.169.254/latest/meta-data",
+    "http://10.0.0.1/x",
+    "http://192.168.1.1/x",
+    "http://172.16.0.1/x",
+    "http://100.64.0.1/x",
+    "http://[fd00::1]/x",
+    "http://[fe80::1]/x",
+    "http://[2002:7f00:1::]/x",
+    "http://224.0.0.1/x",
+    "http:///x",
+    "http://[/x",
+    "http://127.0.0.1:99999/x",
+    "http://0177.0.0.1:PORT/x",
+    "http://127.0.0.1.:PORT/x",
+    "http://LOCALHOST.:PORT/x",
+    "http://[::127.0.0.1]:PORT/x",
+    "http://[64:ff9b::7f00:1]:PORT/x",
+    "http://[::ffff:7f00:1]:PORT/x",
+    "http://[::]:PORT/x",
+    "http://[fe80::1%25lo]:PORT/x",
+    "http://[ff02::1]/x",
+    "http://[fec0::1]/x",
+    "http://public.example@127.0.0.1:PORT/x",
+    "http://127.0.0.1:PORT\\@public.example/x",
+    "http://user:password@127.0.0.1:PORT/x",
+    "s3://user:key@bucket/x",
+    "s3://127.0.0.1:PORT/x",
+    "az://a%2Fb/x",
+    "gs:///x",
+]
 
 
 class _Answers(http.server.BaseHTTPRequestHandler):
@@ -116,7 +148,10 @@ def test_a_name_with_one_address_of_this_network_is_not_asked(
     server: type[_Answers], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = server.port  # type: ignore[attr-defined]
-    both = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in ("93.184.215.14", "127.0.0.1")]
+    both = [
+        (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+        for address in ("93.184.215.14", "127.0.0.1")
+    ]
     monkeypatch.delenv("MLOPS_TRUSTED_SOURCES")
     monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: both)
     with pytest.raises(StorageError, match=r"127\.0\.0\.1, which is not public"):
@@ -154,22 +189,40 @@ LEADS = [
 @pytest.mark.parametrize("rel", ["next", "search"])
 @pytest.mark.parametrize(("href", "said"), LEADS)
 def test_links_of_a_stac_api_lead_to_public_web_servers_and_not_in_circles(
-    href: str, said: str, rel: str, server: type[_Answers], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    href: str,
+    said: str,
+    rel: str,
+    server: type[_Answers],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
 ) -> None:
     monkeypatch.delenv("MLOPS_TRUSTED_SOURCES")
     monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
     (tmp_path / "netrc").write_text("default login somebody password secret")
     url = f"http://127.0.0.1:{server.port}"  # type: ignore[attr-defined]
     href = f"{url}/search" if href == "SELF" else href
-    asked = {"href": href if rel == "search" else f"{url}/search", "type": "application/geo+json", "method": "POST"}
+    asked = {
+        "href": href if rel == "search" else f"{url}/search",
+        "type": "application/geo+json",
+        "method": "POST",
+    }
     links = [{"rel": "search", **asked}, {"rel": "next", "href": href}]
     server.content = json.dumps(
         {
-            "type": "Catalog", "id": "api", "stac_version": "1.1.0", "description": "An API", "links": links,
-            "conformsTo": ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"],
-            "features": [{"id": "i", "type": "Feature", "assets": {}, "properties": {}, "links": []}],
+            "type": "Catalog",
+            "id": "api",
+            "stac_version": "1.1.0",
+            "description": "An API",
+            "links": links,
+            "conformsTo": [
+                "https://api.stacspec.org/v1.0.0/core",
+                "https://api.stacspec.org/v1.0.0/item-search",
+            ],
+            "features": [
+                {"id": "i", "type": "Feature", "assets": {}, "properties": {}, "links": []}
+            ],
         }
-    ).encode()  # fmt: skip
+    ).encode()
     with pytest.raises(StorageError, match=said):
         list(search(url, StacLayout()))
     assert len(server.asked) <= 4
@@ -204,7 +257,9 @@ def test_an_api_is_shown_its_own_password_and_none_that_it_leads_to(
     assert [found is not None for found in server.authorizations] == [True, False, False]
 
 
-@pytest.mark.parametrize("content", [b"[" * 100_000, b"[]", b"5", b'{"type": "Catalog"}', b"\xff", b"x" * (65 << 20)])
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"[]", b"5", b'{"type": "Catalog"}', b"\xff", b"x" * (65 << 20)]
+)
 def test_an_api_that_answers_nonsense_is_reported(content: bytes, server: type[_Answers]) -> None:
     server.content = content
     with pytest.raises(StorageError, match="could not be searched"):

@@ -37,7 +37,9 @@ def listed(folder: Path) -> list[LandedFile]:
 def refused(folder: Path) -> list[str]:
     with pytest.raises(DataProblems) as raised:
         listed(folder)
-    assert all(problem.isprintable() for problem in raised.value.problems)  # on any terminal and in any log
+    assert all(
+        problem.isprintable() for problem in raised.value.problems
+    )  # on any terminal and in any log
     return raised.value.problems
 
 
@@ -46,7 +48,9 @@ def test_files_are_listed_by_path_without_hidden_ones(folder: Path, tmp_path: Pa
     assert [(file.path, file.size) for file in files] == [("a/z.csv", 7), ("b.csv", 5)]
     landing = FolderLanding(folder)
     assert all(landing.fetch(file, tmp_path).read_text() == file.path for file in files)
-    assert [file.modified for file in files] == [(folder / file.path).stat().st_mtime for file in files]
+    assert [file.modified for file in files] == [
+        (folder / file.path).stat().st_mtime for file in files
+    ]
 
 
 @pytest.mark.parametrize("made", [[], ["sub"], ["sub", "sub/.hidden"]])
@@ -92,7 +96,16 @@ def test_a_link_within_the_landing_is_followed(folder: Path) -> None:
         ("link.csv", "is a link to (itself|nothing); remove it"),
         ("a/back.csv", "is a link to (itself|nothing); remove it"),
     ],
-    ids=["out", "out absolutely", "out to nothing", "dangling", "folder", "own folder", "itself", "in a circle"],
+    ids=[
+        "out",
+        "out absolutely",
+        "out to nothing",
+        "dangling",
+        "folder",
+        "own folder",
+        "itself",
+        "in a circle",
+    ],
 )
 def test_a_link_that_cannot_be_followed_is_refused_with_its_name(
     folder: Path, tmp_path: Path, target: str, problem: str
@@ -106,7 +119,9 @@ def test_a_link_that_cannot_be_followed_is_refused_with_its_name(
     assert not any("secret" in text or "passwd" in text for text in found)
 
 
-def test_a_folder_behind_a_link_out_of_the_landing_is_not_entered(folder: Path, tmp_path: Path) -> None:
+def test_a_folder_behind_a_link_out_of_the_landing_is_not_entered(
+    folder: Path, tmp_path: Path
+) -> None:
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "x.csv").write_text("x")
     (folder / "data").symlink_to(tmp_path / "other")
@@ -127,12 +142,17 @@ def test_a_landing_may_itself_be_a_link(folder: Path, tmp_path: Path) -> None:
         ("new\nline.csv", r"new\\nline\.csv: the name has control characters; rename the file"),
         ("bell\x07.csv", r"bell\\x07\.csv: the name has control characters"),
         ("back\\slash.csv", r"back\\slash\.csv: the name has a backslash"),
-        ("B.CSV", r"b\.csv: differs from B\.CSV only by case or accent, so one would overwrite the other"),
+        (
+            "B.CSV",
+            r"b\.csv: differs from B\.CSV only by case or accent, so one would overwrite the other",
+        ),
         ("long/" * 101 + "longest.csv", r"the path has 516 characters; 512 at most"),
     ],
     ids=["line", "control", "backslash", "case", "length"],
 )
-def test_a_name_that_cannot_be_written_back_everywhere_is_refused(folder: Path, name: str, problem: str) -> None:
+def test_a_name_that_cannot_be_written_back_everywhere_is_refused(
+    folder: Path, name: str, problem: str
+) -> None:
     (folder / name).parent.mkdir(parents=True, exist_ok=True)
     (folder / name).write_text("x")
     (found,) = refused(folder)
@@ -158,7 +178,11 @@ def test_all_names_and_links_that_cannot_be_used_are_told_at_once(folder: Path) 
     (folder / "B.csv").write_text("x")
     (folder / "a" / "bell\x07.csv").write_text("x")
     (folder / "gone.csv").symlink_to("nothing")
-    assert sorted(text.split(":")[0] for text in refused(folder)) == ["a/bell\\x07.csv", "b.csv", "gone.csv"]
+    assert sorted(text.split(":")[0] for text in refused(folder)) == [
+        "a/bell\\x07.csv",
+        "b.csv",
+        "gone.csv",
+    ]
 
 
 def test_a_folder_may_be_called_like_a_file(folder: Path) -> None:
@@ -213,17 +237,22 @@ def test_a_file_of_the_same_size_whose_time_was_put_back_has_another_stamp(
     change(folder / "b.csv")
     assert landing.changed(before) == ["b.csv"]
     now = landing.list()
-    assert [(a.size, a.stamp != b.stamp) for a, b in zip(before, now, strict=True)] == [(7, False), (5, True)]
+    assert [(a.size, a.stamp != b.stamp) for a, b in zip(before, now, strict=True)] == [
+        (7, False),
+        (5, True),
+    ]
 
 
 def test_a_file_is_settled_once_it_is_older_than_the_clock_is_fine(folder: Path) -> None:
-    (file, _) = listed(folder)
+    file, _ = listed(folder)
     changed = max(map(int, file.stamp.split("-"))) / 1e9
     landing = FolderLanding(folder)
     assert not landing.settled(file, changed)
     assert not landing.settled(file, changed + CLOCK_SECONDS - 0.1)
     assert landing.settled(file, changed + CLOCK_SECONDS + 0.1)
-    os.utime(folder / file.path, ns=(1, 1))  # an old time says nothing about when the file was written
+    os.utime(
+        folder / file.path, ns=(1, 1)
+    )  # an old time says nothing about when the file was written
     assert not landing.settled(listed(folder)[0], changed + CLOCK_SECONDS - 0.1)
 
 
@@ -252,13 +281,21 @@ def test_the_fingerprint_changes_with_path_size_and_time_only(folder: Path) -> N
 @pytest.mark.parametrize(
     "url", ["landing/x", "{root}/landing/x", "file://{root}/landing/x", "file://{root}/landing/x/"]
 )
-def test_a_landing_is_relative_to_the_workspace_absolute_or_a_file_url(tmp_path: Path, url: str) -> None:
+def test_a_landing_is_relative_to_the_workspace_absolute_or_a_file_url(
+    tmp_path: Path, url: str
+) -> None:
     workspace = Workspace((tmp_path / "w").as_uri())
-    source = Source.model_validate({"url": url.format(root=workspace.root), "layout": "image_folder"})
+    source = Source.model_validate(
+        {"url": url.format(root=workspace.root), "layout": "image_folder"}
+    )
     landing = open_landing(workspace, source)
     assert isinstance(landing, FolderLanding)
     assert landing.folder == workspace.root / "landing" / "x"
-    assert landing.url == landing_url(workspace, source.url) == (workspace.root / "landing" / "x").as_uri()
+    assert (
+        landing.url
+        == landing_url(workspace, source.url)
+        == (workspace.root / "landing" / "x").as_uri()
+    )
 
 
 def test_a_file_url_is_unquoted(tmp_path: Path) -> None:

@@ -19,7 +19,12 @@ from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 from mlops_assets_tests.datasets.places import LANDING, Place, place, place_on
 from mlops_assets_tests.datasets.readers.landed_scenes import SCENES
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
@@ -38,7 +43,9 @@ def test_files_are_listed_by_path_with_their_sizes_and_fetched_byte_for_byte(
     landing = place.open(store.workspace)
     files = landing.list()
     assert [file.path for file in files] == sorted([*STRANGE, "long.csv"])
-    assert [file.size for file in files if file.path in STRANGE] == [5 - STRANGE.index(f) for f in sorted(STRANGE)]
+    assert [file.size for file in files if file.path in STRANGE] == [
+        5 - STRANGE.index(f) for f in sorted(STRANGE)
+    ]
     for file in files:
         local = landing.fetch(file, tmp_path / "fetched")
         assert local.relative_to(tmp_path / "fetched").as_posix() == file.path
@@ -110,9 +117,16 @@ def test_all_names_that_cannot_be_frozen_are_told_at_once(bucket: Bucket, store:
 
 @pytest.mark.parametrize(
     ("key", "named"),
-    [("d\te.csv", "e.csv"), ("a//b.csv", "b.csv"), ("../x.csv", "fields/../"), ("./y.csv", "fields/./")],
+    [
+        ("d\te.csv", "e.csv"),
+        ("a//b.csv", "b.csv"),
+        ("../x.csv", "fields/../"),
+        ("./y.csv", "fields/./"),
+    ],
 )
-def test_a_key_that_is_no_path_is_named_with_what_to_do(raw_s3: RawBucket, store: Store, key: str, named: str) -> None:
+def test_a_key_that_is_no_path_is_named_with_what_to_do(
+    raw_s3: RawBucket, store: Store, key: str, named: str
+) -> None:
     bucket, put = raw_s3
     put(f"{LANDING}/{key}", b"x")
     with pytest.raises((StorageError, DataProblems), match=r"(?s)landing/fields.*rename") as raised:
@@ -139,13 +153,19 @@ def test_more_objects_than_a_page_holds_are_all_listed(s3: Bucket, store: Store)
     assert [file.path for file in place_on(s3).open(store.workspace).list()] == names
 
 
-def test_a_table_freezes_to_the_version_it_has_on_a_local_folder(place: Place, store: Store, tmp_path: Path) -> None:
+def test_a_table_freezes_to_the_version_it_has_on_a_local_folder(
+    place: Place, store: Store, tmp_path: Path
+) -> None:
     local = store.workspace.root / "landing" / "fields"
     _write_tables(local)
     place.land(local)
-    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester")))
+    remote = Store(
+        store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester"))
+    )
     here = freeze(store.workspace, store.registry, table_specification(), "tester")
-    there = freeze(remote.workspace, remote.registry, table_specification(source=place.source()), "tester")
+    there = freeze(
+        remote.workspace, remote.registry, table_specification(source=place.source()), "tester"
+    )
     assert there.created
     assert there.version.digest == here.version.digest
 
@@ -155,7 +175,9 @@ def test_scenes_freeze_and_are_read_back(place: Place, store: Store, tmp_path: P
     place.land(tmp_path / "scene")
     specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
     version = freeze(store.workspace, store.registry, specification, "tester").version
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes", version.version))
+    frozen = FrozenDataset.open(
+        store.workspace, store.registry, Reference("scenes", version.version)
+    )
     assert set(frozen.manifest["path"]) == {"images/a.tif", "labels/a.tif"}
     assert len(frozen.samples) == (labels > 0).sum()
     for path in frozen.manifest["path"]:
@@ -168,12 +190,20 @@ def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_l
     raw = next(found for found in SCENES if found.name == "raw files with headers")
     raw.land(store.workspace.root / "landing" / "data", 3)
     here = freeze(store.workspace, store.registry, raw.specification(), "tester").version
-    remote = Store(store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester")))
+    remote = Store(
+        store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester"))
+    )
     place.land(store.workspace.root / "landing" / "data")
-    there = raw.specification().model_copy(update={"source": Source.model_validate(place.source(**raw.source))})
+    there = raw.specification().model_copy(
+        update={"source": Source.model_validate(place.source(**raw.source))}
+    )
     assert freeze(remote.workspace, remote.registry, there, "tester").version.digest == here.digest
-    place.put(next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n")
-    with pytest.raises(DataProblems, match=r"images/.*\.img: cannot be read"):  # of files that are known but for it
+    place.put(
+        next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n"
+    )
+    with pytest.raises(
+        DataProblems, match=r"images/.*\.img: cannot be read"
+    ):  # of files that are known but for it
         freeze(remote.workspace, remote.registry, there, "tester")
 
 
@@ -193,7 +223,9 @@ def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path)
     assert {path.split("/")[0] for path in bucket.paths()} == {"landing", "objects", "datasets"}
 
 
-def test_what_was_frozen_is_not_downloaded_again(faulty_s3: FaultyBucket, store: Store, tmp_path: Path) -> None:
+def test_what_was_frozen_is_not_downloaded_again(
+    faulty_s3: FaultyBucket, store: Store, tmp_path: Path
+) -> None:
     write_scene(tmp_path / "scene", "a")
     write_scene(tmp_path / "scene", "b", seed=1)
     place, faults = place_on(faulty_s3), faulty_s3.faults
@@ -206,7 +238,9 @@ def test_what_was_frozen_is_not_downloaded_again(faulty_s3: FaultyBucket, store:
     write_scene(tmp_path / "scene", "b", seed=2)
     place.put("images/b.tif", tmp_path / "scene" / "images" / "b.tif")
     assert freeze(store.workspace, store.registry, specification, "tester").version.version == "v2"
-    assert faults.asked("GET */landing/*.tif")[4:] == [f"GET /{faulty_s3.url[5:]}/landing/fields/images/b.tif"]
+    assert faults.asked("GET */landing/*.tif")[4:] == [
+        f"GET /{faulty_s3.url[5:]}/landing/fields/images/b.tif"
+    ]
 
 
 def _write_tables(folder: Path) -> None:

@@ -33,28 +33,55 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"name": "1st"}, "dataset name '1st' cannot be used"),
         ({"name": "a/b"}, "cannot be used"),
         ({"source": TABLE | {"layout": "cube"}}, "layout"),
-        ({"source": TABLE | {"url": "ftp://host/x"}}, r"landings on ftp:// are not supported; use file, s3, az, gs"),
+        (
+            {"source": TABLE | {"url": "ftp://host/x"}},
+            r"landings on ftp:// are not supported; use file, s3, az, gs",
+        ),
         ({"source": TABLE | {"url": "file://x/y"}}, "a file URL is written file:///ABSOLUTE/PATH"),
         ({"source": TABLE | {"url": "landing/../../x"}}, "leads out of the workspace"),
-        ({"source": TABLE | {"url": "stac+https://host/x"}}, "a stac\\+https:// URL needs 'layout: stac'"),
-        ({"source": TABLE | {"files": ["a.csv"]}}, "files: only a landing on a web server needs its files named"),
-        ({"source": TABLE | {"notifications": {"queue": "x"}}}, "notifications: only buckets on s3://"),
+        (
+            {"source": TABLE | {"url": "stac+https://host/x"}},
+            "a stac\\+https:// URL needs 'layout: stac'",
+        ),
+        (
+            {"source": TABLE | {"files": ["a.csv"]}},
+            "files: only a landing on a web server needs its files named",
+        ),
+        (
+            {"source": TABLE | {"notifications": {"queue": "x"}}},
+            "notifications: only buckets on s3://",
+        ),
         ({"source": TABLE | {"table": None}}, "layout 'table' needs 'table: {label: COLUMN}'"),
         ({"source": TABLE | {"table": {}}}, "label.*Field required"),
         *(
             ({"source": TABLE | {name: {}}}, f"'{name}:' does not go with layout 'table'")
             for name in ("scenes", "image_folder", "stac")
         ),
-        ({"source": SCENES | {"table": {"label": "x"}}}, "'table:' does not go with layout 'scenes'"),
+        (
+            {"source": SCENES | {"table": {"label": "x"}}},
+            "'table:' does not go with layout 'scenes'",
+        ),
         (table(features="all"), "features"),
         (table(longitude="x"), "longitude and latitude: name both columns, or neither"),
         (table(x="e", y="n"), "x, y and crs: name both columns and their reference system"),
         (table(crs="EPSG:4326"), "x, y and crs: name both columns and their reference system"),
-        (table(x="e", y="n", crs="EPSG:32632", longitude="x", latitude="y"), "name one pair of columns"),
+        (
+            table(x="e", y="n", crs="EPSG:32632", longitude="x", latitude="y"),
+            "name one pair of columns",
+        ),
         ({"split": {"method": "magic"}}, "method"),
-        (scenes() | {"split": {"by": "polygon"}}, "by: goes with 'method: group', not with 'random'"),
-        (table(group="farm") | {"split": {"method": "group", "by": "farm"}}, r"source: \{table: \{group: COLUMN\}\}"),
-        (scenes(read="windows") | {"split": {"method": "group", "by": "polygon"}}, "split.by: needs 'read: patches'"),
+        (
+            scenes() | {"split": {"by": "polygon"}},
+            "by: goes with 'method: group', not with 'random'",
+        ),
+        (
+            table(group="farm") | {"split": {"method": "group", "by": "farm"}},
+            r"source: \{table: \{group: COLUMN\}\}",
+        ),
+        (
+            scenes(read="windows") | {"split": {"method": "group", "by": "polygon"}},
+            "split.by: needs 'read: patches'",
+        ),
         ({"split": {"method": "group"}}, r"needs 'table: \{group: COLUMN\}'"),
         ({"split": {"method": "column"}}, r"needs 'table: \{split: COLUMN\}'"),
         ({"split": {"method": "temporal"}}, r"needs 'table: \{time: COLUMN\}'"),
@@ -64,12 +91,21 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"split": {"fractions": {"train": 1.2, "test": -0.2}}}, "must be positive"),
         ({"split": {"fractions": {"train": 1.0}}}, "need a 'train' and a 'test' share"),
         ({"split": {"fractions": {"train": 0.5, "tset": 0.5}}}, "tset"),
-        ({"split": {"fractions": {"train": float("nan"), "test": 0.3}}}, "fractions must be positive"),
-        ({"classes": {False: "Norway"}}, r"classes: False is what YAML reads there, .*; quote it .* \"NO\""),
+        (
+            {"split": {"fractions": {"train": float("nan"), "test": 0.3}}},
+            "fractions must be positive",
+        ),
+        (
+            {"classes": {False: "Norway"}},
+            r"classes: False is what YAML reads there, .*; quote it .* \"NO\"",
+        ),
         ({"classes": {0: False, 1: True}}, "classes: False is what YAML reads there"),
         ({"classes": {1.5: "wheat"}}, r"classes: 1\.5 is what YAML reads there"),
         ({"classes": {datetime.date(2024, 1, 1): "wheat"}}, "is what YAML reads there"),
-        ({"classes": {1: "2", 2: "1"}}, "classes: 1, 2 is both a value and another class's name; rename it"),
+        (
+            {"classes": {1: "2", 2: "1"}},
+            "classes: 1, 2 is both a value and another class's name; rename it",
+        ),
         ({"classes": {1: "wheat", 2: "1"}}, "classes: 1 is both a value and another class's name"),
         ({"classes": {1: "1", 2: "1"}}, "classes: 1 is both a value and another class's name"),
         ({"classes": {"a": "b", "b": "c"}}, "classes: b is both a value and another class's name"),
@@ -78,15 +114,26 @@ def scenes(**options: Any) -> dict[str, Any]:
         ({"quality": {"max_duplicates": 1.5}}, "max_duplicates"),
         ({"sensor": {"interval_seconds": 1}}, "interval_seconds"),
         ({"extent": {"bbox": [0, 0, 1], "interval": INTERVAL}}, "bbox"),
-        ({"extent": {"bbox": [0, 10, 1, 5], "interval": INTERVAL}}, r"is not \[west, south, east, north\]"),
-        ({"extent": {"bbox": [500_000, 4_000_000, 500_100, 4_000_100], "interval": INTERVAL}}, "in degrees"),
+        (
+            {"extent": {"bbox": [0, 10, 1, 5], "interval": INTERVAL}},
+            r"is not \[west, south, east, north\]",
+        ),
+        (
+            {"extent": {"bbox": [500_000, 4_000_000, 500_100, 4_000_100], "interval": INTERVAL}},
+            "in degrees",
+        ),
         ({"extent": {"bbox": [0, 0, 1, float("nan")], "interval": INTERVAL}}, "in degrees"),
-        ({"extent": {"bbox": [0, 0, 1, 1], "interval": INTERVAL[::-1]}}, "interval ends before it starts"),
+        (
+            {"extent": {"bbox": [0, 0, 1, 1], "interval": INTERVAL[::-1]}},
+            "interval ends before it starts",
+        ),
         ({"extent": {"bbox": [0, 0, 1, 1], "interval": ["yesterday", None]}}, "interval"),
         ({"providers": [{"name": "x", "roles": ["owner"]}]}, "roles"),
     ],
 )
-def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
+def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValidationError, match=f"(?s){message}"):
         table_specification(**changes)
 
@@ -108,32 +155,60 @@ def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(changes: dict[s
             for read in ("patches", "windows")
             for classes in (None, {})
         ),
-        ({"classes": {"water": "Water"}}, "classes: 'water' is not a whole number, as labels of scenes are"),
-        ({"classes": {0: "water", 1: "land"}}, "classes: 0 is the value that 'unlabelled' says is unknown"),
+        (
+            {"classes": {"water": "Water"}},
+            "classes: 'water' is not a whole number, as labels of scenes are",
+        ),
+        (
+            {"classes": {0: "water", 1: "land"}},
+            "classes: 0 is the value that 'unlabelled' says is unknown",
+        ),
         (scenes(unlabelled=2), "classes: 2 is the value that 'unlabelled' says is unknown"),
         ({"split": {"method": "column"}}, "'column' does not go with layout 'scenes'"),
     ],
 )
-def test_scenes_that_cannot_be_meant_are_refused_with_the_reason(changes: dict[str, Any], message: str) -> None:
+def test_scenes_that_cannot_be_meant_are_refused_with_the_reason(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValidationError, match=f"(?s){message}"):
         scenes_specification(**changes)
 
 
 IMAGES: dict[str, Any] = {"url": "landing/x", "layout": "image_folder"}
-STAC: dict[str, Any] = {"url": "landing/x", "layout": "stac", "stac": {"labels": None, "label": "crop"}}
+STAC: dict[str, Any] = {
+    "url": "landing/x",
+    "layout": "stac",
+    "stac": {"labels": None, "label": "crop"},
+}
 
 
 @pytest.mark.parametrize(
     ("source", "split", "message"),
     [
         (IMAGES | {"image_folder": {"pattern": "*/*.tif"}}, "random", r"needs '\{label\}' once"),
-        (IMAGES | {"image_folder": {"pattern": "{label}/{label}/*"}}, "random", r"needs '\{label\}' once"),
-        (IMAGES | {"image_folder": {"pattern": "{label}/{year}/*"}}, "random", r"needs '\{label\}' once"),
+        (
+            IMAGES | {"image_folder": {"pattern": "{label}/{label}/*"}},
+            "random",
+            r"needs '\{label\}' once",
+        ),
+        (
+            IMAGES | {"image_folder": {"pattern": "{label}/{year}/*"}},
+            "random",
+            r"needs '\{label\}' once",
+        ),
         (IMAGES | {"image_folder": {"size": 0}}, "random", "size"),
         (IMAGES, "column", r"needs 'image_folder: \{pattern: '\{split\}/\{label\}/\*'\}'"),
         (IMAGES, "group", r"needs 'image_folder: \{pattern: '\{label\}/\{group\}_\*'\}'"),
-        (STAC | {"stac": {"label": "crop"}}, "random", "name the key of the label asset, or 'labels: null' and"),
-        (STAC | {"stac": {"labels": None}}, "random", "name the key of the label asset, or 'labels: null' and"),
+        (
+            STAC | {"stac": {"label": "crop"}},
+            "random",
+            "name the key of the label asset, or 'labels: null' and",
+        ),
+        (
+            STAC | {"stac": {"labels": None}},
+            "random",
+            "name the key of the label asset, or 'labels: null' and",
+        ),
         (STAC | {"stac": {"images": [], "labels": None, "label": "x"}}, "random", "images"),
         (STAC | {"stac": {"bbox": [0, 0, 1], "labels": None, "label": "x"}}, "random", "bbox"),
         (STAC | {"stac": {"assets": "link", "labels": None, "label": "x"}}, "random", "assets"),
@@ -152,7 +227,9 @@ def test_scenes_can_be_divided_in_every_way_but_by_a_column(method: str) -> None
     scenes_specification(split={"method": method})
 
 
-@pytest.mark.parametrize("interval", [["2020-01-01", "2021-01-01T00:00:00Z"], ["2020-01-01T00:00:00Z", "2021-01-01"]])
+@pytest.mark.parametrize(
+    "interval", [["2020-01-01", "2021-01-01T00:00:00Z"], ["2020-01-01T00:00:00Z", "2021-01-01"]]
+)
 def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> None:
     table_specification(extent={"bbox": [0, 0, 1, 1], "interval": interval})
     with pytest.raises(ValidationError, match="interval ends before it starts"):
@@ -164,7 +241,10 @@ def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> Non
     [
         {"source": TABLE | {"url": "/data/x"}},
         {"source": TABLE | {"url": "file:///data/x"}},
-        *({"source": TABLE | {"url": f"{scheme}://data/x"}} for scheme in ("s3", "az", "gs", "https")),
+        *(
+            {"source": TABLE | {"url": f"{scheme}://data/x"}}
+            for scheme in ("s3", "az", "gs", "https")
+        ),
         {"source": TABLE | {"url": "https://host/x", "files": ["a.csv"]}},
         {"source": TABLE | {"url": "s3://bucket/x", "notifications": {"queue": "https://sqs/q"}}},
         {"source": STAC | {"url": "stac+https://host/x"}},
@@ -175,9 +255,24 @@ def test_a_time_without_a_zone_is_utc_in_an_interval(interval: list[str]) -> Non
         {"classes": {"wheat": "Winter wheat", 2: "Maize"}},
         {"classes": {1: "1", "wheat": "wheat"}},
     ],
-    ids=["absolute", "file url", "s3", "az", "gs", "https", "named files", "notified", "stac", "images", "dated",
-         "antimeridian", "rounding", "mixed classes", "classes named as their values"],
-)  # fmt: skip
+    ids=[
+        "absolute",
+        "file url",
+        "s3",
+        "az",
+        "gs",
+        "https",
+        "named files",
+        "notified",
+        "stac",
+        "images",
+        "dated",
+        "antimeridian",
+        "rounding",
+        "mixed classes",
+        "classes named as their values",
+    ],
+)
 def test_a_declaration_that_can_be_meant_is_accepted(changes: dict[str, Any]) -> None:
     table_specification(**changes)
 

@@ -28,20 +28,39 @@ def split(method: str, **changes: Any) -> Split:
 def table(values: list[int], **columns: Any) -> Contents:
     """Rows whose content is their value; `columns` are further columns of the samples."""
     samples = pd.DataFrame(
-        {"path": "a.csv", "row": range(len(values)), "column": -1, "label": "x", "group": None,
-         "content": [np.float32(value).tobytes() for value in values], **columns}
-    )  # fmt: skip
-    return Contents(samples, file_rows([{"path": "a.csv"}]), None, ["value"], {"kind": "row", "size": 1})
+        {
+            "path": "a.csv",
+            "row": range(len(values)),
+            "column": -1,
+            "label": "x",
+            "group": None,
+            "content": [np.float32(value).tobytes() for value in values],
+            **columns,
+        }
+    )
+    return Contents(
+        samples, file_rows([{"path": "a.csv"}]), None, ["value"], {"kind": "row", "size": 1}
+    )
 
 
-def scene(labelled: np.ndarray[Any, Any], path: str = "images/a.tif", window: int | None = None) -> Contents:
+def scene(
+    labelled: np.ndarray[Any, Any], path: str = "images/a.tif", window: int | None = None
+) -> Contents:
     rows, columns = np.nonzero(labelled[:: window or 1, :: window or 1])
     samples = pd.DataFrame(
-        {"path": path, "row": rows * (window or 1), "column": columns * (window or 1), "label": "1", "group": None}
+        {
+            "path": path,
+            "row": rows * (window or 1),
+            "column": columns * (window or 1),
+            "label": "1",
+            "group": None,
+        }
     )
     kind = {"kind": "window", "size": window} if window else {"kind": "patch", "size": 3}
     height, width = labelled.shape
-    return Contents(samples, file_rows([{"path": path, "height": height, "width": width}]), None, ["B001"], kind)
+    return Contents(
+        samples, file_rows([{"path": path, "height": height, "width": width}]), None, ["B001"], kind
+    )
 
 
 def together(*parts: Contents) -> Contents:
@@ -56,7 +75,7 @@ def outcome(contents: Contents, how: Split, keys: list[str]) -> dict[Any, Any]:
     except SpecificationError:
         return {}
     return {
-        key: (name if isinstance(name, str) else None)
+        key: name if isinstance(name, str) else None
         for *key_parts, name in found[[*keys, "split"]].itertuples(index=False)
         for key in [tuple(key_parts)]
     }
@@ -70,8 +89,14 @@ def assert_kept(before: dict[Any, Any], after: dict[Any, Any]) -> None:
 
 
 @REPEATABLE
-@given(st.lists(st.integers(0, 50), min_size=8, max_size=40), st.lists(st.integers(), max_size=30), st.randoms())
-def test_growth_moves_no_row_of_a_random_split(first: list[int], more: list[int], random: Any) -> None:
+@given(
+    st.lists(st.integers(0, 50), min_size=8, max_size=40),
+    st.lists(st.integers(), max_size=30),
+    st.randoms(),
+)
+def test_growth_moves_no_row_of_a_random_split(
+    first: list[int], more: list[int], random: Any
+) -> None:
     grown = first + more
     random.shuffle(grown)
     how = split("random")
@@ -79,7 +104,10 @@ def test_growth_moves_no_row_of_a_random_split(first: list[int], more: list[int]
 
 
 @REPEATABLE
-@given(st.lists(st.text(string.ascii_letters, max_size=3), min_size=6, max_size=30), st.lists(st.text(), max_size=10))
+@given(
+    st.lists(st.text(string.ascii_letters, max_size=3), min_size=6, max_size=30),
+    st.lists(st.text(), max_size=10),
+)
 def test_growth_moves_no_group(first: list[str], more: list[str]) -> None:
     how, grown = split("group"), [*more, *first]
     before = outcome(table(list(range(len(first))), group=first), how, ["group"])
@@ -89,7 +117,9 @@ def test_growth_moves_no_group(first: list[str], more: list[str]) -> None:
 
 @REPEATABLE
 @given(seed=st.integers(0, 2**32 - 1), block=st.integers(1, 9), buffer=st.integers(0, 5))
-def test_growth_moves_no_pixel_of_a_spatial_split_in_or_out_of_its_buffer(seed: int, block: int, buffer: int) -> None:
+def test_growth_moves_no_pixel_of_a_spatial_split_in_or_out_of_its_buffer(
+    seed: int, block: int, buffer: int
+) -> None:
     rng = np.random.default_rng(seed)
     before = rng.random((20, 23)) < 0.3
     after = before | (rng.random((20, 23)) < 0.3)
@@ -135,7 +165,13 @@ def test_no_held_out_sample_has_a_pixel_of_a_training_block_within_the_buffer(
     shape = (64, 70)
     found = assign_splits(
         scene(np.ones(shape, dtype=bool), window=window),
-        split("spatial_block", block=block, buffer=buffer, seed=3, fractions={"train": 0.1, "test": 0.9}),
+        split(
+            "spatial_block",
+            block=block,
+            buffer=buffer,
+            seed=3,
+            fractions={"train": 0.1, "test": 0.9},
+        ),
     )
     side = window or 1
     trained = np.zeros(shape, dtype=bool)
@@ -151,7 +187,9 @@ def test_no_held_out_sample_has_a_pixel_of_a_training_block_within_the_buffer(
         if in_training_block:
             assert sample.split == "train"
         elif buffer and reach.any():
-            assert pd.isna(sample.split) and sample.reason == "within the buffer of a training block"
+            assert (
+                pd.isna(sample.split) and sample.reason == "within the buffer of a training block"
+            )
         else:
             assert sample.split == "test" and sample.reason is None
     assert found["split"].isna().any() == (buffer > 0)
@@ -161,12 +199,17 @@ def test_a_training_block_without_any_label_keeps_its_distance_too() -> None:
     how = split("spatial_block", block=8, buffer=2, fractions={"train": 0.5, "test": 0.5})
     everywhere = assign_splits(scene(np.ones((32, 32), dtype=bool)), how)
     emptied = next(
-        (r, c) for r, c, name in everywhere[["row", "column", "split"]].itertuples(index=False) if name == "train"
+        (r, c)
+        for r, c, name in everywhere[["row", "column", "split"]].itertuples(index=False)
+        if name == "train"
     )
     labelled = np.ones((32, 32), dtype=bool)
     labelled[emptied[0] // 8 * 8 :, emptied[1] // 8 * 8 :][:8, :8] = False
     place = ["row", "column"]
-    assert_kept(outcome(scene(labelled), how, place), outcome(scene(np.ones((32, 32), dtype=bool)), how, place))
+    assert_kept(
+        outcome(scene(labelled), how, place),
+        outcome(scene(np.ones((32, 32), dtype=bool)), how, place),
+    )
 
 
 # fractions and methods
@@ -176,14 +219,21 @@ def test_a_training_block_without_any_label_keeps_its_distance_too() -> None:
 @pytest.mark.parametrize("method", ["random", "group", "temporal"])
 def test_the_fractions_are_roughly_those_declared(method: str, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    times = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(rng.integers(0, 10**6, 5000), unit="s")
+    times = pd.Timestamp("2020-01-01", tz="UTC") + pd.to_timedelta(
+        rng.integers(0, 10**6, 5000), unit="s"
+    )
     contents = table(list(range(5000)), group=[str(i) for i in range(5000)], time=times)
     shares = assign_splits(contents, split(method, seed=seed))["split"].value_counts(normalize=True)
-    assert shares.to_dict() == pytest.approx(FRACTIONS, abs=0.025)  # 3.5 standard deviations of a share of 0.5
+    assert shares.to_dict() == pytest.approx(
+        FRACTIONS, abs=0.025
+    )  # 3.5 standard deviations of a share of 0.5
 
 
 def test_another_seed_gives_another_division() -> None:
-    first, second = (assign_splits(table(list(range(200))), split("random", seed=seed))["split"] for seed in (0, 1))
+    first, second = (
+        assign_splits(table(list(range(200))), split("random", seed=seed))["split"]
+        for seed in (0, 1)
+    )
     assert (first != second).any()
 
 
@@ -193,7 +243,9 @@ def test_later_times_are_held_out() -> None:
     assert found["split"].tolist() == ["train"] * 50 + ["validation"] * 20 + ["test"] * 30
 
 
-@pytest.mark.parametrize(("written", "meant"), [*ALIASES.items(), *((name, name) for name in FRACTIONS)])
+@pytest.mark.parametrize(
+    ("written", "meant"), [*ALIASES.items(), *((name, name) for name in FRACTIONS)]
+)
 def test_the_split_column_may_use_common_names(written: str, meant: str) -> None:
     contents = table([1, 2, 3], declared_split=["train", "test", written])
     assert assign_splits(contents, split("column"))["split"].tolist() == ["train", "test", meant]
@@ -216,7 +268,9 @@ def test_an_unknown_split_in_the_column_is_refused_with_its_name() -> None:
     ],
     ids=["one content", "one group", "no train", "no test", "all buffer", "one block"],
 )
-def test_a_split_that_leaves_training_or_test_empty_is_refused(contents: Contents, how: Split, empty: str) -> None:
+def test_a_split_that_leaves_training_or_test_empty_is_refused(
+    contents: Contents, how: Split, empty: str
+) -> None:
     with pytest.raises(SpecificationError, match=f"puts no sample into ({empty})"):
         assign_splits(contents, how)
 
@@ -226,15 +280,21 @@ def test_equal_times_are_never_divided() -> None:
     found = assign_splits(table(list(range(300)), time=times), split("temporal")).assign(time=times)
     assert (found.groupby("time")["split"].nunique() == 1).all()
     assert found.groupby("split")["time"].max().to_dict() == {
-        "train": times[149], "validation": times[209], "test": times[-1]
-    }  # fmt: skip
+        "train": times[149],
+        "validation": times[209],
+        "test": times[-1],
+    }
 
 
 @pytest.mark.parametrize("first", [1, 30, 49, 50, 51, 70, 99])
 def test_of_two_dates_the_first_is_trained_on_and_the_second_tested(first: int) -> None:
-    times = [pd.Timestamp("2020-01-01", tz="UTC")] * first + [pd.Timestamp("2020-02-01", tz="UTC")] * (100 - first)
+    times = [pd.Timestamp("2020-01-01", tz="UTC")] * first + [
+        pd.Timestamp("2020-02-01", tz="UTC")
+    ] * (100 - first)
     contents = table(list(range(100)), time=times)
-    found = assign_splits(contents, split("temporal", fractions={"train": 0.5, "test": 0.5}))["split"]
+    found = assign_splits(contents, split("temporal", fractions={"train": 0.5, "test": 0.5}))[
+        "split"
+    ]
     assert found.tolist() == ["train"] * first + ["test"] * (100 - first)
 
 
@@ -243,7 +303,8 @@ def test_samples_without_a_time_are_named() -> None:
     contents = table([1, 2, 3], time=times)
     contents.samples["path"] = ["a.tif", "b.tif", "c.tif"]
     with pytest.raises(
-        SpecificationError, match=r"needs every sample's time; nothing tells it for b\.tif, c\.tif; add"
+        SpecificationError,
+        match=r"needs every sample's time; nothing tells it for b\.tif, c\.tif; add",
     ):
         assign_splits(contents, split("temporal"))
 
@@ -257,7 +318,9 @@ def test_a_sample_that_is_left_out_for_a_reason_stays_so() -> None:
 
 def test_a_block_of_windows_is_a_multiple_of_their_size_in_pixels() -> None:
     windows = scene(np.ones((32, 32), dtype=bool), window=3)
-    with pytest.raises(SpecificationError, match="split block 8 must be a multiple of the window size 3, in pixels"):
+    with pytest.raises(
+        SpecificationError, match="split block 8 must be a multiple of the window size 3, in pixels"
+    ):
         assign_splits(windows, split("spatial_block", block=8))
     assert assign_splits(windows, split("spatial_block", block=6))["split"].notna().all()
 
@@ -272,7 +335,9 @@ def test_a_block_without_a_size_has_32_pixels() -> None:
 @pytest.mark.parametrize("known", [None, [0.5, None, 0.5]])
 def test_rows_and_images_that_do_not_say_where_they_are_have_no_blocks(known: Any) -> None:
     places = {} if known is None else {"longitude": known, "latitude": known}
-    with pytest.raises(SpecificationError, match=r"needs to know where samples are, and \d of 3 have no longitude"):
+    with pytest.raises(
+        SpecificationError, match=r"needs to know where samples are, and \d of 3 have no longitude"
+    ):
         assign_splits(table([1, 2, 3], **places), split("spatial_block"))
 
 

@@ -1,4 +1,7 @@
-"""Split tables of a landing before anything is published: they are what a commit with that seed gives."""
+"""Split tables of a landing before anything is published.
+
+They are what a commit with that seed gives.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,12 @@ from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 from mlops_assets_tests.datasets.frozen_images import image, images, images_specification
 
 HALVES = {"train": 0.5, "test": 0.5}
@@ -50,14 +58,22 @@ def scenes(read: str, size: int, split: dict[str, Any]) -> Callable[[Store], Dat
     def landed(store: Store) -> DatasetSpecification:
         for name in ("a", "b"):
             write_scene(store.workspace.root / "landing/scenes", name, seed=ord(name))
-        source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": read, "size": size}}
+        source = {
+            "url": "landing/scenes",
+            "layout": "scenes",
+            "scenes": {"read": read, "size": size},
+        }
         return scenes_specification(source=source, split=split)
 
     return landed
 
 
 def folders(store: Store) -> DatasetSpecification:
-    for path, content in {**images(), "train/maize/copy.npy": image(1), "test/wheat/copy.npy": image(1)}.items():
+    for path, content in {
+        **images(),
+        "train/maize/copy.npy": image(1),
+        "test/wheat/copy.npy": image(1),
+    }.items():
         file = store.workspace.root / "landing/tiles" / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
@@ -72,7 +88,9 @@ LANDINGS = {
     "patches in blocks with a buffer": scenes(
         "patches", 3, {"method": "spatial_block", "block": 8, "buffer": 1, "fractions": HALVES}
     ),
-    "windows in blocks": scenes("windows", 8, {"method": "spatial_block", "block": 16, "fractions": HALVES}),
+    "windows in blocks": scenes(
+        "windows", 8, {"method": "spatial_block", "block": 16, "fractions": HALVES}
+    ),
     "images": folders,
 }
 
@@ -86,12 +104,16 @@ def test_a_table_is_what_a_commit_with_that_seed_gives(
     found = preview(store.workspace, store.registry, specification, range(3))
     assert not list(store.workspace.list("objects"))
     assert store.registry.data_versions() == []
-    assert [entry.seed for entry in found.tables] == ([0] if landing in ("column", "dates") else [0, 1, 2])
+    assert [entry.seed for entry in found.tables] == (
+        [0] if landing in ("column", "dates") else [0, 1, 2]
+    )
     for entry in found.tables:
         split = specification.split.model_copy(update={"seed": entry.seed})
         declared = specification.model_copy(update={"split": split})
         row = freeze(store.workspace, store.registry, declared, "tester").version
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.version))
+        frozen = FrozenDataset.open(
+            store.workspace, store.registry, Reference(row.dataset, row.version)
+        )
         pd.testing.assert_frame_equal(entry.counts, assess(store.registry, frozen).counts)
         assert entry.left_out == row.samples - sum(row.counts.values())
         assert entry.refused is None
@@ -105,14 +127,23 @@ def test_classes_that_a_split_lacks_are_named_before_and_at_the_commit(store: St
     specification = table(split, group="farm")
     found = preview(store.workspace, store.registry, specification, range(20))
     assert not any(entry.is_complete for entry in found.tables)
-    trained, refused = ([e for e in found.tables if (e.refused is None) == well] for well in (True, False))
+    trained, refused = (
+        [e for e in found.tables if (e.refused is None) == well] for well in (True, False)
+    )
     assert trained and refused
-    assert {entry.refused for entry in refused} >= {"a commit is refused: nothing of wheat in train"}
+    assert {entry.refused for entry in refused} >= {
+        "a commit is refused: nothing of wheat in train"
+    }
     seed = trained[0].seed
     assert trained[0].absent["test"] == ["wheat"] == trained[0].absent["validation"]
-    declared = specification.model_copy(update={"split": specification.split.model_copy(update={"seed": seed})})
+    declared = specification.model_copy(
+        update={"split": specification.split.model_copy(update={"seed": seed})}
+    )
     (note,) = freeze(store.workspace, store.registry, declared, "tester").notes
-    assert "not in validation: wheat; not in test: wheat; 'mlops dataset preview fields' shows other seeds" in note
+    assert (
+        "not in validation: wheat; not in test: wheat; 'mlops dataset preview fields' shows other"
+        " seeds" in note
+    )
 
 
 def test_an_empty_split_is_shown_and_not_an_error(store: Store) -> None:

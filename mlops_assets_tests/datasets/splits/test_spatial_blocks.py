@@ -1,4 +1,7 @@
-"""Blocks on the ground: one place is in one split whatever image shows it, and buffers are metres everywhere."""
+"""Blocks on the ground.
+
+One place is in one split whatever image shows it, and buffers are metres everywhere.
+"""
 
 from __future__ import annotations
 
@@ -29,19 +32,38 @@ def split(**changes: Any) -> Split:
     return Split.model_validate({"method": "spatial_block", "fractions": FRACTIONS} | changes)
 
 
-def located(longitude: Any, latitude: Any, kind: str = "patch", path: str = "a.tif", **columns: Any) -> Contents:
+def located(
+    longitude: Any, latitude: Any, kind: str = "patch", path: str = "a.tif", **columns: Any
+) -> Contents:
     count = len(longitude)
     samples = pd.DataFrame(
-        {"path": path, "row": range(count), "column": 0, "label": "x", "group": None, "longitude": longitude,
-         "latitude": latitude, **columns}
-    )  # fmt: skip
-    return Contents(samples, file_rows([{"path": path, "height": count, "width": 1}]), None, ["B001"],
-                    {"kind": kind, "size": 1})  # fmt: skip
+        {
+            "path": path,
+            "row": range(count),
+            "column": 0,
+            "label": "x",
+            "group": None,
+            "longitude": longitude,
+            "latitude": latitude,
+            **columns,
+        }
+    )
+    return Contents(
+        samples,
+        file_rows([{"path": path, "height": count, "width": 1}]),
+        None,
+        ["B001"],
+        {"kind": kind, "size": 1},
+    )
 
 
-def around(longitude: float, latitude: float, reach: float, step: float) -> tuple[NDArray[Any], NDArray[Any]]:
+def around(
+    longitude: float, latitude: float, reach: float, step: float
+) -> tuple[NDArray[Any], NDArray[Any]]:
     """Longitudes and latitudes of a grid of places `step` metres apart, `reach` metres around a place."""
-    east, north = (axis.ravel() for axis in np.meshgrid(*[np.arange(-reach, reach + step / 2, step)] * 2))
+    east, north = (
+        axis.ravel() for axis in np.meshgrid(*[np.arange(-reach, reach + step / 2, step)] * 2)
+    )
     azimuth, distance = np.degrees(np.arctan2(east, north)), np.hypot(east, north)
     start = np.full(len(east), longitude), np.full(len(east), latitude)
     lon, lat, _ = WGS84.fwd(*start, azimuth, distance)
@@ -52,7 +74,9 @@ def around(longitude: float, latitude: float, reach: float, step: float) -> tupl
 
 
 @pytest.mark.parametrize("latitude", [0.0, 45.0, -60.0])
-def test_another_date_or_an_overlapping_image_of_a_place_is_in_the_same_split(latitude: float) -> None:
+def test_another_date_or_an_overlapping_image_of_a_place_is_in_the_same_split(
+    latitude: float,
+) -> None:
     lon, lat = around(9.0, latitude, 3000, 100)
     first, again = located(lon, lat, path="2020.tif"), located(lon, lat, path="2021.tif")
     overlapping = located(lon[500:], lat[500:], path="other.tif", reason=None)
@@ -65,24 +89,35 @@ def test_another_date_or_an_overlapping_image_of_a_place_is_in_the_same_split(la
     assert found["split"][: len(lon)].tolist() == alone.tolist()
 
 
-@pytest.mark.parametrize(("crs", "latitude"), [("EPSG:32632", 45.0), ("EPSG:32633", 45.0), ("EPSG:3857", 45.0)])
-def test_the_same_place_in_another_projection_is_in_the_same_split(crs: str, latitude: float) -> None:
+@pytest.mark.parametrize(
+    ("crs", "latitude"), [("EPSG:32632", 45.0), ("EPSG:32633", 45.0), ("EPSG:3857", 45.0)]
+)
+def test_the_same_place_in_another_projection_is_in_the_same_split(
+    crs: str, latitude: float
+) -> None:
     lon, lat = around(12.0, latitude, 2000, 100)  # where two zones of UTM meet
     there = Transformer.from_crs("EPSG:4326", crs, always_xy=True)
     back = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     other = back.transform(*there.transform(lon, lat))
-    first, second = (assign_splits(located(*place), split(block=300)) for place in ((lon, lat), other))
+    first, second = (
+        assign_splits(located(*place), split(block=300)) for place in ((lon, lat), other)
+    )
     assert (first["split"] != second["split"]).sum() <= 2  # what lies within a nanometre of an edge
 
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(-80, 80), st.sampled_from([0.0, 40.0, 250.0]))
-def test_growth_moves_no_place_in_or_out_of_its_split(seed: int, latitude: float, buffer: float) -> None:
+def test_growth_moves_no_place_in_or_out_of_its_split(
+    seed: int, latitude: float, buffer: float
+) -> None:
     rng = np.random.default_rng(seed)
     lon, lat = 20 + rng.random(300) * 0.05, latitude + rng.random(300) * 0.05
     how = split(block=400, buffer=buffer)
     try:
-        few, many = (assign_splits(located(lon[:n], lat[:n]), how)[["split", "reason"]].fillna("") for n in (120, 300))
+        few, many = (
+            assign_splits(located(lon[:n], lat[:n]), how)[["split", "reason"]].fillna("")
+            for n in (120, 300)
+        )
     except SpecificationError:
         return  # nothing kept in test
     pd.testing.assert_frame_equal(few, many[:120])
@@ -93,7 +128,9 @@ def test_growth_moves_no_place_in_or_out_of_its_split(seed: int, latitude: float
 
 @pytest.mark.parametrize("latitude", [0.0, 45.0, 60.0, -45.0])
 @pytest.mark.parametrize(("block", "buffer"), [(1000.0, 200.0), (400.0, 90.0), (300.0, 700.0)])
-def test_a_buffer_is_as_many_metres_wide_as_declared(latitude: float, block: float, buffer: float) -> None:
+def test_a_buffer_is_as_many_metres_wide_as_declared(
+    latitude: float, block: float, buffer: float
+) -> None:
     lon, lat = around(30.0, latitude, 2000, 50)
     how = split(block=block, buffer=buffer, fractions={"train": 0.08, "test": 0.92})
     contents = located(lon, lat)
@@ -103,7 +140,9 @@ def test_a_buffer_is_as_many_metres_wide_as_declared(latitude: float, block: flo
     assert kept.any() and left_out.any()
     nearest, beside = distances_to_training_blocks(found, how, block, buffer)
     assert nearest[kept].min() >= buffer * 0.99
-    assert nearest[left_out].max() <= buffer * np.sqrt(2) * 1.01  # the corner of a square is farther than its side
+    assert (
+        nearest[left_out].max() <= buffer * np.sqrt(2) * 1.01
+    )  # the corner of a square is farther than its side
     assert nearest[left_out & beside].max() >= buffer - 60  # the places are 50 m apart
 
 
@@ -114,7 +153,8 @@ def distances_to_training_blocks(
     x, y = TO_GROUND.transform(found["longitude"].to_numpy(), found["latitude"].to_numpy())
     nearest, beside = np.full(len(found), np.inf), np.zeros(len(found), dtype=bool)
     columns, rows = (
-        range(int((axis.min() - 3 * buffer) // block), int((axis.max() + 3 * buffer) // block) + 1) for axis in (x, y)
+        range(int((axis.min() - 3 * buffer) // block), int((axis.max() + 3 * buffer) // block) + 1)
+        for axis in (x, y)
     )
     for row, column in itertools.product(rows, columns):
         if _place(how, _block_key("ground", row, column)) != "train":
@@ -140,13 +180,17 @@ def test_a_block_covers_the_declared_area_anywhere(latitude: float) -> None:
 
 def test_a_block_without_a_size_has_a_kilometre() -> None:
     lon, lat = around(30.0, 30.0, 3000, 100)
-    given_size, default = (blocks_of(located(lon, lat).samples, located(lon, lat), split(**c)).index
-                           for c in ({"block": DEFAULT_METRES}, {}))  # fmt: skip
+    given_size, default = (
+        blocks_of(located(lon, lat).samples, located(lon, lat), split(**c)).index
+        for c in ({"block": DEFAULT_METRES}, {})
+    )
     np.testing.assert_array_equal(given_size, default)
     assert DEFAULT_METRES == 1000
 
 
-@pytest.mark.parametrize(("longitude", "latitude"), [(179.99, 10.0), (-179.99, -10.0), (0.0, 85.0), (12.0, -85.0)])
+@pytest.mark.parametrize(
+    ("longitude", "latitude"), [(179.99, 10.0), (-179.99, -10.0), (0.0, 85.0), (12.0, -85.0)]
+)
 def test_places_at_the_edges_of_the_world_have_blocks(longitude: float, latitude: float) -> None:
     lon, lat = around(longitude, latitude, 3000, 100)
     found = assign_splits(located(lon, lat), split(block=500, buffer=50))
@@ -156,7 +200,10 @@ def test_places_at_the_edges_of_the_world_have_blocks(longitude: float, latitude
 @pytest.mark.parametrize("kind", ["row", "image", "patch", "window"])
 def test_whatever_knows_its_place_has_blocks_on_the_ground(kind: str) -> None:
     lon, lat = around(9.0, 47.0, 3000, 100)
-    kinds = [assign_splits(located(lon, lat, kind=k), split(block=500))["split"].tolist() for k in (kind, "patch")]
+    kinds = [
+        assign_splits(located(lon, lat, kind=k), split(block=500))["split"].tolist()
+        for k in (kind, "patch")
+    ]
     assert kinds[0] == kinds[1]
 
 
@@ -180,8 +227,12 @@ def test_a_buffer_in_pixels_is_exact(side: int) -> None:
     samples = pd.DataFrame({"path": "a.tif", "row": rows, "column": 0})
     files = file_rows([{"path": "a.tif", "height": 6 * side, "width": 1}])
     contents = Contents(samples, files, [], [], {"kind": "patch", "size": 1})
-    distance = np.maximum(2 * side - rows, rows - (3 * side - 1)).clip(0)  # to the third block, which is trained on
+    distance = np.maximum(2 * side - rows, rows - (3 * side - 1)).clip(
+        0
+    )  # to the third block, which is trained on
     for buffer in range(side + 4):
-        blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side, buffer=buffer))
+        blocks = blocks_of(
+            samples, contents, Split(method="spatial_block", block=side, buffer=buffer)
+        )
         near = blocks.near(lambda _scope, row, _column: row == 2)
         assert np.array_equal(near, distance <= buffer), buffer

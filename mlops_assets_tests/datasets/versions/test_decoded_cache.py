@@ -50,7 +50,9 @@ def read_anew(data: TrainingData, split: Any) -> tuple[Any, Any]:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_memory_map_is_what_the_files_hold_in_the_order_of_the_split(store: Store, view: str) -> None:
+def test_a_memory_map_is_what_the_files_hold_in_the_order_of_the_split(
+    store: Store, view: str
+) -> None:
     data = training_data(store, view)
     for split in SPLITS:
         X, y = data.memmap(split)
@@ -61,14 +63,20 @@ def test_a_memory_map_is_what_the_files_hold_in_the_order_of_the_split(store: St
         in_memory = data.arrays(split)
         np.testing.assert_array_equal(X, in_memory[0])
         np.testing.assert_array_equal(y, in_memory[1])
-        assert (in_memory[0].dtype, in_memory[1].dtype) == (np.float32, np.float64 if view == "numbers" else np.int64)
+        assert (in_memory[0].dtype, in_memory[1].dtype) == (
+            np.float32,
+            np.float64 if view == "numbers" else np.int64,
+        )
     assert len(data.frozen.split("train")) > 10
 
 
 @pytest.mark.parametrize(
-    ("view", "dtype"), [("row", "float32"), ("pixel", "uint16"), ("window", "uint16"), ("image", "uint16")]
+    ("view", "dtype"),
+    [("row", "float32"), ("pixel", "uint16"), ("window", "uint16"), ("image", "uint16")],
 )
-def test_the_cache_has_the_datas_own_type_and_is_read_only(store: Store, view: str, dtype: str) -> None:
+def test_the_cache_has_the_datas_own_type_and_is_read_only(
+    store: Store, view: str, dtype: str
+) -> None:
     data = training_data(store, view)
     X, y = data.memmap("train")
     assert isinstance(X, np.memmap) and X.dtype == dtype
@@ -77,21 +85,32 @@ def test_the_cache_has_the_datas_own_type_and_is_read_only(store: Store, view: s
     with pytest.raises(ValueError, match="read-only"):
         X[0] = 0
     folder = split_folder(data.frozen, "train", data.view)
-    assert folder.parent == data.frozen.workspace.cache / "decoded" / f"{data.digest}-{view}-{FORMAT}"
+    assert (
+        folder.parent == data.frozen.workspace.cache / "decoded" / f"{data.digest}-{view}-{FORMAT}"
+    )
     assert all(not path.stat().st_mode & 0o222 for path in folder.glob("*.npy"))
 
 
-def test_rows_of_interleaved_files_are_where_the_split_has_them(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_of_interleaved_files_are_where_the_split_has_them(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     dataset = frozen(store, "row")
     shuffled = dataset.samples.sample(frac=1, random_state=0)
-    mixed = FrozenDataset(dataset.workspace, dataset.row, dataset.document, dataset.manifest, shuffled)
+    mixed = FrozenDataset(
+        dataset.workspace, dataset.row, dataset.document, dataset.manifest, shuffled
+    )
     reads: list[str] = []
     original = cache.read_samples
-    monkeypatch.setattr(cache, "read_samples", lambda f, path, *rest: reads.append(path) or original(f, path, *rest))
+    monkeypatch.setattr(
+        cache, "read_samples", lambda f, path, *rest: reads.append(path) or original(f, path, *rest)
+    )
     data = opened(mixed, "row")
     X, y = data.memmap("train")
     assert mixed.split("train")["path"].nunique() == 2
-    assert sorted(reads) == ["0.csv", "1.csv"]  # a table is read once, whatever the order of its rows
+    assert sorted(reads) == [
+        "0.csv",
+        "1.csv",
+    ]  # a table is read once, whatever the order of its rows
     expected, labels = read_anew(data, "train")
     np.testing.assert_array_equal(X, expected)
     np.testing.assert_array_equal(y, labels)
@@ -100,11 +119,16 @@ def test_rows_of_interleaved_files_are_where_the_split_has_them(store: Store, mo
 def test_a_type_that_grows_wide_enough_for_every_file(store: Store) -> None:
     dataset = frozen(store, "image")
     layout = LAYOUTS["image_folder"]
-    wide = {path: np.float64 if i % 7 == 3 else np.int32 for i, path in enumerate(dataset.manifest["path"])}
+    wide = {
+        path: np.float64 if i % 7 == 3 else np.int32
+        for i, path in enumerate(dataset.manifest["path"])
+    }
 
     class Mixed:
         def read(self, *arguments: Any) -> Any:
-            return layout.read(*arguments).astype(wide[arguments[1]]) + 0.5 * (wide[arguments[1]] is np.float64)
+            return layout.read(*arguments).astype(wide[arguments[1]]) + 0.5 * (
+                wide[arguments[1]] is np.float64
+            )
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(LAYOUTS, "image_folder", Mixed())  # type: ignore[arg-type, attr-defined]
@@ -116,22 +140,34 @@ def test_a_type_that_grows_wide_enough_for_every_file(store: Store) -> None:
 
 
 DAMAGES = {
-    "truncated": lambda folder: os.truncate(folder / SAMPLES, (folder / SAMPLES).stat().st_size - 1),
+    "truncated": lambda folder: os.truncate(
+        folder / SAMPLES, (folder / SAMPLES).stat().st_size - 1
+    ),
     "longer": lambda folder: (folder / SAMPLES).write_bytes((folder / SAMPLES).read_bytes() + b"x"),
-    "labels truncated": lambda folder: os.truncate(folder / LABELS, (folder / LABELS).stat().st_size - 1),
+    "labels truncated": lambda folder: os.truncate(
+        folder / LABELS, (folder / LABELS).stat().st_size - 1
+    ),
     "labels gone": lambda folder: (folder / LABELS).unlink(),
     "array gone": lambda folder: (folder / SAMPLES).unlink(),
     "no marker": lambda folder: (folder / MARKER).unlink(),
     "broken marker": lambda folder: (folder / MARKER).write_text("{"),
-    "marker without digests": lambda folder: (folder / MARKER).write_text(
-        json.dumps(json.loads((folder / MARKER).read_text()) | {"blocks": {SAMPLES: None, LABELS: 3}})
+    "marker without digests": (
+        lambda folder: (folder / MARKER).write_text(
+            json.dumps(
+                json.loads((folder / MARKER).read_text()) | {"blocks": {SAMPLES: None, LABELS: 3}}
+            )
+        )
     ),
-    "marker that names no labels": lambda folder: (folder / MARKER).write_text(
-        json.dumps(json.loads((folder / MARKER).read_text()) | {"sizes": {}})
+    "marker that names no labels": (
+        lambda folder: (folder / MARKER).write_text(
+            json.dumps(json.loads((folder / MARKER).read_text()) | {"sizes": {}})
+        )
     ),
     "of another version": lambda folder: [
         np.save(folder / SAMPLES, np.zeros((3, 3))),
-        (folder / MARKER).write_text(json.dumps({"sizes": {SAMPLES: (folder / SAMPLES).stat().st_size}})),
+        (folder / MARKER).write_text(
+            json.dumps({"sizes": {SAMPLES: (folder / SAMPLES).stat().st_size}})
+        ),
     ],
     "gone": shutil.rmtree,
 }
@@ -186,7 +222,9 @@ def test_an_array_that_was_changed_is_named_and_made_again(
     np.testing.assert_array_equal(again[1], before[1])
 
 
-def test_only_what_is_used_is_checked_and_only_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_what_is_used_is_checked_and_only_once(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(checked_array, "BLOCK_BYTES", 512)
     data = training_data(store, "window")
     X = data.decoded("train").samples()
@@ -223,7 +261,9 @@ def test_verify_finds_an_array_that_was_changed_with_its_digests(store: Store, v
 def test_what_a_killed_writer_left_is_never_taken_for_whole_and_is_removed(store: Store) -> None:
     data = training_data(store, "window")
     folder = split_folder(data.frozen, "train", "window")
-    process = multiprocessing.get_context("fork").Process(target=_killed_while_writing, args=(data,))
+    process = multiprocessing.get_context("fork").Process(
+        target=_killed_while_writing, args=(data,)
+    )
     process.start()
     process.join(60)
     assert process.exitcode == -signal.SIGKILL
@@ -265,7 +305,10 @@ print(int(X.sum(dtype="int64")), int(y.sum()), len(X))
 def test_processes_that_decode_at_once_all_end_well(store: Store) -> None:
     data = training_data(store, "patch")
     command = [sys.executable, "-c", DECODE, str(store.workspace.root)]
-    processes = [subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    processes = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
+    ]
     assert [process.stdout.readline() for process in processes if process.stdout] == ["ready\n"] * 2
     for process in processes:
         assert process.stdin is not None
@@ -273,7 +316,10 @@ def test_processes_that_decode_at_once_all_end_well(store: Store) -> None:
         process.stdin.flush()
     found = [process.communicate(timeout=120)[0].split() for process in processes]
     expected, labels = read_anew(data, "train")
-    assert found == [[str(int(expected.sum(dtype=np.float64))), str(labels.sum()), str(len(labels))]] * 2
+    assert (
+        found
+        == [[str(int(expected.sum(dtype=np.float64))), str(labels.sum()), str(len(labels))]] * 2
+    )
     folder = split_folder(data.frozen, "train", "patch")
     assert {path.name for path in folder.parent.iterdir()} == {"train", ".train.lock"}
 
@@ -312,16 +358,23 @@ def test_a_decoded_split_that_is_gone_is_named(tmp_path: Path) -> None:
         Decoded(tmp_path / "gone").samples()
 
 
-def test_a_full_disk_is_named_with_the_remedy(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_named_with_the_remedy(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = training_data(store, "patch")
 
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache.os, "fsync", full)
-    with pytest.raises(StorageError, match="cannot be written: No space left on device; free space, or set MLOPS_CACH"):
+    with pytest.raises(
+        StorageError,
+        match="cannot be written: No space left on device; free space, or set MLOPS_CACH",
+    ):
         data.memmap("train")
-    assert [path.name for path in split_folder(data.frozen, "train", "patch").parent.iterdir()] == [".train.lock"]
+    assert [path.name for path in split_folder(data.frozen, "train", "patch").parent.iterdir()] == [
+        ".train.lock"
+    ]
 
 
 def test_files_that_changed_are_never_decoded(store: Store) -> None:
@@ -351,11 +404,17 @@ def test_equal_content_of_two_datasets_is_decoded_once(store: Store) -> None:
 def test_chunks_hold_every_sample_once_by_file_and_place(limit: int, whole_files: bool) -> None:
     rng = np.random.default_rng(0)
     samples = pd.DataFrame(
-        {"path": rng.choice(["b", "a", "c"], 50), "row": rng.integers(0, 9, 50), "column": rng.integers(0, 9, 50)}
+        {
+            "path": rng.choice(["b", "a", "c"], 50),
+            "row": rng.integers(0, 9, 50),
+            "column": rng.integers(0, 9, 50),
+        }
     )
     found = list(chunks(samples, limit, whole_files))
     pieces = [piece for chunk in found for piece in chunk]
-    assert sorted(np.concatenate([positions for _, positions in pieces]).tolist()) == list(range(50))
+    assert sorted(np.concatenate([positions for _, positions in pieces]).tolist()) == list(
+        range(50)
+    )
     for path, positions in pieces:
         assert set(samples["path"].iloc[positions]) == {path}
         places = samples.iloc[positions][["row", "column"]].to_numpy().tolist()
@@ -367,7 +426,9 @@ def test_chunks_hold_every_sample_once_by_file_and_place(limit: int, whole_files
     assert list(chunks(samples.iloc[:0], limit, whole_files)) == []
 
 
-def test_memory_does_not_grow_with_the_number_of_samples(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_does_not_grow_with_the_number_of_samples(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(cache, "CHUNK_BYTES", 1 << 20)
     specification = scenes_specification(
         source={"url": "landing/scenes", "layout": "scenes", "scenes": {"size": 21}},
@@ -376,7 +437,9 @@ def test_memory_does_not_grow_with_the_number_of_samples(store: Store, monkeypat
     dataset = land(store, specification, lambda folder: write_scene(folder, size=96, bands=6))
     shape = (6, 21, 21)
     size = len(dataset.split("train")) * int(np.prod(shape)) * 2
-    LAYOUTS["scenes"].read(dataset, "images/a.tif", np.zeros((1, 2), dtype=np.int64), "patch")  # imports and such
+    LAYOUTS["scenes"].read(
+        dataset, "images/a.tif", np.zeros((1, 2), dtype=np.int64), "patch"
+    )  # imports and such
     tracemalloc.start()
     try:
         X = decoded(dataset, "train", "patch", shape).samples()

@@ -14,7 +14,12 @@ from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 
 Land = Callable[..., Freeze]
 Open = Callable[..., FrozenDataset]
@@ -24,26 +29,41 @@ _ENVI = {"driver": "ENVI", "height": 48, "width": 48, "count": 4, "dtype": "uint
 
 @pytest.fixture
 def opened(store: Store) -> Open:
-    return lambda reference="fields": FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
+    return lambda reference="fields": FrozenDataset.open(
+        store.workspace, store.registry, Reference.parse(reference)
+    )
 
 
-def test_a_tampered_file_is_noticed_before_its_values_are_used(store: Store, land_table: Land, opened: Open) -> None:
+def test_a_tampered_file_is_noticed_before_its_values_are_used(
+    store: Store, land_table: Land, opened: Open
+) -> None:
     land_table()
     data = TrainingData(opened(), "classification")
     (key,) = store.workspace.list("objects")
     path = store.workspace.local_path(key)
     path.write_bytes(path.read_bytes().replace(b"wheat", b"maize", 1))
-    with pytest.raises(IntegrityError, match=r"samples\.csv of fields@v1\) is not as it was published"):
+    with pytest.raises(
+        IntegrityError, match=r"samples\.csv of fields@v1\) is not as it was published"
+    ):
         data.arrays("train")
 
 
-def test_a_file_of_the_cache_that_took_the_place_of_a_link_is_not_read(store: Store, opened: Open) -> None:
+def test_a_file_of_the_cache_that_took_the_place_of_a_link_is_not_read(
+    store: Store, opened: Open
+) -> None:
     folder = store.workspace.root / "landing/scenes"
     write_scene(folder)
-    with open_raster(folder / "images/a.tif") as raster, open_raster(folder / "images/a.bsq", "w", **_ENVI) as envi:
+    with (
+        open_raster(folder / "images/a.tif") as raster,
+        open_raster(folder / "images/a.bsq", "w", **_ENVI) as envi,
+    ):
         envi.write(raster.read())
     (folder / "images/a.tif").unlink()
-    source = {"layout": "scenes", "url": "landing/scenes", "scenes": {"images": "images/*.bsq", "size": 3}}
+    source = {
+        "layout": "scenes",
+        "url": "landing/scenes",
+        "scenes": {"images": "images/*.bsq", "size": 3},
+    }
     freeze(store.workspace, store.registry, scenes_specification(source=source), "tester")
     frozen = opened("scenes")
     path = frozen.raster_path("images/a.bsq")
@@ -54,25 +74,33 @@ def test_a_file_of_the_cache_that_took_the_place_of_a_link_is_not_read(store: St
 
 
 @pytest.mark.parametrize("name", ["samples.parquet", "manifest.parquet", "version.json"])
-def test_a_tampered_document_is_noticed(store: Store, land_table: Land, opened: Open, name: str) -> None:
+def test_a_tampered_document_is_noticed(
+    store: Store, land_table: Land, opened: Open, name: str
+) -> None:
     land_table()
     path = store.workspace.local_path(f"datasets/fields/v1/{name}")
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
     path.write_bytes(content)
-    with pytest.raises(IntegrityError, match=f"datasets/fields/v1/{name} is not as it was published"):
+    with pytest.raises(
+        IntegrityError, match=f"datasets/fields/v1/{name} is not as it was published"
+    ):
         opened()
 
 
 @pytest.mark.parametrize("name", ["samples.parquet", "manifest.parquet", "version.json"])
-def test_a_missing_document_is_named(store: Store, land_table: Land, opened: Open, name: str) -> None:
+def test_a_missing_document_is_named(
+    store: Store, land_table: Land, opened: Open, name: str
+) -> None:
     land_table()
     store.workspace.local_path(f"datasets/fields/v1/{name}").unlink()
     with pytest.raises(StorageError, match=f"datasets/fields/v1/{name} is missing"):
         opened()
 
 
-def test_a_missing_object_is_named_when_it_is_read(store: Store, land_table: Land, opened: Open) -> None:
+def test_a_missing_object_is_named_when_it_is_read(
+    store: Store, land_table: Land, opened: Open
+) -> None:
     land_table()
     opened().local_path("samples.csv").unlink()
     with pytest.raises(StorageError, match=r"objects/sha256/.* is missing"):
@@ -90,7 +118,10 @@ def test_a_version_keeps_the_declaration_it_was_frozen_with(land_table: Land, op
     land_table(specification=specification)
     land_table(crops_table(200), table_specification(title="Second"))
     assert opened("fields@v1").specification.frozen() == specification.frozen()
-    assert (opened("fields@v1").reference, opened("fields").specification.title) == ("fields@v1", "Second")
+    assert (opened("fields@v1").reference, opened("fields").specification.title) == (
+        "fields@v1",
+        "Second",
+    )
 
 
 def test_samples_that_are_left_out_keep_their_reason(land_scenes: Land, opened: Open) -> None:

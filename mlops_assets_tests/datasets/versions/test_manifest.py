@@ -22,21 +22,56 @@ from hypothesis import strategies as st
 from pystac.validation import validate_dict
 
 from mlops_assets.datasets.io.media_types import media_type, media_types
-from mlops_assets.datasets.versions.manifest import COLUMNS, footprints, item_id, read_manifest, write_manifest
+from mlops_assets.datasets.versions.manifest import (
+    COLUMNS,
+    footprints,
+    item_id,
+    read_manifest,
+    write_manifest,
+)
 
 CREATED = datetime(2026, 11, 1, 12, tzinfo=UTC)
 WKT = 'PROJCRS["of nobody"]'
-GEOREFERENCE = {"height": 10, "width": 20, "count": 3, "transform": [10.0, 0.0, 5e5, 0.0, -10.0, 4e6]}
+GEOREFERENCE = {
+    "height": 10,
+    "width": 20,
+    "count": 3,
+    "transform": [10.0, 0.0, 5e5, 0.0, -10.0, 4e6],
+}
 SCENE = {
-    "path": "images/å b.tif", "sha256": "ab" + "c" * 62, "size": 10, "role": "image", "scene": "a", "part": 0,
-    **GEOREFERENCE, "dtype": "complex64", "crs": "EPSG:32630", "bbox": [-5.0, 40.0, -4.0, 41.0],
-    "datetime": datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC), "source": "https://example.org/a.json",
-}  # fmt: skip
+    "path": "images/å b.tif",
+    "sha256": "ab" + "c" * 62,
+    "size": 10,
+    "role": "image",
+    "scene": "a",
+    "part": 0,
+    **GEOREFERENCE,
+    "dtype": "complex64",
+    "crs": "EPSG:32630",
+    "bbox": [-5.0, 40.0, -4.0, 41.0],
+    "datetime": datetime(2024, 1, 2, 3, 4, 5, tzinfo=UTC),
+    "source": "https://example.org/a.json",
+}
 PACIFIC = {
-    "path": "images/z.tif", "sha256": "1" * 64, "size": 2**40, "role": "labels", "scene": "z", "part": 1,
-    **GEOREFERENCE, "dtype": "uint16", "nodata": -9999.0, "crs": WKT, "bbox": [175.0, -41.0, -175.0, -40.0],
-}  # fmt: skip
-BY_REFERENCE = {"path": "t.csv", "sha256": "2" * 64, "size": 0, "role": "table", "href": "https://example.org/t.csv"}
+    "path": "images/z.tif",
+    "sha256": "1" * 64,
+    "size": 2**40,
+    "role": "labels",
+    "scene": "z",
+    "part": 1,
+    **GEOREFERENCE,
+    "dtype": "uint16",
+    "nodata": -9999.0,
+    "crs": WKT,
+    "bbox": [175.0, -41.0, -175.0, -40.0],
+}
+BY_REFERENCE = {
+    "path": "t.csv",
+    "sha256": "2" * 64,
+    "size": 0,
+    "role": "table",
+    "href": "https://example.org/t.csv",
+}
 
 
 def written(*rows: dict[str, Any], **options: Any) -> bytes:
@@ -62,23 +97,35 @@ def test_what_is_written_comes_back() -> None:
     assert list(frame.columns) == COLUMNS
     assert plain(frame) == [PACIFIC, SCENE, BY_REFERENCE]
     assert [str(frame[name].dtype) for name in ("size", "part", "height", "datetime")] == [
-        "int64", "Int64", "Int64", "datetime64[us, UTC]",
-    ]  # fmt: skip
+        "int64",
+        "Int64",
+        "Int64",
+        "datetime64[us, UTC]",
+    ]
     assert frame["bbox"].tolist()[2] is None and frame["transform"].tolist()[2] is None
 
 
 texts = st.text(st.characters(codec="utf-8"), min_size=1)
-longitudes, latitudes = st.floats(-180, 180), st.tuples(st.floats(-90, 90), st.floats(-90, 90)).map(sorted)
+longitudes, latitudes = (
+    st.floats(-180, 180),
+    st.tuples(st.floats(-90, 90), st.floats(-90, 90)).map(sorted),
+)
 boxes = st.tuples(longitudes, latitudes, longitudes).map(lambda b: [b[0], b[1][0], b[2], b[1][1]])
 files = st.fixed_dictionaries(
-    {"path": texts, "sha256": st.text("0123456789abcdef", min_size=64, max_size=64), "size": st.integers(0, 2**62)},
+    {
+        "path": texts,
+        "sha256": st.text("0123456789abcdef", min_size=64, max_size=64),
+        "size": st.integers(0, 2**62),
+    },
     optional={
         "href": texts.map("https://example.org/{}".format),
         "role": st.sampled_from(["image", "labels", "table", "sidecar"]),
         "scene": texts,
         "part": st.integers(0, 2**31),
         "count": st.integers(1, 2**31),
-        "dtype": st.sampled_from(["uint8", "int16", "float64", "complex64", "complex128", "complex_int16"]),
+        "dtype": st.sampled_from(
+            ["uint8", "int16", "float64", "complex64", "complex128", "complex_int16"]
+        ),
         "nodata": st.floats(allow_nan=False),
         "crs": st.one_of(st.just("EPSG:4326"), st.just("IAU_2015:30100"), texts),
         "transform": st.lists(st.floats(allow_nan=False), min_size=6, max_size=6),
@@ -89,8 +136,13 @@ files = st.fixed_dictionaries(
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(files, min_size=1, max_size=6, unique_by=lambda row: row["path"]), st.randoms(use_true_random=False))
-def test_any_rows_come_back_and_their_order_does_not_matter(rows: list[dict[str, Any]], random: Any) -> None:
+@given(
+    st.lists(files, min_size=1, max_size=6, unique_by=lambda row: row["path"]),
+    st.randoms(use_true_random=False),
+)
+def test_any_rows_come_back_and_their_order_does_not_matter(
+    rows: list[dict[str, Any]], random: Any
+) -> None:
     content = written(*rows)
     assert plain(read_manifest(content)) == sorted(rows, key=lambda row: str(row["path"]).encode())
     random.shuffle(rows)
@@ -98,7 +150,9 @@ def test_any_rows_come_back_and_their_order_does_not_matter(rows: list[dict[str,
 
 
 def test_rows_beyond_one_row_group_come_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = [{**SCENE, "path": f"{n:03d}.tif", "bbox": [float(n), 0.0, n + 1.0, 1.0]} for n in range(10)]
+    rows = [
+        {**SCENE, "path": f"{n:03d}.tif", "bbox": [float(n), 0.0, n + 1.0, 1.0]} for n in range(10)
+    ]
     monkeypatch.setattr("mlops_assets.datasets.versions.manifest._ROWS_AT_ONCE", 3)
     content = written(*reversed(rows))
     assert pq.ParquetFile(pa.BufferReader(content)).num_row_groups == 4
@@ -111,23 +165,35 @@ def test_a_frame_of_arrays_and_wide_types_is_taken() -> None:
     frame = pd.DataFrame([SCENE, BY_REFERENCE])  # whole numbers beside a null are floats
     frame["bbox"] = pd.Series([np.array(SCENE["bbox"]), np.nan], dtype=object)
     frame["datetime"] = frame["datetime"].astype("datetime64[ns, UTC]")
-    assert plain(read_manifest(write_manifest(frame, "fields", "v1", CREATED))) == [SCENE, BY_REFERENCE]
+    assert plain(read_manifest(write_manifest(frame, "fields", "v1", CREATED))) == [
+        SCENE,
+        BY_REFERENCE,
+    ]
 
 
 def test_duckdb_opens_it_without_extensions(manifest: Path) -> None:
-    connection = duckdb.connect(config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"})
+    connection = duckdb.connect(
+        config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
+    )
     found = connection.execute(
         """SELECT assets.data."file:local_path", assets.data.href, bbox.xmin, datetime FROM read_parquet(?)
-        ORDER BY 1""", [str(manifest)],
-    ).fetchall()  # fmt: skip
+        ORDER BY 1""",
+        [str(manifest)],
+    ).fetchall()
     assert [row[0] for row in found] == [PACIFIC["path"], SCENE["path"], "t.csv"]
-    assert [row[1][:28] for row in found[:2]] == ["../../../objects/sha256/11/1", "../../../objects/sha256/ab/c"]
+    assert [row[1][:28] for row in found[:2]] == [
+        "../../../objects/sha256/11/1",
+        "../../../objects/sha256/ab/c",
+    ]
     assert [row[2] for row in found] == [175.0, -5.0, None]
     assert [row[3] for row in found] == [CREATED, SCENE["datetime"], CREATED]
-    where = '"mlops:datetime_is" IS NULL AND ' + "datetime BETWEEN '2024-01-01' AND '2025-01-01' AND bbox.xmin >= -10"
-    assert connection.execute(f"SELECT count(*) FROM read_parquet(?) WHERE {where}", [str(manifest)]).fetchall() == [
-        (1,)
-    ]
+    where = (
+        '"mlops:datetime_is" IS NULL AND '
+        + "datetime BETWEEN '2024-01-01' AND '2025-01-01' AND bbox.xmin >= -10"
+    )
+    assert connection.execute(
+        f"SELECT count(*) FROM read_parquet(?) WHERE {where}", [str(manifest)]
+    ).fetchall() == [(1,)]
 
 
 def test_geopandas_opens_it(manifest: Path) -> None:
@@ -140,7 +206,8 @@ def test_geopandas_opens_it(manifest: Path) -> None:
     assert frame.cx[0:1, -40.5:-40.4].empty  # type: ignore[misc]
 
 
-# In a process of its own that ends at once: at the end of an interpreter rustac 0.9.18 now and then crashes it.
+# In a process of its own that ends at once: at the end of an interpreter rustac 0.9.18 now and then
+# crashes it.
 RUSTAC = """
 import asyncio, json, os, sys, rustac
 
@@ -153,7 +220,9 @@ os._exit(0)
 
 
 def opened_by_rustac(path: Path) -> list[dict[str, Any]]:
-    done = subprocess.run([sys.executable, "-c", RUSTAC, path], capture_output=True, text=True, timeout=60, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", RUSTAC, path], capture_output=True, text=True, timeout=60, check=True
+    )
     items: list[dict[str, Any]] = json.loads(done.stdout)
     return items
 
@@ -162,24 +231,48 @@ def test_rustac_opens_it_as_valid_items(manifest: Path) -> None:
     pacific, scene, table = opened_by_rustac(manifest)
     for item in (pacific, scene, table):
         if "bbox" not in item:
-            item = {**item, "geometry": None}  # rustac has no null geometry, and makes it an empty polygon
+            item = {
+                **item,
+                "geometry": None,
+            }  # rustac has no null geometry, and makes it an empty polygon
         assert len(validate_dict(item, extensions=[])) == 1
     assert scene["properties"]["datetime"] == "2024-01-02T03:04:05Z"
     assert "start_datetime" not in scene["properties"]
-    assert (scene["properties"]["proj:code"], scene["properties"]["data_type"]) == ("EPSG:32630", "cfloat32")
+    assert (scene["properties"]["proj:code"], scene["properties"]["data_type"]) == (
+        "EPSG:32630",
+        "cfloat32",
+    )
     assert scene["assets"]["data"]["file:checksum"] == f"1220{SCENE['sha256']}"
     assert scene["assets"]["data"]["type"] == "image/tiff; application=geotiff"
-    assert (pacific["properties"]["proj:wkt2"], pacific["assets"]["data"]["roles"]) == (WKT, ["labels"])
+    assert (pacific["properties"]["proj:wkt2"], pacific["assets"]["data"]["roles"]) == (
+        WKT,
+        ["labels"],
+    )
     assert table["assets"]["data"]["href"] == BY_REFERENCE["href"]
-    assert (scene["id"], table["id"]) == ("fields-v1-images___b.tif-4ac1f7f623a0", "fields-v1-t.csv")
-    assert (scene["collection"], table["properties"]["mlops:datetime_is"]) == ("fields-v1", "unknown")
+    assert (scene["id"], table["id"]) == (
+        "fields-v1-images___b.tif-4ac1f7f623a0",
+        "fields-v1-t.csv",
+    )
+    assert (scene["collection"], table["properties"]["mlops:datetime_is"]) == (
+        "fields-v1",
+        "unknown",
+    )
 
 
 @pytest.mark.parametrize(
     "rows",
-    [[SCENE], [BY_REFERENCE], [PACIFIC], [SCENE, BY_REFERENCE], [PACIFIC, BY_REFERENCE], [SCENE, PACIFIC]],
+    [
+        [SCENE],
+        [BY_REFERENCE],
+        [PACIFIC],
+        [SCENE, BY_REFERENCE],
+        [PACIFIC, BY_REFERENCE],
+        [SCENE, PACIFIC],
+    ],
 )
-def test_rustac_opens_every_mixture_of_footprints(rows: list[dict[str, Any]], tmp_path: Path) -> None:
+def test_rustac_opens_every_mixture_of_footprints(
+    rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
     path = tmp_path / "manifest.parquet"
     path.write_bytes(written(*rows))
     boxes = [item.get("bbox") for item in opened_by_rustac(path)]
@@ -190,7 +283,10 @@ def test_a_box_across_the_antimeridian_stays_there() -> None:
     (crossing,) = footprints(np.array([[175.0, -41.0, -175.0, -40.0]]))
     assert crossing.geom_type == "MultiPolygon"
     assert crossing.area == pytest.approx(10.0)
-    assert sorted(part.bounds for part in crossing.geoms) == [(-180, -41, -175, -40), (175, -41, 180, -40)]
+    assert sorted(part.bounds for part in crossing.geoms) == [
+        (-180, -41, -175, -40),
+        (175, -41, 180, -40),
+    ]
 
 
 def test_an_unknown_box_has_no_footprint() -> None:
@@ -210,7 +306,9 @@ def test_a_file_without_a_time_has_that_of_its_publication_and_says_so() -> None
 
 
 def test_the_times_of_a_manifest_of_an_older_release_are_read() -> None:
-    table = pq.read_table(pa.BufferReader(written(BY_REFERENCE, SCENE))).drop_columns("mlops:datetime_is")
+    table = pq.read_table(pa.BufferReader(written(BY_REFERENCE, SCENE))).drop_columns(
+        "mlops:datetime_is"
+    )
     moments = pa.array([SCENE["datetime"], None], table.schema.field("datetime").type)
     since = pa.array([None, datetime(1, 1, 1, tzinfo=UTC)], moments.type)
     for name, column in {"datetime": moments, "start_datetime": since}.items():
@@ -235,14 +333,27 @@ def test_the_metadata_is_that_of_geoparquet_and_stac_geoparquet() -> None:
     metadata = pq.read_metadata(pa.BufferReader(written(SCENE, BY_REFERENCE))).metadata
     geo = json.loads(metadata[b"geo"])
     column = geo["columns"][geo["primary_column"]]
-    assert (geo["version"], column["encoding"], column["geometry_types"]) == ("1.1.0", "WKB", ["Polygon"])
+    assert (geo["version"], column["encoding"], column["geometry_types"]) == (
+        "1.1.0",
+        "WKB",
+        ["Polygon"],
+    )
     assert column["bbox"] == SCENE["bbox"]
     assert column["covering"]["bbox"]["xmax"] == ["bbox", "xmax"]
     assert json.loads(metadata[b"stac-geoparquet"]) == {"version": "1.1.0"}
 
 
 def test_ids_are_unique_and_safe_in_urls() -> None:
-    paths = ["a/b.tif", "a_b.tif", "a b.tif", "å.tif", "ä.tif", "x" * 300, "x" * 301, "plain-1.0_x.tif"]
+    paths = [
+        "a/b.tif",
+        "a_b.tif",
+        "a b.tif",
+        "å.tif",
+        "ä.tif",
+        "x" * 300,
+        "x" * 301,
+        "plain-1.0_x.tif",
+    ]
     ids = [item_id(path) for path in paths]
     assert len(set(ids)) == len(paths) and ids[-1] == paths[-1]
     assert max(map(len, ids)) < 120
@@ -251,6 +362,11 @@ def test_ids_are_unique_and_safe_in_urls() -> None:
 
 def test_media_types_go_by_the_ending() -> None:
     paths = ["a.TIF", "b/c.d/e", "x.csv", "y.npy", ".png"]
-    expected = ["image/tiff; application=geotiff", "application/octet-stream", "text/csv", "application/octet-stream"]
+    expected = [
+        "image/tiff; application=geotiff",
+        "application/octet-stream",
+        "text/csv",
+        "application/octet-stream",
+    ]
     assert [media_type(path) for path in paths[:4]] == expected
     assert media_types(pd.Series(paths)).tolist()[:4] == expected

@@ -1,4 +1,7 @@
-"""Runs made in another process than the platform's: what is recorded of them, and what keeps their models back."""
+"""Runs made in another process than the platform's.
+
+What is recorded of them, and what keeps their models back.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +68,9 @@ def send_onnx(run: ExternalRun, path: Path, off: float = 0.0) -> None:
 
 
 def test_a_run_and_its_model_are_recorded_as_those_of_the_platform(store: Store) -> None:
-    with external_run("crops", "fields@v1", {"depth": 3}, seed=7, tags={"site": "hpc"}, **FIELDS) as run:
+    with external_run(
+        "crops", "fields@v1", {"depth": 3}, seed=7, tags={"site": "hpc"}, **FIELDS
+    ) as run:
         for step in range(50):
             run.log({"loss": 1 / (step + 1)}, step)
         with run.phase("fit"):
@@ -73,8 +78,11 @@ def test_a_run_and_its_model_are_recorded_as_those_of_the_platform(store: Store)
         run.figure("importance", PNG)
     row, recorded = only_version(store), store.registry.run(run.run_id)
     assert (recorded.source, recorded.status, recorded.seed, recorded.parameters) == (
-        "external", "succeeded", 7, {"depth": 3},
-    )  # fmt: skip
+        "external",
+        "succeeded",
+        7,
+        {"depth": 3},
+    )
     assert recorded.trainer == Path(__file__).name
     assert recorded.tags == {"site": "hpc"}
     assert recorded.created_by == "tester"
@@ -82,29 +90,43 @@ def test_a_run_and_its_model_are_recorded_as_those_of_the_platform(store: Store)
     assert recorded.usage["peak_memory_bytes"] > 1e7
     assert {"fit", "exported", "evaluated", "recorded"} <= recorded.phases.keys()
     assert len(store.registry.series(run.run_id)["loss"]) == 50
-    assert (row.stage, row.framework, row.version) == ("recorded", "scikit-learn", f"v1-{run.run_id[:8]}")
-    assert store.workspace.get(f"{model_folder(row.model, row.version)}/figures/importance.png") == PNG
-    assert b'"scikit-learn"' in store.workspace.get(f"{model_folder(row.model, row.version)}/environment.json")
+    assert (row.stage, row.framework, row.version) == (
+        "recorded",
+        "scikit-learn",
+        f"v1-{run.run_id[:8]}",
+    )
+    assert (
+        store.workspace.get(f"{model_folder(row.model, row.version)}/figures/importance.png") == PNG
+    )
+    assert b'"scikit-learn"' in store.workspace.get(
+        f"{model_folder(row.model, row.version)}/environment.json"
+    )
     assert run.outcome is not None and run.outcome.gates_passed
     assert run.outcome.metrics["accuracy"] == row.metrics["accuracy"] > 0.9
     assert verify_model(store, row).problems == []
 
 
 def test_dagster_sees_the_stages_as_materialisations_and_checks(store: Store) -> None:
-    with external_run("crops", "fields", gates=[{"metric": "accuracy", "min": 0.999}], **FIELDS) as run:
+    with external_run(
+        "crops", "fields", gates=[{"metric": "accuracy", "min": 0.999}], **FIELDS
+    ) as run:
         train_tree(run, depth=1)
     row = only_version(store)
     assert run.outcome is not None and not run.outcome.gates_passed and not run.outcome.notes
     with dagster_instance(store) as instance:
         for step in ("trained_model", "onnx_model", "evaluation", "record"):
-            (found,) = instance.fetch_materializations(dg.AssetKey(["crops", step]), limit=5).records
+            (found,) = instance.fetch_materializations(
+                dg.AssetKey(["crops", step]), limit=5
+            ).records
             event = found.asset_materialization
             assert event is not None and event.partition == "v1"
             assert event.metadata["model_version"].value == row.version
             assert event.tags is not None and event.tags["dagster/data_version"]
         assert checks(instance, "onnx_model", "parity") == [True]
         assert checks(instance, "record", "gates") == [False]
-        (newest,) = instance.fetch_materializations(dg.AssetKey(["crops", "record"]), limit=1).records
+        (newest,) = instance.fetch_materializations(
+            dg.AssetKey(["crops", "record"]), limit=1
+        ).records
         about = evaluations(instance, "record", "gates")[0].target_materialization_data
         assert about is not None and about.storage_id == newest.storage_id
         assert instance.get_dynamic_partitions("fields_versions") == ["v1"]
@@ -112,34 +134,47 @@ def test_dagster_sees_the_stages_as_materialisations_and_checks(store: Store) ->
         promote(store, row, [Gate(metric="accuracy", min=0.999)], "tester")
 
 
-def test_a_declared_model_brings_its_bands_and_gates_and_is_not_declared_again(store: Store) -> None:
+def test_a_declared_model_brings_its_bands_and_gates_and_is_not_declared_again(
+    store: Store,
+) -> None:
     with external_run("declared_crops", "fields@v1") as run:
         train_tree(run)
     (row,) = store.registry.model_versions("declared_crops")
     assert row.signature["features"] == ["ndvi_03", "ndvi_04"]
-    assert run.outcome is not None and [gate.gate for gate in run.outcome.gates] == ["accuracy ≥ 0.2"]
+    assert run.outcome is not None and [gate.gate for gate in run.outcome.gates] == [
+        "accuracy ≥ 0.2"
+    ]
     with pytest.raises(SpecificationError, match="declared in the project: leave out task"):
         external_run("declared_crops", "fields@v1", **FIELDS)
     with pytest.raises(SpecificationError, match="declared on the dataset fields, not on other"):
         external_run("declared_crops", "other@v1")
 
 
-def test_an_onnx_file_is_proved_by_the_outputs_that_come_with_it(store: Store, tmp_path: Path) -> None:
+def test_an_onnx_file_is_proved_by_the_outputs_that_come_with_it(
+    store: Store, tmp_path: Path
+) -> None:
     with external_run("crops", "fields@v1", **FIELDS) as run:
         send_onnx(run, tmp_path / "model.onnx")
     row = only_version(store)
     assert (row.stage, row.framework) == ("recorded", "onnx")
     assert row.signature["parameters"] == 7 * 3 + 3
     assert verify_model(store, row).problems == []
-    published = onnx.load_from_string(store.workspace.get(f"{model_folder(row.model, row.version)}/model.onnx"))
-    assert {entry.key: entry.value for entry in published.metadata_props}["mlops.version"] == row.version
+    published = onnx.load_from_string(
+        store.workspace.get(f"{model_folder(row.model, row.version)}/model.onnx")
+    )
+    assert {entry.key: entry.value for entry in published.metadata_props}[
+        "mlops.version"
+    ] == row.version
 
 
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
         (lambda right: None, "nothing proves"),
-        (lambda right: right + np.linspace(0, 1, len(right))[:, None], "differs from the trained model"),
+        (
+            lambda right: right + np.linspace(0, 1, len(right))[:, None],
+            "differs from the trained model",
+        ),
         (lambda right: right * np.nan, "differs from the trained model"),
         (lambda right: right[:, :2], "send them in the same order of axes"),
         (lambda right: {"label": right.argmax(axis=1)}, "gives scores, and sent were label"),
@@ -149,7 +184,10 @@ def test_an_onnx_file_that_is_not_proved_goes_no_further(
     store: Store, tmp_path: Path, outputs: Callable[[Any], Any], message: str
 ) -> None:
     path = tmp_path / "model.onnx"
-    with pytest.raises(ParityError, match=message), external_run("crops", "fields@v1", **FIELDS) as run:
+    with (
+        pytest.raises(ParityError, match=message),
+        external_run("crops", "fields@v1", **FIELDS) as run,
+    ):
         linear_classifier(path)
         run.onnx(path, outputs(scores_of(path, run.samples())))
     row = only_version(store)
@@ -159,7 +197,9 @@ def test_an_onnx_file_that_is_not_proved_goes_no_further(
         promote(store, row, [], "tester")
     with dagster_instance(store) as instance:
         assert checks(instance, "onnx_model", "parity") == [False]
-        assert not instance.fetch_materializations(dg.AssetKey(["crops", "onnx_model"]), limit=1).records
+        assert not instance.fetch_materializations(
+            dg.AssetKey(["crops", "onnx_model"]), limit=1
+        ).records
 
 
 @contextmanager
@@ -168,7 +208,9 @@ def dagster_instance(store: Store) -> Iterator[dg.DagsterInstance]:
         yield instance
 
 
-def evaluations(instance: dg.DagsterInstance, step: str, check: str) -> list[dg.AssetCheckEvaluation]:
+def evaluations(
+    instance: dg.DagsterInstance, step: str, check: str
+) -> list[dg.AssetCheckEvaluation]:
     key = dg.AssetCheckKey(dg.AssetKey(["crops", step]), check)
     records = instance.event_log_storage.get_asset_check_execution_history(key, limit=9)
     return [record.event.dagster_event.event_specific_data for record in records if record.event]
@@ -206,12 +248,27 @@ def custom_domain(model: onnx.ModelProto) -> None:
         (custom_domain, "uses com.example"),
         (lambda m: m.functions.add(name="f", domain="mine"), "functions of its own"),
         (lambda m: setattr(m.graph.input[0], "name", "x"), "it must have one input 'input'"),
-        (lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.DOUBLE), "float32 of"),
-        (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 8), "dynamic batch axis"),
-        (lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 5), r"\(\?, 5\)"),
-        (lambda m: setattr(m.graph.output[0].type.tensor_type.shape.dim[1], "dim_value", 4), "4 scores a sample"),
+        (
+            lambda m: setattr(m.graph.input[0].type.tensor_type, "elem_type", TensorProto.DOUBLE),
+            "float32 of",
+        ),
+        (
+            lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[0], "dim_value", 8),
+            "dynamic batch axis",
+        ),
+        (
+            lambda m: setattr(m.graph.input[0].type.tensor_type.shape.dim[1], "dim_value", 5),
+            r"\(\?, 5\)",
+        ),
+        (
+            lambda m: setattr(m.graph.output[0].type.tensor_type.shape.dim[1], "dim_value", 4),
+            "4 scores a sample",
+        ),
         (lambda m: setattr(m.graph.node[0], "op_type", "Divine"), "no operator Divine"),
-        (lambda m: m.graph.output.append(helper.make_tensor_value_info("more", 1, None)), "gives scores, more"),
+        (
+            lambda m: m.graph.output.append(helper.make_tensor_value_info("more", 1, None)),
+            "gives scores, more",
+        ),
     ],
 )
 def test_an_onnx_file_without_the_contract_is_refused(
@@ -220,7 +277,10 @@ def test_an_onnx_file_without_the_contract_is_refused(
     path = tmp_path / "model.onnx"
     linear_classifier(path)
     model = onnx.load(path)
-    with pytest.raises(ExportError, match=message), external_run("crops", "fields@v1", **FIELDS) as run:
+    with (
+        pytest.raises(ExportError, match=message),
+        external_run("crops", "fields@v1", **FIELDS) as run,
+    ):
         outputs = scores_of(path, run.samples())
         change(model)
         path.write_bytes(model.SerializeToString())
@@ -231,7 +291,10 @@ def test_an_onnx_file_without_the_contract_is_refused(
 
 def test_bytes_that_are_no_onnx_are_refused(store: Store, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\x00\xff not a model")
-    with pytest.raises(ExportError, match="no ONNX file"), external_run("crops", "fields@v1", **FIELDS) as run:
+    with (
+        pytest.raises(ExportError, match="no ONNX file"),
+        external_run("crops", "fields@v1", **FIELDS) as run,
+    ):
         run.onnx(tmp_path / "model.onnx", {"scores": np.zeros((3, 3))})
     assert "no ONNX file" in (store.registry.run(run.run_id).error or "")
 
@@ -244,7 +307,9 @@ def test_bytes_that_are_no_onnx_are_refused(store: Store, tmp_path: Path) -> Non
         (TrainerError("no data"), "failed", "no data"),
     ],
 )
-def test_a_block_that_ends_early_is_recorded_so(store: Store, raised: BaseException, status: str, said: str) -> None:
+def test_a_block_that_ends_early_is_recorded_so(
+    store: Store, raised: BaseException, status: str, said: str
+) -> None:
     with pytest.raises(type(raised)), external_run("crops", "fields@v1", **FIELDS) as run:
         run.log({"loss": 0.5}, 0)
         raise raised
@@ -256,7 +321,10 @@ def test_a_block_that_ends_early_is_recorded_so(store: Store, raised: BaseExcept
 
 
 def test_a_run_without_a_model_fails_and_says_so(store: Store) -> None:
-    with pytest.raises(TrainerError, match="without a model"), external_run("crops", "fields@v1", **FIELDS) as run:
+    with (
+        pytest.raises(TrainerError, match="without a model"),
+        external_run("crops", "fields@v1", **FIELDS) as run,
+    ):
         run.log({"loss": 0.5}, 0)
     assert store.registry.run(run.run_id).status == "failed"
 
@@ -286,7 +354,10 @@ def test_an_interrupted_run_goes_on_with_its_id_and_keeps_its_points(store: Stor
     recorded = store.registry.run(run.run_id)
     assert (recorded.status, recorded.attempts, recorded.error) == ("succeeded", 2, None)
     assert store.registry.series(run.run_id) == {"loss": [(0, 0.5), (1, 0.25)]}
-    with pytest.raises(Conflict, match="succeeded"), external_run("crops", "fields@v1", run_id=run.run_id, **FIELDS):
+    with (
+        pytest.raises(Conflict, match="succeeded"),
+        external_run("crops", "fields@v1", run_id=run.run_id, **FIELDS),
+    ):
         pass
     with (
         pytest.raises(Conflict, match="differs in seed"),
@@ -303,14 +374,20 @@ def test_what_cannot_start_is_said_before_anything_is_recorded(store: Store) -> 
         ({"task": "classification", "bands": ["ndvi_99"]}, "fields@v1", "ndvi_99"),
         ({"task": "semantic-segmentation"}, "fields@v1", "does not go with"),
     ):
-        with pytest.raises(SpecificationError, match=message), external_run("crops", data, **declared):
+        with (
+            pytest.raises(SpecificationError, match=message),
+            external_run("crops", data, **declared),
+        ):
             pass
     for parameter in (np.float32(1), float("nan"), object()):
         with pytest.raises(SpecificationError, match="parameter 'rate' cannot be recorded"):
             external_run("crops", "fields@v1", {"rate": parameter}, **FIELDS)
     with pytest.raises(NotFound), external_run("crops", "fields@v9", **FIELDS):
         pass
-    with pytest.raises(Exception, match="UUID"), external_run("crops", "fields@v1", run_id="../x", **FIELDS):
+    with (
+        pytest.raises(Exception, match="UUID"),
+        external_run("crops", "fields@v1", run_id="../x", **FIELDS),
+    ):
         pass
     assert store.registry.runs() == []
 

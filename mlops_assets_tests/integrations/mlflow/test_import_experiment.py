@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("mlflow", reason="needs MLflow's client; run: pip install 'mlops-assets[mlflow]'")
+pytest.importorskip(
+    "mlflow", reason="needs MLflow's client; run: pip install 'mlops-assets[mlflow]'"
+)
 
 import mlflow
 import numpy as np
@@ -58,15 +60,22 @@ def bring(store: Store, mlflow_server: str, model: str, land_table: Callable[...
     """Import the experiment of the test: `bring(task=…)`."""
     land_table()
 
-    def bring(uri: str = mlflow_server, name: str = model, task: str = "classification") -> ImportedExperiment:
+    def bring(
+        uri: str = mlflow_server, name: str = model, task: str = "classification"
+    ) -> ImportedExperiment:
         specification = specification_for(None, name, "fields", {"task": task})
-        return import_experiment(store, uri, model, Reference("fields", "v1"), specification, Unheard())
+        return import_experiment(
+            store, uri, model, Reference("fields", "v1"), specification, Unheard()
+        )
 
     return bring
 
 
 def classifier(store: Store) -> onnx.ModelProto:
-    """A model as scikit-learn's converter writes it: other names than ours, class indices and probabilities."""
+    """A model as scikit-learn's converter writes it.
+
+    Other names than ours, class indices and probabilities.
+    """
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
     X, y = TrainingData(frozen, "classification").arrays("train")
     model = LogisticRegression(C=100, max_iter=1000).fit(X, y)
@@ -81,8 +90,20 @@ def test_runs_come_with_everything_that_was_logged(
     store: Store, bring: Bring, fluent: str, client: MlflowClient
 ) -> None:
     with mlflow.start_run(run_name="first try", tags={"campaign": "autumn"}) as run:
-        mlflow.log_params({"lr": 0.001, "epochs": 20, "augment": True, "kind": "adam", "seed": 5, "layers": [1, 2]})
-        points = [Metric("val/loss of it", 1 / (step + 1), 1_700_000_000_000 + step, step) for step in range(1500)]
+        mlflow.log_params(
+            {
+                "lr": 0.001,
+                "epochs": 20,
+                "augment": True,
+                "kind": "adam",
+                "seed": 5,
+                "layers": [1, 2],
+            }
+        )
+        points = [
+            Metric("val/loss of it", 1 / (step + 1), 1_700_000_000_000 + step, step)
+            for step in range(1500)
+        ]
         client.log_batch(run.info.run_id, metrics=points[:1000])
         client.log_batch(run.info.run_id, metrics=points[1000:])
         mlflow.log_metric("accuracy", 0.75)
@@ -90,9 +111,20 @@ def test_runs_come_with_everything_that_was_logged(
     (told,) = bring().runs
     assert (told.outcome, told.points, told.left_out, told.detail) == ("imported", 1501, 0, "")
     here = store.registry.run(told.run_id)
-    assert here.parameters == {"lr": 0.001, "epochs": 20, "augment": True, "kind": "adam", "seed": 5,
-                               "layers": "[1, 2]"}  # fmt: skip
-    assert (here.source, here.status, here.seed, here.model_version) == ("mlflow", "succeeded", 5, None)
+    assert here.parameters == {
+        "lr": 0.001,
+        "epochs": 20,
+        "augment": True,
+        "kind": "adam",
+        "seed": 5,
+        "layers": "[1, 2]",
+    }
+    assert (here.source, here.status, here.seed, here.model_version) == (
+        "mlflow",
+        "succeeded",
+        5,
+        None,
+    )
     assert here.created_by == ended.user_id
     assert here.tags.items() >= {"campaign": "autumn", "mlflow.runName": "first try"}.items()
     assert here.tags["mlflow.run_id"] == run.info.run_id
@@ -102,7 +134,9 @@ def test_runs_come_with_everything_that_was_logged(
     assert here.seconds == (ended.end_time - ended.start_time) / 1000
     assert (here.dataset, here.data_version) == ("fields", "v1")
     assert here.metrics == {"val/loss of it": 1 / 1500, "accuracy": 0.75}
-    assert store.registry.series(told.run_id)["val/loss of it"] == [(p.step, p.value) for p in points]
+    assert store.registry.series(told.run_id)["val/loss of it"] == [
+        (p.step, p.value) for p in points
+    ]
     assert store.registry.points(told.run_id)[3][4] == 1_700_000_000.003
     require_documents(store, told.run_id)
 
@@ -170,18 +204,28 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
     X, _ = TrainingData(frozen, "classification").arrays("test")
     import onnxruntime
 
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
     label, scores = session.run(None, {"X": X})
-    ours = OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)
+    ours = OnnxModel(
+        store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
+    ).predict(X)
     np.testing.assert_allclose(ours["scores"], scores, atol=1e-6)
     np.testing.assert_array_equal(decide(ours), label)
     card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert "was not checked" in card and run.info.run_id in card
     ended = client.get_run(run.info.run_id).info.end_time
     finished = store.registry.run(told.run_id).finished
-    assert finished is not None and round(finished.timestamp() * 1000) == ended  # not when it was imported
+    assert (
+        finished is not None and round(finished.timestamp() * 1000) == ended
+    )  # not when it was imported
     (alias,) = found.aliases
-    assert (alias.registered_model, alias.alias, alias.model_version) == (f"{fluent}_there", "champion", row.version)
+    assert (alias.registered_model, alias.alias, alias.model_version) == (
+        f"{fluent}_there",
+        "champion",
+        row.version,
+    )
     assert store.registry.aliases(fluent) == {}
     require_documents(store, told.run_id)
     assert [told.outcome for told in bring().runs] == ["unchanged"]
@@ -190,44 +234,71 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
     assert sync(store, mlflow.get_tracking_uri())[0][0].outcome == "skipped"
 
 
-def test_a_model_whose_tensors_lie_beside_it_is_read(store: Store, bring: Bring, fluent: str) -> None:
+def test_a_model_whose_tensors_lie_beside_it_is_read(
+    store: Store, bring: Bring, fluent: str
+) -> None:
     weights = np.random.default_rng(0).normal(size=(7, 3)).astype(np.float32)
     wide = np.zeros((7, 4096), np.float32)  # larger than what MLflow leaves inside
     wide[:, :7] = np.eye(7)
-    nodes = [helper.make_node("MatMul", ["rows", "wide"], ["hidden"]),
-             helper.make_node("MatMul", ["hidden", "weights"], ["out"])]  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["rows", "wide"], ["hidden"]),
+        helper.make_node("MatMul", ["hidden", "weights"], ["out"]),
+    ]
     padded = np.concatenate([weights, np.zeros((4089, 3), np.float32)])
     graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 7])],
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("rows", TensorProto.FLOAT, ["n", 7])],
         [helper.make_tensor_value_info("out", TensorProto.FLOAT, ["n", 3])],
-        [onnx.numpy_helper.from_array(wide, "wide"), onnx.numpy_helper.from_array(padded, "weights")],
-    )  # fmt: skip
+        [
+            onnx.numpy_helper.from_array(wide, "wide"),
+            onnx.numpy_helper.from_array(padded, "weights"),
+        ],
+    )
     with mlflow.start_run():
-        log_onnx(helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 15)]))
+        log_onnx(
+            helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 15)])
+        )
     (told,) = bring().runs
     assert told.model_version is not None, told.detail
     row = store.registry.model_version(Reference(fluent, told.model_version))
     X = np.ones((2, 7), np.float32)
-    ours = OnnxModel(store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)
+    ours = OnnxModel(
+        store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
+    ).predict(X)
     np.testing.assert_allclose(ours["scores"], X @ weights, rtol=1e-5)
 
 
-def tensor_model(source: tuple[int, list[Any]], output: tuple[int, list[Any]], op: str = "Cast") -> onnx.ModelProto:
+def tensor_model(
+    source: tuple[int, list[Any]], output: tuple[int, list[Any]], op: str = "Cast"
+) -> onnx.ModelProto:
     node = helper.make_node(op, ["a"], ["b"], **({"to": output[0]} if op == "Cast" else {}))
-    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("a", *source)],
-                              [helper.make_tensor_value_info("b", *output)])  # fmt: skip
+    graph = helper.make_graph(
+        [node],
+        "g",
+        [helper.make_tensor_value_info("a", *source)],
+        [helper.make_tensor_value_info("b", *output)],
+    )
     return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 15)])
 
 
 UNFIT = {
-    "a fixed batch": ((TensorProto.FLOAT, [1, 7]), (TensorProto.FLOAT, [1, 3]), "dynamic batch axis"),
+    "a fixed batch": (
+        (TensorProto.FLOAT, [1, 7]),
+        (TensorProto.FLOAT, [1, 3]),
+        "dynamic batch axis",
+    ),
     "another width": (
         (TensorProto.FLOAT, ["n", 9]),
         (TensorProto.FLOAT, ["n", 3]),
         r"is .a. \(\?, 9\); .*, 7\)",
     ),
     "doubles": ((TensorProto.DOUBLE, ["n", 7]), (TensorProto.FLOAT, ["n", 3]), "of double"),
-    "too many scores": ((TensorProto.FLOAT, ["n", 7]), (TensorProto.FLOAT, ["n", 7]), r"float output of \(batch, 3"),
+    "too many scores": (
+        (TensorProto.FLOAT, ["n", 7]),
+        (TensorProto.FLOAT, ["n", 7]),
+        r"float output of \(batch, 3",
+    ),
 }
 
 
@@ -260,7 +331,9 @@ def test_a_model_of_mlflow_2_lies_within_its_run(
     assert "mlflow.log-model.history" not in store.registry.run(told.run_id).tags
 
 
-def test_a_mirror_of_ours_is_not_brought_in(store: Store, bring: Bring, mlflow_server: str, model: str) -> None:
+def test_a_mirror_of_ours_is_not_brought_in(
+    store: Store, bring: Bring, mlflow_server: str, model: str
+) -> None:
     row = lifecycle(store, model_specification(model), recorded=True)
     mirror_run(store, mlflow_server, row.run_id)
     (told,) = bring().runs
@@ -268,11 +341,20 @@ def test_a_mirror_of_ours_is_not_brought_in(store: Store, bring: Bring, mlflow_s
     assert [run.source for run in store.registry.runs()] == ["platform"]
 
 
-def test_an_experiment_that_is_not_there_is_named(store: Store, bring: Bring, mlflow_server: str) -> None:
+def test_an_experiment_that_is_not_there_is_named(
+    store: Store, bring: Bring, mlflow_server: str
+) -> None:
     with pytest.raises(NotFound, match=r"is not there; there is .*Default"):
         bring()
     with pytest.raises(NotFound, match="v9"):
-        import_experiment(store, mlflow_server, "Default", Reference("fields", "v9"), model_specification(), Unheard())
+        import_experiment(
+            store,
+            mlflow_server,
+            "Default",
+            Reference("fields", "v9"),
+            model_specification(),
+            Unheard(),
+        )
 
 
 def test_a_server_that_fails_half_way_leaves_an_import_that_can_be_done_again(
@@ -292,9 +374,23 @@ def test_a_server_that_fails_half_way_leaves_an_import_that_can_be_done_again(
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("1", 1), ("-7", -7), ("007", "007"), ("1e-3", 0.001), ("0.5", 0.5), ("1e999", "1e999"), ("nan", "nan"), ("", ""),
-     ("True", True), ("None", None), ("no", "no"), ("2024-01-01", "2024-01-01"), ("9" * 40, 1e40), ("1_000", "1_000")],
-)  # fmt: skip
+    [
+        ("1", 1),
+        ("-7", -7),
+        ("007", "007"),
+        ("1e-3", 0.001),
+        ("0.5", 0.5),
+        ("1e999", "1e999"),
+        ("nan", "nan"),
+        ("", ""),
+        ("True", True),
+        ("None", None),
+        ("no", "no"),
+        ("2024-01-01", "2024-01-01"),
+        ("9" * 40, 1e40),
+        ("1_000", "1_000"),
+    ],
+)
 def test_parameters_become_what_they_were(text: str, value: Any) -> None:
     found = parameter_of(text)
     assert found == value and type(found) is type(value)

@@ -8,7 +8,9 @@ from collections.abc import Callable
 
 import pytest
 
-pytest.importorskip("mlflow", reason="needs MLflow's client; run: pip install 'mlops-assets[mlflow]'")
+pytest.importorskip(
+    "mlflow", reason="needs MLflow's client; run: pip install 'mlops-assets[mlflow]'"
+)
 
 import mlflow
 import numpy as np
@@ -32,18 +34,29 @@ from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specific
 pytestmark = [pytest.mark.frameworks, pytest.mark.services]
 
 
-def runs_there(client: MlflowClient, model: str, view: int = ViewType.ACTIVE_ONLY) -> list[MlflowRun]:
+def runs_there(
+    client: MlflowClient, model: str, view: int = ViewType.ACTIVE_ONLY
+) -> list[MlflowRun]:
     experiment = client.get_experiment_by_name(model)
     assert experiment is not None
     return list(client.search_runs([experiment.experiment_id], run_view_type=view))
 
 
 def test_a_run_is_there_with_parameters_tags_times_and_every_point(
-    store: Store, mlflow_server: str, client: MlflowClient, model: str, land_table: Callable[..., Freeze]
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    model: str,
+    land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
-    row = train(store, model_specification(model), "v1", {"depth": 2}, 7, tags={"campaign": "autumn 2024"})
-    points = [(seq, ("loss", "accuracy")[seq % 2], seq // 2, 1 / (seq + 1), 1e9 + seq / 100) for seq in range(1100)]
+    row = train(
+        store, model_specification(model), "v1", {"depth": 2}, 7, tags={"campaign": "autumn 2024"}
+    )
+    points = [
+        (seq, ("loss", "accuracy")[seq % 2], seq // 2, 1 / (seq + 1), 1e9 + seq / 100)
+        for seq in range(1100)
+    ]
     store.registry.put_run(store.registry.run(row.run_id), points)  # more than MLflow takes at once
     told = mirror_run(store, mlflow_server, row.run_id)
     (there,) = runs_there(client, model)
@@ -51,18 +64,32 @@ def test_a_run_is_there_with_parameters_tags_times_and_every_point(
     assert told.outcome == "created" and told.url.endswith(there.info.run_id)
     assert (there.info.status, there.info.run_name) == ("FINISHED", row.version)
     assert there.info.start_time == round(run.started.timestamp() * 1000)
-    assert run.finished is not None and there.info.end_time == round(run.finished.timestamp() * 1000)
+    assert run.finished is not None and there.info.end_time == round(
+        run.finished.timestamp() * 1000
+    )
     assert there.data.params == {"depth": "2"}
-    tags = {"mlops.run_id": row.run_id, "mlops.data_version": "fields@v1", "mlops.data_digest": row.data_digest,
-            "mlops.code_version": run.code_version, "mlops.seed": "7", "campaign": "autumn 2024",
-            "mlflow.user": "tester"}  # fmt: skip
+    tags = {
+        "mlops.run_id": row.run_id,
+        "mlops.data_version": "fields@v1",
+        "mlops.data_digest": row.data_digest,
+        "mlops.code_version": run.code_version,
+        "mlops.seed": "7",
+        "campaign": "autumn 2024",
+        "mlflow.user": "tester",
+    }
     assert there.data.tags.items() >= tags.items()
     (data,) = there.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("fields@v1", row.data_digest[:36])
     for name, points in store.registry.series(row.run_id).items():
-        history = sorted(client.get_metric_history(there.info.run_id, name), key=lambda point: point.step)
+        history = sorted(
+            client.get_metric_history(there.info.run_id, name), key=lambda point: point.step
+        )
         assert [(point.step, point.value) for point in history] == points
-    logged = {(step, round(at * 1000)) for _, name, step, _, at in store.registry.points(row.run_id) if name == "loss"}
+    logged = {
+        (step, round(at * 1000))
+        for _, name, step, _, at in store.registry.points(row.run_id)
+        if name == "loss"
+    }
     history = client.get_metric_history(there.info.run_id, "loss")
     assert {(point.step, point.timestamp) for point in history} == logged
 
@@ -74,12 +101,18 @@ def test_the_onnx_model_is_registered_and_mlflow_loads_it(
     (version,) = client.search_model_versions(f"name='{recorded.model}'")
     key = f"{model_folder(recorded.model, recorded.version)}/model.onnx"
     published = store.workspace.stat(key)
-    assert version.tags.items() >= {"mlops.version": recorded.version, "mlops.onnx_sha256": published.sha256}.items()
+    assert (
+        version.tags.items()
+        >= {
+            "mlops.version": recorded.version,
+            "mlops.onnx_sha256": published.sha256,
+        }.items()
+    )
     (there,) = runs_there(client, recorded.model)
     assert version.run_id == there.info.run_id
-    assert {name: value for name, value in there.data.metrics.items() if name.startswith("test/")} == {
-        f"test/{name}": value for name, value in recorded.metrics.items()
-    }
+    assert {
+        name: value for name, value in there.data.metrics.items() if name.startswith("test/")
+    } == {f"test/{name}": value for name, value in recorded.metrics.items()}
     X = crops_table()[recorded.signature["features"]].to_numpy(np.float32)[:20]
     mlflow.set_tracking_uri(mlflow_server)
     uri = f"models:/{recorded.model}/{version.version}"
@@ -103,7 +136,10 @@ def test_a_second_mirror_changes_nothing_and_asks_only_once(
     (before,) = runs_there(client, recorded.model)
     faulty_mlflow.requests.clear()
     assert mirror_run(store, faulty_mlflow.url, recorded.run_id).outcome == "unchanged"
-    assert {request.split("?")[0].rsplit("/", 1)[-1] for request in faulty_mlflow.requests} == {"get-by-name", "search"}
+    assert {request.split("?")[0].rsplit("/", 1)[-1] for request in faulty_mlflow.requests} == {
+        "get-by-name",
+        "search",
+    }
     (after,) = runs_there(client, recorded.model)
     assert after.to_dictionary() == before.to_dictionary()
     run = store.registry.run(recorded.run_id)
@@ -115,7 +151,11 @@ def test_a_second_mirror_changes_nothing_and_asks_only_once(
 
 
 def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
-    store: Store, mlflow_server: str, client: MlflowClient, model: str, land_table: Callable[..., Freeze]
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    model: str,
+    land_table: Callable[..., Freeze],
 ) -> None:
     from mlops_assets.names import Reference
     from mlops_assets.stac.datasets import write_dataset_record
@@ -146,21 +186,35 @@ def test_aliases_follow_promotion_and_rollback(
 ) -> None:
     second = lifecycle(store, model_specification(recorded.model), recorded=True, depth=2)
     sync(store, mlflow_server)
-    numbers = {v.tags["mlops.version"]: v.version for v in client.search_model_versions(f"name='{recorded.model}'")}
+    numbers = {
+        v.tags["mlops.version"]: v.version
+        for v in client.search_model_versions(f"name='{recorded.model}'")
+    }
 
     def aliases() -> dict[str, str]:
         assert sync_aliases(store, mlflow_server, recorded.model) == []
         found = client.get_registered_model(recorded.model).aliases
-        return {alias: next(v for v, n in numbers.items() if n == number) for alias, number in found.items()}
+        return {
+            alias: next(v for v, n in numbers.items() if n == number)
+            for alias, number in found.items()
+        }
 
     assert aliases() == {}
     promote(store, recorded, [], "tester")
     assert aliases() == {"production": recorded.version}
     promote(store, second, [], "tester")
     promote(store, second, [], "tester", alias="candidate")
-    assert aliases() == {"production": second.version, "previous": recorded.version, "candidate": second.version}
+    assert aliases() == {
+        "production": second.version,
+        "previous": recorded.version,
+        "candidate": second.version,
+    }
     rollback(store, recorded.model, "tester")
-    assert aliases() == {"production": recorded.version, "previous": second.version, "candidate": second.version}
+    assert aliases() == {
+        "production": recorded.version,
+        "previous": second.version,
+        "candidate": second.version,
+    }
 
 
 def test_an_alias_that_mlflow_cannot_have_is_told(
@@ -171,16 +225,23 @@ def test_an_alias_that_mlflow_cannot_have_is_told(
     assert sync_aliases(store, mlflow_server, recorded.model)[0].startswith("latest: ")
     mirror_run(store, mlflow_server, recorded.run_id)
     assert [line.split(":")[0] for line in sync_aliases(store, mlflow_server, recorded.model)] == [
-        "latest", "spring.2025"
-    ]  # fmt: skip
+        "latest",
+        "spring.2025",
+    ]
 
 
 def test_a_failed_run_is_there_with_its_error(
-    store: Store, mlflow_server: str, client: MlflowClient, model: str, land_table: Callable[..., Freeze]
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    model: str,
+    land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
     with pytest.raises(TrainerError):
-        train(store, model_specification(model, trainer=f"{HERE}:moody"), "v1", {"does": "raise"}, 0)
+        train(
+            store, model_specification(model, trainer=f"{HERE}:moody"), "v1", {"does": "raise"}, 0
+        )
     (run,) = store.registry.runs(model)
     mirror_run(store, mlflow_server, run.run_id)
     (there,) = runs_there(client, model)
@@ -189,7 +250,11 @@ def test_a_failed_run_is_there_with_its_error(
 
 
 def test_a_run_that_is_tried_again_replaces_its_mirror(
-    store: Store, mlflow_server: str, client: MlflowClient, model: str, land_table: Callable[..., Freeze]
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    model: str,
+    land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
     specification = model_specification(model, trainer=f"{HERE}:moody")
@@ -217,14 +282,32 @@ def test_what_is_deleted_in_mlflow_stays_deleted(
 
 
 def test_odd_names_and_long_values_reach_the_server(
-    store: Store, mlflow_server: str, client: MlflowClient, model: str, land_table: Callable[..., Freeze]
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    model: str,
+    land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
     row = train(store, model_specification(model), "v1", {}, 0)
     run = store.registry.run(row.run_id)
-    odd = {"F1 (wheat)": 0.5, "F1 [wheat]": 0.25, "val/loss": 0.1, "../up": 0.2, "größe": 1.0, "x" * 400: 2.0,
-           "with space": 3.0, "a//b": 4.0, "": 5.0}  # fmt: skip
-    run.parameters = {"text": "é" * 9000, "list": [1, {"a": None}], "a(b)": True, **{f"p{n}": n for n in range(250)}}
+    odd = {
+        "F1 (wheat)": 0.5,
+        "F1 [wheat]": 0.25,
+        "val/loss": 0.1,
+        "../up": 0.2,
+        "größe": 1.0,
+        "x" * 400: 2.0,
+        "with space": 3.0,
+        "a//b": 4.0,
+        "": 5.0,
+    }
+    run.parameters = {
+        "text": "é" * 9000,
+        "list": [1, {"a": None}],
+        "a(b)": True,
+        **{f"p{n}": n for n in range(250)},
+    }
     run.tags = {"mlflow.user": "somebody else", "note": "n" * 9000, "odd (tag)": "x"}
     points = [(seq, name, seq, value, 1e9 + seq) for seq, (name, value) in enumerate(odd.items())]
     run.metrics = dict.fromkeys(odd, 1.0) | {"final only": 9.0, "no number": None, "none": math.inf}
@@ -238,7 +321,12 @@ def test_odd_names_and_long_values_reach_the_server(
     found = there.data.metrics
     assert found.pop("train_accuracy") == 1.0
     assert sorted(found.values()) == sorted([*odd.values(), 9.0])
-    assert found["val/loss"] == 0.1 and found["with space"] == 3.0 and found["größe"] == 1.0 and found["up"] == 0.2
+    assert (
+        found["val/loss"] == 0.1
+        and found["with space"] == 3.0
+        and found["größe"] == 1.0
+        and found["up"] == 0.2
+    )
 
 
 def test_sync_catches_up_with_what_the_server_has_missed(
@@ -247,24 +335,39 @@ def test_sync_catches_up_with_what_the_server_has_missed(
     second = lifecycle(store, model_specification(recorded.model), recorded=True, depth=2)
     promote(store, second, [], "tester")
     fault = faulty_mlflow.add("*", status=503)
-    for action in (lambda: mirror_run(store, faulty_mlflow.url, second.run_id), lambda: sync(store, faulty_mlflow.url)):
+    for action in (
+        lambda: mirror_run(store, faulty_mlflow.url, second.run_id),
+        lambda: sync(store, faulty_mlflow.url),
+    ):
         with pytest.raises(StorageError, match="MLflow at http"):
             action()
     assert fault.times is None and client.get_experiment_by_name(recorded.model) is None
     faulty_mlflow.mend()
-    faulty_mlflow.add("*mlflow-artifacts*", method="PUT", status=500, times=1)  # in the middle of a model
+    faulty_mlflow.add(
+        "*mlflow-artifacts*", method="PUT", status=500, times=1
+    )  # in the middle of a model
     with pytest.raises(StorageError):
         sync(store, faulty_mlflow.url)
     assert {told.outcome for told in sync(store, faulty_mlflow.url)[0]} == {"created", "updated"}
-    assert [told.outcome for told in sync(store, faulty_mlflow.url)[0]] == ["unchanged", "unchanged"]
+    assert [told.outcome for told in sync(store, faulty_mlflow.url)[0]] == [
+        "unchanged",
+        "unchanged",
+    ]
     assert len(runs_there(client, recorded.model)) == 2
     versions = client.search_model_versions(f"name='{recorded.model}'")
-    assert {version.tags["mlops.version"] for version in versions} == {recorded.version, second.version}
+    assert {version.tags["mlops.version"] for version in versions} == {
+        recorded.version,
+        second.version,
+    }
     assert len(versions) == 2 and len(client.get_registered_model(recorded.model).aliases) == 1
 
 
 def test_a_run_that_goes_on_and_one_from_mlflow_are_not_mirrored(
-    store: Store, mlflow_server: str, client: MlflowClient, model: str, land_table: Callable[..., Freeze]
+    store: Store,
+    mlflow_server: str,
+    client: MlflowClient,
+    model: str,
+    land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
     row = train(store, model_specification(model), "v1", {}, 0)
@@ -279,8 +382,14 @@ def test_a_run_that_goes_on_and_one_from_mlflow_are_not_mirrored(
     assert client.get_experiment_by_name(model) is None
 
 
-@pytest.mark.parametrize(("status", "says"), [(401, "MLFLOW_TRACKING_USERNAME"), (403, "MLFLOW_TRACKING_TOKEN"),
-                                              (500, "whether the server runs")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("status", "says"),
+    [
+        (401, "MLFLOW_TRACKING_USERNAME"),
+        (403, "MLFLOW_TRACKING_TOKEN"),
+        (500, "whether the server runs"),
+    ],
+)
 def test_a_server_that_refuses_is_an_error_that_says_what_to_do(
     status: int, says: str, store: Store, faulty_mlflow: FaultyProxy, recorded: ModelVersion
 ) -> None:

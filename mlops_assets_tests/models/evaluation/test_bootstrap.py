@@ -1,4 +1,7 @@
-"""Confidence intervals: they hold the truth as often as they say, and know what is not independent."""
+"""Confidence intervals.
+
+They hold the truth as often as they say, and know what is not independent.
+"""
 
 from __future__ import annotations
 
@@ -47,7 +50,9 @@ def test_an_interval_is_as_wide_as_theory_says() -> None:
     assert (low + high) / 2 == pytest.approx(values.mean(), abs=0.005)
 
 
-def test_the_same_sums_give_the_same_interval_however_memory_is_divided(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_same_sums_give_the_same_interval_however_memory_is_divided(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     sums = sums_of(np.random.default_rng(0).normal(0, 1, 500), np.arange(500))
     whole = intervals(sums, mean)
     assert intervals(sums, mean) == whole
@@ -79,4 +84,6 @@ def test_too_few_units_give_no_interval() -> None:
 
 
 def test_a_metric_that_is_never_a_number_has_no_interval() -> None:
-    assert intervals(np.ones((9, 2)), lambda sums: {"r2": np.full(len(sums), np.nan)} | mean(sums)) == {"mean": (1, 1)}
+    assert intervals(
+        np.ones((9, 2)), lambda sums: {"r2": np.full(len(sums), np.nan)} | mean(sums)
+    ) == {"mean": (1, 1)}

@@ -25,7 +25,10 @@ def drawn(classes: int = 4, seed: int = 0) -> tuple[NDArray[np.float64], NDArray
 
 
 def tally_of(
-    scores: NDArray[np.float64], truth: NDArray[np.int64], batch: int = COUNT, given: Scores = "logits"
+    scores: NDArray[np.float64],
+    truth: NDArray[np.int64],
+    batch: int = COUNT,
+    given: Scores = "logits",
 ) -> CalibrationTally:
     tally, predicted = CalibrationTally(7, given), scores.argmax(axis=1)
     for start in range(0, len(scores), batch):
@@ -44,7 +47,11 @@ def test_error_is_that_of_torchmetrics(given: Scores, stretch: float) -> None:
     found = tally_of(scores, truth, given=given).result()
     assert found[0].scores == given
     theirs = multiclass_calibration_error(
-        torch.from_numpy(probabilities), torch.from_numpy(truth), num_classes=4, n_bins=BINS, norm="l1"
+        torch.from_numpy(probabilities),
+        torch.from_numpy(truth),
+        num_classes=4,
+        n_bins=BINS,
+        norm="l1",
     )
     assert found[0].ece == pytest.approx(float(theirs), abs=1e-5)
     assert (found[0].ece < 0.02) == (stretch == 1)
@@ -62,14 +69,18 @@ def test_parts_are_as_the_whole() -> None:
 
 def test_the_error_of_all_units_is_the_error() -> None:
     calibration, counts = tally_of(*drawn()).result()
-    assert many_ece(counts.sum(axis=0)[None].astype(float), calibration.confidence)[0] == pytest.approx(calibration.ece)
+    assert many_ece(counts.sum(axis=0)[None].astype(float), calibration.confidence)[
+        0
+    ] == pytest.approx(calibration.ece)
 
 
 def test_rounding_makes_no_logits_of_probabilities() -> None:
     """A random forest of two classes gives -1.2e-07 and 1.0000001 under onnxruntime."""
     truth = np.arange(300) % 2
     scores = np.eye(2)[truth] + np.array([1.2e-7, -1.2e-7])
-    assert tally_of(scores, truth, given="probabilities").result()[0].ece == pytest.approx(0, abs=1e-6)
+    assert tally_of(scores, truth, given="probabilities").result()[0].ece == pytest.approx(
+        0, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(
@@ -87,7 +98,9 @@ def test_the_graph_and_its_exporter_say_what_scores_are(
     operations: list[str], framework: str, expected: Scores | None
 ) -> None:
     names = ["input", *(f"inner_{number}" for number in range(len(operations) - 1)), "scores"]
-    nodes = [helper.make_node(name, [names[i]], [names[i + 1]]) for i, name in enumerate(operations)]
+    nodes = [
+        helper.make_node(name, [names[i]], [names[i + 1]]) for i, name in enumerate(operations)
+    ]
     output = helper.make_tensor_value_info("scores", TensorProto.FLOAT, None)
     model = helper.make_model(helper.make_graph(nodes, "graph", [], [output]))
     assert kind_of_scores(model, framework) == expected

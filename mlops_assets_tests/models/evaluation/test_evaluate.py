@@ -1,4 +1,7 @@
-"""A model version measured on its test split: what is published, in bounded memory, and what stops it."""
+"""A model version measured on its test split.
+
+What is published, in bounded memory, and what stops it.
+"""
 
 from __future__ import annotations
 
@@ -34,7 +37,12 @@ from mlops_assets.runs.reports import write_report
 from mlops_assets.store import Store, published_path
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
-from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification, windows_source
+from mlops_assets_tests.training.trainers import (
+    HERE,
+    lifecycle,
+    model_specification,
+    windows_source,
+)
 
 Land = Callable[..., Freeze]
 Outputs = dict[str, NDArray[Any]]
@@ -47,7 +55,9 @@ def exported(store: Store, specification: ModelSpecification, **params: Any) -> 
 
 
 def document_of(store: Store, row: ModelVersion) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json"))
+    found: dict[str, Any] = json.loads(
+        store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json")
+    )
     return found
 
 
@@ -57,7 +67,11 @@ def predictions(store: Store, row: ModelVersion) -> tuple[NDArray[Any], NDArray[
     X, y = data.arrays("test")
     return (
         y,
-        decide(OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")).predict(X)),
+        decide(
+            OnnxModel(
+                published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")
+            ).predict(X)
+        ),
         data,
     )
 
@@ -67,13 +81,17 @@ def fields(group: str | None = "farm") -> Any:
     return table_specification(source={"url": "landing/fields", "layout": "table", "table": table})
 
 
-WINDOWS = model_specification("cover", dataset="scenes", task="semantic-segmentation", trainer=f"{HERE}:network")
+WINDOWS = model_specification(
+    "cover", dataset="scenes", task="semantic-segmentation", trainer=f"{HERE}:network"
+)
 
 
 def test_what_is_measured_is_published(store: Store, land_table: Land) -> None:
     frame = crops_table(600).assign(farm=np.arange(600) % 10)
     wrong = frame["farm"] == 7
-    frame.loc[wrong, "crop"] = frame.loc[wrong, "crop"].map({"wheat": "maize", "maize": "fallow", "fallow": "wheat"})
+    frame.loc[wrong, "crop"] = frame.loc[wrong, "crop"].map(
+        {"wheat": "maize", "maize": "fallow", "fallow": "wheat"}
+    )
     land_table(frame, fields())
     row = lifecycle(store, model_specification(), depth=2)
     document = document_of(store, row)
@@ -115,7 +133,9 @@ def test_a_class_without_a_test_sample_is_named_wherever_numbers_are(
 ) -> None:
     land_table(*split_by_column({"wheat", "maize"}))
     rows = [lifecycle(store, model_specification(), recorded=True, depth=depth) for depth in (2, 3)]
-    card = store.workspace.get(f"{model_folder(rows[0].model, rows[0].version)}/model-card.md").decode()
+    card = store.workspace.get(
+        f"{model_folder(rows[0].model, rows[0].version)}/model-card.md"
+    ).decode()
     assert "Not measured, as the test split has no sample of it: fallow." in card
     item = json.loads(store.workspace.get(model_item_key(rows[0].model, rows[0].version)))
     assert item["properties"]["mlops:unmeasured_classes"] == ["fallow"]
@@ -124,10 +144,15 @@ def test_a_class_without_a_test_sample_is_named_wherever_numbers_are(
     for name in ("report.html", "report.md", "report.png"):
         write_report(comparison, tmp_path / name)
     assert "Not in the test split: " in (tmp_path / "report.md").read_text()
-    assert "<th>not in the test split</th>\n<td>fallow</td><td>fallow</td>" in (tmp_path / "report.html").read_text()
+    assert (
+        "<th>not in the test split</th>\n<td>fallow</td><td>fallow</td>"
+        in (tmp_path / "report.html").read_text()
+    )
 
 
-def test_kappa_of_one_class_is_not_measured_and_passes_no_gate(store: Store, land_table: Land) -> None:
+def test_kappa_of_one_class_is_not_measured_and_passes_no_gate(
+    store: Store, land_table: Land
+) -> None:
     land_table(*split_by_column({"wheat"}))
     row = lifecycle(store, model_specification())
     assert row.metrics["accuracy"] > 0.9 and "kappa" not in row.metrics
@@ -142,7 +167,10 @@ def test_the_card_names_what_the_model_takes_and_gives_lengths_their_unit(
     crs: str | None, unit: str, store: Store, land_scenes: Land
 ) -> None:
     split = {"method": "spatial_block", "block": 100 if crs else 10, "buffer": 20 if crs else 2}
-    bands = {"names": ["blue", "green", "red", "nir"], "center_wavelengths": [0.49, 0.56, 0.66, 0.84]}
+    bands = {
+        "names": ["blue", "green", "red", "nir"],
+        "center_wavelengths": [0.49, 0.56, 0.66, 0.84],
+    }
     land_scenes(scenes_specification(split=split, bands=bands), crs=crs)
     row = lifecycle(store, model_specification(dataset="scenes"))
     card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
@@ -165,7 +193,9 @@ def test_the_card_says_how_sure_it_is_and_where_it_is_worst(store: Store, land_t
     assert f"{row.metrics['ece']:.1%} from how often it is right" in card
     for figure in ("confusion_matrix", "reliability"):
         assert f"](figures/{figure}.png)" in card
-        assert store.workspace.exists(f"{model_folder(row.model, row.version)}/figures/{figure}.png")
+        assert store.workspace.exists(
+            f"{model_folder(row.model, row.version)}/figures/{figure}.png"
+        )
 
 
 @pytest.mark.parametrize("task", ["classification", "semantic-segmentation", "regression"])
@@ -180,7 +210,9 @@ def test_batches_are_as_the_whole(
         row = exported(store, model_specification(), depth=2)
     else:
         land_table(crops_table().assign(crop=np.arange(300.0)), fields())
-        row = exported(store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE)
+        row = exported(
+            store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE
+        )
     model = OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
     data = raw_data(store.workspace, store.registry, row)
     whole = measure(model, data)
@@ -220,7 +252,9 @@ def test_pixels_nobody_knows_count_for_nothing(store: Store, land_scenes: Land) 
     truth, predicted, _ = predictions(store, row)
     known = truth >= 0
     assert not known.all()
-    assert np.sum(document["confusion_matrix"]) == known.sum() == sum(document["calibration"]["count"])
+    assert (
+        np.sum(document["confusion_matrix"]) == known.sum() == sum(document["calibration"]["count"])
+    )
     assert row.metrics["accuracy"] == pytest.approx((truth == predicted)[known].mean())
     assert document["calibration"]["scores"] == "logits"
     assert document["intervals"]["resampled"] == "blocks of 8 px"
@@ -230,11 +264,22 @@ def test_pixels_nobody_knows_count_for_nothing(store: Store, land_scenes: Land) 
 def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table: Land) -> None:
     rng = np.random.default_rng(0)
     frame = crops_table(600).assign(farm=np.arange(600) % 12)
-    frame["crop"] = 1000 + frame["ndvi_01"] + rng.normal(0, 0.1, 600) + (frame["farm"] == 5) * rng.normal(0, 9, 600)
+    frame["crop"] = (
+        1000
+        + frame["ndvi_01"]
+        + rng.normal(0, 0.1, 600)
+        + (frame["farm"] == 5) * rng.normal(0, 9, 600)
+    )
     land_table(frame, fields())
-    row = lifecycle(store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE, max_depth=3)
+    row = lifecycle(
+        store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE, max_depth=3
+    )
     document = document_of(store, row)
-    assert document["intervals"]["metrics"].keys() == row.metrics.keys() == {"rmse", "mae", "r2", "bias"}
+    assert (
+        document["intervals"]["metrics"].keys()
+        == row.metrics.keys()
+        == {"rmse", "mae", "r2", "bias"}
+    )
     for name, (low, high) in document["intervals"]["metrics"].items():
         assert low <= row.metrics[name] <= high
     truth, predicted, data = predictions(store, row)
@@ -244,18 +289,25 @@ def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table
     assert (worst["value"], worst["samples"]) == ("5", inside.sum())
     assert {name: worst[name] for name in own.metrics} == pytest.approx(own.metrics)
     assert (
-        "figures/scatter.png" in store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
+        "figures/scatter.png"
+        in store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     )
 
 
 def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land) -> None:
     land_table(crops_table(300).assign(farm=np.arange(300) % 3), fields())
-    tree = {"estimator": "sklearn.tree.DecisionTreeClassifier", "class_weight": {0: 1, 1: 5, 2: 1}, "max_depth": None}
+    tree = {
+        "estimator": "sklearn.tree.DecisionTreeClassifier",
+        "class_weight": {0: 1, 1: 5, 2: 1},
+        "max_depth": None,
+    }
     row = lifecycle(store, model_specification(trainer=SKLEARN), **tree)
     assert document_of(store, row)["intervals"]["metrics"] == {}
     card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert "No confidence intervals: the test split has 3 groups (farm), and 5 are needed" in card
-    assert "class_weight: `{0: 1, 1: 5, 2: 1}`" in card.replace("\\", "")  # with the keys that the trainer got
+    assert "class_weight: `{0: 1, 1: 5, 2: 1}`" in card.replace(
+        "\\", ""
+    )  # with the keys that the trainer got
 
 
 # gates on single classes
@@ -270,7 +322,9 @@ def test_a_gate_may_be_on_one_class(store: Store, land_table: Land) -> None:
     assert row.metrics["recall.wheat"] == per_class["wheat"]["recall"]
     assert row.metrics["f1.maize"] == per_class["maize"]["f1"]
     assert {name for name in row.metrics if "." in name} == {"recall.wheat", "f1.maize"}
-    with pytest.raises(GateFailure, match=r"recall\.wheat ≥ 0\.2: passed.*f1\.maize ≥ 1\.01: FAILED"):
+    with pytest.raises(
+        GateFailure, match=r"recall\.wheat ≥ 0\.2: passed.*f1\.maize ≥ 1\.01: FAILED"
+    ):
         promote(store, row, specification.gates, "tester")
 
 
@@ -278,14 +332,18 @@ def test_a_gate_on_a_class_that_is_not_there_is_refused(store: Store, land_table
     land_table()
     specification = model_specification(gates=[{"metric": "recall.weat", "min": 0.2}])
     row = exported(store, specification)
-    with pytest.raises(SpecificationError, match=r"fields@v1 has no class 'weat'; it has fallow, maize, wheat"):
+    with pytest.raises(
+        SpecificationError, match=r"fields@v1 has no class 'weat'; it has fallow, maize, wheat"
+    ):
         evaluate_version(store, specification, row)
     assert store.registry.model_version(Reference("crops")).stage == "exported"
 
 
 @pytest.mark.parametrize("metric", ["recall.", "speed.wheat", "wheat", "recall"])
 def test_a_metric_that_is_none_is_refused(metric: str) -> None:
-    with pytest.raises(ValueError, match=r"is not known; take one of accuracy, .* such as recall\.wheat"):
+    with pytest.raises(
+        ValueError, match=r"is not known; take one of accuracy, .* such as recall\.wheat"
+    ):
         model_specification(gates=[{"metric": metric, "min": 0.2}])
 
 
@@ -299,7 +357,9 @@ def test_numbers_have_no_classes_to_gate() -> None:
 
 def spoil(monkeypatch: pytest.MonkeyPatch, change: Callable[[Outputs], Outputs]) -> None:
     exact = OnnxModel.predict
-    monkeypatch.setattr(OnnxModel, "predict", lambda self, X, batch=1024: change(exact(self, X, batch)))
+    monkeypatch.setattr(
+        OnnxModel, "predict", lambda self, X, batch=1024: change(exact(self, X, batch))
+    )
 
 
 def spoiled(name: str, index: tuple[Any, ...], value: float) -> Callable[[Outputs], Outputs]:
@@ -314,23 +374,53 @@ def spoiled(name: str, index: tuple[Any, ...], value: float) -> Callable[[Output
 @pytest.mark.parametrize(
     ("name", "index", "value", "said"),
     [
-        ("label", (3,), 3, "it gives 3 for sample 3 (samples.csv, row {row}), which is not a class index from 0 to 2"),
-        ("label", (3,), -1, "it gives -1 for sample 3 (samples.csv, row {row}), which is not a class index"),
+        (
+            "label",
+            (3,),
+            3,
+            (
+                "it gives 3 for sample 3 (samples.csv, row {row}), which is not a class index from"
+                " 0 to 2"
+            ),
+        ),
+        (
+            "label",
+            (3,),
+            -1,
+            "it gives -1 for sample 3 (samples.csv, row {row}), which is not a class index",
+        ),
         ("scores", (3, 1), np.nan, "nan"),
-        ("scores", (3, 1), np.inf, "for sample 3 (samples.csv, row {row}), which is no finite number"),
+        (
+            "scores",
+            (3, 1),
+            np.inf,
+            "for sample 3 (samples.csv, row {row}), which is no finite number",
+        ),
     ],
 )
 def test_what_is_no_prediction_names_the_sample(
-    store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch, name: str, index: Any, value: float, said: str
+    store: Store,
+    land_table: Land,
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    index: Any,
+    value: float,
+    said: str,
 ) -> None:
     land_table()
     row = exported(store, model_specification())
     spoil(monkeypatch, spoiled(name, index, value))
     with pytest.raises(EvaluationError) as caught:
         evaluate_version(store, model_specification(), row)
-    sample = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).split("test").iloc[3]
+    sample = (
+        FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+        .split("test")
+        .iloc[3]
+    )
     assert said.format(row=sample["row"]) in str(caught.value)
-    assert f"crops@{row.version} cannot be measured on the test split of fields@v1" in str(caught.value)
+    assert f"crops@{row.version} cannot be measured on the test split of fields@v1" in str(
+        caught.value
+    )
     assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/metrics.json")
 
 
@@ -340,9 +430,13 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
     land_scenes(scenes_specification(**windows_source()))
     row = exported(store, WINDOWS)
     truth, _, data = predictions(store, row)
-    unknown, known = (tuple(int(i) for i in np.argwhere(mask)[0]) for mask in (truth < 0, truth >= 0))
+    unknown, known = (
+        tuple(int(i) for i in np.argwhere(mask)[0]) for mask in (truth < 0, truth >= 0)
+    )
     before = measure(
-        OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")), data, "logits"
+        OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")),
+        data,
+        "logits",
     )
 
     spoil(monkeypatch, spoiled("scores", (unknown[0], 0, *unknown[1:]), np.nan))
@@ -351,15 +445,21 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
     spoil(monkeypatch, spoiled("scores", (known[0], 0, *known[1:]), np.nan))
     sample = data.frozen.split("test").iloc[known[0]]
     place = f"row {sample['row'] + known[1]}, column {sample['column'] + known[2]}"
-    with pytest.raises(EvaluationError, match=f"for sample {known[0]} .images/a.tif, {place}., which is no finite"):
+    with pytest.raises(
+        EvaluationError, match=f"for sample {known[0]} .images/a.tif, {place}., which is no finite"
+    ):
         evaluate_version(store, WINDOWS, row)
 
 
-def test_scores_of_other_classes_are_refused(store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scores_of_other_classes_are_refused(
+    store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch
+) -> None:
     land_table()
     row = exported(store, model_specification())
     spoil(monkeypatch, lambda outputs: outputs | {"scores": outputs["scores"][:, :2]})
-    with pytest.raises(EvaluationError, match="it gives 2 scores a sample, and there are 3 classes"):
+    with pytest.raises(
+        EvaluationError, match="it gives 2 scores a sample, and there are 3 classes"
+    ):
         evaluate_version(store, model_specification(), row)
 
 
@@ -383,7 +483,9 @@ def test_an_empty_test_split_is_an_error(
         return TrainingData(frozen, data.task)
 
     monkeypatch.setattr(measuring, "raw_data", emptied)
-    with pytest.raises(EvaluationError, match="test split of fields@v1: it has no labelled sample; land more"):
+    with pytest.raises(
+        EvaluationError, match="test split of fields@v1: it has no labelled sample; land more"
+    ):
         evaluate_version(store, specification, row)
     assert store.registry.model_version(Reference("crops")).stage == "exported"
 
@@ -395,4 +497,9 @@ def test_a_published_document_is_valid_json(store: Store, land_table: Land) -> N
     row = lifecycle(store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE)
     content = store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json").decode()
     assert "NaN" not in content
-    assert pd.DataFrame(json.loads(content)["slices"]["farm"]).set_index("value")["r2"].isna().to_dict()["1"]
+    assert (
+        pd.DataFrame(json.loads(content)["slices"]["farm"])
+        .set_index("value")["r2"]
+        .isna()
+        .to_dict()["1"]
+    )

@@ -11,10 +11,21 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import Freeze, freeze
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
-from mlops_assets.models.evaluation.slices import Grouping, independent_units, place_of, place_text, slices
+from mlops_assets.models.evaluation.slices import (
+    Grouping,
+    independent_units,
+    place_of,
+    place_text,
+    slices,
+)
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 from mlops_assets_tests.datasets.readers.implementations import Implementation
 from mlops_assets_tests.datasets.readers.test_contract import ALL, MORE, landing
 
@@ -28,7 +39,9 @@ def opened(store: Store, name: str = "fields") -> FrozenDataset:
 def table_with(method: str = "random", **columns: Any) -> Any:
     table = {"label": "crop", **columns}
     source = {"url": "landing/fields", "layout": "table", "table": table}
-    return table_specification(source=source, split={"method": method, "fractions": {"train": 0.5, "test": 0.5}})
+    return table_specification(
+        source=source, split={"method": method, "fractions": {"train": 0.5, "test": 0.5}}
+    )
 
 
 def scenes_with(method: str = "random", read: str = "patches", size: int = 3) -> Any:
@@ -66,7 +79,9 @@ def test_neighbouring_fields_are_not(store: Store, land_table: Land) -> None:
     frozen = opened(store)
     units = independent_units(frozen, "test")
     assert units.name == "blocks of 1000 m"
-    assert together(units, frozen.split("test")[["longitude", "latitude"]].astype(str).agg(" ".join, axis=1))
+    assert together(
+        units, frozen.split("test")[["longitude", "latitude"]].astype(str).agg(" ".join, axis=1)
+    )
 
 
 @pytest.mark.parametrize(("method", "side"), [("spatial_block", 8), ("random", 32)])
@@ -117,9 +132,9 @@ def test_groups_files_seasons_and_years_are_slices(store: Store, land_table: Lan
     assert found["region"].values == ["north", "south"]
     assert found["year"].values == ["2023", "2024"]
     samples = frozen.split("test")
-    assert {v: int((found["region"].codes == i).sum()) for i, v in enumerate(found["region"].values)} == {
-        name: int((samples["group"] == name).sum()) for name in ("north", "south")
-    }
+    assert {
+        v: int((found["region"].codes == i).sum()) for i, v in enumerate(found["region"].values)
+    } == {name: int((samples["group"] == name).sum()) for name in ("north", "south")}
     seasons = np.array(found["season"].values, dtype=object)[found["season"].codes]
     months = pd.to_datetime(samples["time"]).dt.month
     assert set(months[seasons == "December-February"]) == {12, 1, 2}
@@ -140,7 +155,9 @@ def test_too_many_values_are_no_slices(store: Store, land_table: Land) -> None:
     assert slices(frozen, "test") == []
 
 
-def test_a_place_is_told_as_the_layout_has_it(store: Store, land_table: Land, land_scenes: Land) -> None:
+def test_a_place_is_told_as_the_layout_has_it(
+    store: Store, land_table: Land, land_scenes: Land
+) -> None:
     land_table()
     row = opened(store).split("test").iloc[4]
     place = place_of(opened(store), "test", 4)
@@ -153,7 +170,9 @@ def test_a_place_is_told_as_the_layout_has_it(store: Store, land_table: Land, la
 
 
 @pytest.mark.parametrize("implementation", ALL, ids=str)
-def test_every_layout_tells_of_each_of_its_samples(store: Store, implementation: Implementation) -> None:
+def test_every_layout_tells_of_each_of_its_samples(
+    store: Store, implementation: Implementation
+) -> None:
     implementation.land(landing(store), MORE)
     method = next(iter(implementation.splits))
     freeze(store.workspace, store.registry, implementation.specification(method), "tester")

@@ -14,7 +14,8 @@ from mlops_assets.models.specification import CLASS_METRICS, NUMBER_METRICS
 
 NAMES = ["water", "wood", "field"]
 TRUTH, PREDICTED = np.array([0, 0, 0, 1, 1, 2]), np.array([0, 0, 1, 1, 1, 0])
-# confusion [[2, 1, 0], [0, 2, 0], [1, 0, 0]]; kappa: observed 4/6, by chance (3·3 + 2·3 + 1·0) / 36 = 15/36
+# confusion [[2, 1, 0], [0, 2, 0], [1, 0, 0]]; kappa: observed 4/6, by chance (3·3 + 2·3 + 1·0) / 36
+# = 15/36
 BY_HAND = {
     "accuracy": 4 / 6,
     "balanced_accuracy": (2 / 3 + 1 + 0) / 3,
@@ -32,8 +33,12 @@ def test_classification_metrics_are_those_worked_out_by_hand() -> None:
     assert found.confusion.tolist() == [[2, 1, 0], [0, 2, 0], [1, 0, 0]]
     rows = found.per_class.set_index("class")
     assert rows["samples"].to_dict() == {"water": 3, "wood": 2, "field": 1}
-    assert rows.loc["water", ["precision", "recall", "f1", "iou"]].tolist() == pytest.approx([2 / 3, 2 / 3, 2 / 3, 0.5])
-    assert rows.loc["wood", ["precision", "recall", "f1", "iou"]].tolist() == pytest.approx([2 / 3, 1, 0.8, 2 / 3])
+    assert rows.loc["water", ["precision", "recall", "f1", "iou"]].tolist() == pytest.approx(
+        [2 / 3, 2 / 3, 2 / 3, 0.5]
+    )
+    assert rows.loc["wood", ["precision", "recall", "f1", "iou"]].tolist() == pytest.approx(
+        [2 / 3, 1, 0.8, 2 / 3]
+    )
     assert rows.loc["field", ["precision", "recall", "f1", "iou"]].tolist() == [0, 0, 0, 0]
 
 
@@ -59,10 +64,13 @@ def test_predicting_a_class_absent_from_the_truth_lowers_the_others() -> None:
     assert found.metrics == pytest.approx(
         # kappa: observed 3/4, by chance (2·1 + 2·2 + 0·1) / 16
         {
-            "accuracy": 3 / 4, "balanced_accuracy": 3 / 4, "macro_f1": (2 / 3 + 1) / 2, "mean_iou": (1 / 2 + 1) / 2,
+            "accuracy": 3 / 4,
+            "balanced_accuracy": 3 / 4,
+            "macro_f1": (2 / 3 + 1) / 2,
+            "mean_iou": (1 / 2 + 1) / 2,
             "kappa": (3 / 4 - 6 / 16) / (1 - 6 / 16),
         }
-    )  # fmt: skip
+    )
     assert found.confusion is not None and found.confusion[0, 2] == 1
 
 
@@ -74,7 +82,9 @@ def test_predicting_a_class_absent_from_the_truth_lowers_the_others() -> None:
 def test_extremes_are_numbers(truth: list[int], predicted: list[int], expected: float) -> None:
     found = evaluate(np.array(truth), np.array(predicted), "classification", NAMES).metrics
     assert found["kappa"] == pytest.approx(expected)
-    assert all(value == pytest.approx(max(expected, 0)) for name, value in found.items() if name != "kappa")
+    assert all(
+        value == pytest.approx(max(expected, 0)) for name, value in found.items() if name != "kappa"
+    )
 
 
 @pytest.mark.parametrize("predicted", [[1, 1, 1], [1, 0, 1]])
@@ -84,9 +94,13 @@ def test_one_class_says_nothing_of_agreement_beyond_chance(predicted: list[int])
 
 
 def test_regression_metrics_are_those_worked_out_by_hand() -> None:
-    found = evaluate(np.array([1.0, 2, 3, 4]), np.array([1.5, 2, 2, 5], np.float32), "regression", [])
+    found = evaluate(
+        np.array([1.0, 2, 3, 4]), np.array([1.5, 2, 2, 5], np.float32), "regression", []
+    )
     # errors 0.5, 0, -1, 1; squares sum to 2.25; spread of the truth sums to 5
-    assert found.metrics == pytest.approx({"rmse": 0.75, "mae": 0.625, "r2": 1 - 2.25 / 5, "bias": 0.125})
+    assert found.metrics == pytest.approx(
+        {"rmse": 0.75, "mae": 0.625, "r2": 1 - 2.25 / 5, "bias": 0.125}
+    )
     assert set(found.metrics) == set(NUMBER_METRICS)
     assert found.confusion is None and found.per_class.empty
 

@@ -12,7 +12,10 @@ from onnx import TensorProto, helper, load, numpy_helper, save
 
 
 def linear_classifier(path: Path) -> None:
-    """Write a model that tells the crops of `crops_table` by the sum of their six months; the farm has no weight."""
+    """Write a model that tells the crops of `crops_table` by the sum of their six months.
+
+    The farm has no weight.
+    """
     weights = np.outer([0, 1, 1, 1, 1, 1, 1], [1, 0, -1]).astype(np.float32)
     bias = np.array([-3.9, 0, 2.1], dtype=np.float32)
     graph = helper.make_graph(

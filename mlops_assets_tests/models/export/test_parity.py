@@ -1,4 +1,7 @@
-"""An ONNX model that is not the trained one is caught: other numbers, other decisions, NaN, a frozen batch axis."""
+"""An ONNX model that is not the trained one is caught.
+
+Other numbers, other decisions, NaN, a frozen batch axis.
+"""
 
 from __future__ import annotations
 
@@ -47,11 +50,16 @@ def onnx_of(
         helper.make_tensor_value_info(name, TensorProto.FLOAT, [batch, size])
         for name, size in (("input", weight.shape[1]), ("scores", weight.shape[0]))
     ]
-    parts = [numpy_helper.from_array(array.astype(np.float32), name) for name, array in (("w", weight), ("b", bias))]
+    parts = [
+        numpy_helper.from_array(array.astype(np.float32), name)
+        for name, array in (("w", weight), ("b", bias))
+    ]
     gemm = helper.make_node("Gemm", ["input", "w", "b"], ["scores"], transB=1)
     graph = helper.make_graph([gemm], "linear", ends[:1], ends[1:], parts)
     path.write_bytes(
-        helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10).SerializeToString()
+        helper.make_model(
+            graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10
+        ).SerializeToString()
     )
     onnx.checker.check_model(path)
     return OnnxModel(path)
@@ -96,13 +104,17 @@ def test_one_perturbed_weight_is_caught(tmp_path: Path, model: nn.Linear) -> Non
     assert not report.passed
     assert report.worst is not None
     assert (report.worst.sample, report.worst.batch) == (np.abs(X[:, 2]).argmax(), len(X))
-    assert report.worst.onnx[1] - report.worst.native[1] == pytest.approx(0.1 * X[report.worst.sample, 2], rel=1e-4)
+    assert report.worst.onnx[1] - report.worst.native[1] == pytest.approx(
+        0.1 * X[report.worst.sample, 2], rel=1e-4
+    )
     assert report.worst.native[::2] == pytest.approx(report.worst.onnx[::2], rel=1e-4)
     assert f"worst is sample {report.worst.sample} in batches of 200: scores " in report.description
     assert "ONNX differs from the trained model" in report.description
 
 
-def test_another_decision_is_caught_where_the_scores_are_near(tmp_path: Path, model: nn.Linear) -> None:
+def test_another_decision_is_caught_where_the_scores_are_near(
+    tmp_path: Path, model: nn.Linear
+) -> None:
     swapped = [1, 0, 2]
     changed = {"weight": model.weight.numpy()[swapped], "bias": model.bias.numpy()[swapped]}
     report = report_of(tmp_path, model, Parity(tolerance=100), **changed)
@@ -119,22 +131,30 @@ def test_enough_agreement_is_as_declared(tmp_path: Path, model: nn.Linear) -> No
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_outputs_that_are_no_numbers_are_caught(value: float, tmp_path: Path, model: nn.Linear) -> None:
+def test_outputs_that_are_no_numbers_are_caught(
+    value: float, tmp_path: Path, model: nn.Linear
+) -> None:
     bias = model.bias.numpy().copy()
     bias[2] = value
     report = report_of(tmp_path, model, Parity(tolerance=1e9, agreement=0), bias=bias)
     assert not report.passed and report.difference > 1e300
 
 
-def test_a_trained_model_that_gives_nan_does_not_pass_as_equal(tmp_path: Path, model: nn.Linear) -> None:
+def test_a_trained_model_that_gives_nan_does_not_pass_as_equal(
+    tmp_path: Path, model: nn.Linear
+) -> None:
     model.bias[0] = torch.nan
     assert not report_of(tmp_path, model).passed
 
 
-def test_nan_in_a_single_sample_is_caught(tmp_path: Path, model: nn.Linear, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nan_in_a_single_sample_is_caught(
+    tmp_path: Path, model: nn.Linear, monkeypatch: pytest.MonkeyPatch
+) -> None:
     exact = OnnxModel.predict
 
-    def broken(self: OnnxModel, X: NDArray[np.float32], batch: int = 1024) -> dict[str, NDArray[np.float32]]:
+    def broken(
+        self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
+    ) -> dict[str, NDArray[np.float32]]:
         outputs = exact(self, X, batch)
         outputs["scores"][150:151] = np.nan
         return outputs
@@ -150,7 +170,9 @@ def test_a_fault_in_small_batches_only_is_caught(
 ) -> None:
     exact = OnnxModel.predict
 
-    def frozen(self: OnnxModel, X: NDArray[np.float32], batch: int = 1024) -> dict[str, NDArray[np.float32]]:
+    def frozen(
+        self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
+    ) -> dict[str, NDArray[np.float32]]:
         return {name: values + (batch == 7) for name, values in exact(self, X, batch).items()}
 
     monkeypatch.setattr(OnnxModel, "predict", frozen)
@@ -176,8 +198,13 @@ def test_numbers_are_compared_for_regression(shift: float, passed: bool, tmp_pat
     assert (report.passed, report.agreement) == (passed, 1)
 
 
-def test_equal_first_samples_do_not_make_rounding_a_difference(tmp_path: Path, model: nn.Linear) -> None:
-    """Neighbouring samples are often alike; a gap must be compared with the spread of all outputs."""
+def test_equal_first_samples_do_not_make_rounding_a_difference(
+    tmp_path: Path, model: nn.Linear
+) -> None:
+    """Neighbouring samples are often alike.
+
+    A gap must be compared with the spread of all outputs.
+    """
     alike = X.copy()
     alike[:5] = alike[0]
     limits, bias = Parity(tolerance=1e-3), model.bias.numpy() + 1e-5
@@ -186,7 +213,9 @@ def test_equal_first_samples_do_not_make_rounding_a_difference(tmp_path: Path, m
     one.weight.copy_(model.weight[:1])
     one.bias.copy_(model.bias[:1])
     report = compare(PyTorch(), one, other, alike, "classification", limits)
-    assert report.difference == pytest.approx(1e-5 / np.ptp(PyTorch().predict(one, alike, "")["scores"]), rel=0.05)
+    assert report.difference == pytest.approx(
+        1e-5 / np.ptp(PyTorch().predict(one, alike, "")["scores"]), rel=0.05
+    )
     assert report.passed
 
 
@@ -199,7 +228,9 @@ def test_the_worst_pixel_of_a_window_is_shown(tmp_path: Path) -> None:
     class Same:
         """Gives windows as their own scores."""
 
-        def predict(self, model: object, X: NDArray[np.float32], task: str) -> dict[str, NDArray[np.float32]]:
+        def predict(
+            self, model: object, X: NDArray[np.float32], task: str
+        ) -> dict[str, NDArray[np.float32]]:
             return {"scores": X}
 
     class Wrong:
@@ -224,10 +255,14 @@ def test_a_failed_export_says_where_the_worst_sample_lies(
     land_scenes()
     specification = model_specification("cover", dataset="scenes", parity={"samples": 20})
     row = train(store, specification, "v1", {}, 0)
-    data = TrainingData(FrozenDataset.open(store.workspace, store.registry, Reference("scenes")), "classification")
+    data = TrainingData(
+        FrozenDataset.open(store.workspace, store.registry, Reference("scenes")), "classification"
+    )
     exact = OnnxModel.predict
 
-    def broken(self: OnnxModel, X: NDArray[np.float32], batch: int = 1024) -> dict[str, NDArray[np.float32]]:
+    def broken(
+        self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
+    ) -> dict[str, NDArray[np.float32]]:
         outputs = exact(self, X, batch)
         outputs["scores"][13:14] += 3
         return outputs
@@ -237,9 +272,14 @@ def test_a_failed_export_says_where_the_worst_sample_lies(
         export(store, specification, row)
     position = data.positions("test", 20)[13]
     sample = data.frozen.split("test").iloc[position]
-    place = f"sample {position} (images/a.tif, row {sample['row']}, column {sample['column']}) in batches of 20: scores"
+    place = (
+        f"sample {position} (images/a.tif, row {sample['row']}, column {sample['column']}) in"
+        " batches of 20: scores"
+    )
     assert place in str(caught.value)
-    np.testing.assert_array_equal(data.arrays("test")[0][position], data.arrays("test", limit=20)[0][13])
+    np.testing.assert_array_equal(
+        data.arrays("test")[0][position], data.arrays("test", limit=20)[0][13]
+    )
     assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/parity.json")
 
 

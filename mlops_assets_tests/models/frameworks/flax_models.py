@@ -26,7 +26,10 @@ class Patches(nnx.Module):
 
     def __init__(self, bands: int, classes: int, *, rngs: nnx.Rngs) -> None:
         self.bands, self.classes = bands, classes
-        self.body, self.head = nnx.Conv(bands, 4, (3, 3), rngs=rngs), nnx.Linear(4, classes, rngs=rngs)
+        self.body, self.head = (
+            nnx.Conv(bands, 4, (3, 3), rngs=rngs),
+            nnx.Linear(4, classes, rngs=rngs),
+        )
 
     def __call__(self, patches: Any) -> Any:
         return self.head(nnx.relu(self.body(jnp.transpose(patches, (0, 2, 3, 1)))).mean((1, 2)))
@@ -37,7 +40,10 @@ class Windows(nnx.Module):
 
     def __init__(self, bands: int, classes: int, *, rngs: nnx.Rngs) -> None:
         self.bands, self.classes = bands, classes
-        self.body, self.head = nnx.Conv(bands, 4, (3, 3), rngs=rngs), nnx.Conv(4, classes, (1, 1), rngs=rngs)
+        self.body, self.head = (
+            nnx.Conv(bands, 4, (3, 3), rngs=rngs),
+            nnx.Conv(4, classes, (1, 1), rngs=rngs),
+        )
 
     def __call__(self, windows: Any) -> Any:
         found = self.head(nnx.relu(self.body(jnp.transpose(windows, (0, 2, 3, 1)))))

@@ -47,7 +47,13 @@ def sequential(X: Any, y: Any) -> keras.Model:
     _start()
     scaled = layers.Normalization()
     scaled.adapt(X)
-    body = [scaled, layers.Dense(8), layers.BatchNormalization(), layers.ReLU(), layers.Dropout(0.5)]
+    body = [
+        scaled,
+        layers.Dense(8),
+        layers.BatchNormalization(),
+        layers.ReLU(),
+        layers.Dropout(0.5),
+    ]
     model = keras.Sequential([keras.Input((6,)), *body, layers.Dense(3, activation="softmax")])
     return fitted(model, X, y, "sparse_categorical_crossentropy")
 
@@ -70,13 +76,19 @@ def own_layer(X: Any, y: Any) -> keras.Model:
 
 def windows(X: Any, y: Any) -> keras.Model:
     _start()
-    body = [layers.Permute((2, 3, 1)), layers.Conv2D(4, 3, padding="same", activation="relu"), layers.Conv2D(3, 1)]
+    body = [
+        layers.Permute((2, 3, 1)),
+        layers.Conv2D(4, 3, padding="same", activation="relu"),
+        layers.Conv2D(3, 1),
+    ]
     return keras.Sequential([keras.Input((2, 8, 8)), *body, layers.Permute((3, 1, 2))])
 
 
 def regression(X: Any, y: Any) -> keras.Model:
     _start()
-    model = keras.Sequential([keras.Input((6,)), layers.Dense(4, activation="silu"), layers.Dense(1)])
+    model = keras.Sequential(
+        [keras.Input((6,)), layers.Dense(4, activation="silu"), layers.Dense(1)]
+    )
     return fitted(model, X, y, "mse")
 
 
@@ -85,4 +97,7 @@ def inexpressible() -> tuple[keras.Model, tuple[int, ...], str]:
 
 
 def unsafe() -> tuple[keras.Model, str]:
-    return keras.Sequential([keras.Input((6,)), layers.Lambda(lambda rows: rows * 2)]), "the model holds a Lambda"
+    return (
+        keras.Sequential([keras.Input((6,)), layers.Lambda(lambda rows: rows * 2)]),
+        "the model holds a Lambda",
+    )

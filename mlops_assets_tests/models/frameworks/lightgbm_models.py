@@ -1,4 +1,7 @@
-"""Tiny LightGBM models for the contract suite, and such as it must refuse; samples have missing values."""
+"""Tiny LightGBM models for the contract suite, and such as it must refuse.
+
+Samples have missing values.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,9 @@ def wrapper(X: Any, y: Any) -> lightgbm.LGBMClassifier:
     """Stopped early."""
     rows, wrong = with_gaps(X), (y + 1) % 3
     model = lightgbm.LGBMClassifier(n_estimators=20, **SMALL)
-    model.fit(rows, y, eval_X=rows, eval_y=wrong, callbacks=[lightgbm.early_stopping(3, verbose=False)])
+    model.fit(
+        rows, y, eval_X=rows, eval_y=wrong, callbacks=[lightgbm.early_stopping(3, verbose=False)]
+    )
     assert model.best_iteration_ < 20
     return model
 
@@ -47,10 +52,15 @@ def counts(X: Any, y: Any) -> lightgbm.Booster:
 
 def inexpressible() -> tuple[Any, tuple[int, ...], str]:
     X, y = samples((6,))
-    model = trained(X, y % 2, objective="binary", boosting="rf", bagging_freq=1, bagging_fraction=0.5)
+    model = trained(
+        X, y % 2, objective="binary", boosting="rf", bagging_freq=1, bagging_fraction=0.5
+    )
     return model, (6,), "boosting 'rf' of LightGBM cannot be exported"
 
 
 def unsafe() -> tuple[Any, str]:
     X, y = samples((6,))
-    return trained(X, y % 2, objective="cross_entropy"), "objective 'cross_entropy' .* cannot be exported"
+    return (
+        trained(X, y % 2, objective="cross_entropy"),
+        "objective 'cross_entropy' .* cannot be exported",
+    )

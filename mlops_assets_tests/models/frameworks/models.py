@@ -1,4 +1,7 @@
-"""What every adapter's file of models gives the contract suite; frameworks are imported only when a case is used."""
+"""What every adapter's file of models gives the contract suite.
+
+Frameworks are imported only when a case is used.
+"""
 
 from __future__ import annotations
 
@@ -32,7 +35,12 @@ class Case:
     def build(self) -> tuple[Any, Any]:
         """Return a trained model and real samples of it."""
         X, y = samples(self.shape)
-        return from_models(self.framework, self.builder)(X, y + 0.5 if self.task == "regression" else y), X
+        return (
+            from_models(self.framework, self.builder)(
+                X, y + 0.5 if self.task == "regression" else y
+            ),
+            X,
+        )
 
 
 def with_gaps(X: Any) -> Any:
@@ -49,7 +57,9 @@ def from_models(framework: str, name: str) -> Callable[..., Any]:
     return found
 
 
-def _case(framework: str, builder: str, task: str = "classification", *shape: int, outputs: str = "scores") -> Case:
+def _case(
+    framework: str, builder: str, task: str = "classification", *shape: int, outputs: str = "scores"
+) -> Case:
     names = {"value"} if task == "regression" else set(outputs.split())
     return Case(framework, builder, task, shape or (6,), frozenset(names))
 

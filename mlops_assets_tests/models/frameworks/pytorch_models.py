@@ -69,7 +69,9 @@ def _moved(model: nn.Module, X: Any) -> nn.Module:
 
 
 def _mlp(outputs: int) -> nn.Module:
-    return nn.Sequential(nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, outputs))
+    return nn.Sequential(
+        nn.Linear(6, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, outputs)
+    )
 
 
 def sequential(X: Any, y: Any) -> nn.Module:

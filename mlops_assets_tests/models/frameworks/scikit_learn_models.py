@@ -64,7 +64,11 @@ def forest_regression(X: Any, y: Any) -> Any:
 
 def inexpressible() -> tuple[Any, tuple[int, ...], str]:
     X, y = samples((6,))
-    return KNeighborsClassifier(metric=np.dot).fit(X, y), (6,), "KNeighborsClassifier cannot be exported to ONNX"
+    return (
+        KNeighborsClassifier(metric=np.dot).fit(X, y),
+        (6,),
+        "KNeighborsClassifier cannot be exported to ONNX",
+    )
 
 
 def unsafe() -> tuple[Any, str]:

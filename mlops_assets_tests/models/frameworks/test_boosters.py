@@ -1,4 +1,7 @@
-"""What only the adapters of XGBoost and LightGBM have: what a converter does wrongly is refused, NaN is a value."""
+"""What only the adapters of XGBoost and LightGBM have.
+
+What a converter does wrongly is refused, NaN is a value.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,10 @@ def both(model: Any, rows: Any, task: str, folder: Path) -> tuple[Any, Any]:
     adapter.save(model, folder)
     adapter.export(adapter.load(folder), rows.shape[1:], task, folder / "model.onnx")
     name = "value" if task == "regression" else "scores"
-    return adapter.predict(model, rows, task)[name], OnnxModel(folder / "model.onnx").predict(rows)[name]
+    return (
+        adapter.predict(model, rows, task)[name],
+        OnnxModel(folder / "model.onnx").predict(rows)[name],
+    )
 
 
 @each_library
@@ -59,7 +65,9 @@ def test_values_next_to_a_threshold_go_the_same_way_in_onnx(library: str, tmp_pa
     if library == "xgboost":
         import xgboost
 
-        model: Any = xgboost.train({"tree_method": "exact", "max_depth": 64}, xgboost.DMatrix(X, y), 5)
+        model: Any = xgboost.train(
+            {"tree_method": "exact", "max_depth": 64}, xgboost.DMatrix(X, y), 5
+        )
     else:
         import lightgbm
 
@@ -70,7 +78,9 @@ def test_values_next_to_a_threshold_go_the_same_way_in_onnx(library: str, tmp_pa
     np.testing.assert_allclose(found, native, atol=1e-5)
 
 
-def test_what_onnx_cannot_express_of_xgboost_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_what_onnx_cannot_express_of_xgboost_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     import xgboost
 
     X, y = samples((6,))
@@ -78,7 +88,10 @@ def test_what_onnx_cannot_express_of_xgboost_is_refused(tmp_path: Path, subtests
         ({"booster": "gblinear"}, "booster 'gblinear'"),
         ({"objective": "reg:logistic"}, "objective 'reg:logistic'"),
         ({"objective": "multi:softmax", "num_class": 3}, "objective 'multi:softmax'"),
-        ({"objective": "multi:softprob", "num_class": 3, "num_parallel_tree": 2}, "num_parallel_tree=2"),
+        (
+            {"objective": "multi:softprob", "num_class": 3, "num_parallel_tree": 2},
+            "num_parallel_tree=2",
+        ),
         ({"objective": "multi:softprob", "num_class": 2}, "with two classes"),
     ):
         with subtests.test(**params):
@@ -93,7 +106,9 @@ def test_what_onnx_cannot_express_of_xgboost_is_refused(tmp_path: Path, subtests
             framework_of(classifier, "a:trainer").save(classifier, tmp_path)
 
 
-def test_what_onnx_cannot_express_of_lightgbm_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_what_onnx_cannot_express_of_lightgbm_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     import lightgbm
 
     X, y = samples((6,))
@@ -114,11 +129,16 @@ def test_what_onnx_cannot_express_of_lightgbm_is_refused(tmp_path: Path, subtest
 
 
 @each_library
-def test_a_model_of_another_task_is_refused(library: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_model_of_another_task_is_refused(
+    library: str, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     X, y = samples((6,))
     for builder, task in (("regression", "classification"), ("booster", "regression")):
         model = from_models(library, builder)(X, y)
-        with subtests.test(task=task), pytest.raises(ExportError, match=f"does not suit task '{task}'"):
+        with (
+            subtests.test(task=task),
+            pytest.raises(ExportError, match=f"does not suit task '{task}'"),
+        ):
             framework_of(model, "a:trainer").export(model, (6,), task, tmp_path / "model.onnx")
 
 

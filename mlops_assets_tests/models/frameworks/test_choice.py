@@ -12,7 +12,11 @@ from mlops_assets.models.frameworks import framework_named, framework_of
 
 @pytest.mark.parametrize(
     ("model", "message"),
-    [(None, "returned nothing"), ({"weights": 1}, "returned a builtins.dict"), (3, "returned a builtins.int")],
+    [
+        (None, "returned nothing"),
+        ({"weights": 1}, "returned a builtins.dict"),
+        (3, "returned a builtins.int"),
+    ],
     ids=["nothing", "dictionary", "number"],
 )
 def test_what_no_adapter_knows_is_refused(model: Any, message: str) -> None:

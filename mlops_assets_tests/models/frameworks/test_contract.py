@@ -1,4 +1,7 @@
-"""One contract for all framework adapters: safe native form, equal reload, ONNX of any batch size, parity."""
+"""One contract for all framework adapters.
+
+Safe native form, equal reload, ONNX of any batch size, parity.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,13 @@ from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.onnx.graph import facts, kind_of_scores
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.specification import Parity
-from mlops_assets_tests.models.frameworks.models import CASES, FRAMEWORKS, Case, from_models, marks_of
+from mlops_assets_tests.models.frameworks.models import (
+    CASES,
+    FRAMEWORKS,
+    Case,
+    from_models,
+    marks_of,
+)
 
 NATIVE = {
     "pytorch": {"architecture.json", "model.safetensors"},
@@ -57,7 +66,11 @@ class Made:
 @pytest.fixture(
     scope="module",
     params=[
-        pytest.param(case, marks=marks_of(case.framework), id=f"{case.framework}-{case.builder}-{len(case.shape)}d")
+        pytest.param(
+            case,
+            marks=marks_of(case.framework),
+            id=f"{case.framework}-{case.builder}-{len(case.shape)}d",
+        )
         for case in CASES
     ],
 )
@@ -69,7 +82,9 @@ def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     framework.save(model, native)
     reloaded = framework.load(native)
     framework.export(reloaded, case.shape, case.task, path)
-    return Made(case, framework, model, X, framework.predict(model, X, case.task), native, reloaded, path)
+    return Made(
+        case, framework, model, X, framework.predict(model, X, case.task), native, reloaded, path
+    )
 
 
 def test_the_native_form_is_safe_and_gives_the_model_back(made: Made, tmp_path: Path) -> None:
@@ -84,7 +99,9 @@ def test_the_native_form_is_safe_and_gives_the_model_back(made: Made, tmp_path: 
     assert native.keys() == NATIVE[framework.name]
     assert [name for name, content in native.items() if b"pickle" in content.lower()] == []
     assert [name for name, content in native.items() if content.startswith(b"\x80")] == []
-    assert [name for name, content in native.items() if (tmp_path / name).read_bytes() != content] == []
+    assert [
+        name for name, content in native.items() if (tmp_path / name).read_bytes() != content
+    ] == []
 
     # the model that comes back gives exactly the same
     again = framework.predict(made.reloaded, made.X, case.task)
@@ -93,23 +110,32 @@ def test_the_native_form_is_safe_and_gives_the_model_back(made: Made, tmp_path: 
         np.testing.assert_array_equal(again[name], expected, err_msg=name)
 
     described = framework.describe(made.model)
-    assert described == framework.describe(made.reloaded) or framework.name in ("xgboost", "lightgbm")
+    assert described == framework.describe(made.reloaded) or framework.name in (
+        "xgboost",
+        "lightgbm",
+    )
     assert described["architecture"]
     assert described["parameters"] is None or described["parameters"] > 0
 
 
-def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(made: Made, subtests: pytest.Subtests) -> None:
+def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(
+    made: Made, subtests: pytest.Subtests
+) -> None:
     # one file with a free batch axis and our names
     assert [path.name for path in made.onnx.parent.iterdir()] == ["model.onnx"]
     proto = onnx.load(made.onnx, load_external_data=False)
-    assert not any(tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer)
+    assert not any(
+        tensor.data_location == onnx.TensorProto.EXTERNAL for tensor in proto.graph.initializer
+    )
     (entry,) = proto.graph.input
     batch, *rest = entry.type.tensor_type.shape.dim
     assert (entry.name, entry.type.tensor_type.elem_type) == ("input", onnx.TensorProto.FLOAT)
     assert batch.dim_param == "batch"
     assert tuple(dim.dim_value for dim in rest) == made.case.shape
     assert {output.name for output in proto.graph.output} == made.case.outputs
-    assert {output.type.tensor_type.shape.dim[0].dim_param for output in proto.graph.output} == {"batch"}
+    assert {output.type.tensor_type.shape.dim[0].dim_param for output in proto.graph.output} == {
+        "batch"
+    }
 
     # it records what it is and what wrote it
     found = facts(proto)
@@ -130,7 +156,9 @@ def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(made: M
             assert predicted.keys() == made.outputs.keys()
             for name, expected in made.outputs.items():
                 assert predicted[name].shape == expected.shape, name
-                np.testing.assert_allclose(predicted[name], expected, rtol=1e-4, atol=1e-4, err_msg=name)
+                np.testing.assert_allclose(
+                    predicted[name], expected, rtol=1e-4, atol=1e-4, err_msg=name
+                )
     report = compare(made.framework, made.reloaded, model, made.X, made.case.task, Parity())
     assert report.passed, report.description
 
@@ -154,13 +182,19 @@ def test_what_is_not_safe_or_onnx_cannot_express_is_refused(framework: str, tmp_
 
 
 @each_framework
-def test_damaged_files_are_refused(framework: str, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_damaged_files_are_refused(
+    framework: str, tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     case = next(case for case in CASES if case.framework == framework)
     adapter = framework_named(framework)
     adapter.save(case.build()[0], tmp_path)
     file = max(tmp_path.iterdir(), key=lambda path: path.stat().st_size)
     content = file.read_bytes()
-    for damage, left in (("cut", content[: len(content) // 2]), ("emptied", b""), ("another file", b"garbage")):
+    for damage, left in (
+        ("cut", content[: len(content) // 2]),
+        ("emptied", b""),
+        ("another file", b"garbage"),
+    ):
         file.write_bytes(left)
         with subtests.test(damage=damage), pytest.raises(ExportError):
             adapter.load(tmp_path)
@@ -194,9 +228,13 @@ def test_another_process_reads_the_same_model(framework: str, tmp_path: Path) ->
     adapter.save(model, folder)
     np.save(tmp_path / "X.npy", X)
     root = Path(__file__).parents[3]
-    subprocess.run([sys.executable, "-c", READ_ELSEWHERE, framework, str(folder)], check=True, cwd=root)
+    subprocess.run(
+        [sys.executable, "-c", READ_ELSEWHERE, framework, str(folder)], check=True, cwd=root
+    )
     with np.load(tmp_path / "outputs.npz") as found:
-        np.testing.assert_array_equal(found["scores"], adapter.predict(model, X, "classification")["scores"])
+        np.testing.assert_array_equal(
+            found["scores"], adapter.predict(model, X, "classification")["scores"]
+        )
 
 
 @pytest.mark.frameworks
@@ -210,7 +248,10 @@ def test_a_missing_framework_names_its_extra(subtests: pytest.Subtests) -> None:
         ("flax", "jax2onnx", "jax"),
     ):
         message = rf"a model of {framework} needs {package}, .*'mlops-assets\[{extra}\]'"
-        with subtests.test(framework=framework, package=package), pytest.MonkeyPatch.context() as patch:
+        with (
+            subtests.test(framework=framework, package=package),
+            pytest.MonkeyPatch.context() as patch,
+        ):
             patch.setitem(sys.modules, package, None)
             patch.delitem(sys.modules, f"mlops_assets.models.frameworks.{framework}", raising=False)
             with pytest.raises(MissingExtra, match=message):
@@ -219,31 +260,64 @@ def test_a_missing_framework_names_its_extra(subtests: pytest.Subtests) -> None:
 
 def test_no_framework_is_imported_before_a_model_of_it_is_there() -> None:
     code = (
-        "import sys, mlops_assets.definitions, mlops_assets.models.frameworks\n"
-        "print([name for name in ('keras', 'tensorflow', 'xgboost', 'lightgbm', 'jax', 'flax') if name in sys.modules])"
+        "import sys, mlops_assets.definitions, mlops_assets.models.frameworks\nprint([name for name"
+        " in ('keras', 'tensorflow', 'xgboost', 'lightgbm', 'jax', 'flax') if name in sys.modules])"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout.strip() == "[]"
 
 
 NAMES = [
-    "evil:Evil", "evil", "evil:", ":Evil", "evil.Evil", "evil:Evil:x", "evil:Evil.", ".evil:Evil", "evil:Evil\n",
-    "workspace.cache.external.ID.native.d.evil:Evil", "workspace.cache.external.ID.native.evil", "ev\u0131l:Evil",
-    "torch.nn.evil:Evil", "torch.nn.modules.evil:Evil", "torch.nn.modules.module:torch.os.system", "keras.evil:Evil",
-    "flax.nnx.evil:Evil", "mlops_assets.training.trainers.evil:Evil", "os:system", "builtins:eval", "subprocess:Popen",
-    "torch:load", "torch.nn.parallel:DistributedDataParallel", "mlops_assets_tests.models.frameworks.evil:Evil",
-    "\x00", "a" * 100_000, 3, None, True, [], ["evil:Evil"], {}, {"class": "evil:Evil", "arguments": {}},
-]  # fmt: skip
+    "evil:Evil",
+    "evil",
+    "evil:",
+    ":Evil",
+    "evil.Evil",
+    "evil:Evil:x",
+    "evil:Evil.",
+    ".evil:Evil",
+    "evil:Evil\n",
+    "workspace.cache.external.ID.native.d.evil:Evil",
+    "workspace.cache.external.ID.native.evil",
+    "ev\u0131l:Evil",
+    "torch.nn.evil:Evil",
+    "torch.nn.modules.evil:Evil",
+    "torch.nn.modules.module:torch.os.system",
+    "keras.evil:Evil",
+    "flax.nnx.evil:Evil",
+    "mlops_assets.training.trainers.evil:Evil",
+    "os:system",
+    "builtins:eval",
+    "subprocess:Popen",
+    "torch:load",
+    "torch.nn.parallel:DistributedDataParallel",
+    "mlops_assets_tests.models.frameworks.evil:Evil",
+    "\x00",
+    "a" * 100_000,
+    3,
+    None,
+    True,
+    [],
+    ["evil:Evil"],
+    {},
+    {"class": "evil:Evil", "arguments": {}},
+]
 
 
 @pytest.mark.parametrize(
     ("framework", "builder"),
     [
         pytest.param(framework, builder, marks=marks_of(framework))
-        for framework, builder in (("pytorch", "module_as_argument"), ("keras", "own_layer"), ("flax", "mlp"))
+        for framework, builder in (
+            ("pytorch", "module_as_argument"),
+            ("keras", "own_layer"),
+            ("flax", "mlp"),
+        )
     ],
 )
-@pytest.mark.parametrize("trust", [Trust(imported=False), THIS_PROCESS], ids=["of others", "of this process"])
+@pytest.mark.parametrize(
+    "trust", [Trust(imported=False), THIS_PROCESS], ids=["of others", "of this process"]
+)
 def test_no_name_of_a_class_in_an_artefact_runs_code(
     framework: str,
     builder: str,
@@ -257,14 +331,20 @@ def test_no_name_of_a_class_in_an_artefact_runs_code(
     native.mkdir()
     adapter.save(model, native)
     ran = tmp_path / "ran"
-    for folder in ("", "workspace/cache/external/ID/native", "workspace/cache/external/ID/native.d"):
+    for folder in (
+        "",
+        "workspace/cache/external/ID/native",
+        "workspace/cache/external/ID/native.d",
+    ):
         (tmp_path / folder).mkdir(parents=True, exist_ok=True)
         (tmp_path / folder / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
     monkeypatch.syspath_prepend(tmp_path)
     file = native / ("classes.json" if framework == "keras" else "architecture.json")
     document = json.loads(file.read_text())
     for name in NAMES:
-        changed = dict.fromkeys(document, name) if framework == "keras" else {**document, "class": name}
+        changed = (
+            dict.fromkeys(document, name) if framework == "keras" else {**document, "class": name}
+        )
         file.write_text(json.dumps(changed))
         with subtests.test(name=str(name)[:60]):
             with pytest.raises(ExportError):
@@ -274,9 +354,12 @@ def test_no_name_of_a_class_in_an_artefact_runs_code(
 
 @pytest.mark.frameworks
 @pytest.mark.parametrize(
-    ("framework", "builder"), [("pytorch", "module_as_argument"), ("keras", "own_layer"), ("flax", "mlp")]
+    ("framework", "builder"),
+    [("pytorch", "module_as_argument"), ("keras", "own_layer"), ("flax", "mlp")],
 )
-def test_a_class_that_the_project_names_is_rebuilt_and_no_other(framework: str, builder: str, tmp_path: Path) -> None:
+def test_a_class_that_the_project_names_is_rebuilt_and_no_other(
+    framework: str, builder: str, tmp_path: Path
+) -> None:
     case = next(case for case in CASES if (case.framework, case.builder) == (framework, builder))
     model, adapter = case.build()[0], framework_named(framework)
     adapter.save(model, tmp_path)

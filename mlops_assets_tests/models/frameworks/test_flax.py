@@ -15,7 +15,9 @@ from mlops_assets_tests.training.trainers import samples
 pytestmark = pytest.mark.frameworks
 
 
-def test_an_architecture_that_is_not_the_models_own_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_an_architecture_that_is_not_the_models_own_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     X, y = samples((6,))
     adapter = framework_named("flax")
     adapter.save(from_models("flax", "mlp")(X, y), tmp_path)
@@ -24,8 +26,14 @@ def test_an_architecture_that_is_not_the_models_own_is_refused(tmp_path: Path, s
         ({"class": "torch.nn:Linear", "arguments": {}}, "no Flax module"),
         ({"class": "mlops_assets_tests.gone:Net", "arguments": {}}, "not there any more"),
         ({"class": 3}, "not there any more"),
-        ({"class": "flax.nnx:Linear", "arguments": {"depth": 3}}, "does not take the stored arguments"),
-        ({"class": "flax.nnx:Linear", "arguments": {"in_features": 6, "out_features": 3}}, "weights do not fit Linear"),
+        (
+            {"class": "flax.nnx:Linear", "arguments": {"depth": 3}},
+            "does not take the stored arguments",
+        ),
+        (
+            {"class": "flax.nnx:Linear", "arguments": {"in_features": 6, "out_features": 3}},
+            "weights do not fit Linear",
+        ),
     ]
     for described, message in cases:
         (tmp_path / "architecture.json").write_text(json.dumps(described))

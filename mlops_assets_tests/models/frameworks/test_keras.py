@@ -24,9 +24,17 @@ LAMBDA = {
     "module": "keras.layers",
     "class_name": "Lambda",
     "registered_name": None,
-    "config": {"name": "hostile", "function": {"class_name": "__lambda__", "config": {"code": "4w=="}}},
+    "config": {
+        "name": "hostile",
+        "function": {"class_name": "__lambda__", "config": {"code": "4w=="}},
+    },
 }
-EVAL = {"module": "builtins", "class_name": "function", "config": "eval", "registered_name": "function"}
+EVAL = {
+    "module": "builtins",
+    "class_name": "function",
+    "config": "eval",
+    "registered_name": "function",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +46,9 @@ def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def changed(saved: Path, folder: Path, change: Any = None, classes: dict[str, str] | None = None) -> Path:
+def changed(
+    saved: Path, folder: Path, change: Any = None, classes: dict[str, str] | None = None
+) -> Path:
     """Copy a saved model to a new folder, and change what is in the file."""
     shutil.copytree(saved, folder)
     if classes is not None:
@@ -57,7 +67,9 @@ def changed(saved: Path, folder: Path, change: Any = None, classes: dict[str, st
 
 def replaced(module: str, kind: str, registered: str | None = None) -> Any:
     """Give the second layer another class."""
-    return lambda layers: layers[1].update(module=module, class_name=kind, registered_name=registered)
+    return lambda layers: layers[1].update(
+        module=module, class_name=kind, registered_name=registered
+    )
 
 
 def test_a_file_that_was_packed_again_is_read(saved: Path, tmp_path: Path) -> None:
@@ -89,9 +101,13 @@ def hostile_weights(kind: str) -> bytes:
     written = io.BytesIO()
     with h5py.File(written, "w") as file:
         if kind == "much":
-            file.create_dataset("layers/zeros", shape=(1 << 31,), dtype="f4", chunks=(1 << 20,), compression="gzip")
+            file.create_dataset(
+                "layers/zeros", shape=(1 << 31,), dtype="f4", chunks=(1 << 20,), compression="gzip"
+            )
         elif kind == "another file's bytes":
-            file.create_dataset("layers/x", shape=(16,), dtype="u1", external=[("/etc/passwd", 0, 16)])
+            file.create_dataset(
+                "layers/x", shape=(16,), dtype="u1", external=[("/etc/passwd", 0, 16)]
+            )
         elif kind == "a link":
             file["layers"] = h5py.ExternalLink("/etc/passwd", "/")
         else:
@@ -101,13 +117,18 @@ def hostile_weights(kind: str) -> bytes:
     return written.getvalue()
 
 
-@pytest.mark.parametrize("kind", ["much", "another file's bytes", "a link", "a view of another file"])
+@pytest.mark.parametrize(
+    "kind", ["much", "another file's bytes", "a link", "a view of another file"]
+)
 def test_weights_hold_arrays_of_their_own_and_no_more_than_their_file_may(
     kind: str, saved: Path, tmp_path: Path
 ) -> None:
     folder = tmp_path / "model"
     shutil.copytree(saved, folder)
-    with zipfile.ZipFile(saved / "model.keras") as archive, zipfile.ZipFile(folder / "model.keras", "w") as changed:
+    with (
+        zipfile.ZipFile(saved / "model.keras") as archive,
+        zipfile.ZipFile(folder / "model.keras", "w") as changed,
+    ):
         for name in archive.namelist():
             content = archive.read(name)
             changed.writestr(name, hostile_weights(kind) if name.endswith(".h5") else content)
@@ -121,7 +142,10 @@ def test_classes_that_are_not_the_models_own_are_refused(
     cases: dict[str, tuple[dict[str, str], str]] = {
         "no layer": ({"tests>Times": "subprocess:Popen"}, "no Keras layer"),
         "gone": ({"tests>Times": "mlops_assets_tests.gone:Times"}, "not there any more"),
-        "another class": ({"tests>Times": TIMES.replace("Times", "Eigen")}, "not stored under its own name"),
+        "another class": (
+            {"tests>Times": TIMES.replace("Times", "Eigen")},
+            "not stored under its own name",
+        ),
         "none": ({}, "not Keras's own"),
     }
     for name, (classes, message) in cases.items():
@@ -144,7 +168,10 @@ def test_a_layer_class_inside_of_a_function_is_refused(tmp_path: Path) -> None:
 def test_a_model_that_takes_bands_last_is_told_how_to_begin(tmp_path: Path) -> None:
     import keras
 
-    model, adapter = keras.Sequential([keras.Input((5, 5, 4)), keras.layers.Flatten()]), framework_named("keras")
+    model, adapter = (
+        keras.Sequential([keras.Input((5, 5, 4)), keras.layers.Flatten()]),
+        framework_named("keras"),
+    )
     with pytest.raises(ExportError, match=r"bands first; begin with keras.layers.Permute"):
         adapter.predict(model, np.zeros((1, 4, 5, 5), dtype=np.float32), "classification")
     with pytest.raises(ExportError, match="bands first"):

@@ -12,7 +12,12 @@ from torch import nn
 
 from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks.pytorch import ARCHITECTURE, PyTorch
-from mlops_assets_tests.models.frameworks.pytorch_models import DependsOnData, Forgetful, KeepsTensor, OwnSequential
+from mlops_assets_tests.models.frameworks.pytorch_models import (
+    DependsOnData,
+    Forgetful,
+    KeepsTensor,
+    OwnSequential,
+)
 from mlops_assets_tests.training.trainers import samples
 
 
@@ -23,7 +28,9 @@ def local_class() -> nn.Module:
     return Local()
 
 
-def test_a_module_that_cannot_be_rebuilt_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_module_that_cannot_be_rebuilt_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     cases: dict[str, tuple[nn.Module, str]] = {
         "local class": (local_class(), "defined inside a function"),
         "forgotten argument": (Forgetful(3), "does not keep its argument 'width'"),
@@ -37,12 +44,22 @@ def test_a_module_that_cannot_be_rebuilt_is_refused(tmp_path: Path, subtests: py
             assert not list(tmp_path.iterdir())
 
 
-def test_an_architecture_that_is_not_the_models_own_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_an_architecture_that_is_not_the_models_own_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     PyTorch().save(nn.Linear(2, 2), tmp_path)
-    no_module = ("os:system", "subprocess:Popen", "builtins:eval", "torch:load", "collections:OrderedDict")
+    no_module = (
+        "os:system",
+        "subprocess:Popen",
+        "builtins:eval",
+        "torch:load",
+        "collections:OrderedDict",
+    )
     gone = ("mlops_assets_tests.gone:Net", f"{__name__}:Renamed")
     for named in (*no_module, *gone):
-        (tmp_path / ARCHITECTURE).write_text(json.dumps({"class": named, "arguments": {"command": "false"}}))
+        (tmp_path / ARCHITECTURE).write_text(
+            json.dumps({"class": named, "arguments": {"command": "false"}})
+        )
         message = "no torch module" if named in no_module else "not there any more"
         with subtests.test(named), pytest.raises(ExportError, match=message):
             PyTorch().load(tmp_path)
@@ -71,7 +88,9 @@ def test_common_modules_come_back_as_they_were(
         folder = tmp_path_factory.mktemp("module")
         with subtests.test(name):
             adapter.save(module, folder)
-            before, after = (adapter.predict(m, X, "classification") for m in (module, adapter.load(folder)))
+            before, after = (
+                adapter.predict(m, X, "classification") for m in (module, adapter.load(folder))
+            )
             np.testing.assert_array_equal(before["scores"], after["scores"])
 
 

@@ -1,4 +1,7 @@
-"""What only the scikit-learn adapter has: trusted types, and preprocessing inside of the ONNX file."""
+"""What only the scikit-learn adapter has.
+
+Trusted types, and preprocessing inside of the ONNX file.
+"""
 
 from __future__ import annotations
 
@@ -44,20 +47,29 @@ def test_foreign_classes_are_refused_on_writing_and_on_reading(tmp_path: Path) -
 
 def test_a_function_that_scikit_learn_only_imports_is_refused(tmp_path: Path) -> None:
     skops.io.dump(FunctionTransformer(func=subprocess.check_output), tmp_path / "written.skops")
-    with zipfile.ZipFile(tmp_path / "written.skops") as written, zipfile.ZipFile(tmp_path / FILE, "w") as changed:
+    with (
+        zipfile.ZipFile(tmp_path / "written.skops") as written,
+        zipfile.ZipFile(tmp_path / FILE, "w") as changed,
+    ):
         for name in written.namelist():
-            changed.writestr(name, written.read(name).replace(b'"subprocess"', b'"sklearn.utils._testing"'))
+            changed.writestr(
+                name, written.read(name).replace(b'"subprocess"', b'"sklearn.utils._testing"')
+            )
     with pytest.raises(ExportError, match="check_output"):
         ScikitLearn().load(tmp_path)
 
 
-def test_functions_that_compute_are_trusted_and_such_as_act_are_not(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_functions_that_compute_are_trusted_and_such_as_act_are_not(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     X, y = samples((6,))
     trusted: list[Any] = [
         HistGradientBoostingClassifier(max_iter=3, categorical_features=[0]),
         make_pipeline(SelectKBest(mutual_info_classif, k=2), LogisticRegression()),
         make_pipeline(FunctionTransformer(np.nan_to_num), LogisticRegression()),
-        make_pipeline(KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), LogisticRegression()),
+        make_pipeline(
+            KBinsDiscretizer(3, quantile_method="averaged_inverted_cdf"), LogisticRegression()
+        ),
         KNeighborsClassifier(metric=scipy.spatial.distance.canberra),
     ]
     for model in trusted:
@@ -65,7 +77,14 @@ def test_functions_that_compute_are_trusted_and_such_as_act_are_not(tmp_path: Pa
             ScikitLearn().save(model.fit(np.abs(X), y), tmp_path)
             again = ScikitLearn().load(tmp_path)
             np.testing.assert_array_equal(again.predict(np.abs(X)), model.predict(np.abs(X)))
-    acting = [np.testing.measure, np.rec.fromfile, np.load, np.save, sklearn.datasets.load_files, scipy.sparse.save_npz]
+    acting = [
+        np.testing.measure,
+        np.rec.fromfile,
+        np.load,
+        np.save,
+        sklearn.datasets.load_files,
+        scipy.sparse.save_npz,
+    ]
     for function in acting:
         skops.io.dump(FunctionTransformer(func=partial(function, "text")), tmp_path / FILE)
         with subtests.test(function.__name__), pytest.raises(ExportError, match=function.__name__):
@@ -75,12 +94,18 @@ def test_functions_that_compute_are_trusted_and_such_as_act_are_not(tmp_path: Pa
         ScikitLearn().load(tmp_path)
 
 
-def test_estimators_that_onnx_cannot_express_are_named(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_estimators_that_onnx_cannot_express_are_named(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     X, y = samples((6,))
     cases: list[tuple[Any, str, str]] = [
         (Ridge(), "classification", "Ridge does not suit task 'classification'"),
         (LogisticRegression(), "regression", "LogisticRegression does not suit task 'regression'"),
-        (KNeighborsClassifier(metric=np.dot), "classification", "KNeighborsClassifier cannot be exported"),
+        (
+            KNeighborsClassifier(metric=np.dot),
+            "classification",
+            "KNeighborsClassifier cannot be exported",
+        ),
         (ForeignClassifier(), "classification", "ForeignClassifier cannot be exported"),
     ]
     for estimator, task, message in cases:
@@ -89,7 +114,9 @@ def test_estimators_that_onnx_cannot_express_are_named(tmp_path: Path, subtests:
 
 
 @pytest.mark.parametrize(
-    "final", [LogisticRegression(), RandomForestClassifier(5, random_state=0)], ids=["line", "trees"]
+    "final",
+    [LogisticRegression(), RandomForestClassifier(5, random_state=0)],
+    ids=["line", "trees"],
 )
 def test_missing_values_are_filled_inside_of_the_onnx_file(
     final: Any, tmp_path_factory: pytest.TempPathFactory, subtests: pytest.Subtests
@@ -99,7 +126,9 @@ def test_missing_values_are_filled_inside_of_the_onnx_file(
     for strategy in ("mean", "median", "most_frequent", "constant"):
         folder = tmp_path_factory.mktemp(strategy)
         with subtests.test(strategy=strategy):
-            model = make_pipeline(SimpleImputer(strategy=strategy), StandardScaler(), clone(final)).fit(rows, y)
+            model = make_pipeline(
+                SimpleImputer(strategy=strategy), StandardScaler(), clone(final)
+            ).fit(rows, y)
             adapter.save(model, folder)
             adapter.export(adapter.load(folder), (6,), "classification", folder / "model.onnx")
             native = adapter.predict(model, rows, "classification")["scores"]
@@ -107,23 +136,34 @@ def test_missing_values_are_filled_inside_of_the_onnx_file(
             np.testing.assert_allclose(found, native, rtol=1e-4, atol=1e-5)
 
 
-def test_a_scaled_value_at_a_threshold_of_a_tree_is_on_the_same_side_in_onnx(tmp_path: Path) -> None:
+def test_a_scaled_value_at_a_threshold_of_a_tree_is_on_the_same_side_in_onnx(
+    tmp_path: Path,
+) -> None:
     rng = np.random.default_rng(0)
-    X = rng.integers(900, 1100, (400, 20)).astype(np.float32)  # midpoints of such numbers are such numbers
+    X = rng.integers(900, 1100, (400, 20)).astype(
+        np.float32
+    )  # midpoints of such numbers are such numbers
     y = (X[:, :3].sum(axis=1) > 3000).astype(np.int64)
-    model = make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)).fit(X[:100], y[:100])
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)).fit(
+        X[:100], y[:100]
+    )
     ScikitLearn().export(model, (20,), "classification", tmp_path / "model.onnx")
     found = OnnxModel(tmp_path / "model.onnx").predict(X)["scores"]
     np.testing.assert_allclose(found, model.predict_proba(X), atol=1e-6)
 
 
 @pytest.mark.frameworks
-def test_a_pipeline_that_ends_in_another_framework_is_refused(tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_a_pipeline_that_ends_in_another_framework_is_refused(
+    tmp_path: Path, subtests: pytest.Subtests
+) -> None:
     import lightgbm
     import xgboost
 
     X, y = samples((6,))
-    for final in (xgboost.XGBClassifier(n_estimators=2), lightgbm.LGBMClassifier(n_estimators=2, verbosity=-1)):
+    for final in (
+        xgboost.XGBClassifier(n_estimators=2),
+        lightgbm.LGBMClassifier(n_estimators=2, verbosity=-1),
+    ):
         name = type(final).__name__
         model = make_pipeline(StandardScaler(), final).fit(X, y)
         with subtests.test(name), pytest.raises(ExportError, match=rf"{name}.*return .* alone"):

@@ -1,4 +1,7 @@
-"""Tiny XGBoost models for the contract suite, and such as it must refuse; samples have missing values."""
+"""Tiny XGBoost models for the contract suite, and such as it must refuse.
+
+Samples have missing values.
+"""
 
 from __future__ import annotations
 
@@ -46,9 +49,16 @@ def counts(X: Any, y: Any) -> xgboost.Booster:
 
 def inexpressible() -> tuple[Any, tuple[int, ...], str]:
     X, y = samples((6,))
-    return trained(X, y % 2, booster="dart", objective="binary:logistic"), (6,), "booster 'dart' .* cannot be exported"
+    return (
+        trained(X, y % 2, booster="dart", objective="binary:logistic"),
+        (6,),
+        "booster 'dart' .* cannot be exported",
+    )
 
 
 def unsafe() -> tuple[Any, str]:
     X, y = samples((6,))
-    return trained(X, y, objective="rank:pairwise"), "objective 'rank:pairwise' .* cannot be exported"
+    return (
+        trained(X, y, objective="rank:pairwise"),
+        "objective 'rank:pairwise' .* cannot be exported",
+    )

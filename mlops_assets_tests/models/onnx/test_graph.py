@@ -1,4 +1,7 @@
-"""What is done to exported graphs: what they say of themselves stays, and what they lack is named."""
+"""What is done to exported graphs.
+
+What they say of themselves stays, and what they lack is named.
+"""
 
 from __future__ import annotations
 
@@ -16,11 +19,16 @@ from mlops_assets.models.onnx.graph import conform, facts, with_scaling
 def graph(operator: str = "Relu", *unbound: str) -> onnx.ModelProto:
     """A model with one operator on (batch, 2)."""
     node = helper.make_node(operator, ["given", *unbound], ["found"])
-    entries = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2]) for name in ("given", *unbound)]
+    entries = [
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, [None, 2])
+        for name in ("given", *unbound)
+    ]
     output = helper.make_tensor_value_info("found", TensorProto.FLOAT, [None, 2])
     made = helper.make_graph([node], "one", entries, [output])
     imports = [helper.make_opsetid("", 17)]
-    return helper.make_model(made, producer_name="somebody", producer_version="3", opset_imports=imports, ir_version=9)
+    return helper.make_model(
+        made, producer_name="somebody", producer_version="3", opset_imports=imports, ir_version=9
+    )
 
 
 def test_scaling_keeps_what_a_file_says_of_itself() -> None:
@@ -45,6 +53,11 @@ def test_names_of_the_converter_may_be_ours() -> None:
     model.graph.input[0].name = model.graph.node[0].input[0] = "scores"
     model.graph.output[0].name = model.graph.node[0].output[0] = "input"
     found = conform(model, (2,), {"input": "scores"})
-    assert [entry.name for entry in (*found.graph.input, *found.graph.output)] == ["input", "scores"]
-    evaluated = ReferenceEvaluator(found).run(None, {"input": np.array([[-1, 2]], dtype=np.float32)})
+    assert [entry.name for entry in (*found.graph.input, *found.graph.output)] == [
+        "input",
+        "scores",
+    ]
+    evaluated = ReferenceEvaluator(found).run(
+        None, {"input": np.array([[-1, 2]], dtype=np.float32)}
+    )
     np.testing.assert_array_equal(evaluated[0], [[0, 2]])

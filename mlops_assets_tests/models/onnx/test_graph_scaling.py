@@ -1,4 +1,7 @@
-"""Bands and scaling from declaration to map: trained on scaled samples, served on raw ones, with one set of figures."""
+"""Bands and scaling from declaration to map.
+
+Trained on scaled samples, served on raw ones, with one set of figures.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,12 @@ from mlops_assets.storage import Workspace
 from mlops_assets.store import Store, published_path
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
-from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification, write_scene
+from mlops_assets_tests.conftest import (
+    crops_table,
+    scenes_specification,
+    table_specification,
+    write_scene,
+)
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes
 from mlops_assets_tests.stac.mlm_schema import mlm_validator
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
@@ -45,20 +53,45 @@ SKLEARN = {
     "trainer": "mlops_assets.training.trainers.sklearn:train",
     "params": {"estimator": "sklearn.linear_model.LogisticRegression", "C": 0.1},
 }
-NAMES = {"bands": {"names": ["blue", "green", "red", "nir"], "center_wavelengths": [0.49, 0.56, 0.66, 0.84]}}
+NAMES = {
+    "bands": {
+        "names": ["blue", "green", "red", "nir"],
+        "center_wavelengths": [0.49, 0.56, 0.66, 0.84],
+    }
+}
 MODELS: dict[str, dict[str, Any]] = {
-    "pixel": {"dataset": "scenes", "inputs": "pixel", **SKLEARN, "bands": ["nir", "green"], "scaling": "standardize"},
-    "patch": {"dataset": "scenes", "trainer": f"{__name__}:network", "bands": ["nir", "blue"], "scaling": "minmax"},
+    "pixel": {
+        "dataset": "scenes",
+        "inputs": "pixel",
+        **SKLEARN,
+        "bands": ["nir", "green"],
+        "scaling": "standardize",
+    },
+    "patch": {
+        "dataset": "scenes",
+        "trainer": f"{__name__}:network",
+        "bands": ["nir", "blue"],
+        "scaling": "minmax",
+    },
     "forest": {
-        "dataset": "scenes", "scaling": {"*": "standardize", "red": "none"}, "trainer": SKLEARN["trainer"],
-        "params": {"estimator": "sklearn.ensemble.RandomForestClassifier", "n_estimators": 5, "max_depth": 4},
+        "dataset": "scenes",
+        "scaling": {"*": "standardize", "red": "none"},
+        "trainer": SKLEARN["trainer"],
+        "params": {
+            "estimator": "sklearn.ensemble.RandomForestClassifier",
+            "n_estimators": 5,
+            "max_depth": 4,
+        },
     },
     "window": {
-        "dataset": "windows", "task": "semantic-segmentation", "trainer": f"{__name__}:network",
-        "bands": ["nir", "red", "blue"], "scaling": {"*": {"minimum": 0, "maximum": 300}},
+        "dataset": "windows",
+        "task": "semantic-segmentation",
+        "trainer": f"{__name__}:network",
+        "bands": ["nir", "red", "blue"],
+        "scaling": {"*": {"minimum": 0, "maximum": 300}},
     },
     "row": {"bands": ["ndvi_06", "ndvi_02"], "scaling": "standardize", **SKLEARN},
-}  # fmt: skip
+}
 
 
 class Epochs(BaseModel):
@@ -70,8 +103,14 @@ class Epochs(BaseModel):
 def network(data: TrainingData, params: Epochs, run: TrainingRun) -> nn.Module:
     """A convolutional net that scales nothing itself, fed by a loader."""
     bands, classes = data.sample_shape[0], len(data.class_names)
-    head = [nn.Flatten(), nn.Linear(16, classes)] if data.view == "patch" else [nn.Conv2d(16, classes, 1)]
-    net = nn.Sequential(nn.Conv2d(bands, 16, 3, padding=0 if data.view == "patch" else 1), nn.ReLU(), *head)
+    head = (
+        [nn.Flatten(), nn.Linear(16, classes)]
+        if data.view == "patch"
+        else [nn.Conv2d(16, classes, 1)]
+    )
+    net = nn.Sequential(
+        nn.Conv2d(bands, 16, 3, padding=0 if data.view == "patch" else 1), nn.ReLU(), *head
+    )
     optimizer = torch.optim.Adam(net.parameters(), 0.02)
     loader = data.loader("train", 16, run.seed)
     for _ in range(params.epochs):
@@ -87,12 +126,25 @@ def network(data: TrainingData, params: Epochs, run: TrainingRun) -> nn.Module:
 def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
     """A workspace with a scaled model of each kind, trained, exported, evaluated and recorded."""
     root = tmp_path_factory.mktemp("scaled") / "workspace"
-    store = Store(Workspace(root.as_uri()), Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")))
-    land(store, table_specification(), lambda folder: crops_table().to_csv(folder / "a.csv", index=False))
+    store = Store(
+        Workspace(root.as_uri()),
+        Registry(f"sqlite:///{root / 'registry.db'}").acting(local("tester")),
+    )
+    land(
+        store,
+        table_specification(),
+        lambda folder: crops_table().to_csv(folder / "a.csv", index=False),
+    )
     land(store, scenes_specification(**NAMES), write_two_scenes)
-    land(store, windows("windows").model_copy(update={"bands": scenes_specification(**NAMES).bands}), write_two_scenes)
+    land(
+        store,
+        windows("windows").model_copy(update={"bands": scenes_specification(**NAMES).bands}),
+        write_two_scenes,
+    )
     for name, changes in MODELS.items():
-        lifecycle(store, model_specification(name, **changes), recorded=True, **changes.get("params", {}))
+        lifecycle(
+            store, model_specification(name, **changes), recorded=True, **changes.get("params", {})
+        )
     return store
 
 
@@ -107,9 +159,13 @@ def onnx_of(store: Store, row: ModelVersion) -> OnnxModel:
 def opened(store: Store, model: str) -> TrainingData:
     """The data as its trainer saw it."""
     row, changes = row_of(store, model), MODELS[model]
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(row.dataset, row.data_version))
+    frozen = FrozenDataset.open(
+        store.workspace, store.registry, Reference(row.dataset, row.data_version)
+    )
     specification = model_specification(model, **changes)
-    return TrainingData(frozen, row.task, row.signature["view"], specification.bands, specification.scaling)
+    return TrainingData(
+        frozen, row.task, row.signature["view"], specification.bands, specification.scaling
+    )
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -122,12 +178,20 @@ def test_the_signature_says_what_is_taken_and_how_it_is_scaled(models: Store, mo
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scaled(models: Store, model: str) -> None:
+def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scaled(
+    models: Store, model: str
+) -> None:
     row = row_of(models, model)
     prefix = f"{model_folder(row.model, row.version)}/native/"
-    keys = [f.path for f in models.registry.files(f"model:{model}@{row.version}") if f.path.startswith(prefix)]
+    keys = [
+        f.path
+        for f in models.registry.files(f"model:{model}@{row.version}")
+        if f.path.startswith(prefix)
+    ]
     framework = framework_named(row.framework)
-    native = load_native({PurePosixPath(key).name: published_path(models, key) for key in keys}, framework)
+    native = load_native(
+        {PurePosixPath(key).name: published_path(models, key) for key in keys}, framework
+    )
     raw, _ = raw_data(models.workspace, models.registry, row).arrays("test")
     scaled, y = opened(models, model).arrays("test")
     assert raw.shape == scaled.shape and not np.allclose(raw, scaled)
@@ -140,7 +204,9 @@ def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scale
 @pytest.mark.parametrize("model", MODELS)
 def test_the_graph_takes_the_bands_and_scales_them_first(models: Store, model: str) -> None:
     row = row_of(models, model)
-    graph = onnx.load(published_path(models, f"{model_folder(row.model, row.version)}/model.onnx")).graph
+    graph = onnx.load(
+        published_path(models, f"{model_folder(row.model, row.version)}/model.onnx")
+    ).graph
     (taken,) = graph.input
     assert taken.name == "input"
     assert [d.dim_value for d in taken.type.tensor_type.shape.dim][1:] == row.signature["shape"]
@@ -180,15 +246,27 @@ def test_each_model_version_keeps_the_figures_of_its_data_version(
 
 def test_a_model_of_whole_images_is_scaled_too(store: Store) -> None:
     land(store, images(), write_images)
-    changes: dict[str, Any] = {"dataset": "photos", "bands": ["B003", "B001"], "scaling": "standardize", **SKLEARN}
+    changes: dict[str, Any] = {
+        "dataset": "photos",
+        "bands": ["B003", "B001"],
+        "scaling": "standardize",
+        **SKLEARN,
+    }
     row = lifecycle(store, model_specification(**changes), **SKLEARN["params"])  # type: ignore[arg-type]
-    assert (row.signature["view"], row.signature["shape"], row.metrics["accuracy"]) == ("image", [2, 6, 6], 1.0)
+    assert (row.signature["view"], row.signature["shape"], row.metrics["accuracy"]) == (
+        "image",
+        [2, 6, 6],
+        1.0,
+    )
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bands": ["ndvi_01", "B08"]}, "bands: fields@v1 has no B08; it has farm, ndvi_01, ndvi_02"),
+        (
+            {"bands": ["ndvi_01", "B08"]},
+            "bands: fields@v1 has no B08; it has farm, ndvi_01, ndvi_02",
+        ),
         ({"scaling": {"B08": "minmax"}}, "scaling: no B08; there is farm, ndvi_01"),
     ],
     ids=["bands", "scaling"],
@@ -212,7 +290,9 @@ def test_names_that_the_data_lacks_are_refused_before_a_run_starts(
     ],
     ids=str,
 )
-def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any], message: str) -> None:
+def test_a_declaration_that_contradicts_itself_is_refused(
+    changes: dict[str, Any], message: str
+) -> None:
     with pytest.raises(ValueError, match=message):
         model_specification(**changes)
 
@@ -221,7 +301,12 @@ def test_a_declaration_that_contradicts_itself_is_refused(changes: dict[str, Any
 
 
 def scene(path: Path, image: NDArray[np.uint16], names: tuple[str, ...] = ()) -> Path:
-    profile = {"driver": "GTiff", "height": image.shape[1], "width": image.shape[2], "count": len(image)}
+    profile = {
+        "driver": "GTiff",
+        "height": image.shape[1],
+        "width": image.shape[2],
+        "count": len(image),
+    }
     with open_raster(path, "w", **profile, dtype="uint16") as raster:
         raster.write(image)
         raster.descriptions = names or (None,) * len(image)
@@ -229,13 +314,17 @@ def scene(path: Path, image: NDArray[np.uint16], names: tuple[str, ...] = ()) ->
 
 
 @pytest.mark.parametrize("model", ["pixel", "patch", "window"])
-def test_a_scene_is_read_by_the_names_or_places_of_its_bands(models: Store, model: str, tmp_path: Path) -> None:
+def test_a_scene_is_read_by_the_names_or_places_of_its_bands(
+    models: Store, model: str, tmp_path: Path
+) -> None:
     row, source = row_of(models, model), ["blue", "green", "red", "nir"]
     image = np.random.default_rng(1).integers(0, 300, (4, 16, 24)).astype(np.uint16)
     own = [source.index(name) for name in row.signature["features"]]
     scenes = {
         "all": scene(tmp_path / "all.tif", image),
-        "named": scene(tmp_path / "named.tif", image[[2, 0, 3, 1]], ("red", "blue", "nir", "green")),
+        "named": scene(
+            tmp_path / "named.tif", image[[2, 0, 3, 1]], ("red", "blue", "nir", "green")
+        ),
         "more": scene(tmp_path / "more.tif", image[[0, 0, 1, 2, 3]], ("aerosol", *source)),
         "own": scene(tmp_path / "own.tif", image[own]),
     }
@@ -244,7 +333,11 @@ def test_a_scene_is_read_by_the_names_or_places_of_its_bands(models: Store, mode
         np.testing.assert_array_equal(found, maps["all"])
     if model != "window":
         size = 1 if model == "pixel" else 3
-        padded = np.pad(image[own].astype(np.float32), ((0, 0), (size // 2,) * 2, (size // 2,) * 2), mode="symmetric")
+        padded = np.pad(
+            image[own].astype(np.float32),
+            ((0, 0), (size // 2,) * 2, (size // 2,) * 2),
+            mode="symmetric",
+        )
         patches = np.lib.stride_tricks.sliding_window_view(padded, (size, size), axis=(1, 2))
         X = patches.transpose(1, 2, 0, 3, 4).reshape(-1, len(own), size, size)
         X = X if model == "patch" else X[:, :, 0, 0]
@@ -253,10 +346,16 @@ def test_a_scene_is_read_by_the_names_or_places_of_its_bands(models: Store, mode
     assert len(np.unique(maps["all"])) == 2
 
 
-def test_a_scene_without_the_bands_is_refused_with_those_that_are_needed(models: Store, tmp_path: Path) -> None:
+def test_a_scene_without_the_bands_is_refused_with_those_that_are_needed(
+    models: Store, tmp_path: Path
+) -> None:
     row = row_of(models, "pixel")
-    with pytest.raises(SpecificationError, match=r"has 3 bands, pixel@v1-.{8} takes 2 of 4: nir, green"):
-        predict_scene(models, row, scene(tmp_path / "scene.tif", np.zeros((3, 8, 8), np.uint16)), "refused")
+    with pytest.raises(
+        SpecificationError, match=r"has 3 bands, pixel@v1-.{8} takes 2 of 4: nir, green"
+    ):
+        predict_scene(
+            models, row, scene(tmp_path / "scene.tif", np.zeros((3, 8, 8), np.uint16)), "refused"
+        )
 
 
 # records
@@ -268,7 +367,9 @@ def recorded(store: Store, row: ModelVersion) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_record_has_the_bands_and_the_scaling_where_they_are_true(models: Store, model: str) -> None:
+def test_the_record_has_the_bands_and_the_scaling_where_they_are_true(
+    models: Store, model: str
+) -> None:
     row = row_of(models, model)
     item = recorded(models, row)
     assert [error.message for error in mlm_validator().iter_errors(item)] == []
@@ -280,17 +381,23 @@ def test_the_record_has_the_bands_and_the_scaling_where_they_are_true(models: St
     assert native["value_scaling"] == row.signature["scaling"]
     assert onnx_input.get("value_scaling") is None and "Raw values" in onnx_input["description"]
     assert mlm_validator("ModelInput").is_valid(native)
-    assert not mlm_validator("ModelInput").is_valid({**native, "value_scaling": [{"type": "z-score", "mean": 0}]})
+    assert not mlm_validator("ModelInput").is_valid(
+        {**native, "value_scaling": [{"type": "z-score", "mean": 0}]}
+    )
     if model != "row":
         waves = dict(zip(*NAMES["bands"].values(), strict=True))
-        assert properties["bands"] == [{"name": name, "eo:center_wavelength": waves[name]} for name in bands]
+        assert properties["bands"] == [
+            {"name": name, "eo:center_wavelength": waves[name]} for name in bands
+        ]
 
 
 def test_a_model_that_is_not_scaled_has_no_scaling_in_its_record(store: Store) -> None:
     land(store, scenes_specification(), write_two_scenes)
     row = lifecycle(store, model_specification(dataset="scenes"), recorded=True)
     properties = recorded(store, row)["properties"]
-    assert "mlops:native_input" not in properties and "description" not in properties["mlm:input"][0]
+    assert (
+        "mlops:native_input" not in properties and "description" not in properties["mlm:input"][0]
+    )
     assert row.signature["scaling"] is None
 
 
@@ -307,11 +414,15 @@ def write_scaled_scenes(folder: Path) -> None:
 
 
 @pytest.mark.parametrize("read", ["patches", "windows"])
-def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(store: Store, read: str) -> None:
+def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(
+    store: Store, read: str
+) -> None:
     options = {"read": read, "size": 8 if read == "windows" else 3, "apply_scale": True}
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": options}
     folder = store.workspace.root / "landing/scenes/images"
-    frozen = land(store, scenes_specification(source=source, split={"method": "random"}), write_scaled_scenes)
+    frozen = land(
+        store, scenes_specification(source=source, split={"method": "random"}), write_scaled_scenes
+    )
     assert not frozen.document["notes"]
     task = "semantic-segmentation" if read == "windows" else "classification"
     X, _ = TrainingData(frozen, task).arrays("train")
@@ -320,7 +431,11 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(store: S
     row = lifecycle(
         store,
         model_specification(
-            "scaled", dataset="scenes", task=task, trainer=f"{__name__}:network", scaling="standardize"
+            "scaled",
+            dataset="scenes",
+            task=task,
+            trainer=f"{__name__}:network",
+            scaling="standardize",
         ),
         recorded=True,
     )
@@ -328,6 +443,8 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(store: S
     item = recorded(store, row)
     assert [error.message for error in mlm_validator().iter_errors(item)] == []
     assert item["properties"]["mlops:apply_scale"]
-    first, second = (predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab")
+    first, second = (
+        predict_scene(store, row, folder / f"{name}.tif", name).classes for name in "ab"
+    )
     np.testing.assert_array_equal(first, second)
     assert len(np.unique(first)) == 2

@@ -15,7 +15,9 @@ def registry(tmp_path: Path) -> Registry:
 
 
 def test_what_is_remembered_is_known_after_reopening(registry: Registry) -> None:
-    registry.remember_landed("file:///a", [("x.tif", 3, "1-1", "a" * 64), ("y ü.tif", 2**40, "2-2", "b" * 64)])
+    registry.remember_landed(
+        "file:///a", [("x.tif", 3, "1-1", "a" * 64), ("y ü.tif", 2**40, "2-2", "b" * 64)]
+    )
     again = sorted(Registry(registry.url).landed("file:///a"))
     assert again == [("x.tif", 3, "1-1", "a" * 64), ("y ü.tif", 2**40, "2-2", "b" * 64)]
 

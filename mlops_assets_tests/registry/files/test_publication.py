@@ -38,7 +38,9 @@ def old(store: Store) -> Store:
     return store
 
 
-@pytest.mark.parametrize(("operation", "kept"), [("put", b"old"), ("add_files", b"old"), ("move", b"new")])
+@pytest.mark.parametrize(
+    ("operation", "kept"), [("put", b"old"), ("add_files", b"old"), ("move", b"new")]
+)
 def test_what_an_interrupted_publication_left_is_old_or_new(
     old: Store, operation: str, kept: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -69,7 +71,10 @@ def test_content_that_is_damaged_before_it_is_moved_is_not_used_and_publishing_a
         (staged,) = old.workspace.list("staged")
         old.workspace.put(staged, b"nEw")
 
-    with pytest.raises(IntegrityError, match=rf"{KEYS[0]} is recorded, but: staged/.* is not as it was published; try"):
+    with pytest.raises(
+        IntegrityError,
+        match=rf"{KEYS[0]} is recorded, but: staged/.* is not as it was published; try",
+    ):
         publish(old, b"new", KEYS[0], within=damage)
     assert old.workspace.get(KEYS[0]) == b"old"
     with pytest.raises(IntegrityError, match=KEYS[0]):
@@ -105,6 +110,8 @@ def test_publishing_again_repairs_a_file_that_was_changed(old: Store, content: b
 def test_a_file_that_is_new_is_written_once(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     original = Workspace.put
-    monkeypatch.setattr(Workspace, "put", lambda self, key, *rest: written.append(key) or original(self, key, *rest))
+    monkeypatch.setattr(
+        Workspace, "put", lambda self, key, *rest: written.append(key) or original(self, key, *rest)
+    )
     publish(store, b"new", *KEYS)
     assert written == [*KEYS, "log/0000000001.json"]

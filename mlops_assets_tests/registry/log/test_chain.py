@@ -1,4 +1,7 @@
-"""The chained log: whatever changes the registry is in it, and what is not in it is found. On both databases."""
+"""The chained log: whatever changes the registry is in it, and what is not in it is found.
+
+On both databases.
+"""
 
 from __future__ import annotations
 
@@ -49,10 +52,22 @@ def registry(url: str) -> Iterator[Registry]:
 def run(run_id: str, **changes: Any) -> Run:
     """A run that continues."""
     row: dict[str, Any] = {
-        "run_id": run_id, "model": "crops", "dataset": "fields", "data_version": "v1", "data_digest": "1" * 64,
-        "status": "running", "parameters": DOCUMENT | {"missing": math.nan}, "seed": 0, "trainer": "t",
-        "code_version": "c", "hardware": {}, "metrics": {}, "started": now(), "host": "h", "pid": 1,
-    }  # fmt: skip
+        "run_id": run_id,
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
+        "data_digest": "1" * 64,
+        "status": "running",
+        "parameters": DOCUMENT | {"missing": math.nan},
+        "seed": 0,
+        "trainer": "t",
+        "code_version": "c",
+        "hardware": {},
+        "metrics": {},
+        "started": now(),
+        "host": "h",
+        "pid": 1,
+    }
     return Run(**row | changes)
 
 
@@ -60,10 +75,21 @@ def write_history(registry: Registry) -> None:
     """Change the registry in every way that there is."""
     for number in (1, 2):
         row = DataVersion(
-            dataset="fields", version=f"v{number}", number=number, digest=f"{number}" * 64, created=now(),
-            created_by="ann", files=1, samples=10, size=3, specification=DOCUMENT, counts={"train": 10},
-        )  # fmt: skip
-        registry.publish_data_version(row, [FileStat(f"datasets/fields/v{number}/version.json", "a" * 64, 3)])
+            dataset="fields",
+            version=f"v{number}",
+            number=number,
+            digest=f"{number}" * 64,
+            created=now(),
+            created_by="ann",
+            files=1,
+            samples=10,
+            size=3,
+            specification=DOCUMENT,
+            counts={"train": 10},
+        )
+        registry.publish_data_version(
+            row, [FileStat(f"datasets/fields/v{number}/version.json", "a" * 64, 3)]
+        )
         registry.tag("fields", f"v{number}", f"harvest-{number}")
     for number in (1, 2):
         run_id = f"run-{number}"
@@ -71,27 +97,55 @@ def write_history(registry: Registry) -> None:
         registry.log(run_id, POINTS)
         for step in (1, 2, 3):
             kept = Checkpoint(
-                run_id=run_id, step=step, seq=step, path=f"c/{step}", sha256="b" * 64, size=1, created=now()
+                run_id=run_id,
+                step=step,
+                seq=step,
+                path=f"c/{step}",
+                sha256="b" * 64,
+                size=1,
+                created=now(),
             )
             registry.add_checkpoint(kept)
         registry.forget_checkpoints(run_id, [1])
         registry.resume_run(run_id, 10, host="elsewhere", pid=2)
         registry.log(run_id, POINTS[10:])
         version = ModelVersion(
-            model="crops", version=f"v1-{number}", run_id=run_id, dataset="fields", data_version="v1",
-            data_digest="1" * 64, task="classification", framework="pytorch", signature=DOCUMENT, stage="trained",
-            metrics={}, created=now(),
-        )  # fmt: skip
-        facts: dict[str, Any] = {"metrics": {"loss": 0.5}, "phases": {"fit": 1.0}, "usage": {}, "seconds": 2.5}
-        registry.publish_model_version(version, [FileStat(f"models/crops/{number}/m", "a" * 64, 3)], **facts)
-        registry.advance(version, "exported", [FileStat(f"models/crops/{number}/m", "b" * 64, 4)], seconds=0.5)
+            model="crops",
+            version=f"v1-{number}",
+            run_id=run_id,
+            dataset="fields",
+            data_version="v1",
+            data_digest="1" * 64,
+            task="classification",
+            framework="pytorch",
+            signature=DOCUMENT,
+            stage="trained",
+            metrics={},
+            created=now(),
+        )
+        facts: dict[str, Any] = {
+            "metrics": {"loss": 0.5},
+            "phases": {"fit": 1.0},
+            "usage": {},
+            "seconds": 2.5,
+        }
+        registry.publish_model_version(
+            version, [FileStat(f"models/crops/{number}/m", "a" * 64, 3)], **facts
+        )
+        registry.advance(
+            version, "exported", [FileStat(f"models/crops/{number}/m", "b" * 64, 4)], seconds=0.5
+        )
         registry.advance(version, "evaluated", [], {"accuracy": 1.0, "worst": math.inf})
         registry.promote(version, "ann", [{"metric": "accuracy", "passed": True}])
     registry.start_run(run("failed"))
     registry.start_run(run("failed", seed=1))
     registry.finish_run("failed", "failed", "out of luck\n" * 100, seconds=1)
-    registry.put_run(run("elsewhere", status="succeeded", finished=now(), source="mlflow"), POINTS[:5])
-    registry.put_run(run("elsewhere", status="succeeded", finished=now(), source="mlflow", seed=7), POINTS[:6])
+    registry.put_run(
+        run("elsewhere", status="succeeded", finished=now(), source="mlflow"), POINTS[:5]
+    )
+    registry.put_run(
+        run("elsewhere", status="succeeded", finished=now(), source="mlflow", seed=7), POINTS[:6]
+    )
     registry.put_run(run("elsewhere", status="succeeded", source="mlflow", seed=8), None)
     registry.log("failed", POINTS[:2])  # by a process that was cut off for a while
     registry.start_run(run("going"))
@@ -100,9 +154,14 @@ def write_history(registry: Registry) -> None:
     registry.remember_landed("file:///landing", [("a.tif", 1, "then", "0" * 64)])
     for number in (1, 2):
         token = Token(
-            id=f"{number}" * 12, name="ben", roles=["scientist", "viewer"], sha256="d" * 64, created=now(),
-            created_by="ann", expires=now() + timedelta(days=number),
-        )  # fmt: skip
+            id=f"{number}" * 12,
+            name="ben",
+            roles=["scientist", "viewer"],
+            sha256="d" * 64,
+            created=now(),
+            created_by="ann",
+            expires=now() + timedelta(days=number),
+        )
         registry.add_token(token)
     registry.revoke_tokens("2" * 12)
 
@@ -133,7 +192,9 @@ def test_an_entry_says_who_did_what_and_follows_the_one_before(registry: Registr
         rows = list(entries_of(session.connection()))
     before, (seq, _, text) = rows[-2:]
     entry = json.loads(text)
-    assert (entry["seq"], entry["previous"]) == (seq, before[1]) == (before[0] + 1, entry["previous"])
+    assert (
+        (entry["seq"], entry["previous"]) == (seq, before[1]) == (before[0] + 1, entry["previous"])
+    )
     assert (entry["principal"], entry["action"]) == ("eve", "tag data version")
     assert entry["changes"] == [["tags", ["fields", "first"], {"version": "v1"}]]
     assert datetime.now(UTC) - datetime.fromisoformat(entry["time"]) < timedelta(minutes=10)
@@ -163,7 +224,10 @@ def test_a_transaction_that_fails_has_no_entry(registry: Registry) -> None:
 
 def test_rows_are_not_changed_past_the_log(registry: Registry) -> None:
     for statement in (update(Run).values(seed=1), delete(Checkpoint)):
-        with pytest.raises(TypeError, match="objects of the session"), registry.transaction("cheat") as session:
+        with (
+            pytest.raises(TypeError, match="objects of the session"),
+            registry.transaction("cheat") as session,
+        ):
             session.execute(statement)
 
 
@@ -183,7 +247,9 @@ def test_processes_that_append_at_once_leave_one_chain(registry: Registry) -> No
         assert found(session.connection()) == []
 
 
-def test_what_is_written_while_the_registry_is_verified_is_no_tampering(registry: Registry, tmp_path: Path) -> None:
+def test_what_is_written_while_the_registry_is_verified_is_no_tampering(
+    registry: Registry, tmp_path: Path
+) -> None:
     workspace = Workspace((tmp_path / "workspace").as_uri())
     mirrored_there = registry.mirrored(workspace)
     mirrored_there.start_run(run("first"))
@@ -240,28 +306,46 @@ def change_column(connection: Connection, table: str, column: str) -> None:
     keys = list(of.primary_key.columns)
     row = connection.execute(select(of).order_by(*keys)).mappings().all()[-1]
     where = [key == row[key.name] for key in keys]
-    connection.execute(update(of).where(*where).values({column: other_value(of.columns[column], row[column])}))
+    connection.execute(
+        update(of).where(*where).values({column: other_value(of.columns[column], row[column])})
+    )
 
 
 def delete_row(connection: Connection, table: str) -> None:
     """Delete the first row of a table."""
     keys = list(AUDITED[table].primary_key.columns)
     row = connection.execute(select(*keys).order_by(*keys)).first()
-    connection.execute(delete(AUDITED[table]).where(*(key == value for key, value in zip(keys, row, strict=True))))
+    connection.execute(
+        delete(AUDITED[table]).where(*(key == value for key, value in zip(keys, row, strict=True)))
+    )
 
 
 def add_row(connection: Connection, table: str) -> None:
     """Add a row to a table that is like its first, under keys of its own."""
     of = AUDITED[table]
-    row = dict(connection.execute(select(of).order_by(*of.primary_key.columns)).mappings().first() or {})
+    row = dict(
+        connection.execute(select(of).order_by(*of.primary_key.columns)).mappings().first() or {}
+    )
     changed = {column.name for column in of.columns if column.primary_key or column.unique}
-    unique = [constraint for constraint in of.constraints if type(constraint).__name__ == "UniqueConstraint"]
+    unique = [
+        constraint
+        for constraint in of.constraints
+        if type(constraint).__name__ == "UniqueConstraint"
+    ]
     changed |= {column.name for constraint in unique for column in constraint.columns}
-    connection.execute(of.insert().values(row | {name: other_value(of.columns[name], row[name]) for name in changed}))
+    connection.execute(
+        of.insert().values(
+            row | {name: other_value(of.columns[name], row[name]) for name in changed}
+        )
+    )
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
-def module_registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]
+)
+def module_registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
     """A registry that tests tamper with in transactions that are rolled back."""
     url = f"sqlite:///{tmp_path_factory.mktemp('tampered') / 'registry.db'}"
     if request.param == "postgresql":
@@ -305,28 +389,44 @@ def test_an_added_row_is_found(connection: Connection, table: str) -> None:
 @pytest.mark.parametrize("column", [column.name for column in Point.__table__.columns])
 def test_a_changed_point_is_found(connection: Connection, column: str) -> None:
     of = Point.__table__
-    row = connection.execute(select(of).where(of.c.run_id == "run-1").order_by(of.c.seq.desc())).mappings().first()
+    row = (
+        connection.execute(select(of).where(of.c.run_id == "run-1").order_by(of.c.seq.desc()))
+        .mappings()
+        .first()
+    )
     assert row is not None
     changed = {column: other_value(of.columns[column], row[column])}
-    connection.execute(update(of).where(of.c.run_id == "run-1", of.c.seq == row["seq"]).values(changed))
+    connection.execute(
+        update(of).where(of.c.run_id == "run-1", of.c.seq == row["seq"]).values(changed)
+    )
     assert any("points of run run-1" in problem for problem in found(connection))
 
 
 def test_deleted_and_added_points_are_found(connection: Connection) -> None:
     of = Point.__table__
     connection.execute(delete(of).where(of.c.run_id == "run-1", of.c.seq == 3))
-    connection.execute(of.insert().values(run_id="run-2", seq=99, name="loss", step=0, value=0.1, logged=0.0))
-    connection.execute(of.insert().values(run_id="nobody", seq=0, name="loss", step=0, value=0.1, logged=0.0))
+    connection.execute(
+        of.insert().values(run_id="run-2", seq=99, name="loss", step=0, value=0.1, logged=0.0)
+    )
+    connection.execute(
+        of.insert().values(run_id="nobody", seq=0, name="loss", step=0, value=0.1, logged=0.0)
+    )
     assert [problem.split(" was")[0].split(" were")[0] for problem in found(connection)] == [
-        "the points of run run-1", "the points of run run-2", "points of run nobody"
-    ]  # fmt: skip
+        "the points of run run-1",
+        "the points of run run-2",
+        "points of run nobody",
+    ]
 
 
 @pytest.mark.parametrize("column", [column.name for column in LogEntry.__table__.columns])
 def test_a_changed_entry_is_found(connection: Connection, column: str) -> None:
     of = LogEntry.__table__
     row = connection.execute(select(of).where(of.c.seq == 7)).mappings().one()
-    connection.execute(update(of).where(of.c.seq == 7).values({column: other_value(of.columns[column], row[column])}))
+    connection.execute(
+        update(of)
+        .where(of.c.seq == 7)
+        .values({column: other_value(of.columns[column], row[column])})
+    )
     assert any("of the log" in problem for problem in found(connection))
 
 
@@ -337,8 +437,13 @@ def test_a_deleted_entry_is_found(connection: Connection) -> None:
 
 def test_every_table_is_audited_or_stated_not_to_be() -> None:
     assert set(Base.metadata.tables) - set(AUDITED) == {
-        "landed_files", "log", "meta", "points", "registry_version", "staged"
-    }  # fmt: skip
+        "landed_files",
+        "log",
+        "meta",
+        "points",
+        "registry_version",
+        "staged",
+    }
 
 
 # the mirror
@@ -351,12 +456,17 @@ def test_entries_are_mirrored_as_they_are(tmp_path: Path) -> None:
     registry.start_run(run("before, too"))
     write_history(registry.mirrored(workspace))
     with registry.reading() as session:
-        expected = [(f"log/{seq:010}.json", text.encode()) for seq, _, text in entries_of(session.connection())]
+        expected = [
+            (f"log/{seq:010}.json", text.encode())
+            for seq, _, text in entries_of(session.connection())
+        ]
     assert [(key, workspace.get(key)) for key in mirrored(workspace)] == expected
     registry.close()
 
 
-def test_a_workspace_that_cannot_be_written_stops_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_workspace_that_cannot_be_written_stops_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from mlops_assets.errors import StorageError
 
     workspace = Workspace((tmp_path / "workspace").as_uri())

@@ -6,11 +6,22 @@ from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+)
 
 from mlops_assets.errors import HeadRefused, NotFound, SettingsError
 from mlops_assets.registry import Registry
-from mlops_assets.registry.log.heads import Head, head_of, head_problems, read_head, verify_kept_head
+from mlops_assets.registry.log.heads import (
+    Head,
+    head_of,
+    head_problems,
+    read_head,
+    verify_kept_head,
+)
 from mlops_assets.registry.log.replay import Replayed, entries_of, replay
 from mlops_assets.settings import Settings
 from mlops_assets.storage import FileStat
@@ -35,7 +46,9 @@ def keys(folder: Path) -> tuple[Path, Path]:
     private = Ed25519PrivateKey.generate()
     pair = folder / "private.pem", folder / "public.pem"
     pair[0].write_bytes(private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
-    pair[1].write_bytes(private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    pair[1].write_bytes(
+        private.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
+    )
     return pair
 
 
@@ -47,7 +60,9 @@ def test_a_log_contains_its_heads_and_no_others(registry: Registry) -> None:
     for head in (first, head_of(registry)):
         assert list(head_problems(head, log)) == []
     assert "has no entry 4" in next(head_problems(Head(seq=4, sha256="0" * 64), log))
-    assert "entry 2 of the log has sha256" in next(head_problems(Head(seq=2, sha256=first.sha256), log))
+    assert "entry 2 of the log has sha256" in next(
+        head_problems(Head(seq=2, sha256=first.sha256), log)
+    )
 
 
 def test_a_log_without_entries_has_no_head(registry: Registry) -> None:
@@ -71,13 +86,17 @@ def test_a_signature_is_of_one_head_and_one_key(registry: Registry, tmp_path: Pa
             refused()
 
 
-@pytest.mark.parametrize("text", ["", "1", "1:abc", "0:" + "a" * 64, "{}", "[]", '{"seq": 1, "sha256": "x"}'])
+@pytest.mark.parametrize(
+    "text", ["", "1", "1:abc", "0:" + "a" * 64, "{}", "[]", '{"seq": 1, "sha256": "x"}']
+)
 def test_what_is_not_a_head_is_refused(text: str) -> None:
     with pytest.raises(HeadRefused, match="is not a head"):
         read_head(text)
 
 
-def test_heads_are_left_elsewhere_while_the_log_contains_the_last(registry: Registry, tmp_path: Path) -> None:
+def test_heads_are_left_elsewhere_while_the_log_contains_the_last(
+    registry: Registry, tmp_path: Path
+) -> None:
     folder = tmp_path / "elsewhere"
     log = publish(registry, "a")
     for expected in (1, 1):

@@ -24,7 +24,8 @@ from mlops_assets.registry.log.replay import differences, entries_of, replay
 from mlops_assets.registry.migrations import upgrade
 from mlops_assets.registry.schema import SCHEMA_REVISION, Base, SchemaRevision
 
-# Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's own.
+# Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's
+# own.
 VERSION_1 = """
 CREATE TABLE aliases (model VARCHAR(255) NOT NULL, alias VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL,
     since TIME NOT NULL, PRIMARY KEY (model, alias));
@@ -74,26 +75,38 @@ CREATE TABLE landed_files (source VARCHAR(512) NOT NULL, path VARCHAR(1024) NOT 
     stamp VARCHAR(255) NOT NULL, sha256 VARCHAR(64) NOT NULL, PRIMARY KEY (source, path));
 """
 STARTED_INDEX = "CREATE INDEX ix_runs_started ON runs (started);\n"
-STAGED = "CREATE TABLE staged (path VARCHAR(512) NOT NULL, content VARCHAR(255) NOT NULL, PRIMARY KEY (path));\n"
+STAGED = (
+    "CREATE TABLE staged (path VARCHAR(512) NOT NULL, content VARCHAR(255) NOT NULL, PRIMARY KEY"
+    " (path));\n"
+)
 # what schema version 2 has in place of what version 1 had
 CHANGES_OF_2 = {
     "JSON": "DOCUMENT",
-    "model_version VARCHAR(255),\n    PRIMARY KEY (run_id)": "model_version VARCHAR(255), "
-    "source VARCHAR(255) DEFAULT 'platform' NOT NULL, tags DOCUMENT DEFAULT '{}' NOT NULL, created_by VARCHAR(255), "
-    "seconds DOUBLE PRECISION, phases DOCUMENT DEFAULT '{}' NOT NULL, usage DOCUMENT DEFAULT '{}' NOT NULL, "
-    "code DOCUMENT DEFAULT '{}' NOT NULL, environment VARCHAR(64), attempts INTEGER DEFAULT '1' NOT NULL, "
-    "PRIMARY KEY (run_id)",
-    VERSION_1[VERSION_1.index("CREATE TABLE series") : VERSION_1.index("CREATE TABLE tags")]: """
+    "model_version VARCHAR(255),\n    PRIMARY KEY (run_id)": (
+        "model_version VARCHAR(255), source VARCHAR(255) DEFAULT 'platform' NOT NULL, tags DOCUMENT"
+        " DEFAULT '{}' NOT NULL, created_by VARCHAR(255), seconds DOUBLE PRECISION, phases DOCUMENT"
+        " DEFAULT '{}' NOT NULL, usage DOCUMENT DEFAULT '{}' NOT NULL, code DOCUMENT DEFAULT '{}'"
+        " NOT NULL, environment VARCHAR(64), attempts INTEGER DEFAULT '1' NOT NULL, PRIMARY KEY"
+        " (run_id)"
+    ),
+    VERSION_1[VERSION_1.index("CREATE TABLE series") : VERSION_1.index("CREATE TABLE tags")]: (
+        """
 CREATE TABLE points (run_id VARCHAR(36) NOT NULL, seq INTEGER NOT NULL, name VARCHAR(255) NOT NULL,
     step BIGINT NOT NULL, value FLOAT(53) NOT NULL, logged FLOAT(53) NOT NULL, PRIMARY KEY (run_id, seq));
 CREATE TABLE checkpoints (run_id VARCHAR(36) NOT NULL, step BIGINT NOT NULL, seq INTEGER NOT NULL,
     path VARCHAR(512) NOT NULL, sha256 VARCHAR(64) NOT NULL, size BIGINT NOT NULL, created TIME NOT NULL,
     PRIMARY KEY (run_id, step));
-""",
+"""
+    ),
     "('schema_version', '1')": "('schema_version', '2')",
 }
 KINDS = {
-    "sqlite": {" TIME": " DATETIME", "SERIAL": "INTEGER", "DOCUMENT": "JSON", "DOUBLE PRECISION": "DOUBLE"},
+    "sqlite": {
+        " TIME": " DATETIME",
+        "SERIAL": "INTEGER",
+        "DOCUMENT": "JSON",
+        "DOUBLE PRECISION": "DOUBLE",
+    },
     "postgresql": {" TIME": " TIMESTAMP WITH TIME ZONE", "DOCUMENT": "JSONB"},
 }
 
@@ -146,8 +159,9 @@ def _execute(connection: Connection, script: str) -> None:
 
 def _add_runs(connection: Any) -> None:
     insert = text(
-        "INSERT INTO runs VALUES (:run_id, 'crops', 'fields', 'v1', 'd', :status, :parameters, 7, 'm:train', 'c0ffee', "
-        ":hardware, :metrics, :started, :finished, :error, 'node', 42, 'dagster-run', :model_version)"
+        "INSERT INTO runs VALUES (:run_id, 'crops', 'fields', 'v1', 'd', :status, :parameters, 7,"
+        " 'm:train', 'c0ffee', :hardware, :metrics, :started, :finished, :error, 'node', 42,"
+        " 'dagster-run', :model_version)"
     )
     for run_id, taken in TAKEN.items():
         connection.execute(
@@ -155,7 +169,9 @@ def _add_runs(connection: Any) -> None:
             {
                 "run_id": run_id,
                 "status": {"done": "succeeded", "failed": "failed", "going": "running"}[run_id],
-                "parameters": json.dumps({"depth": 4, "nested": {"grün": [1, None]}} | _more(connection, run_id)),
+                "parameters": json.dumps(
+                    {"depth": 4, "nested": {"grün": [1, None]}} | _more(connection, run_id)
+                ),
                 "hardware": json.dumps({"cpus": 2}),
                 "metrics": json.dumps({"accuracy": 0.75} if run_id == "done" else {}),
                 "started": _written(connection, STARTED),
@@ -164,9 +180,17 @@ def _add_runs(connection: Any) -> None:
                 "model_version": "v1-0c9f2a3b" if run_id == "done" else None,
             },
         )
-    points = text("INSERT INTO series (run_id, name, step, value, logged) VALUES (:r, :n, :s, :v, :t)")
+    points = text(
+        "INSERT INTO series (run_id, name, step, value, logged) VALUES (:r, :n, :s, :v, :t)"
+    )
     rows = [
-        {"r": run_id, "n": name, "s": step, "v": value, "t": _written(connection, STARTED + timedelta(seconds=step))}
+        {
+            "r": run_id,
+            "n": name,
+            "s": step,
+            "v": value,
+            "t": _written(connection, STARTED + timedelta(seconds=step)),
+        }
         for step in range(STEPS)
         for run_id in ("done", "going")
         for name, value in (("loss", 1 / (step + 1)), ("accuracy", step / STEPS))
@@ -176,11 +200,17 @@ def _add_runs(connection: Any) -> None:
 
 def _more(connection: Any, run_id: str) -> dict[str, Any]:
     """A parameter that only SQLite took."""
-    return {"missing": float("nan")} if run_id == "failed" and connection.dialect.name == "sqlite" else {}
+    return (
+        {"missing": float("nan")}
+        if run_id == "failed" and connection.dialect.name == "sqlite"
+        else {}
+    )
 
 
 def _written(connection: Any, when: datetime) -> Any:
-    return when if connection.dialect.name == "postgresql" else when.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return (
+        when if connection.dialect.name == "postgresql" else when.strftime("%Y-%m-%d %H:%M:%S.%f")
+    )
 
 
 @pytest.fixture
@@ -193,17 +223,36 @@ def registry(url: str) -> Any:
 def test_runs_are_taken_along_with_what_a_newer_release_knows_of_them(registry: Registry) -> None:
     runs = {run.run_id: run for run in registry.runs("crops")}
     assert {run_id: run.seconds for run_id, run in runs.items()} == {
-        "done": pytest.approx(1530.5), "failed": pytest.approx(2.0), "going": None
-    }  # fmt: skip
+        "done": pytest.approx(1530.5),
+        "failed": pytest.approx(2.0),
+        "going": None,
+    }
     done = runs["done"]
     assert (done.status, done.seed, done.trainer, done.code_version, done.model_version) == (
-        "succeeded", 7, "m:train", "c0ffee", "v1-0c9f2a3b"
-    )  # fmt: skip
-    assert (done.parameters, done.metrics) == ({"depth": 4, "nested": {"grün": [1, None]}}, {"accuracy": 0.75})
-    assert (done.started, done.hardware, done.orchestration_run) == (STARTED, {"cpus": 2}, "dagster-run")
+        "succeeded",
+        7,
+        "m:train",
+        "c0ffee",
+        "v1-0c9f2a3b",
+    )
+    assert (done.parameters, done.metrics) == (
+        {"depth": 4, "nested": {"grün": [1, None]}},
+        {"accuracy": 0.75},
+    )
+    assert (done.started, done.hardware, done.orchestration_run) == (
+        STARTED,
+        {"cpus": 2},
+        "dagster-run",
+    )
     assert (runs["failed"].error, runs["going"].finished) == ("out of luck", None)
     for run in runs.values():
-        assert (run.source, run.tags, run.phases, run.usage, run.code) == ("platform", {}, {}, {}, {})
+        assert (run.source, run.tags, run.phases, run.usage, run.code) == (
+            "platform",
+            {},
+            {},
+            {},
+            {},
+        )
         assert (run.attempts, run.environment, run.created_by) == (1, None, None)
 
 
@@ -211,7 +260,9 @@ def test_parameters_that_are_no_number_can_be_looked_into_afterwards(registry: R
     kept = registry.run("failed").parameters.get("missing")
     assert kept == ("NaN" if registry.url.startswith("sqlite") else None)
     with registry.reading() as session:
-        depths = session.scalars(select(Run.parameters["depth"].as_integer()).order_by(Run.run_id)).all()
+        depths = session.scalars(
+            select(Run.parameters["depth"].as_integer()).order_by(Run.run_id)
+        ).all()
     assert depths == [4, 4, 4]
 
 
@@ -224,7 +275,9 @@ def test_series_become_points_in_the_order_logged(registry: Registry) -> None:
     assert registry.series("going") == expected
     assert registry.series("failed") == {}
     with registry.reading() as session:
-        rows = session.execute(text("SELECT seq, logged FROM points WHERE run_id = 'done' ORDER BY seq")).all()
+        rows = session.execute(
+            text("SELECT seq, logged FROM points WHERE run_id = 'done' ORDER BY seq")
+        ).all()
     assert [seq for seq, _ in rows] == list(range(2 * STEPS))
     assert [logged for _, logged in rows[::2]] == pytest.approx(
         [STARTED.timestamp() + step for step in range(STEPS)], abs=1e-3, rel=0
@@ -240,18 +293,31 @@ def test_a_run_that_was_going_on_can_go_on(registry: Registry) -> None:
 
 def test_everything_else_is_there(registry: Registry) -> None:
     data = registry.data_version(Reference("fields", "harvest"))
-    assert (data.version, data.specification, data.counts) == ("v1", {"name": "fields"}, {"train": 10})
+    assert (data.version, data.specification, data.counts) == (
+        "v1",
+        {"name": "fields"},
+        {"train": 10},
+    )
     row = registry.model_version(Reference("crops", "production"))
-    assert (row.version, row.metrics, row.signature) == ("v1-0c9f2a3b", {"accuracy": 0.75}, {"view": "row"})
-    assert [promotion.gates for promotion in registry.promotions("crops")] == [[{"metric": "accuracy"}]]
+    assert (row.version, row.metrics, row.signature) == (
+        "v1-0c9f2a3b",
+        {"accuracy": 0.75},
+        {"view": "row"},
+    )
+    assert [promotion.gates for promotion in registry.promotions("crops")] == [
+        [{"metric": "accuracy"}]
+    ]
     assert [file.path for file in registry.files()] == ["models/crops/v1-0c9f2a3b/model.onnx"]
 
 
-def test_afterwards_the_tables_are_those_of_a_new_registry(registry: Registry, url: str, tmp_path: Path) -> None:
+def test_afterwards_the_tables_are_those_of_a_new_registry(
+    registry: Registry, url: str, tmp_path: Path
+) -> None:
     engine = create_engine(url)
     try:
         assert _tables(engine) == {
-            table.name: sorted(column.name for column in table.columns) for table in Base.metadata.tables.values()
+            table.name: sorted(column.name for column in table.columns)
+            for table in Base.metadata.tables.values()
         }
         documents = {
             (table.name, column["name"]): str(column["type"])
@@ -298,7 +364,7 @@ def _tables(engine: Engine) -> dict[str, list[str]]:
     return {
         name: sorted(column["name"] for column in found.get_columns(name))
         for name in found.get_table_names()
-    }  # fmt: skip
+    }
 
 
 def test_the_log_begins_with_what_was_found(registry: Registry) -> None:
@@ -311,7 +377,9 @@ def test_the_log_begins_with_what_was_found(registry: Registry) -> None:
 
 
 @pytest.mark.parametrize("schema", [None, *EARLIER])
-def test_every_registry_has_the_tables_that_the_release_states(schema: str | None, empty_url: str) -> None:
+def test_every_registry_has_the_tables_that_the_release_states(
+    schema: str | None, empty_url: str
+) -> None:
     engine = open_engine(empty_url)
     if schema is not None:
         with engine.begin() as connection:
@@ -323,7 +391,9 @@ def test_every_registry_has_the_tables_that_the_release_states(schema: str | Non
         assert list(differences(connection, replay(entries_of(connection)))) == []
     engine.dispose()
     opened = Registry(empty_url)
-    assert [row.created_by for row in opened.data_versions("fields")] == ([] if schema is None else ["ann"])
+    assert [row.created_by for row in opened.data_versions("fields")] == (
+        [] if schema is None else ["ann"]
+    )
     opened.close()
 
 
@@ -334,11 +404,13 @@ def test_the_revision_is_the_newest_there_is() -> None:
 
 def test_a_registry_of_this_release_is_opened_without_alembic(tmp_path: Path) -> None:
     script = (
-        f"from mlops_assets.registry import Registry; Registry('sqlite:///{tmp_path}/registry.db'); "
-        "import sys; print('alembic' in sys.modules)"
+        f"from mlops_assets.registry import Registry; Registry('sqlite:///{tmp_path}/registry.db');"
+        " import sys; print('alembic' in sys.modules)"
     )
     for _ in range(2):  # it is made, then opened
-        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+        done = subprocess.run(
+            [sys.executable, "-c", script], capture_output=True, text=True, check=True
+        )
         assert done.stdout.strip() == "False"
 
 
@@ -350,7 +422,9 @@ def test_processes_that_open_an_old_registry_at_once_upgrade_it_once(url: str) -
         registry.close()
 
 
-def test_a_migration_that_fails_half_way_leaves_the_old_registry(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_migration_that_fails_half_way_leaves_the_old_registry(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from alembic.operations import Operations
 
     def power_cut(*_: Any, **__: Any) -> None:
@@ -385,5 +459,7 @@ def test_a_registry_of_a_newer_release_is_refused(url: str, table: str) -> None:
 def test_older_releases_refuse_a_registry_of_this_one(url: str) -> None:
     opened = Registry(url)
     with opened.reading() as session:
-        assert session.scalars(text("SELECT value FROM meta WHERE key = 'schema_version'")).all() == ["3"]
+        assert session.scalars(
+            text("SELECT value FROM meta WHERE key = 'schema_version'")
+        ).all() == ["3"]
     opened.close()

@@ -1,4 +1,7 @@
-"""Filters and orders over runs: the same answer from SQLite and PostgreSQL, and a clear word on what is wrong."""
+"""Filters and orders over runs.
+
+The same answer from SQLite and PostgreSQL, and a clear word on what is wrong.
+"""
 
 from __future__ import annotations
 
@@ -23,38 +26,88 @@ FIRST = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def run(name: str, hours: float = 0, **changes: Any) -> Run:
     row: dict[str, Any] = {
-        "run_id": name, "model": "crops", "dataset": "fields", "data_version": "v1", "data_digest": "0" * 64,
-        "status": "succeeded", "parameters": {}, "seed": 0, "trainer": "m:train", "code_version": "c", "hardware": {},
-        "metrics": {}, "started": FIRST + timedelta(hours=hours), "host": "h", "pid": 1,
-    }  # fmt: skip
+        "run_id": name,
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
+        "data_digest": "0" * 64,
+        "status": "succeeded",
+        "parameters": {},
+        "seed": 0,
+        "trainer": "m:train",
+        "code_version": "c",
+        "hardware": {},
+        "metrics": {},
+        "started": FIRST + timedelta(hours=hours),
+        "host": "h",
+        "pid": 1,
+    }
     return Run(**row | changes)
 
 
 RUNS = {
     "a": {
         "metrics": {"macro_f1": 0.9, "recall.wheat": 0.7, "recall.Grünland": 0.5, "bias": -2},
-        "parameters": {"learning_rate": 0.001, "optimizer": "adam", "augment": True, "batch": 32, "odd": "ten",
-                       "schedule": {"name": "cosine", "warm up": {"steps": 5}}, "größe": 3, "flat.dotted": 1},
-        "tags": {"team": "North_1", "fold": "3"}, "seconds": 10.5, "seed": 1,
-        "usage": {"peak_memory_bytes": 2_000_000_000}, "hardware": {"host": "node", "cpus": 16},
+        "parameters": {
+            "learning_rate": 0.001,
+            "optimizer": "adam",
+            "augment": True,
+            "batch": 32,
+            "odd": "ten",
+            "schedule": {"name": "cosine", "warm up": {"steps": 5}},
+            "größe": 3,
+            "flat.dotted": 1,
+        },
+        "tags": {"team": "North_1", "fold": "3"},
+        "seconds": 10.5,
+        "seed": 1,
+        "usage": {"peak_memory_bytes": 2_000_000_000},
+        "hardware": {"host": "node", "cpus": 16},
     },
     "b": {
         "metrics": {"macro_f1": 0.8},
-        "parameters": {"learning_rate": "0.01", "optimizer": "sgd", "augment": False, "batch": 32.0, "odd": 10,
-                       "schedule": None},
-        "tags": {"team": "north%1", "fold": "12"}, "seconds": 99, "seed": 2, "phases": {"fit": 3.5},
+        "parameters": {
+            "learning_rate": "0.01",
+            "optimizer": "sgd",
+            "augment": False,
+            "batch": 32.0,
+            "odd": 10,
+            "schedule": None,
+        },
+        "tags": {"team": "north%1", "fold": "12"},
+        "seconds": 99,
+        "seed": 2,
+        "phases": {"fit": 3.5},
     },
     "c": {
-        "metrics": {"macro_f1": 1}, "parameters": {"learning_rate": 1e-5, "optimizer": "ADAM", "odd": [1, 2]},
-        "status": "failed", "error": "it's out of luck", "model": "weeds", "seed": 3, "seconds": 0.25,
+        "metrics": {"macro_f1": 1},
+        "parameters": {"learning_rate": 1e-5, "optimizer": "ADAM", "odd": [1, 2]},
+        "status": "failed",
+        "error": "it's out of luck",
+        "model": "weeds",
+        "seed": 3,
+        "seconds": 0.25,
     },
-    "d": {"parameters": {"learning_rate": "auto", "optimizer": 7, "odd": "1e999", "missing": float("nan")},
-          "status": "running", "model": "weeds", "seed": 4},
-}  # fmt: skip
+    "d": {
+        "parameters": {
+            "learning_rate": "auto",
+            "optimizer": 7,
+            "odd": "1e999",
+            "missing": float("nan"),
+        },
+        "status": "running",
+        "model": "weeds",
+        "seed": 4,
+    },
+}
 
 
-@pytest.fixture(scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)])
-def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Registry]:
+@pytest.fixture(
+    scope="module", params=["sqlite", pytest.param("postgresql", marks=pytest.mark.services)]
+)
+def registry(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Registry]:
     url = f"sqlite:///{tmp_path_factory.mktemp('registry') / 'registry.db'}"
     if request.param == "postgresql":
         url = request.getfixturevalue("new_database")()
@@ -66,7 +119,10 @@ def registry(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def found(registry: Registry, where: str | None = None, sort: str = "started") -> str:
-    """The runs that are found, in their order, or how it fails: every row of a table must be reported."""
+    """The runs that are found, in their order, or how it fails.
+
+    Every row of a table must be reported.
+    """
     try:
         return "".join(row.run_id for row in search_runs(registry, where=where, sort=sort))
     except Exception as error:  # noqa: BLE001
@@ -182,26 +238,44 @@ def test_an_order_puts_what_a_run_does_not_have_last(registry: Registry) -> None
             wrong.append(f"{sort}: {answer!r}, not {expected!r}")
     assert not wrong, "\n".join(wrong)
     # capital letters sort as the database sorts them; the number comes first
-    assert found(registry, sort="-params.optimizer") in {"dabc", "dacb", "dbac", "dbca", "dcab", "dcba"}
+    assert found(registry, sort="-params.optimizer") in {
+        "dabc",
+        "dacb",
+        "dbac",
+        "dbca",
+        "dcab",
+        "dcba",
+    }
 
 
 def test_only_so_many_and_only_of_one_model(registry: Registry) -> None:
     assert [row.run_id for row in search_runs(registry, limit=2)] == ["d", "c"]
     assert [row.run_id for row in search_runs(registry, "crops")] == ["b", "a"]
-    assert [row.run_id for row in search_runs(registry, "weeds", "macro_f1 > 0", limit=None)] == ["c"]
+    assert [row.run_id for row in search_runs(registry, "weeds", "macro_f1 > 0", limit=None)] == [
+        "c"
+    ]
     assert search_runs(registry, "nothing", "macro_f1 > 0") == []
     assert search_runs(registry, limit=1)[0].parameters["missing"] == "NaN"
 
 
 UNKNOWN = [
-    ("makro_f1 > 0.8", "no run has a metric 'makro_f1'; did you mean macro_f1?; there is bias, macro_f1, recall."),
+    (
+        "makro_f1 > 0.8",
+        "no run has a metric 'makro_f1'; did you mean macro_f1?; there is bias, macro_f1, recall.",
+    ),
     ("learning_rate < 1", "no run has a metric 'learning_rate'; did you mean params.learning_rate"),
     ("params.macro_f1 < 1", "no run has a parameter 'macro_f1'; did you mean macro_f1"),
     ("stat = 'failed'", "did you mean status"),
-    ("macro_f1 > 0.8 or params.schedul.name = 'x'", "no run has a parameter 'schedul.name'; did you mean params.s"),
+    (
+        "macro_f1 > 0.8 or params.schedul.name = 'x'",
+        "no run has a parameter 'schedul.name'; did you mean params.s",
+    ),
     ("tags.teem is null", "no run has a tag 'teem'; did you mean tags.team"),
     ("code.commit = 'x'", "see 'mlops run show ID'"),
-    ("params.schedule.name > 3", "params.schedule.name is never a number; runs have e.g. 'cosine' there"),
+    (
+        "params.schedule.name > 3",
+        "params.schedule.name is never a number; runs have e.g. 'cosine' there",
+    ),
     ("macro_f1 = '0.9'", "macro_f1 is never a text; runs have e.g. 1 there"),
     ("params.optimizer = true", "params.optimizer is never true or false; runs have e.g. 7 there"),
     ("macro_f1", "macro_f1 is never true or false"),
@@ -255,7 +329,15 @@ def test_a_filter_that_cannot_be_used_is_refused_with_the_place(registry: Regist
     assert not wrong, "\n".join(wrong)
 
 
-HOSTILE = ["'; DROP TABLE runs; --", '") OR 1=1 --', "$.x", "a\\b", "%s %(x)s :x ?", "{1,2}", "naïve \N{SNOWMAN}"]
+HOSTILE = [
+    "'; DROP TABLE runs; --",
+    '") OR 1=1 --',
+    "$.x",
+    "a\\b",
+    "%s %(x)s :x ?",
+    "{1,2}",
+    "naïve \N{SNOWMAN}",
+]
 
 
 @pytest.mark.parametrize(
@@ -273,8 +355,12 @@ HOSTILE = ["'; DROP TABLE runs; --", '") OR 1=1 --', "$.x", "a\\b", "%s %(x)s :x
     ],
     ids=lambda where: where[:12],
 )
-def test_a_filter_that_would_keep_or_crash_its_parser_does_not_come_to_it(where: str, registry: Registry) -> None:
-    with pytest.raises(SpecificationError, match=r"it is nested too deeply|more than 4,000 characters, or paren"):
+def test_a_filter_that_would_keep_or_crash_its_parser_does_not_come_to_it(
+    where: str, registry: Registry
+) -> None:
+    with pytest.raises(
+        SpecificationError, match=r"it is nested too deeply|more than 4,000 characters, or paren"
+    ):
         search_runs(registry, where=where)
 
 
@@ -282,7 +368,11 @@ def test_values_are_only_ever_values(registry: Registry) -> None:
     wrong = []
     for value in HOSTILE:
         quoted = value.replace("'", "''")
-        for where in (f"status = '{quoted}'", f"params.optimizer = '{quoted}'", f"tags.team like '{quoted}'"):
+        for where in (
+            f"status = '{quoted}'",
+            f"params.optimizer = '{quoted}'",
+            f"tags.team like '{quoted}'",
+        ):
             answer = found(registry, where)
             if answer:
                 wrong.append(f"{where}: {answer!r}")
@@ -291,8 +381,12 @@ def test_values_are_only_ever_values(registry: Registry) -> None:
 
 
 @given(key=st.text(min_size=1, max_size=12), value=st.text(max_size=8))
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_name_is_looked_up_or_refused_and_never_breaks_the_query(registry: Registry, key: str, value: str) -> None:
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_name_is_looked_up_or_refused_and_never_breaks_the_query(
+    registry: Registry, key: str, value: str
+) -> None:
     name, literal = f"params.{key}".replace('"', '""'), value.replace("'", "''").replace("\0", "")
     with pytest.raises(MlopsError) as caught:
         search_runs(registry, where=f"\"{name}\" = '{literal}'")
@@ -305,7 +399,10 @@ def test_keys_that_an_older_release_has_escaped_are_found(tmp_path: Path) -> Non
     with registry.transaction("change") as session:
         session.execute(
             text("UPDATE runs SET metrics = :metrics, parameters = :parameters"),
-            {"metrics": json.dumps({"recall.Grünland": 0.5}), "parameters": json.dumps({"größe": {"höhe": "ß"}})},
+            {
+                "metrics": json.dumps({"recall.Grünland": 0.5}),
+                "parameters": json.dumps({"größe": {"höhe": "ß"}}),
+            },
         )
     assert found(registry, '"recall.Grünland" > 0.4') == "old"
     assert found(registry, "\"params.größe.höhe\" = 'ß'") == "old"
@@ -314,13 +411,29 @@ def test_keys_that_an_older_release_has_escaped_are_found(tmp_path: Path) -> Non
 
 def test_the_names_of_a_filter_and_their_values_can_be_shown() -> None:
     assert names_in("macro_f1 > 0.8 and (params.a.b < 1 or macro_f1 < 0.1) and status = 'x'") == [
-        "macro_f1", "params.a.b", "status"
-    ]  # fmt: skip
-    row = run("a", parameters={"a": {"b": 1}, "c.d": 2, "e": 3}, metrics={"recall.wheat": 0.5}, tags={"x.y": "z"})
-    assert {name: field(name).value(row) for name in ("params.a.b", "params.c.d", "params.e.f", "parameters.e")} == {
-        "params.a.b": 1, "params.c.d": 2, "params.e.f": None, "parameters.e": 3,
-    }  # fmt: skip
-    assert (field("recall.wheat").value(row), field("metrics.recall.wheat").value(row)) == (0.5, 0.5)
+        "macro_f1",
+        "params.a.b",
+        "status",
+    ]
+    row = run(
+        "a",
+        parameters={"a": {"b": 1}, "c.d": 2, "e": 3},
+        metrics={"recall.wheat": 0.5},
+        tags={"x.y": "z"},
+    )
+    assert {
+        name: field(name).value(row)
+        for name in ("params.a.b", "params.c.d", "params.e.f", "parameters.e")
+    } == {
+        "params.a.b": 1,
+        "params.c.d": 2,
+        "params.e.f": None,
+        "parameters.e": 3,
+    }
+    assert (field("recall.wheat").value(row), field("metrics.recall.wheat").value(row)) == (
+        0.5,
+        0.5,
+    )
     assert (field("tags.x.y").value(row), field("status").value(row)) == ("z", "succeeded")
     assert "metrics" not in COLUMNS
 

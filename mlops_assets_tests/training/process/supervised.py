@@ -74,7 +74,9 @@ class Net(nn.Module):
     def __init__(self, features: int, classes: int) -> None:
         super().__init__()
         self.features, self.classes = features, classes
-        self.body = nn.Sequential(nn.Linear(features, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, classes))
+        self.body = nn.Sequential(
+            nn.Linear(features, 8), nn.Dropout(0.5), nn.ReLU(), nn.Linear(8, classes)
+        )
 
     def forward(self, rows: torch.Tensor) -> torch.Tensor:
         scores: torch.Tensor = self.body(rows)
@@ -82,7 +84,10 @@ class Net(nn.Module):
 
 
 def stepwise(data: TrainingData, params: Steps, run: TrainingRun) -> nn.Module:
-    """Train with momentum, dropout, and batches that NumPy draws; keep a checkpoint at every other step."""
+    """Train with momentum, dropout, and batches that NumPy draws.
+
+    Keep a checkpoint at every other step.
+    """
     X, y = (torch.from_numpy(array) for array in data.arrays("train"))
     net = Net(X.shape[1], len(data.class_names))
     optimizer = torch.optim.Adam(net.parameters(), 0.01)
@@ -102,7 +107,8 @@ def stepwise(data: TrainingData, params: Steps, run: TrainingRun) -> nn.Module:
             raise RuntimeError("out of luck")
         if step == params.die_at and saved is None:
             assert run._points is not None
-            run._points.flush()  # points after the checkpoint are written, as they are after a second
+            # points after the checkpoint are written, as they are after a second
+            run._points.flush()
             os.kill(os.getpid(), signal.SIGKILL)
         if step % 2 == 1:
             run.checkpoint({"net": net.state_dict(), "optimizer": optimizer.state_dict()}, step)

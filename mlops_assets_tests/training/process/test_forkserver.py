@@ -1,4 +1,7 @@
-"""The preloaded process from which trainers are forked; what trainings in it do is in test_supervision."""
+"""The preloaded process from which trainers are forked.
+
+What trainings in it do is in test_supervision.
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,12 @@ def test_a_forked_process_has_its_own_folder_output_session_and_exit_code_and_it
         assert process.wait(120) == process.poll() == 1
         text = (tmp_path / "log.txt").read_text()
         assert "FileNotFoundError" in text and str(NO_JOB) in text
-        threads = [(task / "comm").read_text().strip() for task in Path(f"/proc/{server.pid}/task").iterdir()]
-        # any other thread may hold a lock when the process forks; jemalloc, in pyarrow, sees to its own
+        threads = [
+            (task / "comm").read_text().strip()
+            for task in Path(f"/proc/{server.pid}/task").iterdir()
+        ]
+        # any other thread may hold a lock when the process forks; jemalloc, in pyarrow, sees to its
+        # own
         assert len([name for name in threads if name != "jemalloc_bg_thd"]) == 1, threads
 
 
@@ -57,7 +64,9 @@ def test_a_process_that_is_killed_says_so_and_one_that_runs_can_be_waited_for(
         assert process.wait(60) == -signal.SIGTERM
 
 
-def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(environment: dict[str, str]) -> None:
+def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(
+    environment: dict[str, str],
+) -> None:
     try:
         first = fork_server(environment)
         assert fork_server({**environment, "HOME": "/elsewhere"}) is first
@@ -66,11 +75,16 @@ def test_what_libraries_read_when_they_are_loaded_decides_which_process_serves(e
         close_all()
 
 
-def test_a_preloaded_process_that_is_gone_is_replaced(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_preloaded_process_that_is_gone_is_replaced(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
     try:
         first = fork_server(environment)
         os.kill(first.pid, signal.SIGKILL)
-        with (tmp_path / "log.txt").open("w+b") as output, pytest.raises(OSError, match=r"gone|Broken pipe|reset"):
+        with (
+            (tmp_path / "log.txt").open("w+b") as output,
+            pytest.raises(OSError, match=r"gone|Broken pipe|reset"),
+        ):
             while True:  # until the signal has arrived
                 first.start(NO_JOB, output, environment).wait(120)
         second = fork_server(environment)

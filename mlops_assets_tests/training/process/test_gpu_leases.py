@@ -44,7 +44,9 @@ def test_devices_are_free_again_afterwards(tmp_path: Path) -> None:
 
 
 def test_a_device_is_lent_to_one_process_and_free_when_it_dies(tmp_path: Path) -> None:
-    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)], stdout=subprocess.PIPE, text=True
+    )
     with holder, holder.stdout:  # type: ignore[union-attr]
         assert holder.stdout is not None and holder.stdout.readline() == "0\n"
         with leased(1, ["0", "1"], tmp_path) as held:

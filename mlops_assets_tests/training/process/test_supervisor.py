@@ -63,7 +63,11 @@ def attempt(store: Store, does: str, begun: str | None = None, **compute: object
 
 @pytest.mark.parametrize("does", ["bear", "ignore"])
 def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that_with_what_it_has_started(
-    does: str, store: Store, land_table: Callable[..., Freeze], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    does: str,
+    store: Store,
+    land_table: Callable[..., Freeze],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     land_table()
     begun = tmp_path / "begun"
@@ -73,7 +77,10 @@ def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that_with
     run = attempt(store, does, str(begun), time_limit=3600)
     assert "exceeded compute.time_limit, 3600 seconds" in str(run.error)
     for _, child in store.registry.series(run.run_id).get("child", []):
-        assert not psutil.pid_exists(int(child)) or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
+        assert (
+            not psutil.pid_exists(int(child))
+            or psutil.Process(int(child)).status() == psutil.STATUS_ZOMBIE
+        )
 
 
 @pytest.mark.parametrize(
@@ -87,17 +94,25 @@ def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that_with
     ids=["leak", "die", "refuse", "log nan"],
 )
 def test_a_trainer_that_misbehaves_ends_and_says_why(
-    does: str, compute: dict[str, object], message: str, store: Store, land_table: Callable[..., Freeze]
+    does: str,
+    compute: dict[str, object],
+    message: str,
+    store: Store,
+    land_table: Callable[..., Freeze],
 ) -> None:
     land_table()
     run = attempt(store, does, **compute)
     assert message in str(run.error)
     if does == "log nan":  # the last good checkpoint is kept
         assert [row.step for row in store.registry.checkpoints(run.run_id)] == [0]
-        assert f"the checkpoint of step 0 is kept, 'mlops run resume {run.run_id[:8]}'" in str(run.error)
+        assert f"the checkpoint of step 0 is kept, 'mlops run resume {run.run_id[:8]}'" in str(
+            run.error
+        )
 
 
-def test_stopping_the_step_stops_the_trainer_and_records_it(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_stopping_the_step_stops_the_trainer_and_records_it(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:behave")
 
@@ -138,7 +153,9 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     require_documents(store, run.run_id)
 
 
-def test_a_run_with_other_parameters_is_not_resumed(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_a_run_with_other_parameters_is_not_resumed(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
     with pytest.raises(TrainerError, match="out of luck"):
@@ -151,21 +168,33 @@ def test_a_run_with_other_parameters_is_not_resumed(store: Store, land_table: Ca
     assert [step for step, _ in store.registry.series(run.run_id)["loss"]] == [0, 1]
 
 
-def test_a_run_that_goes_on_elsewhere_is_not_resumed(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_a_run_that_goes_on_elsewhere_is_not_resumed(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
     row = train(store, specification, "v1", {}, 3, "first")
     done = store.registry.run(row.run_id)
     values = {column.name: getattr(done, column.name) for column in Run.__table__.columns}
     store.registry.start_run(
-        Run(**values | {"run_id": "other", "status": "running", "model_version": None, "pid": os.getppid()})
+        Run(
+            **values
+            | {
+                "run_id": "other",
+                "status": "running",
+                "model_version": None,
+                "pid": os.getppid(),
+            }
+        )
     )
     with pytest.raises(Conflict, match=f"is still running in process {os.getppid()}"):
         train(store, specification, "v1", {}, 3, run_id="other")
 
 
 @pytest.mark.slow  # torchrun imports PyTorch three times
-def test_two_processes_train_together_and_one_tells(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_two_processes_train_together_and_one_tells(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:together", compute={"processes": 2})
     row = train_supervised(store, specification, "v1", {}, 0)
@@ -174,10 +203,14 @@ def test_two_processes_train_together_and_one_tells(store: Store, land_table: Ca
     assert "rank 0" in output and "rank 1" in output
 
 
-def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_a_worker_ends_with_the_process_that_started_it(
+    store: Store, land_table: Callable[..., Freeze]
+) -> None:
     land_table()
     with interpreter.Process(["-c", STARTER]) as starter:
-        while not (store.registry.runs() and store.registry.series(store.registry.runs()[0].run_id)):
+        while not (
+            store.registry.runs() and store.registry.series(store.registry.runs()[0].run_id)
+        ):
             assert starter.poll() is None, starter.err
             time.sleep(0.1)
         starter.kill()
@@ -190,7 +223,11 @@ def test_a_worker_ends_with_the_process_that_started_it(store: Store, land_table
 
 @pytest.mark.parametrize(("gpus", "printed"), [(1, "devices 7 "), (0, "devices 7,8 ")])
 def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
-    gpus: int, printed: str, store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    gpus: int,
+    printed: str,
+    store: Store,
+    land_table: Callable[..., Freeze],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,8")
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
@@ -206,4 +243,8 @@ def native(store: Store, version: str) -> dict[str, str]:
     row = next(row for row in store.registry.model_versions() if row.version == version)
     folder = f"{model_folder(row.model, row.version)}/native/"
     files = store.registry.files(f"model:{row.model}@{row.version}")
-    return {file.path.removeprefix(folder): file.sha256 for file in files if file.path.startswith(folder)}
+    return {
+        file.path.removeprefix(folder): file.sha256
+        for file in files
+        if file.path.startswith(folder)
+    }

@@ -1,4 +1,7 @@
-"""Sweeps in real processes: trials are runs, a few at a time; what breaks off continues, and the best is proposed."""
+"""Sweeps in real processes: trials are runs, a few at a time.
+
+What breaks off continues, and the best is proposed.
+"""
 
 from __future__ import annotations
 
@@ -53,7 +56,9 @@ def landed(store: Store, land_table: Callable[..., Freeze]) -> Store:
 
 def runs(store: Store) -> list[Run]:
     """The trials' runs, by number, then by when they began."""
-    return sorted(store.registry.runs("crops"), key=lambda run: (int(run.tags["trial"]), run.started))
+    return sorted(
+        store.registry.runs("crops"), key=lambda run: (int(run.tags["trial"]), run.started)
+    )
 
 
 def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
@@ -78,8 +83,11 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
     told: list[str] = []
     plan = planned(
         {"quality": {"choices": [0.2, 0.9]}, "fails": {"choices": [False, True]}, "steps": 2},
-        model={"gates": [{"metric": "accuracy", "min": 0.5}]}, method="grid", parallel=2, **METRIC,
-    )  # fmt: skip
+        model={"gates": [{"metric": "accuracy", "min": 0.5}]},
+        method="grid",
+        parallel=2,
+        **METRIC,
+    )
     result = run_sweep(landed, plan, Unheard(), tell=told.append)
     done = runs(landed)
     assert [(run.status, run.tags) for run in done] == [
@@ -91,14 +99,29 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
     assert at_once(done) <= 2
     assert len({run.run_id for run in done}) == len({run.pid for run in done}) == 4
     versions = {row.run_id: row for row in landed.registry.model_versions("crops")}
-    assert {number: versions[done[number].run_id].stage for number in (0, 2)} == {0: "trained", 2: "recorded"}
-    assert (result.best.number, result.objective.value(result.best), result.candidate) == (2, 0.9, True)
+    assert {number: versions[done[number].run_id].stage for number in (0, 2)} == {
+        0: "trained",
+        2: "recorded",
+    }
+    assert (result.best.number, result.objective.value(result.best), result.candidate) == (
+        2,
+        0.9,
+        True,
+    )
     assert landed.registry.aliases("crops") == {"candidate": result.row.version}
     assert any("validation_accuracy of the validation split" in line for line in told)
     document = result.document()
-    assert [(t["trial"], t["value"]) for t in document["trials"]] == [(2, 0.9), (0, 0.2), (1, None), (3, None)]
+    assert [(t["trial"], t["value"]) for t in document["trials"]] == [
+        (2, 0.9),
+        (0, 0.2),
+        (1, None),
+        (3, None),
+    ]
     assert document["best"]["parameters"] == {"quality": 0.9, "fails": False}
-    assert document["gates"].startswith("accuracy ≥ 0.5: passed") and document["test_metrics"]["accuracy"] > 0.5
+    assert (
+        document["gates"].startswith("accuracy ≥ 0.5: passed")
+        and document["test_metrics"]["accuracy"] > 0.5
+    )
 
     again = run_sweep(landed, plan, Unheard(), tell=told.append)
     assert again.document() == document
@@ -107,8 +130,16 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
 
 @pytest.mark.slow
 def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: Store) -> None:
-    plan = planned({"quality": {"min": 0, "max": 1}, "fails": True}, method="random", trials=9, parallel=3, **METRIC)
-    with pytest.raises(TrainerError, match=r"the first 3 trials of s failed; the last one: .*out of luck; see"):
+    plan = planned(
+        {"quality": {"min": 0, "max": 1}, "fails": True},
+        method="random",
+        trials=9,
+        parallel=3,
+        **METRIC,
+    )
+    with pytest.raises(
+        TrainerError, match=r"the first 3 trials of s failed; the last one: .*out of luck; see"
+    ):
         run_sweep(landed, plan, Unheard())
     assert {run.status for run in runs(landed)} <= {"failed", "canceled"}
     assert 3 <= len(runs(landed)) < 9
@@ -117,20 +148,35 @@ def test_a_sweep_whose_first_trials_all_fail_is_stopped_with_the_reason(landed: 
 @pytest.mark.slow
 def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Store) -> None:
     plan = planned({"depth": {"min": 1, "max": 5}}, trials=5, model={"trainer": f"{HERE}:blind"})
-    with pytest.raises(SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"):
+    with pytest.raises(
+        SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"
+    ):
         run_sweep(landed, plan, Unheard())
-    assert [run.status for run in runs(landed)] == ["succeeded"]  # the others wait for what it shows
+    assert [run.status for run in runs(landed)] == [
+        "succeeded"
+    ]  # the others wait for what it shows
 
 
 @pytest.mark.slow
 def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None:
     for number in range(5):
         succeed(landed.registry, number, [0.1, 0.1, 0.1])
-    pruning = Pruning(sweep="s", trial=5, metric="validation_loss", direction="minimize", name="median")
+    pruning = Pruning(
+        sweep="s", trial=5, metric="validation_loss", direction="minimize", name="median"
+    )
     tags = {"sweep": "s", "trial": "5"}
-    with pytest.raises(TrialPruned, match=r"pruned at step 0: validation_loss is 0\.9, and other trials of s did"):
+    with pytest.raises(
+        TrialPruned, match=r"pruned at step 0: validation_loss is 0\.9, and other trials of s did"
+    ):
         train_supervised(
-            landed, curve_model(), "v1", {"quality": 0.2, "steps": 2}, 0, run_id="pruned", tags=tags, pruning=pruning
+            landed,
+            curve_model(),
+            "v1",
+            {"quality": 0.2, "steps": 2},
+            0,
+            run_id="pruned",
+            tags=tags,
+            pruning=pruning,
         )
     run = landed.registry.run("pruned")
     assert (run.status, run.tags, run.model_version) == ("pruned", tags, None)
@@ -141,14 +187,19 @@ def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None
 def waiting(go: str, trainer: str = "sweep_curve") -> Plan:
     """Two trials at a time that wait for a file after their first step."""
     parameters = {"quality": {"min": 0.2, "max": 0.8}, "wait_for": go, "steps": 3}
-    return planned(parameters, trials=2, parallel=2, seed=3, model={"trainer": f"{trainer}:curve"}, **METRIC)
+    return planned(
+        parameters, trials=2, parallel=2, seed=3, model={"trainer": f"{trainer}:curve"}, **METRIC
+    )
 
 
 @pytest.fixture
 def swept(
     landed: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[subprocess.Popen[bytes], Path]]:
-    """A process that sweeps, whose two trials have each kept a checkpoint; and the file they wait for."""
+    """A process that sweeps, whose two trials have each kept a checkpoint.
+
+    And the file they wait for.
+    """
     code = tmp_path / "code"  # a trainer that nobody edits while this test runs
     code.mkdir()
     shutil.copy(str(trainers.__file__), code / "sweep_curve.py")
@@ -158,9 +209,12 @@ def swept(
         [sys.executable, "-c", SWEEP, landed.workspace.url, landed.registry.url, str(go)],
         env={**os.environ, "PYTHONPATH": f"{code}{os.pathsep}{Path(__file__).parents[3]}"},
     )
-    eventually(lambda: len(begun := landed.registry.runs("crops")) == 2 and all(
-        landed.registry.checkpoints(run.run_id) for run in begun
-    ))  # fmt: skip
+    eventually(
+        lambda: (
+            len(begun := landed.registry.runs("crops")) == 2
+            and all(landed.registry.checkpoints(run.run_id) for run in begun)
+        )
+    )
     yield process, go
     process.kill()
     process.wait()
@@ -190,7 +244,11 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     result = run_sweep(landed, waiting(str(go)), Unheard())
     first, canceled, anew = runs(landed)
     assert (first.run_id, first.status, first.attempts) == (broken[0].run_id, "succeeded", 2)
-    assert [step for step, _ in landed.registry.series(first.run_id)["validation_accuracy"]] == [0, 1, 2]
+    assert [step for step, _ in landed.registry.series(first.run_id)["validation_accuracy"]] == [
+        0,
+        1,
+        2,
+    ]
     assert (canceled.run_id, canceled.status) == (broken[1].run_id, "canceled")
     assert (anew.status, anew.attempts, anew.tags, anew.parameters) == (
         "succeeded",
@@ -198,13 +256,26 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
         canceled.tags,
         broken[1].parameters,
     )
-    assert [trial.run_id for trial in sorted(result.trials, key=lambda t: t.number)] == [first.run_id, anew.run_id]
-    assert result.objective.value(result.best) == pytest.approx(max(run.parameters["quality"] for run in broken))
+    assert [trial.run_id for trial in sorted(result.trials, key=lambda t: t.number)] == [
+        first.run_id,
+        anew.run_id,
+    ]
+    assert result.objective.value(result.best) == pytest.approx(
+        max(run.parameters["quality"] for run in broken)
+    )
 
 
 def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: Path) -> None:
     def interrupt() -> None:
-        eventually(lambda: sum(bool(landed.registry.series(run.run_id)) for run in landed.registry.runs("crops")) == 2)
+        eventually(
+            lambda: (
+                sum(
+                    bool(landed.registry.series(run.run_id))
+                    for run in landed.registry.runs("crops")
+                )
+                == 2
+            )
+        )
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
@@ -218,17 +289,25 @@ def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: 
 
 def test_combinations_that_the_trainer_refuses_are_left_out(landed: Store) -> None:
     told: list[str] = []
-    plan = planned({"quality": {"choices": [0.1, 0.6]}, "cautious": {"choices": [True]}}, method="grid", **METRIC)
+    plan = planned(
+        {"quality": {"choices": [0.1, 0.6]}, "cautious": {"choices": [True]}},
+        method="grid",
+        **METRIC,
+    )
     result = run_sweep(landed, plan, Unheard(), tell=told.append)
     assert [trial.number for trial in result.trials] == [0]
     assert any("trial 1 is left out: " in line and "cautious and good" in line for line in told)
     parameters = {"quality": {"choices": [0.6, 0.7, 0.8]}, "cautious": {"choices": [True]}}
-    with pytest.raises(TrainerError, match=r"the first 3 trials of t cannot be: .*cautious and good"):
+    with pytest.raises(
+        TrainerError, match=r"the first 3 trials of t cannot be: .*cautious and good"
+    ):
         run_sweep(landed, planned(parameters, name="t", method="grid"), Unheard())
 
 
 def test_no_trial_is_begun_when_the_time_is_up(landed: Store) -> None:
-    with pytest.raises(TrainerError, match="no trial of sweep s has succeeded; none was begun; allow more time"):
+    with pytest.raises(
+        TrainerError, match="no trial of sweep s has succeeded; none was begun; allow more time"
+    ):
         run_sweep(landed, planned({"depth": {"min": 1, "max": 2}}, timeout=1e-9), Unheard())
     assert runs(landed) == []
 
@@ -239,6 +318,8 @@ def test_a_name_is_not_taken_for_a_sweep_that_does_something_else(landed: Store)
     with planned({"depth": {"min": 1, "max": 2}}, trials=4, parallel=2).claimed(landed):
         pass
     other = planned({"depth": {"min": 1, "max": 3}}, model={"seed": 4})
-    with pytest.raises(Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; give"):
+    with pytest.raises(
+        Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; give"
+    ):
         run_sweep(landed, other, Unheard())
     assert [file.path for file in landed.registry.files("sweep:crops/s")] == ["sweeps/crops/s.json"]

@@ -1,4 +1,7 @@
-"""What a sweep tries next, and which trials it stops: decided from runs in the registry, on SQLite and PostgreSQL."""
+"""What a sweep tries next, and which trials it stops.
+
+Decided from runs in the registry, on SQLite and PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -39,16 +42,32 @@ def begin(registry: Registry, number: int, sweep: str = "s", **parameters: Any) 
     run_id = f"{sweep}-{number}"
     registry.start_run(
         Run(
-            run_id=run_id, model="crops", dataset="fields", data_version="v1", data_digest="0", status="running",
-            parameters=parameters, seed=0, trainer="t", code_version="c", hardware={}, metrics={}, started=now(),
-            host="h", pid=1, tags={SWEEP: sweep, TRIAL: str(number)},
+            run_id=run_id,
+            model="crops",
+            dataset="fields",
+            data_version="v1",
+            data_digest="0",
+            status="running",
+            parameters=parameters,
+            seed=0,
+            trainer="t",
+            code_version="c",
+            hardware={},
+            metrics={},
+            started=now(),
+            host="h",
+            pid=1,
+            tags={SWEEP: sweep, TRIAL: str(number)},
         )
-    )  # fmt: skip
+    )
     return run_id
 
 
 def log(registry: Registry, run_id: str, values: list[float], first: int = 0) -> None:
-    registry.log(run_id, [(step, "validation_loss", step, value, 0.0) for step, value in enumerate(values, first)])
+    registry.log(
+        run_id,
+        [(step, "validation_loss", step, value, 0.0) for step, value in enumerate(values, first)],
+    )
 
 
 def succeed(registry: Registry, number: int, values: list[float], **parameters: Any) -> None:
@@ -73,8 +92,16 @@ def test_trials_are_the_runs_of_their_tags_by_number_with_their_series(registry:
     assert trials_of(registry, "maize", "s") == []
 
 
-def trial(number: int, loss: float | None = None, state: Any = "succeeded", **parameters: Any) -> Trial:
-    return Trial(number, state, parameters, {} if loss is None else {"validation_loss": loss}, f"run-{number}")
+def trial(
+    number: int, loss: float | None = None, state: Any = "succeeded", **parameters: Any
+) -> Trial:
+    return Trial(
+        number,
+        state,
+        parameters,
+        {} if loss is None else {"validation_loss": loss},
+        f"run-{number}",
+    )
 
 
 def bowl(plan: Plan, trials: int) -> list[Trial]:
@@ -96,7 +123,9 @@ def test_trials_depend_on_seed_number_and_earlier_trials_alone(method: str) -> N
     assert bowl(plan, 16) == made
     assert bowl(planned(QUALITY, method=method, seed=1), 16) != made
     assert len({t.parameters["quality"] for t in made}) == 16
-    assert plan.search().suggest(12, made, LOSS) == dict(made[12].parameters)  # later ones do not count
+    assert plan.search().suggest(12, made, LOSS) == dict(
+        made[12].parameters
+    )  # later ones do not count
     assert {tuple(t.parameters["layers"]) for t in made} == {(4,), (8, 8)}
 
 
@@ -114,25 +143,36 @@ def test_failed_canceled_and_running_trials_are_no_obstacle() -> None:
         trial(1, state="failed", quality=0.2, layers=[4]),
         trial(3, state="running", quality=0.3, layers=[8, 8]),
         trial(4, float("nan"), quality=0.4, layers=[4]),
-        Trial(5, "pruned", {"quality": 0.5, "layers": [4]}, {"validation_loss": 3.0}, series=((0, 4.0), (1, 3.0))),
+        Trial(
+            5,
+            "pruned",
+            {"quality": 0.5, "layers": [4]},
+            {"validation_loss": 3.0},
+            series=((0, 4.0), (1, 3.0)),
+        ),
     ]
     assert set(plan.search().suggest(6, made, LOSS)) == {"quality", "layers"}
 
 
 def test_a_trial_from_another_space_is_refused() -> None:
-    with pytest.raises(SpecificationError, match=r"trial 0 was made with quality = 7, which the space does not have"):
+    with pytest.raises(
+        SpecificationError,
+        match=r"trial 0 was made with quality = 7, which the space does not have",
+    ):
         planned(QUALITY).search().suggest(1, [trial(0, 1.0, quality=7, layers=[4])], LOSS)
 
 
 def test_importances_find_the_parameter_that_matters() -> None:
-    plan = planned({"quality": {"min": 0, "max": 1}, "depth": {"min": 1, "max": 8}}, method="random")
+    plan = planned(
+        {"quality": {"min": 0, "max": 1}, "depth": {"min": 1, "max": 8}}, method="random"
+    )
     found = plan.search().importances(bowl(plan, 30), LOSS)
     assert next(iter(found)) == "quality" and sum(found.values()) == pytest.approx(1)
     assert plan.search().importances(bowl(plan, 1), LOSS) == {}
     equal = [trial(number, 1.0, quality=0.5, depth=1) for number in range(5)]
-    assert sum(plan.search().importances(equal, LOSS).values()) == pytest.approx(1) or not plan.search().importances(
-        equal, LOSS
-    )
+    assert sum(plan.search().importances(equal, LOSS).values()) == pytest.approx(
+        1
+    ) or not plan.search().importances(equal, LOSS)
 
 
 def settings(**changes: Any) -> SweepSettings:
@@ -142,8 +182,16 @@ def settings(**changes: Any) -> SweepSettings:
 @pytest.mark.parametrize(
     ("logged", "gates", "expected"),
     [
-        (["validation_loss", "validation_accuracy", "accuracy"], [], ("validation_accuracy", "maximize")),
-        (["validation_loss", "validation_accuracy"], ["kappa"], ("validation_accuracy", "maximize")),
+        (
+            ["validation_loss", "validation_accuracy", "accuracy"],
+            [],
+            ("validation_accuracy", "maximize"),
+        ),
+        (
+            ["validation_loss", "validation_accuracy"],
+            ["kappa"],
+            ("validation_accuracy", "maximize"),
+        ),
         (["val_loss", "val_macro_f1", "val_accuracy"], ["accuracy"], ("val_accuracy", "maximize")),
         (["train_loss", "validation_rmse", "validation_loss"], [], ("validation_rmse", "minimize")),
         (["validation_loss", "test_accuracy"], [], ("validation_loss", "minimize")),
@@ -161,25 +209,44 @@ def test_what_is_optimised_is_chosen_from_what_the_first_trial_logged(
 
 def test_a_metric_that_is_not_logged_is_refused_with_those_that_are() -> None:
     trials = [Trial(4, "succeeded", {}, {"train_loss": 0.5, "test_accuracy": 0.5})]
-    with pytest.raises(SpecificationError, match=r"of the validation split .*trial 4 logged test_accuracy, train_"):
+    with pytest.raises(
+        SpecificationError, match=r"of the validation split .*trial 4 logged test_accuracy, train_"
+    ):
         objective_of(settings(), trials, [])
-    with pytest.raises(SpecificationError, match="'validation_f1' is not logged; trial 4 logged test_accuracy, train"):
+    with pytest.raises(
+        SpecificationError,
+        match="'validation_f1' is not logged; trial 4 logged test_accuracy, train",
+    ):
         objective_of(settings(metric="validation_f1"), trials, [])
-    assert objective_of(settings(metric="train_loss"), trials, []) == Objective("train_loss", "minimize")
+    assert objective_of(settings(metric="train_loss"), trials, []) == Objective(
+        "train_loss", "minimize"
+    )
     with pytest.raises(SpecificationError, match="say minimize or maximize"):
         direction_of("validation_fitness")
     assert direction_of("validation_fitness", "maximize") == "maximize"
 
 
 def test_trials_are_ranked_by_value_then_by_number() -> None:
-    trials = [trial(0, 2.0), trial(1, 1.0), trial(2, 1.0), trial(3, 0.1, "pruned"), trial(4, float("nan"))]
+    trials = [
+        trial(0, 2.0),
+        trial(1, 1.0),
+        trial(2, 1.0),
+        trial(3, 0.1, "pruned"),
+        trial(4, float("nan")),
+    ]
     assert [t.number for t in LOSS.ranked(trials)] == [1, 2, 0]
     assert [t.number for t in Objective("validation_loss", "maximize").ranked(trials)] == [0, 1, 2]
 
 
 def watch(registry: Registry, number: int, name: PrunerName) -> Callable[[float, int], None]:
     watcher = pruner(
-        registry, "crops", sweep="s", trial=number, metric="validation_loss", direction="minimize", name=name
+        registry,
+        "crops",
+        sweep="s",
+        trial=number,
+        metric="validation_loss",
+        direction="minimize",
+        name=name,
     )
     return lambda value, step: watcher({"validation_loss": value}, step)
 
@@ -199,24 +266,42 @@ def test_the_median_pruner_stops_what_is_worse_than_half_of_the_others(registry:
     for number, values in enumerate(curves[:4]):
         succeed(registry, number, values)
     begin(registry, 9)
-    assert pruned_at(watch(registry, 9, "median"), [99.0, 99.0, 99.0]) is None  # too few to compare with
+    assert (
+        pruned_at(watch(registry, 9, "median"), [99.0, 99.0, 99.0]) is None
+    )  # too few to compare with
     succeed(registry, 4, curves[4])
     assert pruned_at(watch(registry, 9, "median"), [99.0, 99.0]) == 0
-    assert pruned_at(watch(registry, 9, "median"), [1.0, 3.5, 3.5]) is None  # its best so far counts
+    assert (
+        pruned_at(watch(registry, 9, "median"), [1.0, 3.5, 3.5]) is None
+    )  # its best so far counts
     assert pruned_at(watch(registry, 9, "median"), [3.5, 2.95, 2.85]) == 0
     watch(registry, 9, "median")(float(1), 7)  # nobody else came so far
-    pruner(registry, "crops", sweep="s", trial=9, metric="validation_loss", direction="minimize", name="median")(
-        {"train_loss": 99.0}, 0
-    )
+    pruner(
+        registry,
+        "crops",
+        sweep="s",
+        trial=9,
+        metric="validation_loss",
+        direction="minimize",
+        name="median",
+    )({"train_loss": 99.0}, 0)
 
 
-def test_hyperband_stops_what_is_not_among_the_best_third_of_its_bracket(registry: Registry) -> None:
+def test_hyperband_stops_what_is_not_among_the_best_third_of_its_bracket(
+    registry: Registry,
+) -> None:
     steps = 9
     for number in range(12):
         succeed(registry, number, [10.0 + number - step / 10 for step in range(steps)])
     bad, good = [99.0] * steps, [1.0] * steps
-    stopped = {number: pruned_at(watch(registry, number, "hyperband"), bad) for number in range(12, 24)}
-    assert set(stopped.values()) == {1, 3, None}  # three brackets, the last of which lets all of them run
+    stopped = {
+        number: pruned_at(watch(registry, number, "hyperband"), bad) for number in range(12, 24)
+    }
+    assert set(stopped.values()) == {
+        1,
+        3,
+        None,
+    }  # three brackets, the last of which lets all of them run
     assert all(pruned_at(watch(registry, number, "hyperband"), good) is None for number in stopped)
 
 

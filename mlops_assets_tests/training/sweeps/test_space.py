@@ -1,4 +1,7 @@
-"""What a user writes of a sweep, checked before anything is launched: every error names file and key."""
+"""What a user writes of a sweep, checked before anything is launched.
+
+Every error names file and key.
+"""
 
 from __future__ import annotations
 
@@ -43,14 +46,32 @@ def test_a_file_is_read_and_options_win_over_it(tmp_path: Path) -> None:
     [
         ("parameters: {depth: {min: 5, max: 2}}", r"parameters\.depth: min 5 is larger than max 2"),
         ("parameters: {depth: {min: 1, mx: 2}}", r"parameters\.depth\.mx: unknown key"),
-        ("parameters: {depth: {choices: []}}", r"parameters\.depth\.choices: List should have at least 1 item"),
-        ("parameters: {quality: {min: 0, max: 1, log: true}}", r"parameters\.quality: a logarithm needs min > 0"),
-        ("parameters: {quality: {min: .1, max: 1, log: true, step: .1}}", "log and step exclude each other"),
+        (
+            "parameters: {depth: {choices: []}}",
+            r"parameters\.depth\.choices: List should have at least 1 item",
+        ),
+        (
+            "parameters: {quality: {min: 0, max: 1, log: true}}",
+            r"parameters\.quality: a logarithm needs min > 0",
+        ),
+        (
+            "parameters: {quality: {min: .1, max: 1, log: true, step: .1}}",
+            "log and step exclude each other",
+        ),
         ("parameters: {quality: {min: .1, max: one}}", r"parameters\.quality\.max: "),
         ("parameters: {quality: {min: .1, max: .nan}}", r"parameters\.quality\.max: "),
-        ("parameters: {quality: {min: .1, max: .9, integer: true}}", r"parameters\.quality: an integer range needs"),
-        ("parameters: {depth: 2}\nmethod: bayes", "method: Input should be 'tpe', 'random' or 'grid'"),
-        ("parameters: {depth: 2}\nmetric: test_accuracy", "metric: 'test_accuracy' is of the test split"),
+        (
+            "parameters: {quality: {min: .1, max: .9, integer: true}}",
+            r"parameters\.quality: an integer range needs",
+        ),
+        (
+            "parameters: {depth: 2}\nmethod: bayes",
+            "method: Input should be 'tpe', 'random' or 'grid'",
+        ),
+        (
+            "parameters: {depth: 2}\nmetric: test_accuracy",
+            "metric: 'test_accuracy' is of the test split",
+        ),
         ("parameters: {depth: 2}\ntrails: 3", "trails: unknown key"),
         ("parameters: {}", "parameters: "),
         ("", "says nothing"),
@@ -73,21 +94,48 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("parameters", "settings", "message"),
     [
-        ({"deepness": {"min": 1, "max": 2}}, {}, r"parameters\.deepness: .*:curve has no such parameter; it has qual"),
+        (
+            {"deepness": {"min": 1, "max": 2}},
+            {},
+            r"parameters\.deepness: .*:curve has no such parameter; it has qual",
+        ),
         ({"seed": {"choices": [1, 2]}}, {}, "the model's seed is not searched"),
-        ({"depth": {"min": 0, "max": 2}}, {}, r"parameters\.depth\.min: 0 is refused: .*greater than or equal to 1"),
-        ({"depth": {"min": 1, "max": 9}}, {}, r"parameters\.depth\.max: 9 is refused: .*less than or equal to 8"),
+        (
+            {"depth": {"min": 0, "max": 2}},
+            {},
+            r"parameters\.depth\.min: 0 is refused: .*greater than or equal to 1",
+        ),
+        (
+            {"depth": {"min": 1, "max": 9}},
+            {},
+            r"parameters\.depth\.max: 9 is refused: .*less than or equal to 8",
+        ),
         ({"depth": {"min": 1.5, "max": 3}}, {}, r"parameters\.depth\.min: 1\.5 is refused"),
-        ({"depth": {"choices": [1, "deep"]}}, {}, r"parameters\.depth\.choices\.1: 'deep' is refused"),
+        (
+            {"depth": {"choices": [1, "deep"]}},
+            {},
+            r"parameters\.depth\.choices\.1: 'deep' is refused",
+        ),
         ({"depth": {"choices": [1, "1"]}}, {}, r"parameters\.depth\.choices: a value occurs twice"),
         ({"quality": {"min": 0, "max": 1}, "depth": 9}, {}, r"parameters\.depth: 9 is refused"),
         ({"depth": 2}, {}, "nothing is searched"),
-        ({"depth": {"min": 1, "max": 2}, "quality": {"min": 0, "max": 1}}, {"method": "grid"},
-         r"parameters\.quality: a grid needs 'step' or 'choices'"),
-        ({"quality": {"min": 0.1, "max": 1, "log": True}}, {"method": "grid"}, r"parameters\.quality: a grid needs"),
-        ({"depth": {"min": 1, "max": 2}}, {"metric": "validation_fitness"}, "direction: 'validation_fitness' does not"),
+        (
+            {"depth": {"min": 1, "max": 2}, "quality": {"min": 0, "max": 1}},
+            {"method": "grid"},
+            r"parameters\.quality: a grid needs 'step' or 'choices'",
+        ),
+        (
+            {"quality": {"min": 0.1, "max": 1, "log": True}},
+            {"method": "grid"},
+            r"parameters\.quality: a grid needs",
+        ),
+        (
+            {"depth": {"min": 1, "max": 2}},
+            {"metric": "validation_fitness"},
+            "direction: 'validation_fitness' does not",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_the_trainer_does_not_take_is_refused(
     parameters: dict[str, Any], settings: dict[str, Any], message: str
 ) -> None:
@@ -103,13 +151,21 @@ def test_a_wrong_value_is_not_blamed_on_another_parameter() -> None:
 
 def test_a_grid_is_counted_and_goes_through_every_point_once() -> None:
     plan = planned(
-        {"depth": {"min": 1, "max": 6, "step": 2}, "quality": {"min": 0.1, "max": 0.35, "step": 0.1}, "steps": 1,
-         "layers": {"choices": [[4], [8]]}}, method="grid",
-    )  # fmt: skip
+        {
+            "depth": {"min": 1, "max": 6, "step": 2},
+            "quality": {"min": 0.1, "max": 0.35, "step": 0.1},
+            "steps": 1,
+            "layers": {"choices": [[4], [8]]},
+        },
+        method="grid",
+    )
     assert plan.trials == plan.space.grid == 3 * 3 * 2
     points = [plan.space.point(index) for index in range(18)]
     assert {(p["depth"], p["quality"], tuple(p["layers"])) for p in points} == {
-        (depth, quality, layers) for depth in (1, 3, 5) for quality in (0.1, 0.2, 0.3) for layers in ((4,), (8,))
+        (depth, quality, layers)
+        for depth in (1, 3, 5)
+        for quality in (0.1, 0.2, 0.3)
+        for layers in ((4,), (8,))
     }
     assert [point["layers"] for point in points[:3]] == [[4], [8], [4]]
     assert planned({"depth": {"min": 1, "max": 6}}, method="grid", trials=100).trials == 6
@@ -119,19 +175,26 @@ def test_a_grid_is_counted_and_goes_through_every_point_once() -> None:
 def test_integers_are_told_from_numbers_by_the_trainer_else_by_how_they_are_written() -> None:
     axes = planned({"depth": {"min": 1, "max": 2}, "quality": {"min": 0, "max": 1}}).space.axes
     assert (axes["depth"].integer, axes["quality"].integer) == (True, False)
-    forest = settings_of({"parameters": {"max_depth": {"min": 2, "max": 9}, "ccp_alpha": {"min": 0.0, "max": 1}}}, "f")
+    forest = settings_of(
+        {"parameters": {"max_depth": {"min": 2, "max": 9}, "ccp_alpha": {"min": 0.0, "max": 1}}},
+        "f",
+    )
     axes = plan_sweep(model_specification(), "v1", forest).space.axes
     assert (axes["max_depth"].integer, axes["ccp_alpha"].integer) == (True, False)
 
 
 def test_a_name_is_made_of_what_decides_which_trials_there_are() -> None:
     def name(trials: int = 5, seed: int = 0, **model: object) -> str:
-        settings = settings_of({"parameters": {"depth": {"min": 1, "max": 2}}, "trials": trials, "seed": seed}, "f")
+        settings = settings_of(
+            {"parameters": {"depth": {"min": 1, "max": 2}}, "trials": trials, "seed": seed}, "f"
+        )
         return plan_sweep(curve_model(**model), "v1", settings).name
 
     assert name() == name(trials=9)
     assert name().startswith("v1-tpe-")
-    assert len({name(), name(seed=1), name(params={"steps": 9}), name(seed=0, scaling="minmax")}) == 4
+    assert (
+        len({name(), name(seed=1), name(params={"steps": 9}), name(seed=0, scaling="minmax")}) == 4
+    )
     with pytest.raises(NameRefused, match="sweep 'a/b' cannot be used"):
         planned({"depth": {"min": 1, "max": 2}}, name="a/b")
 

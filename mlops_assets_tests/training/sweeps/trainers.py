@@ -41,14 +41,20 @@ class Curve(BaseModel):
 
 
 def curve(data: TrainingData, params: Curve, run: TrainingRun) -> DecisionTreeClassifier:
-    """Logs a curve that ends at `quality`; waits until the file `wait_for` is there, if one is named."""
+    """Logs a curve that ends at `quality`.
+
+    Waits until the file `wait_for` is there, if one is named.
+    """
     X, y = data.arrays("train")
     if params.fails:
         raise RuntimeError("out of luck")
     done = run.restore()
     for step in range(0 if done is None else done.step + 1, params.steps):
         value = params.quality * (step + 1) / params.steps
-        run.log({"validation_accuracy": value, "validation_loss": 1 - value, "train_accuracy": 1.0}, step=step)
+        run.log(
+            {"validation_accuracy": value, "validation_loss": 1 - value, "train_accuracy": 1.0},
+            step=step,
+        )
         run.checkpoint({"step": step}, step=step)
         while params.wait_for and not Path(params.wait_for).exists():
             time.sleep(0.05)
@@ -68,9 +74,17 @@ def curve_model(trainer: str = f"{HERE}:curve", **changes: object) -> ModelSpeci
     return model_specification(trainer=trainer, **changes)
 
 
-def planned(parameters: dict[str, Any], model: dict[str, Any] | None = None, name: str = "s", **settings: Any) -> Plan:
+def planned(
+    parameters: dict[str, Any],
+    model: dict[str, Any] | None = None,
+    name: str = "s",
+    **settings: Any,
+) -> Plan:
     """A sweep over `curve`; `settings` are the other keys of the file."""
     return plan_sweep(
-        curve_model(**(model or {})), "v1", settings_of({"parameters": parameters, **settings}, "space.yaml"), name,
+        curve_model(**(model or {})),
+        "v1",
+        settings_of({"parameters": parameters, **settings}, "space.yaml"),
+        name,
         "space.yaml",
-    )  # fmt: skip
+    )

@@ -1,4 +1,7 @@
-"""One declared model for each kind of data that the ready-made PyTorch trainers take; all are tiny."""
+"""One declared model for each kind of data that the ready-made PyTorch trainers take.
+
+All are tiny.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import frozen, land
 
-# JAX, where another test of this process has imported it, warns of every fork; workers that read ahead do not use it
+# JAX, where another test of this process has imported it, warns of every fork; workers that read
+# ahead do not use it
 forks = pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
 
 
@@ -44,18 +48,32 @@ CASES = [
     WINDOWS,
     SERIES,
     Case("time_series", "row", {**SMALL, "architecture": "attention", "width": 32}),
-    Case("time_series", "pixel", {**SMALL, "batch_size": 128, "steps": 2, "order": "by_date", "width": 16}),
-    Case("time_series", "yield", {**SMALL, "epochs": 10, "width": 16}, "rmse", (0.0, 4.0)),  # their spread is 20
+    Case(
+        "time_series",
+        "pixel",
+        {**SMALL, "batch_size": 128, "steps": 2, "order": "by_date", "width": 16},
+    ),
+    Case(
+        "time_series", "yield", {**SMALL, "epochs": 10, "width": 16}, "rmse", (0.0, 4.0)
+    ),  # their spread is 20
 ]
 
 
 DATASETS = {
-    "row": "fields", "yield": "yields", "pixel": "scenes", "patch": "scenes", "window": "windows", "image": "photos"
-}  # fmt: skip
+    "row": "fields",
+    "yield": "yields",
+    "pixel": "scenes",
+    "patch": "scenes",
+    "window": "windows",
+    "image": "photos",
+}
 
 
 def landed(store: Store, view: str) -> FrozenDataset:
-    """Return the data version of this view, landed once a store; `yield` is a number that follows from the months."""
+    """Return the data version of this view, landed once a store.
+
+    `yield` is a number that follows from the months.
+    """
     if store.registry.data_versions(DATASETS[view]):
         return FrozenDataset.open(store.workspace, store.registry, Reference(DATASETS[view]))
     if view != "yield":
@@ -63,17 +81,24 @@ def landed(store: Store, view: str) -> FrozenDataset:
     table = crops_table(400)
     numbers = 1000 + 80 * table.filter(like="ndvi").mean(axis=1).round(4)
     specification = table_specification("yields")
-    return land(store, specification, lambda f: table.assign(crop=numbers).to_csv(f / "a.csv", index=False))
+    return land(
+        store, specification, lambda f: table.assign(crop=numbers).to_csv(f / "a.csv", index=False)
+    )
 
 
 def declared(store: Store, case: Case, name: str = "net", **changes: object) -> ModelSpecification:
     """Land the case's data as version v1 and declare its model."""
-    task = {"window": "semantic-segmentation", "yield": "regression"}.get(case.view, "classification")
+    task = {"window": "semantic-segmentation", "yield": "regression"}.get(
+        case.view, "classification"
+    )
     attributes = {
-        "name": name, "dataset": landed(store, case.view).row.dataset, "task": task, "params": case.params,
+        "name": name,
+        "dataset": landed(store, case.view).row.dataset,
+        "task": task,
+        "params": case.params,
         "inputs": "row" if case.view == "yield" else case.view,
         "trainer": f"mlops_assets.training.trainers.{case.trainer}:train",
-    }  # fmt: skip
+    }
     return ModelSpecification.model_validate(attributes | changes)
 
 

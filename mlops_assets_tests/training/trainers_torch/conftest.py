@@ -10,7 +10,10 @@ import torch
 
 @pytest.fixture(autouse=True)
 def _one_thread() -> Iterator[None]:
-    """Train on one core: threads that wait for each other on a busy machine are slower by far, and nets are tiny."""
+    """Train on one core.
+
+    Threads that wait for each other on a busy machine are slower by far, and nets are tiny.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield

@@ -20,15 +20,27 @@ from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.feed import Feed
 from mlops_assets.training.trainers.torch_loop.precision import Precision
-from mlops_assets_tests.training.trainers_torch.cases import CASES, PATCHES, SERIES, WINDOWS, Case, declared, landed
+from mlops_assets_tests.training.trainers_torch.cases import (
+    CASES,
+    PATCHES,
+    SERIES,
+    WINDOWS,
+    Case,
+    declared,
+    landed,
+)
 from mlops_assets_tests.training.trainers_torch.test_processes import train_together_and_alone
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use")
+pytestmark = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a GPU that PyTorch can use"
+)
 GPU: dict[str, Any] = {"compute": {"gpus": 1}}
 
 
 @pytest.mark.parametrize("case", CASES, ids=str)
-def test_it_learns_on_a_gpu_and_its_onnx_file_gives_the_same_on_a_cpu(store: Store, case: Case) -> None:
+def test_it_learns_on_a_gpu_and_its_onnx_file_gives_the_same_on_a_cpu(
+    store: Store, case: Case
+) -> None:
     specification = declared(store, case, **GPU)
     torch.cuda.reset_peak_memory_stats()
     row = train(store, specification, "v1", case.params, 0)
@@ -45,12 +57,20 @@ def test_a_gpu_follows_the_losses_of_a_cpu(store: Store, case: Case, mixed: str)
     curves = []
     for gpus in (0, 1):
         specification = declared(store, case, f"net{gpus}", compute={"gpus": gpus})
-        row = train(store, specification, "v1", params if gpus else {**params, "mixed_precision": "never"}, 0)
+        row = train(
+            store,
+            specification,
+            "v1",
+            params if gpus else {**params, "mixed_precision": "never"},
+            0,
+        )
         curves.append([value for _, value in store.registry.series(row.run_id)["train_loss"]])
     np.testing.assert_allclose(*curves, rtol=0.02 if mixed == "never" else 0.15)
 
 
-def test_everything_is_on_the_device_and_auto_means_sixteen_bits(store: Store, tmp_path: Path) -> None:
+def test_everything_is_on_the_device_and_auto_means_sixteen_bits(
+    store: Store, tmp_path: Path
+) -> None:
     checkpoints = Checkpoints(store.workspace, store.registry, "a-run", tmp_path, resumed=False)
     device = TrainingRun("a-run", 0, tmp_path, None, checkpoints, gpus=1).device
     assert device.startswith("cuda:")
@@ -66,19 +86,27 @@ def test_everything_is_on_the_device_and_auto_means_sixteen_bits(store: Store, t
 
 
 @pytest.mark.parametrize("resident", [True, False])
-def test_batches_arrive_on_the_device(store: Store, resident: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_batches_arrive_on_the_device(
+    store: Store, resident: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     if not resident:
         monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
     data = TrainingData(landed(store, "window"), "semantic-segmentation")
-    on_cpu, on_gpu = (list(Feed(data, "train", 8, 0, device, -1).epoch(0)) for device in ("cpu", "cuda:0"))
+    on_cpu, on_gpu = (
+        list(Feed(data, "train", 8, 0, device, -1).epoch(0)) for device in ("cpu", "cuda:0")
+    )
     assert {share.samples.device.type for share in on_gpu} == {"cuda"}
     for one, other in zip(on_cpu, on_gpu, strict=True):
-        assert torch.equal(one.samples, other.samples.cpu()) and torch.equal(one.labels, other.labels.cpu())
+        assert torch.equal(one.samples, other.samples.cpu()) and torch.equal(
+            one.labels, other.labels.cpu()
+        )
 
 
 def test_memory_that_does_not_suffice_is_explained_and_given_back(store: Store) -> None:
     specification = declared(store, PATCHES, **GPU)
-    with pytest.raises(TrainerError, match=r"out of memory on cuda:\d+: .*batch_size is 128, halve it"):
+    with pytest.raises(
+        TrainerError, match=r"out of memory on cuda:\d+: .*batch_size is 128, halve it"
+    ):
         train(store, specification, "v1", {**PATCHES.params, "width": 1 << 20}, 0)
     train(store, specification, "v1", PATCHES.params, 0)
 
@@ -95,7 +123,8 @@ def test_a_run_on_a_gpu_goes_on_where_it_was_broken_off(store: Store) -> None:
     row = train(store, specification, "v1", WINDOWS.params, 0, run_id="broken-off")
     whole = train(store, specification, "v1", WINDOWS.params, 0)
     curves = [
-        [value for _, value in store.registry.series(run_id)["train_loss"]] for run_id in (row.run_id, whole.run_id)
+        [value for _, value in store.registry.series(run_id)["train_loss"]]
+        for run_id in (row.run_id, whole.run_id)
     ]
     np.testing.assert_allclose(*curves, rtol=0.05)  # sums on GPUs have no fixed order
 

@@ -48,15 +48,21 @@ WILD: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "epochs": 
 
 def weights(store: Store, row: ModelVersion) -> dict[str, Tensor]:
     """What was published."""
-    return load_file(published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors"))
+    return load_file(
+        published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
+    )
 
 
 def equal(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(value, other[name]) for name, value in one.items())
+    return one.keys() == other.keys() and all(
+        torch.equal(value, other[name]) for name, value in one.items()
+    )
 
 
 def near(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return all(torch.allclose(value, other[name], atol=1e-4, rtol=1e-3) for name, value in one.items())
+    return all(
+        torch.allclose(value, other[name], atol=1e-4, rtol=1e-3) for name, value in one.items()
+    )
 
 
 def curve(store: Store, row: ModelVersion, name: str = "train_loss") -> list[float]:
@@ -82,12 +88,20 @@ def killed(epoch: int) -> Callable[[Mapping[str, float], int], None]:
 
 
 @pytest.mark.parametrize(
-    ("case", "schedule"), [(PATCHES, "one_cycle"), (SERIES, "cosine"), (SERIES, "constant")], ids=str
+    ("case", "schedule"),
+    [(PATCHES, "one_cycle"), (SERIES, "cosine"), (SERIES, "constant")],
+    ids=str,
 )
 def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_broken_off(
     store: Store, case: Case, schedule: str
 ) -> None:
-    params = {**case.params, "schedule": schedule, "patience": 3, "checkpoint_every": 2, "epochs": 5}
+    params = {
+        **case.params,
+        "schedule": schedule,
+        "patience": 3,
+        "checkpoint_every": 2,
+        "epochs": 5,
+    }
     specification = declared(store, case)
     whole = train(store, specification, "v1", params, 7)
 
@@ -96,7 +110,13 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_broken_off(
     torch.rand(17), np.random.rand(3)  # another process would have drawn something else
     seen: list[int] = []
     resumed = train(
-        store, specification, "v1", params, 7, run_id="f" * 32, watchers=(lambda metrics, step: seen.append(step),)
+        store,
+        specification,
+        "v1",
+        params,
+        7,
+        run_id="f" * 32,
+        watchers=(lambda metrics, step: seen.append(step),),
     )
     assert seen == [2, 3, 4]
     assert equal(weights(store, resumed), weights(store, whole))
@@ -112,7 +132,9 @@ def test_parts_of_a_batch_give_what_the_batch_gives(store: Store, case: Case) ->
 
 
 @forks
-def test_a_large_split_gives_what_a_small_one_gives(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_large_split_gives_what_a_small_one_gives(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = trained(store, PATCHES, epochs=2)
     monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
     assert equal(weights(store, trained(store, PATCHES, epochs=2, workers=1)), weights(store, held))
@@ -129,7 +151,9 @@ def test_sixteen_bits_and_channels_last_learn_on_any_device(store: Store, case: 
 
 
 def test_channels_last_alone_changes_nothing_but_the_layout(store: Store) -> None:
-    plain, laid_out = (trained(store, WINDOWS, epochs=2, channels_last=choice) for choice in ("never", "always"))
+    plain, laid_out = (
+        trained(store, WINDOWS, epochs=2, channels_last=choice) for choice in ("never", "always")
+    )
     assert near(weights(store, laid_out), weights(store, plain))
 
 
@@ -148,10 +172,16 @@ def test_checkpoints_take_little_of_the_time_if_nothing_is_said_of_them(
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 0.1)
     seconds = itertools.count()
-    # keeping a checkpoint takes a second by this clock, so that the next one is due ten seconds later
+    # keeping a checkpoint takes a second by this clock, so that the next one is due ten seconds
+    # later
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(next(seconds))))
-    seldom, each = (trained(store, SERIES, epochs=12, checkpoint_every=every) for every in (None, 1))
-    kept = {row.run_id: [found.step for found in store.registry.checkpoints(row.run_id)] for row in (seldom, each)}
+    seldom, each = (
+        trained(store, SERIES, epochs=12, checkpoint_every=every) for every in (None, 1)
+    )
+    kept = {
+        row.run_id: [found.step for found in store.registry.checkpoints(row.run_id)]
+        for row in (seldom, each)
+    }
     assert kept == {seldom.run_id: [10, 0], each.run_id: [11, 10]}
     assert equal(weights(store, seldom), weights(store, each))
 
@@ -166,11 +196,16 @@ def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
     data = TrainingData(landed(store, "row"), "classification")
     X, y = data.arrays("validation")
     folder = f"{model_folder(row.model, row.version)}/native"
-    files = {name: published_path(store, f"{folder}/{name}") for name in ("model.safetensors", "architecture.json")}
+    files = {
+        name: published_path(store, f"{folder}/{name}")
+        for name in ("model.safetensors", "architecture.json")
+    }
     model = load_native(files, PyTorch())
     found = nn.functional.cross_entropy(model(torch.from_numpy(X)).detach(), torch.from_numpy(y))
     assert float(found) == pytest.approx(min(losses), rel=1e-4)
-    last = trained(store, SERIES, **{**WILD, "epochs": len(losses), "patience": 0, "restore_best": False})
+    last = trained(
+        store, SERIES, **{**WILD, "epochs": len(losses), "patience": 0, "restore_best": False}
+    )
     assert curve(store, last, "validation_loss") == losses
     assert not near(weights(store, last), weights(store, row))
 
@@ -202,7 +237,11 @@ class Breaking(ScaledNetwork):
     def __init__(self, features: int, classes: int, step: int, what: str) -> None:
         super().__init__(features, classes)
         self.features, self.classes, self.step, self.what = features, classes, step, what
-        self.layer, self.nothing, self.steps = nn.Linear(features, classes), nn.Parameter(torch.zeros(())), 0
+        self.layer, self.nothing, self.steps = (
+            nn.Linear(features, classes),
+            nn.Parameter(torch.zeros(())),
+            0,
+        )
 
     def body(self, scaled: Tensor) -> Tensor:
         found = self.layer(scaled)
@@ -223,14 +262,21 @@ class Breaks(LoopParams):
 
 def breaking(data: TrainingData, params: Breaks, run: TrainingRun) -> nn.Module:
     """A trainer whose network breaks."""
-    return fit(Breaking(len(data.features), len(data.class_names), params.step, params.what), data, params, run)
+    return fit(
+        Breaking(len(data.features), len(data.class_names), params.step, params.what),
+        data,
+        params,
+        run,
+    )
 
 
 def broken(store: Store, run_id: str = "first", **params: Any) -> str:
     """Train until it breaks, and return what it says."""
     specification = declared(store, SERIES, trainer=f"{__name__}:breaking")
     with pytest.raises(TrainerError) as caught:
-        train(store, specification, "v1", {"epochs": 3, "batch_size": 2, **params}, 0, run_id=run_id)
+        train(
+            store, specification, "v1", {"epochs": 3, "batch_size": 2, **params}, 0, run_id=run_id
+        )
     return str(caught.value)
 
 
@@ -240,10 +286,15 @@ def test_a_loss_that_is_no_number_stops_the_run_at_its_step(store: Store, after:
     steps = int(re.findall(r"its step 0 of (\d+)", first)[0])
     assert steps > 60  # more than are looked at together
     message = broken(store, "second", step=steps + after)
-    assert f"train_loss is nan at step {steps + after} (epoch 1, its step {after} of {steps}); lower" in message
+    assert (
+        f"train_loss is nan at step {steps + after} (epoch 1, its step {after} of {steps}); lower"
+        in message
+    )
     assert store.registry.run("second").status == "failed"
     kept = newest(store, "second")
-    assert kept.step == 0 and all(bool(value.isfinite().all()) for value in kept.state["model"].values())
+    assert kept.step == 0 and all(
+        bool(value.isfinite().all()) for value in kept.state["model"].values()
+    )
     assert "the checkpoint of step 0 is kept" in message
 
 
@@ -252,7 +303,9 @@ def test_weights_that_the_last_step_broke_are_not_kept(store: Store) -> None:
     message = broken(store, "second", step=2 * steps - 1, what="gradient")
     assert "weights are not finite after epoch 1; lower params.learning_rate" in message
     kept = newest(store, "second")
-    assert kept.step == 0 and all(bool(value.isfinite().all()) for value in kept.state["model"].values())
+    assert kept.step == 0 and all(
+        bool(value.isfinite().all()) for value in kept.state["model"].values()
+    )
 
 
 def newest(store: Store, run_id: str) -> Checkpoint:

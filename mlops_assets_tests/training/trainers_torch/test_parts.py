@@ -21,7 +21,10 @@ from mlops_assets.training.trainers.torch_loop.feed import Feed
 from mlops_assets.training.trainers.torch_loop.losses import ClassLoss, NumberLoss, class_loss
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork, group_norm
 from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
-from mlops_assets.training.trainers.torch_loop.networks.temporal import TemporalAttention, TemporalCNN
+from mlops_assets.training.trainers.torch_loop.networks.temporal import (
+    TemporalAttention,
+    TemporalCNN,
+)
 from mlops_assets.training.trainers.torch_loop.networks.unet import UNet
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
 from mlops_assets_tests.datasets.views import training_data
@@ -50,7 +53,11 @@ def test_a_network_is_saved_rebuilt_and_exported_for_any_batch(
     framework, task = PyTorch(), "classification" if network.classes else "regression"
     expected = framework.predict(network, X, task)
     name, values = next(iter(expected.items()))
-    wanted = (network.classes, *(shape[1:] if isinstance(network, UNet) else ())) if network.classes else ()
+    wanted = (
+        (network.classes, *(shape[1:] if isinstance(network, UNet) else ()))
+        if network.classes
+        else ()
+    )
     assert values.shape == (11, *wanted) and np.isfinite(values).all()
     framework.save(network, tmp_path)
     loaded = framework.load(tmp_path)
@@ -63,7 +70,9 @@ def test_a_network_is_saved_rebuilt_and_exported_for_any_batch(
 
 
 @pytest.mark.parametrize(("network", "shape"), NETWORKS, ids=lambda value: type(value).__name__)
-def test_an_output_depends_on_its_own_sample_alone(network: ScaledNetwork, shape: tuple[int, ...]) -> None:
+def test_an_output_depends_on_its_own_sample_alone(
+    network: ScaledNetwork, shape: tuple[int, ...]
+) -> None:
     X = torch.randn(5, *shape, generator=torch.Generator().manual_seed(0))
     network.train()
     for module in network.modules():
@@ -108,15 +117,26 @@ def pictures(height: int, width: int, count: int = 200) -> tuple[torch.Tensor, t
 
 @pytest.mark.parametrize(
     ("kind", "shape", "ways"),
-    [("none", (3, 3), 1), ("flips", (3, 3), 4), ("flips_and_rotations", (3, 3), 8), ("flips_and_rotations", (2, 3), 4)],
+    [
+        ("none", (3, 3), 1),
+        ("flips", (3, 3), 4),
+        ("flips_and_rotations", (3, 3), 8),
+        ("flips_and_rotations", (2, 3), 4),
+    ],
 )
-def test_images_are_turned_in_every_way_that_keeps_their_shape(kind: Any, shape: tuple[int, int], ways: int) -> None:
+def test_images_are_turned_in_every_way_that_keeps_their_shape(
+    kind: Any, shape: tuple[int, int], ways: int
+) -> None:
     turns = Turns(kind, *shape, "cpu")
     images, labels = pictures(*shape)
     turned, turned_labels = turns.apply(images, labels, turns.draw(len(images), seed=3))
     assert turned.shape == images.shape and turned_labels.shape == labels.shape
-    assert torch.equal(turned[:, 0], turned_labels.float()) and torch.equal(turned[:, 1], -turned_labels.float())
-    seen = {tuple((turned_labels[i] - labels[i, 0, 0]).flatten().tolist()) for i in range(len(labels))}
+    assert torch.equal(turned[:, 0], turned_labels.float()) and torch.equal(
+        turned[:, 1], -turned_labels.float()
+    )
+    seen = {
+        tuple((turned_labels[i] - labels[i, 0, 0]).flatten().tolist()) for i in range(len(labels))
+    }
     picture = np.arange(shape[0] * shape[1]).reshape(shape)
     possible = {
         tuple(way.flatten().tolist())
@@ -148,7 +168,9 @@ def test_what_is_drawn_depends_on_the_seed_alone() -> None:
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
 @pytest.mark.parametrize("weights", [None, [1.0, 2.0, 0.5]])
 @pytest.mark.parametrize("pixels", [(), (4, 5)])
-def test_the_loss_of_classes_is_that_of_torch(smoothing: float, weights: Any, pixels: tuple[int, ...]) -> None:
+def test_the_loss_of_classes_is_that_of_torch(
+    smoothing: float, weights: Any, pixels: tuple[int, ...]
+) -> None:
     generator = torch.Generator().manual_seed(0)
     outputs = torch.randn(9, 3, *pixels, generator=generator)
     labels = torch.randint(-1, 3, (9, *pixels), generator=generator)
@@ -163,7 +185,9 @@ def test_the_loss_of_numbers_is_in_units_of_their_spread() -> None:
     labels = torch.tensor([1.0, 5.0, float("nan")])
     outputs = torch.tensor([[3.0], [5.0], [9.0]], requires_grad=True)
     loss = NumberLoss(spread=4.0)
-    assert float(loss.total(outputs.detach(), labels) / loss.weight(labels)) == pytest.approx((2 / 4) ** 2 / 2)
+    assert float(loss.total(outputs.detach(), labels) / loss.weight(labels)) == pytest.approx(
+        (2 / 4) ** 2 / 2
+    )
     loss.total(outputs, labels).backward()
     assert outputs.grad is not None and outputs.grad.flatten().tolist() == [0.25, 0, 0]
 
@@ -185,7 +209,11 @@ def test_weights_by_name_are_those_of_their_class(store: Store) -> None:
     data = training_data(store, "row")
     loss = class_loss(data, LoopParams(class_weights={"maize": 3}), "cpu")
     assert loss.weights is not None
-    assert dict(zip(data.class_names, loss.weights.tolist(), strict=True)) == {"fallow": 1, "maize": 3, "wheat": 1}
+    assert dict(zip(data.class_names, loss.weights.tolist(), strict=True)) == {
+        "fallow": 1,
+        "maize": 3,
+        "wheat": 1,
+    }
 
 
 # batches
@@ -193,14 +221,21 @@ def test_weights_by_name_are_those_of_their_class(store: Store) -> None:
 
 def batches(data: Any, **given: Any) -> list[tuple[int, torch.Tensor, torch.Tensor]]:
     """Two epochs."""
-    turns = Turns("flips_and_rotations", *data.sample_shape[1:], "cpu") if len(data.sample_shape) == 3 else None
+    turns = (
+        Turns("flips_and_rotations", *data.sample_shape[1:], "cpu")
+        if len(data.sample_shape) == 3
+        else None
+    )
     feed = Feed(data, "train", 16, 5, "cpu", -1, turns=turns, **given)
-    return [(share.seed, share.samples, share.labels) for epoch in (0, 1) for share in feed.epoch(epoch)]
+    return [
+        (share.seed, share.samples, share.labels) for epoch in (0, 1) for share in feed.epoch(epoch)
+    ]
 
 
 def same(one: list[Any], other: list[Any]) -> bool:
     return len(one) == len(other) and all(
-        a[0] == b[0] and torch.equal(a[1], b[1]) and torch.equal(a[2], b[2]) for a, b in zip(one, other, strict=True)
+        a[0] == b[0] and torch.equal(a[1], b[1]) and torch.equal(a[2], b[2])
+        for a, b in zip(one, other, strict=True)
     )
 
 

@@ -1,4 +1,7 @@
-"""Several processes train as one: the same losses and weights, but for the rounding of another order of sums."""
+"""Several processes train as one.
+
+The same losses and weights, but for the rounding of another order of sums.
+"""
 
 from __future__ import annotations
 
@@ -36,9 +39,13 @@ def take_part(workspace: str, rank: int, specifications: list[ModelSpecification
     torch.set_num_threads(1)
     meeting = f"file://{Path('meeting').resolve()}"
     backend = "nccl" if specifications[0].compute.gpus else "gloo"
-    torch.distributed.init_process_group(backend, init_method=meeting, rank=rank, world_size=PROCESSES)
+    torch.distributed.init_process_group(
+        backend, init_method=meeting, rank=rank, world_size=PROCESSES
+    )
     opened = Workspace(workspace)
-    store = Store(opened, Registry(f"sqlite:///{opened.root / 'registry.db'}").acting(local("tester")))
+    store = Store(
+        opened, Registry(f"sqlite:///{opened.root / 'registry.db'}").acting(local("tester"))
+    )
     for specification in specifications:
         params, run_id = {**specification.params, **NOTHING_DRAWN}, f"together-{specification.name}"
         if rank:
@@ -57,7 +64,10 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
     command = [sys.executable, __file__, store.workspace.url]
     started = [
         subprocess.Popen(
-            [*command, str(rank), *map(str, files)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment
+            [*command, str(rank), *map(str, files)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
         )
         for rank in range(PROCESSES)
     ]
@@ -67,13 +77,17 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
 
 def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:
     """What was published."""
-    return load_file(published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors"))
+    return load_file(
+        published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
+    )
 
 
 def train_together_and_alone(store: Store, gpus: int, tolerance: float) -> None:
     """Train each model both ways and compare losses, metrics and weights."""
     compute = {"gpus": gpus}
-    specifications = [declared(store, case, case.trainer, compute=compute) for case in (PATCHES, WINDOWS, SERIES)]
+    specifications = [
+        declared(store, case, case.trainer, compute=compute) for case in (PATCHES, WINDOWS, SERIES)
+    ]
     together(store, specifications)
     for specification in specifications:
         alone = train(store, specification, "v1", {**specification.params, **NOTHING_DRAWN}, 0)
@@ -82,8 +96,12 @@ def train_together_and_alone(store: Store, gpus: int, tolerance: float) -> None:
         assert one.keys() == two.keys()
         for name, points in one.items():
             expected = [value for _, value in points]
-            np.testing.assert_allclose([value for _, value in two[name]], expected, rtol=tolerance, err_msg=name)
-        torch.testing.assert_close(weights(store, row), weights(store, alone), atol=tolerance / 10, rtol=tolerance)
+            np.testing.assert_allclose(
+                [value for _, value in two[name]], expected, rtol=tolerance, err_msg=name
+            )
+        torch.testing.assert_close(
+            weights(store, row), weights(store, alone), atol=tolerance / 10, rtol=tolerance
+        )
 
 
 @pytest.mark.slow
@@ -92,5 +110,7 @@ def test_two_processes_train_as_one(store: Store) -> None:
 
 
 if __name__ == "__main__":
-    declarations = [ModelSpecification.model_validate_json(Path(file).read_bytes()) for file in sys.argv[3:]]
+    declarations = [
+        ModelSpecification.model_validate_json(Path(file).read_bytes()) for file in sys.argv[3:]
+    ]
     take_part(sys.argv[1], int(sys.argv[2]), declarations)

@@ -19,7 +19,14 @@ from mlops_assets.paths import model_folder
 from mlops_assets.store import Store, published_path
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
-from mlops_assets_tests.training.trainers_torch.cases import CASES, PATCHES, SERIES, Case, declared, trained
+from mlops_assets_tests.training.trainers_torch.cases import (
+    CASES,
+    PATCHES,
+    SERIES,
+    Case,
+    declared,
+    trained,
+)
 
 NAMES = ("patch_cnn", "time_series", "unet")
 CLASSES = {"validation_accuracy", "validation_macro_f1"}
@@ -37,15 +44,18 @@ def test_it_learns_and_its_onnx_file_gives_the_same(store: Store, case: Case) ->
     counts = store.registry.data_version(Reference(row.dataset, row.data_version)).counts
     watched = {"validation_loss"} | measured if counts["validation"] else set()
     assert series.keys() == {"train_loss", "learning_rate"} | watched
-    assert {tuple(step for step, _ in points) for points in series.values()} == {tuple(range(case.params["epochs"]))}
+    assert {tuple(step for step, _ in points) for points in series.values()} == {
+        tuple(range(case.params["epochs"]))
+    }
     assert series["train_loss"][-1][1] < series["train_loss"][0][1]
 
 
 def test_the_code_location_loads_their_parameters_without_torch() -> None:
     program = (
-        "import sys\nfrom mlops_assets.training.trainers import load_trainer\n"
-        f"for name in {NAMES}:\n    load_trainer(f'mlops_assets.training.trainers.{{name}}:train').parameters({{}})\n"
-        "assert not {'torch', 'torchmetrics'} & sys.modules.keys()"
+        "import sys\nfrom mlops_assets.training.trainers import load_trainer\nfor name in"
+        f" {NAMES}:\n   "
+        " load_trainer(f'mlops_assets.training.trainers.{name}:train').parameters({})\nassert"
+        " not {'torch', 'torchmetrics'} & sys.modules.keys()"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
@@ -69,13 +79,18 @@ def test_every_parameter_is_in_the_documentation(name: str) -> None:
         ({"schedule": "linear"}, "schedule: Input should be 'one_cycle', 'cosine' or 'constant'"),
         ({"label_smoothing": 1}, "label_smoothing: Input should be less than 1"),
         ({"mixed_precision": True}, "mixed_precision: Input should be 'auto', 'always' or 'never'"),
-        ({"class_weights": {"water": 0}}, "class_weights.dict.*water: Input should be greater than 0"),
+        (
+            {"class_weights": {"water": 0}},
+            "class_weights.dict.*water: Input should be greater than 0",
+        ),
         ({"momentum": 0.9}, "momentum: Extra inputs are not permitted"),
         ({"width": 1}, "width: Input should be"),
     ],
     ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
 )
-def test_wrong_parameters_are_refused_by_name(name: str, values: dict[str, Any], message: str) -> None:
+def test_wrong_parameters_are_refused_by_name(
+    name: str, values: dict[str, Any], message: str
+) -> None:
     with pytest.raises(TrainerError, match=message):
         load_trainer(f"mlops_assets.training.trainers.{name}:train").parameters(values)
 
@@ -97,12 +112,37 @@ def test_wrong_dates_are_refused(values: dict[str, Any], message: str) -> None:
 @pytest.mark.parametrize(
     ("case", "trainer", "params", "message"),
     [
-        (SERIES, "patch_cnn", {}, "patch_cnn takes patches or images, and fields@v1 is read as row; use time_series"),
-        (SERIES, "unet", {}, "unet takes windows, and fields@v1 is read as row; use 'read: windows'"),
-        (PATCHES, "time_series", {}, "time_series takes rows or pixels, and scenes@v1 is read as patch"),
-        (SERIES, "time_series", {"steps": 4}, "params.steps is 4, and fields@v1 has 7 features, which is no multiple"),
+        (
+            SERIES,
+            "patch_cnn",
+            {},
+            "patch_cnn takes patches or images, and fields@v1 is read as row; use time_series",
+        ),
+        (
+            SERIES,
+            "unet",
+            {},
+            "unet takes windows, and fields@v1 is read as row; use 'read: windows'",
+        ),
+        (
+            PATCHES,
+            "time_series",
+            {},
+            "time_series takes rows or pixels, and scenes@v1 is read as patch",
+        ),
+        (
+            SERIES,
+            "time_series",
+            {"steps": 4},
+            "params.steps is 4, and fields@v1 has 7 features, which is no multiple",
+        ),
         (SERIES, "time_series", {"days": [1, 2]}, "params.days has 2 days for 7 dates"),
-        (SERIES, "time_series", {"class_weights": {"rye": 2}}, "has no class rye; it has fallow, maize, wheat"),
+        (
+            SERIES,
+            "time_series",
+            {"class_weights": {"rye": 2}},
+            "has no class rye; it has fallow, maize, wheat",
+        ),
     ],
 )
 def test_data_that_does_not_suit_is_refused(
@@ -114,12 +154,17 @@ def test_data_that_does_not_suit_is_refused(
 
 @pytest.mark.parametrize("params", [{"class_weights": "balanced"}, {"label_smoothing": 0.1}])
 def test_numbers_have_no_classes_to_weigh(store: Store, params: dict[str, Any]) -> None:
-    with pytest.raises(TrainerError, match="are for classes, and yields@v1 has numbers; leave them out"):
+    with pytest.raises(
+        TrainerError, match="are for classes, and yields@v1 has numbers; leave them out"
+    ):
         trained(store, Case("time_series", "yield"), **params)
 
 
 def test_memory_that_does_not_suffice_is_explained(store: Store) -> None:
-    with pytest.raises(TrainerError, match=r"out of memory on cpu: .*batch_size is 128, halve it, set accumulate to 2"):
+    with pytest.raises(
+        TrainerError,
+        match=r"out of memory on cpu: .*batch_size is 128, halve it, set accumulate to 2",
+    ):
         trained(store, PATCHES, width=1 << 24)
     assert [run.status for run in store.registry.runs()] == ["failed"]
 

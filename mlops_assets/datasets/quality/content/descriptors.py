@@ -18,8 +18,8 @@ COMPONENTS = 32
 class Descriptor:
     """Standardised values, of images averaged to cells, in their first principal components.
 
-    Standardised with mean and standard deviation of the samples it is fitted to, so that bands count alike; missing
-    and nodata values count as the mean.
+    Standardised with mean and standard deviation of the samples it is fitted to, so that bands
+    count alike; missing and nodata values count as the mean.
     """
 
     def __init__(self, found: NDArray[np.float64]) -> None:
@@ -66,5 +66,7 @@ def cells(block: NDArray[Any], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
 
 def _summed(block: NDArray[Any], side: int) -> NDArray[np.float64]:
     """Sums over side x side cells of the last two axes, as equal as whole pixels allow."""
-    rows, columns = (np.linspace(0, length, side, endpoint=False).astype(int) for length in block.shape[2:])
+    rows, columns = (
+        np.linspace(0, length, side, endpoint=False).astype(int) for length in block.shape[2:]
+    )
     return np.add.reduceat(np.add.reduceat(block, rows, axis=2, dtype=np.float64), columns, axis=3)

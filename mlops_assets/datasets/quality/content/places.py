@@ -1,4 +1,6 @@
-"""Where samples lie: centres and footprints, in pixels of their scene and, where georeferenced, on the ground.
+"""Where samples lie.
+
+Centres and footprints, in pixels of their scene and, where georeferenced, on the ground.
 
 Memory grows with the number of samples, never with the area of a scene.
 """
@@ -24,17 +26,22 @@ MEASURED = 1000  # pixels at most; in degrees, every file may have its own
 _CORNERS = np.array([[-1, -1], [-1, 1], [1, 1], [1, -1]]) / 2  # row, column
 
 
-def earth_centred(longitude: NDArray[np.float64], latitude: NDArray[np.float64]) -> NDArray[np.float64]:
+def earth_centred(
+    longitude: NDArray[np.float64], latitude: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Return points on the ellipsoid WGS 84 as metres from the Earth's centre, shape (n, 3).
 
-    The straight line between two of them is their distance on the ground but for 1 m at 100 km, also across poles and
-    the antimeridian. Formula: EPSG Guidance Note 7-2, Coordinate Conversions and Transformations, method 9602.
+    The straight line between two of them is their distance on the ground but for 1 m at 100 km,
+    also across poles and the antimeridian. Formula: EPSG Guidance Note 7-2, Coordinate Conversions
+    and Transformations, method 9602.
     """
     lon, lat = np.radians(longitude), np.radians(latitude)
     eccentricity = FLATTENING * (2 - FLATTENING)
     normal = SEMI_MAJOR / np.sqrt(1 - eccentricity * np.sin(lat) ** 2)
     ring = normal * np.cos(lat)
-    return np.stack([ring * np.cos(lon), ring * np.sin(lon), normal * (1 - eccentricity) * np.sin(lat)], axis=1)
+    return np.stack(
+        [ring * np.cos(lon), ring * np.sin(lon), normal * (1 - eccentricity) * np.sin(lat)], axis=1
+    )
 
 
 @dataclass(frozen=True)
@@ -48,7 +55,8 @@ class Places:
         scene: number of the scene of each file.
         crs: coordinate reference system of each file, or None.
         transforms: from (column, row) to coordinates of each file, (files, 6); NaN where unknown.
-        centres: row and column of each sample's centre in its file, in pixels from the upper left corner, (n, 2).
+        centres: row and column of each sample's centre in its file, in pixels from the upper left
+            corner, (n, 2).
         longitude, latitude: degrees, (n,), NaN where unknown.
     """
 
@@ -74,7 +82,10 @@ class Places:
 
     @cached_property
     def pixels(self) -> NDArray[np.float64]:
-        """Width and height of a pixel on the ground that occur, metres, (k, 2); measured at some files of each kind."""
+        """Width and height of a pixel on the ground that occur, metres, (k, 2).
+
+        Measured at some files of each kind.
+        """
         from rasterio._err import CPLE_BaseError
         from rasterio.warp import transform
 
@@ -99,7 +110,8 @@ class Places:
     def corners(self, chosen: NDArray[np.int64], size: tuple[float, float]) -> NDArray[np.float64]:
         """Return the corners of boxes of this size (pixels) around the chosen samples' centres, (m, 4, 2), as x and y.
 
-        In coordinates of each sample's own CRS; in pixels, with scenes far away from each other, where it has none.
+        In coordinates of each sample's own CRS; in pixels, with scenes far away from each other,
+        where it has none.
         """
         row, column = np.moveaxis(self.centres[chosen][:, None] + _CORNERS * size, -1, 0)
         a, b, c, d, e, f = self.transforms[self.file[chosen]].T[..., None]
@@ -110,10 +122,17 @@ class Places:
 
 
 def sample_size(shape: dict[str, Any]) -> tuple[int, int]:
-    """Return height and width of a sample, pixels, from how it is shaped (`document["input"]`); zeros for rows."""
+    """Return height and width of a sample, pixels, from how it is shaped (`document["input"]`).
+
+    Zeros for rows.
+    """
     if shape["kind"] == "row":
         return 0, 0
-    return (int(shape["height"]), int(shape["width"])) if shape["kind"] == "image" else (int(shape["size"]),) * 2
+    return (
+        (int(shape["height"]), int(shape["width"]))
+        if shape["kind"] == "image"
+        else (int(shape["size"]),) * 2
+    )
 
 
 def places_of(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any]) -> Places:
@@ -128,8 +147,13 @@ def places_of(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, An
     size = sample_size(shape)
     file, paths = pd.factorize(samples["path"])
     files = manifest.drop_duplicates("path").set_index("path").reindex(paths)
-    scene = pd.factorize(files["scene"].astype(object).where(files["scene"].notna(), files.index.to_series()))[0]
-    known = [isinstance(crs, str) and t is not None for crs, t in zip(files["crs"], files["transform"], strict=True)]
+    scene = pd.factorize(
+        files["scene"].astype(object).where(files["scene"].notna(), files.index.to_series())
+    )[0]
+    known = [
+        isinstance(crs, str) and t is not None
+        for crs, t in zip(files["crs"], files["transform"], strict=True)
+    ]
     unknown = [np.nan] * 6
     transforms = [t if k else unknown for t, k in zip(files["transform"], known, strict=True)]
     if kind == "image":
@@ -143,7 +167,9 @@ def places_of(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, An
         size,
         file,
         scene,
-        np.array([crs if k else None for crs, k in zip(files["crs"], known, strict=True)], dtype=object),
+        np.array(
+            [crs if k else None for crs, k in zip(files["crs"], known, strict=True)], dtype=object
+        ),
         np.array(transforms, dtype=np.float64).reshape(-1, 6),
         centres,
         longitude,

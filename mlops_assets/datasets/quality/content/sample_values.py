@@ -1,4 +1,6 @@
-"""Reading the values of a data version's samples block by block: all of them, or of a large version a fixed choice.
+"""Reading the values of a data version's samples block by block.
+
+All of them, or of a large version a fixed choice.
 
 What is made of the values is no business of this module.
 """
@@ -19,10 +21,18 @@ from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.contents import bands_read
-from mlops_assets.datasets.versions.decoded_cache import chunks, decoded, read_samples, read_shown, read_window_indices
+from mlops_assets.datasets.versions.decoded_cache import (
+    chunks,
+    decoded,
+    read_samples,
+    read_shown,
+    read_window_indices,
+)
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
-READ_AT_MOST = 2 << 30  # bytes of decoded values, about a minute's work; of a larger version samples are drawn
+READ_AT_MOST = (
+    2 << 30
+)  # bytes of decoded values, about a minute's work; of a larger version samples are drawn
 MIN_READ = 1000  # samples of each split, however large they are
 BLOCK_BYTES = 8 << 20  # values at once; larger blocks fall out of the processor's cache
 
@@ -85,14 +95,19 @@ class SampleValues:
     def blocks(self, split: str, chosen: NDArray[np.int64]) -> Iterator[Block]:
         """Yield chosen samples of a split, in no order.
 
-        If all samples of the split are to be read anyway, that fills the decoded cache, which training reads from.
+        If all samples of the split are to be read anyway, that fills the decoded cache, which
+        training reads from.
         """
         limit = max(1, BLOCK_BYTES // (int(np.prod(self._shape)) * 4))
         if len(self.chosen[split]) < len(self._split[split]):
             yield from self._read(chosen, limit)
             return
         found = decoded(self._frozen, cast(SplitName, split), self.kind, self._shape)
-        X, y, shown = found.samples(), found.labels() if self.kind == "window" else None, found.shown()
+        X, y, shown = (
+            found.samples(),
+            found.labels() if self.kind == "window" else None,
+            found.shown(),
+        )
         inside = np.searchsorted(self._split[split], chosen)
         whole = len(inside) == len(X)
         for start in range(0, len(inside), limit):
@@ -106,9 +121,17 @@ class SampleValues:
         for chunk in chunks(samples, limit, whole_files=self.kind == "row"):
             for path, own in chunk:
                 X = read_samples(self._frozen, path, places[own], self.kind, self._shape)
-                y = read_window_indices(self._frozen, path, places[own]) if self.kind == "window" else None
+                y = (
+                    read_window_indices(self._frozen, path, places[own])
+                    if self.kind == "window"
+                    else None
+                )
                 masked = self._frozen.masked
-                shown = read_shown(self._frozen, path, places[own], cast(View, self.kind)) if masked else None
+                shown = (
+                    read_shown(self._frozen, path, places[own], cast(View, self.kind))
+                    if masked
+                    else None
+                )
                 for start in range(0, len(own), limit):
                     part = slice(start, start + limit)
                     others = [None if other is None else other[part] for other in (y, shown)]
@@ -130,7 +153,9 @@ def _nodata(frozen: FrozenDataset, paths: Any) -> NDArray[np.float64]:
     if frozen.is_scaled:  # then it is not a valid nodata value any more; see `FrozenDataset.masked`
         return np.full((len(paths), 1), np.nan)
     declared = pd.to_numeric(frozen.manifest.set_index("path")["nodata"], errors="coerce")
-    images = {row["path"]: row for row in frozen.manifest.to_dict("records") if row["role"] == "image"}
+    images = {
+        row["path"]: row for row in frozen.manifest.to_dict("records") if row["role"] == "image"
+    }
     if frozen.layout not in ("scenes", "stac") or frozen.document["input"]["kind"] == "image":
         return np.asarray(declared.reindex(paths), dtype=np.float64)[:, None]
     rows = []

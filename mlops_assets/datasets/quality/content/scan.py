@@ -1,6 +1,9 @@
-"""One pass over the values of all samples, from which everything about content is made: in bounded memory and time.
+"""One pass over the values of all samples, from which everything about content is made.
 
-What is found in them is decided elsewhere; here values become digests, descriptors and drawn pixels.
+In bounded memory and time.
+
+What is found in them is decided elsewhere; here values become digests, descriptors and drawn
+pixels.
 """
 
 from __future__ import annotations
@@ -45,7 +48,8 @@ class Scan:
     """What a pass over the samples' values gives; `n` samples were read.
 
     Attributes:
-        positions: position in the data version's samples of each sample that was read, ascending, (n,).
+        positions: position in the data version's samples of each sample that was read, ascending,
+            (n,).
         digests: of each sample's values, (n,); equal values have equal digests.
         descriptors: short vectors, (n, dimensions).
         statistics: of all training samples that were read; of patches, of their centre pixels.
@@ -115,7 +119,11 @@ class _Drawing:
         self._parts: list[Pixels] = []
 
     def add(
-        self, block: Block, seen: NDArray[Any], lost: NDArray[np.bool_], among: NDArray[np.bool_] | None = None
+        self,
+        block: Block,
+        seen: NDArray[Any],
+        lost: NDArray[np.bool_],
+        among: NDArray[np.bool_] | None = None,
     ) -> None:
         """Draw from a block, from all pixels or those of a mask of shape (n, height, width)."""
         inside = np.flatnonzero(np.isin(block.positions, self._samples))
@@ -124,20 +132,30 @@ class _Drawing:
         chance = self._chance[np.searchsorted(self._samples, block.positions[inside])]
         flat = seen.reshape(*seen.shape[:2], -1)
         if among is None:
-            index, pixel = np.repeat(inside, chance.shape[1]), (chance * flat.shape[2]).astype(np.int64).ravel()
+            index, pixel = (
+                np.repeat(inside, chance.shape[1]),
+                (chance * flat.shape[2]).astype(np.int64).ravel(),
+            )
         else:
             index, pixel = _among(among.reshape(len(among), -1), inside, chance)
         values = flat[index, :, pixel].astype(np.float64)
         values[lost.reshape(flat.shape)[index, :, pixel]] = np.nan
         width = seen.shape[3] if seen.ndim == 4 else 1
-        labels = np.full(len(index), -1) if block.y is None else block.y.reshape(len(block.y), -1)[index, pixel]
+        labels = (
+            np.full(len(index), -1)
+            if block.y is None
+            else block.y.reshape(len(block.y), -1)[index, pixel]
+        )
         place = np.stack([pixel // width, pixel % width], axis=1)
         self._parts.append(Pixels(block.positions[index], place, values, labels.astype(np.int64)))
 
     def pixels(self) -> Pixels:
         """Return all pixels that were drawn, by sample."""
         nothing = np.zeros(0, dtype=np.int64)
-        parts = [Pixels(nothing, nothing.reshape(0, 2), np.zeros((0, self._bands)), nothing), *self._parts]
+        parts = [
+            Pixels(nothing, nothing.reshape(0, 2), np.zeros((0, self._bands)), nothing),
+            *self._parts,
+        ]
         sample = np.concatenate([part.sample for part in parts])
         order = np.argsort(sample, kind="stable")
         return Pixels(
@@ -176,7 +194,10 @@ def _fitted(source: SampleValues) -> Descriptor:
 
 
 def _seen(kind: str, block: NDArray[Any]) -> NDArray[Any]:
-    """What statistics are made of: of a patch its centre, as what is around may be of another split."""
+    """What statistics are made of.
+
+    Of a patch its centre, as what is around may be of another split.
+    """
     return block[:, :, block.shape[2] // 2, block.shape[3] // 2] if kind == "patch" else block
 
 

@@ -15,7 +15,10 @@ Kind = TypeVar("Kind", bound=np.generic)
 
 
 def draw(items: NDArray[Kind], most: int, seed: int = SEED) -> NDArray[Any]:
-    """Return at most so many of the items, in their order; drawn without replacement, alike on every machine."""
+    """Return at most so many of the items, in their order.
+
+    Drawn without replacement, alike on every machine.
+    """
     if len(items) <= most:
         return items
     return items[np.sort(np.random.default_rng(seed).choice(len(items), most, replace=False))]

@@ -1,4 +1,6 @@
-"""The values of each band or feature: statistics, percentiles, histograms, and how many cannot be used.
+"""The values of each band or feature.
+
+Statistics, percentiles, histograms, and how many cannot be used.
 
 Works on blocks of samples as they come; which samples these are is decided in `scan`.
 """
@@ -19,13 +21,16 @@ from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BINS = 32
 BODY = (0.5, 99.5)  # percentiles that a histogram spans, so that one outlier does not flatten it
-MIN_DISTINCT = 32  # a band with fewer values is a flag or a code, and has no upper end to saturate at
+MIN_DISTINCT = (
+    32  # a band with fewer values is a flag or a code, and has no upper end to saturate at
+)
 MIN_AT_END = 10
 PILE = 2  # so many times as many values at the upper end as at the next lower value are a pile-up
 SATURATED = (
-    "values at the top of the data's integer type, as Sentinel-2 (SPECIAL_VALUE 65535) and Landsat products mark "
-    f"saturation, or at the band's own maximum if they pile up there: at least {MIN_AT_END} and {PILE} times as many "
-    f"as at the next lower value, in a band of at least {MIN_DISTINCT} values"
+    "values at the top of the data's integer type, as Sentinel-2 (SPECIAL_VALUE 65535) and Landsat"
+    " products mark saturation, or at the band's own maximum if they pile up there: at least"
+    f" {MIN_AT_END} and {PILE} times as many as at the next lower value, in a band of at least"
+    f" {MIN_DISTINCT} values"
 )
 
 
@@ -39,7 +44,9 @@ def unusable(
         nodata: the nodata value of each sample and band, shape (n, bands), NaN where there is none.
         shown: which values alpha and masks leave, of the shape of the block, if there are any.
     """
-    bad: NDArray[np.bool_] = ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(block.shape, dtype=bool)
+    bad: NDArray[np.bool_] = (
+        ~np.isfinite(block) if block.dtype.kind == "f" else np.zeros(block.shape, dtype=bool)
+    )
     if not np.isnan(nodata).all():
         bad |= block == nodata.reshape(*nodata.shape, *[1] * (block.ndim - 2))
     if shown is not None:
@@ -50,7 +57,8 @@ def unusable(
 class RunningStatistics:
     """Mean, standard deviation, minimum and maximum of each band, of usable values only, over blocks of samples.
 
-    Merged as in Chan, Golub, LeVeque (1979), Updating Formulae and a Pairwise Algorithm for Computing Sample Variances.
+    Merged as in Chan, Golub, LeVeque (1979), Updating Formulae and a Pairwise Algorithm for
+    Computing Sample Variances.
     """
 
     def __init__(self, bands: int) -> None:
@@ -92,7 +100,10 @@ class RunningStatistics:
         return np.asarray((self._values - self._count - self._missing) / max(self._values, 1))
 
     def document(self) -> dict[str, list[float | None]]:
-        """Return `mean`, `std` (of the population), `min` and `max`; null for a band without a usable value."""
+        """Return `mean`, `std` (of the population), `min` and `max`.
+
+        Null for a band without a usable value.
+        """
         known = self._count > 0
         std = np.sqrt(self._squares / np.maximum(self._count, 1))
         measures = {"mean": self._mean, "std": std, "min": self._min, "max": self._max}
@@ -128,7 +139,10 @@ class BandValues:
 
 
 def band_values(
-    statistics: RunningStatistics, drawn: NDArray[np.float64], ceiling: float | None, features: list[str]
+    statistics: RunningStatistics,
+    drawn: NDArray[np.float64],
+    ceiling: float | None,
+    features: list[str],
 ) -> BandValues:
     """Describe the values of each band.
 
@@ -151,7 +165,14 @@ def band_values(
         histograms[band] = np.histogram(values, BINS, _apart(*edges[band].tolist()))[0]
         saturated[band] = _saturated(values, ceiling)
     return BandValues(
-        features, len(drawn), statistics.missing, statistics.nodata, saturated, percentiles, edges, histograms
+        features,
+        len(drawn),
+        statistics.missing,
+        statistics.nodata,
+        saturated,
+        percentiles,
+        edges,
+        histograms,
     )
 
 
@@ -165,8 +186,8 @@ def values_check(found: BandValues, thresholds: Thresholds, notes: Sequence[str]
     """
     lacking = found.missing + found.nodata
     problems = [
-        f"{share[worst]:.1%} of {found.features[worst]} is {what} (in {int((share > limit).sum())} band(s) more than "
-        f"the allowed {limit:.1%})"
+        f"{share[worst]:.1%} of {found.features[worst]} is {what} (in {int((share > limit).sum())}"
+        f" band(s) more than the allowed {limit:.1%})"
         for what, share, limit in (
             ("missing or nodata", lacking, thresholds.max_missing),
             ("saturated", found.saturated, thresholds.max_saturated),
@@ -179,10 +200,14 @@ def values_check(found: BandValues, thresholds: Thresholds, notes: Sequence[str]
     return outcome(
         "valid_values",
         not problems,
-        "; ".join(problems)
-        if problems
-        else f"{lacking.max():.1%} of the values of the worst band are missing or nodata, {found.saturated.max():.1%} "
-        "are saturated",
+        (
+            "; ".join(problems)
+            if problems
+            else (
+                f"{lacking.max():.1%} of the values of the worst band are missing or nodata,"
+                f" {found.saturated.max():.1%} are saturated"
+            )
+        ),
         missing_or_nodata=float(lacking.max()),
         saturated=float(found.saturated.max()),
     )
@@ -200,8 +225,13 @@ def values_document(found: BandValues) -> dict[str, Any]:
                 "missing": float(found.missing[i]),
                 "nodata": float(found.nodata[i]),
                 "saturated": float(found.saturated[i]),
-                "percentiles": dict(zip(map(str, PERCENTILES), _numbers(found.percentiles[i]), strict=True)),
-                "histogram": {"edges": _numbers(found.edges[i]), "counts": found.histograms[i].tolist()},
+                "percentiles": dict(
+                    zip(map(str, PERCENTILES), _numbers(found.percentiles[i]), strict=True)
+                ),
+                "histogram": {
+                    "edges": _numbers(found.edges[i]),
+                    "counts": found.histograms[i].tolist(),
+                },
             }
             for i, name in enumerate(found.features)
         ],

@@ -16,23 +16,30 @@ from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 from mlops_assets.datasets.versions.contents import ClassName
 
-CHANCE = 2  # times the distance that chance alone gives a split of its size, below which nothing is said of it
+# times the distance that chance alone gives a split of its size, below which nothing is said of it
+CHANCE = 2
 
 
 def sample_counts(samples: pd.DataFrame, classes: list[ClassName]) -> pd.DataFrame:
     """Return one row a class, in the order of their indices, and one column a split, with counts of samples."""
     table = pd.crosstab(samples["label"].astype(str), samples["split"])
-    table = table.reindex(index=[str(entry["value"]) for entry in classes], columns=list(SPLITS), fill_value=0)
+    table = table.reindex(
+        index=[str(entry["value"]) for entry in classes], columns=list(SPLITS), fill_value=0
+    )
     return _named(table.to_numpy(dtype=np.int64), classes)
 
 
-def pixel_counts(counted: Mapping[str, NDArray[np.int64]], classes: list[ClassName]) -> pd.DataFrame:
+def pixel_counts(
+    counted: Mapping[str, NDArray[np.int64]], classes: list[ClassName]
+) -> pd.DataFrame:
     """Return the same table for windows, from the pixels of each class (shape (classes,)) in each split."""
     nothing = np.zeros(len(classes), dtype=np.int64)
     return _named(np.stack([counted.get(split, nothing) for split in SPLITS], axis=1), classes)
 
 
-def counts_from(document: Mapping[str, Mapping[str, int]], classes: list[ClassName] | None) -> pd.DataFrame:
+def counts_from(
+    document: Mapping[str, Mapping[str, int]], classes: list[ClassName] | None
+) -> pd.DataFrame:
     """Return the table that was written down as class name → split → count."""
     counts = [[document[entry["name"]][split] for split in SPLITS] for entry in classes or []]
     return _named(np.array(counts, dtype=np.int64).reshape(-1, len(SPLITS)), classes or [])
@@ -52,8 +59,8 @@ def imbalance(counts: pd.DataFrame) -> float | None:
 def distances_from_train(counts: pd.DataFrame) -> dict[str, float]:
     """Return the total variation distance between the class shares of training and of each other split.
 
-    It is half the sum of absolute differences (Levin, Peres, Wilmer 2009, Markov Chains and Mixing Times, 4.1): 0 where
-    the split is stratified, 1 where no class is in both.
+    It is half the sum of absolute differences (Levin, Peres, Wilmer 2009, Markov Chains and Mixing
+    Times, 4.1): 0 where the split is stratified, 1 where no class is in both.
     """
     shares = counts / counts.sum(axis=0).where(lambda total: total > 0)
     return {
@@ -77,7 +84,11 @@ def distances_by_chance(counts: pd.DataFrame) -> dict[str, float]:
 
 def balance_check(counts: pd.DataFrame, thresholds: Thresholds) -> Check:
     """Warn of classes that are much rarer than others, and of splits whose class shares differ."""
-    ratio, apart, chance = imbalance(counts), distances_from_train(counts), distances_by_chance(counts)
+    ratio, apart, chance = (
+        imbalance(counts),
+        distances_from_train(counts),
+        distances_by_chance(counts),
+    )
     if ratio is None:
         return outcome("class_balance", True, "labels are numbers, not classes")
     problems = []
@@ -88,21 +99,32 @@ def balance_check(counts: pd.DataFrame, thresholds: Thresholds) -> Check:
             f"{thresholds.max_imbalance:g}; land more of it, weigh classes, or judge by macro_f1"
         )
     problems += [
-        f"{share:.1%} of {split} would need another class to have the class shares of training, allowed are "
-        f"{thresholds.max_class_shift:.1%}; choose another split or seed"
+        f"{share:.1%} of {split} would need another class to have the class shares of training,"
+        f" allowed are {thresholds.max_class_shift:.1%}; choose another split or seed"
         for split, share in apart.items()
         if share > max(thresholds.max_class_shift, CHANCE * chance[split])
     ]
-    text = f"the largest class in training has {ratio:.1f} times as much as the smallest; " + ", ".join(
-        f"{split} differs in {share:.1%}" for split, share in apart.items()
+    text = (
+        f"the largest class in training has {ratio:.1f} times as much as the smallest; "
+        + ", ".join(f"{split} differs in {share:.1%}" for split, share in apart.items())
     )
-    values = {"imbalance": ratio, **{f"{split}_from_train": share for split, share in apart.items()}}
+    values = {
+        "imbalance": ratio,
+        **{f"{split}_from_train": share for split, share in apart.items()},
+    }
     return outcome("class_balance", not problems, "; ".join(problems) or text, **values)
 
 
 def absent_classes(counts: pd.DataFrame) -> dict[str, list[str]]:
-    """Return for each split that has samples the classes that it lacks; nothing where it has all."""
-    absent = {name: counts.index[counts[name] == 0].tolist() for name in counts.columns if counts[name].sum() > 0}
+    """Return for each split that has samples the classes that it lacks.
+
+    Nothing where it has all.
+    """
+    absent = {
+        name: counts.index[counts[name] == 0].tolist()
+        for name in counts.columns
+        if counts[name].sum() > 0
+    }
     return {name: classes for name, classes in absent.items() if classes}
 
 
@@ -118,10 +140,13 @@ def coverage_check(counts: pd.DataFrame) -> Check:
 
 
 def labels_check(labels: pd.Series, classes: list[ClassName] | None, counts: pd.DataFrame) -> Check:
-    """Every label is a declared class, and every class that is present is trained on; or labels are finite numbers.
+    """Every label is a declared class, and every class that is present is trained on.
+
+    Or labels are finite numbers.
 
     Args:
-        labels: the samples' labels; null for windows, whose labels are checked when they are frozen.
+        labels: the samples' labels; null for windows, whose labels are checked when they are
+            frozen.
         classes: the declared classes, None where the label is a number.
         counts: samples or pixels by class and split.
     """
@@ -136,7 +161,9 @@ def labels_check(labels: pd.Series, classes: list[ClassName] | None, counts: pd.
         said = [f"labels {', '.join(unknown[:10])} are no class"] if unknown else []
         said += [f"classes {', '.join(untrained)} have no training sample"] if untrained else []
         return outcome("labels", False, f"{'; '.join(said)}; correct the data or the split")
-    total, what = (counts.to_numpy().sum(), "labelled pixels") if known.empty else (len(known), "labels")
+    total, what = (
+        (counts.to_numpy().sum(), "labelled pixels") if known.empty else (len(known), "labels")
+    )
     return outcome("labels", True, f"{total} {what}, all among the {len(classes)} classes")
 
 

@@ -1,6 +1,7 @@
 """Copies: samples whose values are the same as another's, or nearly so, within splits and across them.
 
-Works on digests and descriptors of samples; `scan` makes them. What is done about copies is decided by the checks.
+Works on digests and descriptors of samples; `scan` makes them. What is done about copies is decided
+by the checks.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 HELD_OUT = ("validation", "test")
 WORST = 20
 MEMBERS = 4  # of a group of copies that are named
-# Two samples are nearly the same if they are nearer than this share of the median distance to the nearest other sample:
-# NearDuplicateIssueManager of Cleanlab's Datalab, which has it from tests on many datasets. Being relative, it needs
-# no unit, and it does not take the neighbours of a densely sampled scene for copies.
+# Two samples are nearly the same if they are nearer than this share of the median distance to the
+# nearest other sample: NearDuplicateIssueManager of Cleanlab's Datalab, which has it from tests on
+# many datasets. Being relative, it needs no unit, and it does not take the neighbours of a densely
+# sampled scene for copies.
 NEAR = 0.13
 MIN_DIMENSIONS = 3  # in fewer, near values are nothing special
 MAX_COMPARED = 10_000  # samples of each split that are looked up
@@ -40,8 +42,10 @@ class ExactCopies:
         within: for each split, share of its samples that are copies of another of the same split.
         across: for validation and test, share of samples that are also in training.
         held_out: the same for both together.
-        contradicting: number of groups of identical samples with different labels; None without labels a sample.
-        groups: the largest groups, those across splits first: for each the positions of its samples.
+        contradicting: number of groups of identical samples with different labels; None without
+            labels a sample.
+        groups: the largest groups, those across splits first: for each the positions of its
+            samples.
     """
 
     compared: int
@@ -59,7 +63,8 @@ class NearCopies:
     Attributes:
         threshold: distance below which they are.
         within: for each split, share of the looked up samples that have a near copy in it.
-        across: for validation and test, share of the looked up samples that have a near copy in training.
+        across: for validation and test, share of the looked up samples that have a near copy in
+            training.
         compared: for each split, number of samples looked up.
         known: number of training samples they were looked up among.
         pairs: the nearest pairs across splits: positions, and distance.
@@ -74,7 +79,10 @@ class NearCopies:
 
 
 def exact_copies(
-    positions: NDArray[np.int64], digests: NDArray[np.uint64], splits: NDArray[Any], labels: pd.Series | None = None
+    positions: NDArray[np.int64],
+    digests: NDArray[np.uint64],
+    splits: NDArray[Any],
+    labels: pd.Series | None = None,
 ) -> ExactCopies:
     """Find samples with identical values.
 
@@ -137,40 +145,65 @@ def near_copies(
         if not len(asked):
             continue
         own_tree = tree if split == "train" else cKDTree(descriptors[draw(own[split], MAX_KNOWN)])
-        apart = own_tree.query(descriptors[asked], k=2, distance_upper_bound=threshold, workers=-1)[0]
+        apart = own_tree.query(descriptors[asked], k=2, distance_upper_bound=threshold, workers=-1)[
+            0
+        ]
         within[split] = float((np.isfinite(apart).sum(axis=1) > 1).mean())
         if split in HELD_OUT:
-            apart, nearest = tree.query(descriptors[asked], distance_upper_bound=threshold, workers=-1)
+            apart, nearest = tree.query(
+                descriptors[asked], distance_upper_bound=threshold, workers=-1
+            )
             found = np.isfinite(apart)
             across[split] = float(found.mean())
             pairs += [
                 (int(a), int(known[b]), float(d))
                 for a, b, d in zip(asked[found], nearest[found], apart[found], strict=True)
             ]
-    return NearCopies(threshold, within, across, compared, len(known), sorted(pairs, key=lambda p: p[::-1])[:WORST])
+    return NearCopies(
+        threshold,
+        within,
+        across,
+        compared,
+        len(known),
+        sorted(pairs, key=lambda p: p[::-1])[:WORST],
+    )
 
 
 def duplicates_check(exact: ExactCopies, near: NearCopies | None, thresholds: Thresholds) -> Check:
     """Warn of many copies within a split, of near copies across splits, and of copies with different labels."""
     problems = [
-        f"{share:.1%} of {split} are copies of others in it, allowed are {thresholds.max_duplicates:.1%}"
+        f"{share:.1%} of {split} are copies of others in it, allowed are"
+        f" {thresholds.max_duplicates:.1%}"
         for split, share in exact.within.items()
         if share > thresholds.max_duplicates
     ]
     problems += [
-        f"{share:.1%} of {split} nearly are training samples, allowed are {thresholds.max_near_duplicates:.1%}"
+        f"{share:.1%} of {split} nearly are training samples, allowed are"
+        f" {thresholds.max_near_duplicates:.1%}"
         for split, share in (near.across if near else {}).items()
         if share > thresholds.max_near_duplicates
     ]
     if exact.contradicting:
-        problems.append(f"{exact.contradicting} group(s) of identical samples have different labels")
-    text = ", ".join(f"{share:.1%} of {split}" for split, share in exact.within.items()) + " are copies within it"
+        problems.append(
+            f"{exact.contradicting} group(s) of identical samples have different labels"
+        )
+    text = (
+        ", ".join(f"{share:.1%} of {split}" for split, share in exact.within.items())
+        + " are copies within it"
+    )
     if near:
         text += "; " + ", ".join(f"{share:.1%} of {split}" for split, share in near.across.items())
         text += " nearly are training samples"
     values: dict[str, Any] = {f"copies_in_{split}": share for split, share in exact.within.items()}
-    values |= {f"near_{split}_and_train": share for split, share in (near.across if near else {}).items()}
+    values |= {
+        f"near_{split}_and_train": share for split, share in (near.across if near else {}).items()
+    }
     if exact.contradicting is not None:
         values["contradicting_groups"] = exact.contradicting
-    advice = "; 'duplicates' of quality.json names the worst; remove copies, or keep them together by a group"
-    return outcome("duplicates", not problems, "; ".join(problems) + advice if problems else text, **values)
+    advice = (
+        "; 'duplicates' of quality.json names the worst; remove copies, or keep them together by a"
+        " group"
+    )
+    return outcome(
+        "duplicates", not problems, "; ".join(problems) + advice if problems else text, **values
+    )

@@ -19,7 +19,10 @@ def check_readable(frozen: FrozenDataset) -> Check:
     """Re-hash every file of the data version, in parallel; those kept by reference are fetched."""
     files = frozen.manifest.drop_duplicates("sha256")
     size = int(files["size"].sum())
-    with step(f"checking {frozen.reference}", len(files), "files", size) as done, ThreadPoolExecutor(THREADS) as pool:
+    with (
+        step(f"checking {frozen.reference}", len(files), "files", size) as done,
+        ThreadPoolExecutor(THREADS) as pool,
+    ):
 
         def check(row: Any) -> bool:
             published = _is_published(frozen, row)
@@ -32,8 +35,8 @@ def check_readable(frozen: FrozenDataset) -> Check:
     text = f"{len(frozen.manifest)} file(s) have their published checksum"
     if wrong:
         text = (
-            f"{len(wrong)} file(s) are missing or not as published: {', '.join(wrong[:NAMED])}; restore them from a "
-            "backup or land them again"
+            f"{len(wrong)} file(s) are missing or not as published: {', '.join(wrong[:NAMED])};"
+            " restore them from a backup or land them again"
         )
     return outcome("readable", not wrong, text, files=len(frozen.manifest), wrong=len(wrong))
 

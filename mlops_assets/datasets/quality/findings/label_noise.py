@@ -20,19 +20,23 @@ from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 FOLDS = 5
 TREES = 100
 MIN_FOR_FOLDS = 2 * FOLDS  # samples, or samples of a class, below which there is no telling
-# Confident learning alone takes hard samples of like classes for wrong labels: 15 % of Indian Pines as it is. Where
-# another label must be ten times as probable, from which on evidence counts as strong (Jeffreys 1961, Theory of
-# Probability, appendix B), it is 1.9 %, and 5.0 % after 5 % of the labels were changed, 78 % of which are among them.
+# Confident learning alone takes hard samples of like classes for wrong labels: 15 % of Indian Pines
+# as it is. Where another label must be ten times as probable, from which on evidence counts as
+# strong (Jeffreys 1961, Theory of Probability, appendix B), it is 1.9 %, and 5.0 % after 5 % of the
+# labels were changed, 78 % of which are among them.
 EVIDENCE = 10
-# modified z-score above which a residual is an outlier: Iglewicz and Hoaglin (1993), How to Detect and Handle Outliers
+# modified z-score above which a residual is an outlier: Iglewicz and Hoaglin (1993), How to Detect
+# and Handle Outliers
 OUTLYING = 3.5
 _NORMAL = 0.6745  # median absolute deviation of the standard normal distribution, ibid.
 CLASS_METHOD = (
-    "confident learning (Northcutt, Jiang, Chuang 2021, Journal of Artificial Intelligence Research 70; cleanlab) with "
-    f"out-of-fold probabilities of extremely randomised trees, where another label is {EVIDENCE} times as probable"
+    "confident learning (Northcutt, Jiang, Chuang 2021, Journal of Artificial Intelligence"
+    " Research 70; cleanlab) with out-of-fold probabilities of extremely randomised trees, where"
+    f" another label is {EVIDENCE} times as probable"
 )
 NUMBER_METHOD = (
-    f"modified z-score above {OUTLYING} (Iglewicz, Hoaglin 1993) of out-of-fold residuals of extremely randomised trees"
+    f"modified z-score above {OUTLYING} (Iglewicz, Hoaglin 1993) of out-of-fold residuals of"
+    " extremely randomised trees"
 )
 
 
@@ -44,8 +48,8 @@ class Suspects:
         method: how they were found, with its source.
         asked: number of samples (of windows: pixels) that were asked about.
         left_out: number of those of classes too rare, or in too few places, for any telling.
-        agreement: how well the model predicts labels out of fold: accuracy, or the coefficient of determination. Where
-            it is poor, suspects may be hard samples.
+        agreement: how well the model predicts labels out of fold: accuracy, or the coefficient of
+            determination. Where it is poor, suspects may be hard samples.
         positions: positions of the suspects, worst first.
         given, likely: labels of the suspects, as class indices or numbers.
     """
@@ -64,13 +68,16 @@ class Suspects:
         return len(self.positions) / max(self.asked, 1)
 
 
-def suspect_classes(X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> Suspects | None:
+def suspect_classes(
+    X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArray[np.int64] | None
+) -> Suspects | None:
     """Find labels that are probably another class.
 
     Args:
         X: features, shape (n, dimensions).
         y: class indices, shape (n,).
-        groups: samples that are alike by nearness or origin and must not help to predict each other, shape (n,).
+        groups: samples that are alike by nearness or origin and must not help to predict each
+            other, shape (n,).
 
     Returns:
         None if there are too few samples, groups or classes for any telling.
@@ -86,13 +93,17 @@ def suspect_classes(X: NDArray[np.float32], y: NDArray[np.int64], groups: NDArra
     for fitted, asked in _folds(codes, None if groups is None else groups[chosen], stratified=True):
         model = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=SEED, n_jobs=-1)
         model.fit(X[chosen[fitted]], codes[fitted])
-        model.set_params(n_jobs=1)  # what several threads add up differs in the last digits from run to run
+        model.set_params(
+            n_jobs=1
+        )  # what several threads add up differs in the last digits from run to run
         probabilities[np.ix_(asked, model.classes_)] = model.predict_proba(X[chosen[asked]])
         told[asked] = np.isin(codes[asked], model.classes_)
     own = probabilities[np.arange(len(codes)), codes]
     if len(np.unique(codes[told])) < len(classes):
         return None
-    issues = find_label_issues(codes[told], probabilities[told], return_indices_ranked_by="self_confidence", n_jobs=1)
+    issues = find_label_issues(
+        codes[told], probabilities[told], return_indices_ranked_by="self_confidence", n_jobs=1
+    )
     worst = np.flatnonzero(told)[issues]
     worst = worst[probabilities[worst].max(axis=1) >= EVIDENCE * own[worst]]
     likely = probabilities.argmax(axis=1)
@@ -137,18 +148,24 @@ def suspect_numbers(
 def noise_check(found: Suspects | None, thresholds: Thresholds) -> Check:
     """Warn of many labels that are probably wrong."""
     if found is None:
-        return outcome("label_noise", True, "not looked for: too few samples, places or classes for any telling")
+        return outcome(
+            "label_noise",
+            True,
+            "not looked for: too few samples, places or classes for any telling",
+        )
     passed = found.share <= thresholds.max_label_noise
     text = (
-        f"{len(found.positions)} of {found.asked} labels ({found.share:.1%}) contradict what other samples say; a "
-        f"model of these agrees with labels by {found.agreement:.2f}"
+        f"{len(found.positions)} of {found.asked} labels ({found.share:.1%}) contradict what other"
+        f" samples say; a model of these agrees with labels by {found.agreement:.2f}"
     )
     if not passed:
         text += (
-            f"; allowed are {thresholds.max_label_noise:.1%}: look at 'label_noise' of quality.json, where the worst "
-            "are named"
+            f"; allowed are {thresholds.max_label_noise:.1%}: look at 'label_noise' of"
+            " quality.json, where the worst are named"
         )
-    return outcome("label_noise", passed, text, share=found.share, asked=found.asked, agreement=found.agreement)
+    return outcome(
+        "label_noise", passed, text, share=found.share, asked=found.asked, agreement=found.agreement
+    )
 
 
 def _tellable(y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.bool_]:
@@ -174,5 +191,7 @@ def _folds(
         folds = min(FOLDS, len(np.unique(groups)))
         splitter = (StratifiedGroupKFold if stratified else GroupKFold)(folds, **options)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # that a class has fewer samples than folds is provided for
+        warnings.simplefilter(
+            "ignore", UserWarning
+        )  # that a class has fewer samples than folds is provided for
         yield from splitter.split(np.zeros(len(y)), y, groups)

@@ -18,13 +18,16 @@ from mlops_assets.datasets.quality.content.places import Places, earth_centred
 from mlops_assets.datasets.quality.findings.duplicates import HELD_OUT, ExactCopies
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 
-MIN_SHARED = 0.5  # pixels: footprints that share less only touch, within what resampling and rounding leave of a grid
+# pixels: footprints that share less only touch, within what resampling and rounding leave of a grid
+MIN_SHARED = 0.5
 _TRAIN_AT_ONCE = 500_000  # footprints that are held in memory: about 250 MB
 _HELD_AT_ONCE = 20_000
 PLURALS = {"row": "rows", "patch": "patches", "window": "windows", "image": "images"}
 _APART = "use 'split: {{method: spatial_block}}', which keeps a place on one side"
 SEEN = {
-    "patch": "contain a training pixel; use 'split: {{method: spatial_block, buffer: {buffer}}}' or more",
+    "patch": (
+        "contain a training pixel; use 'split: {{method: spatial_block, buffer: {buffer}}}' or more"
+    ),
     "window": f"overlap a training one; {_APART}",
     "image": f"overlap a training one; {_APART}",
     "row": "",
@@ -38,12 +41,15 @@ class Leakage:
     Attributes:
         held_out: number of validation and test samples.
         groups: groups that are on both sides, sorted.
-        seen: positions of held-out samples that show a training sample: its footprint, or of a patch its centre.
-        sharing: number of held-out samples whose footprint shares ground with that of a training sample.
-        compared: whether footprints were compared with each other; not those of rows, of a temporal split, and of
-            images whose place is unknown.
+        seen: positions of held-out samples that show a training sample: its footprint, or of a
+            patch its centre.
+        sharing: number of held-out samples whose footprint shares ground with that of a training
+            sample.
+        compared: whether footprints were compared with each other; not those of rows, of a temporal
+            split, and of images whose place is unknown.
         on_ground: whether that was so across scenes, too.
-        buffer: least buffer of a spatial split that keeps patches apart, pixels, or metres where georeferenced.
+        buffer: least buffer of a spatial split that keeps patches apart, pixels, or metres where
+            georeferenced.
     """
 
     held_out: int
@@ -94,13 +100,16 @@ def declared_groups(samples: pd.DataFrame, manifest: pd.DataFrame, method: str) 
     return groups.where(groups.notna() & (groups.astype(object) != scenes.astype(object)), None)
 
 
-def find_leakage(splits: NDArray[np.object_], groups: pd.Series, places: Places, method: str) -> Leakage:
+def find_leakage(
+    splits: NDArray[np.object_], groups: pd.Series, places: Places, method: str
+) -> Leakage:
     """Find groups on both sides, and held-out samples that show what is trained on.
 
-    A patch is seen if the labelled pixel of a training patch lies in it; that the margins of two patches overlap is
-    counted in `sharing`. A window or image is seen if it overlaps a training one. Places are compared with each other
-    in pixels within a scene, and on the ground also across scenes: two dates or two overlapping scenes of one place. A
-    temporal split has the same places on both sides by intent, so that there only a place at the same time counts.
+    A patch is seen if the labelled pixel of a training patch lies in it; that the margins of two
+    patches overlap is counted in `sharing`. A window or image is seen if it overlaps a training
+    one. Places are compared with each other in pixels within a scene, and on the ground also across
+    scenes: two dates or two overlapping scenes of one place. A temporal split has the same places
+    on both sides by intent, so that there only a place at the same time counts.
 
     Args:
         splits: the split of each sample of a data version.
@@ -111,18 +120,29 @@ def find_leakage(splits: NDArray[np.object_], groups: pd.Series, places: Places,
     train, held = np.flatnonzero(splits == "train"), np.flatnonzero(np.isin(splits, HELD_OUT))
     shared = set(groups.iloc[held].dropna()) & set(groups.iloc[train].dropna())
     seen = sharing = np.zeros(len(held), dtype=bool)
-    on_ground = places.kind != "row" and method != "temporal" and any(crs is not None for crs in places.crs)
+    on_ground = (
+        places.kind != "row" and method != "temporal" and any(crs is not None for crs in places.crs)
+    )
     compared = on_ground or (places.in_scenes and method != "temporal")
     if compared:
         sharing = overlapping(places, train, held, places.size)
         seen = sharing.copy()
         if places.kind == "patch":
             seen[sharing] = overlapping(places, train, held[sharing], (1, 1))
-    # on the ground a place at just this distance is left in, and the grid of blocks is turned against that of the scene
+    # on the ground a place at just this distance is left in, and the grid of blocks is turned
+    # against that of the scene
     buffer = places.size[0] // 2
     if on_ground and places.on_ground.all():
         buffer = math.ceil((buffer + 1) * float(places.pixels.max()))
-    return Leakage(len(held), sorted(map(str, shared)), held[seen], int(sharing.sum()), compared, on_ground, buffer)
+    return Leakage(
+        len(held),
+        sorted(map(str, shared)),
+        held[seen],
+        int(sharing.sum()),
+        compared,
+        on_ground,
+        buffer,
+    )
 
 
 def overlapping(
@@ -148,7 +168,9 @@ def overlapping(
                         continue  # their relative position is unknown
                     asked = asked[_near(places, own, held[asked])]
                 for some in _parts(asked, _HELD_AT_ONCE):
-                    corners = _projected(places.corners(held[some], _shrunk(places.size)), other, crs)
+                    corners = _projected(
+                        places.corners(held[some], _shrunk(places.size)), other, crs
+                    )
                     hits = tree.query(shapely.polygons(corners), predicate="intersects")[0]
                     found[some[np.unique(hits)]] = True
     return found
@@ -165,22 +187,31 @@ def leakage_check(found: LeakageFigures, copies: ExactCopies, thresholds: Thresh
     problems = []
     if found.groups:
         problems.append(
-            f"{found.groups} group(s) are in training and outside of it, e.g. {found.group!r}; use 'method: group'"
+            f"{found.groups} group(s) are in training and outside of it, e.g. {found.group!r}; use"
+            " 'method: group'"
         )
     held_out = PLURALS[found.kind]
     share = found.seen / max(found.held_out, 1)
     if share:
         seen = SEEN[found.kind].format(buffer=found.buffer)
-        problems.append(f"{found.seen} of {found.held_out} held-out {held_out} ({share:.1%}) {seen}")
+        problems.append(
+            f"{found.seen} of {found.held_out} held-out {held_out} ({share:.1%}) {seen}"
+        )
     if copies.held_out > thresholds.max_duplicates:
         problems.append(
-            f"{copies.held_out:.1%} of held-out {held_out} have exactly the values of a training one, allowed are "
-            f"{thresholds.max_duplicates:.1%} ({copies.compared} samples compared); remove the copies, use 'method: "
-            "random', or raise 'quality: {max_duplicates: …}' if they are natural"
+            f"{copies.held_out:.1%} of held-out {held_out} have exactly the values of a training"
+            f" one, allowed are {thresholds.max_duplicates:.1%} ({copies.compared} samples"
+            " compared); remove the copies, use 'method: random', or raise 'quality:"
+            " {max_duplicates: …}' if they are natural"
         )
     where = "in their scenes and on the ground" if found.on_ground else "in their scenes"
-    text = f"no group or copy of training is in validation or test beyond what is allowed ({found.held_out} "
-    text += f"{held_out})" + (f", and no place, {where}" if found.compared else "; places were not compared")
+    text = (
+        "no group or copy of training is in validation or test beyond what is allowed"
+        f" ({found.held_out} "
+    )
+    text += f"{held_out})" + (
+        f", and no place, {where}" if found.compared else "; places were not compared"
+    )
     return outcome(
         "leakage",
         not problems,
@@ -216,14 +247,18 @@ def _near(places: Places, train: NDArray[np.int64], held: NDArray[np.int64]) -> 
     near = np.zeros(len(held), dtype=bool)
     known, asked = places.on_ground[train], places.on_ground[held]
     if known.any() and asked.any():
-        reach = 2 * float(places.pixels.max() * np.hypot(*places.size))  # twice what two half diagonals come to
+        reach = 2 * float(
+            places.pixels.max() * np.hypot(*places.size)
+        )  # twice what two half diagonals come to
         tree = cKDTree(earth_centred(places.longitude[train][known], places.latitude[train][known]))
         points = earth_centred(places.longitude[held][asked], places.latitude[held][asked])
         near[asked] = np.isfinite(tree.query(points, distance_upper_bound=reach)[0])
     return near
 
 
-def _projected(corners: NDArray[np.float64], source: str | None, target: str | None) -> NDArray[np.float64]:
+def _projected(
+    corners: NDArray[np.float64], source: str | None, target: str | None
+) -> NDArray[np.float64]:
     from rasterio.warp import transform
 
     if source == target:

@@ -16,7 +16,12 @@ from mlops_assets.datasets.quality.content.descriptors import Descriptor
 from mlops_assets.datasets.quality.content.places import Places, earth_centred
 from mlops_assets.datasets.quality.content.scan import ASKED, Scan
 from mlops_assets.datasets.quality.content.subsample import draw
-from mlops_assets.datasets.quality.findings.label_noise import FOLDS, Suspects, suspect_classes, suspect_numbers
+from mlops_assets.datasets.quality.findings.label_noise import (
+    FOLDS,
+    Suspects,
+    suspect_classes,
+    suspect_numbers,
+)
 from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_PIXELS
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
@@ -36,7 +41,9 @@ class PlacedSuspects:
     at: NDArray[np.int64] | None
 
 
-def suspects_in(frozen: FrozenDataset, scanned: Scan, places: Places, declared: pd.Series) -> PlacedSuspects | None:
+def suspects_in(
+    frozen: FrozenDataset, scanned: Scan, places: Places, declared: pd.Series
+) -> PlacedSuspects | None:
     """Look for labels that are probably wrong among training samples, or of windows among their pixels.
 
     Args:
@@ -58,23 +65,38 @@ def suspects_in(frozen: FrozenDataset, scanned: Scan, places: Places, declared: 
         positions, X = scanned.positions[chosen], scanned.descriptors[chosen]
         labels = samples["label"].iloc[positions]
         index = {str(entry["value"]): i for i, entry in enumerate(frozen.classes or [])}
-        y = (labels.map(index) if frozen.classes else labels).to_numpy(dtype=np.int64 if frozen.classes else np.float64)
+        y = (labels.map(index) if frozen.classes else labels).to_numpy(
+            dtype=np.int64 if frozen.classes else np.float64
+        )
     groups, kept = _kept_together(frozen, places, positions, declared.iloc[positions])
-    found = suspect_classes(X, y, groups) if frozen.classes else suspect_numbers(X, y.astype(np.float64), groups)
+    found = (
+        suspect_classes(X, y, groups)
+        if frozen.classes
+        else suspect_numbers(X, y.astype(np.float64), groups)
+    )
     if found is None:
         return None
     own = found.positions
-    return PlacedSuspects(replace(found, positions=positions[own]), kept, None if at is None else at[own])
+    return PlacedSuspects(
+        replace(found, positions=positions[own]), kept, None if at is None else at[own]
+    )
 
 
 def _kept_together(
     frozen: FrozenDataset, places: Places, positions: NDArray[np.int64], declared: pd.Series
 ) -> tuple[NDArray[np.int64] | None, str]:
-    """Return the group of each position: as declared, else a block of ground or scene, else None."""
+    """Return the group of each position.
+
+    As declared, else a block of ground or scene, else None.
+    """
     if len(positions) and declared.notna().all():
         return pd.factorize(declared)[0], "groups"
     if places.on_ground[positions].all():
-        points, side, unit = earth_centred(places.longitude[positions], places.latitude[positions]), DEFAULT_METRES, "m"
+        points, side, unit = (
+            earth_centred(places.longitude[positions], places.latitude[positions]),
+            DEFAULT_METRES,
+            "m",
+        )
     elif places.in_scenes:
         points, side, unit = places.points(positions), DEFAULT_PIXELS, "px"
     else:
@@ -82,7 +104,12 @@ def _kept_together(
     split = frozen.specification.split
     if split.method == "spatial_block" and split.block:
         side = split.block
-    ranges = np.ptp(points[:, -2:] if unit == "px" else points, axis=0) if len(points) else np.zeros(1)
+    ranges = (
+        np.ptp(points[:, -2:] if unit == "px" else points, axis=0) if len(points) else np.zeros(1)
+    )
     side = min(side, max(float(ranges.max()) / FOLDS, 1e-9))  # enough blocks for the folds
     blocks = np.floor(points / side).astype(np.int64)
-    return np.unique(blocks, axis=0, return_inverse=True)[1].reshape(-1), f"blocks of {side:.4g} {unit}"
+    return (
+        np.unique(blocks, axis=0, return_inverse=True)[1].reshape(-1),
+        f"blocks of {side:.4g} {unit}",
+    )

@@ -1,4 +1,6 @@
-"""How far test samples are from the nearest training sample: near ones are alike, and flatter a model.
+"""How far test samples are from the nearest training sample.
+
+Near ones are alike, and flatter a model.
 
 Distances only; overlap is leakage.
 """
@@ -17,10 +19,12 @@ from mlops_assets.datasets.specification.dataset import Quality as Thresholds
 
 PERCENTILES = (5, 25, 50, 75, 95)
 MAX_ASKED = 200_000  # test samples; training samples are all there
-# A sensor's point spread function mixes the light of neighbouring pixels: Huang et al. (2002), Impact of sensor's point
-# spread function on land cover characterization, Remote Sensing of Environment 80, 203-212.
+# A sensor's point spread function mixes the light of neighbouring pixels: Huang et al. (2002),
+# Impact of sensor's point spread function on land cover characterization, Remote Sensing of
+# Environment 80, 203-212.
 MIN_PIXELS = 2
-# Two positions by satellite navigation in the open, of 4.9 m each (GPS.gov, GPS Accuracy), are one place below this.
+# Two positions by satellite navigation in the open, of 4.9 m each (GPS.gov, GPS Accuracy), are one
+# place below this.
 MIN_METRES = 10.0
 
 
@@ -30,7 +34,8 @@ class Separation:
 
     Attributes:
         unit: `m` on the ground, or `px` within scenes.
-        distances: sorted, of the test samples asked for; those in a scene without any training sample are left out.
+        distances: sorted, of the test samples asked for; those in a scene without any training
+            sample are left out.
         asked: number of test samples asked for.
         test: number of test samples.
         limit: distance below which is a warning.
@@ -43,7 +48,9 @@ class Separation:
     limit: float
 
 
-def separation(places: Places, splits: NDArray[np.object_], thresholds: Thresholds) -> Separation | None:
+def separation(
+    places: Places, splits: NDArray[np.object_], thresholds: Thresholds
+) -> Separation | None:
     """Measure how far test samples are from training; None if it is unknown where they are.
 
     On the ground where all of both are georeferenced, else in pixels within each scene.
@@ -56,7 +63,10 @@ def separation(places: Places, splits: NDArray[np.object_], thresholds: Threshol
     if places.on_ground[train].all() and places.on_ground[test].all():
         points = [earth_centred(places.longitude[i], places.latitude[i]) for i in (train, asked)]
         # side by side is no nearness, and over a scene pixels differ a little in size
-        unit, limit = "m", 0.99 * least * float(places.pixels.min()) if len(places.pixels) else MIN_METRES
+        unit, limit = (
+            "m",
+            (0.99 * least * float(places.pixels.min()) if len(places.pixels) else MIN_METRES),
+        )
     elif places.in_scenes:
         points = [places.points(i) for i in (train, asked)]
         unit, limit = "px", least
@@ -79,11 +89,20 @@ def separation_check(found: Separation | None) -> Check:
         return outcome(name, True, "no test sample is in a scene with training samples")
     near = float((found.distances < found.limit).mean())
     least, median = float(found.distances[0]), float(np.median(found.distances))
-    text = f"test samples are {least:.4g} {found.unit} or more from training, half of them {median:.4g} {found.unit}"
+    text = (
+        f"test samples are {least:.4g} {found.unit} or more from training, half of them"
+        f" {median:.4g} {found.unit}"
+    )
     if near:
         text += (
-            f"; {near:.1%} are nearer than {found.limit:.4g} {found.unit}: use 'split: {{method: spatial_block}}' with "
-            "a buffer, or expect worse results elsewhere"
+            f"; {near:.1%} are nearer than {found.limit:.4g} {found.unit}: use 'split: {{method:"
+            " spatial_block}' with a buffer, or expect worse results elsewhere"
         )
-    values = {"unit": found.unit, "least": least, "median": median, "limit": found.limit, "nearer": near}
+    values = {
+        "unit": found.unit,
+        "least": least,
+        "median": median,
+        "limit": found.limit,
+        "nearer": near,
+    }
     return outcome(name, not near, text, **values)

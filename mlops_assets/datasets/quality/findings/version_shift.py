@@ -1,6 +1,7 @@
 """How a data version differs from the one before: class shares, number labels, features and bands.
 
-How distributions are compared is in `datasets.shifts`. A warning says that they differ, not which version is right.
+How distributions are compared is in `datasets.shifts`. A warning says that they differ, not which
+version is right.
 """
 
 from __future__ import annotations
@@ -10,7 +11,12 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel
 
-from mlops_assets.datasets.diff.distribution_shift import FeatureShift, class_balance, feature_shifts, number_shifts
+from mlops_assets.datasets.diff.distribution_shift import (
+    FeatureShift,
+    class_balance,
+    feature_shifts,
+    number_shifts,
+)
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.findings.balance import CHANCE
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
@@ -24,7 +30,10 @@ NAMED = 5  # features that a description names; the report has all
 
 
 class Distance(BaseModel, frozen=True):
-    """A distance between two versions: of what, how far, and what chance alone gives; null where unknown."""
+    """A distance between two versions: of what, how far, and what chance alone gives.
+
+    Null where unknown.
+    """
 
     of: str
     value: float | None
@@ -42,7 +51,8 @@ class VersionShift(BaseModel, frozen=True):
 
     Attributes:
         compared_with: the version before; null for a first version.
-        not_compared: what could not be compared, and why; it is tried again when the version is assessed again.
+        not_compared: what could not be compared, and why; it is tried again when the version is
+            assessed again.
         changes: what is in only one of them, or constant in both with different values.
         classes: total variation distance of the class shares of each split.
         labels: standardised mean difference of the number labels of each split.
@@ -59,12 +69,16 @@ class VersionShift(BaseModel, frozen=True):
 
 def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
     """Compare a data version with the one before; both are read as published."""
-    older = [row for row in registry.data_versions(frozen.row.dataset) if row.number < frozen.row.number]
+    older = [
+        row for row in registry.data_versions(frozen.row.dataset) if row.number < frozen.row.number
+    ]
     if not older:
         return VersionShift(compared_with=None)
     name = f"{older[-1].dataset}@{older[-1].version}"
     try:
-        before = FrozenDataset.open(frozen.workspace, registry, Reference(older[-1].dataset, older[-1].version))
+        before = FrozenDataset.open(
+            frozen.workspace, registry, Reference(older[-1].dataset, older[-1].version)
+        )
         features = feature_shifts(registry, before, frozen)
     except (IntegrityError, StorageError) as error:
         return VersionShift(compared_with=name, not_compared=f"{name} cannot be read: {error}")
@@ -73,10 +87,16 @@ def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
     by_chance = _standard_error(before, frozen, "train")
     return VersionShift(
         compared_with=name,
-        not_compared=f"class shares, as {name} was not assessed" if classed and not balances else None,
+        not_compared=(
+            f"class shares, as {name} was not assessed" if classed and not balances else None
+        ),
         changes=[*_one_sided(before, frozen), *_changed_constants(features)],
         classes=[
-            Distance(of=of.split, value=of.total_variation, by_chance=_variation_by_chance(of.before, of.after))
+            Distance(
+                of=of.split,
+                value=of.total_variation,
+                by_chance=_variation_by_chance(of.before, of.after),
+            )
             for of in balances
             if of.total_variation is not None
         ],
@@ -89,7 +109,8 @@ def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
             for of in number_shifts(before, frozen)
         ],
         features=[
-            Distance(of=of.feature, value=of.standardised_mean_difference, by_chance=by_chance) for of in features
+            Distance(of=of.feature, value=of.standardised_mean_difference, by_chance=by_chance)
+            for of in features
         ],
     )
 
@@ -103,22 +124,26 @@ def shift_check(found: VersionShift, thresholds: Thresholds) -> Check:
     """
     before = found.compared_with
     if before is None:
-        return outcome("shift", True, "this is the first version: there is none before to compare with")
+        return outcome(
+            "shift", True, "this is the first version: there is none before to compare with"
+        )
     problems = [f"not compared: {found.not_compared}"] if found.not_compared else []
     problems += found.changes
     problems += [
-        f"{of.value:.1%} of {of.of} would need another class to have the class shares of {before}, allowed are "
-        f"{thresholds.max_class_shift:.1%}"
+        f"{of.value:.1%} of {of.of} would need another class to have the class shares of {before},"
+        f" allowed are {thresholds.max_class_shift:.1%}"
         for of in found.classes
         if of.exceeds(thresholds.max_class_shift, CHANCE)
     ]
     problems += [
-        f"labels of {of.of} differ from {before} by {of.value:.2f} standard deviations, allowed are "
-        f"{thresholds.max_feature_shift:g}"
+        f"labels of {of.of} differ from {before} by {of.value:.2f} standard deviations, allowed are"
+        f" {thresholds.max_feature_shift:g}"
         for of in found.labels
         if of.exceeds(thresholds.max_feature_shift, STANDARD_ERRORS)
     ]
-    notable = [of for of in found.features if of.exceeds(thresholds.max_feature_shift, STANDARD_ERRORS)]
+    notable = [
+        of for of in found.features if of.exceeds(thresholds.max_feature_shift, STANDARD_ERRORS)
+    ]
     if notable:
         notable.sort(key=lambda of: -abs(of.value or 0.0))
         named = _named([f"{of.of} by {of.value:.2f}" for of in notable])
@@ -127,15 +152,22 @@ def shift_check(found: VersionShift, thresholds: Thresholds) -> Check:
             f"{thresholds.max_feature_shift:g}"
         )
     advice = (
-        f"; see 'mlops dataset diff {before.partition('@')[0]}', and whether units, scaling or sampling have changed"
+        f"; see 'mlops dataset diff {before.partition('@')[0]}', and whether units, scaling or"
+        " sampling have changed"
     )
     worst = max((abs(of.value or 0.0) for of in found.features), default=0.0)
     variation = max((of.value or 0.0 for of in found.classes), default=0.0)
     text = f"like {before}: features differ by at most {worst:.2f} standard deviations"
     if found.classes:
         text += f", class shares by {variation:.1%}"
-    values = {"compared_with": before, "largest_mean_difference": worst, "largest_class_shift": variation}
-    return outcome("shift", not problems, "; ".join(problems) + advice if problems else text, **values)
+    values = {
+        "compared_with": before,
+        "largest_mean_difference": worst,
+        "largest_class_shift": variation,
+    }
+    return outcome(
+        "shift", not problems, "; ".join(problems) + advice if problems else text, **values
+    )
 
 
 def _one_sided(before: FrozenDataset, after: FrozenDataset) -> list[str]:
@@ -144,7 +176,10 @@ def _one_sided(before: FrozenDataset, after: FrozenDataset) -> list[str]:
         return ["labels are classes in one version and numbers in the other"]
     names = {
         "feature(s)": (before.document["features"], after.document["features"]),
-        "class(es)": ([c["name"] for c in before.classes or []], [c["name"] for c in after.classes or []]),
+        "class(es)": (
+            [c["name"] for c in before.classes or []],
+            [c["name"] for c in after.classes or []],
+        ),
     }
     found = []
     for what, (old, new) in names.items():

@@ -46,7 +46,9 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str)
     return read_samples.read(frozen, path, places, view)
 
 
-def read_shown(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[np.bool_]:
+def read_shown(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
     return read_samples.read(frozen, path, places, view, shown=True)
 
@@ -61,7 +63,8 @@ def find_scenes(paths: list[str], layout: ScenesLayout) -> tuple[list[Scene], li
     stacks = [_named(paths, pattern, but=layout.labels) for pattern in layout.image_patterns]
     names = sorted(set().union(*stacks))
     problems = [
-        f"{next(s[name] for s in stacks if name in s)}: lacks {pattern.replace('*', name)}; add it or remove the scene"
+        f"{next(s[name] for s in stacks if name in s)}: lacks {pattern.replace('*', name)}; add it"
+        " or remove the scene"
         for name in names
         for pattern, stack in zip(layout.image_patterns, stacks, strict=True)
         if name not in stack
@@ -69,29 +72,39 @@ def find_scenes(paths: list[str], layout: ScenesLayout) -> tuple[list[Scene], li
     if "*" in layout.labels:
         labels = _named(paths, layout.labels, but=max(layout.image_patterns, key=len))
         problems += [
-            f"{stacks[0][name]}: has no labels {layout.labels.replace('*', name)}; add them or remove the image"
+            f"{stacks[0][name]}: has no labels {layout.labels.replace('*', name)}; add them or"
+            " remove the image"
             for name in names
             if name not in labels and name in stacks[0]
         ]
         problems += [
-            f"{path}: has no image {layout.image_patterns[0].replace('*', name)}; add it or remove the labels"
+            f"{path}: has no image {layout.image_patterns[0].replace('*', name)}; add it or remove"
+            " the labels"
             for name, path in sorted(labels.items())
             if name not in names
         ]
     else:
         labels = dict.fromkeys(names, layout.labels) if layout.labels in paths else {}
         if names and not labels:
-            problems.append(f"{layout.labels}: the labels of all scenes are not there; add the file")
+            problems.append(
+                f"{layout.labels}: the labels of all scenes are not there; add the file"
+            )
     whole = [name for name in names if name in labels and all(name in stack for stack in stacks)]
     bands = band_names_of(layout.image_patterns)
     return [
-        Scene(name, [s[name] for s in stacks], labels[name], _properties(name, layout), bands=bands) for name in whole
+        Scene(name, [s[name] for s in stacks], labels[name], _properties(name, layout), bands=bands)
+        for name in whole
     ], problems
 
 
 def band_names_of(patterns: Sequence[str]) -> list[str]:
-    """Return what the bands of stacked files are called, whatever the scene: `B04/*.tif` and `*_B04.tif` are B04."""
-    parts = [re.sub(r"[_\-. ]*\*[_\-. ]*", "_", re.sub(r"\.[^./]*$", "", p)).split("/") for p in patterns]
+    """Return what the bands of stacked files are called, whatever the scene.
+
+    `B04/*.tif` and `*_B04.tif` are B04.
+    """
+    parts = [
+        re.sub(r"[_\-. ]*\*[_\-. ]*", "_", re.sub(r"\.[^./]*$", "", p)).split("/") for p in patterns
+    ]
     words = [[word for part in reversed(path) if (word := part.strip("_-. "))] for path in parts]
     short = [found[0] if found else "" for found in words]
     long = ["_".join(reversed(found)) for found in words]
@@ -107,11 +120,16 @@ def _properties(name: str, layout: ScenesLayout) -> Mapping[str, Any]:
 
 
 def _named(paths: list[str], pattern: str, but: str) -> dict[str, str]:
-    """Return name → path of what matches a pattern; what matches the longer pattern `but`, too, belongs to that one."""
+    """Return name → path of what matches a pattern.
+
+    What matches the longer pattern `but`, too, belongs to that one.
+    """
     matcher, other = _matcher(pattern), _matcher(but)
     found = ((matcher.fullmatch(path), path) for path in paths)
     return {
-        match[1]: path for match, path in found if match and not (len(but) > len(pattern) and other.fullmatch(path))
+        match[1]: path
+        for match, path in found
+        if match and not (len(but) > len(pattern) and other.fullmatch(path))
     }
 
 

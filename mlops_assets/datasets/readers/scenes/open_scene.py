@@ -30,12 +30,14 @@ from mlops_assets.datasets.sources.snapshot import Landed
 class OpenScene:
     """A scene's images. `rows` are their manifest rows, `bands` the names of the stacked bands.
 
-    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that are none, `notes`
-    for people. `problems` has the first problem of each file, by path: that it cannot be read, or lies on another
-    grid. The images can be used only while it is empty.
+    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that
+    are none, `notes` for people. `problems` has the first problem of each file, by path: that it
+    cannot be read, or lies on another grid. The images can be used only while it is empty.
     """
 
-    def __init__(self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None
+    ) -> None:
         """Open the images of a scene; `opened` closes them, `declared` names their bands."""
         self.problems: dict[str, str] = {}
         self.rasters: list[Any] = []
@@ -50,7 +52,8 @@ class OpenScene:
                 raster = opened.enter_context(open_raster(landed.raster(path)))
                 require_real(raster)
                 self.sidecars += [
-                    {"path": own, "role": "sidecar", "scene": scene.name} for own in landed.sidecars(path, raster.files)
+                    {"path": own, "role": "sidecar", "scene": scene.name}
+                    for own in landed.sidecars(path, raster.files)
                 ]
                 self.rasters.append(raster)
             except ValueError as error:
@@ -58,20 +61,29 @@ class OpenScene:
         if not self.problems:
             self._describe(scene, declared)
             self.problems |= grid_problems(self.rows)
-        # what was read before was found whole; without a nodata value nothing else is to be learnt from the pixels
+        # what was read before was found whole; without a nodata value nothing else is to be learnt
+        # from the pixels
         read = [*scene.images, *(own["path"] for own in self.sidecars)]
         known = all(path in landed.facts.index for path in read)
         self._known = known and not any(map(is_masked, self.rasters, self._roles))
 
     def _describe(self, scene: Scene, declared: Sequence[str] | None) -> None:
         """Say what the images are, once all of them are open."""
-        whole = declared is not None and len(declared) == sum(raster.count for raster in self.rasters)
+        whole = declared is not None and len(declared) == sum(
+            raster.count for raster in self.rasters
+        )
         for part, (path, raster) in enumerate(zip(scene.images, self.rasters, strict=True)):
             before = sum(other.count for other in self.rasters[:part])
-            own = declared[before : before + raster.count] if declared is not None and whole else None
+            own = (
+                declared[before : before + raster.count] if declared is not None and whole else None
+            )
             roles = band_roles(raster, own)
             names = band_names(raster, roles, len(self.bands) + 1)
-            if len(scene.images) > 1 and len(names) == 1 and not raster.descriptions[roles.measured[0] - 1]:
+            if (
+                len(scene.images) > 1
+                and len(names) == 1
+                and not raster.descriptions[roles.measured[0] - 1]
+            ):
                 names = [scene.bands[part]]
             try:
                 facts = raster_facts(raster, roles)
@@ -88,7 +100,9 @@ class OpenScene:
             facts["datetime"] = scene.properties.get("datetime") or facts["datetime"]
             facts["bbox"] = facts["bbox"] or scene.bbox
             facts["source"] = scene.properties.get("source")
-            self.rows.append({"path": path, "role": "image", "scene": scene.name, "part": part, **facts})
+            self.rows.append(
+                {"path": path, "role": "image", "scene": scene.name, "part": part, **facts}
+            )
 
     def require_usable(self) -> None:
         """Raise what is wrong with the images, if anything is.
@@ -100,7 +114,10 @@ class OpenScene:
             raise SceneProblems(self.problems)
 
     def valid(self, top: int, bottom: int) -> NDArray[np.bool_]:
-        """Say which pixels of the rows [top, bottom) have data in some band. Reading them also finds problems."""
+        """Say which pixels of the rows [top, bottom) have data in some band.
+
+        Reading them also finds problems.
+        """
         shape = (bottom - top, self.rasters[0].width)
         if self._known:
             return np.ones(shape, dtype=bool)
@@ -113,7 +130,10 @@ class OpenScene:
         return valid
 
     def coordinates(self, places: NDArray[np.float64]) -> tuple[Any, Any]:
-        """Longitude and latitude of positions (n, 2) in rows and columns, degrees; None where they are unknown."""
+        """Longitude and latitude of positions (n, 2) in rows and columns, degrees.
+
+        None where they are unknown.
+        """
         if not len(places):
             return None, None
         return places_of_pixels(self.rasters[0], places)
@@ -124,7 +144,9 @@ def _names_in_item(scene: Scene, part: int, raster: Any, roles: BandRoles) -> li
     names = scene.band_names[part] if scene.band_names else None
     if names is None or len(names) not in (raster.count, len(roles.measured)):
         return None
-    return [names[band - 1] for band in roles.measured] if len(names) == raster.count else list(names)
+    return (
+        [names[band - 1] for band in roles.measured] if len(names) == raster.count else list(names)
+    )
 
 
 def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:
@@ -137,4 +159,6 @@ def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:
         return valid_pixels(raster, window, roles, pixels)
     except RasterioError as error:
         top, bottom = window[0]
-        raise ValueError(f"cannot be read between rows {top} and {bottom}; the file is damaged; replace it") from error
+        raise ValueError(
+            f"cannot be read between rows {top} and {bottom}; the file is damaged; replace it"
+        ) from error

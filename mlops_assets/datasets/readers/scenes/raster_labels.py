@@ -7,15 +7,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.rasters import band_roles, is_masked, numpy_type, raster_facts, shown_values
+from mlops_assets.datasets.io.rasters import (
+    band_roles,
+    is_masked,
+    numpy_type,
+    raster_facts,
+    shown_values,
+)
 from mlops_assets.datasets.readers.scenes.validation import same_grid
 from mlops_assets.datasets.specification.source import Sampling
 
-MASKED = -(1 << 53)  # is not a class; what a mask hides is unlabelled also where every value is a class
+MASKED = -(
+    1 << 53
+)  # is not a class; what a mask hides is unlabelled also where every value is a class
 
 
 class RasterLabels:
-    """The labels of an open raster. Its own nodata value, and what masks hide, is unlabelled, too."""
+    """The labels of an open raster.
+
+    Its own nodata value, and what masks hide, is unlabelled, too.
+    """
 
     def __init__(self, raster: Any, sampling: Sampling) -> None:
         """Take an open raster.
@@ -52,7 +63,10 @@ class RasterLabels:
                 f"{image['height']} x {image['width']}; labels must lie on the image's grid"
             )
         if own["crs"] and image["crs"] and not same_grid(own, image):
-            raise ValueError(f"has another georeference than its image {image['path']}; labels must lie on its grid")
+            raise ValueError(
+                f"has another georeference than its image {image['path']}; labels must lie on its"
+                " grid"
+            )
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
         """Return the labels of the rows [top, bottom), shape (bottom - top, width)."""
@@ -72,7 +86,8 @@ class RasterLabels:
             hidden = ~shown_values(self._raster, window, self._roles, values[None])[0]
         except RasterioError as error:
             raise ValueError(
-                f"cannot be read between rows {top} and {top + height}; the file is damaged; replace it"
+                f"cannot be read between rows {top} and {top + height}; the file is damaged;"
+                " replace it"
             ) from error
         if self._number:
             numbers = values.astype(np.float64)

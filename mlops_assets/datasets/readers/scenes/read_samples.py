@@ -10,7 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.raster_places import georeference
-from mlops_assets.datasets.io.rasters import Reading, numpy_type, open_raster, read_strip, read_values, strips
+from mlops_assets.datasets.io.rasters import (
+    Reading,
+    numpy_type,
+    open_raster,
+    read_strip,
+    read_values,
+    strips,
+)
 from mlops_assets.datasets.readers.scenes.raster_labels import RasterLabels
 from mlops_assets.datasets.readers.scenes.vector_labels import BurnedLabels, VectorLabels, is_vector
 from mlops_assets.datasets.specification.source import Sampling
@@ -20,8 +27,12 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 
 
-def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str, shown: bool = False) -> NDArray[Any]:
-    """Read samples of the scene whose first image is `path`; bands of stacked files follow each other.
+def read(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str, shown: bool = False
+) -> NDArray[Any]:
+    """Read samples of the scene whose first image is `path`.
+
+    Bands of stacked files follow each other.
 
     With `shown`, read which of their values nodata, alpha and masks leave.
     """
@@ -32,21 +43,29 @@ def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str,
         return np.repeat(whole[None], len(places), axis=0)
     size = frozen.document["input"]["size"]
     if view == "window":
-        return np.concatenate([read_windows(local, places, size, bands, what) for local, bands in files], axis=1)
+        return np.concatenate(
+            [read_windows(local, places, size, bands, what) for local, bands in files], axis=1
+        )
     if view == "pixel":
         size = 1
-    patches = np.concatenate([read_patches(local, places, size, bands, what) for local, bands in files], axis=1)
+    patches = np.concatenate(
+        [read_patches(local, places, size, bands, what) for local, bands in files], axis=1
+    )
     return patches[:, :, 0, 0] if view == "pixel" else patches
 
 
-def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sampling: Sampling) -> NDArray[np.int64]:
+def read_labels(
+    frozen: FrozenDataset, path: str, places: NDArray[np.int64], sampling: Sampling
+) -> NDArray[np.int64]:
     """Read the labels of windows: class values of shape (n, size, size).
 
     Raises:
         SpecificationError: the samples are no windows; their labels are among them.
     """
     if frozen.document["input"]["kind"] != "window":
-        raise SpecificationError(f"{frozen.reference} has one label a sample; they are in the samples")
+        raise SpecificationError(
+            f"{frozen.reference} has one label a sample; they are in the samples"
+        )
     size = frozen.document["input"]["size"]
     name = frozen.scene_labels(path)
     if is_vector(name):
@@ -59,14 +78,20 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64], sam
         return _blocks(RasterLabels(raster, sampling), places, size)
 
 
-def read_image(local: Path, bands: Sequence[int] | None = None, what: Reading = "raw") -> NDArray[Any]:
+def read_image(
+    local: Path, bands: Sequence[int] | None = None, what: Reading = "raw"
+) -> NDArray[Any]:
     """Read a whole image: shape (bands, height, width), of the type that `read_values` gives."""
     with open_raster(local) as raster:
         return read_values(raster, ((0, raster.height), (0, raster.width)), bands, what)
 
 
 def read_patches(
-    local: Path, centres: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, what: Reading = "raw"
+    local: Path,
+    centres: NDArray[np.int64],
+    size: int,
+    bands: Sequence[int] | None = None,
+    what: Reading = "raw",
 ) -> NDArray[Any]:
     """Read patches around pixels, in strips so that memory does not grow with the scene.
 
@@ -78,11 +103,15 @@ def read_patches(
         what: see `read_values`.
 
     Returns:
-        Shape (n, bands, size, size) in the raster's own type; beyond the scene's edge pixels are mirrored.
+        Shape (n, bands, size, size) in the raster's own type; beyond the scene's edge pixels are
+        mirrored.
     """
     half = size // 2
     with open_raster(local) as raster:
-        patches = np.empty((len(centres), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, what))
+        patches = np.empty(
+            (len(centres), _count(raster, bands), size, size),
+            dtype=_pixel_type(raster, bands, what),
+        )
         for top, bottom in strips(raster):
             inside = np.flatnonzero((centres[:, 0] >= top) & (centres[:, 0] < bottom))
             if not len(inside):
@@ -95,13 +124,23 @@ def read_patches(
 
 
 def read_windows(
-    local: Path, corners: NDArray[np.int64], size: int, bands: Sequence[int] | None = None, what: Reading = "raw"
+    local: Path,
+    corners: NDArray[np.int64],
+    size: int,
+    bands: Sequence[int] | None = None,
+    what: Reading = "raw",
 ) -> NDArray[Any]:
-    """Read square windows given by their upper left pixels (n, 2): shape (n, bands, size, size), the raster's type."""
+    """Read square windows given by their upper left pixels (n, 2).
+
+    Shape (n, bands, size, size), the raster's type.
+    """
     from rasterio.windows import Window
 
     with open_raster(local) as raster:
-        found = np.empty((len(corners), _count(raster, bands), size, size), dtype=_pixel_type(raster, bands, what))
+        found = np.empty(
+            (len(corners), _count(raster, bands), size, size),
+            dtype=_pixel_type(raster, bands, what),
+        )
         for index, (row, column) in enumerate(corners.tolist()):
             found[index] = read_values(raster, Window(column, row, size, size), bands, what)
     return found
@@ -124,6 +163,10 @@ def _vector(frozen: FrozenDataset, name: str, sampling: Sampling) -> VectorLabel
     return VectorLabels(PurePosixPath(name).name, files, sampling, frozen.classes or [])
 
 
-def _blocks(labels: BurnedLabels | RasterLabels, places: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+def _blocks(
+    labels: BurnedLabels | RasterLabels, places: NDArray[np.int64], size: int
+) -> NDArray[np.int64]:
     blocks = [labels.block(row, column, size, size) for row, column in places.tolist()]
-    return np.stack(blocks).astype(np.int64) if blocks else np.empty((0, size, size), dtype=np.int64)
+    return (
+        np.stack(blocks).astype(np.int64) if blocks else np.empty((0, size, size), dtype=np.int64)
+    )

@@ -1,4 +1,6 @@
-"""Samples of scenes: patches around labelled pixels, or windows. Every scene is gone through in strips.
+"""Samples of scenes: patches around labelled pixels, or windows.
+
+Every scene is gone through in strips.
 
 What a scene is made of is told by the layouts `scenes` and `stac`. No georeference is ever made up.
 """
@@ -21,8 +23,18 @@ from mlops_assets.datasets.io.remarks import remark_notes
 from mlops_assets.datasets.readers.band_order import alpha_notes, order_bands
 from mlops_assets.datasets.readers.scenes.open_scene import OpenScene
 from mlops_assets.datasets.readers.scenes.raster_labels import RasterLabels
-from mlops_assets.datasets.readers.scenes.validation import SceneProblems, scale_notes, scene_problems
-from mlops_assets.datasets.readers.scenes.vector_labels import BurnedLabels, VectorLabels, is_vector, sidecars, unsaved
+from mlops_assets.datasets.readers.scenes.validation import (
+    SceneProblems,
+    scale_notes,
+    scene_problems,
+)
+from mlops_assets.datasets.readers.scenes.vector_labels import (
+    BurnedLabels,
+    VectorLabels,
+    is_vector,
+    sidecars,
+    unsaved,
+)
 from mlops_assets.datasets.readers.table_roles import one_spelling
 from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
@@ -41,7 +53,10 @@ class Labels(Protocol):
 
     @property
     def unlabelled(self) -> float | None:
-        """Value that means 'unknown', NaN where labels are numbers; None if every pixel is labelled."""
+        """Value that means 'unknown', NaN where labels are numbers.
+
+        None if every pixel is labelled.
+        """
         ...
 
     def rows(self, top: int, bottom: int) -> NDArray[Any]:
@@ -67,8 +82,12 @@ def sample_scenes(
     Raises:
         DataProblems: every problem found, each with its file and the remedy.
     """
-    classes: list[ClassName] = [{"value": v, "name": n} for v, n in (specification.classes or {}).items()]
-    landed.fetch_all([landed.by_path[p] for scene in scenes for p in (*scene.images, scene.labels) if p])
+    classes: list[ClassName] = [
+        {"value": v, "name": n} for v, n in (specification.classes or {}).items()
+    ]
+    landed.fetch_all(
+        [landed.by_path[p] for scene in scenes for p in (*scene.images, scene.labels) if p]
+    )
     reader = _Reader(landed, sampling, classes, specification)
     problems: list[str] = []
     found: list[_Found] = []
@@ -78,7 +97,9 @@ def sample_scenes(
         except SceneProblems as error:
             problems += error.problems
     outside, notes = reader.outside(complete=not problems)
-    problems = list(dict.fromkeys(problems + outside))  # a file that labels many scenes is wrong once
+    problems = list(
+        dict.fromkeys(problems + outside)
+    )  # a file that labels many scenes is wrong once
     images = [row for one in found for row in one.images]
     names = [one.bands for one in found]
     features, others = order_bands(images, names[0] if names else [], specification.bands.names)
@@ -111,16 +132,27 @@ def sample_scenes(
 
 
 class _Reader:
-    """Reads one scene after another. One file may label several of them; a vector file is then read once."""
+    """Reads one scene after another.
+
+    One file may label several of them; a vector file is then read once.
+    """
 
     def __init__(
-        self, landed: Landed, sampling: Sampling, classes: list[ClassName], specification: DatasetSpecification
+        self,
+        landed: Landed,
+        sampling: Sampling,
+        classes: list[ClassName],
+        specification: DatasetSpecification,
     ) -> None:
         self._landed, self._sampling, self._classes = landed, sampling, classes
         self._by, self._bands = specification.split.by, specification.bands.names
         self._vectors: dict[str, VectorLabels | ValueError] = {}
-        self._touched: dict[str, NDArray[np.bool_]] = {}  # which features of a vector file lie in some scene
-        self._owners: dict[str, dict[str, str]] = {}  # label file → first image of each scene it labels, and its name
+        self._touched: dict[
+            str, NDArray[np.bool_]
+        ] = {}  # which features of a vector file lie in some scene
+        self._owners: dict[
+            str, dict[str, str]
+        ] = {}  # label file → first image of each scene it labels, and its name
         self._rasters: dict[str, dict[str, Any]] = {}  # facts of label rasters
         self._sidecars: dict[str, list[str]] = {}  # label file → what belongs to it
 
@@ -142,17 +174,20 @@ class _Reader:
         conflicts = getattr(labels, "conflicts", 0)
         if conflicts:
             images.notes.append(
-                f"{scene.labels}: {conflicts} pixel(s) of {scene.name} are claimed by features of different labels "
-                "and are unlabelled"
+                f"{scene.labels}: {conflicts} pixel(s) of {scene.name} are claimed by features of"
+                " different labels and are unlabelled"
             )
         self._owners.setdefault(scene.labels or "", {})[scene.images[0]] = scene.name
-        return _Found(images.rows, images.sidecars, samples, images.bands, images.alpha, images.notes)
+        return _Found(
+            images.rows, images.sidecars, samples, images.bands, images.alpha, images.notes
+        )
 
     def outside(self, complete: bool) -> tuple[list[str], list[str]]:
         """Return problems and notes on features that lie in no scene.
 
-        A file for many scenes may well reach beyond them; a scene's own file may not, nor may most of any file. Nothing
-        is to be said of a file for many unless all of them could be read: `complete`.
+        A file for many scenes may well reach beyond them; a scene's own file may not, nor may most
+        of any file. Nothing is to be said of a file for many unless all of them could be read:
+        `complete`.
         """
         own = "*" in getattr(self._sampling, "labels", "*")
         problems, notes = [], []
@@ -162,8 +197,8 @@ class _Reader:
                 continue
             scenes = ", ".join([*self._owners.get(path, {}).values()][:3])
             text = (
-                f"{path}: {lost} of {len(inside)} feature(s) lie outside of every scene it labels ({scenes}), the "
-                f"first is number {int(np.argmin(inside)) + 1}"
+                f"{path}: {lost} of {len(inside)} feature(s) lie outside of every scene it labels"
+                f" ({scenes}), the first is number {int(np.argmin(inside)) + 1}"
             )
             if own or lost > len(inside) / 2:
                 problems.append(f"{text}; correct their coordinates or remove them")
@@ -173,13 +208,20 @@ class _Reader:
 
     def vector_notes(self) -> list[str]:
         """Return notes on the features of vector files, each file once."""
-        read = {path: found for path, found in self._vectors.items() if isinstance(found, VectorLabels)}
+        read = {
+            path: found for path, found in self._vectors.items() if isinstance(found, VectorLabels)
+        }
         return [f"{path}: {note}" for path, found in read.items() for note in found.notes]
 
     def label_files(self) -> list[dict[str, Any]]:
         """Return the rows of label files; one that labels several scenes is of none."""
         return [
-            {"path": path, "role": "labels", **self._rasters.get(path, {}), "scene": self._only_scene(path)}
+            {
+                "path": path,
+                "role": "labels",
+                **self._rasters.get(path, {}),
+                "scene": self._only_scene(path),
+            }
             for path in self._owners
         ]
 
@@ -210,7 +252,9 @@ class _Reader:
             images.require_usable()
             return self._burned(path, vectors, images.rasters[0])
         if self._by is not None:
-            raise ValueError(f"is a raster, which has no {self._by!r}; 'split: {{by: …}}' needs vector labels")
+            raise ValueError(
+                f"is a raster, which has no {self._by!r}; 'split: {{by: …}}' needs vector labels"
+            )
         raster = opened.enter_context(open_raster(self._landed.raster(path)))
         self._sidecars[path] = self._landed.sidecars(path, raster.files)
         labels = RasterLabels(raster, self._sampling)
@@ -242,7 +286,9 @@ class _Reader:
 
     def _burned(self, path: str, vectors: VectorLabels, raster: Any) -> BurnedLabels:
         labels = vectors.onto(georeference(raster), raster.transform, raster.height, raster.width)
-        self._touched[path] = self._touched.get(path, np.zeros(len(labels.inside), dtype=bool)) | labels.inside
+        self._touched[path] = (
+            self._touched.get(path, np.zeros(len(labels.inside), dtype=bool)) | labels.inside
+        )
         return labels
 
     def _samples(self, scene: Scene, images: OpenScene, labels: Labels) -> pd.DataFrame:
@@ -262,20 +308,23 @@ class _Reader:
                 strange |= present - known - {labels.unlabelled}
             if self._sampling.read == "windows":
                 parts.append(_windows(values, labels, self._sampling.size, top, valid))
-                lost += _beyond_windows(_labelled(values, labels.unlabelled) & valid, self._sampling.size)
+                lost += _beyond_windows(
+                    _labelled(values, labels.unlabelled) & valid, self._sampling.size
+                )
             else:
                 parts.append(_pixels(values, labels, top, valid))
         if strange:
             images.problems[scene.labels or scene.name] = (
-                f"has label value(s) {', '.join(map(str, sorted(strange)[:10]))} that are no declared class; add them "
-                "to 'classes' or correct the labels"
+                f"has label value(s) {', '.join(map(str, sorted(strange)[:10]))} that are no"
+                " declared class; add them to 'classes' or correct the labels"
             )
         images.require_usable()
         if lost:
             images.notes.append(
-                f"{scene.labels}: {lost:,} labelled pixel(s) of {scene.name} lie in windows that its right or lower "
-                f"edge cuts off and are not used; choose a 'size' that divides {images.rasters[0].height} and "
-                f"{images.rasters[0].width}, or land the scene with a margin"
+                f"{scene.labels}: {lost:,} labelled pixel(s) of {scene.name} lie in windows that"
+                " its right or lower edge cuts off and are not used; choose a 'size' that divides"
+                f" {images.rasters[0].height} and {images.rasters[0].width}, or land the scene with"
+                " a margin"
             )
         places = np.concatenate([part[0] for part in parts]).reshape(-1, 2)
         side = self._sampling.size if self._sampling.read == "windows" else 1
@@ -290,8 +339,10 @@ class _Reader:
                 "longitude": longitude,
                 "latitude": latitude,
                 "time": images.rows[0]["datetime"],
-                "reason": pd.Series(NO_DATA, index=range(len(places)), dtype=object).mask(
-                    np.concatenate([part[2] for part in parts]), None
+                "reason": (
+                    pd.Series(NO_DATA, index=range(len(places)), dtype=object).mask(
+                        np.concatenate([part[2] for part in parts]), None
+                    )
                 ),
             }
         )
@@ -301,8 +352,13 @@ class _Reader:
             found["declared_split"] = str(scene.properties["split"]).strip().lower()
         return found
 
-    def _group(self, samples: pd.DataFrame, labels: BurnedLabels, groups: NDArray[Any], raster: Any) -> None:
-        """Give samples the group of the feature that they are in; those in features of several groups are left out."""
+    def _group(
+        self, samples: pd.DataFrame, labels: BurnedLabels, groups: NDArray[Any], raster: Any
+    ) -> None:
+        """Give samples the group of the feature that they are in.
+
+        Those in features of several groups are left out.
+        """
         names = np.array([*groups, None], dtype=object)  # -1, beyond all features, is none
         for top, bottom in self._strips(raster):
             here = samples.index[(samples["row"] >= top) & (samples["row"] < bottom)]
@@ -342,7 +398,11 @@ def _windows(
         return np.asarray(blocks.any(axis=(1, 3)))
 
     rows, columns = np.nonzero(any_in_each(_labelled(values, labels.unlabelled)))
-    return np.column_stack([rows * size + top, columns * size]), None, any_in_each(valid)[rows, columns]
+    return (
+        np.column_stack([rows * size + top, columns * size]),
+        None,
+        any_in_each(valid)[rows, columns],
+    )
 
 
 def _beyond_windows(labelled: NDArray[np.bool_], size: int) -> int:

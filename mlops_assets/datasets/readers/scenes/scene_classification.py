@@ -1,4 +1,7 @@
-"""Whole images that are labelled as a whole: one scene is one sample, its label a property of its Item."""
+"""Whole images that are labelled as a whole.
+
+One scene is one sample, its label a property of its Item.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,23 @@ from mlops_assets.datasets.io.rasters import strips
 from mlops_assets.datasets.io.remarks import EMPTY, remark_notes
 from mlops_assets.datasets.readers.band_order import alpha_notes, order_bands
 from mlops_assets.datasets.readers.scenes.open_scene import OpenScene
-from mlops_assets.datasets.readers.scenes.validation import SceneProblems, scale_notes, scene_problems
+from mlops_assets.datasets.readers.scenes.validation import (
+    SceneProblems,
+    scale_notes,
+    scene_problems,
+)
 from mlops_assets.datasets.readers.table_columns import values_by_text
 from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import StacLayout
-from mlops_assets.datasets.versions.contents import NO_PIXEL, ClassName, Contents, file_rows, sidecar_rows
+from mlops_assets.datasets.versions.contents import (
+    NO_PIXEL,
+    ClassName,
+    Contents,
+    file_rows,
+    sidecar_rows,
+)
 from mlops_assets.errors import DataProblems
 from mlops_assets.progress import each
 
@@ -37,7 +50,9 @@ def whole_scenes(
     alpha: list[tuple[str, int]] = []
     samples: list[dict[str, Any]] = []
     bands: list[list[str]] = []
-    names = values_by_text([{"value": v, "name": n} for v, n in (specification.classes or {}).items()])
+    names = values_by_text(
+        [{"value": v, "name": n} for v, n in (specification.classes or {}).items()]
+    )
     landed.fetch_all([landed.by_path[path] for scene in scenes for path in scene.images])
     for scene in each("reading scenes", scenes, "scenes"):
         try:
@@ -49,9 +64,13 @@ def whole_scenes(
             with ExitStack() as opened:
                 images = OpenScene(landed, scene, opened, specification.bands.names)
                 images.require_usable()
-                shown = [images.valid(top, bottom).any() for top, bottom in strips(images.rasters[0])]
+                shown = [
+                    images.valid(top, bottom).any() for top, bottom in strips(images.rasters[0])
+                ]
                 images.require_usable()
-                middle = pd.DataFrame([[(images.rasters[0].height - 1) / 2, (images.rasters[0].width - 1) / 2]])
+                middle = pd.DataFrame(
+                    [[(images.rasters[0].height - 1) / 2, (images.rasters[0].width - 1) / 2]]
+                )
                 longitude, latitude = images.coordinates(middle.to_numpy())
         except SceneProblems as error:
             problems += error.problems
@@ -64,20 +83,26 @@ def whole_scenes(
         bands.append(images.bands)
         samples.append(
             {
-                "path": scene.images[0], "row": 0, "column": 0, "label": label,
-                "group": str(scene.properties.get("group", scene.name)), "time": images.rows[0]["datetime"],
+                "path": scene.images[0],
+                "row": 0,
+                "column": 0,
+                "label": label,
+                "group": str(scene.properties.get("group", scene.name)),
+                "time": images.rows[0]["datetime"],
                 "longitude": None if longitude is None else longitude[0],
                 "latitude": None if latitude is None else latitude[0],
                 "declared_split": str(scene.properties.get("split", "")).strip().lower(),
                 "reason": None if any(shown) else NO_PIXEL,
             }
-        )  # fmt: skip
+        )
     features, others = order_bands(rows, bands[0] if bands else [], specification.bands.names)
     problems += scene_problems(rows, bands, specification.bands) + others
     sizes = {(row["height"], row["width"]) for row in rows}
     if len(sizes) > 1:
-        problems.append(f"images have {len(sizes)} sizes ({', '.join(f'{h} x {w}' for h, w in sorted(sizes)[:5])}); "
-                        "bring them to one")  # fmt: skip
+        problems.append(
+            f"images have {len(sizes)} sizes"
+            f" ({', '.join(f'{h} x {w}' for h, w in sorted(sizes)[:5])}); bring them to one"
+        )
     if problems:
         raise DataProblems(f"landing of {specification.name}", problems)
     height, width = sizes.pop()
@@ -88,7 +113,11 @@ def whole_scenes(
         classes=_classes(frame, specification, layout),
         features=features,
         input={"kind": "image", "height": height, "width": width},
-        notes=[*alpha_notes(alpha), *remark_notes(rows), *([] if layout.apply_scale else scale_notes(rows))],
+        notes=[
+            *alpha_notes(alpha),
+            *remark_notes(rows),
+            *([] if layout.apply_scale else scale_notes(rows)),
+        ],
     )
 
 
@@ -103,13 +132,15 @@ def _label(scene: Scene, layout: StacLayout, names: dict[str, str]) -> str | flo
             ) from error
     if names and str(value) not in names:
         raise ValueError(
-            f"Item {scene.name}: {layout.label} is {value!r}, which is not a declared class; add it to 'classes' or "
-            "correct it"
+            f"Item {scene.name}: {layout.label} is {value!r}, which is not a declared class; add it"
+            " to 'classes' or correct it"
         )
     return names.get(str(value), str(value))
 
 
-def _classes(samples: pd.DataFrame, specification: DatasetSpecification, layout: StacLayout) -> list[ClassName] | None:
+def _classes(
+    samples: pd.DataFrame, specification: DatasetSpecification, layout: StacLayout
+) -> list[ClassName] | None:
     if layout.label_is == "number":
         return None
     if specification.classes:

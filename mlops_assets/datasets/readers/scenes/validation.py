@@ -1,4 +1,7 @@
-"""Whether rasters go together: the files of one scene on one grid, and scenes of one kind with each other."""
+"""Whether rasters go together.
+
+The files of one scene on one grid, and scenes of one kind with each other.
+"""
 
 from __future__ import annotations
 
@@ -39,15 +42,21 @@ def grid_problems(parts: Sequence[Facts]) -> dict[str, str]:
     for part in parts[1:]:
         if (part["height"], part["width"]) != (first["height"], first["width"]):
             problems[part["path"]] = (
-                f"is {part['height']} x {part['width']} pixels, {first['path']} is {first['height']} x "
-                f"{first['width']}; bring the bands of a scene onto one grid"
+                f"is {part['height']} x {part['width']} pixels, {first['path']} is"
+                f" {first['height']} x {first['width']}; bring the bands of a scene onto one grid"
             )
-        elif (part["crs"] is None) != (first["crs"] is None) or (part["crs"] and not same_grid(part, first)):
-            problems[part["path"]] = f"has another georeference than {first['path']}; bring them onto one grid"
+        elif (part["crs"] is None) != (first["crs"] is None) or (
+            part["crs"] and not same_grid(part, first)
+        ):
+            problems[part["path"]] = (
+                f"has another georeference than {first['path']}; bring them onto one grid"
+            )
     return problems
 
 
-def scene_problems(images: Sequence[Facts], names: Sequence[Sequence[str]], declared: Bands) -> list[str]:
+def scene_problems(
+    images: Sequence[Facts], names: Sequence[Sequence[str]], declared: Bands
+) -> list[str]:
     """Return what keeps scenes from being samples of one dataset.
 
     Args:
@@ -61,22 +70,32 @@ def scene_problems(images: Sequence[Facts], names: Sequence[Sequence[str]], decl
     of_part = {facts["part"]: facts for facts in reversed(images)}
     for facts in images[1:]:
         like = of_part[facts["part"]]  # bands of a stack may differ in type, scenes may not
-        for key, remedy in (("dtype", "convert them to one type"), ("count", "their numbers of bands must agree")):
+        for key, remedy in (
+            ("dtype", "convert them to one type"),
+            ("count", "their numbers of bands must agree"),
+        ):
             if facts[key] != like[key]:
-                problems.append(f"{facts['path']}: has {key} {facts[key]}, {like['path']} has {like[key]}; {remedy}")
+                problems.append(
+                    f"{facts['path']}: has {key} {facts[key]}, {like['path']} has {like[key]};"
+                    f" {remedy}"
+                )
         if (facts["crs"] is None) != (first["crs"] is None):
             bare = facts if facts["crs"] is None else first
-            problems.append(f"{bare['path']}: has no georeference, others have; add it or leave it out")
+            problems.append(
+                f"{bare['path']}: has no georeference, others have; add it or leave it out"
+            )
         elif facts["crs"] and not _one_scale(facts, first):
             problems.append(
-                f"{facts['path']}: has pixels of {_size(facts)}, {first['path']} of {_size(first)}; bring them to one "
-                "resolution"
+                f"{facts['path']}: has pixels of {_size(facts)}, {first['path']} of {_size(first)};"
+                " bring them to one resolution"
             )
     counts = {len(bands) for bands in names}
     for key in ("names", "center_wavelengths"):
         entries = getattr(declared, key)
         if entries is not None and len(counts) == 1 and len(entries) not in counts:
-            problems.append(f"bands.{key} has {len(entries)} entries, the scenes have {counts.pop()} bands")
+            problems.append(
+                f"bands.{key} has {len(entries)} entries, the scenes have {counts.pop()} bands"
+            )
             break
     return problems
 
@@ -94,9 +113,9 @@ def scale_notes(images: Sequence[Facts]) -> list[str]:
     facts, like = other[0]
     more = f" ({len(other)} file(s))" if len(other) > 1 else ""
     return [
-        f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; equal numbers "
-        "are different physical values there, and are used as stored; declare 'apply_scale: true', or bring them to "
-        "one scale and offset"
+        f"{facts['path']}{more}: has {_scales(facts)}, {like['path']} has {_scales(like)}; equal"
+        " numbers are different physical values there, and are used as stored; declare"
+        " 'apply_scale: true', or bring them to one scale and offset"
     ]
 
 
@@ -109,7 +128,9 @@ def _scaling(facts: Facts) -> list[tuple[float, float]]:
 
 
 def _scales(facts: Facts) -> str:
-    distinct = list(dict.fromkeys(f"scale {scale:g} and offset {offset:g}" for scale, offset in _scaling(facts)))
+    distinct = list(
+        dict.fromkeys(f"scale {scale:g} and offset {offset:g}" for scale, offset in _scaling(facts))
+    )
     return distinct[0] + (" and others" if len(distinct) > 1 else "")
 
 

@@ -21,7 +21,10 @@ MAX_BYTES = 1 << 30  # of all pages of a search
 
 
 class ApiIO(StacApiIO):  # type: ignore[misc]
-    """Requests to one STAC API; its links may lead to public and trusted web servers, and not in circles."""
+    """Requests to one STAC API.
+
+    Its links may lead to public and trusted web servers, and not in circles.
+    """
 
     def __init__(self, url: str, timeout: float, page_bytes: int) -> None:
         """Ask the API at a URL.

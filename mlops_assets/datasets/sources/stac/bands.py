@@ -1,4 +1,6 @@
-"""What a STAC Item says of the platform and bands of its images: kept for the record of a data version, and no more.
+"""What a STAC Item says of the platform and bands of its images.
+
+Kept for the record of a data version, and no more.
 
 What is not of the type that STAC gives it is left out.
 """
@@ -28,7 +30,9 @@ _SPECTRUM: dict[str, TypeAdapter[Any]] = {
 }
 _EO = "eo:"
 _VALUES: dict[str, TypeAdapter[Any]] = {
-    "nodata": TypeAdapter(Literal["nan", "inf", "-inf"] | Annotated[float, Strict(), Field(allow_inf_nan=False)]),
+    "nodata": TypeAdapter(
+        Literal["nan", "inf", "-inf"] | Annotated[float, Strict(), Field(allow_inf_nan=False)]
+    ),
     "gsd": TypeAdapter(Positive),
 }
 _BAND = {f"{_EO}{name}": kind for name, kind in _SPECTRUM.items()} | _VALUES
@@ -38,7 +42,8 @@ def described(item: Mapping[str, Any], keys: Sequence[str]) -> dict[str, Any]:
     """Return what is said of the platform and of the assets with these keys.
 
     Returns:
-        `properties` of the Item, and `assets`: fields of each, with `bands` in the order of the file; empty if nothing
+        `properties` of the Item, and `assets`: fields of each, with `bands` in the order of the
+            file; empty if nothing
         is said.
     """
     properties = _valid(item.get("properties"), _PLATFORM)
@@ -53,7 +58,9 @@ def _asset(asset: Mapping[str, Any]) -> dict[str, Any]:
     core, spectra, values = (entries if isinstance(entries, list) else [] for entries in lists)
     bands = [
         {**_valid(value, _VALUES), **_prefixed(_valid(spectrum, _SPECTRUM)), **_valid(band, _BAND)}
-        for band, spectrum, value in zip(*_as_long_as_the_longest(core, spectra, values), strict=True)
+        for band, spectrum, value in zip(
+            *_as_long_as_the_longest(core, spectra, values), strict=True
+        )
     ]
     return _valid(asset, _BAND) | ({"bands": bands} if any(bands) else {})
 

@@ -1,4 +1,6 @@
-"""Walking STAC documents: a static Catalog, Collection, ItemCollection or Item below a landing, or a STAC API.
+"""Walking STAC documents.
+
+A static Catalog, Collection, ItemCollection or Item below a landing, or a STAC API.
 
 Finds Items. Which of their assets are taken is decided in `stac`.
 """
@@ -62,11 +64,16 @@ class _Item(BaseModel):
 
 
 _NEEDED: dict[str, type[BaseModel]] = {
-    "Catalog": _Links, "Collection": _Links, "FeatureCollection": _Features, "Feature": _Item,
-}  # fmt: skip
+    "Catalog": _Links,
+    "Collection": _Links,
+    "FeatureCollection": _Features,
+    "Feature": _Item,
+}
 
 
-_IMPORTING = threading.Lock()  # modules of pystac import each other; two threads would each find the other's half done
+_IMPORTING = (
+    threading.Lock()
+)  # modules of pystac import each other; two threads would each find the other's half done
 
 
 @dataclass(frozen=True)
@@ -83,14 +90,18 @@ class Item:
 
 
 def walk(
-    read: Callable[[str], bytes], start: str, problems: list[str], target_of: Callable[[str, str], str]
+    read: Callable[[str], bytes],
+    start: str,
+    problems: list[str],
+    target_of: Callable[[str, str], str],
 ) -> Iterator[Item]:
     """Yield all Items that a document leads to, each document once.
 
     Args:
         read: gives the bytes of a landed path; raises StorageError.
         start: path of the first document.
-        target_of: gives the landed path that a link in the document at a path leads to; raises ValueError.
+        target_of: gives the landed path that a link in the document at a path leads to; raises
+            ValueError.
         problems: what cannot be followed is added here.
 
     Raises:
@@ -105,10 +116,12 @@ def walk(
             levels += 1
             if levels > MAX_LEVELS or len(seen) > MAX_DOCUMENTS:
                 raise StorageError(
-                    f"{start} leads to more than {MAX_DOCUMENTS:,} documents, or {MAX_LEVELS} below each other; "
-                    "name a smaller catalogue, or remove links"
+                    f"{start} leads to more than {MAX_DOCUMENTS:,} documents, or {MAX_LEVELS} below"
+                    " each other; name a smaller catalogue, or remove links"
                 )
-            for path, (document, problem) in zip(level, pool.map(partial(_parsed, read), level), strict=True):
+            for path, (document, problem) in zip(
+                level, pool.map(partial(_parsed, read), level), strict=True
+            ):
                 if problem == POINTER:
                     pointers.append(path)
                     continue
@@ -161,11 +174,16 @@ def _migrated(document: Any) -> Any:
 
     if document.get("type") == "FeatureCollection" and isinstance(document.get("features"), list):
         features = document["features"]
-        return {**document, "features": [_migrated(_with_version(feature, version)) for feature in features]}
+        return {
+            **document,
+            "features": [_migrated(_with_version(feature, version)) for feature in features],
+        }
     try:
         return migrate_to_latest(document, identify_stac_object(document))
     except (STACError, STACTypeError, LookupError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(f"it is STAC {version}; migrate it with pystac, which says {error}") from error
+        raise ValueError(
+            f"it is STAC {version}; migrate it with pystac, which says {error}"
+        ) from error
 
 
 def _with_version(feature: Any, version: str) -> Any:
@@ -186,7 +204,9 @@ def _lacking(document: Any, needed: type[BaseModel]) -> str | None:
 def _items(document: dict[str, Any], path: str, problems: list[str]) -> Iterator[Item]:
     if document["type"] == "Feature":
         yield Item(document, path)
-    for number, feature in enumerate(document["features"] if document["type"] == "FeatureCollection" else (), start=1):
+    for number, feature in enumerate(
+        document["features"] if document["type"] == "FeatureCollection" else (), start=1
+    ):
         problem = _lacking(feature, _Item)
         if problem:
             problems.append(f"{path}: feature {number} {problem}")
@@ -209,8 +229,12 @@ def described_bands(asset: dict[str, Any]) -> list[str] | None:
     return named if named and len(set(named)) == len(names) else None
 
 
-def used_part(item: Item, assets: Iterable[tuple[str, dict[str, Any], str]], catalogue: str) -> dict[str, Any]:
-    """Return what of an Item belongs to a data version: no links, as they lead elsewhere, and the assets that are used.
+def used_part(
+    item: Item, assets: Iterable[tuple[str, dict[str, Any], str]], catalogue: str
+) -> dict[str, Any]:
+    """Return what of an Item belongs to a data version.
+
+    No links, as they lead elsewhere, and the assets that are used.
 
     Args:
         item: the Item.
@@ -218,7 +242,10 @@ def used_part(item: Item, assets: Iterable[tuple[str, dict[str, Any], str]], cat
         catalogue: path of the document that the Item will be in; the hrefs are relative to it.
     """
     folder = posixpath.dirname(catalogue) or "."
-    kept = {key: {**asset, "href": quote(posixpath.relpath(path, folder))} for key, asset, path in assets}
+    kept = {
+        key: {**asset, "href": quote(posixpath.relpath(path, folder))}
+        for key, asset, path in assets
+    }
     return {**item.document, "links": [], "assets": kept}
 
 
@@ -229,7 +256,9 @@ def item_collection(items: Iterable[dict[str, Any]]) -> bytes:
 
 
 def search(url: str, layout: StacLayout) -> Iterator[Item]:
-    """Yield the Items that a STAC API finds, page by page; its links may lead to public web servers only.
+    """Yield the Items that a STAC API finds, page by page.
+
+    Its links may lead to public web servers only.
 
     Raises:
         StorageError: the API cannot be opened or searched.
@@ -243,7 +272,9 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
     from mlops_assets.datasets.sources.stac.api import ApiIO
 
     try:
-        client = Client.open(url, stac_io=ApiIO(url, API_TIMEOUT, MAX_DOCUMENT), timeout=API_TIMEOUT)
+        client = Client.open(
+            url, stac_io=ApiIO(url, API_TIMEOUT, MAX_DOCUMENT), timeout=API_TIMEOUT
+        )
         found = client.search(
             collections=layout.collections,
             bbox=layout.bbox,
@@ -270,7 +301,9 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
         RecursionError,
     ) as error:
         text = (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
-        raise StorageError(f"STAC API {url} could not be searched: {text}; check the URL and the search") from error
+        raise StorageError(
+            f"STAC API {url} could not be searched: {text}; check the URL and the search"
+        ) from error
 
 
 def _id_of(document: Any) -> str:

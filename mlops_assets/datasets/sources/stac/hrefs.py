@@ -38,7 +38,11 @@ def path_below(url: str, landing: str) -> str | None:
         return None
     path, root = _path(own), _path(base)
     roots = {root, os.path.realpath(root)} if base.scheme == "file" else {root}
-    found = [path[len(folder) :] for folder in (f"{root.rstrip('/')}/" for root in roots) if path.startswith(folder)]
+    found = [
+        path[len(folder) :]
+        for folder in (f"{root.rstrip('/')}/" for root in roots)
+        if path.startswith(folder)
+    ]
     return next((name for name in found if name), None)
 
 

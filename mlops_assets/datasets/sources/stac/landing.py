@@ -1,4 +1,6 @@
-"""Landings that STAC describes: Items say which files belong together, where they lie, and when and where they are of.
+"""Landings that STAC describes.
+
+Items say which files belong together, where they lie, and when and where they are of.
 
 Hrefs may lead to files below the landing, or to https, s3, az and gs; nowhere else on this machine.
 """
@@ -54,7 +56,9 @@ class _Items:
         self._document = b""  # all of them as one, which is landed as `_catalogue`
         self._catalogue: LandedFile | None = None
 
-    def _take(self, items: list[Item], listed: dict[str, LandedFile], problems: list[str]) -> list[LandedFile]:
+    def _take(
+        self, items: list[Item], listed: dict[str, LandedFile], problems: list[str]
+    ) -> list[LandedFile]:
         """Return the files of the Items, and keep what belongs together as `scenes`."""
         labelling = self._labelling(items, problems)
         wanted = self._layout.collections
@@ -67,24 +71,31 @@ class _Items:
                 scenes += [scene] if scene else []
             elif chosen and self._layout.labels in item.document["assets"] and not _sources(item):
                 wanting = " or ".join(map(repr, self._image_keys(item)))
-                bare.append(f"Item {item.id}: has labels, but no asset {wanting}; add it or remove the Item")
+                bare.append(
+                    f"Item {item.id}: has labels, but no asset {wanting}; add it or remove the Item"
+                )
         problems += bare if scenes else []
         if not items and not problems:
             raise EmptyLanding(f"{self.url} has no Item; land some, or widen the search")
         if not scenes and not problems:
             keys = sorted({key for item in items for key in item.document["assets"]})
             problems.append(
-                f"no Item has an asset {' or '.join(map(repr, self._layout.images))}; there are {', '.join(keys)}; "
-                "name the assets as 'stac: {images: [KEY, …]}'"
+                f"no Item has an asset {' or '.join(map(repr, self._layout.images))}; there are"
+                f" {', '.join(keys)}; name the assets as 'stac: {{images: [KEY, …]}}'"
             )
-        repeated = [name for name, times in Counter(scene.name for scene in scenes).items() if times > 1]
-        problems += [f"{name}: two Items have this id; give each its own" for name in sorted(repeated)]
+        repeated = [
+            name for name, times in Counter(scene.name for scene in scenes).items() if times > 1
+        ]
+        problems += [
+            f"{name}: two Items have this id; give each its own" for name in sorted(repeated)
+        ]
         users: dict[str, list[str]] = {}
         for scene in scenes:
             for path in scene.images:
                 users.setdefault(path, []).append(scene.name)
         problems += [
-            f"{path}: is an image of Items {', '.join(names)}; its samples would be there twice; keep one of them"
+            f"{path}: is an image of Items {', '.join(names)}; its samples would be there twice;"
+            " keep one of them"
             for path, names in sorted(users.items())
             if len(names) > 1 and not repeated
         ]
@@ -96,7 +107,9 @@ class _Items:
         files += self._heads([path for path in paths if path not in listed], problems)
         if self._layout.assets == "reference":
             files = [replace(file, href=self._href(file.path)) for file in files]
-        self._document = item_collection([self._used[scene.name] for scene in self.scenes if not problems])
+        self._document = item_collection(
+            [self._used[scene.name] for scene in self.scenes if not problems]
+        )
         stamp = hashlib.sha256(self._document).hexdigest()
         self._catalogue = LandedFile(self._layout.catalog, len(self._document), stamp)
         files.append(self._catalogue)
@@ -110,7 +123,11 @@ class _Items:
         key = self._layout.labels
         found: dict[str, Item] = {}
         by_path = {item.path: item.id for item in items if item.path}
-        images = {item.id for item in items if any(key in item.document["assets"] for key in self._image_keys(item))}
+        images = {
+            item.id
+            for item in items
+            if any(key in item.document["assets"] for key in self._image_keys(item))
+        }
         for item in items:
             if key is None or key not in item.document["assets"]:
                 continue
@@ -119,58 +136,89 @@ class _Items:
                 image = known or posixpath.basename(href).removesuffix(".json")
                 if image not in images and item.path:  # what a search finds need not have both
                     problems.append(
-                        f"Item {item.id}: labels {href!r}, which is no Item with an image; add or remove it"
+                        f"Item {item.id}: labels {href!r}, which is no Item with an image; add or"
+                        " remove it"
                     )
                 elif image in found:
-                    problems.append(f"Item {image}: is labelled by Items {found[image].id} and {item.id}; keep one")
+                    problems.append(
+                        f"Item {image}: is labelled by Items {found[image].id} and {item.id};"
+                        " keep one"
+                    )
                 found[image] = item
         return found
 
-    def _scene(self, item: Item, labelled: Item, listed: dict[str, LandedFile], problems: list[str]) -> Scene | None:
+    def _scene(
+        self, item: Item, labelled: Item, listed: dict[str, LandedFile], problems: list[str]
+    ) -> Scene | None:
         keys = self._image_keys(item)
         missing = [key for key in keys if key not in item.document["assets"]]
         key, owner = self._layout.labels, labelled
         if key and key not in owner.document["assets"]:
             missing.append(key)
         if missing:
-            problems.append(f"Item {item.id}: has no asset {', '.join(map(repr, missing))}; add it or remove the Item")
+            problems.append(
+                f"Item {item.id}: has no asset {', '.join(map(repr, missing))}; add it or remove"
+                " the Item"
+            )
             return None
         images = [self._path(item, k, listed, problems) for k in keys]
         labels = self._path(owner, key, listed, problems) if key else None
         properties = item.document.get("properties") or {}
-        named = {"group": self._layout.group, "split": self._layout.split, "label": self._layout.label}
-        kept = {role: properties[name] for role, name in named.items() if name and _is_given(properties.get(name))}
+        named = {
+            "group": self._layout.group,
+            "split": self._layout.split,
+            "label": self._layout.label,
+        }
+        kept = {
+            role: properties[name]
+            for role, name in named.items()
+            if name and _is_given(properties.get(name))
+        }
         for role, name in named.items():
             if name and role not in kept:
-                problems.append(f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item")
+                problems.append(
+                    f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item"
+                )
         when, zoneless = _moment(properties)
         bbox = _bbox(item, problems)
         paths = [path for path in images if path]
         if len(paths) < len(images) or (key and labels is None):
             return None
-        assets = [(name, item.document["assets"][name], path) for name, path in zip(keys, paths, strict=True)]
+        assets = [
+            (name, item.document["assets"][name], path)
+            for name, path in zip(keys, paths, strict=True)
+        ]
         if key and labels:
             assets.append((key, owner.document["assets"][key], labels))
         self._used[item.id] = used_part(item, assets, self._layout.catalog)
         kept |= {"source": _document_url(item, self.url)} | ({"datetime": when} if when else {})
         return Scene(
-            item.id, paths, labels, kept,
+            item.id,
+            paths,
+            labels,
+            kept,
             bbox,
             [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
             described(item.document, keys),
             [described_bands(item.document["assets"][name]) for name in keys],
             zoneless,
-        )  # fmt: skip
+        )
 
-    def _path(self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]) -> str | None:
-        """Return the landed path of an asset; one that lies elsewhere gets a path of its Item's id."""
+    def _path(
+        self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]
+    ) -> str | None:
+        """Return the landed path of an asset.
+
+        One that lies elsewhere gets a path of its Item's id.
+        """
         href = item.document["assets"][key]["href"]
         url = resolve(self._url_of(item), href)
         parts, local = urlsplit(url), self._below(url)
         remote = parts.scheme in (*BUCKETS, *WEB)
         if remote and parts.query:
             problems.append(
-                f"Item {item.id}: asset {key!r} has a signed or query URL, which will not last; give a plain one"
+                f"Item {item.id}: asset {key!r} has a signed or query URL, which will not last;"
+                " give a plain one"
             )
             return None
         if remote and local is None:
@@ -185,15 +233,24 @@ class _Items:
         elif listed and local not in listed:
             why = "is not there"
         if why:
-            problems.append(f"Item {item.id}: asset {key!r} at {href!r} {why}; correct the href or land the file")
+            problems.append(
+                f"Item {item.id}: asset {key!r} at {href!r} {why}; correct the href or land the"
+                " file"
+            )
             return None
         return local
 
     def _url_of(self, item: Item) -> str:
-        """Return where an Item was read from, by which its hrefs are resolved; from an API, where it says it is."""
+        """Return where an Item was read from, by which its hrefs are resolved.
+
+        From an API, where it says it is.
+        """
         if item.path is not None:
             return join(self.url, item.path)
-        return next((link["href"] for link in item.document.get("links", []) if link["rel"] == "self"), self.url)
+        return next(
+            (link["href"] for link in item.document.get("links", []) if link["rel"] == "self"),
+            self.url,
+        )
 
     def _below(self, url: str) -> str | None:
         """Return the landed path of what a URL refers to, None if it lies elsewhere."""
@@ -215,7 +272,10 @@ class _Items:
         return [answer for answer in found if isinstance(answer, LandedFile)]
 
     def _store_of(self, path: str) -> tuple[Any, str]:
-        """Return the store and key of a landed path: below the declared landing, or where an Item says."""
+        """Return the store and key of a landed path.
+
+        Below the declared landing, or where an Item says.
+        """
         if path in self._remote and not self._is_of_landing(self._remote[path]):
             return store_outside(self._remote[path])
         return _store_of(self._href(path))
@@ -223,7 +283,10 @@ class _Items:
     def _is_of_landing(self, url: str) -> bool:
         """Whether a URL is of the bucket that the project itself declares."""
         own, landing = urlsplit(url), urlsplit(self.url)
-        return own.scheme in BUCKETS and (own.scheme, own.netloc) == (landing.scheme, landing.netloc)
+        return own.scheme in BUCKETS and (own.scheme, own.netloc) == (
+            landing.scheme,
+            landing.netloc,
+        )
 
     def _href(self, path: str) -> str:
         return self._remote.get(path) or join(self.url, path)
@@ -242,7 +305,9 @@ class _Items:
     def _moved(self, files: Iterable[LandedFile]) -> Sequence[str]:
         problems: list[str] = []
         files = list(files)
-        now = {file.path: file.stamp for file in self._heads([file.path for file in files], problems)}
+        now = {
+            file.path: file.stamp for file in self._heads([file.path for file in files], problems)
+        }
         return [file.path for file in files if now.get(file.path) != file.stamp]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
@@ -251,7 +316,10 @@ class _Items:
 
 
 class StacLanding(_Items):
-    """A static catalogue: documents and assets below another landing, or below a web URL, which cannot be listed."""
+    """A static catalogue.
+
+    Documents and assets below another landing, or below a web URL, which cannot be listed.
+    """
 
     def __init__(self, url: str, inner: Landing | None, layout: StacLayout) -> None:
         super().__init__(url, layout)
@@ -309,7 +377,9 @@ class StacLanding(_Items):
         for file in files:
             if file == self._catalogue:
                 continue
-            (other if self._inner is None or file.path in self._remote else mine).append(replace(file, href=None))
+            (other if self._inner is None or file.path in self._remote else mine).append(
+                replace(file, href=None)
+            )
         return [*(self._inner.changed(mine) if self._inner else ()), *self._moved(other)]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
@@ -329,7 +399,11 @@ class StacApiLanding(_Items):
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
         """See `Landing.fetch`."""
-        return self._write_catalogue(folder) if file == self._catalogue else self._download(file, folder)
+        return (
+            self._write_catalogue(folder)
+            if file == self._catalogue
+            else self._download(file, folder)
+        )
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
         """See `Landing.changed`."""
@@ -340,7 +414,8 @@ def fetch_reference(path: str, href: str, target: Path) -> None:
     """Copy an asset that is kept by reference to a local path.
 
     Args:
-        path: its landed path, which says whether the project named where it lies, or somebody's Item.
+        path: its landed path, which says whether the project named where it lies, or somebody's
+            Item.
         href: where it lies.
         target: the local path.
 
@@ -350,17 +425,29 @@ def fetch_reference(path: str, href: str, target: Path) -> None:
     store, key = store_outside(href) if path.startswith(OUTSIDE) else _store_of(href)
     with explained(href, "read"):
         entry = store.head(key)
-    download(store, key, LandedFile(key, entry["size"], stamp_of(entry)), target, href.removesuffix(f"/{key}"))
+    download(
+        store,
+        key,
+        LandedFile(key, entry["size"], stamp_of(entry)),
+        target,
+        href.removesuffix(f"/{key}"),
+    )
 
 
 def _bbox(item: Item, problems: list[str]) -> list[float] | None:
-    """Return where an Item is, if it says so: west, south, east, north in degrees, without heights."""
+    """Return where an Item is, if it says so.
+
+    West, south, east, north in degrees, without heights.
+    """
     bbox = item.document.get("bbox")
     if not bbox:
         return None
     found = on_globe([bbox[0], bbox[1], bbox[len(bbox) // 2], bbox[len(bbox) // 2 + 1]])
     if found is None:
-        problems.append(f"Item {item.id}: bbox {bbox} is not west, south, east, north in degrees; correct or remove it")
+        problems.append(
+            f"Item {item.id}: bbox {bbox} is not west, south, east, north in degrees; correct or"
+            " remove it"
+        )
     return found
 
 
@@ -385,7 +472,11 @@ def _opened(url: str) -> Any:
 
 def _document_url(item: Item, landing: str) -> str | None:
     """The URL of an Item's own document, if others can reach it."""
-    own = [str(link.get("href", "")) for link in item.document.get("links", []) if link.get("rel") == "self"]
+    own = [
+        str(link.get("href", ""))
+        for link in item.document.get("links", [])
+        if link.get("rel") == "self"
+    ]
     below = [join(landing, item.path)] if item.path else []
     parts = [(url, urlsplit(url)) for url in own + below]
     return next((url for url, p in parts if p.scheme in (*BUCKETS, *WEB) and not p.query), None)

@@ -1,4 +1,7 @@
-"""The revisions of the registry's tables, oldest first: what brings those of an older release to the present ones.
+"""The revisions of the registry's tables, oldest first.
 
-A revision states the tables as they were then, and never uses those of `schema`, which keep changing.
+What brings those of an older release to the present ones.
+
+A revision states the tables as they were then, and never uses those of `schema`, which keep
+changing.
 """

@@ -71,8 +71,8 @@ def _write_numbers_again() -> None:
     """Write documents of runs again that hold NaN or infinities, which SQLite took and cannot look into."""
     connection = op.get_bind()
     for name in ("parameters", "metrics"):
-        rows = connection.execute(sa.text(f"SELECT run_id, {name} FROM runs WHERE NOT json_valid({name})"))  # nosec B608
-        for run_id, document in rows.all():
+        invalid = sa.text(f"SELECT run_id, {name} FROM runs WHERE NOT json_valid({name})")  # nosec B608
+        for run_id, document in connection.execute(invalid).all():
             written = json.dumps(json.loads(document, parse_constant=str))
             change = sa.text(f"UPDATE runs SET {name} = :document WHERE run_id = :run_id")  # nosec B608
             connection.execute(change, {"document": written, "run_id": run_id})
@@ -88,7 +88,9 @@ def _add_seconds() -> None:
         sa.column("seconds", sa.Float()),
     )
     connection = op.get_bind()
-    finished = sa.select(runs.c.run_id, runs.c.started, runs.c.finished).where(runs.c.finished.is_not(None))
+    finished = sa.select(runs.c.run_id, runs.c.started, runs.c.finished).where(
+        runs.c.finished.is_not(None)
+    )
     for run_id, start, end in connection.execute(finished).all():
         seconds = (end - start).total_seconds()
         connection.execute(runs.update().where(runs.c.run_id == run_id).values(seconds=seconds))
@@ -101,6 +103,7 @@ def _number_points() -> None:
         epoch = "extract(epoch from logged)"
     op.execute(
         "INSERT INTO points (run_id, seq, name, step, value, logged) SELECT run_id, "
-        f"row_number() OVER (PARTITION BY run_id ORDER BY id) - 1, name, step, value, {epoch} FROM series"  # nosec B608
+        f"row_number() OVER (PARTITION BY run_id ORDER BY id) - 1, name, step, value, {epoch} FROM"
+        " series"  # nosec B608
     )
     op.drop_table("series")

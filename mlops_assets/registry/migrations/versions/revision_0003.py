@@ -1,4 +1,7 @@
-"""What tables of schema version 2 lack if an early release of it made them; the revision is Alembic's from here on."""
+"""What tables of schema version 2 lack if an early release of it made them.
+
+The revision is Alembic's from here on.
+"""
 
 from __future__ import annotations
 

@@ -19,7 +19,11 @@ class Turns:
         places = torch.arange(height * width).view(height, width)
         ways = [places]
         if kind != "none":
-            ways += [places.flip(0), places.flip(1), places.flip(0, 1)]  # both flips are a half turn
+            ways += [
+                places.flip(0),
+                places.flip(1),
+                places.flip(0, 1),
+            ]  # both flips are a half turn
         if kind == "flips_and_rotations" and height == width:
             ways += [places.rot90(turns) for turns in (1, 3)] + [places.t(), places.rot90(2).t()]
         self._ways = torch.stack([way.flatten() for way in ways]).to(device)
@@ -34,7 +38,11 @@ class Turns:
         if len(self._ways) == 1:
             return images, labels
         source = self._ways[drawn.to(self._ways.device)]
-        turned = images.flatten(2).gather(2, source[:, None].expand(-1, images.shape[1], -1)).view_as(images)
+        turned = (
+            images.flatten(2)
+            .gather(2, source[:, None].expand(-1, images.shape[1], -1))
+            .view_as(images)
+        )
         if labels.dim() == 3:
             labels = labels.flatten(1).gather(1, source).view_as(labels)
         return turned, labels

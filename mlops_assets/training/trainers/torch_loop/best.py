@@ -25,17 +25,31 @@ class Best:
         loss = metrics["validation_loss"]
         if loss < self._loss:
             self._loss, self._epoch, self.metrics = loss, epoch, dict(metrics)
-            self.weights = {name: value.detach().clone() for name, value in network.state_dict().items()}
+            self.weights = {
+                name: value.detach().clone() for name, value in network.state_dict().items()
+            }
 
     def waited(self, epoch: int, patience: int) -> bool:
-        """Say whether `patience` epochs have gone by without a lower loss; `epoch` is the next one."""
+        """Say whether `patience` epochs have gone by without a lower loss.
+
+        `epoch` is the next one.
+        """
         return patience > 0 and self.weights is not None and epoch - self._epoch > patience
 
     def state(self) -> dict[str, Any]:
         """Return what a checkpoint keeps."""
-        return {"loss": self._loss, "epoch": self._epoch, "weights": self.weights, "metrics": self.metrics}
+        return {
+            "loss": self._loss,
+            "epoch": self._epoch,
+            "weights": self.weights,
+            "metrics": self.metrics,
+        }
 
     def take_up(self, state: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self._loss, self._epoch, self.weights = float(state["loss"]), int(state["epoch"]), state["weights"]
+        self._loss, self._epoch, self.weights = (
+            float(state["loss"]),
+            int(state["epoch"]),
+            state["weights"],
+        )
         self.metrics = state["metrics"]

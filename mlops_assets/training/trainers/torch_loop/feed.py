@@ -1,7 +1,9 @@
-"""The batches of a split, on the device: the order is the data version's loader's, every process takes its share.
+"""The batches of a split, on the device.
 
-A split that is small is held on the device as it is; a larger one is read from the decoded cache, ahead if there
-are workers. Both give the same batches.
+The order is the data version's loader's, every process takes its share.
+
+A split that is small is held on the device as it is; a larger one is read from the decoded cache,
+ahead if there are workers. Both give the same batches.
 """
 
 from __future__ import annotations
@@ -88,9 +90,14 @@ class Feed:
             self._held = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
         else:
             self._loader: Iterable[Any] = DataLoader(
-                self._dataset, sampler=self._shares, batch_size=None, num_workers=workers,
-                persistent_workers=workers > 0, pin_memory=device != "cpu", generator=torch.Generator(),
-            )  # fmt: skip
+                self._dataset,
+                sampler=self._shares,
+                batch_size=None,
+                num_workers=workers,
+                persistent_workers=workers > 0,
+                pin_memory=device != "cpu",
+                generator=torch.Generator(),
+            )
 
     @property
     def samples(self) -> int:
@@ -105,12 +112,15 @@ class Feed:
         self._batches.epoch = number
         batches = list(self._batches)
         ranges = [self._range(len(batch.positions)) for batch in batches]
-        # a process without a share takes one sample, whose label is unknown: all of them must step together
+        # a process without a share takes one sample, whose label is unknown: all of them must step
+        # together
         self._shares.batches = [
             Batch(batch.positions[start:end] if end > start else batch.positions[:1], batch.seed)
             for batch, (start, end) in zip(batches, ranges, strict=True)
         ]
-        for batch, (start, end), (samples, labels) in zip(batches, ranges, self._read(), strict=True):
+        for batch, (start, end), (samples, labels) in zip(
+            batches, ranges, self._read(), strict=True
+        ):
             if end == start:
                 labels = torch.full_like(labels, self._unknown)
             elif self._turns is not None:
@@ -126,7 +136,10 @@ class Feed:
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
         if self._held is None:
             for samples, labels in self._loader:
-                yield samples.to(self._device, non_blocking=True), labels.to(self._device, non_blocking=True)
+                yield (
+                    samples.to(self._device, non_blocking=True),
+                    labels.to(self._device, non_blocking=True),
+                )
             return
         X, y = self._held
         for batch in self._shares.batches:

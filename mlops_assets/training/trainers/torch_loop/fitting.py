@@ -1,4 +1,7 @@
-"""A network trained on a data version: what the ready-made trainers do once they have chosen one."""
+"""A network trained on a data version.
+
+What the ready-made trainers do once they have chosen one.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,14 @@ if TYPE_CHECKING:
     from mlops_assets.training.run import TrainingRun
 
 
-def fit(network: ScaledNetwork, data: TrainingData, params: LoopParams, run: TrainingRun) -> ScaledNetwork:
+def fit(
+    network: ScaledNetwork, data: TrainingData, params: LoopParams, run: TrainingRun
+) -> ScaledNetwork:
     """Train a network and return it.
 
     Raises:
-        TrainerError: parameters that do not suit the data, a loss that is not a number, or no training samples.
+        TrainerError: parameters that do not suit the data, a loss that is not a number, or no
+            training samples.
     """
     device, share, turns = run.device, (run.rank, run.world_size), None
     precision = Precision(device, params.mixed_precision)
@@ -34,10 +40,31 @@ def fit(network: ScaledNetwork, data: TrainingData, params: LoopParams, run: Tra
         turns = Turns(params.augmentation, data.sample_shape[1], data.sample_shape[2], device)
     with run.phase("data"):
         loss = _loss(network, data, params, device)
-        feed = Feed(data, "train", params.batch_size, run.seed, device, loss.unknown, params.workers, share, turns)
+        feed = Feed(
+            data,
+            "train",
+            params.batch_size,
+            run.seed,
+            device,
+            loss.unknown,
+            params.workers,
+            share,
+            turns,
+        )
         if not feed.samples:
-            raise TrainerError(f"{data.reference} has no training samples; change 'split' of the dataset")
-        held_out = Feed(data, "validation", params.batch_size, run.seed, device, loss.unknown, params.workers, share)
+            raise TrainerError(
+                f"{data.reference} has no training samples; change 'split' of the dataset"
+            )
+        held_out = Feed(
+            data,
+            "validation",
+            params.batch_size,
+            run.seed,
+            device,
+            loss.unknown,
+            params.workers,
+            share,
+        )
     classes = len(data.class_names)
     validation = None
     if held_out.samples:
@@ -51,7 +78,9 @@ def fit(network: ScaledNetwork, data: TrainingData, params: LoopParams, run: Tra
 def _loss(network: ScaledNetwork, data: TrainingData, params: LoopParams, device: str) -> Loss:
     """Return the loss, and fit the network's scaling to the training split where the model declares none."""
     if data.scaling is None:
-        fitted = TrainingData(data.frozen, data.task, data.view, data.features, "standardize").scaling
+        fitted = TrainingData(
+            data.frozen, data.task, data.view, data.features, "standardize"
+        ).scaling
         if fitted is not None:
             network.mean.copy_(torch.from_numpy(fitted.offset))
             network.deviation.copy_(torch.from_numpy(fitted.divisor))

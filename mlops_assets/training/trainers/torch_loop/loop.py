@@ -1,7 +1,10 @@
-"""The loop over epochs: steps, validation, early stopping, checkpoints, on one device or one of several.
+"""The loop over epochs.
 
-What a step draws (dropout, augmentation) depends on seed, epoch, step and process alone, so that a resumed run goes
-on exactly as if it had not been interrupted. Nothing waits for a GPU but every `LOSSES_AT_ONCE` steps and each epoch.
+Steps, validation, early stopping, checkpoints, on one device or one of several.
+
+What a step draws (dropout, augmentation) depends on seed, epoch, step and process alone, so that a
+resumed run goes on exactly as if it had not been interrupted. Nothing waits for a GPU but every
+`LOSSES_AT_ONCE` steps and each epoch.
 """
 
 from __future__ import annotations
@@ -48,22 +51,33 @@ class Loop:
         self._feed, self._validation, self._precision = feed, validation, precision
         self._replica: nn.Module = network
         if run.world_size > 1:
-            self._replica = DistributedDataParallel(network, None if run.device == "cpu" else [run.device])
+            self._replica = DistributedDataParallel(
+                network, None if run.device == "cpu" else [run.device]
+            )
         self._optimizer = torch.optim.AdamW(
             network.parameters(), params.learning_rate, weight_decay=params.weight_decay, fused=True
         )
         self._schedule = _schedule(self._optimizer, params, params.epochs * len(feed))
         self._scaler = precision.scaler()
-        self._generators = [torch.default_generator]  # torch.manual_seed seeds all devices, which is slow
+        self._generators = [
+            torch.default_generator
+        ]  # torch.manual_seed seeds all devices, which is slow
         if run.device != "cpu":
-            self._generators.append(torch.cuda.default_generators[torch.device(run.device).index or 0])
+            self._generators.append(
+                torch.cuda.default_generators[torch.device(run.device).index or 0]
+            )
         self._best = Best()
         self._rate, self._next_checkpoint = params.learning_rate, 0.0
 
     def fit(self) -> None:
-        """Train, or continue an earlier attempt; the network then has its best or its last weights."""
+        """Train, or continue an earlier attempt.
+
+        The network then has its best or its last weights.
+        """
         with warnings.catch_warnings():
-            if self._scaler.is_enabled():  # it leaves out steps while it looks for a scale; the schedule need not know
+            if (
+                self._scaler.is_enabled()
+            ):  # it leaves out steps while it looks for a scale; the schedule need not know
                 warnings.filterwarnings("ignore", "Detected call of", UserWarning)
             self._fit()
 
@@ -115,7 +129,9 @@ class Loop:
                 with self._precision.autocast():
                     outputs = self._replica(self._precision.laid_out(samples[number]))
                 loss = self._loss.total(outputs, labels[number]) / weight
-                self._scaler.scale(loss * self._run.world_size).backward()  # processes' gradients are averaged
+                self._scaler.scale(
+                    loss * self._run.world_size
+                ).backward()  # processes' gradients are averaged
             lost += loss.detach()
         if self._params.gradient_clipping is not None:
             self._scaler.unscale_(self._optimizer)
@@ -147,9 +163,10 @@ class Loop:
         if broken:
             step = first + broken[0]
             raise TrainerError(
-                f"train_loss is {float(found[broken[0]])} at step {epoch * len(self._feed) + step} (epoch {epoch}, "
-                f"its step {step} of {len(self._feed)}); lower params.learning_rate, set params.gradient_clipping, or "
-                "check the data for extreme values"
+                f"train_loss is {float(found[broken[0]])} at step {epoch * len(self._feed) + step}"
+                f" (epoch {epoch}, its step {step} of {len(self._feed)}); lower"
+                " params.learning_rate, set params.gradient_clipping, or check the data for"
+                " extreme values"
             )
         return found
 

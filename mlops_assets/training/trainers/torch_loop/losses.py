@@ -48,13 +48,20 @@ class ClassLoss:
     def total(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """See `Loss.total`."""
         return cross_entropy(
-            outputs.float(), labels, self.weights, ignore_index=UNKNOWN, reduction="sum", label_smoothing=self.smoothing
+            outputs.float(),
+            labels,
+            self.weights,
+            ignore_index=UNKNOWN,
+            reduction="sum",
+            label_smoothing=self.smoothing,
         )
 
     def weight(self, labels: Tensor) -> Tensor:
         """See `Loss.weight`."""
         known = labels != UNKNOWN
-        return (known if self.weights is None else self.weights[labels.clamp(min=0)] * known).sum(dtype=torch.float32)
+        return (known if self.weights is None else self.weights[labels.clamp(min=0)] * known).sum(
+            dtype=torch.float32
+        )
 
 
 class NumberLoss:
@@ -91,7 +98,8 @@ def class_loss(data: TrainingData, params: LoopParams, device: str) -> ClassLoss
         unknown = sorted(declared.keys() - set(names))
         if unknown:
             raise TrainerError(
-                f"params.class_weights: {data.reference} has no class {', '.join(unknown)}; it has {', '.join(names)}"
+                f"params.class_weights: {data.reference} has no class {', '.join(unknown)}; it has"
+                f" {', '.join(names)}"
             )
         weights[:] = [declared.get(name, 1.0) for name in names]
     else:
@@ -109,8 +117,8 @@ def number_loss(data: TrainingData, params: LoopParams, spread: float) -> Number
     """
     if params.class_weights != "none" or params.label_smoothing:
         raise TrainerError(
-            f"params.class_weights and params.label_smoothing are for classes, and {data.reference} has numbers; "
-            "leave them out"
+            f"params.class_weights and params.label_smoothing are for classes, and {data.reference}"
+            " has numbers; leave them out"
         )
     return NumberLoss(spread)
 

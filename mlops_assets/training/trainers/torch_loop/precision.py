@@ -33,7 +33,10 @@ class Precision:
         return torch.autocast(self._kind, dtype=self._type, enabled=self.mixed)  # type: ignore[no-any-return]
 
     def scaler(self) -> Any:
-        """Return what keeps small gradients from vanishing; only float16 needs it, else it does nothing."""
+        """Return what keeps small gradients from vanishing.
+
+        Only float16 needs it, else it does nothing.
+        """
         return torch.amp.GradScaler(self._kind, enabled=self.mixed and self._type == torch.float16)
 
     def laid_out(self, samples: Any) -> Any:

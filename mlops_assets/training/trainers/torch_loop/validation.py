@@ -1,4 +1,7 @@
-"""What is measured on the validation split after each epoch; processes share it, and all of them get the result."""
+"""What is measured on the validation split after each epoch.
+
+Processes share it, and all of them get the result.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,15 @@ from mlops_assets.training.trainers.torch_loop.precision import Precision
 class Validation:
     """Measures a network on one split."""
 
-    def __init__(self, feed: Feed, loss: Loss, classes: int, precision: Precision, device: str, processes: int) -> None:
+    def __init__(
+        self,
+        feed: Feed,
+        loss: Loss,
+        classes: int,
+        precision: Precision,
+        device: str,
+        processes: int,
+    ) -> None:
         """Prepare the metrics; `classes` is 0 for numbers."""
         from torchmetrics import MetricCollection
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
@@ -24,7 +35,11 @@ class Validation:
         self._spread = loss.spread if isinstance(loss, NumberLoss) else 1.0
         self._classes = None
         if classes:  # validate_args looks at values, for which it would wait for the GPU
-            given: dict[str, Any] = {"num_classes": classes, "ignore_index": UNKNOWN, "validate_args": False}
+            given: dict[str, Any] = {
+                "num_classes": classes,
+                "ignore_index": UNKNOWN,
+                "validate_args": False,
+            }
             self._classes = MetricCollection(
                 {
                     "validation_accuracy": MulticlassAccuracy(average="micro", **given),

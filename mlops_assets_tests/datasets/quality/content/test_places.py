@@ -16,7 +16,11 @@ from mlops_assets_tests.datasets.quality.findings.test_leakage import UTM31, fil
     [
         ({"kind": "patch", "size": 5}, (5, 5), (18, 23, 28, 33)),  # around row 20, column 30
         ({"kind": "window", "size": 8}, (8, 8), (20, 28, 30, 38)),  # from row 20, column 30
-        ({"kind": "image", "height": 60, "width": 40}, (60, 40), (20, 80, 80, 120)),  # of a file of 100 x 200 pixels
+        (
+            {"kind": "image", "height": 60, "width": 40},
+            (60, 40),
+            (20, 80, 80, 120),
+        ),  # of a file of 100 x 200 pixels
     ],
 )
 def test_footprints_are_where_samples_are_read(
@@ -29,17 +33,27 @@ def test_footprints_are_where_samples_are_read(
     places = places_of(samples, manifest, shape)
     assert sample_size(shape) == places.size == size
     plain = places.corners(np.array([0]), places.size)[0]
-    assert (plain.min(axis=0).tolist(), plain.max(axis=0).tolist()) == ([left, top], [right, bottom])
+    assert (plain.min(axis=0).tolist(), plain.max(axis=0).tolist()) == (
+        [left, top],
+        [right, bottom],
+    )
     placed = places.corners(np.array([1]), places.size)[0]
     assert placed.min(axis=0).tolist() == [500_000 + 10 * left, 4_700_000 - 10 * bottom]
     assert placed.max(axis=0).tolist() == [500_000 + 10 * right, 4_700_000 - 10 * top]
 
 
 def test_a_turned_footprint_is_turned() -> None:
-    turned = {"path": "a", "crs": UTM31, "transform": [0, 10, 500_000, 10, 0, 4_700_000]}  # rows go east, columns north
+    turned = {
+        "path": "a",
+        "crs": UTM31,
+        "transform": [0, 10, 500_000, 10, 0, 4_700_000],
+    }  # rows go east, columns north
     places = places_of(samples_at([("a", 3, 0)], "t"), files(turned), {"kind": "window", "size": 2})
     corners = places.corners(np.array([0]), (2, 2))[0]
-    assert (corners.min(axis=0).tolist(), corners.max(axis=0).tolist()) == ([500_030, 4_700_000], [500_050, 4_700_020])
+    assert (corners.min(axis=0).tolist(), corners.max(axis=0).tolist()) == (
+        [500_030, 4_700_000],
+        [500_050, 4_700_020],
+    )
 
 
 def test_scenes_without_a_place_are_laid_out_far_from_each_other() -> None:
@@ -51,5 +65,7 @@ def test_scenes_without_a_place_are_laid_out_far_from_each_other() -> None:
 
 
 def test_rows_have_no_footprint() -> None:
-    places = places_of(samples_at([("t", 0, -1)], "t"), files({"path": "t"}), {"kind": "row", "size": 1})
+    places = places_of(
+        samples_at([("t", 0, -1)], "t"), files({"path": "t"}), {"kind": "row", "size": 1}
+    )
     assert (places.size, places.in_scenes, places.on_ground.tolist()) == ((0, 0), False, [False])

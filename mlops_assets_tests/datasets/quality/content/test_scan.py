@@ -1,4 +1,7 @@
-"""Going through the values: all of them, or of a large version the same choice every time, however they are read."""
+"""Going through the values.
+
+All of them, or of a large version the same choice every time, however they are read.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,9 @@ def read_as(store: Store, land_scenes: Land, read: str, size: int) -> FrozenData
 
 
 @pytest.mark.parametrize(("read", "size"), [("patches", 5), ("windows", 8)])
-def test_all_samples_of_a_small_version_are_read(store: Store, land_scenes: Land, read: str, size: int) -> None:
+def test_all_samples_of_a_small_version_are_read(
+    store: Store, land_scenes: Land, read: str, size: int
+) -> None:
     frozen = read_as(store, land_scenes, read, size)
     found = scan.scan(SampleValues(frozen))
     assert found.positions.tolist() == np.flatnonzero(frozen.samples["split"].notna()).tolist()
@@ -52,7 +57,10 @@ def test_blocks_are_what_trainers_get(
     monkeypatch.setattr(sample_values, "MIN_READ", 4)
     frozen = read_as(store, land_scenes, read, size)
     data = TrainingData(frozen, "classification" if read == "patches" else "semantic-segmentation")
-    for source in (SampleValues(frozen), SampleValues(frozen, most=20_000)):  # from the cache, and some from the files
+    for source in (
+        SampleValues(frozen),
+        SampleValues(frozen, most=20_000),
+    ):  # from the cache, and some from the files
         for split in SPLITS:
             X, y = data.arrays(split)  # type: ignore[arg-type]
             own = np.flatnonzero(frozen.samples["split"] == split)
@@ -128,7 +136,9 @@ def test_nodata_is_that_of_each_file(store: Store, land_scenes: Land) -> None:
     with open_raster(path, "w", **{**profile, "nodata": 7}) as raster:
         raster.write(pixels)
     land_scenes(
-        scenes_specification(source=source, split={"method": "random", "fractions": {"train": 0.9, "test": 0.1}})
+        scenes_specification(
+            source=source, split={"method": "random", "fractions": {"train": 0.9, "test": 0.1}}
+        )
     )
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
     values = SampleValues(frozen)
@@ -158,7 +168,12 @@ def test_what_alpha_hides_is_in_no_figure(store: Store, land_scenes: Land) -> No
         image[3, :, ::2], image[:3, :, ::2] = 0, 250
         write_raster(path, image, photometric="RGB", alpha="YES")
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
-    freeze(store.workspace, store.registry, scenes_specification(source=source, split={"method": "random"}), "tester")
+    freeze(
+        store.workspace,
+        store.registry,
+        scenes_specification(source=source, split={"method": "random"}),
+        "tester",
+    )
     frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
     for most in (None, 20_000):  # from the cache, and from the files
         found = scan.scan(SampleValues(frozen, most))

@@ -1,4 +1,7 @@
-"""What is said of the values of a band: statistics, shares that cannot be used, percentiles, histograms."""
+"""What is said of the values of a band.
+
+Statistics, shares that cannot be used, percentiles, histograms.
+"""
 
 from __future__ import annotations
 
@@ -49,7 +52,9 @@ def test_blocks_of_any_size_give_the_statistics_of_the_whole(sizes: list[int], s
     found = running.document()
     if not np.isnan(usable).all(axis=1).any():
         np.testing.assert_allclose(np.array(found["mean"]), np.nanmean(usable, axis=1), rtol=1e-12)
-        np.testing.assert_allclose(np.array(found["std"]), np.nanstd(usable, axis=1), rtol=1e-6, atol=1e-9)
+        np.testing.assert_allclose(
+            np.array(found["std"]), np.nanstd(usable, axis=1), rtol=1e-6, atol=1e-9
+        )
         assert found["min"] == np.nanmin(usable, axis=1).tolist()
         assert found["max"] == np.nanmax(usable, axis=1).tolist()
     np.testing.assert_allclose(running.missing, np.isnan(whole).mean(axis=1))
@@ -60,7 +65,12 @@ def test_a_band_without_a_usable_value_has_no_statistics() -> None:
     running = RunningStatistics(2)
     block = np.array([[1, 0], [3, 0]], dtype=np.uint8)
     running.add(block, unusable(block, np.array([[np.nan, 0], [np.nan, 0]])))
-    assert running.document() == {"mean": [2, None], "std": [1, None], "min": [1, None], "max": [3, None]}
+    assert running.document() == {
+        "mean": [2, None],
+        "std": [1, None],
+        "min": [1, None],
+        "max": [3, None],
+    }
 
 
 def test_infinite_values_are_missing() -> None:
@@ -71,14 +81,19 @@ def test_infinite_values_are_missing() -> None:
 @pytest.mark.parametrize("nodata", [0, 255])
 def test_nodata_is_said_by_each_samples_own_file(nodata: int) -> None:
     block = np.full((2, 2), nodata, dtype=np.uint8)
-    assert unusable(block, np.array([NOTHING, [nodata, nodata]])).tolist() == [[False, False], [True, True]]
+    assert unusable(block, np.array([NOTHING, [nodata, nodata]])).tolist() == [
+        [False, False],
+        [True, True],
+    ]
 
 
 def test_the_top_of_the_type_is_saturated_and_a_tail_is_not() -> None:
     rng = np.random.default_rng(0)
     tail = np.minimum(rng.poisson(200, 5000), 255)
     assert described(tail, 255).saturated[0] == pytest.approx((tail == 255).mean())
-    assert described(np.minimum(tail, 240), None).saturated[0] == pytest.approx((tail >= 240).mean())  # piles up
+    assert described(np.minimum(tail, 240), None).saturated[0] == pytest.approx(
+        (tail >= 240).mean()
+    )  # piles up
     low = tail[tail < 240]
     assert described(low, 255).saturated[0] == 0
     assert described(rng.normal(size=5000)).saturated[0] == 0
@@ -101,9 +116,15 @@ def test_a_constant_band_has_a_histogram_too() -> None:
 
 @pytest.mark.parametrize(
     ("missing", "saturated", "said"),
-    [(0.1, 0.01, None), (0.11, 0.0, "11.0% of f is missing"), (0.0, 0.02, "2.0% of f is saturated")],
+    [
+        (0.1, 0.01, None),
+        (0.11, 0.0, "11.0% of f is missing"),
+        (0.0, 0.02, "2.0% of f is saturated"),
+    ],
 )
-def test_bands_with_too_little_in_them_are_warned_of(missing: float, saturated: float, said: str | None) -> None:
+def test_bands_with_too_little_in_them_are_warned_of(
+    missing: float, saturated: float, said: str | None
+) -> None:
     values = np.linspace(0, 250, 1000).round()
     values[: int(saturated * 1000)] = 255
     values[len(values) - int(missing * 1000) :] = np.nan
@@ -113,9 +134,16 @@ def test_bands_with_too_little_in_them_are_warned_of(missing: float, saturated: 
 
 
 def test_a_column_that_a_few_texts_keep_from_being_a_feature_is_warned_of() -> None:
-    tables = {"a.csv": pd.DataFrame({"red": range(20), "nir": [*map(str, range(19)), "n.d."], "soil": "loam"})}
+    tables = {
+        "a.csv": pd.DataFrame(
+            {"red": range(20), "nir": [*map(str, range(19)), "n.d."], "soil": "loam"}
+        )
+    }
     _, notes = find_features(tables, TableLayout(label="crop"), [])
     found = values_check(described(np.linspace(0, 250, 1000), 255), Quality(), notes)
     assert (found.passed, found.blocking) == (False, False)
-    assert "column 'nir' is not numeric and is not a feature: 1 of 20 values (5.0%)" in found.description
+    assert (
+        "column 'nir' is not numeric and is not a feature: 1 of 20 values (5.0%)"
+        in found.description
+    )
     assert "soil" not in found.description

@@ -27,11 +27,15 @@ def counts(train: list[int], test: list[int]) -> pd.DataFrame:
 
 
 def test_counts_are_in_the_order_of_classes_whatever_the_samples() -> None:
-    samples = pd.DataFrame({"label": ["1", "1", "2", "1"], "split": ["train", "test", "train", None]})
+    samples = pd.DataFrame(
+        {"label": ["1", "1", "2", "1"], "split": ["train", "test", "train", None]}
+    )
     found = sample_counts(samples, CLASSES)  # type: ignore[arg-type]
     assert found.to_dict() == {
-        "train": {"sea": 1, "land": 1}, "validation": {"sea": 0, "land": 0}, "test": {"sea": 0, "land": 1}
-    }  # fmt: skip
+        "train": {"sea": 1, "land": 1},
+        "validation": {"sea": 0, "land": 0},
+        "test": {"sea": 0, "land": 1},
+    }
 
 
 def test_the_distance_is_the_share_that_would_need_another_class() -> None:
@@ -56,7 +60,9 @@ def test_what_chance_gives_is_what_drawing_gives() -> None:
         ([10_000, 100], [100, 1], None),
     ],
 )
-def test_unequal_classes_and_splits_are_warned_of(train: list[int], test: list[int], said: str | None) -> None:
+def test_unequal_classes_and_splits_are_warned_of(
+    train: list[int], test: list[int], said: str | None
+) -> None:
     found = balance_check(counts(train, test), Quality())
     assert (found.passed, found.blocking) == (said is None, False)
     assert said is None or said in found.description

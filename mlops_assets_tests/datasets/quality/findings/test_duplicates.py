@@ -11,7 +11,12 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.content.descriptors import Descriptor, cells
 from mlops_assets.datasets.quality.findings import duplicates
-from mlops_assets.datasets.quality.findings.duplicates import ExactCopies, duplicates_check, exact_copies, near_copies
+from mlops_assets.datasets.quality.findings.duplicates import (
+    ExactCopies,
+    duplicates_check,
+    exact_copies,
+    near_copies,
+)
 from mlops_assets.datasets.specification.dataset import Quality
 
 
@@ -23,7 +28,9 @@ def digests(*values: int) -> NDArray[np.uint64]:
     return np.array(values, dtype=np.uint64)
 
 
-def copies(found: NDArray[np.uint64], where: NDArray[Any], labels: pd.Series | None = None) -> ExactCopies:
+def copies(
+    found: NDArray[np.uint64], where: NDArray[Any], labels: pd.Series | None = None
+) -> ExactCopies:
     return exact_copies(np.arange(len(found)), found, where, labels)
 
 
@@ -32,7 +39,11 @@ def test_exact_copies_are_counted_within_and_across_splits() -> None:
     assert found.within == {"train": 0.25, "validation": 0, "test": pytest.approx(0.6)}
     assert found.across == {"validation": 1, "test": pytest.approx(0.2)}
     assert found.held_out == pytest.approx(1 / 3)
-    assert [group.tolist() for group in found.groups] == [[0, 1, 4], [2, 7], [5, 6, 8, 9]]  # across splits first
+    assert [group.tolist() for group in found.groups] == [
+        [0, 1, 4],
+        [2, 7],
+        [5, 6, 8, 9],
+    ]  # across splits first
 
 
 def test_copies_with_different_labels_are_counted() -> None:
@@ -127,7 +138,9 @@ def test_of_many_samples_the_same_ones_are_compared(monkeypatch: pytest.MonkeyPa
         (0.0, 0.0, 3, "3 group(s) of identical samples have different labels"),
     ],
 )
-def test_too_many_copies_are_warned_of(within: float, near: float, contradicting: int, said: str | None) -> None:
+def test_too_many_copies_are_warned_of(
+    within: float, near: float, contradicting: int, said: str | None
+) -> None:
     exact = ExactCopies(10, {"train": within}, {}, 0, contradicting)
     close = duplicates.NearCopies(0.1, {}, {"test": near}, {}, 10)
     found = duplicates_check(exact, close, Quality())

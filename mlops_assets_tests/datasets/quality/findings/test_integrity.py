@@ -36,7 +36,9 @@ def test_all_damaged_files_are_counted_and_the_first_are_named(frozen: FrozenDat
         frozen.local_path(f"{number:02d}.csv").write_text("damaged")
     found = check_readable(frozen)
     assert (found.passed, found.blocking, found.values) == (False, True, {"files": 41, "wrong": 12})
-    assert found.description.startswith("12 file(s) are missing or not as published: 00.csv, 01.csv, ")
+    assert found.description.startswith(
+        "12 file(s) are missing or not as published: 00.csv, 01.csv, "
+    )
     assert "09.csv;" in found.description
 
 
@@ -61,10 +63,15 @@ def test_storage_that_does_not_answer_says_nothing_about_the_files(
         check_readable(frozen)
 
 
-def test_files_kept_by_reference_are_fetched_and_hashed(frozen: FrozenDataset, https_folder: WebFolder) -> None:
+def test_files_kept_by_reference_are_fetched_and_hashed(
+    frozen: FrozenDataset, https_folder: WebFolder
+) -> None:
     for path in frozen.manifest["path"]:
         (https_folder.folder / path).write_bytes(frozen.local_path(path).read_bytes())
-    elsewhere = replace(frozen, manifest=frozen.manifest.assign(href=https_folder.url + "/" + frozen.manifest["path"]))
+    elsewhere = replace(
+        frozen,
+        manifest=frozen.manifest.assign(href=https_folder.url + "/" + frozen.manifest["path"]),
+    )
     (https_folder.folder / "03.csv").write_text("changed")
     (https_folder.folder / "05.csv").unlink()
     found = check_readable(elsewhere)

@@ -6,16 +6,27 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.quality.findings.label_noise import Suspects, noise_check, suspect_classes, suspect_numbers
+from mlops_assets.datasets.quality.findings.label_noise import (
+    Suspects,
+    noise_check,
+    suspect_classes,
+    suspect_numbers,
+)
 from mlops_assets.datasets.specification.dataset import Quality
 
 
-def crops(seed: int = 0, rows: int = 600) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
+def crops(
+    seed: int = 0, rows: int = 600
+) -> tuple[NDArray[np.float32], NDArray[np.int64], NDArray[np.int64]]:
     """Features, classes and fields of samples of four crops that are mostly easy to tell."""
     rng = np.random.default_rng(seed)
     fields = np.arange(rows) // 10
     y = rng.integers(0, 4, fields.max() + 1)[fields]
-    X = y[:, None] + rng.normal(0, 0.35, (rows, 5)) + rng.normal(0, 0.1, (fields.max() + 1, 5))[fields]
+    X = (
+        y[:, None]
+        + rng.normal(0, 0.35, (rows, 5))
+        + rng.normal(0, 0.1, (fields.max() + 1, 5))[fields]
+    )
     return X.astype(np.float32), y.astype(np.int64), fields
 
 
@@ -55,7 +66,9 @@ def test_hard_samples_are_left_in_peace() -> None:
 def test_a_field_that_is_wrong_as_a_whole_is_found_as_its_samples_do_not_help_each_other() -> None:
     X, y, fields = crops()
     own = fields == 7
-    looks = np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]  # alike in a way of their own
+    looks = (
+        np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]
+    )  # alike in a way of their own
     X = np.concatenate([X, looks], axis=1).astype(np.float32)
     given = y.copy()
     given[own] = (y[own] + 2) % 4

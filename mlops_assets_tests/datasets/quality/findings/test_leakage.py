@@ -1,4 +1,7 @@
-"""What training has seen of test and validation: groups, places in scenes and on the ground, and copies."""
+"""What training has seen of test and validation.
+
+Groups, places in scenes and on the ground, and copies.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,11 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.commit.commit import Freeze
 from mlops_assets.datasets.quality.content.places import places_of
 from mlops_assets.datasets.quality.findings import leakage
-from mlops_assets.datasets.quality.findings.leakage import declared_groups, find_leakage, overlapping
+from mlops_assets.datasets.quality.findings.leakage import (
+    declared_groups,
+    find_leakage,
+    overlapping,
+)
 from mlops_assets_tests.conftest import crops_table, scenes_specification
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 from mlops_assets_tests.datasets.quality.test_assessment import folds, with_columns
@@ -27,7 +34,11 @@ def samples_at(places: list[tuple[str, int, int]], splits: str) -> pd.DataFrame:
     """Samples at (path, row, column), with splits from letters; where on the Earth is not said."""
     names = {"t": "train", "v": "validation", "e": "test"}
     return pd.DataFrame(places, columns=["path", "row", "column"]).assign(
-        split=[names[letter] for letter in splits], group=None, label="1", longitude=np.nan, latitude=np.nan
+        split=[names[letter] for letter in splits],
+        group=None,
+        label="1",
+        longitude=np.nan,
+        latitude=np.nan,
     )
 
 
@@ -36,7 +47,9 @@ def files(*rows: dict[str, Any]) -> pd.DataFrame:
     return pd.DataFrame([empty | row for row in rows])
 
 
-def found_in(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any], method: str = "random") -> list[int]:
+def found_in(
+    samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any], method: str = "random"
+) -> list[int]:
     places = places_of(located(samples, manifest, shape), manifest, shape)
     splits = samples["split"].to_numpy(dtype=object)
     return find_leakage(splits, samples["group"], places, method).seen.tolist()  # type: ignore[no-any-return]
@@ -56,9 +69,14 @@ def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any]
         row, column = {
             "image": (file["height"] / 2, file["width"] / 2),
             "patch": (sample.row + 0.5, sample.column + 0.5),
-            "window": (sample.row + shape.get("size", 0) / 2, sample.column + shape.get("size", 0) / 2),
+            "window": (
+                sample.row + shape.get("size", 0) / 2,
+                sample.column + shape.get("size", 0) / 2,
+            ),
         }[shape["kind"]]
-        lon, lat = transform(file["crs"], DEGREES, [a * column + b * row + c], [d * column + e * row + f])
+        lon, lat = transform(
+            file["crs"], DEGREES, [a * column + b * row + c], [d * column + e * row + f]
+        )
         samples.loc[i, ["longitude", "latitude"]] = [lon[0], lat[0]]
     return samples
 
@@ -88,24 +106,34 @@ def test_patches_leak_unless_a_buffer_keeps_them_apart(
 
     def near(reach: int) -> NDArray[np.bool_]:
         steps = range(-reach, reach + 1)
-        return np.array([
-            any((r + dr, c + dc) in trained for dr in steps for dc in steps)
-            for r, c in held[["row", "column"]].itertuples(index=False)
-        ])  # fmt: skip
+        return np.array(
+            [
+                any((r + dr, c + dc) in trained for dr in steps for dc in steps)
+                for r, c in held[["row", "column"]].itertuples(index=False)
+            ]
+        )
 
     assert found.values["seen"] == pytest.approx(near(1).mean())
     assert found.values["sharing_ground"] == pytest.approx(near(2).mean())
     assert passes or "buffer: 1" in found.description
 
 
-def test_single_pixels_do_not_leak_into_their_neighbours(land_scenes: Land, assessed: Assess) -> None:
+def test_single_pixels_do_not_leak_into_their_neighbours(
+    land_scenes: Land, assessed: Assess
+) -> None:
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"size": 1}}
-    land_scenes(scenes_specification(source=source, split={"method": "random"}, quality={"max_duplicates": 1}))
+    land_scenes(
+        scenes_specification(
+            source=source, split={"method": "random"}, quality={"max_duplicates": 1}
+        )
+    )
     assert check(assessed("scenes")[1], "leakage").passed
 
 
 def test_windows_of_a_grid_only_touch_and_shifted_ones_overlap() -> None:
-    samples = samples_at([("a", 0, 0), ("a", 0, 8), ("a", 8, 8), ("a", 15, 15), ("b", 1, 1)], "teeve")
+    samples = samples_at(
+        [("a", 0, 0), ("a", 0, 8), ("a", 8, 8), ("a", 15, 15), ("b", 1, 1)], "teeve"
+    )
     shape = {"kind": "window", "size": 8}
     assert found_in(samples, files({"path": "a"}, {"path": "b"}), shape) == []
     samples.loc[3, ["row", "column"]] = [7, 7]
@@ -114,13 +142,17 @@ def test_windows_of_a_grid_only_touch_and_shifted_ones_overlap() -> None:
 
 def test_scenes_without_georeference_are_never_held_against_each_other() -> None:
     samples = samples_at([("a", 0, 0), ("b", 0, 0), ("b", 1, 0)], "tee")
-    assert found_in(samples, files({"path": "a"}, {"path": "b"}), {"kind": "patch", "size": 5}) == []
+    assert (
+        found_in(samples, files({"path": "a"}, {"path": "b"}), {"kind": "patch", "size": 5}) == []
+    )
 
 
 def test_memory_does_not_grow_with_the_area_of_a_scene() -> None:
     import tracemalloc
 
-    samples = samples_at([("a", 0, 0), ("a", 10_000_000, 90_000_000), ("a", 10_000_001, 90_000_000)], "tet")
+    samples = samples_at(
+        [("a", 0, 0), ("a", 10_000_000, 90_000_000), ("a", 10_000_001, 90_000_000)], "tet"
+    )
     manifest = files({"path": "a", "height": 20_000_000, "width": 100_000_000})
     tracemalloc.start()
     assert found_in(samples, manifest, {"kind": "patch", "size": 3}) == [1]
@@ -133,14 +165,19 @@ def test_overlap_is_what_counting_pixels_gives(kind: str, monkeypatch: pytest.Mo
     monkeypatch.setattr(leakage, "_TRAIN_AT_ONCE", 37)  # in several parts
     monkeypatch.setattr(leakage, "_HELD_AT_ONCE", 11)
     rng = np.random.default_rng(0)
-    where = [("ab"[i], r, c) for i, r, c in np.stack([rng.integers(0, 2, 300), *rng.integers(0, 90, (2, 300))]).T]
+    where = [
+        ("ab"[i], r, c)
+        for i, r, c in np.stack([rng.integers(0, 2, 300), *rng.integers(0, 90, (2, 300))]).T
+    ]
     samples = samples_at(where, "".join(rng.choice(list("tve"), 300)))
     shape = {"kind": kind, "size": 5}
     expected = []
     train = samples[samples["split"] == "train"]
     for i, held in samples[samples["split"] != "train"].iterrows():
         same = train[train["path"] == held["path"]]
-        apart = np.maximum((same["row"] - held["row"]).abs(), (same["column"] - held["column"]).abs())
+        apart = np.maximum(
+            (same["row"] - held["row"]).abs(), (same["column"] - held["column"]).abs()
+        )
         if (apart <= (2 if kind == "patch" else 4)).any():
             expected.append(i)
     assert 10 < len(expected) < 190
@@ -150,7 +187,9 @@ def test_overlap_is_what_counting_pixels_gives(kind: str, monkeypatch: pytest.Mo
 # on the ground
 
 
-def utm(path: str, x: float, y: float, crs: str = UTM31, pixel: float = 10, **more: Any) -> dict[str, Any]:
+def utm(
+    path: str, x: float, y: float, crs: str = UTM31, pixel: float = 10, **more: Any
+) -> dict[str, Any]:
     return {"path": path, "crs": crs, "transform": [pixel, 0, x, 0, -pixel, y], **more}
 
 
@@ -159,11 +198,15 @@ def test_two_dates_of_one_place_are_one_place() -> None:
     samples = samples_at([("one", 0, 0), ("two", 0, 0), ("two", 0, 64), ("one", 64, 0)], "teev")
     shape = {"kind": "window", "size": 64}
     assert found_in(samples, manifest, shape) == [1]
-    assert found_in(samples, manifest, shape, "temporal") == []  # which is meant to test the same place later
+    assert (
+        found_in(samples, manifest, shape, "temporal") == []
+    )  # which is meant to test the same place later
 
 
 def test_overlapping_scenes_are_found_through_their_georeference() -> None:
-    manifest = files(utm("one", 500_000, 4_700_000), utm("east", 500_320, 4_700_000))  # 32 pixels further east
+    manifest = files(
+        utm("one", 500_000, 4_700_000), utm("east", 500_320, 4_700_000)
+    )  # 32 pixels further east
     shape = {"kind": "window", "size": 64}
     samples = samples_at([("one", 0, 0), ("east", 0, 0), ("east", 0, 64), ("east", 0, 32)], "teee")
     assert found_in(samples, manifest, shape) == [1]
@@ -182,7 +225,9 @@ def test_scenes_of_neighbouring_zones_are_held_against_each_other() -> None:
     x, y = (v[0] for v in transform(UTM31, UTM32, [800_320], [4_700_000 - 320]))
     shape = {"kind": "window", "size": 64}
     for shift, overlaps in ((0, True), (400, True), (620, True), (680, False), (5000, False)):
-        manifest = files(utm("west", 800_000, 4_700_000), utm("east", x - 320 + shift, y + 320, UTM32))
+        manifest = files(
+            utm("west", 800_000, 4_700_000), utm("east", x - 320 + shift, y + 320, UTM32)
+        )
         samples = samples_at([("west", 0, 0), ("east", 0, 0)], "te")
         assert found_in(samples, manifest, shape) == ([1] if overlaps else []), shift
 
@@ -190,7 +235,9 @@ def test_scenes_of_neighbouring_zones_are_held_against_each_other() -> None:
 def test_images_of_other_resolution_overlap_by_their_ground() -> None:
     size = {"height": 32, "width": 32}
     coarse = utm("coarse", 500_000, 4_700_000, pixel=60, **size)  # 1920 m
-    manifest = files(coarse, utm("in", 501_000, 4_699_000, **size), utm("out", 501_930, 4_700_000, **size))
+    manifest = files(
+        coarse, utm("in", 501_000, 4_699_000, **size), utm("out", 501_930, 4_700_000, **size)
+    )
     samples = samples_at([("coarse", 0, 0), ("in", 0, 0), ("out", 0, 0)], "tee")
     assert found_in(samples, manifest, {"kind": "image", "height": 32, "width": 32}) == [1]
 
@@ -219,14 +266,18 @@ def test_a_turned_grid_is_laid_as_it_lies() -> None:
 def test_who_overlaps_whom_does_not_depend_on_the_order() -> None:
     manifest = files(utm("one", 500_000, 4_700_000), utm("two", 500_050, 4_700_000))
     shape = {"kind": "window", "size": 8}
-    samples = located(samples_at([("one", 0, 0), ("two", 0, 0), ("two", 0, 8)], "tee"), manifest, shape)
+    samples = located(
+        samples_at([("one", 0, 0), ("two", 0, 0), ("two", 0, 8)], "tee"), manifest, shape
+    )
     places = places_of(samples, manifest, shape)
     a, b = np.array([0]), np.array([1, 2])
     assert overlapping(places, a, b, (8, 8)).tolist() == [True, False]
     assert overlapping(places, b, a, (8, 8)).tolist() == [True]
 
 
-def test_the_remedy_of_georeferenced_patches_is_in_metres_and_works(land_scenes: Land, assessed: Assess) -> None:
+def test_the_remedy_of_georeferenced_patches_is_in_metres_and_works(
+    land_scenes: Land, assessed: Assess
+) -> None:
     split = {"method": "spatial_block", "block": 80, "fractions": {"train": 0.5, "test": 0.5}}
     land_scenes(scenes_specification(split=split), crs=UTM31)
     found = check(assessed("scenes")[1], "leakage")
@@ -241,7 +292,9 @@ def test_the_remedy_of_georeferenced_patches_is_in_metres_and_works(land_scenes:
 
 
 @pytest.mark.parametrize(("method", "passes"), [("random", False), ("group", True)])
-def test_a_group_on_both_sides_is_leakage(land_table: Land, assessed: Assess, method: str, passes: bool) -> None:
+def test_a_group_on_both_sides_is_leakage(
+    land_table: Land, assessed: Assess, method: str, passes: bool
+) -> None:
     land_table(specification=with_columns(method=method, group="farm"))
     found = check(assessed()[1], "leakage")
     assert found.passed == passes
@@ -249,22 +302,32 @@ def test_a_group_on_both_sides_is_leakage(land_table: Land, assessed: Assess, me
 
 
 def test_the_name_of_a_scene_is_a_group_only_if_the_split_is_by_group() -> None:
-    samples = samples_at([("a.tif", 0, 0), ("a.tif", 0, 9), ("b.tif", 0, 0)], "tet").assign(group=["a", "a", "river"])
+    samples = samples_at([("a.tif", 0, 0), ("a.tif", 0, 9), ("b.tif", 0, 0)], "tet").assign(
+        group=["a", "a", "river"]
+    )
     manifest = files({"path": "a.tif", "scene": "a"}, {"path": "b.tif", "scene": "b"})
     assert declared_groups(samples, manifest, "group").tolist() == ["a", "a", "river"]
-    assert declared_groups(samples, manifest, "spatial_block").isna().tolist() == [True, True, False]
+    assert declared_groups(samples, manifest, "spatial_block").isna().tolist() == [
+        True,
+        True,
+        False,
+    ]
 
 
 # copies
 
 
-@pytest.mark.parametrize(("limit", "passes"), [(0.1, False), (0.24, False), (0.25, True), (1.0, True)])
+@pytest.mark.parametrize(
+    ("limit", "passes"), [(0.1, False), (0.24, False), (0.25, True), (1.0, True)]
+)
 def test_copies_of_training_rows_in_the_test_leak_beyond_the_allowed_share(
     land_table: Land, assessed: Assess, limit: float, passes: bool
 ) -> None:
     frame = crops_table(200)
     frame.iloc[100:125] = frame.iloc[:25].to_numpy()
-    land_table(frame.assign(fold=folds(200)), with_columns(split="fold", quality={"max_duplicates": limit}))
+    land_table(
+        frame.assign(fold=folds(200)), with_columns(split="fold", quality={"max_duplicates": limit})
+    )
     found = check(assessed()[1], "leakage")
     assert (found.passed, found.values["copies"]) == (passes, 0.25)
     assert passes or "25.0% of held-out rows" in found.description

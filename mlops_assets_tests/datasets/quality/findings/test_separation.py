@@ -8,12 +8,24 @@ import numpy as np
 import pytest
 
 from mlops_assets.datasets.quality.content.places import earth_centred, places_of
-from mlops_assets.datasets.quality.findings.separation import Separation, separation, separation_check
+from mlops_assets.datasets.quality.findings.separation import (
+    Separation,
+    separation,
+    separation_check,
+)
 from mlops_assets.datasets.specification.dataset import Quality
-from mlops_assets_tests.datasets.quality.findings.test_leakage import UTM31, files, located, samples_at, utm
+from mlops_assets_tests.datasets.quality.findings.test_leakage import (
+    UTM31,
+    files,
+    located,
+    samples_at,
+    utm,
+)
 
 
-def measured(samples: Any, manifest: Any, shape: dict[str, Any], **thresholds: float) -> Separation | None:
+def measured(
+    samples: Any, manifest: Any, shape: dict[str, Any], **thresholds: float
+) -> Separation | None:
     places = places_of(samples, manifest, shape)
     return separation(places, samples["split"].to_numpy(dtype=object), Quality(**thresholds))  # type: ignore[arg-type]
 
@@ -28,7 +40,9 @@ def measured(samples: Any, manifest: Any, shape: dict[str, Any], **thresholds: f
         ((0.0, 89.9999), (180.0, 89.9999), 22.33880),  # across the pole
     ],
 )
-def test_distances_on_the_ellipsoid(a: tuple[float, float], b: tuple[float, float], metres: float) -> None:
+def test_distances_on_the_ellipsoid(
+    a: tuple[float, float], b: tuple[float, float], metres: float
+) -> None:
     points = earth_centred(np.array([a[0], b[0]]), np.array([a[1], b[1]]))
     assert np.linalg.norm(points[0] - points[1]) == pytest.approx(metres, rel=1e-6)
 
@@ -43,11 +57,15 @@ def test_pixels_are_counted_within_scenes() -> None:
 def test_metres_are_counted_across_scenes() -> None:
     manifest = files(utm("one", 500_000, 4_700_000), utm("far", 500_000, 4_730_000))
     shape = {"kind": "window", "size": 8}
-    samples = located(samples_at([("one", 0, 0), ("one", 0, 8), ("far", 0, 0)], "tee"), manifest, shape)
+    samples = located(
+        samples_at([("one", 0, 0), ("one", 0, 8), ("far", 0, 0)], "tee"), manifest, shape
+    )
     found = measured(samples, manifest, shape)
     assert found is not None
     assert found.unit == "m"
-    np.testing.assert_allclose(found.distances, [80.03, 30012], rtol=1e-4)  # the scale of UTM is 0.9996 here
+    np.testing.assert_allclose(
+        found.distances, [80.03, 30012], rtol=1e-4
+    )  # the scale of UTM is 0.9996 here
     assert found.limit == pytest.approx(80, rel=0.02)
     assert separation_check(found).passed  # side by side is no nearness
 
@@ -65,7 +83,9 @@ def test_rows_have_ten_metres_and_nothing_is_said_of_rows_without_a_place() -> N
 def test_the_threshold_can_be_declared() -> None:
     samples = samples_at([("a", 0, 0), ("a", 3, 4), ("a", 30, 40)], "tee")
     for limit, passes in ((5.0, True), (5.1, False)):
-        found = measured(samples, files({"path": "a"}), {"kind": "patch", "size": 1}, min_distance=limit)
+        found = measured(
+            samples, files({"path": "a"}), {"kind": "patch", "size": 1}, min_distance=limit
+        )
         check = separation_check(found)
         assert (check.passed, check.blocking) == (passes, False)
         assert (check.values["least"], check.values["median"]) == (5, 27.5)

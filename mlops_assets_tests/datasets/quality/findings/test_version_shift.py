@@ -64,7 +64,10 @@ def test_other_values_and_other_class_shares_are_told(
     frozen, quality = assessed()
     found = check(quality, "shift")
     assert (found.passed, found.blocking) == (False, False)
-    for text in ("in training ndvi_03 by ", "of train would need another class to have the class shares of fields@v1"):
+    for text in (
+        "in training ndvi_03 by ",
+        "of train would need another class to have the class shares of fields@v1",
+    ):
         assert text in found.description
     assert "ndvi_01 by" not in found.description
     lax = Quality(max_feature_shift=100, max_class_shift=1)
@@ -81,7 +84,9 @@ def test_other_number_labels_are_told(land_table: Land, shift: Callable[..., Che
 
 
 @pytest.mark.parametrize("read", ["patches", "windows"])
-def test_bands_of_scenes_are_compared(land_scenes: Land, shift: Callable[..., Check], read: str) -> None:
+def test_bands_of_scenes_are_compared(
+    land_scenes: Land, shift: Callable[..., Check], read: str
+) -> None:
     layout = {"read": read, "size": {"patches": 3, "windows": 8}[read]}
     specification = scenes_specification(
         source={"url": "landing/scenes", "layout": "scenes", "scenes": layout},
@@ -99,7 +104,9 @@ def test_a_version_before_that_cannot_be_read_is_told(
     store: Store, land_table: Land, shift: Callable[..., Check]
 ) -> None:
     land_table()
-    FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path("samples.csv").unlink()
+    FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path(
+        "samples.csv"
+    ).unlink()
     land_table(crops_table(250))
     found = shift()
     assert not found.passed
@@ -116,8 +123,12 @@ def test_features_and_classes_of_one_version_only_and_constants_are_told(
     frame.loc[:40, "crop"] = "oats"
     land_table(frame.assign(flag=5.0).rename(columns={"ndvi_06": "evi"}))
     description = shift().description
-    for text in ("feature(s) evi is new", "feature(s) ndvi_06 is gone", "class(es) oats is new",
-                 "constant values have changed: flag from 0 to 5"):  # fmt: skip
+    for text in (
+        "feature(s) evi is new",
+        "feature(s) ndvi_06 is gone",
+        "class(es) oats is new",
+        "constant values have changed: flag from 0 to 5",
+    ):
         assert text in description
 
 
@@ -125,11 +136,20 @@ def test_class_shares_of_windows_are_compared_once_the_version_before_is_assesse
     store: Store, land_scenes: Land, shift: Callable[..., Check]
 ) -> None:
     specification = scenes_specification(
-        source={"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}},
+        source={
+            "url": "landing/scenes",
+            "layout": "scenes",
+            "scenes": {"read": "windows", "size": 8},
+        },
         split={"method": "spatial_block", "block": 8},
     )
     land_scenes(specification)
     land_scenes(specification, seed=1)
-    assert "not compared: class shares, as scenes@v1 was not assessed" in shift("scenes").description
-    assess(store.registry, FrozenDataset.open(store.workspace, store.registry, Reference("scenes", "v1")))
+    assert (
+        "not compared: class shares, as scenes@v1 was not assessed" in shift("scenes").description
+    )
+    assess(
+        store.registry,
+        FrozenDataset.open(store.workspace, store.registry, Reference("scenes", "v1")),
+    )
     assert shift("scenes").passed

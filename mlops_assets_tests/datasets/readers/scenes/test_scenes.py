@@ -54,9 +54,15 @@ def test_every_labelled_pixel_of_a_pair_is_a_sample(landing: Path, read: Read) -
     labels = write_scene(landing, size=12)
     found = read()
     assert paths(found) == ["images/a.tif", "labels/a.tif"]
-    assert (found.features, found.input) == (["B001", "B002", "B003", "B004"], {"kind": "patch", "size": 3})
+    assert (found.features, found.input) == (
+        ["B001", "B002", "B003", "B004"],
+        {"kind": "patch", "size": 3},
+    )
     rows, columns = np.nonzero(labels)
-    assert found.samples[["row", "column"]].to_numpy().tolist() == np.stack([rows, columns], axis=1).tolist()
+    assert (
+        found.samples[["row", "column"]].to_numpy().tolist()
+        == np.stack([rows, columns], axis=1).tolist()
+    )
     assert found.samples["label"].tolist() == [str(value) for value in labels[rows, columns]]
     assert set(found.samples["path"]) == {"images/a.tif"}
 
@@ -127,7 +133,8 @@ def test_no_georeference_is_made_up(landing: Path, read: Read) -> None:
 
 SITE = 'LOCAL_CS["drone site grid", UNIT["metre",1]]'
 MOON = (
-    'GEOGCS["Moon 2000",DATUM["D_Moon_2000",SPHEROID["Moon_2000_IAU_IAG",1737400,0]],PRIMEM["Greenwich",0],'
+    'GEOGCS["Moon'
+    ' 2000",DATUM["D_Moon_2000",SPHEROID["Moon_2000_IAU_IAG",1737400,0]],PRIMEM["Greenwich",0],'
     'UNIT["degree",0.0174532925199433]]'
 )
 DISK = "+proj=geos +h=35785831 +lon_0=0 +sweep=y +ellps=WGS84 +units=m"
@@ -143,11 +150,33 @@ CORNERS = [(0, 0, 10, 50), (0, 12, 11, 50), (12, 0, 10, 49), (12, 12, 11, 49)]
         ({"crs": SITE, "transform": Affine(1, 0, 5, 0, -1, 9)}, True, None),
         ({"crs": MOON, "transform": Affine(1, 0, 5, 0, -1, 9)}, True, None),
         ({"crs": DISK, "transform": Affine(1e6, 0, -6e6, 0, -1e6, 6e6)}, True, [-78, -78, 78, 78]),
-        ({"crs": "EPSG:4326", "transform": Affine(30, 0, 0, 0, -15, 90)}, True, [-180, -90, 180, 90]),
-        ({"crs": "EPSG:4326", "transform": Affine(1, 0, 200, 0, -1, 40)}, True, [-160, 28, -148, 40]),
-        ({"crs": "EPSG:4326", "transform": Affine(0.1, 0, 178.85, 0, -0.1, 90.05)}, True, [178.85, 88.85, -179.95, 90]),
+        (
+            {"crs": "EPSG:4326", "transform": Affine(30, 0, 0, 0, -15, 90)},
+            True,
+            [-180, -90, 180, 90],
+        ),
+        (
+            {"crs": "EPSG:4326", "transform": Affine(1, 0, 200, 0, -1, 40)},
+            True,
+            [-160, 28, -148, 40],
+        ),
+        (
+            {"crs": "EPSG:4326", "transform": Affine(0.1, 0, 178.85, 0, -0.1, 90.05)},
+            True,
+            [178.85, 88.85, -179.95, 90],
+        ),
     ],
-    ids=["no transform", "no transform in metres", "control points", "site", "Moon", "disk", "0...360", "200", "edges"],
+    ids=[
+        "no transform",
+        "no transform in metres",
+        "control points",
+        "site",
+        "Moon",
+        "disk",
+        "0...360",
+        "200",
+        "edges",
+    ],
 )
 def test_places_are_on_earth_or_unknown(
     landing: Path, read: Read, profile: dict[str, Any], crs: bool, bbox: list[float] | None
@@ -165,12 +194,16 @@ def test_places_are_on_earth_or_unknown(
         assert places.isna().all(axis=None)
         return
     assert image["bbox"] == pytest.approx(bbox, abs=3 if "geos" in profile["crs"] else 1e-6)
-    assert places.isna().any(axis=None) == ("geos" in profile["crs"])  # the corners of the disk are beyond the Earth
+    assert places.isna().any(axis=None) == (
+        "geos" in profile["crs"]
+    )  # the corners of the disk are beyond the Earth
     assert places.abs().max().le([180, 90]).all()
     west, south, east, north = image["bbox"]
     known = places.dropna()
     assert known["latitude"].between(south, north).all()
-    assert ((known["longitude"] - west) % 360 <= (east - west) % 360 + 1e-9).all() or east - west == 360
+    assert (
+        (known["longitude"] - west) % 360 <= (east - west) % 360 + 1e-9
+    ).all() or east - west == 360
 
 
 @pytest.mark.parametrize("strip", [1, 2, 5, 7, 256])
@@ -181,7 +214,9 @@ def test_patches_are_those_of_a_mirrored_scene_at_edges_and_across_strips(
     monkeypatch.setattr(rasters, "STRIP_ROWS", strip)
     image = np.random.default_rng(0).integers(0, 60_000, (3, 17, 11)).astype(np.uint16)
     write_raster(tmp_path / "a.tif", image)
-    centres = np.random.default_rng(1).permutation(np.argwhere(np.ones((17, 11))))  # every pixel, in no order
+    centres = np.random.default_rng(1).permutation(
+        np.argwhere(np.ones((17, 11)))
+    )  # every pixel, in no order
     found = read_patches(tmp_path / "a.tif", centres, size)
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, mirrored(image, centres, size))
@@ -189,8 +224,11 @@ def test_patches_are_those_of_a_mirrored_scene_at_edges_and_across_strips(
 
 @settings(deadline=None, derandomize=True, database=None, max_examples=40)
 @given(
-    height=st.integers(1, 12), width=st.integers(1, 12), half=st.integers(0, 8), strip=st.integers(1, 13),
-)  # fmt: skip
+    height=st.integers(1, 12),
+    width=st.integers(1, 12),
+    half=st.integers(0, 8),
+    strip=st.integers(1, 13),
+)
 def test_patches_larger_than_the_scene_are_mirrored_again(
     tmp_path_factory: pytest.TempPathFactory, height: int, width: int, half: int, strip: int
 ) -> None:
@@ -221,7 +259,18 @@ def test_a_label_raster_keeps_negative_and_large_values(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "dtype",
-    ["uint8", "int8", "uint16", "int16", "uint32", "int32", "uint64", "int64", "float32", "float64"],
+    [
+        "uint8",
+        "int8",
+        "uint16",
+        "int16",
+        "uint32",
+        "int32",
+        "uint64",
+        "int64",
+        "float32",
+        "float64",
+    ],
 )
 def test_pixels_of_every_type_are_read_in_that_type(landing: Path, read: Read, dtype: str) -> None:
     image = (np.arange(2 * 12 * 12).reshape(2, 12, 12) % 100).astype(dtype)

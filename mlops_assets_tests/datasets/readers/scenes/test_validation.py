@@ -1,4 +1,7 @@
-"""Scenes that cannot be used: every file is named with the reason and the remedy, all of them at once."""
+"""Scenes that cannot be used.
+
+Every file is named with the reason and the remedy, all of them at once.
+"""
 
 from __future__ import annotations
 
@@ -49,21 +52,51 @@ def truncate(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def relabel(value: int, dtype: str = "uint8", shape: tuple[int, int, int] = (1, 12, 12)) -> Callable[[Path], None]:
+def relabel(
+    value: int, dtype: str = "uint8", shape: tuple[int, int, int] = (1, 12, 12)
+) -> Callable[[Path], None]:
     return lambda path: write_raster(path, np.full(shape, value, dtype=dtype))
 
 
 @pytest.mark.parametrize(
     ("file", "damage", "message"),
     [
-        ("labels/b.tif", Path.unlink, r"images/b.tif: has no labels labels/b.tif; add them or remove the image"),
-        ("images/b.tif", Path.unlink, r"labels/b.tif: has no image images/b.tif; add it or remove the labels"),
-        ("images/b.tif", truncate, "images/b.tif: cannot be read between rows 0 and 12; the file is damaged; replace"),
-        ("labels/b.tif", truncate, "labels/b.tif: cannot be read between rows 0 and 12; the file is damaged; replace"),
-        ("images/b.tif", lambda path: path.write_bytes(b"no raster"), "images/b.tif: cannot be read"),
+        (
+            "labels/b.tif",
+            Path.unlink,
+            r"images/b.tif: has no labels labels/b.tif; add them or remove the image",
+        ),
+        (
+            "images/b.tif",
+            Path.unlink,
+            r"labels/b.tif: has no image images/b.tif; add it or remove the labels",
+        ),
+        (
+            "images/b.tif",
+            truncate,
+            "images/b.tif: cannot be read between rows 0 and 12; the file is damaged; replace",
+        ),
+        (
+            "labels/b.tif",
+            truncate,
+            "labels/b.tif: cannot be read between rows 0 and 12; the file is damaged; replace",
+        ),
+        (
+            "images/b.tif",
+            lambda path: path.write_bytes(b"no raster"),
+            "images/b.tif: cannot be read",
+        ),
         ("labels/b.tif", lambda path: path.write_bytes(b""), "labels/b.tif: cannot be read"),
-        ("labels/b.tif", relabel(1, shape=(1, 12, 13)), "labels/b.tif: is 12 x 13 pixels, its image .* is 12 x 12"),
-        ("labels/b.tif", relabel(7), r"labels/b.tif: has label value\(s\) 7 that are no declared class"),
+        (
+            "labels/b.tif",
+            relabel(1, shape=(1, 12, 13)),
+            "labels/b.tif: is 12 x 13 pixels, its image .* is 12 x 12",
+        ),
+        (
+            "labels/b.tif",
+            relabel(7),
+            r"labels/b.tif: has label value\(s\) 7 that are no declared class",
+        ),
         ("labels/b.tif", relabel(1, dtype="float32"), r"labels/b.tif: has 1 band\(s\) of float32"),
         ("labels/b.tif", relabel(1, shape=(3, 12, 12)), r"labels/b.tif: has 3 band\(s\) of uint8"),
         (
@@ -99,8 +132,10 @@ def test_all_problems_of_all_scenes_are_in_one_error(landing: Path, read: Read) 
     with pytest.raises(DataProblems) as raised:
         read()
     assert [problem.split(":")[0] for problem in raised.value.problems] == [
-        "images/c.tif", "images/a.tif", "labels/b.tif",
-    ]  # fmt: skip
+        "images/c.tif",
+        "images/a.tif",
+        "labels/b.tif",
+    ]
 
 
 def regeoreference(path: Path, **profile: Any) -> None:
@@ -126,15 +161,18 @@ def test_labels_with_another_georeference_than_their_image_are_refused(
     for name in "ab":
         write_scene(landing, name, size=12, crs="EPSG:32630")
     regeoreference(landing / "labels/b.tif", **UTM | other)
-    with pytest.raises(DataProblems, match=r"labels/b\.tif: has another georeference than its image") as raised:
+    with pytest.raises(
+        DataProblems, match=r"labels/b\.tif: has another georeference than its image"
+    ) as raised:
         read()
     assert len(raised.value.problems) == 1
 
 
 @pytest.mark.parametrize(
-    "same", [UTM, UTM | {"transform": Affine(10.00001, 0, 500_000.001, 0, -10, 4_700_000)}, {}],
+    "same",
+    [UTM, UTM | {"transform": Affine(10.00001, 0, 500_000.001, 0, -10, 4_700_000)}, {}],
     ids=["equal", "rounded", "none"],
-)  # fmt: skip
+)
 def test_labels_on_the_grid_of_their_image_or_without_a_georeference_are_accepted(
     landing: Path, read: Read, same: dict[str, Any]
 ) -> None:
@@ -144,7 +182,9 @@ def test_labels_on_the_grid_of_their_image_or_without_a_georeference_are_accepte
 
 
 @pytest.mark.parametrize("bands", [{"names": ["red"]}, {"center_wavelengths": [0.6, 0.7]}])
-def test_band_facts_must_fit_the_number_of_bands(landing: Path, read: Read, bands: dict[str, Any]) -> None:
+def test_band_facts_must_fit_the_number_of_bands(
+    landing: Path, read: Read, bands: dict[str, Any]
+) -> None:
     write_scene(landing, size=12)
     with pytest.raises(DataProblems, match=r"entries, the scenes have 4 bands"):
         read(declared(bands=bands))
@@ -170,20 +210,35 @@ def ones(bands: int = 2, dtype: str = "uint8", size: int = 12) -> np.ndarray[Any
     return np.ones((bands, size, size), dtype=dtype)
 
 
-def test_a_header_that_promises_more_than_the_file_can_hold_is_not_believed(landing: Path, read: Read) -> None:
+def test_a_header_that_promises_more_than_the_file_can_hold_is_not_believed(
+    landing: Path, read: Read
+) -> None:
     write_scene(landing, size=12)
-    profile = {"driver": "GTiff", "height": 200_000, "width": 200_000, "count": 3, "dtype": "float32", "tiled": True}
+    profile = {
+        "driver": "GTiff",
+        "height": 200_000,
+        "width": 200_000,
+        "count": 3,
+        "dtype": "float32",
+        "tiled": True,
+    }
     with open_raster(landing / "images/a.tif", "w", sparse_ok=True, bigtiff="YES", **profile):
         pass
     (found,) = problems(read)
-    assert found.startswith("images/a.tif: declares 200000 x 200000 pixels of 3 band(s), 480,000,000,000 bytes, but ")
+    assert found.startswith(
+        "images/a.tif: declares 200000 x 200000 pixels of 3 band(s), 480,000,000,000 bytes, but "
+    )
     assert found.endswith("; the header lies or the file is truncated; replace the file")
 
 
 @pytest.mark.parametrize(
     ("value", "nodata", "problem"),
     [
-        (np.inf, None, "has infinite values; replace them, with the nodata value if nothing is known there"),
+        (
+            np.inf,
+            None,
+            "has infinite values; replace them, with the nodata value if nothing is known there",
+        ),
         (-np.inf, -1.0, "has infinite values"),
         (np.nan, None, "has NaN values but declares no nodata value; set nodata, or replace them"),
         (np.nan, -1.0, None),
@@ -204,7 +259,9 @@ def test_values_that_are_no_measurement_are_refused_where_nobody_said_what_they_
         assert len(read().samples) > 0
 
 
-def test_a_pixel_without_data_in_any_band_is_left_out_with_the_reason(landing: Path, read: Read) -> None:
+def test_a_pixel_without_data_in_any_band_is_left_out_with_the_reason(
+    landing: Path, read: Read
+) -> None:
     write_raster(landing / "labels/a.tif", ones(1))
     image = ones(3, "int16", 12)
     image[:, 4:6, 4:6] = -99
@@ -264,7 +321,14 @@ def by_mask(internal: bool) -> Callable[[Path], None]:
 
 @pytest.mark.parametrize(
     "write",
-    [by_nodata, by_nan_beside_nodata, by_alpha, by_alpha_beside_nodata, by_mask(True), by_mask(False)],
+    [
+        by_nodata,
+        by_nan_beside_nodata,
+        by_alpha,
+        by_alpha_beside_nodata,
+        by_mask(True),
+        by_mask(False),
+    ],
     ids=["nodata", "NaN", "alpha", "alpha and nodata", "internal mask", "sidecar mask"],
 )
 def test_no_sample_is_of_a_hole_however_the_file_tells_of_it(
@@ -281,7 +345,11 @@ def test_no_sample_is_of_a_hole_however_the_file_tells_of_it(
 @pytest.mark.parametrize(
     ("names", "features", "hidden"),
     [
-        (["red", "green", "blue", "nir"], 4, 0),  # GDAL takes the last of four 8-bit bands for alpha
+        (
+            ["red", "green", "blue", "nir"],
+            4,
+            0,
+        ),  # GDAL takes the last of four 8-bit bands for alpha
         (["red", "green", "blue", "alpha"], 4, 4),
         (["red", "green", "blue"], 3, 4),
         (None, 3, 4),
@@ -309,7 +377,9 @@ def test_complex_numbers_are_refused_with_a_remedy(landing: Path, read: Read) ->
     write_raster(landing / "labels/a.tif", ones(1))
     write_raster(landing / "images/a.tif", ones(1, "complex64", 12))
     (found,) = problems(read)
-    assert found.startswith("images/a.tif: has complex numbers (complex64)") and "AMPLITUDE" in found
+    assert (
+        found.startswith("images/a.tif: has complex numbers (complex64)") and "AMPLITUDE" in found
+    )
 
 
 def test_scales_that_differ_are_said(landing: Path, read: Read) -> None:
@@ -319,7 +389,9 @@ def test_scales_that_differ_are_said(landing: Path, read: Read) -> None:
         with open_raster(landing / f"images/{name}.tif", "r+") as raster:
             raster.scales, raster.offsets = [1e-4] * 2, [offset] * 2
     (note,) = read().notes
-    assert note.startswith("images/b.tif: has scale 0.0001 and offset -0.1, images/a.tif has scale 0.0001 and offset 0")
+    assert note.startswith(
+        "images/b.tif: has scale 0.0001 and offset -0.1, images/a.tif has scale 0.0001 and offset 0"
+    )
 
 
 def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: Read) -> None:
@@ -327,7 +399,9 @@ def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: 
     write_raster(landing / "images/a.tif", ones(2))
     found = read(declared(read="windows", size=5))
     assert len(found.samples) == 4
-    assert found.notes[0].startswith("labels/a.tif: 44 labelled pixel(s) of a lie in windows that its right or lower")
+    assert found.notes[0].startswith(
+        "labels/a.tif: 44 labelled pixel(s) of a lie in windows that its right or lower"
+    )
     assert not read(declared(read="windows", size=4)).notes
 
 
@@ -340,14 +414,22 @@ def test_labels_in_windows_that_the_edge_cuts_off_are_said(landing: Path, read: 
         (["B08", "B04", "B02"], None, None),
         (["B08", "B04", "B02"], ["nir", "red", "blue"], "calls band"),
         (["B08", "B04", "B02"], ["B08", "B02", "B04"], None),
-        (["B08", "B04", "B03"], None, "images/b.tif: has bands B08, B04, B03, images/a.tif has B02, B04, B08"),
+        (
+            ["B08", "B04", "B03"],
+            None,
+            "images/b.tif: has bands B08, B04, B03, images/a.tif has B02, B04, B08",
+        ),
         ([None, None, None], None, "images/b.tif: has no band names"),
         ([None, None, None], ["B02", "B04", "B08"], None),
         (["B08", None, "B02"], None, "images/b.tif: has bands B08, B002, B02"),
     ],
 )
 def test_bands_are_joined_by_name_or_refused(
-    landing: Path, read: Read, second: list[str | None], names: list[str] | None, problem: str | None
+    landing: Path,
+    read: Read,
+    second: list[str | None],
+    names: list[str] | None,
+    problem: str | None,
 ) -> None:
     described: dict[str, list[str | None]] = {"a": ["B02", "B04", "B08"], "b": second}
     for name, bands in described.items():
@@ -360,7 +442,9 @@ def test_bands_are_joined_by_name_or_refused(
         assert found.features == wanted
         for row, own in zip(found.files.to_dict("records"), described.values(), strict=False):
             order = bands_read(row)
-            assert all(own[band - 1] in (None, name) for band, name in zip(order, wanted, strict=True))
+            assert all(
+                own[band - 1] in (None, name) for band, name in zip(order, wanted, strict=True)
+            )
     elif problem != "calls band":
         assert problem in problems(read, specification)[0]
     else:  # new names for the bands of the first file, by which the others are ordered
@@ -372,7 +456,9 @@ def test_a_name_for_two_bands_orders_nothing(landing: Path, read: Read) -> None:
         write_raster(landing / f"labels/{name}.tif", ones(1))
         write_raster(landing / f"images/{name}.tif", ones(3, "uint16", 12), names=bands)
     (found,) = problems(read, declared())
-    assert found.startswith("images/a.tif: calls 2 bands B04; give each band a description of its own, or declare")
+    assert found.startswith(
+        "images/a.tif: calls 2 bands B04; give each band a description of its own, or declare"
+    )
     assert read(declared(bands={"names": ["x", "y", "z"]})).features == ["x", "y", "z"]
 
 
@@ -425,7 +511,11 @@ def test_what_gdal_reads_besides_is_of_the_version_or_the_file_is_refused(
             UTM | {"transform": Affine(20, 0, 500_000, 0, -20, 4_700_000)},
             "images/b.tif: has pixels of 20 units of",
         ),
-        (UTM, {"crs": "EPSG:4326", "transform": Affine(0.0001, 0, -3, 0, -0.0001, 42)}, "images/b.tif: has pixels of"),
+        (
+            UTM,
+            {"crs": "EPSG:4326", "transform": Affine(0.0001, 0, -3, 0, -0.0001, 42)},
+            "images/b.tif: has pixels of",
+        ),
         (UTM, UTM | {"crs": "EPSG:32631"}, None),
     ],
     ids=["none", "none first", "resolution", "degrees", "another zone"],
@@ -444,7 +534,12 @@ def test_scenes_of_one_dataset_have_one_kind_of_grid(
 
 
 def test_every_scene_that_differs_is_named(landing: Path, read: Read) -> None:
-    for name, image in (("a", ones()), ("b", ones(3)), ("c", ones(2, "int16")), ("d", ones(3, "int16"))):
+    for name, image in (
+        ("a", ones()),
+        ("b", ones(3)),
+        ("c", ones(2, "int16")),
+        ("d", ones(3, "int16")),
+    ):
         write_raster(landing / f"images/{name}.tif", image)
         write_raster(landing / f"labels/{name}.tif", ones(1))
     assert [text.split(";")[0] for text in problems(read)] == [
@@ -463,17 +558,40 @@ STACK = {"images": ["red/*.tif", "nir/*.tif"]}
 @pytest.mark.parametrize(
     ("second", "profile", "problem"),
     [
-        (ones(1, size=13), UTM, "nir/a.tif: is 13 x 13 pixels, red/a.tif is 12 x 12; bring the bands of a scene onto"),
-        (ones(1), UTM | {"crs": "EPSG:32631"}, "nir/a.tif: has another georeference than red/a.tif; bring them onto"),
-        (ones(1), UTM | {"transform": UTM["transform"] @ Affine.translation(0.5, 0)}, "nir/a.tif: has another georef"),
+        (
+            ones(1, size=13),
+            UTM,
+            "nir/a.tif: is 13 x 13 pixels, red/a.tif is 12 x 12; bring the bands of a scene onto",
+        ),
+        (
+            ones(1),
+            UTM | {"crs": "EPSG:32631"},
+            "nir/a.tif: has another georeference than red/a.tif; bring them onto",
+        ),
+        (
+            ones(1),
+            UTM | {"transform": UTM["transform"] @ Affine.translation(0.5, 0)},
+            "nir/a.tif: has another georef",
+        ),
         (ones(1), {}, "nir/a.tif: has another georeference than red/a.tif"),
         (ones(1), UTM | {"transform": UTM["transform"] @ Affine.translation(0.01, 0)}, None),
         (ones(2, "float32"), UTM, None),
     ],
-    ids=["size", "zone", "half a pixel", "none", "a hundredth of a pixel", "another type and number of bands"],
+    ids=[
+        "size",
+        "zone",
+        "half a pixel",
+        "none",
+        "a hundredth of a pixel",
+        "another type and number of bands",
+    ],
 )
 def test_files_of_one_scene_lie_on_one_grid(
-    landing: Path, read: Read, second: np.ndarray[Any, Any], profile: dict[str, Any], problem: str | None
+    landing: Path,
+    read: Read,
+    second: np.ndarray[Any, Any],
+    profile: dict[str, Any],
+    problem: str | None,
 ) -> None:
     write_raster(landing / "red/a.tif", ones(1), **UTM)
     write_raster(landing / "nir/a.tif", second, **profile)
@@ -486,7 +604,13 @@ def test_files_of_one_scene_lie_on_one_grid(
 
 
 def test_a_scene_that_lacks_a_file_of_its_stack_is_named(landing: Path, read: Read) -> None:
-    for path in ("red/a.tif", "nir/a.tif", "red/b.tif", "nir/c.tif", *(f"labels/{name}.tif" for name in "abc")):
+    for path in (
+        "red/a.tif",
+        "nir/a.tif",
+        "red/b.tif",
+        "nir/c.tif",
+        *(f"labels/{name}.tif" for name in "abc"),
+    ):
         write_raster(landing / path, ones(1))
     assert problems(read, declared(**STACK)) == [
         "red/b.tif: lacks nir/b.tif; add it or remove the scene",
@@ -494,7 +618,9 @@ def test_a_scene_that_lacks_a_file_of_its_stack_is_named(landing: Path, read: Re
     ]
 
 
-def test_the_labels_of_all_scenes_that_are_not_there_are_told_once(landing: Path, read: Read) -> None:
+def test_the_labels_of_all_scenes_that_are_not_there_are_told_once(
+    landing: Path, read: Read
+) -> None:
     for name in "ab":
         write_raster(landing / f"images/{name}.tif", ones(), **UTM)
     assert problems(read, declared(labels="all.gpkg")) == [
@@ -507,7 +633,9 @@ def test_a_label_raster_of_numbers_may_not_be_infinite(landing: Path, read: Read
     labels = ones(1, "float32")
     labels[0, 3, 3] = np.inf
     write_raster(landing / "labels/a.tif", labels)
-    assert problems(read, declared(label_is="number")) == ["labels/a.tif: has infinite labels; replace them"]
+    assert problems(read, declared(label_is="number")) == [
+        "labels/a.tif: has infinite labels; replace them"
+    ]
 
 
 def test_labels_may_lie_beside_their_images(landing: Path, read: Read) -> None:

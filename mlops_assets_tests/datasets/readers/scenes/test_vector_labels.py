@@ -35,14 +35,24 @@ def square(top: int, left: int, bottom: int, right: int) -> Polygon:
     return box(x0, y1, x1, y0)
 
 
-def land(folder: Path, *rows: Row, name: str = "a.geojson", crs: str | None = "EPSG:32630", scene: str = "a") -> None:
+def land(
+    folder: Path,
+    *rows: Row,
+    name: str = "a.geojson",
+    crs: str | None = "EPSG:32630",
+    scene: str = "a",
+) -> None:
     write_raster(folder / f"{scene}.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), **UTM)
     geometry, labels = zip(*rows, strict=True)
     frame = geopandas.GeoDataFrame({"crop": list(labels)}, geometry=list(geometry), crs=crs)
     if name.endswith(".geojson"):
         (folder / name).write_text(frame.to_json(to_wgs84=crs is not None, drop_id=True))
     else:
-        frame.to_parquet(folder / name) if name.endswith("parquet") else frame.to_file(folder / name)
+        (
+            frame.to_parquet(folder / name)
+            if name.endswith("parquet")
+            else frame.to_file(folder / name)
+        )
 
 
 def burned(found: Contents) -> NDArray[np.int64]:
@@ -60,9 +70,14 @@ def folder(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def read(folder: Path) -> Read:
-    """Read the landing with options of the layout, or `classes`, in place of the usual: `read(labels="*.gpkg")`."""
+    """Read the landing with options of the layout, or `classes`, in place of the usual.
 
-    def read_with(classes: dict[int, str] | None = None, by: str | None = None, **options: Any) -> Contents:
+    `read(labels="*.gpkg")`.
+    """
+
+    def read_with(
+        classes: dict[int, str] | None = None, by: str | None = None, **options: Any
+    ) -> Contents:
         layout = {"images": "*.tif", "labels": "*.geojson", "label_column": "crop", **options}
         source = {"url": "landing", "layout": "scenes", "scenes": layout}
         changes = {"classes": classes} if classes else {}
@@ -99,9 +114,15 @@ def test_holes_and_parts_of_polygons_are_seen(folder: Path, read: Read) -> None:
     np.testing.assert_array_equal(burned(read()), expected)
 
 
-def test_points_label_the_pixel_they_lie_in_and_lines_those_they_cross(folder: Path, read: Read) -> None:
+def test_points_label_the_pixel_they_lie_in_and_lines_those_they_cross(
+    folder: Path, read: Read
+) -> None:
     at = UTM["transform"]
-    land(folder, (Point(*(at @ (7.9, 3.1))), "water"), (LineString([at @ (2.5, 10.5), at @ (9.5, 10.5)]), "land"))
+    land(
+        folder,
+        (Point(*(at @ (7.9, 3.1))), "water"),
+        (LineString([at @ (2.5, 10.5), at @ (9.5, 10.5)]), "land"),
+    )
     expected = np.zeros((SIDE, SIDE), dtype=np.int64)
     expected[3, 7], expected[10, 2:10] = 1, 2
     np.testing.assert_array_equal(burned(read()), expected)
@@ -123,18 +144,26 @@ def test_labels_in_any_format_and_projection_are_laid_on_the_scene(
     ("label", "classes"),
     [(True, {1: "flooded"}), (1.0, {1: "flooded"}), ("Gru\u0308nland", {1: "Gr\u00fcnland"})],
 )
-def test_labels_are_spelled_as_in_tables(folder: Path, read: Read, label: object, classes: dict[int, str]) -> None:
+def test_labels_are_spelled_as_in_tables(
+    folder: Path, read: Read, label: object, classes: dict[int, str]
+) -> None:
     land(folder, (square(3, 5, 9, 11), label), name="a.gpkg")
     assert (burned(read(labels="*.gpkg", classes=classes)) == 1).sum() == 36
 
 
 @pytest.mark.parametrize("upside", ["down", "rotated"])
-def test_labels_are_laid_on_scenes_of_any_orientation(folder: Path, read: Read, upside: str) -> None:
+def test_labels_are_laid_on_scenes_of_any_orientation(
+    folder: Path, read: Read, upside: str
+) -> None:
     north_down = Affine(10, 0, 500_000, 0, 10, 4_700_000)
     turned = Affine.translation(500_000, 4_700_000) @ Affine.rotation(30) @ Affine.scale(10, -10)
     grid = {"down": north_down, "rotated": turned}[upside]
-    land(folder, (Polygon([grid @ corner for corner in ((5, 3), (11, 3), (11, 9), (5, 9))]), "water"))
-    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:32630", transform=grid)
+    land(
+        folder, (Polygon([grid @ corner for corner in ((5, 3), (11, 3), (11, 9), (5, 9))]), "water")
+    )
+    write_raster(
+        folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:32630", transform=grid
+    )
     expected = np.zeros((SIDE, SIDE), dtype=np.int64)
     expected[3:9, 5:11] = 1
     np.testing.assert_array_equal(burned(read()), expected)
@@ -144,7 +173,14 @@ def test_labels_are_laid_on_scenes_of_any_orientation(folder: Path, read: Read, 
     ("rows", "disputed"),
     [
         ([(square(2, 2, 8, 8), "water"), (square(5, 5, 12, 12), "land")], 9),
-        ([(square(2, 2, 8, 8), "water"), (square(5, 5, 12, 12), "land"), (square(2, 2, 8, 8), "water")], 9),
+        (
+            [
+                (square(2, 2, 8, 8), "water"),
+                (square(5, 5, 12, 12), "land"),
+                (square(2, 2, 8, 8), "water"),
+            ],
+            9,
+        ),
         ([(square(2, 2, 8, 8), "land"), (square(5, 5, 12, 12), "land")], 0),
         ([(square(2, 2, 8, 8), "water"), (square(2, 8, 8, 14), "land")], 0),
     ],
@@ -159,12 +195,15 @@ def test_pixels_that_features_of_two_classes_claim_are_unlabelled_and_noted(
     if disputed:
         assert not labels[5:8, 5:8].any()
         assert found.notes == [
-            "a.geojson: 9 pixel(s) of a are claimed by features of different labels and are unlabelled"
+            "a.geojson: 9 pixel(s) of a are claimed by features of different labels and are"
+            " unlabelled"
         ]
     else:
         assert found.notes == []
     claimed = sum(shape.area for shape in {row[0].wkt: row[0] for row in rows}.values()) / 100
-    assert np.count_nonzero(labels) == claimed - (2 * disputed if disputed else 9 * (rows[0][1] == rows[1][1]))
+    assert np.count_nonzero(labels) == claimed - (
+        2 * disputed if disputed else 9 * (rows[0][1] == rows[1][1])
+    )
 
 
 def test_numbers_that_agree_are_no_dispute_and_others_are(folder: Path, read: Read) -> None:
@@ -172,7 +211,9 @@ def test_numbers_that_agree_are_no_dispute_and_others_are(folder: Path, read: Re
     found = read(label_is="number")
     assert len(found.samples) == 36 - 4
     assert set(found.samples["label"]) == {0.5}
-    assert found.notes == ["a.geojson: 4 pixel(s) of a are claimed by features of different labels and are unlabelled"]
+    assert found.notes == [
+        "a.geojson: 4 pixel(s) of a are claimed by features of different labels and are unlabelled"
+    ]
 
 
 def test_without_a_value_for_unlabelled_the_ground_outside_of_polygons_is_still_unknown(
@@ -186,9 +227,14 @@ def test_without_a_value_for_unlabelled_the_ground_outside_of_polygons_is_still_
 # labels
 
 
-@pytest.mark.parametrize("labels", [["water", "land"], [1, 2], ["1", "2"], [1.0, 2.0], [["water"], ["land"]]],
-                         ids=["names", "values", "texts of values", "floats", "lists of one"])  # fmt: skip
-def test_a_label_may_be_the_name_or_the_value_of_a_class(folder: Path, read: Read, labels: list[Any]) -> None:
+@pytest.mark.parametrize(
+    "labels",
+    [["water", "land"], [1, 2], ["1", "2"], [1.0, 2.0], [["water"], ["land"]]],
+    ids=["names", "values", "texts of values", "floats", "lists of one"],
+)
+def test_a_label_may_be_the_name_or_the_value_of_a_class(
+    folder: Path, read: Read, labels: list[Any]
+) -> None:
     land(folder, (square(2, 2, 8, 8), labels[0]), (square(10, 10, 12, 12), labels[1]))
     assert read().samples["label"].value_counts().to_dict() == {"1": 36, "2": 4}
 
@@ -196,13 +242,24 @@ def test_a_label_may_be_the_name_or_the_value_of_a_class(folder: Path, read: Rea
 @pytest.mark.parametrize(
     ("labels", "problem"),
     [
-        (["rye", "oats"], r"has label\(s\) 'oats', 'rye' that are no declared class; add them to 'classes' or correct"),
-        ([["water", "land"], ["land"]], r"has a feature with 2 labels \(water, land\); give each one"),
+        (
+            ["rye", "oats"],
+            (
+                r"has label\(s\) 'oats', 'rye' that are no declared class; add them to 'classes' or"
+                r" correct"
+            ),
+        ),
+        (
+            [["water", "land"], ["land"]],
+            r"has a feature with 2 labels \(water, land\); give each one",
+        ),
         ([[], ["land"]], "has a feature with 0 labels"),
         ([None, "land"], r"1 feature\(s\) have no 'crop'; label or remove them"),
     ],
 )
-def test_labels_that_are_no_class_are_refused(folder: Path, read: Read, labels: list[Any], problem: str) -> None:
+def test_labels_that_are_no_class_are_refused(
+    folder: Path, read: Read, labels: list[Any], problem: str
+) -> None:
     land(folder, (square(2, 2, 8, 8), labels[0]), (square(10, 10, 12, 12), labels[1]))
     (found,) = problems(read)
     assert found.startswith("a.geojson: ")
@@ -211,11 +268,20 @@ def test_labels_that_are_no_class_are_refused(folder: Path, read: Read, labels: 
 
 
 @pytest.mark.parametrize("labels", [["tall", "high"], [1.5, None], [1.5, float("inf")]])
-def test_labels_that_are_no_numbers_are_refused(folder: Path, read: Read, labels: list[Any]) -> None:
-    land(folder, (square(2, 2, 8, 8), labels[0]), (square(10, 10, 12, 12), labels[1]), name="a.parquet")
+def test_labels_that_are_no_numbers_are_refused(
+    folder: Path, read: Read, labels: list[Any]
+) -> None:
+    land(
+        folder,
+        (square(2, 2, 8, 8), labels[0]),
+        (square(10, 10, 12, 12), labels[1]),
+        name="a.parquet",
+    )
     (found,) = problems(read, labels="*.parquet", label_is="number")
     assert found.startswith("a.parquet: ")
-    assert re.search(r"(no numbers: .*|have no 'crop'|has infinite labels); (correct|label) ", found)
+    assert re.search(
+        r"(no numbers: .*|have no 'crop'|has infinite labels); (correct|label) ", found
+    )
 
 
 def test_a_column_that_is_not_there_is_named_with_those_that_are(folder: Path, read: Read) -> None:
@@ -229,10 +295,15 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(folder: Path, r
 
 
 def test_a_scene_s_own_feature_outside_of_it_is_refused(folder: Path, read: Read) -> None:
-    land(folder, (square(2, 2, 8, 8), "water"), (square(2, 200, 8, 208), "land"), (square(-9, 2, -5, 8), "land"))
+    land(
+        folder,
+        (square(2, 2, 8, 8), "water"),
+        (square(2, 200, 8, 208), "land"),
+        (square(-9, 2, -5, 8), "land"),
+    )
     assert problems(read) == [
-        "a.geojson: 2 of 3 feature(s) lie outside of every scene it labels (a), the first is number 2; "
-        "correct their coordinates or remove them"
+        "a.geojson: 2 of 3 feature(s) lie outside of every scene it labels (a), the first is number"
+        " 2; correct their coordinates or remove them"
     ]
 
 
@@ -251,17 +322,25 @@ def test_a_file_for_all_scenes_may_reach_beyond_them_but_not_with_most_of_it(
     folder: Path, read: Read, lost: int, refused: bool
 ) -> None:
     rows: list[Row] = [(square(2, 2, 8, 8), "water"), (square(10, 2, 18, 8), "land")]
-    land(folder, *rows, *[(square(500 + i, 2, 508, 8), "land") for i in range(lost)], name="all.gpkg")
+    land(
+        folder, *rows, *[(square(500 + i, 2, 508, 8), "land") for i in range(lost)], name="all.gpkg"
+    )
     if refused:
         (found,) = problems(read, labels="all.gpkg")
         assert found.startswith("all.gpkg: 3 of 5 feature(s) lie outside")
     else:
         (note,) = read(labels="all.gpkg").notes
-        assert note.startswith("all.gpkg: 1 of 3 feature(s) lie outside") and note.endswith("; they are not used")
+        assert note.startswith("all.gpkg: 1 of 3 feature(s) lie outside") and note.endswith(
+            "; they are not used"
+        )
 
 
-@pytest.mark.parametrize("geometry", [None, Polygon(), MultiPolygon()], ids=["none", "empty", "empty parts"])
-def test_a_feature_without_geometry_is_refused(folder: Path, read: Read, geometry: Geometry | None) -> None:
+@pytest.mark.parametrize(
+    "geometry", [None, Polygon(), MultiPolygon()], ids=["none", "empty", "empty parts"]
+)
+def test_a_feature_without_geometry_is_refused(
+    folder: Path, read: Read, geometry: Geometry | None
+) -> None:
     land(folder, (square(2, 2, 8, 8), "water"), (geometry, "land"), name="a.parquet")
     assert problems(read, labels="*.parquet") == [
         "a.parquet: has 1 feature(s) without geometry, first number 2; remove them"
@@ -280,15 +359,24 @@ def test_a_polygon_that_crosses_itself_labels_what_it_encloses(folder: Path, rea
     assert not bow.is_valid
     land(folder, (bow, "water"), (square(15, 15, 18, 18), "land"))
     found = read()
-    assert [note.partition(" (")[0] for note in found.notes] == ["a.geojson: feature number 1: is not a valid polygon"]
+    assert [note.partition(" (")[0] for note in found.notes] == [
+        "a.geojson: feature number 1: is not a valid polygon"
+    ]
     labels = burned(found)
     assert labels[7, 3] == labels[7, 11] == 1  # in the wings left and right
     assert labels[3, 7] == labels[11, 7] == 0  # above and below the knot
 
 
 @pytest.mark.parametrize("lacking", ["image", "labels"])
-def test_labels_and_image_need_a_georeference_both_or_neither(folder: Path, read: Read, lacking: str) -> None:
-    land(folder, (square(2, 2, 8, 8), "water"), name="a.parquet", crs=None if lacking == "labels" else "EPSG:32630")
+def test_labels_and_image_need_a_georeference_both_or_neither(
+    folder: Path, read: Read, lacking: str
+) -> None:
+    land(
+        folder,
+        (square(2, 2, 8, 8), "water"),
+        name="a.parquet",
+        crs=None if lacking == "labels" else "EPSG:32630",
+    )
     if lacking == "image":
         write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8))
     (found,) = problems(read, labels="*.parquet")
@@ -296,31 +384,42 @@ def test_labels_and_image_need_a_georeference_both_or_neither(folder: Path, read
     assert "no coordinate reference system; set it" in found
 
 
-def test_a_geopackage_may_have_styles_beside_its_one_layer_of_labels(folder: Path, read: Read) -> None:
+def test_a_geopackage_may_have_styles_beside_its_one_layer_of_labels(
+    folder: Path, read: Read
+) -> None:
     land(folder, (square(2, 2, 8, 8), "water"), name="a.gpkg")
     styles = pd.DataFrame({"f_table_name": ["a"], "styleQML": ["<qgis/>"]})
     pyogrio.write_dataframe(styles, folder / "a.gpkg", layer="layer_styles", append=True)
     assert len(read(labels="*.gpkg").samples) == 36
 
 
-def test_a_file_with_several_layers_of_labels_is_refused_with_their_names(folder: Path, read: Read) -> None:
+def test_a_file_with_several_layers_of_labels_is_refused_with_their_names(
+    folder: Path, read: Read
+) -> None:
     land(folder, (square(2, 2, 8, 8), "water"), name="a.gpkg")
-    more = geopandas.GeoDataFrame({"crop": ["land"]}, geometry=[square(9, 9, 12, 12)], crs="EPSG:32630")
+    more = geopandas.GeoDataFrame(
+        {"crop": ["land"]}, geometry=[square(9, 9, 12, 12)], crs="EPSG:32630"
+    )
     more.to_file(folder / "a.gpkg", layer="fields 2020")
     (found,) = problems(read, labels="*.gpkg")
     assert found.startswith("a.gpkg: ")
     assert found.endswith(
-        "has 2 layers with geometry (a, fields 2020), of which one may be; correct or replace the file"
+        "has 2 layers with geometry (a, fields 2020), of which one may be; correct or replace the"
+        " file"
     )
 
 
-def test_a_geopackage_with_unsaved_changes_is_refused_and_reading_one_writes_nothing(folder: Path, read: Read) -> None:
+def test_a_geopackage_with_unsaved_changes_is_refused_and_reading_one_writes_nothing(
+    folder: Path, read: Read
+) -> None:
     land(folder, (square(2, 2, 8, 8), "water"), name="a.gpkg")
     with closing(sqlite3.connect(folder / "a.gpkg")) as database:
         database.execute("PRAGMA journal_mode=WAL")
         database.execute("CREATE TABLE other (x)")
         (found,) = problems(read, labels="*.gpkg")
-        assert found.startswith("a.gpkg: has changes in a.gpkg-wal that are not in it yet; close the program")
+        assert found.startswith(
+            "a.gpkg: has changes in a.gpkg-wal that are not in it yet; close the program"
+        )
     assert len(read(labels="*.gpkg").samples) == 36
     assert sorted(path.name for path in folder.iterdir()) == ["a.gpkg", "a.tif"]
 
@@ -338,7 +437,9 @@ def test_a_shapefile_without_its_parts_is_refused(folder: Path, read: Read) -> N
 def land_grouped(folder: Path, *rows: tuple[Polygon, Any, Any], name: str = "a.parquet") -> None:
     write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), **UTM)
     shapes, crops, farms = zip(*rows, strict=True)
-    frame = geopandas.GeoDataFrame({"crop": crops, "farm": farms}, geometry=list(shapes), crs="EPSG:32630")
+    frame = geopandas.GeoDataFrame(
+        {"crop": crops, "farm": farms}, geometry=list(shapes), crs="EPSG:32630"
+    )
     frame.to_parquet(folder / name)
 
 
@@ -349,12 +450,19 @@ PARCELS = [
 ]
 
 
-def test_pixels_of_a_polygon_stay_together_and_those_of_two_are_left_out(folder: Path, read: Read) -> None:
+def test_pixels_of_a_polygon_stay_together_and_those_of_two_are_left_out(
+    folder: Path, read: Read
+) -> None:
     land_grouped(folder, *PARCELS)
     found = read(labels="*.parquet", by="polygon").samples
     groups = np.full((SIDE, SIDE), "", dtype=object)
     groups[found["row"], found["column"]] = found["group"]
-    assert len(set(groups[:6].ravel())) == len(set(groups[6:8].ravel())) == len(set(groups[10:16, 5:].ravel())) == 1
+    assert (
+        len(set(groups[:6].ravel()))
+        == len(set(groups[6:8].ravel()))
+        == len(set(groups[10:16, 5:].ravel()))
+        == 1
+    )
     assert len({groups[0, 0], groups[6, 0], groups[12, 12]}) == 3
     left_out = found[found["reason"].notna()]
     assert (set(left_out["row"]), set(left_out["column"])) == ({8, 9}, set(range(5, 20)))
@@ -382,7 +490,8 @@ def test_a_group_that_cannot_be_told_is_a_problem(folder: Path, read: Read) -> N
         "a.parquet: 1 feature(s) have no 'farm', by which they are split; fill it"
     ]
     assert problems(read, labels="*.parquet", by="owner") == [
-        "a.parquet: has no column 'owner'; it has 'crop', 'farm'; name one of them as 'split: {by: …}'"
+        "a.parquet: has no column 'owner'; it has 'crop', 'farm'; name one of them as 'split:"
+        " {by: …}'"
     ]
     write_raster(folder / "a_labels.tif", np.ones((SIDE, SIDE), dtype=np.uint8), **UTM)
     (raster,) = problems(read, labels="*_labels.tif", by="polygon")
@@ -394,9 +503,13 @@ def test_a_group_that_cannot_be_told_is_a_problem(folder: Path, read: Read) -> N
 
 @pytest.mark.parametrize("shift", [-360, 0, 360])
 @pytest.mark.parametrize("west", [179.9, -180.1, 9.0])
-def test_labels_and_scenes_may_count_degrees_differently(folder: Path, read: Read, west: float, shift: float) -> None:
+def test_labels_and_scenes_may_count_degrees_differently(
+    folder: Path, read: Read, west: float, shift: float
+) -> None:
     at = Affine(0.01, 0, west, 0, -0.01, 1)
-    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:4326", transform=at)
+    write_raster(
+        folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:4326", transform=at
+    )
     shape = box(west + 0.05 + shift, 0.9, west + 0.15 + shift, 0.95)
     frame = geopandas.GeoDataFrame({"crop": ["water"]}, geometry=[shape], crs="EPSG:4326")
     frame.to_parquet(folder / "a.parquet")
@@ -407,21 +520,29 @@ def test_labels_and_scenes_may_count_degrees_differently(folder: Path, read: Rea
 
 
 @pytest.mark.parametrize("crs", ["EPSG:4326", "EPSG:32630"])
-def test_a_feature_that_is_nowhere_on_the_globe_lies_in_no_scene(folder: Path, read: Read, crs: str) -> None:
+def test_a_feature_that_is_nowhere_on_the_globe_lies_in_no_scene(
+    folder: Path, read: Read, crs: str
+) -> None:
     at = Affine(0.001, 0, -3, 0, -0.001, 42.46) if crs == "EPSG:4326" else UTM["transform"]
     write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs=crs, transform=at)
-    inside = geopandas.GeoSeries([box(-2.9999, 42.4503, -2.9985, 42.4522)], crs="EPSG:4326").to_crs("EPSG:3857")
-    shapes = [inside[0], box(1e12, 1e12, 2e12, 2e12)]
-    geopandas.GeoDataFrame({"crop": ["water", "land"]}, geometry=shapes, crs="EPSG:3857").to_parquet(
-        folder / "a.parquet"
+    inside = geopandas.GeoSeries([box(-2.9999, 42.4503, -2.9985, 42.4522)], crs="EPSG:4326").to_crs(
+        "EPSG:3857"
     )
+    shapes = [inside[0], box(1e12, 1e12, 2e12, 2e12)]
+    geopandas.GeoDataFrame(
+        {"crop": ["water", "land"]}, geometry=shapes, crs="EPSG:3857"
+    ).to_parquet(folder / "a.parquet")
     (found,) = problems(read, labels="*.parquet")
     assert "1 of 2 feature(s) lie outside of every scene" in found
 
 
-def test_a_polygon_in_two_parts_at_the_antimeridian_labels_both_sides(folder: Path, read: Read) -> None:
+def test_a_polygon_in_two_parts_at_the_antimeridian_labels_both_sides(
+    folder: Path, read: Read
+) -> None:
     at = Affine(0.01, 0, 179.9, 0, -0.01, 1)
-    write_raster(folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:4326", transform=at)
+    write_raster(
+        folder / "a.tif", np.ones((2, SIDE, SIDE), dtype=np.uint8), crs="EPSG:4326", transform=at
+    )
     shape = MultiPolygon([box(179.95, 0.9, 180, 0.95), box(-180, 0.9, -179.95, 0.95)])
     frame = geopandas.GeoDataFrame({"crop": ["water"]}, geometry=[shape], crs="EPSG:4326")
     frame.to_parquet(folder / "a.parquet")
@@ -430,9 +551,17 @@ def test_a_polygon_in_two_parts_at_the_antimeridian_labels_both_sides(folder: Pa
 
 @pytest.mark.parametrize("values", [[True, False], ["true", "False"], [1, 0]])
 def test_truths_are_labels_as_in_tables(folder: Path, read: Read, values: list[Any]) -> None:
-    land(folder, (square(0, 0, 5, 20), values[0]), (square(5, 0, 10, 20), values[1]), name="a.parquet")
+    land(
+        folder,
+        (square(0, 0, 5, 20), values[0]),
+        (square(5, 0, 10, 20), values[1]),
+        name="a.parquet",
+    )
     found = read({0: "no", 1: "yes"}, labels="*.parquet", unlabelled=None).samples
-    assert (set(found.loc[found["row"] < 5, "label"]), set(found.loc[found["row"] >= 5, "label"])) == ({"1"}, {"0"})
+    assert (
+        set(found.loc[found["row"] < 5, "label"]),
+        set(found.loc[found["row"] >= 5, "label"]),
+    ) == ({"1"}, {"0"})
     numbers = read({0: "no"}, labels="*.parquet", label_is="number").samples
     assert set(numbers["label"]) == {1.0, 0.0}
 

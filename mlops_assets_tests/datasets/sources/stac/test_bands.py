@@ -18,24 +18,50 @@ def item(properties: Any = None, **asset: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("asset", "expected"),
     [
-        ({"bands": [{"name": "B02", **BLUE, "nodata": "nan"}]}, {"bands": [{**BLUE, "nodata": "nan"}]}),
+        (
+            {"bands": [{"name": "B02", **BLUE, "nodata": "nan"}]},
+            {"bands": [{**BLUE, "nodata": "nan"}]},
+        ),
         ({"eo:bands": [{"common_name": "blue", "center_wavelength": 0.49}]}, {"bands": [BLUE]}),
-        ({"eo:bands": [{"common_name": "blue"}], "raster:bands": [{"nodata": -9999.0}, {"nodata": 0}]},
-         {"bands": [{"eo:common_name": "blue", "nodata": -9999.0}, {"nodata": 0}]}),
-        ({"gsd": 20, "nodata": 0, "eo:common_name": "nir"}, {"gsd": 20, "nodata": 0, "eo:common_name": "nir"}),
+        (
+            {
+                "eo:bands": [{"common_name": "blue"}],
+                "raster:bands": [{"nodata": -9999.0}, {"nodata": 0}],
+            },
+            {"bands": [{"eo:common_name": "blue", "nodata": -9999.0}, {"nodata": 0}]},
+        ),
+        (
+            {"gsd": 20, "nodata": 0, "eo:common_name": "nir"},
+            {"gsd": 20, "nodata": 0, "eo:common_name": "nir"},
+        ),
     ],
-)  # fmt: skip
-def test_assets_of_any_version_say_the_same(asset: dict[str, Any], expected: dict[str, Any]) -> None:
+)
+def test_assets_of_any_version_say_the_same(
+    asset: dict[str, Any], expected: dict[str, Any]
+) -> None:
     assert described(item(**asset), ["image"]) == {"assets": [expected]}
 
 
 @pytest.mark.parametrize(
     "asset",
     [
-        {"bands": "B02"}, {"bands": [None, 7, "x"]}, {"eo:bands": [[1]]}, {"gsd": "10 m"}, {"gsd": -1}, {"gsd": True},
-        {"nodata": "none"}, {"nodata": [0]}, {"eo:common_name": "<script>"}, {"eo:center_wavelength": float("inf")},
+        {"bands": "B02"},
+        {"bands": [None, 7, "x"]},
+        {"eo:bands": [[1]]},
+        {"gsd": "10 m"},
+        {"gsd": -1},
+        {"gsd": True},
+        {"nodata": "none"},
+        {"nodata": [0]},
+        {"eo:common_name": "<script>"},
+        {"eo:center_wavelength": float("inf")},
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_meant_is_left_out(asset: dict[str, Any]) -> None:
-    for properties in (None, 7, [], {"platform": ["x"], "instruments": "msi", "gsd": None, "mission": ""}):
+    for properties in (
+        None,
+        7,
+        [],
+        {"platform": ["x"], "instruments": "msi", "gsd": None, "mission": ""},
+    ):
         assert described(item(properties, **asset), ["image"]) == {}

@@ -21,14 +21,27 @@ INSIDE = {
     "../../landing/x.tif": "x.tif",
 }
 OUTSIDE = [
-    "../../x.tif", "..%2F..%2Fx.tif", "%2e%2e/%2e%2e/x.tif", "../../landing2/x.tif", "../../landin", "../..", "..",
-    "//other/landing/x.tif", "x:y.tif", "http://[::1/x.tif", "javascript:x", "ftp://host/landing/x",
-]  # fmt: skip
+    "../../x.tif",
+    "..%2F..%2Fx.tif",
+    "%2e%2e/%2e%2e/x.tif",
+    "../../landing2/x.tif",
+    "../../landin",
+    "../..",
+    "..",
+    "//other/landing/x.tif",
+    "x:y.tif",
+    "http://[::1/x.tif",
+    "javascript:x",
+    "ftp://host/landing/x",
+]
 
 
 @pytest.mark.parametrize("landing", [FILE, WEB, BUCKET])
 def test_relative_hrefs_are_resolved_against_their_document(landing: str) -> None:
-    found = {href: path_below(resolve(f"{landing}/i0/i0.json", href), landing) for href in [*INSIDE, *OUTSIDE]}
+    found = {
+        href: path_below(resolve(f"{landing}/i0/i0.json", href), landing)
+        for href in [*INSIDE, *OUTSIDE]
+    }
     assert found == INSIDE | dict.fromkeys(OUTSIDE)
 
 
@@ -58,7 +71,9 @@ def test_relative_hrefs_are_resolved_against_their_document(landing: str) -> Non
         ("http://host", "http://host", None),
     ],
 )
-def test_absolute_hrefs_may_lead_into_the_landing(landing: str, href: str, path: str | None) -> None:
+def test_absolute_hrefs_may_lead_into_the_landing(
+    landing: str, href: str, path: str | None
+) -> None:
     assert path_below(resolve(f"{landing}/i0/i0.json", href), landing) == path
 
 

@@ -32,20 +32,33 @@ def api(https_folder: WebFolder, stac_api: StacApi) -> str:
     return f"stac+{stac_api([_item(name, f'{https_folder.url}/') for name in SCENES])}"
 
 
-def test_a_static_catalogue_freezes_from_any_server(place: Place, store: Store, tmp_path: Path) -> None:
+def test_a_static_catalogue_freezes_from_any_server(
+    place: Place, store: Store, tmp_path: Path
+) -> None:
     _write_scenes(tmp_path / "scenes")
     place.land(tmp_path / "scenes")
     items = [_item(name, "../").to_dict(include_self_link=False) for name in SCENES]
     for item in items:
         place.put(f"items/{item['id']}.json", json.dumps(item).encode())
-    links = [{"rel": "item", "href": f"./items/{item['id']}.json", "type": "application/geo+json"} for item in items]
-    catalog = {"type": "Catalog", "stac_version": "1.1.0", "id": "scenes", "description": "Scenes", "links": links}
+    links = [
+        {"rel": "item", "href": f"./items/{item['id']}.json", "type": "application/geo+json"}
+        for item in items
+    ]
+    catalog = {
+        "type": "Catalog",
+        "stac_version": "1.1.0",
+        "id": "scenes",
+        "description": "Scenes",
+        "links": links,
+    }
     place.put("catalog.json", json.dumps(catalog).encode())
     frozen = _opened(store, _freeze(store, place.url))
     _has_scenes(frozen, SCENES, tmp_path / "scenes")
 
 
-def test_absolute_links_below_a_served_catalogue_are_inside(https_folder: WebFolder, store: Store) -> None:
+def test_absolute_links_below_a_served_catalogue_are_inside(
+    https_folder: WebFolder, store: Store
+) -> None:
     landing = https_folder.folder / "landing"
     _write_scenes(landing)
     url = f"{https_folder.url}/landing"
@@ -54,7 +67,13 @@ def test_absolute_links_below_a_served_catalogue_are_inside(https_folder: WebFol
         document = json.dumps(_item(name, f"{url}/").to_dict(include_self_link=False))
         (landing / name / f"{name}.json").write_text(document)
     links = [{"rel": "item", "href": f"{url}/{name}/{name}.json"} for name in SCENES]
-    catalog = {"type": "Catalog", "stac_version": "1.1.0", "id": "scenes", "description": "Scenes", "links": links}
+    catalog = {
+        "type": "Catalog",
+        "stac_version": "1.1.0",
+        "id": "scenes",
+        "description": "Scenes",
+        "links": links,
+    }
     (landing / "catalog.json").write_text(json.dumps(catalog))
     frozen = _opened(store, _freeze(store, url))
     rasters = {f"{kind}/{name}.tif" for kind in ("images", "labels") for name in SCENES}
@@ -76,7 +95,9 @@ def test_a_search_copies_the_assets_in(api: str, https_folder: WebFolder, store:
 def test_a_search_takes_what_it_is_told_to(api: str, https_folder: WebFolder, store: Store) -> None:
     frozen = _opened(store, _freeze(store, api, collections=["odd"]))
     _has_scenes(frozen, ("a", "c"), https_folder.folder)
-    frozen = _opened(store, _freeze(store, api, datetime="2024-01-02T00:00:00Z/2024-01-03T00:00:00Z"))
+    frozen = _opened(
+        store, _freeze(store, api, datetime="2024-01-02T00:00:00Z/2024-01-03T00:00:00Z")
+    )
     _has_scenes(frozen, ("b", "c"), https_folder.folder)
     frozen = _opened(store, _freeze(store, api, bbox=[9.0, 46.9, 9.05, 47.0]))
     _has_scenes(frozen, ("a",), https_folder.folder)
@@ -118,7 +139,9 @@ def test_a_second_search_with_the_same_answer_is_the_same_version_and_fetches_no
     assert len(https_folder.faults.asked("GET *.tif")) == fetched
 
 
-@pytest.mark.parametrize(("status", "method"), [(403, None), (404, None), (404, "GET"), (500, "GET")])
+@pytest.mark.parametrize(
+    ("status", "method"), [(403, None), (404, None), (404, "GET"), (500, "GET")]
+)
 def test_assets_that_cannot_be_read_are_named_and_nothing_is_published(
     api: str, https_folder: WebFolder, store: Store, status: int, method: str | None
 ) -> None:
@@ -130,7 +153,9 @@ def test_assets_that_cannot_be_read_are_named_and_nothing_is_published(
     assert _freeze(store, api).created
 
 
-def test_all_assets_that_are_not_there_are_named_at_once(api: str, https_folder: WebFolder, store: Store) -> None:
+def test_all_assets_that_are_not_there_are_named_at_once(
+    api: str, https_folder: WebFolder, store: Store
+) -> None:
     for name in ("a", "c"):
         (https_folder.folder / "labels" / f"{name}.tif").unlink()
     with pytest.raises(MlopsError, match=r"labels/a\.tif") as raised:
@@ -138,8 +163,12 @@ def test_all_assets_that_are_not_there_are_named_at_once(api: str, https_folder:
     assert "labels/c.tif" in str(raised.value)
 
 
-@pytest.mark.parametrize("url", ["stac+http://127.0.0.1:9", None], ids=["nobody listens", "no STAC API"])
-def test_an_api_that_is_none_is_told_with_what_to_do(url: str | None, https_folder: WebFolder, store: Store) -> None:
+@pytest.mark.parametrize(
+    "url", ["stac+http://127.0.0.1:9", None], ids=["nobody listens", "no STAC API"]
+)
+def test_an_api_that_is_none_is_told_with_what_to_do(
+    url: str | None, https_folder: WebFolder, store: Store
+) -> None:
     url = url or f"stac+{https_folder.url}"
     with pytest.raises(StorageError, match=rf"{url.removeprefix('stac+')}.*; "):
         _freeze(store, url)
@@ -156,12 +185,18 @@ def _item(name: str, base: str) -> pystac.Item:
     west, south, east, north = box = [9.0 + number / 10, 46.9, 9.05 + number / 10, 47.0]
     ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
     item = pystac.Item(
-        name, {"type": "Polygon", "coordinates": [ring]}, box, datetime(2024, 1, 1 + number, tzinfo=UTC), {}
+        name,
+        {"type": "Polygon", "coordinates": [ring]},
+        box,
+        datetime(2024, 1, 1 + number, tzinfo=UTC),
+        {},
     )
     item.collection_id = "even" if number % 2 else "odd"
     for kind in ("image", "labels"):
         href = f"{base}{kind.removesuffix('s')}s/{name}.tif"
-        item.add_asset(kind, pystac.Asset(href, media_type=pystac.MediaType.GEOTIFF, roles=["data"]))
+        item.add_asset(
+            kind, pystac.Asset(href, media_type=pystac.MediaType.GEOTIFF, roles=["data"])
+        )
     return item
 
 
@@ -171,7 +206,9 @@ def _freeze(store: Store, url: str, **options: object) -> Freeze:
 
 
 def _opened(store: Store, frozen: Freeze) -> FrozenDataset:
-    return FrozenDataset.open(store.workspace, store.registry, Reference("scenes", frozen.version.version))
+    return FrozenDataset.open(
+        store.workspace, store.registry, Reference("scenes", frozen.version.version)
+    )
 
 
 def _has_scenes(frozen: FrozenDataset, names: Sequence[str], folder: Path) -> None:
@@ -179,7 +216,13 @@ def _has_scenes(frozen: FrozenDataset, names: Sequence[str], folder: Path) -> No
     images = frozen.manifest[frozen.manifest["role"] == "image"]
     assert sorted(images["scene"]) == sorted(names)
     for row in images.itertuples():
-        assert frozen.local_path(str(row.path)).read_bytes() == (folder / f"images/{row.scene}.tif").read_bytes()
+        assert (
+            frozen.local_path(str(row.path)).read_bytes()
+            == (folder / f"images/{row.scene}.tif").read_bytes()
+        )
         labels = frozen.scene_labels(str(row.path))
-        assert frozen.local_path(labels).read_bytes() == (folder / f"labels/{row.scene}.tif").read_bytes()
+        assert (
+            frozen.local_path(labels).read_bytes()
+            == (folder / f"labels/{row.scene}.tif").read_bytes()
+        )
     assert set(frozen.samples["path"]) == set(images["path"])

@@ -4,4 +4,6 @@ from __future__ import annotations
 
 from mlops_assets_tests.components.project import definitions
 
-defs = definitions(name="declared_crops", bands=["ndvi_03", "ndvi_04"], gates=[{"metric": "accuracy", "min": 0.2}])
+defs = definitions(
+    name="declared_crops", bands=["ndvi_03", "ndvi_04"], gates=[{"metric": "accuracy", "min": 0.2}]
+)

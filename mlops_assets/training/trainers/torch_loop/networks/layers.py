@@ -1,7 +1,8 @@
 """Layers that the networks share.
 
-Features are normalised in groups, sample by sample (Wu and He, 2018, doi:10.1007/978-3-030-01261-8_1): a sample's
-output does not depend on what else is in its batch, so any division of a batch gives the same result.
+Features are normalised in groups, sample by sample (Wu and He, 2018,
+doi:10.1007/978-3-030-01261-8_1): a sample's output does not depend on what else is in its batch, so
+any division of a batch gives the same result.
 """
 
 from __future__ import annotations
@@ -53,9 +54,14 @@ class Residual(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.inputs, self.outputs, self.stride, self.dropout = inputs, outputs, stride, dropout
         self.layers = nn.Sequential(
-            group_norm(inputs), nn.ReLU(), nn.Conv2d(inputs, outputs, 3, stride, 1),
-            group_norm(outputs), nn.ReLU(), nn.Dropout2d(dropout), nn.Conv2d(outputs, outputs, 3, 1, 1),
-        )  # fmt: skip
+            group_norm(inputs),
+            nn.ReLU(),
+            nn.Conv2d(inputs, outputs, 3, stride, 1),
+            group_norm(outputs),
+            nn.ReLU(),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(outputs, outputs, 3, 1, 1),
+        )
         same = inputs == outputs and stride == 1
         self.shortcut = nn.Identity() if same else nn.Conv2d(inputs, outputs, 1, stride)
 

@@ -5,7 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from mlops_assets.training.trainers.torch_loop.networks.layers import Residual, ScaledNetwork, group_norm
+from mlops_assets.training.trainers.torch_loop.networks.layers import (
+    Residual,
+    ScaledNetwork,
+    group_norm,
+)
 
 
 class PatchCNN(ScaledNetwork):
@@ -43,12 +47,16 @@ class PatchCNN(ScaledNetwork):
                 layers.append(Residual(channels, wide, 2 if stage and not block else 1, dropout))
                 channels = wide
         self.layers = nn.Sequential(*layers, group_norm(channels), nn.ReLU())
-        self.head = nn.Sequential(nn.Dropout(dropout), nn.Linear(channels * (2 if centre else 1), self.outputs))
+        self.head = nn.Sequential(
+            nn.Dropout(dropout), nn.Linear(channels * (2 if centre else 1), self.outputs)
+        )
 
     def body(self, scaled: Tensor) -> Tensor:
         """Return scores (n, classes) or numbers (n, 1)."""
         features = self.layers(scaled)
         found = features.mean((2, 3))
         if self.centre:
-            found = torch.cat([found, features[:, :, features.shape[2] // 2, features.shape[3] // 2]], 1)
+            found = torch.cat(
+                [found, features[:, :, features.shape[2] // 2, features.shape[3] // 2]], 1
+            )
         return self.head(found)

@@ -27,7 +27,9 @@ class SeriesNetwork(ScaledNetwork):
 
 
 class TemporalCNN(SeriesNetwork):
-    """Three convolutions along time and a dense layer: TempCNN of Pelletier, Webb and Petitjean (2019).
+    """Three convolutions along time and a dense layer.
+
+    TempCNN of Pelletier, Webb and Petitjean (2019).
 
     doi:10.3390/rs11050523, with features normalised in groups instead of over the batch.
     """
@@ -60,9 +62,14 @@ class TemporalCNN(SeriesNetwork):
             convolution = nn.Conv1d(inputs, width, kernel, padding=kernel // 2)
             layers += [convolution, group_norm(width), nn.ReLU(), nn.Dropout(dropout)]
         self.layers = nn.Sequential(
-            *layers, nn.Flatten(), nn.Linear(width * steps, 4 * width), group_norm(4 * width), nn.ReLU(),
-            nn.Dropout(dropout), nn.Linear(4 * width, self.outputs),
-        )  # fmt: skip
+            *layers,
+            nn.Flatten(),
+            nn.Linear(width * steps, 4 * width),
+            group_norm(4 * width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(4 * width, self.outputs),
+        )
 
     def body(self, scaled: Tensor) -> Tensor:
         """Return scores (n, classes) or numbers (n, 1)."""
@@ -70,7 +77,9 @@ class TemporalCNN(SeriesNetwork):
 
 
 class TemporalAttention(SeriesNetwork):
-    """Attention with one learnt query a head, each on channels of its own: L-TAE of Garnot and Landrieu (2020).
+    """Attention with one learnt query a head, each on channels of its own.
+
+    L-TAE of Garnot and Landrieu (2020).
 
     doi:10.1007/978-3-030-65742-0_12
     """
@@ -101,7 +110,13 @@ class TemporalAttention(SeriesNetwork):
             dropout: share of features left out in training.
         """
         super().__init__(steps, channels, classes, by_date)
-        self.days, self.width, self.heads, self.keys, self.dropout = list(days), width, heads, keys, dropout
+        self.days, self.width, self.heads, self.keys, self.dropout = (
+            list(days),
+            width,
+            heads,
+            keys,
+            dropout,
+        )
         self.embed = nn.Linear(channels, width)
         wavelengths = PERIOD ** (torch.arange(width // 2 + width % 2) / (width / 2))
         angles = torch.tensor(self.days, dtype=torch.float32)[:, None] / wavelengths
@@ -109,7 +124,11 @@ class TemporalAttention(SeriesNetwork):
         self.to_keys = nn.Linear(width, heads * keys)
         self.query = nn.Parameter(torch.randn(heads, keys) * (2 / keys) ** 0.5)
         self.head = nn.Sequential(
-            nn.Linear(width, width), group_norm(width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, self.outputs)
+            nn.Linear(width, width),
+            group_norm(width),
+            nn.ReLU(),
+            nn.Dropout(dropout),
+            nn.Linear(width, self.outputs),
         )
 
     def body(self, scaled: Tensor) -> Tensor:

@@ -6,16 +6,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import pad
 
-from mlops_assets.training.trainers.torch_loop.networks.layers import Residual, ScaledNetwork, group_norm
+from mlops_assets.training.trainers.torch_loop.networks.layers import (
+    Residual,
+    ScaledNetwork,
+    group_norm,
+)
 
 
 class UNet(ScaledNetwork):
-    """Scores every pixel of a window of any size: U-Net of Ronneberger et al. (2015) with residual blocks.
+    """Scores every pixel of a window of any size.
 
-    doi:10.1007/978-3-319-24574-4_28; a window that cannot be halved `depth` times is widened by its edge inside.
+    U-Net of Ronneberger et al. (2015) with residual blocks.
+
+    doi:10.1007/978-3-319-24574-4_28; a window that cannot be halved `depth` times is widened by its
+    edge inside.
     """
 
-    def __init__(self, bands: int, classes: int, width: int = 32, depth: int = 4, dropout: float = 0.1) -> None:
+    def __init__(
+        self, bands: int, classes: int, width: int = 32, depth: int = 4, dropout: float = 0.1
+    ) -> None:
         """Make the network.
 
         Args:
@@ -26,12 +35,19 @@ class UNet(ScaledNetwork):
             dropout: share of features left out in training, at the smallest size.
         """
         super().__init__(bands, classes)
-        self.bands, self.classes, self.width, self.depth, self.dropout = bands, classes, width, depth, dropout
+        self.bands, self.classes, self.width, self.depth, self.dropout = (
+            bands,
+            classes,
+            width,
+            depth,
+            dropout,
+        )
         widths = [width * 2**level for level in range(depth + 1)]
         self.stem = nn.Conv2d(bands, width, 3, padding=1)
         self.first = Residual(width, width)
         self.down = nn.ModuleList(
-            Residual(wide // 2, wide, 2, dropout if wide == widths[-1] else 0.0) for wide in widths[1:]
+            Residual(wide // 2, wide, 2, dropout if wide == widths[-1] else 0.0)
+            for wide in widths[1:]
         )
         self.up = nn.ModuleList(nn.ConvTranspose2d(wide, wide // 2, 2, 2) for wide in widths[:0:-1])
         self.join = nn.ModuleList(Residual(wide, wide // 2) for wide in widths[:0:-1])
