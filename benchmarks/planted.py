@@ -68,10 +68,12 @@ PLANTED = [
         name="training-statistics",
         fault="the statistics of scaling are of test samples",
         file="mlops_assets/datasets/loading/training_data.py",
-        before="""np.flatnonzero(self.frozen.samples["split"] == "train")
+        before="""            np.flatnonzero(self.frozen.samples["split"] == "train"),
+        )
         found = self.decoded("train")
 """,
-        after="""np.flatnonzero(self.frozen.samples["split"] == "test")
+        after="""            np.flatnonzero(self.frozen.samples["split"] == "test"),
+        )
         found = self.decoded("test")
 """,
         tests=["datasets/loading/test_scaling.py", "datasets/loading/test_training_data.py"],
@@ -286,10 +288,10 @@ PLANTED = [
     ),
     Mutation(
         name="any-token",
-        fault="the API accepts a wrong token if it is sent as Bearer",
-        file="mlops_assets/hub/authentication.py",
-        before='or kind.lower() != "bearer":',
-        after='and kind.lower() != "bearer":',
+        fault="the API accepts any token in place of the shared one",
+        file="mlops_assets/identity/bearer.py",
+        before="hmac.compare_digest(token.encode(), self._shared.encode())",
+        after="hmac.compare_digest(token.encode(), token.encode())",
         tests=["hub/test_runs_api.py"],
     ),
     Mutation(
