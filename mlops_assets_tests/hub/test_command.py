@@ -54,7 +54,7 @@ def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_p
             assert known["points"] > 0
             put(client, f"runs/{run.run_id}/model.onnx", b"no model")
             document = finished(client, run.run_id, points=known["points"])
-        assert "no ONNX file" in document["failure"]["message"]
+        assert "not an ONNX file" in document["failure"]["message"]
         assert httpx.get(url).status_code == 401
 
 

@@ -303,8 +303,8 @@ def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(
     refused(put(client, f"{base}/model.onnx", b"x" * (LIMIT + 1)), 413)
     chunked = iter([b"x" * LIMIT, b"x"])  # does not say beforehand how much it is
     refused(client.put(f"{base}/native/a", content=chunked, headers=digest(b"")), 413)
-    refused(put(client, f"{base}/figures/a.png", b"<svg/>"), 422, "no file of that kind")
-    refused(put(client, f"{base}/outputs/scores.npy", b"PK\x03\x04"), 422, "no file of that kind")
+    refused(put(client, f"{base}/figures/a.png", b"<svg/>"), 422, "not a file of that kind")
+    refused(put(client, f"{base}/outputs/scores.npy", b"PK\x03\x04"), 422, "not a file of that kind")
     refused(put(client, f"{base}/outputs/other.npy", npy(np.zeros(3))), 404, "scores, label, value")
     refused(client.post(f"{base}/finish", json={"status": "succeeded"}), 422, "no model was sent")
     refused(
@@ -403,7 +403,7 @@ def test_runs_of_the_platform_cannot_be_touched(client: httpx.Client, store: Sto
         refused(
             client.request(method, f"runs/{run_id}{path}", json={"status": "failed"}),
             404,
-            "no run made elsewhere",
+            "no external run",
         )
     refused(client.post("runs", json={**START, "run_id": run_id}), 409, "differs in source")
     refused(client.get("runs/nothing"), 404)

@@ -292,11 +292,11 @@ def test_an_onnx_file_without_the_contract_is_refused(
 def test_bytes_that_are_no_onnx_are_refused(store: Store, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"\x00\xff not a model")
     with (
-        pytest.raises(ExportError, match="no ONNX file"),
+        pytest.raises(ExportError, match="not an ONNX file"),
         external_run("crops", "fields@v1", **FIELDS) as run,
     ):
         run.onnx(tmp_path / "model.onnx", {"scores": np.zeros((3, 3))})
-    assert "no ONNX file" in (store.registry.run(run.run_id).error or "")
+    assert "not an ONNX file" in (store.registry.run(run.run_id).error or "")
 
 
 @pytest.mark.parametrize(
