@@ -22,7 +22,10 @@ log = logging.getLogger(__name__)
 
 
 class BearerToken:
-    """ASGI middleware that lets only requests with an accepted token through, with `principal` in their state."""
+    """ASGI middleware that lets only requests with an accepted token through.
+
+    Their state has the `principal`.
+    """
 
     def __init__(self, app: ASGIApp, bearers: Bearers) -> None:
         """Guard an app."""

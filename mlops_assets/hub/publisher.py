@@ -171,7 +171,10 @@ def _last_values(store: Store, run: Run) -> dict[str, float]:
 
 
 def _limit_memory() -> None:
-    """Let a model that asks for more than half of the machine's memory end this process, and not others."""
+    """Limit this process to half of the machine's memory.
+
+    A model that asks for more ends this process, and not others.
+    """
     limit = psutil.virtual_memory().total // 2
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
 

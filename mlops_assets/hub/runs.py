@@ -271,7 +271,10 @@ class RunsApi:
         )
 
     def _require_scientist(self) -> None:
-        """Refuse who may not record runs before anything is kept of what they send, which the registry does not see."""
+        """Refuse callers who may not record runs.
+
+        They are refused before anything that they send is kept, which the registry does not see.
+        """
         self.store.registry.principal.require(Role.SCIENTIST, "send a model")
 
     async def _receiving(self, request: Request) -> Staging:

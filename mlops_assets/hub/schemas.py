@@ -41,7 +41,10 @@ class Start(Strict):
 
 
 class Points(Strict):
-    """Points of a run: its number within the run, metric, step, value, and when, in seconds since the epoch."""
+    """Points of a run.
+
+    Each is its number within the run, metric, step, value, and time, in seconds since the epoch.
+    """
 
     points: Annotated[
         list[tuple[Number, Text, Step, FiniteFloat, FiniteFloat]], Field(max_length=MAX_POINTS)

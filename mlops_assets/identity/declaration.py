@@ -1,4 +1,4 @@
-"""The YAML file that names the issuer of a project's tokens, and which of its roles are which of ours."""
+"""The YAML file that names a project's token issuer, and maps its roles to ours."""
 
 from __future__ import annotations
 

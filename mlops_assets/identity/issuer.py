@@ -122,7 +122,10 @@ class Issuer:
             ) from None
 
     async def _key(self, key_id: str | None) -> jwk.Key:
-        """Return a key of the issuer, which is asked for its keys if this one is not known, but not too often."""
+        """Return a key of the issuer.
+
+        The issuer is asked for its keys if this one is not known, but not too often.
+        """
         found = self._known(key_id)
         if found is None or self._age() > REFRESH_SECONDS:
             await self._refresh(wait=found is None)

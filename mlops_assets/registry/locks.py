@@ -113,7 +113,7 @@ _sessions = threading.local()
 
 
 def _held_sessions() -> dict[tuple[str, str], Any]:
-    """Return URL and name → session of the database server, of the advisory locks that this thread holds."""
+    """Return URL and name → database session of the advisory locks that this thread holds."""
     return getattr(_sessions, "held", {})
 
 

@@ -95,7 +95,7 @@ class ModelVersions(RegistrySession):
             return found
 
     def model_versions(self, model: str | None = None, **where: Any) -> list[ModelVersion]:
-        """Return model versions, oldest first, optionally of one model and with equal columns `where`."""
+        """Return model versions, oldest first, optionally of one model and with columns `where`."""
         query = (
             select(ModelVersion)
             .filter_by(**where)

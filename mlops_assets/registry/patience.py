@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 
 def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
-    """Return what an action on the registry gives, trying again for a while if the registry is unreachable.
+    """Return the result of an action on the registry, retrying while it is unreachable.
 
     Raises:
         StorageError: it was unreachable all the time.

@@ -86,7 +86,10 @@ class RegistrySession:
         self._engine.dispose()
 
     def acting(self, principal: Principal) -> Self:
-        """Return the same registry for somebody else, who may do what their roles say, and whom the log names."""
+        """Return the same registry for another principal.
+
+        The roles of the principal decide what is allowed, and the log names the principal.
+        """
         acting = copy(self)
         acting.principal = principal
         return acting
@@ -134,7 +137,10 @@ class RegistrySession:
 
     @contextmanager
     def snapshot(self) -> Iterator[Connection]:
-        """A transaction that reads everything as it is at one moment, whatever is written meanwhile."""
+        """Open a transaction that reads everything as of one moment.
+
+        What is written meanwhile is not seen.
+        """
         options = (
             {} if self._engine.dialect.name == "sqlite" else {"isolation_level": "REPEATABLE READ"}
         )
@@ -209,7 +215,7 @@ class RegistrySession:
                 record_files(session, owner, own)
 
     def staged(self) -> dict[str, str]:
-        """Return path → where its content is, of published files that are not at their place yet."""
+        """Return path → where its content is, of published files that are not yet in place."""
         with self.reading() as session:
             return {row.path: row.content for row in session.scalars(select(Staged))}
 

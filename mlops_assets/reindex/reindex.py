@@ -190,7 +190,10 @@ def _from_documents(workspace: Workspace, connection: Connection, principal: str
 
 
 def _unchanged(workspace: Workspace, replayed: Replayed) -> Iterator[tuple[int, str, str]]:
-    """Yield the entries that were replayed, which are read again, as all of them may not fit into memory."""
+    """Yield the entries that were replayed.
+
+    They are read again, as all of them may not fit into memory.
+    """
     for seq, sha256, text in islice(_entries(workspace), replayed.seq):
         if replayed.heads.get(seq) != sha256:
             raise IntegrityError(
@@ -271,7 +274,7 @@ def _unknown_files(workspace: Workspace, files: Mapping[Key, Columns]) -> Iterat
 
 
 def _note(connection: Connection, run_ids: list[str], principal: str) -> None:
-    """Add an entry to the log of which points runs have now, where they are not those that it knows."""
+    """Add an entry to the log with the points that runs have now, where the log has others."""
     if run_ids:
         with Session(connection) as session:
             for run_id in run_ids:
@@ -280,7 +283,7 @@ def _note(connection: Connection, run_ids: list[str], principal: str) -> None:
 
 
 def _move_replaced(workspace: Workspace, seq: int) -> None:
-    """Move the mirrored entries after this one away, newest first, so that those before never have a gap."""
+    """Move the mirrored entries after this one away, newest first, so that no gap ever arises."""
     later = [key for key in mirrored(workspace) if key > log_entry_key(seq)]
     for key in reversed(later):
         workspace.move(

@@ -101,7 +101,9 @@ def problem_document(status: int, detail: str) -> dict[str, Any]:
 
 
 class StrictConnection(h11.Connection):
-    """A parser of requests that refuses what another server on the way could read in another way (request smuggling).
+    """A parser that refuses requests which another server on the way could read differently.
+
+    Such requests make request smuggling possible.
 
     Attributes:
         refusal: why the last request was refused.
@@ -308,7 +310,7 @@ class LimitedProtocol(H11Protocol):
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
     def _look_at_progress(self) -> None:
-        """Close a connection whose peer neither sends the body that is awaited nor reads what it is sent."""
+        """Close a connection whose peer neither sends the awaited body nor reads the response."""
         limits, cycle = self._limits, self.cycle
         awaited = (
             self.conn.their_state is h11.SEND_BODY

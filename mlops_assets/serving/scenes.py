@@ -1,4 +1,6 @@
-"""A model version run over a whole scene, strip by strip, into a classified Cloud-Optimised GeoTIFF and a picture.
+"""A model version run over a whole scene, strip by strip, into a classified map.
+
+The map is a Cloud-Optimised GeoTIFF, with a picture of it.
 
 The output has the scene's grid and georeference; where the scene has none, neither has the output.
 Where the scene has no data, neither has the output. Memory grows with the width of a scene, not

@@ -1,4 +1,5 @@
-"""Records: STAC Collections and Items of data versions, MLM Items of model versions, in a static catalogue.
+"""Records in a static catalogue: STAC of data versions, MLM Items of model versions.
 
-Records describe what is published; nothing here publishes data or models.
+A data version is a Collection and its Items. Records describe what is published; nothing here
+publishes data or models.
 """

@@ -77,7 +77,7 @@ _LOCAL_PATH = re.compile(
 
 
 class CatalogWriter:
-    """Collects the documents of one record and of the catalogue around it, to publish all of them at once.
+    """A writer that collects documents of one record and its catalogue, to publish all at once.
 
     Use it under `Registry.lock`.
     """
@@ -127,7 +127,7 @@ class CatalogWriter:
             yield files
 
     def link_versions(self, records: Sequence[tuple[str, Owner]]) -> None:
-        """Set the version links of all versions of one thing, given as (key, owner), oldest first."""
+        """Set the version links of all versions, given as (key, owner), oldest first."""
         for index, (key, owner) in enumerate(records):
             document = self.read(key)
             related = {
@@ -180,7 +180,7 @@ def read_record(workspace: Workspace, registry: Registry, key: str) -> dict[str,
 
 
 def without_nulls(value: Any) -> Any:
-    """Return a document without what is not known, as some catalogues drop nulls and others refuse them.
+    """Return a document without nulls, as some catalogues drop them and others refuse them.
 
     Nulls stay where a schema demands them (`NULLABLE`), in lists, and in hyperparameters, where
     null is a value.
@@ -234,7 +234,7 @@ def add_thumbnail(assets: Mapping[str, dict[str, Any]], preferred: Iterable[str]
 def file_asset(
     source: str, row: Mapping[str, Any], roles: list[str], **extra: Any
 ) -> dict[str, Any]:
-    """Return an asset for a file of a manifest, in the object store or where it is kept by reference."""
+    """Return an asset for a file of a manifest, in the object store or kept by reference."""
     path = row["path"]
     if _LOCAL_PATH.fullmatch(path):
         extra["file:local_path"] = path

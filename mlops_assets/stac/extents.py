@@ -43,7 +43,7 @@ def plain_geometry(geometry: Any) -> dict[str, Any]:
 
 
 def true_footprint(row: FileRow) -> dict[str, Any] | None:
-    """Return the outline of one raster from its corners, its bounding box where that is all that is known."""
+    """Return the outline of one raster from its corners, else its bounding box."""
     from rasterio import Affine
     from rasterio.transform import xy
     from rasterio.warp import transform

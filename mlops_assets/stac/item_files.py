@@ -95,5 +95,7 @@ def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> It
 
 
 def _plain(rows: pd.DataFrame) -> list[FileRow]:
-    plain: list[FileRow] = rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[assignment]
+    plain: list[FileRow] = (
+        rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[assignment]
+    )
     return plain

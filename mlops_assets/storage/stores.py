@@ -90,7 +90,7 @@ def join(url: str, path: str) -> str:
 def explained(
     where: str, verb: str, remedy: str = "try again", missing: str = MISSING
 ) -> Iterator[None]:
-    """Turn an object store's error into a StorageError that says what could not be done, why, and what to do.
+    """Turn an object store's error into a StorageError with what failed, why, and what to do.
 
     Args:
         where: what was touched, with its URL.

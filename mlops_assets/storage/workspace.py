@@ -69,10 +69,12 @@ def sha256_of(source: Path | bytes) -> str:
 
 
 class Workspace:
-    """A workspace: a tree of keys under one URL, and a folder of this machine for what is fetched from it."""
+    """A workspace: a tree of keys under one URL, and a local folder for what is fetched from it."""
 
     def __init__(self, url: str, cache: Path | None = None) -> None:
-        """Open the workspace at `url` (`file:///…`, `s3://…`, `az://…`, `gs://…`), making its folder if it is missing.
+        """Open the workspace at `url` (`file:///…`, `s3://…`, `az://…`, `gs://…`).
+
+        Its folder is made if it is missing.
 
         Args:
             url: where everything lies.
@@ -261,7 +263,9 @@ class Workspace:
                     yield entry["path"]
 
     def local_path(self, key: str, sha256: str | None = None) -> Path:
-        """Return a readable local path of one file (for rasterio, onnxruntime and other native readers).
+        """Return a readable local path of one file.
+
+        Native readers such as rasterio and onnxruntime need one.
 
         Args:
             key: the file.
@@ -337,7 +341,8 @@ class Workspace:
         key = object_key(sha256)
         if self._root is not None:
             try:
-                return os.stat(f"{self._root}/{key}").st_size == size  # noqa: PTH116  a Path costs more than the call
+                # a Path costs more than the call
+                return os.stat(f"{self._root}/{key}").st_size == size  # noqa: PTH116
             except OSError:
                 return False
         try:
@@ -349,7 +354,7 @@ class Workspace:
             raise
 
     def still_has(self, sha256: str, size: int) -> bool:
-        """Say whether an object that was stored before is there, as far as can be told without asking a server.
+        """Return whether a stored object is still there, as far as known without asking a server.
 
         Asking for each of many thousands would take as long as storing them; `verify` does ask.
         """

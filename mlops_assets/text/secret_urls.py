@@ -9,7 +9,8 @@ HIDDEN = "***"
 # port
 _PASSWORD = re.compile(r"(:/{1,2}[^\s:@/?#]*):(?!\d+/)\S*@")
 _SECRET = re.compile(
-    r"(?i)([?&;][^\s=&;]*(?:password|passwd|secret|token|signature|credential|accountkey|api_?key|sig)=)[^\s&;#]+"
+    r"(?i)([?&;][^\s=&;]*(?:password|passwd|secret|token|signature|credential|accountkey"
+    r"|api_?key|sig)=)[^\s&;#]+"
 )
 
 

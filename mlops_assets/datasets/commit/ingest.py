@@ -28,7 +28,10 @@ _BATCH = 256
 def known_files(
     workspace: Workspace, registry: Registry, source: str, files: Sequence[LandedFile]
 ) -> dict[str, str]:
-    """Return path → sha256 of those files that are in the workspace already, told by path, size and stamp."""
+    """Return path → sha256 of those files that are in the workspace already.
+
+    They are recognised by path, size and stamp.
+    """
     listed = {file.path: file for file in files}
     known = {}
     for path, size, stamp, sha256 in registry.landed(source):

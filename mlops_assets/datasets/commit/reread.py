@@ -24,7 +24,9 @@ from mlops_assets.progress import each
 
 
 def require_same_from_stored(landed: Landed, files: pd.DataFrame, dataset: str) -> None:
-    """Check that the stored bytes of rasters, with those of the files beside them, give what the landing gave.
+    """Check that rasters read from the stored bytes give what the landing gave.
+
+    The stored bytes of the files beside a raster are read with it.
 
     Args:
         landed: what was read.

@@ -210,7 +210,10 @@ def _pair(before: Any, after: Any) -> tuple[float | None, float | None]:
 def _statistics(
     registry: Registry, frozen: FrozenDataset
 ) -> dict[str, tuple[float | None, float | None]]:
-    """Return feature → mean and standard deviation in training, as published, else read from the data."""
+    """Return feature → mean and standard deviation in training.
+
+    They are read from the published statistics, else from the data.
+    """
     found = (
         _published(registry, frozen, "statistics.json")
         or scan(SampleValues(frozen)).statistics.document()

@@ -76,7 +76,9 @@ def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def link_to(link: Path, target: Path) -> None:
-    """Make a symbolic link, also where another thread or process makes the same one, or left one that leads nowhere.
+    """Make a symbolic link, also where one is already.
+
+    It may be one that another thread or process makes at the same time, or one that leads nowhere.
 
     Never a hard link: it changes the inode's time, by which a landing knows its files, and a
     landing that was recalled shares its inodes with the workspace. A VRT is copied, as it looks for

@@ -1,4 +1,4 @@
-"""The GDAL driver that reads a raster, chosen before GDAL sees the file, and what GDAL may open besides.
+"""The GDAL driver of a raster, chosen before GDAL opens it, and what else GDAL may open.
 
 GDAL by itself takes a document that names other files or servers (VRT, WMS, WCS, WMTS) for a
 raster, whatever the name of the file. Nothing here reads pixels.
@@ -152,7 +152,9 @@ def _raw_driver(local: Path) -> str | None:
 
 
 def require_contained(local: Path) -> None:
-    """Check that GDAL, opening a raster, opens nothing but rasters that lie beside it or that its VRT may name.
+    """Check that GDAL, opening a raster, opens no other files than it may.
+
+    It may open rasters that lie beside this one, or that its VRT may name.
 
     Raises:
         ValueError: it would open something else; the message names it.
@@ -202,7 +204,10 @@ def _is_geotiff(local: Path) -> bool:
 
 
 def _is_binary(local: Path) -> bool:
-    """Whether a file begins like a binary format, so that no driver of GDAL takes it for a document of text."""
+    """Return whether a file begins like a binary format.
+
+    No driver of GDAL takes such a file for a document of text.
+    """
     with local.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
     return b"\0" in head and any(head.startswith(start) for start, _ in MAGIC)
@@ -268,12 +273,18 @@ def _unescaped(local: Path) -> bytes:
 
 
 def stands_alone(local: Path) -> bool:
-    """Whether no other file of its folder begins like a raster, so that GDAL need not list the folder to find it."""
+    """Return whether no other file of the folder has a raster's name but for the ending.
+
+    GDAL then need not list the folder to find such files.
+    """
     return local.stem.lower() not in _folder(local).shared
 
 
 def _sidecars(local: Path) -> Iterator[Path]:
-    """Yield the files beside a raster that GDAL may open for it, and metadata beside those, in any case."""
+    """Yield the files beside a raster that GDAL may open for it, and metadata beside those.
+
+    Names are compared without regard to case.
+    """
     listed = _folder(local).sidecars
     for stem in dict.fromkeys((local.name.lower(), local.stem.lower())):
         for name in listed.get(stem, ()):

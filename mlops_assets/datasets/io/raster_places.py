@@ -18,7 +18,10 @@ ASKED = 512  # places along each side of a raster whose corners have none, or wh
 
 
 def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, float, float]:
-    """Return the least x and y and the greatest x and y of a grid of any orientation, in units of its CRS."""
+    """Return the least x and y and the greatest x and y of a grid, in units of its CRS.
+
+    The grid may have any orientation.
+    """
     x, y = zip(
         *(transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))),
         strict=True,
@@ -73,9 +76,10 @@ def box_on_earth(raster: Any) -> list[float] | None:
 
 
 def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any]:
-    """Return longitude and latitude of positions in an open raster, in degrees as `box_on_earth` has them.
+    """Return longitude and latitude of positions in an open raster.
 
-    They are told by its transform, else by its ground control points.
+    They are in degrees, as those of `box_on_earth`, and computed by the raster's transform, else by
+    its ground control points.
 
     Args:
         raster: an open raster.

@@ -47,7 +47,9 @@ Reading = Literal["raw", "physical", "shown"]
 
 @contextmanager
 def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
-    """Open a raster with rasterio, to read with the one driver of its format, and nothing of another folder or host.
+    """Open a raster with rasterio, and nothing of another folder or host.
+
+    It is read with the one driver of its format.
 
     Raises:
         ValueError: it cannot be opened, read or written, or declares more pixels than its bytes can
@@ -126,7 +128,10 @@ def _require_believable(local: Path, raster: Any) -> None:
 
 
 def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
-    """Yield (top, bottom) of strips of an open raster, from top to bottom, each small enough to be held in memory."""
+    """Yield (top, bottom) of strips of an open raster, from top to bottom.
+
+    Each is small enough to be held in memory.
+    """
     row_bytes = raster.width * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     step = max(1, min(rows, STRIP_BYTES // max(row_bytes, 1)))
     for top in range(0, raster.height, step):
@@ -192,7 +197,10 @@ def read_values(
 
 
 def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
-    """Return values of `bands`, (bands, height, width), by the scales and offsets that a raster declares."""
+    """Return values by the scales and offsets that a raster declares.
+
+    Values are of `bands`, with shape (bands, height, width).
+    """
     chosen = np.array(bands) - 1
     scales = np.array(raster.scales)[chosen].reshape(-1, 1, 1)
     offsets = np.array(raster.offsets)[chosen].reshape(-1, 1, 1)
@@ -318,7 +326,7 @@ def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
 
 
 def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
-    """Return by which scale and offset the measured bands become physical values, None if by 1 and 0."""
+    """Return scales and offsets from values of measured bands to physical ones, None if 1 and 0."""
     every_scale, every_offset = raster.scales, raster.offsets
     scales = [float(every_scale[band - 1]) for band in roles.measured]
     offsets = [float(every_offset[band - 1]) for band in roles.measured]

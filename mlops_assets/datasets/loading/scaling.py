@@ -51,7 +51,10 @@ class Figures(Strict):
 
 
 def _several(value: Any) -> str:
-    """Tell a method from what is said of several things, so that an error is about the one that was meant."""
+    """Return the tag of a declared scaling, so that an error is about the one that was meant.
+
+    `method` is a name alone, `each` declares several things.
+    """
     return "each" if isinstance(value, dict | Figures) else "method"
 
 
@@ -117,7 +120,7 @@ class Preparation:
     scaling: Scaling | None = None
 
     def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
-        """Return float32 samples of shape (n, chosen features, …) from X of shape (n, features, …)."""
+        """Return float32 samples (n, chosen features, …) from X of shape (n, features, …)."""
         import numpy as np
 
         with np.errstate(over="ignore"):  # what does not fit float32 becomes infinite

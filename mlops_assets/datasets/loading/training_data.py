@@ -123,7 +123,10 @@ class TrainingData:
 
     @cached_property
     def prepare(self) -> Preparation:
-        """`prepare(X)` selects and scales raw samples with all features of the data, such as those of `memmap`."""
+        """The function that selects and scales raw samples.
+
+        `prepare(X)` takes samples with all features of the data, such as those of `memmap`.
+        """
         return Preparation(self._chosen, self.scaling)
 
     def arrays(
@@ -180,7 +183,7 @@ class TrainingData:
     def batches(
         self, split: SplitName, size: int | None = None
     ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
-        """Yield a split in its order, as `arrays` gives it, so many samples at once that memory stays bounded."""
+        """Yield a split in its order, as `arrays` gives it, in batches of bounded memory."""
         X, y = self._rows(split)
         size = size or max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
         for start in range(0, len(X), size):
@@ -209,7 +212,9 @@ class TrainingData:
     def torch_dataset(
         self, split: SplitName, transform: Callable[..., Any] | None = None
     ) -> SplitDataset:
-        """Return a split as a map-style `torch.utils.data.Dataset` of (sample, label) tensors on the decoded cache.
+        """Return a split as a map-style `torch.utils.data.Dataset`.
+
+        It gives (sample, label) tensors from the decoded cache.
 
         Args:
             split: which samples.

@@ -193,7 +193,7 @@ def _judged(
     readable: Check,
     thresholds: Thresholds,
 ) -> Quality:
-    """Derive the checks from what was measured, and publish the report with them if it is not there already."""
+    """Derive the checks from the measurements, and publish the report unless it is published."""
     document = dict(found.document)
     if "shift" not in document or document["shift"]["not_compared"]:
         # what it is compared by is among the files that are published by now

@@ -60,7 +60,10 @@ def class_counts(counts: pd.DataFrame, unit: str, title: str) -> bytes:
 
 
 def band_histograms(found: BandValues, title: str) -> bytes:
-    """Return a PNG with a histogram of each band on training samples, of many bands an even choice."""
+    """Return a PNG with a histogram of each band on training samples.
+
+    Of more bands than there are panels, an even choice is drawn.
+    """
     bands = np.unique(
         np.linspace(0, len(found.features) - 1, min(len(found.features), MAX_PANELS)).astype(int)
     )
@@ -88,7 +91,7 @@ def band_histograms(found: BandValues, title: str) -> bytes:
 
 
 def distances(found: Separation, title: str) -> bytes:
-    """Return a PNG of the share of test samples by their distance to the nearest training sample."""
+    """Return a PNG of the share of test samples by distance to the nearest training sample."""
     figure = Figure(figsize=(6, 3.4), layout="constrained")
     axes = figure.subplots()
     some = found.distances[np.unique(np.linspace(0, len(found.distances) - 1, 2000).astype(int))]

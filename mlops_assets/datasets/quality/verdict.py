@@ -113,5 +113,5 @@ def _suspects(report: Report) -> Suspects | None:
 
 
 def _by_split(shares: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what is written down by split in the order of splits, as JSON has sorted it by name."""
+    """Return values by split in the order of splits, as JSON has sorted them by name."""
     return {split: shares[split] for split in SPLITS if split in shares}

@@ -317,7 +317,10 @@ def _facts(
 
 
 def _centres(boxes: pd.Series) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Longitude and latitude of the middle of boxes (west, south, east, north), NaN where there is none."""
+    """Return longitude and latitude of the centres of boxes, NaN where there is no box.
+
+    A box is (west, south, east, north).
+    """
     middle = np.full((len(boxes), 2), np.nan)
     known = boxes.notna().to_numpy()
     if known.any():
@@ -380,7 +383,9 @@ def _features(
 def _plain(files: pd.DataFrame) -> list[dict[str, Any]]:
     """Return what rows say of bands, and what is remarked, None where it is unknown."""
     columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
-    found: list[dict[str, Any]] = files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
+    found: list[dict[str, Any]] = (
+        files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
+    )
     return [
         {
             name: value if isinstance(value, str | int | list) else None

@@ -1,4 +1,7 @@
-"""Layout `stac`: Items are scenes with a label asset each, or whole images with a class or number as a property."""
+"""Layout `stac`: Items are scenes, or whole images.
+
+A scene has a label asset, a whole image a class or number as a property.
+"""
 
 from __future__ import annotations
 
@@ -55,7 +58,10 @@ def _described(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
 
 
 def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
-    """Return scenes whose label, group and split have one spelling in all Items, as columns of tables have."""
+    """Return scenes with one spelling of labels, groups and splits in all Items.
+
+    Columns of tables are spelled alike in the same way.
+    """
     properties = [dict(scene.properties) for scene in scenes]
     for role in ("label", "group", "split"):
         having = [found for found in properties if role in found]

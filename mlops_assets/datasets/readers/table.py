@@ -90,7 +90,10 @@ def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
 
 
 def _read_parquet(local: Path) -> pd.DataFrame:
-    """A Parquet table; the geometry of a GeoParquet one becomes the columns `LONGITUDE` and `LATITUDE`."""
+    """Return a Parquet table.
+
+    The geometry of GeoParquet becomes the columns `LONGITUDE` and `LATITUDE`.
+    """
     schema = pq.read_schema(local)
     decimals = [field.name for field in schema if pa.types.is_decimal(field.type)]
     if b"geo" not in (schema.metadata or {}):

@@ -127,7 +127,10 @@ def _texts_among(columns: Mapping[str, pd.Series]) -> str:
 
 
 def lost_in_float32(tables: Mapping[str, pd.DataFrame], features: list[str]) -> list[str]:
-    """Return notes on features whose values differ in digits that float32, in which models read them, lacks."""
+    """Return notes on features whose values differ in digits that float32 lacks.
+
+    Models read features as float32.
+    """
     notes = []
     for column in features:
         values = pd.concat(

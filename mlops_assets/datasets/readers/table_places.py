@@ -171,10 +171,11 @@ def middles(geometry: Any) -> Places:
 
 
 def narrowest(longitude: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the least and greatest longitude of a geometry, as written, as -180…180 or as 0…360, if that is narrower.
+    """Return the least and greatest longitude of a geometry in the narrowest way to write it.
 
-    What is wider than half the globe as written crosses the antimeridian or the prime meridian;
-    unless it is nothing but one line in the other way, as the whole globe is.
+    The ways are as written, as -180…180, and as 0…360. What is wider than half the globe as written
+    crosses the antimeridian or the prime meridian; unless it is nothing but one line in the other
+    way, as the whole globe is.
     """
     ways = [longitude, (longitude + HALF_CIRCLE) % CIRCLE - HALF_CIRCLE, longitude % CIRCLE]
     spans = [(float(way.min()), float(way.max())) for way in ways]

@@ -1,6 +1,6 @@
-"""The bytes of a data version's files as a stream that is hashed while it is read, wherever they lie.
+"""The bytes of a data version's files as a stream that is hashed while it is read.
 
-What is done with them, writing back or checking, is in `recalling` and `verifying`.
+Files may lie in the workspace or elsewhere. `recall` writes the bytes back, `verify` checks them.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ def recall(
 def selected_files(
     frozen: FrozenDataset, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None
 ) -> tuple[pd.DataFrame, int]:
-    """Return the manifest rows of the files that hold at least one sample of these splits and classes.
+    """Return the manifest rows of files that hold at least one sample of these splits and classes.
 
     With a file go all files of its scene, and label files and sidecars that belong to no scene in
     particular.

@@ -68,9 +68,10 @@ class Verification:
 
 
 def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Verification:
-    """Read the documents, records and files of a data version again, those kept by reference too, and its cache.
+    """Read the documents, records, files and cache of a data version again.
 
-    The registry's log is replayed, too, and compared with all its tables and with its mirror.
+    Files that are kept by reference are read, too. The registry's log is replayed, and compared
+    with all its tables and with its mirror.
 
     Args:
         workspace: where the bytes are.

@@ -19,7 +19,10 @@ __all__ = ["LandedFile", "Landing", "fingerprint", "landing_url", "open_landing"
 
 
 def landing_url(workspace: Workspace, url: str) -> str:
-    """Return the absolute URL of a landing given relative to the workspace, as an absolute path, or as a URL."""
+    """Return the absolute URL of a landing.
+
+    It is given relative to the workspace, as an absolute path, or as a URL.
+    """
     if "://" in url:
         return url.rstrip("/")
     return Path(url).as_uri() if Path(url).is_absolute() else join(workspace.url, url)

@@ -47,7 +47,9 @@ class LandedFile:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a landing knows of the images that belong together, before any file is opened (STAC Items know much).
+    """Images that belong together, as a landing describes them before any file is opened.
+
+    STAC Items describe much, other landings little.
 
     Attributes:
         name: name of the scene or id of the Item.

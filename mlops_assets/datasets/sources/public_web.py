@@ -180,7 +180,7 @@ class PublicWeb:
 
 
 class _Session(requests.Session):  # type: ignore[misc]
-    """A session that shows a server the password that `.netrc` has for it only where the project has named it."""
+    """A session that sends passwords from `.netrc` only to a server that the project has named."""
 
     def __init__(self, own: tuple[str, int | None] | None) -> None:
         super().__init__()

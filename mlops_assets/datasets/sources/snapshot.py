@@ -59,7 +59,7 @@ class Landed:
         return {file.path: file for file in self.files}
 
     def fetch_all(self, files: Sequence[LandedFile]) -> None:
-        """Fetch what is remote, many files at once, so that all that cannot be read is told together.
+        """Fetch remote files, many at once, so that all that cannot be read are reported together.
 
         Raises:
             StorageError: some cannot be read; each is named.
@@ -122,7 +122,12 @@ class Landed:
         while waiting:
             own, document = waiting.pop()
             for name in vrt_sources(document) if is_vrt(document) else ():
-                source = _beside(own, document, os.path.join(document.parent, name))  # noqa: PTH118  may be absolute
+                # the name may be absolute
+                source = _beside(
+                    own,
+                    document,
+                    os.path.join(document.parent, name),  # noqa: PTH118
+                )
                 if source not in self.by_path:
                     raise ValueError(_not_whole(source))
                 if source not in met:

@@ -21,7 +21,10 @@ UTF_8 = "utf-8"
 
 
 def _not_given(value: object) -> bool:
-    """Say whether an option that earlier versions do not have is not used, so that their digests stay as they are."""
+    """Return whether an option is not used, so that it is left out of documents.
+
+    Earlier versions do not have it; without it their digests stay as they are.
+    """
     return value is None
 
 
@@ -322,7 +325,7 @@ class StacLayout(Sampling):
 
 
 class Notifications(Strict):
-    """Bucket notifications that tell of new files, so that a large landing is not listed to see whether it changed."""
+    """Bucket notifications of new files, which save listing a large landing to detect changes."""
 
     queue: str = Field(
         description="URL of the SQS queue that the bucket's notifications arrive in."
@@ -425,7 +428,7 @@ class Source(Strict):
         )
 
     def unfit_for_groups_of_features(self) -> str | None:
-        """Return why samples cannot be grouped by the features of vector labels, or None if they can."""
+        """Return why features of vector labels cannot group the samples, None if they can."""
         if self.layout == "table":
             return (
                 "groups of rows are a column of the table; name it as 'source: {table: {group:"

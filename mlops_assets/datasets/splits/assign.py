@@ -1,4 +1,4 @@
-"""Dividing samples into train, validation and test so that the division is stable and does not leak.
+"""Dividing samples into train, validation and test, stably and without leaks.
 
 A sample's place is decided by a hash of what it is (its content, group or block), never by chance
 or by order: when a dataset grows, no test sample moves into training. `temporal` is the exception,
@@ -144,7 +144,9 @@ def _by_time(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Seri
             "split method 'temporal' needs every sample's time; nothing tells it for"
             f" {', '.join(unknown[:5])}; add it to the files, or 'date' to the source"
         )
-    edges = np.cumsum([split.fractions.get(name, 0.0) for name in SPLITS])[:2]  # type: ignore[call-overload]
+    edges = np.cumsum(
+        [split.fractions.get(name, 0.0) for name in SPLITS]  # type: ignore[call-overload]
+    )[:2]
     shares = times.value_counts(normalize=True).sort_index()
     # where the middle of each moment's samples lies among all, so that of two dates the second is
     # always tested

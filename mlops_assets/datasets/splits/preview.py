@@ -128,7 +128,11 @@ def _table(contents: Contents, pixels: NDArray[np.int64] | None, split: Split) -
         counts = pixel_counts(
             {name: pixels[splits == name].sum(axis=0) for name in SPLITS}, contents.classes
         )
-    expected = [name for name in SPLITS if split.method == "column" or split.fractions.get(name)]  # type: ignore[call-overload]
+    expected = [
+        name
+        for name in SPLITS
+        if split.method == "column" or split.fractions.get(name)  # type: ignore[call-overload]
+    ]
     empty = [name for name in expected if not sizes[name]]
     if split.method == "column":
         empty = [name for name in empty if name != "validation"]  # which a column need not have

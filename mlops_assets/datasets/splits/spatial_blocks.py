@@ -79,7 +79,10 @@ class Blocks:
 
 
 def on_the_ground(samples: pd.DataFrame) -> bool:
-    """Say whether it is known where all samples lie, so that blocks and buffers are metres, not pixels."""
+    """Return whether the places of all samples are known.
+
+    Blocks and buffers are then in metres, not in pixels.
+    """
     return "longitude" in samples and len(samples) > 0 and bool(samples["longitude"].notna().all())
 
 

@@ -1,6 +1,7 @@
-"""A cached array whose bytes are compared with their digests before they are used, block by block, once a process.
+"""A cached array whose bytes are compared with their digests before they are used.
 
-What is in it, and who makes it anew once it is damaged, is the business of the decoded cache.
+Each block is compared once a process. The content of the array, and making it again once it is
+damaged, are the business of the decoded cache.
 """
 
 from __future__ import annotations

@@ -104,7 +104,10 @@ class Contents:
 
 
 def bands_read(row: Mapping[Any, Any]) -> list[int]:
-    """Return which bands of an image are read, counted from 1, in the order of the features, by its row."""
+    """Return the bands of an image that are read, by its row.
+
+    They are counted from 1, in the order of the features.
+    """
     bands = row["bands"]
     return (
         list(range(1, int(row["count"]) + 1))

@@ -118,7 +118,7 @@ def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[in
 
 
 def is_decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> bool:
-    """Say whether a split lies in the cache, with the files and sizes it was written with, and is of this shape."""
+    """Return whether a split is in the cache in this shape, with files and sizes as written."""
     folder = split_folder(frozen, split, view)
     try:
         marker = json.loads((folder / MARKER).read_text())

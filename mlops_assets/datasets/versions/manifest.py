@@ -223,7 +223,7 @@ def knows_bands(content: bytes) -> bool:
 
 
 def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
-    """Return the time that each file itself has, null where that of its Item is declared or nominal.
+    """Return each file's own time, null where the time of its Item is declared or nominal.
 
     Args:
         table: the columns `TIME_COLUMNS` of a manifest; older ones lack the last.
@@ -238,10 +238,10 @@ def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
 
 
 def item_id(path: str) -> str:
-    """Return an id that is safe in URLs, unique in its version, and the same whatever other files there are.
+    """Return an id that is safe in URLs, and unique in its version.
 
-    A path in which something had to be replaced or cut off gets the start of its own sha256 behind
-    it.
+    It does not depend on the other files. A path in which something had to be replaced or cut off
+    gets the start of its own sha256 behind it.
     """
     name = _UNSAFE.sub("_", path)[:_MAX_ID]
     return name if name == path else f"{name}-{hashlib.sha256(path.encode()).hexdigest()[:12]}"

@@ -59,7 +59,7 @@ def stat_published(
 def unmeasured_classes(
     workspace: Workspace, registry: Registry, model: str, version: str
 ) -> list[str]:
-    """Return the classes that no metric of a model version is of, as the test split has no sample of them.
+    """Return the classes of a model version without metrics, as no test sample is of them.
 
     Raises:
         IntegrityError: its metrics are not as they were published.

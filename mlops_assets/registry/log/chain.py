@@ -1,7 +1,8 @@
-"""The chained log: one entry a transaction, with every row that it has added, changed or deleted, and who did it.
+"""The chained log: one entry a transaction, with the changed rows and who changed them.
 
-An entry states the sha256 of the one before, so that none can be changed or left out without
-changing all that follow. Reading it back and comparing is the business of `replay`.
+An entry has every row that its transaction has added, changed or deleted. It states the sha256 of
+the entry before, so that none can be changed or left out without changing all that follow. Reading
+it back and comparing is the business of `replay`.
 """
 
 from __future__ import annotations
@@ -218,7 +219,10 @@ def _found(connection: Connection) -> Iterator[Change]:
 def rows_of(
     connection: Connection, table: Table, *where: ColumnElement[bool]
 ) -> Iterator[tuple[list[Any], dict[str, Any]]]:
-    """Yield key and other columns of the rows of a table, of all or of those `where`, as entries have them."""
+    """Yield key and other columns of the rows of a table, as entries have them.
+
+    These are all rows, or those `where`.
+    """
     names = {column.name for column in table.primary_key.columns}
     for row in connection.execute(
         select(table).where(*where).order_by(*table.primary_key.columns)

@@ -143,7 +143,9 @@ def head_problems(head: Head, log: Replayed) -> Iterator[str]:
 
 
 def verify_kept_head(url: str, cache: Path, log: Replayed) -> list[str]:
-    """Compare a log with the newest head that was left elsewhere, and leave its own there if it contains that.
+    """Compare a log with the newest head that was kept elsewhere.
+
+    The log's own head is written there if the log contains the kept one.
 
     Args:
         url: a folder or a bucket that those who can write the workspace and the registry cannot.

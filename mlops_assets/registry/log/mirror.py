@@ -28,7 +28,9 @@ class Mirror:
         self.newest = 0
 
     def write(self, seq: int, entry: str, entries: Callable[[int, int], Iterable[str]]) -> None:
-        """Write an entry that was appended, and those before it that are missing, if the workspace can be written.
+        """Write an appended entry, and those before it that are missing.
+
+        Nothing is written if the workspace cannot be written.
 
         Args:
             seq: its number.
@@ -45,7 +47,9 @@ class Mirror:
             return
 
     def require_known(self, newest: Callable[[], int]) -> None:
-        """See that the registry has every entry that the workspace has, before anything is written over another's.
+        """Check that the registry has every entry that the workspace has.
+
+        It is checked before anything is written over an entry of another registry.
 
         Args:
             newest: gives the number of the registry's newest entry.

@@ -145,7 +145,8 @@ def guarded(what: str, check: Callable[[], Iterable[str]]) -> list[str]:
     found: list[str] = []
     try:
         found.extend(check())
-    except Exception as error:  # noqa: BLE001  of whatever was done to a row or a file, one must not hide another
+    # whatever was done to one row or file must not hide what was done to another
+    except Exception as error:  # noqa: BLE001
         found.append(f"{what} cannot be verified: {type(error).__name__}: {error}")
     return found
 

@@ -28,7 +28,9 @@ class VerifiedLog:
 
 
 def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> VerifiedLog:
-    """Replay the log, compare all tables and the mirror with it, and mirror what a killed process has not.
+    """Replay the log, and compare all tables and the mirror with it.
+
+    Entries that a killed process has not mirrored are mirrored.
 
     Args:
         workspace: where the log is mirrored.

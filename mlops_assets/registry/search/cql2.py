@@ -1,7 +1,7 @@
-"""Finding runs: filters in CQL2 text, the OGC's filter language, and orders, on anything a run has recorded.
+"""Finding runs: filters and orders on anything a run has recorded.
 
-The database does it all; only the runs that are shown are loaded. What can be named is in
-`run_fields`.
+Filters are in CQL2 text, the OGC's filter language. The database does it all; only the runs that
+are shown are loaded. What can be named is in `fields`.
 """
 
 from __future__ import annotations
@@ -178,7 +178,9 @@ class _Translation:
         kind = self._kind(left, right)
         if not _names(left) and _names(right):  # the name first, as the database's types follow it
             left, right, operator = right, left, _TURNED.get(operator, operator)
-        return _COMPARISONS[operator](self.value(left, kind), self.value(right, kind))  # type: ignore[no-any-return]
+        return _COMPARISONS[operator](  # type: ignore[no-any-return]
+            self.value(left, kind), self.value(right, kind)
+        )
 
     def _like(self, what: Any, pattern: Any) -> ColumnElement[bool]:
         lower = isinstance(pattern, dict) and pattern.get("op") == "casei"

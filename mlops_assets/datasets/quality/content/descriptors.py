@@ -23,7 +23,7 @@ class Descriptor:
     """
 
     def __init__(self, found: NDArray[np.float64]) -> None:
-        """Fit to the `cells` of samples, at least one, of shape (n, values), NaN where there is none."""
+        """Fit to the `cells` of at least one sample, shape (n, values), NaN where there is none."""
         from sklearn.decomposition import PCA
 
         known = ~np.isnan(found)
@@ -37,7 +37,10 @@ class Descriptor:
             self._components = model.fit(self._standardised(found)).components_.T
 
     def __call__(self, found: NDArray[np.float64]) -> NDArray[np.float32]:
-        """Return the vectors of samples from their `cells`, float32 of shape (n, at most COMPONENTS)."""
+        """Return the vectors of samples from their `cells`.
+
+        They are float32 of shape (n, at most COMPONENTS).
+        """
         standardised = self._standardised(found)
         if self._components is not None:
             standardised = standardised @ self._components
@@ -48,7 +51,9 @@ class Descriptor:
 
 
 def cells(block: NDArray[Any], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return means of usable values in each cell, shape (n, bands x cells), NaN where there is none.
+    """Return the means of usable values in each cell.
+
+    Their shape is (n, bands x cells), with NaN where a cell has no usable value.
 
     Args:
         block: samples of shape (n, bands, ...).

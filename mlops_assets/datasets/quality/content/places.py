@@ -104,14 +104,14 @@ class Places:
         return np.array(found, dtype=np.float64).reshape(-1, 2)
 
     def points(self, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        """Return the chosen samples' centres in pixels, (m, 3), with scenes far away from each other."""
+        """Return the chosen samples' centres in pixels, (m, 3), with scenes far apart."""
         return np.column_stack([self.scene[self.file[chosen]] * APART, self.centres[chosen]])
 
     def corners(self, chosen: NDArray[np.int64], size: tuple[float, float]) -> NDArray[np.float64]:
-        """Return the corners of boxes of this size (pixels) around the chosen samples' centres, (m, 4, 2), as x and y.
+        """Return the corners of boxes of this size (pixels) around the chosen samples' centres.
 
-        In coordinates of each sample's own CRS; in pixels, with scenes far away from each other,
-        where it has none.
+        They are x and y, of shape (m, 4, 2), in coordinates of each sample's own CRS; where it has
+        none, in pixels, with scenes far away from each other.
         """
         row, column = np.moveaxis(self.centres[chosen][:, None] + _CORNERS * size, -1, 0)
         a, b, c, d, e, f = self.transforms[self.file[chosen]].T[..., None]

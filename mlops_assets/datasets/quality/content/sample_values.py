@@ -149,7 +149,10 @@ class SampleValues:
 
 
 def _nodata(frozen: FrozenDataset, paths: Any) -> NDArray[np.float64]:
-    """Nodata values of each file's samples, (files, bands), or (files, 1) where all bands have the same."""
+    """Return the nodata values of each file's samples.
+
+    Their shape is (files, bands), or (files, 1) where all bands have the same.
+    """
     if frozen.is_scaled:  # then it is not a valid nodata value any more; see `FrozenDataset.masked`
         return np.full((len(paths), 1), np.nan)
     declared = pd.to_numeric(frozen.manifest.set_index("path")["nodata"], errors="coerce")

@@ -55,10 +55,10 @@ def unusable(
 
 
 class RunningStatistics:
-    """Mean, standard deviation, minimum and maximum of each band, of usable values only, over blocks of samples.
+    """Mean, standard deviation, minimum and maximum of the usable values of each band.
 
-    Merged as in Chan, Golub, LeVeque (1979), Updating Formulae and a Pairwise Algorithm for
-    Computing Sample Variances.
+    Statistics of blocks of samples are merged as in Chan, Golub, LeVeque (1979), Updating Formulae
+    and a Pairwise Algorithm for Computing Sample Variances.
     """
 
     def __init__(self, bands: int) -> None:
@@ -177,7 +177,9 @@ def band_values(
 
 
 def values_check(found: BandValues, thresholds: Thresholds, notes: Sequence[str] = ()) -> Check:
-    """Warn of bands with too many values that are missing, nodata or saturated, and of columns lost to a few texts.
+    """Warn of bands with too many unusable values, and of columns lost to a few texts.
+
+    Unusable values are missing, nodata or saturated.
 
     Args:
         found: values of each band.

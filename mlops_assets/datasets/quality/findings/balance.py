@@ -1,6 +1,7 @@
-"""Classes: how many samples (of windows: pixels) each has in each split, and whether the splits are alike.
+"""Classes: the number of samples of each in each split, and how much the splits differ.
 
-Counts come from the samples, or from the labels of windows; nothing is drawn.
+Of windows, pixels are counted. Counts come from the samples, or from the labels of windows; nothing
+is drawn.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ CHANCE = 2
 
 
 def sample_counts(samples: pd.DataFrame, classes: list[ClassName]) -> pd.DataFrame:
-    """Return one row a class, in the order of their indices, and one column a split, with counts of samples."""
+    """Return counts of samples: one row a class, in the order of indices, one column a split."""
     table = pd.crosstab(samples["label"].astype(str), samples["split"])
     table = table.reindex(
         index=[str(entry["value"]) for entry in classes], columns=list(SPLITS), fill_value=0
@@ -32,7 +33,7 @@ def sample_counts(samples: pd.DataFrame, classes: list[ClassName]) -> pd.DataFra
 def pixel_counts(
     counted: Mapping[str, NDArray[np.int64]], classes: list[ClassName]
 ) -> pd.DataFrame:
-    """Return the same table for windows, from the pixels of each class (shape (classes,)) in each split."""
+    """Return the same table for windows, from the pixel counts (classes,) of each split."""
     nothing = np.zeros(len(classes), dtype=np.int64)
     return _named(np.stack([counted.get(split, nothing) for split in SPLITS], axis=1), classes)
 
@@ -51,13 +52,13 @@ def no_counts() -> pd.DataFrame:
 
 
 def imbalance(counts: pd.DataFrame) -> float | None:
-    """Return how many times more the largest class has in training than the smallest that is there."""
+    """Return the ratio of the largest class in training to the smallest that occurs there."""
     trained = counts["train"][counts["train"] > 0]
     return float(trained.max() / trained.min()) if len(trained) else None
 
 
 def distances_from_train(counts: pd.DataFrame) -> dict[str, float]:
-    """Return the total variation distance between the class shares of training and of each other split.
+    """Return the total variation distance of each other split's class shares from training's.
 
     It is half the sum of absolute differences (Levin, Peres, Wilmer 2009, Markov Chains and Mixing
     Times, 4.1): 0 where the split is stratified, 1 where no class is in both.
@@ -71,9 +72,10 @@ def distances_from_train(counts: pd.DataFrame) -> dict[str, float]:
 
 
 def distances_by_chance(counts: pd.DataFrame) -> dict[str, float]:
-    """Return the distance that each split of its size would have on average if it were drawn from training.
+    """Return the mean distance of splits of the same sizes that are drawn from training.
 
-    Half the sum of mean absolute deviations of the shares, each normal with variance p (1 - p) / n.
+    It is half the sum of mean absolute deviations of the shares, each normal with variance p (1 -
+    p) / n.
     """
     p = counts["train"] / max(counts["train"].sum(), 1)
     return {

@@ -1,4 +1,4 @@
-"""Copies: samples whose values are the same as another's, or nearly so, within splits and across them.
+"""Copies: samples with the same, or nearly the same, values within and across splits.
 
 Works on digests and descriptors of samples; `scan` makes them. What is done about copies is decided
 by the checks.
@@ -170,7 +170,7 @@ def near_copies(
 
 
 def duplicates_check(exact: ExactCopies, near: NearCopies | None, thresholds: Thresholds) -> Check:
-    """Warn of many copies within a split, of near copies across splits, and of copies with different labels."""
+    """Warn of copies within a split, near copies across splits, and copies labelled differently."""
     problems = [
         f"{share:.1%} of {split} are copies of others in it, allowed are"
         f" {thresholds.max_duplicates:.1%}"

@@ -92,7 +92,10 @@ class LeakageFigures:
 
 
 def declared_groups(samples: pd.DataFrame, manifest: pd.DataFrame, method: str) -> pd.Series:
-    """Return the group of each sample, null where it is only the name of its scene and the split is not by group."""
+    """Return the group of each sample, null where it is only the name of its scene.
+
+    Where the split is by group, every group is kept.
+    """
     groups = samples["group"]
     if method == "group":
         return groups
@@ -148,7 +151,7 @@ def find_leakage(
 def overlapping(
     places: Places, train: NDArray[np.int64], held: NDArray[np.int64], train_size: tuple[int, int]
 ) -> NDArray[np.bool_]:
-    """Say of each held-out sample whether its footprint shares ground with that of a training sample.
+    """Return whether each held-out sample's footprint shares ground with a training sample's.
 
     Args:
         places: where samples lie.
@@ -241,7 +244,7 @@ def _parts(items: NDArray[np.int64], most: int) -> Iterator[NDArray[np.int64]]:
 
 
 def _near(places: Places, train: NDArray[np.int64], held: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Say of held-out samples whether a training sample is so near on the ground that they may overlap."""
+    """Return which held-out samples may overlap a training sample, by distance on the ground."""
     from scipy.spatial import cKDTree
 
     near = np.zeros(len(held), dtype=bool)

@@ -1,4 +1,4 @@
-"""Which training samples are asked about label noise, and which of them are neighbours or of one origin.
+"""Training samples that are checked for label noise, with their neighbours and origins.
 
 How suspects are found is in `label_noise`.
 """
@@ -44,7 +44,7 @@ class PlacedSuspects:
 def suspects_in(
     frozen: FrozenDataset, scanned: Scan, places: Places, declared: pd.Series
 ) -> PlacedSuspects | None:
-    """Look for labels that are probably wrong among training samples, or of windows among their pixels.
+    """Find labels that are probably wrong among training samples, or the pixels of windows.
 
     Args:
         frozen: the data version.

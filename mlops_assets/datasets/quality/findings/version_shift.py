@@ -116,7 +116,7 @@ def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
 
 
 def shift_check(found: VersionShift, thresholds: Thresholds) -> Check:
-    """Warn of a version whose classes, labels or features are distributed otherwise than in the one before.
+    """Warn if classes, labels or features are distributed differently than in the version before.
 
     Args:
         found: how it differs.
@@ -205,13 +205,19 @@ def _named(names: Sequence[str]) -> str:
 
 
 def _standard_error(before: FrozenDataset, after: FrozenDataset, split: str) -> float | None:
-    """Standard error of a standardised mean difference that is 0 (Hedges 1981, doi:10.3102/10769986006002107)."""
+    """Return the standard error of a standardised mean difference that is 0.
+
+    Hedges 1981, doi:10.3102/10769986006002107.
+    """
     counts = [frozen.row.counts.get(split, 0) for frozen in (before, after)]
     return math.sqrt(sum(1 / count for count in counts)) if all(counts) else None
 
 
 def _variation_by_chance(before: Mapping[str, int], after: Mapping[str, int]) -> float:
-    """Total variation distance that two draws of these sizes from one distribution have on average."""
+    """Return the mean total variation distance of two draws from one distribution.
+
+    The draws are of the sizes of the two versions.
+    """
     sizes = sum(before.values()), sum(after.values())
     shares = [(before[name] + after[name]) / sum(sizes) for name in before]
     scale = sum(1 / size for size in sizes)

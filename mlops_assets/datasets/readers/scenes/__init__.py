@@ -1,4 +1,7 @@
-"""Layout `scenes`: rasters of any size with labels as rasters or vectors, told apart by their names."""
+"""Layout `scenes`: rasters of any size with labels as rasters or vectors.
+
+Images and labels are distinguished by their names.
+"""
 
 from __future__ import annotations
 
@@ -59,7 +62,7 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
 
 
 def find_scenes(paths: list[str], layout: ScenesLayout) -> tuple[list[Scene], list[str]]:
-    """Return the scenes among landed paths, and a problem for each file that lacks its counterpart."""
+    """Return the scenes among landed paths, and a problem for each file without its counterpart."""
     stacks = [_named(paths, pattern, but=layout.labels) for pattern in layout.image_patterns]
     names = sorted(set().union(*stacks))
     problems = [

@@ -238,14 +238,17 @@ class _Reader:
         return next(iter(scenes.values())) if len(scenes) == 1 else None
 
     def shared_labels(self) -> dict[str, str]:
-        """Return first image of a scene → its label file, where there are several files that label several scenes."""
+        """Return first image of a scene → its label file, if several files label several scenes."""
         shared = {path: scenes for path, scenes in self._owners.items() if len(scenes) > 1}
         if len(shared) < 2:
             return {}
         return {image: path for path, scenes in shared.items() for image in scenes}
 
     def _labels(self, opened: ExitStack, scene: Scene, images: OpenScene) -> Labels:
-        """Open the labels of a scene, also where its images cannot be used, as theirs are not the only problems."""
+        """Open the labels of a scene.
+
+        They are opened also where its images cannot be used, as labels may have problems, too.
+        """
         path = scene.labels or ""
         if is_vector(path):
             vectors = self._read_vectors(path)

@@ -101,7 +101,10 @@ def scene_problems(
 
 
 def scale_notes(images: Sequence[Facts]) -> list[str]:
-    """Return a note where scales and offsets differ, as equal numbers are then different physical values."""
+    """Return a note where scales and offsets differ.
+
+    Equal numbers are then different physical values.
+    """
     of_part: dict[Any, Facts] = {}
     other = []
     for facts in images:

@@ -57,7 +57,8 @@ SIDECARS = (
 )  # what a Shapefile is made of besides
 # tables with generated columns (2: virtual, 3: stored)
 COMPUTED_SQL = """
-    SELECT t.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c WHERE t.type = 'table' AND c.hidden IN (2, 3)
+    SELECT t.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c
+    WHERE t.type = 'table' AND c.hidden IN (2, 3)
 """
 # functions of GDAL that read files or ask servers; `gpkg_ogr_contents` is a table of its own
 ACTING_SQL = r"(?i)(?<![a-z_])(ogr_|gdal_)|load_extension|fromfile"
@@ -474,7 +475,9 @@ def _views_read(database: sqlite3.Connection) -> list[str]:
 
 
 def _require_own_crs(path: Path) -> None:
-    """Check that GeoJSON is valid, and has no coordinate reference system by URL, at any place or twice.
+    """Check that GeoJSON is valid, and refers to no coordinate reference system by URL.
+
+    A reference is refused at any place, also where `crs` is given twice.
 
     Raises:
         ValueError: it is not so.

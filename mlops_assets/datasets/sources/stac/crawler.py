@@ -220,7 +220,10 @@ def _links(document: dict[str, Any]) -> list[str]:
 
 
 def described_bands(asset: dict[str, Any]) -> list[str] | None:
-    """Return what an Item calls the bands of an asset, in file order, if it names each (STAC 1.1, or extension eo)."""
+    """Return an Item's names of the bands of an asset, in file order, if it names each.
+
+    Bands are those of STAC 1.1, or of the extension eo.
+    """
     entries = asset.get("bands") or asset.get("eo:bands")
     if not isinstance(entries, list):
         return None

@@ -13,9 +13,9 @@ _STANDARD_PORTS = {"http": 80, "https": 443}
 
 
 def resolve(document: str, href: str) -> str:
-    """Return the URL that a href in the document at a URL refers to (RFC 3986, 5.2), without its fragment.
+    """Return the URL that a href in the document at a URL refers to, without its fragment.
 
-    Empty if the href is not a valid URL.
+    It is resolved as in RFC 3986, 5.2; empty if the href is not a valid URL.
     """
     scheme, _, rest = document.partition("://")
     try:
@@ -29,7 +29,7 @@ def resolve(document: str, href: str) -> str:
 
 
 def path_below(url: str, landing: str) -> str | None:
-    """Return the path of what a URL refers to below the URL of a landing, None if it does not lie there.
+    """Return the path of a URL below the URL of a landing, None if it does not lie there.
 
     Dots and slashes may be percent-encoded: a server or file system may decode them.
     """

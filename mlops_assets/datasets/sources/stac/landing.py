@@ -119,7 +119,10 @@ class _Items:
         return [key.replace("{id}", item.id) for key in self._layout.images]
 
     def _labelling(self, items: list[Item], problems: list[str]) -> dict[str, Item]:
-        """Return image Item's id → the Item that labels it, told by its link `source` (label extension)."""
+        """Return image Item's id → the Item that labels it.
+
+        An Item of labels names its images by its links `source` (label extension).
+        """
         key = self._layout.labels
         found: dict[str, Item] = {}
         by_path = {item.path: item.id for item in items if item.path}
@@ -483,7 +486,10 @@ def _document_url(item: Item, landing: str) -> str | None:
 
 
 def _moment(properties: dict[str, Any]) -> tuple[datetime | None, bool]:
-    """Return the time of an Item, or the middle of its interval, and whether it has no zone, so that it is in UTC."""
+    """Return the time of an Item, or the middle of its interval, and whether it has no zone.
+
+    A time without a zone is taken as UTC.
+    """
     texts = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
     try:
         written = [datetime.fromisoformat(text) if text else None for text in texts]

@@ -68,13 +68,20 @@ def upgrade() -> None:
 
 
 def _write_numbers_again() -> None:
-    """Write documents of runs again that hold NaN or infinities, which SQLite took and cannot look into."""
+    """Write documents of runs again that hold NaN or infinities.
+
+    SQLite took them, but cannot query them.
+    """
     connection = op.get_bind()
     for name in ("parameters", "metrics"):
-        invalid = sa.text(f"SELECT run_id, {name} FROM runs WHERE NOT json_valid({name})")  # nosec B608
+        invalid = sa.text(
+            f"SELECT run_id, {name} FROM runs WHERE NOT json_valid({name})"  # nosec B608
+        )
         for run_id, document in connection.execute(invalid).all():
             written = json.dumps(json.loads(document, parse_constant=str))
-            change = sa.text(f"UPDATE runs SET {name} = :document WHERE run_id = :run_id")  # nosec B608
+            change = sa.text(
+                f"UPDATE runs SET {name} = :document WHERE run_id = :run_id"  # nosec B608
+            )
             connection.execute(change, {"document": written, "run_id": run_id})
 
 
