@@ -1,4 +1,4 @@
-"""Who calls the API: whoever shows a token that is accepted.
+"""Authentication of callers of the API, by a token that is accepted.
 
 Nothing else of a request is read before that.
 """
@@ -34,7 +34,7 @@ class BearerToken:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer 401, or hand the request on.
 
-        503 while it is not known whether the token is accepted.
+        The answer is 503 while it is not known whether the token is accepted.
         """
         if scope["type"] == "http":
             try:

@@ -1,6 +1,6 @@
 """Errors as callers of the API get them.
 
-Problem documents (RFC 9457), and bodies that are read within limits.
+They are problem documents (RFC 9457); bodies are read within limits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Publishing what was sent, in a process of its own.
 
-`python -m mlops_assets.hub.publisher`, told on its input.
+The process is `python -m mlops_assets.hub.publisher`, with the request on its input.
 
 Files of strangers come to native code here: a file that ends the process ends this one, and not the
 server.
@@ -60,7 +60,7 @@ class Job(Strict):
 def publish_sent(job: Job) -> None:
     """Publish what was sent of a run and do the stages that follow.
 
-    Leave what came of it beside it.
+    The outcome is left beside it.
     """
     store = Store(
         Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
@@ -99,7 +99,7 @@ def publish_sent(job: Job) -> None:
 def publish_apart(job: Job) -> None:
     """Do `publish_sent` in another process.
 
-    What that does not say, because it exited unexpectedly, is said here.
+    If that exits unexpectedly, and leaves no outcome, this leaves one.
     """
     staging = Staging(job.folder)
     command = [sys.executable, "-m", __name__]

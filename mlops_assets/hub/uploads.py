@@ -1,6 +1,6 @@
-"""What a caller has sent of a run before it is published.
+"""A caller's data of a run before it is published.
 
-Files in a folder of this machine, one folder a run.
+The data are files in a folder of this machine, one folder a run.
 
 Whole files only: what breaks off or differs from its checksum leaves nothing.
 """

@@ -1,6 +1,6 @@
 """Bearer tokens of all kinds, and who shows them.
 
-Tokens of the registry, one shared token, tokens of an issuer.
+They are tokens of the registry, one shared token, or tokens of an issuer.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 class Bearers:
     """Everybody who may call.
 
-    Whoever has a token of the registry, the shared token, or one of an issuer.
+    These have a token of the registry, the shared token, or a token of an issuer.
     """
 
     def __init__(

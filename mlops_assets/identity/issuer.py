@@ -205,7 +205,7 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
 def _signing_key(published: Any) -> jwk.Key | None:
     """Return a public key that signatures are checked with.
 
-    None if this is none, or one that is too weak.
+    It is None if what is published is not such a key, or is too weak.
     """
     if (
         not isinstance(published, dict)

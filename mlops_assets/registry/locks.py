@@ -90,7 +90,7 @@ class Locks(RegistrySession):
                     connection.invalidate()
 
     def require_locks(self) -> None:
-        """See that locks which this thread holds are still held.
+        """Check that locks which this thread holds are still held.
 
         A server that was restarted has freed them.
 

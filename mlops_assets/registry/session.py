@@ -104,7 +104,7 @@ class RegistrySession:
 
     @contextmanager
     def transaction(self, action: str, role: Role = Role.OPERATOR) -> Iterator[Session]:
-        """One transaction, and its entry in the log.
+        """Open one transaction, with its entry in the log.
 
         A full disk or a locked database becomes a StorageError.
 

@@ -1,6 +1,6 @@
-"""What the documents of a workspace say, as rows of a registry.
+"""Rows of a registry from the documents of a workspace.
 
-For workspaces that have no log, or have lost it.
+They are for workspaces that have no log, or have lost it.
 
 Nothing proves documents but their own contents: what they do not state is set to what is most
 likely, and listed.
@@ -91,7 +91,7 @@ def published_keys(workspace: Workspace) -> list[str]:
 def points_of_series(document: dict[str, Any]) -> list[LoggedPoint]:
     """Return the points that the document of a run has.
 
-    Values and steps, one metric after the other.
+    They are values and steps, one metric after the other.
 
     Their times are unknown: that of the run's end stands for them.
     """

@@ -1,6 +1,6 @@
 """Rebuilding a lost registry from the workspace alone.
 
-By replay of the mirrored log, else from documents.
+It is rebuilt by replay of the mirrored log, else from documents.
 
 The log gives every row as it was, and `points.parquet` all that a run which has ended had logged. A
 workspace of an earlier release has no log, and its documents are read; see `documented`. What is
@@ -69,7 +69,7 @@ def reindex(
 ) -> Reindexed:
     """Rebuild a registry from a workspace.
 
-    All of it in one transaction, and never over one that has rows.
+    All of it is done in one transaction, and never over a registry that has rows.
 
     Args:
         workspace: what it is rebuilt from.
@@ -263,7 +263,7 @@ def _is_at(workspace: Workspace, key: str, sha256: str) -> bool:
 def _unknown_files(workspace: Workspace, files: Mapping[Key, Columns]) -> Iterator[str]:
     """Yield a note of files that no entry has published.
 
-    Of killed processes, or of entries that were not mirrored.
+    They are of killed processes, or of entries that were not mirrored.
     """
     unknown = [key for key in published_keys(workspace) if (key,) not in files]
     if unknown:

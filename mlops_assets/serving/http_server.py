@@ -1,6 +1,6 @@
 """The HTTP server of `mlops hub` and `mlops serve`.
 
-Uvicorn with h11, and limits for each connection.
+It is Uvicorn with h11, and limits for each connection.
 
 uvicorn has no time-out for headers, bodies and readers, and counts connections only when their
 headers are there. What is served is the business of the app.
@@ -137,7 +137,7 @@ class StrictConnection(h11.Connection):
     def send(self, event: Any) -> Any:
         """Return the bytes of an event.
 
-        An answer to a large body that is still to come says that nobody reads it.
+        An answer to a large body that is still to come states that nobody reads it.
 
         h11 is not told, as uvicorn would close the connection before the peer has read the answer.
         """

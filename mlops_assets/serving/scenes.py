@@ -57,7 +57,7 @@ class Prediction:
     def classes(self) -> NDArray[Any]:
         """The whole map, (height, width).
 
-        Class values, and the GeoTIFF's nodata where the scene has no data.
+        It has class values, and the GeoTIFF's nodata where the scene has no data.
         """
         with open_raster(self.workspace.local_path(self.raster.path)) as raster:
             return np.asarray(raster.read(1))
@@ -66,7 +66,7 @@ class Prediction:
 def scene_name(scene: Path) -> str:
     """Return a name for a scene's map that no other scene has.
 
-    Its own, and a digest of where it lies and its bytes.
+    It is the scene's own, with a digest of where it lies and its bytes.
 
     Raises:
         ValueError: the scene cannot be read.
@@ -122,7 +122,7 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
 def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> set[int]:
     """Write the class values of a scene, strip by strip.
 
-    Return which classes there are, by their index.
+    The result is the classes that there are, by their index.
     """
     signature = row.signature
     values = np.array([entry["value"] for entry in signature["classes"]])
@@ -169,7 +169,7 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
 def _unused(values: NDArray[Any]) -> int:
     """Return a number that is not a class.
 
-    The largest of their type that is free, else one more.
+    It is the largest of their type that is free, else one more.
     """
     span = np.iinfo(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
     taken = set(values.tolist())
@@ -275,7 +275,7 @@ def _windows(
 def _decided(
     model: OnnxModel, X: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return class indices, and where they mean something.
+    """Return class indices, and where they are valid.
 
     NaN among scores, as of NaN among bands, is no decision.
     """

@@ -57,7 +57,7 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
 def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
     """Return the bands of the images, in order.
 
-    Names, and units and centre wavelengths (µm) where declared.
+    Each has a name, and a unit and centre wavelength (µm) where declared.
     """
     names, wavelengths = frozen.document["features"], frozen.specification.bands.center_wavelengths
     units = frozen.specification.units
@@ -124,7 +124,7 @@ def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
 def table_fields(frozen: FrozenDataset, path: str) -> dict[str, Any]:
     """Return the fields of the table extension.
 
-    Columns with the types their file gives them, and rows.
+    They are columns with the types their file gives them, and the number of rows.
     """
     local = frozen.local_path(path)
     layout = frozen.specification.source.table_layout

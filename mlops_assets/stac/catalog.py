@@ -223,7 +223,7 @@ def asset(
 def add_thumbnail(assets: Mapping[str, dict[str, Any]], preferred: Iterable[str]) -> None:
     """Make one figure the thumbnail, too.
 
-    The first of the preferred ones that is there, else the first of all.
+    It is the first of the preferred ones that is there, else the first of all.
     """
     figures = [name for name, entry in assets.items() if "graphic" in entry["roles"]]
     chosen = next((name for name in (*preferred, *figures) if name in figures), None)

@@ -79,9 +79,9 @@ class ItemMaker:
 
     @cached_property
     def _described(self) -> dict[str, dict[str, Any]]:
-        """What the source Items say of platform and bands, by scene.
+        """Platform and bands by the source Items, by scene.
 
-        Versions of earlier releases do not have it.
+        Versions of earlier releases do not have them.
         """
         entries = self.frozen.document.get("described", [])
         return {scene: entry for entry in entries for scene in entry["scenes"]}
@@ -135,9 +135,9 @@ class ItemMaker:
         return {"mlops:samples": counts, **one}
 
     def _labels(self, group: Group) -> dict[str, Any]:
-        """The fields of the label extension.
+        """Return the fields of the label extension.
 
-        What is labelled, with which classes, and how often each occurs.
+        They are what is labelled, with which classes, and how often each occurs.
         """
         frozen = self.frozen
         found = self._label_counts.get(group.path, pd.Series(dtype=int))

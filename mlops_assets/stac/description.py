@@ -1,6 +1,6 @@
-"""What the record of a data version says of it to people.
+"""The description of a data version for people, in its record.
 
-Title, licence, providers, place and time.
+It has title, licence, providers, place and time.
 
 Light to load: commands that only show a version read it.
 """

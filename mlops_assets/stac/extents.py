@@ -1,6 +1,6 @@
-"""Where and when a data version is, and parts of it.
+"""Extents of a data version, and parts of it, in space and time.
 
-From its files, else as declared, else said to be unknown.
+They come from its files, else as declared, else are stated to be unknown.
 
 No documents; those are in `datasets` and `models`.
 """
@@ -72,7 +72,7 @@ def known_bbox(frozen: FrozenDataset) -> list[float] | None:
 def known_interval(frozen: FrozenDataset, rows: Sequence[FileRow] | None = None) -> Interval | None:
     """Return the first and the last time of files.
 
-    What they say, else their samples, else as declared, else None.
+    They are the files' own, else their samples', else as declared, else None.
 
     Args:
         frozen: the data version.
@@ -101,7 +101,7 @@ def times(
 ) -> dict[str, Any]:
     """Return an Item's time properties.
 
-    The moment, or the interval with its start as the nominal moment.
+    They are the moment, or the interval with its start as the nominal moment.
 
     STAC demands a moment. Unknown, it is that of the publication, which `mlops:datetime_is` says;
     of an interval without a start it is the end.
@@ -129,7 +129,7 @@ def times(
 def extent(frozen: FrozenDataset) -> pystac.Extent:
     """Return a Collection's extent.
 
-    STAC demands one: unknown, it is the whole world up to publication.
+    STAC demands one: if it is unknown, it is the whole world up to publication.
 
     `extent_notes` says so.
     """

@@ -1,6 +1,6 @@
 """The files of a data version, put together as Items have them.
 
-A scene with its labels, an image, or a table.
+An Item is a scene with its labels, an image, or a table.
 
 What is said of them is in `dataset_items` and `training_dml`.
 """

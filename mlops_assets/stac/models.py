@@ -1,6 +1,6 @@
 """The record of a model version.
 
-A STAC Item with the MLM extension, written with the extension authors' stac-model.
+It is a STAC Item with the MLM extension, written with the extension authors' stac-model.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ _NUMBERED = re.compile(r"^(\s*\d+)(?=[.)]\s)")
 def plain(text: object) -> str:
     """Return text on one line that Markdown shows as it is.
 
-    No HTML, no link, no end of a table cell.
+    It has no HTML, no link, no end of a table cell.
     """
     line = _WITHIN.sub(r"\\\g<0>", " ".join(str(text).split()))
     line = _NUMBERED.sub(r"\1\\", line)
@@ -32,7 +32,7 @@ def paragraphs(text: str) -> str:
 def code(text: object) -> str:
     """Return any text so that it is shown as it is.
 
-    No HTML, no link, no mention of a user, no end of a table cell.
+    It has no HTML, no link, no mention of a user, no end of a table cell.
     """
     line = " ".join(str(text).split()) or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))

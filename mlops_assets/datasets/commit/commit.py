@@ -71,9 +71,9 @@ def freeze(
     user: str,
     rehash: bool = False,
 ) -> Freeze:
-    """Freeze what lies in a dataset's landing.
+    """Commit what lies in a dataset's landing.
 
-    Content that was frozen before gives its version again.
+    Unchanged content returns the existing version.
 
     Args:
         workspace: where the bytes go.
@@ -190,7 +190,7 @@ def digest_of(
 ) -> str:
     """Return the digest of a data version.
 
-    Sha256 over its canonical manifest, the same on any machine.
+    It is the sha256 of its canonical manifest, the same on any machine.
 
     Args:
         files: path, sha256 and size of every file, its role, scene and part, and which bands are
@@ -298,9 +298,9 @@ def _require_training_samples(
 def _absent(
     contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification
 ) -> list[str]:
-    """Which classes a split lacks.
+    """Return a note on the classes that a split lacks.
 
-    Of windows, whose labels are not among the samples, the quality report says so.
+    The labels of windows are not among the samples; the quality report covers them.
     """
     if contents.classes is None or contents.input["kind"] == "window":
         return []
@@ -328,9 +328,9 @@ def _unread(unread: list[str]) -> list[str]:
 
 
 def _archives(paths: list[str]) -> list[str]:
-    """What to do with archives.
+    """Return notes on archives.
 
-    They are never unpacked, as what they hold may be anything, of any size.
+    Archives are never unpacked, as what they hold may be anything, of any size.
     """
     found = [path for path in paths if path.lower().endswith(ARCHIVES)]
     return [

@@ -1,6 +1,6 @@
 """Bringing the bytes of landed files into the workspace.
 
-In parallel, once, and remembered for the next time.
+They are brought in parallel, once, and remembered for the next time.
 
 What is remembered as it goes makes an interrupted freeze resume where it was.
 """

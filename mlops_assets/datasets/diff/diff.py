@@ -1,9 +1,9 @@
-"""What differs between two data versions.
+"""The differences between two data versions.
 
-Files and samples, and with them everything else that has shifted.
+They are of files and samples, and with them of everything else that has shifted.
 
-How samples are matched is in `matching`, how distributions are compared in `shifts`; nothing here
-prints.
+How samples are matched is in `match_samples`, how distributions are compared in
+`distribution_shift`; nothing here prints.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""How distributions differ between two data versions.
+"""Differences of distributions between two data versions.
 
-Classes, number labels, features or bands, the declaration.
+They are of classes, number labels, features or bands, and the declaration.
 
-Which files and samples differ is in `differences`.
+Which files and samples differ is in `diff`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class ClassBalance:
 class NumberShift:
     """Number labels of one split.
 
-    Mean and standard deviation of both versions, null where there is no sample.
+    Each version has their mean and standard deviation, null where there is no sample.
     """
 
     split: str
@@ -89,7 +89,7 @@ def class_balance(
 ) -> list[ClassBalance]:
     """Compare the class counts of each split.
 
-    Of samples, or of the pixels of windows as the quality report has them.
+    Samples are counted, or the pixels of windows as the quality report has them.
 
     Empty where labels are numbers, and for windows that have no quality report yet.
     """

@@ -31,7 +31,7 @@ def is_pointer_file(local: Path) -> bool:
 def pointer_problem(paths: Sequence[str]) -> str:
     """Return what to do about files that are Git LFS pointers.
 
-    One problem, however many they are.
+    It is one problem, however many files there are.
     """
     if len(paths) == 1:
         return f"{paths[0]}: {POINTER}, and land it again"

@@ -25,7 +25,7 @@ def is_self_contained(path: str) -> bool:
 def together(files: pd.DataFrame) -> Mapping[str, list[str]]:
     """Return raster → the sidecars that may be its own.
 
-    Those of its scene, and those of no scene in particular.
+    They are those of its scene, and those of no scene in particular.
 
     Args:
         files: columns path, role, scene and height, as a manifest has them.
@@ -65,7 +65,7 @@ def by_stem(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
 def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the other paths that may belong to a raster.
 
-    Of its name with any ending, or with one more.
+    They have its name with any ending, or with one more.
     """
     stem = path.rpartition(".")[0] or path
     return [

@@ -1,6 +1,6 @@
 """Opening rasters in one way.
 
-Plain errors, bounded memory, and no noise about a missing georeference.
+It has plain errors, bounded memory, and no noise about a missing georeference.
 """
 
 from __future__ import annotations
@@ -245,7 +245,7 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
 def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> list[str]:
     """Return the descriptions of the measured bands.
 
-    One without is called B and its number, counted from `first`.
+    A band without one is called B and its number, counted from `first`.
     """
     roles = roles or band_roles(raster)
     descriptions = raster.descriptions
@@ -364,9 +364,9 @@ def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
 def valid_pixels(
     raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None
 ) -> NDArray[np.bool_]:
-    """Say which pixels have data in some band.
+    """Return which pixels have data in some band.
 
-    What nodata values, alpha, masks of all kinds, and NaN leave.
+    These are left by nodata values, alpha, masks of all kinds, and NaN.
 
     This is `DatasetReader.dataset_mask`, except that each of them is asked, not the first that
     there is.

@@ -1,6 +1,6 @@
-"""What a person should know of single images.
+"""Remarks on single images that a person should know of.
 
-Remarks in their manifest rows, and the notes that are made of them.
+They are in the images' manifest rows, and notes are made of them.
 
 Values are read as they are stored, as rasterio, torchvision and TensorFlow do. A viewer turns an
 image by its EXIF orientation, and shows the colours of a palette; where it would show something
@@ -64,7 +64,7 @@ def remark_notes(rows: Iterable[Mapping[Any, Any]]) -> list[str]:
 def _orientation(raster: Any) -> int | None:
     """Return the EXIF orientation of an image.
 
-    GDAL tells that of JPEG only; a raster on the Earth is never turned.
+    GDAL reports that of JPEG only; a raster on the Earth is never turned.
     """
     if raster.driver == "JPEG":
         text = raster.tags().get("EXIF_Orientation", "")

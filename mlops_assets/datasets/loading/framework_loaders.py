@@ -1,6 +1,6 @@
 """A split for PyTorch and TensorFlow.
 
-One order of batches for both, and the same batches with any number of workers.
+Both have one order of batches, and the same batches with any number of workers.
 
 TensorFlow is an extra and imported only when it is asked for; PyTorch is imported with this module.
 """

@@ -1,6 +1,6 @@
 """Scaling of features or bands.
 
-What a model declares, the figures it takes from the training split, and the formulae.
+Here are a model's declaration, the figures it takes from the training split, and the formulae.
 
 Nothing here reads files or knows models; figures have the form of MLM's Value Scaling Objects.
 """

@@ -45,7 +45,7 @@ BATCH_BYTES = 32 << 20  # of float32, read at once where a split is gone through
 class TrainingData:
     """One data version as a trainer sees it.
 
-    Selected and scaled as declared, with class indices, split by split.
+    Its samples are selected and scaled as declared, with class indices, split by split.
 
     Attributes:
         reference: `dataset@version`.
@@ -193,7 +193,7 @@ class TrainingData:
     def frame(self, split: SplitName) -> pd.DataFrame:
         """Return the samples of a split as a table.
 
-        One column a feature, and `label` (class names or numbers).
+        It has one column a feature, and `label` (class names or numbers).
 
         Raises:
             SpecificationError: samples are patches, windows or images.
@@ -241,7 +241,7 @@ class TrainingData:
     ) -> torch.utils.data.DataLoader[Any]:
         """Return a split as a `DataLoader` of batches.
 
-        Float32 samples, and int64 or float32 labels.
+        They have float32 samples, and int64 or float32 labels.
 
         Equal seeds give equal batches in every epoch, with any number of workers, also from a
         random `transform`.

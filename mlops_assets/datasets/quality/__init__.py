@@ -1,6 +1,6 @@
 """The quality of a data version.
 
-Statistics on train only, what each split holds, and checks that block training.
+It covers statistics on train only, the content of each split, and checks that block training.
 
 One module a subject; `assessment` puts them together, `report` writes them down. Only the list of
 checks is imported here, since definitions load with it.

@@ -1,6 +1,6 @@
 """The quality report of a data version.
 
-Everything the other modules find, as checks, documents and figures.
+It has everything that the other modules find, as checks, documents and figures.
 
 The same version gives the same files, byte for byte. Checks say; they never change a data version.
 """
@@ -112,9 +112,9 @@ def assess(
 
 
 def _published(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds) -> _Report | None:
-    """Return what was published of this data version.
+    """Return the published report of this data version.
 
-    None if it is of another format, is missing or was changed.
+    It is None if it is of another format, is missing or was changed.
 
     `min_distance` is drawn in a figure, so that with another one all is measured anew.
     """
@@ -141,7 +141,7 @@ def _measured(
 ) -> _Report:
     """Measure everything and publish it.
 
-    Of the checks, only those are in it that no threshold decides.
+    The report has only those checks that no threshold decides.
     """
     samples, kind = frozen.samples, frozen.document["input"]["kind"]
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
@@ -231,7 +231,7 @@ def _contents(
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Return positions of samples and digests of what is in them.
 
-    Of all, if need be from the checksums of images.
+    All samples have one, if need be from the checksums of images.
     """
     if source.is_whole or source.kind != "image":
         return found.positions, found.digests

@@ -1,6 +1,6 @@
-"""What a check of a data version is, and which there are.
+"""Checks of a data version.
 
-How each is made up is in the module of its subject.
+How each is computed is in the module of its subject.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Figures of the quality report.
 
-Class counts, band histograms, distance between splits, and a map of samples.
+They show class counts, band histograms, the distance between splits, and a map of samples.
 
 Each is a PNG below 100 kB, as it goes into Dagster's events; what is drawn was found elsewhere.
 """

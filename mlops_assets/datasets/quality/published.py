@@ -29,7 +29,7 @@ def report_key(row: DataVersion) -> str:
 def published_report(workspace: Workspace, registry: Registry, row: DataVersion) -> Report | None:
     """Return the report of a data version.
 
-    None if it was not assessed, or its report is not as it was published.
+    It is None if the version was not assessed, or its report is not as it was published.
     """
     try:
         report: Report = json.loads(read_published(workspace, registry, report_key(row)))

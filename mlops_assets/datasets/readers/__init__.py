@@ -53,9 +53,9 @@ class Layout(Protocol):
     def read_shown(
         self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
     ) -> NDArray[np.bool_]:
-        """Read which values of samples nodata, alpha and masks leave.
+        """Return which values of samples nodata, alpha and masks leave.
 
-        Of the shape that `read` gives.
+        It has the shape that `read` gives.
         """
         ...
 
@@ -64,7 +64,7 @@ class Layout(Protocol):
     ) -> NDArray[np.int64]:
         """Read the labels of windows.
 
-        Class values of shape (n, size, size), `unlabelled` where unknown.
+        They are class values of shape (n, size, size), `unlabelled` where unknown.
         """
         ...
 

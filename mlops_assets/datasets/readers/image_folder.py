@@ -163,9 +163,9 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
 
 @dataclass(frozen=True)
 class ImageFile:
-    """What is known of one image.
+    """One image, as far as it is known.
 
-    Its manifest row, the files that GDAL reads, and the band that is only alpha.
+    It has its manifest row, the files that GDAL reads, and the band that is only alpha.
     """
 
     facts: dict[str, Any]

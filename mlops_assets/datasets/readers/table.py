@@ -255,9 +255,9 @@ def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> 
 
 
 def _file(path: str, samples: pd.DataFrame) -> dict[str, Any]:
-    """Facts of one table.
+    """Return the facts of one table.
 
-    Where its rows are, if they say so, and when, if all are of one moment.
+    They are where its rows are, if they say so, and when, if all are of one moment.
     """
     row: dict[str, Any] = {"path": path, "role": "table"}
     if "longitude" in samples and samples["longitude"].notna().all():

@@ -57,9 +57,9 @@ def _require_shallow(local: Path) -> None:
 
 
 def _is_shallow(wkb: bytes) -> bool:
-    """Whether no geometry in a well-known binary is too deep.
+    """Return whether no geometry in a well-known binary is too deep.
 
-    What is not valid is found by its reader.
+    Invalid ones are found by their reader.
     """
     offset, left = 0, [1]
     try:

@@ -1,4 +1,4 @@
-"""Whether a Parquet file becomes many times as large in memory.
+"""Parquet files that become many times as large in memory.
 
 A few bytes may stand for a billion values.
 

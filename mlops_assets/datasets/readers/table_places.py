@@ -1,6 +1,6 @@
-"""Where the rows of a table are.
+"""Places of the rows of a table.
 
-Columns in degrees or in a projected CRS, or the geometry of GeoParquet.
+They come from columns in degrees or in a projected CRS, or from the geometry of GeoParquet.
 
 Places are never made up: a row whose place cannot be told is a problem, if the table says where
 rows are.

@@ -1,6 +1,6 @@
 """Columns of tables that play a part — label, group, id, split.
 
-Text until all files have been seen, then one spelling.
+They are text until all files have been seen, then have one spelling.
 
 So a value is the same whatever file it is in, and nobody guesses: 007 stays 007, NA is a code as
 good as any other, and 17 in one file and 17.0 in another are one farm.
@@ -120,7 +120,7 @@ def _whole(number: str) -> str:
 def type_of(values: pd.Series) -> str:
     """Return the type of a column as pandas calls it.
 
-    Of texts that are all plain numbers, that of these numbers.
+    Texts that are all plain numbers have the type of these numbers.
     """
     texts = values.dropna().unique() if isinstance(values.dtype, pd.StringDtype) else ()
     if len(texts) and all(_PLAIN.fullmatch(value) for value in texts):

@@ -1,6 +1,6 @@
-"""Where a data version can be written back to: a folder of this machine, or a bucket.
+"""Destinations to write a data version back to: a folder of this machine, or a bucket.
 
-Which files are written, and whether anything may be replaced, is decided in `recalling`.
+Which files are written, and whether anything may be replaced, is decided in `recall`.
 """
 
 from __future__ import annotations

@@ -36,7 +36,7 @@ R = TypeVar("R")
 class StoredFile(NamedTuple):
     """One file of a data version.
 
-    Path below the landing, sha256 (hex), size in bytes, and where it stays, if so.
+    It has a path below the landing, sha256 (hex), size in bytes, and a place where it stays, if so.
     """
 
     path: str
@@ -55,7 +55,7 @@ def stored_files(manifest: pd.DataFrame) -> list[StoredFile]:
 class StoredBytes:
     """The bytes behind files of data versions.
 
-    Objects of a workspace, or files kept by reference.
+    They are objects of a workspace, or files kept by reference.
     """
 
     def __init__(self, workspace: Workspace) -> None:

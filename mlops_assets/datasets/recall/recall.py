@@ -1,8 +1,8 @@
 """Writing a data version back.
 
-The landed files, byte for byte under their names, into a folder or a bucket.
+The landed files are written byte for byte under their names, into a folder or a bucket.
 
-How bytes get to a place is in `targets`, and where they come from in `stored_bytes`.
+How bytes get to a place is in `destinations`, and where they come from in `objects`.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def _refuse_names(frozen: FrozenDataset, files: Sequence[StoredFile]) -> None:
 def _require_objects(
     frozen: FrozenDataset, content: StoredBytes, files: Sequence[StoredFile]
 ) -> None:
-    """Objects on this machine must be there and have their size.
+    """Check that objects on this machine are there and have their size.
 
     Elsewhere that shows when they are read.
     """

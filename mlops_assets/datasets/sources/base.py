@@ -1,6 +1,6 @@
-"""What every landing gives.
+"""The interface of all landings.
 
-A list of files, each with a cheap identity, and a local copy of each.
+Each gives a list of files, each with a cheap identity, and a local copy of each.
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ class FolderLanding:
 
 
 def _identity(stat: os.stat_result) -> tuple[int, str]:
-    """Size and stamp.
+    """Return size and stamp.
 
-    The time of the last change of the inode tells a file whose old time was put back.
+    The time of the last change of the inode reveals a file whose old time was put back.
     """
     return stat.st_size, f"{stat.st_mtime_ns}-{stat.st_ctime_ns}"
 

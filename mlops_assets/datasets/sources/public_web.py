@@ -1,6 +1,6 @@
 """Requests to web servers that somebody else names.
 
-Connected only with addresses that are public, or trusted.
+Connections are only to addresses that are public, or trusted.
 
 A name is resolved once, and the connection goes to an address that was checked: a name that changes
 its address between the check and the request (DNS rebinding) leads nowhere else. Every redirect is

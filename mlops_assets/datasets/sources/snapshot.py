@@ -1,6 +1,6 @@
 """A landing as a layout reads it.
 
-Its files, a local copy of each, and what is known of them from before.
+It has files, a local copy of each, and what is known of them from before.
 """
 
 from __future__ import annotations

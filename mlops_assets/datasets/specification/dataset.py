@@ -133,7 +133,7 @@ class Bands(Strict):
 class Quality(Strict):
     """Thresholds of the quality report.
 
-    Too many exact copies across splits stop training, all else is a warning.
+    Too many exact copies across splits stop training; all else is a warning.
     """
 
     max_duplicates: float = Field(

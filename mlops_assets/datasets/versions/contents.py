@@ -121,7 +121,7 @@ def sidecar_rows(
 ) -> list[dict[str, Any]]:
     """Return each sidecar once.
 
-    Without a scene if several need it, and not if it is a file of another role.
+    It has no scene if several need it, and is left out if it is a file of another role.
     """
     taken = {row["path"] for row in others}
     scenes: dict[str, set[str]] = {}

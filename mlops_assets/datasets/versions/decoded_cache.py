@@ -1,6 +1,6 @@
 """The decoded cache.
 
-The samples of a split as one memory-mapped array, so that a machine decodes files only once.
+It has the samples of a split as one memory-mapped array, so that a machine decodes files only once.
 
 Nothing here knows tasks, bands or scaling. All of it can be deleted at any time and is made again
 when it is needed.
@@ -43,7 +43,7 @@ SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
 
 @dataclass(frozen=True)
 class Decoded:
-    """One decoded split: where it lies.
+    """The folder of one decoded split.
 
     Arrays are opened where they are used, also in another process.
     """
@@ -57,7 +57,7 @@ class Decoded:
     def labels(self) -> CheckedArray:
         """Class indices of windows, memory-mapped and read-only.
 
-        (n, size, size), -1 where unknown.
+        Their shape is (n, size, size), with -1 where unknown.
         """
         return self._open(LABELS)
 
@@ -196,7 +196,7 @@ def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]
 def split_folder(frozen: FrozenDataset, split: SplitName, view: View) -> Path:
     """Return where a split is cached.
 
-    Keyed by the version's digest, so that equal content is decoded once.
+    The key is the version's digest, so that equal content is decoded once.
     """
     return frozen.workspace.cache / "decoded" / f"{frozen.row.digest}-{view}-{FORMAT}" / split
 

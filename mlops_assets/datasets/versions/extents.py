@@ -1,6 +1,6 @@
-"""Where and when data is, as boxes and intervals.
+"""Extents of data in space and time, as boxes and intervals.
 
-Which files and samples they are of is decided by the callers.
+Callers decide which files and samples they are of.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ class FrozenDataset:
     def described_as(self, declared: DatasetSpecification) -> FrozenDataset:
         """Return this version with its description as declared now.
 
-        Title, licence, providers, place and time.
+        The description is title, licence, providers, place and time.
 
         How it was read and split stays as it was committed.
         """
@@ -112,7 +112,7 @@ class FrozenDataset:
         return dict(zip(manifest["path"], zip(manifest["sha256"], hrefs, strict=True), strict=True))
 
     def local_path(self, path: str) -> Path:
-        """Return a local path with the frozen bytes of one landed file.
+        """Return a local path with the committed bytes of one landed file.
 
         The first time they are hashed again.
 

@@ -1,8 +1,8 @@
 """The manifest of a data version.
 
-One row a file, as a Parquet file that is stac-geoparquet at the same time.
+It has one row a file, as a Parquet file that is stac-geoparquet at the same time.
 
-Only the table and its encoding; which files belong to a version is decided in `freezing`.
+Only the table and its encoding; which files belong to a version is decided in `commit`.
 
 Every row is a STAC Item for one file (https://radiantearth.github.io/stac-geoparquet-spec/), so
 DuckDB, GeoPandas and rustac open the manifest as it lies. What STAC has a word for has that word:
@@ -285,7 +285,7 @@ class _Bounds:
         self.box = [*low.min(axis=0).tolist(), *high.max(axis=0).tolist()]
 
     def metadata(self) -> dict[str, Any]:
-        """The metadata `geo` of GeoParquet 1.1.
+        """Return the metadata `geo` of GeoParquet 1.1.
 
         No CRS in it means longitude and latitude (OGC:CRS84).
 

@@ -81,7 +81,7 @@ def _interval(
 ) -> Interval | None:
     """Return first and last time.
 
-    Of the files, else of the samples, else as declared, else None.
+    They are of the files, else of the samples, else as declared, else None.
     """
     times, sampled = file_times(main), samples["time"]
     if times.null_count and sampled.null_count < len(sampled):

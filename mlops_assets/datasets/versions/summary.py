@@ -1,6 +1,6 @@
 """A data version at a glance.
 
-Where and when it is of, and how many samples of each class each split has.
+It has place and time, and the number of samples of each class in each split.
 
 Light to load: commands that only show a version read it. What it says was found in `summarise`,
 when the version was committed; samples and files are read by `versions`.

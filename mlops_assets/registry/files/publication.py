@@ -89,7 +89,7 @@ def publication(workspace: Workspace, registry: Registry) -> Iterator[Publicatio
 def complete_publications(workspace: Workspace, registry: Registry) -> None:
     """Move to its place what was published and is not there yet.
 
-    Wait for the process that is just doing so.
+    This waits for the process that is just doing so.
 
     Raises:
         Conflict: another process is publishing and does not end.

@@ -40,9 +40,9 @@ Change = tuple[
 
 @dataclass(frozen=True)
 class Author:
-    """Who writes an entry.
+    """The author of an entry.
 
-    The principal, and the newest entry that his process knows to be mirrored.
+    It is the principal, with the newest entry that its process knows to be mirrored.
     """
 
     principal: str
@@ -66,7 +66,7 @@ def key_of(table: Table, row: Any) -> list[Any]:
 def kept(value: Any) -> Any:
     """Return a value as an entry has it.
 
-    Times as ISO 8601 in UTC, documents with NaN and infinities as texts.
+    Times are ISO 8601 in UTC; NaN and infinities in documents are texts.
     """
     if isinstance(value, datetime):
         return value.astimezone(UTC).isoformat()
@@ -96,7 +96,7 @@ def sha256_of_entry(entry: str) -> str:
 def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, Any]:
     """Return `count` and `sha256` of the points of a run.
 
-    (seq, name, step, value, logged), by seq.
+    Points are (seq, name, step, value, logged), by seq.
     """
     encode = json.JSONEncoder(ensure_ascii=False).encode
     digest, count = hashlib.sha256(), 0

@@ -1,6 +1,6 @@
 """Heads of the log, to be kept elsewhere.
 
-Where the registry and the workspace were both rewritten, these tell.
+They reveal if the registry and the workspace were both rewritten.
 
 A head is the number and the sha256 of the newest entry. It states all entries before, and can be
 signed with Ed25519.
@@ -29,7 +29,7 @@ _KEPT = re.compile(r"[0-9]{10}\.json")
 class Head(BaseModel, frozen=True, extra="forbid"):
     """The newest entry of a log.
 
-    Its number, its sha256, and a signature of both (Ed25519, base64).
+    It has its number, its sha256, and a signature of both (Ed25519, base64).
     """
 
     seq: int = Field(ge=1)

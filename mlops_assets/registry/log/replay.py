@@ -1,6 +1,6 @@
 """Reading the chained log back.
 
-The rows that its entries leave, and how the tables differ from them.
+The rows that its entries leave are compared with the tables.
 
 `replay` works on texts alone, wherever they come from: the registry, its mirror in the workspace,
 or a backup.
@@ -199,7 +199,7 @@ def _readable_rows(
 ) -> Iterator[tuple[list[Any], Columns | str]]:
     """Yield key and columns of every row.
 
-    What is wrong in place of columns that hold no value of their kind.
+    Columns that hold no value of their kind are replaced by what is wrong.
     """
     try:
         found: list[tuple[list[Any], Columns | str]] = list(rows_of(connection, table))

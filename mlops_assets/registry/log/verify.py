@@ -1,4 +1,4 @@
-"""Verifying the registry.
+"""Verification of the registry.
 
 Its log is a whole chain, its tables are what the log leaves, and the mirror is the log.
 

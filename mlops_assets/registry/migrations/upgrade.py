@@ -1,6 +1,6 @@
 """The tables of a registry.
 
-Making them, and upgrading those of an older release by Alembic's revisions.
+They are made, and upgraded from those of an older release by Alembic's revisions.
 
 A registry that this release has made or upgraded is recognised by one query, without importing
 Alembic.

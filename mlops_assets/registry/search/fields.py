@@ -2,7 +2,7 @@
 
 A bare name is a column of the run, else a metric; `params.NAME`, `metrics.NAME`, `tags.NAME`,
 `usage.NAME`, `phases.NAME`, `hardware.NAME` and `code.NAME` reach into its documents. Filters are
-read in `run_search`.
+read in `cql2`.
 """
 
 from __future__ import annotations
@@ -68,9 +68,9 @@ class Field:
 
     @property
     def kind(self) -> Kind | None:
-        """What a plain column holds.
+        """The kind of values of a plain column.
 
-        None for a document, in which every run may hold something else.
+        It is None for a document, in which every run may hold something else.
         """
         if self.keys:
             return None

@@ -1,6 +1,6 @@
-"""Whether some run has what is asked for, and what there is instead if none has.
+"""Suggestions for what is asked for, if no run has it.
 
-Filters are read in `run_search`.
+Filters are read in `cql2`.
 """
 
 from __future__ import annotations

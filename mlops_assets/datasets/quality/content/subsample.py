@@ -17,7 +17,7 @@ Kind = TypeVar("Kind", bound=np.generic)
 def draw(items: NDArray[Kind], most: int, seed: int = SEED) -> NDArray[Any]:
     """Return at most so many of the items, in their order.
 
-    Drawn without replacement, alike on every machine.
+    They are drawn without replacement, alike on every machine.
     """
     if len(items) <= most:
         return items

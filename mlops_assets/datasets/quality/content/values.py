@@ -1,6 +1,6 @@
 """The values of each band or feature.
 
-Statistics, percentiles, histograms, and how many cannot be used.
+Here are statistics, percentiles, histograms, and counts of values that cannot be used.
 
 Works on blocks of samples as they come; which samples these are is decided in `scan`.
 """
@@ -102,7 +102,7 @@ class RunningStatistics:
     def document(self) -> dict[str, list[float | None]]:
         """Return `mean`, `std` (of the population), `min` and `max`.
 
-        Null for a band without a usable value.
+        They are null for a band without a usable value.
         """
         known = self._count > 0
         std = np.sqrt(self._squares / np.maximum(self._count, 1))

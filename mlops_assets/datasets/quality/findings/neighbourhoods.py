@@ -87,7 +87,7 @@ def _kept_together(
 ) -> tuple[NDArray[np.int64] | None, str]:
     """Return the group of each position.
 
-    As declared, else a block of ground or scene, else None.
+    It is the declared one, else a block of ground or scene, else None.
     """
     if len(positions) and declared.notna().all():
         return pd.factorize(declared)[0], "groups"

@@ -1,4 +1,4 @@
-"""How far test samples are from the nearest training sample.
+"""Distances of test samples from the nearest training sample.
 
 Near ones are alike, and flatter a model.
 

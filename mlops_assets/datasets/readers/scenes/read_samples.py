@@ -132,7 +132,7 @@ def read_windows(
 ) -> NDArray[Any]:
     """Read square windows given by their upper left pixels (n, 2).
 
-    Shape (n, bands, size, size), the raster's type.
+    They have shape (n, bands, size, size) and the raster's type.
     """
     from rasterio.windows import Window
 

@@ -55,7 +55,7 @@ class Labels(Protocol):
     def unlabelled(self) -> float | None:
         """Value that means 'unknown', NaN where labels are numbers.
 
-        None if every pixel is labelled.
+        It is None if every pixel is labelled.
         """
         ...
 

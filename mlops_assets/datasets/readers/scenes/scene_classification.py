@@ -1,6 +1,6 @@
 """Whole images that are labelled as a whole.
 
-One scene is one sample, its label a property of its Item.
+One scene is one sample; its label is a property of its Item.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""Whether rasters go together.
+"""Checks that rasters go together.
 
-The files of one scene on one grid, and scenes of one kind with each other.
+The files of one scene are on one grid, and scenes of one kind with each other.
 """
 
 from __future__ import annotations

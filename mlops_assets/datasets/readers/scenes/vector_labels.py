@@ -80,7 +80,7 @@ def sidecars(path: str, paths: Mapping[str, Any]) -> list[str]:
 def unsaved(path: str, files: Mapping[str, LandedFile]) -> str | None:
     """Return why a GeoPackage is not whole by itself.
 
-    What a program that has it open has not written to it yet.
+    A program that has it open may have changes that are not in it yet.
     """
     for suffix in ("-wal", "-journal") if path.lower().endswith(".gpkg") else ():
         beside = files.get(path + suffix)
@@ -95,7 +95,7 @@ def unsaved(path: str, files: Mapping[str, LandedFile]) -> str | None:
 class VectorLabels:
     """The features of one vector file.
 
-    Geometry, the class value or number of each, and its group if asked for.
+    Each has a geometry, a class value or number, and a group if asked for.
     """
 
     def __init__(
@@ -504,9 +504,9 @@ def _require_own_crs(path: Path) -> None:
 
 
 def _unlabelled(sampling: Sampling, classes: list[ClassName]) -> int:
-    """What is outside of all features.
+    """Return the value outside of all features.
 
-    The declared value, or one that is not a class, as nobody labelled it.
+    It is the declared value, or one that is not a class, as nobody labelled it.
     """
     if sampling.unlabelled is not None:
         return sampling.unlabelled

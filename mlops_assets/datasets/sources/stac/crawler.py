@@ -1,6 +1,7 @@
 """Walking STAC documents.
 
-A static Catalog, Collection, ItemCollection or Item below a landing, or a STAC API.
+A walk starts at a static Catalog, Collection, ItemCollection or Item below a landing, or a STAC
+API.
 
 Finds Items. Which of their assets are taken is decided in `stac`.
 """
@@ -237,7 +238,7 @@ def used_part(
 ) -> dict[str, Any]:
     """Return what of an Item belongs to a data version.
 
-    No links, as they lead elsewhere, and the assets that are used.
+    It has no links, as they lead elsewhere, and only the assets that are used.
 
     Args:
         item: the Item.

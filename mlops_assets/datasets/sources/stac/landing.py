@@ -277,7 +277,7 @@ class _Items:
     def _store_of(self, path: str) -> tuple[Any, str]:
         """Return the store and key of a landed path.
 
-        Below the declared landing, or where an Item says.
+        They are below the declared landing, or where an Item says.
         """
         if path in self._remote and not self._is_of_landing(self._remote[path]):
             return store_outside(self._remote[path])

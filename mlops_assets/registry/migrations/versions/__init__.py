@@ -1,6 +1,6 @@
 """The revisions of the registry's tables, oldest first.
 
-What brings those of an older release to the present ones.
+They turn those of an older release into the present ones.
 
 A revision states the tables as they were then, and never uses those of `schema`, which keep
 changing.
