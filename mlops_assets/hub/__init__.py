@@ -1,4 +1,4 @@
-"""What the platform offers over HTTP: recording external runs.
+"""The platform over HTTP: recording external runs.
 
 Requests are checked and handed to the core here; nothing of the core is decided here.
 """

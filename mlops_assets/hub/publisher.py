@@ -45,7 +45,7 @@ log = logging.getLogger(__name__)
 
 
 class Job(Strict):
-    """What is to be published, and where."""
+    """A run to be published, and its destination."""
 
     workspace: str
     registry: str
@@ -144,7 +144,7 @@ class Finisher:
                 future.add_done_callback(_log_failure)
 
     def busy(self, run_id: str) -> bool:
-        """Say whether a run waits to be published or is being published."""
+        """Return whether a run waits to be published or is being published."""
         future = self._futures.get(run_id)
         return future is not None and not future.done()
 

@@ -110,7 +110,7 @@ class RunsApi:
 
     @_for_caller
     async def show(self, request: Request) -> Response:
-        """Tell how a run stands."""
+        """Return the state of a run."""
         run = await self._external(request)
         return JSONResponse(await self._document(run.run_id))
 
@@ -317,7 +317,7 @@ class RunsApi:
 
 
 def _require_sent(staging: Staging, said: Finish) -> None:
-    """See that there is one model.
+    """Check that there is one model.
 
     Raises:
         Refused: there is none, or more than one.

@@ -1,4 +1,4 @@
-"""What callers of the API send, checked at the door."""
+"""Documents that callers of the API send, validated on arrival."""
 
 from __future__ import annotations
 

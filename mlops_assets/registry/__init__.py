@@ -1,4 +1,4 @@
-"""What exists and how it hangs together: data versions, runs, metrics, model versions, aliases.
+"""Metadata registry: data versions, runs, metrics, model versions, aliases.
 
 The registry holds facts and relations in SQL; the bytes lie in the workspace.
 """

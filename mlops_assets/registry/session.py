@@ -172,7 +172,7 @@ class RegistrySession:
             ) from error
 
     def require_locks(self) -> None:
-        """See that locks which this thread holds are still held; see `Locks`."""
+        """Check that locks which this thread holds are still held; see `Locks`."""
 
     @property
     def mirror(self) -> Mirror | None:
@@ -187,7 +187,7 @@ class RegistrySession:
         return None if newest is None else (newest.seq, chain.sha256_of_entry(newest.entry))
 
     def require_own_log(self) -> None:
-        """See that the log in the workspace is that of this registry.
+        """Check that the log in the workspace is that of this registry.
 
         Raises:
             IntegrityError: it has entries that this registry does not have.

@@ -41,7 +41,7 @@ class Tokens(RegistrySession):
             return list(session.scalars(select(Token).order_by(Token.created)))
 
     def has_tokens(self) -> bool:
-        """Say whether there is a token that is valid now."""
+        """Return whether there is a token that is valid now."""
         valid = select(Token.id).where(Token.revoked.is_(None), Token.expires > now())
         with self.reading() as session:
             return session.scalar(valid.limit(1)) is not None

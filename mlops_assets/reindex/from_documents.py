@@ -69,7 +69,7 @@ _RUN_DEFAULTS: Columns = {
 
 @dataclass
 class Documented:
-    """What documents say.
+    """The content of the documents.
 
     Attributes:
         rows: table → key → columns, as entries of the log have them.

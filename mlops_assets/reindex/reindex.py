@@ -50,7 +50,7 @@ _ENTRY = re.compile(r"log/(\d{10})\.json")
 
 @dataclass
 class Reindexed:
-    """What a registry was rebuilt from.
+    """The outcome of rebuilding a registry.
 
     Attributes:
         rows: table → how many rows it has.

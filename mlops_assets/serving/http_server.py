@@ -29,7 +29,7 @@ SHUTDOWN_SECONDS = 10  # for requests under way when the server is stopped
 
 @dataclass(frozen=True)
 class Limits:
-    """What a connection may take.
+    """The limits of a connection.
 
     Attributes:
         connections: open at once.
@@ -263,7 +263,7 @@ class LimitedProtocol(H11Protocol):
             self._linger()
 
     def resume_writing(self) -> None:
-        """See that the peer reads."""
+        """Note that the peer reads."""
         super().resume_writing()
         self._unsent = None
 

@@ -113,7 +113,7 @@ class CatalogWriter:
         return read_record(self.workspace, self.registry, key)
 
     def has(self, key: str) -> bool:
-        """Say whether a document was added, or was published and is there."""
+        """Return whether a document was added, or was published and is there."""
         return key in self._contents or has_record(self.workspace, self.registry, key)
 
     @contextmanager
@@ -158,7 +158,7 @@ class CatalogWriter:
 
 
 def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:
-    """Say whether a document of the catalogue was published and is there.
+    """Return whether a document of the catalogue was published and is there.
 
     What a killed process left was not.
     """

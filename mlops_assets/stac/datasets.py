@@ -200,7 +200,7 @@ def _said_of(frozen: FrozenDataset, name: str) -> list[Any]:
 
 
 def _item_assets(frozen: FrozenDataset) -> dict[str, Any]:
-    """What the assets of all Items have in common."""
+    """Return what the assets of all Items have in common."""
     roles = set(frozen.manifest["role"])
     if "table" in roles:
         return {"table": {"title": "Samples", "roles": ["data"]}}

@@ -174,7 +174,7 @@ class _Entry:
         return bool(self.frozen.document["input"]["kind"] == "image")
 
     def touched(self, changed: AbstractSet[str], parts: AbstractSet[tuple[str, str]]) -> bool:
-        """Say whether one of the files or samples is not as it was."""
+        """Return whether one of the files or samples is not as it was."""
         splits = TRAINING_TYPES if self._is_image else [self.split]
         return not changed.isdisjoint(self.group.paths) or any(
             (self.group.path, split) in parts for split in splits

@@ -117,7 +117,7 @@ def explained(
 
 
 def is_missing(error: BaseException | None) -> bool:
-    """Say whether an error means that something is not there."""
+    """Return whether an error means that something is not there."""
     return isinstance(error, (NotFoundError, FileNotFoundError))
 
 

@@ -212,7 +212,7 @@ class Workspace:
         return moment
 
     def exists(self, key: str) -> bool:
-        """Say whether a file is there."""
+        """Return whether a file is there."""
         try:
             with self._reading(key):
                 obstore.head(self._store, key)
@@ -337,7 +337,7 @@ class Workspace:
         return self._put(object_key(digest), content, digest)
 
     def has_object(self, sha256: str, size: int) -> bool:
-        """Say whether an object of this size is there; it is not read."""
+        """Return whether an object of this size is there; it is not read."""
         key = object_key(sha256)
         if self._root is not None:
             try:

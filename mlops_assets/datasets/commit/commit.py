@@ -53,7 +53,7 @@ _NOTED = 20  # files that are named when they are not read; more are counted
 
 @dataclass(frozen=True)
 class Freeze:
-    """What came of freezing: the data version, whether it is new, and what had landed.
+    """The outcome of a commit: the data version, whether it is new, and what had landed.
 
     `notes` are for people.
     """
@@ -134,7 +134,7 @@ def freeze(
 
 
 def _require_features(units: Mapping[str, str], features: list[str]) -> None:
-    """See that units are declared of features that there are.
+    """Check that units are declared of features that there are.
 
     Raises:
         SpecificationError: one is not there.

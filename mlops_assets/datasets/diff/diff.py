@@ -75,14 +75,14 @@ class SampleChanges:
 
     @property
     def moves(self) -> pd.DataFrame:
-        """How many samples moved between each two splits: before, after, samples."""
+        """Number of samples that moved between each two splits: before, after, samples."""
         counted = self.moved.groupby(["before", "after"], dropna=False).size()
         return counted.rename("samples").reset_index()
 
 
 @dataclass(frozen=True, eq=False)
 class Difference:
-    """What differs between two data versions.
+    """The differences between two data versions.
 
     Attributes:
         before: `dataset@version` and digest.
@@ -239,7 +239,7 @@ def _ordered(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _differs(before: pd.Series, after: pd.Series) -> pd.Series:
-    """Say where two columns differ; a number and its text are not the same, two nulls are."""
+    """Return where two columns differ; a number and its text are not the same, two nulls are."""
     a, b = before.astype(object), after.astype(object)
     return (a.isna() != b.isna()) | (a.notna() & b.notna() & (a != b))
 

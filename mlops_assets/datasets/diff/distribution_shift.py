@@ -119,7 +119,7 @@ def class_balance(
 def _class_counts(
     registry: Registry, frozen: FrozenDataset
 ) -> tuple[str, dict[str, pd.Series]] | None:
-    """What is counted, and for each split class value (as text) → count."""
+    """Return what is counted, and for each split class value (as text) → count."""
     splits = get_args(SplitName)
     if frozen.classes is None:
         return None

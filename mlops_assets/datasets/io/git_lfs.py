@@ -18,12 +18,12 @@ POINTER = (
 
 
 def is_pointer(content: bytes) -> bool:
-    """Say whether a file with this content, or this start of it, is a Git LFS pointer."""
+    """Return whether a file with this content, or this start of it, is a Git LFS pointer."""
     return content.startswith(START)
 
 
 def is_pointer_file(local: Path) -> bool:
-    """Say whether a local file is a Git LFS pointer."""
+    """Return whether a local file is a Git LFS pointer."""
     with local.open("rb") as stream:
         return is_pointer(stream.read(len(START)))
 

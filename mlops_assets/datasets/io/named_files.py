@@ -18,7 +18,7 @@ VRT = ".vrt"
 
 
 def is_self_contained(path: str) -> bool:
-    """Say whether a file that has no sidecar is read the same under any name."""
+    """Return whether a file that has no sidecar is read the same under any name."""
     return path.lower().endswith(SELF_CONTAINED)
 
 

@@ -132,7 +132,7 @@ def driver_of(local: Path) -> str:
 
 
 def is_vrt(local: Path) -> bool:
-    """Whether a file is read as a VRT, which names other files."""
+    """Return whether a file is read as a VRT, which names other files."""
     return SUFFIXES.get(local.suffix.lower()) == VRT and driver_of(local) == VRT
 
 

@@ -297,7 +297,7 @@ class BandRoles:
 
 
 def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
-    """Tell measurements from alpha, which is not a feature unless it is named.
+    """Separate measurements from alpha, which is not a feature unless it is named.
 
     A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of
     four 8-bit bands so unless it is told otherwise
@@ -335,12 +335,12 @@ def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
 
 
 def is_masked(raster: Any, roles: BandRoles) -> bool:
-    """Say whether some pixels of an open raster may have no data."""
+    """Return whether some pixels of an open raster may have no data."""
     return roles.alpha is not None or bool(_mask_flags(raster, roles))
 
 
 def _hides(raster: Any, roles: BandRoles) -> bool:
-    """Say whether alpha or a mask hides pixels, which their values do not show."""
+    """Return whether alpha or a mask hides pixels, which their values do not show."""
     from rasterio.enums import MaskFlags
 
     return roles.alpha is not None or any(
@@ -389,7 +389,7 @@ def valid_pixels(
 def shown_values(
     raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]
 ) -> NDArray[np.bool_]:
-    """Say which values nodata, alpha and masks leave, of each measured band.
+    """Return which values nodata, alpha and masks leave, of each measured band.
 
     Shape (bands, height, width).
     """

@@ -81,7 +81,7 @@ class Scaling:
 
     @cached_property
     def offset(self) -> NDArray[np.float32]:
-        """What is taken away from each feature; shape (features,)."""
+        """The offset taken away from each feature; shape (features,)."""
         import numpy as np
 
         return np.array(
@@ -90,7 +90,7 @@ class Scaling:
 
     @cached_property
     def divisor(self) -> NDArray[np.float32]:
-        """What each feature is divided by after that; shape (features,)."""
+        """The divisor of each feature after that; shape (features,)."""
         import numpy as np
 
         spans = [
@@ -109,7 +109,7 @@ class Scaling:
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is done to raw samples before a model sees them: the one place where it is done.
+    """The preparation of raw samples for a model: the one place where it is done.
 
     Attributes:
         chosen: indices of the features or bands that are taken, in order; None takes all.

@@ -117,7 +117,7 @@ class TrainingData:
 
     @cached_property
     def scaling(self) -> Scaling | None:
-        """What samples are scaled by, from the training split; None if nothing is scaled."""
+        """The figures that samples are scaled by, from the training split; None if not scaled."""
         fitted = any(method in ("standardize", "minmax") for method in self._methods.values())
         return fit(self._methods, self._statistics() if fitted else None)
 

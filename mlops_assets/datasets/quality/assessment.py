@@ -51,7 +51,7 @@ from mlops_assets.storage import FileStat
 
 @dataclass(frozen=True)
 class Quality:
-    """What was found in one data version, and the files it was written to.
+    """The findings on one data version, and the files they were written to.
 
     Attributes:
         statistics: mean, std, min and max of each feature on training samples; empty if files are
@@ -71,7 +71,7 @@ class Quality:
 
 @dataclass(frozen=True)
 class _Report:
-    """What has been measured: `quality.json`, `statistics.json` and the figures by name."""
+    """The measurements: `quality.json`, `statistics.json` and the figures by name."""
 
     document: dict[str, Any]
     statistics: dict[str, Any]

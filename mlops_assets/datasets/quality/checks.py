@@ -38,7 +38,7 @@ class Check:
 
 @dataclass(frozen=True)
 class CheckKind:
-    """What a check is about, and whether it blocks."""
+    """The subject of a check, and whether it blocks."""
 
     description: str
     blocking: bool

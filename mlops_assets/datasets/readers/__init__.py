@@ -1,4 +1,4 @@
-"""How landed files are read: one module a layout, all with the functions of `Layout`.
+"""Reading of landed files: one module a layout, all with the functions of `Layout`.
 
 Where the files lie is the business of the landings; splitting and freezing are elsewhere.
 """
@@ -23,7 +23,7 @@ View = Literal["row", "pixel", "patch", "window", "image"]
 
 
 class Layout(Protocol):
-    """What every layout does; its contract is tested for all of them in one suite."""
+    """The interface of every layout; its contract is tested for all of them in one suite."""
 
     def contents(self, landed: Landed, specification: DatasetSpecification) -> Contents:
         """Read and check everything that has landed.

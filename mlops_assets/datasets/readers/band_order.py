@@ -99,7 +99,7 @@ def _order_part(
 
 
 def _contradictions(declared: Sequence[str], own: Sequence[str]) -> list[str]:
-    """Say which declared names are those of other bands."""
+    """Return which declared names are those of other bands."""
     return [
         f"bands.names calls band {place} {name}, but the files call band {own.index(name) + 1} so;"
         " name them as the files do, or leave 'names' out"

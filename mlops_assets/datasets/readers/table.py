@@ -58,7 +58,7 @@ PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
 
 
 def is_table(path: str) -> bool:
-    """Say whether a file of this name is read as a table."""
+    """Return whether a file of this name is read as a table."""
     return path.lower().endswith(TEXT_SUFFIXES + PARQUET_SUFFIXES)
 
 

@@ -1,4 +1,4 @@
-"""What the columns of a table are: features, label, times, places.
+"""Columns of a table: features, label, times, places.
 
 Which of them can be used, and why not.
 
@@ -323,7 +323,7 @@ def find_classes(
 
 
 def is_integer(text: str) -> bool:
-    """Say whether a text is a whole number in its usual spelling.
+    """Return whether a text is a whole number in its usual spelling.
 
     '01' is not, as it would be confused with '1'.
     """

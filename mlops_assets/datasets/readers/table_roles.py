@@ -129,12 +129,12 @@ def type_of(values: pd.Series) -> str:
 
 
 def are_numbers(texts: pd.Series, decimal: str = ".") -> bool:
-    """Say whether every value is a number, in any notation."""
+    """Return whether every value is a number, in any notation."""
     return all(_number(value, decimal) is not None for value in texts.dropna().unique())
 
 
 def have_decimal_commas(texts: pd.Series) -> bool:
-    """Say whether the values are numbers with a decimal comma, some of them at least."""
+    """Return whether the values are numbers with a decimal comma, some of them at least."""
     return bool(texts.astype("str").str.contains(",").any()) and are_numbers(
         texts.astype("str"), ","
     )

@@ -54,7 +54,7 @@ class Target(Protocol):
         ...
 
     def standing(self, file: StoredFile) -> Standing:
-        """Say what lies where the file goes."""
+        """Return what lies where the file goes."""
         ...
 
     def write(self, file: StoredFile) -> How:
@@ -154,7 +154,7 @@ class FolderTarget:
         return "same" if same else "different"
 
     def _shared(self, found: os.stat_result, file: StoredFile) -> bool:
-        """Say whether a file is a hard link of the object itself."""
+        """Return whether a file is a hard link of the object itself."""
         stored = self._content.local_path(file)
         try:
             return stored is not None and os.path.samestat(found, os.stat(stored))  # noqa: PTH116
@@ -162,7 +162,7 @@ class FolderTarget:
             return False
 
     def _leads_elsewhere(self, path: str) -> bool:
-        """Say whether a link is on the way to a file, or the workspace. Asked once a folder."""
+        """Return whether a link is on the way to a file, or the workspace. Asked once a folder."""
         parent = os.path.dirname(path)  # noqa: PTH120
         if parent in self._made:
             return False

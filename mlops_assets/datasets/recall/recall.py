@@ -28,7 +28,7 @@ _LISTED = 100  # problems that are named in a message; more are counted
 
 @dataclass(frozen=True)
 class Recall:
-    """What was written back.
+    """The outcome of writing a data version back.
 
     Attributes:
         reference: `dataset@version`.

@@ -53,7 +53,7 @@ class Damage:
 
 @dataclass(frozen=True)
 class Verification:
-    """What was read again, and what is wrong. `size` is in bytes, of what could be read."""
+    """The files read again, and what is wrong. `size` is in bytes, of what could be read."""
 
     reference: str
     documents: int

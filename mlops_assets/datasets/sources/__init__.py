@@ -1,4 +1,4 @@
-"""Where new files of a dataset arrive: folders, buckets, web servers, STAC catalogues.
+"""Sources of a dataset's new files: folders, buckets, web servers, STAC catalogues.
 
 One interface for all.
 

@@ -108,7 +108,7 @@ class Landing(Protocol):
         ...
 
     def settled(self, file: LandedFile, listed: float) -> bool:
-        """Say whether the stamp tells of any change after `listed` (seconds since the epoch).
+        """Return whether the stamp reveals any change after `listed` (seconds since the epoch).
 
         A file that was written just before it was listed may change again within the clock's
         resolution.
@@ -195,7 +195,7 @@ def name_problem(path: str) -> str | None:
 
 
 def is_hidden(path: str) -> bool:
-    """Say whether a file or one of its folders begins with a dot."""
+    """Return whether a file or one of its folders begins with a dot."""
     return path.startswith(".") or "/." in path
 
 

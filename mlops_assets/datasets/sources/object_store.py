@@ -35,7 +35,7 @@ class BucketLanding:
         return checked(self.url, files, [])
 
     def is_empty(self) -> bool:
-        """Say whether nothing lies here; one page is asked for, however many there are.
+        """Return whether nothing lies here; one page is asked for, however many there are.
 
         Raises:
             StorageError: the store cannot be listed.

@@ -33,7 +33,7 @@ from mlops_assets.storage import Workspace
 
 @dataclass(frozen=True)
 class Landed:
-    """What lies in a landing at the moment of freezing.
+    """The files in a landing at the moment of committing.
 
     Attributes:
         files: all files, sorted by path.

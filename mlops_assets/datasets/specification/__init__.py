@@ -1,1 +1,1 @@
-"""What a user declares about a dataset."""
+"""A user's declaration of a dataset."""

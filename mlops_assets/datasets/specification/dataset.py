@@ -1,4 +1,4 @@
-"""What a user declares about a dataset, as strict models.
+"""A user's declaration of a dataset, as strict models.
 
 Every description shows in Dagster's docs.
 
@@ -23,7 +23,7 @@ SplitMethod = Literal["column", "random", "group", "spatial_block", "temporal"]
 
 
 class Split(Strict):
-    """How samples are divided into train, validation and test."""
+    """The division of samples into train, validation and test."""
 
     method: SplitMethod = Field(
         default="random",
@@ -85,7 +85,7 @@ class Split(Strict):
 
 
 class Extent(Strict):
-    """Where and when the data was taken, if the files do not say."""
+    """The place and time of the data, if the files do not have them."""
 
     # lists, as Dagster's docs cannot show tuples
     bbox: list[float] = Field(
@@ -112,7 +112,7 @@ class Extent(Strict):
 
 
 class Provider(Strict):
-    """Who made, licenses or hosts the data (STAC `providers`)."""
+    """Somebody who made, licenses or hosts the data (STAC `providers`)."""
 
     name: str
     roles: list[Literal["licensor", "producer", "processor", "host"]] = Field(default=[])
@@ -120,7 +120,7 @@ class Provider(Strict):
 
 
 class Bands(Strict):
-    """What the bands of the scenes are."""
+    """The bands of the scenes."""
 
     names: list[str] | None = Field(
         default=None, description="Names, in file order; from the files if not given."
@@ -225,7 +225,7 @@ class Quality(Strict):
 
 
 class SensorSettings(Strict):
-    """How the landing is watched."""
+    """Settings for watching the landing."""
 
     interval_seconds: int = Field(default=30, ge=5, description="Seconds between looks.")
     settle_seconds: int = Field(

@@ -1,4 +1,4 @@
-"""What a user declares about where a dataset's files arrive and how they are read.
+"""A user's declaration of where a dataset's files arrive and how they are read.
 
 Only declarations and the rules that need no data; rules that need data are in the layouts.
 """
@@ -29,7 +29,7 @@ def _not_given(value: object) -> bool:
 
 
 class TableLayout(Strict):
-    """How tables (CSV, TSV, Parquet, GeoParquet) are read: one row is one sample."""
+    """Layout of tables (CSV, TSV, Parquet, GeoParquet): one row is one sample."""
 
     label: str = Field(description="Column with the class or the number to learn.")
     features: Literal["*"] | list[str] = Field(
@@ -125,7 +125,7 @@ class TableLayout(Strict):
 
 
 class ImageFolderLayout(Strict):
-    """How a folder of images (GeoTIFF, PNG, JPEG, NPY) is read: one file is one sample."""
+    """Layout of a folder of images (GeoTIFF, PNG, JPEG, NPY): one file is one sample."""
 
     pattern: str = Field(
         default="{label}/*",
@@ -175,7 +175,7 @@ class ImageFolderLayout(Strict):
 
 
 class Sampling(Strict):
-    """How samples are taken from scenes: as patches around labelled pixels, or as windows."""
+    """The sampling of scenes: as patches around labelled pixels, or as windows."""
 
     label_column: str | None = Field(
         default=None,
@@ -224,7 +224,7 @@ class Sampling(Strict):
 
 
 class ScenesLayout(Sampling):
-    """How scenes (rasters of any size with labels as rasters or vectors) are read."""
+    """Layout of scenes (rasters of any size with labels as rasters or vectors)."""
 
     images: str | list[str] = Field(
         default="images/*.tif",
@@ -266,7 +266,7 @@ class ScenesLayout(Sampling):
 
 
 class StacLayout(Sampling):
-    """How a STAC catalogue is read: Items are scenes, or images with a class each."""
+    """Layout of a STAC catalogue: Items are scenes, or images with a class each."""
 
     catalog: str = Field(
         default="catalog.json", description="Catalog, Collection or ItemCollection below the URL."
@@ -336,7 +336,7 @@ class Notifications(Strict):
 
 
 class Source(Strict):
-    """Where a dataset's files arrive and how they are read."""
+    """The place where a dataset's files arrive, and their layout."""
 
     url: str = Field(
         description=(

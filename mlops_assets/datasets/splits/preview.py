@@ -188,7 +188,7 @@ def _window_counts(
 
 @dataclass(frozen=True)
 class _LandedVersion(FrozenDataset):
-    """What has landed, as readers of a data version see it: its files are those of the landing."""
+    """The landed files, read as those of a data version are."""
 
     source: Landed
 

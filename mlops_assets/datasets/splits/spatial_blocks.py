@@ -30,7 +30,7 @@ _TRUE_SCALE = np.cos(np.radians(30.0))
 
 @dataclass(frozen=True)
 class Blocks:
-    """Where each sample lies on the grid of blocks.
+    """The block of each sample on the grid of blocks.
 
     Attributes:
         scope: for each sample, what its blocks are counted in: one name on the ground, else its
@@ -54,7 +54,7 @@ class Blocks:
         return np.asarray(np.floor((self.low + self.high) / 2), dtype=np.int64)
 
     def near(self, is_train: Callable[[str, int, int], bool]) -> NDArray[np.bool_]:
-        """Say of each sample whether a training block lies within its reach."""
+        """Return for each sample whether a training block lies within its reach."""
         first = np.floor(self.low - self.reach + _ROUNDING)
         last = np.floor(self.high + self.reach + _ROUNDING)
         if self.last is not None:

@@ -1,4 +1,4 @@
-"""What a layout finds in landed files: samples, files with their facts, classes and features.
+"""The contents of landed files: samples, files with their facts, classes and features.
 
 The tables here are the exchange between layouts, splits, freezing, records and reading for
 training.
@@ -75,7 +75,7 @@ class ClassName(TypedDict):
 
 @dataclass(frozen=True)
 class Contents:
-    """What was found in a landing.
+    """The contents of a landing.
 
     Attributes:
         samples: columns `path, row, column, label, group`, and where known `longitude, latitude,

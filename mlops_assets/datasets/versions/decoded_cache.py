@@ -62,7 +62,7 @@ class Decoded:
         return self._open(LABELS)
 
     def shown(self) -> CheckedArray | None:
-        """Which values alpha and masks leave, memory-mapped and read-only: as `samples`.
+        """Values that alpha and masks leave, memory-mapped and read-only: as `samples`.
 
         None if there are none.
         """
@@ -187,7 +187,7 @@ def _different(frozen: FrozenDataset, split: SplitName, view: View, folder: Path
 
 
 def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]) -> bool:
-    """Say whether rows lie in an array, to the bit, as NaN equals nothing."""
+    """Return whether rows lie in an array, to the bit, as NaN equals nothing."""
     if array.shape[1:] != rows.shape[1:]:
         return False
     return array[positions].tobytes() == rows.astype(array.dtype).tobytes()

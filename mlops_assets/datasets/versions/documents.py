@@ -1,4 +1,4 @@
-"""Where the documents of a data version lie, and how they are written.
+"""Documents of a data version: their places, and how they are written.
 
 What is in them is the business of those who write them.
 """

@@ -218,7 +218,7 @@ def read_manifest(content: bytes) -> pd.DataFrame:
 
 
 def knows_bands(content: bytes) -> bool:
-    """Say whether a manifest file tells how the bands of its files are called and read."""
+    """Return whether a manifest file states how the bands of its files are called and read."""
     return set(_BANDS.values()) <= set(pq.read_schema(pa.BufferReader(content)).names)
 
 
@@ -269,12 +269,12 @@ def footprints(boxes: NDArray[np.float64]) -> NDArray[np.object_]:
 
 
 def _plain(boxes: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Which boxes are known and do not cross the antimeridian."""
+    """Return which boxes are known and do not cross the antimeridian."""
     return np.isfinite(boxes).all(axis=1) & (boxes[:, 0] <= boxes[:, 2])
 
 
 class _Bounds:
-    """What GeoParquet wants to know of all geometries: their types, and the box around them."""
+    """The metadata of all geometries for GeoParquet: their types, and the box around them."""
 
     def __init__(self) -> None:
         self.crossing, self.box = False, [np.inf, np.inf, -np.inf, -np.inf]

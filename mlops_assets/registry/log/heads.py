@@ -66,7 +66,7 @@ class Head(BaseModel, frozen=True, extra="forbid"):
         return self.model_copy(update={"signature": signature})
 
     def is_signed_by(self, key: Path) -> bool:
-        """Whether the signature is of the owner of a key.
+        """Return whether the signature is of the owner of a key.
 
         Args:
             key: PEM file of an Ed25519 public key.

@@ -47,7 +47,7 @@ class Entry(BaseModel, strict=True, extra="forbid"):
 
 @dataclass
 class Replayed:
-    """What a log says.
+    """The content of a log.
 
     Attributes:
         rows: table → key → columns, of every row that there should be.
@@ -280,7 +280,7 @@ def _readable_row(session: Session, kind: type[T], key: Any) -> T | None:
 
 
 def same(value: Any, logged: Any) -> bool:
-    """Whether a value of a table is what an entry has, however the database writes numbers."""
+    """Return whether a value of a table is an entry's, however the database writes numbers."""
     if isinstance(value, dict) and isinstance(logged, dict):
         return value.keys() == logged.keys() and all(same(value[key], logged[key]) for key in value)
     if isinstance(value, list) and isinstance(logged, list):

@@ -21,7 +21,7 @@ from mlops_assets.storage import Workspace, sha256_of
 
 @dataclass
 class VerifiedLog:
-    """What the log says, and everything in the registry or the mirror that is not so."""
+    """The content of the log, and everything in the registry or the mirror that differs."""
 
     log: Replayed = field(default_factory=Replayed)
     problems: list[str] = field(default_factory=list)

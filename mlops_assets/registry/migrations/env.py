@@ -1,4 +1,4 @@
-"""What Alembic runs to apply the revisions in `versions/`; see `upgrade`.
+"""The script by which Alembic applies the revisions in `versions/`; see `upgrade`.
 
 No module imports this one.
 """

@@ -30,7 +30,7 @@ _LOCK = 0x6D6C6F7073  # of PostgreSQL; one process at a time makes the tables
 
 
 def is_present(connection: Connection) -> bool:
-    """Whether the tables are those of this release.
+    """Return whether the tables are those of this release.
 
     Raises:
         StorageError: they are of a newer release.

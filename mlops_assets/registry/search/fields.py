@@ -1,4 +1,4 @@
-"""What of a run can be named in a filter, an order or a listing, and where it lies in the database.
+"""Names of a run in filters, orders and listings, and their places in the database.
 
 A bare name is a column of the run, else a metric; `params.NAME`, `metrics.NAME`, `tags.NAME`,
 `usage.NAME`, `phases.NAME`, `hardware.NAME` and `code.NAME` reach into its documents. Filters are

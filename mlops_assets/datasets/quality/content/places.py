@@ -46,7 +46,7 @@ def earth_centred(
 
 @dataclass(frozen=True)
 class Places:
-    """Where the samples of a data version lie. `n` is their number.
+    """The places of the samples of a data version. `n` is their number.
 
     Attributes:
         kind: `row`, `patch`, `window` or `image`.

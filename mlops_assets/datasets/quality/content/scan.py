@@ -45,7 +45,7 @@ class Pixels:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a pass over the samples' values gives; `n` samples were read.
+    """The result of a pass over the samples' values; `n` samples were read.
 
     Attributes:
         positions: position in the data version's samples of each sample that was read, ascending,
@@ -194,7 +194,7 @@ def _fitted(source: SampleValues) -> Descriptor:
 
 
 def _seen(kind: str, block: NDArray[Any]) -> NDArray[Any]:
-    """What statistics are made of.
+    """Return the values that statistics are made of.
 
     Of a patch its centre, as what is around may be of another split.
     """

@@ -37,7 +37,7 @@ SATURATED = (
 def unusable(
     block: NDArray[Any], nodata: NDArray[np.float64], shown: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
-    """Say which values of a block of samples are NaN, infinite, nodata or hidden.
+    """Return which values of a block of samples are NaN, infinite, nodata or hidden.
 
     Args:
         block: shape (n, bands, ...).
@@ -115,7 +115,7 @@ class RunningStatistics:
 
 @dataclass(frozen=True)
 class BandValues:
-    """How the values of each band are spread, on training samples only.
+    """The spread of the values of each band, on training samples only.
 
     Attributes:
         features: names of the bands or features.

@@ -1,1 +1,1 @@
-"""What can be wrong with a data version: one module a kind of finding."""
+"""Findings on a data version: one module a kind of finding."""

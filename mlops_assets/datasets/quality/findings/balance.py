@@ -136,7 +136,7 @@ def absent_text(absent: Mapping[str, list[str]]) -> str:
 
 
 def coverage_check(counts: pd.DataFrame) -> Check:
-    """Say which classes do not reach every split; rare ones may not, so this never blocks."""
+    """Return which classes do not reach every split; rare ones may not, so this never blocks."""
     text = absent_text(absent_classes(counts))
     return outcome("classes_in_each_split", not text, text or "every class is in every split")
 

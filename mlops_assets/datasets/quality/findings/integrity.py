@@ -1,4 +1,4 @@
-"""Whether every file of a data version is as it was published."""
+"""The check that every file of a data version is as it was published."""
 
 from __future__ import annotations
 

@@ -169,7 +169,7 @@ def noise_check(found: Suspects | None, thresholds: Thresholds) -> Check:
 
 
 def _tellable(y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray[np.bool_]:
-    """Which samples are of classes with enough samples, in more than one group."""
+    """Return which samples are of classes with enough samples, in more than one group."""
     classes, codes, counts = np.unique(y, return_inverse=True, return_counts=True)
     enough = counts >= MIN_FOR_FOLDS
     if groups is not None:

@@ -36,7 +36,7 @@ SEEN = {
 
 @dataclass(frozen=True)
 class Leakage:
-    """What of validation and test has been seen in training.
+    """Samples of validation and test that have been seen in training.
 
     Attributes:
         held_out: number of validation and test samples.

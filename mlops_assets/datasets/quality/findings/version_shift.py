@@ -1,4 +1,4 @@
-"""How a data version differs from the one before: class shares, number labels, features and bands.
+"""Shift from the data version before: class shares, number labels, features and bands.
 
 How distributions are compared is in `datasets.shifts`. A warning says that they differ, not which
 version is right.
@@ -40,14 +40,14 @@ class Distance(BaseModel, frozen=True):
     by_chance: float | None
 
     def exceeds(self, limit: float, chance: float) -> bool:
-        """Say whether it is above a limit and more than so many times what chance gives."""
+        """Return whether it is above a limit and more than so many times what chance gives."""
         if self.value is None or self.by_chance is None:
             return False
         return abs(self.value) > max(limit, chance * self.by_chance)
 
 
 class VersionShift(BaseModel, frozen=True):
-    """How a data version differs from the one before.
+    """The shift of a data version from the one before.
 
     Attributes:
         compared_with: the version before; null for a first version.

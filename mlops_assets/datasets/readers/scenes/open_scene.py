@@ -68,7 +68,7 @@ class OpenScene:
         self._known = known and not any(map(is_masked, self.rasters, self._roles))
 
     def _describe(self, scene: Scene, declared: Sequence[str] | None) -> None:
-        """Say what the images are, once all of them are open."""
+        """Describe the images, once all of them are open."""
         whole = declared is not None and len(declared) == sum(
             raster.count for raster in self.rasters
         )
@@ -114,7 +114,7 @@ class OpenScene:
             raise SceneProblems(self.problems)
 
     def valid(self, top: int, bottom: int) -> NDArray[np.bool_]:
-        """Say which pixels of the rows [top, bottom) have data in some band.
+        """Return which pixels of the rows [top, bottom) have data in some band.
 
         Reading them also finds problems.
         """

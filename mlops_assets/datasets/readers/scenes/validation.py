@@ -17,7 +17,7 @@ Facts = dict[str, Any]  # a manifest row: path, height, width, count, dtype, crs
 
 
 class SceneProblems(ValueError):
-    """What keeps a scene from being used: the first problem of each of its files."""
+    """Problems that keep a scene from being used: the first one of each of its files."""
 
     def __init__(self, problems: Mapping[str, str]) -> None:
         self.problems = [f"{path}: {text}" for path, text in problems.items()]
@@ -25,7 +25,7 @@ class SceneProblems(ValueError):
 
 
 def same_grid(one: Facts, other: Facts) -> bool:
-    """Say whether two georeferenced rasters have one CRS and corners within a tenth of a pixel."""
+    """Return whether two georeferenced rasters have one CRS and corners within 0.1 pixels."""
     from rasterio.crs import CRS
 
     if one["crs"] != other["crs"] and CRS.from_string(one["crs"]) != CRS.from_string(other["crs"]):
@@ -138,7 +138,7 @@ def _scales(facts: Facts) -> str:
 
 
 def _one_scale(one: Facts, other: Facts) -> bool:
-    """Say whether two rasters have pixels of the same size in the same unit, within a hundredth."""
+    """Return whether the pixels of two rasters have one unit, and one size within a hundredth."""
     from rasterio.crs import CRS
 
     kinds = {CRS.from_string(facts["crs"]).is_geographic for facts in (one, other)}

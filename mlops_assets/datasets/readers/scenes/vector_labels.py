@@ -65,7 +65,7 @@ ACTING_SQL = r"(?i)(?<![a-z_])(ogr_|gdal_)|load_extension|fromfile"
 
 
 def is_vector(path: str) -> bool:
-    """Say whether a file of this name is read as vector labels."""
+    """Return whether a file of this name is read as vector labels."""
     return path.lower().endswith(SUFFIXES)
 
 

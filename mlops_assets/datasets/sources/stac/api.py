@@ -1,4 +1,4 @@
-"""What pystac-client asks a STAC API for: within limits, and where its links lead.
+"""Requests of pystac-client to a STAC API: within limits, and checked where links lead.
 
 The API itself is named by the project; where its links lead to is said by others.
 """

@@ -1,6 +1,6 @@
-"""What a STAC Item says of the platform and bands of its images.
+"""Platform and bands of an Item's images, as STAC describes them.
 
-Kept for the record of a data version, and no more.
+They are kept for the record of a data version, and no more.
 
 What is not of the type that STAC gives it is left out.
 """

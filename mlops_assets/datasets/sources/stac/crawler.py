@@ -43,19 +43,19 @@ class _Asset(BaseModel):
 
 
 class _Links(BaseModel):
-    """What a Catalog or Collection must have for us."""
+    """The fields that a Catalog or Collection must have for us."""
 
     links: list[_Link]
 
 
 class _Features(BaseModel):
-    """What an ItemCollection must have for us."""
+    """The fields that an ItemCollection must have for us."""
 
     features: list[Any]
 
 
 class _Item(BaseModel):
-    """What an Item must have for us."""
+    """The fields that an Item must have for us."""
 
     id: str = Field(min_length=1)
     assets: dict[str, _Asset]

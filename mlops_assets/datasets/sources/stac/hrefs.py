@@ -1,4 +1,4 @@
-"""What hrefs of STAC documents refer to, by RFC 3986, and whether that lies below a landing.
+"""Targets of hrefs in STAC documents, by RFC 3986, and their paths below a landing.
 
 Nothing is read here.
 """

@@ -45,7 +45,7 @@ THREADS = 16  # HEAD requests under way at once
 
 
 class _Items:
-    """What both kinds of STAC landing do with the Items they find."""
+    """The handling of Items that both kinds of STAC landing share."""
 
     def __init__(self, url: str, layout: StacLayout) -> None:
         self.url, self._layout = url, layout
@@ -284,7 +284,7 @@ class _Items:
         return _store_of(self._href(path))
 
     def _is_of_landing(self, url: str) -> bool:
-        """Whether a URL is of the bucket that the project itself declares."""
+        """Return whether a URL is of the bucket that the project itself declares."""
         own, landing = urlsplit(url), urlsplit(self.url)
         return own.scheme in BUCKETS and (own.scheme, own.netloc) == (
             landing.scheme,
@@ -459,7 +459,7 @@ def _is_given(value: Any) -> bool:
 
 
 def _sources(item: Item) -> list[str]:
-    """What an Item of labels says it labels."""
+    """Return the hrefs that an Item of labels names as its sources."""
     return [link["href"] for link in item.document.get("links", []) if link["rel"] == "source"]
 
 
