@@ -20,7 +20,7 @@ _REQUIREMENTS = ROOT / "benchmarks" / "dvc-requirements.txt"
 
 
 def install_dvc() -> Path:
-    """Make DVC's environment with pinned versions if it is not there, and return its folder of programs."""
+    """Make DVC's environment with pinned versions if needed, and return its folder of programs."""
     programs, done = _ENVIRONMENT / "bin", _ENVIRONMENT / "installed.txt"
     if not done.exists() or done.read_text() != _REQUIREMENTS.read_text():
         print("making DVC's environment (a minute, once) ...", file=sys.stderr)
@@ -95,7 +95,7 @@ class DvcRepository:
         )
 
     def checkout(self, cache_type: str) -> Measured:
-        """Remove the working files, and check them out from the local cache as files of this kind."""
+        """Remove the working files, and check them out from the local cache as links or copies."""
         self.commands(("config", "cache.type", cache_type))
         shutil.rmtree(self.data)
         return self.take("checkout")

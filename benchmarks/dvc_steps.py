@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import sys
 
-import dvc_s3  # noqa: F401 - loaded before the clock starts, as everything that DVC would import while it works
+# loaded before the clock starts, as is everything that DVC would import while it works
+import dvc_s3  # noqa: F401
 import s3fs  # noqa: F401
 from dvc.cli import parse_args  # noqa: F401 - loads all commands
 from dvc.repo import Repo

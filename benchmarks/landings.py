@@ -39,7 +39,7 @@ def add_chips(folder: Path, numbers: range, shape: tuple[int, int, int], seed: i
 
 
 def settle() -> None:
-    """Write out what was written, so that nobody pays for another's files, and let these grow older than a clock tick.
+    """Write out pending writes, so that nobody pays for another's, and let files age a clock tick.
 
     A file that has just changed is read again by the next freeze, as its time would not tell of a
     change right after.

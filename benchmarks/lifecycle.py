@@ -1,4 +1,4 @@
-"""What the whole lifecycle of one model takes from the shell, less fitting, exporting and measuring it."""
+"""Time of a model's whole lifecycle from the shell, less fitting, exporting and measuring it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _WORK = ("fit", "exported", "evaluated")  # phases of a run that are the model's
 
 
 def measure(options: Options) -> None:
-    """Print the wall time of `mlops train` on the project of `mlops init`, and what of it is not the model's own."""
+    """Print the wall time of `mlops train` on the project of `mlops init`, and our overhead."""
     project = options.folder / "overhead"
     environment = clean_environment()
     run_measured([[_MLOPS, "init", str(project)]], environment, options.folder)

@@ -21,7 +21,7 @@ from mlops_assets.training.run import TrainingRun
 
 
 def log(url: str, points: int, folder: Path) -> Steps:
-    """Log through a training run as a trainer does, four metrics a step, and wait until everything is written."""
+    """Log through a training run as a trainer does, four metrics a step, and await all writes."""
     registry, run_id = open_registry(url), str(uuid.uuid4())
     registry.start_run(
         Run(

@@ -18,7 +18,7 @@ _PROCESS = Path("/proc/self/status")
 
 
 class Steps:
-    """Seconds of wall time and of this process's CPU by the name of a step, in the order they were taken."""
+    """Seconds of wall time and of this process's CPU by step name, in the order of the steps."""
 
     def __init__(self) -> None:
         self.seconds: dict[str, float] = {}

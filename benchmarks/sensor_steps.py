@@ -1,4 +1,4 @@
-"""Ticks of our sensors in a fresh process, evaluated as Dagster's daemon does, on an instance of their own.
+"""Ticks of our sensors in a fresh process, as Dagster's daemon evaluates them, on an own instance.
 
 `python -m benchmarks.sensor_steps new_data LANDING FOLDER` or `… new_version VERSIONS FOLDER`.
 """

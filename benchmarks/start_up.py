@@ -1,4 +1,4 @@
-"""Measure what loading our definitions and starting our commands costs, beside `import dagster`, in one run.
+"""Cost of loading our definitions and starting our commands, beside `import dagster`, in one run.
 
 In seconds of the processor, of the process and what it starts: on a busy machine they differ less
 than a clock's.

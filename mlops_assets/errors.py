@@ -25,7 +25,7 @@ class Unauthenticated(MlopsError):
 
 
 class IssuerUnreachable(MlopsError):
-    """The keys of the token issuer cannot be read at present, so that a token can be neither accepted nor refused."""
+    """The keys of the token issuer cannot be read at present, so a token's validity is unknown."""
 
 
 class NameRefused(MlopsError):

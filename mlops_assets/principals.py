@@ -53,7 +53,10 @@ class Principal:
 
 
 def local(name: str) -> Principal:
-    """Return a user of this machine, who can reach workspace and registry directly, and so has all roles."""
+    """Return a user of this machine, who has all roles.
+
+    They reach workspace and registry directly anyway.
+    """
     return Principal(name, ALL_ROLES)
 
 

@@ -68,8 +68,11 @@ class Settings:
     def from_environment(
         cls, overrides: Mapping[str, str] | None = None, directory: Path | None = None
     ) -> Settings:
-        """Read `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`, `MLOPS_ROLES`,
-        `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY`, `MLOPS_LOG_HEAD`.
+        """Read the settings from environment variables, each with a default.
+
+        They are `MLOPS_WORKSPACE`, `MLOPS_REGISTRY`, `MLOPS_CACHE`, `DAGSTER_HOME`, `MLOPS_USER`,
+        `MLOPS_ROLES`, `MLOPS_MLFLOW`, `MLOPS_BASE_URL`, `MLOPS_API_TOKEN`, `MLOPS_IDENTITY` and
+        `MLOPS_LOG_HEAD`.
 
         A `.env` file in `directory` is read too, as the dagster command does; the environment wins
         over it.
@@ -104,7 +107,11 @@ class Settings:
         identity = values.get("MLOPS_IDENTITY")
         return cls(
             workspace=workspace,
-            registry=registry or f"sqlite:///{quote(str(root / 'registry.db'))}",  # type: ignore[operator]
+            registry=(
+                registry
+                # without MLOPS_REGISTRY the workspace is a folder, and root is set
+                or f"sqlite:///{quote(str(root / 'registry.db'))}"  # type: ignore[operator]
+            ),
             cache=directory / cache,
             dagster_home=directory / home,
             user=_user(values),
@@ -158,7 +165,7 @@ def _system_user() -> str:
 
 
 def project_module(directory: Path | None = None) -> str:
-    """Return the definitions module of the project in a directory, the shipped example's if there is none."""
+    """Return the definitions module of a directory's project; default: the shipped example's."""
     try:
         text = ((directory or Path.cwd()) / "pyproject.toml").read_text()
         root = tomllib.loads(text)["tool"]["dg"]["project"]["root_module"]
@@ -178,7 +185,7 @@ def child_environment(defaults: Mapping[str, str], gpus: Sequence[str] = ()) -> 
 
 
 def parent_settings(registry: str) -> dict[str, str]:
-    """Return what a process that this one starts needs in its environment to reach the same registry."""
+    """Return the environment that a child process needs to reach the same registry."""
     return {PARENT_REGISTRY: registry}
 
 
@@ -235,7 +242,7 @@ def load_environment_file(directory: Path) -> None:
 
 
 def set_environment_defaults(values: Mapping[str, str]) -> None:
-    """Put values into the environment that a library reads there, where the user has set no others."""
+    """Set environment variables that a library reads, where the user has not set them."""
     for name, value in values.items():
         os.environ.setdefault(name, value)
 

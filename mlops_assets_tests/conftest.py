@@ -124,7 +124,10 @@ def table_specification(name: str = "fields", **changes: object) -> DatasetSpeci
 
 
 def scenes_specification(name: str = "scenes", **changes: object) -> DatasetSpecification:
-    """A dataset of scenes with classes 1 and 2, read as 3 x 3 patches, split by blocks of 8 pixels with a buffer."""
+    """A dataset of scenes with classes 1 and 2, read as 3 x 3 patches.
+
+    It is split by blocks of 8 pixels with a buffer.
+    """
     attributes: dict[str, object] = {
         "name": name,
         "source": {"url": f"landing/{name}", "layout": "scenes", "scenes": {"size": 3}},
@@ -210,7 +213,10 @@ def land_scenes(store: Store) -> Callable[..., Freeze]:
 
     def land(specification: DatasetSpecification | None = None, **scene: object) -> Freeze:
         specification = specification or scenes_specification()
-        write_scene(store.workspace.root / specification.source.url, **scene)  # type: ignore[arg-type]
+        write_scene(
+            store.workspace.root / specification.source.url,
+            **scene,  # type: ignore[arg-type]
+        )
         return freeze(store.workspace, store.registry, specification, "tester")
 
     return land

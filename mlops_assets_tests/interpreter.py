@@ -236,7 +236,7 @@ def run(
     input: bytes = b"",
     timeout: float = 200,
 ) -> subprocess.CompletedProcess[str]:
-    """Run a process until it ends, as `subprocess.run` does, and return its exit code, `stdout` and `stderr`.
+    """Run a process until it ends, as `subprocess.run` does; return exit code and output.
 
     Raises:
         AssertionError: it has not ended in time; the message has what it printed.

@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(1000)]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> tuple[Run, str]:
-    """The demo run in an empty directory with nothing of ours in the environment, and what it printed."""
+    """The demo run in an empty directory without our environment variables, and its output."""
     pytest.importorskip("tensorly", reason="needs the extra 'demo'")
     directory = tmp_path_factory.mktemp("demo")
     ours = ("MLOPS_", "DAGSTER_")

@@ -17,7 +17,8 @@ from mlops_assets_tests import interpreter
 
 SCRIPT = """
 import os, sys
-print(sys.argv, __name__, sys.path[0], os.getcwd(), os.environ.get("OWN"), os.environ.get("HOME"), sys.stdin.read())
+values = os.environ.get("OWN"), os.environ.get("HOME")
+print(sys.argv, __name__, sys.path[0], os.getcwd(), *values, sys.stdin.read())
 """
 COMMANDS = [
     ["-c", SCRIPT, "a b", "-x"],

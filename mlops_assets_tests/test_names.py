@@ -1,4 +1,4 @@
-"""What names are refused, and that whatever is accepted is safe as a path, a partition key and a URL segment."""
+"""Refused names, and the safety of accepted ones as paths, partition keys and URL segments."""
 
 from __future__ import annotations
 

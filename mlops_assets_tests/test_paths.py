@@ -9,7 +9,8 @@ from mlops_assets import paths
 
 ROOT = Path(__file__).parents[1]
 SPELT = re.compile(
-    r'f?"(data|model|record|run|prediction|sweep):\{|"(models|runs|predictions|sweeps|staged|log)/\{'
+    r'f?"(data|model|record|run|prediction|sweep):\{'
+    r'|"(models|runs|predictions|sweeps|staged|log)/\{'
 )
 
 

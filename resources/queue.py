@@ -1,4 +1,4 @@
-"""An SQS queue of bucket notifications as a Dagster resource, with the session settings of dagster-aws's resources.
+"""An SQS queue of bucket notifications as a Dagster resource, with dagster-aws's session settings.
 
 Loaded only where a dataset declares notifications: boto3 and dagster-aws come with the extra
 `cluster`. What the messages mean is not known here.
@@ -68,7 +68,9 @@ class NotificationQueue(ResourceWithBoto3Configuration):
             aws_access_key_id=self.aws_access_key_id,
             aws_secret_access_key=self.aws_secret_access_key,
             aws_session_token=self.aws_session_token,
-            config=construct_boto_client_retry_config(self.max_attempts).merge(_TIMEOUTS),  # type: ignore[no-untyped-call]
+            config=construct_boto_client_retry_config(  # type: ignore[no-untyped-call]
+                self.max_attempts
+            ).merge(_TIMEOUTS),
         )
 
     def receive(self, hidden_seconds: int, seconds: float) -> tuple[list[Message], bool]:

@@ -1,4 +1,4 @@
-"""`mlops demo`: the main job on the shipped example, from landed data to a promoted model and a classified scene.
+"""`mlops demo`: the main job on the shipped example, from landed data to a classified scene.
 
 It uses what everybody uses: the project's jobs and sensors. It knows how to land Indian Pines, and
 nothing else.
@@ -114,7 +114,9 @@ def _land(folder: Path, rows: slice) -> None:
 
 
 def load_indian_pines() -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
-    """Return the scene (200, 145, 145) and its labels (145, 145), 0 where unknown, as tensorly ships them.
+    """Return the scene (200, 145, 145) and its labels (145, 145) as tensorly ships them.
+
+    An unknown label is 0.
 
     Raises:
         NotFound: tensorly is not installed.

@@ -22,7 +22,7 @@ def init(
         Path, typer.Argument(help="Folder to make; its name becomes the package's name.")
     ],
 ) -> None:
-    """Make a project: pyproject, definitions, an example dataset with a model, and a workspace to land data in."""
+    """Make a project: pyproject, definitions, an example dataset and model, and a workspace."""
     from mlops_assets.components.project.launch import prepare_home
 
     root = directory.expanduser().resolve()

@@ -106,7 +106,7 @@ def _models() -> dict[str, Declared]:
 
 
 def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting]:
-    """Yield the datasets of the project that have no version yet, and landing folders that have changed since."""
+    """Yield datasets without a version, and landing folders that have changed since theirs."""
     from mlops_assets.runs.activity import Waiting
 
     if registry is None and project_module() == DEFAULT_MODULE:
@@ -141,7 +141,7 @@ def _folder(settings: Settings, url: str) -> Path | None:
 
 
 def _has_changed(folder: Path, registry: Registry | None, newest: DataVersion | None) -> bool:
-    """Say whether a folder has files that came or changed after the newest version, as far as a quick look shows."""
+    """Return whether a quick scan finds files added or changed since the newest version."""
     since = newest.created.timestamp() if newest else 0.0
     recent: list[tuple[str, int, str]] = []
     scanned = 0

@@ -1,4 +1,4 @@
-"""`mlops verify`: everything in the workspace and the registry, and heads of the log that were kept elsewhere."""
+"""`mlops verify`: all of the workspace and the registry, and heads of the log kept elsewhere."""
 
 from __future__ import annotations
 

@@ -102,7 +102,9 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
         # loaded.
         warnings.simplefilter("ignore", dg.BetaWarning)
 
-        @dg.multi_observable_source_asset(name=f"{specification.name}__source", specs=[spec])  # type: ignore[untyped-decorator]
+        @dg.multi_observable_source_asset(  # type: ignore[untyped-decorator]
+            name=f"{specification.name}__source", specs=[spec]
+        )
         def source(store: StoreResource) -> dg.ObserveResult:
             sight = look(store.open().workspace, specification.source)
             return dg.ObserveResult(
@@ -115,7 +117,7 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
 
 
 def observation(dataset: str, sight: Sight) -> dg.AssetObservation:
-    """Return the event that tells Dagster what was seen of a source outside of its own observation."""
+    """Return the event that reports to Dagster a scan of a source outside its own observation."""
     return dg.AssetObservation(
         source_key(dataset), metadata=sight.metadata, tags={DATA_VERSION_TAG: sight.state}
     )

@@ -113,7 +113,10 @@ def stage_events(
 
 
 class DagsterReporter(_Reporter):
-    """Reports the stages of a model version that no step of the asset graph did, as events without a run of Dagster."""
+    """A reporter of model version stages that no step of the asset graph did.
+
+    It reports them as events without a Dagster run.
+    """
 
     def __init__(self, store: Store, to: Path | dg.DagsterInstance) -> None:
         """Report to an instance, or to that of a Dagster home, which is made if it is missing."""

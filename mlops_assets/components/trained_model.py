@@ -90,14 +90,14 @@ class PromotionConfig(dg.Config):
 
 @dg.scaffold_with(TrainedModelScaffolder)
 class TrainedModel(dg.Component):
-    """A model that is trained on each version of a dataset, exported, measured, recorded and promoted."""
+    """A model trained on each version of a dataset, exported, measured, recorded and promoted."""
 
     def __init__(self, specification: ModelSpecification) -> None:
         self.specification = specification
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The YAML is checked against the core's own model, so that errors name file, line and key."""
+        """Return the core's own model, so that errors in the YAML name file, line and key."""
         return TrainedModelAttributes
 
     @classmethod
@@ -237,7 +237,7 @@ class TrainedModel(dg.Component):
         check: str | None = None,
         check_description: str | None = None,
     ) -> dg.AssetsDefinition:
-        """Return the asset that a stage of `mlops_assets.models.lifecycle` makes, with its blocking check if any."""
+        """Return the asset of a stage of `mlops_assets.models.lifecycle`, with a check if any."""
         specification = self.specification
         key = [specification.name, asset]
         checks = (
@@ -316,7 +316,7 @@ class TrainedModel(dg.Component):
 
 @contextmanager
 def _later_steps_loading(trainer: Trainer) -> Iterator[None]:
-    """Import what later steps need in a thread, while the body waits for a trainer in another process."""
+    """Import what later steps need in a thread, while a trainer works in another process."""
 
     def load() -> None:
         for name in (*_LATER, *preloadable_modules(trainer.framework)):

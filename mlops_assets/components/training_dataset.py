@@ -49,7 +49,7 @@ class TrainingDataset(dg.Component):
 
     @classmethod
     def get_model_cls(cls) -> type[BaseModel]:
-        """The YAML is checked against the core's own model, so that errors name file, line and key."""
+        """Return the core's own model, so that errors in the YAML name file, line and key."""
         return DatasetSpecification
 
     @classmethod
@@ -175,7 +175,10 @@ class TrainingDataset(dg.Component):
             partitions_def=data_versions(specification.name),
             kinds={"stac"},
         )
-        def record(context: dg.AssetExecutionContext, store: StoreResource) -> dg.MaterializeResult:  # type: ignore[type-arg]
+        def record(
+            context: dg.AssetExecutionContext,
+            store: StoreResource,
+        ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
             from mlops_assets.stac.datasets import write_dataset_record
             from mlops_assets.stac.description import changes, description

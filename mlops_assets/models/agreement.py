@@ -44,7 +44,7 @@ def published_document(store: Store, key: str) -> dict[str, Any] | None:
 
 
 def run_problems(store: Store, run: Run) -> Iterator[str]:
-    """Yield how the row of a run differs from its document, which is published when it has ended."""
+    """Yield how the row of a run differs from the document that is published when the run ends."""
     document = published_document(store, run_document_key(run.run_id))
     if document is None or run.status == "running":
         return
@@ -82,10 +82,13 @@ def _model_version_of(store: Store, run: Run) -> ModelVersion | None:
 
 
 def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
-    """Yield how the row of a model version differs from its documents, its run and its data version."""
+    """Yield how the row of a model version differs from its documents, run and data version."""
     subject = f"{row.model}@{row.version}"
     for check in (_run_of, _data_of, _stage_of, _metrics_of, _record_of):
-        yield from guarded(subject, lambda check=check: check(store, row, subject))  # type: ignore[misc]
+        yield from guarded(
+            subject,
+            lambda check=check: check(store, row, subject),  # type: ignore[misc]
+        )
 
 
 def _run_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:

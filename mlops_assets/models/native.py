@@ -22,7 +22,7 @@ from mlops_assets.storage.scratch import scratch_folder
 def save_native(
     workspace: Workspace, framework: Framework, model: Any, data: TrainingData, folder: str
 ) -> list[FileStat]:
-    """Write the native artefact, read it back, and see that it predicts the same before anything is published.
+    """Write the native artefact, read it back, and check its predictions before publication.
 
     Raises:
         TrainerError: the model's outputs do not have the shape of the task.
@@ -70,7 +70,9 @@ def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) 
 def load_native(
     files: Mapping[str, Path], framework: Framework, specification: ModelSpecification | None = None
 ) -> Any:
-    """Read a model back from its native files, given as name → local path (a cached copy is called like its checksum).
+    """Read a model back from its native files, given as name → local path.
+
+    A cached copy is named by its checksum.
 
     Its own classes are those that the declaration names, or that lie in the package of the trainer
     it names; without a declaration those that this process has imported.

@@ -57,7 +57,9 @@ def gates_description(outcomes: Sequence[GateOutcome]) -> str:
 def promote(
     store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, alias: str = "production"
 ) -> Promotion:
-    """Move an alias to a model version that passes all gates, once its files were read again and are as published.
+    """Move an alias to a model version that passes all gates.
+
+    Its files are read again first, and must be as they were published.
 
     Raises:
         IntegrityError: a file of it, or of a version that a gate compares it with, or its row in

@@ -14,7 +14,9 @@ from mlops_assets.store import Store
 def record_version(
     store: Store, specification: ModelSpecification, row: ModelVersion
 ) -> list[FileStat]:
-    """Record an evaluated model version, and first its data version, which the record derives from, if it has none.
+    """Record an evaluated model version, and first its data version if that has no record.
+
+    The record of the model derives from that of the data version.
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.

@@ -94,7 +94,9 @@ def run_columns(run: Run) -> dict[str, Any]:
     times = {
         name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)
     }
-    return json.loads(to_json({**values, **times}, inf_nan_mode="strings"))  # type: ignore[no-any-return]
+    return json.loads(  # type: ignore[no-any-return]
+        to_json({**values, **times}, inf_nan_mode="strings")
+    )
 
 
 def series_of(points: Sequence[LoggedPoint]) -> dict[str, list[tuple[int, float]]]:

@@ -99,7 +99,7 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
 
 
 def verify_model(store: Store, row: ModelVersion) -> Verification:
-    """Verify one model version, its run, its data version, their records, its predictions, and the registry."""
+    """Verify one model version with its run, data version, records, predictions and registry."""
     subject = f"{row.model}@{row.version}"
     found = _verified_log(store, subject)
     owners = [
@@ -121,7 +121,7 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
 
 
 def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
-    """Verify the own files of a recorded model version, its record, and what the registry says of it; not its data."""
+    """Verify a recorded model version's own files, record and registry rows, but not its data."""
     subject = f"{row.model}@{row.version}"
     found = Verification(subject)
     files = store.registry.files(model_owner(row.model, row.version))
@@ -142,7 +142,7 @@ def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
 
 
 def verify_all(store: Store, since: int = 0) -> Verification:
-    """Verify everything the registry has published, every object in the workspace, and the registry.
+    """Verify all that the registry has published, all objects in the workspace, and the registry.
 
     Args:
         store: what is verified.

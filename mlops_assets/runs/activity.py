@@ -96,7 +96,7 @@ def running(registry: Registry) -> list[Running]:
 
 
 def sweeps_of(registry: Registry, runs: Sequence[Running]) -> list[Sweep]:
-    """Return the sweeps that these runs are trials of, with how many of their trials are in which state."""
+    """Return the sweeps that these runs are trials of, with the number of trials in each state."""
     names = dict.fromkeys(
         (each.run.model, str(each.run.tags[SWEEP])) for each in runs if SWEEP in each.run.tags
     )
@@ -110,7 +110,9 @@ def sweeps_of(registry: Registry, runs: Sequence[Running]) -> list[Sweep]:
 
 
 def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
-    """Return what failed lately, newest first, unless a later run of the same model on the same data succeeded.
+    """Return recent failures, newest first, without those that a later run has made good.
+
+    That run is of the same model on the same data.
 
     Args:
         registry: where runs are recorded.
@@ -156,7 +158,7 @@ def error_line(error: str | None) -> str:
 def waiting(
     registry: Registry, models: Mapping[str, Declared], begun: Sequence[Run]
 ) -> Iterator[Waiting]:
-    """Yield models that are not trained on the newest data, and newer versions that are not in production.
+    """Yield models not trained on the newest data, and newer versions not in production.
 
     Args:
         registry: what is recorded.

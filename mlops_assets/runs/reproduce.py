@@ -114,7 +114,7 @@ class Reproduction:
 def reproduce(
     store: Store, specification: ModelSpecification, row: ModelVersion, allow_changes: bool = False
 ) -> Reproduction:
-    """Train again with the recorded data, parameters and seed, export and evaluate, and hold both against each other.
+    """Train again with the recorded data, parameters and seed, export, evaluate and compare both.
 
     The new model version is one like any other, without alias; its run is tagged with the version
     it reproduces.

@@ -1,4 +1,4 @@
-"""Model Trainer: runs trainers on a data version, exports to ONNX, proves parity, evaluates, gates and promotes.
+"""Model Trainer: trains on a data version, exports to ONNX, proves parity, evaluates and promotes.
 
 Nothing here knows Dagster or writes STAC.
 """

@@ -77,7 +77,7 @@ class Checkpoints:
         self._remove_old()
 
     def remove_leftovers(self) -> None:
-        """Remove what earlier attempts have left that were killed while they saved, or cannot be resumed from."""
+        """Remove files of saves that were killed, and checkpoints that cannot be resumed from."""
         self._remove_old()
         known = {row.path for row in self._registry.checkpoints(self._run_id)}
         for key in set(self._workspace.list(checkpoints_folder(self._run_id))) - known:

@@ -27,7 +27,7 @@ def code_version(trainer: Path) -> str:
 
 
 def code_state(trainer: Path) -> tuple[str, str | None]:
-    """Return the code version, and the changes of the trainer's repository that are not committed, as a patch."""
+    """Return the code version, and uncommitted changes of the trainer's repository as a patch."""
     folder = trainer.resolve().parent
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     tracked = (
@@ -39,7 +39,7 @@ def code_state(trainer: Path) -> tuple[str, str | None]:
 
 
 def repository_state(folder: Path) -> tuple[str, str | None] | None:
-    """Return commit (`+dirty.…` if there are changes) and changes of the repository that holds a folder, if any."""
+    """Return commit (`+dirty.…` if changed) and changes of the repository of a folder, if any."""
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     return None if commit is None else _state(folder, commit)
 
@@ -50,7 +50,10 @@ def _state(folder: Path, commit: str) -> tuple[str, str | None]:
         return commit.strip(), None
     diff = _git(folder, "diff", "HEAD", "--binary") or ""
     return (
-        f"{commit.strip()}+dirty.{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}",
+        (
+            f"{commit.strip()}+dirty."
+            f"{hashlib.sha256(diff.encode(errors='surrogateescape')).hexdigest()[:8]}"
+        ),
         diff,
     )
 

@@ -88,7 +88,9 @@ def resumable_run(
     seed: int,
     orchestration_runs: Sequence[str],
 ) -> str | None:
-    """Return the id of an unfinished run of these orchestrated runs that has a checkpoint and would do the same.
+    """Return the id of an unfinished run of these orchestrated runs that can be resumed.
+
+    It has a checkpoint, and would do the same.
 
     Raises:
         TrainerError: the parameters are refused.

@@ -22,7 +22,7 @@ def project(tmp_path: Path) -> Path:
 
 
 def dg(project: Path, *arguments: str) -> str:
-    """Run the script itself, as it looks for the Python of the project and for the entry points of its packages."""
+    """Run the script itself, as it looks up the project's Python and its packages' entry points."""
     environment = {**os.environ, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     command = [str(BIN / "dg"), *arguments]
     done = subprocess.run(

@@ -19,7 +19,8 @@ EXECUTE = """
 import dagster as dg, sys
 from mlops_assets_tests.components.project import hanging_job
 with dg.DagsterInstance.from_config(sys.argv[1]) as instance:
-    dg.execute_job(dg.reconstructable(hanging_job), instance=instance, tags={"dagster/partition": "v1"}).__enter__()
+    job = dg.reconstructable(hanging_job)
+    dg.execute_job(job, instance=instance, tags={"dagster/partition": "v1"}).__enter__()
 """
 
 

@@ -1,4 +1,4 @@
-"""The lifecycle of a model with a real MLflow server beside it, with one that is unreachable, and with none."""
+"""The lifecycle of a model beside a real MLflow server, an unreachable one, and none."""
 
 from __future__ import annotations
 

@@ -56,7 +56,12 @@ def frozen(
 
 
 def read(data: FrozenDataset, path: str, places: pd.DataFrame, view: str) -> np.ndarray[Any, Any]:
-    return LAYOUTS[data.layout].read(data, path, places.to_numpy(dtype=np.int64), view)  # type: ignore[arg-type]
+    return LAYOUTS[data.layout].read(
+        data,
+        path,
+        places.to_numpy(dtype=np.int64),
+        view,  # type: ignore[arg-type]
+    )
 
 
 # Landsat 7, North Carolina: six files a scene, of two types and nodata values; labels in another

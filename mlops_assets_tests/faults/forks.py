@@ -1,4 +1,4 @@
-"""A step of a life in a process forked from a preloaded one, with what befalls it there, under a deadline."""
+"""A step of a life in a fork of a preloaded process, with planted faults and a deadline."""
 
 from __future__ import annotations
 
@@ -175,7 +175,7 @@ def _acknowledging(tell: Callable[[str, Any], None]) -> Iterator[None]:
 
 
 def drop_privileges() -> None:
-    """Give up the capabilities of this process, so that modes of files and folders bind root too."""
+    """Give up the capabilities of this process, so that file and folder modes bind root too."""
     header, none = (ctypes.c_uint32 * 2)(_CAPABILITIES_3, 0), (ctypes.c_uint32 * 6)()
     if os.geteuid() == 0 and ctypes.CDLL(None, use_errno=True).capset(header, none) != 0:
         raise OSError(ctypes.get_errno(), "capset")

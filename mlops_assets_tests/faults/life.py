@@ -1,4 +1,4 @@
-"""A life of two data versions and two models in steps, each done in a process forked from a preloaded one.
+"""A life of two data versions and two models, each step in a fork of a preloaded process.
 
 Durable operations are writing and removing an object, renaming a file of the workspace, and
 committing a transaction that wrote. They are found in obstore, SQLAlchemy and the interpreter, so
@@ -57,7 +57,10 @@ def opened(root: Path) -> Store:
 
 @contextmanager
 def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
-    """Call `before` with a description before each durable operation of this process on the workspace at `root`."""
+    """Call `before` with a description before each durable operation of this process.
+
+    Only operations on the workspace at `root` count.
+    """
     originals = {name: getattr(obstore, name) for name in ("put", "delete", "copy", "rename")}
     watching = True
 

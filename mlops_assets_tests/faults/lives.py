@@ -50,7 +50,7 @@ class Life:
 
     @contextmanager
     def temporary_files(self) -> Iterator[None]:
-        """Let this process and those that are forked make their temporary files in a folder of their own."""
+        """Let this process and its forks make their temporary files in a folder of their own."""
         interpreter.start_server()  # which has some that stay
         kept, tempfile.tempdir = tempfile.tempdir, str(self.temporary)
         try:

@@ -29,7 +29,7 @@ WAITS = 120.0  # seconds for the other
 
 
 def definitions() -> dg.Definitions:
-    """A dataset whose landing settles at once, and a model that is trained on each of its versions."""
+    """A dataset whose landing settles at once, and a model trained on each of its versions."""
     components = [
         TrainingDataset(table_specification(sensor={"settle_seconds": 0})),
         TrainedModel(model_specification(auto_train=True)),

@@ -1,4 +1,7 @@
-"""A process that is killed between any two durable operations leaves nothing half, and the next one ends its work."""
+"""A process killed between any two durable operations leaves nothing half-written.
+
+The next process completes its work.
+"""
 
 from __future__ import annotations
 

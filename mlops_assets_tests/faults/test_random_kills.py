@@ -1,4 +1,4 @@
-"""A process that is killed at any moment loses nothing that it was told is recorded, and the next run does the rest."""
+"""A process killed at any moment loses nothing reported as recorded; the next run does the rest."""
 
 from __future__ import annotations
 

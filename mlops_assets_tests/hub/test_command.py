@@ -22,7 +22,8 @@ from mlops_assets_tests.servers.processes import HOST, free_port
 CLIENT = """
 import time
 from mlops_assets.external import external_run
-with external_run("crops", "fields", {{}}, 5, url="{url}", token="{token}", task="classification") as run:
+server = {{"url": "{url}", "token": "{token}"}}
+with external_run("crops", "fields", {{}}, 5, task="classification", **server) as run:
     step = 0
     while True:
         run.log({{"loss": 1.0}}, step)

@@ -57,7 +57,7 @@ MOODY = f"{HERE}:moody"
 
 
 def published(store: Store, subject: str) -> dict[str, str]:
-    """Path → sha256 of the files registered for a model version, all of which lie there unchanged."""
+    """Return path → sha256 of a model version's registered files, which are all unchanged."""
     files = store.registry.files(f"model:{subject}")
     assert [store.workspace.stat(file.path) for file in files] == files
     return {file.path: file.sha256 for file in files}

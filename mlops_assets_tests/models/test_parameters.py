@@ -1,4 +1,4 @@
-"""Parameters reach the trainer and the record as they were written, whatever form they pass through."""
+"""Parameters reach the trainer and the record as written, whatever form they pass through."""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def open_store(root: Path) -> Store:
 
 @pytest.fixture(scope="module")
 def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A workspace with a data version, a model version trained on it, both records and a prediction."""
+    """A workspace with a data version, a model version trained on it, records and a prediction."""
     root = tmp_path_factory.mktemp("published") / "workspace"
     store = open_store(root)
     write_scene(root / "landing/scenes", crs="EPSG:32630")

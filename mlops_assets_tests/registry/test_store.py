@@ -27,7 +27,8 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.store import now
 registry = Registry(sys.argv[1])
 for step in range(25):
-    registry.log(sys.argv[2], [(2 * step, "loss", step, 0.5, 0.0), (2 * step + 1, "accuracy", step, 0.5, 0.0)])
+    points = [(2 * step, "loss", step, 0.5, 0.0), (2 * step + 1, "accuracy", step, 0.5, 0.0)]
+    registry.log(sys.argv[2], points)
 """
 
 

@@ -1,4 +1,4 @@
-"""A registry that is rebuilt from the workspace is the one that was lost, or it is said what is missing."""
+"""A registry rebuilt from the workspace equals the lost one, or reports what is missing."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def sqs(moto_server: str, no_cloud: pytest.MonkeyPatch) -> Iterator[Queues]:
 def raw_s3(
     moto_server: str, no_cloud: pytest.MonkeyPatch
 ) -> Iterator[tuple[Bucket, Callable[[str, bytes], None]]]:
-    """A new bucket, and what writes an object of any name into it, also such as obstore does not write."""
+    """A new bucket, and a function that writes objects of names that obstore does not write."""
     set_environment(no_cloud, s3_environment(moto_server))
     client = boto3.client("s3", endpoint_url=moto_server, region_name=REGION)
     name = f"raw-{next(_numbers)}"

@@ -115,7 +115,8 @@ def azure_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[BucketSer
     ) as port:
         endpoint = f"http://{HOST}:{port}/{AZURE_ACCOUNT}"
         _make(
-            f":azureblob,account={AZURE_ACCOUNT},key='{AZURE_KEY}',endpoint='{endpoint}':{CONTAINER}"
+            f":azureblob,account={AZURE_ACCOUNT},key='{AZURE_KEY}'"
+            f",endpoint='{endpoint}':{CONTAINER}"
         )
         environment = {
             "AZURE_STORAGE_ACCOUNT_NAME": AZURE_ACCOUNT,
@@ -153,7 +154,7 @@ def s3(s3_server: BucketServer, no_cloud: pytest.MonkeyPatch) -> Bucket:
 
 @pytest.fixture
 def no_cloud(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
-    """An environment without the variables of any cloud that the machine's owner may have set, to put ours into."""
+    """An environment without any cloud's variables of the machine's owner, to put ours into."""
     for name in [name for name in os.environ if name.startswith(("AWS_", "AZURE_", "GOOGLE_"))]:
         monkeypatch.delenv(name)
     return monkeypatch
@@ -237,7 +238,8 @@ def _serving_s3(folder: Path, *options: str) -> Iterator[str]:
 def _new_bucket(server: BucketServer) -> str:
     name = f"bucket-{next(_numbers)}"
     _make(
-        f":s3,provider=Rclone,access_key_id={KEY},secret_access_key={SECRET},endpoint='{server.endpoint}':{name}"
+        f":s3,provider=Rclone,access_key_id={KEY},secret_access_key={SECRET}"
+        f",endpoint='{server.endpoint}':{name}"
     )
     return name
 

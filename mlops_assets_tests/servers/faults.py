@@ -1,4 +1,4 @@
-"""A reverse proxy on loopback that forwards to a real server, and misbehaves for the requests it is told to."""
+"""A reverse proxy on loopback to a real server, with planted faults for chosen requests."""
 
 from __future__ import annotations
 
@@ -146,9 +146,9 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(size)
         if fault.status:
             text = (
-                "<?xml"
-                f" version='1.0'?><Error><Code>{_CODES.get(fault.status, 'Refused')}</Code></Error>".encode()
-            )
+                "<?xml version='1.0'?><Error><Code>"
+                f"{_CODES.get(fault.status, 'Refused')}</Code></Error>"
+            ).encode()
             self._answer(fault.status, [("Content-Type", "application/xml")], text, len(text))
             return
         status, headers, answer, length = self._forward(body)
@@ -194,4 +194,5 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command != "HEAD":
             self.wfile.write(body)
 
-    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815  names that http.server looks for
+    # names that http.server requires
+    do_GET = do_HEAD = do_PUT = do_POST = do_PATCH = do_DELETE = _handle  # noqa: N815

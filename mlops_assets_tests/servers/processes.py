@@ -1,4 +1,4 @@
-"""Start a server as a process of its own on a free loopback port, wait until it listens, and end it again."""
+"""Servers, each a process on a free loopback port, awaited until it listens, and ended again."""
 
 from __future__ import annotations
 

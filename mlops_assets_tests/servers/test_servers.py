@@ -1,4 +1,4 @@
-"""Each server does what the tests that use it take for granted, seen through the clients the product uses."""
+"""Each server does what its tests take for granted, seen through the product's clients."""
 
 from __future__ import annotations
 

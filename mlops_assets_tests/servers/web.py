@@ -30,7 +30,7 @@ _numbers = itertools.count()
 
 @dataclass(frozen=True)
 class WebFolder:
-    """A local folder, the URL it is served at, and what misbehaves on the way to it when told to."""
+    """A local folder, the URL it is served at, and the faults to plant on the way to it."""
 
     url: str
     folder: Path

@@ -65,7 +65,7 @@ MODELS: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    """A workspace with a model on pixels, patches of 5, windows of 8, and one on rows of a table."""
+    """A workspace with a model on pixels, patches of 5, windows of 8, and one on table rows."""
     root = tmp_path_factory.mktemp("models") / "workspace"
     store = Store(
         Workspace(root.as_uri()),

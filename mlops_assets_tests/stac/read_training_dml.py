@@ -15,10 +15,15 @@ import types
 from pathlib import Path
 
 package = types.ModuleType("pytdml")
-package.__path__ = list(importlib.util.find_spec("pytdml").submodule_search_locations)  # type: ignore[union-attr,arg-type]
+package.__path__ = list(  # type: ignore[union-attr,arg-type]
+    importlib.util.find_spec("pytdml").submodule_search_locations
+)
 sys.modules["pytdml"] = package
 
-from pytdml.type.extended_types import EOTrainingData, EOTrainingDataset  # type: ignore[import-not-found]  # noqa: E402
+from pytdml.type.extended_types import (  # type: ignore[import-not-found]  # noqa: E402
+    EOTrainingData,
+    EOTrainingDataset,
+)
 
 for path in sys.argv[1:]:
     document = json.loads(Path(path).read_text())

@@ -144,7 +144,7 @@ def land_outlines(path: Path) -> None:
 
 
 def land_catalogue(folder: Path, names: list[str], **profile: Any) -> None:
-    """Land a static STAC catalogue of scenes whose Items came from elsewhere, and say from where."""
+    """Land a static STAC catalogue of scenes whose Items are external, with their origin."""
     links = []
     for name in names:
         stem = name.replace(":", "_")

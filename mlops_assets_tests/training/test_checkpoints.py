@@ -1,4 +1,4 @@
-"""Checkpoints: everything a trainer keeps comes back bit for bit, random states too, and nothing is unpickled."""
+"""Checkpoints: all that a trainer keeps returns bit for bit, random states too, without pickle."""
 
 from __future__ import annotations
 

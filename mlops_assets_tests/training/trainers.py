@@ -157,7 +157,11 @@ def dictionary_params(data: TrainingData, params: dict[str, Any], run: TrainingR
     """Parameters of a type that is no model."""
 
 
-def unresolved_params(data: TrainingData, params: Nowhere, run: TrainingRun) -> None:  # type: ignore[name-defined]  # noqa: F821
+def unresolved_params(
+    data: TrainingData,
+    params: Nowhere,  # type: ignore[name-defined]  # noqa: F821
+    run: TrainingRun,
+) -> None:
     """Parameters of a type that does not exist."""
 
 

@@ -117,7 +117,7 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
 
 
 def record_changes(result: ExecuteInProcessResult, dataset: str) -> list[str]:
-    """Return what a run has changed in the record of a dataset that was there already, one line a field."""
+    """Return the changes that a run made to an existing record of a dataset, one line a field."""
     metadata = result.asset_materializations_for_node(f"{dataset}__record")[0].metadata
     changes: Any = metadata["changed"].value
     return list(changes)

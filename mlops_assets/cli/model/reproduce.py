@@ -35,7 +35,7 @@ def reproduce_version(
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Train a model version again from its record, and say whether artefacts and metrics are the same.
+    """Train a model version again from its record, and compare its artefacts and metrics.
 
     Exits with 0 only if they are.
     """

@@ -66,7 +66,10 @@ def resume(
     module: Module = None,
     as_json: Json = False,
 ) -> None:
-    """Resume an interrupted run from its newest checkpoint, and then export, evaluate and record its model."""
+    """Resume an interrupted run from its newest checkpoint.
+
+    The rest of the lifecycle follows: its model is exported, evaluated and recorded.
+    """
     from mlops_assets.components.project.launch import open_project
 
     registry = open_store().registry
@@ -90,7 +93,7 @@ def _launch(
     as_json: bool,
     resumed: str | None = None,
 ) -> None:
-    """Run the lifecycle of a model, with a new run or one that is resumed, and print the outcome."""
+    """Run the lifecycle of a model, with a new or a resumed run, and print the outcome."""
     from mlops_assets.components.naming import RESUME
     from mlops_assets.components.project.launch import StepFailure, evaluated_checks
 

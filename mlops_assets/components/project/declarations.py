@@ -199,7 +199,7 @@ def _files(folder: Path) -> list[Path]:
 def _declaration(
     file: Path, number: int, document: ValueAndSourcePositionTree
 ) -> Declaration | Problem | None:
-    """Return a declaration of ours, None for a component of another package, or why it is none that can be had."""
+    """Return a declaration of ours or its problem, or None for a component of another package."""
     where = f"{file}:{document.source_position_tree.position.start.line}"
     kind = document.value.get("type") if isinstance(document.value, dict) else None
     if not isinstance(kind, str):
@@ -242,7 +242,8 @@ def _problems(declaration: Declaration, node: yaml.Node) -> Iterator[Problem]:
             for entry in error.errors():
                 path = [*keys, *entry["loc"]]
                 yield declaration.problem(path, _message(declaration, entry, path, node))
-        except Exception as error:  # noqa: BLE001  of the trainer's own code, which checks its parameters
+        except Exception as error:  # noqa: BLE001
+            # of the trainer's own code, which checks its parameters
             yield declaration.problem(
                 keys, f"cannot be checked: {type(error).__name__}: {error}; correct the trainer"
             )

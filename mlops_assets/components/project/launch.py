@@ -1,4 +1,4 @@
-"""Running jobs of a project from a command, on its own Dagster instance, so that all history is in one place."""
+"""Runs of a project's jobs from a command, on its own Dagster instance, for one history."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class Project:
         return result
 
     def sync(self, dataset: str) -> None:
-        """Make the registry's data versions known to the instance, e.g. after a new DAGSTER_HOME."""
+        """Add the registry's data versions to the instance, e.g. after a new DAGSTER_HOME."""
         add_data_versions(self.instance, open_store(self.settings).registry, dataset)
 
     def model(self, name: str) -> ModelSpecification:
@@ -187,7 +187,7 @@ def open_project(settings: Settings, module: str | None = None) -> Iterator[Proj
 
 @dataclass(frozen=True)
 class DeclaredModels:
-    """The models of a project by name, and why models that are declared wrongly are not among them."""
+    """The models of a project by name, and the reasons why invalid ones are left out."""
 
     models: Mapping[str, ModelSpecification]
     left_out: Mapping[str, str]
@@ -240,7 +240,7 @@ def declared_models(definitions: dg.Definitions) -> dict[str, ModelSpecification
 
 
 def _declarations(definitions: dg.Definitions, step: str) -> list[Any]:
-    """Return what is declared about each model or dataset, which its asset of a step has in its metadata."""
+    """Return the declaration of each model or dataset, from the metadata of its asset of a step."""
     nodes = definitions.resolve_asset_graph().asset_nodes
     declared: list[Any] = [
         n.metadata[DECLARATION]
@@ -273,7 +273,7 @@ def load_definitions(module: str) -> dg.Definitions:
 
 
 def prepare_home(home: Path) -> Path:
-    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool), unless there is one, and return it."""
+    """Make a Dagster home with our dagster.yaml (no telemetry, GPU pool) if needed; return it."""
     home.mkdir(parents=True, exist_ok=True)
     if not (home / "dagster.yaml").exists():
         with (home / "dagster.yaml").open("w") as target:

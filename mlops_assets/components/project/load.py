@@ -105,7 +105,7 @@ def _build(package: Path, left_out: Collection[Place]) -> tuple[dg.ComponentTree
 
 
 def _not_buildable(package: Path, declared: Declared) -> list[Problem]:
-    """Return the documents of which Dagster cannot build definitions, each tried without all others."""
+    """Return the documents that Dagster cannot build definitions of, each tried on its own."""
     problems: list[Problem] = []
     for place, where in declared.documents.items():
         if place in declared.left_out:

@@ -60,7 +60,7 @@ def _listed(places: Sequence[tuple[str, ...]]) -> str:
 def _places(
     model: type[BaseModel], key: str, around: tuple[str, ...] = (ROOT,)
 ) -> Iterator[tuple[str, ...]]:
-    """Yield the keys that lead to each model, from the document on, that has a field of this name."""
+    """Yield the keys that lead from the document to each model that has a field of this name."""
     if key in model.model_fields:
         yield around
     for name, field in model.model_fields.items():
@@ -69,7 +69,7 @@ def _places(
 
 
 def _models_in(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models among the types that a field may have, but those under names that a user chooses."""
+    """Return the models among the types of a field, except those under user-chosen names."""
     if get_origin(annotation) is dict:
         return []
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
@@ -106,7 +106,7 @@ def _best(
 
 
 def _without_unknown_keys(model: type[BaseModel], document: Any) -> Any:
-    """Return the attributes of a document without the keys that are unknown, so that only the rest is judged."""
+    """Return the attributes of a document without unknown keys, to check only the rest."""
     written = document.get(ROOT)
     attributes: dict[str, Any] = copy.deepcopy(written) if isinstance(written, dict) else {}
     try:

@@ -51,7 +51,7 @@ def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorD
 def _list(
     context: dg.SensorEvaluationContext, specification: DatasetSpecification
 ) -> dg.SensorResult:
-    """Compare a listing with the cursor, which keeps what was seen, since when, and what was last asked for."""
+    """Compare a listing with the cursor: the last listing, its time, and the last request."""
     sight = look(context.resources.store.open().workspace, specification.source)
     cursor = json.loads(context.cursor) if context.cursor else {}
     events = []

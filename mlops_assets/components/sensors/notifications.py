@@ -163,7 +163,7 @@ def read_notifications(
 def _sorted(
     messages: Sequence[Message], url: str, frozen_until: float
 ) -> tuple[list[Message], list[Message], list[MalformedMessage]]:
-    """Divide messages into those that tell of something to freeze, those that are done with, and the others."""
+    """Divide messages into those that report data to commit, the done ones, and the others."""
     news: list[Message] = []
     done: list[Message] = []
     malformed: list[MalformedMessage] = []

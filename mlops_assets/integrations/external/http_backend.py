@@ -1,4 +1,4 @@
-"""Reporting a run to a server that `mlops hub` runs, from a machine that reaches nothing else of the platform.
+"""Reports of a run to a server of `mlops hub`, from a machine that reaches nothing else of ours.
 
 What cannot be sent because the server is unreachable is kept and sent again. What a caller sees is
 `ExternalRun`, as here.

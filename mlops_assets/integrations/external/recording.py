@@ -38,7 +38,7 @@ FUNCTION = "mlops_assets.external:external_run"  # stands where a declared model
 
 @dataclass(frozen=True)
 class OnnxMade:
-    """A model that comes as an ONNX file, and what the author's framework gave for the samples of the parity check."""
+    """A model in an ONNX file, with its author's framework's outputs for the parity samples."""
 
     path: Path
     outputs: Mapping[str, NDArray[Any]]
@@ -90,7 +90,7 @@ def specification_for(
 def parity_samples(
     store: Store, specification: ModelSpecification, version: str
 ) -> NDArray[np.float32]:
-    """Return the samples of the test split on which an ONNX file is compared with its author's framework, raw."""
+    """Return the raw test samples on which an ONNX file is compared with its author's framework."""
     X, _ = data_for(store, specification, version, raw=True).arrays(
         "test", limit=specification.parity.samples
     )

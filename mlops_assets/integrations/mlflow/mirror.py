@@ -203,7 +203,7 @@ class _Mirror:
         return made
 
     def _describe(self, run: Run, row: ModelVersion | None, there: MlflowRun) -> None:
-        """Send what the server does not have yet of parameters, tags and metrics, and how the run ended."""
+        """Send the parameters, tags and metrics that the server lacks, and how the run ended."""
         client, mlflow_run = self._client, there.info.run_id
         names = mapping.allowed_names(run.parameters)
         texts = {

@@ -85,7 +85,9 @@ def adapted(
     X: NDArray[np.float32],
     target: Path,
 ) -> dict[str, NDArray[Any]]:
-    """Write an ONNX model with the platform's input and outputs, and return what the one that came gives for samples.
+    """Write an ONNX model with the platform's inputs and outputs; return the original's outputs.
+
+    These are its outputs for samples.
 
     Args:
         path: the model as it came.

@@ -100,7 +100,7 @@ def run_of(there: MlflowRun, model: str, data: DataVersion, page: str) -> Run:
 
 
 def points_of(client: MlflowClient, there: MlflowRun) -> tuple[list[LoggedPoint], int]:
-    """Return every point of a run in the order logged, and how many were left out as they are no finite number."""
+    """Return every point of a run in the order logged, and the count of non-finite ones omitted."""
     found = [
         point
         for name in there.data.metrics

@@ -39,7 +39,7 @@ def bags(codes: NDArray[np.int64]) -> NDArray[np.int64]:
 def intervals(
     sums: Any, measure: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]
 ) -> dict[str, Interval]:
-    """Return the interval of each metric, from percentiles of metrics of units drawn with replacement.
+    """Return the interval of each metric: percentiles over units drawn with replacement.
 
     Args:
         sums: what metrics are made of, summed over each unit: (units, k), an array or a SciPy

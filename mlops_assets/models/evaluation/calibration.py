@@ -97,7 +97,10 @@ class CalibrationTally:
         self._confidences += np.bincount(cells, confidence, minlength=_CELLS)
 
     def result(self) -> tuple[Calibration, NDArray[np.int64]]:
-        """Return the calibration, and counts of each unit by bin and whether it was right, (units, 2 x 15)."""
+        """Return the calibration, and the counts of each unit, shape (units, 2 x 15).
+
+        The counts are by bin and by whether the prediction was right.
+        """
         cells = self._counts.sum(axis=0)
         count = cells.reshape(BINS, 2).sum(axis=1)
         most = np.maximum(count, 1)

@@ -44,7 +44,7 @@ def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) ->
 
 
 def reliability(found: Calibration, title: str) -> bytes:
-    """Return a PNG of how often predictions are right against their probability, and of how many there are of each."""
+    """Return a PNG of a reliability diagram, above a histogram of the predicted probabilities."""
     figure = Figure(figsize=(5, 5.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     edges = np.linspace(0, 1, len(found.count) + 1)
@@ -92,7 +92,7 @@ def scatter(truth: NDArray[Any], predicted: NDArray[Any], title: str) -> bytes:
 
 
 def learning_curves(series: dict[str, list[tuple[int, float]]], title: str) -> bytes | None:
-    """Return a PNG with one panel a unit (losses, the rest), or None if no series has two points."""
+    """Return a PNG with one panel per unit (losses, the rest), or None without any curve."""
     long = {name: points for name, points in series.items() if len(points) > 1}
     if not long:
         return None

@@ -126,7 +126,7 @@ def _split(frozen: FrozenDataset) -> str:
 
 
 def _features(row: ModelVersion, frozen: FrozenDataset) -> str:
-    """Return the names of what the model takes, in its order, with wavelengths and units where they are declared."""
+    """Return the names of the model's features in order, with declared wavelengths and units."""
     declared = frozen.specification.bands.center_wavelengths or []
     lengths = dict(zip(frozen.document["features"], declared, strict=False))
     units = frozen.specification.units
@@ -140,7 +140,7 @@ def _features(row: ModelVersion, frozen: FrozenDataset) -> str:
 
 
 def metrics_table(evaluation: Evaluation) -> str:
-    """Return the metrics, with their confidence intervals where there are some, as a Markdown table."""
+    """Return the metrics, with confidence intervals where there are any, as a Markdown table."""
     if not evaluation.intervals:
         lines = ["| metric | value |", "|---|---|"]
         return "\n".join(

@@ -288,7 +288,7 @@ def _class_slices(grouping: Grouping, counts: Any, shape: tuple[int, int, int]) 
 def _slice_table(
     grouping: Grouping, samples: NDArray[np.int64], metrics: dict[str, NDArray[np.float64]]
 ) -> pd.DataFrame:
-    """One row a part with enough samples, those with the least accuracy or the largest rmse first."""
+    """Return one row for each part with enough samples, worst accuracy or rmse first."""
     table = pd.DataFrame({"value": grouping.values, "samples": samples, **metrics})[
         samples >= MIN_SAMPLES
     ]

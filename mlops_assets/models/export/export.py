@@ -25,7 +25,7 @@ from mlops_assets.store import Store, native_files, published_path
 
 
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
-    """Export a model version to ONNX and publish the file, if it gives what the trained model gives.
+    """Export a model version to ONNX, and publish the file if its outputs match the model's.
 
     Raises:
         ExportError: the model cannot be expressed in ONNX.

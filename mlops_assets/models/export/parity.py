@@ -29,7 +29,7 @@ NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more dat
 
 @dataclass(frozen=True)
 class WorstSample:
-    """The sample on which the models differ most, or where they decide differently if that is what is wrong.
+    """The sample on which the models differ most, or decide differently if that is the failure.
 
     Attributes:
         sample: index among the samples compared.

@@ -40,7 +40,7 @@ def rehearse(
     y: NDArray[Any],
     trainer: str,
 ) -> None:
-    """Fit a model to a few samples, write it, read it back, export it to ONNX and compare what both give.
+    """Fit a model to a few samples, write it, read it back, export it to ONNX and compare outputs.
 
     A model that cannot even be fitted is left to its training, which says why.
 

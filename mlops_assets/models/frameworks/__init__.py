@@ -68,7 +68,7 @@ class Framework(Protocol):
 
 @dataclass(frozen=True)
 class _Adapter:
-    """Where an adapter lies, the package whose classes its models descend from, and the extra that installs it.
+    """The module of an adapter, the package of its models' base classes, and its extra.
 
     A process in which the adapters and `ahead` of `forkable` ones are imported has no further
     threads, and may fork.
@@ -112,7 +112,7 @@ def framework_named(name: str) -> Framework:
 
 
 def preloadable_modules(name: str | None) -> list[str]:
-    """Return what a process may import ahead that trainers with models of this framework are forked from."""
+    """Return the modules to preload in a process that forks this framework's trainers."""
     adapter = _ADAPTERS.get(name or "")
     if adapter is None or not adapter.forkable:
         return []

@@ -18,13 +18,14 @@ from mlops_assets.errors import ExportError
 
 OURS = ("mlops_assets.training.trainers.",)
 CLASS = re.compile(
-    r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*:[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+    r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
+    r":[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)*"
 )
 
 
 @dataclass(frozen=True)
 class Trust:
-    """Which classes a stored architecture may name besides those of its framework and of this package.
+    """The classes that a stored architecture may name, besides its framework's and this package's.
 
     Attributes:
         architectures: those that the project's YAML names, as `module:Class`.

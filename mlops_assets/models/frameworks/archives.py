@@ -21,7 +21,7 @@ def allowed_bytes(stored: int) -> int:
 
 
 def require_bounded(file: Path, names: Collection[str] | None = None) -> None:
-    """Check what an archive would unpack to, also what the archives in it would, before anybody reads it.
+    """Check the unpacked size of an archive, and of archives inside it, before anybody reads it.
 
     Python's zipfile reads no more of a member than the size that is compared here.
 

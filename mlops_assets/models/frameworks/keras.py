@@ -201,7 +201,7 @@ def _require_takes(model: keras.Model, sample_shape: tuple[int, ...]) -> None:
 
 
 def _require_trusted(config: Any, own: dict[str, Any]) -> None:
-    """See that a model's configuration names nothing but Keras's own parts and the classes in `own`.
+    """Check that a model's configuration names only Keras's own parts and the classes in `own`.
 
     Raises:
         ExportError: it names something else, or a part of Keras that is not safe.
@@ -263,7 +263,7 @@ def _members(file: Path) -> dict[str, bytes]:
 
 
 def _require_plain_weights(content: bytes, allowed: int) -> None:
-    """Check that HDF5 holds arrays of its own only, not links to other files, and no more than so many bytes.
+    """Check that HDF5 holds only its own arrays, no links to other files, in `allowed` bytes.
 
     Raises:
         ExportError: it does not.

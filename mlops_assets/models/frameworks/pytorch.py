@@ -1,4 +1,4 @@
-"""PyTorch modules: safetensors and a description of the architecture natively, torch.onnx to ONNX."""
+"""PyTorch modules: safetensors with a description of the architecture, and torch.onnx to ONNX."""
 
 from __future__ import annotations
 

@@ -29,7 +29,7 @@ from mlops_assets.models.onnx.graph import conform
 
 @contextmanager
 def _nothing_searched() -> Iterator[None]:
-    """Keep skops from importing every module of scikit-learn, its tests and PyTorch, which takes seconds.
+    """Keep skops from importing all of scikit-learn, its tests and PyTorch, which takes seconds.
 
     It does so to list the estimators that it trusts by itself; here `_is_trusted` decides about
     each type of a file.
@@ -161,7 +161,7 @@ class ScikitLearn:
 
 
 def _is_trusted(name: str) -> bool:
-    """Say whether a name in a skops file is that of a class or function that estimators may be made of.
+    """Return whether a name in a skops file is a class or function that estimators may be made of.
 
     It is the object that counts: a module that only imports it vouches for nothing, so it must be
     found again, the same object, where it says that it is defined.
@@ -216,7 +216,7 @@ def _options(model: Any) -> dict[Any, dict[str, Any]]:
 
 
 def _convert_discriminants() -> None:
-    """Let skl2onnx convert a discriminant analysis as the logistic regression with the same coefficients.
+    """Let skl2onnx convert a discriminant analysis as a logistic regression of equal coefficients.
 
     Of two classes, its own converter takes the softmax of -d and d, which is the logistic function
     of 2d instead of d (https://github.com/onnx/sklearn-onnx/issues/1116).

@@ -20,7 +20,8 @@ _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; max-width: 90rem; margin: 2rem auto; padding: 0 1rem }
 h1 { font-size: 1.5rem } h2 { font-size: 1.15rem; margin-top: 2rem }
 .wide { overflow-x: auto }
-table { border-collapse: collapse } th, td { text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0 }
+table { border-collapse: collapse }
+th, td { text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0 }
 tr { border-bottom: 1px solid var(--line) } thead { position: sticky; top: 0; background: Canvas }
 td.value { font-variant-numeric: tabular-nums; max-width: 28rem; overflow-wrap: anywhere }
 .section { color: GrayText } .better { color: var(--good) } .worse { color: var(--bad) }
@@ -32,7 +33,8 @@ _PAGE = """<!doctype html>
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy"
+      content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
 <title>Runs compared</title>
 <style>{{ style }}</style>
 </head>
@@ -44,18 +46,23 @@ _PAGE = """<!doctype html>
 <tr><th>model version</th>{% for c in runs %}<td>{{ c.product }}</td>{% endfor %}</tr>
 <tr><th>run</th>{% for c in runs %}<td><code>{{ c.run.run_id }}</code></td>{% endfor %}</tr>
 <tr><th>status</th>{% for c in runs %}<td>{{ c.run.status }}</td>{% endfor %}</tr>
-<tr><th>data</th>{% for c in runs %}<td>{{ c.run.dataset }}@{{ c.run.data_version }}</td>{% endfor %}</tr>
-<tr><th>started</th>{% for c in runs %}<td>{{ c.run.started.strftime("%Y-%m-%d %H:%M:%S %Z") }}</td>{% endfor %}</tr>
-<tr><th>took</th>{% for c in runs %}<td>{{ quantity("seconds", c.run.seconds) }}</td>{% endfor %}</tr>
+<tr><th>data</th>
+{% for c in runs %}<td>{{ c.run.dataset }}@{{ c.run.data_version }}</td>{% endfor %}</tr>
+<tr><th>started</th>
+{% for c in runs %}<td>{{ c.run.started.strftime("%Y-%m-%d %H:%M:%S %Z") }}</td>{% endfor %}</tr>
+<tr><th>took</th>
+{% for c in runs %}<td>{{ quantity("seconds", c.run.seconds) }}</td>{% endfor %}</tr>
 </tbody></table></div>
 {% if metrics %}
 <h2>Metrics</h2>
 <div class="wide"><table>{{ head([0]) }}<tbody>
 {% for row in metrics %}<tr><th>{{ row.name }}</th>
 {% for value in row.values %}{% set change = row.deltas[loop.index0] %}<td class="value">
-{%- if value is none %}–{% elif row.best == loop.index0 %}<strong>{{ number(value) }}</strong>{% else %}
+{%- if value is none %}–
+{%- elif row.best == loop.index0 %}<strong>{{ number(value) }}</strong>{% else %}
 {{- number(value) }}{% endif %}
-{%- if not loop.first and change is not none %} <span class="{{ judged(row, change) }}">{{ delta(change) }}</span>
+{%- if not loop.first and change is not none %} <span class="{{ judged(row, change) }}">
+{{- delta(change) }}</span>
 {%- endif %}</td>{% endfor %}</tr>
 {% endfor %}
 {% if unmeasured %}<tr><th>{{ not_measured }}</th>
@@ -76,7 +83,8 @@ _PAGE = """<!doctype html>
 {% else %}<p>Nothing: neither data nor code, parameters, environment or hardware.</p>{% endif %}
 {% if same %}
 <details><summary>{{ same|length }} parameter(s) that all have in common</summary><table><tbody>
-{% for name, value in same.items() %}<tr><th>{{ name }}</th><td class="value">{{ plain(value) }}</td></tr>
+{% for name, value in same.items() %}<tr><th>{{ name }}</th>
+<td class="value">{{ plain(value) }}</td></tr>
 {% endfor %}</tbody></table></details>
 {% endif %}
 </body>

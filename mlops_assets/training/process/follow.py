@@ -1,4 +1,4 @@
-"""A run followed from outside while its trainer works in another process, by the points that it logs."""
+"""A run followed from outside by the points it logs, while its trainer is in another process."""
 
 from __future__ import annotations
 

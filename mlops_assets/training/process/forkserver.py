@@ -1,4 +1,4 @@
-"""A preloaded process from which trainers' processes are forked, so that each starts in milliseconds, not seconds.
+"""A preloaded process that trainers' processes are forked from, to start in milliseconds.
 
 What a forked process does is the business of `worker`; who starts and watches it is `supervision`.
 The standard library's `multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read
@@ -42,7 +42,7 @@ MAX_MESSAGE_BYTES = 1 << 20
 
 
 class ForkedProcess:
-    """A process that was forked elsewhere, with what `subprocess.Popen` offers of waiting and stopping.
+    """A process that was forked elsewhere, with the waiting and stopping of `subprocess.Popen`.
 
     Attributes:
         pid: its process id.

@@ -29,7 +29,7 @@ log = logging.getLogger(__name__)
 
 
 def preload(specification: ModelSpecification | None = None) -> None:
-    """Start the process that the next trainer is going to be forked from, so that it loads meanwhile.
+    """Start the process that the next trainer will be forked from, so that it loads meanwhile.
 
     Args:
         specification: the model; if it is not known yet, the process is for the compute that a

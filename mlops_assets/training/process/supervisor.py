@@ -254,7 +254,7 @@ def _outcome(store: Store, model: str, run_id: str, path: Path, reason: str | No
 
 
 def _close(store: Store, run_id: str, status: str, error: str) -> None:
-    """Record how a run ended that could not do so itself, or that was stopped for a reason only known here."""
+    """Record the end of a run that could not do so itself, or was stopped from outside."""
     run = next(iter(patiently(lambda: store.registry.runs(run_id=run_id))), None)
     if (
         run is not None

@@ -1,4 +1,4 @@
-"""What a sweep is to do, checked as a whole before anything is launched, and the claim of one process to do it."""
+"""The plan of a sweep, checked as a whole before launch, and one process's claim to execute it."""
 
 from __future__ import annotations
 

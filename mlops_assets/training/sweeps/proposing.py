@@ -1,4 +1,4 @@
-"""The best trial of a sweep taken through the rest of the lifecycle, and proposed as `candidate`."""
+"""The best trial of a sweep, taken through the rest of the lifecycle, and `candidate` then."""
 
 from __future__ import annotations
 

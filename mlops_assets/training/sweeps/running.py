@@ -85,7 +85,7 @@ class _Sweep:
     running: dict[Future[ModelVersion], Trial] = field(default_factory=dict)
 
     def trials(self) -> list[Trial]:
-        """Return all trials that have begun, those of this process among them before their runs are recorded."""
+        """Return all trials that have begun, also this process's before their runs are recorded."""
         metric = self.objective.metric if self.objective else None
         plan = self.plan
         recorded = patiently(lambda: trials_of(self.store.registry, plan.model, plan.name, metric))

@@ -1,4 +1,4 @@
-"""The space of a sweep, checked against the trainer's own parameters before anything is launched."""
+"""The space of a sweep, checked against the trainer's own parameters before any launch."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from mlops_assets.models.parameters import restored, without_quotes
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer function `(data, params, run) -> model`, the type of its parameters, and the file it stands in.
+    """A trainer function `(data, params, run) -> model`, its parameter type and its file.
 
     `framework` is that of its models, if its module says so by a constant `FRAMEWORK`: it starts
     sooner then.

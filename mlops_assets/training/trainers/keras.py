@@ -49,7 +49,7 @@ class Params(Strict):
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> keras.Model:
-    """Train a network on the training split and return it with the weights of the lowest validation loss.
+    """Train a network on the training split; return it with the weights of least validation loss.
 
     Raises:
         MissingExtra: TensorFlow is not installed.

@@ -122,7 +122,10 @@ def _waited(losses: list[float]) -> int:
 
 
 def _losses(said: str) -> dict[str, float]:
-    """Return the losses in a line of XGBoost, `[0]  train-mlogloss:1.09  validation-mlogloss:1.1` with tabs between."""
+    """Return the losses in a line that XGBoost prints.
+
+    Such a line is `[0]  train-mlogloss:1.09  validation-mlogloss:1.1`, with tabs between.
+    """
     found = (part.rpartition(":") for part in said.split("\t")[1:])
     return {f"{name.partition('-')[0]}_loss": float(value) for name, _, value in found}
 

@@ -1,4 +1,4 @@
-"""The sensor `new_data` of a landing on S3 whose changes a queue tells of, with moto's S3 and SQS."""
+"""The sensor `new_data` of a landing on S3 whose changes a queue reports, on moto's S3 and SQS."""
 
 from __future__ import annotations
 

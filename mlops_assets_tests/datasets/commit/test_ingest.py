@@ -356,7 +356,7 @@ def test_a_file_that_changes_while_it_is_frozen_publishes_nothing_and_the_next_f
 
 @pytest.fixture
 def start_freezing(store: Store, landing: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
-    """Start a process that freezes once it is told to, and rests for `pause` seconds after every four files."""
+    """Start a process that commits on request, and rests `pause` seconds after every four files."""
     started: list[subprocess.Popen[str]] = []
 
     def start(pause: float = 0.0) -> subprocess.Popen[str]:

@@ -88,9 +88,11 @@ RAW = (
 TILES = (
     "<GDAL_WMS><Service"
     ' name="TMS"><ServerUrl>URL/wms/${z}/${x}/${y}.png</ServerUrl></Service><DataWindow>'
-    "<UpperLeftX>-20037508</UpperLeftX><UpperLeftY>20037508</UpperLeftY><LowerRightX>20037508</LowerRightX>"
+    "<UpperLeftX>-20037508</UpperLeftX><UpperLeftY>20037508</UpperLeftY>"
+    "<LowerRightX>20037508</LowerRightX>"
     "<LowerRightY>-20037508</LowerRightY><TileLevel>0</TileLevel><TileCountX>1</TileCountX>"
-    "<TileCountY>1</TileCountY></DataWindow><Projection>EPSG:3857</Projection><BlockSizeX>8</BlockSizeX>"
+    "<TileCountY>1</TileCountY></DataWindow><Projection>EPSG:3857</Projection>"
+    "<BlockSizeX>8</BlockSizeX>"
     "<BlockSizeY>8</BlockSizeY><BandsCount>1</BandsCount></GDAL_WMS>"
 )
 DOCUMENTS = {

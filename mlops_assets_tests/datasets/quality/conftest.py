@@ -24,7 +24,7 @@ def few_trees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report whose figure is not drawn, which takes longer than all else, for tests that do not look at it."""
+    """A report without its figure, which takes longest, for tests that do not need it."""
     monkeypatch.setattr(report, "figures", lambda *_: {"class_counts": b"a picture"})
 
 

@@ -88,7 +88,11 @@ def test_assessing_again_gives_the_same_bytes(
     name = "fields" if read == "rows" else "scenes"
     frozen, first = assessed(name)
     for split in ("train", "validation", "test"):  # also when everything has to be decoded again
-        folder = split_folder(frozen, split, frozen.document["input"]["kind"])  # type: ignore[arg-type]
+        folder = split_folder(
+            frozen,  # type: ignore[arg-type]
+            split,
+            frozen.document["input"]["kind"],
+        )
         folder.rename(folder.with_name(f"{split}-moved"))
     (store.workspace.root / f"datasets/{name}/v1/quality.json").unlink()  # or it is taken up again
     again = assessed(name)[1]
@@ -327,7 +331,7 @@ def test_thresholds_come_from_the_declaration(
 
 
 def troubled_table() -> pd.DataFrame:
-    """Rows with copies across and within splits, saturated values, unequal classes, and wrong labels."""
+    """Rows with copies across and within splits, saturation, unequal classes and wrong labels."""
     frame = crops_table(300).drop(columns="farm")
     frame.iloc[200:230] = frame.iloc[20:50].to_numpy()
     frame.iloc[290:295] = frame.iloc[280:285].to_numpy()

@@ -1,4 +1,4 @@
-"""What the contract of the layouts needs to know of each way that training data may lie in a landing."""
+"""The facts that the contract of the layouts needs about each layout of a landing."""
 
 from __future__ import annotations
 

@@ -84,7 +84,7 @@ def catalogue(folder: Path, count: int) -> Truth:
 
 
 def item_collection(folder: Path, count: int) -> Truth:
-    """Land an ItemCollection whose Items have two images each, without a georeference, and a label raster."""
+    """Land an ItemCollection: per Item two images without georeference and a label raster."""
     found, items = Truth(), []
     for number in range(count):
         image, labels = pixels(number, 2, "int16"), noise(number)
@@ -116,7 +116,10 @@ def item_collection(folder: Path, count: int) -> Truth:
 
 
 def linked(folder: Path, count: int) -> Truth:
-    """Land Items of images, and Items of vector labels that link to them by `source` (label extension)."""
+    """Land Items of images, and Items of vector labels that link to them.
+
+    The link is `source` of the label extension.
+    """
     found, items = Truth(), []
     for number in range(count):
         image = pixels(number, 2, "uint8")

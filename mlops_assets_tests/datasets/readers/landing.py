@@ -64,7 +64,10 @@ def await_tick(path: Path) -> None:
 def write_raster(
     path: Path, array: NDArray[Any], names: Sequence[str | None] | None = None, **profile: Any
 ) -> None:
-    """Write an array of shape (bands, rows, columns), or (rows, columns) of one band, in the format of its ending."""
+    """Write an array of shape (bands, rows, columns) in the format of its ending.
+
+    An array of one band may have the shape (rows, columns).
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     array = array if array.ndim == 3 else array[None]
     if path.suffix == ".npy":
@@ -80,7 +83,7 @@ def write_raster(
 
 
 def mirrored(image: NDArray[Any], centres: NDArray[np.int64], size: int) -> NDArray[Any]:
-    """Return the patches around pixels of an image (bands, rows, columns), mirrored at its edges."""
+    """Return the patches around pixels of an image (bands, rows, columns), mirrored at edges."""
     half = size // 2
     padded = np.pad(image, ((0, 0), (half, half), (half, half)), mode="symmetric")
     return np.stack([padded[:, r : r + size, c : c + size] for r, c in centres])

@@ -248,7 +248,12 @@ def test_what_is_read_is_what_was_landed(frozen: Frozen) -> None:
         for view in VIEWS[kind]:
             found = layout.read(frozen.dataset, str(path), places, view)  # type: ignore[arg-type]
             np.testing.assert_array_equal(found, cut(values, places, view, size), strict=True)
-            none = layout.read(frozen.dataset, str(path), places[:0], view)  # type: ignore[arg-type]
+            none = layout.read(
+                frozen.dataset,
+                str(path),
+                places[:0],
+                view,  # type: ignore[arg-type]
+            )
             assert none.shape == (0, *found.shape[1:])
         if kind != "window":
             with pytest.raises(SpecificationError, match="samples"):

@@ -1,4 +1,4 @@
-"""Label, group, id and split are used as they are written, and one value has one spelling in all files."""
+"""Label, group, id and split are used as written, and a value is spelt alike in all files."""
 
 from __future__ import annotations
 

@@ -161,7 +161,9 @@ def test_a_name_with_one_address_of_this_network_is_not_asked(
 
 def test_what_a_server_sends_is_what_it_announced(server: type[_Answers], tmp_path: Path) -> None:
     server.content = b"x" * 3_000_000
-    store, key = store_outside(f"http://127.0.0.1:{server.port}/x.tif")  # type: ignore[attr-defined]
+    store, key = store_outside(
+        f"http://127.0.0.1:{server.port}/x.tif",  # type: ignore[attr-defined]
+    )
     entry = store.head(key)
     file = LandedFile(key, entry["size"], stamp_of(entry))
     assert download(store, key, file, tmp_path / "x", "http://h").read_bytes() == server.content

@@ -1,4 +1,4 @@
-"""What counts as landed in a folder, which names and links are refused, and what makes a landing count as changed."""
+"""Landed files of a folder, refused names and links, and changes of a landing."""
 
 from __future__ import annotations
 

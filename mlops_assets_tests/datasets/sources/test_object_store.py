@@ -1,4 +1,4 @@
-"""Every remote landing lists, fetches and tells changes alike, and what lies there freezes to the same version."""
+"""Every remote landing lists, fetches and reports changes alike, and commits to equal versions."""
 
 from __future__ import annotations
 

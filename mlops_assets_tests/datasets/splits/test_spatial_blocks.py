@@ -60,7 +60,7 @@ def located(
 def around(
     longitude: float, latitude: float, reach: float, step: float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Longitudes and latitudes of a grid of places `step` metres apart, `reach` metres around a place."""
+    """Return longitudes and latitudes of a grid, `step` metres apart, up to `reach` metres away."""
     east, north = (
         axis.ravel() for axis in np.meshgrid(*[np.arange(-reach, reach + step / 2, step)] * 2)
     )
@@ -149,7 +149,10 @@ def test_a_buffer_is_as_many_metres_wide_as_declared(
 def distances_to_training_blocks(
     found: pd.DataFrame, how: Split, block: float, buffer: float
 ) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
-    """Metres from each sample to the nearest training block, and whether it lies beside that, not across a corner."""
+    """Return metres from each sample to the nearest training block, and whether they adjoin.
+
+    A sample adjoins a block that it lies beside, not across a corner.
+    """
     x, y = TO_GROUND.transform(found["longitude"].to_numpy(), found["latitude"].to_numpy())
     nearest, beside = np.full(len(found), np.inf), np.zeros(len(found), dtype=bool)
     columns, rows = (

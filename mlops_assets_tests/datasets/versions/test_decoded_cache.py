@@ -1,4 +1,7 @@
-"""The decoded cache holds what the files hold, whoever writes it, and never passes a damaged or half array off."""
+"""The decoded cache holds what the files hold, whoever writes it.
+
+It never serves a damaged or half-written array.
+"""
 
 from __future__ import annotations
 
@@ -293,7 +296,8 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 
 root = pathlib.Path(sys.argv[1])
-dataset = FrozenDataset.open(Workspace(root.as_uri()), Registry(f"sqlite:///{root}/registry.db"), Reference("scenes"))
+registry = Registry(f"sqlite:///{root}/registry.db")
+dataset = FrozenDataset.open(Workspace(root.as_uri()), registry, Reference("scenes"))
 data = TrainingData(dataset, "classification", "patch")
 print("ready", flush=True)
 sys.stdin.readline()

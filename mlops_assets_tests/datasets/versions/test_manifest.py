@@ -176,7 +176,8 @@ def test_duckdb_opens_it_without_extensions(manifest: Path) -> None:
         config={"autoinstall_known_extensions": "false", "autoload_known_extensions": "false"}
     )
     found = connection.execute(
-        """SELECT assets.data."file:local_path", assets.data.href, bbox.xmin, datetime FROM read_parquet(?)
+        """SELECT assets.data."file:local_path", assets.data.href, bbox.xmin, datetime
+        FROM read_parquet(?)
         ORDER BY 1""",
         [str(manifest)],
     ).fetchall()

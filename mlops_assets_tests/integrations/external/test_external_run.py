@@ -46,7 +46,7 @@ FIELDS: dict[str, Any] = {"task": "classification"}
 
 @pytest.fixture(autouse=True)
 def data(land_table: Callable[..., Freeze], tmp_path: Path) -> None:
-    """The dataset `fields`, version v1, with three classes and six features, in a project that declares a model."""
+    """The dataset `fields`, v1, with three classes and six features, in a project with a model."""
     land_table()
     project = "mlops_assets_tests.integrations.external.project"
     (tmp_path / "pyproject.toml").write_text(f'[tool.dg.project]\nroot_module = "{project}"\n')

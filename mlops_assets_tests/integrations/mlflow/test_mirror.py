@@ -1,4 +1,4 @@
-"""Runs, models and aliases mirrored to a real MLflow server, and read back with MLflow's own client."""
+"""Runs, models and aliases mirrored to a real MLflow server, and read back by its client."""
 
 from __future__ import annotations
 

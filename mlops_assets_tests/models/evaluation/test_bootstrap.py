@@ -23,7 +23,10 @@ def sums_of(values: NDArray[np.float64], codes: NDArray[np.int64]) -> NDArray[np
 
 
 def coverage(units: int, within: int, resampled_by_unit: bool) -> float:
-    """How often the interval holds a mean of 0, of units that differ by 1 and samples in them that differ by 0.5."""
+    """Return the share of intervals that hold the true mean of 0.
+
+    Units differ by 1, and samples in them by 0.5.
+    """
     held = 0
     for seed in range(100):
         rng = np.random.default_rng(seed)

@@ -1,4 +1,4 @@
-"""Calibration against torchmetrics, on scores that are known to be right as often as they say, and on others."""
+"""Calibration against torchmetrics, on scores known to be calibrated and on others."""
 
 from __future__ import annotations
 

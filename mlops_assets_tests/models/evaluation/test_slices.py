@@ -1,4 +1,4 @@
-"""What is taken to be independent, what samples are divided by, and where a sample lies, for each layout."""
+"""Independent units, slices and positions of samples, for each layout."""
 
 from __future__ import annotations
 

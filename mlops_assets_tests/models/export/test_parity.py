@@ -237,7 +237,14 @@ def test_the_worst_pixel_of_a_window_is_shown(tmp_path: Path) -> None:
         def predict(self, X: NDArray[np.float32], batch: int) -> dict[str, NDArray[np.float32]]:
             return {"scores": wrong[: len(X)]}
 
-    report = compare(Same(), None, Wrong(), windows, "semantic-segmentation", Parity())  # type: ignore[arg-type]
+    report = compare(
+        Same(),  # type: ignore[arg-type]
+        None,
+        Wrong(),  # type: ignore[arg-type]
+        windows,
+        "semantic-segmentation",
+        Parity(),
+    )
     assert report.worst is not None
     assert (report.worst.sample, report.worst.native) == (5, windows[5, :, 2, 3].tolist())
     assert report.worst.onnx == wrong[5, :, 2, 3].tolist()

@@ -252,7 +252,11 @@ def test_a_model_of_whole_images_is_scaled_too(store: Store) -> None:
         "scaling": "standardize",
         **SKLEARN,
     }
-    row = lifecycle(store, model_specification(**changes), **SKLEARN["params"])  # type: ignore[arg-type]
+    row = lifecycle(
+        store,
+        model_specification(**changes),
+        **SKLEARN["params"],  # type: ignore[arg-type]
+    )
     assert (row.signature["view"], row.signature["shape"], row.metrics["accuracy"]) == (
         "image",
         [2, 6, 6],
@@ -405,7 +409,10 @@ def test_a_model_that_is_not_scaled_has_no_scaling_in_its_record(store: Store) -
 
 
 def write_scaled_scenes(folder: Path) -> None:
-    """Two scenes of the same reflectances, one of them kept with an offset (Sentinel-2 before and since 04.00)."""
+    """Write two scenes of the same reflectances, one of them with an offset.
+
+    The offset is that of Sentinel-2 since 04.00.
+    """
     for name, offset in (("a", 0.0), ("b", -0.1)):
         write_scene(folder, name, seed=0)
         with open_raster(folder / f"images/{name}.tif", "r+") as raster:

@@ -1,4 +1,4 @@
-"""What is remembered of landed files survives the process, whatever the names, and however many there are."""
+"""The registry's memory of landed files survives the process, whatever their names and number."""
 
 from __future__ import annotations
 

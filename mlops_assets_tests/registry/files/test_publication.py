@@ -1,4 +1,4 @@
-"""Files that replace published ones are published all or none, and readers see the old or the new."""
+"""Files that replace published ones are published all or none; readers see old or new."""
 
 from __future__ import annotations
 

@@ -27,52 +27,65 @@ from mlops_assets.registry.schema import SCHEMA_REVISION, Base, SchemaRevision
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's
 # own.
 VERSION_1 = """
-CREATE TABLE aliases (model VARCHAR(255) NOT NULL, alias VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL,
-    since TIME NOT NULL, PRIMARY KEY (model, alias));
-CREATE TABLE data_versions (dataset VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL, number INTEGER NOT NULL,
-    digest VARCHAR(64) NOT NULL, created TIME NOT NULL, created_by VARCHAR(255) NOT NULL, files INTEGER NOT NULL,
-    samples INTEGER NOT NULL, size BIGINT NOT NULL, specification JSON NOT NULL, counts JSON NOT NULL,
+CREATE TABLE aliases (model VARCHAR(255) NOT NULL, alias VARCHAR(255) NOT NULL,
+    version VARCHAR(255) NOT NULL, since TIME NOT NULL,
+    PRIMARY KEY (model, alias));
+CREATE TABLE data_versions (dataset VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL,
+    number INTEGER NOT NULL, digest VARCHAR(64) NOT NULL, created TIME NOT NULL,
+    created_by VARCHAR(255) NOT NULL, files INTEGER NOT NULL, samples INTEGER NOT NULL,
+    size BIGINT NOT NULL, specification JSON NOT NULL, counts JSON NOT NULL,
     PRIMARY KEY (dataset, version), UNIQUE (dataset, digest), UNIQUE (dataset, number));
-CREATE TABLE files (path VARCHAR(512) NOT NULL, owner VARCHAR(255) NOT NULL, sha256 VARCHAR(64) NOT NULL,
-    size BIGINT NOT NULL, PRIMARY KEY (path));
+CREATE TABLE files (path VARCHAR(512) NOT NULL, owner VARCHAR(255) NOT NULL,
+    sha256 VARCHAR(64) NOT NULL, size BIGINT NOT NULL,
+    PRIMARY KEY (path));
 CREATE INDEX ix_files_owner ON files (owner);
 CREATE TABLE meta (key VARCHAR(255) NOT NULL, value VARCHAR(255) NOT NULL, PRIMARY KEY (key));
-CREATE TABLE model_versions (model VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL, run_id VARCHAR(36) NOT NULL,
-    dataset VARCHAR(255) NOT NULL, data_version VARCHAR(255) NOT NULL, data_digest VARCHAR(64) NOT NULL,
-    task VARCHAR(255) NOT NULL, framework VARCHAR(255) NOT NULL, signature JSON NOT NULL, stage VARCHAR(255) NOT NULL,
-    metrics JSON NOT NULL, created TIME NOT NULL, PRIMARY KEY (model, version), UNIQUE (run_id));
+CREATE TABLE model_versions (model VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL,
+    run_id VARCHAR(36) NOT NULL, dataset VARCHAR(255) NOT NULL, data_version VARCHAR(255) NOT NULL,
+    data_digest VARCHAR(64) NOT NULL, task VARCHAR(255) NOT NULL, framework VARCHAR(255) NOT NULL,
+    signature JSON NOT NULL, stage VARCHAR(255) NOT NULL, metrics JSON NOT NULL,
+    created TIME NOT NULL,
+    PRIMARY KEY (model, version), UNIQUE (run_id));
 CREATE INDEX ix_model_versions_data_version ON model_versions (data_version);
-CREATE TABLE promotions (id SERIAL NOT NULL, model VARCHAR(255) NOT NULL, alias VARCHAR(255) NOT NULL,
-    version VARCHAR(255) NOT NULL, previous VARCHAR(255), moved TIME NOT NULL, moved_by VARCHAR(255) NOT NULL,
-    gates JSON NOT NULL, PRIMARY KEY (id));
+CREATE TABLE promotions (id SERIAL NOT NULL, model VARCHAR(255) NOT NULL,
+    alias VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL, previous VARCHAR(255),
+    moved TIME NOT NULL, moved_by VARCHAR(255) NOT NULL, gates JSON NOT NULL,
+    PRIMARY KEY (id));
 CREATE INDEX ix_promotions_model ON promotions (model);
-CREATE TABLE runs (run_id VARCHAR(36) NOT NULL, model VARCHAR(255) NOT NULL, dataset VARCHAR(255) NOT NULL,
-    data_version VARCHAR(255) NOT NULL, data_digest VARCHAR(64) NOT NULL, status VARCHAR(255) NOT NULL,
-    parameters JSON NOT NULL, seed INTEGER NOT NULL, trainer VARCHAR(255) NOT NULL, code_version VARCHAR(255) NOT NULL,
+CREATE TABLE runs (run_id VARCHAR(36) NOT NULL, model VARCHAR(255) NOT NULL,
+    dataset VARCHAR(255) NOT NULL, data_version VARCHAR(255) NOT NULL,
+    data_digest VARCHAR(64) NOT NULL, status VARCHAR(255) NOT NULL, parameters JSON NOT NULL,
+    seed INTEGER NOT NULL, trainer VARCHAR(255) NOT NULL, code_version VARCHAR(255) NOT NULL,
     hardware JSON NOT NULL, metrics JSON NOT NULL, started TIME NOT NULL, finished TIME, error TEXT,
-    host VARCHAR(255) NOT NULL, pid INTEGER NOT NULL, orchestration_run VARCHAR(255), model_version VARCHAR(255),
+    host VARCHAR(255) NOT NULL, pid INTEGER NOT NULL, orchestration_run VARCHAR(255),
+    model_version VARCHAR(255),
     PRIMARY KEY (run_id));
 CREATE INDEX ix_runs_model ON runs (model);
 CREATE INDEX ix_runs_orchestration_run ON runs (orchestration_run);
-CREATE TABLE series (id SERIAL NOT NULL, run_id VARCHAR(36) NOT NULL, name VARCHAR(255) NOT NULL, step INTEGER NOT NULL,
-    value FLOAT NOT NULL, logged TIME NOT NULL, PRIMARY KEY (id));
+CREATE TABLE series (id SERIAL NOT NULL, run_id VARCHAR(36) NOT NULL, name VARCHAR(255) NOT NULL,
+    step INTEGER NOT NULL, value FLOAT NOT NULL, logged TIME NOT NULL,
+    PRIMARY KEY (id));
 CREATE INDEX series_by_run ON series (run_id, name);
-CREATE TABLE tags (dataset VARCHAR(255) NOT NULL, tag VARCHAR(255) NOT NULL, version VARCHAR(255) NOT NULL,
+CREATE TABLE tags (dataset VARCHAR(255) NOT NULL, tag VARCHAR(255) NOT NULL,
+    version VARCHAR(255) NOT NULL,
     PRIMARY KEY (dataset, tag));
 INSERT INTO meta VALUES ('schema_version', '1');
-INSERT INTO data_versions VALUES ('fields', 'v1', 1, 'd', '2026-10-01 08:00:00.000000', 'ann', 1, 10, 3,
-    '{"name": "fields"}', '{"train": 10}');
+INSERT INTO data_versions VALUES ('fields', 'v1', 1, 'd', '2026-10-01 08:00:00.000000', 'ann', 1,
+    10, 3, '{"name": "fields"}', '{"train": 10}');
 INSERT INTO tags VALUES ('fields', 'harvest', 'v1');
-INSERT INTO model_versions VALUES ('crops', 'v1-0c9f2a3b', 'done', 'fields', 'v1', 'd', 'classification',
-    'scikit-learn', '{"view": "row"}', 'recorded', '{"accuracy": 0.75}', '2026-10-01 09:00:00.000000');
+INSERT INTO model_versions VALUES ('crops', 'v1-0c9f2a3b', 'done', 'fields', 'v1', 'd',
+    'classification', 'scikit-learn', '{"view": "row"}', 'recorded', '{"accuracy": 0.75}',
+    '2026-10-01 09:00:00.000000');
 INSERT INTO aliases VALUES ('crops', 'production', 'v1-0c9f2a3b', '2026-10-01 10:00:00.000000');
-INSERT INTO promotions (model, alias, version, previous, moved, moved_by, gates) VALUES
-    ('crops', 'production', 'v1-0c9f2a3b', NULL, '2026-10-01 10:00:00.000000', 'ann', '[{"metric": "accuracy"}]');
+INSERT INTO promotions (model, alias, version, previous, moved, moved_by, gates) VALUES ('crops',
+    'production', 'v1-0c9f2a3b', NULL, '2026-10-01 10:00:00.000000', 'ann',
+    '[{"metric": "accuracy"}]');
 INSERT INTO files VALUES ('models/crops/v1-0c9f2a3b/model.onnx', 'model:crops@v1-0c9f2a3b', 'a', 3);
 """
 LANDED_FILES = """
-CREATE TABLE landed_files (source VARCHAR(512) NOT NULL, path VARCHAR(1024) NOT NULL, size BIGINT NOT NULL,
-    stamp VARCHAR(255) NOT NULL, sha256 VARCHAR(64) NOT NULL, PRIMARY KEY (source, path));
+CREATE TABLE landed_files (source VARCHAR(512) NOT NULL, path VARCHAR(1024) NOT NULL,
+    size BIGINT NOT NULL, stamp VARCHAR(255) NOT NULL, sha256 VARCHAR(64) NOT NULL,
+    PRIMARY KEY (source, path));
 """
 STARTED_INDEX = "CREATE INDEX ix_runs_started ON runs (started);\n"
 STAGED = (
@@ -92,9 +105,11 @@ CHANGES_OF_2 = {
     VERSION_1[VERSION_1.index("CREATE TABLE series") : VERSION_1.index("CREATE TABLE tags")]: (
         """
 CREATE TABLE points (run_id VARCHAR(36) NOT NULL, seq INTEGER NOT NULL, name VARCHAR(255) NOT NULL,
-    step BIGINT NOT NULL, value FLOAT(53) NOT NULL, logged FLOAT(53) NOT NULL, PRIMARY KEY (run_id, seq));
+    step BIGINT NOT NULL, value FLOAT(53) NOT NULL, logged FLOAT(53) NOT NULL,
+    PRIMARY KEY (run_id, seq));
 CREATE TABLE checkpoints (run_id VARCHAR(36) NOT NULL, step BIGINT NOT NULL, seq INTEGER NOT NULL,
-    path VARCHAR(512) NOT NULL, sha256 VARCHAR(64) NOT NULL, size BIGINT NOT NULL, created TIME NOT NULL,
+    path VARCHAR(512) NOT NULL, sha256 VARCHAR(64) NOT NULL, size BIGINT NOT NULL,
+    created TIME NOT NULL,
     PRIMARY KEY (run_id, step));
 """
     ),

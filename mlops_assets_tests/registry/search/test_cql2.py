@@ -130,7 +130,7 @@ def found(registry: Registry, where: str | None = None, sort: str = "started") -
 
 
 def not_refused(registry: Registry, table: list[tuple[str, str]], kind: str) -> list[str]:
-    """The filters of a table that do not fail with this kind of error and the message beside them."""
+    """Return the filters of a table that do not fail with this kind of error and their message."""
     answers = [(where, message, found(registry, where)) for where, message in table]
     return [
         f"{where}: {answer!r}, not {kind} with {message!r}"

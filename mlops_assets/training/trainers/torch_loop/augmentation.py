@@ -34,7 +34,7 @@ class Turns:
         return torch.randint(len(self._ways), (samples,), generator=generator)
 
     def apply(self, images: Tensor, labels: Tensor, drawn: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn images (n, bands, height, width), and labels if they are of pixels (n, height, width)."""
+        """Turn images (n, bands, height, width), and labels of pixels (n, height, width)."""
         if len(self._ways) == 1:
             return images, labels
         source = self._ways[drawn.to(self._ways.device)]

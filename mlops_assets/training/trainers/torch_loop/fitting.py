@@ -76,7 +76,7 @@ def fit(
 
 
 def _loss(network: ScaledNetwork, data: TrainingData, params: LoopParams, device: str) -> Loss:
-    """Return the loss, and fit the network's scaling to the training split where the model declares none."""
+    """Return the loss, and fit the scaling to the training split if the model declares none."""
     if data.scaling is None:
         fitted = TrainingData(
             data.frozen, data.task, data.view, data.features, "standardize"

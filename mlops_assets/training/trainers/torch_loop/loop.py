@@ -114,7 +114,7 @@ class Loop:
         return float(torch.cat(done).mean())
 
     def _step(self, share: Share) -> Tensor:
-        """Do one step and return this process's part of the batch's loss, which stays on the device."""
+        """Do one step; return this process's part of the batch's loss, which is on the device."""
         for generator in self._generators:
             generator.manual_seed(share.seed + self._run.rank)
         weight = self._loss.weight(share.labels)

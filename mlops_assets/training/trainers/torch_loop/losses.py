@@ -1,4 +1,4 @@
-"""Losses as sums over the labels that are known, so that parts of a batch add up to the whole batch.
+"""Losses as sums over the known labels, so that parts of a batch add up to the whole batch.
 
 An unknown label is -1 among classes and NaN among numbers.
 """

@@ -49,7 +49,11 @@ class Validation:
         self._device = device
 
     def measure(self, network: nn.Module, epoch: int) -> dict[str, float]:
-        """Return `validation_loss`, and `validation_accuracy` and `validation_macro_f1`, or `validation_rmse`."""
+        """Return the validation metrics by name.
+
+        These are `validation_loss`, and `validation_accuracy` and `validation_macro_f1`, or
+        `validation_rmse`.
+        """
         network.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=self._device)
         with torch.no_grad():

@@ -27,7 +27,10 @@ from mlops_assets.datasets.specification.source import TableLayout
 NOTHING = np.full(2, np.nan)
 
 
-def described(values: np.ndarray, ceiling: float | None = None):  # type: ignore[no-untyped-def,type-arg]
+def described(  # type: ignore[no-untyped-def]
+    values: np.ndarray,  # type: ignore[type-arg]
+    ceiling: float | None = None,
+):
     """A table with one feature."""
     statistics = RunningStatistics(1)
     block = values[:, None]

@@ -23,7 +23,10 @@ CLASSES = [{"value": 2, "name": "sea"}, {"value": 1, "name": "land"}]
 
 
 def counts(train: list[int], test: list[int]) -> pd.DataFrame:
-    return pixel_counts({"train": np.array(train), "test": np.array(test)}, CLASSES)  # type: ignore[arg-type]
+    return pixel_counts(
+        {"train": np.array(train), "test": np.array(test)},
+        CLASSES,  # type: ignore[arg-type]
+    )
 
 
 def test_counts_are_in_the_order_of_classes_whatever_the_samples() -> None:
@@ -84,13 +87,21 @@ def test_a_class_that_misses_a_split_is_named() -> None:
     [(["1", "2", "2"], None), (["1", "3", "2"], "labels 3 are no class"), (["1", "1", "1"], None)],
 )
 def test_labels_are_declared_classes(labels: list[str], said: str | None) -> None:
-    found = labels_check(pd.Series(labels), CLASSES, counts([1, 1], [1, 0]))  # type: ignore[arg-type]
+    found = labels_check(
+        pd.Series(labels),
+        CLASSES,  # type: ignore[arg-type]
+        counts([1, 1], [1, 0]),
+    )
     assert (found.passed, found.blocking) == (said is None, True)
     assert said is None or said in found.description
 
 
 def test_a_class_without_training_sample_blocks() -> None:
-    found = labels_check(pd.Series([None, None]), CLASSES, counts([9, 0], [1, 4]))  # type: ignore[arg-type]
+    found = labels_check(
+        pd.Series([None, None]),
+        CLASSES,  # type: ignore[arg-type]
+        counts([9, 0], [1, 4]),
+    )
     assert (found.passed, found.description) == (
         False,
         "classes land have no training sample; correct the data or the split",

@@ -52,7 +52,9 @@ def found_in(
 ) -> list[int]:
     places = places_of(located(samples, manifest, shape), manifest, shape)
     splits = samples["split"].to_numpy(dtype=object)
-    return find_leakage(splits, samples["group"], places, method).seen.tolist()  # type: ignore[no-any-return]
+    return find_leakage(  # type: ignore[no-any-return]
+        splits, samples["group"], places, method
+    ).seen.tolist()
 
 
 def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any]) -> pd.DataFrame:

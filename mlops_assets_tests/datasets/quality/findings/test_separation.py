@@ -27,7 +27,11 @@ def measured(
     samples: Any, manifest: Any, shape: dict[str, Any], **thresholds: float
 ) -> Separation | None:
     places = places_of(samples, manifest, shape)
-    return separation(places, samples["split"].to_numpy(dtype=object), Quality(**thresholds))  # type: ignore[arg-type]
+    return separation(
+        places,
+        samples["split"].to_numpy(dtype=object),
+        Quality(**thresholds),  # type: ignore[arg-type]
+    )
 
 
 @pytest.mark.parametrize(

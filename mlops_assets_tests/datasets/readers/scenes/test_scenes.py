@@ -1,4 +1,4 @@
-"""Scenes are paired, checked pixel by pixel and read as patches that a plain numpy reference agrees with."""
+"""Scenes are paired, checked by pixel, and read as the patches of a plain numpy reference."""
 
 from __future__ import annotations
 

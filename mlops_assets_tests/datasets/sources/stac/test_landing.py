@@ -1,4 +1,4 @@
-"""STAC on servers: static catalogues in buckets and on the web, and a STAC API whose assets lie elsewhere."""
+"""STAC on servers: static catalogues in buckets and on the web, a STAC API of external assets."""
 
 from __future__ import annotations
 
@@ -27,7 +27,10 @@ SCENES = ("a", "b", "c")
 
 @pytest.fixture
 def api(https_folder: WebFolder, stac_api: StacApi) -> str:
-    """The source URL of a STAC API with three scenes on a web server, one a day, in collections `odd` and `even`."""
+    """The source URL of a STAC API with three scenes on a web server, one a day.
+
+    They are in the collections `odd` and `even`.
+    """
     _write_scenes(https_folder.folder)
     return f"stac+{stac_api([_item(name, f'{https_folder.url}/') for name in SCENES])}"
 

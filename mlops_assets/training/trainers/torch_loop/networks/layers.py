@@ -14,7 +14,9 @@ GROUPS = 8
 
 
 class ScaledNetwork(nn.Module):  # type: ignore[misc]
-    """A network that standardises what it takes, puts 0 (the mean) where a value is missing, and gives real units.
+    """A network that standardises its inputs and gives real units.
+
+    It puts 0 (the mean) where a value is missing.
 
     Its figures are buffers, so that they are exported with it.
     """
@@ -48,7 +50,10 @@ class ScaledNetwork(nn.Module):  # type: ignore[misc]
 
 
 class Residual(nn.Module):  # type: ignore[misc]
-    """Two normalised 3 × 3 convolutions beside a short cut (He et al., 2016, doi:10.1007/978-3-319-46493-0_38)."""
+    """Two normalised 3 × 3 convolutions beside a short cut.
+
+    See He et al., 2016, doi:10.1007/978-3-319-46493-0_38.
+    """
 
     def __init__(self, inputs: int, outputs: int, stride: int = 1, dropout: float = 0.0) -> None:
         super().__init__()

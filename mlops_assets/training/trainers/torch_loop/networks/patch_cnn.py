@@ -13,7 +13,10 @@ from mlops_assets.training.trainers.torch_loop.networks.layers import (
 
 
 class PatchCNN(ScaledNetwork):
-    """Mixes the bands of each pixel, convolves, and decides by the mean over the image, and by its centre if asked."""
+    """A network that mixes the bands of each pixel, convolves, and decides by the image's mean.
+
+    It decides by the centre too, if asked.
+    """
 
     def __init__(
         self,
