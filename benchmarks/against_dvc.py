@@ -1,6 +1,6 @@
-"""Freeze and upload, freeze again, and recall 10,000 files of 50 kB.
+"""First and repeated commit with upload, and recall, of 10,000 files of 50 kB.
 
-We and DVC in turns, on the same S3 server.
+We and DVC take turns, on the same S3 server.
 
 Both sides have equal copies of the same files on the same disk and start with empty caches; the
 files are in the operating system's page cache for both. What is counted is the call in a fresh

@@ -1,6 +1,6 @@
 """A Sentinel-2 tile of 10,980 × 10,980 pixels and 12 bands.
 
-Frozen, and sampled as patches and as windows.
+It is committed, and sampled as patches and as windows.
 """
 
 from __future__ import annotations

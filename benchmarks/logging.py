@@ -1,6 +1,6 @@
 """Logging points of metrics.
 
-`run.log` into our registry, beside MLflow's `log_batch`, on this machine in one run.
+`run.log` into our registry is compared with MLflow's `log_batch`, on this machine in one run.
 
 MLflow is called as its documentation advises for many points: 1,000 in a call, which is the most
 that it takes. Both sides have a fresh process and an empty database; imports are not counted, and

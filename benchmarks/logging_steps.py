@@ -1,6 +1,6 @@
-"""What `benchmarks.logging` measures of ours.
+"""Our steps that `benchmarks.logging` measures.
 
-`python -m benchmarks.logging_steps REGISTRY POINTS`.
+They are run by `python -m benchmarks.logging_steps REGISTRY POINTS`.
 """
 
 from __future__ import annotations

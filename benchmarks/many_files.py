@@ -1,6 +1,6 @@
-"""Freezing very many files of 3 kB (the case of DVC's issue 7607) at growing sizes.
+"""Commits of very many files of 3 kB (the case of DVC's issue 7607) at growing sizes.
 
-Is it linear, how much memory?
+They show whether time is linear, and the peak memory.
 
 The workspace is a folder on the same disk; each size begins with a new one. DVC adds the same files
 to its local cache.

@@ -1,6 +1,6 @@
 """One measured step of a fresh process.
 
-Its seconds and its peak memory, told to the parent as a line of JSON.
+Its seconds and its peak memory are reported to the parent as a line of JSON.
 
 Only the standard library: a peer's process, in its own environment, measures itself with the same
 code.
@@ -39,9 +39,9 @@ class Steps:
 
 
 def peak_mib() -> float | None:
-    """Return the most memory this process has had in RAM so far, MiB.
+    """Return the peak memory of this process so far, MiB.
 
-    None where the system does not say.
+    It is None where the system does not report it.
 
     Not `getrusage`: a child's counter starts from what its parent had when it was started.
     """

@@ -1,6 +1,6 @@
-"""What `benchmarks.logging` measures of MLflow, in its environment.
+"""MLflow's steps that `benchmarks.logging` measures, in its environment.
 
-`python -m benchmarks.mlflow_steps URI POINTS`.
+They are run by `python -m benchmarks.mlflow_steps URI POINTS`.
 
 `mlflow` is imported only by the peer's process; `NAMES` are for both sides.
 """

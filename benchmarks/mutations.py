@@ -41,9 +41,9 @@ _PASSED, _TESTS_FAILED = 0, 1  # exit codes of pytest; others mean that the test
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run of tests.
+    """The outcome of one run of tests.
 
-    The first test that failed, if any, and the CPU seconds of all its processes.
+    It has the first test that failed, if any, and the CPU seconds of all its processes.
     """
 
     failed: str | None

@@ -1,6 +1,6 @@
-"""Running measured processes and servers, and reading what they tell.
+"""Measured processes and servers, and the results that they report.
 
-What they do is in the modules that they run.
+The steps themselves are in the modules that they run.
 """
 
 from __future__ import annotations

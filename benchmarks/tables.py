@@ -1,4 +1,4 @@
-"""Printing what was measured as Markdown, ready for README.md.
+"""Output of measurements as Markdown, ready for README.md.
 
 Nothing is measured here.
 """

@@ -55,7 +55,7 @@ class Principal:
 def local(name: str) -> Principal:
     """Return a user of this machine, who has all roles.
 
-    They reach workspace and registry directly anyway.
+    Such a user can reach workspace and registry directly.
     """
     return Principal(name, ALL_ROLES)
 

@@ -217,9 +217,9 @@ def declared_gpus() -> list[str] | None:
 
 
 def trusted_sources() -> frozenset[str]:
-    """Return what Items of others may refer to, from `MLOPS_TRUSTED_SOURCES`.
+    """Return the allowed targets of others' Items, from `MLOPS_TRUSTED_SOURCES`.
 
-    Hosts, networks, buckets by URL.
+    They are hosts, networks, and buckets by URL.
 
     These are hosts that have no public address, and buckets that are read with this workspace's
     credentials.
@@ -231,9 +231,9 @@ def trusted_sources() -> frozenset[str]:
 
 
 def load_environment_file(directory: Path) -> None:
-    """Put what a `.env` file says into the environment, as the dagster command does.
+    """Load a `.env` file into the environment, as the dagster command does.
 
-    What is there already wins.
+    Variables that are set already win.
 
     So credentials of object stores, which their libraries read from the environment themselves, may
     be in it too.

@@ -1,6 +1,6 @@
-"""What a user declares in YAML.
+"""Components that a user declares in YAML.
 
-TrainingDataset and TrainedModel, each turned into assets, checks and sensors.
+TrainingDataset and TrainedModel are each turned into assets, checks and sensors.
 
 Only wiring lives here; what an asset does is one call into the core.
 """

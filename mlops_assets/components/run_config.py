@@ -1,6 +1,6 @@
-"""What a training step can be launched with.
+"""The launch options of a training step.
 
-Its parameters as a form, and the compute it asks for.
+They are its parameters as a form, and the compute that it asks for.
 """
 
 from typing import Any
@@ -16,7 +16,7 @@ from mlops_assets.training.trainers import Trainer
 def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type[dg.Config]:
     """Return the run config of training.
 
-    The trainer's parameters, with the YAML's values as defaults, and seed.
+    It holds the trainer's parameters, with the YAML's values as defaults, and the seed.
     """
     params = trainer.parameters(specification.params)
     values = params.model_dump() | written(params.model_extra or {})

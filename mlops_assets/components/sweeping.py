@@ -1,6 +1,6 @@
-"""The job `<model>_sweep`.
+"""The job `<model>_sweep`, a sweep over one data version.
 
-A sweep over one data version, launched from the UI or by `mlops sweep`.
+It is launched from the UI or by `mlops sweep`.
 """
 
 from enum import Enum

@@ -1,6 +1,6 @@
 """The component TrainedModel.
 
-From trained model to production, for one model, with checks, job and sensor.
+It takes one model from training to production, with checks, job and sensor.
 """
 
 import importlib

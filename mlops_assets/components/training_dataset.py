@@ -1,6 +1,6 @@
 """The component TrainingDataset.
 
-Source, landing, training data and record of one dataset, with checks and sensor.
+It has source, landing, training data and record of one dataset, with checks and sensor.
 """
 
 from typing import Self

@@ -1,6 +1,6 @@
 """The asset `workspace` and its check.
 
-Whether everything is as it was published, looked at on a schedule.
+The check finds on a schedule whether everything is as it was published.
 
 What has changed since everything was found well is looked at every night, and everything once a
 week. The core does it.
@@ -103,9 +103,9 @@ def verification() -> dg.Definitions:
 
 
 def _well_up_to(instance: dg.DagsterInstance) -> int:
-    """Return the newest entry of the log when everything was looked at last.
+    """Return the newest entry of the log at the last complete check.
 
-    0 if it never was, or was not well.
+    It is 0 if there was none, or if that check failed.
     """
     done = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
     records = instance.event_log_storage.get_asset_check_execution_history(

@@ -1,4 +1,1 @@
-"""What a model version is and becomes.
-
-Published, exported, evaluated, recorded, promoted, verified.
-"""
+"""Model versions: published, exported, evaluated, recorded, promoted and verified."""

@@ -1,6 +1,6 @@
-"""Whether rows of the registry agree with each other and with published documents.
+"""Agreement of registry rows with each other and with published documents.
 
-Derived columns of the chain.
+Derived columns of the chain are checked too.
 
 Documents are read through their checksums; those that cannot be read are found by them, and
 compared with nothing.
@@ -26,9 +26,9 @@ _LATER = ("metrics", "phases")  # of a run, to which the stages of its model ver
 
 
 def published_content(store: Store, key: str) -> bytes | None:
-    """Return a file's content if it is as published.
+    """Return a file's content if it is as published, else None.
 
-    Else None, as its checksum has told already.
+    Its failed checksum has been reported already.
     """
     try:
         return read_published(store.workspace, store.registry, key)
@@ -198,9 +198,9 @@ def alias_problems(
 
 
 def tag_problems(tags: Sequence[Tag], versions: Collection[tuple[str, str]]) -> Iterator[str]:
-    """Yield which tags name a data version that there is not.
+    """Yield the tags of data versions that do not exist.
 
-    `versions` are all, as dataset and version.
+    `versions` are all existing ones, as dataset and version.
     """
     for row in tags:
         if (row.dataset, row.version) not in versions:

@@ -1,6 +1,6 @@
-"""What follows on a trained model, whoever trained it.
+"""The stages after training, whoever trained the model.
 
-Export and parity, evaluation, record and gates.
+They are export and parity, evaluation, record and gates.
 
 The steps of the asset graph, sweeps, external runs and imports all go through these stages, and
 each reports what came of it.

@@ -1,6 +1,6 @@
-"""Gates and aliases.
+"""Gates and aliases of model versions.
 
-Whether a model version may be promoted, and moving `production` there and back.
+Gates decide whether a version may be promoted; promotion and rollback move `production`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""A model version as it is published once a run has a model: its files, then the row.
+"""Publication of the model version of a run: its files, then the row.
 
-Before that nobody sees it.
+Before the row is there, nobody sees it.
 
 Running trainers is the business of `training`, and external runs that of `integrations.external`.
 """

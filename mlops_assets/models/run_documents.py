@@ -1,6 +1,6 @@
 """The documents of a run that has ended.
 
-`run.json`, what is recorded of it, and `points.parquet`, all it has logged.
+`run.json` has its record, and `points.parquet` everything that it logged.
 
 With them a lost registry is rebuilt. Runs that succeeded publish theirs with their model version;
 see `publishing`.

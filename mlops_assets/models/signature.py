@@ -1,6 +1,6 @@
-"""What a model takes and gives.
+"""The inputs and outputs of a model.
 
-Written down once, when it is trained, and read by everything that comes after.
+They are written once, when it is trained, and read by every later stage.
 
 `features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. With
 `apply_scale` it takes physical values, by scale and offset of each scene, which only the scene
@@ -43,7 +43,7 @@ def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any
 
 
 def scaling_of(row: ModelVersion) -> Scaling | None:
-    """Return what the trained model's samples are scaled by.
+    """Return the scaling of the trained model's samples.
 
     The figures are those of its data version.
     """

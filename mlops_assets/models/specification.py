@@ -1,6 +1,6 @@
-"""What a user declares about a model, as strict models.
+"""The declaration of a model by a user, as strict pydantic models.
 
-Every description shows in Dagster's docs.
+Every description is shown in Dagster's docs.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
-"""Checking the chain.
+"""Verification of the chain behind a model.
 
-Live metric → model version → training run → code → data version → every file's checksum.
+It goes from live metric to model version, training run, code, data version and every file's
+checksum.
 
 It re-reads every byte and compares it with what was published, and what the registry says with what
 the files say.

@@ -1,6 +1,6 @@
 """The activity in a workspace, as the registry has it.
 
-What is running, what failed, what waits for somebody.
+It lists what is running, what failed, and what waits for somebody.
 
 Nothing is changed, and nothing but the registry is asked.
 """
@@ -149,7 +149,7 @@ def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
 def error_line(error: str | None) -> str:
     """Return an error as one line.
 
-    The first, or the last of a traceback, which says what was raised.
+    It is the first line, or of a traceback the last, which has the exception.
     """
     lines = (error or "").strip().splitlines() or ["no reason is recorded"]
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]

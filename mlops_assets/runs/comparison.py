@@ -1,6 +1,6 @@
-"""What differs between runs: data, code, environment, parameters, metrics, and how they went.
+"""Differences of runs: data, code, environment, parameters, metrics, and outcome.
 
-Showing it is left to `reports` and to the commands.
+They are shown by `reports` and by the commands.
 """
 
 from __future__ import annotations

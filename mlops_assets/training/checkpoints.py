@@ -1,6 +1,6 @@
-"""What a run can be resumed from.
+"""Checkpoints, which a run can be resumed from.
 
-Its trainer's state and the random states, as one safetensors file. No pickle.
+One safetensors file has the trainer's state and the random states, without pickle.
 """
 
 from __future__ import annotations

@@ -100,9 +100,9 @@ def environment() -> dict[str, Any]:
 
 
 def process_alive(host: str, pid: int) -> bool:
-    """Say whether a process of this machine still runs.
+    """Return whether a process of this machine still runs.
 
-    Of another machine's nothing is known, so it may.
+    The state of another machine's process is unknown, so it counts as running.
     """
     if host != socket.gethostname():
         return True

@@ -1,6 +1,6 @@
 """One training run while it is running.
 
-Its seed, its device, what it logs, and what it can be resumed from.
+It has the seed, the device, the metrics that are logged, and the checkpoints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """One training run.
 
-The trainer is run on a data version, and what it returns is published whole or not at all.
+The trainer is run on a data version, and its model is published whole or not at all.
 
 It happens in this process. A step of Dagster starts a process for it; see `supervision`.
 """

@@ -188,7 +188,7 @@ def read_declarations(folder: Path) -> Declared:
 def _files(folder: Path) -> list[Path]:
     """Return the files that Dagster reads.
 
-    What is hidden, such as an editor's copies, it leaves alone.
+    It ignores hidden files, such as an editor's copies.
     """
     found = [path for name in FILE_NAMES for path in folder.rglob(name)]
     return sorted(

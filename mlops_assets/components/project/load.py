@@ -55,7 +55,7 @@ log = logging.getLogger(__name__)
 def load_project(file: str) -> dg.Definitions:
     """Load the project whose `definitions.py` is `file`.
 
-    Everything in its defs folder, and what our assets need.
+    It consists of everything in its defs folder, and of the resources that our assets need.
 
     A wrong declaration, or one of which Dagster cannot build definitions, is left out with a
     warning, and so are the models of a dataset that is. Where Dagster validates definitions, it is
@@ -166,9 +166,9 @@ def _leaving_out(left_out: Collection[Place]) -> Iterator[None]:
 
 
 def _component_documentation() -> list[ComponentTypeNamespaceJson]:
-    """Return what Dagster's docs tab shows.
+    """Return the content of Dagster's docs tab.
 
-    The component types of the libraries that declarations have imported.
+    It shows the component types of the libraries that declarations have imported.
 
     `load_from_defs_folder` imports every installed component library for it, whether it is used or
     not; `dagster-aws` alone takes as long as Dagster itself.

@@ -64,9 +64,9 @@ class Pending:
 
     @classmethod
     def read(cls, cursor: str | None, watched: str, settle_seconds: float) -> Pending:
-        """Return what a cursor keeps.
+        """Return the content of a cursor.
 
-        At the first look, what lies there already counts as a change.
+        At the first scan, files that are already there count as a change.
         """
         kept = json.loads(cursor) if cursor else {}
         if kept.get("watched") == watched:
@@ -223,9 +223,9 @@ def _run(instance: dg.DagsterInstance, asked: str) -> dg.DagsterRun | None:
 
 
 def _frozen_until(instance: dg.DagsterInstance, dataset: str) -> float:
-    """Return until when what was sent is in a version.
+    """Return the time before which sent messages are in a version.
 
-    The start of the run that froze the landing last.
+    It is the start of the run that committed the landing last.
     """
     event = instance.get_latest_materialization_event(dg.AssetKey([dataset, "landing"]))
     record = instance.get_run_record_by_id(event.run_id) if event else None

@@ -1,4 +1,4 @@
 """The example project.
 
-Land cover of the Indian Pines scene, with a trainer of its own beside the YAML.
+It maps the land cover of the Indian Pines scene, with a trainer of its own beside the YAML.
 """

@@ -91,9 +91,9 @@ def import_experiment(
     specification: ModelSpecification,
     reporter: Reporter,
 ) -> ImportedExperiment:
-    """Bring every run of an experiment in.
+    """Import every run of an experiment.
 
-    A run that was brought in before is only brought up to date.
+    A run that was imported before is only brought up to date.
 
     Args:
         store: where to.
@@ -197,7 +197,7 @@ class _Importer:
     def _model(self, run: Run, there: MlflowRun) -> tuple[str | None, str]:
         """Publish the ONNX model of a run.
 
-        Return its version, and why there is none or how far it came.
+        Return its version, and why there is none or which stage it reached.
         """
         with scratch_folder("import") as scratch:
             for number, place in enumerate(model_places(self._client, there)):

@@ -1,6 +1,6 @@
-"""How a run of ours reads in MLflow's terms: allowed names, texts of limited length, states, tags.
+"""A run of ours in MLflow's terms: allowed names, texts of limited length, states, tags.
 
-Nothing here talks to a server, or needs MLflow.
+Nothing here sends requests to a server, or needs MLflow.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def allowed_names(names: Iterable[str]) -> dict[str, str]:
 def parameter_text(value: Any) -> str:
     """Return a parameter as text.
 
-    JSON unless it is one already, with its end cut off if it is too long.
+    Anything but text becomes JSON, and a text that is too long is cut off.
     """
     return _cut(
         value if isinstance(value, str) else json.dumps(value, sort_keys=True), PARAMETER_LENGTH
@@ -123,9 +123,9 @@ def run_tags(run: Run) -> dict[str, str]:
 
 
 def final_metrics(run: Run, row: ModelVersion | None, series: Iterable[str]) -> dict[str, float]:
-    """Return what was measured once.
+    """Return the metrics that were measured once.
 
-    `test/NAME` of the ONNX model on the test split, and what is not a series.
+    They are `test/NAME` of the ONNX model on the test split, and all values that are not a series.
     """
     measured = row.metrics if row else {}
     once = {

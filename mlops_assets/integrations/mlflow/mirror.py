@@ -50,7 +50,7 @@ class Mirrored:
 def mirror_run(store: Store, tracking_uri: str, run_id: str) -> Mirrored:
     """Mirror one run that has ended.
 
-    Parameters, tags, metrics with their series, and its model once it is recorded.
+    It sends parameters, tags, metrics with their series, and the model once it is recorded.
 
     Args:
         store: where the run is.

@@ -85,9 +85,9 @@ def adapted(
     X: NDArray[np.float32],
     target: Path,
 ) -> dict[str, NDArray[Any]]:
-    """Write an ONNX model with the platform's inputs and outputs; return the original's outputs.
+    """Write an ONNX model with the platform's inputs and outputs, and run the original on samples.
 
-    These are its outputs for samples.
+    Return the outputs of the original.
 
     Args:
         path: the model as it came.

@@ -1,4 +1,4 @@
-"""How a run of MLflow reads in our terms: a row of the registry and its points.
+"""A run of MLflow in our terms: a row of the registry and its points.
 
 Nothing is written here; models are read by `models`.
 """

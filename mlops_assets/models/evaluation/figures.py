@@ -20,7 +20,7 @@ MAX_POINTS = 20_000  # of a scatter
 def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) -> bytes:
     """Return a PNG: share of each true class (rows) by predicted class.
 
-    With counts, where classes are few enough.
+    Counts are written in the cells if there are few classes.
     """
     with_counts = len(names) <= MAX_COUNTED
     side, font = (0.42, 8) if with_counts else (0.2, 7)
@@ -77,7 +77,7 @@ def reliability(found: Calibration, title: str) -> bytes:
 def scatter(truth: NDArray[Any], predicted: NDArray[Any], title: str) -> bytes:
     """Return a PNG of predicted against true numbers.
 
-    Points, or of many their density on a logarithmic scale.
+    It has points, or for many samples their density on a logarithmic scale.
     """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()

@@ -1,6 +1,6 @@
 """Metrics of confusion matrices.
 
-Scikit-learn's for the one that counts, the same formulae for many at once.
+A single one is measured by scikit-learn, many at once by the same formulae.
 
 A confusion matrix has true classes in rows and predicted ones in columns, and counts samples or
 pixels.

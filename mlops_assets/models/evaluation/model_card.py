@@ -114,7 +114,7 @@ def model_card(
 def _split(frozen: FrozenDataset) -> str:
     """Return how samples were divided, with the units of lengths.
 
-    Metres where it is known where samples lie.
+    Lengths are in metres if the positions of samples are known.
     """
     split = frozen.specification.split
     text = f"{split.method}, seed {split.seed}"

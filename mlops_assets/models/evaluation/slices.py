@@ -92,9 +92,9 @@ def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
 
 
 def place_of(frozen: FrozenDataset, split: SplitName, position: int) -> dict[str, Any]:
-    """Return where a sample lies.
+    """Return the place of a sample.
 
-    Its position in the split, its file, and its row and column there.
+    It has the position in the split, the file, and row and column in that file.
 
     Args:
         frozen: the data version.

@@ -1,4 +1,4 @@
-"""What is measured on a split, by task, batch by batch.
+"""Measurements on a split, by task, batch by batch.
 
 Memory grows with neither the split nor its pixels.
 
@@ -169,7 +169,7 @@ def measure_numbers(
 ) -> Evaluation:
     """Measure a regression.
 
-    Rmse, mae, r2 and bias (mean of predicted - true), with scikit-learn's formulae.
+    The metrics are rmse, mae, r2 and bias (mean of predicted - true), with scikit-learn's formulae.
 
     Args:
         truth: (n,), in the order of the split.

@@ -1,6 +1,6 @@
-"""A rehearsal of what a model goes through, on a few samples and before it is trained.
+"""A rehearsal of a model's stages on a few samples, before training.
 
-What cannot be is known then.
+Failures of later stages are known then.
 
 Only for trainers that know what they will fit. The samples are real, so that what depends on them
 is found too.

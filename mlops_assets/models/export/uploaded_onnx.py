@@ -1,6 +1,6 @@
-"""An ONNX file that is external.
+"""An external ONNX file.
 
-Whether it keeps the platform's contract, and what its author's framework gave.
+It must keep the platform's contract, and give what its author's framework gave.
 
 It is read as data and checked here before anything runs it. Whether it equals the model it was made
 from is for `exporting`; without outputs of that model nobody can tell, and so it is never proved.

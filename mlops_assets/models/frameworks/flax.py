@@ -1,6 +1,6 @@
 """Flax (nnx) modules.
 
-Safetensors and a description of the architecture natively, jax2onnx to ONNX.
+They are stored as safetensors with a description of the architecture, and exported by jax2onnx.
 """
 
 from __future__ import annotations

@@ -301,7 +301,7 @@ def _require_plain_weights(content: bytes, allowed: int) -> None:
 def _write_reproducibly(file: Path, config: Any, weights: bytes) -> None:
     """Write a `.keras` archive without what differs between equal models.
 
-    Times, object ids, state of the optimizer.
+    It leaves out times, object ids and the state of the optimizer.
     """
     numbers: dict[int, int] = {}
 

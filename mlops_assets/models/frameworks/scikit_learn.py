@@ -194,9 +194,9 @@ def _named(name: str) -> Any:
 
 
 def _options(model: Any) -> dict[Any, dict[str, Any]]:
-    """Return how skl2onnx is to convert.
+    """Return the conversion options of skl2onnx.
 
-    Scores as an array, where a class knows that option, and divisions as such.
+    Scores are an array, where a class has that option, and divisions are kept as such.
 
     It multiplies by 1 / scale by default, whose last bit decides at the thresholds of trees;
     scikit-learn divides.
@@ -262,7 +262,7 @@ def _reason(error: Exception) -> str:
 def _write_reproducibly(file: Path) -> None:
     """Rewrite a skops archive without what differs between equal models.
 
-    Object ids and times of writing.
+    It leaves out object ids and times of writing.
     """
     with zipfile.ZipFile(file) as archive:
         members = {name: archive.read(name) for name in archive.namelist()}

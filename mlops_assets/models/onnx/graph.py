@@ -1,6 +1,6 @@
-"""What is done to an exported ONNX graph.
+"""Changes to an exported ONNX graph.
 
-The platform's names and shapes, scaling in front, its facts.
+It gets the platform's names and shapes, scaling in front, and its facts.
 
 Converters of frameworks are the adapters' business. The formulae of scaling are `Scaling`'s; which
 figures there are is decided by the data version.
@@ -131,9 +131,9 @@ def require_valid(model: onnx.ModelProto) -> None:
 
 
 def facts(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return what an ONNX file says of itself.
+    """Return the metadata of an ONNX file.
 
-    `ir_version`, `opset` (domain → version) and `producer`.
+    It has `ir_version`, `opset` (domain → version) and `producer`.
     """
     return {
         "ir_version": model.ir_version,
@@ -171,7 +171,7 @@ def with_scaling(
 ) -> onnx.ModelProto:
     """Return the model with scaling of its `input` in front.
 
-    In float32, as `Scaling.apply` does it.
+    It scales in float32, as `Scaling.apply` does.
 
     Args:
         model: takes scaled samples as `input`.

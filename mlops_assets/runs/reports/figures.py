@@ -1,6 +1,6 @@
 """Figures of a comparison.
 
-Curves one over another, confusion matrices side by side, metrics as a table.
+They are overlaid curves, confusion matrices side by side, and metrics as a table.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ def followed(
 ) -> Iterator[None]:
     """Report the progress of a run while the body waits for it.
 
-    Epochs (else steps), and the newest metrics.
+    It reports epochs (else steps), and the newest metrics.
 
     Args:
         registry: where it logs.
@@ -73,7 +73,7 @@ class _Follower:
 def newest_metrics(points: Sequence[LoggedPoint]) -> str:
     """Return the newest values of a few metrics as a text.
 
-    Losses first, then in the order they were logged.
+    Losses come first, then the others in the order they were logged.
     """
     newest = {name: value for _, name, _, value, _ in points}
     names = sorted(newest, key=lambda name: "loss" not in name)[:MAX_SHOWN]

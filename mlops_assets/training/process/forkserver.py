@@ -202,9 +202,9 @@ def close_all() -> None:
 
 
 def main(connection: int) -> int:
-    """Import what every job needs, then do what comes until the connection is closed.
+    """Import what every job needs, then serve requests until the connection is closed.
 
-    Import modules, or fork a job.
+    A request is to import modules, or to fork a job.
 
     Returns only in the forked processes, when their job is done, and at the end.
     """

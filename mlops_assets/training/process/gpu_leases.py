@@ -1,6 +1,6 @@
-"""Which GPUs a training step may use.
+"""Leases of GPUs to training steps.
 
-Each is lent to one process at a time, by locks that die with their holder.
+Each GPU is lent to one process at a time, by locks that die with their holder.
 """
 
 from __future__ import annotations

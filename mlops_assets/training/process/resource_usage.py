@@ -1,6 +1,6 @@
-"""What a run takes of its machine.
+"""The resource usage of a run.
 
-Memory, processor time, GPU utilisation and energy, as far as the machine tells.
+It covers memory, processor time, GPU utilisation and energy, as far as the machine reports them.
 """
 
 from __future__ import annotations

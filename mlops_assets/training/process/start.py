@@ -1,6 +1,6 @@
-"""Starting the process of a job of `worker`.
+"""The start of the process of a job of `worker`.
 
-Forked from a preloaded one where that is safe, else anew.
+It is forked from a preloaded process where that is safe, and else started anew.
 
 Watching it is the business of `supervision`. This is imported before the data is read, and imports
 little itself.
@@ -58,9 +58,9 @@ def environment_for(compute: Compute, gpus: Sequence[str] = ()) -> dict[str, str
 
 
 def _forks(compute: Compute) -> bool:
-    """Say whether the trainer may be forked.
+    """Return whether the trainer may be forked.
 
-    GPUs and torchrun want processes that have loaded nothing.
+    GPUs and torchrun need processes that have loaded nothing.
     """
     return not compute.gpus and compute.worker_processes == 1
 

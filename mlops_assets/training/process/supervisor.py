@@ -1,6 +1,6 @@
 """A trainer in a process of its own.
 
-Watched, limited, and stopped together with everything it has started.
+It is watched, limited, and stopped together with every process that it has started.
 
 So one that leaks, hangs, crashes or uses up the memory takes nothing else with it, and its GPUs are
 free at its end.
@@ -62,9 +62,9 @@ def train_supervised(
     pruning: Pruning | None = None,
     stop: Event | None = None,
 ) -> ModelVersion:
-    """Do what `fitting.train` does, in a process of its own, within the model's compute.
+    """Train as `fitting.train` does, in a process of its own, within the model's compute.
 
-    In any thread.
+    It may be called in any thread.
 
     Raises:
         Stopped: `stop` was set meanwhile.

@@ -1,6 +1,6 @@
 """The process in which a trainer runs.
 
-`python -m mlops_assets.training.process.worker JOB`, or under torchrun.
+It is started by `python -m mlops_assets.training.process.worker JOB`, or under torchrun.
 
 `supervision` starts it, and reads what it leaves: the outcome beside the job.
 """

@@ -1,6 +1,6 @@
-"""What a sweep optimises: a metric of the validation split that the trainer logs.
+"""The objective of a sweep: a metric of the validation split that the trainer logs.
 
-The test split is never looked at.
+The test split is never read.
 """
 
 from __future__ import annotations
@@ -91,9 +91,9 @@ def direction_of(metric: str, given: Direction | None = None) -> Direction:
 def objective_of(
     settings: SweepSettings, trials: Iterable[Trial], gates: Sequence[Gate]
 ) -> Objective | None:
-    """Return what a sweep optimises.
+    """Return the objective of a sweep.
 
-    As given, else chosen from what the first trial that succeeded has logged.
+    If none is given, it is chosen from the metrics that the first successful trial logged.
 
     Chosen is what a gate asks for, else what is usual.
 

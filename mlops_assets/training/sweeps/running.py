@@ -1,6 +1,6 @@
-"""A sweep while it runs: trials are begun, a few at a time, until there are enough.
+"""A running sweep: trials are started, a few at a time, until there are enough.
 
-What was interrupted continues.
+Interrupted trials are resumed.
 
 This process only waits; each trial is trained in a process of its own.
 """
@@ -159,9 +159,9 @@ class _Sweep:
             ) from error
 
     def _run_of(self, broken: Trial) -> str:
-        """Return the run in which a trial that was interrupted continues.
+        """Return the run in which an interrupted trial continues.
 
-        Its own, if the code is still the same.
+        It is the trial's own run, if the code is still the same.
         """
         run = self.store.registry.run(broken.run_id)
         same = run.code_version == code_version(load_trainer(run.trainer).file)

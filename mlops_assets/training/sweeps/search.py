@@ -1,4 +1,4 @@
-"""What a sweep tries next, decided by Optuna from the trials so far.
+"""The next parameters of a sweep, decided by Optuna from the trials so far.
 
 Nothing is kept here between two decisions.
 
@@ -116,9 +116,9 @@ class Search:
 
 
 def _distribution(axis: Axis) -> BaseDistribution:
-    """Return what Optuna searches.
+    """Return the distribution that Optuna searches.
 
-    Choices by their position, as it takes no lists or dictionaries.
+    Choices are given by position, as it takes no lists or dictionaries.
     """
     if axis.choices is not None:
         return CategoricalDistribution(range(len(axis.choices)))

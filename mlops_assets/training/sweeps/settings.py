@@ -1,4 +1,4 @@
-"""What a user says of a sweep: which parameters to try, how, and how often.
+"""The settings of a sweep by a user: which parameters to try, how, and how often.
 
 Nothing here knows the trainer.
 """

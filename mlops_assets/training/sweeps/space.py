@@ -184,9 +184,9 @@ class _Probe:
         return Axis(low=written.min, high=high, step=step, log=written.log, integer=integer)
 
     def _integer(self, name: str, written: Range) -> bool:
-        """Say whether only integers will do.
+        """Return whether a parameter takes only integers.
 
-        As written, else as the trainer sees numbers in between.
+        This is as declared, else as the trainer accepts numbers in between.
         """
         numbers = (written.min, written.max, written.step or 1)
         whole = all(value == int(value) for value in numbers)

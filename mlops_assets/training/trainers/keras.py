@@ -1,6 +1,6 @@
 """Small networks in Keras.
 
-Of dense layers for rows and pixels, of convolutions for patches and images.
+They have dense layers for rows and pixels, and convolutions for patches and images.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def _fit(
 def _variables(model: keras.Model) -> list[Any]:
     """Return all that changes in training.
 
-    Weights, the optimizer's state, and the seeds of dropout.
+    This is the weights, the optimizer's state, and the seeds of dropout.
     """
     return [*model.variables, *model.optimizer.variables]
 

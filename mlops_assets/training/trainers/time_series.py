@@ -1,6 +1,6 @@
 """Networks for time series, in PyTorch.
 
-Rows or pixels whose features are dates × channels, e.g. NDVI per month.
+They take rows or pixels whose features are dates × channels, e.g. NDVI per month.
 """
 
 from __future__ import annotations

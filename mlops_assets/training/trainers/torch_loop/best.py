@@ -30,7 +30,7 @@ class Best:
             }
 
     def waited(self, epoch: int, patience: int) -> bool:
-        """Say whether `patience` epochs have gone by without a lower loss.
+        """Return whether `patience` epochs have passed without a lower loss.
 
         `epoch` is the next one.
         """

@@ -1,6 +1,6 @@
 """A network trained on a data version.
 
-What the ready-made trainers do once they have chosen one.
+The ready-made trainers call it once they have chosen a network.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """The loop over epochs.
 
-Steps, validation, early stopping, checkpoints, on one device or one of several.
+It does steps, validation, early stopping and checkpoints, on one device or several.
 
 What a step draws (dropout, augmentation) depends on seed, epoch, step and process alone, so that a
 resumed run goes on exactly as if it had not been interrupted. Nothing waits for a GPU but every

@@ -1,6 +1,6 @@
-"""What is measured on the validation split after each epoch.
+"""Measurements on the validation split after each epoch.
 
-Processes share it, and all of them get the result.
+Processes share the split, and all of them get the result.
 """
 
 from __future__ import annotations

@@ -13,9 +13,9 @@ from mlops_assets.training.trainers.torch_loop.networks.layers import (
 
 
 class PatchCNN(ScaledNetwork):
-    """A network that mixes the bands of each pixel, convolves, and decides by the image's mean.
+    """A network that mixes the bands of each pixel, convolves, and averages over the image.
 
-    It decides by the centre too, if asked.
+    It decides by this mean, and by the image's centre too if asked.
     """
 
     def __init__(

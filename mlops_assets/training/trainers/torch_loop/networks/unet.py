@@ -14,9 +14,9 @@ from mlops_assets.training.trainers.torch_loop.networks.layers import (
 
 
 class UNet(ScaledNetwork):
-    """Scores every pixel of a window of any size.
+    """A network that scores every pixel of a window of any size.
 
-    U-Net of Ronneberger et al. (2015) with residual blocks.
+    It is the U-Net of Ronneberger et al. (2015) with residual blocks.
 
     doi:10.1007/978-3-319-24574-4_28; a window that cannot be halved `depth` times is widened by its
     edge inside.
