@@ -29,7 +29,7 @@ Step = Callable[[], Measured]
 
 
 class Comparison:
-    """What both sides took for each step, round by round."""
+    """The times of both sides for each step, round by round."""
 
     def __init__(self) -> None:
         self._found: dict[str, dict[str, list[Measured]]] = defaultdict(lambda: defaultdict(list))

@@ -198,7 +198,7 @@ def _chosen(
 
 
 def _require_clean(copy: Copy, mutations: Iterable[Mutation]) -> None:
-    """See that the tests pass as long as nothing is planted; each set of them once."""
+    """Check that the tests pass as long as nothing is planted; each set of them once."""
     for tests in dict.fromkeys(tuple(mutation.tests) for mutation in mutations):
         outcome = copy.test(tests)
         if outcome.failed is not None:

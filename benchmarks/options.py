@@ -1,4 +1,4 @@
-"""What every benchmark is told."""
+"""The options of every benchmark."""
 
 from __future__ import annotations
 

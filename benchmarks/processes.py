@@ -30,7 +30,7 @@ _STARTS_WITHIN = 120.0
 
 @dataclass(frozen=True)
 class Measured:
-    """What a measured process told.
+    """The report of a measured process.
 
     Attributes:
         seconds: wall time by step.

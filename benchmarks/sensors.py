@@ -1,4 +1,4 @@
-"""How long a tick of a sensor takes: Dagster stops one after 60 s."""
+"""Durations of a sensor's tick: Dagster stops one after 60 s."""
 
 from __future__ import annotations
 

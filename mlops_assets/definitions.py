@@ -1,4 +1,4 @@
-"""What Dagster loads: the declarations in `defs/`."""
+"""The definitions that Dagster loads: the declarations in `defs/`."""
 
 import dagster as dg
 

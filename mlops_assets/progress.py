@@ -115,5 +115,5 @@ def listening(listener: L) -> Iterator[L]:
 
 
 def is_listened_to() -> bool:
-    """Say whether anybody listens, for work that would have to look for its progress."""
+    """Return whether anybody listens, for work whose progress is costly to find."""
     return bool(_listeners)

@@ -1,4 +1,4 @@
-"""Where things are: one frozen Settings, the only reader of the environment.
+"""Locations and other settings: one frozen Settings, the only reader of the environment.
 
 No other module may look at `os.environ`; what varies between a laptop and a cluster is decided
 here.

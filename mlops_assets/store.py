@@ -1,4 +1,4 @@
-"""Where a project keeps everything, and which of its model versions a step works on."""
+"""The storage of a project, and the model version that a step works on."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
 
 @dataclass(frozen=True)
 class Store:
-    """Where a project keeps everything: its workspace and its registry, which knows who is acting.
+    """The storage of a project: its workspace and its registry, which knows who is acting.
 
     What the registry logs is mirrored in the workspace.
     """

@@ -67,7 +67,7 @@ def status(as_json: Json = False) -> None:
 
 
 def _is_new(settings: Settings) -> bool:
-    """Say whether the registry is a file that is not there yet, which a look must not make."""
+    """Return whether the registry is a file that does not exist yet, which status must not create."""
     if not settings.registry.startswith("sqlite:///"):
         return False
     return not Path(

@@ -30,7 +30,7 @@ LAST_CHANGE = "dagster/last_updated_timestamp"  # the key that Dagster's own fre
 
 @dataclass(frozen=True)
 class Sight:
-    """What a landing holds at one moment.
+    """The state of a landing at one moment.
 
     Attributes:
         state: changes when a file comes, goes or changes; the data version of the asset `source`.

@@ -1,4 +1,4 @@
-"""What Dagster is told of each stage of a model version, whether it was made here or elsewhere.
+"""Results that Dagster gets of each stage of a model version, made here or external.
 
 The stages themselves are the core's; nothing is computed here.
 """

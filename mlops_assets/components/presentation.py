@@ -1,4 +1,4 @@
-"""How facts become Dagster metadata that people look at."""
+"""Conversion of facts to Dagster metadata for people."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What Dagster hears of the stages of a model version.
+"""Reports to Dagster of the stages of a model version.
 
-From its own steps, and from sweeps, external runs and imports.
+The stages are those of Dagster's own steps, and of sweeps, external runs and imports.
 
 Nothing is published here; and a Dagster that cannot be reached keeps nobody from publishing.
 """

@@ -1,4 +1,4 @@
-"""What `dg scaffold defs` writes: a declaration that is filled in and only wants your names."""
+"""The output of `dg scaffold defs`: a complete declaration that only needs your names."""
 
 from typing import Any
 

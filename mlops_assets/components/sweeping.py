@@ -29,14 +29,14 @@ class Method(Enum):
 
 
 class Direction(Enum):
-    """Which way a metric gets better."""
+    """The direction in which a metric gets better."""
 
     minimize = "minimize"
     maximize = "maximize"
 
 
 class PrunerName(Enum):
-    """How trials that do badly are stopped early."""
+    """The way in which trials that do badly are stopped early."""
 
     none = "none"
     median = "median"
@@ -49,7 +49,7 @@ def _described(name: str, *default: Any) -> Any:
 
 
 class SweepConfig(dg.Config):
-    """What a sweep is launched with: the same as in a file of `mlops sweep`."""
+    """The launch config of a sweep: the same as in a file of `mlops sweep`."""
 
     parameters: dict[str, Any] = _described("parameters")
     method: Method = _described("method", Method.tpe)

@@ -73,7 +73,7 @@ class TrainedModelAttributes(ModelSpecification):
 
 
 class PromotionConfig(dg.Config):
-    """What to promote."""
+    """The model version to promote."""
 
     version: str | None = Field(
         default=None,

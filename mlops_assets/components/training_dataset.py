@@ -32,7 +32,7 @@ from resources import StoreResource
 
 
 class LandingConfig(dg.Config):
-    """What a freeze can be launched with."""
+    """The launch config of a commit."""
 
     rehash: bool = Field(
         default=False,

@@ -20,7 +20,7 @@ _LISTED = 20  # problems in the description; the metadata have all
 
 
 class VerificationConfig(dg.Config):
-    """How much is looked at.
+    """The extent of a verification.
 
     Attributes:
         whole: everything, not only what has changed since everything was found well.

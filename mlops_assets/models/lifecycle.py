@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 class Reporter(AbstractContextManager[Any], Protocol):
-    """Where stages report to, such as Dagster. It is entered once, around them all.
+    """The receiver of reports of stages, such as Dagster. It is entered once, around them all.
 
     Every method may raise StorageError if it cannot report now; the stage counts all the same.
     """
@@ -68,7 +68,7 @@ class Stage:
 
 @dataclass
 class Outcome:
-    """What came of a model version.
+    """The outcome of the stages of a model version.
 
     Attributes:
         model: name of the model.
@@ -88,7 +88,7 @@ class Outcome:
 
     @property
     def gates_passed(self) -> bool:
-        """Whether it is recorded and every gate passes, so that it may be promoted."""
+        """True if it is recorded and every gate passes, so that it may be promoted."""
         recorded = any(stage.name == "record" and stage.passed for stage in self.stages)
         return recorded and all(gate.passed for gate in self.gates)
 

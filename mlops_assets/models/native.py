@@ -46,7 +46,7 @@ def save_native(
 
 
 def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) -> None:
-    """See that outputs of a trained model have the shape of its task.
+    """Check that outputs of a trained model have the shape of its task.
 
     Raises:
         TrainerError: they have another; a model that was trained without samples of a class gives

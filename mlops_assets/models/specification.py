@@ -33,7 +33,7 @@ def class_metric(metric: str) -> tuple[str, str] | None:
 
 
 class Compute(Strict):
-    """What one training step may use. On Kubernetes these become the pod's requests and limits."""
+    """The compute of one training step: a pod's requests and limits on Kubernetes."""
 
     cpus: float = Field(default=1, gt=0, description="Processor cores.")
     memory: str = Field(
@@ -55,7 +55,7 @@ class Compute(Strict):
 
     @property
     def worker_processes(self) -> int:
-        """How many processes train together."""
+        """The number of processes that train together."""
         return self.processes or max(1, self.gpus)
 
 
@@ -93,7 +93,7 @@ class Gate(Strict):
 
 
 class Parity(Strict):
-    """How near the ONNX model must come to the trained one."""
+    """The required closeness of the ONNX model to the trained one."""
 
     tolerance: float = Field(
         default=1e-3, gt=0, description="Largest difference of an output, relative to its spread."

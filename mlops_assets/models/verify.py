@@ -60,7 +60,7 @@ T = TypeVar("T", DataVersion, Run, ModelVersion)
 
 @dataclass
 class Verification:
-    """What was checked, and everything that is not as it was published.
+    """The files that were verified, and everything that is not as it was published.
 
     Attributes:
         subject: what was verified.
@@ -78,7 +78,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Whether nothing was found."""
+        """True if there is no problem."""
         return not self.problems
 
 
@@ -334,7 +334,7 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
 
 
 def _cache_problems(store: Store, data: DataVersion) -> list[str]:
-    """What this machine has decoded of a data version must be what its files hold."""
+    """Return where decoded arrays of a data version on this machine differ from its files."""
     try:
         frozen = FrozenDataset.open(
             store.workspace, store.registry, Reference(data.dataset, data.version)

@@ -91,7 +91,7 @@ class MetricRow:
 
     @property
     def deltas(self) -> tuple[float | None, ...]:
-        """How far each is from the first run."""
+        """The difference of each value from the first run's."""
         first = self.values[0]
         return tuple(
             None if value is None or first is None else value - first for value in self.values
@@ -99,7 +99,7 @@ class MetricRow:
 
     @property
     def smaller_is_better(self) -> bool | None:
-        """Whether less is better; None if that is not known."""
+        """True if less is better; None if that is not known."""
         return smaller_is_better(self.name)
 
 
@@ -194,7 +194,7 @@ def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
 
 
 def smaller_is_better(metric: str) -> bool | None:
-    """Say whether a smaller value of a metric is better; None if it is not known."""
+    """Return whether a smaller value of a metric is better; None if it is not known."""
     name = metric.rpartition("/")[2]
     measure = name.partition(".")[0]
     if name in SMALLER_IS_BETTER or "loss" in name or "error" in name:

@@ -57,13 +57,13 @@ class Match:
 
     @property
     def equal(self) -> bool:
-        """Whether they are exactly the same."""
+        """True if they are exactly the same."""
         return bool(self.recorded == self.now)
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """What training again has given.
+    """The outcome of training again.
 
     Attributes:
         original: the model version that was to be made again.
@@ -82,17 +82,17 @@ class Reproduction:
 
     @property
     def same_artefacts(self) -> bool:
-        """Whether every native file is the same, byte by byte."""
+        """True if every native file is the same, byte by byte."""
         return bool(self.artefacts) and all(match.equal for match in self.artefacts)
 
     @property
     def same_metrics(self) -> bool:
-        """Whether every metric is exactly the same."""
+        """True if every metric is exactly the same."""
         return all(match.equal for match in self.metrics)
 
     @property
     def matches(self) -> bool:
-        """Whether the same model was made."""
+        """True if the same model was made."""
         return self.same_artefacts and self.same_metrics
 
     def document(self) -> dict[str, Any]:
@@ -238,7 +238,7 @@ def _hardware(recorded: Mapping[str, Any]) -> list[Change]:
 
 
 def _how_to_restore(run: Run, changes: Sequence[Change]) -> str:
-    """Say how to get the code back, if it is the code and it was committed."""
+    """Return how to restore the code, if it is the code that differs and it was committed."""
     commit = run.code.get("commit")
     if commit is None or not any(change.what == "code" for change in changes):
         return ""

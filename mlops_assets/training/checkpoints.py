@@ -44,7 +44,7 @@ class Checkpoints:
     def __init__(
         self, workspace: Workspace, registry: Registry, run_id: str, directory: Path, resumed: bool
     ) -> None:
-        """Look at a run.
+        """Open the checkpoints of a run.
 
         Args:
             workspace: where the files lie, under `runs/<run id>/checkpoints`.

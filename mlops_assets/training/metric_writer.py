@@ -22,7 +22,7 @@ FLUSH_POINTS = 20_000  # that many are written before their second is over
 
 
 class PointLog(Protocol):
-    """Where points are kept: the registry, or a server on the way to it."""
+    """The place where points are kept: the registry, or a server on the way to it."""
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
         """Append points; those that are there already are left.

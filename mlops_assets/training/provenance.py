@@ -1,4 +1,4 @@
-"""What a run was made with: code version, installed packages, hardware."""
+"""The provenance of a run: code version, installed packages, hardware."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ Watcher = Callable[[Mapping[str, float], int], None]
 
 
 class TrainingRun:
-    """What a trainer gets to know about its run, and where it tells how it goes.
+    """The view that a trainer has of its run, and the place that it reports to.
 
     Attributes:
         run_id: identifier of the run.
@@ -98,7 +98,7 @@ class TrainingRun:
             watcher(metrics, step)
 
     def summarize(self, metrics: Mapping[str, float]) -> None:
-        """Say what the returned model was measured with, where that is not what was logged last."""
+        """Set metrics of the returned model, where they are not those that were logged last."""
         self._last.update((name, float(value)) for name, value in metrics.items())
 
     def checkpoint(self, state: Mapping[str, Any], step: int) -> None:

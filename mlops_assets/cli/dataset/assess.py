@@ -37,7 +37,7 @@ class Assessment:
 
     @property
     def blocked(self) -> bool:
-        """Whether a failed check stops training."""
+        """True if a failed check stops training."""
         return any(check.blocking and not check.passed for check in self.checks)
 
     def lines(self, notes: Sequence[str] = ()) -> Iterator[str]:

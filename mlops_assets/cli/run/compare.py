@@ -1,6 +1,6 @@
-"""How runs and their comparisons are printed.
+"""Output of runs and their comparisons.
 
-What is in them is gathered by the registry and by `training.comparison`.
+The registry and `runs.comparison` gather what is in them.
 """
 
 from __future__ import annotations

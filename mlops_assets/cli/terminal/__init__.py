@@ -1,1 +1,1 @@
-"""What commands print and how they end: tables, progress, completion, interruption."""
+"""Output and endings of commands: tables, progress, completion, interruption."""

@@ -44,7 +44,7 @@ class Declaration:
 
     @property
     def place(self) -> Place:
-        """Where it is written."""
+        """The place where it is written."""
         return self.file, self.number
 
     def where(self, *keys: Any) -> str:

@@ -1,4 +1,4 @@
-"""What a message about an S3 bucket tells of: the objects that came, changed or went.
+"""Messages about an S3 bucket: the objects that were added, changed or removed.
 
 Only the forms of the messages; where they come from, and what is done about them, is not known
 here. https://docs.aws.amazon.com/AmazonS3/latest/userguide/notification-content-structure.html (S3
@@ -70,7 +70,7 @@ def _object(described: dict[str, Any]) -> ChangedObject:
 
 
 def concerns(changed: ChangedObject, landing: str) -> bool:
-    """Say whether an object lies in a landing (its s3:// URL) and is not hidden."""
+    """Return whether an object is in a landing (its s3:// URL) and is not hidden."""
     from mlops_assets.datasets.sources.base import is_hidden
 
     parts = urlsplit(landing)

@@ -43,7 +43,7 @@ LOST_SECONDS = 600.0  # a run that is not known after this time was never made
 
 @dataclass(frozen=True)
 class Pending:
-    """What the cursor keeps.
+    """The content of the cursor.
 
     Attributes:
         watched: queue and landing; with others, everything begins anew.

@@ -1,4 +1,4 @@
-"""What a caller sees of an external run, the same whether it reaches the registry or a server.
+"""The caller's interface to an external run, the same with a registry or a server behind it.
 
 It takes what the caller says; where that goes is the business of a `Backend`.
 """
@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 
 
 class Backend(Protocol):
-    """Where a run is recorded."""
+    """The backend that records a run."""
 
     def samples(self) -> NDArray[np.float32]:
         """Return the samples of the parity check, raw."""

@@ -1,4 +1,4 @@
-"""Where an external run comes from: its code, machine and packages."""
+"""The origin of an external run: its code, machine and packages."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MAX_PATCH = 1 << 20  # characters; of more only the digest is kept, within the c
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a run comes from.
+    """The origin of a run.
 
     Attributes:
         trainer: name of the script or notebook.

@@ -45,7 +45,7 @@ def explained(tracking_uri: str) -> Iterator[None]:
 
 
 def is_missing(error: MlflowException) -> bool:
-    """Say whether something is not there."""
+    """Return whether an error means that something does not exist."""
     return bool(error.error_code == "RESOURCE_DOES_NOT_EXIST")
 
 

@@ -40,7 +40,7 @@ _DESCRIPTION = (
 
 @dataclass(frozen=True)
 class ImportedRun:
-    """What became of one run.
+    """The outcome of importing one run.
 
     Attributes:
         run_id: here.
@@ -73,7 +73,7 @@ class ImportedAlias:
 
 @dataclass(frozen=True)
 class ImportedExperiment:
-    """What became of an experiment."""
+    """The outcome of importing an experiment."""
 
     experiment: str
     model: str

@@ -30,7 +30,7 @@ _METRICS, _OTHERS = 1000, 100  # what MLflow takes in one batch
 
 @dataclass(frozen=True)
 class Mirrored:
-    """What became of one run on the server.
+    """The outcome of mirroring one run to the server.
 
     Attributes:
         run_id: of the registry.

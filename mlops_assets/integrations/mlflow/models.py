@@ -137,7 +137,7 @@ def _run(model: bytes, source: str, output: str, X: NDArray[np.float32]) -> NDAr
 
 
 def _flat(inputs: list[onnx.ValueInfoProto], sample_shape: tuple[int, ...]) -> bool:
-    """Say whether the model takes samples as rows; it must take them so, or as they are."""
+    """Return whether the model takes samples as rows; it must take them so, or as they are."""
     wanted = (
         f"one float32 input of (batch, {', '.join(map(str, sample_shape))}) with a dynamic batch"
         " axis"

@@ -128,7 +128,7 @@ def parameter_of(text: str) -> Any:
 
 
 def _usable(value: float) -> bool:
-    """Say whether a value is a finite number.
+    """Return whether a value is a finite number.
 
     MLflow keeps an infinite one as the largest that there is.
     """

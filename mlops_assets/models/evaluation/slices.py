@@ -1,6 +1,6 @@
-"""What is known of samples besides their values.
+"""Facts of samples besides their values.
 
-Where each lies, what is independent, what they can be divided by.
+They are where each sample lies, which are independent, and what they can be divided by.
 
 Nothing here reads images or runs models.
 """

@@ -32,7 +32,7 @@ NOTHING = "it has no labelled sample; land more data or change 'split', and trai
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was measured.
+    """The measurements of a model version on a split.
 
     Attributes:
         metrics: metric → number.

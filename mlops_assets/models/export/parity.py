@@ -61,7 +61,7 @@ class WorstSample:
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How the two models compare.
+    """The comparison of the trained model and its ONNX model.
 
     Attributes:
         passed: within tolerance at every batch size.
@@ -238,7 +238,7 @@ def _worst(
 def _same_decision(
     decided: NDArray[Any], native: dict[str, NDArray[Any]], margin: float
 ) -> NDArray[np.bool_]:
-    """Say where a decision is the native one, or as good as it.
+    """Return where a decision is the native one, or as good as it.
 
     Forests often give two classes the same score, and which of them comes first is then a matter of
     the last bit.

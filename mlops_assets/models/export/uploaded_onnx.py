@@ -155,9 +155,9 @@ def compare_sent(
 
 
 def _require_few_parts(content: bytes, name: str) -> None:
-    """See that an ONNX file has no millions of parts.
+    """Check that an ONNX file does not have millions of parts.
 
-    Of two bytes each, they take a hundred times as much in memory.
+    Parts of two bytes each take a hundred times as much memory.
 
     Raises:
         ExportError: it has.

@@ -237,7 +237,7 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
 
 
 def _is_part(module: Any, kind: Any) -> bool:
-    """Whether a name in Keras is that of a class that models are made of.
+    """Return whether a name in Keras is that of a class that models are made of.
 
     Nothing is imported for it.
     """

@@ -110,7 +110,7 @@ def _named_output(
 
 
 def require_valid(model: onnx.ModelProto) -> None:
-    """See that every node of a model is an operator of ONNX.
+    """Check that every node of a model is an operator of ONNX.
 
     Raises:
         ExportError: one is not; the message names it.

@@ -1,4 +1,4 @@
-"""How values are written in reports and listings."""
+"""Formats of values in reports and listings."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Usage:
     """Measures between `with` and its end."""
 
     def __init__(self, gpus: int = 0) -> None:
-        """Look at processor and memory, and at the GPUs if the run has some."""
+        """Sample processor and memory, and the GPUs if the run has any."""
         self._gpus, self._utilization = gpus, []  # type: tuple[int, list[float]]
         self._ended, self._thread = (
             threading.Event(),

@@ -38,7 +38,7 @@ class Pruning(Strict):
 
 
 class Job(Strict):
-    """What a worker is told."""
+    """The job of a worker."""
 
     workspace: str
     cache: Path

@@ -48,7 +48,7 @@ _PREFERRED = (
 
 @dataclass(frozen=True)
 class Objective:
-    """What is optimised, and which way."""
+    """The metric that is optimised, and its direction."""
 
     metric: str
     direction: Direction

@@ -55,7 +55,7 @@ class Plan:
 
     @property
     def trials(self) -> int:
-        """How many trials there are to be in all; a grid has no more than its points."""
+        """The number of trials to run in all; a grid has no more than its points."""
         if self.settings.method == "grid":
             grid = self.space.grid or 0
             return min(self.settings.trials or grid, grid)

@@ -79,7 +79,7 @@ class _Watched:
         self._looked = -float("inf")
 
     def may_stop(self, step: int, value: float) -> bool:
-        """Say whether the trial may stop after what it has come to at a step."""
+        """Return whether the trial may stop, given its value at a step."""
         if time.monotonic() - self._looked > LOOK_SECONDS:
             self._look()
         if step in self._own:  # told twice, or by an earlier attempt
@@ -125,7 +125,7 @@ def _pruner(name: PrunerName, steps: int) -> BasePruner:
 
 
 def _add(study: Any, trial: Trial, name: PrunerName) -> None:
-    """Tell a study of a trial that runs elsewhere, or has ended."""
+    """Report to a study a trial that runs elsewhere, or has ended."""
     added = _replayed(study, trial.series, name)
     value = trial.series[-1][1]
     if trial.state == "succeeded":

@@ -1,4 +1,4 @@
-"""What a sweep has come to, read from the registry; good while it runs and long after."""
+"""The result of a sweep, read from the registry, while it runs and long after."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from mlops_assets.training.sweeps.trials import Trial, trials_of
 
 @dataclass(frozen=True)
 class SweepResult:
-    """What a sweep has come to.
+    """The result of a sweep, so far or in the end.
 
     Attributes:
         plan: what it does.

@@ -34,7 +34,7 @@ class Axis:
 
     @property
     def size(self) -> int | None:
-        """How many values there are; None if they cannot be counted."""
+        """The number of values; None if they cannot be counted."""
         if self.choices is not None:
             return len(self.choices)
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
@@ -54,14 +54,14 @@ class Axis:
 
 @dataclass(frozen=True)
 class Space:
-    """What each trial has in common, and what differs between them."""
+    """The parameters that all trials have in common, and those that differ between them."""
 
     fixed: Mapping[str, Any]
     axes: Mapping[str, Axis]
 
     @property
     def grid(self) -> int | None:
-        """How many points a grid over it has; None if an axis has no steps."""
+        """The number of points of a grid over it; None if an axis has no steps."""
         sizes = [axis.size for axis in self.axes.values()]
         return math.prod(size or 0 for size in sizes) if None not in sizes else None
 

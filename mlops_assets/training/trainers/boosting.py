@@ -1,4 +1,4 @@
-"""What the trainers of XGBoost and LightGBM share: their parameters, and splits as rows."""
+"""Shared parts of the XGBoost and LightGBM trainers: their parameters, and splits as rows."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class BoostingParams(BaseModel):
-    """How trees are boosted; every further parameter is one of the library."""
+    """The parameters of boosting; every further parameter is one of the library."""
 
     model_config = ConfigDict(extra="allow")
 

@@ -1,6 +1,6 @@
-"""What the ready-made PyTorch trainers share.
+"""Shared parts of the ready-made PyTorch trainers.
 
-Parameters, batches, augmentation, losses, and the loop over epochs.
+They are parameters, batches, augmentation, losses, and the loop over epochs.
 
 All but `parameters` imports PyTorch, so it is loaded only while a model is trained.
 """

@@ -8,7 +8,7 @@ import torch
 
 
 class Best:
-    """What was best until now.
+    """The best weights so far.
 
     Attributes:
         weights: a state_dict of copies; None if nothing was offered.

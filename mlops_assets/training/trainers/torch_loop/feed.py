@@ -29,7 +29,7 @@ RESIDENT_BYTES = 512 << 20  # of samples and labels; larger splits are read batc
 
 @dataclass(frozen=True)
 class Share:
-    """What one process has of a batch; `seed` is the batch's, of whatever is drawn for it."""
+    """One process's share of a batch; `seed` is the batch's, for every random draw in it."""
 
     seed: int
     samples: Tensor

@@ -17,7 +17,7 @@ Augmentation = Literal["none", "flips", "flips_and_rotations"]
 
 
 class LoopParams(Strict):
-    """How a network is trained, whatever network it is."""
+    """The parameters of training a network, whatever network it is."""
 
     epochs: int = Field(default=50, ge=1, description="Passes over the training split.")
     batch_size: int = Field(
@@ -85,7 +85,7 @@ class LoopParams(Strict):
 
 
 class ImageParams(LoopParams):
-    """How a network on images is trained."""
+    """The parameters of training a network on images."""
 
     augmentation: Augmentation = Field(
         default="flips_and_rotations",

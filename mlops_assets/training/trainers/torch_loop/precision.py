@@ -1,4 +1,4 @@
-"""How numbers are held: 16-bit arithmetic, and the memory layout of images."""
+"""Number formats: 16-bit arithmetic, and the memory layout of images."""
 
 from __future__ import annotations
 
