@@ -16,7 +16,7 @@ app = typer.Typer(help="The log of all changes of the registry.", no_args_is_hel
 def _group() -> None:
     """The log of all changes of the registry.
 
-    Who has done what, in a chain that cannot be changed unnoticed.
+    It shows who has changed what, in a chain that cannot be altered unnoticed.
     """
 
 

@@ -22,9 +22,9 @@ MIN_FREE_BYTES = 1 << 30
 
 
 def doctor(module: Module = None, as_json: Json = False) -> None:
-    """Look at settings, workspace, registry, Dagster home and project.
+    """Check settings, workspace, registry, Dagster home and project.
 
-    Close runs whose process is gone.
+    Runs whose process is gone are closed.
     """
     import importlib.metadata
 
@@ -92,7 +92,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
 
 
 def _close_dagster_runs(instance: dg.DagsterInstance, run_ids: list[str | None]) -> None:
-    """End Dagster runs whose process is gone too, or they would count as running for ever."""
+    """End Dagster runs whose process is gone too, as they would count as running for ever."""
     for run_id in run_ids:
         run = instance.get_run_by_id(run_id) if run_id else None
         if run is not None and not run.is_finished:

@@ -28,7 +28,7 @@ def reindex(
 ) -> None:
     """Rebuild a lost registry from the workspace.
 
-    From its log, or where there is none from its documents.
+    The source is its log, or the published documents where there is no log.
     """
     from mlops_assets.reindex.reindex import reindex as rebuild
     from mlops_assets.storage import Workspace

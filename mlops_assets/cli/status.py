@@ -24,7 +24,7 @@ MAX_SCANNED = 20_000  # files of a landing that are looked at
 def status(as_json: Json = False) -> None:
     """Show what is running, what failed in the last 24 hours, and what waits.
 
-    Data, training, promotion.
+    Data, training and promotion may wait.
 
     Only the registry, landing folders of this machine and the project's YAML files are read;
     nothing is changed.
@@ -67,7 +67,7 @@ def status(as_json: Json = False) -> None:
 
 
 def _is_new(settings: Settings) -> bool:
-    """Return whether the registry is a file that does not exist yet, which status must not create."""
+    """Return whether the registry is a file that does not exist and must not be created here."""
     if not settings.registry.startswith("sqlite:///"):
         return False
     return not Path(

@@ -1,6 +1,7 @@
 """`mlops dataset assess`.
 
-The quality report, its figures and the record of a data version, and which checks failed.
+It writes the quality report, its figures and the record of a data version, and prints failed
+checks.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 class Assessment:
     """The outcome of assessing a data version.
 
-    Its checks, and what its record says otherwise now.
+    It has the checks, and the changes to the dataset's record.
     """
 
     reference: str

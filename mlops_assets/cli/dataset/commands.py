@@ -129,7 +129,7 @@ def show_version(
 ) -> None:
     """Show one data version, the newest if none is named.
 
-    What it holds, where and when it is of, where it is from.
+    It prints the content, its place and time, and its source.
     """
     from mlops_assets.datasets.versions.summary import LEFT_OUT, Summary
 

@@ -1,6 +1,6 @@
 """`mlops dataset diff`.
 
-Two data versions side by side, as tables, JSON, or an OGC TrainingDML-AI changeset.
+It shows two data versions side by side, as tables, JSON, or an OGC TrainingDML-AI changeset.
 """
 
 from __future__ import annotations
@@ -46,9 +46,9 @@ def diff(
         typer.Option("--changeset", help="Print an OGC TrainingDML-AI AI_TDChangeset, as JSON."),
     ] = False,
 ) -> None:
-    """Say what differs between two data versions.
+    """Show the differences between two data versions.
 
-    Files, samples, splits, classes, bands, declaration.
+    They are in files, samples, splits, classes, bands and declaration.
     """
     from mlops_assets.datasets.diff.diff import difference
     from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset

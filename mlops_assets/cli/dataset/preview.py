@@ -1,6 +1,6 @@
 """`mlops dataset preview`.
 
-How a landing would be divided, by several seeds, before anything is committed.
+It shows how a landing would be divided, by several seeds, before anything is committed.
 """
 
 from __future__ import annotations

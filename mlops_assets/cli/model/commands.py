@@ -108,7 +108,7 @@ def promote(
 ) -> None:
     """Move `production` (or another alias) to a version that passes its gates.
 
-    Dagster keeps who and when.
+    Dagster records who and when.
     """
     from mlops_assets.components.project.launch import open_project
 
@@ -149,7 +149,7 @@ def verify(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Re-read every byte behind a model version, and say what is not as it was published.
+    """Re-read every byte behind a model version, and report what is not as it was published.
 
     Exits with 1 if anything is not.
     """

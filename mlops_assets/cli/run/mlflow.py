@@ -31,7 +31,7 @@ def sync(
 ) -> None:
     """Mirror what the server of MLOPS_MLFLOW lacks or has in an older state.
 
-    Runs, ONNX models, aliases.
+    This covers runs, ONNX models and aliases.
     """
     from mlops_assets.progress import step
 

@@ -1,6 +1,6 @@
 """Progress for people, on stderr.
 
-Bars on a terminal, plain lines elsewhere, nothing with `--quiet`.
+It shows bars on a terminal, plain lines elsewhere, and nothing with `--quiet`.
 """
 
 from __future__ import annotations
