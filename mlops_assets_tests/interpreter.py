@@ -145,12 +145,12 @@ class Process:
 
     @property
     def out(self) -> str:
-        """What it has printed so far."""
+        """The output so far."""
         return self._text("out")
 
     @property
     def err(self) -> str:
-        """What it has printed so far to stderr."""
+        """The output on stderr so far."""
         return self._text("err")
 
     def poll(self) -> int | None:
@@ -259,7 +259,7 @@ def run(
 
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What the hub publishes has a process of its own as always, but one that need not import."""
+    """Let the hub publish in a process of its own as always, but one that need not import."""
     stand_in = SimpleNamespace(run=_run_text, TimeoutExpired=subprocess.TimeoutExpired)
     monkeypatch.setattr(publisher, "subprocess", stand_in)
 

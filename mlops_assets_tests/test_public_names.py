@@ -1,4 +1,4 @@
-"""What users import from the package itself."""
+"""The names that users import from the package itself."""
 
 from __future__ import annotations
 

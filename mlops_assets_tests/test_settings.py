@@ -1,4 +1,4 @@
-"""Where settings come from, which source wins, and which workspaces are refused."""
+"""Sources of settings, their precedence, and refused workspaces."""
 
 from __future__ import annotations
 

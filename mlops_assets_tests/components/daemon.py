@@ -74,7 +74,7 @@ class LandingDaemon(Daemon):
         return list(self.instance.get_dynamic_partitions(f"{self.name}_versions"))
 
     def landing_is_stale(self) -> bool:
-        """Whether Dagster's UI shows the landing out of date."""
+        """True if Dagster's UI shows the landing out of date."""
         graph = self.definitions.resolve_asset_graph()
         resolver = CachingStaleStatusResolver(
             self.instance, graph, LoadingContextForTest(self.instance)

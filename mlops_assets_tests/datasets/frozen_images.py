@@ -78,7 +78,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def object_path(store: Store, frozen: FrozenDataset, path: str) -> Path:
-    """Where the bytes of a landed file lie in the workspace."""
+    """Return the path of a landed file's bytes in the workspace."""
     sha256 = str(frozen.manifest.set_index("path").loc[path, "sha256"])
     return store.workspace.root / "objects" / "sha256" / sha256[:2] / sha256[2:]
 

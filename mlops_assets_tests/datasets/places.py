@@ -1,4 +1,4 @@
-"""Where tests of remote landings put files: object stores and a folder on a web server.
+"""Places of files for tests of remote landings: object stores and a folder on a web server.
 
 `place` is each in turn.
 """

@@ -33,7 +33,7 @@ _CAPABILITIES_3 = 0x20080522  # version of the structures of capset(2)
 
 @dataclass
 class Ended:
-    """How a step ended in its process.
+    """The end of a step in its process.
 
     Attributes:
         status: its exit status; negative for a signal.
@@ -155,7 +155,7 @@ def _do(
 
 @contextmanager
 def _acknowledging(tell: Callable[[str, Any], None]) -> Iterator[None]:
-    """Tell of each batch of points, and of each checkpoint, once it is said to be kept."""
+    """Report each batch of points, and each checkpoint, once it is reported as kept."""
     log, save = Registry.log, Checkpoints.save
 
     def logged(self: Any, run_id: str, points: Any) -> None:

@@ -99,7 +99,7 @@ def watched(root: Path, before: Callable[[str], None]) -> Iterator[None]:
 
 
 def state(store: Store) -> dict[str, Any]:
-    """What there is, whatever it was called while it was made."""
+    """Return all that is recorded, under its final names."""
     registry = store.registry
     models = sorted({row.model for row in registry.model_versions()})
     return {

@@ -88,7 +88,7 @@ class Life:
         self.temporary.mkdir()
 
     def is_done(self, step: str) -> bool:
-        """Say whether a step has been done."""
+        """Return whether a step has been done."""
         store = opened(self.root)
         try:
             return bool(state(store) == self.states[step][1][0])
@@ -139,7 +139,7 @@ def _everything(root: Path, store: Store) -> tuple[dict[str, Any], set[str]]:
 
 
 def _require_acknowledged(store: Store, ended: Ended) -> None:
-    """See that what a process was told is recorded is there, once, in order."""
+    """Check that everything reported to a process as recorded is there, once, in order."""
     if "points" in ended.acknowledged:
         run_id, count = ended.acknowledged["points"]
         numbers = [point[0] for point in store.registry.points(run_id)]

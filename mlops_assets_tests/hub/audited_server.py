@@ -101,7 +101,7 @@ def main(port: int, notes: Path) -> None:
 def _expected(
     event: str, arguments: tuple[Any, ...], own: tuple[Path, ...], installed: tuple[Path, ...]
 ) -> bool:
-    """Whether the hub has to do this.
+    """Return whether the hub has to do this.
 
     Keep files in its workspace, read what is installed, import that, ask SQLite.
     """

@@ -1,6 +1,6 @@
-"""Who may do what over HTTP.
+"""Rights of each principal over HTTP.
 
-Tokens of the registry, the shared token, and tokens of an issuer, with each role.
+Principals have tokens of the registry, the shared token, or tokens of an issuer, with each role.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def token(store: Store, *roles: Role, name: str = "ann", days: int = 1) -> str:
 
 
 def entries(store: Store) -> list[dict[str, Any]]:
-    """What the log says, as it is mirrored in the workspace."""
+    """Return the entries of the log, as it is mirrored in the workspace."""
     return [json.loads(store.workspace.get(key)) for key in sorted(store.workspace.list("log"))]
 
 

@@ -81,7 +81,7 @@ def registered(
 
 
 def state(store: Store) -> tuple[dict[str, str], int]:
-    """Where the aliases are, and how often any was moved."""
+    """Return the targets of the aliases, and the number of moves."""
     return store.registry.aliases("crops"), len(store.registry.promotions("crops"))
 
 

@@ -1,4 +1,4 @@
-"""What a run that has ended leaves in the workspace, whatever becomes of it."""
+"""The documents of an ended run in the workspace, whatever becomes of it."""
 
 from __future__ import annotations
 

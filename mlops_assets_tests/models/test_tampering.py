@@ -105,7 +105,7 @@ def folder(store: Store, tmp_path: Path) -> Iterator[Path]:
 
 
 def found(store: Store) -> list[str]:
-    """What verifying everything finds.
+    """The problems that verifying everything finds.
 
     The model alone and the dataset alone find that something is wrong, too.
     """

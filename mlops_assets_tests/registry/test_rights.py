@@ -1,4 +1,4 @@
-"""What each role may do: every method of the registry, of which none is without a right."""
+"""Rights of each role: every method of the registry, of which none is without a right."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What processes share through the registry.
+"""State that processes share through the registry.
 
-Locks and identities of landed files, on SQLite and on PostgreSQL.
+It is locks and identities of landed files, on SQLite and on PostgreSQL.
 """
 
 from __future__ import annotations

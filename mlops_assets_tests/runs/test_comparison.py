@@ -229,7 +229,7 @@ def test_it_is_known_which_metrics_are_better_when_smaller(
 
 
 class Page(HTMLParser):
-    """What a browser would make of a page: its tags, and what they fetch."""
+    """A browser's reading of a page: its tags, and the resources they fetch."""
 
     def __init__(self, text: str) -> None:
         super().__init__()

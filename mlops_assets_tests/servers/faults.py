@@ -19,7 +19,7 @@ _CODES = {403: "AccessDenied", 404: "NoSuchKey", 500: "InternalError", 503: "Slo
 
 @dataclass
 class Fault:
-    """What happens to the requests whose path matches.
+    """The fault of requests whose path matches.
 
     Attributes:
         pattern: of the path with its query, unquoted, as `fnmatch` has it: `*/a.tif`,

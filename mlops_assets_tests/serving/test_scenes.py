@@ -112,7 +112,7 @@ def image(height: int, width: int, bands: int = 4) -> NDArray[np.uint16]:
 
 
 def one_by_one(store: Store, model: str, scene: Path) -> NDArray[np.int64]:
-    """What the model says of each pixel when asked about its patch alone, or of each window."""
+    """The model's prediction of each pixel from its patch alone, or of each window."""
     row = row_of(store, model)
     onnx = OnnxModel(
         store.workspace.local_path(f"{model_folder(row.model, row.version)}/model.onnx")
@@ -206,7 +206,7 @@ def test_the_map_is_a_cog_with_colours_and_its_origin(models: Store, tmp_path: P
 
 
 def hole(shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Where the scenes below have no data."""
+    """Return the pixels where the scenes below have no data."""
     found = np.zeros(shape, dtype=bool)
     found[4:11, 3:15] = True
     return found

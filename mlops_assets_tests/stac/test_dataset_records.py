@@ -1,4 +1,4 @@
-"""What the record of a data version says of data of every layout, and what it leaves open."""
+"""The record of a data version, for data of every layout, and the facts that it leaves open."""
 
 from __future__ import annotations
 

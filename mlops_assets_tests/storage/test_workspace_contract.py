@@ -1,6 +1,6 @@
-"""What every workspace does, whatever it lies on.
+"""The contract of every workspace, whatever store it is on.
 
-A folder, S3, Azure Blob, Google Cloud Storage.
+The stores are a folder, S3, Azure Blob and Google Cloud Storage.
 """
 
 from __future__ import annotations

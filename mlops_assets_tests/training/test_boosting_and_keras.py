@@ -50,7 +50,7 @@ class Recorded(TrainingRun):
 
 
 class NoLog:
-    """Where points are lost."""
+    """A writer that loses points."""
 
     def log(self, run_id: str, points: Any) -> None:
         """Lose them."""
@@ -91,7 +91,7 @@ def fit(store: Store, tmp_path: Path) -> Train:
 
 
 def native(model: Any, folder: Path) -> dict[str, str]:
-    """What a model is written as."""
+    """Return file → sha256 of a model in its native format."""
     folder.mkdir()
     framework_of(model, "a:trainer").save(model, folder)
     return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in folder.iterdir()}

@@ -1,6 +1,6 @@
-"""What a run was made with.
+"""The provenance of a run.
 
-The code version with and without git, the environment, the machine, its process.
+It has the code version with and without git, the environment, the machine, and the process.
 """
 
 from __future__ import annotations

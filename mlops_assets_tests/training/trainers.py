@@ -177,7 +177,7 @@ def model_specification(name: str = "crops", **changes: object) -> ModelSpecific
 
 
 def windows_source(name: str = "scenes", size: int = 8) -> dict[str, object]:
-    """What to replace in `scenes_specification` for windows without a buffer."""
+    """Changes to `scenes_specification` for windows without a buffer."""
     return {
         "source": {
             "url": f"landing/{name}",

@@ -83,7 +83,7 @@ class Survey(LandingDaemon):
         self.sqs.send_message(QueueUrl=self.queue, MessageBody=body)
 
     def messages(self) -> tuple[int, int]:
-        """How many messages wait, and how many are hidden."""
+        """The numbers of waiting and of hidden messages."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         found = self.sqs.get_queue_attributes(QueueUrl=self.queue, AttributeNames=names)[
             "Attributes"

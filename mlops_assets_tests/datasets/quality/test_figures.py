@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("drawn")
 
 
 def colours(png: bytes) -> set[str]:
-    """Which of the splits' colours are in a picture, about."""
+    """Return the splits' colours that are in a picture, about."""
     picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3)
     found = np.unique(picture, axis=0).astype(int)
     wanted = {

@@ -17,7 +17,7 @@ HALVES = {"train": 0.5, "test": 0.5}
 
 @dataclass
 class Truth:
-    """What was landed, in plain numpy.
+    """The landed data, in plain numpy.
 
     Attributes:
         values: path of a table → its features (rows, features); path of an image, of stacked ones

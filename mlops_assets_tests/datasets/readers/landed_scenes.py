@@ -65,7 +65,7 @@ def noise(number: int) -> NDArray[np.uint8]:
 
 
 def facts(array: NDArray[Any], number: int | None = None) -> dict[str, Any]:
-    """What a raster must be said to be; `number` of the scene if it is georeferenced."""
+    """Return the facts of a raster; `number` is that of a georeferenced scene."""
     found: dict[str, Any] = {
         "height": SIDE,
         "width": SIDE,

@@ -1,4 +1,4 @@
-"""What every layout promises, for every way that training data may lie in a landing."""
+"""The contract of every layout, for every way that training data may lie in a landing."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ def declared(source: dict[str, Any], classes: Any = None) -> DatasetSpecificatio
 
 
 def named() -> list[tuple[str, str]]:
-    """How a split may be written, and what is meant."""
+    """Return the spellings of a split with their meaning."""
     return [(written, meant) for meant, texts in PLACES.items() for written in texts]
 
 

@@ -51,7 +51,7 @@ def scenes_with(method: str = "random", read: str = "patches", size: int = 3) ->
 
 
 def together(grouping: Grouping, keys: pd.Series) -> bool:
-    """Whether the parts are those of these keys."""
+    """Return whether the parts are those of these keys."""
     return bool(np.array_equal(pd.factorize(grouping.codes)[0], pd.factorize(keys)[0]))
 
 

@@ -1,4 +1,4 @@
-"""What every adapter's file of models gives the contract suite.
+"""The contents of every adapter's file of models for the contract suite.
 
 Frameworks are imported only when a case is used.
 """

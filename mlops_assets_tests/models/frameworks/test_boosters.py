@@ -1,6 +1,6 @@
-"""What only the adapters of XGBoost and LightGBM have.
+"""Features of the XGBoost and LightGBM adapters alone.
 
-What a converter does wrongly is refused, NaN is a value.
+Wrong results of a converter are refused, and NaN is a value.
 """
 
 from __future__ import annotations

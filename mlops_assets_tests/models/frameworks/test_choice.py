@@ -1,4 +1,4 @@
-"""Which adapter a model gets."""
+"""The adapter that a model gets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the Flax adapter has: modules rebuilt from their classes and arguments."""
+"""Features of the Flax adapter alone: modules rebuilt from their classes and arguments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What only the Keras adapter has: hostile files, shapes of samples."""
+"""Features of the Keras adapter alone: hostile files, shapes of samples."""
 
 from __future__ import annotations
 

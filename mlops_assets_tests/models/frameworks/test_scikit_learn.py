@@ -1,6 +1,6 @@
-"""What only the scikit-learn adapter has.
+"""Features of the scikit-learn adapter alone.
 
-Trusted types, and preprocessing inside of the ONNX file.
+They are trusted types, and preprocessing inside of the ONNX file.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What is done to exported graphs.
+"""Changes to exported graphs.
 
-What they say of themselves stays, and what they lack is named.
+Their metadata is kept, and missing parts are named.
 """
 
 from __future__ import annotations

@@ -23,7 +23,7 @@ FRAMEWORK = "pytorch"
 
 
 class Conduct(BaseModel):
-    """What a trainer does, and the file that it writes just before it does so."""
+    """The act of a trainer, and the file that it writes just before."""
 
     does: Literal["hang", "ignore", "leak", "die", "refuse", "log nan", "exit", "bear"] = "hang"
     begun: str | None = None
@@ -61,7 +61,7 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
 
 
 class Steps(BaseModel):
-    """How long to train, and at which step the first attempt is killed or fails."""
+    """The length of training, and the step at which the first attempt is killed or fails."""
 
     steps: int = 6
     die_at: int | None = None

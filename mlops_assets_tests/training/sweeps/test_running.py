@@ -69,7 +69,7 @@ def eventually(condition: Callable[[], object], seconds: float = 60) -> None:
 
 
 def at_once(done: list[Run]) -> int:
-    """How many runs continued at the same time at most."""
+    """Return the largest number of runs at the same time."""
     ends = [(run.started, 1) for run in done] + [(run.finished, -1) for run in done if run.finished]
     count = most = 0
     for _, step in sorted(ends):

@@ -1,6 +1,6 @@
-"""What a sweep tries next, and which trials it stops.
+"""The next parameters of a sweep, and the trials that it stops.
 
-Decided from runs in the registry, on SQLite and PostgreSQL.
+They are decided from runs in the registry, on SQLite and PostgreSQL.
 """
 
 from __future__ import annotations

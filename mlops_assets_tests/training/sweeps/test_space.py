@@ -1,4 +1,4 @@
-"""What a user writes of a sweep, checked before anything is launched.
+"""A user's sweep settings, checked before anything is launched.
 
 Every error names file and key.
 """

@@ -47,7 +47,7 @@ WILD: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "epochs": 
 
 
 def weights(store: Store, row: ModelVersion) -> dict[str, Tensor]:
-    """What was published."""
+    """Return the published weights."""
     return load_file(
         published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
     )
@@ -309,7 +309,7 @@ def test_weights_that_the_last_step_broke_are_not_kept(store: Store) -> None:
 
 
 def newest(store: Store, run_id: str) -> Checkpoint:
-    """What a run left."""
+    """Return the newest checkpoint of a run."""
     found = Checkpoints(store.workspace, store.registry, run_id, Path(), resumed=True).restore()
     assert found is not None
     return found

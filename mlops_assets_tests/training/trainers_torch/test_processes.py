@@ -76,7 +76,7 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
 
 
 def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:
-    """What was published."""
+    """Return the published weights."""
     return load_file(
         published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
     )

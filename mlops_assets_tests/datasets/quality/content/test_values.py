@@ -1,6 +1,6 @@
-"""What is said of the values of a band.
+"""Descriptions of the values of a band.
 
-Statistics, shares that cannot be used, percentiles, histograms.
+They are statistics, shares that cannot be used, percentiles and histograms.
 """
 
 from __future__ import annotations

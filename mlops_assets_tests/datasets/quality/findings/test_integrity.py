@@ -1,4 +1,4 @@
-"""Whether files are as published: objects, and files that are kept by reference."""
+"""Integrity of published files: objects, and files that are kept by reference."""
 
 from __future__ import annotations
 

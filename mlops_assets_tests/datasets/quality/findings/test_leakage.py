@@ -1,6 +1,6 @@
-"""What training has seen of test and validation.
+"""Samples of test and validation that training has seen.
 
-Groups, places in scenes and on the ground, and copies.
+They share groups, places in scenes or on the ground, or are copies.
 """
 
 from __future__ import annotations

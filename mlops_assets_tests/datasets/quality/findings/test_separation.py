@@ -1,4 +1,4 @@
-"""How far test samples are from training, in pixels and in metres."""
+"""The distance of test samples from training, in pixels and in metres."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What STAC Items of any version say of platform and bands, and what of it cannot be meant."""
+"""Platform and bands in STAC Items of any version, and values that cannot be meant."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What hrefs refer to, and that nothing beside a landing is taken for a part of it."""
+"""Targets of hrefs, and that nothing beside a landing is taken for a part of it."""
 
 from __future__ import annotations
 
