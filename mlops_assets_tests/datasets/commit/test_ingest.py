@@ -317,7 +317,7 @@ def test_a_damaged_object_of_the_right_size_is_mended_by_hashing_all_again(
 )
 @pytest.mark.parametrize("moment", ["_store", "before"])
 @pytest.mark.usefixtures("settled")
-def test_a_file_that_changes_while_it_is_frozen_publishes_nothing_and_the_next_freeze_has_it_as_it_is(
+def test_a_file_that_changes_while_it_is_committed_publishes_nothing(
     store: Store,
     landing: Path,
     monkeypatch: pytest.MonkeyPatch,

@@ -380,7 +380,7 @@ def land_what_is_new(source: Path, target: Path) -> None:
 # problems
 
 
-def test_all_damaged_files_are_named_at_once_nothing_is_published_and_mended_they_are_the_same_version(
+def test_all_damaged_files_are_named_at_once_and_nothing_is_published(
     frozen: Frozen, tmp_path: Path
 ) -> None:
     store, implementation = new_store(tmp_path / "else where"), frozen.implementation

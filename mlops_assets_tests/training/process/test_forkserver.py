@@ -33,7 +33,7 @@ def server(environment: dict[str, str]) -> Iterator[ForkServer]:
     started.close()
 
 
-def test_a_forked_process_has_its_own_folder_output_session_and_exit_code_and_its_parent_no_further_threads(
+def test_a_forked_process_has_its_own_folder_output_session_and_exit_code(
     server: ForkServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with (tmp_path / "log.txt").open("w+b") as output:

@@ -62,7 +62,7 @@ def attempt(store: Store, does: str, begun: str | None = None, **compute: object
 
 
 @pytest.mark.parametrize("does", ["bear", "ignore"])
-def test_a_trainer_that_exceeds_its_time_is_stopped_even_if_it_ignores_that_with_what_it_has_started(
+def test_a_trainer_that_exceeds_its_time_is_stopped_with_what_it_has_started(
     does: str,
     store: Store,
     land_table: Callable[..., Freeze],
