@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import gc
 import io
+import logging
 import os
 import sys
 from pathlib import Path
@@ -29,6 +30,7 @@ from mlops_assets.cli.terminal.output import WIDE, errors, set_quiet
 from mlops_assets.cli.terminal.progress import showing_progress
 from mlops_assets.errors import MlopsError
 from mlops_assets.settings import load_environment_file
+from mlops_assets.text.printable import printable
 from mlops_assets.text.secret_urls import shown
 
 GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
@@ -114,11 +116,20 @@ def _options(
         ctx.with_resource(showing_progress())
 
 
+class _Plain(logging.Formatter):
+    """Writes log records as text: GDAL's warnings have what stands in files."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return shown(printable(super().format(record)))
+
+
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
     atexit.register(
         gc.freeze
     )  # at its end an interpreter searches all libraries for garbage, which takes seconds
+    if logging.lastResort is not None:
+        logging.lastResort.setFormatter(_Plain())
     load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pandas as pd
 from sqlalchemy import inspect, select
@@ -56,6 +56,7 @@ from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
 T = TypeVar("T", DataVersion, Run, ModelVersion)
+R = TypeVar("R", DataVersion, Run, ModelVersion, File)
 
 
 @dataclass
@@ -90,7 +91,7 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
     """
     try:
         row = store.registry.model_version(reference)
-    except (NotFound, *UNREADABLE) as error:
+    except (NotFound, StorageError, *UNREADABLE) as error:
         log = verify_log(store.workspace, store.registry)
         if log.problems:
             problems = [*log.problems, f"{reference} cannot be verified: {error}"]
@@ -112,11 +113,13 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
         record_owner(row.dataset, row.data_version),
         CATALOG_OWNER,
     ]
-    with store.registry.reading() as session:
-        data = readable(session, DataVersion, dataset=row.dataset, version=row.data_version)
-        runs = readable(session, Run, run_id=row.run_id)
-    objects = _objects_of_all(store, data, runs)
-    _verify_files(store, found, [*store.registry.files(*owners), *objects], f"verifying {subject}")
+    data = _readable(store, found, DataVersion, dataset=row.dataset, version=row.data_version)
+    runs = _readable(store, found, Run, run_id=row.run_id)
+    files = [
+        _stat_of(file) for owner in owners for file in _readable(store, found, File, owner=owner)
+    ]
+    objects = _objects_of_all(store, found, data, runs)
+    _verify_files(store, found, [*files, *objects], f"verifying {subject}")
     _verify_rows(store, found, data, runs, [row])
     return found
 
@@ -156,28 +159,43 @@ def verify_all(store: Store, since: int = 0) -> Verification:
     def is_new(path: str) -> bool:
         return found.log.stated.get(("files", path), since + 1) > since
 
-    with store.registry.reading() as session:
-        data = [d for d in readable(session, DataVersion) if is_new(f"{_folder(d)}/version.json")]
-        runs = [run for run in readable(session, Run) if is_new(run_document_key(run.run_id))]
-        models = [
-            m
-            for m in readable(session, ModelVersion)
-            if is_new(f"{model_folder(m.model, m.version)}/metrics.json")
-        ]
-        files = [
-            FileStat(file.path, file.sha256, file.size)
-            for file in readable(session, File)
-            if is_new(file.path)
-        ]
+    data = [d for d in _readable(store, found, DataVersion) if is_new(f"{_folder(d)}/version.json")]
+    runs = [run for run in _readable(store, found, Run) if is_new(run_document_key(run.run_id))]
+    models = [
+        m
+        for m in _readable(store, found, ModelVersion)
+        if is_new(f"{model_folder(m.model, m.version)}/metrics.json")
+    ]
+    files = [_stat_of(file) for file in _readable(store, found, File) if is_new(file.path)]
     stored: dict[str, FileStat] = {}
     if since == 0:
         keys = store.workspace.list(OBJECTS)
         stored = {key: FileStat(key, "".join(key.split("/")[-2:]), -1) for key in keys}
-    listed = {o.path: o for o in _objects_of_all(store, data, runs)}
+    listed = {o.path: o for o in _objects_of_all(store, found, data, runs)}
     _verify_files(store, found, [*files, *{**stored, **listed}.values()], "verifying everything")
     _verify_rows(store, found, data, runs, models)
     found.problems += guarded("aliases and tags", partial(_label_problems, store))
     return found
+
+
+def _readable(store: Store, found: Verification, kind: type[R], **where: Any) -> list[R]:
+    """Return the rows of a table that can be read.
+
+    Where the table itself cannot be, that is what is found.
+    """
+    rows: list[R] = []
+
+    def read() -> Iterable[str]:
+        with store.registry.reading() as session:
+            rows.extend(readable(session, kind, **where))
+        return ()
+
+    found.problems += guarded(f"table {kind.__tablename__}", read)
+    return rows
+
+
+def _stat_of(file: File) -> FileStat:
+    return FileStat(file.path, file.sha256, file.size)
 
 
 def _label_problems(store: Store) -> Iterator[str]:
@@ -263,12 +281,19 @@ def _file_problems(store: Store, found: Verification, published: FileStat) -> It
 
 
 def _objects_of_all(
-    store: Store, data: Sequence[DataVersion], runs: Sequence[Run]
-) -> Iterator[FileStat]:
+    store: Store, found: Verification, data: Sequence[DataVersion], runs: Sequence[Run]
+) -> list[FileStat]:
+    objects: list[FileStat] = []
+
+    def listed(version: DataVersion) -> Iterable[str]:
+        objects.extend(_objects(store, version))
+        return ()
+
     for version in data:
-        yield from _objects(store, version)
-    for run in runs:
-        yield from _objects_of_run(run)
+        found.problems += guarded(
+            f"the files of {version.dataset}@{version.version}", partial(listed, version)
+        )
+    return objects + [file for run in runs for file in _objects_of_run(run)]
 
 
 def _folder(data: DataVersion) -> str:

@@ -8,7 +8,10 @@ from typing import Any
 
 from pydantic_core import to_json
 from sqlalchemy import Engine, create_engine, event, text
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import ArgumentError
+
+from mlops_assets.errors import SettingsError
 
 BUSY_TIMEOUT_SECONDS = 60  # how long a writer waits for another one
 CONNECT_TIMEOUT_SECONDS = 10
@@ -19,8 +22,11 @@ def open_engine(url: str) -> Engine:
     """Return an engine.
 
     Transactions on SQLite take the write lock first unless they are `immediate=False`.
+
+    Raises:
+        SettingsError: the URL cannot be read.
     """
-    parsed = make_url(url)
+    parsed = _parsed(url)
     if parsed.get_backend_name() != "sqlite":
         limited = parsed.get_driver_name() in _LIBPQ and "connect_timeout" not in parsed.query
         limits = {"connect_timeout": CONNECT_TIMEOUT_SECONDS} if limited else {}
@@ -52,6 +58,24 @@ def open_engine(url: str) -> Engine:
         connection.execute(text("BEGIN IMMEDIATE" if immediate else "BEGIN"))
 
     return engine
+
+
+def _parsed(url: str) -> URL:
+    """Return the parts of a URL.
+
+    No part of one that cannot be read is shown: it may be one of the password.
+    """
+    try:
+        parsed = make_url(url)
+        parsed.get_dialect()
+    except (ArgumentError, ImportError, ValueError):
+        raise SettingsError(
+            "the URL of the registry cannot be read: write it as"
+            " postgresql+psycopg://USER:PASSWORD@HOST:PORT/DATABASE, with what is special in the"
+            " password encoded (%2F for /, %40 for @), or as sqlite:////PATH/registry.db; see"
+            " MLOPS_REGISTRY"
+        ) from None
+    return parsed
 
 
 def _json(document: Any) -> str:

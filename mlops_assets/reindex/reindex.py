@@ -248,12 +248,19 @@ def _restore_staged(
 
     See `publication`.
     """
+    restored = set()  # the same content may be that of several files
     for content in list(workspace.list(STAGED)):
         sha256 = workspace.stat(content).sha256
         for (path,), published in files.items():
-            if published["sha256"] == sha256 and not _is_at(workspace, str(path), sha256):
-                connection.execute(insert(Staged).values(path=path, content=content))
-                break
+            if (
+                path in restored
+                or published["sha256"] != sha256
+                or _is_at(workspace, str(path), sha256)
+            ):
+                continue
+            connection.execute(insert(Staged).values(path=path, content=content))
+            restored.add(path)
+            break
 
 
 def _is_at(workspace: Workspace, key: str, sha256: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -363,10 +364,23 @@ class Workspace:
     @contextmanager
     def _reading(self, key: str) -> Iterator[None]:
         with explained(f"{key} of {self.url}", "read"):
+            if self._root is not None and _blocks(self._root / key):
+                raise StorageError(
+                    f"{key} of {self.url} is a pipe or device, which is not read; restore the file"
+                )
             try:
                 yield
             except (NotFoundError, FileNotFoundError) as error:
                 raise StorageError(f"{key} is missing from {self.url}; {_GONE}") from error
+
+
+def _blocks(path: Path) -> bool:
+    """Whether what lies at a path may never end, or never begin, to be read."""
+    try:
+        mode = path.stat().st_mode
+    except (OSError, ValueError):  # told by whoever reads it
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 class _Hashed:

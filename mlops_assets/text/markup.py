@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from mlops_assets.text.printable import printable
+
 # what means something within a line, and what does at its beginning; `_` within a word means
 # nothing
 _WITHIN = re.compile(r"[\\`*\[\]<>|~$&]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])")
@@ -19,7 +21,7 @@ def plain(text: object) -> str:
 
     It has no HTML, no link, no end of a table cell.
     """
-    line = _WITHIN.sub(r"\\\g<0>", " ".join(str(text).split()))
+    line = _WITHIN.sub(r"\\\g<0>", _line(text))
     line = _NUMBERED.sub(r"\1\\", line)
     return re.sub(r"^(?=[#+=-])", r"\\", line)
 
@@ -34,7 +36,11 @@ def code(text: object) -> str:
 
     It has no HTML, no link, no mention of a user, no end of a table cell.
     """
-    line = " ".join(str(text).split()) or " "
+    line = _line(text) or " "
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     padding = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{padding}{line}{padding}{fence}".replace("|", "\\|")
+
+
+def _line(text: object) -> str:
+    return printable(" ".join(str(text).split()))

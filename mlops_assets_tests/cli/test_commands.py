@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import pytest
@@ -207,3 +208,12 @@ def test_reindex_rebuilds_a_lost_registry_and_never_overwrites_one(
     assert "1 data versions" in rebuilt.out and "1 tags" in rebuilt.out
     assert mlops("dataset", "show", "samples@spring", "--json").json["version"] == "v1"
     assert mlops("reindex", "--into", "nonsense").err.count("is not a SQLAlchemy URL") == 1
+
+
+def test_warnings_about_files_of_others_do_not_act_on_a_terminal(mlops: Mlops) -> None:
+    mlops("--version")
+    record = logging.LogRecord(
+        "pyogrio", logging.WARNING, "", 0, "cannot read %s", ("\x1b[2J",), None
+    )
+    assert logging.lastResort is not None
+    assert logging.lastResort.format(record) == r"cannot read \x1b[2J"

@@ -289,3 +289,31 @@ def test_a_model_version_is_trained_again_from_its_record(committed: Path, mlops
     assert other.code == 1
     assert (other.json["matches"], other.json["changes"][-1]["what"]) == (False, "trainer")
     assert not other.json["artefacts"][0]["equal"]
+
+
+@pytest.mark.parametrize(
+    "command", [["list", "--columns", "params.net,created_by"], ["show"], ["compare"]]
+)
+def test_a_terminal_is_told_nothing_by_what_others_recorded(
+    store: Store, mlops: Mlops, command: list[str]
+) -> None:
+    clear = "\x1b[2J\x9b1m\x1b]52;c;eA==\x07\r\u202e"
+    first, second = (
+        add(
+            store,
+            number,
+            status="failed",
+            error=f"no {clear}",
+            created_by=f"ann{clear}",
+            tags={f"t{clear}": clear},
+            parameters={f"p{clear}": f"{number}{clear}", "net": f"{clear}"},
+            trainer=f"m{clear}",
+            host=clear,
+        )
+        for number in (1, 2)
+    )
+    ids = {"show": [first], "compare": [first, second]}.get(command[0], [])
+    found = mlops("run", *command, *ids)
+    said = found.out + found.err
+    assert not set("\x1b\x9b\x07\r\u202e") & set(said), ascii(said)
+    assert r"\x1b[2J" in said

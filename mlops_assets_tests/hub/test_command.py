@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import httpx
+import pytest
 from typer.testing import CliRunner
 
 from mlops_assets.cli import app
@@ -32,6 +33,7 @@ with external_run("crops", "fields", {{}}, 5, task="classification", **server) a
 """
 
 
+@pytest.mark.slow
 def test_a_killed_client_leaves_a_run_that_goes_on_elsewhere(store: Store, tmp_path: Path) -> None:
     port = free_port()
     url = f"http://{HOST}:{port}"

@@ -21,9 +21,10 @@ from mlops_assets.models.promotion import promote, rollback
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
-from mlops_assets.paths import log_entry_key
+from mlops_assets.paths import CATALOG_OWNER, log_entry_key
 from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry import Checkpoint, Registry
+from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.log.chain import canonical
 from mlops_assets.registry.schema import Base
 from mlops_assets.registry.session import now
@@ -302,6 +303,29 @@ def test_a_file_whose_publication_was_interrupted_is_completed_afterwards(
     registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
     reindex(workspace(copied), registry.url, CARL)
     assert verify_all(Store(workspace(copied), registry.acting(CARL))).problems == []
+    registry.close()
+
+
+def test_files_of_the_same_content_whose_publication_was_interrupted_are_completed(
+    copied: Path, tmp_path: Path
+) -> None:
+    store = Store(
+        workspace(copied),
+        Registry(f"sqlite:///{tmp_path / 'before.db'}").mirrored(workspace(copied)),
+    )
+    keys = ["predictions/a.png", "predictions/b.png"]
+    with pytest.raises(KeyboardInterrupt):
+        for content in (b"old", b"new"):
+            with publication(store.workspace, store.registry) as publishing:
+                publishing.put_all(dict.fromkeys(keys, content))
+                store.registry.add_files(CATALOG_OWNER, publishing.files)
+                if content == b"new":  # the process is killed
+                    raise KeyboardInterrupt
+    store.registry.close()
+    registry = Registry(f"sqlite:///{tmp_path / 'rebuilt.db'}")
+    reindex(workspace(copied), registry.url, CARL)
+    assert verify_all(Store(workspace(copied), registry.acting(CARL))).problems == []
+    assert [(copied / key).read_bytes() for key in keys] == [b"new", b"new"]
     registry.close()
 
 

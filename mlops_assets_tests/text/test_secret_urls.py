@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from sqlalchemy import make_url
 
+from mlops_assets.errors import SettingsError
+from mlops_assets.registry import open_registry
 from mlops_assets.text.secret_urls import shown
 from mlops_assets_tests import interpreter
 
@@ -24,6 +27,7 @@ SCRIPT = "import sys; from mlops_assets.cli import main; main()"
             "postgresql+psycopg://me:***@host:5432/db",
         ),
         (f"postgresql://me:{CANARY}/%40@{CANARY}@host/db", "postgresql://me:***@host/db"),
+        (f"postgresql://me:12/{CANARY}@host/db", "postgresql://me:***@host/db"),
         (f"postgresql://:{CANARY}@/db?host=/run", "postgresql://:***@/db?host=/run"),
         (
             f"postgresql://host/db?sslpassword={CANARY}&x=1",
@@ -39,6 +43,20 @@ SCRIPT = "import sys; from mlops_assets.cli import main; main()"
 )
 def test_what_opens_a_url_is_hidden_and_the_rest_is_not(url: str, expected: str) -> None:
     assert shown(url) == expected
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"postgresql+psycopg://me:ab@cd:{CANARY}/ef@host/db",
+        f"postgresql://me:{CANARY}@host:port/db",
+        CANARY,
+    ],
+)
+def test_no_part_of_a_registry_that_cannot_be_read_is_shown(url: str) -> None:
+    with pytest.raises(SettingsError, match="cannot be read: write it as") as failure:
+        open_registry(url)
+    assert CANARY not in "".join(traceback.format_exception(failure.value, chain=True))
 
 
 COMMANDS = (["dataset", "list"], ["status"], ["doctor"])

@@ -16,6 +16,7 @@ from mlops_assets.cli.terminal.output import (
     show,
     show_one,
 )
+from mlops_assets.text.printable import printable_log
 
 if TYPE_CHECKING:
     from mlops_assets.registry import Run
@@ -96,7 +97,7 @@ def show_run(
         document = describe(run) | run_reports.details(store, run)
         show_one(document | ({"log": run_reports.log_of(store, run)} if log else {}), as_json=True)
     elif log:
-        typer.echo(run_reports.log_of(store, run), nl=False)
+        typer.echo(printable_log(run_reports.log_of(store, run)), nl=False)
     else:
         run_reports.print_run(store, run)
 

@@ -11,16 +11,34 @@ import typer
 from rich.console import Console
 
 from mlops_assets.settings import Settings
+from mlops_assets.text.printable import printable
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from mlops_assets.store import Store
 
+
+class PlainConsole(Console):
+    """A console on which text is text.
+
+    No markup in it, and nothing that a terminal would act on.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        """Take what rich's console takes."""
+        super().__init__(markup=False, emoji=False, highlight=False, **options)
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Return a text as it is shown; all texts come here, also those in tables."""
+        return super().render_str(printable(text), **options)
+
+
 # no markup: what is printed comes from users' data, and '[cm]' is a unit, not a style; sentences
 # are not folded, as a terminal does that by itself, and a file or a pipe has no width
-console = Console(markup=False, emoji=False, highlight=False, soft_wrap=True)
-errors = Console(stderr=True, markup=False, emoji=False, highlight=False, soft_wrap=True)
+console = PlainConsole(soft_wrap=True)
+errors = PlainConsole(stderr=True, soft_wrap=True)
 WIDE = 10_000  # columns that no table needs
 _quiet = False
 MAIN_METRICS = ("accuracy", "balanced_accuracy", "macro_f1", "kappa", "rmse", "mae", "r2")
@@ -47,7 +65,7 @@ def draw(table: Table, fold: bool = False) -> None:
         fold: on a terminal, fold long cells within their column.
     """
     width = None if fold and console.is_terminal else WIDE
-    canvas = Console(markup=False, emoji=False, highlight=False, width=width)
+    canvas = PlainConsole(width=width)
     with canvas.capture() as drawn:
         canvas.print(table)
     typer.echo("\n".join(line.rstrip() for line in drawn.get().splitlines()))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from mlops_assets.cli.terminal.output import errors
+from mlops_assets.cli.terminal.output import PlainConsole, errors
 
 if TYPE_CHECKING:
     from mlops_assets.cli.terminal.progress_bars import Bars
@@ -47,7 +47,7 @@ def _own_stderr() -> Iterator[Console]:
         yield errors
         return
     with os.fdopen(copy, "w", encoding=sys.stderr.encoding, errors="backslashreplace") as stream:
-        yield Console(file=stream, markup=False, emoji=False, highlight=False, soft_wrap=True)
+        yield PlainConsole(file=stream, soft_wrap=True)
 
 
 class Terminal:

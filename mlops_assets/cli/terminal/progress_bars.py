@@ -10,6 +10,7 @@ from rich.table import Column
 
 from mlops_assets.cli.terminal.progress import fraction, outcome, state
 from mlops_assets.progress import Step
+from mlops_assets.text.printable import printable
 
 NARROW = 100  # columns of a terminal below which bars are short
 
@@ -37,7 +38,7 @@ class Bars(Progress):
 
     def add(self, step: Step) -> None:
         """Show a piece of work."""
-        self._shown.append((step, self.add_task(step.what, total=None, detail="")))
+        self._shown.append((step, self.add_task(printable(step.what), total=None, detail="")))
 
     def finish(self, step: Step) -> bool:
         """Show how a piece of work has ended; return whether nothing is under way any more."""
@@ -48,7 +49,7 @@ class Bars(Progress):
             found[1],
             total=1.0,
             completed=1.0 if done is None and not step.failed else done or 0.0,
-            detail=outcome(step),
+            detail=printable(outcome(step)),
         )
         self.stop_task(found[1])
         return not self._shown
@@ -58,7 +59,10 @@ class Bars(Progress):
         for step, task in list(self._shown):
             done = fraction(step)
             self.update(
-                task, total=None if done is None else 1.0, completed=done or 0.0, detail=state(step)
+                task,
+                total=None if done is None else 1.0,
+                completed=done or 0.0,
+                detail=printable(state(step)),
             )
         yield from super().get_renderables()
 

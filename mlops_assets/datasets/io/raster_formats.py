@@ -18,8 +18,10 @@ from pathlib import Path
 
 GEOTIFF = "GTiff"
 VRT = "VRT"
+ERDAS = "HFA"
 HEAD_BYTES = 16
-# What a file of each format begins with; these name no other file.
+# What a file of each format begins with; these name no other file, but for Erdas Imagine, see
+# `rasters`.
 MAGIC = (
     (b"II*\0", GEOTIFF),
     (b"MM\0*", GEOTIFF),
@@ -29,7 +31,7 @@ MAGIC = (
     (b"\xff\xd8\xff", "JPEG"),
     (b"\0\0\0\x0cjP  \r\n\x87\n", "JP2OpenJPEG"),
     (b"\xff\x4f\xff\x51", "JP2OpenJPEG"),
-    (b"EHFA_HEADER_TAG\0", "HFA"),
+    (b"EHFA_HEADER_TAG\0", ERDAS),
     (b"GIF8", "GIF"),
     (b"BM", "BMP"),
     (b"GRIB", "GRIB"),

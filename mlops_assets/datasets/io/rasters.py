@@ -18,7 +18,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.git_lfs import POINTER, is_pointer_file
-from mlops_assets.datasets.io.raster_formats import VRT, driver_of, require_contained, stands_alone
+from mlops_assets.datasets.io.raster_formats import (
+    ERDAS,
+    VRT,
+    driver_of,
+    require_contained,
+    stands_alone,
+)
 from mlops_assets.datasets.io.raster_places import box_on_earth, georeference
 from mlops_assets.datasets.io.remarks import remarks_of
 
@@ -105,6 +111,8 @@ def _require_believable(local: Path, raster: Any) -> None:
         raise ValueError(
             "names a file of overviews in its metadata; remove that entry, and build them as .ovr"
         )
+    if raster.driver == ERDAS:
+        _require_pixels_beside(local, raster)
     declared = (
         raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     )
@@ -125,6 +133,21 @@ def _require_believable(local: Path, raster: Any) -> None:
             f"has tiles or strips of {largest:,} bytes, which are read whole; rewrite it with tiles"
             " of 512 x 512 pixels"
         )
+
+
+def _require_pixels_beside(local: Path, raster: Any) -> None:
+    """Check that an Erdas image has its pixels itself or beside it.
+
+    By a path, it may have those of any folder.
+
+    Raises:
+        ValueError: it has not.
+    """
+    for other in map(Path, raster.files):
+        if other.parent != local.parent:
+            raise ValueError(
+                f"has its pixels in a file of another folder, {other.name}; convert it to GeoTIFF"
+            )
 
 
 def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:

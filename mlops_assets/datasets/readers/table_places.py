@@ -39,11 +39,11 @@ def require_known_crs(layout: TableLayout) -> None:
     Raises:
         SpecificationError: it is not.
     """
+    if layout.crs is None:
+        return  # before rasterio is imported, which takes as long as committing a small table
     from rasterio.crs import CRS
     from rasterio.errors import CRSError
 
-    if layout.crs is None:
-        return
     try:
         known = CRS.from_user_input(layout.crs)
     except CRSError as error:

@@ -51,7 +51,7 @@ class Damage:
     detail: str
 
 
-@dataclass(frozen=True)
+@dataclass
 class Verification:
     """The files read again, and what is wrong. `size` is in bytes, of what could be read."""
 
@@ -85,14 +85,14 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
     damages = [Damage("registry", "registry", problem) for problem in log.problems]
     try:
         row = registry.data_version(reference)
-    except (NotFound, *UNREADABLE):
+        documents = registry.files(
+            data_owner(row.dataset, row.version), record_owner(row.dataset, row.version)
+        )
+    except (NotFound, StorageError, *UNREADABLE):
         if log.problems:
             return Verification(str(reference), 0, 0, 0, damages)
         raise
     name = f"{row.dataset}@{row.version}"
-    documents = registry.files(
-        data_owner(row.dataset, row.version), record_owner(row.dataset, row.version)
-    )
     size = 0
     for published in documents:
         try:
@@ -110,18 +110,28 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
                     f"{workspace.where(document.path)} is not as it was published",
                 )
             )
+    read = Verification(name, len(documents), 0, size, damages)
+    problems = guarded(name, lambda: _content_problems(workspace, registry, row, read))
+    damages += [Damage(name, "registry", problem) for problem in problems]
+    return read
+
+
+def _content_problems(
+    workspace: Workspace, registry: Registry, row: DataVersion, read: Verification
+) -> Iterator[str]:
+    """Read the files and add to `read`.
+
+    Yield how the row of the data version differs from its documents.
+    """
     try:
         frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.version))
-    except (StorageError, IntegrityError):  # told above, as it is one of the documents
-        return Verification(name, len(documents), 0, size, damages)
+    except (StorageError, IntegrityError):  # told already, as it is one of the documents
+        return
     files = stored_files(frozen.manifest)
-    found_damages, read = damaged_files(workspace, files, f"reading {name}")
-    damages += found_damages + _digest_damages(frozen, row) + cache_damages(frozen)
-    differing = guarded(
-        name, lambda: row_problems(row, frozen.document, frozen.manifest, frozen.samples)
-    )
-    damages += [Damage(name, "registry", problem) for problem in differing]
-    return Verification(name, len(documents), len(files), size + read, damages)
+    damages, size = damaged_files(workspace, files, f"reading {read.reference}")
+    read.files, read.size = len(files), read.size + size
+    read.damages += damages + _digest_damages(frozen, row) + cache_damages(frozen)
+    yield from row_problems(row, frozen.document, frozen.manifest, frozen.samples)
 
 
 def row_problems(

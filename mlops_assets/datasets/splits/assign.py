@@ -91,12 +91,21 @@ def _place(split: Split, key: str | bytes) -> str:
 
 
 def _placed(split: Split, keys: Iterable[str | bytes], index: pd.Index) -> pd.Series:
-    known: dict[str | bytes, str] = {}
-    return pd.Series(
-        [known[k] if k in known else known.setdefault(k, _place(split, k)) for k in keys],
-        index,
-        dtype=object,
-    )
+    """Return `_place` of each key, many at once."""
+    keys = list(keys)
+    different = list(dict.fromkeys(keys))
+    seed, sha256 = f"{split.seed}\0".encode(), hashlib.sha256
+    hashes = [
+        sha256(seed + (key if isinstance(key, bytes) else key.encode())).digest()[:8]
+        for key in different
+    ]
+    numbers = np.frombuffer(b"".join(hashes), dtype=">u8").astype(np.float64) / 2**64
+    edges = np.cumsum([split.fractions.get(name, 0.0) for name in SPLITS])  # type: ignore[call-overload]
+    names = np.array([*SPLITS, "train"], dtype=object)[
+        np.searchsorted(edges, numbers, side="right")
+    ]
+    places = dict(zip(different, names.tolist(), strict=True))
+    return pd.Series([places[key] for key in keys], index, dtype=object)
 
 
 def _random(samples: pd.DataFrame, split: Split, contents: Contents) -> pd.Series:

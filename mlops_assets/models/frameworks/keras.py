@@ -44,8 +44,10 @@ REFUSED = {
     "FlaxLayer",
     "StringLookup",
     "IntegerLookup",
+    "IndexLookup",
     "TextVectorization",
 }
+NO_ACTIVATIONS = ("deserialize", "get", "serialize")  # what `keras.activations` has besides
 PARTS = (
     keras.Operation,
     keras.initializers.Initializer,
@@ -214,16 +216,16 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
     kind, module, registered = (
         config.get(key) for key in ("class_name", "module", "registered_name")
     )
+    if not all(isinstance(name, str | None) for name in (kind, registered)):
+        raise ExportError(f"{FILE} cannot be read: a class's name must be a text")
     if kind in REFUSED or registered in REFUSED:
         raise ExportError(
             f"the model holds a {kind}, which cannot be stored safely; write a layer class"
         )
     if "module" in config and kind is not None and (registered or kind) not in own:
         if kind == "function":
-            kind, known = (
-                config.get("config"),
-                hasattr(keras.activations, str(config.get("config"))),
-            )
+            kind = config.get("config")
+            known = hasattr(keras.activations, str(kind)) and kind not in NO_ACTIVATIONS
         else:
             known = str(module).split(".")[0] == "keras" and registered in (None, kind)
         if not known:

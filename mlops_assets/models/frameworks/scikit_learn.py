@@ -100,7 +100,15 @@ class ScikitLearn:
         try:
             require_bounded(folder / FILE)
             return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))
-        except (OSError, ValueError, KeyError, RecursionError, zipfile.BadZipFile) as error:
+        except (
+            OSError,
+            AttributeError,
+            KeyError,
+            RecursionError,
+            TypeError,
+            ValueError,
+            zipfile.BadZipFile,
+        ) as error:
             raise ExportError(f"{FILE} holds no scikit-learn model: {error}") from error
 
     def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:

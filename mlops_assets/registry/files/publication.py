@@ -104,12 +104,14 @@ def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityEr
     """Return what could not be moved as its bytes have changed.
 
     The next one tries again, unless it replaces that.
+
+    What is published no more, as the documents of a run that goes on, is forgotten with its
+    content.
     """
     staged, damaged = registry.staged(), {}
-    published = {file.path: file.sha256 for file in registry.files_at(*staged)}
-    for path, content in staged.items():
+    for path, sha256 in {file.path: file.sha256 for file in registry.files_at(*staged)}.items():
         try:
-            workspace.move(content, path, published.get(path, ""))
+            workspace.move(staged[path], path, sha256)
         except IntegrityError as error:
             damaged[path] = error
             log.warning("%s cannot be completed: %s", path, error)

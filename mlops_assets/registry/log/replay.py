@@ -244,7 +244,14 @@ def point_differences(connection: Connection, expected: Replayed, since: int) ->
     for run_id, logged in expected.points.items():
         if expected.stated.get(("points", run_id), 0) <= since:
             continue
-        found = read_points(connection, run_id)
+        try:
+            found = read_points(connection, run_id)
+        except UNREADABLE as error:
+            yield (
+                f"the points of run {run_id} were changed in the registry without an entry of its"
+                f" log: they cannot be read ({error})"
+            )
+            continue
         if found != logged:
             yield (
                 f"the points of run {run_id} were changed in the registry without an entry of its"
@@ -287,8 +294,10 @@ def same(value: Any, logged: Any) -> bool:
         return len(value) == len(logged) and all(map(same, value, logged))
     if isinstance(value, bool) or isinstance(logged, bool):
         return value is logged
-    if isinstance(value, int | float) and isinstance(logged, int | float):
-        return value == logged or float(value) == float(logged)
+    if isinstance(value, int | float) and isinstance(logged, float):
+        return float(value) == logged  # PostgreSQL writes 1e23 without an exponent
+    if isinstance(value, int | float) and isinstance(logged, int):
+        return value == logged  # of large ones, too, which are not exact as float
     return type(value) is type(logged) and bool(value == logged)
 
 

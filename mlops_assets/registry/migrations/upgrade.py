@@ -51,7 +51,7 @@ def prepare(connection: Connection, principal: str) -> None:
         principal: who is acting, as the log has it.
 
     Raises:
-        StorageError: they are of a newer release.
+        StorageError: they are of a newer release, or of none.
     """
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:number)"), {"number": _LOCK})
@@ -90,11 +90,18 @@ def _take_over(connection: Connection) -> None:
 def _upgrade(connection: Connection) -> None:
     from alembic import command  # slow to import, and rarely needed
     from alembic.config import Config
+    from alembic.util import CommandError
 
     config = Config(attributes={"connection": connection})
     config.set_main_option("script_location", str(Path(__file__).parent).replace("%", "%%"))
     config.set_main_option("path_separator", "os")
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        url = shown(connection.engine.url.render_as_string(hide_password=False))
+        raise StorageError(
+            f"registry {url} has a schema of no release: {error}; restore it from a backup"
+        ) from error
 
 
 def _newer(connection: Connection, found: str) -> StorageError:

@@ -24,10 +24,11 @@ from mlops_assets.registry.session import RegistrySession
 NEWEST = "-started"
 _AT_ONCE = 500
 # The parser takes time that doubles with each parenthesis of a filter that is not valid, and
-# crashes at thousands.
+# crashes at thousands of them, or of signs before a number.
 MAX_DEPTH = 12
 MAX_LENGTH = 4000
 _DOUBLED = re.compile(r"'[^']*'|\"[^\"]*\"")
+_SIGNS = re.compile(r"[-+][-+\s]*")
 _BACKSLASHED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
 _COMPARISONS: dict[str, Any] = {
     "=": lambda a, b: a == b,
@@ -280,8 +281,8 @@ def _parsed(where: str) -> Any:
     if len(where) > MAX_LENGTH or _depth(where) > MAX_DEPTH:
         raise SpecificationError(
             f"the filter {where[:80]!r}… cannot be used: it has more than {MAX_LENGTH:,}"
-            f" characters, or parentheses more than {MAX_DEPTH} deep; split it, or leave out"
-            " parentheses"
+            f" characters, parentheses more than {MAX_DEPTH} deep, or as many signs in a row; split"
+            " it, or leave out parentheses"
         )
     try:
         return cql2.Expr(where).to_json()
@@ -298,13 +299,14 @@ def _parsed(where: str) -> Any:
 
 
 def _depth(where: str) -> int:
-    """Return how deep parentheses go, by each of the two ways in which quotes may be escaped."""
+    """Return how deep parentheses and signs go, by both ways in which quotes may be escaped."""
     deepest = 0
     for text in (_DOUBLED.sub("", where), _BACKSLASHED.sub("", where)):
         depth = 0
         for character in text:
             depth = max(0, depth + (character == "(") - (character == ")"))
             deepest = max(deepest, depth)
+        deepest = max([deepest, *(len("".join(signs.split())) for signs in _SIGNS.findall(text))])
     return deepest
 
 

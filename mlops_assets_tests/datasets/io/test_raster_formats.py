@@ -407,3 +407,40 @@ def test_large_geometries_are_read(tmp_path: Path) -> None:
         tmp_path / "x.parquet"
     )
     assert len(read_geoparquet(tmp_path / "x.parquet")) == 2
+
+
+PLACE = rasterio.Affine(1, 0, 10, 0, -1, 20)
+
+
+def test_an_erdas_image_has_no_pixels_of_a_file_elsewhere(tmp_path: Path) -> None:
+    outside, landing = tmp_path / "outside", tmp_path / "landing"
+    outside.mkdir()
+    landing.mkdir()
+    elsewhere = "../outside/a.ige"
+    written = (
+        outside / f"{'n' * (len(elsewhere) - 4)}.img"
+    )  # a name as long as the path that is to stand there
+    shape = {
+        "driver": "HFA",
+        "width": 8,
+        "height": 8,
+        "count": 1,
+        "dtype": "uint8",
+        "transform": PLACE,
+    }
+    with rasterio.open(written, "w", **shape, USE_SPILL="YES") as raster:
+        raster.write(np.full((1, 8, 8), 83, dtype=np.uint8))
+    written.with_suffix(".ige").rename(outside / "a.ige")
+    image = written.read_bytes().replace(
+        written.with_suffix(".ige").name.encode(), elsewhere.encode()
+    )
+    (landing / "a.img").write_bytes(image)
+    with (
+        pytest.raises(ValueError, match=r"of another folder, a\.ige; convert it"),
+        open_raster(landing / "a.img"),
+    ):
+        pass
+    with rasterio.open(landing / "b.img", "w", **shape, USE_SPILL="YES") as raster:
+        raster.write(np.full((1, 8, 8), 7, dtype=np.uint8))
+    with open_raster(landing / "b.img") as raster:
+        assert (raster.read() == 7).all()

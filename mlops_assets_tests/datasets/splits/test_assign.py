@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mlops_assets.datasets.specification.dataset import Split
-from mlops_assets.datasets.splits.assign import ALIASES, assign_splits
+from mlops_assets.datasets.splits.assign import ALIASES, _place, _placed, assign_splits
 from mlops_assets.datasets.versions.contents import Contents, file_rows
 from mlops_assets.errors import SpecificationError
 
@@ -227,6 +227,21 @@ def test_the_fractions_are_roughly_those_declared(method: str, seed: int) -> Non
     assert shares.to_dict() == pytest.approx(
         FRACTIONS, abs=0.025
     )  # 3.5 standard deviations of a share of 0.5
+
+
+@given(
+    st.lists(st.one_of(st.text(max_size=4), st.binary(max_size=4)), min_size=1),
+    st.integers(0, 9),
+    st.sampled_from([{"train": 0.6, "validation": 0.1, "test": 0.3}, {"train": 0.7, "test": 0.3}]),
+)
+@settings(deadline=None)
+def test_many_keys_are_placed_as_each_alone(
+    keys: list[str | bytes], seed: int, fractions: Any
+) -> None:
+    how = Split(method="random", seed=seed, fractions=fractions)
+    assert _placed(how, keys, pd.RangeIndex(len(keys))).tolist() == [
+        _place(how, key) for key in keys
+    ]
 
 
 def test_another_seed_gives_another_division() -> None:

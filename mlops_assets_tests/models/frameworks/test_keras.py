@@ -83,6 +83,11 @@ HOSTILE: dict[str, tuple[Callable[[list[Any]], object], str]] = {
     "saved model": (replaced("keras.layers", "TFSMLayer"), "TFSMLayer"),
     "no layer": (replaced("keras.utils", "get_file"), "cannot be read"),
     "another width": (lambda layers: layers[2]["config"].update(units=7), "cannot be read"),
+    "no text": (lambda layers: layers[1].update(class_name=["Dense"]), "must be a text"),
+    "no activation": (
+        lambda layers: layers[2]["config"].update(activation=EVAL | {"config": "get"}),
+        "builtins.get",
+    ),
     "a function": (lambda layers: layers[2]["config"].update(activation=EVAL), "builtins.eval"),
 }
 

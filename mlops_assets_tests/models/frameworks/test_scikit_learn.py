@@ -168,3 +168,16 @@ def test_a_pipeline_that_ends_in_another_framework_is_refused(
         model = make_pipeline(StandardScaler(), final).fit(X, y)
         with subtests.test(name), pytest.raises(ExportError, match=rf"{name}.*return .* alone"):
             ScikitLearn().save(model, tmp_path)
+
+
+def test_a_node_that_nobody_knows_is_no_model(tmp_path: Path) -> None:
+    X, y = samples((6,))
+    skops.io.dump(LogisticRegression().fit(X, y), tmp_path / "written.skops")
+    with (
+        zipfile.ZipFile(tmp_path / "written.skops") as written,
+        zipfile.ZipFile(tmp_path / FILE, "w") as changed,
+    ):
+        for name in written.namelist():
+            changed.writestr(name, written.read(name).replace(b'"ObjectNode"', b'"OtherNode"'))
+    with pytest.raises(ExportError, match="holds no scikit-learn model"):
+        ScikitLearn().load(tmp_path)

@@ -8,10 +8,12 @@ from collections.abc import Callable
 import pytest
 
 from mlops_assets.errors import IntegrityError
+from mlops_assets.models.run_documents import run_documents
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets_tests.registry.log.test_chain import run
 
 KEYS = ("a/one", "a/two", "a/three")
 
@@ -115,3 +117,25 @@ def test_a_file_that_is_new_is_written_once(store: Store, monkeypatch: pytest.Mo
     )
     publish(store, b"new", *KEYS)
     assert written == [*KEYS, "log/0000000001.json"]
+
+
+def test_what_is_published_no_more_is_not_moved_to_its_place(
+    store: Store, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(error: str) -> None:
+        with publication(store.workspace, store.registry) as publishing:
+            publishing.put_all(run_documents(run("r", status="failed", error=error), []))
+            store.registry.put_run(run("r", status="failed", error=error), [], publishing.files)
+
+    def dies(*_arguments: object) -> None:
+        raise Killed
+
+    end("once")
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(store.workspace, "move", dies)
+        end("twice")
+    assert "runs/r/run.json" in store.registry.staged()
+    store.registry.resume_run("r", 0)
+    publish(store, b"other", *KEYS[:1])
+    assert store.registry.staged() == {} and list(store.workspace.list("staged")) == []
+    assert caplog.messages == []

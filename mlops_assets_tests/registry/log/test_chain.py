@@ -277,11 +277,7 @@ def test_what_is_written_while_the_registry_is_verified_is_no_tampering(
 
 # tampering: everything below is done to the tables only
 
-COLUMNS = [
-    pytest.param(table.name, column.name, id=f"{table.name}.{column.name}")
-    for table in AUDITED.values()
-    for column in table.columns
-]
+COLUMNS = [(table.name, column.name) for table in AUDITED.values() for column in table.columns]
 
 
 def other_value(column: Column[Any], value: Any) -> Any:
@@ -364,12 +360,18 @@ def connection(module_registry: Registry) -> Iterator[Connection]:
         opened.rollback()
 
 
-@pytest.mark.parametrize(("table", "column"), COLUMNS)
-def test_a_changed_column_is_found(connection: Connection, table: str, column: str) -> None:
-    change_column(connection, table, column)
-    problems = found(connection)
-    assert problems
-    assert all(table in problem for problem in problems if "points" not in problem)
+def test_a_changed_column_is_found(connection: Connection) -> None:
+    wrong = {}
+    for table, column in COLUMNS:
+        with connection.begin_nested() as tampering:
+            change_column(connection, table, column)
+            problems = found(connection)
+            tampering.rollback()
+        if not problems or not all(
+            table in problem for problem in problems if "points" not in problem
+        ):
+            wrong[table, column] = problems
+    assert wrong == {}
 
 
 @pytest.mark.parametrize("table", AUDITED)
@@ -400,6 +402,13 @@ def test_a_changed_point_is_found(connection: Connection, column: str) -> None:
         update(of).where(of.c.run_id == "run-1", of.c.seq == row["seq"]).values(changed)
     )
     assert any("points of run run-1" in problem for problem in found(connection))
+
+
+def test_integers_that_are_the_same_as_float_are_told_apart(connection: Connection) -> None:
+    of = AUDITED["runs"]
+    changed = {**DOCUMENT, "nested": {"10": "x", "9": 2**60 + 1}}
+    connection.execute(update(of).where(of.c.run_id == "run-1").values(parameters=changed))
+    assert ["parameters" in problem for problem in found(connection)] == [True]
 
 
 def test_deleted_and_added_points_are_found(connection: Connection) -> None:

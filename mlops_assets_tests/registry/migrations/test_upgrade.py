@@ -458,6 +458,16 @@ def test_a_migration_that_fails_half_way_leaves_the_old_registry(
     opened.close()
 
 
+def test_a_registry_of_no_release_is_refused(url: str) -> None:
+    Registry(url).close()
+    engine = open_engine(url)
+    with engine.begin() as connection:
+        connection.execute(text("UPDATE registry_version SET version_num = '0001'"))
+    engine.dispose()
+    with pytest.raises(StorageError, match=r"has a schema of no release: .*'0001'"):
+        Registry(url)
+
+
 @pytest.mark.parametrize("table", ["meta", "registry_version"])
 def test_a_registry_of_a_newer_release_is_refused(url: str, table: str) -> None:
     if table == "registry_version":

@@ -23,11 +23,14 @@ CHANCE = 2
 
 def sample_counts(samples: pd.DataFrame, classes: list[ClassName]) -> pd.DataFrame:
     """Return counts of samples: one row a class, in the order of indices, one column a split."""
-    table = pd.crosstab(samples["label"].astype(str), samples["split"])
-    table = table.reindex(
-        index=[str(entry["value"]) for entry in classes], columns=list(SPLITS), fill_value=0
+    rows = pd.Index([str(entry["value"]) for entry in classes]).get_indexer(
+        samples["label"].astype(str)
     )
-    return _named(table.to_numpy(dtype=np.int64), classes)
+    columns = pd.Index(SPLITS).get_indexer(samples["split"])
+    counted = (rows >= 0) & (columns >= 0)
+    cells = rows[counted] * len(SPLITS) + columns[counted]
+    counts = np.bincount(cells, minlength=len(classes) * len(SPLITS)).astype(np.int64)
+    return _named(counts.reshape(-1, len(SPLITS)), classes)
 
 
 def pixel_counts(

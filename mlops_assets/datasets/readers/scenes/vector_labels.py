@@ -118,7 +118,8 @@ class VectorLabels:
         Raises:
             ValueError: it cannot be read, lacks a column, or has labels that are no class.
         """
-        from pyogrio.errors import DataSourceError
+        from pyogrio.errors import DataLayerError, DataSourceError
+        from pyproj.exceptions import CRSError
 
         with scratch_folder("vector") as folder:
             for own, local in files.items():
@@ -131,8 +132,20 @@ class VectorLabels:
                         if name.lower().endswith("parquet")
                         else _read_layer(path)
                     )
-            except (DataSourceError, OSError, ValueError, RecursionError) as error:
-                reason = str(error).splitlines()[0].partition(";")[0].replace(f"{folder}/", "")
+            except (
+                CRSError,
+                DataLayerError,
+                DataSourceError,
+                OSError,
+                ValueError,
+                RecursionError,
+            ) as error:
+                reason = (
+                    (str(error) or type(error).__name__)
+                    .splitlines()[0]
+                    .partition(";")[0]
+                    .replace(f"{folder}/", "")
+                )
                 raise ValueError(
                     f"cannot be read as vector labels: {reason}; correct or replace the file"
                 ) from error

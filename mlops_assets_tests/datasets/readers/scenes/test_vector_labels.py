@@ -577,3 +577,12 @@ def test_warnings_of_gdal_are_logged_and_not_printed(
     read()
     assert "Several features with id = 1" in caplog.text
     assert not any(capfd.readouterr())
+
+
+def test_a_shapefile_whose_reference_system_is_damaged_is_a_problem(
+    folder: Path, read: Read
+) -> None:
+    land(folder, (square(2, 2, 8, 8), "water"), name="a.shp")
+    (folder / "a.prj").write_text('PROJCS["x",EXTENSION["PROJ4","+proj=longlat"]]')
+    (found,) = problems(read, labels="*.shp")
+    assert found.startswith("a.shp: cannot be read as vector labels: ")
