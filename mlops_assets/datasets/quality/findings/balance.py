@@ -23,10 +23,9 @@ CHANCE = 2
 
 def sample_counts(samples: pd.DataFrame, classes: list[ClassName]) -> pd.DataFrame:
     """Return counts of samples: one row a class, in the order of indices, one column a split."""
-    rows = pd.Index([str(entry["value"]) for entry in classes]).get_indexer(
-        samples["label"].astype(str)
-    )
-    columns = pd.Index(SPLITS).get_indexer(samples["split"])
+    values = pd.Index([str(entry["value"]) for entry in classes])
+    rows = values.get_indexer(pd.Index(samples["label"].astype(str)))
+    columns = pd.Index(SPLITS).get_indexer(pd.Index(samples["split"]))
     counted = (rows >= 0) & (columns >= 0)
     cells = rows[counted] * len(SPLITS) + columns[counted]
     counts = np.bincount(cells, minlength=len(classes) * len(SPLITS)).astype(np.int64)
