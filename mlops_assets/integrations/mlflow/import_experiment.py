@@ -47,7 +47,7 @@ class ImportedRun:
         mlflow_run: there.
         outcome: `imported`, `updated`, `unchanged`, or `skipped`.
         points: how many were logged.
-        left_out: points that are no finite number.
+        left_out: points that are not finite.
         model_version: made of its ONNX model.
         detail: why there is none, or what was left out.
     """

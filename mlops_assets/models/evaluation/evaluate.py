@@ -147,7 +147,7 @@ def _require_usable(
         raise EvaluationError(
             f"it gives predictions of shape {predicted.shape} for labels of shape {truth.shape}"
         )
-    shown, wrong, what = predicted, ~np.isfinite(predicted), "no finite number"
+    shown, wrong, what = predicted, ~np.isfinite(predicted), "not a finite number"
     if data.task != "regression":
         if "scores" in outputs:
             shown = np.moveaxis(outputs["scores"], 1, -1)
@@ -159,7 +159,7 @@ def _require_usable(
         if not (wrong & (truth >= 0)).any():
             wrong, what = (
                 (predicted < 0) | (predicted >= classes),
-                f"no class index from 0 to {classes - 1}",
+                f"not a class index from 0 to {classes - 1}",
             )
             shown = predicted
         wrong &= truth >= 0

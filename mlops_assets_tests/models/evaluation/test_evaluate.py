@@ -394,7 +394,7 @@ def spoiled(name: str, index: tuple[Any, ...], value: float) -> Callable[[Output
             "scores",
             (3, 1),
             np.inf,
-            "for sample 3 (samples.csv, row {row}), which is no finite number",
+            "for sample 3 (samples.csv, row {row}), which is not a finite number",
         ),
     ],
 )
@@ -446,7 +446,8 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
     sample = data.frozen.split("test").iloc[known[0]]
     place = f"row {sample['row'] + known[1]}, column {sample['column'] + known[2]}"
     with pytest.raises(
-        EvaluationError, match=f"for sample {known[0]} .images/a.tif, {place}., which is no finite"
+        EvaluationError,
+        match=f"for sample {known[0]} .images/a.tif, {place}., which is not a finite",
     ):
         evaluate_version(store, WINDOWS, row)
 
