@@ -13,6 +13,7 @@ import io
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,13 @@ def _options(
         ctx.with_resource(showing_progress())
 
 
+_format_warning = warnings.formatwarning
+
+
+def _plain_warning(*about: Any, **more: Any) -> str:
+    return shown(printable(_format_warning(*about, **more)))
+
+
 class _Plain(logging.Formatter):
     """Writes log records as text: GDAL's warnings have what stands in files."""
 
@@ -130,6 +138,7 @@ def main() -> None:
     )  # at its end an interpreter searches all libraries for garbage, which takes seconds
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
+    warnings.formatwarning = _plain_warning
     load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

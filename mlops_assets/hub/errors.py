@@ -18,6 +18,7 @@ from starlette.responses import JSONResponse, Response
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError
 from mlops_assets.serving.http_server import problem_document
+from mlops_assets.text.secret_urls import shown
 
 MAX_DOCUMENT = 8 << 20  # bytes of a JSON body
 MAX_DEPTH = 32  # of lists and objects in each other
@@ -46,7 +47,7 @@ def problem(
     status: int, detail: str, headers: dict[str, str] | None = None, kind: str | None = None
 ) -> JSONResponse:
     """Return a problem document; `kind` is the name of our own error."""
-    document = problem_document(status, detail[:MAX_DETAIL])
+    document = problem_document(status, shown(detail)[:MAX_DETAIL])
     if kind:
         document["error"] = kind
     return JSONResponse(document, status, headers, media_type="application/problem+json")

@@ -36,6 +36,7 @@ from mlops_assets.registry import Run, open_registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.strict import Strict
+from mlops_assets.text.secret_urls import shown
 
 OUTCOME = "outcome"
 FINISH = "finish"
@@ -90,7 +91,9 @@ def publish_sent(job: Job) -> None:
                 store, specification, run, made, figures, facts, reporter
             )
     except MlopsError as error:
-        staging.write(OUTCOME, {"failure": {"error": type(error).__name__, "message": str(error)}})
+        staging.write(
+            OUTCOME, {"failure": {"error": type(error).__name__, "message": shown(str(error))}}
+        )
     else:
         staging.write(OUTCOME, {"outcome": outcome.document()})
     staging.clear()
@@ -116,7 +119,7 @@ def publish_apart(job: Job) -> None:
     except subprocess.TimeoutExpired:
         ended = f"took more than {MAX_SECONDS:g} seconds"
     if staging.read(OUTCOME) is None:
-        message = f"the process that published the model {ended}"
+        message = shown(f"the process that published the model {ended}")
         store = Store(
             Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
         )

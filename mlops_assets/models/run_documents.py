@@ -26,6 +26,7 @@ from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import LoggedPoint, set_ended
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
+from mlops_assets.text.secret_urls import shown
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,6 +51,7 @@ def end_run(store: Store, run_id: str, status: str, error: str | None = None, **
         StorageError: the registry is unreachable for too long.
     """
     finished, registry = now(), store.registry
+    error = None if error is None else shown(error)  # all who may read runs see it
     patiently(
         lambda: registry.run(run_id)
     )  # so that nothing below fails because the registry is just away

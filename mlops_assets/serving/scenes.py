@@ -40,6 +40,7 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store, published_path
+from mlops_assets.text.figures import drawn
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
 PICTURE_SIDE = 1000  # pixels of the longer side of what a picture shows
@@ -320,17 +321,18 @@ def _picture(path: Path, classes: list[dict[str, Any]], present: set[int], title
     with open_raster(path) as raster:
         shrunk = max(raster.height, raster.width, PICTURE_SIDE) / PICTURE_SIDE
         shape = (max(1, round(raster.height / shrunk)), max(1, round(raster.width / shrunk)))
-        drawn = raster.read(1, out_shape=shape)
+        values = raster.read(1, out_shape=shape)
     colours = _colours(len(classes))
     shown = np.zeros((*shape, 4), dtype=np.uint8)  # transparent where there is no class
     for index in present:
-        shown[drawn == classes[index]["value"]] = colours[index]
+        shown[values == classes[index]["value"]] = colours[index]
     figure = Figure(figsize=(6 * max(shape[1] / shape[0], 0.5) + 2.8, 6), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shown, interpolation="nearest")
-    axes.set(title=title, xticks=[], yticks=[])
+    axes.set(title=drawn(title), xticks=[], yticks=[])
     handles = [
-        Patch(color=colours[index] / 255, label=classes[index]["name"]) for index in sorted(present)
+        Patch(color=colours[index] / 255, label=drawn(classes[index]["name"]))
+        for index in sorted(present)
     ]
     axes.legend(
         handles=handles, loc="center left", bbox_to_anchor=(1, 0.5), fontsize=8, frameon=False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from pathlib import Path
 
 import pytest
@@ -217,3 +218,6 @@ def test_warnings_about_files_of_others_do_not_act_on_a_terminal(mlops: Mlops) -
     )
     assert logging.lastResort is not None
     assert logging.lastResort.format(record) == r"cannot read \x1b[2J"
+    assert r"Glyph \x1b is missing" in warnings.formatwarning(
+        "Glyph \x1b is missing", UserWarning, "a.py", 1
+    )

@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 import pytest
 
-from mlops_assets.errors import SettingsError
+from mlops_assets.errors import SettingsError, StorageError
 from mlops_assets.hub.app import create_app
 from mlops_assets.hub.publisher import Job, publish_apart
 from mlops_assets.hub.schemas import MAX_POINTS
@@ -193,6 +193,16 @@ def test_an_error_that_nobody_has_foreseen_is_a_problem_document(
     answer = client.post("runs", json=START)
     refused(answer, 500, "log")
     assert "secret" not in answer.text
+
+
+def test_an_answer_has_no_password_of_the_server(
+    client: httpx.Client, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: Any, **options: Any) -> None:
+        raise StorageError("postgresql://me:c4n4ry@host/db does not answer")
+
+    monkeypatch.setattr("mlops_assets.hub.runs.begin", fail)
+    refused(client.post("runs", json=START), 503, "postgresql://me:***@host/db")
 
 
 @pytest.mark.parametrize("token", [None, "", "short", "ä" * 20])

@@ -80,3 +80,11 @@ def test_a_run_that_has_succeeded_does_not_end_otherwise(store: Store) -> None:
     with pytest.raises(Conflict, match="has succeeded already"):
         end_run(store, "run-1", "failed", "too late")
     assert not store.workspace.exists(run_document_key("run-1"))
+
+
+def test_an_error_with_a_password_is_kept_without_it(store: Store) -> None:
+    store.registry.start_run(new_run())
+    end_run(store, "run-1", "failed", "no answer from postgresql://me:c4n4ry@host/db")
+    assert store.registry.run("run-1").error == "no answer from postgresql://me:***@host/db"
+    assert b"c4n4ry" not in b"".join(map(store.workspace.get, store.workspace.list("")))
+    require_documents(store, "run-1")

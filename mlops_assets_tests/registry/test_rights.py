@@ -152,27 +152,31 @@ def test_every_method_of_the_registry_has_a_right() -> None:
     assert public == CHANGES.keys() | READS.keys() | NEITHER | {"tokens"}
 
 
-@pytest.mark.parametrize(
-    "roles", [frozenset({role}) for role in Role] + [frozenset()], ids=lambda r: "".join(r)
-)
 @pytest.mark.parametrize("method", CHANGES)
-def test_a_change_takes_its_role(registry: Registry, method: str, roles: frozenset[Role]) -> None:
+def test_a_change_takes_its_role(registry: Registry, method: str) -> None:
     needed, call = CHANGES[method]
-    acting, before = registry.acting(Principal("ann", roles)), content(registry)
-    if needed in roles or (needed is Role.VIEWER and roles):
-        call(acting)
-    else:
+    before = content(registry)
+    enough = set(Role) if needed is Role.VIEWER else {needed}
+    for roles in [frozenset(), *(frozenset({role}) for role in Role if role not in enough)]:
         with pytest.raises(Forbidden, match=f"this needs the role ({needed}|viewer)"):
-            call(acting)
-        assert content(registry) == before
+            call(registry.acting(Principal("ann", roles)))
+        assert content(registry) == before, roles
+    for role in enough:
+        call(registry.acting(Principal("ann", frozenset({role}))))
 
 
-@pytest.mark.parametrize("method", READS)
-def test_reading_takes_any_role(registry: Registry, method: str) -> None:
-    for role in Role:
-        READS[method](registry.acting(Principal("ann", frozenset({role}))))
-    with pytest.raises(Forbidden, match=r"ann may not read.*has no role"):
-        READS[method](registry.acting(Principal("ann", frozenset())))
+def test_reading_takes_any_role(registry: Registry) -> None:
+    open_to_nobody = []
+    for method, call in READS.items():
+        for role in Role:
+            call(registry.acting(Principal("ann", frozenset({role}))))
+        try:
+            call(registry.acting(Principal("ann", frozenset())))
+        except Forbidden as error:
+            if "ann may not read" in str(error) and "has no role" in str(error):
+                continue
+        open_to_nobody.append(method)
+    assert open_to_nobody == []
 
 
 def test_a_scientist_proposes_and_an_approver_decides(registry: Registry) -> None:

@@ -30,7 +30,7 @@ LIMITS = Limits(
     peer_connections=8,
     header_bytes=2_000,
     header_seconds=0.5,
-    keep_alive_seconds=0.5,
+    keep_alive_seconds=1,
     progress_seconds=0.5,
 )
 LARGE = 32 << 20

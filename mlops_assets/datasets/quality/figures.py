@@ -23,6 +23,7 @@ from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.quality.content.values import BandValues
 from mlops_assets.datasets.quality.findings.separation import Separation
 from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.text.figures import drawn
 
 COLOURS = {
     "train": "#4477aa",
@@ -190,7 +191,7 @@ def _legend(figure: Figure, splits: Sequence[str]) -> None:
 
 def _short(text: str, most: int = 28) -> str:
     """Leave out the middle of a long name, as paths and classes often differ at their end."""
-    return text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-most // 2 :]}"
+    return drawn(text if len(text) <= most else f"{text[: most // 2 - 1]}…{text[-most // 2 :]}")
 
 
 def png(figure: Figure) -> bytes:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.figures import png
 from mlops_assets.models.evaluation.calibration import Calibration
+from mlops_assets.text.figures import drawn
 
 MAX_COUNTED = 24  # classes of a confusion matrix with its counts written in
 LONG_COUNT = 100_000  # is written 100.0k
@@ -28,8 +29,9 @@ def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) ->
     axes = figure.subplots()
     share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     image = axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
-    axes.set_xticks(range(len(names)), names, rotation=90, fontsize=font)
-    axes.set_yticks(range(len(names)), names, fontsize=font)
+    labels = [drawn(name) for name in names]
+    axes.set_xticks(range(len(names)), labels, rotation=90, fontsize=font)
+    axes.set_yticks(range(len(names)), labels, fontsize=font)
     axes.set(xlabel="predicted", ylabel="true", title=title)
     if not with_counts:
         figure.colorbar(image, ax=axes, shrink=0.5, label="share of the true class")
@@ -101,7 +103,7 @@ def learning_curves(series: dict[str, list[tuple[int, float]]], title: str) -> b
     figure = Figure(figsize=(4.5 * len(panels), 3.2), layout="constrained")
     for axes, panel in zip(np.atleast_1d(figure.subplots(1, len(panels))), panels, strict=True):
         for name in panel:
-            axes.plot(*zip(*long[name], strict=True), label=name)
+            axes.plot(*zip(*long[name], strict=True), label=drawn(name))
         axes.set(xlabel="step")
         axes.legend(fontsize=8)
         axes.grid(alpha=0.3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,9 @@ import pandas as pd
 import pytest
 import shapely
 
+from mlops_assets.datasets.readers.table_places import require_known_crs
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems, MlopsError
 from mlops_assets_tests.conftest import table_specification
@@ -192,3 +195,8 @@ def test_a_geometry_without_a_reference_system_is_refused(read: Read) -> None:
         match=r"a\.parquet: .*its geometry has no coordinate reference system; set one",
     ):
         read({"a.parquet": geoparquet(None, [shapely.Point(9, 47)] * 3)})
+
+
+def test_a_table_without_a_crs_does_not_pay_for_rasterio(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "rasterio.crs", None)  # importing it fails
+    require_known_crs(TableLayout(label="crop"))
