@@ -13,7 +13,14 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from mlops_assets.errors import Conflict, MlopsError, NameRefused, NotFound, StorageError
+from mlops_assets.errors import (
+    Conflict,
+    MlopsError,
+    NameRefused,
+    NotFound,
+    SettingsError,
+    StorageError,
+)
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run, open_registry
 from mlops_assets.registry.schema import SCHEMA_REVISION
@@ -485,7 +492,7 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_url_that_is_none_is_refused() -> None:
-    with pytest.raises(StorageError, match="MLOPS_REGISTRY"):
+    with pytest.raises(SettingsError, match="MLOPS_REGISTRY"):
         Registry("nonsense")
 
 

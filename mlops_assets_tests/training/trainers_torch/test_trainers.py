@@ -134,7 +134,7 @@ def test_wrong_dates_are_refused(values: dict[str, Any], message: str) -> None:
             SERIES,
             "time_series",
             {"steps": 4},
-            "params.steps is 4, and fields@v1 has 7 features, which is no multiple",
+            "params.steps is 4, and fields@v1 has 7 features, which is not a multiple",
         ),
         (SERIES, "time_series", {"days": [1, 2]}, "params.days has 2 days for 7 dates"),
         (
