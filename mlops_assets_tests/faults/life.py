@@ -128,11 +128,14 @@ def state(store: Store) -> dict[str, Any]:
 def kept_files(root: Path) -> set[str]:
     """The files of a workspace, also those that no listing shows.
 
-    Not those of the database and of locks.
+    Not those of the database and of locks, nor entries of the log: a step that was done and is
+    done again has one more, and `verify` compares them with the registry.
     """
     found = {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()}
     return {
-        path for path in found if not path.startswith("registry.") and not path.endswith(".lock")
+        path
+        for path in found
+        if not path.startswith(("registry.", "log/")) and not path.endswith(".lock")
     }
 
 

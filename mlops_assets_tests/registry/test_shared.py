@@ -199,7 +199,7 @@ def test_a_transaction_that_never_ends_is_not_waited_for_for_ever(
     monkeypatch.setattr(engine, "BUSY_TIMEOUT_SECONDS", 1)
     url = new_database()
     row = _model_version(_open(url), "v1")
-    with _open(url).transaction() as session:
+    with _open(url).transaction("hold a lock") as session:
         session.execute(text("LOCK TABLE aliases"))
         with pytest.raises(
             StorageError, match=r"registry postgresql.*lock timeout.*nothing was recorded; check"

@@ -156,12 +156,10 @@ def test_more_objects_than_a_page_holds_are_all_listed(s3: Bucket, store: Store)
 def test_a_table_freezes_to_the_version_it_has_on_a_local_folder(
     place: Place, store: Store, tmp_path: Path
 ) -> None:
-    local = store.workspace.root / "landing" / "fields"
-    _write_tables(local)
-    place.land(local)
-    remote = Store(
-        store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester"))
-    )
+    landed = store.workspace.root / "landing" / "fields"
+    _write_tables(landed)
+    place.land(landed)
+    remote = _another_store(tmp_path)
     here = freeze(store.workspace, store.registry, table_specification(), "tester")
     there = freeze(
         remote.workspace, remote.registry, table_specification(source=place.source()), "tester"
@@ -190,9 +188,7 @@ def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_l
     raw = next(found for found in SCENES if found.name == "raw files with headers")
     raw.land(store.workspace.root / "landing" / "data", 3)
     here = freeze(store.workspace, store.registry, raw.specification(), "tester").version
-    remote = Store(
-        store.workspace, Registry(f"sqlite:///{tmp_path / 'other.db'}").acting(local("tester"))
-    )
+    remote = _another_store(tmp_path)
     place.land(store.workspace.root / "landing" / "data")
     there = raw.specification().model_copy(
         update={"source": Source.model_validate(place.source(**raw.source))}
@@ -241,6 +237,11 @@ def test_what_was_frozen_is_not_downloaded_again(
     assert faults.asked("GET */landing/*.tif")[4:] == [
         f"GET /{faulty_s3.url[5:]}/landing/fields/images/b.tif"
     ]
+
+
+def _another_store(tmp_path: Path) -> Store:
+    workspace = Workspace((tmp_path / "another").as_uri())
+    return Store(workspace, Registry("sqlite://").acting(local("tester")))
 
 
 def _write_tables(folder: Path) -> None:

@@ -371,7 +371,10 @@ def test_a_run_that_goes_on_and_one_from_mlflow_are_not_mirrored(
 ) -> None:
     land_table()
     row = train(store, model_specification(model), "v1", {}, 0)
-    for changes, why in (({"status": "running"}, "continues"), ({"source": "mlflow"}, "imported")):
+    for changes, why in (
+        ({"status": "running"}, "still running"),
+        ({"source": "mlflow"}, "imported"),
+    ):
         run = store.registry.run(row.run_id)
         run.status, run.source = "succeeded", "platform"
         for name, value in changes.items():
