@@ -58,9 +58,8 @@ class DvcRepository:
     ) -> DvcRepository:
         """Make a repository that pushes to the URL `remote`, if one is given."""
         folder.mkdir(parents=True)
-        home = folder.with_name(
-            f"{folder.name}-home"
-        )  # DVC's caches of the user and the machine are new too
+        # DVC's caches of the user and the machine are new too
+        home = folder.with_name(f"{folder.name}-home")
         home.mkdir()
         own = {"HOME": str(home), "DVC_SITE_CACHE_DIR": str(home / "site"), "DVC_NO_ANALYTICS": "1"}
         repository = cls(install_dvc(), folder, {**(environment or clean_environment()), **own})

@@ -24,9 +24,8 @@ def measure(options: Options) -> None:
     environment = clean_environment()
     run_measured([[_MLOPS, "init", str(project)]], environment, options.folder)
     run_measured([[_MLOPS, "dataset", "commit", "samples"]], environment, project)
-    run_measured(
-        [[_MLOPS, "train", "samples_forest"]], environment, project
-    )  # the quality report is there from now on
+    # the quality report is there from now on
+    run_measured([[_MLOPS, "train", "samples_forest"]], environment, project)
     walls, works = [], []
     for _ in range(max(3, options.rounds)):
         started = time.perf_counter()

@@ -29,10 +29,11 @@ from benchmarks.planted import PLANTED, Mutation
 from benchmarks.processes import ROOT
 
 TESTS = "mlops_assets_tests"
+# what a checkout with other tests replaces; pytest's settings go with them
 OF_TESTS = (
     f"{TESTS}/",
     "pyproject.toml",
-)  # what a checkout with other tests replaces; pytest's settings go with them
+)
 MARKS = "not frameworks and not services and not browser and not slow"
 PYTEST = ("-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", "-p", "no:randomly", "-m", MARKS)
 _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+\.py(?:::.+?)?)(?: - .*)?$", re.MULTILINE)

@@ -19,10 +19,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 BUCKET = "bucket"
+# of a server on loopback that lives as long as the benchmark
 _KEY, _SECRET = (
     "benchkey0123",
     "benchsecret0123",
-)  # of a server on loopback that lives as long as the benchmark
+)
 # also what keeps Python from reading our modules compiled, as it reads those of its peers
 _LEFT_OUT = ("AWS_", "AZURE_", "GOOGLE_", "MLOPS_", "DAGSTER_", "PYTHONDONTWRITEBYTECODE")
 _STARTS_WITHIN = 120.0

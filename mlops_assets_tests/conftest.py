@@ -26,12 +26,10 @@ from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 
-os.environ.setdefault(
-    "GOMP_SPINCOUNT", "1000"
-)  # read when PyTorch is imported: workers must not spin for long
-if (
-    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
-):  # as a shell has it for what it starts in the background
+# read when PyTorch is imported: workers must not spin for long
+os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+# as a shell has it for what it starts in the background
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 with suppress(ImportError), redirect_stderr(sys.__stderr__):
     # TensorFlow and JAX log by absl, which closes the stderr it was imported with when Dagster sets
@@ -71,9 +69,8 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("MLOPS_WORKSPACE", "MLOPS_REGISTRY", "MLOPS_USER", "MLOPS_MLFLOW", "DAGSTER_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("MLOPS_USER", "tester")
-    monkeypatch.setenv(
-        "MLOPS_TRUSTED_SOURCES", "127.0.0.1, localhost"
-    )  # where the servers of the tests listen
+    # where the servers of the tests listen
+    monkeypatch.setenv("MLOPS_TRUSTED_SOURCES", "127.0.0.1, localhost")
     monkeypatch.chdir(tmp_path)
 
 

@@ -243,9 +243,8 @@ def run(
     """
     with Process(arguments, cwd, env, subprocess.PIPE) as process:
         assert process.stdin is not None
-        with suppress(
-            BrokenPipeError
-        ):  # as `subprocess.run` does where a process ends without reading
+        # as `subprocess.run` does where a process ends without reading
+        with suppress(BrokenPipeError):
             process.stdin.write(input)
             process.stdin.close()
         try:
@@ -363,9 +362,10 @@ def _renew(environment: Mapping[str, str]) -> None:
 def _execute(command: list[str], path: list[str]) -> None:
     first, *rest = command
     path = [entry for entry in path if entry]
+    # by -m
     warnings.filterwarnings(
         "ignore", r".*found in sys\.modules after import of package", RuntimeWarning
-    )  # by -m
+    )
     if first == "-c":
         sys.path, sys.argv = ["", *path], ["-c", *rest[1:]]
         main = sys.modules["__main__"] = types.ModuleType("__main__")

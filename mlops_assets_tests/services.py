@@ -14,9 +14,8 @@ from pathlib import Path
 
 import pytest
 
-_AZURITE = Path(
-    sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js"
-)  # by `make azurite`
+# by `make azurite`
+_AZURITE = Path(sys.prefix, "azurite", "node_modules", "azurite", "dist", "src", "blob", "main.js")
 
 
 def require_program(name: str, package: str) -> Path:

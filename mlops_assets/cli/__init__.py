@@ -133,18 +133,16 @@ class _Plain(logging.Formatter):
 
 def main() -> None:
     """Run the command; a failure is one message, exit code 1; a traceback only with `--debug`."""
-    atexit.register(
-        gc.freeze
-    )  # at its end an interpreter searches all libraries for garbage, which takes seconds
+    # at its end an interpreter searches all libraries for garbage, which takes seconds
+    atexit.register(gc.freeze)
     if logging.lastResort is not None:
         logging.lastResort.setFormatter(_Plain())
     warnings.formatwarning = _plain_warning
     load_environment_file(Path.cwd())
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(
-                errors="backslashreplace"
-            )  # names of files and classes may not fit the terminal's charset
+            # names of files and classes may not fit the terminal's charset
+            stream.reconfigure(errors="backslashreplace")
     try:
         app(prog_name="mlops")
     except MlopsError as error:
@@ -154,7 +152,6 @@ def main() -> None:
         errors.print(shown(str(error)))  # whatever a library has put into it
         sys.exit(1)
     except BrokenPipeError:  # whoever reads has read enough
-        os.dup2(
-            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
-        )  # so that nothing is left to be flushed
+        # so that nothing is left to be flushed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)

@@ -46,9 +46,8 @@ class BearerToken:
                 await refusal(scope, receive, send)
                 return
             except (IssuerUnreachable, StorageError) as error:
-                log.warning(
-                    "a token could not be checked: %s", error
-                )  # the caller, who is unknown, is told less
+                # the caller, who is unknown, is told less
+                log.warning("a token could not be checked: %s", error)
                 detail = "the token cannot be checked at present; try again"
                 await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(
                     scope, receive, send

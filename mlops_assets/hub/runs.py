@@ -285,9 +285,8 @@ class RunsApi:
         return self._staging(run)
 
     async def _document(self, run_id: str) -> dict[str, Any]:
-        busy = self.finisher.busy(
-            run_id
-        )  # asked first: once it is not, what came of it can be read
+        # asked first: once it is not, what came of it can be read
+        busy = self.finisher.busy(run_id)
         run = await run_in_threadpool(external, self.store.registry, run_id)
         staging = self._staging(run)
         done, asked = staging.read(OUTCOME), staging.read(FINISH) is not None

@@ -33,11 +33,12 @@ ALGORITHMS = (
     "ES512",
     "Ed25519",
 )
+# public keys; never "oct", with which anybody who checks could sign
 KEY_TYPES = (
     "RSA",
     "EC",
     "OKP",
-)  # public keys; never "oct", with which anybody who checks could sign
+)
 MIN_RSA_BITS = 2048
 TYPES = ("jwt", "at+jwt", "application/at+jwt")
 LEEWAY_SECONDS = 30  # by which clocks may differ
@@ -66,9 +67,8 @@ class Issuer:
             exp={"essential": True},
         )
         self._keys: list[jwk.Key] = []
-        self._read = self._asked = float(
-            "-inf"
-        )  # when keys were last read, and when that was last tried
+        # when keys were last read, and when that was last tried
+        self._read = self._asked = float("-inf")
         self._failed = False
         self._refreshing = asyncio.Lock()
 

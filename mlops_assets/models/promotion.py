@@ -79,9 +79,8 @@ def promote(
             f" first: run 'mlops train {row.model}@{row.data_version}', or materialise its missing"
             " assets"
         )
-    with store.registry.lock(
-        f"aliases of {row.model}"
-    ):  # what a gate compares with stays where it is
+    # what a gate compares with stays where it is
+    with store.registry.lock(f"aliases of {row.model}"):
         _require_as_published(store, row)
         aliases = store.registry.aliases(row.model)
         for compared in {
@@ -121,9 +120,10 @@ def rollback(store: Store, model: str, user: str) -> Promotion:
 
 
 def _require_as_published(store: Store, row: ModelVersion) -> None:
+    # pandas, which gates alone do not need
     from mlops_assets.models.verify import (
         verify_files_of_model,
-    )  # pandas, which gates alone do not need
+    )
 
     found = verify_files_of_model(store, row)
     if not found.passed:

@@ -26,9 +26,8 @@ from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat, sha256_of
 from mlops_assets.store import Store
 
-Facts = Callable[
-    [], dict[str, Any]
-]  # `metrics`, `phases`, `usage` and `seconds` of a run, as they are by then
+# `metrics`, `phases`, `usage` and `seconds` of a run, as they are by then
+Facts = Callable[[], dict[str, Any]]
 
 
 def publish_trained(

@@ -52,9 +52,8 @@ def end_run(store: Store, run_id: str, status: str, error: str | None = None, **
     """
     finished, registry = now(), store.registry
     error = None if error is None else shown(error)  # all who may read runs see it
-    patiently(
-        lambda: registry.run(run_id)
-    )  # so that nothing below fails because the registry is just away
+    # so that nothing below fails because the registry is just away
+    patiently(lambda: registry.run(run_id))
     try:
         with publication(store.workspace, registry) as publishing:
             run = registry.run(run_id)

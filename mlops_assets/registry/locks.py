@@ -72,9 +72,8 @@ class Locks(RegistrySession):
                     if time.monotonic() > deadline:
                         raise _held(name)
                     time.sleep(0.2)
-            session = (
-                connection.connection
-            )  # of the server, whose end frees the lock; `connection` would open another
+            # of the server, whose end frees the lock; `connection` would open another
+            session = connection.connection
             _sessions.held = {**_held_sessions(), (self.url, name): session}
             try:
                 yield
@@ -84,9 +83,8 @@ class Locks(RegistrySession):
                 }
                 try:
                     session.cursor().execute(f"SELECT pg_advisory_unlock({number})")
-                except (
-                    self._engine.dialect.loaded_dbapi.Error
-                ):  # the server was restarted, which has freed it
+                except self._engine.dialect.loaded_dbapi.Error:
+                    # the server was restarted, which has freed it
                     connection.invalidate()
 
     def require_locks(self) -> None:

@@ -146,9 +146,8 @@ class Point(Base):
     """
 
     __tablename__ = "points"
-    __table_args__ = (
-        {"sqlite_with_rowid": False},
-    )  # kept in the order of the key, and so read run by run
+    # kept in the order of the key, and so read run by run
+    __table_args__ = ({"sqlite_with_rowid": False},)
     run_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     seq: Mapped[int] = mapped_column(Integer, primary_key=True)
     name: Mapped[str]

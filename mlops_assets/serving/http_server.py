@@ -21,9 +21,8 @@ import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 LINGER_SECONDS = 2.0  # for a peer to read why it was refused, before its connection is closed
-MAX_DISCARDED = (
-    1 << 20
-)  # bytes of a body that was refused and yet comes; a larger one ends the connection
+# bytes of a body that was refused and yet comes; a larger one ends the connection
+MAX_DISCARDED = 1 << 20
 SHUTDOWN_SECONDS = 10  # for requests under way when the server is stopped
 
 

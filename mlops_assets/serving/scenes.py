@@ -210,9 +210,8 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     raise SpecificationError(f"{scene.name} has {found}, {row.model}@{row.version} {taken}")
 
 
-Strip = tuple[
-    Any, NDArray[np.int64], NDArray[np.bool_]
-]  # window, class indices there, and where there are any
+# window, class indices there, and where there are any
+Strip = tuple[Any, NDArray[np.int64], NDArray[np.bool_]]
 
 
 def _as_trained(

@@ -35,11 +35,12 @@ from mlops_assets.storage import FileStat, Workspace, sha256_of
 if TYPE_CHECKING:
     import pystac
 
+# the last is of older releases
 VERSION_RELATIONS = (
     "predecessor-version",
     "successor-version",
     "latest-version",
-)  # the last is of older releases
+)
 SCHEMAS = "https://stac-extensions.github.io"
 (
     FILE,
@@ -71,9 +72,8 @@ SCHEMAS = "https://stac-extensions.github.io"
 )
 NULLABLE = ("geometry", "label:properties", "name")  # GeoJSON; label extension: of rasters
 VERBATIM = ("mlm:hyperparameters",)
-_LOCAL_PATH = re.compile(
-    "(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*"
-)  # what the file extension takes as a path
+# what the file extension takes as a path
+_LOCAL_PATH = re.compile("(?!-)[^/]+(?<!-)(/(?!-)[^/]+(?<!-))*")
 
 
 class CatalogWriter:

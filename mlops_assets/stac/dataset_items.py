@@ -34,11 +34,12 @@ from mlops_assets.stac.catalog import (
 from mlops_assets.stac.extents import footprint, known_bbox, times, true_footprint
 from mlops_assets.stac.item_files import FileRow, Group, groups
 
+# the words of the ml-aoi extension
 STAC_SPLITS = {
     "train": "train",
     "validation": "validate",
     "test": "test",
-}  # the words of the ml-aoi extension
+}
 # Each Item is a file to be written, and to be fetched by who looks for one. Beyond so many the
 # manifest, which is stac-geoparquet, answers in one read what a thousand requests would; the
 # Collection then says so.
@@ -112,9 +113,8 @@ class ItemMaker:
         document = {
             "type": "Feature",
             "stac_version": STAC_VERSION,
-            "id": (
-                f"{collection}-{group.name}"
-            ),  # unique in a whole catalogue: some keep one Item of an id
+            # unique in a whole catalogue: some keep one Item of an id
+            "id": (f"{collection}-{group.name}"),
             "collection": collection,
             "geometry": true_footprint(first) if first["bbox"] else footprint(bbox),
             **({"bbox": bbox} if bbox else {}),

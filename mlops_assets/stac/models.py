@@ -255,9 +255,8 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         hyperparameters=_hyperparameters({**run.parameters, "seed": run.seed}),
     )
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore"
-        )  # stac-model's own classes do not match their declared serializers
+        # stac-model's own classes do not match their declared serializers
+        warnings.simplefilter("ignore")
         dumped: dict[str, Any] = json.loads(properties.model_dump_json(by_alias=True))
     return dumped
 

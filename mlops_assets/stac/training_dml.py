@@ -66,9 +66,8 @@ def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
         "description": specification.description or f"Training data {row.dataset}.",
         "license": specification.license,
         "version": row.version,
-        "createdTime": (
-            row.created.date().isoformat()
-        ),  # a time has a zone by the standard, and none by pytdml
+        # a time has a zone by the standard, and none by pytdml
+        "createdTime": (row.created.date().isoformat()),
         "providers": [provider.name for provider in specification.providers],
         "keywords": [row.dataset, *(entry["name"] for entry in classes)],
         "doi": specification.doi,
@@ -199,10 +198,11 @@ class _Entry:
         }
 
     def _labels(self) -> list[dict[str, Any]]:
+        # the defaults of the standard, which pytdml wants said
         common = {
             "isNegative": False,
             "confidence": 1.0,
-        }  # the defaults of the standard, which pytdml wants said
+        }
         rows = self.group.labels
         formats = [LABEL_FORMATS.get(media_type(row["path"])) for row in rows]
         if formats and all(formats):

@@ -55,9 +55,8 @@ def _make(parent: Path, what: str) -> tuple[Path, int]:
         folder = Path(tempfile.mkdtemp(_SUFFIX, f"mlops-{what}-", parent))
         with suppress(FileNotFoundError):
             held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-            with suppress(
-                OSError
-            ):  # a file system without locks: nobody can tell, and nothing is removed there
+            # a file system without locks: nobody can tell, and nothing is removed there
+            with suppress(OSError):
                 fcntl.flock(held, fcntl.LOCK_EX)
             if folder.exists():
                 return folder, held

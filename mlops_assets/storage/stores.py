@@ -38,9 +38,8 @@ _RETRY: Any = {
     },
 }
 MISSING = "check the URL, and that the bucket or folder is there"
-_DENIED = re.compile(
-    r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b"
-)  # listings give no error of their own
+# listings give no error of their own
+_DENIED = re.compile(r"\b(401|403) (Unauthorized|Forbidden)|status: 40[13]\b")
 _NO_PATH = re.compile(
     r"parsing path|Path .* contained|illegal character|empty path segment", re.IGNORECASE
 )

@@ -31,9 +31,8 @@ from mlops_assets.storage.stores import (
     open_object_store,
 )
 
-AT_ONCE = (
-    8 << 20
-)  # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
+# bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
+AT_ONCE = 8 << 20
 _CHUNK = 1 << 20
 _GONE = "restore it from a backup, or freeze or train again"
 

@@ -217,9 +217,8 @@ def test_commit_assesses_and_says_what_failed_by_the_thresholds_of_now(
     warning = "  warning: classes_in_each_split: not in validation: Corn-mintill, Soybean-clean\n"
     committed = mlops("dataset", "commit", "samples")
     assert (committed.code, "samples@v1: 7 of 10 checks passed\n" in committed.out) == (0, True)
-    assert (
-        committed.out.count("not in validation: Corn-mintill, Soybean-clean") == 1
-    )  # in the note, with the remedy
+    # in the note, with the remedy
+    assert committed.out.count("not in validation: Corn-mintill, Soybean-clean") == 1
     assert warning in mlops("dataset", "show", "samples").out
     assert (project / "workspace/catalog/datasets/samples/v1/collection.json").is_file()
     text = declared.read_text().replace("license: CC-BY-3.0", "license: CC-BY-4.0")

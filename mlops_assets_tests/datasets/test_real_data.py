@@ -97,9 +97,8 @@ def test_stacked_landsat_bands_are_read_as_another_tool_read_them(store: Store) 
     ours = data.samples.merge(
         known, left_on=["row", "column"], right_on=["row", "col"], suffixes=("", "_there")
     )
-    assert (
-        len(ours) > 1900
-    )  # it took every pixel that a polygon touches, we those whose centre lies in one
+    # it took every pixel that a polygon touches, we those whose centre lies in one
+    assert len(ours) > 1900
     assert (ours["label"] == ours["id"].astype(str)).all()
     pixels = read(data, "lsat7_2000_10.tif", ours[["row", "column"]], "pixel")
     np.testing.assert_array_equal(

@@ -263,10 +263,11 @@ LANDED = {"commit v1": ("a", 0), "commit v2": ("b", 1)}
 SUPERVISED = (  # which is slow to start, and whose durable operations are not in ours
     "train in a process"
 )
+# not to be done again once done
 ONCE = (
     "promote",
     "train on v1",
     "train patiently",
     "train on v2",
     SUPERVISED,
-)  # not to be done again once done
+)

@@ -21,10 +21,11 @@ from mlops_assets_tests.conftest import table_specification
 from resources import MlflowMirror, StoreResource
 
 DAEMONS = 2
+# by their sensors
 JOBS = {
     "fields_new_data": "fields_landing",
     "crop_forest_new_version": "crop_forest_lifecycle",
-}  # by their sensors
+}
 WAITS = 120.0  # seconds for the other
 
 

@@ -19,10 +19,11 @@ import pytest
 
 LONG = os.environ.get("FAULTS") == "long"  # as `make faults` sets it; else each test tries few
 _COLUMNS = ("tried", "held", "repaired", "failed", "not run")
+# of the properties of a test's report, which pytest-xdist passes on
 _KIND, _COUNTS = (
     "fault",
     "faults",
-)  # of the properties of a test's report, which pytest-xdist passes on
+)
 
 
 @dataclass

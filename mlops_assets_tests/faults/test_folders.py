@@ -18,12 +18,13 @@ from mlops_assets_tests.faults.life import STEPS, SUPERVISED
 from mlops_assets_tests.faults.lives import Life
 from mlops_assets_tests.faults.tally import LONG, Tally
 
+# steps that are tried when time is short
 SHORT = (
     "commit v2",
     "evaluate again",
     "train patiently",
     "predict",
-)  # steps that are tried when time is short
+)
 LONG_STEPS = [step for step in STEPS if step != SUPERVISED]
 READ_ONLY = 0o555
 DISK_BYTES = 24 << 20

@@ -32,9 +32,8 @@ def test_wherever_a_step_is_killed_nothing_is_half_and_the_next_run_repairs(
             assert (ended.status, ended.error) == (0, None)
             assert number > 0
             break
-        what = "".join(
-            life.operations[step][number : number + 1]
-        )  # landed files are remembered a second later
+        # landed files are remembered a second later
+        what = "".join(life.operations[step][number : number + 1])
         with tally.trial(f"{step}, before {number}, {what}") as trial:
             trial.outcome = life.outcome(step, ended)
 

@@ -60,9 +60,8 @@ ACTS = (
     "subprocess.Popen",
     "webbrowser.open",
 )
-LIMITS = Limits(
-    header_seconds=0.3, keep_alive_seconds=1, progress_seconds=0.3
-)  # requests may be incomplete
+# requests may be incomplete
+LIMITS = Limits(header_seconds=0.3, keep_alive_seconds=1, progress_seconds=0.3)
 START_NOTES, END_NOTES = "/start-of-notes", "/end-of-notes"  # no paths of the hub
 OPENED = "/etc/passwd"  # in the end, so that the test sees that this would be noted
 

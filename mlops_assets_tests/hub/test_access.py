@@ -198,9 +198,8 @@ def test_our_client_shows_any_token_and_says_what_it_may_not(
             external_run("declared_crops", "fields", url=url, token=oidc.token(exp=1)),
         ):
             pass
-        lasting = iter(
-            [oidc.token(), oidc.token(sub="anna")]
-        )  # a token for each request, as a library gives them
+        # a token for each request, as a library gives them
+        lasting = iter([oidc.token(), oidc.token(sub="anna")])
 
         def newest() -> str:
             return next(lasting)

@@ -79,9 +79,8 @@ def test_a_model_sent_over_http_goes_through_everything(store: Store) -> None:
             ).records
             assert found.asset_materialization is not None
             assert found.asset_materialization.metadata["model_version"].value == row.version
-    assert (
-        list((store.workspace.cache / "external" / run.run_id).glob("n*")) == []
-    )  # what was sent is gone
+    # what was sent is gone
+    assert list((store.workspace.cache / "external" / run.run_id).glob("n*")) == []
 
 
 def test_an_onnx_file_sent_over_http_is_proved_by_its_outputs(store: Store, tmp_path: Path) -> None:

@@ -76,9 +76,8 @@ def test_a_run_by_hand_from_start_to_record(
     )
     assert answer.status_code == 201
     links, run_id = answer.json()["links"], answer.json()["run_id"]
-    assert (
-        links["points"] == f"/runs/{run_id}/points"
-    )  # no host: the caller's header Host is not believed
+    # no host: the caller's header Host is not believed
+    assert links["points"] == f"/runs/{run_id}/points"
     points = [[seq, "loss", seq, 1 / (seq + 1), 1e9 + seq] for seq in range(10_000)]
     for _ in range(2):  # a batch that is sent again counts once
         assert client.post(f"runs/{run_id}/points", json={"points": points}).json() == {
@@ -381,9 +380,8 @@ def test_a_run_whose_client_is_gone_goes_on_or_is_ended_by_another(
 ) -> None:
     run_id = str(uuid.uuid4())
     assert client.post("runs", json={**START, "run_id": run_id}).status_code == 201
-    assert (
-        client.post("runs", json={**START, "run_id": run_id}).status_code == 200
-    )  # its answer was lost
+    # its answer was lost
+    assert client.post("runs", json={**START, "run_id": run_id}).status_code == 200
     client.post(f"runs/{run_id}/points", json={"points": [[0, "loss", 0, 1.0, 1e9]]})
     assert client.get(f"runs/{run_id}").json()["status"] == "running"
     refused(

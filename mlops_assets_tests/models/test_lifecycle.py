@@ -445,9 +445,8 @@ def test_segmentation_of_windows_works_from_end_to_end(
     document = json.loads(
         store.workspace.get(f"{model_folder(row.model, row.version)}/metrics.json")
     )
-    assert (
-        0 < np.sum(document["confusion_matrix"]) < document["samples"] * 64
-    )  # unknown pixels do not count
+    # unknown pixels do not count
+    assert 0 < np.sum(document["confusion_matrix"]) < document["samples"] * 64
 
 
 def test_regression_works_from_end_to_end(store: Store, land_table: Callable[..., Freeze]) -> None:

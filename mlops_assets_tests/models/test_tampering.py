@@ -398,9 +398,8 @@ def test_what_was_rewritten_everywhere_is_found_by_a_head_kept_elsewhere(
         (folder / f"{number:010}.json").write_text(entry)
     log = verify_all(store).log
     assert log.problems == []
-    assert not any(
-        "log" in problem for problem in verify_all(store).problems
-    )  # metrics.json was not changed
+    # metrics.json was not changed
+    assert not any("log" in problem for problem in verify_all(store).problems)
     assert "were rewritten" in next(head_problems(before, log))
     (problem,) = verify_kept_head(elsewhere, cache, log)
     assert "were rewritten" in problem

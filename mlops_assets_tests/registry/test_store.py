@@ -197,9 +197,8 @@ def test_a_tag_that_cannot_be_a_tag_is_refused(registry: Registry, tag: str, mes
 def test_a_version_is_found_by_its_own_name_whatever_was_tagged_before(registry: Registry) -> None:
     for number in (1, 2):
         registry.publish_data_version(data_version(number), [])
-    with (
-        registry._engine.begin() as connection
-    ):  # tag() refuses such a tag; older registries may have it
+    # tag() refuses such a tag; older registries may have it
+    with registry._engine.begin() as connection:
         connection.execute(
             text("INSERT INTO tags (dataset, tag, version) VALUES ('fields', 'v2', 'v1')")
         )

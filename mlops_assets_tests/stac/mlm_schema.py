@@ -28,9 +28,8 @@ def mlm_validator(definition: str | None = None) -> Draft7Validator:
     }
     stubs = []
     for name, place in places.items():
-        stub: Any = (
-            {"type": "object"} if name.startswith("processing") else {}
-        )  # the schema itself allows null
+        # the schema itself allows null
+        stub: Any = {"type": "object"} if name.startswith("processing") else {}
         for part in reversed(place):
             stub = {part: stub}
         stubs.append(

@@ -27,9 +27,8 @@ from pytdml.type.extended_types import (  # type: ignore[import-not-found]  # no
 
 for path in sys.argv[1:]:
     document = json.loads(Path(path).read_text())
-    if (
-        document["type"] == "AI_TDChangeset"
-    ):  # its model of a changeset has no place for EO training data
+    # its model of a changeset has no place for EO training data
+    if document["type"] == "AI_TDChangeset":
         changed = [*document["add"], *document["modify"], *document["delete"]]
         print(
             document["id"], len([EOTrainingData(**{"extent": None, **entry}) for entry in changed])

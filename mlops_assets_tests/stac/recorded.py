@@ -45,10 +45,11 @@ SPECTRUM = {  # as STAC 1.0 has it
     ],
     "raster:bands": [{"nodata": 0, "scale": 0.0001}] * len(COLOURS),
 }
+# UTM 1N, 180° in it
 PACIFIC = {
     "crs": "EPSG:32601",
     "transform": Affine(1000, 0, 252_000, 0, -1000, 5_000_000),
-}  # UTM 1N, 180° in it
+}
 
 
 def record(store: Store, name: str, source: Mapping[str, Any], **declared: Any) -> FrozenDataset:

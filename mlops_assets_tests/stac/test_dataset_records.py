@@ -445,9 +445,8 @@ def test_a_declared_extent_is_for_what_the_files_do_not_say(tmp_path: Path) -> N
         assert "mlops:datetime_is" not in properties and "proj:transform" not in properties
     manifest = pq.read_table(store.workspace.local_path("datasets/photos/v1/manifest.parquet"))
     assert set(manifest["start_datetime"].to_pylist()) == {datetime(2020, 1, 1, tzinfo=UTC)}
-    assert (
-        manifest["geometry"].null_count == manifest["bbox"].null_count == 12
-    )  # of a file nobody knows it
+    # of a file nobody knows it
+    assert manifest["geometry"].null_count == manifest["bbox"].null_count == 12
     found = collection(store, "photos")
     assert found["extent"] == {
         "spatial": {"bbox": [[-10, 40, -5, 45]]},

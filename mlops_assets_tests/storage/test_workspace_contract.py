@@ -18,9 +18,8 @@ from mlops_assets.storage.workspace import AT_ONCE
 from mlops_assets_tests.servers.buckets import Bucket
 
 STRANGE = ["a b/c é.bin", "a+b&c=d", "a#b?c", "100%25", "日本/語", "x/y.z/~tilde", "quote'\"quote"]
-LONG = bytes(range(256)) * (
-    AT_ONCE // 256 + 1
-)  # too long to be held in memory, and for one request
+# too long to be held in memory, and for one request
+LONG = bytes(range(256)) * (AT_ONCE // 256 + 1)
 
 
 @pytest.fixture(

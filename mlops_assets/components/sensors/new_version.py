@@ -29,9 +29,8 @@ def new_version_sensor(specification: ModelSpecification, job: str) -> dg.Sensor
     )
     def new_version(context: dg.SensorEvaluationContext, store: StoreResource) -> dg.SensorResult:
         registry = store.open().registry
-        add_data_versions(
-            context.instance, registry, specification.dataset
-        )  # also what a killed run has committed
+        # also what a killed run has committed
+        add_data_versions(context.instance, registry, specification.dataset)
         versions = context.instance.get_dynamic_partitions(
             data_versions(specification.dataset).name or ""
         )

@@ -111,9 +111,8 @@ def freeze(
             file for file in used if file.path not in source.known or file.path in source.read_again
         ]
         _require_settled(source.landing, read)
-        if (
-            contents.input["kind"] == "image"
-        ):  # so a copy goes where its original is, and a new name moves nothing
+        # so a copy goes where its original is, and a new name moves nothing
+        if contents.input["kind"] == "image":
             contents.samples["content"] = contents.samples["path"].map(
                 stored.set_index("path")["sha256"]
             )
@@ -261,9 +260,8 @@ def _facts(
     manifest = read_manifest(content)
     same = manifest["path"].map(known.get) == manifest["sha256"]
     lost = manifest.loc[~same & (manifest["role"] == "sidecar"), "scene"].dropna()
-    return manifest[same & ~manifest["scene"].isin(lost)].set_index(
-        "path"
-    )  # a raster is what it is with its sidecars
+    # a raster is what it is with its sidecars
+    return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")
 
 
 def _reading(frozen: dict[str, Any]) -> Any:

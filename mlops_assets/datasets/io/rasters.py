@@ -33,20 +33,17 @@ STRIP_BYTES = 128 << 20
 GDAL = {
     "RAW_CHECK_FILE_SIZE": True,  # or what a truncated raw file lacks is read as zeros
     "GDAL_CACHEMAX": 128,  # MB; its own default is a twentieth of the machine's memory
-    "GDAL_PNG_WHOLE_IMAGE_OPTIM": (
-        False
-    ),  # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
-    "CPL_VSIL_CURL_ALLOWED_FILENAME": (
-        "none"
-    ),  # the only file that its network file systems then open
+    # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
+    "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,
+    # the only file that its network file systems then open
+    "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
 }
 # A compressed file may hold much more than its size; beyond this a header lies, or the file is a
 # bomb. Deflate itself ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be
 # refused, and is not training data.
 GREATEST_RATIO = 4000
-MAX_BLOCK_BYTES = (
-    1 << 30
-)  # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
+# of all bands; a Sentinel-2 scene of four bands in one strip has half of it
+MAX_BLOCK_BYTES = 1 << 30
 ALPHA = "alpha"
 Reading = Literal["raw", "physical", "shown"]
 
@@ -68,14 +65,12 @@ def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
     alone = False
     if mode == "r":
         profile["driver"] = _safe_driver(local)
-        alone = profile["driver"] != VRT and stands_alone(
-            local
-        )  # or GDAL lists the folder for every raster in it
+        # or GDAL lists the folder for every raster in it
+        alone = profile["driver"] != VRT and stands_alone(local)
     with warnings.catch_warnings(), rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        warnings.simplefilter(
-            "ignore", NodataShadowWarning
-        )  # alpha is asked all the same, see `shown_values`
+        # alpha is asked all the same, see `shown_values`
+        warnings.simplefilter("ignore", NodataShadowWarning)
         try:
             with rasterio.open(local, mode, **profile) as raster:
                 if mode == "r":

@@ -140,9 +140,8 @@ def torch_loader(
         batch_size=None,  # the sampler gives batches, which are read at once
         collate_fn=_as_it_is,
         num_workers=workers,
-        generator=torch.Generator().manual_seed(
-            seed
-        ),  # workers' own seeds; what a transform draws has the batch's
+        # workers' own seeds; what a transform draws has the batch's
+        generator=torch.Generator().manual_seed(seed),
     )
 
 

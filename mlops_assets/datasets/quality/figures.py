@@ -25,11 +25,12 @@ from mlops_assets.datasets.quality.findings.separation import Separation
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.text.figures import drawn
 
+# Tol's bright scheme, safe for colour-blind
 COLOURS = {
     "train": "#4477aa",
     "validation": "#ccbb44",
     "test": "#ee6677",
-}  # Tol's bright scheme, safe for colour-blind
+}
 MAX_PANELS = 16  # histograms; of more bands an even choice is shown
 MAX_CLASSES = 40
 MAX_POINTS = 20_000

@@ -157,12 +157,10 @@ def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
         header = pd.read_csv(local, **options, nrows=0).columns
         as_written = [column for column in header if str(column).strip() in texts]
         options["dtype"] = dict.fromkeys(as_written, "str")
-        table: pd.DataFrame = pd.read_csv(
-            local, **options, low_memory=False
-        )  # types are found once for the whole file
-    if (
-        table[as_written].isna().any(axis=None)
-    ):  # a class may be called NA (Namibia); only an empty field is missing
+        # types are found once for the whole file
+        table: pd.DataFrame = pd.read_csv(local, **options, low_memory=False)
+    # a class may be called NA (Namibia); only an empty field is missing
+    if table[as_written].isna().any(axis=None):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
             read_again: pd.DataFrame = pd.read_csv(local, **options, keep_default_na=False)

@@ -45,9 +45,8 @@ MIN_SAMPLES_A_CLASS = (
 
 def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float32]:
     """Return the features of a table, float32 of shape (rows, features)."""
-    with np.errstate(
-        over="ignore"
-    ):  # what does not fit float32 becomes infinite, which is refused on reading
+    # what does not fit float32 becomes infinite, which is refused on reading
+    with np.errstate(over="ignore"):
         return table[features].to_numpy(dtype=np.float32)
 
 
@@ -237,9 +236,8 @@ def times_of(values: pd.Series) -> pd.Series:
     """
     text = values.astype(str) if kinds.is_numeric_dtype(values) else values
     if isinstance(text.dtype, pd.StringDtype):  # pandas makes a time of "-1" and of a year 0
-        year = text.str.lstrip().str[
-            :4
-        ]  # not a regular expression, which pandas matches value by value
+        # not a regular expression, which pandas matches value by value
+        year = text.str.lstrip().str[:4]
         text = text.where(year.str.isdigit() & (year.str.len() == 4) & (year != "0000"))
     return pd.to_datetime(text, utc=True, format="ISO8601", errors="coerce")
 

@@ -66,9 +66,8 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
     total = 0
     # as a dictionary, a text that occurs a million times is held once
     with pq.ParquetFile(local, read_dictionary=[] if prefixed else [name]) as file:
-        if (
-            name not in file.schema_arrow.names
-        ):  # within a list or a structure, of which nothing is made
+        # within a list or a structure, of which nothing is made
+        if name not in file.schema_arrow.names:
             return 0
         if prefixed:  # which cannot be read so; none of its texts is longer than all that is stored
             rows = min(_ROWS, max(1, _BATCH_BYTES // max(1, stored)))
@@ -77,9 +76,8 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
                 if total > limit:
                     break
             return int(total)
-        first = next(
-            file.iter_batches(1, [number], [name]), None
-        )  # with the whole dictionary that is stored
+        # with the whole dictionary that is stored
+        first = next(file.iter_batches(1, [number], [name]), None)
         longest = pc.max(pc.binary_length(first[0].dictionary)).as_py() if first else 0
         if column.num_values * (longest or 0) + stored <= limit:
             return 0

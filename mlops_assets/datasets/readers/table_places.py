@@ -19,10 +19,11 @@ from pandas.api import types as kinds
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.errors import SpecificationError
 
+# columns made of the geometry of a GeoParquet file
 LONGITUDE, LATITUDE = (
     "geometry.longitude",
     "geometry.latitude",
-)  # columns made of the geometry of a GeoParquet file
+)
 DEGREES = "EPSG:4326"
 HALF_CIRCLE, CIRCLE = 180.0, 360.0
 Places = tuple[NDArray[np.float64], NDArray[np.float64]]  # longitude and latitude, degrees

@@ -19,12 +19,10 @@ from pandas.api import types as kinds
 
 from mlops_assets.datasets.specification.source import TableLayout
 
-_PLAIN = re.compile(
-    r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?"
-)  # a number that every program writes alike but for its zeros
-_WHOLE_AS_FLOAT = re.compile(
-    r"[+-]?(0|[1-9][0-9]*)\.0+"
-)  # what a column of whole numbers becomes where one is missing
+# a number that every program writes alike but for its zeros
+_PLAIN = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?")
+# what a column of whole numbers becomes where one is missing
+_WHOLE_AS_FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)\.0+")
 _BOOLEANS = {"true": "1", "false": "0"}
 # how programs write that a number is missing; in a column of texts these are texts
 _MISSING = {"na", "n/a", "#n/a", "nan", "null", "none", "-nan"}
@@ -48,9 +46,8 @@ def as_text(value: Any) -> str | None:
     if isinstance(value, float | np.floating):
         if np.isnan(value):
             return None
-        return (
-            str(int(value)) if float(value).is_integer() else str(value)
-        )  # as short as its own type needs
+        # as short as its own type needs
+        return str(int(value)) if float(value).is_integer() else str(value)
     return unicodedata.normalize("NFC", str(value).strip()) or None
 
 

@@ -146,9 +146,8 @@ class FolderTarget:
         if not stat.S_ISREG(found.st_mode) or found.st_size != file.size:
             return "different"
         if self._shared(found, file):
-            return (
-                "absent" if self._copy else "same"
-            )  # a copy is asked for, so that the bytes are not shared
+            # a copy is asked for, so that the bytes are not shared
+            return "absent" if self._copy else "same"
         with explained(path, "read"), Path(path).open("rb") as stream:
             same = hashlib.file_digest(stream, "sha256").hexdigest() == file.sha256
         return "same" if same else "different"

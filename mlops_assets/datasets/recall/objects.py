@@ -26,10 +26,11 @@ from mlops_assets.storage.workspace import AT_ONCE
 REQUESTS = 16  # under way at once to a server, as in freezing
 THREADS = 4  # on files of this machine, where more only get into each other's way
 _CHUNK = 1 << 20
+# what one thread does before it hands in: few calls, and a fair share
 _BATCH_FILES, _BATCH_BYTES = (
     256,
     64 << 20,
-)  # what one thread does before it hands in: few calls, and a fair share
+)
 R = TypeVar("R")
 
 

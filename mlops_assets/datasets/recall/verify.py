@@ -193,11 +193,8 @@ def cache_damages(frozen: FrozenDataset) -> list[Damage]:
     """
     try:
         damaged = damaged_splits(frozen)
-    except (
-        StorageError,
-        IntegrityError,
-        ValueError,
-    ):  # of a file of the version, or of a format that is read no more
+    except (StorageError, IntegrityError, ValueError):
+        # of a file of the version, or of a format that is read no more
         return []
     return [
         Damage(

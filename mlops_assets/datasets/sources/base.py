@@ -80,9 +80,8 @@ class Landing(Protocol):
     """A place where files arrive."""
 
     url: str
-    scenes: Sequence[
-        Scene
-    ]  # what belongs together, known once listed; empty where only the layout can tell
+    # what belongs together, known once listed; empty where only the layout can tell
+    scenes: Sequence[Scene]
     copies: bool  # whether `fetch` makes a copy
 
     def list(self) -> list[LandedFile]:

@@ -36,9 +36,8 @@ TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two packets
 SLOW_SECONDS = 60.0  # after which a file must have come at
 MIN_BYTES_PER_SECOND = 1_000
 CONNECTIONS = 16  # kept open to one server
-_GLOBAL_UNICAST = ipaddress.ip_network(
-    "2000::/3"
-)  # of IPv6; the rest translates to IPv4 or is for special use
+# of IPv6; the rest translates to IPv4 or is for special use
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
 # A server that answers 5xx is asked again; for how long it wants that is not believed
 _RETRY = Retry(
     total=4,

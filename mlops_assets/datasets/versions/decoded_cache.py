@@ -33,9 +33,8 @@ from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
 
 FORMAT = 2  # of the files below; another number leaves the old ones unread
-CHUNK_BYTES = (
-    64 << 20
-)  # decoded at once, however large the dataset; a strip of a scene may be read once a chunk
+# decoded at once, however large the dataset; a strip of a scene may be read once a chunk
+CHUNK_BYTES = 64 << 20
 THREADS = 8  # for images of a file each, which are small; scenes are read one by one
 ATTEMPTS = 3  # if somebody deletes the cache while it is written
 SAMPLES, LABELS, SHOWN, MARKER = "X.npy", "y.npy", "shown.npy", "whole.json"
@@ -98,9 +97,8 @@ def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[in
     for attempt in range(ATTEMPTS):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(
-                folder.parent / f".{split}.lock"
-            ):  # the system frees it when its process dies
+            # the system frees it when its process dies
+            with FileLock(folder.parent / f".{split}.lock"):
                 if not is_decoded(frozen, split, view, shape):
                     _renew(frozen, samples, view, shape, folder)
             return Decoded(folder)

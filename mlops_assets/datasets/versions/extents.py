@@ -27,9 +27,8 @@ def enclosing(boxes: Sequence[Sequence[float]] | NDArray[np.float64]) -> list[fl
     starts, reach = starts[order], np.maximum.accumulate(ends[order])
     gaps = starts[1:] - reach[:-1]
     first, last = starts[0], reach[-1]
-    if (
-        len(gaps) and gaps.max() > first + 360 - last
-    ):  # what is left out there is more than over the antimeridian
+    # what is left out there is more than over the antimeridian
+    if len(gaps) and gaps.max() > first + 360 - last:
         first, last = starts[gaps.argmax() + 1], reach[gaps.argmax()]
     return [float(first), float(south.min()), float(last), float(north.max())]
 

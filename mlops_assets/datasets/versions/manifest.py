@@ -71,14 +71,14 @@ ASSET_ROLES = {
     "sidecar": ["metadata"],
     "catalog": ["metadata"],
 }
+# STAC's; others are equal
 DATA_TYPES = {
     "complex64": "cfloat32",
     "complex128": "cfloat64",
     "complex_int16": "cint16",
-}  # STAC's; others are equal
-CRS_CODE = re.compile(
-    "[A-Za-z0-9_]+:[A-Za-z0-9_.-]+"
-)  # what `proj:code` takes; other texts are WKT
+}
+# what `proj:code` takes; other texts are WKT
+CRS_CODE = re.compile("[A-Za-z0-9_]+:[A-Za-z0-9_.-]+")
 BBOX = ("xmin", "ymin", "xmax", "ymax")
 WORKSPACE = "../../../"  # from datasets/<name>/<version>/ to where keys begin
 MULTIHASH_SHA256 = "1220"
@@ -231,9 +231,8 @@ def file_times(table: pa.Table) -> pa.ChunkedArray | pa.Array:
     nominal = pc.is_valid(table["start_datetime"])
     if TIME_COLUMNS[-1] in table.column_names:
         nominal = pc.or_(nominal, pc.is_valid(table[TIME_COLUMNS[-1]]))
-    unknown = pa.nulls(
-        len(nominal), _TIME
-    )  # a scalar would import pandas, which commands that only show go without
+    # a scalar would import pandas, which commands that only show go without
+    unknown = pa.nulls(len(nominal), _TIME)
     return pc.if_else(nominal, unknown, table["datetime"])
 
 

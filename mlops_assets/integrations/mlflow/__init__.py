@@ -9,9 +9,8 @@ from mlops_assets.settings import set_environment_defaults
 set_environment_defaults(
     {
         "MLFLOW_DISABLE_TELEMETRY": "true",  # nobody is told of what users do unless they want it
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": (
-            "2"
-        ),  # a server that is unreachable costs seconds, not four minutes
+        # a server that is unreachable costs seconds, not four minutes
+        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
         "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
         "MLFLOW_HTTP_REQUEST_TIMEOUT": "60",
         "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # what commands print is theirs

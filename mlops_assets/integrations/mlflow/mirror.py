@@ -160,9 +160,8 @@ class _Mirror:
         ]
         for other in found:
             if other not in mine and other.info.lifecycle_stage == "active":
-                self._client.delete_run(
-                    other.info.run_id
-                )  # of an attempt that is no more; it can be restored there
+                # of an attempt that is no more; it can be restored there
+                self._client.delete_run(other.info.run_id)
         there = mine[0] if mine else None
         if there is not None and there.info.lifecycle_stage != "active":
             return Mirrored(
@@ -174,9 +173,8 @@ class _Mirror:
         self._describe(run, row, mirrored)
         if row is not None and row.stage == "recorded":
             register_version(self._store, self._client, row, self._experiment, mirrored.info.run_id)
-        self._client.set_tag(
-            mirrored.info.run_id, mapping.MIRRORED, state
-        )  # last: all of the rest is there
+        # last: all of the rest is there
+        self._client.set_tag(mirrored.info.run_id, mapping.MIRRORED, state)
         return self._told(run, mirrored, "updated" if there else "created")
 
     def _told(

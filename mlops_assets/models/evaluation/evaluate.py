@@ -109,9 +109,8 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
     classes, start = len(data.class_names), 0
     tally, numbers = ClassTally(data.class_names, units, parts, scores), []
     pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
-    widest = max(
-        int(np.prod(data.sample_shape)), classes * pixels
-    )  # scores of a window are as large as the window
+    # scores of a window are as large as the window
+    widest = max(int(np.prod(data.sample_shape)), classes * pixels)
     with step("evaluating on the test split", len(data.frozen.split("test")), "samples") as done:
         for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
             outputs = model.predict(X)

@@ -28,12 +28,13 @@ from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitNa
 
 MIN_VALUES, MAX_VALUES = 2, 50  # of a column that samples are divided by
 MIN_SAMPLES = 10  # of a value, below which its metrics say little
+# the same on both hemispheres
 SEASONS = (
     "December-February",
     "March-May",
     "June-August",
     "September-November",
-)  # the same on both hemispheres
+)
 
 
 @dataclass(frozen=True)
@@ -74,9 +75,8 @@ def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
 def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
     """Return the divisions by group, scene or file, season and year that make sense for a split."""
     samples = frozen.split(split)
-    least = (
-        1 if frozen.document["input"]["kind"] == "window" else MIN_SAMPLES
-    )  # of a window, pixels are counted
+    # of a window, pixels are counted
+    least = 1 if frozen.document["input"]["kind"] == "window" else MIN_SAMPLES
     found: list[Grouping] = []
     for name, column in _columns(frozen, samples):
         counts = column.value_counts()

@@ -255,10 +255,11 @@ def evaluate(
 def _regression_sums(
     truth: NDArray[np.float64], predicted: NDArray[np.float64], codes: NDArray[np.int64], parts: int
 ) -> NDArray[np.float64]:
+    # centred, or squares lose what tells numbers apart
     error, centred = (
         predicted - truth,
         truth - truth.mean(),
-    )  # centred, or squares lose what tells numbers apart
+    )
     columns = (None, error, error**2, np.abs(error), centred, centred**2)
     return np.stack(
         [np.bincount(codes, column, minlength=parts).astype(np.float64) for column in columns],

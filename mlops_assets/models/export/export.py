@@ -43,9 +43,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     exporting = step(f"exporting {row.model}@{row.version} to ONNX")
     with exporting, scratch_folder("onnx") as scratch:
         path = scratch / "model.onnx"
-        if (
-            row.framework == uploaded_onnx.FRAMEWORK
-        ):  # external, with what its own framework gave for these samples
+        # external, with what its own framework gave for these samples
+        if row.framework == uploaded_onnx.FRAMEWORK:
             proto = onnx.load(native[uploaded_onnx.FILE], load_external_data=False)
             proved = partial(uploaded_onnx.compare_sent, native)
         else:

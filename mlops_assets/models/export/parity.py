@@ -19,10 +19,11 @@ TIE = 1e-5  # scores nearer than this part of their spread are one score; float3
 MIN_SPREAD = (
     1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
 )
+# a served model sees any batch size; one and an odd one show a frozen batch axis
 BATCH_SIZES = (
     1,
     7,
-)  # a served model sees any batch size; one and an odd one show a frozen batch axis
+)
 SHOWN = 8  # values of the worst sample
 NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more data or change 'split'"
 

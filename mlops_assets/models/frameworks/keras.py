@@ -159,9 +159,8 @@ class Keras:
             import tf2onnx  # noqa: F401 - Keras's export imports it
         _require_takes(model, sample_shape)
         for layer in model._flatten_layers():
-            if isinstance(
-                layer, keras.layers.Normalization
-            ):  # the exporter takes its tensors for inputs
+            # the exporter takes its tensors for inputs
+            if isinstance(layer, keras.layers.Normalization):
                 layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
         signature = [keras.InputSpec(shape=(None, *sample_shape), dtype="float32", name="input")]
         try:

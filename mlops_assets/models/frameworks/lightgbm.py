@@ -24,11 +24,12 @@ from mlops_assets.models.onnx.graph import OPSET, conform
 FILE = "model.txt"
 CLASSIFIES = ("binary", "multiclass")
 REGRESSES = ("regression", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie")
+# bits of a split's decision_type, LightGBM's include/LightGBM/tree.h
 CATEGORICAL, MISSING, ZERO = (
     1,
     0b1100,
     0b0100,
-)  # bits of a split's decision_type, LightGBM's include/LightGBM/tree.h
+)
 
 
 class LightGBM:
@@ -167,6 +168,5 @@ def _in_float32(text: str) -> str:
         return "threshold=" + " ".join(repr(float(value)) for value in near)
 
     text = re.sub(r"^threshold=(.+)$", rounded, text, flags=re.MULTILINE)
-    return re.sub(
-        r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE
-    )  # of the text as it was; it is read without, too
+    # of the text as it was; it is read without, too
+    return re.sub(r"^tree_sizes=.*\n", "", text, flags=re.MULTILINE)

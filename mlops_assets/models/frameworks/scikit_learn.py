@@ -66,9 +66,10 @@ TRUSTED = (
 # where functions may be defined besides: those given as score, distance or transformation
 TRUSTED_FUNCTIONS = ("scipy.linalg.", "scipy.special.", "scipy.stats.")
 TRUSTED_NUMPY = ("numpy", "numpy.fft", "numpy.linalg")
+# not imported
 NOT_MODELS = frozenset(
     ("__main__", "conftest", "distutils", "f2py", "testing", "tests", "_testing")
-)  # not imported
+)
 # what is in there and reads or writes files, or runs programs
 _ACTING = (
     "sklearn.datasets.",
@@ -137,9 +138,8 @@ class ScikitLearn:
         _convert_discriminants()
         try:
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "ignore"
-                )  # the converter reads attributes that scikit-learn is retiring
+                # the converter reads attributes that scikit-learn is retiring
+                warnings.simplefilter("ignore")
                 exported = to_onnx(
                     model,
                     initial_types=[("rows", FloatTensorType([None, width]))],

@@ -111,9 +111,8 @@ def _booster(model: Any, task: str | None = None) -> xgboost.Booster:
     _require_expressible(json.loads(booster.save_config())["learner"], task)
     booster.feature_names = booster.feature_types = None
     booster.set_param({"device": "cpu"})
-    booster.set_attr(
-        **dict.fromkeys(booster.attributes())
-    )  # the best iteration of training, and the like
+    # the best iteration of training, and the like
+    booster.set_attr(**dict.fromkeys(booster.attributes()))
     return booster
 
 

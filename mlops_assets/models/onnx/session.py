@@ -10,10 +10,11 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 
+# what a network makes of a sample within is many times as large
 MAX_AT_ONCE, BYTES_AT_ONCE = (
     1024,
     16 << 20,
-)  # what a network makes of a sample within is many times as large
+)
 
 
 def at_once(X: NDArray[np.float32]) -> int:
@@ -35,9 +36,8 @@ class OnnxModel:
 
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # what fails is raised
-        options.add_session_config_entry(
-            "session.intra_op.allow_spinning", "0"
-        )  # others need the processors too
+        # others need the processors too
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
                 path, options, providers=["CPUExecutionProvider"]

@@ -117,8 +117,7 @@ def _complete(workspace: Workspace, registry: Registry) -> dict[str, IntegrityEr
             log.warning("%s cannot be completed: %s", path, error)
     registry.forget_staged(staged.keys() - damaged.keys())
     kept = {staged[path] for path in damaged}
-    for left in (
-        set(workspace.list(STAGED)) - kept
-    ):  # of a process that was killed before it published
+    # of a process that was killed before it published
+    for left in set(workspace.list(STAGED)) - kept:
         workspace.remove(left)
     return damaged

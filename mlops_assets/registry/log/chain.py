@@ -33,9 +33,8 @@ _ADOPTED_ROWS = 1_000  # in one entry
 _LOCK = 0x6D6C6F7074  # of PostgreSQL; one transaction at a time appends
 _POINTS = 10_000  # read at a time
 
-Change = tuple[
-    str, list[Any], dict[str, Any] | None
-]  # table, key, column → value or None if the row is deleted
+# table, key, column → value or None if the row is deleted
+Change = tuple[str, list[Any], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)

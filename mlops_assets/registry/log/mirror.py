@@ -58,9 +58,8 @@ class Mirror:
             IntegrityError: it has not, so that it is not the registry that has written the log.
         """
         seq = -1
-        while (
-            not self.newest and (found := newest()) != seq
-        ):  # another process may append meanwhile
+        # another process may append meanwhile
+        while not self.newest and (found := newest()) != seq:
             seq = found
             try:
                 if not self.workspace.exists(log_entry_key(seq + 1)):

@@ -97,9 +97,8 @@ def write_rows(connection: Connection, rows: Mapping[str, Mapping[Key, Columns]]
                 raise
             raise IntegrityError(f"{name} does not take a row that the log has: {error}") from error
         number = table.autoincrement_column
-        if (
-            number is not None and connection.dialect.name == "postgresql"
-        ):  # the next row gets the next number
+        # the next row gets the next number
+        if number is not None and connection.dialect.name == "postgresql":
             sequence = func.pg_get_serial_sequence(table.name, number.name)
             newest = select(func.max(number)).scalar_subquery()
             connection.execute(select(func.setval(sequence, newest)).where(newest.is_not(None)))

@@ -26,9 +26,8 @@ T = TypeVar("T", bound=Base)
 Key = tuple[Any, ...]
 Columns = dict[str, Any]
 _SHOWN = 60  # characters of a value in a message
-_STATED = frozenset(
-    {"files", "points"}
-)  # what takes long to compare, and is not read again when nothing changed
+# what takes long to compare, and is not read again when nothing changed
+_STATED = frozenset({"files", "points"})
 
 UNREADABLE = (ValueError, TypeError, RecursionError)  # what is raised for values of another kind
 

@@ -39,10 +39,11 @@ DOCUMENTS = {
     "hardware": "hardware",
     "code": "code",
 }
+# elsewhere a dot is part of the name, as in the metric recall.wheat
 NESTED = {
     "parameters",
     "hardware",
-}  # elsewhere a dot is part of the name, as in the metric recall.wheat
+}
 NUMBERS_ONLY = {"metrics", "usage", "phases"}
 COLUMNS = tuple(
     column.name for column in Run.__table__.columns if column.name not in DOCUMENTS.values()

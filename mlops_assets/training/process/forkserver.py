@@ -213,9 +213,8 @@ def main(connection: int) -> int:
     from mlops_assets.training.provenance import environment
 
     environment()  # half a second to read, the same for all, and remembered
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # Ctrl-C is the business of the process that started this one
+    # Ctrl-C is the business of the process that started this one
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the jobs
     with socket.socket(fileno=connection) as jobs:
         while True:
@@ -254,9 +253,8 @@ def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
     os.environ.clear()
     os.environ.update(message["environment"])
     os.chdir(message["cwd"])
-    atexit.register(
-        gc.freeze
-    )  # else a search through all that is imported takes two seconds at the end
+    # else a search through all that is imported takes two seconds at the end
+    atexit.register(gc.freeze)
     from mlops_assets.training.process.worker import main as work
 
     return work(Path(message["job"]))

@@ -17,9 +17,8 @@ from filelock import FileLock, Timeout
 from mlops_assets.errors import TrainerError
 
 WAIT_SECONDS = 1.0
-LOCKS = (
-    Path(tempfile.gettempdir()) / "mlops-gpus"
-)  # of the machine, not of a project: its GPUs are everybody's
+# of the machine, not of a project: its GPUs are everybody's
+LOCKS = Path(tempfile.gettempdir()) / "mlops-gpus"
 
 log = logging.getLogger(__name__)
 

@@ -53,6 +53,5 @@ def _is_out_of_memory(error: Exception) -> bool:
         return True
     if isinstance(error, RuntimeError) and _CPU_ALLOCATOR in str(error):
         return True
-    return (
-        type(error).__name__ == "ResourceExhaustedError"
-    )  # TensorFlow's, which is not imported for this
+    # TensorFlow's, which is not imported for this
+    return type(error).__name__ == "ResourceExhaustedError"

@@ -13,9 +13,8 @@ from pathlib import Path
 from typing import Any, Self
 
 SAMPLE_SECONDS = 1.0
-_RAPL = Path(
-    "/sys/class/powercap"
-)  # Intel's and AMD's energy counters; often only root may read them
+# Intel's and AMD's energy counters; often only root may read them
+_RAPL = Path("/sys/class/powercap")
 
 
 class Usage:

@@ -29,9 +29,8 @@ from mlops_assets.training.sweeps.objective import Objective
 from mlops_assets.training.sweeps.space import Axis, Space
 from mlops_assets.training.sweeps.trials import Trial
 
-optuna.logging.set_verbosity(
-    optuna.logging.WARNING
-)  # it tells of each study, and ours live for one question
+# it tells of each study, and ours live for one question
+optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)

@@ -194,9 +194,8 @@ class _Probe:
             return written.integer
         if not whole:
             return False
-        if (
-            name not in self._trainer.params_type.model_fields
-        ):  # an argument passed on: its type is not known
+        # an argument passed on: its type is not known
+        if name not in self._trainer.params_type.model_fields:
             return all(isinstance(value, int) for value in numbers)
         try:
             self.accepted(name, written.min + 0.3183 * max(1, written.max - written.min), "")

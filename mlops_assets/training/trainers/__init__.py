@@ -83,9 +83,8 @@ def load_trainer(name: str) -> Trainer:
 
 def _params_type(function: Callable[..., Any], name: str) -> type[BaseModel]:
     annotation = inspect.signature(function).parameters["params"].annotation
-    if isinstance(
-        annotation, str
-    ):  # only this annotation: the others may name frameworks not imported yet
+    # only this annotation: the others may name frameworks not imported yet
+    if isinstance(annotation, str):
         holder = type(
             "_Params",
             (),

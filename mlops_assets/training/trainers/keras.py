@@ -159,9 +159,8 @@ def _network(data: TrainingData, params: Params, X: Any, y: Any) -> keras.Model:
     mean, variance = (
         figure.tolist() for figure in (X.mean(others, np.float64), X.var(others, np.float64))
     )
-    body.append(
-        layers.Normalization(axis=1, mean=mean, variance=variance, name="scaled")
-    )  # whatever units they have
+    # whatever units they have
+    body.append(layers.Normalization(axis=1, mean=mean, variance=variance, name="scaled"))
     if len(data.sample_shape) == 1:
         for number in range(params.layers):
             body += [

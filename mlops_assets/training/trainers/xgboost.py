@@ -87,9 +87,8 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
                 _require_used(said)
                 metrics = _losses(booster.eval_set(splits, number))
                 run.log(metrics, step=number)
-                losses.append(
-                    metrics.get("validation_loss", -float(number))
-                )  # without one the last round is the best
+                # without one the last round is the best
+                losses.append(metrics.get("validation_loss", -float(number)))
                 if (number + 1) % params.checkpoint_every == 0:
                     model = bytes(booster.save_raw("ubj"))
                     run.checkpoint({"model": model, "losses": list(losses)}, step=number)

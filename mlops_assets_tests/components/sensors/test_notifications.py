@@ -248,9 +248,8 @@ def test_what_is_received_in_one_tick_is_bounded(
     for number in range(30):
         survey.put(f"{number}.csv")
     with monkeypatch.context() as patched:
-        patched.setattr(
-            notifications, "RECEIVING_SECONDS", 0.0
-        )  # there is always time for one batch
+        # there is always time for one batch
+        patched.setattr(notifications, "RECEIVING_SECONDS", 0.0)
         assert survey.tick() == []
     assert survey.messages() == (20, 10)
     assert survey.reason == "more messages are waiting"
@@ -369,10 +368,11 @@ def test_a_queue_that_is_not_there_is_said(survey: Survey, monkeypatch: pytest.M
 
 
 def test_the_region_may_be_that_of_the_queue(no_cloud: pytest.MonkeyPatch) -> None:
+    # or boto3 asks the cloud's own service for some
     for name in (
         "AWS_ACCESS_KEY_ID",
         "AWS_SECRET_ACCESS_KEY",
-    ):  # or boto3 asks the cloud's own service for some
+    ):
         no_cloud.setenv(name, "of-nobody")
     queue = NotificationQueue(queue="https://sqs.eu-central-1.amazonaws.com/123456789012/landing")
     assert queue.get_client().meta.region_name == "eu-central-1"

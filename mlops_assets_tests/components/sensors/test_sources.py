@@ -52,9 +52,8 @@ def test_a_remote_landing_is_asked_for_when_it_changes_and_only_then(
     assert daemon.run(*requests)
     assert daemon.versions() == ["v1", "v2"]
     place.delete("b.csv")
-    if isinstance(
-        place.server, WebFolder
-    ):  # it cannot be listed, and the declaration still names the file
+    # it cannot be listed, and the declaration still names the file
+    if isinstance(place.server, WebFolder):
         assert daemon.tick() == []
         assert daemon.reason is not None and "could not be read: " in daemon.reason
     else:

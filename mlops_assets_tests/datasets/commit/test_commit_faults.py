@@ -181,9 +181,8 @@ def test_a_workspace_that_fails_for_a_while(
     try:
         _freeze(workspace)
     except StorageError:
-        assert (
-            "cut" in fault
-        )  # a server that answers is asked again; a broken upload may be given up
+        # a server that answers is asked again; a broken upload may be given up
+        assert "cut" in fault
         _nothing_published(workspace)
         _freeze(workspace)
     _frozen_as_landed(workspace)

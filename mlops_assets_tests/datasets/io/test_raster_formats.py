@@ -417,9 +417,8 @@ def test_an_erdas_image_has_no_pixels_of_a_file_elsewhere(tmp_path: Path) -> Non
     outside.mkdir()
     landing.mkdir()
     elsewhere = "../outside/a.ige"
-    written = (
-        outside / f"{'n' * (len(elsewhere) - 4)}.img"
-    )  # a name as long as the path that is to stand there
+    # a name as long as the path that is to stand there
+    written = outside / f"{'n' * (len(elsewhere) - 4)}.img"
     shape = {
         "driver": "HFA",
         "width": 8,

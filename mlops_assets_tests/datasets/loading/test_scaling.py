@@ -140,9 +140,8 @@ def test_figures_do_not_depend_on_how_many_samples_are_read_at_once(
     assert whole is not None and parts is not None
     np.testing.assert_allclose(parts.offset, whole.offset, rtol=1e-6)
     np.testing.assert_allclose(parts.divisor, whole.divisor, rtol=1e-6)
-    assert (
-        opened(dataset, "row", scaling="standardize").scaling == parts
-    )  # but are the same every time
+    # but are the same every time
+    assert opened(dataset, "row", scaling="standardize").scaling == parts
 
 
 def test_test_samples_do_not_change_the_figures(store: Store) -> None:

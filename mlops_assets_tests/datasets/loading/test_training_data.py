@@ -104,9 +104,8 @@ def test_patches_and_pixels_are_cut_from_the_scene(
         np.testing.assert_array_equal(
             X, np.stack([padded[:, r : r + 3, c : c + 3] for r, c in places])
         )
-    np.testing.assert_array_equal(
-        y, labels[places[:, 0], places[:, 1]] - 1
-    )  # classes 1, 2 have indices 0, 1
+    # classes 1, 2 have indices 0, 1
+    np.testing.assert_array_equal(y, labels[places[:, 0], places[:, 1]] - 1)
 
 
 def test_windows_have_a_class_index_a_pixel_in_the_order_declared_and_minus_one_where_it_is_unknown(

@@ -106,6 +106,5 @@ def test_distances_of_any_range_are_drawn(furthest: float) -> None:
         Separation("m", np.linspace(0, furthest, 5000), 5000, 5000, 10.0), "title"
     )
     assert len(png) < 100_000
-    assert (
-        figures.COLOURS["test"] in colours(png) or furthest == 0
-    )  # then the line lies on the axis
+    # then the line lies on the axis
+    assert figures.COLOURS["test"] in colours(png) or furthest == 0

@@ -140,9 +140,8 @@ def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> 
 
 @pytest.mark.usefixtures("few_trees", "undrawn")
 def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
-    content = images() | {
-        f"test/wheat/copy{n}.npy": image(n) for n in range(4)
-    }  # the training images once more
+    # the training images once more
+    content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}
     frozen = land_images(store, content, images_specification())
     quality = assess(store.registry, frozen)
     report = json.loads(store.workspace.get(f"datasets/tiles/{frozen.row.version}/quality.json"))

@@ -51,9 +51,8 @@ def landing_of(
             path = f"{label}/site{number // 2}_{day:%Y%m%d}{suffixes[number % len(suffixes)]}"
             pixels, profile = image(number, bands, dtype), {}
             if path.endswith(".jpg"):
-                pixels[:] = pixels[
-                    :1
-                ]  # grey, as decoders differ in how they spread colours over pixels
+                # grey, as decoders differ in how they spread colours over pixels
+                pixels[:] = pixels[:1]
             facts: dict[str, Any] = {
                 "role": "image",
                 "height": SIDE,
@@ -83,9 +82,8 @@ def landing_of(
             if georeferenced and not (beside and number % 4 < 2):
                 with open_raster(folder / path, "r+") as raster:
                     raster.update_tags(ns="IMAGERY", ACQUISITIONDATETIME=day.isoformat())
-            if path.endswith(
-                ".jpg"
-            ):  # does not give back what was put in: ask somebody else what it gives
+            # does not give back what was put in: ask somebody else what it gives
+            if path.endswith(".jpg"):
                 pixels = np.moveaxis(np.asarray(Image.open(folder / path)), -1, 0)
             found.values[path], found.labels[path] = pixels, label
             found.files[path] = facts | ({"datetime": day} if georeferenced or dated else {})

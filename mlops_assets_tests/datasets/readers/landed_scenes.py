@@ -227,9 +227,10 @@ def envi(folder: Path, count: int) -> Truth:
             path = f"{kind}/{name(number)}.img"
             write_raster(folder / path, array)
             header = (folder / path).with_suffix(".hdr")
+            # has the folder
             header.write_text(
                 re.sub("description = .*?}\n", "", header.read_text(), flags=re.DOTALL)
-            )  # has the folder
+            )
             found.files[path] = {
                 "role": kind.replace("images", "image"),
                 "scene": name(number),

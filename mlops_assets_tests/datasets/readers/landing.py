@@ -20,10 +20,11 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.storage import Workspace
 
+# 10 m, 3° W, 42.4° N
 UTM = {
     "crs": "EPSG:32630",
     "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000),
-}  # 10 m, 3° W, 42.4° N
+}
 
 
 def read_landing(folder: Path, specification: DatasetSpecification) -> Contents:

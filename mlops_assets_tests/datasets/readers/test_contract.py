@@ -200,9 +200,8 @@ def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_th
     kept_elsewhere = "reference" in implementation.name
     for row in manifest.to_dict("records"):
         local, referenced = frozen.folder / row["path"], kept_elsewhere
-        if (
-            row["role"] == "catalog"
-        ):  # the Items that are used, and where their assets lie among the files
+        # the Items that are used, and where their assets lie among the files
+        if row["role"] == "catalog":
             local = frozen.dataset.local_path(row["path"])
             items = json.loads(local.read_text())["features"]
             assert all(not item["links"] for item in items)
@@ -220,9 +219,8 @@ def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_th
         for fact in set(COLUMNS) - {"path", "sha256", "size", "href", "source"}:
             assert_fact(row["path"], fact, row[fact], facts.get(fact))
     stored = sum("objects/" in key for key in frozen.store.workspace.list(""))
-    assert stored == (
-        1 if kept_elsewhere else manifest["sha256"].nunique()
-    )  # the catalogue is always kept
+    # the catalogue is always kept
+    assert stored == (1 if kept_elsewhere else manifest["sha256"].nunique())
 
 
 def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
@@ -302,9 +300,8 @@ def test_what_is_recalled_and_frozen_elsewhere_is_the_same_version(
 def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_frozen_at_once(
     frozen: Frozen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        folder_landing, "CLOCK_SECONDS", -3600.0
-    )  # everything that lies there is settled
+    # everything that lies there is settled
+    monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)
     implementation = frozen.implementation
     grown, whole = new_store(tmp_path / "grown"), new_store(tmp_path / "whole")
     implementation.land(landing(grown), FEW)

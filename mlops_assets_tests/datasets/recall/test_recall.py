@@ -420,9 +420,8 @@ def test_a_link_in_the_place_of_a_file_is_replaced_by_force_only_and_never_follo
     precious = tmp_path / "precious"
     precious.write_bytes(images()[WHEAT])
     (target / WHEAT).parent.mkdir(parents=True)
-    padding = len(images()[WHEAT]) - len(
-        f"{tmp_path}/precious"
-    )  # even the size of the link is that of the file
+    # even the size of the link is that of the file
+    padding = len(images()[WHEAT]) - len(f"{tmp_path}/precious")
     (target / WHEAT).symlink_to(f"{tmp_path}{'/' * padding}/precious")
     assert (target / WHEAT).lstat().st_size == len(images()[WHEAT])
     with pytest.raises(Conflict, match=r"test/wheat/1\.npy: has other bytes"):

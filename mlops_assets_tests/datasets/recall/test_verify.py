@@ -170,9 +170,8 @@ def test_files_kept_by_reference_are_read_where_they_are(
         (https_folder.folder / path).write_bytes(content)
     elsewhere = frozen.manifest.assign(href=https_folder.url + "/" + frozen.manifest["path"])
     version = dataclasses.replace(frozen, manifest=elsewhere)
-    version.local_path(
-        "test/wheat/1.npy"
-    )  # what is in the cache does not hide what has become of the file
+    # what is in the cache does not hide what has become of the file
+    version.local_path("test/wheat/1.npy")
     files = stored_files(elsewhere)
     assert damaged_files(store.workspace, files)[0] == []
     (https_folder.folder / "test/wheat/1.npy").write_bytes(image(99))

@@ -37,9 +37,8 @@ def listed(folder: Path) -> list[LandedFile]:
 def refused(folder: Path) -> list[str]:
     with pytest.raises(DataProblems) as raised:
         listed(folder)
-    assert all(
-        problem.isprintable() for problem in raised.value.problems
-    )  # on any terminal and in any log
+    # on any terminal and in any log
+    assert all(problem.isprintable() for problem in raised.value.problems)
     return raised.value.problems
 
 
@@ -250,9 +249,8 @@ def test_a_file_is_settled_once_it_is_older_than_the_clock_is_fine(folder: Path)
     assert not landing.settled(file, changed)
     assert not landing.settled(file, changed + CLOCK_SECONDS - 0.1)
     assert landing.settled(file, changed + CLOCK_SECONDS + 0.1)
-    os.utime(
-        folder / file.path, ns=(1, 1)
-    )  # an old time says nothing about when the file was written
+    # an old time says nothing about when the file was written
+    os.utime(folder / file.path, ns=(1, 1))
     assert not landing.settled(listed(folder)[0], changed + CLOCK_SECONDS - 0.1)
 
 

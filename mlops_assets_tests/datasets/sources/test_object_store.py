@@ -197,9 +197,8 @@ def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_l
     place.put(
         next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n"
     )
-    with pytest.raises(
-        DataProblems, match=r"images/.*\.img: cannot be read"
-    ):  # of files that are known but for it
+    # of files that are known but for it
+    with pytest.raises(DataProblems, match=r"images/.*\.img: cannot be read"):
         freeze(remote.workspace, remote.registry, there, "tester")
 
 

@@ -224,9 +224,8 @@ def test_the_fractions_are_roughly_those_declared(method: str, seed: int) -> Non
     )
     contents = table(list(range(5000)), group=[str(i) for i in range(5000)], time=times)
     shares = assign_splits(contents, split(method, seed=seed))["split"].value_counts(normalize=True)
-    assert shares.to_dict() == pytest.approx(
-        FRACTIONS, abs=0.025
-    )  # 3.5 standard deviations of a share of 0.5
+    # 3.5 standard deviations of a share of 0.5
+    assert shares.to_dict() == pytest.approx(FRACTIONS, abs=0.025)
 
 
 @given(

@@ -140,9 +140,8 @@ def test_a_buffer_is_as_many_metres_wide_as_declared(
     assert kept.any() and left_out.any()
     nearest, beside = distances_to_training_blocks(found, how, block, buffer)
     assert nearest[kept].min() >= buffer * 0.99
-    assert (
-        nearest[left_out].max() <= buffer * np.sqrt(2) * 1.01
-    )  # the corner of a square is farther than its side
+    # the corner of a square is farther than its side
+    assert nearest[left_out].max() <= buffer * np.sqrt(2) * 1.01
     assert nearest[left_out & beside].max() >= buffer - 60  # the places are 50 m apart
 
 
@@ -230,9 +229,8 @@ def test_a_buffer_in_pixels_is_exact(side: int) -> None:
     samples = pd.DataFrame({"path": "a.tif", "row": rows, "column": 0})
     files = file_rows([{"path": "a.tif", "height": 6 * side, "width": 1}])
     contents = Contents(samples, files, [], [], {"kind": "patch", "size": 1})
-    distance = np.maximum(2 * side - rows, rows - (3 * side - 1)).clip(
-        0
-    )  # to the third block, which is trained on
+    # to the third block, which is trained on
+    distance = np.maximum(2 * side - rows, rows - (3 * side - 1)).clip(0)
     for buffer in range(side + 4):
         blocks = blocks_of(
             samples, contents, Split(method="spatial_block", block=side, buffer=buffer)

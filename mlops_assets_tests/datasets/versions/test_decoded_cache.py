@@ -110,10 +110,11 @@ def test_rows_of_interleaved_files_are_where_the_split_has_them(
     data = opened(mixed, "row")
     X, y = data.memmap("train")
     assert mixed.split("train")["path"].nunique() == 2
+    # a table is read once, whatever the order of its rows
     assert sorted(reads) == [
         "0.csv",
         "1.csv",
-    ]  # a table is read once, whatever the order of its rows
+    ]
     expected, labels = read_anew(data, "train")
     np.testing.assert_array_equal(X, expected)
     np.testing.assert_array_equal(y, labels)
@@ -441,9 +442,8 @@ def test_memory_does_not_grow_with_the_number_of_samples(
     dataset = land(store, specification, lambda folder: write_scene(folder, size=96, bands=6))
     shape = (6, 21, 21)
     size = len(dataset.split("train")) * int(np.prod(shape)) * 2
-    LAYOUTS["scenes"].read(
-        dataset, "images/a.tif", np.zeros((1, 2), dtype=np.int64), "patch"
-    )  # imports and such
+    # imports and such
+    LAYOUTS["scenes"].read(dataset, "images/a.tif", np.zeros((1, 2), dtype=np.int64), "patch")
     tracemalloc.start()
     try:
         X = decoded(dataset, "train", "patch", shape).samples()

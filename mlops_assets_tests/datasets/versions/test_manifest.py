@@ -232,10 +232,11 @@ def test_rustac_opens_it_as_valid_items(manifest: Path) -> None:
     pacific, scene, table = opened_by_rustac(manifest)
     for item in (pacific, scene, table):
         if "bbox" not in item:
+            # rustac has no null geometry, and makes it an empty polygon
             item = {
                 **item,
                 "geometry": None,
-            }  # rustac has no null geometry, and makes it an empty polygon
+            }
         assert len(validate_dict(item, extensions=[])) == 1
     assert scene["properties"]["datetime"] == "2024-01-02T03:04:05Z"
     assert "start_datetime" not in scene["properties"]

@@ -217,9 +217,8 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
     assert "was not checked" in card and run.info.run_id in card
     ended = client.get_run(run.info.run_id).info.end_time
     finished = store.registry.run(told.run_id).finished
-    assert (
-        finished is not None and round(finished.timestamp() * 1000) == ended
-    )  # not when it was imported
+    # not when it was imported
+    assert finished is not None and round(finished.timestamp() * 1000) == ended
     (alias,) = found.aliases
     assert (alias.registered_model, alias.alias, alias.model_version) == (
         f"{fluent}_there",

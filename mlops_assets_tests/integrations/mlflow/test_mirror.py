@@ -343,9 +343,8 @@ def test_sync_catches_up_with_what_the_server_has_missed(
             action()
     assert fault.times is None and client.get_experiment_by_name(recorded.model) is None
     faulty_mlflow.mend()
-    faulty_mlflow.add(
-        "*mlflow-artifacts*", method="PUT", status=500, times=1
-    )  # in the middle of a model
+    # in the middle of a model
+    faulty_mlflow.add("*mlflow-artifacts*", method="PUT", status=500, times=1)
     with pytest.raises(StorageError):
         sync(store, faulty_mlflow.url)
     assert {told.outcome for told in sync(store, faulty_mlflow.url)[0]} == {"created", "updated"}

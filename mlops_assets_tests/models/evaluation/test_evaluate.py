@@ -305,9 +305,8 @@ def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land)
     assert document_of(store, row)["intervals"]["metrics"] == {}
     card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
     assert "No confidence intervals: the test split has 3 groups (farm), and 5 are needed" in card
-    assert "class_weight: `{0: 1, 1: 5, 2: 1}`" in card.replace(
-        "\\", ""
-    )  # with the keys that the trainer got
+    # with the keys that the trainer got
+    assert "class_weight: `{0: 1, 1: 5, 2: 1}`" in card.replace("\\", "")
 
 
 # gates on single classes

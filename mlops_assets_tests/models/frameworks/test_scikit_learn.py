@@ -140,9 +140,8 @@ def test_a_scaled_value_at_a_threshold_of_a_tree_is_on_the_same_side_in_onnx(
     tmp_path: Path,
 ) -> None:
     rng = np.random.default_rng(0)
-    X = rng.integers(900, 1100, (400, 20)).astype(
-        np.float32
-    )  # midpoints of such numbers are such numbers
+    # midpoints of such numbers are such numbers
+    X = rng.integers(900, 1100, (400, 20)).astype(np.float32)
     y = (X[:, :3].sum(axis=1) > 3000).astype(np.int64)
     model = make_pipeline(StandardScaler(), RandomForestClassifier(20, random_state=0)).fit(
         X[:100], y[:100]

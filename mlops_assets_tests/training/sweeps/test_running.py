@@ -152,9 +152,8 @@ def test_a_metric_that_the_first_trial_does_not_log_stops_the_sweep(landed: Stor
         SpecificationError, match=r"none of the validation split .* trial 0 logged train_accuracy"
     ):
         run_sweep(landed, plan, Unheard())
-    assert [run.status for run in runs(landed)] == [
-        "succeeded"
-    ]  # the others wait for what it shows
+    # the others wait for what it shows
+    assert [run.status for run in runs(landed)] == ["succeeded"]
 
 
 @pytest.mark.slow

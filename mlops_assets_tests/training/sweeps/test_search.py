@@ -123,9 +123,8 @@ def test_trials_depend_on_seed_number_and_earlier_trials_alone(method: str) -> N
     assert bowl(plan, 16) == made
     assert bowl(planned(QUALITY, method=method, seed=1), 16) != made
     assert len({t.parameters["quality"] for t in made}) == 16
-    assert plan.search().suggest(12, made, LOSS) == dict(
-        made[12].parameters
-    )  # later ones do not count
+    # later ones do not count
+    assert plan.search().suggest(12, made, LOSS) == dict(made[12].parameters)
     assert {tuple(t.parameters["layers"]) for t in made} == {(4,), (8, 8)}
 
 
@@ -266,14 +265,12 @@ def test_the_median_pruner_stops_what_is_worse_than_half_of_the_others(registry:
     for number, values in enumerate(curves[:4]):
         succeed(registry, number, values)
     begin(registry, 9)
-    assert (
-        pruned_at(watch(registry, 9, "median"), [99.0, 99.0, 99.0]) is None
-    )  # too few to compare with
+    # too few to compare with
+    assert pruned_at(watch(registry, 9, "median"), [99.0, 99.0, 99.0]) is None
     succeed(registry, 4, curves[4])
     assert pruned_at(watch(registry, 9, "median"), [99.0, 99.0]) == 0
-    assert (
-        pruned_at(watch(registry, 9, "median"), [1.0, 3.5, 3.5]) is None
-    )  # its best so far counts
+    # its best so far counts
+    assert pruned_at(watch(registry, 9, "median"), [1.0, 3.5, 3.5]) is None
     assert pruned_at(watch(registry, 9, "median"), [3.5, 2.95, 2.85]) == 0
     watch(registry, 9, "median")(float(1), 7)  # nobody else came so far
     pruner(
@@ -297,11 +294,12 @@ def test_hyperband_stops_what_is_not_among_the_best_third_of_its_bracket(
     stopped = {
         number: pruned_at(watch(registry, number, "hyperband"), bad) for number in range(12, 24)
     }
+    # three brackets, the last of which lets all of them run
     assert set(stopped.values()) == {
         1,
         3,
         None,
-    }  # three brackets, the last of which lets all of them run
+    }
     assert all(pruned_at(watch(registry, number, "hyperband"), good) is None for number in stopped)
 
 

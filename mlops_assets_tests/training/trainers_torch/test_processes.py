@@ -27,11 +27,12 @@ from mlops_assets.training.train import follow, train
 from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
 
 PROCESSES = 2
+# what is dropped depends on the process
 NOTHING_DRAWN: dict[str, Any] = {
     "dropout": 0.0,
     "epochs": 2,
     "mixed_precision": "never",
-}  # what is dropped depends on the process
+}
 
 
 def take_part(workspace: str, rank: int, specifications: list[ModelSpecification]) -> None:

@@ -30,9 +30,8 @@ from mlops_assets.datasets.versions.decoded_cache import (
 )
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
-READ_AT_MOST = (
-    2 << 30
-)  # bytes of decoded values, about a minute's work; of a larger version samples are drawn
+# bytes of decoded values, about a minute's work; of a larger version samples are drawn
+READ_AT_MOST = 2 << 30
 MIN_READ = 1000  # samples of each split, however large they are
 BLOCK_BYTES = 8 << 20  # values at once; larger blocks fall out of the processor's cache
 

@@ -93,9 +93,8 @@ def suspect_classes(
     for fitted, asked in _folds(codes, None if groups is None else groups[chosen], stratified=True):
         model = ExtraTreesClassifier(TREES, min_samples_leaf=2, random_state=SEED, n_jobs=-1)
         model.fit(X[chosen[fitted]], codes[fitted])
-        model.set_params(
-            n_jobs=1
-        )  # what several threads add up differs in the last digits from run to run
+        # what several threads add up differs in the last digits from run to run
+        model.set_params(n_jobs=1)
         probabilities[np.ix_(asked, model.classes_)] = model.predict_proba(X[chosen[asked]])
         told[asked] = np.isin(codes[asked], model.classes_)
     own = probabilities[np.arange(len(codes)), codes]
@@ -191,7 +190,6 @@ def _folds(
         folds = min(FOLDS, len(np.unique(groups)))
         splitter = (StratifiedGroupKFold if stratified else GroupKFold)(folds, **options)
     with warnings.catch_warnings():
-        warnings.simplefilter(
-            "ignore", UserWarning
-        )  # that a class has fewer samples than folds is provided for
+        # that a class has fewer samples than folds is provided for
+        warnings.simplefilter("ignore", UserWarning)
         yield from splitter.split(np.zeros(len(y)), y, groups)

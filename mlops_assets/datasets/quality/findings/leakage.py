@@ -250,9 +250,8 @@ def _near(places: Places, train: NDArray[np.int64], held: NDArray[np.int64]) -> 
     near = np.zeros(len(held), dtype=bool)
     known, asked = places.on_ground[train], places.on_ground[held]
     if known.any() and asked.any():
-        reach = 2 * float(
-            places.pixels.max() * np.hypot(*places.size)
-        )  # twice what two half diagonals come to
+        # twice what two half diagonals come to
+        reach = 2 * float(places.pixels.max() * np.hypot(*places.size))
         tree = cKDTree(earth_centred(places.longitude[train][known], places.latitude[train][known]))
         points = earth_centred(places.longitude[held][asked], places.latitude[held][asked])
         near[asked] = np.isfinite(tree.query(points, distance_upper_bound=reach)[0])

@@ -17,9 +17,8 @@ from mlops_assets.datasets.io.rasters import (
 from mlops_assets.datasets.readers.scenes.validation import same_grid
 from mlops_assets.datasets.specification.source import Sampling
 
-MASKED = -(
-    1 << 53
-)  # is not a class; what a mask hides is unlabelled also where every value is a class
+# is not a class; what a mask hides is unlabelled also where every value is a class
+MASKED = -(1 << 53)
 
 
 class RasterLabels:

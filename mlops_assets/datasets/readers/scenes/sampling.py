@@ -97,9 +97,8 @@ def sample_scenes(
         except SceneProblems as error:
             problems += error.problems
     outside, notes = reader.outside(complete=not problems)
-    problems = list(
-        dict.fromkeys(problems + outside)
-    )  # a file that labels many scenes is wrong once
+    # a file that labels many scenes is wrong once
+    problems = list(dict.fromkeys(problems + outside))
     images = [row for one in found for row in one.images]
     names = [one.bands for one in found]
     features, others = order_bands(images, names[0] if names else [], specification.bands.names)

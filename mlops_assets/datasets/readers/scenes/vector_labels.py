@@ -46,6 +46,7 @@ PLAIN_SQL = (
     r"CREATE (TABLE|VIEW|INDEX|UNIQUE INDEX|TRIGGER)\s|(?i:CREATE VIRTUAL TABLE [^(]+ USING"
     r" rtree\s*\()"
 )
+# what a Shapefile is made of besides
 SIDECARS = (
     ".shx",
     ".dbf",
@@ -54,7 +55,7 @@ SIDECARS = (
     ".qix",
     ".sbn",
     ".sbx",
-)  # what a Shapefile is made of besides
+)
 # tables with generated columns (2: virtual, 3: stored)
 COMPUTED_SQL = """
     SELECT t.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c

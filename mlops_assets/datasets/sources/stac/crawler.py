@@ -72,9 +72,8 @@ _NEEDED: dict[str, type[BaseModel]] = {
 }
 
 
-_IMPORTING = (
-    threading.Lock()
-)  # modules of pystac import each other; two threads would each find the other's half done
+# modules of pystac import each other; two threads would each find the other's half done
+_IMPORTING = threading.Lock()
 
 
 @dataclass(frozen=True)

@@ -19,11 +19,12 @@ class Turns:
         places = torch.arange(height * width).view(height, width)
         ways = [places]
         if kind != "none":
+            # both flips are a half turn
             ways += [
                 places.flip(0),
                 places.flip(1),
                 places.flip(0, 1),
-            ]  # both flips are a half turn
+            ]
         if kind == "flips_and_rotations" and height == width:
             ways += [places.rot90(turns) for turns in (1, 3)] + [places.t(), places.rot90(2).t()]
         self._ways = torch.stack([way.flatten() for way in ways]).to(device)

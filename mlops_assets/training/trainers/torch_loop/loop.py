@@ -59,9 +59,8 @@ class Loop:
         )
         self._schedule = _schedule(self._optimizer, params, params.epochs * len(feed))
         self._scaler = precision.scaler()
-        self._generators = [
-            torch.default_generator
-        ]  # torch.manual_seed seeds all devices, which is slow
+        # torch.manual_seed seeds all devices, which is slow
+        self._generators = [torch.default_generator]
         if run.device != "cpu":
             self._generators.append(
                 torch.cuda.default_generators[torch.device(run.device).index or 0]
@@ -75,9 +74,8 @@ class Loop:
         The network then has its best or its last weights.
         """
         with warnings.catch_warnings():
-            if (
-                self._scaler.is_enabled()
-            ):  # it leaves out steps while it looks for a scale; the schedule need not know
+            # it leaves out steps while it looks for a scale; the schedule need not know
+            if self._scaler.is_enabled():
                 warnings.filterwarnings("ignore", "Detected call of", UserWarning)
             self._fit()
 

@@ -74,9 +74,8 @@ class NumberLoss:
 
     def total(self, outputs: Tensor, labels: Tensor) -> Tensor:
         """See `Loss.total`."""
-        error = torch.where(
-            labels.isnan(), 0.0, outputs.float().flatten() - labels
-        )  # before it is squared: no gradient
+        # before it is squared: no gradient
+        error = torch.where(labels.isnan(), 0.0, outputs.float().flatten() - labels)
         return (error / self.spread).square().sum()
 
     def weight(self, labels: Tensor) -> Tensor:

@@ -16,11 +16,12 @@ from mlops_assets_tests.datasets.quality.findings.test_leakage import UTM31, fil
     [
         ({"kind": "patch", "size": 5}, (5, 5), (18, 23, 28, 33)),  # around row 20, column 30
         ({"kind": "window", "size": 8}, (8, 8), (20, 28, 30, 38)),  # from row 20, column 30
+        # of a file of 100 x 200 pixels
         (
             {"kind": "image", "height": 60, "width": 40},
             (60, 40),
             (20, 80, 80, 120),
-        ),  # of a file of 100 x 200 pixels
+        ),
     ],
 )
 def test_footprints_are_where_samples_are_read(
@@ -43,11 +44,12 @@ def test_footprints_are_where_samples_are_read(
 
 
 def test_a_turned_footprint_is_turned() -> None:
+    # rows go east, columns north
     turned = {
         "path": "a",
         "crs": UTM31,
         "transform": [0, 10, 500_000, 10, 0, 4_700_000],
-    }  # rows go east, columns north
+    }
     places = places_of(samples_at([("a", 3, 0)], "t"), files(turned), {"kind": "window", "size": 2})
     corners = places.corners(np.array([0]), (2, 2))[0]
     assert (corners.min(axis=0).tolist(), corners.max(axis=0).tolist()) == (

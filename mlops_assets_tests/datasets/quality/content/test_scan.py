@@ -57,10 +57,11 @@ def test_blocks_are_what_trainers_get(
     monkeypatch.setattr(sample_values, "MIN_READ", 4)
     frozen = read_as(store, land_scenes, read, size)
     data = TrainingData(frozen, "classification" if read == "patches" else "semantic-segmentation")
+    # from the cache, and some from the files
     for source in (
         SampleValues(frozen),
         SampleValues(frozen, most=20_000),
-    ):  # from the cache, and some from the files
+    ):
         for split in SPLITS:
             X, y = data.arrays(split)  # type: ignore[arg-type]
             own = np.flatnonzero(frozen.samples["split"] == split)

@@ -94,9 +94,10 @@ def test_the_top_of_the_type_is_saturated_and_a_tail_is_not() -> None:
     rng = np.random.default_rng(0)
     tail = np.minimum(rng.poisson(200, 5000), 255)
     assert described(tail, 255).saturated[0] == pytest.approx((tail == 255).mean())
+    # piles up
     assert described(np.minimum(tail, 240), None).saturated[0] == pytest.approx(
         (tail >= 240).mean()
-    )  # piles up
+    )
     low = tail[tail < 240]
     assert described(low, 255).saturated[0] == 0
     assert described(rng.normal(size=5000)).saturated[0] == 0

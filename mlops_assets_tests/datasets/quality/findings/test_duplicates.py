@@ -39,11 +39,12 @@ def test_exact_copies_are_counted_within_and_across_splits() -> None:
     assert found.within == {"train": 0.25, "validation": 0, "test": pytest.approx(0.6)}
     assert found.across == {"validation": 1, "test": pytest.approx(0.2)}
     assert found.held_out == pytest.approx(1 / 3)
+    # across splits first
     assert [group.tolist() for group in found.groups] == [
         [0, 1, 4],
         [2, 7],
         [5, 6, 8, 9],
-    ]  # across splits first
+    ]
 
 
 def test_copies_with_different_labels_are_counted() -> None:

@@ -66,9 +66,8 @@ def test_hard_samples_are_left_in_peace() -> None:
 def test_a_field_that_is_wrong_as_a_whole_is_found_as_its_samples_do_not_help_each_other() -> None:
     X, y, fields = crops()
     own = fields == 7
-    looks = (
-        np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]
-    )  # alike in a way of their own
+    # alike in a way of their own
+    looks = np.random.default_rng(1).normal(0, 0.1, (len(X), 2)) + own[:, None]
     X = np.concatenate([X, looks], axis=1).astype(np.float32)
     given = y.copy()
     given[own] = (y[own] + 2) % 4

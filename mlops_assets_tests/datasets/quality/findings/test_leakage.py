@@ -200,15 +200,13 @@ def test_two_dates_of_one_place_are_one_place() -> None:
     samples = samples_at([("one", 0, 0), ("two", 0, 0), ("two", 0, 64), ("one", 64, 0)], "teev")
     shape = {"kind": "window", "size": 64}
     assert found_in(samples, manifest, shape) == [1]
-    assert (
-        found_in(samples, manifest, shape, "temporal") == []
-    )  # which is meant to test the same place later
+    # which is meant to test the same place later
+    assert found_in(samples, manifest, shape, "temporal") == []
 
 
 def test_overlapping_scenes_are_found_through_their_georeference() -> None:
-    manifest = files(
-        utm("one", 500_000, 4_700_000), utm("east", 500_320, 4_700_000)
-    )  # 32 pixels further east
+    # 32 pixels further east
+    manifest = files(utm("one", 500_000, 4_700_000), utm("east", 500_320, 4_700_000))
     shape = {"kind": "window", "size": 64}
     samples = samples_at([("one", 0, 0), ("east", 0, 0), ("east", 0, 64), ("east", 0, 32)], "teee")
     assert found_in(samples, manifest, shape) == [1]

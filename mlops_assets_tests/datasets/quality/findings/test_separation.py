@@ -67,9 +67,8 @@ def test_metres_are_counted_across_scenes() -> None:
     found = measured(samples, manifest, shape)
     assert found is not None
     assert found.unit == "m"
-    np.testing.assert_allclose(
-        found.distances, [80.03, 30012], rtol=1e-4
-    )  # the scale of UTM is 0.9996 here
+    # the scale of UTM is 0.9996 here
+    np.testing.assert_allclose(found.distances, [80.03, 30012], rtol=1e-4)
     assert found.limit == pytest.approx(80, rel=0.02)
     assert separation_check(found).passed  # side by side is no nearness
 

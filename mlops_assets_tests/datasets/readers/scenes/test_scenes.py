@@ -194,9 +194,8 @@ def test_places_are_on_earth_or_unknown(
         assert places.isna().all(axis=None)
         return
     assert image["bbox"] == pytest.approx(bbox, abs=3 if "geos" in profile["crs"] else 1e-6)
-    assert places.isna().any(axis=None) == (
-        "geos" in profile["crs"]
-    )  # the corners of the disk are beyond the Earth
+    # the corners of the disk are beyond the Earth
+    assert places.isna().any(axis=None) == ("geos" in profile["crs"])
     assert places.abs().max().le([180, 90]).all()
     west, south, east, north = image["bbox"]
     known = places.dropna()
@@ -214,9 +213,8 @@ def test_patches_are_those_of_a_mirrored_scene_at_edges_and_across_strips(
     monkeypatch.setattr(rasters, "STRIP_ROWS", strip)
     image = np.random.default_rng(0).integers(0, 60_000, (3, 17, 11)).astype(np.uint16)
     write_raster(tmp_path / "a.tif", image)
-    centres = np.random.default_rng(1).permutation(
-        np.argwhere(np.ones((17, 11)))
-    )  # every pixel, in no order
+    # every pixel, in no order
+    centres = np.random.default_rng(1).permutation(np.argwhere(np.ones((17, 11))))
     found = read_patches(tmp_path / "a.tif", centres, size)
     assert found.dtype == np.uint16
     np.testing.assert_array_equal(found, mirrored(image, centres, size))

@@ -345,11 +345,12 @@ def test_no_sample_is_of_a_hole_however_the_file_tells_of_it(
 @pytest.mark.parametrize(
     ("names", "features", "hidden"),
     [
+        # GDAL takes the last of four 8-bit bands for alpha
         (
             ["red", "green", "blue", "nir"],
             4,
             0,
-        ),  # GDAL takes the last of four 8-bit bands for alpha
+        ),
         (["red", "green", "blue", "alpha"], 4, 4),
         (["red", "green", "blue"], 3, 4),
         (None, 3, 4),
