@@ -5,6 +5,7 @@ Every key is spelt here and nowhere else; docs/workspace.md has `LAYOUT` as its 
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 
 Owner = NewType("Owner", str)
@@ -23,6 +24,20 @@ PUBLISHED = (CATALOG, DATASETS, MODELS, PREDICTIONS, RUNS, SWEEPS)  # folders of
 
 CATALOG_ROOT = f"{CATALOG}/catalog.json"
 CATALOG_OWNER = Owner("catalog")
+
+CHECKPOINT = re.compile(rf"{RUNS}/[^/]+/checkpoints/.*")
+LOG_ENTRY = re.compile(rf"{LOG}/(\d{{10}})\.json")
+RUN_DOCUMENT = re.compile(rf"{RUNS}/([^/]+)/run\.json")
+VERSION_DOCUMENT = re.compile(rf"{DATASETS}/([^/]+)/(v([1-9]\d*))/version\.json")
+_OWNERS = (  # pattern of a key → its owner, in the order in which they are tried
+    (re.compile(rf"{DATASETS}/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
+    (re.compile(rf"{MODELS}/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),
+    (re.compile(rf"{PREDICTIONS}/([^/]+)/([^/]+)/.*"), r"prediction:\1@\2"),
+    (re.compile(rf"{RUNS}/([^/]+)/[^/]+"), r"run:\1"),
+    (re.compile(rf"{SWEEPS}/([^/]+)/([^/]+)\.json"), r"sweep:\1/\2"),
+    (re.compile(rf"{CATALOG}/(?:{DATASETS}|{MODELS})/([^/]+)/([^/]+)/.*"), r"record:\1@\2"),
+    (re.compile(rf"{CATALOG}/.*"), CATALOG_OWNER),
+)
 
 LAYOUT = (  # what lies where, in the order in which people look for it
     ("objects/sha256/ab/cdef…", "the bytes of every file of every data version, once"),
@@ -185,3 +200,12 @@ def run_owner(run_id: str) -> Owner:
 def sweep_owner(model: str, name: str) -> Owner:
     """Return the owner of the plan of a sweep."""
     return Owner(f"sweep:{model}/{name}")
+
+
+def owner_of(key: str) -> Owner | None:
+    """Return the owner that a published file has by its key; None if no owner has such keys.
+
+    Files of a run that has made a model version are the model version's, which no key tells.
+    """
+    found = (Owner(pattern.sub(name, key)) for pattern, name in _OWNERS if pattern.fullmatch(key))
+    return next(found, None)

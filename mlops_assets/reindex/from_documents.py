@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import json
-import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -22,10 +21,17 @@ from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.errors import StorageError
 from mlops_assets.paths import (
     CATALOG_OWNER,
+    CHECKPOINT,
     PUBLISHED,
+    RUN_DOCUMENT,
+    VERSION_DOCUMENT,
+    data_owner,
     model_folder,
     model_item_key,
     model_owner,
+    owner_of,
+    prediction_owner,
+    record_owner,
     run_document_key,
     run_owner,
     version_folder,
@@ -39,18 +45,6 @@ from mlops_assets.stac.models import FRAMEWORKS
 from mlops_assets.storage import Workspace
 
 UNKNOWN = "unknown"
-_CHECKPOINT = re.compile(r"runs/[^/]+/checkpoints/.*")
-_VERSION = re.compile(r"datasets/([^/]+)/(v([1-9]\d*))/version\.json")
-_RUN = re.compile(r"runs/([^/]+)/run\.json")
-_OWNERS = (  # pattern of a path → its owner, in the order in which they are tried
-    (re.compile(r"datasets/([^/]+)/([^/]+)/.*"), r"data:\1@\2"),
-    (re.compile(r"models/([^/]+)/([^/]+)/.*"), r"model:\1@\2"),
-    (re.compile(r"predictions/([^/]+)/([^/]+)/.*"), r"prediction:\1@\2"),
-    (re.compile(r"runs/([^/]+)/[^/]+"), r"run:\1"),
-    (re.compile(r"sweeps/([^/]+)/([^/]+)\.json"), r"sweep:\1/\2"),
-    (re.compile(r"catalog/(?:datasets|models)/([^/]+)/([^/]+)/.*"), r"record:\1@\2"),
-    (re.compile(r"catalog/.*"), "catalog"),
-)
 # what a run has whose document does not say more, as those of earlier releases
 _RUN_DEFAULTS: Columns = {
     "error": None,
@@ -85,7 +79,7 @@ class Documented:
 def published_keys(workspace: Workspace) -> list[str]:
     """Return the keys that lie where published files do."""
     keys = (key for folder in PUBLISHED for key in workspace.list(folder))
-    return sorted(key for key in keys if not _CHECKPOINT.fullmatch(key))
+    return sorted(key for key in keys if not CHECKPOINT.fullmatch(key))
 
 
 def points_of_series(document: dict[str, Any]) -> list[LoggedPoint]:
@@ -125,10 +119,10 @@ class _Reader:
     def read(self) -> Documented:
         """Return all that is found."""
         for key in self._keys:
-            if match := _VERSION.fullmatch(key):
+            if match := VERSION_DOCUMENT.fullmatch(key):
                 self._data_version(*match.groups())
         for key in self._keys:
-            if match := _RUN.fullmatch(key):
+            if match := RUN_DOCUMENT.fullmatch(key):
                 self._run(match[1])
         self._files()
         found = self._found.unproven
@@ -241,14 +235,14 @@ class _Reader:
         """Add every file that belongs to something that is found."""
         rows = self._found.rows
         known = {
-            f"{kind}:{dataset}@{version}"
+            owner(dataset, version)
             for dataset, version in rows["data_versions"]
-            for kind in ("data", "record")
+            for owner in (data_owner, record_owner)
         }
         known |= {
-            f"{kind}:{model}@{version}"
+            owner(model, version)
             for model, version in rows["model_versions"]
-            for kind in ("model", "prediction", "record")
+            for owner in (model_owner, prediction_owner, record_owner)
         }
         known |= {run_owner(run_id) for (run_id,) in rows["runs"]}
         left: list[str] = []
@@ -265,9 +259,7 @@ class _Reader:
             )
 
     def _owner(self, key: str) -> str:
-        owner = next(
-            (pattern.sub(owner, key) for pattern, owner in _OWNERS if pattern.fullmatch(key)), ""
-        )
+        owner = owner_of(key) or ""
         run = (
             self._found.rows["runs"].get((owner.removeprefix("run:"),))
             if owner.startswith("run:")

@@ -3,14 +3,13 @@
 It is rebuilt by replay of the mirrored log, else from documents.
 
 The log gives every row as it was, and `points.parquet` all that a run which has ended had logged. A
-workspace of an earlier release has no log, and its documents are read; see `documented`. What is
-not proved is listed.
+workspace of an earlier release has no log, and its documents are read; see
+`from_documents`. What is not proved is listed.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -22,6 +21,7 @@ from mlops_assets.errors import IntegrityError, MlopsError, NotFound
 from mlops_assets.models.run_documents import read_points
 from mlops_assets.paths import (
     LOG,
+    LOG_ENTRY,
     LOG_REPLACED,
     STAGED,
     log_entry_key,
@@ -45,7 +45,6 @@ from mlops_assets.reindex.from_documents import (
 from mlops_assets.storage import Workspace, sha256_of
 
 ACTION = "reindex"
-_ENTRY = re.compile(r"log/(\d{10})\.json")
 
 
 @dataclass
@@ -100,7 +99,7 @@ def _entries(workspace: Workspace, until: int | None = None) -> Iterator[tuple[i
         IntegrityError: something else lies among them.
     """
     for key in mirrored(workspace):
-        match = _ENTRY.fullmatch(key)
+        match = LOG_ENTRY.fullmatch(key)
         if match is None:
             raise IntegrityError(
                 f"{key} is not an entry of the log; move it out of log/ and run this again"
