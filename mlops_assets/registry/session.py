@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Self, TypeVar
 
 from sqlalchemy import Connection, delete, event, select
-from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import IntegrityError as SqlIntegrityError
 from sqlalchemy.orm import Session, sessionmaker
 
@@ -46,16 +46,11 @@ class RegistrySession:
         """Open the registry, making its tables if they are missing.
 
         Raises:
+            SettingsError: the URL cannot be read.
             StorageError: the database cannot be opened, or was written by a newer release.
         """
         self.url = url
-        try:
-            self._engine = open_engine(url)
-        except ArgumentError as error:
-            raise StorageError(
-                f"MLOPS_REGISTRY={shown(url)} is not a valid SQLAlchemy URL; write e.g."
-                " sqlite:////path/registry.db"
-            ) from error
+        self._engine = open_engine(url)
         self._sessions = sessionmaker(self._engine, expire_on_commit=False)
         event.listen(self._sessions, "after_flush", chain.note_flush)
         event.listen(self._sessions, "do_orm_execute", chain.refuse_unseen)

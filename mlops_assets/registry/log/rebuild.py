@@ -2,7 +2,7 @@
 
 In one transaction, where there is none yet.
 
-Where the rows come from is the business of `training.reindex`.
+Where the rows come from is the business of `reindex`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any
 
 from sqlalchemy import Column, Connection, Table, func, insert, select
-from sqlalchemy.exc import ArgumentError, DatabaseError, StatementError
+from sqlalchemy.exc import DatabaseError, StatementError
 
 from mlops_assets.errors import Conflict, IntegrityError, StorageError
 from mlops_assets.registry.engine import open_engine
@@ -38,14 +38,10 @@ def empty_registry(url: str, principal: str) -> Iterator[Connection]:
 
     Raises:
         Conflict: it has rows.
+        SettingsError: the URL cannot be read.
         StorageError: it cannot be opened or written.
     """
-    try:
-        engine = open_engine(url)
-    except ArgumentError as error:
-        raise StorageError(
-            f"{shown(url)} is not a SQLAlchemy URL; write e.g. sqlite:////path/registry.db"
-        ) from error
+    engine = open_engine(url)
     try:
         with engine.begin() as connection:
             prepare(connection, principal)
