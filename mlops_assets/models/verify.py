@@ -19,7 +19,7 @@ import pandas as pd
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
 
-from mlops_assets.datasets.commit.commit import digest_of
+from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.verify import cache_damages, row_problems
 from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import read_manifest
@@ -49,7 +49,7 @@ from mlops_assets.paths import (
 from mlops_assets.progress import step
 from mlops_assets.registry import Alias, DataVersion, File, ModelVersion, Promotion, Run
 from mlops_assets.registry.files.verified_read import stat_published
-from mlops_assets.registry.log.replay import UNREADABLE, Replayed, guarded, readable
+from mlops_assets.registry.log.replay import UNREADABLE, Replayed, attempt, guarded, readable
 from mlops_assets.registry.log.verify import verify_log
 from mlops_assets.registry.schema import Tag
 from mlops_assets.storage import FileStat
@@ -183,15 +183,12 @@ def _readable(store: Store, found: Verification, kind: type[R], **where: Any) ->
 
     Where the table itself cannot be, that is what is found.
     """
-    rows: list[R] = []
 
-    def read() -> Iterable[str]:
+    def read() -> list[R]:
         with store.registry.reading() as session:
-            rows.extend(readable(session, kind, **where))
-        return ()
+            return readable(session, kind, **where)
 
-    found.problems += guarded(f"table {kind.__tablename__}", read)
-    return rows
+    return attempt(found.problems, f"table {kind.__tablename__}", read)
 
 
 def _stat_of(file: File) -> FileStat:
@@ -283,17 +280,11 @@ def _file_problems(store: Store, found: Verification, published: FileStat) -> It
 def _objects_of_all(
     store: Store, found: Verification, data: Sequence[DataVersion], runs: Sequence[Run]
 ) -> list[FileStat]:
-    objects: list[FileStat] = []
-
-    def listed(version: DataVersion) -> Iterable[str]:
-        objects.extend(_objects(store, version))
-        return ()
-
+    objects = [file for run in runs for file in _objects_of_run(run)]
     for version in data:
-        found.problems += guarded(
-            f"the files of {version.dataset}@{version.version}", partial(listed, version)
-        )
-    return objects + [file for run in runs for file in _objects_of_run(run)]
+        name = f"the files of {version.dataset}@{version.version}"
+        objects += attempt(found.problems, name, partial(_objects, store, version))
+    return objects
 
 
 def _folder(data: DataVersion) -> str:
@@ -340,15 +331,7 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
     document = published_document(store, f"{_folder(data)}/version.json")
     if manifest is None or samples is None or document is None:
         return
-    source = document["specification"]["source"]
-    parts = (
-        document["classes"],
-        document["features"],
-        document["input"],
-        source,
-        document.get("labels"),
-    )
-    digest = digest_of(manifest, samples, *parts)
+    digest = digest_of_documents(manifest, samples, document)
     if not digest == data.digest == document["digest"]:
         yield (
             f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "

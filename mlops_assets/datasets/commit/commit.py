@@ -178,6 +178,21 @@ def read_landing(
         yield source, contents
 
 
+def digest_of_documents(
+    files: pd.DataFrame, samples: pd.DataFrame, document: Mapping[str, Any]
+) -> str:
+    """Return the digest of a committed data version, from its documents.
+
+    Args:
+        files: its manifest.
+        samples: its samples.
+        document: its `version.json`.
+    """
+    source = document["specification"]["source"]
+    parts = (document["classes"], document["features"], document["input"], source)
+    return digest_of(files, samples, *parts, document.get("labels"))
+
+
 def digest_of(
     files: pd.DataFrame,
     samples: pd.DataFrame,

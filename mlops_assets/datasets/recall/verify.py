@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import pandas as pd
 
-from mlops_assets.datasets.commit.commit import digest_of
+from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.decoded_cache import damaged_splits
@@ -242,15 +242,7 @@ def _unread(error: StorageError) -> Fault:
 def _digest_damages(frozen: FrozenDataset, row: DataVersion) -> list[Damage]:
     """The digest in the registry must be that of the manifest and the samples."""
     document = frozen.document
-    source = document["specification"]["source"]
-    parts = (
-        document["classes"],
-        document["features"],
-        document["input"],
-        source,
-        document.get("labels"),
-    )
-    digest = digest_of(frozen.manifest, frozen.samples, *parts)
+    digest = digest_of_documents(frozen.manifest, frozen.samples, document)
     if digest == row.digest == document["digest"]:
         return []
     told = f"the registry says digest {row.digest[:12]}…, the manifest has {digest[:12]}…"

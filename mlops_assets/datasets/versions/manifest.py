@@ -27,37 +27,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.media_types import media_types
+from mlops_assets.datasets.versions.contents import FILE_COLUMNS
 from mlops_assets.paths import object_key
 
 if TYPE_CHECKING:
     import pandas as pd
 
 MAIN_ROLES = ("image", "table")  # what samples are read from; labels and sidecars come with them
-COLUMNS = [
-    "path",
-    "sha256",
-    "size",
-    "href",
-    "role",
-    "scene",
-    "part",
-    "height",
-    "width",
-    "count",
-    "dtype",
-    "nodata",
-    "crs",
-    "transform",
-    "bbox",
-    "datetime",
-    "source",
-    "band_names",
-    "bands",
-    "masked",
-    "scales",
-    "offsets",
-    "remarks",
-]
+COLUMNS = ["path", "sha256", "size", "href", *FILE_COLUMNS[1:]]
 STAC_VERSION = "1.1.0"
 STAC_GEOPARQUET_VERSION = "1.1.0"
 EXTENSIONS = [

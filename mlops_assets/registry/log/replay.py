@@ -23,6 +23,7 @@ from mlops_assets.registry.log.chain import ADOPTED, AUDITED, read_points, rows_
 from mlops_assets.registry.schema import Base, LogEntry, Point
 
 T = TypeVar("T", bound=Base)
+R = TypeVar("R")
 Key = tuple[Any, ...]
 Columns = dict[str, Any]
 _SHOWN = 60  # characters of a value in a message
@@ -146,8 +147,29 @@ def guarded(what: str, check: Callable[[], Iterable[str]]) -> list[str]:
         found.extend(check())
     # whatever was done to one row or file must not hide what was done to another
     except Exception as error:  # noqa: BLE001
-        found.append(f"{what} cannot be verified: {type(error).__name__}: {error}")
+        found.append(_failed(what, error))
     return found
+
+
+def attempt(problems: list[str], what: str, read: Callable[[], list[R]]) -> list[R]:
+    """Return what is read, nothing if it cannot be.
+
+    A reading that fails, whatever was done to what it reads, is a problem.
+
+    Args:
+        problems: what was found so far.
+        what: what is read.
+        read: reads it.
+    """
+    try:
+        return read()
+    except Exception as error:  # noqa: BLE001
+        problems.append(_failed(what, error))
+        return []
+
+
+def _failed(what: str, error: Exception) -> str:
+    return f"{what} cannot be verified: {type(error).__name__}: {error}"
 
 
 def differences(connection: Connection, expected: Replayed, since: int = 0) -> Iterator[str]:

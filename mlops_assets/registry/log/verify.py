@@ -8,13 +8,20 @@ verified elsewhere.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 
 from mlops_assets.paths import log_entry_key
 from mlops_assets.registry.log.mirror import mirrored
-from mlops_assets.registry.log.replay import Replayed, differences, entries_of, guarded, replay
+from mlops_assets.registry.log.replay import (
+    Replayed,
+    attempt,
+    differences,
+    entries_of,
+    guarded,
+    replay,
+)
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import Workspace, sha256_of
 
@@ -40,10 +47,6 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
     """
     found = VerifiedLog()
 
-    def listed() -> Iterable[str]:
-        keys.extend(mirrored(workspace))
-        return ()
-
     def compared() -> Iterator[str]:
         with registry.snapshot() as connection:
             found.log = replay(entries_of(connection))
@@ -51,8 +54,7 @@ def verify_log(workspace: Workspace, registry: Registry, since: int = 0) -> Veri
             yield from differences(connection, found.log, since)
 
     # first the mirror: an entry is in the registry before it is there
-    keys: list[str] = []
-    found.problems += guarded("the mirror of the log", listed)
+    keys = attempt(found.problems, "the mirror of the log", partial(mirrored, workspace))
     found.problems += guarded("the registry", compared)
     found.problems += guarded(
         "the mirror of the log", lambda: _mirror_problems(workspace, registry, found, keys, since)
