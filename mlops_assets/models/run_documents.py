@@ -3,7 +3,7 @@
 `run.json` has its record, and `points.parquet` everything that it logged.
 
 With them a lost registry is rebuilt. Runs that succeeded publish theirs with their model version;
-see `publishing`.
+see `publish`.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 The trainer is run on a data version, and its model is published whole or not at all.
 
-It happens in this process. A step of Dagster starts a process for it; see `supervision`.
+It happens in this process. A step of Dagster starts a process for it; see `process.supervisor`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It lists; it hashes and opens nothing.
 
 How a landing is listed is the landing's business; how a queue is read instead is in
-`landing_notifications`.
+`notifications`.
 """
 
 from __future__ import annotations

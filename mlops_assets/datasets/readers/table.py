@@ -1,6 +1,6 @@
 """Layout `table`: CSV, TSV, Parquet and GeoParquet files whose rows are samples.
 
-Finding samples and reading them; what a column may hold is checked in `columns`.
+Finding samples and reading them; what a column may hold is checked in `table_columns`.
 """
 
 from __future__ import annotations

@@ -59,7 +59,7 @@ class Scene:
         labels: path of the label raster or vector, if there is one.
         properties: of the Item: datetime, class, group and split may be among them.
         bbox: west, south, east, north in degrees, if known.
-        described: what the Item says of platform and bands, see `described`.
+        described: what the Item says of platform and bands, see `stac.bands`.
         band_names: what the Item calls the bands of each image file, in the same order, or None
             where it does not.
         zoneless: whether the Item's time has no zone.

@@ -1,7 +1,7 @@
 """Runs mirrored to an MLflow server: created once, brought up to date later, never doubled.
 
-What a run of ours is called there is in `wording`; models and aliases are mirrored by
-`registering`.
+What a run of ours is called there is in `mapping`; models and aliases are mirrored by
+`register`.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Memory grows with neither the split nor its pixels.
 
-Nothing here knows models, files or data versions. Formulae are in `class_metrics`, intervals in
-`resampling`.
+Nothing here knows models, files or data versions. Formulae are in `metrics`, intervals in
+`bootstrap`.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 It must keep the platform's contract, and give what its author's framework gave.
 
 It is read as data and checked here before anything runs it. Whether it equals the model it was made
-from is for `exporting`; without outputs of that model nobody can tell, and so it is never proved.
+from is for `export`; without outputs of that model nobody can tell, and so it is never proved.
 """
 
 from __future__ import annotations

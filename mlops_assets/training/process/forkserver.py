@@ -1,6 +1,6 @@
 """A preloaded process that trainers' processes are forked from, to start in milliseconds.
 
-What a forked process does is the business of `worker`; who starts and watches it is `supervision`.
+What a forked process does is the business of `worker`; who starts and watches it is `supervisor`.
 The standard library's `multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read
 theirs when they are loaded.
 """

@@ -2,7 +2,7 @@
 
 It is forked from a preloaded process where that is safe, and else started anew.
 
-Watching it is the business of `supervision`. This is imported before the data is read, and imports
+Watching it is the business of `supervisor`. This is imported before the data is read, and imports
 little itself.
 """
 

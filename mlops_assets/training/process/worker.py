@@ -2,7 +2,7 @@
 
 It is started by `python -m mlops_assets.training.process.worker JOB`, or under torchrun.
 
-`supervision` starts it, and reads what it leaves: the outcome beside the job.
+`supervisor` starts it, and reads what it leaves: the outcome beside the job.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Shift from the data version before: class shares, number labels, features and bands.
 
-How distributions are compared is in `datasets.shifts`. A warning says that they differ, not which
+How distributions are compared is in
+`datasets.diff.distribution_shift`. A warning says that they differ, not which
 version is right.
 """
 
