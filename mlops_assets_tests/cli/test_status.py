@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.registry import Run, open_registry
-from mlops_assets.registry.schema import Checkpoint, DataVersion, ModelVersion
+from mlops_assets.registry.schema import Checkpoint, ModelVersion
 from mlops_assets.registry.store import Registry, now
 from mlops_assets.settings import Settings
 from mlops_assets_tests.cli.conftest import Mlops
+from mlops_assets_tests.registry.rows import data_version, new_run
 
 GONE = 2**22 + 1  # more than Linux gives as a process id
 
@@ -22,44 +23,15 @@ GONE = 2**22 + 1  # more than Linux gives as a process id
 def registry(project: Path) -> Registry:
     """The registry of the project, with `samples@v1`."""
     registry = open_registry(Settings.from_environment().registry)
-    registry.publish_data_version(
-        DataVersion(
-            dataset="samples",
-            version="v1",
-            number=1,
-            digest="d" * 64,
-            created=now(),
-            created_by="tester",
-            files=1,
-            samples=10,
-            size=1,
-            specification={},
-            counts={},
-        ),
-        [],
-    )
+    row = data_version(dataset="samples", digest="d" * 64)
+    registry.publish_data_version(row, [])
     return registry
 
 
 def start(registry: Registry, run_id: str, model: str = "crops", **facts: object) -> None:
-    row = {
-        "run_id": run_id,
-        "model": model,
-        "dataset": "samples",
-        "data_version": "v1",
-        "data_digest": "d" * 64,
-        "status": "running",
-        "parameters": {},
-        "seed": 0,
-        "trainer": "a:b",
-        "code_version": "c",
-        "hardware": {},
-        "metrics": {},
-        "started": now(),
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-    }
-    registry.start_run(Run(**(row | facts)))
+    here = {"host": socket.gethostname(), "pid": os.getpid()}
+    of_samples = {"model": model, "dataset": "samples", "data_digest": "d" * 64}
+    registry.start_run(new_run(run_id, **of_samples | here | facts))
 
 
 def test_a_new_project_is_told_what_to_do_first_and_nothing_is_made(

@@ -12,11 +12,11 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.registry import ModelVersion, Registry, Run
-from mlops_assets.registry.store import now
+from mlops_assets.registry import Registry
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.faults.forks import DEADLINE
 from mlops_assets_tests.faults.tally import LONG
+from mlops_assets_tests.registry.rows import model_version, new_run
 
 PROCESSES = 8
 ROUNDS = 20 if LONG else 4  # runs, tags and promotions of each
@@ -73,40 +73,10 @@ def _write(url: str, number: int, refused: Any) -> None:
 
 
 def _one_round(registry: Registry, run_id: str) -> None:
-    shared = {
-        "run_id": run_id,
-        "model": "crops",
-        "dataset": "fields",
-        "data_version": "v1",
-        "data_digest": "0" * 64,
-    }
-    registry.start_run(
-        Run(
-            **shared,
-            status="running",
-            parameters={},
-            seed=0,
-            trainer="a:b",
-            code_version="c",
-            hardware={},
-            metrics={},
-            started=now(),
-            host="h",
-            pid=os.getpid(),
-        )
-    )
+    registry.start_run(new_run(run_id, pid=os.getpid()))
     for start in range(0, POINTS, 10):
         registry.log(run_id, [(seq, "loss", seq, 1.0, 0.0) for seq in range(start, start + 10)])
-    row = ModelVersion(
-        **shared,
-        version=f"v1-{run_id}",
-        task="classification",
-        framework="pytorch",
-        signature={},
-        stage="trained",
-        metrics={},
-        created=now(),
-    )
+    row = model_version(f"v1-{run_id}", run_id)
     registry.publish_model_version(row, [])
     registry.tag("fields", "v1", f"tag-{run_id}")
     registry.promote(row, "tester", [])

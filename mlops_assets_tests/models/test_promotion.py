@@ -15,62 +15,19 @@ from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFou
 from mlops_assets.models.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.models.specification import Gate
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion, ModelVersion, Run
-from mlops_assets.registry.store import now
+from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
+from mlops_assets_tests.registry.rows import data_version, model_version, new_run
 
 
 def registered(
     store: Store, version: str, stage: str = "recorded", **metrics: float
 ) -> ModelVersion:
     """A model version `crops@version` with these metrics."""
-    shared: dict[str, Any] = {
-        "run_id": f"run-{version}",
-        "model": "crops",
-        "dataset": "fields",
-        "data_version": "v1",
-        "data_digest": "0" * 64,
-    }
     if not store.registry.data_versions("fields"):
-        data = DataVersion(
-            dataset="fields",
-            version="v1",
-            number=1,
-            digest="0" * 64,
-            created=now(),
-            created_by="tester",
-            files=1,
-            samples=1,
-            size=1,
-            specification={},
-            counts={},
-        )
-        store.registry.publish_data_version(data, [])
-    store.registry.start_run(
-        Run(
-            **shared,
-            status="running",
-            parameters={},
-            seed=0,
-            trainer="a:b",
-            code_version="c",
-            hardware={},
-            metrics={},
-            started=now(),
-            host="h",
-            pid=1,
-        )
-    )
-    row = ModelVersion(
-        **shared,
-        version=version,
-        task="classification",
-        framework="pytorch",
-        signature={},
-        stage="trained",
-        metrics={},
-        created=now(),
-    )
+        store.registry.publish_data_version(data_version(digest="0" * 64), [])
+    store.registry.start_run(new_run(f"run-{version}"))
+    row = model_version(version, f"run-{version}")
     store.registry.publish_model_version(row, [])
     folder = f"models/crops/{version}"
     contents = {"model.onnx": b"onnx", "metrics.json": json_bytes({"metrics": metrics})}

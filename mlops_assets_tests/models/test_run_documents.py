@@ -12,7 +12,7 @@ from mlops_assets.paths import run_document_key
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
-from mlops_assets_tests.registry.test_store import new_run
+from mlops_assets_tests.registry.rows import new_run
 from mlops_assets_tests.training.trainers import require_documents
 
 # in the order logged, not by name; floats that no decimal text of a few digits is equal to

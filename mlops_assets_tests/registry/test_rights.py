@@ -14,7 +14,8 @@ from mlops_assets.names import Reference
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import Checkpoint, Registry, Token
 from mlops_assets.registry.store import now
-from mlops_assets_tests.registry.test_store import FILE, data_version, model_version, new_run
+from mlops_assets_tests.registry.rows import data_version, model_version, new_run
+from mlops_assets_tests.registry.test_store import FILE
 
 
 def new_token(token_id: str, *roles: Role) -> Token:

@@ -12,14 +12,13 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from mlops_assets.errors import Conflict, StorageError
-from mlops_assets.registry import ModelVersion, Registry, Run, engine
-from mlops_assets.registry.store import now
+from mlops_assets.registry import ModelVersion, Registry, engine
+from mlops_assets_tests.registry.rows import model_version, new_run
 from mlops_assets_tests.servers.postgres import PostgresServer
 
 HOLD = """
@@ -143,38 +142,8 @@ def test_promotions_at_once_leave_one_chain(url: str) -> None:
 
 
 def _model_version(registry: Registry, version: str) -> ModelVersion:
-    shared: dict[str, Any] = {
-        "run_id": f"run-{version}",
-        "model": "crops",
-        "dataset": "fields",
-        "data_version": "v1",
-        "data_digest": "0" * 64,
-    }
-    registry.start_run(
-        Run(
-            **shared,
-            status="running",
-            parameters={},
-            seed=0,
-            trainer="a:b",
-            code_version="c",
-            hardware={},
-            metrics={},
-            started=now(),
-            host="h",
-            pid=1,
-        )
-    )
-    row = ModelVersion(
-        **shared,
-        version=version,
-        task="classification",
-        framework="pytorch",
-        signature={},
-        stage="trained",
-        metrics={},
-        created=now(),
-    )
+    registry.start_run(new_run(f"run-{version}"))
+    row = model_version(version, f"run-{version}")
     registry.publish_model_version(row, [])
     return row
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -22,10 +21,11 @@ from mlops_assets.errors import (
     StorageError,
 )
 from mlops_assets.names import Reference
-from mlops_assets.registry import DataVersion, ModelVersion, Registry, Run, open_registry
+from mlops_assets.registry import DataVersion, ModelVersion, Registry, open_registry
 from mlops_assets.registry.schema import SCHEMA_REVISION
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat
+from mlops_assets_tests.registry.rows import data_version, model_version, new_run
 
 FILE = FileStat("datasets/fields/v1/version.json", "a" * 64, 3)
 OPEN_AND_LOG = """
@@ -47,61 +47,6 @@ def url(tmp_path: Path) -> str:
 @pytest.fixture
 def registry(url: str) -> Registry:
     return Registry(url)
-
-
-def data_version(number: int = 1, **changes: Any) -> DataVersion:
-    row: dict[str, Any] = {
-        "dataset": "fields",
-        "version": f"v{number}",
-        "number": number,
-        "digest": f"{number:064d}",
-        "created": now(),
-        "created_by": "tester",
-        "files": 1,
-        "samples": 10,
-        "size": 3,
-        "specification": {},
-        "counts": {"train": 10},
-    }
-    return DataVersion(**row | changes)
-
-
-def new_run(run_id: str = "run-1", **changes: Any) -> Run:
-    row: dict[str, Any] = {
-        "run_id": run_id,
-        "model": "crops",
-        "dataset": "fields",
-        "data_version": "v1",
-        "data_digest": "0" * 64,
-        "status": "running",
-        "parameters": {},
-        "seed": 0,
-        "trainer": "t",
-        "code_version": "c",
-        "hardware": {},
-        "metrics": {},
-        "started": now(),
-        "host": "h",
-        "pid": 1,
-    }
-    return Run(**row | changes)
-
-
-def model_version(version: str, run_id: str, age: int = 0) -> ModelVersion:
-    return ModelVersion(
-        model="crops",
-        version=version,
-        run_id=run_id,
-        dataset="fields",
-        data_version="v1",
-        data_digest="0" * 64,
-        task="classification",
-        framework="sklearn",
-        signature={},
-        stage="trained",
-        metrics={},
-        created=now() - timedelta(days=age),
-    )
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""Rows of the registry, for tests that do not ask what is in them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from mlops_assets.registry import DataVersion, ModelVersion, Run
+from mlops_assets.registry.session import now
+
+
+def data_version(number: int = 1, **changes: Any) -> DataVersion:
+    row: dict[str, Any] = {
+        "dataset": "fields",
+        "version": f"v{number}",
+        "number": number,
+        "digest": f"{number:064d}",
+        "created": now(),
+        "created_by": "tester",
+        "files": 1,
+        "samples": 10,
+        "size": 3,
+        "specification": {},
+        "counts": {"train": 10},
+    }
+    return DataVersion(**row | changes)
+
+
+def new_run(run_id: str = "run-1", **changes: Any) -> Run:
+    row: dict[str, Any] = {
+        "run_id": run_id,
+        "model": "crops",
+        "dataset": "fields",
+        "data_version": "v1",
+        "data_digest": "0" * 64,
+        "status": "running",
+        "parameters": {},
+        "seed": 0,
+        "trainer": "t",
+        "code_version": "c",
+        "hardware": {},
+        "metrics": {},
+        "started": now(),
+        "host": "h",
+        "pid": 1,
+    }
+    return Run(**row | changes)
+
+
+def model_version(version: str, run_id: str, age: int = 0) -> ModelVersion:
+    return ModelVersion(
+        model="crops",
+        version=version,
+        run_id=run_id,
+        dataset="fields",
+        data_version="v1",
+        data_digest="0" * 64,
+        task="classification",
+        framework="sklearn",
+        signature={},
+        stage="trained",
+        metrics={},
+        created=now() - timedelta(days=age),
+    )
