@@ -58,7 +58,7 @@ mlflow: .venv/mlflow-server/$(MLFLOW) ## a whole MLflow server, in an environmen
 	@.venv/mlflow-server/bin/python -m pip install --quiet --disable-pip-version-check mlflow==$(MLFLOW)
 	@touch $@
 
-demo: .venv/with-demo .env ## run the main job on the example: land, freeze, train, compare, promote, verify, predict
+demo: .venv/with-demo .env ## run the main job on the example: land, commit, train, compare, promote, verify, predict
 	@$(BIN)/mlops demo
 
 up: .venv/with-demo .env ## Dagster's UI and daemon on the demo's workspace, sensors running; PORT=3000

@@ -13,7 +13,7 @@ from benchmarks.options import Options
 # name → module and title; in the order in which they run
 BENCHMARKS = {
     "start-up": ("benchmarks.start_up", "Start-up"),
-    "dvc": ("benchmarks.against_dvc", "Freeze, upload and recall, beside DVC"),
+    "dvc": ("benchmarks.against_dvc", "Commit, upload and recall, beside DVC"),
     "many-files": ("benchmarks.many_files", "Very many small files"),
     "reading": ("benchmarks.reading", "Reading for training"),
     "scene": ("benchmarks.large_scene", "One large scene"),

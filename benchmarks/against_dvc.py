@@ -73,14 +73,14 @@ def measure(options: Options) -> None:
     link, copy = ("recall", "link"), ("recall", "copy")
     dvc_copy, dvc_link = ("recall", "dvc copy"), ("recall", "dvc link")
     rows = [
-        ("S3: freeze and upload · `dvc add`, `dvc push`", *_pair(found, "first")),
+        ("S3: commit and upload · `dvc add`, `dvc push`", *_pair(found, "first")),
         ("S3: … again after 1 % has changed", *_pair(found, "1 %")),
         ("S3: … again, nothing has changed", *_pair(found, "nothing")),
         (
             "S3: recall, nothing cached here · `dvc fetch`, `dvc checkout`",
             *_pair(found, "recall s3"),
         ),
-        ("folder: freeze · `dvc add`", *_pair(found, "local")),
+        ("folder: commit · `dvc add`", *_pair(found, "local")),
         (
             "folder: recall (links) · `dvc checkout` (copies), both as they come",
             *found.row(link, dvc_copy),
@@ -112,14 +112,17 @@ def _on_s3(
 ) -> None:
     ours = OurProject.make(folder / "ours", f"s3://{BUCKET}/ours", environment)
     peer = DvcRepository.make(folder / "dvc", f"s3://{BUCKET}/dvc", environment)
-    freezing: dict[str, Step] = {"ours": ours.freeze, "dvc": lambda: peer.take("add", "push")}
+    committing: dict[str, Step] = {
+        "ours": ours.commit_in_process,
+        "dvc": lambda: peer.take("add", "push"),
+    }
     for side in (ours, peer):
         shutil.copytree(landing, side.data)
-    found.take("first", freezing, number)
+    found.take("first", committing, number)
     for side in (ours, peer):
         add_chips(side.data, range(CHANGED), CHIP_50KB, seed=1)
-    found.take("1 %", freezing, number)
-    found.take("nothing", freezing, number)
+    found.take("1 %", committing, number)
+    found.take("nothing", committing, number)
     ours.forget_copies()
     peer.forget_data()
     found.take(
@@ -133,16 +136,16 @@ def _as_commands(
     ours = OurProject.make(folder / "ours-command", f"s3://{BUCKET}/ours-command", environment)
     ours.declare()
     peer = DvcRepository.make(folder / "dvc-command", f"s3://{BUCKET}/dvc-command", environment)
-    freezing: dict[str, Step] = {
+    committing: dict[str, Step] = {
         "ours": ours.commit,
         "dvc": lambda: peer.commands(("add", peer.data.name), ("push",)),
     }
     for side in (ours, peer):
         shutil.copytree(landing, side.data)
-    found.take("command", freezing, number)
+    found.take("command", committing, number)
     for side in (ours, peer):
         add_chips(side.data, range(CHANGED), CHIP_50KB, seed=1)
-    found.take("command 1 %", freezing, number)
+    found.take("command 1 %", committing, number)
 
 
 def _on_disk(found: Comparison, landing: Path, folder: Path, number: int) -> None:
@@ -150,7 +153,7 @@ def _on_disk(found: Comparison, landing: Path, folder: Path, number: int) -> Non
     peer = DvcRepository.make(folder / "dvc-local", None)
     for side in (ours, peer):
         shutil.copytree(landing, side.data)
-    found.take("local", {"ours": ours.freeze, "dvc": lambda: peer.take("add")}, number)
+    found.take("local", {"ours": ours.commit_in_process, "dvc": lambda: peer.take("add")}, number)
     recalling: dict[str, Step] = {
         "link": ours.recall,
         "dvc copy": lambda: peer.checkout("reflink,copy"),

@@ -1,6 +1,6 @@
 """Landings to measure with: folders of chips with random content, and one large scene.
 
-How they are frozen is in the modules that measure.
+How they are committed is in the modules that measure.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def add_chips(folder: Path, numbers: range, shape: tuple[int, int, int], seed: i
 def settle() -> None:
     """Write out pending writes, so that nobody pays for another's, and let files age a clock tick.
 
-    A file that has just changed is read again by the next freeze, as its time would not tell of a
+    A file that has just changed is read again by the next commit, as its time would not tell of a
     change right after.
     """
     os.sync()

@@ -20,7 +20,7 @@ _WINDOWS: dict[str, Any] = {"read": "windows", "size": 256}
 
 
 def measure(options: Options) -> None:
-    """Print seconds and peak memory of freezing and sampling; then an epoch over the patches."""
+    """Print seconds and peak memory of committing and sampling; then an epoch over the patches."""
     landing = options.folder / "landing"
     add_scene(landing, SIZE, BANDS, _LABELLED)
     rows, readers = [], []
@@ -34,10 +34,10 @@ def measure(options: Options) -> None:
             "split": {"method": "spatial_block", "block": 2560},
         }
         readers.append(Reader(folder, declared, task))
-        frozen, decoded = readers[-1].take("freeze"), readers[-1].take("decode")
+        committed, decoded = readers[-1].take("commit"), readers[-1].take("decode")
         name = f"{sampling['read']} of {sampling['size']} × {sampling['size']}"
         for step, how_much, found in (
-            ("freeze", f"{frozen.facts['samples']:,.0f} samples", frozen),
+            ("commit", f"{committed.facts['samples']:,.0f} samples", committed),
             ("sample into the cache", f"{decoded.facts['mib']:,.0f} MiB", decoded),
         ):
             rows.append(

@@ -36,10 +36,10 @@ def measure(options: Options) -> None:
         folder = options.folder / str(size)
         ours = OurProject.make(folder / "ours", (folder / "workspace").as_uri(), landing=landing)
         settle()
-        first = ours.freeze()
-        again = ours.freeze()
+        first = ours.commit_in_process()
+        again = ours.commit_in_process()
         if first.facts["files"] != size:
-            raise RuntimeError(f"{first.facts['files']:.0f} of {size} files were frozen")
+            raise RuntimeError(f"{first.facts['files']:.0f} of {size} files were committed")
         print(f"{size}: {first.seconds}, again {again.seconds}", file=sys.stderr, flush=True)
         peer = None
         if size <= (_PEER_UP_TO_ALL if options.all else _PEER_UP_TO):
@@ -57,7 +57,7 @@ def measure(options: Options) -> None:
         )
         shutil.rmtree(folder)
     ours_first, ours_again = (
-        ("freeze, s", "files/s", "peak MiB"),
+        ("commit, s", "files/s", "peak MiB"),
         (
             "again, unchanged, s",
             "peak MiB",

@@ -52,9 +52,9 @@ class OurProject:
             folder, landing or folder / "landing", {**(environment or clean_environment()), **own}
         )
 
-    def freeze(self) -> Measured:
-        """Freeze the landing in a fresh process; imports are not counted."""
-        return self._take(f"freeze={self.data}")
+    def commit_in_process(self) -> Measured:
+        """Commit the landing in a fresh process; imports are not counted."""
+        return self._take(f"commit={self.data}")
 
     def recall(self, copy: bool = False) -> Measured:
         """Write the newest version back into a new folder, in a fresh process.

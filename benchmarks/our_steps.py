@@ -2,7 +2,7 @@
 
 `python -m benchmarks.our_steps STEP=FOLDER …`, with the workspace of the environment.
 
-`freeze` freezes a landing of images in a folder a class; `recall` writes the newest version back,
+`commit` commits a landing of images in a folder a class; `recall` writes the newest version back,
 `recall_copy` without links to the workspace.
 """
 
@@ -16,11 +16,11 @@ import pyarrow.dataset
 import pyarrow.pandas_compat  # noqa: F401
 
 from benchmarks.measured import Steps
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.readers import image_folder  # noqa: F401
 from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
@@ -39,15 +39,15 @@ def main(*steps: str) -> None:
         with taken.step(verb):
             workspace = Workspace(settings.workspace, settings.cache)
             registry = open_registry(settings.registry)
-            if verb == "freeze":
+            if verb == "commit":
                 source = {"url": where, "layout": "image_folder"}
                 specification = DatasetSpecification.model_validate(
                     {"name": DATASET, "source": source}
                 )
-                files = freeze(workspace, registry, specification, "benchmark").version.files
+                files = commit(workspace, registry, specification, "benchmark").version.files
             else:
-                frozen = FrozenDataset.open(workspace, registry, Reference(DATASET))
-                files = recall(frozen, Path(where), copy=verb == "recall_copy").files
+                committed = CommittedDataset.open(workspace, registry, Reference(DATASET))
+                files = recall(committed, Path(where), copy=verb == "recall_copy").files
     taken.tell(files=files)
 
 

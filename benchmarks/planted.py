@@ -68,11 +68,11 @@ PLANTED = [
         name="training-statistics",
         fault="the statistics of scaling are of test samples",
         file="mlops_assets/datasets/loading/training_data.py",
-        before="""            np.flatnonzero(self.frozen.samples["split"] == "train"),
+        before="""            np.flatnonzero(self.committed.samples["split"] == "train"),
         )
         found = self.decoded("train")
 """,
-        after="""            np.flatnonzero(self.frozen.samples["split"] == "test"),
+        after="""            np.flatnonzero(self.committed.samples["split"] == "test"),
         )
         found = self.decoded("test")
 """,
@@ -136,7 +136,7 @@ PLANTED = [
         before="return content if sha256_of(content) == recorded[0].sha256 else None",
         after="return content if len(content) == recorded[0].size else None",
         tests=[
-            "datasets/versions/test_frozen_dataset.py",
+            "datasets/versions/test_committed_dataset.py",
             "datasets/commit/test_commit_faults.py",
             "runs/test_comparison.py",
         ],

@@ -21,9 +21,10 @@ def measure(options: Options) -> None:
     add_chips(options.folder / "landing", range(_CHIPS), CHIP_50KB)
     source = {"url": str(options.folder / "landing"), "layout": "image_folder"}
     reader = Reader(options.folder, {"name": "chips", "source": source}, "classification")
-    frozen, decoded = reader.take("freeze"), reader.take("decode")
+    committed, decoded = reader.take("commit"), reader.take("decode")
     print(
-        f"{_CHIPS:,} chips frozen in {frozen.total:.1f} s, decoded once in {decoded.total:.1f} s.\n"
+        f"{_CHIPS:,} chips committed in {committed.total:.1f} s,"
+        f" decoded once in {decoded.total:.1f} s.\n"
     )
     reader.print_epochs(_BATCH)
 

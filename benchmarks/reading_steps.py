@@ -1,8 +1,8 @@
-"""Freezing and reading training data in a fresh process.
+"""Committing and reading training data in a fresh process.
 
 `python -m benchmarks.reading_steps STEP SPECIFICATION TASK`.
 
-`freeze` and `decode` tell the time and the memory they take; `epochs` goes through the training
+`commit` and `decode` tell the time and the memory they take; `epochs` goes through the training
 split in several ways, ours and bare NumPy in turns.
 """
 
@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from benchmarks.measured import Steps
 from benchmarks.tables import median
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.names import Reference
 from mlops_assets.registry import open_registry
 from mlops_assets.settings import Settings
@@ -45,13 +45,13 @@ def main(step: str, declared: str, task: str, batch: str = "64") -> None:
     registry = open_registry(settings.registry)
     specification = DatasetSpecification.model_validate_json(Path(declared).read_text())
     taken = Steps()
-    if step == "freeze":
+    if step == "commit":
         with taken.step(step):
-            samples = freeze(workspace, registry, specification, "benchmark").version.samples
+            samples = commit(workspace, registry, specification, "benchmark").version.samples
         taken.tell(samples=samples)
         return
     data = TrainingData(
-        FrozenDataset.open(workspace, registry, Reference(specification.name)), task
+        CommittedDataset.open(workspace, registry, Reference(specification.name)), task
     )
     if step == "decode":
         with taken.step(step):

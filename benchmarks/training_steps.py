@@ -2,7 +2,7 @@
 
 `python -m benchmarks.training_steps STEP FOLDER EPOCHS`.
 
-`prepare` freezes chips; `ours` trains through the platform, `bare` with a plain loop: the same
+`prepare` commits chips; `ours` trains through the platform, `bare` with a plain loop: the same
 network, samples, order of batches, optimizer, schedule and validation, and nothing of ours around
 it. Each tells its seconds and its last loss.
 """
@@ -17,10 +17,10 @@ import numpy as np
 
 from benchmarks.landings import CLASSES, add_chips
 from benchmarks.measured import Steps
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
@@ -48,18 +48,18 @@ def main(step: str, folder: str, epochs: str) -> None:
 
 
 def _prepare(place: Path) -> None:
-    """Freeze chips, and write their splits as plain arrays for the bare loop."""
+    """Commit chips, and write their splits as plain arrays for the bare loop."""
     add_chips(place / "landing", range(_CHIPS), _CHIP)
     declared = {
         "name": "chips",
         "source": {"url": str(place / "landing"), "layout": "image_folder"},
     }
     store = open_store(Settings.from_environment())
-    freeze(
+    commit(
         store.workspace, store.registry, DatasetSpecification.model_validate(declared), "benchmark"
     )
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("chips"))
-    data = TrainingData(frozen, "classification", scaling="standardize")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("chips"))
+    data = TrainingData(committed, "classification", scaling="standardize")
     for split in ("train", "validation"):
         X, y = data.arrays(split)  # type: ignore[arg-type]
         np.save(place / f"{split}_X.npy", X)

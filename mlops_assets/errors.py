@@ -61,7 +61,7 @@ class MissingExtra(MlopsError):
 
 
 class EmptyLanding(MlopsError):
-    """There is nothing to freeze."""
+    """There is nothing to commit."""
 
 
 class DataProblems(MlopsError):
@@ -72,7 +72,7 @@ class DataProblems(MlopsError):
         listed = "\n".join(f"  - {problem}" for problem in self.problems)
         super().__init__(
             f"{where} has {len(self.problems)} problem(s); nothing was published. "
-            f"Mend these and freeze again:\n{listed}"
+            f"Mend these and commit again:\n{listed}"
         )
 
 

@@ -18,7 +18,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.principals import local
@@ -189,32 +189,32 @@ def write_scene(
 
 
 @pytest.fixture
-def land_table(store: Store) -> Callable[..., Freeze]:
-    """Land a table and freeze it: `land_table(frame, specification)`."""
+def land_table(store: Store) -> Callable[..., Commit]:
+    """Land a table and commit it: `land_table(frame, specification)`."""
 
     def land(
         frame: pd.DataFrame | None = None, specification: DatasetSpecification | None = None
-    ) -> Freeze:
+    ) -> Commit:
         specification = specification or table_specification()
         folder = store.workspace.root / specification.source.url
         folder.mkdir(parents=True, exist_ok=True)
         (crops_table() if frame is None else frame).to_csv(folder / "samples.csv", index=False)
-        return freeze(store.workspace, store.registry, specification, "tester")
+        return commit(store.workspace, store.registry, specification, "tester")
 
     return land
 
 
 @pytest.fixture
-def land_scenes(store: Store) -> Callable[..., Freeze]:
-    """Land one scene and freeze it: `land_scenes(specification, size=…)`."""
+def land_scenes(store: Store) -> Callable[..., Commit]:
+    """Land one scene and commit it: `land_scenes(specification, size=…)`."""
 
-    def land(specification: DatasetSpecification | None = None, **scene: object) -> Freeze:
+    def land(specification: DatasetSpecification | None = None, **scene: object) -> Commit:
         specification = specification or scenes_specification()
         write_scene(
             store.workspace.root / specification.source.url,
             **scene,  # type: ignore[arg-type]
         )
-        return freeze(store.workspace, store.registry, specification, "tester")
+        return commit(store.workspace, store.registry, specification, "tester")
 
     return land
 

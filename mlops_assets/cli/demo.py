@@ -41,17 +41,17 @@ def demo() -> None:
             preload(project.model(model))
         store = open_store()
         folder = store.workspace.root / "landing" / DATASET
-        _say("1. Land the first half of the survey (every second row of labels) and freeze it")
+        _say("1. Land the first half of the survey (every second row of labels) and commit it")
         if not store.registry.data_versions(DATASET):
             _land(folder, rows=slice(0, None, 2))
-            _launch(project, "freezing", f"{DATASET}_landing")
+            _launch(project, "committing", f"{DATASET}_landing")
         _tell_version(store, "v1")
         _train_all(project, store, "v1")
-        _say("3. Land the rest; the sensor notices it and asks for a freeze")
+        _say("3. Land the rest; the sensor notices it and asks for a commit")
         if len(store.registry.data_versions(DATASET)) < 2:
             _land(folder, rows=slice(None))
             _wait_for_sensor(project, f"{DATASET}_new_data")
-            _launch(project, "freezing", f"{DATASET}_landing")
+            _launch(project, "committing", f"{DATASET}_landing")
         _tell_version(store, "v2")
         _train_all(project, store, "v2")
         _say(
@@ -98,7 +98,7 @@ def _land(folder: Path, rows: slice) -> None:
     for name, bands in (("images", scene), ("labels", surveyed[None])):
         target = folder / name / "indian_pines.tif"
         target.parent.mkdir(parents=True, exist_ok=True)
-        part = target.with_name(".part")  # hidden, so that nobody freezes half a file
+        part = target.with_name(".part")  # hidden, so that nobody commits half a file
         with open_raster(
             part,
             "w",

@@ -61,7 +61,7 @@ def doctor(module: Module = None, as_json: Json = False) -> None:
         _row(
             "disk",
             free > MIN_FREE_BYTES,
-            f"{free / 2**30:.1f} GiB free; freezes and runs want 1 GiB",
+            f"{free / 2**30:.1f} GiB free; commits and runs want 1 GiB",
         )
     )
     gone = close_abandoned_runs(store)

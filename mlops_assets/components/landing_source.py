@@ -2,7 +2,7 @@
 
 What lies there now, so that Dagster's UI shows a landing out of date.
 
-Listing only: nothing here opens, hashes or freezes a file.
+Listing only: nothing here opens, hashes or commits a file.
 """
 
 import hashlib
@@ -79,7 +79,7 @@ def look(workspace: "Workspace", source: Source) -> Sight:
 
     Raises:
         EmptyLanding: nothing lies there.
-        DataProblems: there are files whose names cannot be frozen.
+        DataProblems: there are files whose names cannot be committed.
         StorageError: it cannot be listed.
     """
     from mlops_assets.datasets.sources import open_landing
@@ -94,7 +94,7 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
         source_key(specification.name),
         group_name=specification.name,
-        description=f"What lies in {specification.source.url}, whether frozen or not.",
+        description=f"What lies in {specification.source.url}, whether committed or not.",
     )
     with warnings.catch_warnings():
         # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for
@@ -124,9 +124,9 @@ def observation(dataset: str, sight: Sight) -> dg.AssetObservation:
 
 
 def made_from(dataset: str, sight: Sight) -> dict[str, str]:
-    """Return the tags that say which state of the source a landing was frozen from.
+    """Return the tags that say which state of the source a landing was committed from.
 
-    Dagster would note the state last observed before the run, but the freeze lists for itself: that
+    Dagster would note the state last observed before the run, but the commit lists for itself: that
     counts.
     """
     return {get_input_data_version_tag(source_key(dataset)): sight.state}

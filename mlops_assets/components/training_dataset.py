@@ -42,7 +42,7 @@ class LandingConfig(dg.Config):
 
 @dg.scaffold_with(TrainingDatasetScaffolder)
 class TrainingDataset(dg.Component):
-    """Training data that lands in a folder and is frozen into immutable, described versions."""
+    """Training data that lands in a folder and is committed into immutable, described versions."""
 
     def __init__(self, specification: DatasetSpecification) -> None:
         self.specification = specification
@@ -80,7 +80,7 @@ class TrainingDataset(dg.Component):
             key=[specification.name, "landing"],
             group_name=specification.name,
             description=(
-                f"Freezes what has landed in {specification.source.url} into the next data version."
+                f"Commits what has landed in {specification.source.url} into the next data version."
             ),
             deps=[source_key(specification.name)],
             kinds={"file"},
@@ -89,19 +89,21 @@ class TrainingDataset(dg.Component):
         def landing(
             context: dg.AssetExecutionContext, config: LandingConfig, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.datasets.commit.commit import freeze
+            from mlops_assets.datasets.commit.commit import commit
 
             opened = store.open()
-            frozen = freeze(
+            committed = commit(
                 opened.workspace, opened.registry, specification, opened.user, config.rehash
             )
             add_data_versions(context.instance, opened.registry, specification.name)
-            sight = Sight.of(frozen.landed.landing.url, frozen.landed.files, frozen.landed.scenes)
+            sight = Sight.of(
+                committed.landed.landing.url, committed.landed.files, committed.landed.scenes
+            )
             context.log_event(observation(specification.name, sight))
-            row = frozen.version
+            row = committed.version
             context.log.info(
                 f"{row.dataset}@{row.version} is new"
-                if frozen.created
+                if committed.created
                 else f"nothing new: the landing holds {row.dataset}@{row.version}"
             )
             return dg.MaterializeResult(
@@ -109,12 +111,12 @@ class TrainingDataset(dg.Component):
                 tags=made_from(specification.name, sight),
                 metadata={
                     "data_version": row.version,
-                    "new": frozen.created,
+                    "new": committed.created,
                     "digest": row.digest,
                     "files": row.files,
                     "samples": row.samples,
                     "size": row.size,
-                    "notes": dg.MetadataValue.json(frozen.notes),
+                    "notes": dg.MetadataValue.json(committed.notes),
                 },
             )
 
@@ -142,21 +144,21 @@ class TrainingDataset(dg.Component):
             context: dg.AssetExecutionContext, store: StoreResource
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
             from mlops_assets.datasets.quality.assessment import assess
-            from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+            from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
-            frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
-            quality = assess(opened.registry, frozen, specification.quality)
+            committed = CommittedDataset.open(opened.workspace, opened.registry, reference)
+            quality = assess(opened.registry, committed, specification.quality)
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(frozen.row.digest),
+                data_version=dg.DataVersion(committed.row.digest),
                 metadata={
-                    "data_version": frozen.row.version,
-                    "digest": frozen.row.digest,
-                    **{f"{split}_samples": count for split, count in frozen.row.counts.items()},
+                    "data_version": committed.row.version,
+                    "digest": committed.row.digest,
+                    **{f"{split}_samples": count for split, count in committed.row.counts.items()},
                     "class_counts": dg.MetadataValue.md(counts_markdown(quality.counts)),
                     **figures_metadata(quality.figures),
-                    "notes": dg.MetadataValue.json(frozen.document["notes"]),
+                    "notes": dg.MetadataValue.json(committed.document["notes"]),
                     **file_metadata(opened.workspace, quality.files),
                 },
                 check_results=check_results(quality.checks),
@@ -179,23 +181,23 @@ class TrainingDataset(dg.Component):
             context: dg.AssetExecutionContext,
             store: StoreResource,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+            from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
             from mlops_assets.stac.datasets import write_dataset_record
             from mlops_assets.stac.description import changes, description
 
             opened = store.open()
             reference = Reference(specification.name, context.partition_key)
-            frozen = FrozenDataset.open(opened.workspace, opened.registry, reference)
-            before = description(opened.workspace, opened.registry, frozen.row)
-            described = frozen.described_as(specification)
+            committed = CommittedDataset.open(opened.workspace, opened.registry, reference)
+            before = description(opened.workspace, opened.registry, committed.row)
+            described = committed.described_as(specification)
             files = write_dataset_record(opened.workspace, opened.registry, described)
-            changed = changes(before, description(opened.workspace, opened.registry, frozen.row))
+            changed = changes(before, description(opened.workspace, opened.registry, committed.row))
             for change in changed:
-                context.log.info(f"the record of {frozen.reference} has changed: {change}")
+                context.log.info(f"the record of {committed.reference} has changed: {change}")
             return dg.MaterializeResult(
-                data_version=dg.DataVersion(frozen.row.digest),
+                data_version=dg.DataVersion(committed.row.digest),
                 metadata={
-                    "data_version": frozen.row.version,
+                    "data_version": committed.row.version,
                     "changed": dg.MetadataValue.json(changed),
                     **file_metadata(opened.workspace, files[:1]),
                 },

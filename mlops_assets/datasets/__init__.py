@@ -1,4 +1,4 @@
-"""Training Data Manager: reads landed data, freezes it into versions, gives it to trainers.
+"""Training Data Manager: reads landed data, commits it into versions, gives it to trainers.
 
 Nothing here trains a model or writes STAC.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.paths import record_owner
@@ -27,8 +27,8 @@ def record_version(
 
     data = Reference(row.dataset, row.data_version)
     if not store.registry.files(record_owner(row.dataset, row.data_version)):
-        frozen = FrozenDataset.open(store.workspace, store.registry, data)
-        write_dataset_record(store.workspace, store.registry, frozen)
+        committed = CommittedDataset.open(store.workspace, store.registry, data)
+        write_dataset_record(store.workspace, store.registry, committed)
     evaluated = store.registry.model_version(Reference(row.model, row.version))
     return write_model_record(
         store.workspace, store.registry, evaluated, specification.title, specification.description

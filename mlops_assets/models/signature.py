@@ -13,7 +13,7 @@ from typing import Any
 
 from mlops_assets.datasets.loading.scaling import Scaling
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
@@ -36,8 +36,8 @@ def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any
         "scaling": (
             None if data.scaling is None else [dict(entry) for entry in data.scaling.entries]
         ),
-        "classes": data.frozen.classes if data.class_names else None,
-        **({"apply_scale": True} if data.frozen.is_scaled else {}),
+        "classes": data.committed.classes if data.class_names else None,
+        **({"apply_scale": True} if data.committed.is_scaled else {}),
         **described,
     }
 
@@ -62,16 +62,16 @@ def data_for(
         NotFound: there is no such data version.
         SpecificationError: the data does not suit the model.
     """
-    frozen = FrozenDataset.open(
+    committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(specification.dataset, version)
     )
     scaling = "none" if raw else specification.scaling
     return TrainingData(
-        frozen, specification.task, specification.inputs, specification.bands, scaling
+        committed, specification.task, specification.inputs, specification.bands, scaling
     )
 
 
 def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> TrainingData:
     """Return a model version's data as its ONNX file takes it: the bands of its signature, raw."""
-    frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
-    return TrainingData(frozen, row.task, row.signature["view"], row.signature["features"])
+    committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
+    return TrainingData(committed, row.task, row.signature["view"], row.signature["features"])

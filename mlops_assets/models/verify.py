@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.verify import cache_damages, row_problems
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.manifest import read_manifest
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.models.agreement import (
@@ -344,9 +344,9 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
 def _cache_problems(store: Store, data: DataVersion) -> list[str]:
     """Return where decoded arrays of a data version on this machine differ from its files."""
     try:
-        frozen = FrozenDataset.open(
+        committed = CommittedDataset.open(
             store.workspace, store.registry, Reference(data.dataset, data.version)
         )
     except (StorageError, IntegrityError):  # its documents are found by their checksum
         return []
-    return [damage.detail for damage in cache_damages(frozen)]
+    return [damage.detail for damage in cache_damages(committed)]

@@ -31,7 +31,7 @@ class DataVersions(RegistrySession):
                 record_files(session, data_owner(row.dataset, row.version), files)
         except SqlIntegrityError as error:
             raise Conflict(
-                f"{row.dataset}@{row.version} was published by another process; freeze again to get"
+                f"{row.dataset}@{row.version} was published by another process; commit again to get"
                 " the next version"
             ) from error
 

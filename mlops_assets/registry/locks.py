@@ -23,7 +23,7 @@ from mlops_assets.registry.session import RegistrySession
 from mlops_assets.text.secret_urls import shown
 
 LOCK_TIMEOUT_SECONDS = (
-    600.0  # as long as the longest freeze we expect another process to hold a dataset
+    600.0  # as long as the longest commit we expect another process to hold a dataset
 )
 
 

@@ -66,7 +66,7 @@ class Meta(Base):
 
 
 class DataVersion(Base):
-    """One frozen state of a dataset. The row is the moment of publication."""
+    """One committed state of a dataset. The row is the moment of publication."""
 
     __tablename__ = "data_versions"
     __table_args__ = (UniqueConstraint("dataset", "digest"), UniqueConstraint("dataset", "number"))

@@ -17,8 +17,8 @@ from mlops_assets.datasets.io.rasters import ALPHA
 from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
 from mlops_assets.datasets.readers.table import PARQUET_SUFFIXES, read_table
 from mlops_assets.datasets.readers.table_roles import type_of
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import bands_read
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import DATA_TYPES
 from mlops_assets.stac.item_files import FileRow
 
@@ -26,11 +26,11 @@ LABEL_PROPERTY = "mlops:label"  # the class or number of a whole image
 TASKS = {"window": "segmentation"}
 
 
-def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> dict[str, Any]:
+def raster_fields(committed: CommittedDataset, row: FileRow, offset: int | None) -> dict[str, Any]:
     """Return what is known of a raster's bands and pixel values.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         row: the raster's row of the manifest.
         offset: how many bands other files of the scene have before this one; None for labels.
     """
@@ -43,10 +43,10 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
     if resolution:
         fields["raster:spatial_resolution"] = resolution
     if offset is None:
-        return fields | class_values(frozen)
+        return fields | class_values(committed)
     read = bands_read(row)
     found: list[dict[str, Any]] = [{"name": ALPHA} for _ in range(row["count"])]  # what is not read
-    for band, known in zip(read, bands(frozen)[offset:], strict=False):
+    for band, known in zip(read, bands(committed)[offset:], strict=False):
         found[band - 1] = known
     for name in ("scale", "offset"):
         for band, value in zip(sorted(read), row[f"{name}s"] or [], strict=False):
@@ -54,13 +54,16 @@ def raster_fields(frozen: FrozenDataset, row: FileRow, offset: int | None) -> di
     return fields | {"bands": found}
 
 
-def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
+def bands(committed: CommittedDataset) -> list[dict[str, Any]]:
     """Return the bands of the images, in order.
 
     Each has a name, and a unit and centre wavelength (µm) where declared.
     """
-    names, wavelengths = frozen.document["features"], frozen.specification.bands.center_wavelengths
-    units = frozen.specification.units
+    names, wavelengths = (
+        committed.document["features"],
+        committed.specification.bands.center_wavelengths,
+    )
+    units = committed.specification.units
     found = [{"name": name, **({"unit": units[name]} if name in units else {})} for name in names]
     if wavelengths is None:
         return found
@@ -70,28 +73,28 @@ def bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
     ]
 
 
-def class_values(frozen: FrozenDataset) -> dict[str, Any]:
+def class_values(committed: CommittedDataset) -> dict[str, Any]:
     """Return the classes behind the pixel values of label rasters (classification extension)."""
-    if not frozen.classes or not all(
-        re.fullmatch(r"-?\d+", str(entry["value"])) for entry in frozen.classes
+    if not committed.classes or not all(
+        re.fullmatch(r"-?\d+", str(entry["value"])) for entry in committed.classes
     ):
         return {}
     return {
         "classification:classes": [
-            _class(entry["value"], entry["name"]) for entry in frozen.classes
+            _class(entry["value"], entry["name"]) for entry in committed.classes
         ]
     }
 
 
-def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
+def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, Any]:
     """Return the fields of the label extension that all Items of one kind share.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         labels: paths of the label files, none where a table's column or the image itself is
             labelled.
     """
-    source = frozen.specification.source
+    source = committed.specification.source
     vector = [path for path in labels if is_vector(path)]
     column = source.sampling.label_column if source.sampling else None
     if source.layout == "table":
@@ -103,38 +106,38 @@ def class_fields(frozen: FrozenDataset, labels: list[str]) -> dict[str, Any]:
     raster = bool(labels) and not vector
     kind = (
         "regression"
-        if frozen.classes is None
-        else TASKS.get(frozen.document["input"]["kind"], "classification")
+        if committed.classes is None
+        else TASKS.get(committed.document["input"]["kind"], "classification")
     )
     fields: dict[str, Any] = {
         "label:type": "raster" if raster else "vector",
         "label:properties": properties,
         "label:tasks": [kind],
-        "label:description": f"Labels of {frozen.specification.title or frozen.row.dataset}",
+        "label:description": f"Labels of {committed.specification.title or committed.row.dataset}",
     }
-    if frozen.classes:
+    if committed.classes:
         name = properties[0] if properties else None
         if name or raster:  # a vector's classes belong to a property, a raster's to none
             fields["label:classes"] = [
-                {"name": name, "classes": [entry["name"] for entry in frozen.classes]}
+                {"name": name, "classes": [entry["name"] for entry in committed.classes]}
             ]
     return fields
 
 
-def table_fields(frozen: FrozenDataset, path: str) -> dict[str, Any]:
+def table_fields(committed: CommittedDataset, path: str) -> dict[str, Any]:
     """Return the fields of the table extension.
 
     They are columns with the types their file gives them, and the number of rows.
     """
-    local = frozen.local_path(path)
-    layout = frozen.specification.source.table_layout
+    local = committed.local_path(path)
+    layout = committed.specification.source.table_layout
     parts = {
         layout.label: "label",
         layout.group: "group",
         layout.split: "split",
         layout.time: "time",
     }
-    parts |= dict.fromkeys(frozen.document["features"], "feature")
+    parts |= dict.fromkeys(committed.document["features"], "feature")
     geometry = {}
     if path.lower().endswith(PARQUET_SUFFIXES):
         schema = pq.read_schema(local)

@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import bands_read
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import CRS_CODE, STAC_VERSION, item_id
 from mlops_assets.paths import CATALOG_ROOT
 from mlops_assets.stac.asset_fields import LABEL_PROPERTY, class_fields, raster_fields, table_fields
@@ -59,24 +59,24 @@ _PREFIXES = {
 class ItemMaker:
     """Makes the Items of one data version."""
 
-    def __init__(self, frozen: FrozenDataset, collection: str) -> None:
+    def __init__(self, committed: CommittedDataset, collection: str) -> None:
         """Make Items of a Collection, which lies at the key `collection`."""
-        self.frozen, self.collection = frozen, collection
+        self.committed, self.collection = committed, collection
 
     def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
         """Yield key and document of each Item."""
         folder = self.collection.rpartition("/")[0]
-        for group in groups(self.frozen):
+        for group in groups(self.committed):
             name = item_id(group.name)
             yield f"{folder}/{name}/{name}.json", self._item(group, f"{folder}/{name}/{name}.json")
 
     @cached_property
     def _split_counts(self) -> pd.Series:
-        return self.frozen.samples.groupby(["path", "split"]).size()
+        return self.committed.samples.groupby(["path", "split"]).size()
 
     @cached_property
     def _label_counts(self) -> pd.Series:
-        return self.frozen.samples.groupby(["path", "label"]).size()
+        return self.committed.samples.groupby(["path", "label"]).size()
 
     @cached_property
     def _described(self) -> dict[str, dict[str, Any]]:
@@ -84,13 +84,13 @@ class ItemMaker:
 
         Versions of earlier releases do not have them.
         """
-        entries = self.frozen.document.get("described", [])
+        entries = self.committed.document.get("described", [])
         return {scene: entry for entry in entries for scene in entry["scenes"]}
 
     def _item(self, group: Group, key: str) -> dict[str, Any]:
-        frozen, first = self.frozen, group.main[0]
-        collection = f"{frozen.row.dataset}-{frozen.row.version}"
-        bbox = first["bbox"] or known_bbox(frozen)
+        committed, first = self.committed, group.main[0]
+        collection = f"{committed.row.dataset}-{committed.row.version}"
+        bbox = first["bbox"] or known_bbox(committed)
         links = [
             link(rel, key, target)
             for rel, target in (
@@ -103,9 +103,9 @@ class ItemMaker:
             links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
         properties = {
             "title": group.name,
-            **times(frozen, frozen.row.created, group.main),
-            "version": frozen.row.version,
-            "license": frozen.specification.license,
+            **times(committed, committed.row.created, group.main),
+            "version": committed.row.version,
+            "license": committed.specification.license,
             **self._described.get(group.name, {}).get("properties", {}),
             **self._split(group.path),
             **self._labels(group),
@@ -123,7 +123,7 @@ class ItemMaker:
             "links": links,
         }
         if first["role"] == "table":
-            properties |= table_fields(frozen, first["path"])
+            properties |= table_fields(committed, first["path"])
         else:
             properties |= _projection(first)
         return {**document, "stac_extensions": extensions(document)}
@@ -139,20 +139,20 @@ class ItemMaker:
 
         They are what is labelled, with which classes, and how often each occurs.
         """
-        frozen = self.frozen
+        committed = self.committed
         found = self._label_counts.get(group.path, pd.Series(dtype=int))
-        fields = class_fields(frozen, [row["path"] for row in group.labels])
-        if frozen.classes and len(found):
+        fields = class_fields(committed, [row["path"] for row in group.labels])
+        if committed.classes and len(found):
             counts = [
                 {"name": e["name"], "count": int(found.get(str(e["value"]), 0))}
-                for e in frozen.classes
+                for e in committed.classes
             ]
             (name,) = fields["label:properties"] or [None]
             fields["label:overviews"] = [
                 {**({"property_key": name} if name else {}), "counts": counts}
             ]
         if fields["label:properties"] == [LABEL_PROPERTY]:
-            names = {str(entry["value"]): entry["name"] for entry in frozen.classes or []}
+            names = {str(entry["value"]): entry["name"] for entry in committed.classes or []}
             if len(found) == 1:
                 fields[LABEL_PROPERTY] = names.get(found.index[0], found.index[0])
         return fields
@@ -168,7 +168,7 @@ class ItemMaker:
                 if not number
                 else f"image-{number + 1}"
             )
-            fields = {} if row["role"] == "table" else raster_fields(self.frozen, row, offset)
+            fields = {} if row["role"] == "table" else raster_fields(self.committed, row, offset)
             source = self._described.get(group.name, {}).get("assets", [])
             fields = _with_source(fields, source[number] if number < len(source) else {})
             offset += len(bands_read(row)) if row["count"] else 0
@@ -181,7 +181,9 @@ class ItemMaker:
                 else re.sub("[^A-Za-z0-9_-]", "_", row["path"])
             )
             fields = (
-                {"ml-aoi:role": "label", **raster_fields(self.frozen, row, None)} if labels else {}
+                {"ml-aoi:role": "label", **raster_fields(self.committed, row, None)}
+                if labels
+                else {}
             )
             assets[name] = file_asset(key, row, ["labels" if labels else "metadata"], **fields)
         return assets

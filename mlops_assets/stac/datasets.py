@@ -14,7 +14,7 @@ from mlops_assets.datasets.io.media_types import PARQUET, media_type
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
 from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import (
     CATALOG_OWNER,
     CATALOG_ROOT,
@@ -38,7 +38,7 @@ THUMBNAILS = ("figures-sample_map", "figures-class_counts")
 
 
 def write_dataset_record(
-    workspace: Workspace, registry: Registry, frozen: FrozenDataset
+    workspace: Workspace, registry: Registry, committed: CommittedDataset
 ) -> list[FileStat]:
     """Write the Collection and Items of a data version into the catalogue.
 
@@ -52,32 +52,35 @@ def write_dataset_record(
             published.
         StorageError: it cannot be written.
     """
-    owner = record_owner(frozen.row.dataset, frozen.row.version)
-    key = dataset_collection_key(frozen.row.dataset, frozen.row.version)
-    with step(f"recording {frozen.reference}"), registry.lock("catalog"):
+    owner = record_owner(committed.row.dataset, committed.row.version)
+    key = dataset_collection_key(committed.row.dataset, committed.row.version)
+    with step(f"recording {committed.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        items = ItemMaker(frozen, key).items() if group_count(frozen) <= ITEMS_AT_MOST else []
+        items = ItemMaker(committed, key).items() if group_count(committed) <= ITEMS_AT_MOST else []
         files = [writer.write(item_key, item, owner) for item_key, item in items]
-        described = writer.write(document_key(frozen), training_dataset(frozen), owner)
-        published = [*registry.files(data_owner(frozen.row.dataset, frozen.row.version)), described]
-        collection = _collection(frozen, key, [file.path for file in files], published)
-        collection |= _quality(workspace, registry, frozen)
+        described = writer.write(document_key(committed), training_dataset(committed), owner)
+        published = [
+            *registry.files(data_owner(committed.row.dataset, committed.row.version)),
+            described,
+        ]
+        collection = _collection(committed, key, [file.path for file in files], published)
+        collection |= _quality(workspace, registry, committed)
         writer.write(key, collection, owner)
         recorded = [
             (other, record_owner(row.dataset, row.version))
-            for row in registry.data_versions(frozen.row.dataset)
+            for row in registry.data_versions(committed.row.dataset)
             if writer.has(other := dataset_collection_key(row.dataset, row.version))
         ]
         writer.link_versions(recorded)
-        _write_parent(writer, frozen, [other for other, _ in recorded])
+        _write_parent(writer, committed, [other for other, _ in recorded])
         writer.write_root()
         with writer.publishing() as records:
             registry.add_records(records)
     return [writer.file(key), *files, described]
 
 
-def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[str]) -> None:
-    name, specification = frozen.row.dataset, frozen.specification
+def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: list[str]) -> None:
+    name, specification = committed.row.dataset, committed.specification
     key = dataset_catalog_key(name)
     catalog = pystac.Catalog(
         name, specification.description or f"Versions of {name}.", title=specification.title
@@ -91,15 +94,15 @@ def _write_parent(writer: CatalogWriter, frozen: FrozenDataset, versions: list[s
 
 
 def _collection(
-    frozen: FrozenDataset, key: str, items: list[str], published: list[FileStat]
+    committed: CommittedDataset, key: str, items: list[str], published: list[FileStat]
 ) -> dict[str, Any]:
-    specification, row = frozen.specification, frozen.row
+    specification, row = committed.specification, committed.row
     collection = pystac.Collection(
         id=f"{row.dataset}-{row.version}",
         title=f"{specification.title or row.dataset}, {row.version}",
         description=specification.description or f"Training data {row.dataset}.",
         license=specification.license,
-        extent=extent(frozen),
+        extent=extent(committed),
         providers=[
             pystac.Provider(p.name, roles=[pystac.ProviderRole(r) for r in p.roles], url=p.url)
             for p in specification.providers
@@ -112,9 +115,9 @@ def _collection(
         },
     )
     document = plain(collection)
-    document["summaries"] = _summaries(frozen)
-    document["item_assets"] = _item_assets(frozen)
-    document["assets"] = _assets(frozen, key, published)
+    document["summaries"] = _summaries(committed)
+    document["item_assets"] = _item_assets(committed)
+    document["assets"] = _assets(committed, key, published)
     document["stac_extensions"] = extensions(document)
     if specification.doi or specification.citation:
         document["stac_extensions"].append(SCIENTIFIC)
@@ -123,10 +126,10 @@ def _collection(
             for name, value in (("doi", specification.doi), ("citation", specification.citation))
             if value
         }
-    document |= extent_notes(frozen)
+    document |= extent_notes(committed)
     if not items:
         document["mlops:items"] = (
-            f"{group_count(frozen)} Items, in the asset 'manifest' only, one a file"
+            f"{group_count(committed)} Items, in the asset 'manifest' only, one a file"
         )
     parent = dataset_catalog_key(row.dataset)
     document["links"] = [link("root", key, CATALOG_ROOT), link("parent", key, parent)]
@@ -136,21 +139,23 @@ def _collection(
     return document
 
 
-def _quality(workspace: Workspace, registry: Registry, frozen: FrozenDataset) -> dict[str, Any]:
+def _quality(
+    workspace: Workspace, registry: Registry, committed: CommittedDataset
+) -> dict[str, Any]:
     """Return which checks failed, and the thresholds they were judged by.
 
     Nothing if it was not assessed.
     """
-    report = published_report(workspace, registry, frozen.row)
+    report = published_report(workspace, registry, committed.row)
     if report is None:
         return {}
     failed = [check.name for check in written_checks(report) if not check.passed]
     return {"mlops:quality": {"failed": failed, "thresholds": report.get("thresholds")}}
 
 
-def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[str, Any]:
+def _assets(committed: CommittedDataset, key: str, published: list[FileStat]) -> dict[str, Any]:
     """The documents of a data version, under their names without ending; two of one name get it."""
-    folder = f"{version_folder(frozen.row.dataset, frozen.row.version)}/"
+    folder = f"{version_folder(committed.row.dataset, committed.row.version)}/"
     assets: dict[str, Any] = {}
     for file in published:
         path = PurePosixPath(
@@ -164,7 +169,7 @@ def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[
     assets["manifest"] |= {
         "title": "Items as stac-geoparquet",
         "description": (
-            f"One Item a file of this version, {len(frozen.manifest)} in all, sorted by path."
+            f"One Item a file of this version, {len(committed.manifest)} in all, sorted by path."
         ),
         "type": PARQUET,
         "roles": ["collection-mirror"],  # https://radiantearth.github.io/stac-geoparquet-spec/
@@ -173,68 +178,68 @@ def _assets(frozen: FrozenDataset, key: str, published: list[FileStat]) -> dict[
     return assets
 
 
-def _summaries(frozen: FrozenDataset) -> dict[str, Any]:
-    labels = frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"].tolist()
-    fields = class_fields(frozen, labels)
-    codes = main_files(frozen)["crs"].dropna()
+def _summaries(committed: CommittedDataset) -> dict[str, Any]:
+    labels = committed.manifest.loc[committed.manifest["role"] == "labels", "path"].tolist()
+    fields = class_fields(committed, labels)
+    codes = main_files(committed)["crs"].dropna()
     found = {
         "label:type": [fields["label:type"]],
         "label:tasks": fields["label:tasks"],
         "label:classes": fields.get("label:classes"),
         "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
         **{
-            name: _said_of(frozen, name)
+            name: _said_of(committed, name)
             for name in ("platform", "constellation", "instruments", "gsd")
         },
     }
     return {name: values for name, values in found.items() if values}
 
 
-def _said_of(frozen: FrozenDataset, name: str) -> list[Any]:
+def _said_of(committed: CommittedDataset, name: str) -> list[Any]:
     """Return all values that source Items have for a property."""
     found = [
-        entry.get("properties", {}).get(name) for entry in frozen.document.get("described", [])
+        entry.get("properties", {}).get(name) for entry in committed.document.get("described", [])
     ]
     values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
     return sorted({value for value in values if value is not None})
 
 
-def _item_assets(frozen: FrozenDataset) -> dict[str, Any]:
+def _item_assets(committed: CommittedDataset) -> dict[str, Any]:
     """Return what the assets of all Items have in common."""
-    roles = set(frozen.manifest["role"])
+    roles = set(committed.manifest["role"])
     if "table" in roles:
         return {"table": {"title": "Samples", "roles": ["data"]}}
     found: dict[str, Any] = {"image": {"title": "Image", "roles": ["data"]}}
     if not (
-        main_files(frozen)["part"] > 0
+        main_files(committed)["part"] > 0
     ).any():  # bands in several files differ from asset to asset
         found["image"]["bands"] = [
             {**shared, **band}
-            for band, shared in zip(bands(frozen), _shared_of_bands(frozen), strict=True)
+            for band, shared in zip(bands(committed), _shared_of_bands(committed), strict=True)
         ]
     if "labels" in roles:
         rasters = not any(
             is_vector(path)
-            for path in frozen.manifest.loc[frozen.manifest["role"] == "labels", "path"]
+            for path in committed.manifest.loc[committed.manifest["role"] == "labels", "path"]
         )
         found["labels"] = {
             "title": "Labels",
             "roles": ["labels"],
-            **(class_values(frozen) if rasters else {}),
+            **(class_values(committed) if rasters else {}),
         }
     return found
 
 
-def _shared_of_bands(frozen: FrozenDataset) -> list[dict[str, Any]]:
+def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, Any]]:
     """Return for each band what all source Items say alike of it, such as its common name.
 
     Nothing without them.
     """
-    nothing: list[dict[str, Any]] = [{} for _ in frozen.document["features"]]
-    entries = frozen.document.get("described", [])
+    nothing: list[dict[str, Any]] = [{} for _ in committed.document["features"]]
+    entries = committed.document.get("described", [])
     said = [entry["assets"][0].get("bands", []) if entry.get("assets") else [] for entry in entries]
     scenes = sum(len(entry["scenes"]) for entry in entries)
-    if scenes < group_count(frozen) or any(len(found) != len(nothing) for found in said):
+    if scenes < group_count(committed) or any(len(found) != len(nothing) for found in said):
         return nothing
     return [
         {

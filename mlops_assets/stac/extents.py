@@ -16,8 +16,8 @@ import pandas as pd
 import pystac
 import shapely
 
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.extents import Interval, declared_interval, enclosing
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import footprints
 from mlops_assets.stac.item_files import FileRow, main_files
 
@@ -60,44 +60,46 @@ def true_footprint(row: FileRow) -> dict[str, Any] | None:
     return plain_geometry(shapely.orient_polygons(outline)) if outline.is_valid else footprint(bbox)
 
 
-def known_bbox(frozen: FrozenDataset) -> list[float] | None:
+def known_bbox(committed: CommittedDataset) -> list[float] | None:
     """Return the bounding box of a data version: from its files, else as declared, else None."""
-    rows = main_files(frozen)
+    rows = main_files(committed)
     if len(rows) and rows["bbox"].notna().all():
         return enclosing(rows["bbox"].tolist())
-    declared = frozen.specification.extent
+    declared = committed.specification.extent
     return list(declared.bbox) if declared else None
 
 
-def known_interval(frozen: FrozenDataset, rows: Sequence[FileRow] | None = None) -> Interval | None:
+def known_interval(
+    committed: CommittedDataset, rows: Sequence[FileRow] | None = None
+) -> Interval | None:
     """Return the first and the last time of files.
 
     They are the files' own, else their samples', else as declared, else None.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         rows: images or tables of it; all if not given.
     """
     said = (
-        main_files(frozen)["datetime"]
+        main_files(committed)["datetime"]
         if rows is None
         else pd.Series([row["datetime"] for row in rows])
     )
-    sampled = frozen.samples["time"]
+    sampled = committed.samples["time"]
     if said.isna().any() and sampled.notna().any():
         of_rows = (
             slice(None)
             if rows is None
-            else frozen.samples["path"].isin([row["path"] for row in rows])
+            else committed.samples["path"].isin([row["path"] for row in rows])
         )
         said = pd.to_datetime(sampled[of_rows], utc=True)
     if len(said) and said.notna().all():
         return said.min().to_pydatetime(), said.max().to_pydatetime()
-    return declared_interval(frozen.specification)
+    return declared_interval(committed.specification)
 
 
 def times(
-    frozen: FrozenDataset, published: datetime, rows: Sequence[FileRow] | None = None
+    committed: CommittedDataset, published: datetime, rows: Sequence[FileRow] | None = None
 ) -> dict[str, Any]:
     """Return an Item's time properties.
 
@@ -107,11 +109,11 @@ def times(
     of an interval without a start it is the end.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         published: when the Item's content was published; what it is of is older.
         rows: files of the data version that the Item is of; all if not given.
     """
-    start, end = known_interval(frozen, rows) or (None, None)
+    start, end = known_interval(committed, rows) or (None, None)
     if start is None:
         return {
             "datetime": text(end or published),
@@ -126,28 +128,28 @@ def times(
     }
 
 
-def extent(frozen: FrozenDataset) -> pystac.Extent:
+def extent(committed: CommittedDataset) -> pystac.Extent:
     """Return a Collection's extent.
 
     STAC demands one: if it is unknown, it is the whole world up to publication.
 
     `extent_notes` says so.
     """
-    start, end = known_interval(frozen) or (None, frozen.row.created)
+    start, end = known_interval(committed) or (None, committed.row.created)
     return pystac.Extent(
-        pystac.SpatialExtent([known_bbox(frozen) or WHOLE_WORLD]),
+        pystac.SpatialExtent([known_bbox(committed) or WHOLE_WORLD]),
         pystac.TemporalExtent([[start, end]]),
     )
 
 
-def extent_notes(frozen: FrozenDataset) -> dict[str, str]:
+def extent_notes(committed: CommittedDataset) -> dict[str, str]:
     """Return fields of a Collection that say what of its extent is not known, or only roughly."""
-    declared, notes = frozen.specification.extent, {}
-    if known_bbox(frozen) is None:
+    declared, notes = committed.specification.extent, {}
+    if known_bbox(committed) is None:
         notes["mlops:extent"] = "unknown; the whole world, as STAC demands a bounding box"
     elif declared and declared.approximate:
         notes["mlops:extent"] = f"approximate; {declared.source or 'as declared'}"
-    if known_interval(frozen) is None:
+    if known_interval(committed) is None:
         notes["mlops:datetime_is"] = "unknown"
     return notes
 

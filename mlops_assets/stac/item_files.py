@@ -14,7 +14,7 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.manifest import MAIN_ROLES, item_id
 
 FileRow = dict[str, Any]  # a row of the manifest; None where unknown
@@ -51,26 +51,26 @@ class Group:
         return [row for row in self.others if row["role"] == "labels"]
 
 
-def main_files(frozen: FrozenDataset) -> pd.DataFrame:
+def main_files(committed: CommittedDataset) -> pd.DataFrame:
     """Return the manifest rows of images and tables.
 
     Labels and sidecars are of where and when those are.
     """
-    return frozen.manifest[frozen.manifest["role"].isin(MAIN_ROLES)]
+    return committed.manifest[committed.manifest["role"].isin(MAIN_ROLES)]
 
 
-def group_count(frozen: FrozenDataset) -> int:
+def group_count(committed: CommittedDataset) -> int:
     """Return how many Items a data version has."""
-    main = main_files(frozen)
+    main = main_files(committed)
     return int(main["scene"].nunique() + main["scene"].isna().sum())
 
 
-def groups(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
+def groups(committed: CommittedDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
     """Yield the files of each Item of a data version, in manifest order.
 
     Only those with a file among `touched`.
     """
-    manifest = frozen.manifest[frozen.manifest["role"] != "catalog"]
+    manifest = committed.manifest[committed.manifest["role"] != "catalog"]
     main, alone = manifest["role"].isin(MAIN_ROLES), manifest["scene"].isna()
     shared, scenes, single = manifest[~main & alone], manifest[~alone], manifest[main & alone]
     if touched is not None:

@@ -19,7 +19,7 @@ from stac_model.output import MLMClassification, ModelOutput, ModelResult
 from stac_model.schema import SCHEMA_URI, MLModelProperties
 
 from mlops_assets.datasets.io.media_types import media_type
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_OWNER,
@@ -82,7 +82,7 @@ def write_model_record(
         StorageError: it cannot be written.
     """
     started = time.monotonic()
-    frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
+    committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
     run = registry.run(row.run_id)
     key, owner = model_item_key(row.model, row.version), record_owner(row.model, row.version)
     with step(f"recording {row.model}@{row.version}"), registry.lock("catalog"):
@@ -90,7 +90,7 @@ def write_model_record(
         files = registry.files(model_owner(row.model, row.version))
         unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
         writer.write(
-            key, _item(row, run, frozen, files, key, title, description, unmeasured), owner
+            key, _item(row, run, committed, files, key, title, description, unmeasured), owner
         )
         recorded = [
             (model_item_key(other.model, other.version), record_owner(other.model, other.version))
@@ -99,7 +99,9 @@ def write_model_record(
             and writer.has(model_item_key(other.model, other.version))
         ]
         writer.link_versions(recorded)
-        _write_collection(writer, row, frozen, [other for other, _ in recorded], title, description)
+        _write_collection(
+            writer, row, committed, [other for other, _ in recorded], title, description
+        )
         writer.write_root()
         with writer.publishing() as records:
             registry.advance(
@@ -111,7 +113,7 @@ def write_model_record(
 def _write_collection(
     writer: CatalogWriter,
     row: ModelVersion,
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     items: list[str],
     title: str | None,
     description: str,
@@ -122,29 +124,31 @@ def _write_collection(
         title=title or row.model,
         description=description or f"Versions of the model {row.model}.",
         license="other",
-        extent=extent(frozen),
+        extent=extent(committed),
     )
     links = [
         link("root", key, CATALOG_ROOT),
         link("parent", key, CATALOG_ROOT),
         *(link("item", key, item) for item in items),
     ]
-    writer.write(key, {**plain(collection), **extent_notes(frozen), "links": links}, CATALOG_OWNER)
+    writer.write(
+        key, {**plain(collection), **extent_notes(committed), "links": links}, CATALOG_OWNER
+    )
 
 
 def _item(
     row: ModelVersion,
     run: Run,
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     files: list[FileStat],
     key: str,
     title: str | None,
     description: str,
     unmeasured: list[str],
 ) -> dict[str, Any]:
-    bbox = known_bbox(frozen)
+    bbox = known_bbox(committed)
     properties: dict[str, Any] = {
-        **times(frozen, row.created),
+        **times(committed, row.created),
         "title": f"{title or row.model}, {row.version}",
         "description": description or f"Model {row.model}.",
         "created": pystac.utils.datetime_to_str(row.created),
@@ -165,7 +169,9 @@ def _item(
     if row.signature["view"] != "row":
         # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in
         # the properties
-        properties["bands"] = assets["model"]["bands"] = _bands(frozen, row.signature["features"])
+        properties["bands"] = assets["model"]["bands"] = _bands(
+            committed, row.signature["features"]
+        )
     else:
         # MLM wants a definition of every variable; what they lie along is the rows of a table
         properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
@@ -175,7 +181,7 @@ def _item(
                 "type": "data",
                 **({"unit": band["unit"]} if "unit" in band else {}),
             }
-            for band in _bands(frozen, row.signature["features"])
+            for band in _bands(committed, row.signature["features"])
         }
     if row.signature.get("apply_scale"):
         # the input is physical: each scene's raster:scale and raster:offset come first
@@ -191,7 +197,7 @@ def _item(
     ]
     links += [
         link("derived_from", key, data, **{"ml-aoi:split": STAC_SPLITS[split]})
-        for split, count in frozen.row.counts.items()
+        for split, count in committed.row.counts.items()
         if count
     ]
     return {
@@ -203,7 +209,7 @@ def _item(
             VERSION,
             ML_AOI,
             *([DATACUBE] if row.signature["view"] == "row" else []),
-            *([EO] if frozen.specification.bands.center_wavelengths else []),
+            *([EO] if committed.specification.bands.center_wavelengths else []),
         ],
         "id": f"{row.model}-{row.version}",
         "collection": row.model,
@@ -309,8 +315,8 @@ def _hyperparameters(parameters: dict[str, Any]) -> ModelHyperParameters:
     )
 
 
-def _bands(frozen: FrozenDataset, features: list[str]) -> list[dict[str, Any]]:
-    known = {band["name"]: band for band in bands(frozen)}
+def _bands(committed: CommittedDataset, features: list[str]) -> list[dict[str, Any]]:
+    known = {band["name"]: band for band in bands(committed)}
     return [known[name] for name in features]
 
 

@@ -19,7 +19,7 @@ import pandas as pd
 
 from mlops_assets.datasets.diff.diff import Difference
 from mlops_assets.datasets.io.media_types import GEOTIFF, media_type
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import dataset_record_folder, object_key, version_folder
 from mlops_assets.stac.catalog import relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
@@ -43,23 +43,23 @@ LABEL_FORMATS = {
 ENTRIES_AT_MOST = 10_000
 
 
-def document_key(frozen: FrozenDataset) -> str:
+def document_key(committed: CommittedDataset) -> str:
     """Return where the document of a data version lies: beside its Collection.
 
     Its URLs are relative to that.
     """
-    return f"{dataset_record_folder(frozen.row.dataset, frozen.row.version)}/{TRAINING_DML}"
+    return f"{dataset_record_folder(committed.row.dataset, committed.row.version)}/{TRAINING_DML}"
 
 
-def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
+def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
     """Return a data version as an `AI_EOTrainingDataset`; what is not known is not in it."""
-    specification, row, shape = frozen.specification, frozen.row, frozen.document["input"]
+    specification, row, shape = committed.specification, committed.row, committed.document["input"]
     identity, name, classes = (
-        _identity(frozen),
+        _identity(committed),
         specification.title or row.dataset,
-        frozen.classes or [],
+        committed.classes or [],
     )
-    task = "Regression" if frozen.classes is None else TASKS.get(shape["kind"], "Classification")
+    task = "Regression" if committed.classes is None else TASKS.get(shape["kind"], "Classification")
     found: dict[str, Any] = {
         "id": identity,
         "name": name,
@@ -74,7 +74,7 @@ def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
         "amountOfTrainingData": sum(row.counts.values()),
         "classes": [{"key": entry["name"], "value": entry["value"]} for entry in classes],
         "numberOfClasses": len(classes) or None,
-        "extent": known_bbox(frozen),
+        "extent": known_bbox(committed),
         "tasks": [
             {
                 "type": "AI_EOTask",
@@ -89,18 +89,18 @@ def training_dataset(frozen: FrozenDataset) -> dict[str, Any]:
         height, width = (
             (shape["height"], shape["width"]) if shape["kind"] == "image" else [shape["size"]] * 2
         )
-        found |= {"bands": frozen.document["features"], "imageSize": f"{width}x{height}"}
+        found |= {"bands": committed.document["features"], "imageSize": f"{width}x{height}"}
     data: Any = relative(
-        document_key(frozen), f"{version_folder(row.dataset, row.version)}/samples.parquet"
+        document_key(committed), f"{version_folder(row.dataset, row.version)}/samples.parquet"
     )
-    if _entry_count(frozen) <= ENTRIES_AT_MOST:
-        data = [entry.document() for entry in _entries(frozen)]
+    if _entry_count(committed) <= ENTRIES_AT_MOST:
+        data = [entry.document() for entry in _entries(committed)]
     known = {field: value for field, value in found.items() if value not in (None, [])}
     return {"type": "AI_EOTrainingDataset", **known, "data": data}
 
 
 def changeset(
-    before: FrozenDataset, after: FrozenDataset, difference: Difference
+    before: CommittedDataset, after: CommittedDataset, difference: Difference
 ) -> dict[str, Any]:
     """Return the difference between two data versions as an `AI_TDChangeset`.
 
@@ -158,7 +158,7 @@ class _Entry:
     `labels` are the class values, or numbers, that occur.
     """
 
-    frozen: FrozenDataset
+    committed: CommittedDataset
     group: Group
     split: str
     labels: list[Any]
@@ -170,7 +170,7 @@ class _Entry:
 
     @property
     def _is_image(self) -> bool:
-        return bool(self.frozen.document["input"]["kind"] == "image")
+        return bool(self.committed.document["input"]["kind"] == "image")
 
     def touched(self, changed: AbstractSet[str], parts: AbstractSet[tuple[str, str]]) -> bool:
         """Return whether one of the files or samples is not as it was."""
@@ -182,14 +182,14 @@ class _Entry:
     def document(self) -> dict[str, Any]:
         """Return it as an `AI_EOTrainingData`."""
         labels = self._labels()
-        interval = known_interval(self.frozen, self.group.main)
+        interval = known_interval(self.committed, self.group.main)
         moments = list(dict.fromkeys(text(moment) for moment in interval or [] if moment))
         bbox = self.group.main[0]["bbox"]
         return {
             "type": "AI_EOTrainingData",
             "id": self.id,
-            "datasetId": _identity(self.frozen),
-            "dataURL": _urls(self.frozen, self.group.main),
+            "datasetId": _identity(self.committed),
+            "dataURL": _urls(self.committed, self.group.main),
             "trainingType": TRAINING_TYPES[self.split],
             "numberOfLabels": len(labels),
             "labels": labels,
@@ -210,11 +210,11 @@ class _Entry:
                 {
                     "type": "AI_PixelLabel",
                     **common,
-                    "imageURL": _urls(self.frozen, rows),
+                    "imageURL": _urls(self.committed, rows),
                     "imageFormat": formats,
                 }
             ]
-        names = {str(entry["value"]): entry["name"] for entry in self.frozen.classes or []}
+        names = {str(entry["value"]): entry["name"] for entry in self.committed.classes or []}
         if not names and not self._is_image:  # numbers of many rows or pixels: what they are of
             return [{"type": "AI_SceneLabel", **common, "class": "number"}]
         return [
@@ -223,21 +223,23 @@ class _Entry:
         ]
 
 
-def _entries(frozen: FrozenDataset, touched: AbstractSet[str] | None = None) -> Iterator[_Entry]:
+def _entries(
+    committed: CommittedDataset, touched: AbstractSet[str] | None = None
+) -> Iterator[_Entry]:
     """Yield the entries of a data version; only those with a file among `touched`, if given."""
-    samples = frozen.samples.dropna(subset=["split"])
-    found = {group.path: group for group in groups(frozen, touched)}
+    samples = committed.samples.dropna(subset=["split"])
+    found = {group.path: group for group in groups(committed, touched)}
     if touched is not None:
         samples = samples[samples["path"].isin(list(found))]
     labels = samples.drop_duplicates(["path", "split", "label"]).groupby(
         ["path", "split"], sort=True
     )["label"]
     for (path, split), values in labels:
-        yield _Entry(frozen, found[str(path)], str(split), sorted(values.dropna()))
+        yield _Entry(committed, found[str(path)], str(split), sorted(values.dropna()))
 
 
-def _entry_count(frozen: FrozenDataset) -> int:
-    return len(frozen.samples.dropna(subset=["split"]).drop_duplicates(["path", "split"]))
+def _entry_count(committed: CommittedDataset) -> int:
+    return len(committed.samples.dropna(subset=["split"]).drop_duplicates(["path", "split"]))
 
 
 def _parts(samples: pd.DataFrame, split: str) -> Iterator[tuple[str, str]]:
@@ -247,10 +249,10 @@ def _parts(samples: pd.DataFrame, split: str) -> Iterator[tuple[str, str]]:
     )
 
 
-def _identity(frozen: FrozenDataset) -> str:
-    return f"{frozen.row.dataset}-{frozen.row.version}"
+def _identity(committed: CommittedDataset) -> str:
+    return f"{committed.row.dataset}-{committed.row.version}"
 
 
-def _urls(frozen: FrozenDataset, rows: Sequence[FileRow]) -> list[str]:
-    key = document_key(frozen)
+def _urls(committed: CommittedDataset, rows: Sequence[FileRow]) -> list[str]:
+    key = document_key(committed)
     return [row["href"] or relative(key, object_key(row["sha256"])) for row in rows]

@@ -34,7 +34,7 @@ from mlops_assets.storage.stores import (
 # bytes up to which a file is held in memory: read once, so that what is hashed is what is stored
 AT_ONCE = 8 << 20
 _CHUNK = 1 << 20
-_GONE = "restore it from a backup, or freeze or train again"
+_GONE = "restore it from a backup, or commit or train again"
 
 
 @dataclass(frozen=True)

@@ -107,10 +107,10 @@ def resumable_run(
     ]
     if not unfinished:
         return None
-    frozen = store.registry.data_version(Reference(specification.dataset, data_version))
+    committed = store.registry.data_version(Reference(specification.dataset, data_version))
     wanted = {
         "model": specification.name,
-        "data_digest": frozen.digest,
+        "data_digest": committed.digest,
         "seed": seed,
         "trainer": specification.trainer,
         "parameters": typed,

@@ -85,9 +85,9 @@ def train(
         wanted = Run(
             run_id=run_id,
             model=specification.name,
-            dataset=data.frozen.row.dataset,
+            dataset=data.committed.row.dataset,
             data_version=data_version,
-            data_digest=data.frozen.row.digest,
+            data_digest=data.committed.row.digest,
             status="running",
             parameters=document(params),
             seed=seed,

@@ -15,7 +15,7 @@ from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.conftest import scenes_specification, write_scene
-from mlops_assets_tests.datasets.frozen_images import (
+from mlops_assets_tests.datasets.committed_images import (
     damage,
     image,
     images,
@@ -109,12 +109,12 @@ def test_diff_of_the_same_content_says_so(two: Store, mlops: Mlops) -> None:
 
 
 def test_diff_of_scenes(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.commit.commit import freeze
+    from mlops_assets.datasets.commit.commit import commit
 
     specification = scenes_specification()
     for name in ("a", "b"):
         write_scene(store.workspace.root / specification.source.url, name, seed=ord(name))
-        freeze(store.workspace, store.registry, specification, "tester")
+        commit(store.workspace, store.registry, specification, "tester")
     out = mlops("dataset", "diff", "scenes").out
     assert "+ images/b.tif" in out
     assert "left out" in out
@@ -278,11 +278,11 @@ def test_a_check_that_stops_training_is_told_and_can_be_allowed(
 
 
 def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.commit.commit import freeze
+    from mlops_assets.datasets.commit.commit import commit
 
     specification = scenes_specification(title="Two scenes")
     write_scene(store.workspace.root / specification.source.url, crs="EPSG:32632")
-    freeze(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification, "tester")
     store.registry.tag("scenes", "v1", "spring")
     shown = mlops("dataset", "show", "scenes@spring", "--json").json
     assert {
@@ -319,7 +319,7 @@ def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
 
 
 def test_show_of_windows_counts_no_classes(store: Store, mlops: Mlops) -> None:
-    from mlops_assets.datasets.commit.commit import freeze
+    from mlops_assets.datasets.commit.commit import commit
 
     windows = {
         "url": "landing/scenes",
@@ -330,7 +330,7 @@ def test_show_of_windows_counts_no_classes(store: Store, mlops: Mlops) -> None:
         source=windows, split={"fractions": {"train": 0.5, "test": 0.5}}
     )
     write_scene(store.workspace.root / specification.source.url)
-    freeze(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification, "tester")
     shown = mlops("dataset", "show", "scenes", "--json").json
     assert [(entry["name"], entry["train"]) for entry in shown["classes"]] == [
         ("water", None),

@@ -13,9 +13,9 @@ from skl2onnx import to_onnx
 from sklearn.ensemble import RandomForestClassifier
 
 from mlops_assets.cli.terminal.output import open_store
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
@@ -35,7 +35,7 @@ def test_sync_mirrors_what_is_missing_and_says_so(
     mlops: Mlops,
     mlflow_server: str,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     from mlflow import MlflowClient
@@ -55,7 +55,7 @@ def test_sync_mirrors_what_is_missing_and_says_so(
 @pytest.mark.frameworks
 @pytest.mark.services
 def test_an_experiment_is_brought_in_and_brought_up_to_date(
-    mlops: Mlops, mlflow_server: str, model: str, land_table: Callable[..., Freeze], store: Store
+    mlops: Mlops, mlflow_server: str, model: str, land_table: Callable[..., Commit], store: Store
 ) -> None:
     from mlflow import MlflowClient
 
@@ -118,7 +118,7 @@ def test_without_a_server_the_commands_say_what_is_missing(
 
 @pytest.mark.frameworks
 def test_a_server_that_is_away_is_one_line(
-    mlops: Mlops, store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    mlops: Mlops, store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     land_table()
@@ -145,8 +145,8 @@ def test_a_model_of_mlflow_is_promoted_through_the_gates_that_the_project_declar
     import mlflow
 
     store = open_store()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
-    X, y = TrainingData(frozen, "classification").arrays("train")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("samples", "v1"))
+    X, y = TrainingData(committed, "classification").arrays("train")
     forest = RandomForestClassifier(20, random_state=0).fit(X, y)
     proto = to_onnx(
         forest, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3}

@@ -7,9 +7,9 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
@@ -40,10 +40,10 @@ def _assessed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / specification.source.url
     folder.mkdir(parents=True)
     crops_table().to_csv(folder / "samples.csv", index=False)
-    freeze(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification, "tester")
     assess(
         store.registry,
-        FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1")),
+        CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1")),
     )
     store.registry.close()
     return root

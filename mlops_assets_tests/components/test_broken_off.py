@@ -31,7 +31,7 @@ def store(assessed: Store) -> Store:
 
 
 @pytest.fixture
-def _frozen(store: Store, instance: dg.DagsterInstance) -> None:
+def _committed(store: Store, instance: dg.DagsterInstance) -> None:
     add_data_versions(instance, store.registry, "fields")
 
 
@@ -44,7 +44,7 @@ def broken_off(instance: dg.DagsterInstance) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_frozen")
+@pytest.mark.usefixtures("_committed")
 def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(
     store: Store, instance: dg.DagsterInstance
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_reexecution_from_failure_goes_on_from_the_checkpoint(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_frozen")
+@pytest.mark.usefixtures("_committed")
 def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
     store: Store, instance: dg.DagsterInstance
 ) -> None:
@@ -80,7 +80,7 @@ def test_a_tagged_run_goes_on_with_another_one_and_a_plain_one_does_not(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("_frozen")
+@pytest.mark.usefixtures("_committed")
 def test_cancelling_a_run_stops_its_trainer_promptly_and_records_it(
     store: Store, instance: dg.DagsterInstance
 ) -> None:

@@ -12,7 +12,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components.naming import data_versions
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -198,7 +198,7 @@ def test_auto_promote_puts_the_runs_own_model_into_production(
 
 
 def test_a_leaking_split_stops_before_training(
-    land_table: Callable[..., Freeze], store: Store, instance: dg.DagsterInstance
+    land_table: Callable[..., Commit], store: Store, instance: dg.DagsterInstance
 ) -> None:
     from mlops_assets.components import TrainedModel, TrainingDataset
     from mlops_assets_tests.components.project import model_specification

@@ -10,7 +10,7 @@ import pytest
 
 from mlops_assets.components.naming import add_data_versions
 from mlops_assets.components.project.launch import declared_models
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions, model_specification
 
@@ -23,7 +23,7 @@ GRID: dict[str, Any] = {
 
 @pytest.fixture
 def launch(
-    store: Store, land_table: Callable[..., Freeze], instance: dg.DagsterInstance
+    store: Store, land_table: Callable[..., Commit], instance: dg.DagsterInstance
 ) -> Callable[..., dg.ExecuteInProcessResult]:
     land_table()
     add_data_versions(instance, store.registry, "fields")

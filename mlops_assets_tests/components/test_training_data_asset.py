@@ -9,9 +9,9 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import CHECKS
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.components.project import definitions
@@ -19,7 +19,7 @@ from mlops_assets_tests.components.project import definitions
 
 @pytest.fixture
 def materialise(
-    store: Store, land_table: Callable[..., Freeze], instance: dg.DagsterInstance
+    store: Store, land_table: Callable[..., Commit], instance: dg.DagsterInstance
 ) -> Callable[[], dg.ExecuteInProcessResult]:
     land_table()
     definition: Any = definitions()
@@ -52,8 +52,8 @@ def test_figures_and_counts_show_in_the_metadata(
 def test_damaged_data_stops_and_says_so(
     materialise: Callable[[], dg.ExecuteInProcessResult], store: Store
 ) -> None:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
-    frozen.local_path("samples.csv").write_text("damaged")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
+    committed.local_path("samples.csv").write_text("damaged")
     result = materialise()
     assert not result.success
     failed = {

@@ -18,11 +18,11 @@ import pandas as pd
 import pytest
 from rasterio import Affine
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.readers import LAYOUTS
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import DataProblems
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -42,20 +42,22 @@ BANDS = (10, 20, 30, 40, 50, 70)
 HALVES = {"train": 0.5, "test": 0.5}
 
 
-def frozen(
+def committed(
     store: Store, source: dict[str, Any], split: dict[str, Any], **changes: Any
-) -> FrozenDataset:
+) -> CommittedDataset:
     declared = {
         "name": "real",
         "source": source,
         "split": {"fractions": HALVES, **split},
         **changes,
     }
-    freeze(store.workspace, store.registry, DatasetSpecification.model_validate(declared), "tester")
-    return FrozenDataset.open(store.workspace, store.registry, Reference("real"))
+    commit(store.workspace, store.registry, DatasetSpecification.model_validate(declared), "tester")
+    return CommittedDataset.open(store.workspace, store.registry, Reference("real"))
 
 
-def read(data: FrozenDataset, path: str, places: pd.DataFrame, view: str) -> np.ndarray[Any, Any]:
+def read(
+    data: CommittedDataset, path: str, places: pd.DataFrame, view: str
+) -> np.ndarray[Any, Any]:
     return LAYOUTS[data.layout].read(
         data,
         path,
@@ -68,7 +70,7 @@ def read(data: FrozenDataset, path: str, places: pd.DataFrame, view: str) -> np.
 # datum
 
 
-def north_carolina(store: Store, labels: str, **options: Any) -> FrozenDataset:
+def north_carolina(store: Store, labels: str, **options: Any) -> CommittedDataset:
     folder = require_shared_data("nc_landsat7")
     source = {
         "url": str(folder),
@@ -79,7 +81,7 @@ def north_carolina(store: Store, labels: str, **options: Any) -> FrozenDataset:
             **options,
         },
     }
-    return frozen(store, source, {"method": "random"}, classes=NC)
+    return committed(store, source, {"method": "random"}, classes=NC)
 
 
 def test_stacked_landsat_bands_are_read_as_another_tool_read_them(store: Store) -> None:
@@ -173,7 +175,7 @@ def boadella_source(**options: Any) -> dict[str, Any]:
 def test_labels_of_another_date_than_the_image_are_named(store: Store) -> None:
     boadella(store)
     with pytest.raises(DataProblems) as raised:
-        frozen(store, boadella_source(), {"method": "temporal"}, classes={1: "water"})
+        committed(store, boadella_source(), {"method": "temporal"}, classes={1: "water"})
     assert raised.value.problems == [
         (
             "Boadella_2020-01-28.tif: has no labels Boadella_2020-01-28_labels.geojson; add them or"
@@ -199,7 +201,9 @@ def mended(store: Store) -> Path:
 )
 def test_two_dates_of_one_place(store: Store, reading: dict[str, Any]) -> None:
     folder = mended(store)
-    data = frozen(store, boadella_source(**reading), {"method": "temporal"}, classes={1: "water"})
+    data = committed(
+        store, boadella_source(**reading), {"method": "temporal"}, classes={1: "water"}
+    )
     samples = data.samples
     assert samples.groupby("path")["split"].unique().map(list).to_dict() == {
         "Boadella_2020-01-13.tif": ["train"],
@@ -237,7 +241,7 @@ def test_one_place_is_in_one_split_at_both_dates(store: Store) -> None:
         "buffer": 50,
         "fractions": {"train": 0.5, "test": 0.5},
     }
-    samples = frozen(store, boadella_source(), how, classes={1: "water"}).samples
+    samples = committed(store, boadella_source(), how, classes={1: "water"}).samples
     both = (
         samples.assign(split=samples["split"].fillna("left out"))
         .groupby(["row", "column"])["split"]
@@ -249,7 +253,7 @@ def test_one_place_is_in_one_split_at_both_dates(store: Store) -> None:
 
 def test_the_water_of_the_reservoir_is_where_its_polygon_is(store: Store) -> None:
     folder = mended(store)
-    data = frozen(store, boadella_source(), {"method": "temporal"}, classes={1: "water"})
+    data = committed(store, boadella_source(), {"method": "temporal"}, classes={1: "water"})
     first = data.samples[data.samples["path"] == "Boadella_2020-01-13.tif"]
     outline = geopandas.read_file(folder / "Boadella_2020-01-13_labels.geojson")
     (water,) = outline.geometry
@@ -306,7 +310,7 @@ def test_a_catalogue_whose_label_items_link_to_image_items(
     store: Store, jaca: Path, assets: str
 ) -> None:
     source = jaca_source(read="windows", size=4, assets=assets)
-    data = frozen(store, source, {"method": "group", "seed": 3}, classes={1: "grass"})
+    data = committed(store, source, {"method": "group", "seed": 3}, classes={1: "grass"})
     images = data.manifest[data.manifest["role"] == "image"].set_index("path")
     assert images.index.tolist() == [f"jaca_dataset/Jaca_{n}.tif" for n in range(1, 5)]
     assert images["scene"].tolist() == [f"Jaca_{n}" for n in range(1, 5)]
@@ -328,7 +332,7 @@ def test_a_catalogue_whose_label_items_link_to_image_items(
 def test_the_images_that_a_catalogue_only_names_are_all_told(store: Store, jaca: Path) -> None:
     shutil.rmtree(jaca / "jaca_dataset")
     with pytest.raises(DataProblems) as raised:
-        frozen(store, jaca_source(), {"method": "group"}, classes={1: "grass"})
+        committed(store, jaca_source(), {"method": "group"}, classes={1: "grass"})
     assert raised.value.problems == [
         f"Item Jaca_{n}: asset 'Jaca_{n}' at '../../../jaca_dataset/Jaca_{n}.tif' is not there;"
         " correct the href or land the file"

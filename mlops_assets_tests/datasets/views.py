@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.scaling import DeclaredScaling
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import (
@@ -47,13 +47,13 @@ def images(name: str = "photos", **changes: object) -> DatasetSpecification:
 
 def land(
     store: Store, specification: DatasetSpecification, write: Callable[[Any], object]
-) -> FrozenDataset:
-    """Let `write` fill the landing, freeze it, and open what came of it."""
+) -> CommittedDataset:
+    """Let `write` fill the landing, commit it, and open what came of it."""
     folder = store.workspace.root / specification.source.url
     folder.mkdir(parents=True, exist_ok=True)
     write(folder)
-    freeze(store.workspace, store.registry, specification, "tester")
-    return FrozenDataset.open(store.workspace, store.registry, Reference(specification.name))
+    commit(store.workspace, store.registry, specification, "tester")
+    return CommittedDataset.open(store.workspace, store.registry, Reference(specification.name))
 
 
 def write_images(folder: Any, count: int = 40, side: int = 6) -> None:
@@ -82,7 +82,7 @@ def write_two_scenes(folder: Any) -> None:
         write_scene(folder, name, seed=number)
 
 
-def frozen(store: Store, view: str) -> FrozenDataset:
+def committed(store: Store, view: str) -> CommittedDataset:
     """A data version whose samples can be read so."""
     if view == "row":
         return land(store, table_specification(), write_two_tables)
@@ -104,11 +104,11 @@ def training_data(
     store: Store, view: str, bands: list[str] | None = None, scaling: DeclaredScaling = "none"
 ) -> TrainingData:
     """A data version of this view as a trainer sees it."""
-    return opened(frozen(store, view), view, bands, scaling)
+    return opened(committed(store, view), view, bands, scaling)
 
 
 def opened(
-    dataset: FrozenDataset,
+    dataset: CommittedDataset,
     view: str,
     bands: list[str] | None = None,
     scaling: DeclaredScaling = "none",

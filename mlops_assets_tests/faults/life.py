@@ -18,10 +18,10 @@ import obstore
 from filelock import FileLock, Timeout
 from sqlalchemy import Engine, event
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.specification.dataset import Quality
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
@@ -157,11 +157,11 @@ def land(root: Path, scene: str, seed: int) -> None:
 
 
 def _commit(store: Store) -> object:
-    return freeze(store.workspace, store.registry, scenes_specification(), "tester")
+    return commit(store.workspace, store.registry, scenes_specification(), "tester")
 
 
-def _dataset(store: Store, version: str) -> FrozenDataset:
-    return FrozenDataset.open(store.workspace, store.registry, Reference("scenes", version))
+def _dataset(store: Store, version: str) -> CommittedDataset:
+    return CommittedDataset.open(store.workspace, store.registry, Reference("scenes", version))
 
 
 def _assess(version: str, **thresholds: float) -> Step:

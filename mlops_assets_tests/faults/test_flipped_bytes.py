@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from mlops_assets.datasets.recall.recall import recall
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import MlopsError
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
@@ -134,8 +134,8 @@ def _try(place: str, number: int, step: Step, expected: dict[str, Any], places: 
 
 
 def _landed_as(store: Store, key: str) -> list[str]:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes", "v1"))
-    files = zip(frozen.manifest["path"], frozen.manifest["sha256"], strict=True)
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes", "v1"))
+    files = zip(committed.manifest["path"], committed.manifest["sha256"], strict=True)
     return [path for path, sha256 in files if object_key(sha256) == key]
 
 
@@ -145,8 +145,10 @@ def _steps(folder: Path) -> dict[str, Step]:
         return predict_scene(store, row, folder / "landed/images/a.tif", "map")
 
     def recalled(store: Store) -> object:
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes", "v1"))
+        committed = CommittedDataset.open(
+            store.workspace, store.registry, Reference("scenes", "v1")
+        )
         shutil.rmtree(folder / "recalled", ignore_errors=True)
-        return recall(frozen, folder / "recalled")
+        return recall(committed, folder / "recalled")
 
     return {**{name: STEPS[name] for name in NAMES}, "predict": predict, "recall": recalled}

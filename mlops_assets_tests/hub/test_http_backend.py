@@ -10,7 +10,7 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import (
     ExportError,
     NotFound,
@@ -36,8 +36,8 @@ PNG = b"\x89PNG\r\n\x1a\n" + b"0" * 16
 
 def tree(store: Store) -> DecisionTreeClassifier:
     """A tree trained on `fields`, as a caller with a copy of the data would."""
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
-    X, y = TrainingData(frozen, "classification").arrays("train")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
+    X, y = TrainingData(committed, "classification").arrays("train")
     return DecisionTreeClassifier(max_depth=4, random_state=0).fit(X, y)
 
 

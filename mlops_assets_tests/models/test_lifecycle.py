@@ -20,7 +20,7 @@ import onnx
 import pytest
 import torch
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import (
     Conflict,
     ExportError,
@@ -63,7 +63,7 @@ def published(store: Store, subject: str) -> dict[str, str]:
     return {file.path: file.sha256 for file in files}
 
 
-def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., Commit]) -> None:
     land_table()
     specification = model_specification()
     row = train(store, specification, "v1", {"depth": 3}, 5)
@@ -115,7 +115,7 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     )
 
 
-def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[..., Commit]) -> None:
     data = land_table().version
     row = lifecycle(store, model_specification(seed=5), depth=3)
     run = store.registry.run(row.run_id)
@@ -146,7 +146,7 @@ def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[...,
 
 
 def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     data = land_table(specification=table_specification(units={"ndvi_02": "°C"})).version
     row = lifecycle(store, model_specification())
@@ -185,7 +185,7 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     status: str,
     message: str,
     store: Store,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     before = store.registry.files()
@@ -212,7 +212,7 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
 
 
 def test_a_run_that_succeeded_is_not_done_again(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     row = train(store, model_specification(), "v1", {}, 0, orchestration_run="done")
@@ -251,7 +251,7 @@ def test_what_cannot_work_is_refused_before_a_run_starts(
     error: type[Exception],
     message: str,
     store: Store,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     with pytest.raises(error, match=message):
@@ -260,7 +260,7 @@ def test_what_cannot_work_is_refused_before_a_run_starts(
 
 
 def test_two_runs_on_one_data_version_are_two_model_versions(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     deep, flat = (lifecycle(store, model_specification(), depth=depth) for depth in (4, 1))
@@ -276,7 +276,7 @@ def test_two_runs_on_one_data_version_are_two_model_versions(
 
 
 def test_a_later_stage_works_on_its_own_run_then_on_ancestors_then_on_the_latest(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     first, second, third = (
@@ -328,7 +328,7 @@ def running(
 
 
 def test_a_run_whose_process_is_gone_is_closed_when_training_again(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     train(store, model_specification(), "v1", {}, 0)
@@ -346,7 +346,7 @@ def test_a_run_whose_process_is_gone_is_closed_when_training_again(
 
 
 def test_every_logged_point_is_there_in_order(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     assert 2 * POINTS > FLUSH_POINTS
@@ -362,7 +362,7 @@ def test_every_logged_point_is_there_in_order(
     assert document["series"]["loss"][-1] == [POINTS - 1, 1 / POINTS]
 
 
-def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., Commit]) -> None:
     land_table()
     forest = {
         "estimator": "sklearn.ensemble.RandomForestClassifier",
@@ -387,7 +387,7 @@ def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., F
     assert not np.array_equal(OnnxModel(path).predict(X)["scores"], scores[0]["scores"])
 
 
-def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[..., Commit]) -> None:
     land_table()
     one, two = (train(store, model_specification(), "v1", {}, 0) for _ in range(2))
     native = [
@@ -399,7 +399,7 @@ def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[...
     assert native[0] == native[1]
 
 
-def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[..., Freeze]) -> None:
+def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[..., Commit]) -> None:
     land_scenes()
     specification = model_specification(dataset="scenes", trainer=f"{HERE}:network")
     one, two, other = (train(store, specification, "v1", {}, seed) for seed in (3, 3, 4))
@@ -429,7 +429,7 @@ def test_python_numpy_and_torch_are_seeded_alike_by_equal_seeds_only() -> None:
 
 
 def test_segmentation_of_windows_works_from_end_to_end(
-    store: Store, land_scenes: Callable[..., Freeze]
+    store: Store, land_scenes: Callable[..., Commit]
 ) -> None:
     land_scenes(scenes_specification(**windows_source()))
     specification = model_specification(
@@ -449,7 +449,7 @@ def test_segmentation_of_windows_works_from_end_to_end(
     assert 0 < np.sum(document["confusion_matrix"]) < document["samples"] * 64
 
 
-def test_regression_works_from_end_to_end(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_regression_works_from_end_to_end(store: Store, land_table: Callable[..., Commit]) -> None:
     frame = crops_table()
     frame["crop"] = frame["ndvi_01"] * 10 + frame["ndvi_02"]
     land_table(frame)
@@ -465,7 +465,7 @@ def test_regression_works_from_end_to_end(store: Store, land_table: Callable[...
 
 
 def test_a_model_that_reads_back_otherwise_is_not_published(
-    store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mlops_assets.models.frameworks.scikit_learn import ScikitLearn
 
@@ -485,7 +485,7 @@ def test_a_model_that_reads_back_otherwise_is_not_published(
 
 
 def test_an_onnx_file_without_parity_is_not_published(
-    store: Store, land_table: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_table()
     row = train(store, model_specification(), "v1", {}, 0)
@@ -511,7 +511,7 @@ def test_an_onnx_file_without_parity_is_not_published(
     ("file", "step"), [("native/model.skops", export), ("model.onnx", evaluate_version)]
 )
 def test_a_tampered_model_is_noticed_before_it_is_used(
-    store: Store, land_table: Callable[..., Freeze], file: str, step: Callable[..., Any]
+    store: Store, land_table: Callable[..., Commit], file: str, step: Callable[..., Any]
 ) -> None:
     land_table()
     row = lifecycle(store, model_specification())
@@ -524,7 +524,7 @@ def test_a_tampered_model_is_noticed_before_it_is_used(
 
 
 def test_doing_a_stage_again_goes_no_stage_back(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     row = lifecycle(store, model_specification())
@@ -534,7 +534,7 @@ def test_doing_a_stage_again_goes_no_stage_back(
 
 
 def test_an_older_data_version_can_still_be_trained_on(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     grown = land_table(crops_table(400, seed=1), table_specification())

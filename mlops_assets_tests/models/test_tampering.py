@@ -22,7 +22,7 @@ import pytest
 from sqlalchemy import Connection, create_engine, select, update
 from sqlalchemy.exc import IntegrityError
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.recall.verify import verify as verify_dataset
 from mlops_assets.identity.tokens import create_token
 from mlops_assets.models.promotion import promote
@@ -57,7 +57,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     root = tmp_path_factory.mktemp("tampered") / "workspace"
     opened = open_store(root)
     write_scene(root / "landing/scenes", size=24, crs="EPSG:32630")
-    freeze(opened.workspace, opened.registry, scenes_specification(), "tester")
+    commit(opened.workspace, opened.registry, scenes_specification(), "tester")
     opened.registry.tag("scenes", "v1", "harvest")
     token, _ = create_token(opened.registry, "ann", [Role.SCIENTIST], timedelta(days=1))
     opened.registry.revoke_tokens(token.id)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.models.verify import Verification, verify_all, verify_model
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
@@ -41,7 +41,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("published") / "workspace"
     store = open_store(root)
     write_scene(root / "landing/scenes", crs="EPSG:32630")
-    freeze(store.workspace, store.registry, scenes_specification(), "tester")
+    commit(store.workspace, store.registry, scenes_specification(), "tester")
     row = lifecycle(store, model_specification("cover", dataset="scenes"), recorded=True)
     predict_scene(store, row, root / "landing/scenes/images/a.tif", "a")
     store.registry._engine.dispose()
@@ -169,7 +169,7 @@ def test_a_checksum_changed_by_hand_is_found_at_every_file(store: Store) -> None
 
 
 def test_an_object_that_no_version_lists_is_checked_against_its_name(store: Store) -> None:
-    stray = store.workspace.put_object(b"left by an interrupted freeze")
+    stray = store.workspace.put_object(b"left by an interrupted commit")
     assert verify_all(store).passed
     store.workspace.put(stray.path, b"other bytes")
     assert [problem.split(":")[0] for problem in verify_all(store).problems] == [stray.path]

@@ -18,7 +18,7 @@ from rasterio import Affine
 from rasterio.enums import ColorInterp
 from rasterio.errors import NotGeoreferencedWarning
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.readers.scenes.read_samples import read_patches
 from mlops_assets.errors import SpecificationError, StorageError
@@ -84,7 +84,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
         scenes_specification("windows", classes=CLASSES, **windows_source("windows")),
         table_specification(),
     ):
-        freeze(store.workspace, store.registry, specification, "tester")
+        commit(store.workspace, store.registry, specification, "tester")
     for name, changes in MODELS.items():
         lifecycle(store, model_specification(name, **changes), **changes.get("params", {}))
     lifecycle(store, model_specification("row"))

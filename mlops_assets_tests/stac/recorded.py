@@ -1,4 +1,4 @@
-"""Data versions of every layout, landed, frozen and recorded: what the tests of records read."""
+"""Data versions of every layout, landed, committed and recorded: what the tests of records read."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pandas as pd
 from rasterio import Affine
 from shapely import geometry
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.paths import dataset_collection_key
 from mlops_assets.stac.datasets import write_dataset_record
@@ -52,8 +52,8 @@ PACIFIC = {
 }
 
 
-def record(store: Store, name: str, source: Mapping[str, Any], **declared: Any) -> FrozenDataset:
-    """Freeze and record what has landed.
+def record(store: Store, name: str, source: Mapping[str, Any], **declared: Any) -> CommittedDataset:
+    """Commit and record what has landed.
 
     A dataset's source is `landing/NAME` unless it says otherwise.
     """
@@ -65,10 +65,12 @@ def record(store: Store, name: str, source: Mapping[str, Any], **declared: Any) 
         **declared,
     }
     specification = DatasetSpecification.model_validate(attributes)
-    version = freeze(store.workspace, store.registry, specification, "tester").version
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, version.version))
-    write_dataset_record(store.workspace, store.registry, frozen)
-    return frozen
+    version = commit(store.workspace, store.registry, specification, "tester").version
+    committed = CommittedDataset.open(
+        store.workspace, store.registry, Reference(name, version.version)
+    )
+    write_dataset_record(store.workspace, store.registry, committed)
+    return committed
 
 
 def document(store: Store, key: str) -> dict[str, Any]:
@@ -175,7 +177,7 @@ def land_catalogue(folder: Path, names: list[str], **profile: Any) -> None:
 
 
 def record_all(store: Store) -> None:
-    """Land, freeze and record data of every layout."""
+    """Land, commit and record data of every layout."""
     landing = store.workspace.root / "landing"
     land_table(landing / "fields")
     table = {

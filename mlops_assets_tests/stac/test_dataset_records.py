@@ -24,8 +24,8 @@ from shapely import geometry
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.recall.verify import verify
 from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.extents import enclosing
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.paths import dataset_collection_key
@@ -215,10 +215,10 @@ def test_an_assessed_version_has_figures_and_says_what_failed_by_which_threshold
         Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester")),
     )
     land_table(tmp_path / "workspace/landing/fields")
-    frozen = record(store, "fields", {"layout": "table", "table": {"label": "crop"}})
+    committed = record(store, "fields", {"layout": "table", "table": {"label": "crop"}})
     assert "mlops:quality" not in collection(store, "fields")
-    assess(store.registry, frozen, Quality(max_imbalance=1))
-    write_dataset_record(store.workspace, store.registry, frozen)
+    assess(store.registry, committed, Quality(max_imbalance=1))
+    write_dataset_record(store.workspace, store.registry, committed)
     quality = collection(store, "fields")["mlops:quality"]
     assert "class_balance" in quality["failed"] and quality["thresholds"]["max_imbalance"] == 1
     roles = {name: asset["roles"] for name, asset in collection(store, "fields")["assets"].items()}
@@ -233,24 +233,25 @@ def test_a_changed_description_changes_the_record_and_nothing_else(tmp_path: Pat
         Registry(f"sqlite:///{tmp_path / 'r.db'}").acting(local("tester")),
     )
     land_table(tmp_path / "workspace/landing/fields")
-    frozen = record(
+    committed = record(
         store, "fields", {"layout": "table", "table": {"label": "crop"}}, license="CC-BY-3.0"
     )
-    before = description(store.workspace, store.registry, frozen.row)
+    before = description(store.workspace, store.registry, committed.row)
     extent = {"bbox": [9, 47, 11, 48], "interval": ["2024-03-01T00:00:00Z", "2024-06-01T00:00:00Z"]}
     declared = {"title": "Fields", "license": "CC-BY-4.0", "extent": extent}
     now = DatasetSpecification.model_validate(
-        frozen.specification.model_dump(mode="json") | declared
+        committed.specification.model_dump(mode="json") | declared
     )
-    described = frozen.described_as(now)
+    described = committed.described_as(now)
     write_dataset_record(store.workspace, store.registry, described)
-    found = changes(before, description(store.workspace, store.registry, frozen.row))
+    found = changes(before, description(store.workspace, store.registry, committed.row))
     assert found[:2] == ["title: not set → Fields", "license: CC-BY-3.0 → CC-BY-4.0"]
     assert [line.partition(":")[0] for line in found] == ["title", "license", "extent"]
     (item,) = items(store, "fields")
     assert (item["bbox"], item["properties"]["license"]) == ([9, 47, 11, 48], "CC-BY-4.0")
     assert (
-        described.row == frozen.row and described.specification.split == frozen.specification.split
+        described.row == committed.row
+        and described.specification.split == committed.specification.split
     )
 
 
@@ -278,7 +279,7 @@ def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_
     assert store.registry.files("record:fields@v2") == []
     path.unlink()
     write_dataset_record(store.workspace, store.registry, first)
-    second = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v2"))
+    second = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v2"))
     write_dataset_record(store.workspace, store.registry, second)
     assert [link["rel"] for link in collection(store, "fields")["links"]].count(
         "successor-version"
@@ -494,15 +495,15 @@ def test_many_items_are_in_the_manifest_only(store: Store, monkeypatch: pytest.M
 
 
 def test_recording_again_changes_nothing(store: Store) -> None:
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
     for name in DATASETS:
         before = {
             key: store.workspace.get(key)
             for key in store.workspace.list(f"catalog/datasets/{name}")
         }
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, "v1"))
-        files = write_dataset_record(store.workspace, store.registry, frozen)
+        committed = CommittedDataset.open(store.workspace, store.registry, Reference(name, "v1"))
+        files = write_dataset_record(store.workspace, store.registry, committed)
         assert files[0].path == dataset_collection_key(name, "v1")
         assert {
             key: store.workspace.get(key)
@@ -522,9 +523,11 @@ def test_files_by_reference_are_named_where_they_are(
     )
     land_scene(root / "landing/far", "a")
     scenes = {"images": "image/*.tif", "labels": "labels/*.tif", "size": 1}
-    frozen = record(store, "far", {"layout": "scenes", "scenes": scenes}, classes=COVER)
-    frozen.manifest["href"] = ["https://example.org/" + path for path in frozen.manifest["path"]]
-    write_dataset_record(store.workspace, store.registry, frozen)
+    committed = record(store, "far", {"layout": "scenes", "scenes": scenes}, classes=COVER)
+    committed.manifest["href"] = [
+        "https://example.org/" + path for path in committed.manifest["path"]
+    ]
+    write_dataset_record(store.workspace, store.registry, committed)
     (item,) = items(store, "far")
     assert item["assets"]["image"]["href"] == "https://example.org/image/a.tif"
     described = document(store, "catalog/datasets/far/v1/training-dml.json")

@@ -16,8 +16,8 @@ import rasterio
 from jsonschema import Draft7Validator
 from pystac.validation import validate_dict
 
-from mlops_assets.datasets.commit.commit import freeze
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.commit.commit import commit
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_ROOT,
@@ -71,13 +71,13 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     (root / "landing/fields").mkdir(parents=True)
     for number in (1, 2, 3):
         crops_table(200 + number).to_csv(root / "landing/fields/samples.csv", index=False)
-        freeze(
+        commit(
             store.workspace, store.registry, table_specification(units={"ndvi_01": "1"}), "tester"
         )
         lifecycle(store, model_specification(), f"v{number}", recorded=True)
     for name, seed in (("a", 0), ("b", 1)):
         write_scene(root / "landing/scenes", name, seed=seed, crs="EPSG:32630")
-    freeze(store.workspace, store.registry, scenes_specification(**DECLARED), "tester")
+    commit(store.workspace, store.registry, scenes_specification(**DECLARED), "tester")
     lifecycle(
         store,
         model_specification("cover", dataset="scenes", trainer=f"{HERE}:network"),
@@ -91,11 +91,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     nowhere = scenes_specification(
         "nowhere", extent={**dated, "approximate": True, "source": "a map"}
     )
-    row = freeze(store.workspace, store.registry, nowhere, "tester").version
-    frozen = FrozenDataset.open(
+    row = commit(store.workspace, store.registry, nowhere, "tester").version
+    committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(row.dataset, row.version)
     )
-    write_dataset_record(store.workspace, store.registry, frozen)
+    write_dataset_record(store.workspace, store.registry, committed)
     return store
 
 
@@ -200,14 +200,14 @@ def test_every_asset_has_the_checksum_and_size_of_its_bytes(store: Store) -> Non
 def test_every_landed_file_of_a_data_version_is_an_asset(store: Store) -> None:
     for row in store.registry.data_versions():
         reference = Reference(row.dataset, row.version)
-        frozen = FrozenDataset.open(store.workspace, store.registry, reference)
+        committed = CommittedDataset.open(store.workspace, store.registry, reference)
         folder = posixpath.dirname(dataset_collection_key(row.dataset, row.version))
         listed = {
             asset["file:local_path"]
             for key, _, asset in assets(store)
             if key.startswith(f"{folder}/") and "file:local_path" in asset
         }
-        assert listed == set(frozen.manifest["path"])
+        assert listed == set(committed.manifest["path"])
 
 
 @pytest.mark.parametrize("kind", ["data", "model"])
@@ -235,8 +235,8 @@ def test_a_single_version_has_no_links_to_others(store: Store) -> None:
 def test_recording_again_changes_nothing(store: Store) -> None:
     before = documents(store)
     for reference in (Reference("fields", "v2"), Reference("scenes", "v1")):
-        frozen = FrozenDataset.open(store.workspace, store.registry, reference)
-        files = write_dataset_record(store.workspace, store.registry, frozen)
+        committed = CommittedDataset.open(store.workspace, store.registry, reference)
+        files = write_dataset_record(store.workspace, store.registry, committed)
         assert [store.workspace.stat(file.path) for file in files] == files
     assert documents(store) == before
 

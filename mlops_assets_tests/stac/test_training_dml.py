@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 
 from mlops_assets.datasets.diff.diff import difference
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
@@ -104,8 +104,8 @@ def test_a_data_version_is_described_as_the_standard_wants(name: str, store: Sto
 
 
 @pytest.mark.parametrize("name", DATASETS)
-def test_every_url_leads_to_the_frozen_bytes(name: str, store: Store) -> None:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, "v1"))
+def test_every_url_leads_to_the_committed_bytes(name: str, store: Store) -> None:
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference(name, "v1"))
     checksums = set()
     for entry in document(store, key_of(name))["data"]:
         for url in [
@@ -115,8 +115,8 @@ def test_every_url_leads_to_the_frozen_bytes(name: str, store: Store) -> None:
             assert not urlsplit(url).scheme
             target = posixpath.normpath(posixpath.join(posixpath.dirname(key_of(name)), url))
             checksums.add(store.workspace.stat(target).sha256)
-    data = frozen.manifest["role"] != "catalog"  # STAC's own documents are none
-    assert checksums == set(frozen.manifest.loc[data, "sha256"])
+    data = committed.manifest["role"] != "catalog"  # STAC's own documents are none
+    assert checksums == set(committed.manifest.loc[data, "sha256"])
 
 
 def test_an_image_is_an_entry_with_its_class(store: Store) -> None:
@@ -158,10 +158,10 @@ def test_the_document_is_an_asset_of_the_collection_with_its_checksum(store: Sto
 def test_beyond_so_many_entries_the_samples_are_named(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("photos", "v1"))
-    assert len(training_dataset(frozen)["data"]) == 12
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("photos", "v1"))
+    assert len(training_dataset(committed)["data"]) == 12
     monkeypatch.setattr(training_dml, "ENTRIES_AT_MOST", 11)
-    href = training_dataset(frozen)["data"]
+    href = training_dataset(committed)["data"]
     target = posixpath.normpath(posixpath.join(posixpath.dirname(key_of("photos")), href))
     assert target == "datasets/photos/v1/samples.parquet" and store.workspace.exists(target)
 
@@ -169,7 +169,7 @@ def test_beyond_so_many_entries_the_samples_are_named(
 def versions(
     store: Store, name: str, source: dict[str, Any], change: Any, **declared: Any
 ) -> dict[str, Any]:
-    """Freeze, change the landing, freeze again; return the changeset."""
+    """Commit, change the landing, commit again; return the changeset."""
     before = record(store, name, source, **declared)
     change(store.workspace.root / "landing" / name)
     after = record(store, name, source, **declared)
@@ -213,8 +213,8 @@ def test_an_image_that_changes_its_split_is_modified(tmp_path: Path) -> None:
     after = record(store, "photos", IMAGES, split={"seed": 1})
     found = changeset(before, after, difference(store.registry, before, after))
     splits = [
-        dict(zip(frozen.samples["path"], frozen.samples["split"], strict=True))
-        for frozen in (before, after)
+        dict(zip(committed.samples["path"], committed.samples["split"], strict=True))
+        for committed in (before, after)
     ]
     moved = sorted(path for path in splits[0] if splits[0][path] != splits[1][path])
     assert moved and sorted(entry["id"] for entry in found["modify"]) == moved
@@ -258,8 +258,8 @@ def test_a_table_is_modified_where_its_rows_are(tmp_path: Path) -> None:
 
 def test_versions_that_are_the_same_have_an_empty_changeset(store: Store) -> None:
     for name in DATASETS:
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(name, "v1"))
-        found = changeset(frozen, frozen, difference(store.registry, frozen, frozen))
+        committed = CommittedDataset.open(store.workspace, store.registry, Reference(name, "v1"))
+        found = changeset(committed, committed, difference(store.registry, committed, committed))
         assert (found["changeCount"], found["add"], found["modify"], found["delete"]) == (
             0,
             [],

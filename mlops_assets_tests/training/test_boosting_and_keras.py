@@ -11,9 +11,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ExportError, MissingExtra, TrainerError
 from mlops_assets.models.frameworks import framework_of
 from mlops_assets.names import Reference
@@ -74,7 +74,7 @@ def fit(store: Store, tmp_path: Path) -> Train:
         **params: Any,
     ) -> tuple[Any, Recorded, TrainingData]:
         data = TrainingData(
-            FrozenDataset.open(store.workspace, store.registry, Reference(dataset)), task
+            CommittedDataset.open(store.workspace, store.registry, Reference(dataset)), task
         )
         trainer = load_trainer(f"mlops_assets.training.trainers.{name}:train")
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, tmp_path, resumed)
@@ -99,7 +99,7 @@ def native(model: Any, folder: Path) -> dict[str, str]:
 
 @pytest.mark.parametrize("name", ALL)
 def test_a_trainer_learns_and_says_how_it_goes(
-    name: str, fit: Train, land_table: Callable[..., Freeze]
+    name: str, fit: Train, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     model, run, data = fit(name)
@@ -114,7 +114,7 @@ def test_a_trainer_learns_and_says_how_it_goes(
 
 @pytest.mark.parametrize("name", ALL)
 def test_equal_runs_give_equal_bytes(
-    name: str, fit: Train, land_table: Callable[..., Freeze], tmp_path: Path
+    name: str, fit: Train, land_table: Callable[..., Commit], tmp_path: Path
 ) -> None:
     land_table()
     subsampled = {
@@ -133,7 +133,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
     name: str,
     cut_at: int,
     fit: Train,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
     tmp_path: Path,
     store: Store,
 ) -> None:
@@ -149,7 +149,7 @@ def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(
 
 @pytest.mark.parametrize("name", ["xgboost", "lightgbm", "keras"])
 def test_training_stops_when_validation_gets_no_better(
-    name: str, fit: Train, land_table: Callable[..., Freeze]
+    name: str, fit: Train, land_table: Callable[..., Commit]
 ) -> None:
     table = crops_table(120)
     table["crop"] = np.random.default_rng(1).permutation(table["crop"])  # there is nothing to learn
@@ -169,7 +169,7 @@ def test_training_stops_when_validation_gets_no_better(
 
 @pytest.mark.parametrize("name", ALL)
 def test_balanced_classes_count_alike(
-    name: str, fit: Train, land_table: Callable[..., Freeze]
+    name: str, fit: Train, land_table: Callable[..., Commit]
 ) -> None:
     table = crops_table(400)
     table = table[(table["crop"] != "fallow") | (np.arange(400) % 8 == 0)]
@@ -192,7 +192,7 @@ def test_balanced_classes_count_alike(
 
 @pytest.mark.parametrize("name", ALL)
 def test_numbers_are_learnt_and_the_model_is_published(
-    name: str, store: Store, land_table: Callable[..., Freeze]
+    name: str, store: Store, land_table: Callable[..., Commit]
 ) -> None:
     table = crops_table(300).drop(columns="crop")
     land_table(table.assign(crop=1000 + 100 * table["ndvi_03"]))
@@ -212,7 +212,7 @@ def test_numbers_are_learnt_and_the_model_is_published(
 
 @pytest.mark.parametrize("name", ["xgboost", "keras"])
 def test_patches_become_a_published_model(
-    name: str, store: Store, land_scenes: Callable[..., Freeze]
+    name: str, store: Store, land_scenes: Callable[..., Commit]
 ) -> None:
     land_scenes()
     declared = model_specification(
@@ -225,7 +225,7 @@ def test_patches_become_a_published_model(
 
 
 def test_windows_are_refused(
-    fit: Train, land_scenes: Callable[..., Freeze], subtests: pytest.Subtests
+    fit: Train, land_scenes: Callable[..., Commit], subtests: pytest.Subtests
 ) -> None:
     land_scenes(scenes_specification(**windows_source()))
     for name in ALL:
@@ -237,7 +237,7 @@ def test_windows_are_refused(
 
 
 def test_class_weights_of_numbers_are_refused(
-    fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests
+    fit: Train, land_table: Callable[..., Commit], subtests: pytest.Subtests
 ) -> None:
     table = crops_table(100)
     land_table(table.assign(crop=np.arange(100.0)))
@@ -261,7 +261,7 @@ WRONG: list[tuple[str, dict[str, Any], str]] = [
 
 
 def test_wrong_parameters_are_refused(
-    fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests
+    fit: Train, land_table: Callable[..., Commit], subtests: pytest.Subtests
 ) -> None:
     land_table()
     for name, params, message in WRONG:
@@ -278,7 +278,7 @@ def test_wrong_parameters_are_refused(
     ],
 )
 def test_what_cannot_be_exported_is_found_before_training(
-    name: str, params: dict[str, Any], fit: Train, land_table: Callable[..., Freeze]
+    name: str, params: dict[str, Any], fit: Train, land_table: Callable[..., Commit]
 ) -> None:
     table = crops_table()
     table["ndvi_01"] = table["ndvi_01"].where(table.index % 2 == 0, 0.0)
@@ -290,7 +290,7 @@ def test_what_cannot_be_exported_is_found_before_training(
 
 
 def test_a_missing_library_names_its_extra(
-    fit: Train, land_table: Callable[..., Freeze], subtests: pytest.Subtests
+    fit: Train, land_table: Callable[..., Commit], subtests: pytest.Subtests
 ) -> None:
     land_table()
     for name, extra in (("xgboost", "xgboost"), ("lightgbm", "lightgbm"), ("keras", "tensorflow")):

@@ -18,9 +18,9 @@ import pandas as pd
 import pytest
 from sklearn.utils import all_estimators
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.models.export.parity import compare
 from mlops_assets.models.frameworks.scikit_learn import ScikitLearn
@@ -52,13 +52,15 @@ def table(classes: int) -> pd.DataFrame:
 
 
 @pytest.fixture
-def data(store: Store, land_table: Callable[..., Freeze]) -> dict[str, TrainingData]:
+def data(store: Store, land_table: Callable[..., Commit]) -> dict[str, TrainingData]:
     """The tables as data versions, under the names of LABELS."""
     found = {}
     for number, (name, classes) in enumerate(LABELS.items()):
         land_table(table(classes), table_specification(f"table{number}"))
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(f"table{number}"))
-        found[name] = TrainingData(frozen, "classification" if classes else "regression")
+        committed = CommittedDataset.open(
+            store.workspace, store.registry, Reference(f"table{number}")
+        )
+        found[name] = TrainingData(committed, "classification" if classes else "regression")
     return found
 
 

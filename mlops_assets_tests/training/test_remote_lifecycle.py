@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.models.promotion import promote
 from mlops_assets.models.verify import verify_all
 from mlops_assets.names import Reference
@@ -34,7 +34,7 @@ def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str)
     write_scene(tmp_path / "landed")
     for path in (tmp_path / "landed").rglob("*.tif"):
         bucket.put(f"landing/scenes/{path.relative_to(tmp_path / 'landed').as_posix()}", path)
-    freeze(store.workspace, store.registry, scenes_specification(), "tester")
+    commit(store.workspace, store.registry, scenes_specification(), "tester")
     specification = model_specification(
         "cover", dataset="scenes", trainer=f"mlops_assets_tests.training.trainers:{trainer}"
     )

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from sklearn.pipeline import Pipeline
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -80,11 +80,12 @@ def test_the_sklearn_trainer_needs_an_estimator() -> None:
 
 
 @pytest.fixture
-def fit(store: Store, land_table: Callable[..., Freeze], tmp_path: Path) -> Callable[..., Pipeline]:
+def fit(store: Store, land_table: Callable[..., Commit], tmp_path: Path) -> Callable[..., Pipeline]:
     """Run the scikit-learn trainer without a lifecycle around it."""
     land_table()
     data = TrainingData(
-        FrozenDataset.open(store.workspace, store.registry, Reference("fields")), "classification"
+        CommittedDataset.open(store.workspace, store.registry, Reference("fields")),
+        "classification",
     )
     trainer = load_trainer(SKLEARN)
 
@@ -188,7 +189,7 @@ def test_what_cannot_be_exported_is_found_before_training(
 
 
 def test_values_that_scikit_learn_refuses_end_the_run_with_its_reason(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     with pytest.raises(TrainerError, match="InvalidParameterError: The 'max_depth' parameter"):

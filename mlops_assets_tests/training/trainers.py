@@ -13,7 +13,7 @@ from sklearn.tree import DecisionTreeClassifier
 from torch import Tensor, nn
 
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.models.run_documents import read_points, run_columns
@@ -211,7 +211,7 @@ def lifecycle(
         write_dataset_record(
             store.workspace,
             store.registry,
-            FrozenDataset.open(store.workspace, store.registry, source),
+            CommittedDataset.open(store.workspace, store.registry, source),
         )
         evaluated = store.registry.model_version(reference)
         write_model_record(

@@ -51,12 +51,13 @@ def diff(
     They are in files, samples, splits, classes, bands and declaration.
     """
     from mlops_assets.datasets.diff.diff import difference
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
     store = open_store()
     references = _references(store.registry, before, after)
     first, second = (
-        FrozenDataset.open(store.workspace, store.registry, reference) for reference in references
+        CommittedDataset.open(store.workspace, store.registry, reference)
+        for reference in references
     )
     found = difference(store.registry, first, second)
     if changeset:

@@ -60,13 +60,13 @@ def recall(
     anything.
     """
     from mlops_assets.datasets.recall.recall import recall
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
     store = open_store()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference.parse(reference))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference.parse(reference))
     kept = "the files written so far are kept; to continue, run the same command again:"
     with interruptible(lambda: f"{kept} {again()}"):
-        done = recall(frozen, target, split, class_, copy, force)
+        done = recall(committed, target, split, class_, copy, force)
     if as_json:
         show_one({**vars(done), "splits": split or [], "classes": class_ or []}, as_json)
         return

@@ -65,7 +65,7 @@ def _tells_of_change(record: dict[str, Any]) -> bool:
 def _object(described: dict[str, Any]) -> ChangedObject:
     key = str(described["object"]["key"])
     # S3 encodes keys as forms do, EventBridge does not; both readings are right for most keys, and
-    # one too many only starts a freeze that finds nothing new
+    # one too many only starts a commit that finds nothing new
     return ChangedObject(str(described["bucket"]["name"]), frozenset((key, unquote_plus(key))))
 
 

@@ -1,4 +1,4 @@
-"""The sensor `new_data`: a landing that has changed and settled is frozen.
+"""The sensor `new_data`: a landing that has changed and settled is committed.
 
 It lists; it hashes and opens nothing.
 
@@ -33,7 +33,7 @@ def new_data_sensor(specification: DatasetSpecification, job: str) -> dg.SensorD
         name=f"{specification.name}_new_data",
         job_name=job,
         minimum_interval_seconds=specification.sensor.interval_seconds,
-        description=f"Freezes the landing of {specification.name} once new data has settled.",
+        description=f"Commits the landing of {specification.name} once new data has settled.",
         required_resource_keys={"store", queue_key(specification.name)} if notified else {"store"},
     )
     def new_data(context: dg.SensorEvaluationContext) -> dg.SensorResult:
@@ -67,7 +67,7 @@ def _list(
             skip_reason=f"new data, settling for {left:.0f} s more", asset_events=events
         )
     context.update_cursor(json.dumps({**cursor, "asked": sight.state}))
-    # with the time, as a landing that is again what it once was is to be frozen again
+    # with the time, as a landing that is again what it once was is to be committed again
     key = f"{sight.state[:16]}-{cursor['since']:.0f}"
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=key, tags={"mlops/sensor": "new_data"})],

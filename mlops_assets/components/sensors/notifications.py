@@ -1,7 +1,7 @@
 """Bucket notifications read from a queue, for landings too large to be listed at every look.
 
-A message is deleted only when a version exists that was frozen after it was sent; until then the
-queue keeps it, hidden for `hidden_seconds` at a time. No file is listed, opened or frozen here.
+A message is deleted only when a version exists that was committed after it was sent; until then the
+queue keeps it, hidden for `hidden_seconds` at a time. No file is listed, opened or committed here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ HIDDEN_SECONDS = (
 )
 FEW_WAITING = 100  # on a queue of a standard kind some may be waiting though it gave none
 CLOCKS_DIFFER_SECONDS = (
-    60.0  # between the queue and Dagster, at most; more would lose a change, less saves a freeze
+    60.0  # between the queue and Dagster, at most; more would lose a change, less saves a commit
 )
 LOST_SECONDS = 600.0  # a run that is not known after this time was never made
 
@@ -137,7 +137,7 @@ def read_notifications(
             pending = _failed(pending).write(context)
     messages, drained = queue.receive(HIDDEN_SECONDS + settle_seconds, RECEIVING_SECONDS)
     news, done, malformed = _sorted(
-        messages, url, _frozen_until(context.instance, specification.name)
+        messages, url, _committed_until(context.instance, specification.name)
     )
     before, pending = pending, _with(pending, news).write(context)
     queue.delete([message.handle for message in done])
@@ -161,7 +161,7 @@ def read_notifications(
 
 
 def _sorted(
-    messages: Sequence[Message], url: str, frozen_until: float
+    messages: Sequence[Message], url: str, committed_until: float
 ) -> tuple[list[Message], list[Message], list[MalformedMessage]]:
     """Divide messages into those that report data to commit, the done ones, and the others."""
     news: list[Message] = []
@@ -173,7 +173,7 @@ def _sorted(
         except MalformedMessage as error:
             malformed.append(error)
         else:
-            (news if concerned and message.sent >= frozen_until else done).append(message)
+            (news if concerned and message.sent >= committed_until else done).append(message)
     return news, done, malformed
 
 
@@ -222,7 +222,7 @@ def _run(instance: dg.DagsterInstance, asked: str) -> dg.DagsterRun | None:
     return runs[0] if runs else None
 
 
-def _frozen_until(instance: dg.DagsterInstance, dataset: str) -> float:
+def _committed_until(instance: dg.DagsterInstance, dataset: str) -> float:
     """Return the time before which sent messages are in a version.
 
     It is the start of the run that committed the landing last.

@@ -1,7 +1,7 @@
-"""Freezing a landing into an immutable data version.
+"""Committing a landing into an immutable data version.
 
 Order of writing: objects, then the manifest, then the registry row, which is the moment of
-publication. A crash before that leaves at most objects that the next freeze finds and uses.
+publication. A crash before that leaves at most objects that the next commit finds and uses.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _NOTED = 20  # files that are named when they are not read; more are counted
 
 
 @dataclass(frozen=True)
-class Freeze:
+class Commit:
     """The outcome of a commit: the data version, whether it is new, and what had landed.
 
     `notes` are for people.
@@ -64,13 +64,13 @@ class Freeze:
     landed: Landed
 
 
-def freeze(
+def commit(
     workspace: Workspace,
     registry: Registry,
     specification: DatasetSpecification,
     user: str,
     rehash: bool = False,
-) -> Freeze:
+) -> Commit:
     """Commit what lies in a dataset's landing.
 
     Unchanged content returns the existing version.
@@ -79,7 +79,7 @@ def freeze(
         workspace: where the bytes go.
         registry: where the version is published.
         specification: the dataset as declared.
-        user: who freezes, for the audit trail.
+        user: who commits, for the audit trail.
         rehash: read and store every file anew, also those known by path, size and time; repairs
             damaged objects.
 
@@ -90,7 +90,7 @@ def freeze(
             not there.
         StorageError: the landing or the workspace could not be read or written, or a file changed
             meanwhile.
-        Conflict: another process is freezing the same dataset and does not end.
+        Conflict: another process is committing the same dataset and does not end.
         Forbidden: whoever acts may not publish data versions; nothing was written.
     """
     registry.principal.require(Role.SCIENTIST, "publish data version")
@@ -120,16 +120,16 @@ def freeze(
         _require_training_samples(contents, samples, specification)
         manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
         notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
-        reading = specification.frozen()["source"]
+        reading = specification.committed()["source"]
         parts = (contents.classes, contents.features, contents.input, reading, contents.labels)
         digest = digest_of(manifest, samples, *parts)
         version = registry.data_version_with(specification.name, digest)
         if version is not None:
-            return Freeze(version, created=False, notes=notes, landed=source)
+            return Commit(version, created=False, notes=notes, landed=source)
         version = _publish(
             workspace, registry, specification, contents, samples, manifest, digest, user
         )
-        return Freeze(version, created=True, notes=notes, landed=source)
+        return Commit(version, created=True, notes=notes, landed=source)
 
 
 def _require_features(units: Mapping[str, str], features: list[str]) -> None:
@@ -157,14 +157,14 @@ def read_landing(
     Use it under the lock of the dataset.
 
     Local copies of remote files last as long as the context. Arguments and errors are those of
-    `freeze`.
+    `commit`.
     """
     landing = open_landing(workspace, specification.source)
     with step(f"listing the landing of {specification.name}"):
         landed = landing.list()
     known = {} if rehash else known_files(workspace, registry, landing.url, landed)
     facts = _facts(workspace, registry, specification, known)
-    with scratch_folder(f"freezing-{specification.name}", workspace.cache) as staging:
+    with scratch_folder(f"committing-{specification.name}", workspace.cache) as staging:
         source = Landed(workspace, landing, landed, staging, landing.scenes, known, facts)
         pointers = source.pointers()
         if pointers:
@@ -213,7 +213,7 @@ def digest_of(
         classes: classes in the order of their indices.
         features: names of features or bands.
         shape: how a sample is shaped.
-        source: the source as declared and frozen; its reading options are part of what the bytes
+        source: the source as declared and committed; its reading options are part of what the bytes
             mean.
         labels: the label file of each scene, where the manifest cannot tell.
     """
@@ -266,7 +266,7 @@ def _facts(
     if not known or not versions:
         return file_rows([]).set_index("path")
     newest = versions[-1]
-    if _reading(newest.specification) != _reading(specification.frozen()):
+    if _reading(newest.specification) != _reading(specification.committed()):
         return file_rows([]).set_index("path")
     key = f"{version_folder(newest.dataset, newest.version)}/manifest.parquet"
     content = read_published(workspace, registry, key)
@@ -279,8 +279,8 @@ def _facts(
     return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")
 
 
-def _reading(frozen: dict[str, Any]) -> Any:
-    return {name: value for name, value in frozen["source"].items() if name != "url"}, frozen[
+def _reading(committed: dict[str, Any]) -> Any:
+    return {name: value for name, value in committed["source"].items() if name != "url"}, committed[
         "classes"
     ]
 
@@ -356,8 +356,8 @@ def _require_settled(landing: Landing, files: list[LandedFile]) -> None:
     changed = landing.changed(files)
     if changed:
         raise StorageError(
-            f"{', '.join(changed[:5])} changed while being frozen; nothing was published; wait"
-            " until the landing is settled and freeze again"
+            f"{', '.join(changed[:5])} changed while being committed; nothing was published; wait"
+            " until the landing is settled and commit again"
         )
 
 
@@ -382,7 +382,7 @@ def _publish(
         "digest": digest,
         "created": created.isoformat(),
         "created_by": user,
-        "specification": specification.frozen(),
+        "specification": specification.committed(),
         "classes": contents.classes,
         "features": contents.features,
         "input": contents.input,
@@ -407,7 +407,7 @@ def _publish(
         files=len(manifest),
         samples=len(samples),
         size=int(manifest["size"].sum()),
-        specification=specification.frozen(),
+        specification=specification.committed(),
         counts={name: int((samples["split"] == name).sum()) for name in SPLITS},
     )
     registry.publish_data_version(row, files)

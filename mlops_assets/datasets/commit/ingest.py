@@ -2,7 +2,7 @@
 
 They are brought in parallel, once, and remembered for the next time.
 
-What is remembered as it goes makes an interrupted freeze resume where it was.
+What is remembered as it goes makes an interrupted commit resume where it was.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mlops_assets.storage import Workspace, sha256_of
 
 # requests under way at once: what keeps two cores busy against an object store, see benchmarks/
 THREADS = 16
-# files a thread stores before it hands in; also what an interrupted freeze loses at most, a thread
+# files a thread stores before it hands in; also what an interrupted commit loses at most, a thread
 _BATCH = 256
 
 

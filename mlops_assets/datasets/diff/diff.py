@@ -24,7 +24,7 @@ from mlops_assets.datasets.diff.distribution_shift import (
     number_shifts,
 )
 from mlops_assets.datasets.diff.match_samples import among, match_samples
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.registry import Registry
 
 
@@ -146,11 +146,11 @@ class Difference:
         }
 
 
-def difference(registry: Registry, before: FrozenDataset, after: FrozenDataset) -> Difference:
+def difference(registry: Registry, before: CommittedDataset, after: CommittedDataset) -> Difference:
     """Compare two data versions, of one dataset or of two.
 
     Raises:
-        IntegrityError: a file that has to be read is not as it was frozen.
+        IntegrityError: a file that has to be read is not as it was committed.
         StorageError: it cannot be read.
     """
     files = file_changes(before.manifest, after.manifest)
@@ -201,7 +201,7 @@ def file_changes(before: pd.DataFrame, after: pd.DataFrame) -> FileChanges:
 
 
 def sample_changes(
-    before: FrozenDataset, after: FrozenDataset, files: FileChanges
+    before: CommittedDataset, after: CommittedDataset, files: FileChanges
 ) -> SampleChanges:
     """Compare the samples of two data versions."""
     old, new = before.samples, after.samples
@@ -244,10 +244,10 @@ def _differs(before: pd.Series, after: pd.Series) -> pd.Series:
     return (a.isna() != b.isna()) | (a.notna() & b.notna() & (a != b))
 
 
-def _class_changes(before: FrozenDataset, after: FrozenDataset) -> dict[str, list[Any]]:
+def _class_changes(before: CommittedDataset, after: CommittedDataset) -> dict[str, list[Any]]:
     old, new = (
-        {str(entry["value"]): entry["name"] for entry in frozen.classes or []}
-        for frozen in (before, after)
+        {str(entry["value"]): entry["name"] for entry in committed.classes or []}
+        for committed in (before, after)
     )
     return {
         "added": [

@@ -16,7 +16,7 @@ import pandas as pd
 
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import scan
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.paths import version_folder
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.verified_read import read_published
@@ -85,7 +85,7 @@ class FeatureShift:
 
 
 def class_balance(
-    registry: Registry, before: FrozenDataset, after: FrozenDataset
+    registry: Registry, before: CommittedDataset, after: CommittedDataset
 ) -> list[ClassBalance]:
     """Compare the class counts of each split.
 
@@ -99,8 +99,8 @@ def class_balance(
     (of, old), (_, new) = first, second
     names = {
         str(entry["value"]): entry["name"]
-        for frozen in (before, after)
-        for entry in frozen.classes or []
+        for committed in (before, after)
+        for entry in committed.classes or []
     }
     found = []
     for split in get_args(SplitName):
@@ -117,40 +117,42 @@ def class_balance(
 
 
 def _class_counts(
-    registry: Registry, frozen: FrozenDataset
+    registry: Registry, committed: CommittedDataset
 ) -> tuple[str, dict[str, pd.Series]] | None:
     """Return what is counted, and for each split class value (as text) → count."""
     splits = get_args(SplitName)
-    if frozen.classes is None:
+    if committed.classes is None:
         return None
-    if frozen.samples["label"].notna().any():
+    if committed.samples["label"].notna().any():
         return "samples", {
-            split: frozen.split(split)["label"].astype(str).value_counts() for split in splits
+            split: committed.split(split)["label"].astype(str).value_counts() for split in splits
         }
-    report = _published(registry, frozen, "quality.json")
+    report = _published(registry, committed, "quality.json")
     if report is None:
         return None
-    values = {entry["name"]: str(entry["value"]) for entry in frozen.classes}
+    values = {entry["name"]: str(entry["value"]) for entry in committed.classes}
     rows = pd.DataFrame.from_dict(report["class_counts"]["classes"], orient="index").rename(
         index=values
     )
     return "pixels", {split: rows[split] for split in splits}
 
 
-def number_shifts(before: FrozenDataset, after: FrozenDataset) -> list[NumberShift]:
+def number_shifts(before: CommittedDataset, after: CommittedDataset) -> list[NumberShift]:
     """Compare number labels of each split."""
     if before.classes is not None or after.classes is not None:
         return []
     found = []
     for split in get_args(SplitName):
-        old, new = (frozen.split(split)["label"].astype("float64") for frozen in (before, after))
+        old, new = (
+            committed.split(split)["label"].astype("float64") for committed in (before, after)
+        )
         means, stds = _pair(old.mean(), new.mean()), _pair(old.std(ddof=0), new.std(ddof=0))
         found.append(NumberShift(split, *means, *stds, standardised_mean_difference(*means, *stds)))
     return found
 
 
 def feature_shifts(
-    registry: Registry, before: FrozenDataset, after: FrozenDataset
+    registry: Registry, before: CommittedDataset, after: CommittedDataset
 ) -> list[FeatureShift]:
     """Compare mean and standard deviation of each feature or band over training samples."""
     old, new = _statistics(registry, before), _statistics(registry, after)
@@ -208,26 +210,26 @@ def _pair(before: Any, after: Any) -> tuple[float | None, float | None]:
 
 
 def _statistics(
-    registry: Registry, frozen: FrozenDataset
+    registry: Registry, committed: CommittedDataset
 ) -> dict[str, tuple[float | None, float | None]]:
     """Return feature → mean and standard deviation in training.
 
     They are read from the published statistics, else from the data.
     """
     found = (
-        _published(registry, frozen, "statistics.json")
-        or scan(SampleValues(frozen)).statistics.document()
+        _published(registry, committed, "statistics.json")
+        or scan(SampleValues(committed)).statistics.document()
     )
-    features = frozen.document["features"]
+    features = committed.document["features"]
     return {
         name: _pair(mean, std)
         for name, mean, std in zip(features, found["mean"], found["std"], strict=True)
     }
 
 
-def _published(registry: Registry, frozen: FrozenDataset, name: str) -> dict[str, Any] | None:
-    key = f"{version_folder(frozen.row.dataset, frozen.row.version)}/{name}"
+def _published(registry: Registry, committed: CommittedDataset, name: str) -> dict[str, Any] | None:
+    key = f"{version_folder(committed.row.dataset, committed.row.version)}/{name}"
     if not registry.files_at(key):
         return None
-    document: dict[str, Any] = json.loads(read_published(frozen.workspace, registry, key))
+    document: dict[str, Any] = json.loads(read_published(committed.workspace, registry, key))
     return document

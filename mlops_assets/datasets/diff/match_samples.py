@@ -10,7 +10,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.readers import LAYOUTS
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 Pairs = tuple[NDArray[np.int64], NDArray[np.int64]]
 
@@ -25,7 +25,7 @@ def among(column: pd.Series, values: pd.Series) -> NDArray[np.bool_]:
 
 
 def match_samples(
-    before: FrozenDataset, after: FrozenDataset, renamed: pd.DataFrame, changed: pd.Series
+    before: CommittedDataset, after: CommittedDataset, renamed: pd.DataFrame, changed: pd.Series
 ) -> Pairs:
     """Pair the samples of two data versions.
 
@@ -41,7 +41,7 @@ def match_samples(
     old, new = before.samples, after.samples
     names = dict(zip(renamed["before"], renamed["path"], strict=True))
     paths = old["path"].map(lambda path: names.get(path, path)) if names else old["path"]
-    tables = all(frozen.document["input"]["kind"] == "row" for frozen in (before, after))
+    tables = all(committed.document["input"]["kind"] == "row" for committed in (before, after))
     if not tables:
         return _same_place(
             old.assign(path=paths), new, *(np.arange(len(samples)) for samples in (old, new))
@@ -69,7 +69,7 @@ def _same_place(
 
 
 def _same_content(
-    before: FrozenDataset, after: FrozenDataset, i: NDArray[np.int64], j: NDArray[np.int64]
+    before: CommittedDataset, after: CommittedDataset, i: NDArray[np.int64], j: NDArray[np.int64]
 ) -> Pairs:
     """Pair rows of tables that have the same features.
 
@@ -90,17 +90,17 @@ def _same_content(
 
 
 def _content(
-    frozen: FrozenDataset, positions: NDArray[np.int64], features: list[str]
+    committed: CommittedDataset, positions: NDArray[np.int64], features: list[str]
 ) -> pd.DataFrame:
     """A hash of the features, and the label, of the rows at these positions."""
-    samples = frozen.samples.iloc[positions]
-    columns = [frozen.document["features"].index(name) for name in features]
+    samples = committed.samples.iloc[positions]
+    columns = [committed.document["features"].index(name) for name in features]
     hashes = np.empty(len(samples), dtype=np.uint64)
     for path, rows in samples.groupby("path", sort=False).indices.items():
         places = samples.iloc[rows][["row", "column"]].to_numpy(dtype=np.int64)
         block = (
-            LAYOUTS[frozen.layout]
-            .read(frozen, str(path), places, "row")[:, columns]
+            LAYOUTS[committed.layout]
+            .read(committed, str(path), places, "row")[:, columns]
             .astype(np.float64)
         )
         block[block == 0] = 0  # there is a negative zero

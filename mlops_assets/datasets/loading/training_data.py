@@ -23,6 +23,7 @@ from mlops_assets.datasets.loading.scaling import (
 )
 from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.versions.checked_array import CheckedArray
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.decoded_cache import (
     Decoded,
     decoded,
@@ -30,7 +31,6 @@ from mlops_assets.datasets.versions.decoded_cache import (
     read_samples,
     read_window_indices,
 )
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 from mlops_assets.errors import SpecificationError
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class TrainingData:
 
     def __init__(
         self,
-        frozen: FrozenDataset,
+        committed: CommittedDataset,
         task: str,
         view: View | None = None,
         bands: Sequence[str] | None = None,
@@ -69,7 +69,7 @@ class TrainingData:
         """Open a data version for a task.
 
         Args:
-            frozen: the data version.
+            committed: the data version.
             task: the model's task.
             view: how a sample is shaped; as the dataset reads it if not given.
             bands: names of the features or bands to give, in this order; all if not given.
@@ -79,20 +79,20 @@ class TrainingData:
             SpecificationError: the data version has no such view or bands, or its labels do not
                 suit the task.
         """
-        kind: View = frozen.document["input"]["kind"]
+        kind: View = committed.document["input"]["kind"]
         self.view: View = view or kind
         if self.view != kind and (self.view, kind) != ("pixel", "patch"):
             raise SpecificationError(
-                f"{frozen.reference} is read as {kind}, not as {self.view}; change 'inputs'"
+                f"{committed.reference} is read as {kind}, not as {self.view}; change 'inputs'"
             )
-        _require_task_fits(frozen, task, kind)
-        self.frozen, self.task = frozen, task
-        self.reference, self.digest = frozen.reference, frozen.row.digest
-        self.source_features: list[str] = frozen.document["features"]
+        _require_task_fits(committed, task, kind)
+        self.committed, self.task = committed, task
+        self.reference, self.digest = committed.reference, committed.row.digest
+        self.source_features: list[str] = committed.document["features"]
         unknown = sorted(set(bands or []) - set(self.source_features))
         if unknown:
             raise SpecificationError(
-                f"bands: {frozen.reference} has no {', '.join(unknown)}; it has"
+                f"bands: {committed.reference} has no {', '.join(unknown)}; it has"
                 f" {named(self.source_features)}"
             )
         self.features = list(bands or self.source_features)
@@ -102,7 +102,7 @@ class TrainingData:
         )
         self._methods = methods_of(scaling, self.features)
         self.class_names = (
-            [entry["name"] for entry in frozen.classes or []] if task != "regression" else []
+            [entry["name"] for entry in committed.classes or []] if task != "regression" else []
         )
 
     @property
@@ -143,19 +143,19 @@ class TrainingData:
             indices, int64 of shape (n,), or (n, height, width) for windows with -1 where unknown,
             or float64 of shape (n,) for regression.
         """
-        samples = self.frozen.split(split)
+        samples = self.committed.split(split)
         if limit is None or len(samples) <= limit:
             X, y = self._rows(split)
             return self._prepared(X), np.array(y[:], dtype=self.label_type)
         chosen = self.positions(split, limit)
-        if is_decoded(self.frozen, split, self.view, self._source_shape):
+        if is_decoded(self.committed, split, self.view, self._source_shape):
             X, y = self._rows(split)
             return self._prepared(X[chosen]), np.array(y[chosen], dtype=self.label_type)
         return self._read(samples.iloc[chosen])
 
     def positions(self, split: SplitName, limit: int | None = None) -> NDArray[np.int64]:
         """Return the positions in a split of the samples that `arrays` gives."""
-        count = len(self.frozen.split(split))
+        count = len(self.committed.split(split))
         if limit is None or count <= limit:
             return np.arange(count)
         return np.linspace(0, count - 1, limit).astype(np.int64)
@@ -174,11 +174,11 @@ class TrainingData:
 
     def decoded(self, split: SplitName) -> Decoded:
         """Return where a split lies decoded; the first time it is decoded now."""
-        return decoded(self.frozen, split, self.view, self._source_shape)
+        return decoded(self.committed, split, self.view, self._source_shape)
 
     def labels(self, split: SplitName) -> NDArray[Any]:
         """Return the labels of a split of samples that have one each, as `arrays` gives them."""
-        return self._labels(self.frozen.split(split))
+        return self._labels(self.committed.split(split))
 
     def batches(
         self, split: SplitName, size: int | None = None
@@ -280,7 +280,7 @@ class TrainingData:
 
     @property
     def _pixels(self) -> tuple[int, ...]:
-        shape = self.frozen.document["input"]
+        shape = self.committed.document["input"]
         if self.view in ("row", "pixel"):
             return ()
         return (
@@ -318,17 +318,17 @@ class TrainingData:
         for path, positions in samples.reset_index(drop=True).groupby("path").indices.items():
             X[positions] = self.prepare(
                 read_samples(
-                    self.frozen, str(path), places[positions], self.view, self._source_shape
+                    self.committed, str(path), places[positions], self.view, self._source_shape
                 )
             )
             if self.view == "window":
-                y[positions] = read_window_indices(self.frozen, str(path), places[positions])
+                y[positions] = read_window_indices(self.committed, str(path), places[positions])
         return X, y
 
     def _labels(self, samples: pd.DataFrame) -> NDArray[Any]:
         if self.task == "regression":
             return samples["label"].to_numpy(dtype=np.float64)
-        index = {str(entry["value"]): i for i, entry in enumerate(self.frozen.classes or [])}
+        index = {str(entry["value"]): i for i, entry in enumerate(self.committed.classes or [])}
         return samples["label"].map(index).to_numpy(dtype=np.int64, copy=True)
 
     def _statistics(self) -> dict[str, list[float | None]]:
@@ -340,8 +340,8 @@ class TrainingData:
         from mlops_assets.datasets.quality.content.values import RunningStatistics, unusable
 
         nodata, positions = (
-            SampleValues(self.frozen).nodata,
-            np.flatnonzero(self.frozen.samples["split"] == "train"),
+            SampleValues(self.committed).nodata,
+            np.flatnonzero(self.committed.samples["split"] == "train"),
         )
         found = self.decoded("train")
         X, shown = found.samples(), found.shown()
@@ -363,7 +363,7 @@ class TrainingData:
         return running.document()
 
 
-def _require_task_fits(frozen: FrozenDataset, task: str, kind: View) -> None:
+def _require_task_fits(committed: CommittedDataset, task: str, kind: View) -> None:
     if task == "regression" and kind == "window":
         raise SpecificationError(
             "regression over windows is not supported; read the scenes as patches"
@@ -374,12 +374,12 @@ def _require_task_fits(frozen: FrozenDataset, task: str, kind: View) -> None:
         )
     if (
         task == "regression"
-        and pd.to_numeric(frozen.samples["label"], errors="coerce").isna().any()
+        and pd.to_numeric(committed.samples["label"], errors="coerce").isna().any()
     ):
         raise SpecificationError(
-            f"labels of {frozen.reference} are names, not numbers; use task 'classification'"
+            f"labels of {committed.reference} are names, not numbers; use task 'classification'"
         )
-    if task != "regression" and frozen.classes is None:
+    if task != "regression" and committed.classes is None:
         raise SpecificationError(
-            f"the label of {frozen.reference} is a number; use task 'regression'"
+            f"the label of {committed.reference} is a number; use task 'regression'"
         )

@@ -38,8 +38,8 @@ from mlops_assets.datasets.quality.findings.separation import separation, separa
 from mlops_assets.datasets.quality.findings.version_shift import measured_shift
 from mlops_assets.datasets.quality.verdict import judge
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.documents import json_bytes
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import data_owner, version_folder
 from mlops_assets.progress import step
@@ -79,7 +79,7 @@ class _Report:
 
 
 def assess(
-    registry: Registry, frozen: FrozenDataset, thresholds: Thresholds | None = None
+    registry: Registry, committed: CommittedDataset, thresholds: Thresholds | None = None
 ) -> Quality:
     """Assess a data version and publish what is found.
 
@@ -90,42 +90,46 @@ def assess(
 
     Args:
         registry: where files are recorded.
-        frozen: the data version.
+        committed: the data version.
         thresholds: what to judge by, as declared now; as declared when the version was committed if
             not given.
     """
-    thresholds = thresholds or frozen.specification.quality
-    readable = check_readable(frozen)
+    thresholds = thresholds or committed.specification.quality
+    readable = check_readable(committed)
     if not readable.passed:
         rest = [
             outcome(name, False, "not looked at, as files are damaged")
             for name in CHECKS
             if name != "readable"
         ]
-        return Quality({}, class_counts(frozen, {}), [readable, *rest], [])
-    complete_publications(frozen.workspace, registry)  # also where nothing is to be published below
-    report = _published(registry, frozen, thresholds)
+        return Quality({}, class_counts(committed, {}), [readable, *rest], [])
+    complete_publications(
+        committed.workspace, registry
+    )  # also where nothing is to be published below
+    report = _published(registry, committed, thresholds)
     if report is None:
-        with step(f"assessing {frozen.reference}"):
-            report = _measured(registry, frozen, readable, thresholds)
-    return _judged(registry, frozen, report, readable, thresholds)
+        with step(f"assessing {committed.reference}"):
+            report = _measured(registry, committed, readable, thresholds)
+    return _judged(registry, committed, report, readable, thresholds)
 
 
-def _published(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds) -> _Report | None:
+def _published(
+    registry: Registry, committed: CommittedDataset, thresholds: Thresholds
+) -> _Report | None:
     """Return the published report of this data version.
 
     It is None if it is of another format, is missing or was changed.
 
     `min_distance` is drawn in a figure, so that with another one all is measured anew.
     """
-    folder = version_folder(frozen.row.dataset, frozen.row.version)
+    folder = version_folder(committed.row.dataset, committed.row.version)
 
     def read(name: str) -> bytes:
-        return read_published(frozen.workspace, registry, f"{folder}/{name}")
+        return read_published(committed.workspace, registry, f"{folder}/{name}")
 
     try:
         document = json.loads(read("quality.json"))
-        if (document.get("format"), document["digest"]) != (FORMAT, frozen.row.digest):
+        if (document.get("format"), document["digest"]) != (FORMAT, committed.row.digest):
             return None
         if document["thresholds"]["min_distance"] != thresholds.min_distance:
             return None
@@ -137,44 +141,44 @@ def _published(registry: Registry, frozen: FrozenDataset, thresholds: Thresholds
 
 
 def _measured(
-    registry: Registry, frozen: FrozenDataset, readable: Check, thresholds: Thresholds
+    registry: Registry, committed: CommittedDataset, readable: Check, thresholds: Thresholds
 ) -> _Report:
     """Measure everything and publish it.
 
     The report has only those checks that no threshold decides.
     """
-    samples, kind = frozen.samples, frozen.document["input"]["kind"]
+    samples, kind = committed.samples, committed.document["input"]["kind"]
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
-    places = places_of(samples, frozen.manifest, frozen.document["input"])
-    source = SampleValues(frozen)
+    places = places_of(samples, committed.manifest, committed.document["input"])
+    source = SampleValues(committed)
     found = scan(source)
-    counts = class_counts(frozen, found.pixels)
-    compared, digests = _contents(frozen, source, found)
-    labels = samples["label"].iloc[compared] if kind != "window" and frozen.classes else None
+    counts = class_counts(committed, found.pixels)
+    compared, digests = _contents(committed, source, found)
+    labels = samples["label"].iloc[compared] if kind != "window" and committed.classes else None
     exact = exact_copies(compared, digests, splits[compared], labels)
     near = near_copies(found.descriptors, found.digests, splits[found.positions])
     values = band_values(
-        found.statistics, found.drawn.values, found.ceiling, frozen.document["features"]
+        found.statistics, found.drawn.values, found.ceiling, committed.document["features"]
     )
-    groups = declared_groups(samples, frozen.manifest, frozen.specification.split.method)
-    leakage = find_leakage(splits, groups, places, frozen.specification.split.method)
+    groups = declared_groups(samples, committed.manifest, committed.specification.split.method)
+    leakage = find_leakage(splits, groups, places, committed.specification.split.method)
     apart = separation(places, splits, thresholds)
-    suspects = suspects_in(frozen, found, places, groups)
+    suspects = suspects_in(committed, found, places, groups)
     checks = [
         readable,
-        labels_check(samples["label"], frozen.classes, counts),
+        labels_check(samples["label"], committed.classes, counts),
         coverage_check(counts),
         separation_check(apart),
     ]
     statistics = {
         "split": "train",
         "samples": found.statistics.samples,
-        "features": frozen.document["features"],
+        "features": committed.document["features"],
         **found.statistics.document(),
     }
-    figures = report.figures(frozen, counts, values, apart, places, splits)
+    figures = report.figures(committed, counts, values, apart, places, splits)
     document = report.document(
-        frozen, source, found, counts, values, exact, near, leakage, apart, suspects, checks
+        committed, source, found, counts, values, exact, near, leakage, apart, suspects, checks
     )
     document |= {
         "format": FORMAT,
@@ -182,13 +186,13 @@ def _measured(
         "thresholds": thresholds.model_dump(mode="json"),
     }
     measured = _Report(document, statistics, figures)
-    _publish(registry, frozen, _contents_of(measured))
+    _publish(registry, committed, _contents_of(measured))
     return measured
 
 
 def _judged(
     registry: Registry,
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     found: _Report,
     readable: Check,
     thresholds: Thresholds,
@@ -197,16 +201,16 @@ def _judged(
     document = dict(found.document)
     if "shift" not in document or document["shift"]["not_compared"]:
         # what it is compared by is among the files that are published by now
-        document["shift"] = report.rounded(measured_shift(registry, frozen).model_dump())
-    checks = [readable, *judge(document, frozen.classes, thresholds)]
+        document["shift"] = report.rounded(measured_shift(registry, committed).model_dump())
+    checks = [readable, *judge(document, committed.classes, thresholds)]
     document["thresholds"] = thresholds.model_dump(mode="json")
     document["checks"] = report.check_entries(checks)
     if document != found.document:
-        _publish(registry, frozen, {"quality.json": json_bytes(document)})
-    folder = version_folder(frozen.row.dataset, frozen.row.version)
+        _publish(registry, committed, {"quality.json": json_bytes(document)})
+    folder = version_folder(committed.row.dataset, committed.row.version)
     paths = [f"{folder}/{name}" for name in _contents_of(found)]
     files = {file.path: file for file in registry.files_at(*paths)}
-    counts = counts_from(document["class_counts"]["classes"], frozen.classes)
+    counts = counts_from(document["class_counts"]["classes"], committed.classes)
     return Quality(found.statistics, counts, checks, [files[path] for path in paths], found.figures)
 
 
@@ -219,15 +223,19 @@ def _contents_of(found: _Report) -> dict[str, bytes]:
     }
 
 
-def _publish(registry: Registry, frozen: FrozenDataset, contents: Mapping[str, bytes]) -> None:
-    folder = version_folder(frozen.row.dataset, frozen.row.version)
-    with publication(frozen.workspace, registry) as publishing:
+def _publish(
+    registry: Registry, committed: CommittedDataset, contents: Mapping[str, bytes]
+) -> None:
+    folder = version_folder(committed.row.dataset, committed.row.version)
+    with publication(committed.workspace, registry) as publishing:
         publishing.put_all({f"{folder}/{name}": content for name, content in contents.items()})
-        registry.add_files(data_owner(frozen.row.dataset, frozen.row.version), publishing.files)
+        registry.add_files(
+            data_owner(committed.row.dataset, committed.row.version), publishing.files
+        )
 
 
 def _contents(
-    frozen: FrozenDataset, source: SampleValues, found: Scan
+    committed: CommittedDataset, source: SampleValues, found: Scan
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
     """Return positions of samples and digests of what is in them.
 
@@ -235,21 +243,21 @@ def _contents(
     """
     if source.is_whole or source.kind != "image":
         return found.positions, found.digests
-    positions = np.flatnonzero(frozen.samples["split"].notna())
-    checksums = frozen.manifest.drop_duplicates("path").set_index("path")["sha256"]
-    texts = frozen.samples["path"].iloc[positions].map(checksums)
+    positions = np.flatnonzero(committed.samples["split"].notna())
+    checksums = committed.manifest.drop_duplicates("path").set_index("path")["sha256"]
+    texts = committed.samples["path"].iloc[positions].map(checksums)
     return positions, np.array([int(text[:16], 16) for text in texts], dtype=np.uint64)
 
 
-def class_counts(frozen: FrozenDataset, pixels: dict[str, NDArray[np.int64]]) -> pd.DataFrame:
+def class_counts(committed: CommittedDataset, pixels: dict[str, NDArray[np.int64]]) -> pd.DataFrame:
     """Return one row a class and one column a split, with counts; empty where labels are numbers.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         pixels: of windows, pixels of each class in each split.
     """
-    if frozen.classes is None:
+    if committed.classes is None:
         return no_counts()
-    if frozen.document["input"]["kind"] == "window":
-        return pixel_counts(pixels, frozen.classes)
-    return sample_counts(frozen.samples, frozen.classes)
+    if committed.document["input"]["kind"] == "window":
+        return pixel_counts(pixels, committed.classes)
+    return sample_counts(committed.samples, committed.classes)

@@ -28,14 +28,14 @@ from mlops_assets.datasets.quality.findings.duplicates import MEMBERS, NEAR, Exa
 from mlops_assets.datasets.quality.findings.leakage import Leakage, LeakageFigures
 from mlops_assets.datasets.quality.findings.neighbourhoods import PlacedSuspects
 from mlops_assets.datasets.quality.findings.separation import PERCENTILES, Separation
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 DIGITS = 7  # significant ones; what machines differ in is beyond
 NAMED = 20
 
 
 def document(
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     source: SampleValues,
     scanned: Scan,
     counts: pd.DataFrame,
@@ -51,13 +51,13 @@ def document(
 
     `verdict` judges the rest.
     """
-    samples = frozen.samples
-    kind = frozen.document["input"]["kind"]
+    samples = committed.samples
+    kind = committed.document["input"]["kind"]
     read = {split: len(chosen) for split, chosen in source.chosen.items()}
     found = {
-        "data_version": frozen.reference,
-        "digest": frozen.row.digest,
-        "samples": frozen.row.counts,
+        "data_version": committed.reference,
+        "digest": committed.row.digest,
+        "samples": committed.row.counts,
         "read": read,
         "left_out": samples["reason"].value_counts().sort_index().to_dict(),
         "class_counts": {
@@ -96,9 +96,9 @@ def document(
             "first": [_place(samples, kind, position) for position in leakage.seen[:NAMED]],
         },
         "distance_between_splits": _distances(apart),
-        "label_noise": _noise(suspects, frozen, kind),
+        "label_noise": _noise(suspects, committed, kind),
         "checks": check_entries(checks),
-        "notes": frozen.document["notes"],
+        "notes": committed.document["notes"],
     }
     return rounded(found)  # type: ignore[no-any-return]
 
@@ -119,7 +119,7 @@ def check_entries(checks: Sequence[Check]) -> list[dict[str, Any]]:
 
 
 def figures(
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     counts: pd.DataFrame,
     values: BandValues,
     apart: Separation | None,
@@ -131,20 +131,20 @@ def figures(
 
     found: dict[str, bytes | None] = {}
     if len(counts):
-        unit = "labelled pixels" if frozen.document["input"]["kind"] == "window" else "samples"
+        unit = "labelled pixels" if committed.document["input"]["kind"] == "window" else "samples"
         found["class_counts"] = draw.class_counts(
-            counts, unit, f"{frozen.reference}: classes by split"
+            counts, unit, f"{committed.reference}: classes by split"
         )
     found["band_histograms"] = draw.band_histograms(
-        values, f"{frozen.reference}: values in training"
+        values, f"{committed.reference}: values in training"
     )
     if apart is not None and len(apart.distances):
         found["split_distances"] = draw.distances(
-            apart, f"{frozen.reference}: test samples by nearness to training"
+            apart, f"{committed.reference}: test samples by nearness to training"
         )
-    names = _scene_names(frozen, places)
+    names = _scene_names(committed, places)
     found["sample_map"] = draw.sample_map(
-        places, splits, names, f"{frozen.reference}: samples by split"
+        places, splits, names, f"{committed.reference}: samples by split"
     )
     return {name: png for name, png in found.items() if png is not None}
 
@@ -195,15 +195,15 @@ def _distances(apart: Separation | None) -> dict[str, Any] | None:
 
 
 def _noise(
-    suspects: PlacedSuspects | None, frozen: FrozenDataset, kind: str
+    suspects: PlacedSuspects | None, committed: CommittedDataset, kind: str
 ) -> dict[str, Any] | None:
     if suspects is None:
         return None
     found = suspects.found
-    names = None if frozen.classes is None else [entry["name"] for entry in frozen.classes]
+    names = None if committed.classes is None else [entry["name"] for entry in committed.classes]
     worst = []
     for i, position in enumerate(found.positions[:NAMED]):
-        place = _place(frozen.samples, kind, position)
+        place = _place(committed.samples, kind, position)
         if suspects.at is not None:
             place["row"], place["column"] = (
                 place["row"] + int(suspects.at[i, 0]),
@@ -238,8 +238,8 @@ def _place(samples: pd.DataFrame, kind: str, position: int) -> dict[str, Any]:
     )
 
 
-def _scene_names(frozen: FrozenDataset, places: Places) -> list[str]:
-    names = pd.factorize(frozen.samples["path"])[1]
+def _scene_names(committed: CommittedDataset, places: Places) -> list[str]:
+    names = pd.factorize(committed.samples["path"])[1]
     first = pd.Series(names).groupby(places.scene).first()
     return [str(name) for name in first]
 

@@ -1,6 +1,6 @@
 """Reading of landed files: one module a layout, all with the functions of `Layout`.
 
-Where the files lie is the business of the landings; splitting and freezing are elsewhere.
+Where the files lie is the business of the landings; splitting and committing are elsewhere.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 View = Literal["row", "pixel", "patch", "window", "image"]
 
@@ -35,12 +35,12 @@ class Layout(Protocol):
         ...
 
     def read(
-        self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
+        self, committed: CommittedDataset, path: str, places: NDArray[np.int64], view: View
     ) -> NDArray[Any]:
         """Read samples of one file of a data version.
 
         Args:
-            frozen: the data version.
+            committed: the data version.
             path: the samples' file.
             places: int64 of shape (n, 2), the samples' row and column.
             view: how a sample is shaped.
@@ -51,7 +51,7 @@ class Layout(Protocol):
         ...
 
     def read_shown(
-        self, frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
+        self, committed: CommittedDataset, path: str, places: NDArray[np.int64], view: View
     ) -> NDArray[np.bool_]:
         """Return which values of samples nodata, alpha and masks leave.
 
@@ -60,7 +60,7 @@ class Layout(Protocol):
         ...
 
     def read_labels(
-        self, frozen: FrozenDataset, path: str, places: NDArray[np.int64]
+        self, committed: CommittedDataset, path: str, places: NDArray[np.int64]
     ) -> NDArray[np.int64]:
         """Read the labels of windows.
 

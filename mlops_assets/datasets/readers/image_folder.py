@@ -57,7 +57,7 @@ from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
 from mlops_assets.progress import step
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 THREADS = min(4, os.cpu_count() or 1)  # more than there are cores only wait for each other
@@ -136,29 +136,35 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
     )
 
 
-def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
+def read(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[Any]:
     """See `Layout.read`."""
-    shape = frozen.document["input"]
-    image = fitted(_pixels(frozen, path), shape["height"], shape["width"])
+    shape = committed.document["input"]
+    image = fitted(_pixels(committed, path), shape["height"], shape["width"])
     return np.repeat(image[None], len(places), axis=0)
 
 
 def read_shown(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
-    shape = frozen.document["input"]
-    image = fitted(_pixels(frozen, path, shown=True), shape["height"], shape["width"])
+    shape = committed.document["input"]
+    image = fitted(_pixels(committed, path, shown=True), shape["height"], shape["width"])
     return np.repeat(image[None], len(places), axis=0)
 
 
-def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def read_labels(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Whole images have one label each.
 
     Raises:
         SpecificationError: always.
     """
-    raise SpecificationError(f"{frozen.reference} has one label an image; they are in the samples")
+    raise SpecificationError(
+        f"{committed.reference} has one label an image; they are in the samples"
+    )
 
 
 @dataclass(frozen=True)
@@ -233,13 +239,13 @@ def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
         return band_names(raster, band_roles(raster, names))
 
 
-def _pixels(frozen: FrozenDataset, path: str, shown: bool = False) -> NDArray[Any]:
+def _pixels(committed: CommittedDataset, path: str, shown: bool = False) -> NDArray[Any]:
     if path.lower().endswith(".npy"):
-        array = open_npy(frozen.local_path(path))
+        array = open_npy(committed.local_path(path))
         whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
         return np.ones_like(whole, dtype=bool) if shown else whole
     return read_image(
-        frozen.raster_path(path), frozen.bands(path), "shown" if shown else frozen.reading
+        committed.raster_path(path), committed.bands(path), "shown" if shown else committed.reading
     )
 
 

@@ -24,7 +24,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents, file_rows
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
@@ -73,18 +73,24 @@ def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
     ]
 
 
-def read(frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str) -> NDArray[Any]:
+def read(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
+) -> NDArray[Any]:
     """See `Layout.read`."""
-    return read_samples.read(frozen, path, places, view)
+    return read_samples.read(committed, path, places, view)
 
 
 def read_shown(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
-    return read_samples.read(frozen, path, places, view, shown=True)
+    return read_samples.read(committed, path, places, view, shown=True)
 
 
-def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def read_labels(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """See `Layout.read_labels`."""
-    return read_samples.read_labels(frozen, path, places, frozen.specification.source.stac_layout)
+    return read_samples.read_labels(
+        committed, path, places, committed.specification.source.stac_layout
+    )

@@ -51,7 +51,7 @@ from mlops_assets.datasets.versions.extents import enclosing
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".data", ".dat", ".trn", ".tst")
 PARQUET_SUFFIXES = (".parquet", ".geoparquet", ".pq")
@@ -229,27 +229,31 @@ def _spell_roles(tables: dict[str, pd.DataFrame], layout: TableLayout, classes: 
 
 
 def read(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.float32]:
     """See `Layout.read`."""
-    table = read_table(frozen.local_path(path), path, frozen.specification.source.table_layout)
-    return np.asarray(feature_matrix(table, frozen.document["features"])[places[:, 0]])
+    table = read_table(
+        committed.local_path(path), path, committed.specification.source.table_layout
+    )
+    return np.asarray(feature_matrix(table, committed.document["features"])[places[:, 0]])
 
 
 def read_shown(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
     """Tables have no masks; see `Layout.read_shown`."""
-    return np.ones((len(places), len(frozen.document["features"])), dtype=bool)
+    return np.ones((len(places), len(committed.document["features"])), dtype=bool)
 
 
-def read_labels(frozen: FrozenDataset, path: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
+def read_labels(
+    committed: CommittedDataset, path: str, places: NDArray[np.int64]
+) -> NDArray[np.int64]:
     """Rows have no label raster.
 
     Raises:
         SpecificationError: always.
     """
-    raise SpecificationError(f"{frozen.reference} is a table; its labels are in the samples")
+    raise SpecificationError(f"{committed.reference} is a table; its labels are in the samples")
 
 
 def _file(path: str, samples: pd.DataFrame) -> dict[str, Any]:

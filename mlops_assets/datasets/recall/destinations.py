@@ -62,7 +62,7 @@ class Target(Protocol):
 
         Raises:
             StorageError: it could not be read or written.
-            IntegrityError: its bytes are not those that were frozen.
+            IntegrityError: its bytes are not those that were committed.
         """
         ...
 

@@ -23,7 +23,7 @@ from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import explained, local_folder, open_object_store
 from mlops_assets.storage.workspace import AT_ONCE
 
-REQUESTS = 16  # under way at once to a server, as in freezing
+REQUESTS = 16  # under way at once to a server, as in committing
 THREADS = 4  # on files of this machine, where more only get into each other's way
 _CHUNK = 1 << 20
 # what one thread does before it hands in: few calls, and a fair share
@@ -114,7 +114,7 @@ class StoredBytes:
     def checked(self, file: StoredFile) -> Iterator[bytes]:
         """Yield the bytes of a file.
 
-        Whoever has taken the last of them knows that they are those that were frozen.
+        Whoever has taken the last of them knows that they are those that were committed.
 
         Raises:
             StorageError: they are not there or cannot be read.

@@ -20,7 +20,7 @@ from mlops_assets.datasets.recall.destinations import How, Target, open_target
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.sources.base import name_problem, printable
 from mlops_assets.datasets.specification.dataset import SPLITS
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import Conflict, IntegrityError, NotFound, SpecificationError
 
 _LISTED = 100  # problems that are named in a message; more are counted
@@ -51,7 +51,7 @@ class Recall:
 
 
 def recall(
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     target: str | Path,
     splits: Sequence[str] | None = None,
     classes: Sequence[str] | None = None,
@@ -66,7 +66,7 @@ def recall(
     A recall that was interrupted is carried on by the next.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         target: a folder, or a URL: `file://`, `s3://`, `az://`, `gs://`.
         splits: only files that hold a sample of these splits, with the files that belong to them.
         classes: only files that hold a sample of these classes (names, or values in the data).
@@ -75,22 +75,22 @@ def recall(
 
     Raises:
         Conflict: the target has other files of the same names, or another recall is writing there.
-        IntegrityError: bytes in the workspace are missing or not those that were frozen.
+        IntegrityError: bytes in the workspace are missing or not those that were committed.
         NotFound: no sample is of these splits and classes.
         SpecificationError: there is no such split or class.
         StorageError: the target cannot be written, or is in the workspace.
     """
-    rows, samples = selected_files(frozen, splits, classes)
+    rows, samples = selected_files(committed, splits, classes)
     files = stored_files(rows)
-    content = StoredBytes(frozen.workspace)
-    place = open_target(frozen.workspace, str(target), content, copy)
-    _refuse_names(frozen, files)
-    _require_objects(frozen, content, files)
-    todo = _missing(frozen, place, files, force)
+    content = StoredBytes(committed.workspace)
+    place = open_target(committed.workspace, str(target), content, copy)
+    _refuse_names(committed, files)
+    _require_objects(committed, content, files)
+    todo = _missing(committed, place, files, force)
     written: Counter[How] = Counter()
     with place.writing():
         wrong: list[str] = []
-        what = f"writing {frozen.reference}"
+        what = f"writing {committed.reference}"
 
         def write(file: StoredFile) -> How | None:
             try:
@@ -104,11 +104,13 @@ def recall(
         )
     if wrong:
         raise _damaged(
-            frozen, wrong, f"{len(files) - len(wrong)} of {len(files)} files are in {place.where}"
+            committed,
+            wrong,
+            f"{len(files) - len(wrong)} of {len(files)} files are in {place.where}",
         )
     kept = len(files) - len(todo)
     return Recall(
-        frozen.reference,
+        committed.reference,
         place.where,
         len(files),
         int(rows["size"].sum()),
@@ -119,7 +121,9 @@ def recall(
 
 
 def selected_files(
-    frozen: FrozenDataset, splits: Sequence[str] | None = None, classes: Sequence[str] | None = None
+    committed: CommittedDataset,
+    splits: Sequence[str] | None = None,
+    classes: Sequence[str] | None = None,
 ) -> tuple[pd.DataFrame, int]:
     """Return the manifest rows of files that hold at least one sample of these splits and classes.
 
@@ -133,7 +137,7 @@ def selected_files(
         NotFound: there is no such sample.
         SpecificationError: there is no such split or class.
     """
-    manifest, samples = frozen.manifest, frozen.samples
+    manifest, samples = committed.manifest, committed.samples
     if not splits and not classes:
         return manifest, len(samples)
     wanted = pd.Series(True, index=samples.index)
@@ -145,12 +149,12 @@ def selected_files(
             )
         wanted &= samples["split"].isin(splits)
     if classes:
-        wanted &= samples["label"].astype(str).isin(_class_values(frozen, classes))
+        wanted &= samples["label"].astype(str).isin(_class_values(committed, classes))
     if not wanted.any():
         asked = " and ".join(" or ".join(names) for names in (splits, classes) if names)
         raise NotFound(
-            f"{frozen.reference} has no sample of {asked}; see 'mlops dataset show"
-            f" {frozen.reference}'"
+            f"{committed.reference} has no sample of {asked}; see 'mlops dataset show"
+            f" {committed.reference}'"
         )
     held = among(manifest["path"], samples.loc[wanted, "path"])
     same_scene = among(manifest["scene"], manifest.loc[held, "scene"].dropna())
@@ -158,31 +162,31 @@ def selected_files(
     return manifest[held | same_scene | shared], int(wanted.sum())
 
 
-def _class_values(frozen: FrozenDataset, names: Sequence[str]) -> set[str]:
+def _class_values(committed: CommittedDataset, names: Sequence[str]) -> set[str]:
     """Return the values, as text, of classes given by name or value."""
-    if frozen.classes is None:
+    if committed.classes is None:
         raise SpecificationError(
-            f"the label of {frozen.reference} is a number; there are no classes to choose"
+            f"the label of {committed.reference} is a number; there are no classes to choose"
         )
-    if frozen.samples["label"].isna().all():
+    if committed.samples["label"].isna().all():
         raise SpecificationError(
-            f"windows of {frozen.reference} hold many classes each; choose by split only"
+            f"windows of {committed.reference} hold many classes each; choose by split only"
         )
     values = {
         alias: str(entry["value"])
-        for entry in frozen.classes
+        for entry in committed.classes
         for alias in (str(entry["value"]), entry["name"])
     }
     unknown = [name for name in names if name not in values]
     if unknown:
-        known = ", ".join(entry["name"] for entry in frozen.classes)
+        known = ", ".join(entry["name"] for entry in committed.classes)
         raise SpecificationError(
-            f"{', '.join(unknown)}: no such class in {frozen.reference}, which has {known}"
+            f"{', '.join(unknown)}: no such class in {committed.reference}, which has {known}"
         )
     return {values[name] for name in names}
 
 
-def _refuse_names(frozen: FrozenDataset, files: Sequence[StoredFile]) -> None:
+def _refuse_names(committed: CommittedDataset, files: Sequence[StoredFile]) -> None:
     """Check the names again, whoever wrote the manifest: none may lead out of the target."""
     problems = [
         f"{printable(file.path)}: {problem}"
@@ -191,12 +195,12 @@ def _refuse_names(frozen: FrozenDataset, files: Sequence[StoredFile]) -> None:
     ]
     if problems:
         raise IntegrityError(
-            f"the manifest of {frozen.reference} cannot be written back:\n{_listed(problems)}"
+            f"the manifest of {committed.reference} cannot be written back:\n{_listed(problems)}"
         )
 
 
 def _require_objects(
-    frozen: FrozenDataset, content: StoredBytes, files: Sequence[StoredFile]
+    committed: CommittedDataset, content: StoredBytes, files: Sequence[StoredFile]
 ) -> None:
     """Check that objects on this machine are there and have their size.
 
@@ -215,11 +219,11 @@ def _require_objects(
             if size != file.size:
                 problems.append(f"{file.path}: {local} has {size} bytes, not {file.size}")
     if problems:
-        raise _damaged(frozen, problems, "nothing was written")
+        raise _damaged(committed, problems, "nothing was written")
 
 
 def _missing(
-    frozen: FrozenDataset, place: Target, files: Sequence[StoredFile], force: bool
+    committed: CommittedDataset, place: Target, files: Sequence[StoredFile], force: bool
 ) -> list[StoredFile]:
     """Return the files that are to be written."""
     place.open(files)
@@ -240,8 +244,8 @@ def _missing(
             ", or replace them with --force" if different and not force else ""
         )
         raise Conflict(
-            f"{place.where} holds {len(problems)} other file(s) under names of {frozen.reference};"
-            f" nothing was written; {remedy}:\n{_listed(problems)}"
+            f"{place.where} holds {len(problems)} other file(s) under names of"
+            f" {committed.reference}; nothing was written; {remedy}:\n{_listed(problems)}"
         )
     return [
         file
@@ -250,11 +254,11 @@ def _missing(
     ]
 
 
-def _damaged(frozen: FrozenDataset, problems: Sequence[str], outcome: str) -> IntegrityError:
+def _damaged(committed: CommittedDataset, problems: Sequence[str], outcome: str) -> IntegrityError:
     return IntegrityError(
-        f"{len(problems)} file(s) of {frozen.reference} are not as they were frozen; {outcome};"
-        " restore them from a backup, or land them again and run 'mlops dataset commit"
-        f" {frozen.row.dataset} --rehash':\n{_listed(problems)}"
+        f"{len(problems)} file(s) of {committed.reference} are not as they were committed;"
+        f" {outcome}; restore them from a backup, or land them again and run 'mlops dataset commit"
+        f" {committed.row.dataset} --rehash':\n{_listed(problems)}"
     )
 
 

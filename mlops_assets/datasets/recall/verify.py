@@ -1,6 +1,6 @@
 """Reading every byte behind a data version again, and saying what is not as it was published.
 
-Nothing is repaired here; `freeze` with `rehash` stores landed files anew.
+Nothing is repaired here; `commit` with `rehash` stores landed files anew.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import pandas as pd
 from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_parallel, stored_files
 from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import damaged_splits
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import data_owner, record_owner
@@ -124,14 +124,14 @@ def _content_problems(
     Yield how the row of the data version differs from its documents.
     """
     try:
-        frozen = FrozenDataset.open(workspace, registry, Reference(row.dataset, row.version))
+        committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.version))
     except (StorageError, IntegrityError):  # told already, as it is one of the documents
         return
-    files = stored_files(frozen.manifest)
+    files = stored_files(committed.manifest)
     damages, size = damaged_files(workspace, files, f"reading {read.reference}")
     read.files, read.size = len(files), read.size + size
-    read.damages += damages + _digest_damages(frozen, row) + cache_damages(frozen)
-    yield from row_problems(row, frozen.document, frozen.manifest, frozen.samples)
+    read.damages += damages + _digest_damages(committed, row) + cache_damages(committed)
+    yield from row_problems(row, committed.document, committed.manifest, committed.samples)
 
 
 def row_problems(
@@ -186,13 +186,13 @@ def damaged_files(
     return damages, read
 
 
-def cache_damages(frozen: FrozenDataset) -> list[Damage]:
+def cache_damages(committed: CommittedDataset) -> list[Damage]:
     """Compare what this machine has decoded of a data version with its files.
 
     Those are read again elsewhere.
     """
     try:
-        damaged = damaged_splits(frozen)
+        damaged = damaged_splits(committed)
     except (StorageError, IntegrityError, ValueError):
         # of a file of the version, or of a format that is read no more
         return []
@@ -200,7 +200,7 @@ def cache_damages(frozen: FrozenDataset) -> list[Damage]:
         Damage(
             str(path),
             "changed",
-            f"{path} is not what the files of {frozen.reference} hold; delete {path.parent}",
+            f"{path} is not what the files of {committed.reference} hold; delete {path.parent}",
         )
         for path in damaged
     ]
@@ -239,11 +239,11 @@ def _unread(error: StorageError) -> Fault:
     return "missing" if isinstance(error.__cause__, FileNotFoundError) else "unreadable"
 
 
-def _digest_damages(frozen: FrozenDataset, row: DataVersion) -> list[Damage]:
+def _digest_damages(committed: CommittedDataset, row: DataVersion) -> list[Damage]:
     """The digest in the registry must be that of the manifest and the samples."""
-    document = frozen.document
-    digest = digest_of_documents(frozen.manifest, frozen.samples, document)
+    document = committed.document
+    digest = digest_of_documents(committed.manifest, committed.samples, document)
     if digest == row.digest == document["digest"]:
         return []
     told = f"the registry says digest {row.digest[:12]}…, the manifest has {digest[:12]}…"
-    return [Damage(frozen.reference, "digest", told)]
+    return [Damage(committed.reference, "digest", told)]

@@ -89,7 +89,7 @@ class Landing(Protocol):
 
         Raises:
             EmptyLanding: there is none.
-            DataProblems: names that cannot be frozen, links that lead out of the landing.
+            DataProblems: names that cannot be committed, links that lead out of the landing.
             StorageError: the landing cannot be listed.
         """
         ...
@@ -176,7 +176,7 @@ def checked(where: str, files: list[LandedFile], problems: list[str]) -> list[La
 
 
 def name_problem(path: str) -> str | None:
-    """Return why a path cannot be frozen, or None."""
+    """Return why a path cannot be committed, or None."""
     if not path.isprintable():
         try:
             path.encode()

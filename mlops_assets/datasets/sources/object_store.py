@@ -109,7 +109,8 @@ def download(store: Any, key: str, file: LandedFile, target: Path, url: str) -> 
         found = store.get(key)
         if stamp_of(found.meta) != file.stamp:
             raise StorageError(
-                f"{url}/{key} changed while being frozen; wait until it is settled and freeze again"
+                f"{url}/{key} changed while being committed;"
+                " wait until it is settled and commit again"
             )
         for chunk in found.stream(min_chunk_size=_CHUNK):
             stream.write(chunk)
@@ -120,6 +121,6 @@ def download(store: Any, key: str, file: LandedFile, target: Path, url: str) -> 
                 )
     if size != file.size:
         raise StorageError(
-            f"{url}/{key} was read in part only ({size} of {file.size} bytes); freeze again"
+            f"{url}/{key} was read in part only ({size} of {file.size} bytes); commit again"
         )
     return target

@@ -342,7 +342,7 @@ class DatasetSpecification(Strict):
                 " labelled"
             )
 
-    def frozen(self) -> dict[str, Any]:
+    def committed(self) -> dict[str, Any]:
         """Return the declaration as it is kept with a data version.
 
         How the landing is watched is not part of it.

@@ -22,9 +22,9 @@ from mlops_assets.datasets.quality.findings.balance import (
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification, Split
 from mlops_assets.datasets.splits.assign import SEEDED, divided
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.datasets.versions.decoded_cache import read_window_indices
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.progress import each
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
@@ -187,7 +187,7 @@ def _window_counts(
 
 
 @dataclass(frozen=True)
-class _LandedVersion(FrozenDataset):
+class _LandedVersion(CommittedDataset):
     """The landed files, read as those of a data version are."""
 
     source: Landed
@@ -197,7 +197,7 @@ class _LandedVersion(FrozenDataset):
         cls, source: Landed, contents: Contents, specification: DatasetSpecification
     ) -> _LandedVersion:
         document = {
-            "specification": specification.frozen(),
+            "specification": specification.committed(),
             "classes": contents.classes,
             "features": contents.features,
             "input": contents.input,

@@ -1,6 +1,6 @@
 """The contents of landed files: samples, files with their facts, classes and features.
 
-The tables here are the exchange between layouts, splits, freezing, records and reading for
+The tables here are the exchange between layouts, splits, committing, records and reading for
 training.
 """
 

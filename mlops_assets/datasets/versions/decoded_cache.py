@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.io.rasters import numpy_type
 from mlops_assets.datasets.readers import LAYOUTS, View
 from mlops_assets.datasets.versions.checked_array import CheckedArray, block_digests
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.progress import step
 
@@ -77,30 +77,32 @@ class Decoded:
             ) from error
 
 
-def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> Decoded:
+def decoded(
+    committed: CommittedDataset, split: SplitName, view: View, shape: tuple[int, ...]
+) -> Decoded:
     """Return a decoded split; what is missing or damaged is made, by one process while others wait.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         split: which samples.
         view: how a sample is shaped.
         shape: the shape of one sample, with all features or bands.
 
     Raises:
         StorageError: the cache cannot be written.
-        IntegrityError: a file of the data version is not as it was frozen.
+        IntegrityError: a file of the data version is not as it was committed.
     """
-    folder = split_folder(frozen, split, view)
-    samples = frozen.split(split)
-    if is_decoded(frozen, split, view, shape):
+    folder = split_folder(committed, split, view)
+    samples = committed.split(split)
+    if is_decoded(committed, split, view, shape):
         return Decoded(folder)
     for attempt in range(ATTEMPTS):
         try:
             folder.parent.mkdir(parents=True, exist_ok=True)
             # the system frees it when its process dies
             with FileLock(folder.parent / f".{split}.lock"):
-                if not is_decoded(frozen, split, view, shape):
-                    _renew(frozen, samples, view, shape, folder)
+                if not is_decoded(committed, split, view, shape):
+                    _renew(committed, samples, view, shape, folder)
             return Decoded(folder)
         except FileNotFoundError as error:
             if attempt == ATTEMPTS - 1:
@@ -115,13 +117,15 @@ def decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[in
     raise AssertionError("unreachable")
 
 
-def is_decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple[int, ...]) -> bool:
+def is_decoded(
+    committed: CommittedDataset, split: SplitName, view: View, shape: tuple[int, ...]
+) -> bool:
     """Return whether a split is in the cache in this shape, with files and sizes as written."""
-    folder = split_folder(frozen, split, view)
+    folder = split_folder(committed, split, view)
     try:
         marker = json.loads((folder / MARKER).read_text())
         sizes, blocks = dict(marker["sizes"]), dict(marker["blocks"])
-        if set(sizes) != _names(frozen, view) or any(
+        if set(sizes) != _names(committed, view) or any(
             not isinstance(blocks[name], list) for name in sizes
         ):
             return False
@@ -130,54 +134,58 @@ def is_decoded(frozen: FrozenDataset, split: SplitName, view: View, shape: tuple
         found: NDArray[Any] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    return found.shape == (len(frozen.split(split)), *shape)
+    return found.shape == (len(committed.split(split)), *shape)
 
 
-def damaged_splits(frozen: FrozenDataset) -> list[Path]:
+def damaged_splits(committed: CommittedDataset) -> list[Path]:
     """Return the array files of a data version in the cache that do not hold what its files hold.
 
     Everything is decoded anew, as who changes an array can change its digests, too.
 
     Raises:
-        IntegrityError: a file of the data version is not as it was frozen.
+        IntegrityError: a file of the data version is not as it was committed.
         StorageError: it is not there any more.
     """
     damaged = []
     for view in get_args(View):
         for split in get_args(SplitName):
-            folder = split_folder(frozen, split, view)
+            folder = split_folder(committed, split, view)
             if (folder / MARKER).is_file():
-                with step(f"comparing the decoded cache with {frozen.reference}, {split}"):
-                    damaged += [folder / name for name in _different(frozen, split, view, folder)]
+                with step(f"comparing the decoded cache with {committed.reference}, {split}"):
+                    damaged += [
+                        folder / name for name in _different(committed, split, view, folder)
+                    ]
     return damaged
 
 
-def _different(frozen: FrozenDataset, split: SplitName, view: View, folder: Path) -> list[str]:
-    found = frozen.document["input"]
+def _different(
+    committed: CommittedDataset, split: SplitName, view: View, folder: Path
+) -> list[str]:
+    found = committed.document["input"]
     sides = {
         "image": ("height", "width"),
         "patch": ("size", "size"),
         "window": ("size", "size"),
     }.get(view, ())
-    shape = (len(frozen.document["features"]), *(found[side] for side in sides))
-    if not is_decoded(frozen, split, view, shape):
+    shape = (len(committed.document["features"]), *(found[side] for side in sides))
+    if not is_decoded(committed, split, view, shape):
         return [MARKER]
     arrays = {
         name: np.load(folder / name, mmap_mode="r", allow_pickle=False)
-        for name in _names(frozen, view)
+        for name in _names(committed, view)
     }
-    samples = frozen.split(split)
+    samples = committed.split(split)
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
     different = set()
-    for chunk in chunks(samples, _chunk_samples(frozen, shape), whole_files=view == "row"):
+    for chunk in chunks(samples, _chunk_samples(committed, shape), whole_files=view == "row"):
         for path, positions in chunk:
             rows: dict[str, NDArray[Any]] = {
-                SAMPLES: read_samples(frozen, path, places[positions], view, shape)
+                SAMPLES: read_samples(committed, path, places[positions], view, shape)
             }
             if SHOWN in arrays:
-                rows[SHOWN] = read_shown(frozen, path, places[positions], view)
+                rows[SHOWN] = read_shown(committed, path, places[positions], view)
             if LABELS in arrays:
-                rows[LABELS] = read_window_indices(frozen, path, places[positions])
+                rows[LABELS] = read_window_indices(committed, path, places[positions])
             different |= {
                 name for name, own in rows.items() if not _holds(arrays[name], positions, own)
             }
@@ -191,12 +199,12 @@ def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]
     return array[positions].tobytes() == rows.astype(array.dtype).tobytes()
 
 
-def split_folder(frozen: FrozenDataset, split: SplitName, view: View) -> Path:
+def split_folder(committed: CommittedDataset, split: SplitName, view: View) -> Path:
     """Return where a split is cached.
 
     The key is the version's digest, so that equal content is decoded once.
     """
-    return frozen.workspace.cache / "decoded" / f"{frozen.row.digest}-{view}-{FORMAT}" / split
+    return committed.workspace.cache / "decoded" / f"{committed.row.digest}-{view}-{FORMAT}" / split
 
 
 def chunks(
@@ -231,30 +239,34 @@ def chunks(
 
 
 def read_samples(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View, shape: tuple[int, ...]
+    committed: CommittedDataset,
+    path: str,
+    places: NDArray[np.int64],
+    view: View,
+    shape: tuple[int, ...],
 ) -> NDArray[Any]:
-    """Read samples of one file from the frozen bytes: (n, *shape) in the data's own type."""
-    found = LAYOUTS[frozen.layout].read(frozen, path, places, view)
+    """Read samples of one file from the committed bytes: (n, *shape) in the data's own type."""
+    found = LAYOUTS[committed.layout].read(committed, path, places, view)
     if found.shape != (len(places), *shape):
         raise IntegrityError(
-            f"{path} of {frozen.reference} gives samples of {found.shape[1:]}, not {shape}"
+            f"{path} of {committed.reference} gives samples of {found.shape[1:]}, not {shape}"
         )
     return found
 
 
 def read_shown(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: View
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], view: View
 ) -> NDArray[np.bool_]:
     """Read which values of samples nodata, alpha and masks leave, of the shape of the samples."""
-    return LAYOUTS[frozen.layout].read_shown(frozen, path, places, view)
+    return LAYOUTS[committed.layout].read_shown(committed, path, places, view)
 
 
 def read_window_indices(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64]
+    committed: CommittedDataset, path: str, places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
     """Read the labels of windows as class indices, -1 where unknown: (n, size, size)."""
-    values = LAYOUTS[frozen.layout].read_labels(frozen, path, places)
-    known = np.array([int(entry["value"]) for entry in frozen.classes or []], dtype=np.int64)
+    values = LAYOUTS[committed.layout].read_labels(committed, path, places)
+    known = np.array([int(entry["value"]) for entry in committed.classes or []], dtype=np.int64)
     order = np.argsort(known)
     nearest = np.minimum(np.searchsorted(known, values, sorter=order), len(known) - 1)
     return np.where(known[order][nearest] == values, order[nearest], -1)
@@ -328,7 +340,11 @@ class _Writer:
 
 
 def _renew(
-    frozen: FrozenDataset, samples: pd.DataFrame, view: View, shape: tuple[int, ...], folder: Path
+    committed: CommittedDataset,
+    samples: pd.DataFrame,
+    view: View,
+    shape: tuple[int, ...],
+    folder: Path,
 ) -> None:
     """Write a split beside its place and move it there; called under the split's lock."""
     for left in [*folder.parent.glob(f".{folder.name}-*"), *([folder] if folder.exists() else [])]:
@@ -338,14 +354,14 @@ def _renew(
         dtype: np.dtype[Any] | None = None
         while True:
             try:
-                sizes = _write(frozen, samples, view, shape, making, dtype)
+                sizes = _write(committed, samples, view, shape, making, dtype)
                 blocks = {name: block_digests(making / name) for name in sizes}
                 break
             except _Wider as found:
                 dtype = found.dtype
         with (making / MARKER).open("w") as stream:
             written = {
-                "data_version": frozen.reference,
+                "data_version": committed.reference,
                 "samples": len(samples),
                 "sizes": sizes,
                 "blocks": blocks,
@@ -360,7 +376,7 @@ def _renew(
 
 
 def _write(
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     samples: pd.DataFrame,
     view: View,
     shape: tuple[int, ...],
@@ -368,11 +384,11 @@ def _write(
     dtype: np.dtype[Any] | None,
 ) -> dict[str, int]:
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
-    limit = _chunk_samples(frozen, shape)
-    smallest = np.min_scalar_type(-len(frozen.classes or []) - 1)
+    limit = _chunk_samples(committed, shape)
+    smallest = np.min_scalar_type(-len(committed.classes or []) - 1)
     with ExitStack() as files:
         samples_file = files.enter_context(_Writer(folder / SAMPLES, (len(samples), *shape), dtype))
-        writers, names = {SAMPLES: samples_file}, _names(frozen, view)
+        writers, names = {SAMPLES: samples_file}, _names(committed, view)
         if LABELS in names:
             writers[LABELS] = files.enter_context(
                 _Writer(folder / LABELS, (len(samples), *shape[1:]), smallest)
@@ -385,14 +401,14 @@ def _write(
         def decode(chunk: list[tuple[str, NDArray[np.int64]]]) -> None:
             for path, positions in chunk:
                 samples_file.write(
-                    positions, read_samples(frozen, path, places[positions], view, shape)
+                    positions, read_samples(committed, path, places[positions], view, shape)
                 )
                 if SHOWN in writers:
                     writers[SHOWN].write(
-                        positions, read_shown(frozen, path, places[positions], view)
+                        positions, read_shown(committed, path, places[positions], view)
                     )
                 if LABELS in writers:
-                    indices = read_window_indices(frozen, path, places[positions])
+                    indices = read_window_indices(committed, path, places[positions])
                     writers[LABELS].write(positions, indices.astype(smallest))
 
         with ThreadPoolExecutor(THREADS if view == "image" else 1) as pool:
@@ -401,19 +417,25 @@ def _write(
         return {name: writer.finish() for name, writer in writers.items()}
 
 
-def _names(frozen: FrozenDataset, view: View) -> set[str]:
+def _names(committed: CommittedDataset, view: View) -> set[str]:
     """Return the array files of a decoded split."""
-    return {SAMPLES, *([LABELS] if view == "window" else []), *([SHOWN] if frozen.masked else [])}
+    return {
+        SAMPLES,
+        *([LABELS] if view == "window" else []),
+        *([SHOWN] if committed.masked else []),
+    }
 
 
-def _chunk_samples(frozen: FrozenDataset, shape: tuple[int, ...]) -> int:
-    return max(1, CHUNK_BYTES // (_itemsize(frozen) * int(np.prod(shape))))
+def _chunk_samples(committed: CommittedDataset, shape: tuple[int, ...]) -> int:
+    return max(1, CHUNK_BYTES // (_itemsize(committed) * int(np.prod(shape))))
 
 
-def _itemsize(frozen: FrozenDataset) -> int:
+def _itemsize(committed: CommittedDataset) -> int:
     """Return the bytes of the widest value that the files say they hold.
 
     8 where they do not say.
     """
-    dtypes = frozen.manifest.loc[frozen.manifest["role"] == "image", "dtype"].dropna().unique()
+    dtypes = (
+        committed.manifest.loc[committed.manifest["role"] == "image", "dtype"].dropna().unique()
+    )
     return max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=8)

@@ -73,12 +73,12 @@ def evaluate_version(
         drawn["reliability"] = figures.reliability(evaluation.calibration, title)
     document = {
         "split": "test",
-        "samples": len(data.frozen.split("test")),
+        "samples": len(data.committed.split("test")),
         "data_version": data.reference,
     }
     document |= _document(evaluation)
     card = model_card(
-        specification, row, store.registry.run(row.run_id), data.frozen, evaluation, list(drawn)
+        specification, row, store.registry.run(row.run_id), data.committed, evaluation, list(drawn)
     )
     contents: dict[str, bytes | Path] = {
         f"{folder}/metrics.json": json_bytes(document),
@@ -105,13 +105,13 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
         EvaluationError: there is no labelled sample, or an output is neither a number nor a class;
             it names the sample.
     """
-    units, parts = independent_units(data.frozen, "test"), slices(data.frozen, "test")
+    units, parts = independent_units(data.committed, "test"), slices(data.committed, "test")
     classes, start = len(data.class_names), 0
     tally, numbers = ClassTally(data.class_names, units, parts, scores), []
     pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
     # scores of a window are as large as the window
     widest = max(int(np.prod(data.sample_shape)), classes * pixels)
-    with step("evaluating on the test split", len(data.frozen.split("test")), "samples") as done:
+    with step("evaluating on the test split", len(data.committed.split("test")), "samples") as done:
         for X, y in data.batches("test", max(1, BATCH_BYTES // (4 * widest))):
             outputs = model.predict(X)
             predicted = decide(outputs)
@@ -165,7 +165,7 @@ def _require_usable(
     if not wrong.any():
         return
     first = tuple(np.argwhere(wrong)[0].tolist())
-    place = place_of(data.frozen, "test", start + first[0])
+    place = place_of(data.committed, "test", start + first[0])
     if len(first) > 1:
         place |= {"row": place["row"] + first[1], "column": place["column"] + first[2]}
     raise EvaluationError(

@@ -9,7 +9,7 @@ from mlops_assets.datasets.splits.spatial_blocks import (
     DEFAULT_PIXELS,
     on_the_ground,
 )
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, MIN_UNITS, REPLICATES
 from mlops_assets.models.evaluation.calibration import BINS, Calibration
 from mlops_assets.models.evaluation.tally import Evaluation
@@ -25,7 +25,7 @@ def model_card(
     specification: ModelSpecification,
     row: ModelVersion,
     run: Run,
-    frozen: FrozenDataset,
+    committed: CommittedDataset,
     evaluation: Evaluation,
     figures: Sequence[str] = (),
 ) -> str:
@@ -35,25 +35,25 @@ def model_card(
         specification: the model as declared.
         row: the model version.
         run: the run that made it.
-        frozen: the data version it was trained on.
+        committed: the data version it was trained on.
         evaluation: what was measured.
         figures: names of the figures that lie in `figures/` beside the card.
     """
-    dataset = frozen.specification
+    dataset = committed.specification
     methods = sorted({entry["type"] for entry in row.signature.get("scaling") or []})
     scaling = f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none"
-    counts = ", ".join(f"{count} {name}" for name, count in frozen.row.counts.items())
+    counts = ", ".join(f"{count} {name}" for name, count in committed.row.counts.items())
     facts = {
         "task": row.task,
         "framework": f"{row.framework}, {plain(row.signature['architecture'])}",
         "input": f"float32, (batch, {', '.join(map(str, row.signature['shape']))}), raw values",
         "scaling": scaling,
         "trained on": (
-            f"{frozen.reference} ({plain(dataset.title or dataset.name)}), digest"
-            f" `{frozen.row.digest}`"
+            f"{committed.reference} ({plain(dataset.title or dataset.name)}), digest"
+            f" `{committed.row.digest}`"
         ),
         "samples": counts,
-        "split": _split(frozen),
+        "split": _split(committed),
         "run": f"`{run.run_id}`, seed {run.seed}",
         "code": f"{code(run.trainer)} at {code(run.code_version)}",
         "data licence": (
@@ -73,7 +73,7 @@ def model_card(
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
     ]
-    lines += ["## Input", "", _features(row, frozen), ""]
+    lines += ["## Input", "", _features(row, committed), ""]
     if row.signature["classes"]:
         names = ", ".join(code(entry["name"]) for entry in row.signature["classes"])
         lines += [f"Classes, in the order of its scores: {names}.", ""]
@@ -111,25 +111,25 @@ def model_card(
     return "\n".join(lines)
 
 
-def _split(frozen: FrozenDataset) -> str:
+def _split(committed: CommittedDataset) -> str:
     """Return how samples were divided, with the units of lengths.
 
     Lengths are in metres if the positions of samples are known.
     """
-    split = frozen.specification.split
+    split = committed.specification.split
     text = f"{split.method}, seed {split.seed}"
     if split.method != "spatial_block":
         return text
-    ground = on_the_ground(frozen.samples)
+    ground = on_the_ground(committed.samples)
     unit, side = ("m", DEFAULT_METRES) if ground else ("px", DEFAULT_PIXELS)
     return f"{text}, blocks of {split.block or side:g} {unit}, buffer {split.buffer:g} {unit}"
 
 
-def _features(row: ModelVersion, frozen: FrozenDataset) -> str:
+def _features(row: ModelVersion, committed: CommittedDataset) -> str:
     """Return the names of the model's features in order, with declared wavelengths and units."""
-    declared = frozen.specification.bands.center_wavelengths or []
-    lengths = dict(zip(frozen.document["features"], declared, strict=False))
-    units = frozen.specification.units
+    declared = committed.specification.bands.center_wavelengths or []
+    lengths = dict(zip(committed.document["features"], declared, strict=False))
+    units = committed.specification.units
     names = []
     for name in row.signature["features"]:
         known = [f"{lengths[name]:g} µm"] if name in lengths else []

@@ -23,8 +23,8 @@ from mlops_assets.datasets.splits.spatial_blocks import (
     blocks_of,
     on_the_ground,
 )
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.contents import Contents
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
 MIN_VALUES, MAX_VALUES = 2, 50  # of a column that samples are divided by
 MIN_SAMPLES = 10  # of a value, below which its metrics say little
@@ -52,33 +52,33 @@ class Grouping:
     codes: NDArray[np.int64]
 
 
-def independent_units(frozen: FrozenDataset, split: SplitName) -> Grouping:
+def independent_units(committed: CommittedDataset, split: SplitName) -> Grouping:
     """Return the parts that say something new each: what is within one is alike.
 
     Blocks where the split is by block; else groups where people named some; else blocks of 1000 m
     or 32 pixels where it is known where samples lie, as neighbours are alike; else every sample is
     one.
     """
-    samples = frozen.split(split)
-    method = frozen.specification.split.method
+    samples = committed.split(split)
+    method = committed.specification.split.method
     if method != "spatial_block":
-        groups = declared_groups(frozen.samples, frozen.manifest, method).loc[samples.index]
+        groups = declared_groups(committed.samples, committed.manifest, method).loc[samples.index]
         if len(groups) and groups.notna().all():
             codes, values = pd.factorize(groups, sort=True)
             return Grouping(
-                f"groups ({_group_column(frozen)})", [str(value) for value in values], codes
+                f"groups ({_group_column(committed)})", [str(value) for value in values], codes
             )
-    blocks = _blocks(frozen, samples)
+    blocks = _blocks(committed, samples)
     return blocks or Grouping("samples", [], np.arange(len(samples)))
 
 
-def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
+def slices(committed: CommittedDataset, split: SplitName) -> list[Grouping]:
     """Return the divisions by group, scene or file, season and year that make sense for a split."""
-    samples = frozen.split(split)
+    samples = committed.split(split)
     # of a window, pixels are counted
-    least = 1 if frozen.document["input"]["kind"] == "window" else MIN_SAMPLES
+    least = 1 if committed.document["input"]["kind"] == "window" else MIN_SAMPLES
     found: list[Grouping] = []
-    for name, column in _columns(frozen, samples):
+    for name, column in _columns(committed, samples):
         counts = column.value_counts()
         enough = sorted(counts.index[counts >= least])
         if not MIN_VALUES <= len(enough) <= MAX_VALUES:
@@ -91,18 +91,18 @@ def slices(frozen: FrozenDataset, split: SplitName) -> list[Grouping]:
     return found
 
 
-def place_of(frozen: FrozenDataset, split: SplitName, position: int) -> dict[str, Any]:
+def place_of(committed: CommittedDataset, split: SplitName, position: int) -> dict[str, Any]:
     """Return the place of a sample.
 
     It has the position in the split, the file, and row and column in that file.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         split: which samples.
         position: counted from 0, in the order of the split.
     """
-    row = frozen.split(split).iloc[position]
-    kind = frozen.document["input"]["kind"]
+    row = committed.split(split).iloc[position]
+    kind = committed.document["input"]["kind"]
     place: dict[str, Any] = {"sample": int(position), "path": str(row["path"])}
     if kind != "image":
         place["row"] = int(row["row"])
@@ -117,8 +117,8 @@ def place_text(place: dict[str, Any]) -> str:
     return f"sample {place['sample']} ({place['path']}{', ' * bool(within)}{within})"
 
 
-def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
-    shape, declared = frozen.document["input"], frozen.specification.split
+def _blocks(committed: CommittedDataset, samples: pd.DataFrame) -> Grouping | None:
+    shape, declared = committed.document["input"], committed.specification.split
     ground = on_the_ground(samples)
     if not len(samples) or not (ground or shape["kind"] in ("patch", "window")):
         return None
@@ -128,7 +128,7 @@ def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
     elif shape["kind"] == "window" and not ground:
         side = shape["size"] * float(np.ceil(side / shape["size"]))  # windows are not divided
     contents = Contents(
-        samples, frozen.manifest, frozen.classes, frozen.document["features"], shape
+        samples, committed.manifest, committed.classes, committed.document["features"], shape
     )
     blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side))
     keys = pd.DataFrame(blocks.index, columns=["row", "column"]).assign(scope=blocks.scope)
@@ -137,13 +137,13 @@ def _blocks(frozen: FrozenDataset, samples: pd.DataFrame) -> Grouping | None:
     return Grouping(name, [], np.asarray(codes, dtype=np.int64))
 
 
-def _columns(frozen: FrozenDataset, samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
+def _columns(committed: CommittedDataset, samples: pd.DataFrame) -> Iterator[tuple[str, pd.Series]]:
     groups = declared_groups(
-        frozen.samples, frozen.manifest, frozen.specification.split.method
+        committed.samples, committed.manifest, committed.specification.split.method
     ).loc[samples.index]
-    yield _group_column(frozen), groups.dropna().astype(str).reindex(samples.index)
-    files = frozen.manifest.drop_duplicates("path").set_index("path")
-    kind = frozen.document["input"]["kind"]
+    yield _group_column(committed), groups.dropna().astype(str).reindex(samples.index)
+    files = committed.manifest.drop_duplicates("path").set_index("path")
+    kind = committed.document["input"]["kind"]
     if kind == "row":
         yield "file", samples["path"]
     elif kind != "image":
@@ -157,7 +157,7 @@ def _columns(frozen: FrozenDataset, samples: pd.DataFrame) -> Iterator[tuple[str
     yield "year", times.dt.year.map(lambda year: str(int(year)), na_action="ignore")
 
 
-def _group_column(frozen: FrozenDataset) -> str:
-    source = frozen.specification.source
+def _group_column(committed: CommittedDataset) -> str:
+    source = committed.specification.source
     declared = {"table": source.table, "stac": source.stac}.get(source.layout)
     return (declared.group if declared else None) or "group"

@@ -67,7 +67,7 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             "classes": "\n".join(data.class_names),
             "features": "\n".join(data.features),
             "units": "\n".join(
-                data.frozen.specification.units.get(name, "") for name in data.features
+                data.committed.specification.units.get(name, "") for name in data.features
             ),
             "code_version": store.registry.run(row.run_id).code_version,
         }
@@ -76,7 +76,9 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
         onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
         path.write_bytes(proto.SerializeToString())
         report = proved(OnnxModel(path), X, row.task, specification.parity)
-        report = located(report, data.frozen, data.positions("test", specification.parity.samples))
+        report = located(
+            report, data.committed, data.positions("test", specification.parity.samples)
+        )
         if not report.passed:
             raise ParityError(
                 report.description + "; loosen 'parity' only if you know why they differ"

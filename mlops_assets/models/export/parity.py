@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ParityError
 from mlops_assets.models.evaluation.slices import place_of, place_text
 from mlops_assets.models.frameworks import Framework
@@ -209,18 +209,18 @@ def compare_outputs(
 
 
 def located(
-    report: ParityReport, frozen: FrozenDataset, positions: NDArray[np.int64]
+    report: ParityReport, committed: CommittedDataset, positions: NDArray[np.int64]
 ) -> ParityReport:
     """Return a report that says where its worst sample lies.
 
     Args:
         report: of a comparison.
-        frozen: the data version that the samples are of.
+        committed: the data version that the samples are of.
         positions: position in the test split of each sample that was compared.
     """
     if report.worst is None:
         return report
-    place = place_of(frozen, "test", int(positions[report.worst.sample]))
+    place = place_of(committed, "test", int(positions[report.worst.sample]))
     return replace(report, worst=replace(report.worst, place=place))
 
 

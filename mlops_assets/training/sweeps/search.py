@@ -90,10 +90,10 @@ class Search:
         study = optuna.create_study(direction=direction, sampler=sampler)
         known = {trial.number: trial for trial in trials}
         for before in range(number):
-            study.add_trial(self._frozen(known.get(before), objective))
+            study.add_trial(self._committed(known.get(before), objective))
         return study
 
-    def _frozen(self, trial: Trial | None, objective: Objective | None) -> Any:
+    def _committed(self, trial: Trial | None, objective: Objective | None) -> Any:
         if trial is None or objective is None:
             return create_trial(state=TrialState.FAIL)
         value = objective.value(trial)

@@ -14,7 +14,7 @@ import pytest
 from mlops_assets.components.landing_source import LAST_CHANGE
 from mlops_assets.components.naming import data_versions
 from mlops_assets.components.sensors import new_data
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.components.daemon import Daemon, LandingDaemon
@@ -81,7 +81,7 @@ def test_new_data_is_asked_for_once_after_it_has_settled(
     assert again.run_key != request.run_key
 
 
-def test_a_file_that_is_gone_asks_for_a_freeze_and_a_landing_that_is_empty_again_does_not(
+def test_a_file_that_is_gone_asks_for_a_commit_and_a_landing_that_is_empty_again_does_not(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     land(folder)
@@ -119,7 +119,7 @@ def test_a_bucket_that_cannot_be_listed_is_said_and_looked_at_again(
 
 
 @pytest.mark.services
-def test_a_bucket_that_is_as_it_once_was_is_frozen_again(
+def test_a_bucket_that_is_as_it_once_was_is_committed_again(
     s3: Bucket, instance: dg.DagsterInstance, store: Store, clock: list[float]
 ) -> None:
     source = {"url": f"{s3.url}/fields", "layout": "table", "table": {"label": "crop"}}
@@ -138,7 +138,7 @@ def test_a_bucket_that_is_as_it_once_was_is_frozen_again(
     assert daemon.versions() == ["v1", "v2"]
 
 
-def test_names_that_cannot_be_frozen_are_said_and_what_is_said_is_bounded(
+def test_names_that_cannot_be_committed_are_said_and_what_is_said_is_bounded(
     folder: Path, instance: dg.DagsterInstance
 ) -> None:
     for number in range(200):
@@ -178,7 +178,7 @@ def test_the_source_shows_what_lies_there_and_when_the_landing_is_out_of_date(
         .execute_in_process(instance=instance, asset_selection=[SOURCE])
         .success
     ), "Observe"
-    assert not daemon.landing_is_stale(), "nothing has changed since it was frozen"
+    assert not daemon.landing_is_stale(), "nothing has changed since it was committed"
     daemon.tick()
     assert len(daemon.events) == 1, "what the sensor sees first is told"
     daemon.tick()
@@ -200,7 +200,7 @@ def test_the_source_shows_what_lies_there_and_when_the_landing_is_out_of_date(
 
 
 def test_a_new_version_asks_for_the_lifecycle_once_and_not_for_what_was_trained_by_hand(
-    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Freeze]
+    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Commit]
 ) -> None:
     name = str(data_versions("fields").name)
     daemon = Daemon(definitions(auto_train=True), "crop_forest_new_version", instance)
@@ -215,7 +215,7 @@ def test_a_new_version_asks_for_the_lifecycle_once_and_not_for_what_was_trained_
 
 
 def test_a_version_is_trained_whose_run_was_killed_before_dagster_knew_of_it(
-    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Freeze]
+    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     daemon = Daemon(definitions(auto_train=True), "crop_forest_new_version", instance)
@@ -224,7 +224,7 @@ def test_a_version_is_trained_whose_run_was_killed_before_dagster_knew_of_it(
 
 
 def test_what_was_asked_for_is_kept_only_until_it_is_trained(
-    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Freeze]
+    store: Store, instance: dg.DagsterInstance, land_table: Callable[..., Commit]
 ) -> None:
     name = str(data_versions("fields").name)
     daemon = Daemon(definitions(auto_train=True), "crop_forest_new_version", instance)

@@ -220,7 +220,7 @@ def test_messages_delivered_twice_and_twice_the_same_message_make_one_run(
 
 
 @pytest.mark.services
-def test_a_large_batch_is_read_whole_kept_small_and_frozen_once(
+def test_a_large_batch_is_read_whole_kept_small_and_committed_once(
     survey: Survey, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(notifications, "MAX_HELD", 10)
@@ -235,7 +235,7 @@ def test_a_large_batch_is_read_whole_kept_small_and_frozen_once(
     assert survey.messages() == (0, 15), "those that the cursor held are acknowledged"
     survey.deliver_again()
     assert survey.messages() == (15, 0)
-    assert survey.tick() == [], "the others were sent before the run that froze"
+    assert survey.tick() == [], "the others were sent before the run that committed"
     assert survey.messages() == (0, 0)
     assert survey.versions() == ["v1"]
 
@@ -258,7 +258,7 @@ def test_what_is_received_in_one_tick_is_bounded(
 
 
 @pytest.mark.services
-def test_a_change_after_the_run_was_requested_is_frozen_by_the_next(survey: Survey) -> None:
+def test_a_change_after_the_run_was_requested_is_committed_by_the_next(survey: Survey) -> None:
     survey.put()
     (request,) = survey.tick()
     survey.put("late.csv", crops_table(60, seed=1).to_csv(index=False).encode())
@@ -324,7 +324,7 @@ def test_messages_about_something_else_are_acknowledged_and_malformed_ones_are_l
 ) -> None:
     survey.s3.put_object(Bucket="survey", Key="elsewhere/a.csv", Body=TABLE)
     survey.s3.put_object(Bucket="survey", Key="my fields/.part", Body=TABLE)
-    survey.cursor = json.dumps({"watched": survey.kept()["watched"]})  # as after the first freeze
+    survey.cursor = json.dumps({"watched": survey.kept()["watched"]})  # as after the first commit
     assert survey.tick() == []
     assert survey.reason == "no message tells of a change"
     assert survey.events == []

@@ -1,4 +1,4 @@
-"""Freezing: the same content is the same version anywhere, and nothing is published by halves."""
+"""Committing: the same content is the same version anywhere, and nothing is published by halves."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.datasets.commit.commit import Freeze, digest_of, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit, digest_of
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import (
     DataProblems,
     EmptyLanding,
@@ -34,7 +34,7 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 
 
 def landing(store: Store, specification: DatasetSpecification | None = None) -> Path:
@@ -43,8 +43,8 @@ def landing(store: Store, specification: DatasetSpecification | None = None) -> 
     return folder
 
 
-def again(store: Store, specification: DatasetSpecification | None = None) -> Freeze:
-    return freeze(store.workspace, store.registry, specification or table_specification(), "tester")
+def again(store: Store, specification: DatasetSpecification | None = None) -> Commit:
+    return commit(store.workspace, store.registry, specification or table_specification(), "tester")
 
 
 def assert_nothing_published(store: Store) -> None:
@@ -294,7 +294,7 @@ def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies()
 # what is published
 
 
-def test_the_row_tells_what_was_frozen_by_whom(land_table: Land) -> None:
+def test_the_row_tells_what_was_committed_by_whom(land_table: Land) -> None:
     row = land_table(crops_table(300)).version
     assert (row.dataset, row.version, row.created_by, row.files, row.samples) == (
         "fields",
@@ -323,8 +323,8 @@ def test_only_registered_files_lie_under_the_datasets(
 def test_a_version_stays_readable_when_its_landing_is_gone(store: Store, land_table: Land) -> None:
     land_table()
     (landing(store) / "samples.csv").unlink()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
-    assert frozen.local_path("samples.csv").read_text() == crops_table().to_csv(index=False)
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
+    assert committed.local_path("samples.csv").read_text() == crops_table().to_csv(index=False)
 
 
 def test_datasets_of_one_workspace_count_their_versions_apart(land_table: Land) -> None:
@@ -403,13 +403,13 @@ def test_a_file_that_changes_meanwhile_publishes_nothing(
 
     monkeypatch.setattr(Workspace, "put_object", change_after)
     with pytest.raises(
-        StorageError, match=r"samples\.csv changed while being frozen; nothing was published"
+        StorageError, match=r"samples\.csv changed while being committed; nothing was published"
     ):
         again(store)
     assert_nothing_published(store)
 
 
-def test_a_crash_before_publication_is_made_good_by_freezing_again(
+def test_a_crash_before_publication_is_made_good_by_committing_again(
     store: Store, land_table: Land, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -422,7 +422,8 @@ def test_a_crash_before_publication_is_made_good_by_freezing_again(
     found = again(store)
     assert (found.version.version, found.created) == ("v1", True)
     assert (
-        len(FrozenDataset.open(store.workspace, store.registry, Reference("fields")).samples) == 300
+        len(CommittedDataset.open(store.workspace, store.registry, Reference("fields")).samples)
+        == 300
     )
     assert sorted(store.workspace.list("datasets")) == [
         file.path for file in store.registry.files()
@@ -440,7 +441,8 @@ def test_other_data_after_a_crash_takes_the_place_of_what_was_left(
             land_table()
     assert land_table(crops_table(200)).version.version == "v1"
     assert (
-        len(FrozenDataset.open(store.workspace, store.registry, Reference("fields")).samples) == 200
+        len(CommittedDataset.open(store.workspace, store.registry, Reference("fields")).samples)
+        == 200
     )
 
 
@@ -456,7 +458,7 @@ def test_a_full_disk_publishes_nothing(
     assert_nothing_published(store)
 
 
-def test_a_freeze_waits_for_another_one_of_the_same_dataset(
+def test_a_commit_waits_for_another_one_of_the_same_dataset(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[str] = []
@@ -467,10 +469,10 @@ def test_a_freeze_waits_for_another_one_of_the_same_dataset(
     assert held == ["fields"]
 
 
-def test_who_freezes_is_no_part_of_the_content(store: Store, land_table: Land) -> None:
+def test_who_commits_is_no_part_of_the_content(store: Store, land_table: Land) -> None:
     land_table()
     other = store.acting(local("somebody else"))
-    assert not freeze(other.workspace, other.registry, table_specification(), other.user).created
+    assert not commit(other.workspace, other.registry, table_specification(), other.user).created
 
 
 def test_other_column_names_of_a_file_without_header_are_a_new_version(store: Store) -> None:
@@ -493,7 +495,7 @@ def test_other_column_names_of_a_file_without_header_are_a_new_version(store: St
     assert again(store, named("nir", "red")).created
 
 
-def test_units_are_those_of_features(store: Store, land_table: Callable[..., Freeze]) -> None:
+def test_units_are_those_of_features(store: Store, land_table: Callable[..., Commit]) -> None:
     with pytest.raises(
         SpecificationError, match="units: there is no feature ndvi_99; there are farm, ndvi_01"
     ):

@@ -1,6 +1,6 @@
-"""Freezing while servers fail.
+"""Committing while servers fail.
 
-File and remedy are named, nothing is published, and a later freeze succeeds.
+File and remedy are named, nothing is published, and a later commit succeeds.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
@@ -66,10 +66,10 @@ def test_a_landing_that_cannot_be_listed(
     _land(place)
     faulty_s3.faults.add(LIST, status=status)
     with pytest.raises(StorageError, match=rf"{place.url}.*; .*{remedy}"):
-        _freeze(store, place)
+        _commit(store, place)
     _nothing_published(store)
     faulty_s3.faults.mend()
-    assert _freeze(store, place).created
+    assert _commit(store, place).created
 
 
 @pytest.mark.parametrize(("status", "remedy"), [(403, "credentials"), (404, ""), (500, "")])
@@ -78,11 +78,11 @@ def test_a_file_that_cannot_be_read_is_named_with_what_to_do(
 ) -> None:
     faults.add("*/b.csv", status=status, method="GET")  # after it was listed
     with pytest.raises(StorageError, match=rf"b\.csv.*; .*{remedy}") as raised:
-        _freeze(store, place)
+        _commit(store, place)
     assert "Debug source" not in str(raised.value)
     _nothing_published(store)
     faults.mend()
-    assert _freeze(store, place).created
+    assert _commit(store, place).created
 
 
 def test_all_files_that_cannot_be_read_are_named_at_once(
@@ -91,7 +91,7 @@ def test_all_files_that_cannot_be_read_are_named_at_once(
     faults.add("*/a.csv", status=403)
     faults.add("*/c.csv", status=404)
     with pytest.raises(Exception, match=r"(?s)a\.csv.*c\.csv"):
-        _freeze(store, place)
+        _commit(store, place)
     _nothing_published(store)
 
 
@@ -100,7 +100,7 @@ def test_a_server_that_fails_twice_is_asked_again(
     place: Place, faults: FaultyProxy, store: Store, pattern: str
 ) -> None:
     faults.add(pattern, status=500, times=2)
-    assert _freeze(store, place).created
+    assert _commit(store, place).created
 
 
 @pytest.mark.parametrize("pattern", [LIST, "*/b.csv"], ids=["listing", "file"])
@@ -108,7 +108,7 @@ def test_a_slow_server_is_waited_for(
     place: Place, faults: FaultyProxy, store: Store, pattern: str
 ) -> None:
     faults.add(pattern, delay=0.5, times=2)
-    assert _freeze(store, place).created
+    assert _commit(store, place).created
 
 
 def test_half_a_file_once_is_read_again_or_refused_but_never_published(
@@ -116,24 +116,24 @@ def test_half_a_file_once_is_read_again_or_refused_but_never_published(
 ) -> None:
     faults.add("*/b.csv", cut=True, method="GET", times=1)
     try:
-        _freeze(store, place)
+        _commit(store, place)
     except StorageError as error:
         assert "b.csv" in str(error)
         _nothing_published(store)
-        _freeze(store, place)
-    _frozen_as_landed(store)
+        _commit(store, place)
+    _committed_as_landed(store)
 
 
-def test_half_a_file_always_is_refused_and_a_later_freeze_succeeds(
+def test_half_a_file_always_is_refused_and_a_later_commit_succeeds(
     place: Place, faults: FaultyProxy, store: Store
 ) -> None:
     faults.add("*/b.csv", cut=True, method="GET")
     with pytest.raises(StorageError, match=r"b\.csv.*; "):
-        _freeze(store, place)
+        _commit(store, place)
     _nothing_published(store)
     faults.mend()
-    assert _freeze(store, place).created
-    _frozen_as_landed(store)
+    assert _commit(store, place).created
+    _committed_as_landed(store)
 
 
 def test_half_a_listing_is_never_taken_for_the_whole(faulty_s3: FaultyBucket, store: Store) -> None:
@@ -141,11 +141,11 @@ def test_half_a_listing_is_never_taken_for_the_whole(faulty_s3: FaultyBucket, st
     _land(place)
     faulty_s3.faults.add(LIST, cut=True)
     with pytest.raises(StorageError, match=place.url):
-        _freeze(store, place)
+        _commit(store, place)
     _nothing_published(store)
     faulty_s3.faults.mend()
-    assert _freeze(store, place).created
-    _frozen_as_landed(store)
+    assert _commit(store, place).created
+    _committed_as_landed(store)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +163,11 @@ def test_a_workspace_that_cannot_be_written_publishes_nothing(
 ) -> None:
     faulty_s3.faults.add(where, status=status, method="PUT")
     with pytest.raises(StorageError, match=r"s3://.*; "):
-        _freeze(workspace)
+        _commit(workspace)
     _nothing_published(workspace)
     faulty_s3.faults.mend()
-    assert _freeze(workspace).version.version == "v1"
-    _frozen_as_landed(workspace)
+    assert _commit(workspace).version.version == "v1"
+    _committed_as_landed(workspace)
 
 
 @pytest.mark.parametrize("where", ["*/objects/*", "*/manifest.parquet"])
@@ -179,26 +179,26 @@ def test_a_workspace_that_fails_for_a_while(
 ) -> None:
     faulty_s3.faults.add(where, method="PUT", times=2, **fault)
     try:
-        _freeze(workspace)
+        _commit(workspace)
     except StorageError:
         # a server that answers is asked again; a broken upload may be given up
         assert "cut" in fault
         _nothing_published(workspace)
-        _freeze(workspace)
-    _frozen_as_landed(workspace)
+        _commit(workspace)
+    _committed_as_landed(workspace)
 
 
 def test_an_object_that_was_cut_on_its_way_is_not_read(
     workspace: Store, faulty_s3: FaultyBucket, tmp_path: Path
 ) -> None:
-    _freeze(workspace)
+    _commit(workspace)
     elsewhere = Workspace(faulty_s3.url, tmp_path / "cache of another machine")
-    frozen = FrozenDataset.open(elsewhere, workspace.registry, Reference("fields", "v1"))
+    committed = CommittedDataset.open(elsewhere, workspace.registry, Reference("fields", "v1"))
     faulty_s3.faults.add("*/objects/*", cut=True, method="GET")
     with pytest.raises(StorageError, match="objects/sha256"):
-        frozen.local_path("b.csv")
+        committed.local_path("b.csv")
     faulty_s3.faults.mend()
-    assert frozen.local_path("b.csv").read_bytes() == _table(1)
+    assert committed.local_path("b.csv").read_bytes() == _table(1)
 
 
 def _table(seed: int) -> bytes:
@@ -210,11 +210,11 @@ def _land(place: Place) -> None:
         place.put(path, _table(seed))
 
 
-def _freeze(store: Store, place: Place | None = None) -> Freeze:
+def _commit(store: Store, place: Place | None = None) -> Commit:
     specification: DatasetSpecification = table_specification(
         **({"source": place.source()} if place else {})
     )
-    return freeze(store.workspace, store.registry, specification, "tester")
+    return commit(store.workspace, store.registry, specification, "tester")
 
 
 def _nothing_published(store: Store) -> None:
@@ -222,8 +222,8 @@ def _nothing_published(store: Store) -> None:
     assert store.registry.files() == []
 
 
-def _frozen_as_landed(store: Store) -> None:
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
-    assert list(frozen.manifest["path"]) == list(FILES)
+def _committed_as_landed(store: Store) -> None:
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
+    assert list(committed.manifest["path"]) == list(FILES)
     for seed, path in enumerate(FILES):
-        assert frozen.local_path(path).read_bytes() == _table(seed)
+        assert committed.local_path(path).read_bytes() == _table(seed)

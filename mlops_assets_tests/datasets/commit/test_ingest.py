@@ -1,4 +1,4 @@
-"""Freezing again does what is new and no more.
+"""Committing again does what is new and no more.
 
 What interrupts it loses, doubles or half publishes nothing.
 """
@@ -17,13 +17,14 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mlops_assets.datasets.commit import commit, ingest
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit import commit as commit_module
+from mlops_assets.datasets.commit import ingest
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.folder import FolderLanding
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
@@ -37,7 +38,7 @@ FREEZE = """
 import json, sys, time
 from pathlib import Path
 from mlops_assets.datasets.commit import ingest
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.sources import folder
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.registry import Registry
@@ -58,8 +59,8 @@ def slowly(self, *args):
 Registry.remember_landed = slowly
 print("ready", flush=True)
 sys.stdin.readline()
-found = freeze(workspace, registry, DatasetSpecification.model_validate(specification), "other")
-print("frozen", found.version.version, found.created, found.version.digest, flush=True)
+found = commit(workspace, registry, DatasetSpecification.model_validate(specification), "other")
+print("committed", found.version.version, found.created, found.version.digest, flush=True)
 """
 
 
@@ -114,14 +115,14 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def again(
     store: Store, specification: DatasetSpecification | None = None, rehash: bool = False
-) -> Freeze:
-    return freeze(
+) -> Commit:
+    return commit(
         store.workspace, store.registry, specification or declared(), "tester", rehash=rehash
     )
 
 
-def latest(store: Store) -> FrozenDataset:
-    return FrozenDataset.open(store.workspace, store.registry, Reference("tiles"))
+def latest(store: Store) -> CommittedDataset:
+    return CommittedDataset.open(store.workspace, store.registry, Reference("tiles"))
 
 
 # known files
@@ -178,7 +179,7 @@ def test_a_file_is_remembered_once_it_is_older_than_the_clock_is_fine(
     (landing / path_of(0)).write_bytes(array(50))
     between = (earlier + (landing / path_of(0)).stat().st_mtime_ns) / 2e9
     monkeypatch.setattr(
-        commit, "time", SimpleNamespace(time=lambda: between + folder_landing.CLOCK_SECONDS)
+        commit_module, "time", SimpleNamespace(time=lambda: between + folder_landing.CLOCK_SECONDS)
     )
     again(store)
     known = {path for path, *_ in store.registry.landed(landing.as_uri())}
@@ -355,7 +356,7 @@ def test_a_file_that_changes_while_it_is_committed_publishes_nothing(
 
 
 @pytest.fixture
-def start_freezing(store: Store, landing: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
+def start_committing(store: Store, landing: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Start a process that commits on request, and rests `pause` seconds after every four files."""
     started: list[subprocess.Popen[str]] = []
 
@@ -388,14 +389,14 @@ def go(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.usefixtures("settled")
-def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
+def test_a_killed_commit_is_resumed_without_reading_what_it_stored(
     store: Store,
     landing: Path,
-    start_freezing: Callable[..., subprocess.Popen[str]],
+    start_committing: Callable[..., subprocess.Popen[str]],
     opened: list[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    process = start_freezing(pause=600)
+    process = start_committing(pause=600)
     go(process)
     assert process.stdout is not None and process.stdout.readline() == "stored\n"
     process.kill()
@@ -420,14 +421,14 @@ def test_a_killed_freeze_is_resumed_without_reading_what_it_stored(
 
 
 @pytest.mark.usefixtures("settled")
-def test_of_two_processes_that_freeze_at_once_one_makes_the_version_and_both_get_it(
-    store: Store, start_freezing: Callable[..., subprocess.Popen[str]]
+def test_of_two_processes_that_commit_at_once_one_makes_the_version_and_both_get_it(
+    store: Store, start_committing: Callable[..., subprocess.Popen[str]]
 ) -> None:
-    processes = [start_freezing(pause=0.05), start_freezing(pause=0.05)]
+    processes = [start_committing(pause=0.05), start_committing(pause=0.05)]
     for process in processes:
         go(process)
     told = [process.communicate()[0].splitlines()[-1].split() for process in processes]
-    assert [words[:2] for words in told] == [["frozen", "v1"]] * 2
+    assert [words[:2] for words in told] == [["committed", "v1"]] * 2
     assert sorted(words[2] for words in told) == ["False", "True"]
     (row,) = store.registry.data_versions()
     assert {words[3] for words in told} == {row.digest}
@@ -437,17 +438,17 @@ def test_of_two_processes_that_freeze_at_once_one_makes_the_version_and_both_get
 
 
 @pytest.mark.usefixtures("settled")
-def test_threads_that_freeze_different_datasets_of_one_landing_do_not_hinder_each_other(
+def test_threads_that_commit_different_datasets_of_one_landing_do_not_hinder_each_other(
     store: Store, landing: Path
 ) -> None:
     found: list[str] = []
 
-    def freeze_it(name: str) -> None:
+    def commit_it(name: str) -> None:
         registry = Registry(store.registry.url)
-        frozen = freeze(Workspace(store.workspace.url), registry, declared(name), "tester")
-        found.append(f"{name} {frozen.version.version}")
+        committed = commit(Workspace(store.workspace.url), registry, declared(name), "tester")
+        found.append(f"{name} {committed.version.version}")
 
-    threads = [threading.Thread(target=freeze_it, args=(name,)) for name in ("one", "two", "three")]
+    threads = [threading.Thread(target=commit_it, args=(name,)) for name in ("one", "two", "three")]
     for thread in threads:
         thread.start()
     for thread in threads:

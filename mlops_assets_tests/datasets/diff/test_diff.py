@@ -15,14 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.diff.diff import Difference, difference, file_changes
 from mlops_assets.datasets.diff.distribution_shift import standardised_mean_difference
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import scan
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -32,14 +32,14 @@ from mlops_assets_tests.conftest import (
     table_specification,
     write_scene,
 )
-from mlops_assets_tests.datasets.frozen_images import (
+from mlops_assets_tests.datasets.committed_images import (
     image,
     images,
     images_specification,
     land_images,
 )
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 MAIZE, WHEAT = "train/maize/1.npy", "train/wheat/1.npy"
 
 
@@ -47,9 +47,9 @@ def paths(rows: pd.DataFrame) -> list[str]:
     return list(rows["path"])
 
 
-def between(store: Store, before: Freeze, after: Freeze) -> Difference:
+def between(store: Store, before: Commit, after: Commit) -> Difference:
     first, second = (
-        FrozenDataset.open(
+        CommittedDataset.open(
             store.workspace, store.registry, Reference(f.version.dataset, f.version.version)
         )
         for f in (before, after)
@@ -103,8 +103,8 @@ def test_swapped_files_are_changed_and_not_renamed() -> None:
 
 
 def test_the_same_version_does_not_differ(store: Store) -> None:
-    frozen = land_images(store)
-    found = difference(store.registry, frozen, frozen)
+    committed = land_images(store)
+    found = difference(store.registry, committed, committed)
     assert found.same
     assert (found.files.unchanged, found.samples.unchanged) == (12, 12)
     assert found.declaration == found.samples.moves.to_dict("records") == []
@@ -185,7 +185,7 @@ def test_pixels_that_are_relabelled_or_left_out_are_told(store: Store, land_scen
 
     labels = store.workspace.root / "landing" / "scenes" / "labels" / "a.tif"
     relabel(labels)
-    third = freeze(store.workspace, store.registry, scenes_specification(), "tester")
+    third = commit(store.workspace, store.registry, scenes_specification(), "tester")
     changed = between(store, before, third).samples
     assert len(changed.relabelled) == 1
     assert changed.relabelled[["row", "column", "before", "after"]].to_numpy().tolist() == [
@@ -258,7 +258,7 @@ def test_rows_are_followed_into_other_files_and_other_orders(
     shuffled.iloc[:100].to_csv(folder / "a.csv", index=False)
     shuffled.iloc[100:].to_csv(folder / "b.csv", index=False)
     found = between(
-        store, before, freeze(store.workspace, store.registry, table_specification(), "tester")
+        store, before, commit(store.workspace, store.registry, table_specification(), "tester")
     )
     assert (paths(found.files.added), paths(found.files.removed)) == (
         ["a.csv", "b.csv"],
@@ -362,13 +362,13 @@ def test_the_class_balance_of_windows_is_of_the_pixels_in_their_quality_reports(
     found = between(store, before, after)
     assert found.balance == found.numbers == []
     assert len(found.samples.added) == 9
-    for freeze_, water in ((before, 10), (after, 30)):
+    for committed, water in ((before, 10), (after, 30)):
         counts = {
             "water": {"train": water, "validation": 0, "test": 5},
             "land": {"train": 10, "validation": 0, "test": 5},
         }
-        name = f"scenes@{freeze_.version.version}"
-        key = f"datasets/scenes/{freeze_.version.version}/quality.json"
+        name = f"scenes@{committed.version.version}"
+        key = f"datasets/scenes/{committed.version.version}/quality.json"
         document = json.dumps({"class_counts": {"classes": counts}}).encode()
         store.registry.add_files(f"data:{name}", [store.workspace.put(key, document)])
     train, validation, test = between(store, before, after).balance
@@ -438,13 +438,13 @@ def test_a_standardised_difference_is_null_where_nothing_varies(
 
 
 def test_published_statistics_are_used_and_must_be_as_published(store: Store) -> None:
-    frozen = land_images(store)
+    committed = land_images(store)
     published = {"features": ["band_1", "band_2"], "mean": [1.0, None], "std": [2.0, None]}
     key = "datasets/tiles/v1/statistics.json"
     store.registry.add_files(
         "data:tiles@v1", [store.workspace.put(key, json.dumps(published).encode())]
     )
-    first, second = difference(store.registry, frozen, frozen).shifts
+    first, second = difference(store.registry, committed, committed).shifts
     assert (first.mean_before, first.std_before, first.standardised_mean_difference) == (
         1.0,
         2.0,
@@ -457,17 +457,17 @@ def test_published_statistics_are_used_and_must_be_as_published(store: Store) ->
     )
     store.workspace.put(key, b"{}")
     with pytest.raises(IntegrityError, match=r"statistics\.json is not as it was published"):
-        difference(store.registry, frozen, frozen)
+        difference(store.registry, committed, committed)
 
 
 def test_statistics_are_computed_as_the_quality_report_publishes_them(
     store: Store, land_scenes: Land
 ) -> None:
-    frozen = FrozenDataset.open(
+    committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(land_scenes().version.dataset)
     )
-    report = scan(SampleValues(frozen)).statistics.document()
-    shifts = difference(store.registry, frozen, frozen).shifts
+    report = scan(SampleValues(committed)).statistics.document()
+    shifts = difference(store.registry, committed, committed).shifts
     assert [shift.mean_before for shift in shifts] == report["mean"]
     assert [shift.std_after for shift in shifts] == report["std"]
 

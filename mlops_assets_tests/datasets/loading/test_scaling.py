@@ -26,7 +26,7 @@ from mlops_assets.errors import SpecificationError
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import (
-    frozen,
+    committed,
     land,
     opened,
     training_data,
@@ -53,7 +53,7 @@ def by_feature(X: Any) -> Any:
 def test_samples_are_scaled_with_the_figures_of_the_training_split(
     store: Store, view: str, scaling: Any, scaler: Any
 ) -> None:
-    dataset = frozen(store, view)
+    dataset = committed(store, view)
     raw, data = opened(dataset, view), opened(dataset, view, scaling=scaling)
     X, _ = raw.arrays("train")
     centres = X[:, :, X.shape[2] // 2, X.shape[3] // 2] if view == "patch" else X
@@ -74,7 +74,7 @@ def test_samples_are_scaled_with_the_figures_of_the_training_split(
 
 @pytest.mark.parametrize("view", ["row", "patch", "window", "image"])
 def test_bands_are_given_in_the_order_they_are_named(store: Store, view: str) -> None:
-    dataset = frozen(store, view)
+    dataset = committed(store, view)
     everything = opened(dataset, view)
     names = [everything.features[2], everything.features[0]]
     data = opened(dataset, view, bands=names)
@@ -105,7 +105,7 @@ def test_batches_are_the_arrays_part_by_part(store: Store) -> None:
 
 
 def test_each_band_can_be_scaled_in_its_own_way(store: Store) -> None:
-    dataset = frozen(store, "row")
+    dataset = committed(store, "row")
     raw, _ = opened(dataset, "row", bands=NDVI).arrays("train")
     ways = declared(
         {"ndvi_01": "none", "ndvi_03": {"minimum": -1, "maximum": 3}, "*": "standardize"}
@@ -124,16 +124,16 @@ def test_figures_of_ones_own_need_no_statistics(
 ) -> None:
     monkeypatch.setattr(module.TrainingData, "_statistics", None)
     data = training_data(store, "patch", scaling=declared({"*": {"minimum": 0, "maximum": 10_000}}))
-    raw = opened(data.frozen, "patch").arrays("test")[0]
+    raw = opened(data.committed, "patch").arrays("test")[0]
     np.testing.assert_allclose(data.arrays("test")[0], raw / 10_000, rtol=1e-6)
-    nothing = opened(data.frozen, "patch", scaling=declared({"B001": "none"}))
+    nothing = opened(data.committed, "patch", scaling=declared({"B001": "none"}))
     assert nothing.scaling is None
 
 
 def test_figures_do_not_depend_on_how_many_samples_are_read_at_once(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = frozen(store, "row")
+    dataset = committed(store, "row")
     whole = opened(dataset, "row", scaling="standardize").scaling
     monkeypatch.setattr(module, "BATCH_BYTES", 8 * 7 * 10)
     parts = opened(dataset, "row", scaling="standardize").scaling
@@ -227,7 +227,7 @@ def test_a_scaling_that_says_nothing_clear_is_refused(value: Any, message: str) 
 
 
 def test_unknown_bands_are_named_with_those_there_are(store: Store) -> None:
-    dataset = frozen(store, "patch")
+    dataset = committed(store, "patch")
     with pytest.raises(
         SpecificationError, match="scenes@v1 has no B04, B08; it has B001, B002, B003, B004"
     ):

@@ -12,24 +12,24 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 
-Land = Callable[..., Freeze]
-Open = Callable[..., FrozenDataset]
+Land = Callable[..., Commit]
+Open = Callable[..., CommittedDataset]
 SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture
 def opened(store: Store) -> Open:
-    return lambda reference="fields": FrozenDataset.open(
+    return lambda reference="fields": CommittedDataset.open(
         store.workspace, store.registry, Reference.parse(reference)
     )
 
@@ -86,14 +86,14 @@ def test_patches_and_pixels_are_cut_from_the_scene(
     store: Store, land_scenes: Land, opened: Open, view: Any
 ) -> None:
     land_scenes()
-    frozen = opened("scenes")
-    data = TrainingData(frozen, "classification", view)
+    committed = opened("scenes")
+    data = TrainingData(committed, "classification", view)
     with open_raster(store.workspace.root / "landing/scenes/images/a.tif") as raster:
         image = raster.read()
     with open_raster(store.workspace.root / "landing/scenes/labels/a.tif") as raster:
         labels = raster.read(1)
     padded = np.pad(image, ((0, 0), (1, 1), (1, 1)), mode="symmetric")
-    places = frozen.split("train")[["row", "column"]].to_numpy()
+    places = committed.split("train")[["row", "column"]].to_numpy()
     X, y = data.arrays("train")
     assert (X.dtype, y.dtype) == (np.float32, np.int64)
     if view == "pixel":
@@ -114,10 +114,10 @@ def test_windows_have_a_class_index_a_pixel_in_the_order_declared_and_minus_one_
     land_scenes(windows().model_copy(update={"classes": {2: "land", 1: "water"}}))
     with open_raster(store.workspace.root / "landing/scenes/labels/a.tif") as raster:
         labels = raster.read(1).astype(int)
-    frozen = opened("scenes")
-    data = TrainingData(frozen, "semantic-segmentation")
+    committed = opened("scenes")
+    data = TrainingData(committed, "semantic-segmentation")
     X, y = data.arrays("test")
-    places = frozen.split("test")[["row", "column"]].to_numpy()
+    places = committed.split("test")[["row", "column"]].to_numpy()
     assert (X.shape, X.dtype) == ((len(places), 4, 8, 8), np.float32)
     assert (y.shape, y.dtype) == ((len(places), 8, 8), np.int64)
     indices = np.array([-1, 1, 0])  # of no label, water and land
@@ -230,7 +230,7 @@ def test_a_view_or_task_that_does_not_fit_is_refused(
     view: Any,
     message: str,
 ) -> None:
-    land: dict[str, Callable[[], Freeze]] = {
+    land: dict[str, Callable[[], Commit]] = {
         "table": land_table,
         "numbers": lambda: land_table(regression_table()),
         "patches": land_scenes,

@@ -9,11 +9,11 @@ import pytest
 from mlops_assets.datasets.quality import Check, report
 from mlops_assets.datasets.quality.assessment import Quality, assess
 from mlops_assets.datasets.quality.findings import label_noise
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 
-Assess = Callable[..., tuple[FrozenDataset, Quality]]
+Assess = Callable[..., tuple[CommittedDataset, Quality]]
 
 
 @pytest.fixture
@@ -32,9 +32,9 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def assessed(store: Store, few_trees: None) -> Assess:
     """Open the newest version of a dataset and assess it: `assessed(dataset)`."""
 
-    def open_and_assess(dataset: str = "fields") -> tuple[FrozenDataset, Quality]:
-        frozen = FrozenDataset.open(store.workspace, store.registry, Reference(dataset))
-        return frozen, assess(store.registry, frozen)
+    def open_and_assess(dataset: str = "fields") -> tuple[CommittedDataset, Quality]:
+        committed = CommittedDataset.open(store.workspace, store.registry, Reference(dataset))
+        return committed, assess(store.registry, committed)
 
     return open_and_assess
 

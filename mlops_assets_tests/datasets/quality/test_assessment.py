@@ -13,15 +13,15 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.quality.assessment import FORMAT, assess
 from mlops_assets.datasets.quality.content.scan import scan
 from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import (
@@ -32,7 +32,7 @@ from mlops_assets_tests.conftest import (
 )
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 
 
 def with_columns(
@@ -53,7 +53,7 @@ def test_good_data_passes_every_check_and_is_written_down(
     store: Store, land_table: Land, assessed: Assess
 ) -> None:
     land_table()
-    frozen, quality = assessed()
+    committed, quality = assessed()
     assert [(c.name, c.passed, c.blocking) for c in quality.checks] == [
         (name, True, kind.blocking) for name, kind in CHECKS.items()
     ]
@@ -70,7 +70,7 @@ def test_good_data_passes_every_check_and_is_written_down(
     assert sorted(store.workspace.list(folder)) == sorted(file.path for file in registered)
     assert json.loads(store.workspace.get(f"{folder}/statistics.json")) == quality.statistics
     report = json.loads(store.workspace.get(f"{folder}/quality.json"))
-    assert (report["data_version"], report["digest"]) == ("fields@v1", frozen.row.digest)
+    assert (report["data_version"], report["digest"]) == ("fields@v1", committed.row.digest)
     assert sum(report["samples"].values()) == 300 == sum(report["read"].values())
     assert [entry["name"] for entry in report["checks"]] == list(CHECKS)
 
@@ -86,12 +86,12 @@ def test_assessing_again_gives_the_same_bytes(
         source = {"url": "landing/scenes", "layout": "scenes", "scenes": layout}
         land_scenes(scenes_specification(source=source, split={"method": "random"}))
     name = "fields" if read == "rows" else "scenes"
-    frozen, first = assessed(name)
+    committed, first = assessed(name)
     for split in ("train", "validation", "test"):  # also when everything has to be decoded again
         folder = split_folder(
-            frozen,  # type: ignore[arg-type]
+            committed,  # type: ignore[arg-type]
             split,
-            frozen.document["input"]["kind"],
+            committed.document["input"]["kind"],
         )
         folder.rename(folder.with_name(f"{split}-moved"))
     (store.workspace.root / f"datasets/{name}/v1/quality.json").unlink()  # or it is taken up again
@@ -170,8 +170,8 @@ def test_a_report_by_other_checks_is_made_anew(
 @pytest.mark.usefixtures("undrawn")
 def test_damage_is_found_beside_a_published_report(land_table: Land, assessed: Assess) -> None:
     land_table()
-    frozen, _ = assessed()
-    frozen.local_path("samples.csv").write_bytes(b"damaged")
+    committed, _ = assessed()
+    committed.local_path("samples.csv").write_bytes(b"damaged")
     assert not any(found.passed for found in assessed()[1].checks)
 
 
@@ -225,11 +225,11 @@ def test_statistics_of_scenes_are_those_of_training_pixels(
     layout = {"read": read, "size": {"patches": 3, "windows": 8}[read]}
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": layout}
     land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
-    frozen, quality = assessed("scenes")
+    committed, quality = assessed("scenes")
     task, view = (
         ("classification", "pixel") if read == "patches" else ("semantic-segmentation", "window")
     )
-    X, _ = TrainingData(frozen, task, view).arrays("train")  # type: ignore[arg-type]
+    X, _ = TrainingData(committed, task, view).arrays("train")  # type: ignore[arg-type]
     pixels = np.moveaxis(X, 1, -1).reshape(-1, 4) if X.ndim > 2 else X
     np.testing.assert_allclose(quality.statistics["mean"], pixels.astype(np.float64).mean(axis=0))
     np.testing.assert_allclose(quality.statistics["std"], pixels.astype(np.float64).std(axis=0))
@@ -248,7 +248,7 @@ def test_a_band_without_any_value_is_told(store: Store, assessed: Assess) -> Non
     shutil.copy(path, path.with_name("a.tif"))
     shutil.copy(path.parents[1] / "labels/z.tif", path.parents[1] / "labels/a.tif")
     specification = scenes_specification(source=source, split={"method": "random"})
-    freeze(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification, "tester")
     _, quality = assessed("scenes")
     assert [value is None for value in quality.statistics["mean"]] == [False, False, True, False]
     found = check(quality, "valid_values")
@@ -282,9 +282,9 @@ def test_counts_are_by_class_in_declared_order_and_by_split(
 def test_counts_of_windows_are_of_their_pixels(land_scenes: Land, assessed: Assess) -> None:
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
     land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
-    frozen, quality = assessed("scenes")
+    committed, quality = assessed("scenes")
     for split in ("train", "test"):
-        y = TrainingData(frozen, "semantic-segmentation").arrays(split)[1]  # type: ignore[arg-type]
+        y = TrainingData(committed, "semantic-segmentation").arrays(split)[1]  # type: ignore[arg-type]
         assert quality.counts[split].tolist() == [(y == 0).sum(), (y == 1).sum()]
     assert check(quality, "labels").description.startswith(
         f"{quality.counts.to_numpy().sum()} labelled pixels, all"
@@ -364,10 +364,10 @@ def test_a_published_report_is_judged_by_the_thresholds_in_force(
     store: Store, land_table: Land, scans: list[Any], few_trees: None
 ) -> None:
     land_table(troubled_table(), with_columns(split="fold"))
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
     judged = {}
     for name, thresholds in {"declared": None, "lax": LAX, "strict": STRICT}.items():
-        judged[name] = assess(store.registry, frozen, thresholds).checks
+        judged[name] = assess(store.registry, committed, thresholds).checks
         report = json.loads(store.workspace.get("datasets/fields/v1/quality.json"))
         assert report["thresholds"] == (thresholds or Quality()).model_dump(mode="json")
         assert [entry["passed"] for entry in report["checks"]] == [
@@ -388,7 +388,7 @@ def test_a_published_report_is_judged_by_the_thresholds_in_force(
         "label_noise",
     }
     (store.workspace.root / "datasets/fields/v1/quality.json").unlink()
-    assert assess(store.registry, frozen, STRICT).checks == judged["strict"]
+    assert assess(store.registry, committed, STRICT).checks == judged["strict"]
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -396,9 +396,9 @@ def test_another_distance_is_measured_anew_as_a_figure_shows_it(
     store: Store, land_scenes: Land, scans: list[Any], few_trees: None
 ) -> None:
     land_scenes()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
     for limit, passes in ((None, False), (1.0, True), (1.0, True), (40.0, False)):
-        checks = assess(store.registry, frozen, Quality(min_distance=limit)).checks
+        checks = assess(store.registry, committed, Quality(min_distance=limit)).checks
         assert {found.name: found.passed for found in checks}["distance_between_splits"] == passes
     assert len(scans) == 3
 
@@ -411,8 +411,8 @@ def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
     store: Store, land_table: Land, assessed: Assess, damage: str
 ) -> None:
     land_table()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
-    path = frozen.local_path("samples.csv")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
+    path = committed.local_path("samples.csv")
     content = bytearray(path.read_bytes())
     if damage == "flip":
         content[200] ^= 1
@@ -437,7 +437,7 @@ def test_landing_a_file_again_mends_its_damaged_object(
     store: Store, land_table: Land, assessed: Assess
 ) -> None:
     land_table()
-    path = FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path(
+    path = CommittedDataset.open(store.workspace, store.registry, Reference("fields")).local_path(
         "samples.csv"
     )
     path.write_bytes(b"damaged")

@@ -13,15 +13,15 @@ from typing import Any
 import geopandas
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import Quality, assess
 from mlops_assets.datasets.quality.content import sample_values
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import require_shared_data
-from mlops_assets_tests.datasets.frozen_images import (
+from mlops_assets_tests.datasets.committed_images import (
     image,
     images,
     images_specification,
@@ -41,11 +41,11 @@ NC_CLASSES = {
 
 
 def report_of(store: Store, specification: DatasetSpecification) -> tuple[Quality, dict[str, Any]]:
-    version = freeze(store.workspace, store.registry, specification, "tester").version.version
-    frozen = FrozenDataset.open(
+    version = commit(store.workspace, store.registry, specification, "tester").version.version
+    committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(specification.name, version)
     )
-    quality = assess(store.registry, frozen)
+    quality = assess(store.registry, committed)
     return quality, json.loads(
         store.workspace.get(f"datasets/{specification.name}/{version}/quality.json")
     )
@@ -142,9 +142,9 @@ def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> 
 def test_a_folder_of_images_with_copies_across_splits(store: Store) -> None:
     # the training images once more
     content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}
-    frozen = land_images(store, content, images_specification())
-    quality = assess(store.registry, frozen)
-    report = json.loads(store.workspace.get(f"datasets/tiles/{frozen.row.version}/quality.json"))
+    committed = land_images(store, content, images_specification())
+    quality = assess(store.registry, committed)
+    report = json.loads(store.workspace.get(f"datasets/tiles/{committed.row.version}/quality.json"))
     found = check(quality, "leakage")
     assert (found.passed, found.values["copies"]) == (False, pytest.approx(1 / 3))
     groups = report["duplicates"]["exact"]["largest_groups"]
@@ -163,9 +163,9 @@ def test_copies_among_images_too_many_to_read_are_told_by_their_checksums(
     monkeypatch.setattr(sample_values, "READ_AT_MOST", 10)
     monkeypatch.setattr(sample_values, "MIN_READ", 2)
     content = images() | {f"test/wheat/copy{n}.npy": image(n) for n in range(4)}
-    frozen = land_images(store, content, images_specification())
-    quality = assess(store.registry, frozen)
-    report = json.loads(store.workspace.get(f"datasets/tiles/{frozen.row.version}/quality.json"))
+    committed = land_images(store, content, images_specification())
+    quality = assess(store.registry, committed)
+    report = json.loads(store.workspace.get(f"datasets/tiles/{committed.row.version}/quality.json"))
     assert report["read"] == {"train": 2, "validation": 2, "test": 2}
     assert report["duplicates"]["exact"]["compared"] == 16
     assert check(quality, "leakage").values["copies"] == pytest.approx(1 / 3)

@@ -14,14 +14,14 @@ import pytest
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.commit import ingest
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.readers import LAYOUTS, image_folder
 from mlops_assets.datasets.readers.scenes import open_scene
 from mlops_assets.datasets.recall.recall import recall
 from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.splits.assign import assign_splits
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.datasets.versions.manifest import COLUMNS
 from mlops_assets.errors import DataProblems, SpecificationError
 from mlops_assets.names import Reference
@@ -42,15 +42,15 @@ FEW, MORE = 3, 4  # units that land first, and after the dataset has grown
 
 
 @dataclass
-class Frozen:
-    """A landed and frozen dataset."""
+class Committed:
+    """A landed and committed dataset."""
 
     implementation: Implementation
     store: Store
     folder: Path
     truth: Truth
-    freeze: Freeze
-    dataset: FrozenDataset
+    commit: Commit
+    dataset: CommittedDataset
 
 
 def new_store(folder: Path) -> Store:
@@ -66,29 +66,33 @@ def landing(store: Store) -> Path:
     return folder
 
 
-def freeze_as(store: Store, implementation: Implementation, split: str = "random") -> Freeze:
-    return freeze(store.workspace, store.registry, implementation.specification(split), "tester")
+def commit_as(store: Store, implementation: Implementation, split: str = "random") -> Commit:
+    return commit(store.workspace, store.registry, implementation.specification(split), "tester")
 
 
 @pytest.fixture(scope="module", params=ALL, ids=str)
-def frozen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Frozen:
-    """Each of them, frozen once; its landing must not be written to."""
-    store = new_store(tmp_path_factory.mktemp("frozen"))
+def committed(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Committed:
+    """Each of them, committed once; its landing must not be written to."""
+    store = new_store(tmp_path_factory.mktemp("committed"))
     folder = landing(store)
     truth = request.param.land(folder, FEW)
-    found = freeze_as(store, request.param)
-    dataset = FrozenDataset.open(store.workspace, store.registry, Reference("data", "v1"))
-    return Frozen(request.param, store, folder, truth, found, dataset)
+    found = commit_as(store, request.param)
+    dataset = CommittedDataset.open(store.workspace, store.registry, Reference("data", "v1"))
+    return Committed(request.param, store, folder, truth, found, dataset)
 
 
 # samples
 
 
-def test_every_labelled_place_is_a_sample_with_its_label_place_and_time(frozen: Frozen) -> None:
-    samples = frozen.dataset.samples
+def test_every_labelled_place_is_a_sample_with_its_label_place_and_time(
+    committed: Committed,
+) -> None:
+    samples = committed.dataset.samples
     types = {column: str(dtype) for column, dtype in samples.dtypes.items()}
     assert list(types) == SAMPLE_COLUMNS
-    label = "float64" if frozen.dataset.classes is None else "str"
+    label = "float64" if committed.dataset.classes is None else "str"
     assert types == {
         "path": "str",
         "row": "int64",
@@ -104,20 +108,20 @@ def test_every_labelled_place_is_a_sample_with_its_label_place_and_time(frozen: 
     assert set(samples["split"].dropna()) <= {"train", "validation", "test"}
     assert (samples["split"].isna() == samples["reason"].notna()).all()
     assert not samples.duplicated(["path", "row", "column"]).any()
-    assert_labels(frozen)
-    assert_places_and_times(frozen)
+    assert_labels(committed)
+    assert_places_and_times(committed)
 
 
-def assert_labels(frozen: Frozen) -> None:
-    samples, expected = frozen.dataset.samples, expected_labels(frozen)
+def assert_labels(committed: Committed) -> None:
+    samples, expected = committed.dataset.samples, expected_labels(committed)
     found = {
         (p, r, c): label
         for p, r, c, label in samples[["path", "row", "column", "label"]].itertuples(index=False)
     }
     assert set(found) == set(expected)
-    if frozen.implementation.kind == "window":
+    if committed.implementation.kind == "window":
         assert samples["label"].isna().all()
-    elif frozen.dataset.classes is None:
+    elif committed.dataset.classes is None:
         assert [found[place] for place in expected] == pytest.approx(
             list(expected.values()), rel=1e-6
         )
@@ -125,24 +129,24 @@ def assert_labels(frozen: Frozen) -> None:
         assert found == expected
 
 
-def expected_labels(frozen: Frozen) -> dict[tuple[str, int, int], Any]:
+def expected_labels(committed: Committed) -> dict[tuple[str, int, int], Any]:
     """Place of every sample → its label.
 
     The class's value as text, a number, or None for windows.
     """
-    values = {entry["name"]: str(entry["value"]) for entry in frozen.dataset.classes or []}
-    size = frozen.dataset.document["input"].get("size", 1)
+    values = {entry["name"]: str(entry["value"]) for entry in committed.dataset.classes or []}
+    size = committed.dataset.document["input"].get("size", 1)
 
     def text(label: Any) -> Any:
-        return label if frozen.dataset.classes is None else values.get(label, str(label))
+        return label if committed.dataset.classes is None else values.get(label, str(label))
 
     found: dict[tuple[str, int, int], Any] = {}
-    for path, labels in frozen.truth.labels.items():
-        if frozen.implementation.kind == "row":
+    for path, labels in committed.truth.labels.items():
+        if committed.implementation.kind == "row":
             found |= {(path, row, -1): text(label) for row, label in enumerate(labels)}
-        elif frozen.implementation.kind == "image":
+        elif committed.implementation.kind == "image":
             found[path, 0, 0] = text(labels)
-        elif frozen.implementation.kind == "window":
+        elif committed.implementation.kind == "window":
             places = [
                 (r, c) for r in range(0, len(labels), size) for c in range(0, len(labels[0]), size)
             ]
@@ -158,9 +162,9 @@ def expected_labels(frozen: Frozen) -> dict[tuple[str, int, int], Any]:
     return found
 
 
-def assert_places_and_times(frozen: Frozen) -> None:
+def assert_places_and_times(committed: Committed) -> None:
     """They are known or null."""
-    samples, implementation = frozen.dataset.samples, frozen.implementation
+    samples, implementation = committed.dataset.samples, committed.implementation
     for columns, known in (
         (["longitude", "latitude"], implementation.located),
         (["time"], implementation.timed),
@@ -173,7 +177,7 @@ def assert_places_and_times(frozen: Frozen) -> None:
     if implementation.located:  # all of it lies within 40 km of 3° W, 42.45° N
         assert samples["longitude"].between(-3.1, -2.5).all()
         assert samples["latitude"].between(42.4, 42.5).all()
-        boxes = frozen.dataset.manifest.set_index("path")["bbox"].dropna()
+        boxes = committed.dataset.manifest.set_index("path")["bbox"].dropna()
         for path, longitude, latitude in samples[["path", "longitude", "latitude"]].itertuples(
             index=False
         ):
@@ -186,39 +190,39 @@ def assert_places_and_times(frozen: Frozen) -> None:
 
 
 def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_they_are_read(
-    frozen: Frozen,
+    committed: Committed,
 ) -> None:
-    implementation = frozen.implementation
+    implementation = committed.implementation
     declared = implementation.classes or implementation.found_classes
     expected = [{"value": value, "name": name} for value, name in (declared or {}).items()] or None
-    assert frozen.dataset.classes == expected
-    assert frozen.dataset.document["features"] == implementation.features
-    assert frozen.dataset.document["input"]["kind"] == implementation.kind
-    manifest = frozen.dataset.manifest
+    assert committed.dataset.classes == expected
+    assert committed.dataset.document["features"] == implementation.features
+    assert committed.dataset.document["input"]["kind"] == implementation.kind
+    manifest = committed.dataset.manifest
     assert list(manifest.columns) == COLUMNS
-    assert manifest["path"].tolist() == sorted(frozen.truth.files)
+    assert manifest["path"].tolist() == sorted(committed.truth.files)
     kept_elsewhere = "reference" in implementation.name
     for row in manifest.to_dict("records"):
-        local, referenced = frozen.folder / row["path"], kept_elsewhere
+        local, referenced = committed.folder / row["path"], kept_elsewhere
         # the Items that are used, and where their assets lie among the files
         if row["role"] == "catalog":
-            local = frozen.dataset.local_path(row["path"])
+            local = committed.dataset.local_path(row["path"])
             items = json.loads(local.read_text())["features"]
             assert all(not item["links"] for item in items)
             hrefs = {asset["href"] for item in items for asset in item["assets"].values()}
             assert hrefs == {
                 path
-                for path, facts in frozen.truth.files.items()
+                for path, facts in committed.truth.files.items()
                 if facts["role"] in ("image", "labels")
             }
             referenced = False
         assert (row["sha256"], row["size"]) == (sha256_of(local), local.stat().st_size)
         assert row["href"] == local.as_uri() if referenced else pd.isna(row["href"])
-        assert frozen.dataset.local_path(row["path"]).read_bytes() == local.read_bytes()
-        facts = frozen.truth.files[row["path"]]
+        assert committed.dataset.local_path(row["path"]).read_bytes() == local.read_bytes()
+        facts = committed.truth.files[row["path"]]
         for fact in set(COLUMNS) - {"path", "sha256", "size", "href", "source"}:
             assert_fact(row["path"], fact, row[fact], facts.get(fact))
-    stored = sum("objects/" in key for key in frozen.store.workspace.list(""))
+    stored = sum("objects/" in key for key in committed.store.workspace.list(""))
     # the catalogue is always kept
     assert stored == (1 if kept_elsewhere else manifest["sha256"].nunique())
 
@@ -237,17 +241,17 @@ def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
 # reading
 
 
-def test_what_is_read_is_what_was_landed(frozen: Frozen) -> None:
-    layout, kind = LAYOUTS[frozen.dataset.layout], frozen.implementation.kind
-    size = frozen.dataset.document["input"].get("size", 1)
-    for path, samples in frozen.dataset.samples.groupby("path"):
+def test_what_is_read_is_what_was_landed(committed: Committed) -> None:
+    layout, kind = LAYOUTS[committed.dataset.layout], committed.implementation.kind
+    size = committed.dataset.document["input"].get("size", 1)
+    for path, samples in committed.dataset.samples.groupby("path"):
         places = samples[["row", "column"]].sample(frac=1, random_state=0).to_numpy(dtype=np.int64)
-        values = frozen.truth.values[str(path)]
+        values = committed.truth.values[str(path)]
         for view in VIEWS[kind]:
-            found = layout.read(frozen.dataset, str(path), places, view)  # type: ignore[arg-type]
+            found = layout.read(committed.dataset, str(path), places, view)  # type: ignore[arg-type]
             np.testing.assert_array_equal(found, cut(values, places, view, size), strict=True)
             none = layout.read(
-                frozen.dataset,
+                committed.dataset,
                 str(path),
                 places[:0],
                 view,  # type: ignore[arg-type]
@@ -255,14 +259,14 @@ def test_what_is_read_is_what_was_landed(frozen: Frozen) -> None:
             assert none.shape == (0, *found.shape[1:])
         if kind != "window":
             with pytest.raises(SpecificationError, match="samples"):
-                layout.read_labels(frozen.dataset, str(path), places)
+                layout.read_labels(committed.dataset, str(path), places)
             continue
-        labels = frozen.truth.labels[str(path)].astype(np.int64)
-        windows = layout.read_labels(frozen.dataset, str(path), places)
+        labels = committed.truth.labels[str(path)].astype(np.int64)
+        windows = layout.read_labels(committed.dataset, str(path), places)
         np.testing.assert_array_equal(
             windows, cut(labels[None], places, "window", size)[:, 0], strict=True
         )
-        assert layout.read_labels(frozen.dataset, str(path), places[:0]).shape == (0, size, size)
+        assert layout.read_labels(committed.dataset, str(path), places[:0]).shape == (0, size, size)
 
 
 def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -> NDArray[Any]:
@@ -281,44 +285,44 @@ def cut(values: NDArray[Any], places: NDArray[np.int64], view: str, size: int) -
 # away and back
 
 
-def test_what_is_recalled_and_frozen_elsewhere_is_the_same_version(
-    frozen: Frozen, tmp_path: Path
+def test_what_is_recalled_and_committed_elsewhere_is_the_same_version(
+    committed: Committed, tmp_path: Path
 ) -> None:
     elsewhere = new_store(tmp_path)
-    recall(frozen.dataset, landing(elsewhere), copy=True)
-    again = freeze_as(elsewhere, frozen.implementation)
-    assert again.version.digest == frozen.freeze.version.digest
-    found = FrozenDataset.open(elsewhere.workspace, elsewhere.registry, Reference("data", "v1"))
+    recall(committed.dataset, landing(elsewhere), copy=True)
+    again = commit_as(elsewhere, committed.implementation)
+    assert again.version.digest == committed.commit.version.digest
+    found = CommittedDataset.open(elsewhere.workspace, elsewhere.registry, Reference("data", "v1"))
     kept = [column for column in COLUMNS if column not in ("href", "source")]
-    pd.testing.assert_frame_equal(found.manifest[kept], frozen.dataset.manifest[kept])
-    pd.testing.assert_frame_equal(found.samples, frozen.dataset.samples)
+    pd.testing.assert_frame_equal(found.manifest[kept], committed.dataset.manifest[kept])
+    pd.testing.assert_frame_equal(found.samples, committed.dataset.samples)
 
 
 # growth
 
 
-def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_frozen_at_once(
-    frozen: Frozen, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_committed_at_once(
+    committed: Committed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # everything that lies there is settled
     monkeypatch.setattr(folder_landing, "CLOCK_SECONDS", -3600.0)
-    implementation = frozen.implementation
+    implementation = committed.implementation
     grown, whole = new_store(tmp_path / "grown"), new_store(tmp_path / "whole")
     implementation.land(landing(grown), FEW)
-    assert freeze_as(grown, implementation).version.digest == frozen.freeze.version.digest
-    assert_same_again(frozen, grown)
+    assert commit_as(grown, implementation).version.digest == committed.commit.version.digest
+    assert_same_again(committed, grown)
     implementation.land(landing(whole), MORE)
     land_what_is_new(landing(whole), landing(grown))
-    found, expected = freeze_as(grown, implementation), freeze_as(whole, implementation)
+    found, expected = commit_as(grown, implementation), commit_as(whole, implementation)
     assert (found.version.version, found.version.digest) == ("v2", expected.version.digest)
     assert set(grown.workspace.list("objects")) >= set(whole.workspace.list("objects"))
     versions = [Reference("data", version) for version in ("v1", "v2")]
     assert_not_moved(
-        *(FrozenDataset.open(grown.workspace, grown.registry, at).samples for at in versions)
+        *(CommittedDataset.open(grown.workspace, grown.registry, at).samples for at in versions)
     )
     for name in ("samples", "manifest"):
         first, second = (
-            getattr(FrozenDataset.open(store.workspace, store.registry, Reference("data")), name)
+            getattr(CommittedDataset.open(store.workspace, store.registry, Reference("data")), name)
             for store in (grown, whole)
         )
         pd.testing.assert_frame_equal(
@@ -327,21 +331,21 @@ def test_unchanged_content_is_the_same_version_and_what_grew_is_the_same_as_froz
         )
     few, more = (
         read_landing(folder, implementation.specification())
-        for folder in (frozen.folder, landing(whole))
+        for folder in (committed.folder, landing(whole))
     )
     for method in implementation.splits:
         split = implementation.specification(method).split
         assert_not_moved(assign_splits(few, split), assign_splits(more, split))
 
 
-def assert_same_again(frozen: Frozen, store: Store) -> None:
-    """Freezing what a store has frozen and remembers reads, stores and publishes nothing."""
+def assert_same_again(committed: Committed, store: Store) -> None:
+    """Committing what a store has committed and remembers reads, stores and publishes nothing."""
     rasters = [
         values
-        for path, values in frozen.truth.values.items()
+        for path, values in committed.truth.values.items()
         if not path.endswith(("csv", "parquet"))
     ]
-    nodata = any("nodata" in facts for facts in frozen.truth.files.values())
+    nodata = any("nodata" in facts for facts in committed.truth.files.values())
     before = sorted(store.workspace.list(""))
     fail = lambda what: lambda *_, **__: pytest.fail(what)  # noqa: E731
     with pytest.MonkeyPatch.context() as patch:
@@ -349,8 +353,8 @@ def assert_same_again(frozen: Frozen, store: Store) -> None:
         patch.setattr(image_folder, "image_facts", fail("read an image that is known"))
         if rasters and not nodata:
             patch.setattr(open_scene, "_read", fail("read pixels of a scene that is known"))
-        again = freeze_as(store, frozen.implementation)
-    assert (again.created, again.version.digest) == (False, frozen.freeze.version.digest)
+        again = commit_as(store, committed.implementation)
+    assert (again.created, again.version.digest) == (False, committed.commit.version.digest)
     assert sorted(store.workspace.list("")) == before
 
 
@@ -378,9 +382,9 @@ def land_what_is_new(source: Path, target: Path) -> None:
 
 
 def test_all_damaged_files_are_named_at_once_and_nothing_is_published(
-    frozen: Frozen, tmp_path: Path
+    committed: Committed, tmp_path: Path
 ) -> None:
-    store, implementation = new_store(tmp_path / "else where"), frozen.implementation
+    store, implementation = new_store(tmp_path / "else where"), committed.implementation
     truth = implementation.land(landing(store), FEW)
     paths = [
         path for path, facts in truth.files.items() if facts["role"] not in ("sidecar", "catalog")
@@ -390,7 +394,7 @@ def test_all_damaged_files_are_named_at_once_and_nothing_is_published(
         for path in spoiled:
             (landing(store) / path).write_bytes(b"damaged")
         with pytest.raises(DataProblems) as raised:
-            freeze_as(store, implementation)
+            commit_as(store, implementation)
         named = [problem.split(":")[0] for problem in raised.value.problems]
         assert sorted(named) == sorted(spoiled), raised.value.problems
         assert all("; " in problem for problem in raised.value.problems), raised.value.problems
@@ -399,8 +403,8 @@ def test_all_damaged_files_are_named_at_once_and_nothing_is_published(
         assert list(store.workspace.list("datasets")) == []
     for path, content in whole.items():
         (landing(store) / path).write_bytes(content)
-    mended = freeze_as(store, implementation)
-    assert (mended.created, mended.version.digest) == (True, frozen.freeze.version.digest)
+    mended = commit_as(store, implementation)
+    assert (mended.created, mended.version.digest) == (True, committed.commit.version.digest)
 
 
 @pytest.mark.parametrize("implementation", ALL, ids=str)
@@ -422,5 +426,5 @@ def test_git_lfs_pointers_are_named_once(
     with pytest.raises(
         DataProblems, match=r"Git LFS pointers?, .*; run 'git lfs pull' in the repository"
     ) as raised:
-        freeze_as(store, implementation)
+        commit_as(store, implementation)
     assert len(raised.value.problems) == 1

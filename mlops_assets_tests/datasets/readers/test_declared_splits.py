@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -33,9 +33,9 @@ PLACES = {
 
 
 def samples_of(store: Store, specification: DatasetSpecification) -> pd.DataFrame:
-    freeze(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification, "tester")
     name = specification.name
-    return FrozenDataset.open(store.workspace, store.registry, Reference(name)).samples
+    return CommittedDataset.open(store.workspace, store.registry, Reference(name)).samples
 
 
 def landing(store: Store) -> Path:

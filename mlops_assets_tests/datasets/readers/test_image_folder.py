@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.readers.image_folder import fitted, image_facts
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import Contents
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -107,16 +107,16 @@ def test_an_image_without_data_is_left_out_and_noted_also_when_it_is_known(
                 with open_raster(path, "r+") as raster:
                     raster.write_mask(np.zeros((8, 8), dtype=bool))
     for version in (1, 2):
-        freeze(store.workspace, store.registry, declared(), "tester")
-        frozen = FrozenDataset.open(
+        commit(store.workspace, store.registry, declared(), "tester")
+        committed = CommittedDataset.open(
             store.workspace, store.registry, Reference("tiles", f"v{version}")
         )
-        left = frozen.samples[frozen.samples["split"].isna()]
+        left = committed.samples[committed.samples["split"].isna()]
         assert left[["path", "reason"]].to_numpy().tolist() == [["a/4.tif", "no pixel has data"]]
         assert any(
-            note.startswith("a/4.tif: no pixel has data") for note in frozen.document["notes"]
+            note.startswith("a/4.tif: no pixel has data") for note in committed.document["notes"]
         )
-        write_raster(folder / "b/21.tif", image(21, 4).astype(frozen.manifest["dtype"][0]) + 1)
+        write_raster(folder / "b/21.tif", image(21, 4).astype(committed.manifest["dtype"][0]) + 1)
         if hidden_by == "alpha":
             write_raster(folder / "b/21.tif", image(21, 4), photometric="RGB", alpha="YES")
 
@@ -333,7 +333,7 @@ def array_bytes(array: Any, **options: Any) -> bytes:
 def test_arrays_of_any_order_are_read_in_the_order_of_this_machine(
     store: Store, folder: Path, array: NDArray[Any]
 ) -> None:
-    from mlops_assets.datasets.commit.commit import freeze
+    from mlops_assets.datasets.commit.commit import commit
     from mlops_assets.datasets.readers import LAYOUTS
 
     landing = store.workspace.root / "landing" / "tiles"
@@ -341,10 +341,10 @@ def test_arrays_of_any_order_are_read_in_the_order_of_this_machine(
         path = landing / ("water", "land")[number % 2] / f"{number}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(array_bytes((array + number).astype(array.dtype, order="A")))
-    freeze(store.workspace, store.registry, declared(), "tester")
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("tiles"))
+    commit(store.workspace, store.registry, declared(), "tester")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("tiles"))
     found = LAYOUTS["image_folder"].read(
-        frozen, "water/0.npy", np.zeros((1, 2), dtype=np.int64), "image"
+        committed, "water/0.npy", np.zeros((1, 2), dtype=np.int64), "image"
     )
     expected = array if array.ndim == 3 else array[None]
     np.testing.assert_array_equal(found, expected[None])

@@ -17,10 +17,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.readers import LAYOUTS
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import Contents
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -623,14 +623,14 @@ def test_the_same_files_in_other_roles_are_another_version(
     source = {"url": folder.as_uri(), "layout": "stac", "stac": stac}
     specification = scenes_specification(source=source, split={"method": "random"})
 
-    def frozen() -> str:
-        return freeze(store.workspace, store.registry, specification, "tester").version.version
+    def committed() -> str:
+        return commit(store.workspace, store.registry, specification, "tester").version.version
 
-    assert [frozen(), frozen()] == ["v1", "v1"]
+    assert [committed(), committed()] == ["v1", "v1"]
     swapped(folder, ("a", "image"), ("a", "nir"))
-    assert frozen() == "v2"
+    assert committed() == "v2"
     swapped(folder, ("a", "labels"), ("b", "labels"))
-    assert [frozen(), frozen()] == ["v3", "v3"]
+    assert [committed(), committed()] == ["v3", "v3"]
 
 
 def test_windows_have_the_labels_of_their_own_item_where_files_label_several(
@@ -649,11 +649,13 @@ def test_windows_have_the_labels_of_their_own_item_where_files_label_several(
         change(folder, "all/collection.json", lambda found, link=link: found["links"].append(link))
     source = {"url": folder.as_uri(), "layout": "stac", "stac": {"read": "windows", "size": 6}}
     specification = scenes_specification(source=source, split={"method": "random"})
-    freeze(store.workspace, store.registry, specification, "tester")
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
-    assert frozen.manifest["path"].is_unique
+    commit(store.workspace, store.registry, specification, "tester")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
+    assert committed.manifest["path"].is_unique
     for name, value in zip("abcd", (1, 2, 1, 2), strict=True):
-        found = LAYOUTS["stac"].read_labels(frozen, f"{name}/image.tif", np.array([[0, 0], [6, 6]]))
+        found = LAYOUTS["stac"].read_labels(
+            committed, f"{name}/image.tif", np.array([[0, 0], [6, 6]])
+        )
         assert np.unique(found).tolist() == [value]
 
 

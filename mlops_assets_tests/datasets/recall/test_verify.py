@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.recall.objects import stored_files
 from mlops_assets.datasets.recall.verify import damaged_files, verify
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
@@ -22,7 +22,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.schema import DataVersion
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
-from mlops_assets_tests.datasets.frozen_images import (
+from mlops_assets_tests.datasets.committed_images import (
     damage,
     image,
     images,
@@ -38,7 +38,7 @@ TILES = Reference("tiles")
 
 
 @pytest.fixture
-def frozen(store: Store) -> FrozenDataset:
+def committed(store: Store) -> CommittedDataset:
     return land_images(store)
 
 
@@ -50,7 +50,7 @@ def found(store: Store, reference: Reference = TILES) -> dict[str, str]:
     }
 
 
-def test_a_version_as_published_passes(store: Store, frozen: FrozenDataset) -> None:
+def test_a_version_as_published_passes(store: Store, committed: CommittedDataset) -> None:
     result = verify(store.workspace, store.registry, TILES)
     assert (result.passed, result.damages) == (True, [])
     assert (result.reference, result.files, result.documents) == ("tiles@v1", 12, 3)
@@ -58,13 +58,13 @@ def test_a_version_as_published_passes(store: Store, frozen: FrozenDataset) -> N
     assert result.size == sum(map(len, images().values())) + sum(file.size for file in documents)
 
 
-def test_every_kind_of_damage_is_told(store: Store, frozen: FrozenDataset) -> None:
+def test_every_kind_of_damage_is_told(store: Store, committed: CommittedDataset) -> None:
     paths = sorted(images())
-    damage(object_path(store, frozen, paths[0]))
-    damage(object_path(store, frozen, paths[1]), b"short")
-    object_path(store, frozen, paths[2]).unlink()
-    object_path(store, frozen, paths[3]).unlink()
-    object_path(store, frozen, paths[3]).mkdir()
+    damage(object_path(store, committed, paths[0]))
+    damage(object_path(store, committed, paths[1]), b"short")
+    object_path(store, committed, paths[2]).unlink()
+    object_path(store, committed, paths[3]).unlink()
+    object_path(store, committed, paths[3]).mkdir()
     result = verify(store.workspace, store.registry, TILES)
     assert {d.path: d.fault for d in result.damages[:3]} == {
         paths[0]: "changed",
@@ -77,14 +77,16 @@ def test_every_kind_of_damage_is_told(store: Store, frozen: FrozenDataset) -> No
 
 
 def test_one_object_behind_several_files_is_told_of_each(store: Store) -> None:
-    frozen = land_images(store, {**images(), "test/wheat/copy.npy": images()["test/wheat/1.npy"]})
-    damage(object_path(store, frozen, "test/wheat/copy.npy"))
+    committed = land_images(
+        store, {**images(), "test/wheat/copy.npy": images()["test/wheat/1.npy"]}
+    )
+    damage(object_path(store, committed, "test/wheat/copy.npy"))
     assert found(store) == {"test/wheat/1.npy": "changed", "test/wheat/copy.npy": "changed"}
 
 
 @pytest.mark.parametrize("name", ["manifest.parquet", "samples.parquet", "version.json"])
 def test_a_damaged_document_is_told_and_the_others_are_read(
-    store: Store, frozen: FrozenDataset, name: str
+    store: Store, committed: CommittedDataset, name: str
 ) -> None:
     path = f"datasets/tiles/v1/{name}"
     damage(store.workspace.root / path)
@@ -95,7 +97,9 @@ def test_a_damaged_document_is_told_and_the_others_are_read(
     assert found(store) == {path: "missing"}
 
 
-def test_a_digest_that_is_not_the_manifests_is_told(store: Store, frozen: FrozenDataset) -> None:
+def test_a_digest_that_is_not_the_manifests_is_told(
+    store: Store, committed: CommittedDataset
+) -> None:
     with store.registry.transaction("change") as session:
         row = session.get(DataVersion, ("tiles", "v1"))
         assert row is not None
@@ -103,14 +107,18 @@ def test_a_digest_that_is_not_the_manifests_is_told(store: Store, frozen: Frozen
     assert found(store) == {"tiles@v1": "digest"}
 
 
-def test_only_the_version_that_is_named_is_verified(store: Store, frozen: FrozenDataset) -> None:
+def test_only_the_version_that_is_named_is_verified(
+    store: Store, committed: CommittedDataset
+) -> None:
     second = land_images(store, {**images(), "test/wheat/3.npy": image(77)})
     damage(object_path(store, second, "test/wheat/3.npy"))
     assert found(store, Reference("tiles", "v1")) == {}
     assert found(store) == {"test/wheat/3.npy": "changed"}
 
 
-def test_a_version_that_does_not_exist_is_said_so(store: Store, frozen: FrozenDataset) -> None:
+def test_a_version_that_does_not_exist_is_said_so(
+    store: Store, committed: CommittedDataset
+) -> None:
     with pytest.raises(NotFound, match="tiles@v9 is not known; tiles has v1"):
         verify(store.workspace, store.registry, Reference("tiles", "v9"))
 
@@ -123,12 +131,12 @@ def test_progress_is_reported_of_every_object_once(store: Store) -> None:
     assert (reading.total, reading.done, reading.done_size) == (12, 12, reading.size)
 
 
-def remote(store: Store, bucket: Bucket) -> FrozenDataset:
-    """Freeze the images in a workspace in a bucket."""
+def remote(store: Store, bucket: Bucket) -> CommittedDataset:
+    """Commit the images in a workspace in a bucket."""
     for path, content in images().items():
         bucket.put(f"workspace/landing/tiles/{path}", content)
-    freeze(store.workspace, store.registry, images_specification(), "tester")
-    return FrozenDataset.open(store.workspace, store.registry, TILES)
+    commit(store.workspace, store.registry, images_specification(), "tester")
+    return CommittedDataset.open(store.workspace, store.registry, TILES)
 
 
 def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None:
@@ -136,11 +144,11 @@ def test_a_workspace_in_a_bucket_is_verified(s3: Bucket, tmp_path: Path) -> None
         Workspace(f"{s3.url}/workspace", tmp_path / "cache"),
         Registry("sqlite://").acting(local("tester")),
     )
-    frozen = remote(store, s3)
+    committed = remote(store, s3)
     assert found(store) == {}
     keys = [
         f"objects/sha256/{file.sha256[:2]}/{file.sha256[2:]}"
-        for file in stored_files(frozen.manifest)[:3]
+        for file in stored_files(committed.manifest)[:3]
     ]
     s3.put(f"workspace/{keys[0]}", image(99))
     s3.put(f"workspace/{keys[1]}", b"short")
@@ -156,20 +164,20 @@ def test_a_server_that_refuses_is_told_of_each_file(
         Workspace(f"{faulty_s3.url}/workspace", tmp_path / "cache"),
         Registry("sqlite://").acting(local("tester")),
     )
-    frozen = remote(store, faulty_s3)
-    sha256 = stored_files(frozen.manifest)[4].sha256
+    committed = remote(store, faulty_s3)
+    sha256 = stored_files(committed.manifest)[4].sha256
     faulty_s3.faults.add(f"*{sha256[2:]}", status=403)
     assert found(store) == {sorted(images())[4]: "unreadable"}
 
 
 def test_files_kept_by_reference_are_read_where_they_are(
-    store: Store, frozen: FrozenDataset, https_folder: WebFolder
+    store: Store, committed: CommittedDataset, https_folder: WebFolder
 ) -> None:
     for path, content in images().items():
         (https_folder.folder / path).parent.mkdir(parents=True, exist_ok=True)
         (https_folder.folder / path).write_bytes(content)
-    elsewhere = frozen.manifest.assign(href=https_folder.url + "/" + frozen.manifest["path"])
-    version = dataclasses.replace(frozen, manifest=elsewhere)
+    elsewhere = committed.manifest.assign(href=https_folder.url + "/" + committed.manifest["path"])
+    version = dataclasses.replace(committed, manifest=elsewhere)
     # what is in the cache does not hide what has become of the file
     version.local_path("test/wheat/1.npy")
     files = stored_files(elsewhere)

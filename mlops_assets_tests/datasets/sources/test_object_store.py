@@ -9,10 +9,10 @@ from pathlib import Path
 import obstore
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.sources import fingerprint, open_landing
 from mlops_assets.datasets.specification.source import Source
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
@@ -106,7 +106,7 @@ def test_hidden_files_and_neighbours_are_not_landed(bucket: Bucket, store: Store
     assert [file.path for file in place.open(store.workspace).list()] == ["a.csv"]
 
 
-def test_all_names_that_cannot_be_frozen_are_told_at_once(bucket: Bucket, store: Store) -> None:
+def test_all_names_that_cannot_be_committed_are_told_at_once(bucket: Bucket, store: Store) -> None:
     place = place_on(bucket)
     for path in ("A.csv", "a.csv", "b.csv", f"{'d/' * 300}e.csv"):
         place.put(path, b"x")
@@ -153,53 +153,53 @@ def test_more_objects_than_a_page_holds_are_all_listed(s3: Bucket, store: Store)
     assert [file.path for file in place_on(s3).open(store.workspace).list()] == names
 
 
-def test_a_table_freezes_to_the_version_it_has_on_a_local_folder(
+def test_a_table_commits_to_the_version_it_has_on_a_local_folder(
     place: Place, store: Store, tmp_path: Path
 ) -> None:
     landed = store.workspace.root / "landing" / "fields"
     _write_tables(landed)
     place.land(landed)
     remote = _another_store(tmp_path)
-    here = freeze(store.workspace, store.registry, table_specification(), "tester")
-    there = freeze(
+    here = commit(store.workspace, store.registry, table_specification(), "tester")
+    there = commit(
         remote.workspace, remote.registry, table_specification(source=place.source()), "tester"
     )
     assert there.created
     assert there.version.digest == here.version.digest
 
 
-def test_scenes_freeze_and_are_read_back(place: Place, store: Store, tmp_path: Path) -> None:
+def test_scenes_commit_and_are_read_back(place: Place, store: Store, tmp_path: Path) -> None:
     labels = write_scene(tmp_path / "scene")
     place.land(tmp_path / "scene")
     specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
-    version = freeze(store.workspace, store.registry, specification, "tester").version
-    frozen = FrozenDataset.open(
+    version = commit(store.workspace, store.registry, specification, "tester").version
+    committed = CommittedDataset.open(
         store.workspace, store.registry, Reference("scenes", version.version)
     )
-    assert set(frozen.manifest["path"]) == {"images/a.tif", "labels/a.tif"}
-    assert len(frozen.samples) == (labels > 0).sum()
-    for path in frozen.manifest["path"]:
-        assert frozen.local_path(path).read_bytes() == (tmp_path / "scene" / path).read_bytes()
+    assert set(committed.manifest["path"]) == {"images/a.tif", "labels/a.tif"}
+    assert len(committed.samples) == (labels > 0).sum()
+    for path in committed.manifest["path"]:
+        assert committed.local_path(path).read_bytes() == (tmp_path / "scene" / path).read_bytes()
 
 
-def test_rasters_with_headers_beside_them_freeze_to_the_version_they_have_on_a_local_folder(
+def test_rasters_with_headers_beside_them_commit_to_the_version_they_have_on_a_local_folder(
     place: Place, store: Store, tmp_path: Path
 ) -> None:
     raw = next(found for found in SCENES if found.name == "raw files with headers")
     raw.land(store.workspace.root / "landing" / "data", 3)
-    here = freeze(store.workspace, store.registry, raw.specification(), "tester").version
+    here = commit(store.workspace, store.registry, raw.specification(), "tester").version
     remote = _another_store(tmp_path)
     place.land(store.workspace.root / "landing" / "data")
     there = raw.specification().model_copy(
         update={"source": Source.model_validate(place.source(**raw.source))}
     )
-    assert freeze(remote.workspace, remote.registry, there, "tester").version.digest == here.digest
+    assert commit(remote.workspace, remote.registry, there, "tester").version.digest == here.digest
     place.put(
         next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n"
     )
     # of files that are known but for it
     with pytest.raises(DataProblems, match=r"images/.*\.img: cannot be read"):
-        freeze(remote.workspace, remote.registry, there, "tester")
+        commit(remote.workspace, remote.registry, there, "tester")
 
 
 def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path) -> None:
@@ -209,16 +209,16 @@ def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path)
     workspace = Workspace(bucket.url, tmp_path / "cache")
     registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
     specification = table_specification()  # its landing is relative to the workspace
-    version = freeze(workspace, registry, specification, "tester").version
-    assert not freeze(workspace, registry, specification, "tester").created
+    version = commit(workspace, registry, specification, "tester").version
+    assert not commit(workspace, registry, specification, "tester").created
     elsewhere = Workspace(bucket.url, tmp_path / "cache of another machine")
-    frozen = FrozenDataset.open(elsewhere, registry, Reference("fields", version.version))
+    committed = CommittedDataset.open(elsewhere, registry, Reference("fields", version.version))
     for path in ("a.csv", "b.csv"):
-        assert frozen.local_path(path).read_bytes() == (tmp_path / "tables" / path).read_bytes()
+        assert committed.local_path(path).read_bytes() == (tmp_path / "tables" / path).read_bytes()
     assert {path.split("/")[0] for path in bucket.paths()} == {"landing", "objects", "datasets"}
 
 
-def test_what_was_frozen_is_not_downloaded_again(
+def test_what_was_committed_is_not_downloaded_again(
     faulty_s3: FaultyBucket, store: Store, tmp_path: Path
 ) -> None:
     write_scene(tmp_path / "scene", "a")
@@ -226,13 +226,13 @@ def test_what_was_frozen_is_not_downloaded_again(
     place, faults = place_on(faulty_s3), faulty_s3.faults
     place.land(tmp_path / "scene")
     specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
-    assert freeze(store.workspace, store.registry, specification, "tester").created
+    assert commit(store.workspace, store.registry, specification, "tester").created
     assert len(faults.asked("GET */landing/*.tif")) == 4  # each file once
-    assert not freeze(store.workspace, store.registry, specification, "tester").created
+    assert not commit(store.workspace, store.registry, specification, "tester").created
     assert len(faults.asked("GET */landing/*.tif")) == 4
     write_scene(tmp_path / "scene", "b", seed=2)
     place.put("images/b.tif", tmp_path / "scene" / "images" / "b.tif")
-    assert freeze(store.workspace, store.registry, specification, "tester").version.version == "v2"
+    assert commit(store.workspace, store.registry, specification, "tester").version.version == "v2"
     assert faults.asked("GET */landing/*.tif")[4:] == [
         f"GET /{faulty_s3.url[5:]}/landing/fields/images/b.tif"
     ]

@@ -282,9 +282,9 @@ def test_a_declaration_cannot_be_changed() -> None:
         table_specification().title = "new"
 
 
-def test_what_is_frozen_leaves_out_how_the_landing_is_watched_and_reads_back() -> None:
+def test_what_is_committed_leaves_out_how_the_landing_is_watched_and_reads_back() -> None:
     declared = table_specification(sensor={"interval_seconds": 99}, title="Fields")
-    frozen = declared.frozen()
-    assert "sensor" not in frozen
-    assert DatasetSpecification.model_validate(frozen).frozen() == frozen
-    assert table_specification(title="Fields").frozen() == frozen
+    committed = declared.committed()
+    assert "sensor" not in committed
+    assert DatasetSpecification.model_validate(committed).committed() == committed
+    assert table_specification(title="Fields").committed() == committed

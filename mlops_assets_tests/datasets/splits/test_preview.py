@@ -12,12 +12,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.quality.findings import label_noise
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.splits.preview import preview
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -27,7 +27,7 @@ from mlops_assets_tests.conftest import (
     table_specification,
     write_scene,
 )
-from mlops_assets_tests.datasets.frozen_images import image, images, images_specification
+from mlops_assets_tests.datasets.committed_images import image, images, images_specification
 
 HALVES = {"train": 0.5, "test": 0.5}
 
@@ -110,11 +110,11 @@ def test_a_table_is_what_a_commit_with_that_seed_gives(
     for entry in found.tables:
         split = specification.split.model_copy(update={"seed": entry.seed})
         declared = specification.model_copy(update={"split": split})
-        row = freeze(store.workspace, store.registry, declared, "tester").version
-        frozen = FrozenDataset.open(
+        row = commit(store.workspace, store.registry, declared, "tester").version
+        committed = CommittedDataset.open(
             store.workspace, store.registry, Reference(row.dataset, row.version)
         )
-        pd.testing.assert_frame_equal(entry.counts, assess(store.registry, frozen).counts)
+        pd.testing.assert_frame_equal(entry.counts, assess(store.registry, committed).counts)
         assert entry.left_out == row.samples - sum(row.counts.values())
         assert entry.refused is None
 
@@ -139,7 +139,7 @@ def test_classes_that_a_split_lacks_are_named_before_and_at_the_commit(store: St
     declared = specification.model_copy(
         update={"split": specification.split.model_copy(update={"seed": seed})}
     )
-    (note,) = freeze(store.workspace, store.registry, declared, "tester").notes
+    (note,) = commit(store.workspace, store.registry, declared, "tester").notes
     assert (
         "not in validation: wheat; not in test: wheat; 'mlops dataset preview fields' shows other"
         " seeds" in note

@@ -25,6 +25,7 @@ from mlops_assets.datasets.readers import LAYOUTS
 from mlops_assets.datasets.recall.verify import verify
 from mlops_assets.datasets.versions import checked_array
 from mlops_assets.datasets.versions import decoded_cache as cache
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import (
     FORMAT,
     LABELS,
@@ -35,19 +36,18 @@ from mlops_assets.datasets.versions.decoded_cache import (
     decoded,
     split_folder,
 )
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import scenes_specification, write_scene
-from mlops_assets_tests.datasets.views import VIEWS, frozen, land, opened, training_data
+from mlops_assets_tests.datasets.views import VIEWS, committed, land, opened, training_data
 
 SPLITS: tuple[Any, ...] = ("train", "validation", "test")
 
 
 def read_anew(data: TrainingData, split: Any) -> tuple[Any, Any]:
     """A split as its files give it, sample by sample, without the cache."""
-    samples = data.frozen.split(split)
+    samples = data.committed.split(split)
     X, y = data._read(samples)
     return X, y
 
@@ -60,7 +60,7 @@ def test_a_memory_map_is_what_the_files_hold_in_the_order_of_the_split(
     for split in SPLITS:
         X, y = data.memmap(split)
         expected, labels = read_anew(data, split)
-        assert len(X) == len(data.frozen.split(split))
+        assert len(X) == len(data.committed.split(split))
         np.testing.assert_array_equal(X, expected)
         np.testing.assert_array_equal(y, labels)
         in_memory = data.arrays(split)
@@ -70,7 +70,7 @@ def test_a_memory_map_is_what_the_files_hold_in_the_order_of_the_split(
             np.float32,
             np.float64 if view == "numbers" else np.int64,
         )
-    assert len(data.frozen.split("train")) > 10
+    assert len(data.committed.split("train")) > 10
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,10 @@ def test_the_cache_has_the_datas_own_type_and_is_read_only(
         assert isinstance(y, np.memmap) and y.dtype == np.int8
     with pytest.raises(ValueError, match="read-only"):
         X[0] = 0
-    folder = split_folder(data.frozen, "train", data.view)
+    folder = split_folder(data.committed, "train", data.view)
     assert (
-        folder.parent == data.frozen.workspace.cache / "decoded" / f"{data.digest}-{view}-{FORMAT}"
+        folder.parent
+        == data.committed.workspace.cache / "decoded" / f"{data.digest}-{view}-{FORMAT}"
     )
     assert all(not path.stat().st_mode & 0o222 for path in folder.glob("*.npy"))
 
@@ -97,9 +98,9 @@ def test_the_cache_has_the_datas_own_type_and_is_read_only(
 def test_rows_of_interleaved_files_are_where_the_split_has_them(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    dataset = frozen(store, "row")
+    dataset = committed(store, "row")
     shuffled = dataset.samples.sample(frac=1, random_state=0)
-    mixed = FrozenDataset(
+    mixed = CommittedDataset(
         dataset.workspace, dataset.row, dataset.document, dataset.manifest, shuffled
     )
     reads: list[str] = []
@@ -121,7 +122,7 @@ def test_rows_of_interleaved_files_are_where_the_split_has_them(
 
 
 def test_a_type_that_grows_wide_enough_for_every_file(store: Store) -> None:
-    dataset = frozen(store, "image")
+    dataset = committed(store, "image")
     layout = LAYOUTS["image_folder"]
     wide = {
         path: np.float64 if i % 7 == 3 else np.int32
@@ -181,7 +182,7 @@ DAMAGES = {
 def test_a_damaged_cache_is_noticed_and_made_again(store: Store, damage: str) -> None:
     data = training_data(store, "window")
     before, labels = (np.array(array) for array in data.memmap("train"))
-    folder = split_folder(data.frozen, "train", "window")
+    folder = split_folder(data.committed, "train", "window")
     for name in (SAMPLES, LABELS):
         (folder / name).chmod(0o644)
     DAMAGES[damage](folder)  # type: ignore[no-untyped-call]
@@ -205,7 +206,7 @@ READERS: dict[str, Any] = {
     "some": lambda data: data.arrays("train", limit=2),
     "batches": lambda data: list(data.batches("train")),
     "loader": lambda data: list(data.loader("train", 8, seed=0)),
-    "dataset": lambda data: data.torch_dataset("train")[len(data.frozen.split("train")) - 1],
+    "dataset": lambda data: data.torch_dataset("train")[len(data.committed.split("train")) - 1],
 }
 
 
@@ -217,7 +218,7 @@ def test_an_array_that_was_changed_is_named_and_made_again(
     monkeypatch.setattr(checked_array, "BLOCK_BYTES", 512)
     data = training_data(store, "window")
     before = data.arrays("train")
-    folder = split_folder(data.frozen, "train", "window")
+    folder = split_folder(data.committed, "train", "window")
     change(folder / name, b"?")
     with pytest.raises(IntegrityError, match=rf"decoded/.*/{name} is not as it was decoded"):
         READERS[reader](data)
@@ -233,7 +234,7 @@ def test_only_what_is_used_is_checked_and_only_once(
     data = training_data(store, "window")
     X = data.decoded("train").samples()
     expected = np.array(X.whole())
-    folder = split_folder(data.frozen, "train", "window")
+    folder = split_folder(data.committed, "train", "window")
     change(folder / SAMPLES, b"?")  # another time of change: nothing of it has been checked
     again = data.decoded("train").samples()
     for rows in (0, slice(0, 2), np.array([1, 0]), np.array([-len(X)])):
@@ -248,9 +249,9 @@ def test_verify_finds_an_array_that_was_changed_with_its_digests(store: Store, v
     data = training_data(store, view)
     for split in SPLITS:
         data.memmap(split)
-    reference = Reference(data.frozen.row.dataset, data.frozen.row.version)
+    reference = Reference(data.committed.row.dataset, data.committed.row.version)
     assert verify(store.workspace, store.registry, reference).damages == []
-    folder = split_folder(data.frozen, "train", data.view)
+    folder = split_folder(data.committed, "train", data.view)
     X = np.load(folder / SAMPLES)
     assert not np.array_equal(X, X[::-1])
     change(folder / SAMPLES, X[::-1].tobytes())
@@ -264,7 +265,7 @@ def test_verify_finds_an_array_that_was_changed_with_its_digests(store: Store, v
 @pytest.mark.filterwarnings("ignore:.*fork")  # of what other tests have imported
 def test_what_a_killed_writer_left_is_never_taken_for_whole_and_is_removed(store: Store) -> None:
     data = training_data(store, "window")
-    folder = split_folder(data.frozen, "train", "window")
+    folder = split_folder(data.committed, "train", "window")
     process = multiprocessing.get_context("fork").Process(
         target=_killed_while_writing, args=(data,)
     )
@@ -291,14 +292,14 @@ def _killed_while_writing(data: TrainingData) -> None:
 DECODE = """
 import pathlib, sys
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 
 root = pathlib.Path(sys.argv[1])
 registry = Registry(f"sqlite:///{root}/registry.db")
-dataset = FrozenDataset.open(Workspace(root.as_uri()), registry, Reference("scenes"))
+dataset = CommittedDataset.open(Workspace(root.as_uri()), registry, Reference("scenes"))
 data = TrainingData(dataset, "classification", "patch")
 print("ready", flush=True)
 sys.stdin.readline()
@@ -325,7 +326,7 @@ def test_processes_that_decode_at_once_all_end_well(store: Store) -> None:
         found
         == [[str(int(expected.sum(dtype=np.float64))), str(labels.sum()), str(len(labels))]] * 2
     )
-    folder = split_folder(data.frozen, "train", "patch")
+    folder = split_folder(data.committed, "train", "patch")
     assert {path.name for path in folder.parent.iterdir()} == {"train", ".train.lock"}
 
 
@@ -333,7 +334,7 @@ def test_a_cache_that_is_deleted_while_it_is_written_is_written_again(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = training_data(store, "image")
-    folder = split_folder(data.frozen, "train", "image")
+    folder = split_folder(data.committed, "train", "image")
     original, reads = cache.read_samples, []
 
     def read_then_delete(*arguments: Any) -> Any:
@@ -353,7 +354,7 @@ def test_deleting_the_cache_while_it_is_read_harms_nobody(store: Store) -> None:
     data = training_data(store, "patch")
     X, _ = data.memmap("train")
     expected = np.array(X)
-    shutil.rmtree(data.frozen.workspace.cache)
+    shutil.rmtree(data.committed.workspace.cache)
     np.testing.assert_array_equal(X, expected)
     np.testing.assert_array_equal(data.memmap("train")[0], expected)
 
@@ -377,22 +378,22 @@ def test_a_full_disk_is_named_with_the_remedy(
         match="cannot be written: No space left on device; free space, or set MLOPS_CACH",
     ):
         data.memmap("train")
-    assert [path.name for path in split_folder(data.frozen, "train", "patch").parent.iterdir()] == [
-        ".train.lock"
-    ]
+    assert [
+        path.name for path in split_folder(data.committed, "train", "patch").parent.iterdir()
+    ] == [".train.lock"]
 
 
 def test_files_that_changed_are_never_decoded(store: Store) -> None:
     data = training_data(store, "patch")
-    path = data.frozen.workspace.local_path(f"objects/{next(iter(_objects(data)))}")
+    path = data.committed.workspace.local_path(f"objects/{next(iter(_objects(data)))}")
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     with pytest.raises(IntegrityError, match="is not as it was published"):
         data.memmap("train")
-    assert not split_folder(data.frozen, "train", "patch").exists()
+    assert not split_folder(data.committed, "train", "patch").exists()
 
 
 def _objects(data: TrainingData) -> list[str]:
-    rows = data.frozen.manifest.sort_values("path")
+    rows = data.committed.manifest.sort_values("path")
     return [f"sha256/{sha[:2]}/{sha[2:]}" for sha in rows["sha256"]]
 
 

@@ -18,7 +18,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.tree import DecisionTreeClassifier
 from torch import nn
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import (
     Conflict,
     ExportError,
@@ -45,7 +45,7 @@ FIELDS: dict[str, Any] = {"task": "classification"}
 
 
 @pytest.fixture(autouse=True)
-def data(land_table: Callable[..., Freeze], tmp_path: Path) -> None:
+def data(land_table: Callable[..., Commit], tmp_path: Path) -> None:
     """The dataset `fields`, v1, with three classes and six features, in a project with a model."""
     land_table()
     project = "mlops_assets_tests.integrations.external.project"

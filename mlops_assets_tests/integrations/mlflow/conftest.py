@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets_tests.training.trainers import lifecycle, model_specification
@@ -30,7 +30,7 @@ def model() -> str:
 
 
 @pytest.fixture
-def recorded(store: Store, land_table: Callable[..., Freeze], model: str) -> ModelVersion:
+def recorded(store: Store, land_table: Callable[..., Commit], model: str) -> ModelVersion:
     """A model version that has come to its record."""
     land_table()
     return lifecycle(store, model_specification(model), recorded=True, depth=3)

@@ -23,9 +23,9 @@ from onnx import TensorProto, helper
 from skl2onnx import to_onnx
 from sklearn.linear_model import LogisticRegression
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import NotFound, StorageError
 from mlops_assets.integrations.external.recording import specification_for
 from mlops_assets.integrations.mlflow.import_experiment import ImportedExperiment, import_experiment
@@ -56,7 +56,7 @@ def fluent(mlflow_server: str, model: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def bring(store: Store, mlflow_server: str, model: str, land_table: Callable[..., Freeze]) -> Bring:
+def bring(store: Store, mlflow_server: str, model: str, land_table: Callable[..., Commit]) -> Bring:
     """Import the experiment of the test: `bring(task=…)`."""
     land_table()
 
@@ -76,8 +76,8 @@ def classifier(store: Store) -> onnx.ModelProto:
 
     Other names than ours, class indices and probabilities.
     """
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
-    X, y = TrainingData(frozen, "classification").arrays("train")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
+    X, y = TrainingData(committed, "classification").arrays("train")
     model = LogisticRegression(C=100, max_iter=1000).fit(X, y)
     return to_onnx(model, X[:1], options={"zipmap": False}, target_opset={"": 18, "ai.onnx.ml": 3})
 
@@ -200,8 +200,8 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
     assert (row.stage, row.framework, told.detail) == ("recorded", "onnx", "")
     assert row.metrics["accuracy"] > 0.9
     assert store.registry.run(told.run_id).metrics["accuracy"] == row.metrics["accuracy"]
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
-    X, _ = TrainingData(frozen, "classification").arrays("test")
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
+    X, _ = TrainingData(committed, "classification").arrays("test")
     import onnxruntime
 
     session = onnxruntime.InferenceSession(

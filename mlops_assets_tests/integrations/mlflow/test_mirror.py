@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run as MlflowRun
 from mlflow.entities import ViewType
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import StorageError, TrainerError
 from mlops_assets.integrations.mlflow.mirror import mirror_run, sync, sync_aliases
 from mlops_assets.models.onnx.session import OnnxModel
@@ -47,7 +47,7 @@ def test_a_run_is_there_with_parameters_tags_times_and_every_point(
     mlflow_server: str,
     client: MlflowClient,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     row = train(
@@ -155,7 +155,7 @@ def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
     mlflow_server: str,
     client: MlflowClient,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     from mlops_assets.names import Reference
     from mlops_assets.stac.datasets import write_dataset_record
@@ -166,14 +166,14 @@ def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
     row = train(store, specification, "v1", {}, 0)
     assert mirror_run(store, mlflow_server, row.run_id).outcome == "created"
     assert client.search_registered_models(f"name='{model}'") == []
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
     from mlops_assets.models.evaluation.evaluate import evaluate_version
     from mlops_assets.models.export.export import export
 
     export(store, specification, row)
     evaluation, _ = evaluate_version(store, specification, row)
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
-    write_dataset_record(store.workspace, store.registry, frozen)
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1"))
+    write_dataset_record(store.workspace, store.registry, committed)
     write_model_record(store.workspace, store.registry, row, None, "")
     assert mirror_run(store, mlflow_server, row.run_id).outcome == "updated"
     (there,) = runs_there(client, model)
@@ -218,7 +218,7 @@ def test_aliases_follow_promotion_and_rollback(
 
 
 def test_an_alias_that_mlflow_cannot_have_is_told(
-    store: Store, mlflow_server: str, recorded: ModelVersion, land_table: Callable[..., Freeze]
+    store: Store, mlflow_server: str, recorded: ModelVersion, land_table: Callable[..., Commit]
 ) -> None:
     promote(store, recorded, [], "tester", alias="latest")
     promote(store, recorded, [], "tester", alias="spring.2025")
@@ -235,7 +235,7 @@ def test_a_failed_run_is_there_with_its_error(
     mlflow_server: str,
     client: MlflowClient,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     with pytest.raises(TrainerError):
@@ -254,7 +254,7 @@ def test_a_run_that_is_tried_again_replaces_its_mirror(
     mlflow_server: str,
     client: MlflowClient,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     specification = model_specification(model, trainer=f"{HERE}:moody")
@@ -286,7 +286,7 @@ def test_odd_names_and_long_values_reach_the_server(
     mlflow_server: str,
     client: MlflowClient,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     row = train(store, model_specification(model), "v1", {}, 0)
@@ -366,7 +366,7 @@ def test_a_run_that_goes_on_and_one_from_mlflow_are_not_mirrored(
     mlflow_server: str,
     client: MlflowClient,
     model: str,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     row = train(store, model_specification(model), "v1", {}, 0)

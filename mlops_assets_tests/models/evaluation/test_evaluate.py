@@ -16,10 +16,10 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import EvaluationError, GateFailure, SpecificationError
 from mlops_assets.models.evaluation import evaluate as measuring
 from mlops_assets.models.evaluation.evaluate import evaluate_version, measure
@@ -44,7 +44,7 @@ from mlops_assets_tests.training.trainers import (
     windows_source,
 )
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 Outputs = dict[str, NDArray[Any]]
 
 
@@ -110,7 +110,7 @@ def test_what_is_measured_is_published(store: Store, land_table: Land) -> None:
     assert sum(document["calibration"]["count"]) == len(truth)
     farms = document["slices"]["farm"]
     assert farms[0]["value"] == "7" and len(farms) == len({entry["value"] for entry in farms})
-    groups = data.frozen.split("test")["group"].to_numpy()
+    groups = data.committed.split("test")["group"].to_numpy()
     for entry in farms:
         inside = groups == entry["value"]
         assert entry["samples"] == inside.sum() >= 10
@@ -284,7 +284,7 @@ def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table
         assert low <= row.metrics[name] <= high
     truth, predicted, data = predictions(store, row)
     worst = document["slices"]["farm"][0]
-    inside = data.frozen.split("test")["group"].to_numpy() == "5"
+    inside = data.committed.split("test")["group"].to_numpy() == "5"
     own = evaluate(truth[inside], predicted[inside], "regression", [])
     assert (worst["value"], worst["samples"]) == ("5", inside.sum())
     assert {name: worst[name] for name in own.metrics} == pytest.approx(own.metrics)
@@ -412,7 +412,7 @@ def test_what_is_no_prediction_names_the_sample(
     with pytest.raises(EvaluationError) as caught:
         evaluate_version(store, model_specification(), row)
     sample = (
-        FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+        CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
         .split("test")
         .iloc[3]
     )
@@ -442,7 +442,7 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
     assert evaluate_version(store, WINDOWS, row)[0].metrics == before.metrics
 
     spoil(monkeypatch, spoiled("scores", (known[0], 0, *known[1:]), np.nan))
-    sample = data.frozen.split("test").iloc[known[0]]
+    sample = data.committed.split("test").iloc[known[0]]
     place = f"row {sample['row'] + known[1]}, column {sample['column'] + known[2]}"
     with pytest.raises(
         EvaluationError,
@@ -478,9 +478,9 @@ def test_an_empty_test_split_is_an_error(
 
     def emptied(*args: Any) -> TrainingData:
         data = raw_data(*args)
-        samples = data.frozen.samples
-        frozen = replace(data.frozen, samples=samples[samples["split"] != "test"])
-        return TrainingData(frozen, data.task)
+        samples = data.committed.samples
+        committed = replace(data.committed, samples=samples[samples["split"] != "test"])
+        return TrainingData(committed, data.task)
 
     monkeypatch.setattr(measuring, "raw_data", emptied)
     with pytest.raises(

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.commit.commit import Commit, commit
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.evaluation.slices import (
     Grouping,
     independent_units,
@@ -29,11 +29,11 @@ from mlops_assets_tests.conftest import (
 from mlops_assets_tests.datasets.readers.implementations import Implementation
 from mlops_assets_tests.datasets.readers.test_contract import ALL, MORE, landing
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 
 
-def opened(store: Store, name: str = "fields") -> FrozenDataset:
-    return FrozenDataset.open(store.workspace, store.registry, Reference(name))
+def opened(store: Store, name: str = "fields") -> CommittedDataset:
+    return CommittedDataset.open(store.workspace, store.registry, Reference(name))
 
 
 def table_with(method: str = "random", **columns: Any) -> Any:
@@ -57,30 +57,33 @@ def together(grouping: Grouping, keys: pd.Series) -> bool:
 
 def test_rows_of_a_table_are_independent(store: Store, land_table: Land) -> None:
     land_table(crops_table().drop(columns="farm"))
-    frozen = opened(store)
-    units = independent_units(frozen, "test")
-    assert (units.name, units.codes.tolist()) == ("samples", list(range(len(frozen.split("test")))))
-    assert slices(frozen, "test") == []
+    committed = opened(store)
+    units = independent_units(committed, "test")
+    assert (units.name, units.codes.tolist()) == (
+        "samples",
+        list(range(len(committed.split("test")))),
+    )
+    assert slices(committed, "test") == []
 
 
 @pytest.mark.parametrize("method", ["random", "group"])
 def test_rows_of_one_farm_are_not(store: Store, land_table: Land, method: str) -> None:
     land_table(crops_table(), table_with(method, group="farm"))
-    frozen = opened(store)
-    units = independent_units(frozen, "test")
+    committed = opened(store)
+    units = independent_units(committed, "test")
     assert units.name == "groups (farm)"
-    assert together(units, frozen.split("test")["group"])
+    assert together(units, committed.split("test")["group"])
 
 
 def test_neighbouring_fields_are_not(store: Store, land_table: Land) -> None:
     frame = crops_table()
     frame["lon"], frame["lat"] = 11 + np.arange(300) % 3 * 0.1, 48 + np.arange(300) % 2 * 0.1
     land_table(frame.drop(columns="farm"), table_with(longitude="lon", latitude="lat"))
-    frozen = opened(store)
-    units = independent_units(frozen, "test")
+    committed = opened(store)
+    units = independent_units(committed, "test")
     assert units.name == "blocks of 1000 m"
     assert together(
-        units, frozen.split("test")[["longitude", "latitude"]].astype(str).agg(" ".join, axis=1)
+        units, committed.split("test")[["longitude", "latitude"]].astype(str).agg(" ".join, axis=1)
     )
 
 
@@ -95,10 +98,10 @@ def test_neighbouring_pixels_of_a_scene_are_not(
             update={"split": specification.split.model_copy(update={"block": 8.0})}
         )
     land_scenes(specification)
-    frozen = opened(store, "scenes")
-    units = independent_units(frozen, "test")
+    committed = opened(store, "scenes")
+    units = independent_units(committed, "test")
     assert units.name == f"blocks of {side} px"
-    blocks = frozen.split("test")[["row", "column"]] // side
+    blocks = committed.split("test")[["row", "column"]] // side
     assert together(units, blocks.astype(str).agg(" ".join, axis=1))
 
 
@@ -110,12 +113,12 @@ def test_windows_are_not_divided(store: Store, land_scenes: Land) -> None:
 def test_blocks_of_two_scenes_are_two(store: Store) -> None:
     for name in ("a", "b"):
         write_scene(store.workspace.root / "landing/scenes", name, size=20)
-    freeze(store.workspace, store.registry, scenes_with(), "tester")
-    frozen = opened(store, "scenes")
-    assert together(independent_units(frozen, "test"), frozen.split("test")["path"])
-    (scenes,) = slices(frozen, "test")
+    commit(store.workspace, store.registry, scenes_with(), "tester")
+    committed = opened(store, "scenes")
+    assert together(independent_units(committed, "test"), committed.split("test")["path"])
+    (scenes,) = slices(committed, "test")
     assert (scenes.name, scenes.values) == ("scene", ["a", "b"])
-    assert together(scenes, frozen.split("test")["path"])
+    assert together(scenes, committed.split("test")["path"])
 
 
 def test_groups_files_seasons_and_years_are_slices(store: Store, land_table: Land) -> None:
@@ -125,13 +128,13 @@ def test_groups_files_seasons_and_years_are_slices(store: Store, land_table: Lan
     days = pd.to_datetime("2023-01-15") + pd.to_timedelta(np.arange(600) % 24 * 30, "D")
     frame["date"] = days.strftime("%Y-%m-%d")
     land_table(frame.drop(columns="farm"), table_with(group="region", time="date"))
-    frozen = opened(store)
-    found = {grouping.name: grouping for grouping in slices(frozen, "test")}
+    committed = opened(store)
+    found = {grouping.name: grouping for grouping in slices(committed, "test")}
     assert list(found) == ["region", "season", "year"]
-    assert "elsewhere" in set(frozen.split("test")["group"])
+    assert "elsewhere" in set(committed.split("test")["group"])
     assert found["region"].values == ["north", "south"]
     assert found["year"].values == ["2023", "2024"]
-    samples = frozen.split("test")
+    samples = committed.split("test")
     assert {
         v: int((found["region"].codes == i).sum()) for i, v in enumerate(found["region"].values)
     } == {name: int((samples["group"] == name).sum()) for name in ("north", "south")}
@@ -150,9 +153,9 @@ def test_two_names_for_one_division_are_one_slice(store: Store, land_table: Land
 
 def test_too_many_values_are_no_slices(store: Store, land_table: Land) -> None:
     land_table(crops_table(1500).assign(farm=np.arange(1500) % 60), table_with(group="farm"))
-    frozen = opened(store)
-    assert frozen.split("test")["group"].value_counts().median() >= 10
-    assert slices(frozen, "test") == []
+    committed = opened(store)
+    assert committed.split("test")["group"].value_counts().median() >= 10
+    assert slices(committed, "test") == []
 
 
 def test_a_place_is_told_as_the_layout_has_it(
@@ -175,14 +178,14 @@ def test_every_layout_tells_of_each_of_its_samples(
 ) -> None:
     implementation.land(landing(store), MORE)
     method = next(iter(implementation.splits))
-    freeze(store.workspace, store.registry, implementation.specification(method), "tester")
-    frozen = opened(store, "data")
-    count = len(frozen.split("test"))
-    units = independent_units(frozen, "test")
+    commit(store.workspace, store.registry, implementation.specification(method), "tester")
+    committed = opened(store, "data")
+    count = len(committed.split("test"))
+    units = independent_units(committed, "test")
     assert len(units.codes) == count and units.codes.min() == 0
     if implementation.kind in ("patch", "window"):
         assert units.name != "samples"
-    for grouping in slices(frozen, "test"):
+    for grouping in slices(committed, "test"):
         assert len(grouping.codes) == count
         assert set(grouping.codes) - {-1} == set(range(len(grouping.values)))
-    assert place_of(frozen, "test", count - 1)["path"] in set(frozen.manifest["path"])
+    assert place_of(committed, "test", count - 1)["path"] in set(committed.manifest["path"])

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.documents import json_bytes
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import MlopsError, ParityError
 from mlops_assets.models.export.export import export
 from mlops_assets.models.export.parity import ParityReport, compare
@@ -170,12 +170,12 @@ def test_a_fault_in_small_batches_only_is_caught(
 ) -> None:
     exact = OnnxModel.predict
 
-    def frozen(
+    def wrong_in_batches_of_seven(
         self: OnnxModel, X: NDArray[np.float32], batch: int = 1024
     ) -> dict[str, NDArray[np.float32]]:
         return {name: values + (batch == 7) for name, values in exact(self, X, batch).items()}
 
-    monkeypatch.setattr(OnnxModel, "predict", frozen)
+    monkeypatch.setattr(OnnxModel, "predict", wrong_in_batches_of_seven)
     report = report_of(tmp_path, model)
     assert not report.passed and report.worst is not None and report.worst.batch == 7
 
@@ -257,13 +257,14 @@ def test_no_samples_prove_nothing(tmp_path: Path, model: nn.Linear) -> None:
 
 
 def test_a_failed_export_says_where_the_worst_sample_lies(
-    store: Store, land_scenes: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    store: Store, land_scenes: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_scenes()
     specification = model_specification("cover", dataset="scenes", parity={"samples": 20})
     row = train(store, specification, "v1", {}, 0)
     data = TrainingData(
-        FrozenDataset.open(store.workspace, store.registry, Reference("scenes")), "classification"
+        CommittedDataset.open(store.workspace, store.registry, Reference("scenes")),
+        "classification",
     )
     exact = OnnxModel.predict
 
@@ -278,7 +279,7 @@ def test_a_failed_export_says_where_the_worst_sample_lies(
     with pytest.raises(ParityError) as caught:
         export(store, specification, row)
     position = data.positions("test", 20)[13]
-    sample = data.frozen.split("test").iloc[position]
+    sample = data.committed.split("test").iloc[position]
     place = (
         f"sample {position} (images/a.tif, row {sample['row']}, column {sample['column']}) in"
         " batches of 20: scores"

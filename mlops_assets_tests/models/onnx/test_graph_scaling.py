@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from pydantic import BaseModel
 from torch import nn
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.training_data import TrainingData
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ParityError, SpecificationError
 from mlops_assets.models.export import export as stages
 from mlops_assets.models.export.export import export
@@ -159,12 +159,12 @@ def onnx_of(store: Store, row: ModelVersion) -> OnnxModel:
 def opened(store: Store, model: str) -> TrainingData:
     """The data as its trainer saw it."""
     row, changes = row_of(store, model), MODELS[model]
-    frozen = FrozenDataset.open(
+    committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(row.dataset, row.data_version)
     )
     specification = model_specification(model, **changes)
     return TrainingData(
-        frozen, row.task, row.signature["view"], specification.bands, specification.scaling
+        committed, row.task, row.signature["view"], specification.bands, specification.scaling
     )
 
 
@@ -215,7 +215,7 @@ def test_the_graph_takes_the_bands_and_scales_them_first(models: Store, model: s
 
 
 def test_a_scaling_that_is_left_out_of_the_graph_is_caught(
-    store: Store, land_scenes: Callable[..., Freeze], monkeypatch: pytest.MonkeyPatch
+    store: Store, land_scenes: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_scenes()
     specification = model_specification(dataset="scenes", scaling="standardize", **SKLEARN)
@@ -226,7 +226,7 @@ def test_a_scaling_that_is_left_out_of_the_graph_is_caught(
 
 
 def test_each_model_version_keeps_the_figures_of_its_data_version(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     specification = model_specification(scaling="standardize", **SKLEARN)
     land_table()
@@ -276,7 +276,7 @@ def test_a_model_of_whole_images_is_scaled_too(store: Store) -> None:
     ids=["bands", "scaling"],
 )
 def test_names_that_the_data_lacks_are_refused_before_a_run_starts(
-    store: Store, land_table: Callable[..., Freeze], changes: dict[str, Any], message: str
+    store: Store, land_table: Callable[..., Commit], changes: dict[str, Any], message: str
 ) -> None:
     land_table()
     with pytest.raises(SpecificationError, match=message):
@@ -427,12 +427,12 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(
     options = {"read": read, "size": 8 if read == "windows" else 3, "apply_scale": True}
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": options}
     folder = store.workspace.root / "landing/scenes/images"
-    frozen = land(
+    committed = land(
         store, scenes_specification(source=source, split={"method": "random"}), write_scaled_scenes
     )
-    assert not frozen.document["notes"]
+    assert not committed.document["notes"]
     task = "semantic-segmentation" if read == "windows" else "classification"
-    X, _ = TrainingData(frozen, task).arrays("train")
+    X, _ = TrainingData(committed, task).arrays("train")
     with open_raster(folder / "a.tif") as raster:
         assert X.max() <= raster.read().max() * 1e-4 + 1e-6
     row = lifecycle(

@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import Conflict, MlopsError, TrainerError
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import Run
@@ -65,7 +65,7 @@ def attempt(store: Store, does: str, begun: str | None = None, **compute: object
 def test_a_trainer_that_exceeds_its_time_is_stopped_with_what_it_has_started(
     does: str,
     store: Store,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -98,7 +98,7 @@ def test_a_trainer_that_misbehaves_ends_and_says_why(
     compute: dict[str, object],
     message: str,
     store: Store,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
 ) -> None:
     land_table()
     run = attempt(store, does, **compute)
@@ -111,7 +111,7 @@ def test_a_trainer_that_misbehaves_ends_and_says_why(
 
 
 def test_stopping_the_step_stops_the_trainer_and_records_it(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:behave")
@@ -133,7 +133,7 @@ def test_stopping_the_step_stops_the_trainer_and_records_it(
 
 
 def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
@@ -154,7 +154,7 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
 
 
 def test_a_run_with_other_parameters_is_not_resumed(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
@@ -169,7 +169,7 @@ def test_a_run_with_other_parameters_is_not_resumed(
 
 
 def test_a_run_that_goes_on_elsewhere_is_not_resumed(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
@@ -193,7 +193,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_resumed(
 
 @pytest.mark.slow  # torchrun imports PyTorch three times
 def test_two_processes_train_together_and_one_tells(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:together", compute={"processes": 2})
@@ -204,7 +204,7 @@ def test_two_processes_train_together_and_one_tells(
 
 
 def test_a_worker_ends_with_the_process_that_started_it(
-    store: Store, land_table: Callable[..., Freeze]
+    store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
     with interpreter.Process(["-c", STARTER]) as starter:
@@ -226,7 +226,7 @@ def test_a_trainer_sees_the_devices_that_were_lent_to_it_and_the_cpus_declared(
     gpus: int,
     printed: str,
     store: Store,
-    land_table: Callable[..., Freeze],
+    land_table: Callable[..., Commit],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "7,8")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import Conflict, SpecificationError, TrainerError, TrialPruned
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
@@ -49,7 +49,7 @@ run_sweep(store, waiting(sys.argv[3]), Unheard())
 
 
 @pytest.fixture
-def landed(store: Store, land_table: Callable[..., Freeze]) -> Store:
+def landed(store: Store, land_table: Callable[..., Commit]) -> Store:
     land_table()
     return store
 

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, table_specification
-from mlops_assets_tests.datasets.views import frozen, land
+from mlops_assets_tests.datasets.views import committed, land
 
 # JAX, where another test of this process has imported it, warns of every fork; workers that read
 # ahead do not use it
@@ -68,15 +68,15 @@ DATASETS = {
 }
 
 
-def landed(store: Store, view: str) -> FrozenDataset:
+def landed(store: Store, view: str) -> CommittedDataset:
     """Return the data version of this view, landed once a store.
 
     `yield` is a number that follows from the months.
     """
     if store.registry.data_versions(DATASETS[view]):
-        return FrozenDataset.open(store.workspace, store.registry, Reference(DATASETS[view]))
+        return CommittedDataset.open(store.workspace, store.registry, Reference(DATASETS[view]))
     if view != "yield":
-        return frozen(store, view)
+        return committed(store, view)
     table = crops_table(400)
     numbers = 1000 + 80 * table.filter(like="ndvi").mean(axis=1).round(4)
     specification = table_specification("yields")

@@ -20,6 +20,7 @@ from mlops_assets.datasets.quality.content.places import sample_size
 from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.contents import bands_read
 from mlops_assets.datasets.versions.decoded_cache import (
     chunks,
@@ -28,7 +29,6 @@ from mlops_assets.datasets.versions.decoded_cache import (
     read_shown,
     read_window_indices,
 )
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset, SplitName
 
 # bytes of decoded values, about a minute's work; of a larger version samples are drawn
 READ_AT_MOST = 2 << 30
@@ -63,24 +63,24 @@ class SampleValues:
         chosen: positions of the samples to read, ascending, for each split.
     """
 
-    def __init__(self, frozen: FrozenDataset, most: int | None = None) -> None:
+    def __init__(self, committed: CommittedDataset, most: int | None = None) -> None:
         """Choose what to read.
 
         Args:
-            frozen: the data version.
+            committed: the data version.
             most: bytes of decoded values to read at most, about; `READ_AT_MOST` if not given.
         """
-        self._frozen = frozen
-        shape = frozen.document["input"]
+        self._committed = committed
+        shape = committed.document["input"]
         self.kind = shape["kind"]
         sides = () if self.kind == "row" else sample_size(shape)
-        self._shape = (len(frozen.document["features"]), *sides)
-        self.bands, self.classes = self._shape[0], len(frozen.classes or [])
-        splits = frozen.samples["split"].to_numpy(dtype=object)
+        self._shape = (len(committed.document["features"]), *sides)
+        self.bands, self.classes = self._shape[0], len(committed.classes or [])
+        splits = committed.samples["split"].to_numpy(dtype=object)
         self._split = {split: np.flatnonzero(splits == split) for split in SPLITS}
         self.chosen = self._choice(READ_AT_MOST if most is None else most)
-        self._file, paths = pd.factorize(frozen.samples["path"])
-        self._nodata = _nodata(frozen, paths)
+        self._file, paths = pd.factorize(committed.samples["path"])
+        self._nodata = _nodata(committed, paths)
 
     @property
     def is_whole(self) -> bool:
@@ -101,7 +101,7 @@ class SampleValues:
         if len(self.chosen[split]) < len(self._split[split]):
             yield from self._read(chosen, limit)
             return
-        found = decoded(self._frozen, cast(SplitName, split), self.kind, self._shape)
+        found = decoded(self._committed, cast(SplitName, split), self.kind, self._shape)
         X, y, shown = (
             found.samples(),
             found.labels() if self.kind == "window" else None,
@@ -115,19 +115,19 @@ class SampleValues:
             yield Block(chosen[start : start + limit], np.asarray(X[part]), *others)
 
     def _read(self, chosen: NDArray[np.int64], limit: int) -> Iterator[Block]:
-        samples = self._frozen.samples.iloc[chosen]
+        samples = self._committed.samples.iloc[chosen]
         places = samples[["row", "column"]].to_numpy(dtype=np.int64)
         for chunk in chunks(samples, limit, whole_files=self.kind == "row"):
             for path, own in chunk:
-                X = read_samples(self._frozen, path, places[own], self.kind, self._shape)
+                X = read_samples(self._committed, path, places[own], self.kind, self._shape)
                 y = (
-                    read_window_indices(self._frozen, path, places[own])
+                    read_window_indices(self._committed, path, places[own])
                     if self.kind == "window"
                     else None
                 )
-                masked = self._frozen.masked
+                masked = self._committed.masked
                 shown = (
-                    read_shown(self._frozen, path, places[own], cast(View, self.kind))
+                    read_shown(self._committed, path, places[own], cast(View, self.kind))
                     if masked
                     else None
                 )
@@ -137,7 +137,7 @@ class SampleValues:
                     yield Block(chosen[own[part]], X[part], *others)
 
     def _choice(self, most: int) -> dict[str, NDArray[np.int64]]:
-        dtypes = self._frozen.manifest["dtype"].dropna().unique()
+        dtypes = self._committed.manifest["dtype"].dropna().unique()
         item = max((numpy_type(str(dtype)).itemsize for dtype in dtypes), default=4)
         total = sum(map(len, self._split.values()))
         share = most / max(total * int(np.prod(self._shape)) * item, 1)
@@ -147,22 +147,24 @@ class SampleValues:
         }
 
 
-def _nodata(frozen: FrozenDataset, paths: Any) -> NDArray[np.float64]:
+def _nodata(committed: CommittedDataset, paths: Any) -> NDArray[np.float64]:
     """Return the nodata values of each file's samples.
 
     Their shape is (files, bands), or (files, 1) where all bands have the same.
     """
-    if frozen.is_scaled:  # then it is not a valid nodata value any more; see `FrozenDataset.masked`
+    if (
+        committed.is_scaled
+    ):  # then it is not a valid nodata value any more; see `CommittedDataset.masked`
         return np.full((len(paths), 1), np.nan)
-    declared = pd.to_numeric(frozen.manifest.set_index("path")["nodata"], errors="coerce")
+    declared = pd.to_numeric(committed.manifest.set_index("path")["nodata"], errors="coerce")
     images = {
-        row["path"]: row for row in frozen.manifest.to_dict("records") if row["role"] == "image"
+        row["path"]: row for row in committed.manifest.to_dict("records") if row["role"] == "image"
     }
-    if frozen.layout not in ("scenes", "stac") or frozen.document["input"]["kind"] == "image":
+    if committed.layout not in ("scenes", "stac") or committed.document["input"]["kind"] == "image":
         return np.asarray(declared.reindex(paths), dtype=np.float64)[:, None]
     rows = []
     for path in paths:
-        parts = frozen.scene_images(path)
+        parts = committed.scene_images(path)
         counts = [len(bands_read(images[part])) for part in parts]
         rows.append(np.repeat(declared[parts].to_numpy(dtype=np.float64), counts))
     return np.array(rows, dtype=np.float64).reshape(len(paths), -1)

@@ -150,7 +150,7 @@ def labels_check(labels: pd.Series, classes: list[ClassName] | None, counts: pd.
 
     Args:
         labels: the samples' labels; null for windows, whose labels are checked when they are
-            frozen.
+            committed.
         classes: the declared classes, None where the label is a number.
         counts: samples or pixels by class and split.
     """

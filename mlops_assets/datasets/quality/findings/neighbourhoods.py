@@ -23,7 +23,7 @@ from mlops_assets.datasets.quality.findings.label_noise import (
     suspect_numbers,
 )
 from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, DEFAULT_PIXELS
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 
 @dataclass(frozen=True)
@@ -42,20 +42,20 @@ class PlacedSuspects:
 
 
 def suspects_in(
-    frozen: FrozenDataset, scanned: Scan, places: Places, declared: pd.Series
+    committed: CommittedDataset, scanned: Scan, places: Places, declared: pd.Series
 ) -> PlacedSuspects | None:
     """Find labels that are probably wrong among training samples, or the pixels of windows.
 
     Args:
-        frozen: the data version.
+        committed: the data version.
         scanned: its values.
         places: where its samples lie.
         declared: the group of each sample, null where none is declared.
     """
-    samples = frozen.samples
+    samples = committed.samples
     at = None
     y: NDArray[Any]
-    if frozen.document["input"]["kind"] == "window":
+    if committed.document["input"]["kind"] == "window":
         positions, at = scanned.labelled.sample, scanned.labelled.place
         X = Descriptor(scanned.labelled.values)(scanned.labelled.values)
         y = scanned.labelled.labels
@@ -64,14 +64,14 @@ def suspects_in(
         chosen = draw(train, ASKED)
         positions, X = scanned.positions[chosen], scanned.descriptors[chosen]
         labels = samples["label"].iloc[positions]
-        index = {str(entry["value"]): i for i, entry in enumerate(frozen.classes or [])}
-        y = (labels.map(index) if frozen.classes else labels).to_numpy(
-            dtype=np.int64 if frozen.classes else np.float64
+        index = {str(entry["value"]): i for i, entry in enumerate(committed.classes or [])}
+        y = (labels.map(index) if committed.classes else labels).to_numpy(
+            dtype=np.int64 if committed.classes else np.float64
         )
-    groups, kept = _kept_together(frozen, places, positions, declared.iloc[positions])
+    groups, kept = _kept_together(committed, places, positions, declared.iloc[positions])
     found = (
         suspect_classes(X, y, groups)
-        if frozen.classes
+        if committed.classes
         else suspect_numbers(X, y.astype(np.float64), groups)
     )
     if found is None:
@@ -83,7 +83,7 @@ def suspects_in(
 
 
 def _kept_together(
-    frozen: FrozenDataset, places: Places, positions: NDArray[np.int64], declared: pd.Series
+    committed: CommittedDataset, places: Places, positions: NDArray[np.int64], declared: pd.Series
 ) -> tuple[NDArray[np.int64] | None, str]:
     """Return the group of each position.
 
@@ -101,7 +101,7 @@ def _kept_together(
         points, side, unit = places.points(positions), DEFAULT_PIXELS, "px"
     else:
         return None, "nothing"
-    split = frozen.specification.split
+    split = committed.specification.split
     if split.method == "spatial_block" and split.block:
         side = split.block
     ranges = (

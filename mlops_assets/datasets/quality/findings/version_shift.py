@@ -21,7 +21,7 @@ from mlops_assets.datasets.diff.distribution_shift import (
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.findings.balance import CHANCE
 from mlops_assets.datasets.specification.dataset import Quality as Thresholds
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry
@@ -68,30 +68,32 @@ class VersionShift(BaseModel, frozen=True):
     features: list[Distance] = []
 
 
-def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
+def measured_shift(registry: Registry, committed: CommittedDataset) -> VersionShift:
     """Compare a data version with the one before; both are read as published."""
     older = [
-        row for row in registry.data_versions(frozen.row.dataset) if row.number < frozen.row.number
+        row
+        for row in registry.data_versions(committed.row.dataset)
+        if row.number < committed.row.number
     ]
     if not older:
         return VersionShift(compared_with=None)
     name = f"{older[-1].dataset}@{older[-1].version}"
     try:
-        before = FrozenDataset.open(
-            frozen.workspace, registry, Reference(older[-1].dataset, older[-1].version)
+        before = CommittedDataset.open(
+            committed.workspace, registry, Reference(older[-1].dataset, older[-1].version)
         )
-        features = feature_shifts(registry, before, frozen)
+        features = feature_shifts(registry, before, committed)
     except (IntegrityError, StorageError) as error:
         return VersionShift(compared_with=name, not_compared=f"{name} cannot be read: {error}")
-    balances = class_balance(registry, before, frozen)
-    classed = before.classes is not None and frozen.classes is not None
-    by_chance = _standard_error(before, frozen, "train")
+    balances = class_balance(registry, before, committed)
+    classed = before.classes is not None and committed.classes is not None
+    by_chance = _standard_error(before, committed, "train")
     return VersionShift(
         compared_with=name,
         not_compared=(
             f"class shares, as {name} was not assessed" if classed and not balances else None
         ),
-        changes=[*_one_sided(before, frozen), *_changed_constants(features)],
+        changes=[*_one_sided(before, committed), *_changed_constants(features)],
         classes=[
             Distance(
                 of=of.split,
@@ -105,9 +107,9 @@ def measured_shift(registry: Registry, frozen: FrozenDataset) -> VersionShift:
             Distance(
                 of=of.split,
                 value=of.standardised_mean_difference,
-                by_chance=_standard_error(before, frozen, of.split),
+                by_chance=_standard_error(before, committed, of.split),
             )
-            for of in number_shifts(before, frozen)
+            for of in number_shifts(before, committed)
         ],
         features=[
             Distance(of=of.feature, value=of.standardised_mean_difference, by_chance=by_chance)
@@ -171,7 +173,7 @@ def shift_check(found: VersionShift, thresholds: Thresholds) -> Check:
     )
 
 
-def _one_sided(before: FrozenDataset, after: FrozenDataset) -> list[str]:
+def _one_sided(before: CommittedDataset, after: CommittedDataset) -> list[str]:
     """Return which features and classes are in one version only."""
     if (before.classes is None) != (after.classes is None):
         return ["labels are classes in one version and numbers in the other"]
@@ -205,12 +207,12 @@ def _named(names: Sequence[str]) -> str:
     return ", ".join(names[:NAMED]) + more
 
 
-def _standard_error(before: FrozenDataset, after: FrozenDataset, split: str) -> float | None:
+def _standard_error(before: CommittedDataset, after: CommittedDataset, split: str) -> float | None:
     """Return the standard error of a standardised mean difference that is 0.
 
     Hedges 1981, doi:10.3102/10769986006002107.
     """
-    counts = [frozen.row.counts.get(split, 0) for frozen in (before, after)]
+    counts = [committed.row.counts.get(split, 0) for committed in (before, after)]
     return math.sqrt(sum(1 / count for count in counts)) if all(counts) else None
 
 

@@ -1,4 +1,4 @@
-"""Reading samples of frozen scenes: patches, pixels and windows, and the labels of windows."""
+"""Reading samples of committed scenes: patches, pixels and windows, and the labels of windows."""
 
 from __future__ import annotations
 
@@ -24,11 +24,15 @@ from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets.errors import SpecificationError
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+    from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 
 def read(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], view: str, shown: bool = False
+    committed: CommittedDataset,
+    path: str,
+    places: NDArray[np.int64],
+    view: str,
+    shown: bool = False,
 ) -> NDArray[Any]:
     """Read samples of the scene whose first image is `path`.
 
@@ -36,12 +40,15 @@ def read(
 
     With `shown`, read which of their values nodata, alpha and masks leave.
     """
-    what: Reading = "shown" if shown else frozen.reading
-    files = [(frozen.raster_path(part), frozen.bands(part)) for part in frozen.scene_images(path)]
+    what: Reading = "shown" if shown else committed.reading
+    files = [
+        (committed.raster_path(part), committed.bands(part))
+        for part in committed.scene_images(path)
+    ]
     if view == "image":
         whole = np.concatenate([read_image(*file, what) for file in files])
         return np.repeat(whole[None], len(places), axis=0)
-    size = frozen.document["input"]["size"]
+    size = committed.document["input"]["size"]
     if view == "window":
         return np.concatenate(
             [read_windows(local, places, size, bands, what) for local, bands in files], axis=1
@@ -55,26 +62,26 @@ def read(
 
 
 def read_labels(
-    frozen: FrozenDataset, path: str, places: NDArray[np.int64], sampling: Sampling
+    committed: CommittedDataset, path: str, places: NDArray[np.int64], sampling: Sampling
 ) -> NDArray[np.int64]:
     """Read the labels of windows: class values of shape (n, size, size).
 
     Raises:
         SpecificationError: the samples are no windows; their labels are among them.
     """
-    if frozen.document["input"]["kind"] != "window":
+    if committed.document["input"]["kind"] != "window":
         raise SpecificationError(
-            f"{frozen.reference} has one label a sample; they are in the samples"
+            f"{committed.reference} has one label a sample; they are in the samples"
         )
-    size = frozen.document["input"]["size"]
-    name = frozen.scene_labels(path)
+    size = committed.document["input"]["size"]
+    name = committed.scene_labels(path)
     if is_vector(name):
-        with open_raster(frozen.raster_path(path)) as raster:
-            labels: BurnedLabels | RasterLabels = _vector(frozen, name, sampling).onto(
+        with open_raster(committed.raster_path(path)) as raster:
+            labels: BurnedLabels | RasterLabels = _vector(committed, name, sampling).onto(
                 georeference(raster), raster.transform, raster.height, raster.width
             )
         return _blocks(labels, places, size)
-    with open_raster(frozen.raster_path(name)) as raster:
+    with open_raster(committed.raster_path(name)) as raster:
         return _blocks(RasterLabels(raster, sampling), places, size)
 
 
@@ -157,10 +164,10 @@ def _pixel_type(raster: Any, bands: Sequence[int] | None, what: Reading) -> np.d
     return np.result_type(*map(numpy_type, read))
 
 
-def _vector(frozen: FrozenDataset, name: str, sampling: Sampling) -> VectorLabels:
-    names = [name, *frozen.sidecars(name)]
-    files = {PurePosixPath(own).name: frozen.local_path(own) for own in names}
-    return VectorLabels(PurePosixPath(name).name, files, sampling, frozen.classes or [])
+def _vector(committed: CommittedDataset, name: str, sampling: Sampling) -> VectorLabels:
+    names = [name, *committed.sidecars(name)]
+    files = {PurePosixPath(own).name: committed.local_path(own) for own in names}
+    return VectorLabels(PurePosixPath(name).name, files, sampling, committed.classes or [])
 
 
 def _blocks(

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from mlops_assets.datasets.loading.framework_loaders import Batch, Batches
-from mlops_assets.datasets.versions.frozen_dataset import SplitName
+from mlops_assets.datasets.versions.committed_dataset import SplitName
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
 
 if TYPE_CHECKING:

@@ -79,7 +79,7 @@ def _loss(network: ScaledNetwork, data: TrainingData, params: LoopParams, device
     """Return the loss, and fit the scaling to the training split if the model declares none."""
     if data.scaling is None:
         fitted = TrainingData(
-            data.frozen, data.task, data.view, data.features, "standardize"
+            data.committed, data.task, data.view, data.features, "standardize"
         ).scaling
         if fitted is not None:
             network.mean.copy_(torch.from_numpy(fitted.offset))

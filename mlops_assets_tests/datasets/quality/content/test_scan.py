@@ -10,41 +10,41 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.quality.content import sample_values, scan
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification, write_scene
 from mlops_assets_tests.datasets.readers.landing import write_raster
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 SPLITS = ("train", "validation", "test")
 
 
 @pytest.fixture
-def windows(store: Store, land_scenes: Land) -> FrozenDataset:
+def windows(store: Store, land_scenes: Land) -> CommittedDataset:
     return read_as(store, land_scenes, "windows", 8)
 
 
-def read_as(store: Store, land_scenes: Land, read: str, size: int) -> FrozenDataset:
+def read_as(store: Store, land_scenes: Land, read: str, size: int) -> CommittedDataset:
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": read, "size": size}}
     write_scene(store.workspace.root / "landing/scenes", "b", seed=1)
     land_scenes(scenes_specification(source=source, split={"method": "random"}))
-    return FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
+    return CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
 
 
 @pytest.mark.parametrize(("read", "size"), [("patches", 5), ("windows", 8)])
 def test_all_samples_of_a_small_version_are_read(
     store: Store, land_scenes: Land, read: str, size: int
 ) -> None:
-    frozen = read_as(store, land_scenes, read, size)
-    found = scan.scan(SampleValues(frozen))
-    assert found.positions.tolist() == np.flatnonzero(frozen.samples["split"].notna()).tolist()
-    assert found.statistics.samples == len(frozen.split("train"))
+    committed = read_as(store, land_scenes, read, size)
+    found = scan.scan(SampleValues(committed))
+    assert found.positions.tolist() == np.flatnonzero(committed.samples["split"].notna()).tolist()
+    assert found.statistics.samples == len(committed.split("train"))
     assert len(found.digests) == len(found.descriptors) == len(found.positions)
     assert found.ceiling == 65535
 
@@ -55,16 +55,18 @@ def test_blocks_are_what_trainers_get(
 ) -> None:
     monkeypatch.setattr(sample_values, "BLOCK_BYTES", 10_000)  # many blocks
     monkeypatch.setattr(sample_values, "MIN_READ", 4)
-    frozen = read_as(store, land_scenes, read, size)
-    data = TrainingData(frozen, "classification" if read == "patches" else "semantic-segmentation")
+    committed = read_as(store, land_scenes, read, size)
+    data = TrainingData(
+        committed, "classification" if read == "patches" else "semantic-segmentation"
+    )
     # from the cache, and some from the files
     for source in (
-        SampleValues(frozen),
-        SampleValues(frozen, most=20_000),
+        SampleValues(committed),
+        SampleValues(committed, most=20_000),
     ):
         for split in SPLITS:
             X, y = data.arrays(split)  # type: ignore[arg-type]
-            own = np.flatnonzero(frozen.samples["split"] == split)
+            own = np.flatnonzero(committed.samples["split"] == split)
             seen = []
             for block in source.blocks(split, source.chosen[split]):
                 inside = np.searchsorted(own, block.positions)
@@ -77,7 +79,7 @@ def test_blocks_are_what_trainers_get(
 
 
 def test_of_a_large_version_so_many_are_read_and_the_same_ones(
-    windows: FrozenDataset, monkeypatch: pytest.MonkeyPatch
+    windows: CommittedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(sample_values, "MIN_READ", 4)
     first, second = (SampleValues(windows, most=20 * 4 * 64 * 2) for _ in range(2))
@@ -96,13 +98,13 @@ def test_equal_samples_have_equal_digests_and_others_do_not(store: Store, land_t
     frame = crops_table(100)
     frame.iloc[40:50] = frame.iloc[:10].to_numpy()
     land_table(frame)
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
-    found = scan.scan(SampleValues(frozen))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
+    found = scan.scan(SampleValues(committed))
     assert len(np.unique(found.digests)) == 90
     assert (found.digests[40:50] == found.digests[:10]).all()
 
 
-def test_pixels_of_windows_know_their_place_value_and_label(windows: FrozenDataset) -> None:
+def test_pixels_of_windows_know_their_place_value_and_label(windows: CommittedDataset) -> None:
     found = scan.scan(SampleValues(windows))
     data = TrainingData(windows, "semantic-segmentation")
     X, y = data.arrays("train")
@@ -118,9 +120,9 @@ def test_pixels_of_windows_know_their_place_value_and_label(windows: FrozenDatas
 
 
 def test_pixels_of_patches_are_their_centres(store: Store, land_scenes: Land) -> None:
-    frozen = read_as(store, land_scenes, "patches", 5)
-    found = scan.scan(SampleValues(frozen))
-    X, _ = TrainingData(frozen, "classification", "pixel").arrays("train")
+    committed = read_as(store, land_scenes, "patches", 5)
+    found = scan.scan(SampleValues(committed))
+    X, _ = TrainingData(committed, "classification", "pixel").arrays("train")
     np.testing.assert_array_equal(found.drawn.values, X)
 
 
@@ -141,16 +143,16 @@ def test_nodata_is_that_of_each_file(store: Store, land_scenes: Land) -> None:
             source=source, split={"method": "random", "fractions": {"train": 0.9, "test": 0.1}}
         )
     )
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
-    values = SampleValues(frozen)
-    of_b = (frozen.samples["path"] == "images/b.tif").to_numpy()
-    nodata = values.nodata(np.arange(len(frozen.samples)))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
+    values = SampleValues(committed)
+    of_b = (committed.samples["path"] == "images/b.tif").to_numpy()
+    nodata = values.nodata(np.arange(len(committed.samples)))
     assert nodata.shape == (len(of_b), 4)
     assert (nodata[of_b] == 7).all()
     assert np.isnan(nodata[~of_b]).all()
     found = scan.scan(values)
-    X, _ = TrainingData(frozen, "semantic-segmentation").arrays("train")
-    lost = (X == 7) & of_b[frozen.samples["split"] == "train"][:, None, None, None]
+    X, _ = TrainingData(committed, "semantic-segmentation").arrays("train")
+    lost = (X == 7) & of_b[committed.samples["split"] == "train"][:, None, None, None]
     np.testing.assert_allclose(found.statistics.nodata, lost.mean(axis=(0, 2, 3)))
     assert lost.any()
     drawn_of_b = of_b[found.drawn.sample]
@@ -169,18 +171,18 @@ def test_what_alpha_hides_is_in_no_figure(store: Store, land_scenes: Land) -> No
         image[3, :, ::2], image[:3, :, ::2] = 0, 250
         write_raster(path, image, photometric="RGB", alpha="YES")
     source = {"url": "landing/scenes", "layout": "scenes", "scenes": {"read": "windows", "size": 8}}
-    freeze(
+    commit(
         store.workspace,
         store.registry,
         scenes_specification(source=source, split={"method": "random"}),
         "tester",
     )
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("scenes"))
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
     for most in (None, 20_000):  # from the cache, and from the files
-        found = scan.scan(SampleValues(frozen, most))
+        found = scan.scan(SampleValues(committed, most))
         assert found.statistics.nodata.tolist() == [0.5, 0.5, 0.5]
         assert found.statistics.document()["max"] == [9, 9, 9]
         assert np.nanmax(found.drawn.values) == 9
-    scaling = TrainingData(frozen, "semantic-segmentation", scaling="minmax").scaling
+    scaling = TrainingData(committed, "semantic-segmentation", scaling="minmax").scaling
     assert scaling is not None
     assert [entry["maximum"] for entry in scaling.entries] == [9, 9, 9]

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality.findings.integrity import check_readable
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import StorageError
 from mlops_assets.names import Reference
 from mlops_assets.storage import FileStat
@@ -17,24 +17,24 @@ from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.web import WebFolder
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 
 
 @pytest.fixture
-def frozen(store: Store, land_table: Land) -> FrozenDataset:
+def committed(store: Store, land_table: Land) -> CommittedDataset:
     folder = store.workspace.root / "landing/fields"
     folder.mkdir(parents=True)
     for number in range(40):
         crops_table(10, seed=number).to_csv(folder / f"{number:02d}.csv", index=False)
     land_table()
-    return FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
+    return CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
 
 
-def test_all_damaged_files_are_counted_and_the_first_are_named(frozen: FrozenDataset) -> None:
-    assert check_readable(frozen).values == {"files": 41, "wrong": 0}
+def test_all_damaged_files_are_counted_and_the_first_are_named(committed: CommittedDataset) -> None:
+    assert check_readable(committed).values == {"files": 41, "wrong": 0}
     for number in range(12):
-        frozen.local_path(f"{number:02d}.csv").write_text("damaged")
-    found = check_readable(frozen)
+        committed.local_path(f"{number:02d}.csv").write_text("damaged")
+    found = check_readable(committed)
     assert (found.passed, found.blocking, found.values) == (False, True, {"files": 41, "wrong": 12})
     assert found.description.startswith(
         "12 file(s) are missing or not as published: 00.csv, 01.csv, "
@@ -47,30 +47,32 @@ def test_two_files_of_one_object_are_both_damaged(store: Store, land_table: Land
     folder.mkdir(parents=True)
     crops_table().to_csv(folder / "copy.csv", index=False)
     land_table()
-    frozen = FrozenDataset.open(store.workspace, store.registry, Reference("fields"))
-    frozen.local_path("copy.csv").unlink()
-    assert "copy.csv, samples.csv" in check_readable(frozen).description
+    committed = CommittedDataset.open(store.workspace, store.registry, Reference("fields"))
+    committed.local_path("copy.csv").unlink()
+    assert "copy.csv, samples.csv" in check_readable(committed).description
 
 
 def test_storage_that_does_not_answer_says_nothing_about_the_files(
-    frozen: FrozenDataset, monkeypatch: pytest.MonkeyPatch
+    committed: CommittedDataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unavailable(key: str) -> FileStat:
         raise StorageError(f"could not read {key}: 503")
 
-    monkeypatch.setattr(frozen.workspace, "stat", unavailable)
+    monkeypatch.setattr(committed.workspace, "stat", unavailable)
     with pytest.raises(StorageError, match="503"):
-        check_readable(frozen)
+        check_readable(committed)
 
 
 def test_files_kept_by_reference_are_fetched_and_hashed(
-    frozen: FrozenDataset, https_folder: WebFolder
+    committed: CommittedDataset, https_folder: WebFolder
 ) -> None:
-    for path in frozen.manifest["path"]:
-        (https_folder.folder / path).write_bytes(frozen.local_path(path).read_bytes())
+    for path in committed.manifest["path"]:
+        (https_folder.folder / path).write_bytes(committed.local_path(path).read_bytes())
     elsewhere = replace(
-        frozen,
-        manifest=frozen.manifest.assign(href=https_folder.url + "/" + frozen.manifest["path"]),
+        committed,
+        manifest=committed.manifest.assign(
+            href=https_folder.url + "/" + committed.manifest["path"]
+        ),
     )
     (https_folder.folder / "03.csv").write_text("changed")
     (https_folder.folder / "05.csv").unlink()

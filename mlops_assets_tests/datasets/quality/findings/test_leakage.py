@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality.content.places import places_of
 from mlops_assets.datasets.quality.findings import leakage
 from mlops_assets.datasets.quality.findings.leakage import (
@@ -26,7 +26,7 @@ from mlops_assets_tests.datasets.quality.conftest import Assess, check
 from mlops_assets_tests.datasets.quality.test_assessment import folds, with_columns
 
 pytestmark = pytest.mark.usefixtures("undrawn")
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 UTM31, UTM32, DEGREES = "EPSG:32631", "EPSG:32632", "EPSG:4326"
 
 
@@ -100,11 +100,11 @@ def test_patches_leak_unless_a_buffer_keeps_them_apart(
     land_scenes: Land, assessed: Assess, split: dict[str, Any], passes: bool
 ) -> None:
     land_scenes(scenes_specification(split=split))
-    frozen, quality = assessed("scenes")
+    committed, quality = assessed("scenes")
     found = check(quality, "leakage")
     assert (found.passed, found.blocking) == (passes, True)
-    trained = set(frozen.split("train")[["row", "column"]].itertuples(index=False, name=None))
-    held = frozen.samples[frozen.samples["split"].isin(["validation", "test"])]
+    trained = set(committed.split("train")[["row", "column"]].itertuples(index=False, name=None))
+    held = committed.samples[committed.samples["split"].isin(["validation", "test"])]
 
     def near(reach: int) -> NDArray[np.bool_]:
         steps = range(-reach, reach + 1)

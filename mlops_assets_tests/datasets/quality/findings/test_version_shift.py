@@ -8,17 +8,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze
+from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import Check
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.specification.dataset import Quality
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import crops_table, scenes_specification
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 
-Land = Callable[..., Freeze]
+Land = Callable[..., Commit]
 pytestmark = pytest.mark.usefixtures("undrawn")
 
 
@@ -61,7 +61,7 @@ def test_other_values_and_other_class_shares_are_told(
         np.arange((frame["crop"] == "maize").sum()) % 5, "wheat", "maize"
     )
     land_table(frame)
-    frozen, quality = assessed()
+    committed, quality = assessed()
     found = check(quality, "shift")
     assert (found.passed, found.blocking) == (False, False)
     for text in (
@@ -71,7 +71,9 @@ def test_other_values_and_other_class_shares_are_told(
         assert text in found.description
     assert "ndvi_01 by" not in found.description
     lax = Quality(max_feature_shift=100, max_class_shift=1)
-    assert next(c for c in assess(store.registry, frozen, lax).checks if c.name == "shift").passed
+    assert next(
+        c for c in assess(store.registry, committed, lax).checks if c.name == "shift"
+    ).passed
 
 
 def test_other_number_labels_are_told(land_table: Land, shift: Callable[..., Check]) -> None:
@@ -104,7 +106,7 @@ def test_a_version_before_that_cannot_be_read_is_told(
     store: Store, land_table: Land, shift: Callable[..., Check]
 ) -> None:
     land_table()
-    FrozenDataset.open(store.workspace, store.registry, Reference("fields")).local_path(
+    CommittedDataset.open(store.workspace, store.registry, Reference("fields")).local_path(
         "samples.csv"
     ).unlink()
     land_table(crops_table(250))
@@ -150,6 +152,6 @@ def test_class_shares_of_windows_are_compared_once_the_version_before_is_assesse
     )
     assess(
         store.registry,
-        FrozenDataset.open(store.workspace, store.registry, Reference("scenes", "v1")),
+        CommittedDataset.open(store.workspace, store.registry, Reference("scenes", "v1")),
     )
     assert shift("scenes").passed

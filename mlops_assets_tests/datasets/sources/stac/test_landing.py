@@ -10,8 +10,8 @@ from pathlib import Path
 import pystac
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.commit.commit import Commit, commit
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import MlopsError, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
@@ -35,7 +35,7 @@ def api(https_folder: WebFolder, stac_api: StacApi) -> str:
     return f"stac+{stac_api([_item(name, f'{https_folder.url}/') for name in SCENES])}"
 
 
-def test_a_static_catalogue_freezes_from_any_server(
+def test_a_static_catalogue_commits_from_any_server(
     place: Place, store: Store, tmp_path: Path
 ) -> None:
     _write_scenes(tmp_path / "scenes")
@@ -55,8 +55,8 @@ def test_a_static_catalogue_freezes_from_any_server(
         "links": links,
     }
     place.put("catalog.json", json.dumps(catalog).encode())
-    frozen = _opened(store, _freeze(store, place.url))
-    _has_scenes(frozen, SCENES, tmp_path / "scenes")
+    committed = _opened(store, _commit(store, place.url))
+    _has_scenes(committed, SCENES, tmp_path / "scenes")
 
 
 def test_absolute_links_below_a_served_catalogue_are_inside(
@@ -78,67 +78,71 @@ def test_absolute_links_below_a_served_catalogue_are_inside(
         "links": links,
     }
     (landing / "catalog.json").write_text(json.dumps(catalog))
-    frozen = _opened(store, _freeze(store, url))
+    committed = _opened(store, _commit(store, url))
     rasters = {f"{kind}/{name}.tif" for kind in ("images", "labels") for name in SCENES}
-    assert set(frozen.manifest["path"]) == {"catalog.json", *rasters}
+    assert set(committed.manifest["path"]) == {"catalog.json", *rasters}
     catalog["links"] = [{"rel": "item", "href": f"{https_folder.url}/landing2/a.json"}]
     (landing / "catalog.json").write_text(json.dumps(catalog))
     with pytest.raises(MlopsError, match=r"landing2/a\.json' leads out of the landing"):
-        _freeze(store, url)
+        _commit(store, url)
 
 
 def test_a_search_copies_the_assets_in(api: str, https_folder: WebFolder, store: Store) -> None:
-    frozen = _opened(store, _freeze(store, api))
-    https_folder.faults.add("*", status=500)  # frozen is frozen, whatever becomes of the server
-    _has_scenes(frozen, SCENES, https_folder.folder)
-    assert frozen.manifest["href"].isna().all()
-    assert not frozen.manifest.loc[frozen.manifest["role"] == "image", "datetime"].isna().any()
+    committed = _opened(store, _commit(store, api))
+    https_folder.faults.add(
+        "*", status=500
+    )  # committed is committed, whatever becomes of the server
+    _has_scenes(committed, SCENES, https_folder.folder)
+    assert committed.manifest["href"].isna().all()
+    assert (
+        not committed.manifest.loc[committed.manifest["role"] == "image", "datetime"].isna().any()
+    )
 
 
 def test_a_search_takes_what_it_is_told_to(api: str, https_folder: WebFolder, store: Store) -> None:
-    frozen = _opened(store, _freeze(store, api, collections=["odd"]))
-    _has_scenes(frozen, ("a", "c"), https_folder.folder)
-    frozen = _opened(
-        store, _freeze(store, api, datetime="2024-01-02T00:00:00Z/2024-01-03T00:00:00Z")
+    committed = _opened(store, _commit(store, api, collections=["odd"]))
+    _has_scenes(committed, ("a", "c"), https_folder.folder)
+    committed = _opened(
+        store, _commit(store, api, datetime="2024-01-02T00:00:00Z/2024-01-03T00:00:00Z")
     )
-    _has_scenes(frozen, ("b", "c"), https_folder.folder)
-    frozen = _opened(store, _freeze(store, api, bbox=[9.0, 46.9, 9.05, 47.0]))
-    _has_scenes(frozen, ("a",), https_folder.folder)
+    _has_scenes(committed, ("b", "c"), https_folder.folder)
+    committed = _opened(store, _commit(store, api, bbox=[9.0, 46.9, 9.05, 47.0]))
+    _has_scenes(committed, ("a",), https_folder.folder)
 
 
 def test_assets_kept_by_reference_stay_where_they_are_with_checksum_and_size(
     api: str, https_folder: WebFolder, store: Store
 ) -> None:
-    frozen = _opened(store, _freeze(store, api, assets="reference"))
-    catalogue = frozen.manifest["role"] == "catalog"
-    objects = [object_key(sha256) for sha256 in frozen.manifest.loc[catalogue, "sha256"]]
+    committed = _opened(store, _commit(store, api, assets="reference"))
+    catalogue = committed.manifest["role"] == "catalog"
+    objects = [object_key(sha256) for sha256 in committed.manifest.loc[catalogue, "sha256"]]
     assert list(store.workspace.list("objects")) == objects
-    for row in frozen.manifest[~catalogue].itertuples():
+    for row in committed.manifest[~catalogue].itertuples():
         assert str(row.href).startswith(https_folder.url)
         path = https_folder.folder / str(row.href).removeprefix(f"{https_folder.url}/")
         assert path.stat().st_size == row.size
-    _has_scenes(frozen, SCENES, https_folder.folder)
+    _has_scenes(committed, SCENES, https_folder.folder)
 
 
 def test_an_asset_kept_by_reference_that_changed_or_went_is_told(
     api: str, https_folder: WebFolder, store: Store
 ) -> None:
-    version = _freeze(store, api, assets="reference")
+    version = _commit(store, api, assets="reference")
     write_scene(https_folder.folder, "a", seed=9)
     (https_folder.folder / "images" / "b.tif").unlink()
-    frozen = _opened(store, version)
-    images = frozen.manifest[frozen.manifest["role"] == "image"].set_index("scene")["path"]
+    committed = _opened(store, version)
+    images = committed.manifest[committed.manifest["role"] == "image"].set_index("scene")["path"]
     for name in ("a", "b"):
         with pytest.raises(MlopsError, match=rf"images/{name}\.tif.*; "):
-            frozen.local_path(images[name])
+            committed.local_path(images[name])
 
 
 def test_a_second_search_with_the_same_answer_is_the_same_version_and_fetches_nothing(
     api: str, https_folder: WebFolder, store: Store
 ) -> None:
-    assert _freeze(store, api).created
+    assert _commit(store, api).created
     fetched = len(https_folder.faults.asked("GET *.tif"))
-    assert not _freeze(store, api).created
+    assert not _commit(store, api).created
     assert len(https_folder.faults.asked("GET *.tif")) == fetched
 
 
@@ -150,10 +154,10 @@ def test_assets_that_cannot_be_read_are_named_and_nothing_is_published(
 ) -> None:
     https_folder.faults.add("*/images/b.tif", status=status, method=method)
     with pytest.raises(MlopsError, match=r"(?s)images/b\.tif.*; "):
-        _freeze(store, api)
+        _commit(store, api)
     assert store.registry.data_versions() == []
     https_folder.faults.mend()
-    assert _freeze(store, api).created
+    assert _commit(store, api).created
 
 
 def test_all_assets_that_are_not_there_are_named_at_once(
@@ -162,7 +166,7 @@ def test_all_assets_that_are_not_there_are_named_at_once(
     for name in ("a", "c"):
         (https_folder.folder / "labels" / f"{name}.tif").unlink()
     with pytest.raises(MlopsError, match=r"labels/a\.tif") as raised:
-        _freeze(store, api)
+        _commit(store, api)
     assert "labels/c.tif" in str(raised.value)
 
 
@@ -174,7 +178,7 @@ def test_an_api_that_is_none_is_told_with_what_to_do(
 ) -> None:
     url = url or f"stac+{https_folder.url}"
     with pytest.raises(StorageError, match=rf"{url.removeprefix('stac+')}.*; "):
-        _freeze(store, url)
+        _commit(store, url)
     assert store.registry.data_versions() == []
 
 
@@ -203,29 +207,29 @@ def _item(name: str, base: str) -> pystac.Item:
     return item
 
 
-def _freeze(store: Store, url: str, **options: object) -> Freeze:
+def _commit(store: Store, url: str, **options: object) -> Commit:
     source = {"url": url, "layout": "stac", "stac": {"size": 3, **options}}
-    return freeze(store.workspace, store.registry, scenes_specification(source=source), "tester")
+    return commit(store.workspace, store.registry, scenes_specification(source=source), "tester")
 
 
-def _opened(store: Store, frozen: Freeze) -> FrozenDataset:
-    return FrozenDataset.open(
-        store.workspace, store.registry, Reference("scenes", frozen.version.version)
+def _opened(store: Store, committed: Commit) -> CommittedDataset:
+    return CommittedDataset.open(
+        store.workspace, store.registry, Reference("scenes", committed.version.version)
     )
 
 
-def _has_scenes(frozen: FrozenDataset, names: Sequence[str], folder: Path) -> None:
+def _has_scenes(committed: CommittedDataset, names: Sequence[str], folder: Path) -> None:
     """The version has these scenes, image and labels, with the bytes that lie in the folder."""
-    images = frozen.manifest[frozen.manifest["role"] == "image"]
+    images = committed.manifest[committed.manifest["role"] == "image"]
     assert sorted(images["scene"]) == sorted(names)
     for row in images.itertuples():
         assert (
-            frozen.local_path(str(row.path)).read_bytes()
+            committed.local_path(str(row.path)).read_bytes()
             == (folder / f"images/{row.scene}.tif").read_bytes()
         )
-        labels = frozen.scene_labels(str(row.path))
+        labels = committed.scene_labels(str(row.path))
         assert (
-            frozen.local_path(labels).read_bytes()
+            committed.local_path(labels).read_bytes()
             == (folder / f"labels/{row.scene}.tif").read_bytes()
         )
-    assert set(frozen.samples["path"]) == set(images["path"])
+    assert set(committed.samples["path"]) == set(images["path"])

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mlops_assets.datasets.commit.commit import freeze
+from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 
@@ -54,16 +54,16 @@ def land_images(
     store: Store,
     files: dict[str, bytes] | None = None,
     specification: DatasetSpecification | None = None,
-) -> FrozenDataset:
-    """Make the landing hold exactly these files, freeze it, and open the version."""
+) -> CommittedDataset:
+    """Make the landing hold exactly these files, commit it, and open the version."""
     specification = specification or images_specification()
     folder = store.workspace.root / specification.source.url
     shutil.rmtree(folder, ignore_errors=True)
     for path, content in (files or images()).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-    version = freeze(store.workspace, store.registry, specification, store.user).version
-    return FrozenDataset.open(
+    version = commit(store.workspace, store.registry, specification, store.user).version
+    return CommittedDataset.open(
         store.workspace, store.registry, Reference(version.dataset, version.version)
     )
 
@@ -77,9 +77,9 @@ def tree(folder: Path) -> dict[str, bytes]:
     }
 
 
-def object_path(store: Store, frozen: FrozenDataset, path: str) -> Path:
+def object_path(store: Store, committed: CommittedDataset, path: str) -> Path:
     """Return the path of a landed file's bytes in the workspace."""
-    sha256 = str(frozen.manifest.set_index("path").loc[path, "sha256"])
+    sha256 = str(committed.manifest.set_index("path").loc[path, "sha256"])
     return store.workspace.root / "objects" / "sha256" / sha256[:2] / sha256[2:]
 
 

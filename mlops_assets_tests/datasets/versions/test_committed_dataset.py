@@ -1,4 +1,4 @@
-"""A frozen version says what was frozen, and notices tampering before anything is used."""
+"""A committed version says what was committed, and notices tampering before anything is used."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 import pytest
 
-from mlops_assets.datasets.commit.commit import Freeze, freeze
+from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.training_data import TrainingData
+from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
-from mlops_assets.datasets.versions.frozen_dataset import FrozenDataset
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -21,15 +21,15 @@ from mlops_assets_tests.conftest import (
     write_scene,
 )
 
-Land = Callable[..., Freeze]
-Open = Callable[..., FrozenDataset]
+Land = Callable[..., Commit]
+Open = Callable[..., CommittedDataset]
 SPLITS = ("train", "validation", "test")
 _ENVI = {"driver": "ENVI", "height": 48, "width": 48, "count": 4, "dtype": "uint16"}
 
 
 @pytest.fixture
 def opened(store: Store) -> Open:
-    return lambda reference="fields": FrozenDataset.open(
+    return lambda reference="fields": CommittedDataset.open(
         store.workspace, store.registry, Reference.parse(reference)
     )
 
@@ -64,9 +64,9 @@ def test_a_file_of_the_cache_that_took_the_place_of_a_link_is_not_read(
         "url": "landing/scenes",
         "scenes": {"images": "images/*.bsq", "size": 3},
     }
-    freeze(store.workspace, store.registry, scenes_specification(source=source), "tester")
-    frozen = opened("scenes")
-    path = frozen.raster_path("images/a.bsq")
+    commit(store.workspace, store.registry, scenes_specification(source=source), "tester")
+    committed = opened("scenes")
+    path = committed.raster_path("images/a.bsq")
     before = path.read_bytes()
     path.unlink()
     path.write_bytes(bytes(len(before)))
@@ -113,11 +113,13 @@ def test_an_unknown_version_is_not_found(land_table: Land, opened: Open) -> None
         opened("fields@v9")
 
 
-def test_a_version_keeps_the_declaration_it_was_frozen_with(land_table: Land, opened: Open) -> None:
+def test_a_version_keeps_the_declaration_it_was_committed_with(
+    land_table: Land, opened: Open
+) -> None:
     specification = table_specification(title="First")
     land_table(specification=specification)
     land_table(crops_table(200), table_specification(title="Second"))
-    assert opened("fields@v1").specification.frozen() == specification.frozen()
+    assert opened("fields@v1").specification.committed() == specification.committed()
     assert (opened("fields@v1").reference, opened("fields").specification.title) == (
         "fields@v1",
         "Second",

@@ -1,4 +1,4 @@
-"""Reading a data version: its manifest, samples and arrays, always from the frozen bytes.
+"""Reading a data version: its manifest, samples and arrays, always from the committed bytes.
 
 Nothing here looks at the landing.
 """
@@ -37,7 +37,7 @@ DESCRIPTION = ("title", "description", "license", "providers", "doi", "citation"
 
 
 @dataclass(frozen=True)
-class FrozenDataset:
+class CommittedDataset:
     """One data version, opened.
 
     Every document is checked against its published checksum when it is read.
@@ -50,7 +50,9 @@ class FrozenDataset:
     samples: pd.DataFrame
 
     @classmethod
-    def open(cls, workspace: Workspace, registry: Registry, reference: Reference) -> FrozenDataset:
+    def open(
+        cls, workspace: Workspace, registry: Registry, reference: Reference
+    ) -> CommittedDataset:
         """Open `dataset@version`.
 
         Raises:
@@ -74,17 +76,17 @@ class FrozenDataset:
 
     @cached_property
     def specification(self) -> DatasetSpecification:
-        """The declaration as it was when this version was frozen."""
+        """The declaration as it was when this version was committed."""
         return DatasetSpecification.model_validate(self.document["specification"])
 
-    def described_as(self, declared: DatasetSpecification) -> FrozenDataset:
+    def described_as(self, declared: DatasetSpecification) -> CommittedDataset:
         """Return this version with its description as declared now.
 
         The description is title, licence, providers, place and time.
 
         How it was read and split stays as it was committed.
         """
-        committed, now = self.specification, declared.frozen()
+        committed, now = self.specification, declared.committed()
         changes = {name: now[name] for name in DESCRIPTION}
         wavelengths = declared.bands.center_wavelengths
         same_bands = declared.bands.names == committed.bands.names
@@ -119,7 +121,7 @@ class FrozenDataset:
         A file that is kept by reference is fetched into the cache once.
 
         Raises:
-            IntegrityError: the bytes are not those that were frozen.
+            IntegrityError: the bytes are not those that were committed.
             StorageError: they are not there any more.
         """
         sha256, href = self._files[path]
@@ -142,10 +144,10 @@ class FrozenDataset:
         return local
 
     def raster_path(self, path: str) -> Path:
-        """Return a local path of a raster with the frozen bytes, and what belongs to it beside it.
+        """Return a local path of a raster's committed bytes, with its sidecars beside it.
 
         Raises:
-            IntegrityError: the bytes are not those that were frozen.
+            IntegrityError: the bytes are not those that were committed.
             StorageError: they are not there any more.
         """
         others = self._together.get(path, [])
