@@ -228,7 +228,7 @@ def _predict(store: Store, scene: Path) -> None:
 
 def _farewell(settings: Settings, store: Store, seconds: float) -> None:
     row = store.registry.model_versions("indian_pines_cnn", data_version="v2")[-1]
-    _say(f"Done in {seconds:.0f} s. Where to look:")
+    _say(f"Done in {seconds:.0f} s. Results:")
     folder = store.workspace.root / model_folder(row.model, row.version)
     for what, where in {
         "model card, per class": folder / "model-card.md",
