@@ -44,7 +44,7 @@ def main(*steps: str) -> None:
                 specification = DatasetSpecification.model_validate(
                     {"name": DATASET, "source": source}
                 )
-                files = commit(workspace, registry, specification, "benchmark").version.files
+                files = commit(workspace, registry, specification).version.files
             else:
                 committed = CommittedDataset.open(workspace, registry, Reference(DATASET))
                 files = recall(committed, Path(where), copy=verb == "recall_copy").files

@@ -47,7 +47,7 @@ def main(step: str, declared: str, task: str, batch: str = "64") -> None:
     taken = Steps()
     if step == "commit":
         with taken.step(step):
-            samples = commit(workspace, registry, specification, "benchmark").version.samples
+            samples = commit(workspace, registry, specification).version.samples
         taken.tell(samples=samples)
         return
     data = TrainingData(

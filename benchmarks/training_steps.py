@@ -55,9 +55,7 @@ def _prepare(place: Path) -> None:
         "source": {"url": str(place / "landing"), "layout": "image_folder"},
     }
     store = open_store(Settings.from_environment())
-    commit(
-        store.workspace, store.registry, DatasetSpecification.model_validate(declared), "benchmark"
-    )
+    commit(store.workspace, store.registry, DatasetSpecification.model_validate(declared))
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("chips"))
     data = TrainingData(committed, "classification", scaling="standardize")
     for split in ("train", "validation"):

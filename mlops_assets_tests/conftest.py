@@ -199,7 +199,7 @@ def land_table(store: Store) -> Callable[..., Commit]:
         folder = store.workspace.root / specification.source.url
         folder.mkdir(parents=True, exist_ok=True)
         (crops_table() if frame is None else frame).to_csv(folder / "samples.csv", index=False)
-        return commit(store.workspace, store.registry, specification, "tester")
+        return commit(store.workspace, store.registry, specification)
 
     return land
 
@@ -214,7 +214,7 @@ def land_scenes(store: Store) -> Callable[..., Commit]:
             store.workspace.root / specification.source.url,
             **scene,  # type: ignore[arg-type]
         )
-        return commit(store.workspace, store.registry, specification, "tester")
+        return commit(store.workspace, store.registry, specification)
 
     return land
 

@@ -293,10 +293,10 @@ class TrainedModel(dg.Component):
             if config.user:
                 opened = opened.acting(replace(opened.registry.principal, name=config.user))
             if config.rollback:
-                moved = rollback(opened, specification.name, opened.user)
+                moved = rollback(opened, specification.name)
             else:
                 row = _to_promote(opened, specification, config.version, ancestors(context))
-                moved = promote(opened, row, specification.gates, opened.user, config.alias)
+                moved = promote(opened, row, specification.gates, config.alias)
             row = opened.registry.model_version(Reference(specification.name, moved.version))
             context.add_asset_metadata(mlflow.aliases(opened, specification.name))
             return dg.MaterializeResult(

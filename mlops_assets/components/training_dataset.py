@@ -92,9 +92,7 @@ class TrainingDataset(dg.Component):
             from mlops_assets.datasets.commit.commit import commit
 
             opened = store.open()
-            committed = commit(
-                opened.workspace, opened.registry, specification, opened.user, config.rehash
-            )
+            committed = commit(opened.workspace, opened.registry, specification, config.rehash)
             add_data_versions(context.instance, opened.registry, specification.name)
             sight = Sight.of(
                 committed.landed.landing.url, committed.landed.files, committed.landed.scenes

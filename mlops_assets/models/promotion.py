@@ -55,7 +55,7 @@ def gates_description(outcomes: Sequence[GateOutcome]) -> str:
 
 
 def promote(
-    store: Store, row: ModelVersion, gates: Sequence[Gate], user: str, alias: str = "production"
+    store: Store, row: ModelVersion, gates: Sequence[Gate], alias: str = "production"
 ) -> Promotion:
     """Move an alias to a model version that passes all gates.
 
@@ -95,10 +95,10 @@ def promote(
             raise GateFailure(
                 f"{row.model}@{row.version} stays out of {alias}: {gates_description(outcomes)}"
             )
-        return store.registry.promote(row, user, [asdict(outcome) for outcome in outcomes], alias)
+        return store.registry.promote(row, [asdict(outcome) for outcome in outcomes], alias)
 
 
-def rollback(store: Store, model: str, user: str) -> Promotion:
+def rollback(store: Store, model: str) -> Promotion:
     """Move `production` back to `previous`, which passed its gates when it was promoted.
 
     Raises:
@@ -115,7 +115,7 @@ def rollback(store: Store, model: str, user: str) -> Promotion:
         row = store.registry.model_version(Reference(model, "previous"))
         _require_as_published(store, row)
         return store.registry.promote(
-            row, user, [{"gate": "rollback", "passed": True, "value": None, "limit": None}]
+            row, [{"gate": "rollback", "passed": True, "value": None, "limit": None}]
         )
 
 

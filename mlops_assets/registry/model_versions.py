@@ -132,9 +132,7 @@ class ModelVersions(RegistrySession):
                 for row in session.scalars(select(Alias).filter_by(model=model))
             }
 
-    def promote(
-        self, row: ModelVersion, moved_by: str, gates: list[Any], alias: str = "production"
-    ) -> Promotion:
+    def promote(self, row: ModelVersion, gates: list[Any], alias: str = "production") -> Promotion:
         """Move an alias to a model version; what held `production` before becomes `previous`.
 
         One move of a model's aliases waits for another, so that each finds what the one before
@@ -165,7 +163,7 @@ class ModelVersions(RegistrySession):
                 version=row.version,
                 previous=previous,
                 moved=moved,
-                moved_by=moved_by,
+                moved_by=self.principal.name,
                 gates=gates,
             )
             session.add(promotion)

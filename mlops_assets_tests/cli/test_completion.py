@@ -63,7 +63,7 @@ def test_a_new_project_completes_commands_choices_and_what_it_declares(
 def test_names_come_from_the_registry(registry: Registry) -> None:  # noqa: F811
     start(registry, "1" * 36, "samples_forest")
     publish(registry, "1" * 36, "samples_forest", "v1-00000001")
-    registry.promote(registry.model_versions()[0], "tester", [])
+    registry.promote(registry.model_versions()[0], [])
     registry.tag("samples", "v1", "harvest")
     assert completion.datasets("") == ["samples"]
     assert completion.data_references("samples@") == ["samples@harvest", "samples@v1"]

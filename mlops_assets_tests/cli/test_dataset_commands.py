@@ -114,7 +114,7 @@ def test_diff_of_scenes(store: Store, mlops: Mlops) -> None:
     specification = scenes_specification()
     for name in ("a", "b"):
         write_scene(store.workspace.root / specification.source.url, name, seed=ord(name))
-        commit(store.workspace, store.registry, specification, "tester")
+        commit(store.workspace, store.registry, specification)
     out = mlops("dataset", "diff", "scenes").out
     assert "+ images/b.tif" in out
     assert "left out" in out
@@ -282,7 +282,7 @@ def test_show_tells_what_is_known(store: Store, mlops: Mlops) -> None:
 
     specification = scenes_specification(title="Two scenes")
     write_scene(store.workspace.root / specification.source.url, crs="EPSG:32632")
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     store.registry.tag("scenes", "v1", "spring")
     shown = mlops("dataset", "show", "scenes@spring", "--json").json
     assert {
@@ -330,7 +330,7 @@ def test_show_of_windows_counts_no_classes(store: Store, mlops: Mlops) -> None:
         source=windows, split={"fractions": {"train": 0.5, "test": 0.5}}
     )
     write_scene(store.workspace.root / specification.source.url)
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     shown = mlops("dataset", "show", "scenes", "--json").json
     assert [(entry["name"], entry["train"]) for entry in shown["classes"]] == [
         ("water", None),

@@ -44,7 +44,7 @@ def test_sync_mirrors_what_is_missing_and_says_so(
     assert "no run yet" in mlops("mlflow", "sync").out
     land_table()
     row = lifecycle(store, model_specification(model), recorded=True)
-    store.registry.promote(row, "tester", [], alias="spring.2025")
+    store.registry.promote(row, [], alias="spring.2025")
     first = mlops("mlflow", "sync", "--json")
     assert [(run["run_id"], run["outcome"]) for run in first.json] == [(row.run_id, "created")]
     assert first.err.strip().endswith("alias spring.2025: MLflow takes no alias of this name")

@@ -140,7 +140,7 @@ def test_what_waits_is_training_on_new_data_and_versions_that_pass_their_gates(
     start(registry, "2" * 8, "samples_forest")
     publish(registry, "2" * 8, "samples_forest", "v1-00000002", accuracy=0.9)
     assert commands() == ["mlops model promote samples_forest@v1-00000002"]
-    registry.promote(registry.model_versions("samples_forest")[-1], "tester", [])
+    registry.promote(registry.model_versions("samples_forest")[-1], [])
     assert commands() == []
     assert "nothing waits" in mlops("status").out
 

@@ -40,7 +40,7 @@ def _assessed_workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = root / specification.source.url
     folder.mkdir(parents=True)
     crops_table().to_csv(folder / "samples.csv", index=False)
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     assess(
         store.registry,
         CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v1")),

@@ -62,7 +62,7 @@ def land_images(
     for path, content in (files or images()).items():
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         (folder / path).write_bytes(content)
-    version = commit(store.workspace, store.registry, specification, store.user).version
+    version = commit(store.workspace, store.registry, specification).version
     return CommittedDataset.open(
         store.workspace, store.registry, Reference(version.dataset, version.version)
     )

@@ -51,7 +51,7 @@ def committed(
         "split": {"fractions": HALVES, **split},
         **changes,
     }
-    commit(store.workspace, store.registry, DatasetSpecification.model_validate(declared), "tester")
+    commit(store.workspace, store.registry, DatasetSpecification.model_validate(declared))
     return CommittedDataset.open(store.workspace, store.registry, Reference("real"))
 
 

@@ -52,7 +52,7 @@ def land(
     folder = store.workspace.root / specification.source.url
     folder.mkdir(parents=True, exist_ok=True)
     write(folder)
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     return CommittedDataset.open(store.workspace, store.registry, Reference(specification.name))
 
 

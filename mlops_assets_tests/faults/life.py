@@ -157,7 +157,7 @@ def land(root: Path, scene: str, seed: int) -> None:
 
 
 def _commit(store: Store) -> object:
-    return commit(store.workspace, store.registry, scenes_specification(), "tester")
+    return commit(store.workspace, store.registry, scenes_specification())
 
 
 def _dataset(store: Store, version: str) -> CommittedDataset:
@@ -225,7 +225,7 @@ def _record_model(version: str, title: str) -> Step:
 
 
 def _promote(version: str) -> Step:
-    return lambda store: promote(store, _row(store, version), [], "tester")
+    return lambda store: promote(store, _row(store, version), [])
 
 
 def _predict(version: str, scene: str) -> Step:

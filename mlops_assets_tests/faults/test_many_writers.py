@@ -79,4 +79,4 @@ def _one_round(registry: Registry, run_id: str) -> None:
     row = model_version(f"v1-{run_id}", run_id)
     registry.publish_model_version(row, [])
     registry.tag("fields", "v1", f"tag-{run_id}")
-    registry.promote(row, "tester", [])
+    registry.promote(row, [])

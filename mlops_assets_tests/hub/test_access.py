@@ -104,9 +104,9 @@ def test_a_viewer_reads_a_scientist_trains_and_an_approver_promotes(
     with pytest.raises(
         Forbidden, match="ann may not move alias production: this needs the role approver"
     ):
-        promote(scientist_store, row, [], "ann")
-    promote(scientist_store, row, [], "ann", "candidate")
-    promote(store.acting(Principal("ben", frozenset({Role.APPROVER}))), row, [], "ben")
+        promote(scientist_store, row, [])
+    promote(scientist_store, row, [], "candidate")
+    promote(store.acting(Principal("ben", frozenset({Role.APPROVER}))), row, [])
     assert [(entry["principal"], entry["action"]) for entry in entries(store)[-2:]] == [
         ("ann", "move alias candidate"),
         ("ben", "move alias production"),

@@ -15,6 +15,7 @@ from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFou
 from mlops_assets.models.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.models.specification import Gate
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
 from mlops_assets_tests.registry.rows import data_version, model_version, new_run
@@ -99,7 +100,7 @@ def test_a_gate_passes_as_it_says(
 def test_not_worse_than_production_knows_which_way_is_better(
     metric: str, production: float, candidate: float, tolerance: float, passed: bool, store: Store
 ) -> None:
-    promote(store, registered(store, "v1-old", **{metric: production}), [], "tester")
+    promote(store, registered(store, "v1-old", **{metric: production}), [])
     row = registered(store, "v1-new", **{metric: candidate})
     gate = Gate(metric=metric, not_worse_than="production", tolerance=tolerance)
     (outcome,) = check_gates(store.registry, row, [gate])
@@ -109,7 +110,7 @@ def test_not_worse_than_production_knows_which_way_is_better(
 def test_not_worse_than_passes_where_there_is_nothing_to_compare_with(store: Store) -> None:
     gates = [Gate(metric="accuracy", not_worse_than="production")]
     first = registered(store, "v1-a", accuracy=0.1)
-    assert promote(store, first, gates, "tester").previous is None
+    assert promote(store, first, gates).previous is None
     assert check_gates(store.registry, first, gates)[0].passed  # it is production itself
     assert not check_gates(store.registry, registered(store, "v1-b", accuracy=0.05), gates)[
         0
@@ -118,8 +119,8 @@ def test_not_worse_than_passes_where_there_is_nothing_to_compare_with(store: Sto
 
 def test_promotion_moves_production_and_keeps_the_history(store: Store) -> None:
     old, new = registered(store, "v1-old", accuracy=0.8), registered(store, "v1-new", accuracy=0.9)
-    promote(store, old, [], "ann")
-    moved = promote(store, new, [Gate(metric="accuracy", min=0.85)], "bob")
+    promote(store.acting(local("ann")), old, [])
+    moved = promote(store.acting(local("bob")), new, [Gate(metric="accuracy", min=0.85)])
     assert (moved.version, moved.previous, moved.moved_by) == ("v1-new", "v1-old", "bob")
     assert moved.gates == [{"gate": "accuracy ≥ 0.85", "passed": True, "value": 0.9, "limit": 0.85}]
     assert state(store)[0] == {"production": "v1-new", "previous": "v1-old"}
@@ -131,20 +132,20 @@ def test_promotion_moves_production_and_keeps_the_history(store: Store) -> None:
 
 
 def test_another_alias_leaves_production_alone(store: Store) -> None:
-    promote(store, registered(store, "v1-a"), [], "tester")
-    promote(store, registered(store, "v1-b"), [], "tester", alias="candidate")
+    promote(store, registered(store, "v1-a"), [])
+    promote(store, registered(store, "v1-b"), [], alias="candidate")
     assert state(store)[0] == {"production": "v1-a", "candidate": "v1-b"}
 
 
 def test_promoting_again_does_not_lose_the_previous_version(store: Store) -> None:
     old, new = registered(store, "v1-old"), registered(store, "v1-new")
     for row in (old, new, new):
-        promote(store, row, [], "tester")
+        promote(store, row, [])
     assert state(store)[0] == {"production": "v1-new", "previous": "v1-old"}
 
 
 def test_one_failing_gate_moves_nothing(store: Store) -> None:
-    promote(store, registered(store, "v1-old", accuracy=0.9, kappa=0.9), [], "tester")
+    promote(store, registered(store, "v1-old", accuracy=0.9, kappa=0.9), [])
     row, before = registered(store, "v1-new", accuracy=0.95, kappa=0.1), state(store)
     gates = [
         Gate(metric="accuracy", min=0.9),
@@ -153,7 +154,7 @@ def test_one_failing_gate_moves_nothing(store: Store) -> None:
     with pytest.raises(
         GateFailure, match=r"kappa not worse than production \(tolerance 0.05\): FAILED at 0.1000"
     ):
-        promote(store, row, gates, "tester")
+        promote(store, row, gates)
     assert state(store) == before
 
 
@@ -161,31 +162,31 @@ def test_one_failing_gate_moves_nothing(store: Store) -> None:
 def test_a_version_that_is_not_recorded_stays_out(stage: str, store: Store) -> None:
     row = registered(store, "v1-a", stage=stage, accuracy=1)
     with pytest.raises(GateFailure, match=f"crops@v1-a is only {stage}; .*mlops train crops@v1"):
-        promote(store, row, [], "tester")
+        promote(store, row, [])
     assert state(store) == ({}, 0)
 
 
 @pytest.mark.parametrize("alias", ["", "../production", "a|b"])
 def test_an_alias_that_is_no_name_is_refused(alias: str, store: Store) -> None:
     with pytest.raises(NameRefused):
-        promote(store, registered(store, "v1-a"), [], "tester", alias=alias)
+        promote(store, registered(store, "v1-a"), [], alias=alias)
     assert state(store) == ({}, 0)
 
 
 def test_rollback_goes_back_and_forth(store: Store) -> None:
     for version in ("v1-old", "v1-new"):
-        promote(store, registered(store, version), [], "tester")
-    moved = rollback(store, "crops", "ann")
+        promote(store, registered(store, version), [])
+    moved = rollback(store.acting(local("ann")), "crops")
     assert (moved.version, moved.moved_by, moved.gates[0]["gate"]) == ("v1-old", "ann", "rollback")
     assert state(store) == ({"production": "v1-old", "previous": "v1-new"}, 3)
-    rollback(store, "crops", "ann")
+    rollback(store, "crops")
     assert state(store)[0] == {"production": "v1-new", "previous": "v1-old"}
 
 
 def test_rollback_needs_something_to_go_back_to(store: Store) -> None:
-    promote(store, registered(store, "v1-a"), [], "tester")
+    promote(store, registered(store, "v1-a"), [])
     with pytest.raises(NotFound, match="crops has no previous version in production"):
-        rollback(store, "crops", "tester")
+        rollback(store, "crops")
     assert state(store) == ({"production": "v1-a"}, 1)
 
 
@@ -205,7 +206,7 @@ def test_outcomes_read_as_one_sentence(store: Store) -> None:
 )
 def test_what_is_not_as_it_was_published_is_not_promoted(changed: str, store: Store) -> None:
     better = [Gate(metric="accuracy", not_worse_than="production")]
-    promote(store, registered(store, "v1-a", accuracy=0.9), [], "tester")
+    promote(store, registered(store, "v1-a", accuracy=0.9), [])
     registered(store, "v1-b", accuracy=0.5)
     keys = {
         "record": "catalog/models/crops/v1-b.json",
@@ -219,14 +220,14 @@ def test_what_is_not_as_it_was_published_is_not_promoted(changed: str, store: St
         store.workspace.put(keys.get(changed, f"models/crops/v1-b/{changed}"), b"changed")
     before = state(store)
     with pytest.raises(IntegrityError, match="not as it was published, no alias was moved"):
-        promote(store, store.registry.model_version(Reference("crops", "v1-b")), better, "tester")
+        promote(store, store.registry.model_version(Reference("crops", "v1-b")), better)
     assert state(store) == before
 
 
 def test_nothing_damaged_is_rolled_back_to(store: Store) -> None:
     for version in ("v1-a", "v1-b"):
-        promote(store, registered(store, version), [], "tester")
+        promote(store, registered(store, version), [])
     store.workspace.put("models/crops/v1-a/model.onnx", b"changed")
     with pytest.raises(IntegrityError, match=r"models/crops/v1-a/model\.onnx"):
-        rollback(store, "crops", "ann")
+        rollback(store, "crops")
     assert store.registry.aliases("crops") == {"production": "v1-b", "previous": "v1-a"}

@@ -57,7 +57,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     root = tmp_path_factory.mktemp("tampered") / "workspace"
     opened = open_store(root)
     write_scene(root / "landing/scenes", size=24, crs="EPSG:32630")
-    commit(opened.workspace, opened.registry, scenes_specification(), "tester")
+    commit(opened.workspace, opened.registry, scenes_specification())
     opened.registry.tag("scenes", "v1", "harvest")
     token, _ = create_token(opened.registry, "ann", [Role.SCIENTIST], timedelta(days=1))
     opened.registry.revoke_tokens(token.id)
@@ -69,7 +69,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     opened.registry.add_checkpoint(checkpoint)
     opened.registry.finish_run("failed", "failed", "out of luck")
     row = lifecycle(opened, model_specification("cover", dataset="scenes"), recorded=True)
-    promote(opened, opened.registry.model_version(Reference("cover")), [], "tester")
+    promote(opened, opened.registry.model_version(Reference("cover")), [])
     predict_scene(opened, row, root / "landing/scenes/images/a.tif", "a")
     shutil.rmtree(opened.workspace.cache)
     assert verify_all(opened).problems == []

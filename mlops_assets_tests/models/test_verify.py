@@ -41,7 +41,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("published") / "workspace"
     store = open_store(root)
     write_scene(root / "landing/scenes", crs="EPSG:32630")
-    commit(store.workspace, store.registry, scenes_specification(), "tester")
+    commit(store.workspace, store.registry, scenes_specification())
     row = lifecycle(store, model_specification("cover", dataset="scenes"), recorded=True)
     predict_scene(store, row, root / "landing/scenes/images/a.tif", "a")
     store.registry._engine.dispose()

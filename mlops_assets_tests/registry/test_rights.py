@@ -68,7 +68,7 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         Role.SCIENTIST,
         lambda r: r.advance(model_version("m1", "run-of-m1"), "exported", []),
     ),
-    "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), "ann", [])),
+    "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), [])),
     "add_files": (Role.SCIENTIST, lambda r: r.add_files("data:fields@v1", [FILE])),
     "add_records": (Role.SCIENTIST, lambda r: r.add_records({"data:fields@v1": [FILE]})),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
@@ -186,13 +186,13 @@ def test_a_scientist_proposes_and_an_approver_decides(registry: Registry) -> Non
         registry.acting(Principal("ann", frozenset({role})))
         for role in (Role.SCIENTIST, Role.APPROVER)
     )
-    scientist.promote(row, "ann", [], "candidate")
+    scientist.promote(row, [], "candidate")
     for alias in ("production", "previous", "spring"):
         with pytest.raises(Forbidden, match=f"move alias {alias}: this needs the role approver"):
-            scientist.promote(row, "ann", [], alias)
+            scientist.promote(row, [], alias)
     with pytest.raises(Forbidden, match="the role scientist"):
-        approver.promote(row, "ben", [], "candidate")
-    approver.promote(row, "ben", [])
+        approver.promote(row, [], "candidate")
+    approver.promote(row, [])
     assert registry.aliases("crops") == {"candidate": "m1", "production": "m1"}
     assert registry.principal.roles == frozenset(Role)
 

@@ -126,7 +126,7 @@ def test_promotions_at_once_leave_one_chain(url: str) -> None:
 
     def move(row: ModelVersion, own: Registry) -> None:
         ready.wait(60)
-        own.promote(row, "tester", [])
+        own.promote(row, [])
 
     with ThreadPoolExecutor(len(rows)) as pool:
         list(pool.map(move, rows, registries))
@@ -173,7 +173,7 @@ def test_a_transaction_that_never_ends_is_not_waited_for_for_ever(
         with pytest.raises(
             StorageError, match=r"registry postgresql.*lock timeout.*nothing was recorded; check"
         ):
-            _open(url).promote(row, "tester", [])
+            _open(url).promote(row, [])
     while _opened:
         _opened.pop().close()
 

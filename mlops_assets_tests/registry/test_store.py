@@ -21,6 +21,7 @@ from mlops_assets.errors import (
     StorageError,
 )
 from mlops_assets.names import Reference
+from mlops_assets.principals import local
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, open_registry
 from mlops_assets.registry.schema import SCHEMA_REVISION
 from mlops_assets.registry.store import now
@@ -274,7 +275,7 @@ def test_a_model_is_resolved_by_version_by_alias_and_as_its_newest(
     registry: Registry, publish: Callable[..., ModelVersion]
 ) -> None:
     publish("newest")
-    registry.promote(publish("old", age=2), "tester", [])
+    registry.promote(publish("old", age=2), [])
     publish("middle", age=1)
     resolved = {
         text: registry.model_version(Reference.parse(text)).version
@@ -296,15 +297,16 @@ def test_promoting_moves_the_former_production_to_previous(
     registry: Registry, publish: Callable[..., ModelVersion]
 ) -> None:
     first, second = publish("m1"), publish("m2")
-    assert registry.promote(first, "ann", []).previous is None
+    ann, ben = registry.acting(local("ann")), registry.acting(local("ben"))
+    assert ann.promote(first, []).previous is None
     assert registry.aliases("crops") == {"production": "m1"}
-    assert registry.promote(second, "ben", [{"gate": "g"}]).previous == "m1"
+    assert ben.promote(second, [{"gate": "g"}]).previous == "m1"
     assert registry.aliases("crops") == {"production": "m2", "previous": "m1"}
-    registry.promote(second, "ben", [])
-    registry.promote(first, "eve", [], alias="candidate")
+    ben.promote(second, [])
+    registry.promote(first, [], alias="candidate")
     assert registry.aliases("crops") == {"production": "m2", "previous": "m1", "candidate": "m1"}
     for version in (publish("m3"), second):
-        registry.promote(version, "eve", [], alias="candidate")
+        registry.promote(version, [], alias="candidate")
     assert registry.aliases("crops") == {"production": "m2", "previous": "m1", "candidate": "m2"}
     history = [(p.alias, p.version, p.moved_by, p.gates) for p in registry.promotions("crops")]
     assert history[:2] == [

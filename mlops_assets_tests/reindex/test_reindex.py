@@ -69,8 +69,8 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     registry.tag("scenes", "v1", "harvest-2026")
     better = lifecycle(store, specification, recorded=True, depth=5)
-    promote(store, better, [], "ann")
-    rollback(store, MODEL, "bob")
+    promote(store, better, [])
+    rollback(store, MODEL)
     with planned({"quality": {"min": 0.2, "max": 0.8}}, trials=1, method="random").claimed(store):
         registry.start_run(new_run("trial", model=MODEL, tags={"sweep": "s", "trial": "0"}))
         end_run(store, "trial", "pruned", "others are better")
@@ -167,7 +167,7 @@ def test_a_rebuilt_registry_is_equal_row_by_row_and_goes_on(copied: Path, url: s
     assert rebuilt == expected
     store = Store(workspace(copied), Registry(url).acting(CARL))
     assert verify_all(store).problems == []
-    promote(store, store.registry.model_version(Reference(MODEL, "previous")), [], "carl")
+    promote(store, store.registry.model_version(Reference(MODEL, "previous")), [])
     assert [row["id"] for row in tables(url)["promotions"]] == [
         *range(1, len(expected["promotions"]) + 2)
     ]

@@ -84,7 +84,7 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Store:
         scenes_specification("windows", classes=CLASSES, **windows_source("windows")),
         table_specification(),
     ):
-        commit(store.workspace, store.registry, specification, "tester")
+        commit(store.workspace, store.registry, specification)
     for name, changes in MODELS.items():
         lifecycle(store, model_specification(name, **changes), **changes.get("params", {}))
     lifecycle(store, model_specification("row"))

@@ -65,7 +65,7 @@ def record(store: Store, name: str, source: Mapping[str, Any], **declared: Any) 
         **declared,
     }
     specification = DatasetSpecification.model_validate(attributes)
-    version = commit(store.workspace, store.registry, specification, "tester").version
+    version = commit(store.workspace, store.registry, specification).version
     committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(name, version.version)
     )

@@ -71,13 +71,11 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     (root / "landing/fields").mkdir(parents=True)
     for number in (1, 2, 3):
         crops_table(200 + number).to_csv(root / "landing/fields/samples.csv", index=False)
-        commit(
-            store.workspace, store.registry, table_specification(units={"ndvi_01": "1"}), "tester"
-        )
+        commit(store.workspace, store.registry, table_specification(units={"ndvi_01": "1"}))
         lifecycle(store, model_specification(), f"v{number}", recorded=True)
     for name, seed in (("a", 0), ("b", 1)):
         write_scene(root / "landing/scenes", name, seed=seed, crs="EPSG:32630")
-    commit(store.workspace, store.registry, scenes_specification(**DECLARED), "tester")
+    commit(store.workspace, store.registry, scenes_specification(**DECLARED))
     lifecycle(
         store,
         model_specification("cover", dataset="scenes", trainer=f"{HERE}:network"),
@@ -91,7 +89,7 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     nowhere = scenes_specification(
         "nowhere", extent={**dated, "approximate": True, "source": "a map"}
     )
-    row = commit(store.workspace, store.registry, nowhere, "tester").version
+    row = commit(store.workspace, store.registry, nowhere).version
     committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(row.dataset, row.version)
     )

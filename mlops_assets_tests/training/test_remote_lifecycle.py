@@ -34,12 +34,12 @@ def test_a_model_lives_in_a_bucket(bucket: Bucket, tmp_path: Path, trainer: str)
     write_scene(tmp_path / "landed")
     for path in (tmp_path / "landed").rglob("*.tif"):
         bucket.put(f"landing/scenes/{path.relative_to(tmp_path / 'landed').as_posix()}", path)
-    commit(store.workspace, store.registry, scenes_specification(), "tester")
+    commit(store.workspace, store.registry, scenes_specification())
     specification = model_specification(
         "cover", dataset="scenes", trainer=f"mlops_assets_tests.training.trainers:{trainer}"
     )
     row = lifecycle(store, specification, recorded=True)
-    promote(store, row, specification.gates, "tester")
+    promote(store, row, specification.gates)
     predict_scene(store, row, tmp_path / "landed/images/a.tif", "a")
     found = verify_all(store)
     assert found.passed, found.problems

@@ -68,7 +68,6 @@ def commit(
     workspace: Workspace,
     registry: Registry,
     specification: DatasetSpecification,
-    user: str,
     rehash: bool = False,
 ) -> Commit:
     """Commit what lies in a dataset's landing.
@@ -77,9 +76,8 @@ def commit(
 
     Args:
         workspace: where the bytes go.
-        registry: where the version is published.
+        registry: where the version is published, by its principal.
         specification: the dataset as declared.
-        user: who commits, for the audit trail.
         rehash: read and store every file anew, also those known by path, size and time; repairs
             damaged objects.
 
@@ -126,9 +124,7 @@ def commit(
         version = registry.data_version_with(specification.name, digest)
         if version is not None:
             return Commit(version, created=False, notes=notes, landed=source)
-        version = _publish(
-            workspace, registry, specification, contents, samples, manifest, digest, user
-        )
+        version = _publish(workspace, registry, specification, contents, samples, manifest, digest)
         return Commit(version, created=True, notes=notes, landed=source)
 
 
@@ -369,7 +365,6 @@ def _publish(
     samples: pd.DataFrame,
     manifest: pd.DataFrame,
     digest: str,
-    user: str,
 ) -> DataVersion:
     number = max((row.number for row in registry.data_versions(specification.name)), default=0) + 1
     version, created = f"v{number}", now()
@@ -381,7 +376,7 @@ def _publish(
         "version": version,
         "digest": digest,
         "created": created.isoformat(),
-        "created_by": user,
+        "created_by": registry.principal.name,
         "specification": specification.committed(),
         "classes": contents.classes,
         "features": contents.features,
@@ -403,7 +398,7 @@ def _publish(
         number=number,
         digest=digest,
         created=created,
-        created_by=user,
+        created_by=registry.principal.name,
         files=len(manifest),
         samples=len(samples),
         size=int(manifest["size"].sum()),

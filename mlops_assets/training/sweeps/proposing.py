@@ -46,7 +46,7 @@ def propose(
         row = store.registry.model_version(reference)
     if store.registry.aliases(row.model).get(CANDIDATE) != row.version:
         try:
-            promote(store, row, specification.gates, store.user, CANDIDATE)
+            promote(store, row, specification.gates, CANDIDATE)
         except GateFailure as error:
             tell(str(error))
             return

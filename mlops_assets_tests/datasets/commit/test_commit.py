@@ -44,7 +44,7 @@ def landing(store: Store, specification: DatasetSpecification | None = None) -> 
 
 
 def again(store: Store, specification: DatasetSpecification | None = None) -> Commit:
-    return commit(store.workspace, store.registry, specification or table_specification(), "tester")
+    return commit(store.workspace, store.registry, specification or table_specification())
 
 
 def assert_nothing_published(store: Store) -> None:
@@ -472,7 +472,7 @@ def test_a_commit_waits_for_another_one_of_the_same_dataset(
 def test_who_commits_is_no_part_of_the_content(store: Store, land_table: Land) -> None:
     land_table()
     other = store.acting(local("somebody else"))
-    assert not commit(other.workspace, other.registry, table_specification(), other.user).created
+    assert not commit(other.workspace, other.registry, table_specification()).created
 
 
 def test_other_column_names_of_a_file_without_header_are_a_new_version(store: Store) -> None:

@@ -214,7 +214,7 @@ def _commit(store: Store, place: Place | None = None) -> Commit:
     specification: DatasetSpecification = table_specification(
         **({"source": place.source()} if place else {})
     )
-    return commit(store.workspace, store.registry, specification, "tester")
+    return commit(store.workspace, store.registry, specification)
 
 
 def _nothing_published(store: Store) -> None:

@@ -59,7 +59,7 @@ def slowly(self, *args):
 Registry.remember_landed = slowly
 print("ready", flush=True)
 sys.stdin.readline()
-found = commit(workspace, registry, DatasetSpecification.model_validate(specification), "other")
+found = commit(workspace, registry, DatasetSpecification.model_validate(specification))
 print("committed", found.version.version, found.created, found.version.digest, flush=True)
 """
 
@@ -116,9 +116,7 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def again(
     store: Store, specification: DatasetSpecification | None = None, rehash: bool = False
 ) -> Commit:
-    return commit(
-        store.workspace, store.registry, specification or declared(), "tester", rehash=rehash
-    )
+    return commit(store.workspace, store.registry, specification or declared(), rehash=rehash)
 
 
 def latest(store: Store) -> CommittedDataset:
@@ -445,7 +443,7 @@ def test_threads_that_commit_different_datasets_of_one_landing_do_not_hinder_eac
 
     def commit_it(name: str) -> None:
         registry = Registry(store.registry.url)
-        committed = commit(Workspace(store.workspace.url), registry, declared(name), "tester")
+        committed = commit(Workspace(store.workspace.url), registry, declared(name))
         found.append(f"{name} {committed.version.version}")
 
     threads = [threading.Thread(target=commit_it, args=(name,)) for name in ("one", "two", "three")]

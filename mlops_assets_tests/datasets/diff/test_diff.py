@@ -185,7 +185,7 @@ def test_pixels_that_are_relabelled_or_left_out_are_told(store: Store, land_scen
 
     labels = store.workspace.root / "landing" / "scenes" / "labels" / "a.tif"
     relabel(labels)
-    third = commit(store.workspace, store.registry, scenes_specification(), "tester")
+    third = commit(store.workspace, store.registry, scenes_specification())
     changed = between(store, before, third).samples
     assert len(changed.relabelled) == 1
     assert changed.relabelled[["row", "column", "before", "after"]].to_numpy().tolist() == [
@@ -257,9 +257,7 @@ def test_rows_are_followed_into_other_files_and_other_orders(
     shuffled = table.sample(frac=1, random_state=0)
     shuffled.iloc[:100].to_csv(folder / "a.csv", index=False)
     shuffled.iloc[100:].to_csv(folder / "b.csv", index=False)
-    found = between(
-        store, before, commit(store.workspace, store.registry, table_specification(), "tester")
-    )
+    found = between(store, before, commit(store.workspace, store.registry, table_specification()))
     assert (paths(found.files.added), paths(found.files.removed)) == (
         ["a.csv", "b.csv"],
         ["samples.csv"],

@@ -248,7 +248,7 @@ def test_a_band_without_any_value_is_told(store: Store, assessed: Assess) -> Non
     shutil.copy(path, path.with_name("a.tif"))
     shutil.copy(path.parents[1] / "labels/z.tif", path.parents[1] / "labels/a.tif")
     specification = scenes_specification(source=source, split={"method": "random"})
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     _, quality = assessed("scenes")
     assert [value is None for value in quality.statistics["mean"]] == [False, False, True, False]
     found = check(quality, "valid_values")

@@ -41,7 +41,7 @@ NC_CLASSES = {
 
 
 def report_of(store: Store, specification: DatasetSpecification) -> tuple[Quality, dict[str, Any]]:
-    version = commit(store.workspace, store.registry, specification, "tester").version.version
+    version = commit(store.workspace, store.registry, specification).version.version
     committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(specification.name, version)
     )

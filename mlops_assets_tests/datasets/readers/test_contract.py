@@ -67,7 +67,7 @@ def landing(store: Store) -> Path:
 
 
 def commit_as(store: Store, implementation: Implementation, split: str = "random") -> Commit:
-    return commit(store.workspace, store.registry, implementation.specification(split), "tester")
+    return commit(store.workspace, store.registry, implementation.specification(split))
 
 
 @pytest.fixture(scope="module", params=ALL, ids=str)

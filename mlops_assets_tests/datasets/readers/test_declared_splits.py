@@ -33,7 +33,7 @@ PLACES = {
 
 
 def samples_of(store: Store, specification: DatasetSpecification) -> pd.DataFrame:
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     name = specification.name
     return CommittedDataset.open(store.workspace, store.registry, Reference(name)).samples
 

@@ -107,7 +107,7 @@ def test_an_image_without_data_is_left_out_and_noted_also_when_it_is_known(
                 with open_raster(path, "r+") as raster:
                     raster.write_mask(np.zeros((8, 8), dtype=bool))
     for version in (1, 2):
-        commit(store.workspace, store.registry, declared(), "tester")
+        commit(store.workspace, store.registry, declared())
         committed = CommittedDataset.open(
             store.workspace, store.registry, Reference("tiles", f"v{version}")
         )
@@ -341,7 +341,7 @@ def test_arrays_of_any_order_are_read_in_the_order_of_this_machine(
         path = landing / ("water", "land")[number % 2] / f"{number}.npy"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(array_bytes((array + number).astype(array.dtype, order="A")))
-    commit(store.workspace, store.registry, declared(), "tester")
+    commit(store.workspace, store.registry, declared())
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("tiles"))
     found = LAYOUTS["image_folder"].read(
         committed, "water/0.npy", np.zeros((1, 2), dtype=np.int64), "image"

@@ -624,7 +624,7 @@ def test_the_same_files_in_other_roles_are_another_version(
     specification = scenes_specification(source=source, split={"method": "random"})
 
     def committed() -> str:
-        return commit(store.workspace, store.registry, specification, "tester").version.version
+        return commit(store.workspace, store.registry, specification).version.version
 
     assert [committed(), committed()] == ["v1", "v1"]
     swapped(folder, ("a", "image"), ("a", "nir"))
@@ -649,7 +649,7 @@ def test_windows_have_the_labels_of_their_own_item_where_files_label_several(
         change(folder, "all/collection.json", lambda found, link=link: found["links"].append(link))
     source = {"url": folder.as_uri(), "layout": "stac", "stac": {"read": "windows", "size": 6}}
     specification = scenes_specification(source=source, split={"method": "random"})
-    commit(store.workspace, store.registry, specification, "tester")
+    commit(store.workspace, store.registry, specification)
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
     assert committed.manifest["path"].is_unique
     for name, value in zip("abcd", (1, 2, 1, 2), strict=True):

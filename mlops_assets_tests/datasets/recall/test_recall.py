@@ -107,7 +107,6 @@ def test_a_recalled_folder_committed_elsewhere_has_the_same_digest(
             other,
             Registry("sqlite://"),
             declared.model_copy(update={"source": source}),
-            "somebody else",
         )
         assert again.version.digest == committed.row.digest
 
@@ -128,7 +127,7 @@ def test_a_recalled_folder_with_sidecars_is_committed_beside_its_source_and_left
     recall(committed, target)  # hard links, where the file system has no clones
     source = declared.source.model_copy(update={"url": target.as_uri()})
     copy = declared.model_copy(update={"name": "copy", "source": source})
-    again = commit(store.workspace, store.registry, copy, "somebody else")
+    again = commit(store.workspace, store.registry, copy)
     assert again.version.digest == committed.row.digest
     before = {path: path.stat().st_ctime_ns for path in target.rglob("*.tif*")}
     committed.raster_path("images/b.tif")
@@ -551,7 +550,7 @@ def test_damage_is_made_good_by_committing_anew(
     store: Store, committed: CommittedDataset, target: Path
 ) -> None:
     damage(object_path(store, committed, WHEAT))
-    commit(store.workspace, store.registry, images_specification(), "tester", rehash=True)
+    commit(store.workspace, store.registry, images_specification(), rehash=True)
     recall(committed, target, copy=True)
     assert tree(target) == images()
 
@@ -688,7 +687,7 @@ def remote(s3: Bucket, tmp_path: Path) -> Store:
 def land_remotely(remote: Store, s3: Bucket) -> CommittedDataset:
     for path, content in images().items():
         s3.put(f"workspace/landing/tiles/{path}", content)
-    commit(remote.workspace, remote.registry, images_specification(), "tester")
+    commit(remote.workspace, remote.registry, images_specification())
     return CommittedDataset.open(remote.workspace, remote.registry, Reference("tiles"))
 
 

@@ -135,7 +135,7 @@ def remote(store: Store, bucket: Bucket) -> CommittedDataset:
     """Commit the images in a workspace in a bucket."""
     for path, content in images().items():
         bucket.put(f"workspace/landing/tiles/{path}", content)
-    commit(store.workspace, store.registry, images_specification(), "tester")
+    commit(store.workspace, store.registry, images_specification())
     return CommittedDataset.open(store.workspace, store.registry, TILES)
 
 

@@ -160,10 +160,8 @@ def test_a_table_commits_to_the_version_it_has_on_a_local_folder(
     _write_tables(landed)
     place.land(landed)
     remote = _another_store(tmp_path)
-    here = commit(store.workspace, store.registry, table_specification(), "tester")
-    there = commit(
-        remote.workspace, remote.registry, table_specification(source=place.source()), "tester"
-    )
+    here = commit(store.workspace, store.registry, table_specification())
+    there = commit(remote.workspace, remote.registry, table_specification(source=place.source()))
     assert there.created
     assert there.version.digest == here.version.digest
 
@@ -172,7 +170,7 @@ def test_scenes_commit_and_are_read_back(place: Place, store: Store, tmp_path: P
     labels = write_scene(tmp_path / "scene")
     place.land(tmp_path / "scene")
     specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
-    version = commit(store.workspace, store.registry, specification, "tester").version
+    version = commit(store.workspace, store.registry, specification).version
     committed = CommittedDataset.open(
         store.workspace, store.registry, Reference("scenes", version.version)
     )
@@ -187,19 +185,19 @@ def test_rasters_with_headers_beside_them_commit_to_the_version_they_have_on_a_l
 ) -> None:
     raw = next(found for found in SCENES if found.name == "raw files with headers")
     raw.land(store.workspace.root / "landing" / "data", 3)
-    here = commit(store.workspace, store.registry, raw.specification(), "tester").version
+    here = commit(store.workspace, store.registry, raw.specification()).version
     remote = _another_store(tmp_path)
     place.land(store.workspace.root / "landing" / "data")
     there = raw.specification().model_copy(
         update={"source": Source.model_validate(place.source(**raw.source))}
     )
-    assert commit(remote.workspace, remote.registry, there, "tester").version.digest == here.digest
+    assert commit(remote.workspace, remote.registry, there).version.digest == here.digest
     place.put(
         next(path for path in place.named if path.endswith(".hdr")), b"ENVI\nsamples = none\n"
     )
     # of files that are known but for it
     with pytest.raises(DataProblems, match=r"images/.*\.img: cannot be read"):
-        commit(remote.workspace, remote.registry, there, "tester")
+        commit(remote.workspace, remote.registry, there)
 
 
 def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path) -> None:
@@ -209,8 +207,8 @@ def test_a_landing_and_a_workspace_in_one_bucket(bucket: Bucket, tmp_path: Path)
     workspace = Workspace(bucket.url, tmp_path / "cache")
     registry = Registry(f"sqlite:///{tmp_path / 'registry.db'}")
     specification = table_specification()  # its landing is relative to the workspace
-    version = commit(workspace, registry, specification, "tester").version
-    assert not commit(workspace, registry, specification, "tester").created
+    version = commit(workspace, registry, specification).version
+    assert not commit(workspace, registry, specification).created
     elsewhere = Workspace(bucket.url, tmp_path / "cache of another machine")
     committed = CommittedDataset.open(elsewhere, registry, Reference("fields", version.version))
     for path in ("a.csv", "b.csv"):
@@ -226,13 +224,13 @@ def test_what_was_committed_is_not_downloaded_again(
     place, faults = place_on(faulty_s3), faulty_s3.faults
     place.land(tmp_path / "scene")
     specification = scenes_specification(source=place.source(layout="scenes", scenes={"size": 3}))
-    assert commit(store.workspace, store.registry, specification, "tester").created
+    assert commit(store.workspace, store.registry, specification).created
     assert len(faults.asked("GET */landing/*.tif")) == 4  # each file once
-    assert not commit(store.workspace, store.registry, specification, "tester").created
+    assert not commit(store.workspace, store.registry, specification).created
     assert len(faults.asked("GET */landing/*.tif")) == 4
     write_scene(tmp_path / "scene", "b", seed=2)
     place.put("images/b.tif", tmp_path / "scene" / "images" / "b.tif")
-    assert commit(store.workspace, store.registry, specification, "tester").version.version == "v2"
+    assert commit(store.workspace, store.registry, specification).version.version == "v2"
     assert faults.asked("GET */landing/*.tif")[4:] == [
         f"GET /{faulty_s3.url[5:]}/landing/fields/images/b.tif"
     ]

@@ -110,7 +110,7 @@ def test_a_table_is_what_a_commit_with_that_seed_gives(
     for entry in found.tables:
         split = specification.split.model_copy(update={"seed": entry.seed})
         declared = specification.model_copy(update={"split": split})
-        row = commit(store.workspace, store.registry, declared, "tester").version
+        row = commit(store.workspace, store.registry, declared).version
         committed = CommittedDataset.open(
             store.workspace, store.registry, Reference(row.dataset, row.version)
         )
@@ -139,7 +139,7 @@ def test_classes_that_a_split_lacks_are_named_before_and_at_the_commit(store: St
     declared = specification.model_copy(
         update={"split": specification.split.model_copy(update={"seed": seed})}
     )
-    (note,) = commit(store.workspace, store.registry, declared, "tester").notes
+    (note,) = commit(store.workspace, store.registry, declared).notes
     assert (
         "not in validation: wheat; not in test: wheat; 'mlops dataset preview fields' shows other"
         " seeds" in note

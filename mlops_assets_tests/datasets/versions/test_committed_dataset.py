@@ -64,7 +64,7 @@ def test_a_file_of_the_cache_that_took_the_place_of_a_link_is_not_read(
         "url": "landing/scenes",
         "scenes": {"images": "images/*.bsq", "size": 3},
     }
-    commit(store.workspace, store.registry, scenes_specification(source=source), "tester")
+    commit(store.workspace, store.registry, scenes_specification(source=source))
     committed = opened("scenes")
     path = committed.raster_path("images/a.bsq")
     before = path.read_bytes()

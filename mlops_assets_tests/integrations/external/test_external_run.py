@@ -131,7 +131,7 @@ def test_dagster_sees_the_stages_as_materialisations_and_checks(store: Store) ->
         assert about is not None and about.storage_id == newest.storage_id
         assert instance.get_dynamic_partitions("fields_versions") == ["v1"]
     with pytest.raises(GateFailure):
-        promote(store, row, [Gate(metric="accuracy", min=0.999)], "tester")
+        promote(store, row, [Gate(metric="accuracy", min=0.999)])
 
 
 def test_a_declared_model_brings_its_bands_and_gates_and_is_not_declared_again(
@@ -194,7 +194,7 @@ def test_an_onnx_file_that_is_not_proved_goes_no_further(
     assert (row.stage, store.registry.run(row.run_id).status) == ("trained", "succeeded")
     assert not store.workspace.exists(f"{model_folder(row.model, row.version)}/model.onnx")
     with pytest.raises(GateFailure, match="only trained"):
-        promote(store, row, [], "tester")
+        promote(store, row, [])
     with dagster_instance(store) as instance:
         assert checks(instance, "onnx_model", "parity") == [False]
         assert not instance.fetch_materializations(

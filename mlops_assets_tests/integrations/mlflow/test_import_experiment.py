@@ -229,7 +229,7 @@ def test_an_onnx_model_becomes_a_model_version_that_gives_the_same(
     require_documents(store, told.run_id)
     assert [told.outcome for told in bring().runs] == ["unchanged"]
     assert len(store.registry.model_versions(fluent)) == 1
-    promote(store, row, [], "tester")
+    promote(store, row, [])
     assert sync(store, mlflow.get_tracking_uri())[0][0].outcome == "skipped"
 
 

@@ -200,16 +200,16 @@ def test_aliases_follow_promotion_and_rollback(
         }
 
     assert aliases() == {}
-    promote(store, recorded, [], "tester")
+    promote(store, recorded, [])
     assert aliases() == {"production": recorded.version}
-    promote(store, second, [], "tester")
-    promote(store, second, [], "tester", alias="candidate")
+    promote(store, second, [])
+    promote(store, second, [], alias="candidate")
     assert aliases() == {
         "production": second.version,
         "previous": recorded.version,
         "candidate": second.version,
     }
-    rollback(store, recorded.model, "tester")
+    rollback(store, recorded.model)
     assert aliases() == {
         "production": recorded.version,
         "previous": second.version,
@@ -220,8 +220,8 @@ def test_aliases_follow_promotion_and_rollback(
 def test_an_alias_that_mlflow_cannot_have_is_told(
     store: Store, mlflow_server: str, recorded: ModelVersion, land_table: Callable[..., Commit]
 ) -> None:
-    promote(store, recorded, [], "tester", alias="latest")
-    promote(store, recorded, [], "tester", alias="spring.2025")
+    promote(store, recorded, [], alias="latest")
+    promote(store, recorded, [], alias="spring.2025")
     assert sync_aliases(store, mlflow_server, recorded.model)[0].startswith("latest: ")
     mirror_run(store, mlflow_server, recorded.run_id)
     assert [line.split(":")[0] for line in sync_aliases(store, mlflow_server, recorded.model)] == [
@@ -333,7 +333,7 @@ def test_sync_catches_up_with_what_the_server_has_missed(
     store: Store, faulty_mlflow: FaultyProxy, client: MlflowClient, recorded: ModelVersion
 ) -> None:
     second = lifecycle(store, model_specification(recorded.model), recorded=True, depth=2)
-    promote(store, second, [], "tester")
+    promote(store, second, [])
     fault = faulty_mlflow.add("*", status=503)
     for action in (
         lambda: mirror_run(store, faulty_mlflow.url, second.run_id),

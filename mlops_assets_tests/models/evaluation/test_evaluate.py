@@ -324,7 +324,7 @@ def test_a_gate_may_be_on_one_class(store: Store, land_table: Land) -> None:
     with pytest.raises(
         GateFailure, match=r"recall\.wheat ≥ 0\.2: passed.*f1\.maize ≥ 1\.01: FAILED"
     ):
-        promote(store, row, specification.gates, "tester")
+        promote(store, row, specification.gates)
 
 
 def test_a_gate_on_a_class_that_is_not_there_is_refused(store: Store, land_table: Land) -> None:

@@ -113,7 +113,7 @@ def test_windows_are_not_divided(store: Store, land_scenes: Land) -> None:
 def test_blocks_of_two_scenes_are_two(store: Store) -> None:
     for name in ("a", "b"):
         write_scene(store.workspace.root / "landing/scenes", name, size=20)
-    commit(store.workspace, store.registry, scenes_with(), "tester")
+    commit(store.workspace, store.registry, scenes_with())
     committed = opened(store, "scenes")
     assert together(independent_units(committed, "test"), committed.split("test")["path"])
     (scenes,) = slices(committed, "test")
@@ -178,7 +178,7 @@ def test_every_layout_tells_of_each_of_its_samples(
 ) -> None:
     implementation.land(landing(store), MORE)
     method = next(iter(implementation.splits))
-    commit(store.workspace, store.registry, implementation.specification(method), "tester")
+    commit(store.workspace, store.registry, implementation.specification(method))
     committed = opened(store, "data")
     count = len(committed.split("test"))
     units = independent_units(committed, "test")

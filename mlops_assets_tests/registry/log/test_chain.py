@@ -136,7 +136,7 @@ def write_history(registry: Registry) -> None:
             version, "exported", [FileStat(f"models/crops/{number}/m", "b" * 64, 4)], seconds=0.5
         )
         registry.advance(version, "evaluated", [], {"accuracy": 1.0, "worst": math.inf})
-        registry.promote(version, "ann", [{"metric": "accuracy", "passed": True}])
+        registry.promote(version, [{"metric": "accuracy", "passed": True}])
     registry.start_run(run("failed"))
     registry.start_run(run("failed", seed=1))
     registry.finish_run("failed", "failed", "out of luck\n" * 100, seconds=1)

@@ -175,7 +175,6 @@ def test_what_alpha_hides_is_in_no_figure(store: Store, land_scenes: Land) -> No
         store.workspace,
         store.registry,
         scenes_specification(source=source, split={"method": "random"}),
-        "tester",
     )
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
     for most in (None, 20_000):  # from the cache, and from the files

@@ -209,7 +209,7 @@ def _item(name: str, base: str) -> pystac.Item:
 
 def _commit(store: Store, url: str, **options: object) -> Commit:
     source = {"url": url, "layout": "stac", "stac": {"size": 3, **options}}
-    return commit(store.workspace, store.registry, scenes_specification(source=source), "tester")
+    return commit(store.workspace, store.registry, scenes_specification(source=source))
 
 
 def _opened(store: Store, committed: Commit) -> CommittedDataset:
