@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mlops_assets.paths import Owner
 from mlops_assets.registry import Checkpoint, Run
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
@@ -62,7 +63,8 @@ def runs(store: Store) -> list[str]:
         Checkpoint(run_id=failed, step=7, seq=8, path="p", sha256="s", size=2048, created=FIRST)
     )
     store.registry.add_files(
-        f"run:{failed}", [store.workspace.put(f"runs/{failed}/log.txt", b"epoch 1\n[bold]2\n")]
+        Owner(f"run:{failed}"),
+        [store.workspace.put(f"runs/{failed}/log.txt", b"epoch 1\n[bold]2\n")],
     )
     return [*ids, failed]
 

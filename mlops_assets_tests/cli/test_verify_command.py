@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
+from mlops_assets.paths import Owner
 from mlops_assets.store import Store
 from mlops_assets_tests.cli.conftest import Mlops
 from mlops_assets_tests.registry.log.test_heads import keys
@@ -17,7 +18,9 @@ from mlops_assets_tests.registry.log.test_heads import keys
 def published(store: Store) -> Store:
     """A workspace with two files, published one after the other."""
     for name in ("a", "b"):
-        store.registry.add_files("catalog", [store.workspace.put(f"catalog/{name}.json", b"{}")])
+        store.registry.add_files(
+            Owner("catalog"), [store.workspace.put(f"catalog/{name}.json", b"{}")]
+        )
     return store
 
 
@@ -31,7 +34,9 @@ def test_a_head_that_is_kept_is_found_again(published: Store, mlops: Mlops, tmp_
     head = mlops("log", "head").out.strip()
     assert head.startswith("2:")
     (tmp_path / "head").write_text(head + "\n")
-    published.registry.add_files("catalog", [published.workspace.put("catalog/c.json", b"{}")])
+    published.registry.add_files(
+        Owner("catalog"), [published.workspace.put("catalog/c.json", b"{}")]
+    )
     for given in (head, str(tmp_path / "head")):
         well = mlops("verify", "--head", given)
         assert (well.code, "3 entries of its log" in well.out) == (0, True)

@@ -12,6 +12,7 @@ import dagster as dg
 import pytest
 
 from mlops_assets.components.verification import verification
+from mlops_assets.paths import Owner
 from mlops_assets.store import Store
 from resources import StoreResource
 
@@ -47,7 +48,9 @@ def test_every_night_what_has_changed_since_everything_was_well(
     assert first["files"] > 5
     passed, second, _ = looked("verify_changes")
     assert (passed, second["whole"], second["files"]) == (True, False, 0)
-    assessed.registry.add_files("catalog", [assessed.workspace.put("catalog/new.json", b"{}")])
+    assessed.registry.add_files(
+        Owner("catalog"), [assessed.workspace.put("catalog/new.json", b"{}")]
+    )
     assert looked("verify_changes")[1]["files"] == 1
     assert looked("verify_everything")[1]["files"] == first["files"] + 1
     assert looked("verify_changes")[1]["files"] == 0

@@ -35,7 +35,7 @@ from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder
+from mlops_assets.paths import Owner, model_folder
 from mlops_assets.registry import Run
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store, run_identifier, version_for
@@ -58,7 +58,7 @@ MOODY = f"{HERE}:moody"
 
 def published(store: Store, subject: str) -> dict[str, str]:
     """Return path → sha256 of a model version's registered files, which are all unchanged."""
-    files = store.registry.files(f"model:{subject}")
+    files = store.registry.files(Owner(f"model:{subject}"))
     assert [store.workspace.stat(file.path) for file in files] == files
     return {file.path: file.sha256 for file in files}
 
@@ -199,7 +199,7 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]  # what it logged is kept
     assert store.registry.model_versions() == []
     require_documents(store, run.run_id)
-    documents = store.registry.files(f"run:{run.run_id}")
+    documents = store.registry.files(Owner(f"run:{run.run_id}"))
     assert store.registry.files() == sorted(before + documents, key=lambda file: file.path)
     assert {key for folder in ("models", "runs") for key in store.workspace.list(folder)} == {
         file.path for file in documents

@@ -15,6 +15,7 @@ from mlops_assets.errors import GateFailure, IntegrityError, NameRefused, NotFou
 from mlops_assets.models.promotion import check_gates, gates_description, promote, rollback
 from mlops_assets.models.specification import Gate
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
@@ -34,7 +35,7 @@ def registered(
     contents = {"model.onnx": b"onnx", "metrics.json": json_bytes({"metrics": metrics})}
     files = [store.workspace.put(f"{folder}/{name}", content) for name, content in contents.items()]
     record = store.workspace.put(f"catalog/models/crops/{version}.json", b"{}")
-    store.registry.add_files(f"record:crops@{version}", [record])
+    store.registry.add_files(Owner(f"record:crops@{version}"), [record])
     return store.registry.advance(row, stage, files, metrics)
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.models.run_documents import end_run
-from mlops_assets.paths import run_document_key
+from mlops_assets.paths import Owner, run_document_key
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
@@ -48,7 +48,7 @@ def test_a_run_that_is_resumed_has_no_documents_until_it_ends_again(store: Store
     store.registry.log("run-1", POINTS)
     end_run(store, "run-1", "failed", "out of luck")
     store.registry.resume_run("run-1", 3)
-    assert store.registry.files("run:run-1") == []
+    assert store.registry.files(Owner("run:run-1")) == []
     end_run(store, "run-1", "pruned", "others are better")
     assert len(store.registry.points("run-1")) == 3
     require_documents(store, "run-1")
@@ -71,7 +71,7 @@ def test_a_full_disk_does_not_keep_a_run_from_ending(
         "No space left on device",
         {"loss": 1.0},
     )
-    assert store.registry.files("run:run-1") == []
+    assert store.registry.files(Owner("run:run-1")) == []
     assert "the documents of run run-1 could not be written" in caplog.text
 
 

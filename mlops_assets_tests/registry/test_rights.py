@@ -11,6 +11,7 @@ import pytest
 
 from mlops_assets.errors import Forbidden
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.principals import Principal, Role
 from mlops_assets.registry import Checkpoint, Registry, Token
 from mlops_assets.registry.store import now
@@ -69,8 +70,8 @@ CHANGES: dict[str, tuple[Role, Call]] = {
         lambda r: r.advance(model_version("m1", "run-of-m1"), "exported", []),
     ),
     "promote": (Role.APPROVER, lambda r: r.promote(model_version("m1", "run-of-m1"), [])),
-    "add_files": (Role.SCIENTIST, lambda r: r.add_files("data:fields@v1", [FILE])),
-    "add_records": (Role.SCIENTIST, lambda r: r.add_records({"data:fields@v1": [FILE]})),
+    "add_files": (Role.SCIENTIST, lambda r: r.add_files(Owner("data:fields@v1"), [FILE])),
+    "add_records": (Role.SCIENTIST, lambda r: r.add_records({Owner("data:fields@v1"): [FILE]})),
     "add_token": (Role.OPERATOR, lambda r: r.add_token(new_token("b" * 12))),
     "revoke_tokens": (Role.OPERATOR, lambda r: r.revoke_tokens("a" * 12)),
     # whoever finds a publication that a killed process left completes it: nothing is decided by

@@ -21,6 +21,7 @@ from mlops_assets.errors import (
     StorageError,
 )
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.principals import local
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, open_registry
 from mlops_assets.registry.schema import SCHEMA_REVISION
@@ -74,8 +75,8 @@ def test_a_published_data_version_is_found_with_its_files_after_reopening(
     found = again.data_version(Reference.parse("fields@v1"))
     assert (found.digest, found.samples, found.counts) == (f"{1:064d}", 10, {"train": 10})
     assert found.created.utcoffset() == timedelta(0)
-    assert again.files("data:fields@v1") == again.files() == [FILE]
-    assert again.files("data:fields@v2") == []
+    assert again.files(Owner("data:fields@v1")) == again.files() == [FILE]
+    assert again.files(Owner("data:fields@v2")) == []
     assert again.data_version_with("fields", f"{1:064d}") is not None
     assert again.data_version_with("other", f"{1:064d}") is None
 
@@ -179,7 +180,7 @@ def test_publishing_a_model_version_is_the_success_of_its_run(
     publish("m1")
     found = registry.run("run-of-m1")
     assert (found.status, found.model_version, found.metrics) == ("succeeded", "m1", {"loss": 0.5})
-    assert [file.path for file in registry.files("model:crops@m1")] == ["models/crops/m1/m"]
+    assert [file.path for file in registry.files(Owner("model:crops@m1"))] == ["models/crops/m1/m"]
 
 
 def test_a_succeeded_run_cannot_start_again(
@@ -324,7 +325,7 @@ def test_a_stage_only_moves_forward(
     again = registry.advance(row, "exported", [FileStat("models/crops/m1/m", "b" * 64, 4)])
     assert (again.stage, again.metrics) == ("evaluated", {"f1": 0.5})
     assert registry.run("run-of-m1").metrics == {"loss": 0.5, "f1": 0.5}
-    assert registry.files("model:crops@m1") == [FileStat("models/crops/m1/m", "b" * 64, 4)]
+    assert registry.files(Owner("model:crops@m1")) == [FileStat("models/crops/m1/m", "b" * 64, 4)]
     assert [row.stage for row in registry.model_versions("crops", stage="evaluated")] == [
         "evaluated"
     ]

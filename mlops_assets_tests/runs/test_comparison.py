@@ -20,7 +20,7 @@ from PIL import Image
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError, SpecificationError, StorageError
-from mlops_assets.paths import object_key
+from mlops_assets.paths import Owner, object_key
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.store import now
 from mlops_assets.runs.comparison import Comparison, compare_runs, smaller_is_better
@@ -195,7 +195,7 @@ def test_runs_of_older_releases_and_failed_ones_are_compared_as_far_as_they_go(
     file = store.workspace.put(
         "models/crops/v1-x/environment.json", json_bytes({"python": "3.11", "packages": {}})
     )
-    store.registry.add_files("model:crops@v1-x", [file])
+    store.registry.add_files(Owner("model:crops@v1-x"), [file])
     old.model_version = "v1-x"  # where the environment lay before runs had it
     assert of(compare_runs(store, [old, young]), "environment").keys() == {"numpy"}
 

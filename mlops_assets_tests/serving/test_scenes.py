@@ -24,7 +24,7 @@ from mlops_assets.datasets.readers.scenes.read_samples import read_patches
 from mlops_assets.errors import SpecificationError, StorageError
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder
+from mlops_assets.paths import Owner, model_folder
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving import scenes
@@ -303,7 +303,7 @@ def test_map_and_picture_are_published_with_their_checksums(models: Store, tmp_p
         models, row, write(tmp_path / "scene.tif", image(16, 24)), "with-checksum"
     )
     assert {found.raster, found.picture} <= set(
-        models.registry.files(f"prediction:patch@{row.version}")
+        models.registry.files(Owner(f"prediction:patch@{row.version}"))
     )
     for file in (found.raster, found.picture):
         assert models.workspace.stat(file.path) == file

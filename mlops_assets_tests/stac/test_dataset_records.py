@@ -28,7 +28,7 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.extents import enclosing
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
-from mlops_assets.paths import dataset_collection_key
+from mlops_assets.paths import Owner, dataset_collection_key
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.stac.dataset_items import STAC_SPLITS
@@ -276,7 +276,7 @@ def test_a_changed_record_is_named_and_not_written_again_with_its_new_links(tmp_
     ):
         record(store, "fields", source)
     assert path.read_text() == changed
-    assert store.registry.files("record:fields@v2") == []
+    assert store.registry.files(Owner("record:fields@v2")) == []
     path.unlink()
     write_dataset_record(store.workspace, store.registry, first)
     second = CommittedDataset.open(store.workspace, store.registry, Reference("fields", "v2"))
@@ -509,7 +509,7 @@ def test_recording_again_changes_nothing(store: Store) -> None:
             key: store.workspace.get(key)
             for key in store.workspace.list(f"catalog/datasets/{name}")
         } == before
-        registered = {file.path: file for file in store.registry.files(f"record:{name}@v1")}
+        registered = {file.path: file for file in store.registry.files(Owner(f"record:{name}@v1"))}
         assert registered.keys() == before.keys() - {f"catalog/datasets/{name}/catalog.json"}
 
 

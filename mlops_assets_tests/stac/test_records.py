@@ -21,6 +21,7 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.paths import (
     CATALOG_ROOT,
+    Owner,
     dataset_collection_key,
     model_collection_key,
     model_folder,
@@ -368,7 +369,7 @@ def test_a_model_record_has_shapes_and_weights(model: str, store: Store) -> None
         onnx["href"].endswith(f"{model_folder(row.model, row.version)}/model.onnx")
         and "mlm:model" in onnx["roles"]
     )
-    published = store.registry.files(f"model:{model}@{row.version}")
+    published = store.registry.files(Owner(f"model:{model}@{row.version}"))
     assert len(found["assets"]) == len(published)
 
 

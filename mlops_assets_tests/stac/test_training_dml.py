@@ -22,6 +22,7 @@ import pytest
 from mlops_assets.datasets.diff.diff import difference
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.stac import training_dml
@@ -147,7 +148,9 @@ def test_a_scene_is_an_entry_a_split_with_its_label_raster(store: Store) -> None
 def test_the_document_is_an_asset_of_the_collection_with_its_checksum(store: Store) -> None:
     for name in DATASETS:
         asset = collection(store, name)["assets"]["training-dml"]
-        (file,) = (f for f in store.registry.files(f"record:{name}@v1") if f.path == key_of(name))
+        (file,) = (
+            f for f in store.registry.files(Owner(f"record:{name}@v1")) if f.path == key_of(name)
+        )
         assert store.workspace.stat(key_of(name)) == file
         assert (asset["href"], asset["file:checksum"]) == (
             f"./{TRAINING_DML}",

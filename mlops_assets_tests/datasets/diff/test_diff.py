@@ -25,6 +25,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import (
     crops_table,
@@ -368,7 +369,7 @@ def test_the_class_balance_of_windows_is_of_the_pixels_in_their_quality_reports(
         name = f"scenes@{committed.version.version}"
         key = f"datasets/scenes/{committed.version.version}/quality.json"
         document = json.dumps({"class_counts": {"classes": counts}}).encode()
-        store.registry.add_files(f"data:{name}", [store.workspace.put(key, document)])
+        store.registry.add_files(Owner(f"data:{name}"), [store.workspace.put(key, document)])
     train, validation, test = between(store, before, after).balance
     assert (train.of, train.before, train.after) == (
         "pixels",
@@ -440,7 +441,7 @@ def test_published_statistics_are_used_and_must_be_as_published(store: Store) ->
     published = {"features": ["band_1", "band_2"], "mean": [1.0, None], "std": [2.0, None]}
     key = "datasets/tiles/v1/statistics.json"
     store.registry.add_files(
-        "data:tiles@v1", [store.workspace.put(key, json.dumps(published).encode())]
+        Owner("data:tiles@v1"), [store.workspace.put(key, json.dumps(published).encode())]
     )
     first, second = difference(store.registry, committed, committed).shifts
     assert (first.mean_before, first.std_before, first.standardised_mean_difference) == (

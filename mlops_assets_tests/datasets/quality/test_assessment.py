@@ -23,6 +23,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification, Qu
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.store import Store
 from mlops_assets_tests.conftest import (
     crops_table,
@@ -65,7 +66,7 @@ def test_good_data_passes_every_check_and_is_written_down(
         "figures/band_histograms.png",
     ]
     assert [file.path for file in quality.files] == [f"{folder}/{name}" for name in names]
-    registered = store.registry.files("data:fields@v1")
+    registered = store.registry.files(Owner("data:fields@v1"))
     assert set(quality.files) <= set(registered)
     assert sorted(store.workspace.list(folder)) == sorted(file.path for file in registered)
     assert json.loads(store.workspace.get(f"{folder}/statistics.json")) == quality.statistics

@@ -16,6 +16,7 @@ from mlops_assets.datasets.recall.verify import damaged_files, verify
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import NotFound
 from mlops_assets.names import Reference
+from mlops_assets.paths import Owner
 from mlops_assets.principals import local
 from mlops_assets.progress import listening
 from mlops_assets.registry import Registry
@@ -54,7 +55,7 @@ def test_a_version_as_published_passes(store: Store, committed: CommittedDataset
     result = verify(store.workspace, store.registry, TILES)
     assert (result.passed, result.damages) == (True, [])
     assert (result.reference, result.files, result.documents) == ("tiles@v1", 12, 3)
-    documents = store.registry.files("data:tiles@v1")
+    documents = store.registry.files(Owner("data:tiles@v1"))
     assert result.size == sum(map(len, images().values())) + sum(file.size for file in documents)
 
 

@@ -34,7 +34,7 @@ from mlops_assets.integrations.mlflow.read_run import parameter_of, run_id_of
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.models.promotion import promote
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder
+from mlops_assets.paths import Owner, model_folder
 from mlops_assets.store import Store
 from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.trainers import lifecycle, model_specification, require_documents
@@ -148,7 +148,7 @@ def test_a_second_import_changes_nothing_and_takes_up_what_is_new(
         mlflow.log_metric("loss", 1.0, step=0)
         assert [told.outcome for told in bring().runs] == ["imported"]
         assert store.registry.run(run_id_of(run.info.run_id)).status == "running"
-        assert store.registry.files(f"run:{run_id_of(run.info.run_id)}") == []
+        assert store.registry.files(Owner(f"run:{run_id_of(run.info.run_id)}")) == []
         mlflow.log_metric("loss", 0.5, step=1)
     assert [(told.outcome, told.points) for told in bring().runs] == [("updated", 2)]
     assert store.registry.run(run_id_of(run.info.run_id)).status == "succeeded"

@@ -31,7 +31,7 @@ from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.models.signature import raw_data, scaling_of
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
-from mlops_assets.paths import model_folder, model_item_key
+from mlops_assets.paths import Owner, model_folder, model_item_key
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.serving.scenes import predict_scene
@@ -185,7 +185,7 @@ def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scale
     prefix = f"{model_folder(row.model, row.version)}/native/"
     keys = [
         f.path
-        for f in models.registry.files(f"model:{model}@{row.version}")
+        for f in models.registry.files(Owner(f"model:{model}@{row.version}"))
         if f.path.startswith(prefix)
     ]
     framework = framework_named(row.framework)

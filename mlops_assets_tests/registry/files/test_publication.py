@@ -9,6 +9,7 @@ import pytest
 
 from mlops_assets.errors import IntegrityError
 from mlops_assets.models.run_documents import run_documents
+from mlops_assets.paths import Owner
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import Workspace
@@ -25,7 +26,7 @@ class Killed(BaseException):
 def publish(store: Store, content: bytes, *keys: str, within: Callable[[], object] = bool) -> None:
     with publication(store.workspace, store.registry) as publishing:
         publishing.put_all(dict.fromkeys(keys, content))
-        store.registry.add_files("owner", publishing.files)
+        store.registry.add_files(Owner("owner"), publishing.files)
         within()
 
 

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 from sqlalchemy import Column, Connection, delete, select, update
 
+from mlops_assets.paths import Owner
 from mlops_assets.principals import local
 from mlops_assets.registry import Checkpoint, DataVersion, ModelVersion, Registry, Run, Token
 from mlops_assets.registry.log.chain import AUDITED
@@ -150,7 +151,7 @@ def write_history(registry: Registry) -> None:
     registry.log("failed", POINTS[:2])  # by a process that was cut off for a while
     registry.start_run(run("going"))
     registry.log("going", POINTS)
-    registry.add_records({"record:a": [FileStat("catalog/a.json", "c" * 64, 3)]})
+    registry.add_records({Owner("record:a"): [FileStat("catalog/a.json", "c" * 64, 3)]})
     registry.remember_landed("file:///landing", [("a.tif", 1, "then", "0" * 64)])
     for number in (1, 2):
         token = Token(
@@ -204,7 +205,7 @@ def test_what_changes_nothing_has_no_entry(registry: Registry) -> None:
     with registry.reading() as session:
         before = replayed(session.connection()).seq
     registry.tag("fields", "v1", "harvest-1")
-    registry.add_files("catalog", [])
+    registry.add_files(Owner("catalog"), [])
     registry.log("going", [(99, "loss", 99, 0.5, 0.0)])
     registry.remember_landed("file:///landing", [("b.tif", 1, "then", "0" * 64)])
     with registry.reading() as session:

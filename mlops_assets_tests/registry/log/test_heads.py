@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from mlops_assets.errors import HeadRefused, NotFound, SettingsError
+from mlops_assets.paths import Owner
 from mlops_assets.registry import Registry
 from mlops_assets.registry.log.heads import (
     Head,
@@ -36,7 +37,7 @@ def registry(tmp_path: Path) -> Registry:
 def publish(registry: Registry, *names: str) -> Replayed:
     """Publish a file of each name in a transaction of its own, and replay the log."""
     for name in names:
-        registry.add_files("catalog", [FileStat(name, "a" * 64, 1)])
+        registry.add_files(Owner("catalog"), [FileStat(name, "a" * 64, 1)])
     with registry.snapshot() as connection:
         return replay(entries_of(connection))
 

@@ -14,7 +14,7 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import Conflict, MlopsError, TrainerError
-from mlops_assets.paths import model_folder
+from mlops_assets.paths import Owner, model_folder
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
 from mlops_assets.training.process import supervisor
@@ -242,7 +242,7 @@ def native(store: Store, version: str) -> dict[str, str]:
     """Name → checksum of the native files of a version."""
     row = next(row for row in store.registry.model_versions() if row.version == version)
     folder = f"{model_folder(row.model, row.version)}/native/"
-    files = store.registry.files(f"model:{row.model}@{row.version}")
+    files = store.registry.files(Owner(f"model:{row.model}@{row.version}"))
     return {
         file.path.removeprefix(folder): file.sha256
         for file in files

@@ -19,6 +19,7 @@ import pytest
 
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import Conflict, SpecificationError, TrainerError, TrialPruned
+from mlops_assets.paths import Owner
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
@@ -321,4 +322,6 @@ def test_a_name_is_not_taken_for_a_sweep_that_does_something_else(landed: Store)
         Conflict, match=r"sweep s of crops was begun with other model\.seed, parameters; give"
     ):
         run_sweep(landed, other, Unheard())
-    assert [file.path for file in landed.registry.files("sweep:crops/s")] == ["sweeps/crops/s.json"]
+    assert [file.path for file in landed.registry.files(Owner("sweep:crops/s"))] == [
+        "sweeps/crops/s.json"
+    ]
