@@ -170,15 +170,20 @@ class PublicWeb:
 
     def _ask(self, method: str, key: str) -> requests.Response:
         url = f"{self._base}/{quote(key)}"
-        headers = {"Accept-Encoding": "identity"}
-        options = {"headers": headers, "timeout": TIMEOUT, "stream": True, "allow_redirects": True}
         try:
-            return self._session.request(method, url, **options)
+            return self._session.request(
+                method,
+                url,
+                headers={"Accept-Encoding": "identity"},
+                timeout=TIMEOUT,
+                stream=True,
+                allow_redirects=True,
+            )
         except StorageError as error:
             raise StorageError(f"{url} could not be read: {error}") from error
 
 
-class _Session(requests.Session):  # type: ignore[misc]
+class _Session(requests.Session):
     """A session that sends passwords from `.netrc` only to a server that the project has named."""
 
     def __init__(self, own: tuple[str, int | None] | None) -> None:
@@ -199,7 +204,7 @@ class _Session(requests.Session):  # type: ignore[misc]
         return requests.auth.HTTPBasicAuth(*found)(request) if found else request
 
 
-class _CheckedAdapter(HTTPAdapter):  # type: ignore[misc]
+class _CheckedAdapter(HTTPAdapter):
     def __init__(self, own: tuple[str, int | None] | None) -> None:
         self._own = own
         super().__init__(pool_maxsize=CONNECTIONS, max_retries=_RETRY)

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 
-class SpectralSpatialNet(nn.Module):  # type: ignore[misc]
+class SpectralSpatialNet(nn.Module):
     """Principal components of the spectrum, then convolutions over the patch.
 
     The projection onto components is fitted on training spectra and stored as buffers, so that the
     exported model takes raw values.
     """
+
+    mean: Tensor
+    projection: Tensor
 
     def __init__(
         self, bands: int, classes: int, size: int, components: int = 40, width: int = 64

@@ -128,7 +128,7 @@ def _architecture(module: torch.nn.Module) -> dict[str, Any]:
             f"{kind.__qualname__} is defined inside a function; move the class to module level"
         )
     described: dict[str, Any] = {"class": f"{kind.__module__}:{kind.__qualname__}"}
-    if kind in CONTAINERS:
+    if isinstance(module, CONTAINERS) and kind in CONTAINERS:
         described["children"] = [_architecture(child) for child in module]
         return described
     arguments = {}

@@ -20,7 +20,7 @@ MAX_PAGES = 10_000  # of a search
 MAX_BYTES = 1 << 30  # of all pages of a search
 
 
-class ApiIO(StacApiIO):  # type: ignore[misc]
+class ApiIO(StacApiIO):
     """Requests to one STAC API.
 
     Its links may lead to public and trusted web servers, and not in circles.

@@ -5,7 +5,7 @@ The ready-made trainers call it once they have chosen a network.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -71,7 +71,9 @@ def fit(
         validation = Validation(held_out, loss, classes, precision, device, run.world_size)
     network = precision.laid_out(network.to(device))
     Loop(network, params, run, loss, feed, validation, precision).fit()
-    network.to(memory_format=torch.contiguous_format)  # as it is saved
+    # as it is saved; PyTorch's type of `Module.to` leaves out memory_format
+    layout: dict[str, Any] = {"memory_format": torch.contiguous_format}
+    network.to(**layout)
     return network
 
 

@@ -143,9 +143,9 @@ class Loop:
 
     def _together(self, last: bool) -> AbstractContextManager[None]:
         """Let processes exchange gradients only with the last part of a batch."""
-        if last or self._run.world_size == 1:
+        if last or not isinstance(self._replica, DistributedDataParallel):
             return nullcontext()
-        return self._replica.no_sync()  # type: ignore[no-any-return]
+        return self._replica.no_sync()
 
     def _looked_at(self, losses: list[Tensor], epoch: int, first: int) -> Tensor:
         """Return losses of the whole batches, on the CPU.

@@ -30,9 +30,7 @@ class Precision:
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Use 16 bits where it is safe, if it is wanted."""
-        return torch.autocast(  # type: ignore[no-any-return]
-            self._kind, dtype=self._type, enabled=self.mixed
-        )
+        return torch.autocast(self._kind, dtype=self._type, enabled=self.mixed)
 
     def scaler(self) -> Any:
         """Return what keeps small gradients from vanishing.

@@ -13,13 +13,18 @@ from torch import Tensor, nn
 GROUPS = 8
 
 
-class ScaledNetwork(nn.Module):  # type: ignore[misc]
+class ScaledNetwork(nn.Module):
     """A network that standardises its inputs and gives real units.
 
     It puts 0 (the mean) where a value is missing.
 
     Its figures are buffers, so that they are exported with it.
     """
+
+    mean: Tensor
+    deviation: Tensor
+    offset: Tensor
+    spread: Tensor
 
     def __init__(self, features: int, classes: int) -> None:
         """Start with figures that change nothing.
@@ -49,7 +54,7 @@ class ScaledNetwork(nn.Module):  # type: ignore[misc]
         raise NotImplementedError
 
 
-class Residual(nn.Module):  # type: ignore[misc]
+class Residual(nn.Module):
     """Two normalised 3 × 3 convolutions beside a short cut.
 
     See He et al., 2016, doi:10.1007/978-3-319-46493-0_38.
@@ -72,7 +77,8 @@ class Residual(nn.Module):  # type: ignore[misc]
 
     def forward(self, features: Tensor) -> Tensor:
         """Return (n, outputs, height / stride, width / stride)."""
-        return self.shortcut(features) + self.layers(features)
+        added: Tensor = self.shortcut(features) + self.layers(features)
+        return added
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

@@ -62,4 +62,5 @@ class PatchCNN(ScaledNetwork):
             found = torch.cat(
                 [found, features[:, :, features.shape[2] // 2, features.shape[3] // 2]], 1
             )
-        return self.head(found)
+        scores: Tensor = self.head(found)
+        return scores

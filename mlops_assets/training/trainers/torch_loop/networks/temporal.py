@@ -73,7 +73,8 @@ class TemporalCNN(SeriesNetwork):
 
     def body(self, scaled: Tensor) -> Tensor:
         """Return scores (n, classes) or numbers (n, 1)."""
-        return self.layers(self.series(scaled))
+        found: Tensor = self.layers(self.series(scaled))
+        return found
 
 
 class TemporalAttention(SeriesNetwork):
@@ -83,6 +84,8 @@ class TemporalAttention(SeriesNetwork):
 
     doi:10.1007/978-3-030-65742-0_12
     """
+
+    positions: Tensor
 
     def __init__(
         self,
@@ -137,4 +140,5 @@ class TemporalAttention(SeriesNetwork):
         keys = self.to_keys(features).view(-1, self.steps, self.heads, self.keys)
         attention = torch.softmax((keys * self.query).sum(3) / self.keys**0.5, 1)
         values = features.view(-1, self.steps, self.heads, self.width // self.heads)
-        return self.head((values * attention[..., None]).sum(1).flatten(1))
+        found: Tensor = self.head((values * attention[..., None]).sum(1).flatten(1))
+        return found

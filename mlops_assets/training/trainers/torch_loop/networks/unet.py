@@ -64,4 +64,5 @@ class UNet(ScaledNetwork):
         features = levels.pop()
         for up, join in zip(self.up, self.join, strict=True):
             features = join(torch.cat([up(features), levels.pop()], 1))
-        return self.head(features)[:, :, :height, :width]
+        scores: Tensor = self.head(features)
+        return scores[:, :, :height, :width]
