@@ -156,7 +156,7 @@ class TrainingDataset(dg.Component):
                     **{f"{split}_samples": count for split, count in committed.row.counts.items()},
                     "class_counts": dg.MetadataValue.md(counts_markdown(quality.counts)),
                     **figures_metadata(quality.figures),
-                    "notes": dg.MetadataValue.json(committed.document["notes"]),
+                    "notes": dg.MetadataValue.json(committed.document.notes),
                     **file_metadata(opened.workspace, quality.files),
                 },
                 check_results=check_results(quality.checks),

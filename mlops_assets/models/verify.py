@@ -23,12 +23,12 @@ from mlops_assets.datasets.commit.commit import digest_of_documents
 from mlops_assets.datasets.recall.verify import cache_damages, row_problems
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.manifest import read_manifest
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.models.agreement import (
     alias_problems,
     model_version_problems,
     published_content,
-    published_document,
     run_problems,
     tag_problems,
 )
@@ -328,11 +328,12 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
     Files that cannot be read are found by their checksum.
     """
     manifest, samples = _manifest(store, data), _samples(store, data)
-    document = published_document(store, f"{_folder(data)}/version.json")
-    if manifest is None or samples is None or document is None:
+    content = published_content(store, f"{_folder(data)}/version.json")
+    if manifest is None or samples is None or content is None:
         return
+    document = VersionDocument.model_validate_json(content)
     digest = digest_of_documents(manifest, samples, document)
-    if not digest == data.digest == document["digest"]:
+    if not digest == data.digest == document.digest:
         yield (
             f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "
             f"the manifest has {digest[:12]}…; "

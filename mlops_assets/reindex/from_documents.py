@@ -18,6 +18,7 @@ import pandas as pd
 
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.manifest import read_manifest
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import StorageError
 from mlops_assets.paths import (
     CATALOG_OWNER,
@@ -140,31 +141,31 @@ class _Reader:
     def _data_version(self, dataset: str, version: str, number: str) -> None:
         folder = version_folder(dataset, version)
         try:
-            document = json.loads(self._workspace.get(f"{folder}/version.json"))
+            document = VersionDocument.model_validate_json(
+                self._workspace.get(f"{folder}/version.json")
+            )
             manifest = read_manifest(self._workspace.get(f"{folder}/manifest.parquet"))
             samples = pd.read_parquet(
                 io.BytesIO(self._workspace.get(f"{folder}/samples.parquet")), columns=["split"]
             )
-            specification, digest = document["specification"], document["digest"]
         except (StorageError, ValueError, KeyError) as error:
             self._found.unproven.append(
                 f"{dataset}@{version} is left out, as its documents cannot be read: {error}"
             )
             return
-        if "created" not in document:  # of an earlier release
+        if document.created is None:  # of an earlier release
             self._unsaid.setdefault(("created", "created_by"), []).append(f"{dataset}@{version}")
         self._found.rows["data_versions"][dataset, version] = {
             "number": int(number),
-            "digest": digest,
+            "digest": document.digest,
             "created": (
-                document.get("created")
-                or self._workspace.written(f"{folder}/version.json").isoformat()
+                document.created or self._workspace.written(f"{folder}/version.json").isoformat()
             ),
-            "created_by": document.get("created_by", UNKNOWN),
+            "created_by": document.created_by or UNKNOWN,
             "files": len(manifest),
             "samples": len(samples),
             "size": int(manifest["size"].sum()),
-            "specification": specification,
+            "specification": document.specification,
             "counts": {name: int((samples["split"] == name).sum()) for name in SPLITS},
         }
 

@@ -60,7 +60,7 @@ def bands(committed: CommittedDataset) -> list[dict[str, Any]]:
     Each has a name, and a unit and centre wavelength (µm) where declared.
     """
     names, wavelengths = (
-        committed.document["features"],
+        committed.document.features,
         committed.specification.bands.center_wavelengths,
     )
     units = committed.specification.units
@@ -107,7 +107,7 @@ def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, An
     kind = (
         "regression"
         if committed.classes is None
-        else TASKS.get(committed.document["input"]["kind"], "classification")
+        else TASKS.get(committed.document.input.kind, "classification")
     )
     fields: dict[str, Any] = {
         "label:type": "raster" if raster else "vector",
@@ -137,7 +137,7 @@ def table_fields(committed: CommittedDataset, path: str) -> dict[str, Any]:
         layout.split: "split",
         layout.time: "time",
     }
-    parts |= dict.fromkeys(committed.document["features"], "feature")
+    parts |= dict.fromkeys(committed.document.features, "feature")
     geometry = {}
     if path.lower().endswith(PARQUET_SUFFIXES):
         schema = pq.read_schema(local)

@@ -14,7 +14,7 @@ import pandas as pd
 
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.datasets.versions.contents import bands_read
+from mlops_assets.datasets.versions.contents import DescribedScenes, bands_read
 from mlops_assets.datasets.versions.manifest import CRS_CODE, STAC_VERSION, item_id
 from mlops_assets.paths import CATALOG_ROOT
 from mlops_assets.stac.asset_fields import LABEL_PROPERTY, class_fields, raster_fields, table_fields
@@ -79,13 +79,13 @@ class ItemMaker:
         return self.committed.samples.groupby(["path", "label"]).size()
 
     @cached_property
-    def _described(self) -> dict[str, dict[str, Any]]:
+    def _described(self) -> dict[str, DescribedScenes]:
         """Platform and bands by the source Items, by scene.
 
         Versions of earlier releases do not have them.
         """
-        entries = self.committed.document.get("described", [])
-        return {scene: entry for entry in entries for scene in entry["scenes"]}
+        entries = self.committed.document.described
+        return {scene: entry for entry in entries for scene in entry.scenes}
 
     def _item(self, group: Group, key: str) -> dict[str, Any]:
         committed, first = self.committed, group.main[0]
@@ -101,12 +101,13 @@ class ItemMaker:
         ]
         if first["source"]:
             links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
+        described = self._described.get(group.name)
         properties = {
             "title": group.name,
             **times(committed, committed.row.created, group.main),
             "version": committed.row.version,
             "license": committed.specification.license,
-            **self._described.get(group.name, {}).get("properties", {}),
+            **(described.properties if described else {}),
             **self._split(group.path),
             **self._labels(group),
         }
@@ -160,6 +161,8 @@ class ItemMaker:
     def _assets(self, group: Group, key: str) -> dict[str, Any]:
         assets: dict[str, Any] = {}
         offset = 0
+        described = self._described.get(group.name)
+        source = described.assets if described else []
         for number, row in enumerate(group.main):
             name = (
                 "table"
@@ -169,8 +172,8 @@ class ItemMaker:
                 else f"image-{number + 1}"
             )
             fields = {} if row["role"] == "table" else raster_fields(self.committed, row, offset)
-            source = self._described.get(group.name, {}).get("assets", [])
-            fields = _with_source(fields, source[number] if number < len(source) else {})
+            if number < len(source):
+                fields = _with_source(fields, source[number].model_dump())
             offset += len(bands_read(row)) if row["count"] else 0
             assets[name] = file_asset(key, row, ["data"], **{"ml-aoi:role": "feature"}, **fields)
         for row in group.others:

@@ -197,9 +197,7 @@ def _summaries(committed: CommittedDataset) -> dict[str, Any]:
 
 def _said_of(committed: CommittedDataset, name: str) -> list[Any]:
     """Return all values that source Items have for a property."""
-    found = [
-        entry.get("properties", {}).get(name) for entry in committed.document.get("described", [])
-    ]
+    found = [entry.properties.get(name) for entry in committed.document.described]
     values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
     return sorted({value for value in values if value is not None})
 
@@ -235,10 +233,10 @@ def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, Any]]:
 
     Nothing without them.
     """
-    nothing: list[dict[str, Any]] = [{} for _ in committed.document["features"]]
-    entries = committed.document.get("described", [])
-    said = [entry["assets"][0].get("bands", []) if entry.get("assets") else [] for entry in entries]
-    scenes = sum(len(entry["scenes"]) for entry in entries)
+    nothing: list[dict[str, Any]] = [{} for _ in committed.document.features]
+    entries = committed.document.described
+    said = [entry.assets[0].bands if entry.assets else [] for entry in entries]
+    scenes = sum(len(entry.scenes) for entry in entries)
     if scenes < group_count(committed) or any(len(found) != len(nothing) for found in said):
         return nothing
     return [

@@ -53,13 +53,13 @@ def document_key(committed: CommittedDataset) -> str:
 
 def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
     """Return a data version as an `AI_EOTrainingDataset`; what is not known is not in it."""
-    specification, row, shape = committed.specification, committed.row, committed.document["input"]
+    specification, row, shape = committed.specification, committed.row, committed.document.input
     identity, name, classes = (
         _identity(committed),
         specification.title or row.dataset,
         committed.classes or [],
     )
-    task = "Regression" if committed.classes is None else TASKS.get(shape["kind"], "Classification")
+    task = "Regression" if committed.classes is None else TASKS.get(shape.kind, "Classification")
     found: dict[str, Any] = {
         "id": identity,
         "name": name,
@@ -85,11 +85,9 @@ def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
             }
         ],
     }
-    if shape["kind"] != "row":
-        height, width = (
-            (shape["height"], shape["width"]) if shape["kind"] == "image" else [shape["size"]] * 2
-        )
-        found |= {"bands": committed.document["features"], "imageSize": f"{width}x{height}"}
+    if shape.kind != "row":
+        height, width = shape.sides
+        found |= {"bands": committed.document.features, "imageSize": f"{width}x{height}"}
     data: Any = relative(
         document_key(committed), f"{version_folder(row.dataset, row.version)}/samples.parquet"
     )
@@ -170,7 +168,7 @@ class _Entry:
 
     @property
     def _is_image(self) -> bool:
-        return bool(self.committed.document["input"]["kind"] == "image")
+        return self.committed.document.input.kind == "image"
 
     def touched(self, changed: AbstractSet[str], parts: AbstractSet[tuple[str, str]]) -> bool:
         """Return whether one of the files or samples is not as it was."""

@@ -86,7 +86,7 @@ def north_carolina(store: Store, labels: str, **options: Any) -> CommittedDatase
 
 def test_stacked_landsat_bands_are_read_as_another_tool_read_them(store: Store) -> None:
     data = north_carolina(store, "landsat96_polygons.shp")
-    assert data.document["features"] == [f"lsat7_{band}" for band in BANDS]
+    assert data.document.features == [f"lsat7_{band}" for band in BANDS]
     assert data.manifest["role"].value_counts().to_dict() == {"image": 6, "sidecar": 3, "labels": 1}
     images = data.manifest[data.manifest["role"] == "image"].sort_values("part")
     assert images["dtype"].tolist() == ["float32"] * 5 + ["int16"]

@@ -135,7 +135,7 @@ def show_version(
 
     store = open_store()
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
-    row, classes = found.row, found.facts["classes"]
+    row, classes = found.row, [entry.model_dump() for entry in found.facts.classes]
     shown = describe(row, store.registry.tags(row.dataset)) | contents(store, found)
     checks = _checks(store, found)
     if as_json:
@@ -202,7 +202,7 @@ def _checks(store: Store, found: Summary) -> list[Check] | None:
         if attributes["name"] == found.row.dataset:
             with suppress(ValidationError):  # loading the project reports it
                 thresholds = Quality.model_validate(attributes.get("quality") or {})
-    return checks_of(report, found.document["classes"], thresholds)
+    return checks_of(report, found.document.classes, thresholds)
 
 
 def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
@@ -224,22 +224,23 @@ def contents(store: Store, found: Summary) -> dict[str, Any]:
     from mlops_assets.datasets.sources import landing_url
     from mlops_assets.stac.description import description
 
-    row, specification = found.row, found.document["specification"]
+    row = found.row
+    specification: dict[str, Any] = found.document.specification
     recorded = description(store.workspace, store.registry, row) or specification
     return {
         "title": recorded["title"],
         "license": recorded["license"],
         "landing": landing_url(store.workspace, specification["source"]["url"]),
         "layout": specification["source"]["layout"],
-        "input": found.document["input"],
-        "features": found.document["features"],
-        "crs": found.facts["crs"],
-        "bbox": found.facts["bbox"],
+        "input": found.document.input.model_dump(),
+        "features": found.document.features,
+        "crs": found.facts.crs,
+        "bbox": found.facts.bbox,
         "interval": found.interval,
-        "kept_by_reference": found.facts["kept_by_reference"],
+        "kept_by_reference": found.facts.kept_by_reference,
         "splits": {**row.counts, "left_out": row.samples - sum(row.counts.values())},
         "created_by": row.created_by,
-        "notes": found.document["notes"],
+        "notes": found.document.notes,
     }
 
 

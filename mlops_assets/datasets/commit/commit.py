@@ -33,7 +33,9 @@ from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
 from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows
 from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes
 from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
+from mlops_assets.datasets.versions.sample_shape import SampleShape
 from mlops_assets.datasets.versions.summarise import summarise
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
 from mlops_assets.paths import version_folder
 from mlops_assets.principals import Role
@@ -43,6 +45,7 @@ from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.text.json_values import Json
 
 # where the files are found; no part of what they mean, and so none of the digest
 _WHERE = {"url", "notifications", "files", "catalog", "collections", "bbox", "datetime", "query"}
@@ -110,7 +113,7 @@ def commit(
         ]
         _require_settled(source.landing, read)
         # so a copy goes where its original is, and a new name moves nothing
-        if contents.input["kind"] == "image":
+        if contents.input.kind == "image":
             contents.samples["content"] = contents.samples["path"].map(
                 stored.set_index("path")["sha256"]
             )
@@ -175,7 +178,7 @@ def read_landing(
 
 
 def digest_of_documents(
-    files: pd.DataFrame, samples: pd.DataFrame, document: Mapping[str, Any]
+    files: pd.DataFrame, samples: pd.DataFrame, document: VersionDocument
 ) -> str:
     """Return the digest of a committed data version, from its documents.
 
@@ -184,9 +187,8 @@ def digest_of_documents(
         samples: its samples.
         document: its `version.json`.
     """
-    source = document["specification"]["source"]
-    parts = (document["classes"], document["features"], document["input"], source)
-    return digest_of(files, samples, *parts, document.get("labels"))
+    parts = (document.classes, document.features, document.input)
+    return digest_of(files, samples, *parts, document.specification["source"], document.labels)
 
 
 def digest_of(
@@ -194,8 +196,8 @@ def digest_of(
     samples: pd.DataFrame,
     classes: list[ClassName] | None,
     features: list[str],
-    shape: dict[str, Any],
-    source: dict[str, Any],
+    shape: SampleShape,
+    source: Json,
     labels: dict[str, str] | None = None,
 ) -> str:
     """Return the digest of a data version.
@@ -213,15 +215,13 @@ def digest_of(
             mean.
         labels: the label file of each scene, where the manifest cannot tell.
     """
-    reading = {name: options for name, options in source.items() if name not in _WHERE}
-    if reading.get("stac"):
-        reading["stac"] = {
-            name: value for name, value in reading["stac"].items() if name not in _WHERE
-        }
+    reading = _without_location(source)
+    if isinstance(reading, dict) and "stac" in reading:
+        reading["stac"] = _without_location(reading["stac"])
     header = {
         "classes": classes,
         "features": features,
-        "input": shape,
+        "input": shape.model_dump(mode="json"),
         "reading": reading,
         "labels": labels or {},
     }
@@ -246,6 +246,12 @@ def digest_of(
             part = rows.iloc[start : start + _ROWS_AT_ONCE]
             digest.update(part.to_csv(index=False, header=start == 0, lineterminator="\n").encode())
     return digest.hexdigest()
+
+
+def _without_location(options: Json) -> Json:
+    if not isinstance(options, dict):
+        return options
+    return {name: value for name, value in options.items() if name not in _WHERE}
 
 
 def _facts(
@@ -284,7 +290,7 @@ def _reading(committed: dict[str, Any]) -> Any:
 def _require_training_samples(
     contents: Contents, samples: pd.DataFrame, specification: DatasetSpecification
 ) -> None:
-    if contents.classes is None or contents.input["kind"] == "window":
+    if contents.classes is None or contents.input.kind == "window":
         return
     trained = set(samples.loc[samples["split"] == "train", "label"])
     present = set(samples["label"])
@@ -311,7 +317,7 @@ def _absent(
 
     The labels of windows are not among the samples; the quality report covers them.
     """
-    if contents.classes is None or contents.input["kind"] == "window":
+    if contents.classes is None or contents.input.kind == "window":
         return []
     absent = absent_text(absent_classes(sample_counts(samples, contents.classes)))
     if not absent:
@@ -371,26 +377,26 @@ def _publish(
     interval = specification.extent.interval if specification.extent else (None, None)
     rows = write_manifest(manifest, specification.name, version, created, interval)
     taken = samples_bytes(samples, numbers=contents.classes is None)
-    document = {
-        "dataset": specification.name,
-        "version": version,
-        "digest": digest,
-        "created": created.isoformat(),
-        "created_by": registry.principal.name,
-        "specification": specification.committed(),
-        "classes": contents.classes,
-        "features": contents.features,
-        "input": contents.input,
-        "notes": contents.notes,
-        "labels": contents.labels,
-        "described": contents.described,
-    }
-    document["summary"] = summarise(document, rows, taken)
+    document = VersionDocument(
+        dataset=specification.name,
+        version=version,
+        digest=digest,
+        created=created.isoformat(),
+        created_by=registry.principal.name,
+        specification=specification.committed(),
+        classes=contents.classes,
+        features=contents.features,
+        input=contents.input,
+        notes=contents.notes,
+        labels=contents.labels,
+        described=contents.described,
+    )
+    document = document.model_copy(update={"summary": summarise(document, rows, taken)})
     folder = version_folder(specification.name, version)
     files = [
         workspace.put(f"{folder}/manifest.parquet", rows),
         workspace.put(f"{folder}/samples.parquet", taken),
-        workspace.put(f"{folder}/version.json", json_bytes(document)),
+        workspace.put(f"{folder}/version.json", json_bytes(document.content())),
     ]
     row = DataVersion(
         dataset=specification.name,

@@ -160,12 +160,12 @@ def difference(registry: Registry, before: CommittedDataset, after: CommittedDat
         files=files,
         samples=sample_changes(before, after, files),
         classes=_class_changes(before, after),
-        features=_feature_changes(before.document["features"], after.document["features"]),
+        features=_feature_changes(before.document.features, after.document.features),
         balance=class_balance(registry, before, after),
         numbers=number_shifts(before, after),
         shifts=feature_shifts(registry, before, after),
         declaration=declaration_changes(
-            before.document["specification"], after.document["specification"]
+            before.document.specification, after.document.specification
         ),
     )
 
@@ -216,7 +216,7 @@ def sample_changes(
     with_split = both.assign(before=was["split"], after=both["split"])[
         [*place, "label", "before", "after"]
     ]
-    by_row = after.document["input"]["kind"] == "row"
+    by_row = after.document.input.kind == "row"
     return SampleChanges(
         added=_ordered(new.drop(new.index[j])[[*place, "label", "split"]]),
         removed=_ordered(old.drop(old.index[i])[[*place, "label", "split"]]),

@@ -220,7 +220,7 @@ def _statistics(
         _published(registry, committed, "statistics.json")
         or scan(SampleValues(committed)).statistics.document()
     )
-    features = committed.document["features"]
+    features = committed.document.features
     return {
         name: _pair(mean, std)
         for name, mean, std in zip(features, found["mean"], found["std"], strict=True)

@@ -41,7 +41,7 @@ def match_samples(
     old, new = before.samples, after.samples
     names = dict(zip(renamed["before"], renamed["path"], strict=True))
     paths = old["path"].map(lambda path: names.get(path, path)) if names else old["path"]
-    tables = all(committed.document["input"]["kind"] == "row" for committed in (before, after))
+    tables = all(committed.document.input.kind == "row" for committed in (before, after))
     if not tables:
         return _same_place(
             old.assign(path=paths), new, *(np.arange(len(samples)) for samples in (old, new))
@@ -77,9 +77,7 @@ def _same_content(
     """
     if not len(i) or not len(j):
         return i[:0], j[:0]
-    common = [
-        name for name in after.document["features"] if name in set(before.document["features"])
-    ]
+    common = [name for name in after.document.features if name in set(before.document.features)]
     if not common:
         return _same_place(before.samples, after.samples, i, j)
     left, right = _content(before, i, common), _content(after, j, common)
@@ -94,7 +92,7 @@ def _content(
 ) -> pd.DataFrame:
     """A hash of the features, and the label, of the rows at these positions."""
     samples = committed.samples.iloc[positions]
-    columns = [committed.document["features"].index(name) for name in features]
+    columns = [committed.document.features.index(name) for name in features]
     hashes = np.empty(len(samples), dtype=np.uint64)
     for path, rows in samples.groupby("path", sort=False).indices.items():
         places = samples.iloc[rows][["row", "column"]].to_numpy(dtype=np.int64)

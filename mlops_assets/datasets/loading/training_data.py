@@ -79,7 +79,7 @@ class TrainingData:
             SpecificationError: the data version has no such view or bands, or its labels do not
                 suit the task.
         """
-        kind: View = committed.document["input"]["kind"]
+        kind: View = committed.document.input.kind
         self.view: View = view or kind
         if self.view != kind and (self.view, kind) != ("pixel", "patch"):
             raise SpecificationError(
@@ -88,7 +88,7 @@ class TrainingData:
         _require_task_fits(committed, task, kind)
         self.committed, self.task = committed, task
         self.reference, self.digest = committed.reference, committed.row.digest
-        self.source_features: list[str] = committed.document["features"]
+        self.source_features = committed.document.features
         unknown = sorted(set(bands or []) - set(self.source_features))
         if unknown:
             raise SpecificationError(
@@ -280,14 +280,7 @@ class TrainingData:
 
     @property
     def _pixels(self) -> tuple[int, ...]:
-        shape = self.committed.document["input"]
-        if self.view in ("row", "pixel"):
-            return ()
-        return (
-            (shape["height"], shape["width"])
-            if self.view == "image"
-            else (shape["size"], shape["size"])
-        )
+        return () if self.view in ("row", "pixel") else self.committed.document.input.sides
 
     @property
     def _source_shape(self) -> tuple[int, ...]:

@@ -147,9 +147,9 @@ def _measured(
 
     The report has only those checks that no threshold decides.
     """
-    samples, kind = committed.samples, committed.document["input"]["kind"]
+    samples, kind = committed.samples, committed.document.input.kind
     splits: NDArray[np.object_] = samples["split"].to_numpy(dtype=object)
-    places = places_of(samples, committed.manifest, committed.document["input"])
+    places = places_of(samples, committed.manifest, committed.document.input)
     source = SampleValues(committed)
     found = scan(source)
     counts = class_counts(committed, found.pixels)
@@ -158,7 +158,7 @@ def _measured(
     exact = exact_copies(compared, digests, splits[compared], labels)
     near = near_copies(found.descriptors, found.digests, splits[found.positions])
     values = band_values(
-        found.statistics, found.drawn.values, found.ceiling, committed.document["features"]
+        found.statistics, found.drawn.values, found.ceiling, committed.document.features
     )
     groups = declared_groups(samples, committed.manifest, committed.specification.split.method)
     leakage = find_leakage(splits, groups, places, committed.specification.split.method)
@@ -173,7 +173,7 @@ def _measured(
     statistics = {
         "split": "train",
         "samples": found.statistics.samples,
-        "features": committed.document["features"],
+        "features": committed.document.features,
         **found.statistics.document(),
     }
     figures = report.figures(committed, counts, values, apart, places, splits)
@@ -258,6 +258,6 @@ def class_counts(committed: CommittedDataset, pixels: dict[str, NDArray[np.int64
     """
     if committed.classes is None:
         return no_counts()
-    if committed.document["input"]["kind"] == "window":
+    if committed.document.input.kind == "window":
         return pixel_counts(pixels, committed.classes)
     return sample_counts(committed.samples, committed.classes)

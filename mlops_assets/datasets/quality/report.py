@@ -52,7 +52,7 @@ def document(
     `verdict` judges the rest.
     """
     samples = committed.samples
-    kind = committed.document["input"]["kind"]
+    kind = committed.document.input.kind
     read = {split: len(chosen) for split, chosen in source.chosen.items()}
     found = {
         "data_version": committed.reference,
@@ -98,7 +98,7 @@ def document(
         "distance_between_splits": _distances(apart),
         "label_noise": _noise(suspects, committed, kind),
         "checks": check_entries(checks),
-        "notes": committed.document["notes"],
+        "notes": committed.document.notes,
     }
     return rounded(found)  # type: ignore[no-any-return]
 
@@ -131,7 +131,7 @@ def figures(
 
     found: dict[str, bytes | None] = {}
     if len(counts):
-        unit = "labelled pixels" if committed.document["input"]["kind"] == "window" else "samples"
+        unit = "labelled pixels" if committed.document.input.kind == "window" else "samples"
         found["class_counts"] = draw.class_counts(
             counts, unit, f"{committed.reference}: classes by split"
         )

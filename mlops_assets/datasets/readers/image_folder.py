@@ -53,6 +53,7 @@ from mlops_assets.datasets.versions.contents import (
     sidecar_rows,
 )
 from mlops_assets.datasets.versions.manifest import item_id
+from mlops_assets.datasets.versions.sample_shape import ImageShape
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
 from mlops_assets.progress import step
 
@@ -131,7 +132,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         files=pd.concat([files, file_rows(sidecars)]) if sidecars else files,
         classes=classes,
         features=features,
-        input={"kind": "image", "height": size[0], "width": size[1]},
+        input=ImageShape(height=size[0], width=size[1]),
         notes=notes if layout.apply_scale else [*notes, *scale_notes(rows)],
     )
 
@@ -140,8 +141,7 @@ def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[Any]:
     """See `Layout.read`."""
-    shape = committed.document["input"]
-    image = fitted(_pixels(committed, path), shape["height"], shape["width"])
+    image = fitted(_pixels(committed, path), *committed.document.input.sides)
     return np.repeat(image[None], len(places), axis=0)
 
 
@@ -149,8 +149,7 @@ def read_shown(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
-    shape = committed.document["input"]
-    image = fitted(_pixels(committed, path, shown=True), shape["height"], shape["width"])
+    image = fitted(_pixels(committed, path, shown=True), *committed.document.input.sides)
     return np.repeat(image[None], len(places), axis=0)
 
 

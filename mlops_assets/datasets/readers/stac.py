@@ -21,7 +21,7 @@ from mlops_assets.datasets.readers.table_roles import as_text, one_spelling
 from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.contents import Contents, file_rows
+from mlops_assets.datasets.versions.contents import Contents, DescribedScenes, file_rows
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -47,14 +47,14 @@ def _zoneless(scenes: Sequence[Scene]) -> list[str]:
     return [f"Item {names[0]}{more}: times without a zone are taken as UTC"] if names else []
 
 
-def _described(scenes: Sequence[Scene]) -> list[dict[str, Any]]:
+def _described(scenes: Sequence[Scene]) -> list[DescribedScenes]:
     """Return each thing that is said of scenes once, with the names of those that it is said of."""
     entries: dict[str, dict[str, Any]] = {}
     for scene in scenes:
         if scene.described:
             text = json.dumps(scene.described, sort_keys=True)
             entries.setdefault(text, {**scene.described, "scenes": []})["scenes"].append(scene.name)
-    return list(entries.values())
+    return [DescribedScenes.model_validate(entry) for entry in entries.values()]
 
 
 def _spelled(scenes: Sequence[Scene]) -> list[Scene]:

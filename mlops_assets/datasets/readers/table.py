@@ -48,6 +48,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import UTF_8, TableLayout
 from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows
 from mlops_assets.datasets.versions.extents import enclosing
+from mlops_assets.datasets.versions.sample_shape import RowShape
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
 
 if TYPE_CHECKING:
@@ -213,7 +214,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
         files=file_rows([_file(path, samples[samples["path"] == path]) for path in tables]),
         classes=classes,
         features=features,
-        input={"kind": "row", "size": 1},
+        input=RowShape(),
         notes=notes,
     )
 
@@ -235,14 +236,14 @@ def read(
     table = read_table(
         committed.local_path(path), path, committed.specification.source.table_layout
     )
-    return np.asarray(feature_matrix(table, committed.document["features"])[places[:, 0]])
+    return np.asarray(feature_matrix(table, committed.document.features)[places[:, 0]])
 
 
 def read_shown(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
     """Tables have no masks; see `Layout.read_shown`."""
-    return np.ones((len(places), len(committed.document["features"])), dtype=bool)
+    return np.ones((len(places), len(committed.document.features)), dtype=bool)
 
 
 def read_labels(

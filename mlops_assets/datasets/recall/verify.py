@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -18,6 +18,7 @@ from mlops_assets.datasets.recall.objects import StoredBytes, StoredFile, in_par
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import damaged_splits
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.paths import data_owner, record_owner
@@ -33,7 +34,7 @@ from mlops_assets.storage import Workspace
 # registry: a row or an entry of the log was changed, added or deleted
 Fault = Literal["missing", "size", "changed", "unreadable", "digest", "registry"]
 
-_IN_DOCUMENT = ("dataset", "version", "specification", "created", "created_by")
+_IN_DOCUMENT = {"dataset", "version", "specification", "created", "created_by"}
 
 
 @dataclass(frozen=True)
@@ -135,19 +136,19 @@ def _content_problems(
 
 
 def row_problems(
-    row: DataVersion, document: Mapping[str, Any], manifest: pd.DataFrame, samples: pd.DataFrame
+    row: DataVersion, document: VersionDocument, manifest: pd.DataFrame, samples: pd.DataFrame
 ) -> Iterator[str]:
     """Yield how the row of a data version differs from its documents.
 
     Its digest is compared elsewhere.
     """
     expected = {
-        "number": int(document["version"].removeprefix("v")),
+        "number": int(document.version.removeprefix("v")),
         "files": len(manifest),
         "samples": len(samples),
         "size": int(manifest["size"].sum()),
         "counts": {name: int((samples["split"] == name).sum()) for name in SPLITS},
-        **{column: document[column] for column in _IN_DOCUMENT if column in document},
+        **document.model_dump(mode="json", include=_IN_DOCUMENT, exclude_unset=True),
     }
     for name, value in expected.items():
         found = kept(getattr(row, name))
@@ -243,7 +244,7 @@ def _digest_damages(committed: CommittedDataset, row: DataVersion) -> list[Damag
     """The digest in the registry must be that of the manifest and the samples."""
     document = committed.document
     digest = digest_of_documents(committed.manifest, committed.samples, document)
-    if digest == row.digest == document["digest"]:
+    if digest == row.digest == document.digest:
         return []
     told = f"the registry says digest {row.digest[:12]}…, the manifest has {digest[:12]}…"
     return [Damage(committed.reference, "digest", told)]

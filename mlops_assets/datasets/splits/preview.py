@@ -25,6 +25,7 @@ from mlops_assets.datasets.splits.assign import SEEDED, divided
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.datasets.versions.decoded_cache import read_window_indices
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.progress import each
 from mlops_assets.registry import DataVersion, Registry
 from mlops_assets.storage import Workspace, sha256_of
@@ -104,9 +105,9 @@ def preview(
         registry.lock(specification.name),
         read_landing(workspace, registry, specification) as (source, contents),
     ):
-        if contents.input["kind"] == "image":  # copies go together, as in a commit
+        if contents.input.kind == "image":  # copies go together, as in a commit
             contents.samples["content"] = contents.samples["path"].map(_checksums(source, contents))
-        windows = contents.input["kind"] == "window" and contents.classes is not None
+        windows = contents.input.kind == "window" and contents.classes is not None
         pixels = _window_counts(source, contents, specification) if windows else None
         tables = [
             _table(contents, pixels, declared.model_copy(update={"seed": seed}))
@@ -196,14 +197,17 @@ class _LandedVersion(CommittedDataset):
     def of(
         cls, source: Landed, contents: Contents, specification: DatasetSpecification
     ) -> _LandedVersion:
-        document = {
-            "specification": specification.committed(),
-            "classes": contents.classes,
-            "features": contents.features,
-            "input": contents.input,
-            "labels": contents.labels,
-        }
         row = DataVersion(dataset=specification.name, version="landing")
+        document = VersionDocument(
+            dataset=row.dataset,
+            version=row.version,
+            digest="",
+            specification=specification.committed(),
+            classes=contents.classes,
+            features=contents.features,
+            input=contents.input,
+            labels=contents.labels,
+        )
         return cls(source.workspace, row, document, contents.files, contents.samples, source)
 
     def local_path(self, path: str) -> Path:

@@ -95,7 +95,7 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
     """
     if on_the_ground(samples):
         return _ground_blocks(samples, split.block or DEFAULT_METRES, split.buffer)
-    if contents.input["kind"] not in ("patch", "window"):
+    if contents.input.kind not in ("patch", "window"):
         known = (
             samples["longitude"].notna()
             if "longitude" in samples
@@ -108,13 +108,13 @@ def blocks_of(samples: pd.DataFrame, contents: Contents, split: Split) -> Blocks
             " method"
         )
     side = split.block or DEFAULT_PIXELS
-    if contents.input["kind"] == "window" and side % contents.input["size"]:
+    if contents.input.kind == "window" and side % contents.input.size:
         raise SpecificationError(
-            f"split block {side:g} must be a multiple of the window size {contents.input['size']},"
+            f"split block {side:g} must be a multiple of the window size {contents.input.size},"
             " in pixels"
         )
     low = samples[["row", "column"]].to_numpy(dtype=np.float64)
-    extent = contents.input["size"] - 1 if contents.input["kind"] == "window" else 0
+    extent = contents.input.size - 1 if contents.input.kind == "window" else 0
     reach = np.full_like(low, split.buffer / side)
     shapes = (
         contents.files.drop_duplicates("path")

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import pandas as pd
 
@@ -24,6 +24,7 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import ClassName
 from mlops_assets.datasets.versions.documents import published_documents
 from mlops_assets.datasets.versions.manifest import read_manifest
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import IntegrityError
 from mlops_assets.names import Reference
 from mlops_assets.paths import object_key
@@ -45,7 +46,7 @@ class CommittedDataset:
 
     workspace: Workspace
     row: DataVersion
-    document: dict[str, Any]
+    document: VersionDocument
     manifest: pd.DataFrame
     samples: pd.DataFrame
 
@@ -77,7 +78,7 @@ class CommittedDataset:
     @cached_property
     def specification(self) -> DatasetSpecification:
         """The declaration as it was when this version was committed."""
-        return DatasetSpecification.model_validate(self.document["specification"])
+        return DatasetSpecification.model_validate(self.document.specification)
 
     def described_as(self, declared: DatasetSpecification) -> CommittedDataset:
         """Return this version with its description as declared now.
@@ -90,17 +91,16 @@ class CommittedDataset:
         changes = {name: now[name] for name in DESCRIPTION}
         wavelengths = declared.bands.center_wavelengths
         same_bands = declared.bands.names == committed.bands.names
-        if same_bands and (
-            wavelengths is None or len(wavelengths) == len(self.document["features"])
-        ):
+        if same_bands and (wavelengths is None or len(wavelengths) == len(self.document.features)):
             changes["bands"] = now["bands"]
-        specification = {**self.document["specification"], **changes}
-        return replace(self, document={**self.document, "specification": specification})
+        specification = {**self.document.specification, **changes}
+        document = self.document.model_copy(update={"specification": specification})
+        return replace(self, document=document)
 
     @property
     def classes(self) -> list[ClassName] | None:
         """Classes in the order of their indices, or None where the label is a number."""
-        return self.document["classes"]  # type: ignore[no-any-return]
+        return self.document.classes
 
     @property
     def layout(self) -> str:
@@ -230,8 +230,8 @@ class CommittedDataset:
 
         One file may label several scenes.
         """
-        if path in self.document.get("labels", {}):
-            return str(self.document["labels"][path])
+        if path in self.document.labels:
+            return self.document.labels[path]
         rows = self._scenes[path]
         own = rows.loc[rows["role"] == "labels", "path"]
         shared = self.manifest.loc[

@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
+from typing_extensions import TypedDict
+
+from mlops_assets.datasets.versions.sample_shape import SampleShape
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -73,6 +78,39 @@ class ClassName(TypedDict):
     name: str
 
 
+def _is_empty(found: object) -> bool:
+    return not found
+
+
+class DescribedAsset(BaseModel):
+    """Fields of one image, as the asset of a STAC Item describes it.
+
+    Attributes:
+        bands: fields of each band, in the order of the file.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    # omitted when empty: stored documents have only what is described
+    bands: list[dict[str, JsonValue]] = Field(default=[], exclude_if=_is_empty)
+
+
+class DescribedScenes(BaseModel):
+    """Platform and bands of scenes, as their STAC Items describe them.
+
+    Attributes:
+        scenes: names of the scenes.
+        properties: of the Items, such as `platform`.
+        assets: each image of a scene.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    scenes: list[str]
+    properties: dict[str, JsonValue] = Field(default={}, exclude_if=_is_empty)
+    assets: list[DescribedAsset] = Field(default=[], exclude_if=_is_empty)
+
+
 @dataclass(frozen=True)
 class Contents:
     """The contents of a landing.
@@ -85,22 +123,21 @@ class Contents:
             alone.
         classes: in the order of class indices; None when the label is a number.
         features: names of the features or bands, in order.
-        input: how a sample is shaped: `row`, `patch` or `window` and its size, or `image` with
-            height and width.
+        input: shape of one sample.
         notes: what a person should know, such as columns that were left out.
         labels: first image of a scene → its label file, where the manifest cannot tell: it says of
             a file that labels several scenes only that it is of none.
-        described: what STAC Items say of platform and bands, each with the scenes that say so.
+        described: platform and bands by STAC Items, each with the scenes that it describes.
     """
 
     samples: pd.DataFrame
     files: pd.DataFrame
     classes: list[ClassName] | None
     features: list[str]
-    input: dict[str, Any]
+    input: SampleShape
     notes: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
-    described: list[dict[str, Any]] = field(default_factory=list)
+    described: list[DescribedScenes] = field(default_factory=list)
 
 
 def bands_read(row: Mapping[Any, Any]) -> list[int]:

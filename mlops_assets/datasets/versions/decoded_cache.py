@@ -161,13 +161,8 @@ def damaged_splits(committed: CommittedDataset) -> list[Path]:
 def _different(
     committed: CommittedDataset, split: SplitName, view: View, folder: Path
 ) -> list[str]:
-    found = committed.document["input"]
-    sides = {
-        "image": ("height", "width"),
-        "patch": ("size", "size"),
-        "window": ("size", "size"),
-    }.get(view, ())
-    shape = (len(committed.document["features"]), *(found[side] for side in sides))
+    sides = () if view in ("row", "pixel") else committed.document.input.sides
+    shape = (len(committed.document.features), *sides)
     if not is_decoded(committed, split, view, shape):
         return [MARKER]
     arrays = {

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.versions.contents import SAMPLE_COLUMNS
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.paths import version_folder
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 def published_documents(
     workspace: Workspace, registry: Registry, row: DataVersion
-) -> tuple[Any, bytes, bytes]:
+) -> tuple[VersionDocument, bytes, bytes]:
     """Return a data version's `version.json`, read, and its manifest and samples as Parquet.
 
     Raises:
@@ -34,10 +35,10 @@ def published_documents(
     document, manifest, samples = (
         read_published(workspace, registry, f"{folder}/{name}") for name in names
     )
-    return json.loads(document), manifest, samples
+    return VersionDocument.model_validate_json(document), manifest, samples
 
 
-def json_bytes(document: Any) -> bytes:
+def json_bytes(document: object) -> bytes:
     """Return a document as readable, canonical JSON."""
     return (json.dumps(document, indent=2, sort_keys=True, ensure_ascii=False) + "\n").encode()
 

@@ -9,9 +9,7 @@ objects: hence none of them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from itertools import product
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -20,6 +18,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
+from mlops_assets.datasets.versions.contents import ClassName
 from mlops_assets.datasets.versions.extents import Interval, declared_interval, enclosing
 from mlops_assets.datasets.versions.manifest import (
     BBOX,
@@ -29,31 +28,36 @@ from mlops_assets.datasets.versions.manifest import (
     file_times,
 )
 from mlops_assets.datasets.versions.summary import LEFT_OUT
+from mlops_assets.datasets.versions.version_document import (
+    ClassCounts,
+    VersionDocument,
+    VersionSummary,
+)
 
 _FILE_COLUMNS = ["assets.data.href", "mlops:role", "proj:code", "proj:wkt2", "bbox", *TIME_COLUMNS]
 
 
-def summarise(document: Mapping[str, Any], manifest: bytes, samples: bytes) -> dict[str, Any]:
-    """Return what `Summary.facts` are, as JSON has it.
+def summarise(document: VersionDocument, manifest: bytes, samples: bytes) -> VersionSummary:
+    """Return place, time and class counts of a data version.
 
     Args:
-        document: `version.json`, or what it is going to be.
+        document: `version.json`; its own summary is not read.
         manifest: the content of `manifest.parquet`.
         samples: the content of `samples.parquet`.
     """
-    specification = DatasetSpecification.model_validate(document["specification"])
+    specification = DatasetSpecification.model_validate(document.specification)
     files, rows = _table(manifest, _FILE_COLUMNS), _table(samples, ["label", "split", "time"])
     main = files.filter(
         pc.match_substring_regex(files["mlops:role"], f"^({'|'.join(MAIN_ROLES)})$")
     )
     interval = _interval(main, rows, specification)
-    return {
-        "crs": _reference_systems(files),
-        "bbox": _bbox(main, specification),
-        "interval": interval and [end and end.isoformat() for end in interval],
-        "kept_by_reference": _by_reference(files),
-        "classes": _class_counts(rows, document["classes"] or []),
-    }
+    return VersionSummary(
+        crs=_reference_systems(files),
+        bbox=_bbox(main, specification),
+        interval=interval and [None if end is None else end.isoformat() for end in interval],
+        kept_by_reference=_by_reference(files),
+        classes=_class_counts(rows, document.classes or []),
+    )
 
 
 def _reference_systems(files: pa.Table) -> list[str]:
@@ -92,11 +96,8 @@ def _interval(
     return declared_interval(specification)
 
 
-def _class_counts(samples: pa.Table, classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return value, name and samples in each split of every class.
-
-    The samples are null for windows.
-    """
+def _class_counts(samples: pa.Table, classes: list[ClassName]) -> list[ClassCounts]:
+    """Return the samples of every class in each split."""
     labels = samples["label"]
     known = labels.null_count < len(labels)
     (label_codes, names), (split_codes, splits) = _encoded(labels), _encoded(samples["split"])
@@ -106,11 +107,13 @@ def _class_counts(samples: pa.Table, classes: list[dict[str, Any]]) -> list[dict
     pairs = product(names, (split or LEFT_OUT for split in splits))
     counts = dict(zip(pairs, found, strict=True))
     return [
-        entry
-        | {
-            split: counts.get((str(entry["value"]), split), 0) if known else None
-            for split in (*SPLITS, LEFT_OUT)
-        }
+        ClassCounts(
+            **entry,
+            **{
+                split: counts.get((str(entry["value"]), split), 0) if known else None
+                for split in (*SPLITS, LEFT_OUT)
+            },
+        )
         for entry in classes
     ]
 

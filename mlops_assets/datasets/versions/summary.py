@@ -8,13 +8,11 @@ when the version was committed; samples and files are read by `versions`.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from mlops_assets.datasets.versions.documents import published_documents
+from mlops_assets.datasets.versions.version_document import VersionDocument, VersionSummary
 from mlops_assets.names import Reference
 from mlops_assets.paths import version_folder
 from mlops_assets.registry import DataVersion, Registry
@@ -26,18 +24,17 @@ LEFT_OUT = "left_out"  # what samples in no split are counted as
 
 @dataclass(frozen=True)
 class Summary:
-    """One data version, as its document says, which is checked against its published checksum.
+    """One data version by its document, which is checked against its published checksum.
 
     Attributes:
         row: its row in the registry.
         document: `version.json`.
-        facts: `crs` of its files, `bbox` in degrees, `interval`, how many files are
-            `kept_by_reference`, and `classes` with the samples of each in every split.
+        facts: place, time and class counts, also for documents without a summary.
     """
 
     row: DataVersion
-    document: Mapping[str, Any]
-    facts: Mapping[str, Any]
+    document: VersionDocument
+    facts: VersionSummary
 
     @classmethod
     def open(cls, workspace: Workspace, registry: Registry, reference: Reference) -> Summary:
@@ -49,8 +46,10 @@ class Summary:
         """
         row = registry.data_version(reference)
         folder = version_folder(row.dataset, row.version)
-        document = json.loads(read_published(workspace, registry, f"{folder}/version.json"))
-        facts = document.get("summary")
+        document = VersionDocument.model_validate_json(
+            read_published(workspace, registry, f"{folder}/version.json")
+        )
+        facts = document.summary
         if facts is None:  # of an earlier release
             from mlops_assets.datasets.versions.summarise import summarise
 
@@ -60,5 +59,7 @@ class Summary:
     @property
     def interval(self) -> list[datetime | None] | None:
         """First and last time: of its files, else of its samples, else as declared, else None."""
-        ends = self.facts["interval"]
-        return ends and [end and datetime.fromisoformat(end) for end in ends]
+        ends = self.facts.interval
+        if ends is None:
+            return None
+        return [None if end is None else datetime.fromisoformat(end) for end in ends]

@@ -128,7 +128,7 @@ def _split(committed: CommittedDataset) -> str:
 def _features(row: ModelVersion, committed: CommittedDataset) -> str:
     """Return the names of the model's features in order, with declared wavelengths and units."""
     declared = committed.specification.bands.center_wavelengths or []
-    lengths = dict(zip(committed.document["features"], declared, strict=False))
+    lengths = dict(zip(committed.document.features, declared, strict=False))
     units = committed.specification.units
     names = []
     for name in row.signature["features"]:

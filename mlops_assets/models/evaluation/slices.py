@@ -76,7 +76,7 @@ def slices(committed: CommittedDataset, split: SplitName) -> list[Grouping]:
     """Return the divisions by group, scene or file, season and year that make sense for a split."""
     samples = committed.split(split)
     # of a window, pixels are counted
-    least = 1 if committed.document["input"]["kind"] == "window" else MIN_SAMPLES
+    least = 1 if committed.document.input.kind == "window" else MIN_SAMPLES
     found: list[Grouping] = []
     for name, column in _columns(committed, samples):
         counts = column.value_counts()
@@ -102,7 +102,7 @@ def place_of(committed: CommittedDataset, split: SplitName, position: int) -> di
         position: counted from 0, in the order of the split.
     """
     row = committed.split(split).iloc[position]
-    kind = committed.document["input"]["kind"]
+    kind = committed.document.input.kind
     place: dict[str, Any] = {"sample": int(position), "path": str(row["path"])}
     if kind != "image":
         place["row"] = int(row["row"])
@@ -118,17 +118,17 @@ def place_text(place: dict[str, Any]) -> str:
 
 
 def _blocks(committed: CommittedDataset, samples: pd.DataFrame) -> Grouping | None:
-    shape, declared = committed.document["input"], committed.specification.split
+    shape, declared = committed.document.input, committed.specification.split
     ground = on_the_ground(samples)
-    if not len(samples) or not (ground or shape["kind"] in ("patch", "window")):
+    if not len(samples) or not (ground or shape.kind in ("patch", "window")):
         return None
     side = DEFAULT_METRES if ground else DEFAULT_PIXELS
     if declared.method == "spatial_block":
         side = declared.block or side
-    elif shape["kind"] == "window" and not ground:
-        side = shape["size"] * float(np.ceil(side / shape["size"]))  # windows are not divided
+    elif shape.kind == "window" and not ground:
+        side = shape.size * float(np.ceil(side / shape.size))  # windows are not divided
     contents = Contents(
-        samples, committed.manifest, committed.classes, committed.document["features"], shape
+        samples, committed.manifest, committed.classes, committed.document.features, shape
     )
     blocks = blocks_of(samples, contents, Split(method="spatial_block", block=side))
     keys = pd.DataFrame(blocks.index, columns=["row", "column"]).assign(scope=blocks.scope)
@@ -143,7 +143,7 @@ def _columns(committed: CommittedDataset, samples: pd.DataFrame) -> Iterator[tup
     ).loc[samples.index]
     yield _group_column(committed), groups.dropna().astype(str).reindex(samples.index)
     files = committed.manifest.drop_duplicates("path").set_index("path")
-    kind = committed.document["input"]["kind"]
+    kind = committed.document.input.kind
     if kind == "row":
         yield "file", samples["path"]
     elif kind != "image":

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlops_assets.datasets.commit.commit import Commit, commit, digest_of
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.datasets.versions.sample_shape import ImageShape, RowShape
 from mlops_assets.errors import (
     DataProblems,
     EmptyLanding,
@@ -206,7 +207,9 @@ def test_the_digest_of_a_catalogue_does_not_depend_on_where_it_lies_or_how_it_is
 
     def digest(**stac: Any) -> str:
         source = {"url": "x", "layout": "stac", "stac": {"images": ["image"], **stac}}
-        return digest_of(files_table("a"), samples, None, ["f"], {"kind": "image"}, source)
+        return digest_of(
+            files_table("a"), samples, None, ["f"], ImageShape(height=1, width=1), source
+        )
 
     search = {
         "bbox": [0, 1, 2, 3],
@@ -241,8 +244,8 @@ def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(
         "layout": "table",
         "table": {"label": "crop", "decimal": "."},
     }
-    expected = digest_of(table, samples, None, ["f"], {"kind": "row"}, source)
-    assert digest_of(table.iloc[files], permuted, None, ["f"], {"kind": "row"}, source) == expected
+    expected = digest_of(table, samples, None, ["f"], RowShape(), source)
+    assert digest_of(table.iloc[files], permuted, None, ["f"], RowShape(), source) == expected
 
 
 def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
@@ -264,8 +267,7 @@ def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
     changes = {"path": "b", "row": 1, "column": 0, "label": "y", "group": "farm 2", "split": "test"}
     changed = [samples, *(samples.assign(**{name: [value]}) for name, value in changes.items())]
     digests = [
-        digest_of(files_table("ab"), frame, None, ["f"], {"kind": "row"}, source)
-        for frame in changed
+        digest_of(files_table("ab"), frame, None, ["f"], RowShape(), source) for frame in changed
     ]
     assert len(set(digests)) == 1 + len(changes)
 
@@ -276,7 +278,7 @@ def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies()
     )
 
     def digest(**source: Any) -> str:
-        return digest_of(files_table("a"), samples, None, ["f"], {"kind": "row"}, source)
+        return digest_of(files_table("a"), samples, None, ["f"], RowShape(), source)
 
     first = digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": "."})
     told = {"notifications": {"queue": "https://sqs/q"}, "files": ["a.csv"]}

@@ -92,7 +92,7 @@ def test_assessing_again_gives_the_same_bytes(
         folder = split_folder(
             committed,  # type: ignore[arg-type]
             split,
-            committed.document["input"]["kind"],
+            committed.document.input.kind,
         )
         folder.rename(folder.with_name(f"{split}-moved"))
     (store.workspace.root / f"datasets/{name}/v1/quality.json").unlink()  # or it is taken up again

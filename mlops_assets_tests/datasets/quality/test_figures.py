@@ -16,6 +16,7 @@ from mlops_assets.datasets.quality.content.places import Places, places_of
 from mlops_assets.datasets.quality.content.values import RunningStatistics, band_values
 from mlops_assets.datasets.quality.findings.separation import Separation
 from mlops_assets.datasets.specification.dataset import SPLITS
+from mlops_assets.datasets.versions.sample_shape import PatchShape, RowShape
 from mlops_assets_tests.datasets.quality.findings.test_leakage import files
 
 pytestmark = pytest.mark.usefixtures("drawn")
@@ -44,7 +45,7 @@ def scattered(number: int, scenes: int, georeferenced: bool) -> tuple[Places, ND
     )
     manifest = files(*({"path": f"{i:03d}"} for i in range(scenes)))
     splits = rng.choice(np.array([*SPLITS, None], dtype=object), number)
-    return places_of(samples, manifest, {"kind": "patch", "size": 1}), splits
+    return places_of(samples, manifest, PatchShape(size=1)), splits
 
 
 @pytest.mark.parametrize(
@@ -69,7 +70,7 @@ def test_rows_without_a_place_have_no_map() -> None:
     rows = pd.DataFrame(
         {"path": "t", "row": [0, 1], "column": -1, "longitude": np.nan, "latitude": np.nan}
     )
-    places = places_of(rows, files({"path": "t"}), {"kind": "row", "size": 1})
+    places = places_of(rows, files({"path": "t"}), RowShape())
     assert (
         figures.sample_map(places, np.array(["train", "test"], dtype=object), ["t"], "title")
         is None

@@ -135,7 +135,7 @@ def expected_labels(committed: Committed) -> dict[tuple[str, int, int], Any]:
     The class's value as text, a number, or None for windows.
     """
     values = {entry["name"]: str(entry["value"]) for entry in committed.dataset.classes or []}
-    size = committed.dataset.document["input"].get("size", 1)
+    size = getattr(committed.dataset.document.input, "size", 1)
 
     def text(label: Any) -> Any:
         return label if committed.dataset.classes is None else values.get(label, str(label))
@@ -196,8 +196,8 @@ def test_every_file_that_is_used_is_in_the_manifest_and_the_document_says_how_th
     declared = implementation.classes or implementation.found_classes
     expected = [{"value": value, "name": name} for value, name in (declared or {}).items()] or None
     assert committed.dataset.classes == expected
-    assert committed.dataset.document["features"] == implementation.features
-    assert committed.dataset.document["input"]["kind"] == implementation.kind
+    assert committed.dataset.document.features == implementation.features
+    assert committed.dataset.document.input.kind == implementation.kind
     manifest = committed.dataset.manifest
     assert list(manifest.columns) == COLUMNS
     assert manifest["path"].tolist() == sorted(committed.truth.files)
@@ -243,7 +243,7 @@ def assert_fact(path: str, fact: str, found: Any, expected: Any) -> None:
 
 def test_what_is_read_is_what_was_landed(committed: Committed) -> None:
     layout, kind = LAYOUTS[committed.dataset.layout], committed.implementation.kind
-    size = committed.dataset.document["input"].get("size", 1)
+    size = getattr(committed.dataset.document.input, "size", 1)
     for path, samples in committed.dataset.samples.groupby("path"):
         places = samples[["row", "column"]].sample(frac=1, random_state=0).to_numpy(dtype=np.int64)
         values = committed.truth.values[str(path)]

@@ -27,6 +27,7 @@ from mlops_assets.datasets.readers.image_folder import fitted, image_facts
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.contents import Contents
+from mlops_assets.datasets.versions.sample_shape import ImageShape
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -114,7 +115,7 @@ def test_an_image_without_data_is_left_out_and_noted_also_when_it_is_known(
         left = committed.samples[committed.samples["split"].isna()]
         assert left[["path", "reason"]].to_numpy().tolist() == [["a/4.tif", "no pixel has data"]]
         assert any(
-            note.startswith("a/4.tif: no pixel has data") for note in committed.document["notes"]
+            note.startswith("a/4.tif: no pixel has data") for note in committed.document.notes
         )
         write_raster(folder / "b/21.tif", image(21, 4).astype(committed.manifest["dtype"][0]) + 1)
         if hidden_by == "alpha":
@@ -290,7 +291,7 @@ def test_images_of_different_sizes_need_a_declared_one(folder: Path, read: Read)
     assert all(
         text.endswith("convert them, or declare 'image_folder: {size: PIXELS}'") for text in found
     )
-    assert read(size=8).input == {"kind": "image", "height": 8, "width": 8}
+    assert read(size=8).input == ImageShape(height=8, width=8)
 
 
 def test_images_of_different_kinds_are_refused_with_the_first_of_each(

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from mlops_assets.datasets.specification.dataset import Split
 from mlops_assets.datasets.splits.assign import ALIASES, _place, _placed, assign_splits
 from mlops_assets.datasets.versions.contents import Contents, file_rows
+from mlops_assets.datasets.versions.sample_shape import PatchShape, RowShape, WindowShape
 from mlops_assets.errors import SpecificationError
 
 REPEATABLE = settings(deadline=None, derandomize=True, database=None, max_examples=30)
@@ -38,9 +39,7 @@ def table(values: list[int], **columns: Any) -> Contents:
             **columns,
         }
     )
-    return Contents(
-        samples, file_rows([{"path": "a.csv"}]), None, ["value"], {"kind": "row", "size": 1}
-    )
+    return Contents(samples, file_rows([{"path": "a.csv"}]), None, ["value"], RowShape())
 
 
 def scene(
@@ -56,10 +55,14 @@ def scene(
             "group": None,
         }
     )
-    kind = {"kind": "window", "size": window} if window else {"kind": "patch", "size": 3}
+    shape = WindowShape(size=window) if window else PatchShape(size=3)
     height, width = labelled.shape
     return Contents(
-        samples, file_rows([{"path": path, "height": height, "width": width}]), None, ["B001"], kind
+        samples,
+        file_rows([{"path": path, "height": height, "width": width}]),
+        None,
+        ["B001"],
+        shape,
     )
 
 

@@ -20,11 +20,19 @@ from mlops_assets.datasets.specification.dataset import Split
 from mlops_assets.datasets.splits.assign import _block_key, _place, assign_splits
 from mlops_assets.datasets.splits.spatial_blocks import DEFAULT_METRES, GROUND, blocks_of
 from mlops_assets.datasets.versions.contents import Contents, file_rows
+from mlops_assets.datasets.versions.sample_shape import (
+    ImageShape,
+    PatchShape,
+    RowShape,
+    SampleShape,
+    WindowShape,
+)
 from mlops_assets.errors import SpecificationError
 
 WGS84 = Geod(ellps="WGS84")
 TO_GROUND = Transformer.from_crs("EPSG:4326", GROUND, always_xy=True)
 TO_DEGREES = Transformer.from_crs(GROUND, "EPSG:4326", always_xy=True)
+PATCH = PatchShape(size=1)
 FRACTIONS = {"train": 0.5, "test": 0.5}
 
 
@@ -33,7 +41,11 @@ def split(**changes: Any) -> Split:
 
 
 def located(
-    longitude: Any, latitude: Any, kind: str = "patch", path: str = "a.tif", **columns: Any
+    longitude: Any,
+    latitude: Any,
+    shape: SampleShape = PATCH,
+    path: str = "a.tif",
+    **columns: Any,
 ) -> Contents:
     count = len(longitude)
     samples = pd.DataFrame(
@@ -53,7 +65,7 @@ def located(
         file_rows([{"path": path, "height": count, "width": 1}]),
         None,
         ["B001"],
-        {"kind": kind, "size": 1},
+        shape,
     )
 
 
@@ -199,12 +211,14 @@ def test_places_at_the_edges_of_the_world_have_blocks(longitude: float, latitude
     assert set(found["split"].dropna()) == {"train", "test"}
 
 
-@pytest.mark.parametrize("kind", ["row", "image", "patch", "window"])
-def test_whatever_knows_its_place_has_blocks_on_the_ground(kind: str) -> None:
+@pytest.mark.parametrize(
+    "shape", [RowShape(), ImageShape(height=1, width=1), PATCH, WindowShape(size=1)]
+)
+def test_whatever_knows_its_place_has_blocks_on_the_ground(shape: SampleShape) -> None:
     lon, lat = around(9.0, 47.0, 3000, 100)
     kinds = [
-        assign_splits(located(lon, lat, kind=k), split(block=500))["split"].tolist()
-        for k in (kind, "patch")
+        assign_splits(located(lon, lat, shape=each), split(block=500))["split"].tolist()
+        for each in (shape, PATCH)
     ]
     assert kinds[0] == kinds[1]
 
@@ -228,7 +242,7 @@ def test_a_buffer_in_pixels_is_exact(side: int) -> None:
     rows = np.arange(6 * side)
     samples = pd.DataFrame({"path": "a.tif", "row": rows, "column": 0})
     files = file_rows([{"path": "a.tif", "height": 6 * side, "width": 1}])
-    contents = Contents(samples, files, [], [], {"kind": "patch", "size": 1})
+    contents = Contents(samples, files, [], [], PATCH)
     # to the third block, which is trained on
     distance = np.maximum(2 * side - rows, rows - (3 * side - 1)).clip(0)
     for buffer in range(side + 4):

@@ -430,7 +430,7 @@ def test_scale_and_offset_of_each_scene_are_applied_in_data_and_in_maps(
     committed = land(
         store, scenes_specification(source=source, split={"method": "random"}), write_scaled_scenes
     )
-    assert not committed.document["notes"]
+    assert not committed.document.notes
     task = "semantic-segmentation" if read == "windows" else "classification"
     X, _ = TrainingData(committed, task).arrays("train")
     with open_raster(folder / "a.tif") as raster:

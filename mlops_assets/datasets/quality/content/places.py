@@ -10,13 +10,13 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.content.subsample import draw
+from mlops_assets.datasets.versions.sample_shape import SampleShape
 
 # Semi-major axis (m) and flattening of WGS 84, NGA.STND.0036_1.0.0_WGS84, table 3.1
 SEMI_MAJOR = 6_378_137.0
@@ -121,30 +121,17 @@ class Places:
         return np.stack([np.where(plain, column + offset, x), np.where(plain, row, y)], axis=-1)
 
 
-def sample_size(shape: dict[str, Any]) -> tuple[int, int]:
-    """Return height and width of a sample, pixels, from how it is shaped (`document["input"]`).
-
-    Zeros for rows.
-    """
-    if shape["kind"] == "row":
-        return 0, 0
-    return (
-        (int(shape["height"]), int(shape["width"]))
-        if shape["kind"] == "image"
-        else (int(shape["size"]),) * 2
-    )
-
-
-def places_of(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any]) -> Places:
+def places_of(samples: pd.DataFrame, manifest: pd.DataFrame, shape: SampleShape) -> Places:
     """Return where samples lie.
 
     Args:
         samples: of a data version.
         manifest: its files.
-        shape: how a sample is shaped (`document["input"]`).
+        shape: shape of one sample.
     """
-    kind = shape["kind"]
-    size = sample_size(shape)
+    kind = shape.kind
+    height, width = shape.sides or (0, 0)
+    size = (height, width)
     file, paths = pd.factorize(samples["path"])
     files = manifest.drop_duplicates("path").set_index("path").reindex(paths)
     scene = pd.factorize(

@@ -16,9 +16,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import numpy_type
-from mlops_assets.datasets.quality.content.places import sample_size
 from mlops_assets.datasets.quality.content.subsample import draw
-from mlops_assets.datasets.readers import View
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.contents import bands_read
@@ -71,10 +69,9 @@ class SampleValues:
             most: bytes of decoded values to read at most, about; `READ_AT_MOST` if not given.
         """
         self._committed = committed
-        shape = committed.document["input"]
-        self.kind = shape["kind"]
-        sides = () if self.kind == "row" else sample_size(shape)
-        self._shape = (len(committed.document["features"]), *sides)
+        shape = committed.document.input
+        self.kind = shape.kind
+        self._shape = (len(committed.document.features), *shape.sides)
         self.bands, self.classes = self._shape[0], len(committed.classes or [])
         splits = committed.samples["split"].to_numpy(dtype=object)
         self._split = {split: np.flatnonzero(splits == split) for split in SPLITS}
@@ -127,9 +124,7 @@ class SampleValues:
                 )
                 masked = self._committed.masked
                 shown = (
-                    read_shown(self._committed, path, places[own], cast(View, self.kind))
-                    if masked
-                    else None
+                    read_shown(self._committed, path, places[own], self.kind) if masked else None
                 )
                 for start in range(0, len(own), limit):
                     part = slice(start, start + limit)
@@ -160,7 +155,7 @@ def _nodata(committed: CommittedDataset, paths: Any) -> NDArray[np.float64]:
     images = {
         row["path"]: row for row in committed.manifest.to_dict("records") if row["role"] == "image"
     }
-    if committed.layout not in ("scenes", "stac") or committed.document["input"]["kind"] == "image":
+    if committed.layout not in ("scenes", "stac") or committed.document.input.kind == "image":
         return np.asarray(declared.reindex(paths), dtype=np.float64)[:, None]
     rows = []
     for path in paths:

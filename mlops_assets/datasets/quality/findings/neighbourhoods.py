@@ -55,7 +55,7 @@ def suspects_in(
     samples = committed.samples
     at = None
     y: NDArray[Any]
-    if committed.document["input"]["kind"] == "window":
+    if committed.document.input.kind == "window":
         positions, at = scanned.labelled.sample, scanned.labelled.place
         X = Descriptor(scanned.labelled.values)(scanned.labelled.values)
         y = scanned.labelled.labels

@@ -178,7 +178,7 @@ def _one_sided(before: CommittedDataset, after: CommittedDataset) -> list[str]:
     if (before.classes is None) != (after.classes is None):
         return ["labels are classes in one version and numbers in the other"]
     names = {
-        "feature(s)": (before.document["features"], after.document["features"]),
+        "feature(s)": (before.document.features, after.document.features),
         "class(es)": (
             [c["name"] for c in before.classes or []],
             [c["name"] for c in after.classes or []],

@@ -48,7 +48,7 @@ def read(
     if view == "image":
         whole = np.concatenate([read_image(*file, what) for file in files])
         return np.repeat(whole[None], len(places), axis=0)
-    size = committed.document["input"]["size"]
+    size, _ = committed.document.input.sides
     if view == "window":
         return np.concatenate(
             [read_windows(local, places, size, bands, what) for local, bands in files], axis=1
@@ -69,11 +69,11 @@ def read_labels(
     Raises:
         SpecificationError: the samples are no windows; their labels are among them.
     """
-    if committed.document["input"]["kind"] != "window":
+    if committed.document.input.kind != "window":
         raise SpecificationError(
             f"{committed.reference} has one label a sample; they are in the samples"
         )
-    size = committed.document["input"]["size"]
+    size = committed.document.input.size
     name = committed.scene_labels(path)
     if is_vector(name):
         with open_raster(committed.raster_path(path)) as raster:

@@ -41,6 +41,7 @@ from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows, sidecar_rows
+from mlops_assets.datasets.versions.sample_shape import PatchShape, WindowShape
 from mlops_assets.errors import DataProblems
 from mlops_assets.progress import each
 
@@ -117,7 +118,11 @@ def sample_scenes(
         files=file_rows(rows),
         classes=None if sampling.label_is == "number" else classes,
         features=features,
-        input={"kind": "patch" if sampling.read == "patches" else "window", "size": sampling.size},
+        input=(
+            PatchShape(size=sampling.size)
+            if sampling.read == "patches"
+            else WindowShape(size=sampling.size)
+        ),
         notes=[
             *notes,
             *reader.vector_notes(),

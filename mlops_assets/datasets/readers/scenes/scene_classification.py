@@ -32,6 +32,7 @@ from mlops_assets.datasets.versions.contents import (
     file_rows,
     sidecar_rows,
 )
+from mlops_assets.datasets.versions.sample_shape import ImageShape
 from mlops_assets.errors import DataProblems
 from mlops_assets.progress import each
 
@@ -112,7 +113,7 @@ def whole_scenes(
         files=file_rows(rows + sidecar_rows(sidecars, rows)),
         classes=_classes(frame, specification, layout),
         features=features,
-        input={"kind": "image", "height": height, "width": width},
+        input=ImageShape(height=height, width=width),
         notes=[
             *alpha_notes(alpha),
             *remark_notes(rows),

@@ -21,6 +21,12 @@ from mlops_assets.datasets.quality.findings.leakage import (
     find_leakage,
     overlapping,
 )
+from mlops_assets.datasets.versions.sample_shape import (
+    ImageShape,
+    PatchShape,
+    SampleShape,
+    WindowShape,
+)
 from mlops_assets_tests.conftest import crops_table, scenes_specification
 from mlops_assets_tests.datasets.quality.conftest import Assess, check
 from mlops_assets_tests.datasets.quality.test_assessment import folds, with_columns
@@ -48,7 +54,7 @@ def files(*rows: dict[str, Any]) -> pd.DataFrame:
 
 
 def found_in(
-    samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any], method: str = "random"
+    samples: pd.DataFrame, manifest: pd.DataFrame, shape: SampleShape, method: str = "random"
 ) -> list[int]:
     places = places_of(located(samples, manifest, shape), manifest, shape)
     splits = samples["split"].to_numpy(dtype=object)
@@ -57,7 +63,7 @@ def found_in(
     ).seen.tolist()
 
 
-def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any]) -> pd.DataFrame:
+def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: SampleShape) -> pd.DataFrame:
     """Longitude and latitude of each sample's centre, from its file."""
     from rasterio.warp import transform
 
@@ -68,14 +74,11 @@ def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: dict[str, Any]
         if file["crs"] is None:
             continue
         a, b, c, d, e, f = file["transform"]
-        row, column = {
-            "image": (file["height"] / 2, file["width"] / 2),
-            "patch": (sample.row + 0.5, sample.column + 0.5),
-            "window": (
-                sample.row + shape.get("size", 0) / 2,
-                sample.column + shape.get("size", 0) / 2,
-            ),
-        }[shape["kind"]]
+        if shape.kind == "image":
+            row, column = file["height"] / 2, file["width"] / 2
+        else:
+            half = shape.size / 2 if shape.kind == "window" else 0.5
+            row, column = sample.row + half, sample.column + half
         lon, lat = transform(
             file["crs"], DEGREES, [a * column + b * row + c], [d * column + e * row + f]
         )
@@ -136,7 +139,7 @@ def test_windows_of_a_grid_only_touch_and_shifted_ones_overlap() -> None:
     samples = samples_at(
         [("a", 0, 0), ("a", 0, 8), ("a", 8, 8), ("a", 15, 15), ("b", 1, 1)], "teeve"
     )
-    shape = {"kind": "window", "size": 8}
+    shape = WindowShape(size=8)
     assert found_in(samples, files({"path": "a"}, {"path": "b"}), shape) == []
     samples.loc[3, ["row", "column"]] = [7, 7]
     assert found_in(samples, files({"path": "a"}, {"path": "b"}), shape) == [3]
@@ -144,9 +147,7 @@ def test_windows_of_a_grid_only_touch_and_shifted_ones_overlap() -> None:
 
 def test_scenes_without_georeference_are_never_held_against_each_other() -> None:
     samples = samples_at([("a", 0, 0), ("b", 0, 0), ("b", 1, 0)], "tee")
-    assert (
-        found_in(samples, files({"path": "a"}, {"path": "b"}), {"kind": "patch", "size": 5}) == []
-    )
+    assert found_in(samples, files({"path": "a"}, {"path": "b"}), PatchShape(size=5)) == []
 
 
 def test_memory_does_not_grow_with_the_area_of_a_scene() -> None:
@@ -157,7 +158,7 @@ def test_memory_does_not_grow_with_the_area_of_a_scene() -> None:
     )
     manifest = files({"path": "a", "height": 20_000_000, "width": 100_000_000})
     tracemalloc.start()
-    assert found_in(samples, manifest, {"kind": "patch", "size": 3}) == [1]
+    assert found_in(samples, manifest, PatchShape(size=3)) == [1]
     assert tracemalloc.get_traced_memory()[1] < 20 << 20
     tracemalloc.stop()
 
@@ -172,7 +173,7 @@ def test_overlap_is_what_counting_pixels_gives(kind: str, monkeypatch: pytest.Mo
         for i, r, c in np.stack([rng.integers(0, 2, 300), *rng.integers(0, 90, (2, 300))]).T
     ]
     samples = samples_at(where, "".join(rng.choice(list("tve"), 300)))
-    shape = {"kind": kind, "size": 5}
+    shape = PatchShape(size=5) if kind == "patch" else WindowShape(size=5)
     expected = []
     train = samples[samples["split"] == "train"]
     for i, held in samples[samples["split"] != "train"].iterrows():
@@ -198,7 +199,7 @@ def utm(
 def test_two_dates_of_one_place_are_one_place() -> None:
     manifest = files(utm("one", 500_000, 4_700_000), utm("two", 500_000, 4_700_000))
     samples = samples_at([("one", 0, 0), ("two", 0, 0), ("two", 0, 64), ("one", 64, 0)], "teev")
-    shape = {"kind": "window", "size": 64}
+    shape = WindowShape(size=64)
     assert found_in(samples, manifest, shape) == [1]
     # which is meant to test the same place later
     assert found_in(samples, manifest, shape, "temporal") == []
@@ -207,7 +208,7 @@ def test_two_dates_of_one_place_are_one_place() -> None:
 def test_overlapping_scenes_are_found_through_their_georeference() -> None:
     # 32 pixels further east
     manifest = files(utm("one", 500_000, 4_700_000), utm("east", 500_320, 4_700_000))
-    shape = {"kind": "window", "size": 64}
+    shape = WindowShape(size=64)
     samples = samples_at([("one", 0, 0), ("east", 0, 0), ("east", 0, 64), ("east", 0, 32)], "teee")
     assert found_in(samples, manifest, shape) == [1]
 
@@ -216,14 +217,14 @@ def test_patches_of_overlapping_scenes_are_held_against_training_pixels() -> Non
     manifest = files(utm("one", 500_000, 4_700_000), utm("east", 500_100, 4_700_000))
     samples = samples_at([("one", 5, 20), ("east", 5, 8), ("east", 5, 7), ("east", 5, 10)], "teee")
     # columns 18, 17 and 20 of the first scene
-    assert found_in(samples, manifest, {"kind": "patch", "size": 5}) == [1, 3]
+    assert found_in(samples, manifest, PatchShape(size=5)) == [1, 3]
 
 
 def test_scenes_of_neighbouring_zones_are_held_against_each_other() -> None:
     from rasterio.warp import transform
 
     x, y = (v[0] for v in transform(UTM31, UTM32, [800_320], [4_700_000 - 320]))
-    shape = {"kind": "window", "size": 64}
+    shape = WindowShape(size=64)
     for shift, overlaps in ((0, True), (400, True), (620, True), (680, False), (5000, False)):
         manifest = files(
             utm("west", 800_000, 4_700_000), utm("east", x - 320 + shift, y + 320, UTM32)
@@ -239,7 +240,7 @@ def test_images_of_other_resolution_overlap_by_their_ground() -> None:
         coarse, utm("in", 501_000, 4_699_000, **size), utm("out", 501_930, 4_700_000, **size)
     )
     samples = samples_at([("coarse", 0, 0), ("in", 0, 0), ("out", 0, 0)], "tee")
-    assert found_in(samples, manifest, {"kind": "image", "height": 32, "width": 32}) == [1]
+    assert found_in(samples, manifest, ImageShape(height=32, width=32)) == [1]
 
 
 def test_images_in_degrees_overlap_too_and_far_away_ones_are_not_projected() -> None:
@@ -252,7 +253,7 @@ def test_images_in_degrees_overlap_too_and_far_away_ones_are_not_projected() -> 
         | {"transform": [10, 0, 500_000, 0, -10, 5_300_000]},
     )
     samples = samples_at([(name, 0, 0) for name in ("a", "b", "c", "antipode")], "teee")
-    assert found_in(samples, manifest, {"kind": "image", "height": 64, "width": 64}) == [1]
+    assert found_in(samples, manifest, ImageShape(height=64, width=64)) == [1]
 
 
 def test_a_turned_grid_is_laid_as_it_lies() -> None:
@@ -260,12 +261,12 @@ def test_a_turned_grid_is_laid_as_it_lies() -> None:
     turned = {"crs": UTM31, "transform": [s, s, 500_000, s, -s, 4_700_000]}
     manifest = files({"path": "a", **turned}, {"path": "b", **turned})
     samples = samples_at([("a", 0, 0), ("b", 0, 8), ("b", 0, 7), ("b", 8, 8)], "teee")
-    assert found_in(samples, manifest, {"kind": "window", "size": 8}) == [2]
+    assert found_in(samples, manifest, WindowShape(size=8)) == [2]
 
 
 def test_who_overlaps_whom_does_not_depend_on_the_order() -> None:
     manifest = files(utm("one", 500_000, 4_700_000), utm("two", 500_050, 4_700_000))
-    shape = {"kind": "window", "size": 8}
+    shape = WindowShape(size=8)
     samples = located(
         samples_at([("one", 0, 0), ("two", 0, 0), ("two", 0, 8)], "tee"), manifest, shape
     )

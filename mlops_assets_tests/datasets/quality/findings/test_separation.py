@@ -14,6 +14,12 @@ from mlops_assets.datasets.quality.findings.separation import (
     separation_check,
 )
 from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.versions.sample_shape import (
+    PatchShape,
+    RowShape,
+    SampleShape,
+    WindowShape,
+)
 from mlops_assets_tests.datasets.quality.findings.test_leakage import (
     UTM31,
     files,
@@ -24,7 +30,7 @@ from mlops_assets_tests.datasets.quality.findings.test_leakage import (
 
 
 def measured(
-    samples: Any, manifest: Any, shape: dict[str, Any], **thresholds: float
+    samples: Any, manifest: Any, shape: SampleShape, **thresholds: float
 ) -> Separation | None:
     places = places_of(samples, manifest, shape)
     return separation(
@@ -53,14 +59,14 @@ def test_distances_on_the_ellipsoid(
 
 def test_pixels_are_counted_within_scenes() -> None:
     samples = samples_at([("a", 0, 0), ("a", 3, 4), ("b", 0, 0), ("a", 0, 6)], "teee")
-    found = measured(samples, files({"path": "a"}, {"path": "b"}), {"kind": "patch", "size": 5})
+    found = measured(samples, files({"path": "a"}, {"path": "b"}), PatchShape(size=5))
     assert found is not None
     assert (found.unit, found.distances.tolist(), found.asked, found.limit) == ("px", [5, 6], 3, 5)
 
 
 def test_metres_are_counted_across_scenes() -> None:
     manifest = files(utm("one", 500_000, 4_700_000), utm("far", 500_000, 4_730_000))
-    shape = {"kind": "window", "size": 8}
+    shape = WindowShape(size=8)
     samples = located(
         samples_at([("one", 0, 0), ("one", 0, 8), ("far", 0, 0)], "tee"), manifest, shape
     )
@@ -75,9 +81,9 @@ def test_metres_are_counted_across_scenes() -> None:
 
 def test_rows_have_ten_metres_and_nothing_is_said_of_rows_without_a_place() -> None:
     rows = samples_at([("t", 0, -1), ("t", 1, -1)], "te")
-    assert measured(rows, files({"path": "t"}), {"kind": "row", "size": 1}) is None
+    assert measured(rows, files({"path": "t"}), RowShape()) is None
     rows = rows.assign(longitude=[10, 10.00005], latitude=50)
-    found = measured(rows, files({"path": "t"}), {"kind": "row", "size": 1})
+    found = measured(rows, files({"path": "t"}), RowShape())
     assert found is not None
     assert (found.limit, found.distances[0]) == (10, pytest.approx(3.58, rel=0.01))
     assert not separation_check(found).passed
@@ -86,9 +92,7 @@ def test_rows_have_ten_metres_and_nothing_is_said_of_rows_without_a_place() -> N
 def test_the_threshold_can_be_declared() -> None:
     samples = samples_at([("a", 0, 0), ("a", 3, 4), ("a", 30, 40)], "tee")
     for limit, passes in ((5.0, True), (5.1, False)):
-        found = measured(
-            samples, files({"path": "a"}), {"kind": "patch", "size": 1}, min_distance=limit
-        )
+        found = measured(samples, files({"path": "a"}), PatchShape(size=1), min_distance=limit)
         check = separation_check(found)
         assert (check.passed, check.blocking) == (passes, False)
         assert (check.values["least"], check.values["median"]) == (5, 27.5)
@@ -97,7 +101,7 @@ def test_the_threshold_can_be_declared() -> None:
 
 def test_test_samples_without_training_in_their_scene_are_no_distance() -> None:
     samples = samples_at([("a", 0, 0), ("b", 0, 0)], "te")
-    found = measured(samples, files({"path": "a"}, {"path": "b"}), {"kind": "patch", "size": 1})
+    found = measured(samples, files({"path": "a"}, {"path": "b"}), PatchShape(size=1))
     assert found is not None
     assert (len(found.distances), found.asked) == (0, 1)
     assert separation_check(found).passed
@@ -117,6 +121,6 @@ def test_unknown_places_are_not_measured() -> None:
 )
 def test_pixels_are_measured_on_the_ground(crs: str, x: float, y: float, expected: float) -> None:
     manifest = files(utm("a", x, y, crs))
-    samples = located(samples_at([("a", 0, 0)], "t"), manifest, {"kind": "patch", "size": 1})
-    pixels = places_of(samples, manifest, {"kind": "patch", "size": 1}).pixels
+    samples = located(samples_at([("a", 0, 0)], "t"), manifest, PatchShape(size=1))
+    pixels = places_of(samples, manifest, PatchShape(size=1)).pixels
     np.testing.assert_allclose(pixels, [[expected, expected]], rtol=0.01)

@@ -20,6 +20,7 @@ from mlops_assets.datasets.readers.scenes.read_samples import read_patches, read
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets.datasets.versions.contents import Contents
+from mlops_assets.datasets.versions.sample_shape import PatchShape, WindowShape
 from mlops_assets_tests.conftest import scenes_specification, write_scene
 from mlops_assets_tests.datasets.readers.landing import UTM, mirrored, read_landing, write_raster
 
@@ -56,7 +57,7 @@ def test_every_labelled_pixel_of_a_pair_is_a_sample(landing: Path, read: Read) -
     assert paths(found) == ["images/a.tif", "labels/a.tif"]
     assert (found.features, found.input) == (
         ["B001", "B002", "B003", "B004"],
-        {"kind": "patch", "size": 3},
+        PatchShape(size=3),
     )
     rows, columns = np.nonzero(labels)
     assert (
@@ -85,7 +86,7 @@ def test_windows_are_whole_and_hold_a_labelled_pixel(landing: Path, read: Read) 
     found = read(declared(read="windows", size=4))
     assert found.samples[["row", "column"]].to_numpy().tolist() == [[4, 0]]
     assert found.samples["label"].isna().all()
-    assert found.input == {"kind": "window", "size": 4}
+    assert found.input == WindowShape(size=4)
 
 
 def test_declared_patterns_and_band_names_are_used(landing: Path, read: Read) -> None:

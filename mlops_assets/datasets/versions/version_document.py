@@ -1,0 +1,92 @@
+"""The content of `version.json`, which describes one data version.
+
+`documents` reads and checks the file; `summarise` computes the summary.
+"""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from mlops_assets.datasets.versions.contents import ClassName, DescribedScenes
+from mlops_assets.datasets.versions.sample_shape import SampleShape
+from mlops_assets.text.json_values import JsonObject
+
+
+class _Stored(BaseModel):
+    """A part of the document: immutable; keys of later releases are kept."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+
+class ClassCounts(_Stored):
+    """The number of samples of one class in each split; None for windows.
+
+    Attributes:
+        value: the class in the data.
+        name: its name.
+        train, validation, test: samples in the split.
+        left_out: samples in no split.
+    """
+
+    value: int | str
+    name: str
+    train: int | None
+    validation: int | None
+    test: int | None
+    left_out: int | None
+
+
+class VersionSummary(_Stored):
+    """Place, time and class counts of a data version.
+
+    Attributes:
+        crs: coordinate reference systems of its files, as `AUTHORITY:CODE` or WKT2.
+        bbox: west, south, east, north in degrees, or None.
+        interval: first and last time, ISO 8601, each None if open; None if unknown.
+        kept_by_reference: number of files that are not copied into the workspace.
+        classes: samples of each class; empty where the label is a number.
+    """
+
+    crs: list[str]
+    bbox: list[float] | None
+    interval: list[str | None] | None
+    kept_by_reference: int
+    classes: list[ClassCounts]
+
+
+class VersionDocument(_Stored):
+    """The content of `version.json`. Fields with a default are missing in earlier releases.
+
+    Attributes:
+        dataset: name of the dataset.
+        version: `v1`, `v2` and so on.
+        digest: sha256 of the canonical manifest.
+        created: time of the commit, ISO 8601 in UTC.
+        created_by: principal that committed.
+        specification: the declaration as committed, by the release that committed it.
+        classes: in the order of class indices; None where the label is a number.
+        features: names of features or bands, in order.
+        input: shape of one sample.
+        notes: remarks for people.
+        labels: first image of a scene → its label file, where the manifest cannot state it.
+        described: platform and bands by STAC Items.
+        summary: place, time and class counts.
+    """
+
+    dataset: str
+    version: str
+    digest: str
+    created: str | None = None
+    created_by: str | None = None
+    specification: dict[str, JsonValue]
+    classes: list[ClassName] | None
+    features: list[str]
+    input: SampleShape
+    notes: list[str] = []
+    labels: dict[str, str] = {}
+    described: list[DescribedScenes] = []
+    summary: VersionSummary | None = None
+
+    def content(self) -> JsonObject:
+        """Return the document as it is stored."""
+        return self.model_dump(mode="json")
