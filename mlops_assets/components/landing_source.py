@@ -1,8 +1,8 @@
 """The asset `source` upstream of a landing.
 
-What lies there now, so that Dagster's UI shows a landing out of date.
+It makes Dagster's UI show when the landing has changed since the last commit.
 
-Listing only: nothing here opens, hashes or commits a file.
+The landing is only listed; no file is opened, hashed or committed.
 """
 
 import hashlib
@@ -29,24 +29,25 @@ LAST_CHANGE = "dagster/last_updated_timestamp"  # the key that Dagster's own fre
 
 
 @dataclass(frozen=True)
-class Sight:
+class LandingState:
     """The state of a landing at one moment.
 
     Attributes:
-        state: changes when a file comes, goes or changes; the data version of the asset `source`.
+        fingerprint: changes when a file comes, goes or changes; the data version of the asset
+            `source`.
         metadata: for people, as Dagster shows it.
     """
 
-    state: str
+    fingerprint: str
     metadata: Mapping[str, Any]
 
     @classmethod
     def of(cls, url: str, files: "Sequence[LandedFile]", scenes: "Sequence[Scene]") -> Self:
-        """Return what a listing of the landing at `url` shows.
+        """Return the state of the landing at `url` by its listing.
 
         STAC Items may change while their files do not.
         """
-        from mlops_assets.datasets.sources import fingerprint
+        from mlops_assets.datasets import sources
 
         metadata: dict[str, Any] = {
             "url": url,
@@ -58,15 +59,15 @@ class Sight:
             metadata[LAST_CHANGE] = dg.MetadataValue.timestamp(
                 datetime.fromtimestamp(max(changes), UTC)
             )
-        state = fingerprint(files)
+        fingerprint = sources.fingerprint(files)
         if scenes:
             items = [
                 (scene.name, scene.images, scene.labels, dict(scene.properties), scene.bbox)
                 for scene in scenes
             ]
-            text = json.dumps([state, items], sort_keys=True, default=str)
-            state = hashlib.sha256(text.encode()).hexdigest()
-        return cls(state, metadata)
+            text = json.dumps([fingerprint, items], sort_keys=True, default=str)
+            fingerprint = hashlib.sha256(text.encode()).hexdigest()
+        return cls(fingerprint, metadata)
 
 
 def source_key(dataset: str) -> dg.AssetKey:
@@ -74,11 +75,11 @@ def source_key(dataset: str) -> dg.AssetKey:
     return dg.AssetKey([dataset, "source"])
 
 
-def look(workspace: "Workspace", source: Source) -> Sight:
+def scan_landing(workspace: "Workspace", source: Source) -> LandingState:
     """List a landing.
 
     Raises:
-        EmptyLanding: nothing lies there.
+        EmptyLanding: it has no files.
         DataProblems: there are files whose names cannot be committed.
         StorageError: it cannot be listed.
     """
@@ -86,7 +87,7 @@ def look(workspace: "Workspace", source: Source) -> Sight:
 
     landing = open_landing(workspace, source)
     files = landing.list()
-    return Sight.of(landing.url, files, landing.scenes)
+    return LandingState.of(landing.url, files, landing.scenes)
 
 
 def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
@@ -94,7 +95,7 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
     spec = dg.AssetSpec(
         source_key(specification.name),
         group_name=specification.name,
-        description=f"What lies in {specification.source.url}, whether committed or not.",
+        description=f"Files in {specification.source.url}, whether committed or not.",
     )
     with warnings.catch_warnings():
         # The decorator is beta, which is ours to follow and not the user's to read. Its sibling for
@@ -106,27 +107,27 @@ def source_asset(specification: DatasetSpecification) -> dg.AssetsDefinition:
             name=f"{specification.name}__source", specs=[spec]
         )
         def source(store: StoreResource) -> dg.ObserveResult:
-            sight = look(store.open().workspace, specification.source)
+            landing = scan_landing(store.open().workspace, specification.source)
             return dg.ObserveResult(
                 asset_key=spec.key,
-                data_version=dg.DataVersion(sight.state),
-                metadata=sight.metadata,
+                data_version=dg.DataVersion(landing.fingerprint),
+                metadata=landing.metadata,
             )
 
     return source  # type: ignore[no-any-return]
 
 
-def observation(dataset: str, sight: Sight) -> dg.AssetObservation:
+def observation(dataset: str, landing: LandingState) -> dg.AssetObservation:
     """Return the event that reports to Dagster a scan of a source outside its own observation."""
     return dg.AssetObservation(
-        source_key(dataset), metadata=sight.metadata, tags={DATA_VERSION_TAG: sight.state}
+        source_key(dataset), metadata=landing.metadata, tags={DATA_VERSION_TAG: landing.fingerprint}
     )
 
 
-def made_from(dataset: str, sight: Sight) -> dict[str, str]:
+def made_from(dataset: str, landing: LandingState) -> dict[str, str]:
     """Return the tags that say which state of the source a landing was committed from.
 
     Dagster would note the state last observed before the run, but the commit lists for itself: that
     counts.
     """
-    return {get_input_data_version_tag(source_key(dataset)): sight.state}
+    return {get_input_data_version_tag(source_key(dataset)): landing.fingerprint}

@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import BaseModel, Field
 
 from mlops_assets.components.landing_source import (
-    Sight,
+    LandingState,
     made_from,
     observation,
     source_asset,
@@ -94,10 +94,10 @@ class TrainingDataset(dg.Component):
             opened = store.open()
             committed = commit(opened.workspace, opened.registry, specification, config.rehash)
             add_data_versions(context.instance, opened.registry, specification.name)
-            sight = Sight.of(
+            state = LandingState.of(
                 committed.landed.landing.url, committed.landed.files, committed.landed.scenes
             )
-            context.log_event(observation(specification.name, sight))
+            context.log_event(observation(specification.name, state))
             row = committed.version
             context.log.info(
                 f"{row.dataset}@{row.version} is new"
@@ -106,7 +106,7 @@ class TrainingDataset(dg.Component):
             )
             return dg.MaterializeResult(
                 data_version=dg.DataVersion(row.digest),
-                tags=made_from(specification.name, sight),
+                tags=made_from(specification.name, state),
                 metadata={
                     "data_version": row.version,
                     "new": committed.created,

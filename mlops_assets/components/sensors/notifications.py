@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.components.landing_source import LAST_CHANGE, Sight, observation
+from mlops_assets.components.landing_source import LAST_CHANGE, LandingState, observation
 from mlops_assets.components.sensors.bucket_events import (
     MalformedMessage,
     changed_objects,
@@ -143,7 +143,9 @@ def read_notifications(
     queue.delete([message.handle for message in done])
     events = []
     if pending.newest > before.newest:
-        events.append(observation(specification.name, _sight(url, pending.newest, len(news))))
+        events.append(
+            observation(specification.name, _notified_state(url, pending.newest, len(news)))
+        )
     if malformed:
         notes.append(f"left {len(malformed)} message(s) in the queue; the first {malformed[0]}")
         context.log.warning(notes[-1])
@@ -210,10 +212,12 @@ def _waits(pending: Pending, settle_seconds: float) -> str | None:
     return f"new data, settling for {left:.0f} s more" if left > 0 else None
 
 
-def _sight(url: str, newest: float, messages: int) -> Sight:
+def _notified_state(url: str, newest: float, messages: int) -> LandingState:
     """Return what messages tell of a landing, which is not listed."""
     changed = dg.MetadataValue.timestamp(datetime.fromtimestamp(newest, UTC))
-    return Sight(f"notified-{newest:.3f}", {"url": url, "messages": messages, LAST_CHANGE: changed})
+    return LandingState(
+        f"notified-{newest:.3f}", {"url": url, "messages": messages, LAST_CHANGE: changed}
+    )
 
 
 def _run(instance: dg.DagsterInstance, asked: str) -> dg.DagsterRun | None:

@@ -227,7 +227,7 @@ class Quality(Strict):
 class SensorSettings(Strict):
     """Settings for watching the landing."""
 
-    interval_seconds: int = Field(default=30, ge=5, description="Seconds between looks.")
+    interval_seconds: int = Field(default=30, ge=5, description="Polling interval in seconds.")
     settle_seconds: int = Field(
         default=60, ge=0, description="New data must have been unchanged for so long."
     )
