@@ -134,8 +134,11 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
         roles = _roles(raster, row, scene)
         # rasterio gives the identity where a file has no transform; writing it would make a
         # georeference up
-        georeference = {} if raster.transform.is_identity else {"transform": raster.transform}
-        georeference |= {"crs": raster.crs} if raster.crs else {}
+        georeference: dict[str, object] = {}
+        if not raster.transform.is_identity:
+            georeference["transform"] = raster.transform
+        if raster.crs:
+            georeference["crs"] = raster.crs
         kind = np.result_type(*(np.min_scalar_type(int(value)) for value in (*values, nodata)))
         profile = {
             "driver": "GTiff",

@@ -7,12 +7,12 @@ import os
 from functools import lru_cache
 from pathlib import Path
 from tokenize import TokenError
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.rasters import require_finite
+from mlops_assets.datasets.versions.contents import FileRow
 
 _HEAD = 128  # bytes of the header that numpy writes for a plain array; longer ones are read whole
 _REFUSED = (
@@ -28,7 +28,7 @@ _REFUSED = (
 )
 
 
-def open_npy(local: Path) -> NDArray[Any]:
+def open_npy(local: Path) -> NDArray[np.number]:
     """Open an array of shape (bands, rows, columns), or (rows, columns) of one band.
 
     It is mapped, not read.
@@ -37,7 +37,7 @@ def open_npy(local: Path) -> NDArray[Any]:
         ValueError: it is not a whole array of numbers of such a shape.
     """
     try:
-        array: NDArray[Any] = np.load(local, mmap_mode="r", allow_pickle=False)
+        array: NDArray[np.number] = np.load(local, mmap_mode="r", allow_pickle=False)
     except _REFUSED as error:
         raise ValueError(
             f"cannot be read as an array: {error}; save a whole numeric array with numpy.save"
@@ -45,7 +45,7 @@ def open_npy(local: Path) -> NDArray[Any]:
     return array.reshape(_image_shape(array.shape, array.dtype))
 
 
-def npy_facts(local: Path) -> dict[str, Any]:
+def npy_facts(local: Path) -> FileRow:
     """Return height, width, count and dtype of an array, as a manifest row has them.
 
     Raises:
@@ -60,7 +60,7 @@ def npy_facts(local: Path) -> dict[str, Any]:
     return {"height": height, "width": width, "count": count, "dtype": dtype.name}
 
 
-def _plain_header(local: Path) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
+def _plain_header(local: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]] | None:
     """Return shape and type if the file is of format 1.0 and as long as it says.
 
     None where numpy must look itself.
@@ -81,14 +81,14 @@ def _plain_header(local: Path) -> tuple[tuple[int, ...], np.dtype[Any]] | None:
 
 
 @lru_cache(maxsize=256)
-def _parsed(head: bytes) -> tuple[tuple[int, ...], np.dtype[Any]]:
+def _parsed(head: bytes) -> tuple[tuple[int, ...], np.dtype[np.generic]]:
     stream = io.BytesIO(head)
     np.lib.format.read_magic(stream)
     shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
     return shape, dtype
 
 
-def _image_shape(shape: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[int, ...]:
+def _image_shape(shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> tuple[int, ...]:
     whole = (1, *shape) if len(shape) == 2 else shape
     if len(whole) != 3 or dtype.kind not in "uif" or 0 in whole:
         remedy = "; save their amplitude (numpy.abs), or their real and imaginary part as two bands"

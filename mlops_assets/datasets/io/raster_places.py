@@ -6,18 +6,23 @@ What a file does not say is unknown, never made up.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.io.rasterio_types import Crs, Raster
 from mlops_assets.datasets.versions.extents import enclosing
 
+if TYPE_CHECKING:
+    from affine import Affine
+
+Places: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]  # longitude and latitude
 WGS84 = "EPSG:4326"
 ASKED = 512  # places along each side of a raster whose corners have none, or whose grid bends
 
 
-def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, float, float]:
+def bounds_of(transform: Affine, height: int, width: int) -> tuple[float, float, float, float]:
     """Return the least x and y and the greatest x and y of a grid, in units of its CRS.
 
     The grid may have any orientation.
@@ -29,7 +34,7 @@ def bounds_of(transform: Any, height: int, width: int) -> tuple[float, float, fl
     return min(x), min(y), max(x), max(y)
 
 
-def georeference(raster: Any) -> Any:
+def georeference(raster: Raster) -> Crs | None:
     """Return the CRS that the transform of an open raster leads to, or None where it leads nowhere.
 
     A file without a transform is read as if it had the identity, which is not a place, whatever its
@@ -39,7 +44,7 @@ def georeference(raster: Any) -> Any:
     return None if crs is None or raster.transform.is_identity else crs
 
 
-def box_on_earth(raster: Any) -> list[float] | None:
+def box_on_earth(raster: Raster) -> list[float] | None:
     """Return west, south, east, north of an open raster, as GeoJSON has them.
 
     None where its place is unknown.
@@ -64,9 +69,10 @@ def box_on_earth(raster: Any) -> list[float] | None:
         return None
     sides = (np.linspace(-0.5, side - 0.5, ASKED) for side in (raster.height, raster.width))
     rows, columns = np.meshgrid(*sides)
-    longitude, latitude = places_of_pixels(raster, np.column_stack([rows.ravel(), columns.ravel()]))
-    if longitude is None:
+    places = places_of_pixels(raster, np.column_stack([rows.ravel(), columns.ravel()]))
+    if places is None:
         return None
+    longitude, latitude = places
     seen = ~np.isnan(longitude)  # the edges of a geostationary image are beyond the Earth's
     return (
         enclosing(np.column_stack([longitude, latitude, longitude, latitude])[seen])
@@ -75,7 +81,7 @@ def box_on_earth(raster: Any) -> list[float] | None:
     )
 
 
-def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any]:
+def places_of_pixels(raster: Raster, places: NDArray[np.float64]) -> Places | None:
     """Return longitude and latitude of positions in an open raster.
 
     They are in degrees, as those of `box_on_earth`, and computed by the raster's transform, else by
@@ -86,8 +92,8 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
         places: rows and columns, of pixel centres, (n, 2).
 
     Returns:
-        Two arrays of shape (n,), NaN where a position is not on the Earth; or None and None where
-        nothing is known.
+        Longitude and latitude, float64 of shape (n,) each, NaN where a position is not on the
+        Earth; None where nothing is known.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import TransformError
@@ -105,7 +111,7 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
             with GCPTransformer(points) as transformer:
                 x, y = transformer.xy(places[:, 0], places[:, 1])
         else:
-            return None, None
+            return None
         longitude, latitude = map(
             np.asarray, transform(crs, WGS84, np.atleast_1d(x), np.atleast_1d(y))
         )
@@ -113,7 +119,7 @@ def places_of_pixels(raster: Any, places: NDArray[np.float64]) -> tuple[Any, Any
         return in_longitudes(np.where(known, longitude, np.nan)), np.clip(
             np.where(known, latitude, np.nan), -90, 90
         )
-    return None, None
+    return None
 
 
 def _in_degrees(west: float, south: float, east: float, north: float) -> list[float]:

@@ -8,11 +8,12 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from enum import IntEnum
 from pathlib import Path, PurePosixPath
-from typing import Any, Literal
+from typing import Literal, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,9 @@ from mlops_assets.datasets.io.raster_formats import (
     stands_alone,
 )
 from mlops_assets.datasets.io.raster_places import box_on_earth, georeference
+from mlops_assets.datasets.io.rasterio_types import Raster, Window, WritableRaster
 from mlops_assets.datasets.io.remarks import remarks_of
+from mlops_assets.datasets.versions.contents import FileRow
 
 STRIP_ROWS = 256  # rows of a scene held in memory at once, fewer where the scene is very wide
 STRIP_BYTES = 128 << 20
@@ -48,8 +51,20 @@ ALPHA = "alpha"
 Reading = Literal["raw", "physical", "shown"]
 
 
+@overload
+def open_raster(local: Path) -> AbstractContextManager[Raster]: ...
+
+
+@overload
+def open_raster(
+    local: Path, mode: Literal["r+", "w"], **profile: object
+) -> AbstractContextManager[WritableRaster]: ...
+
+
 @contextmanager
-def open_raster(local: Path, mode: str = "r", **profile: Any) -> Iterator[Any]:
+def open_raster(
+    local: Path, mode: Literal["r", "r+", "w"] = "r", **profile: object
+) -> Iterator[WritableRaster]:
     """Open a raster with rasterio, and nothing of another folder or host.
 
     It is read with the one driver of its format.
@@ -101,7 +116,7 @@ def _safe_driver(local: Path) -> str:
     return driver
 
 
-def _require_believable(local: Path, raster: Any) -> None:
+def _require_believable(local: Path, raster: Raster) -> None:
     if "OVERVIEW_FILE" in raster.tags(ns="OVERVIEWS"):
         raise ValueError(
             "names a file of overviews in its metadata; remove that entry, and build them as .ovr"
@@ -130,7 +145,7 @@ def _require_believable(local: Path, raster: Any) -> None:
         )
 
 
-def _require_pixels_beside(local: Path, raster: Any) -> None:
+def _require_pixels_beside(local: Path, raster: Raster) -> None:
     """Check that an Erdas image has its pixels itself or beside it.
 
     By a path, it may have those of any folder.
@@ -145,7 +160,7 @@ def _require_pixels_beside(local: Path, raster: Any) -> None:
             )
 
 
-def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
+def strips(raster: Raster, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
     """Yield (top, bottom) of strips of an open raster, from top to bottom.
 
     Each is small enough to be held in memory.
@@ -157,13 +172,13 @@ def strips(raster: Any, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
 
 
 def read_strip(
-    raster: Any,
+    raster: Raster,
     top: int,
     bottom: int,
     half: int,
     bands: Sequence[int] | None = None,
     what: Reading = "raw",
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Read the rows [top, bottom) of an open raster with `half` pixels around.
 
     Beyond the edges pixels are mirrored.
@@ -188,8 +203,8 @@ def read_strip(
 
 
 def read_values(
-    raster: Any, window: Any, bands: Sequence[int] | None = None, what: Reading = "raw"
-) -> NDArray[Any]:
+    raster: Raster, window: Window, bands: Sequence[int] | None = None, what: Reading = "raw"
+) -> NDArray[np.generic]:
     """Read a window of an open raster.
 
     Args:
@@ -214,7 +229,9 @@ def read_values(
     )
 
 
-def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> NDArray[np.float32]:
+def physical_values(
+    raster: Raster, values: NDArray[np.generic], bands: Sequence[int]
+) -> NDArray[np.float32]:
     """Return values by the scales and offsets that a raster declares.
 
     Values are of `bands`, with shape (bands, height, width).
@@ -225,7 +242,7 @@ def physical_values(raster: Any, values: NDArray[Any], bands: Sequence[int]) -> 
     return np.asarray(values * scales + offsets, dtype=np.float32)
 
 
-def numpy_type(name: str) -> np.dtype[Any]:
+def numpy_type(name: str) -> np.dtype[np.generic]:
     """Return the type of arrays that pixels of a type are read as.
 
     Numpy has no complex integers.
@@ -233,7 +250,7 @@ def numpy_type(name: str) -> np.dtype[Any]:
     return np.dtype({"complex_int16": "complex64"}.get(name, name))
 
 
-def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
+def raster_facts(raster: Raster, roles: BandRoles | None = None) -> FileRow:
     """Return what an open raster says about itself, as a manifest row has it.
 
     What it does not say is None.
@@ -260,7 +277,7 @@ def raster_facts(raster: Any, roles: BandRoles | None = None) -> dict[str, Any]:
     }
 
 
-def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> list[str]:
+def band_names(raster: Raster, roles: BandRoles | None = None, first: int = 1) -> list[str]:
     """Return the descriptions of the measured bands.
 
     A band without one is called B and its number, counted from `first`.
@@ -271,7 +288,7 @@ def band_names(raster: Any, roles: BandRoles | None = None, first: int = 1) -> l
     return [text or f"B{i:03d}" for i, text in enumerate(texts, start=first)]
 
 
-def own_band_names(raster: Any, roles: BandRoles) -> list[str] | None:
+def own_band_names(raster: Raster, roles: BandRoles) -> list[str] | None:
     """Return what a file calls its measured bands, if it tells them from each other.
 
     Some may have their number.
@@ -286,7 +303,7 @@ def own_band_names(raster: Any, roles: BandRoles) -> list[str] | None:
     return [text or f"B{band:03d}" for text, band in zip(texts, roles.measured, strict=True)]
 
 
-def require_real(raster: Any) -> None:
+def require_real(raster: Raster) -> None:
     """Refuse complex numbers, as models take real ones.
 
     Raises:
@@ -314,7 +331,7 @@ class BandRoles:
     alpha: int | None
 
 
-def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
+def band_roles(raster: Raster, names: Sequence[str] | None = None) -> BandRoles:
     """Separate measurements from alpha, which is not a feature unless it is named.
 
     A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of
@@ -343,7 +360,7 @@ def band_roles(raster: Any, names: Sequence[str] | None = None) -> BandRoles:
     )
 
 
-def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
+def _scaled(raster: Raster, roles: BandRoles) -> FileRow:
     """Return scales and offsets from values of measured bands to physical ones, None if 1 and 0."""
     every_scale, every_offset = raster.scales, raster.offsets
     scales = [float(every_scale[band - 1]) for band in roles.measured]
@@ -352,12 +369,12 @@ def _scaled(raster: Any, roles: BandRoles) -> dict[str, list[float] | None]:
     return {"scales": None if plain else scales, "offsets": None if plain else offsets}
 
 
-def is_masked(raster: Any, roles: BandRoles) -> bool:
+def is_masked(raster: Raster, roles: BandRoles) -> bool:
     """Return whether some pixels of an open raster may have no data."""
     return roles.alpha is not None or bool(_mask_flags(raster, roles))
 
 
-def _hides(raster: Any, roles: BandRoles) -> bool:
+def _hides(raster: Raster, roles: BandRoles) -> bool:
     """Return whether alpha or a mask hides pixels, which their values do not show."""
     from rasterio.enums import MaskFlags
 
@@ -366,7 +383,7 @@ def _hides(raster: Any, roles: BandRoles) -> bool:
     )
 
 
-def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
+def _mask_flags(raster: Raster, roles: BandRoles) -> dict[int, set[IntEnum]]:
     """Return the flags of the measured bands that have a mask of their own or a nodata value.
 
     Alpha is in the roles.
@@ -380,7 +397,7 @@ def _mask_flags(raster: Any, roles: BandRoles) -> dict[int, set[Any]]:
 
 
 def valid_pixels(
-    raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any] | None = None
+    raster: Raster, window: Window, roles: BandRoles, pixels: NDArray[np.generic] | None = None
 ) -> NDArray[np.bool_]:
     """Return which pixels have data in some band.
 
@@ -405,7 +422,7 @@ def valid_pixels(
 
 
 def shown_values(
-    raster: Any, window: Any, roles: BandRoles, pixels: NDArray[Any]
+    raster: Raster, window: Window, roles: BandRoles, pixels: NDArray[np.generic]
 ) -> NDArray[np.bool_]:
     """Return which values nodata, alpha and masks leave, of each measured band.
 
@@ -426,7 +443,7 @@ def shown_values(
 
 
 def require_finite(
-    pixels: NDArray[Any], nodata: float | None, shown: NDArray[np.bool_] | None = None
+    pixels: NDArray[np.generic], nodata: float | None, shown: NDArray[np.bool_] | None = None
 ) -> None:
     """NaN is 'no data' where that is declared; infinity is not a measurement.
 
@@ -437,7 +454,7 @@ def require_finite(
     """
     if pixels.dtype.kind != "f":
         return
-    asked: Any = True if shown is None else shown
+    asked = True if shown is None else shown
     if np.isinf(pixels).any(where=asked):
         raise ValueError(
             "has infinite values; replace them, with the nodata value if nothing is known there"
@@ -446,7 +463,7 @@ def require_finite(
         raise ValueError("has NaN values but declares no nodata value; set nodata, or replace them")
 
 
-def acquired(raster: Any) -> datetime | None:
+def acquired(raster: Raster) -> datetime | None:
     """Return when the image was taken, if the file says so.
 
     Only GDAL's IMAGERY domain tells

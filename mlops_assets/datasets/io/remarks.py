@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import struct
 import warnings
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+
+from mlops_assets.datasets.io.rasterio_types import Raster
+from mlops_assets.datasets.versions.contents import FileRow
 
 EMPTY, PALETTE, TURNED = "empty", "palette", "turned"
 TEXTS = {
@@ -35,7 +37,7 @@ _ORIENTATION = 274  # tag of EXIF and TIFF; 1 is as stored
 _HEAD = 4096  # bytes in which a PNG has its EXIF, if any: it comes before the pixels
 
 
-def remarks_of(raster: Any) -> list[str] | None:
+def remarks_of(raster: Raster) -> list[str] | None:
     """Return what a viewer would show otherwise of an open raster; None if nothing."""
     from rasterio.enums import ColorInterp
 
@@ -45,7 +47,7 @@ def remarks_of(raster: Any) -> list[str] | None:
     return found or None
 
 
-def remark_notes(rows: Iterable[Mapping[Any, Any]]) -> list[str]:
+def remark_notes(rows: Iterable[FileRow]) -> list[str]:
     """Return a note on each kind of remark, by the manifest rows of images.
 
     The first file, and how many there are.
@@ -61,7 +63,7 @@ def remark_notes(rows: Iterable[Mapping[Any, Any]]) -> list[str]:
     ]
 
 
-def _orientation(raster: Any) -> int | None:
+def _orientation(raster: Raster) -> int | None:
     """Return the EXIF orientation of an image.
 
     GDAL reports that of JPEG only; a raster on the Earth is never turned.

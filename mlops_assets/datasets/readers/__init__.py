@@ -6,7 +6,7 @@ Where the files lie is the business of the landings; splitting and committing ar
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,7 +36,7 @@ class Layout(Protocol):
 
     def read(
         self, committed: CommittedDataset, path: str, places: NDArray[np.int64], view: View
-    ) -> NDArray[Any]:
+    ) -> NDArray[np.generic]:
         """Read samples of one file of a data version.
 
         Args:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
-from typing import Any
 
-from mlops_assets.datasets.versions.contents import bands_read
-
-Facts = dict[str, Any]  # a manifest row: path, part, count, band_names, bands, …
+from mlops_assets.datasets.versions.contents import FileRow, bands_read
 
 
 def order_bands(
-    images: Sequence[Facts], names: Sequence[str], declared: Sequence[str] | None
+    images: Sequence[FileRow], names: Sequence[str], declared: Sequence[str] | None
 ) -> tuple[list[str], list[str]]:
     """Bring the bands of all images into one order, in `bands` of their rows.
 
@@ -26,7 +23,7 @@ def order_bands(
         The names of the features, and a problem for each file whose bands cannot be brought into
         that order.
     """
-    parts: dict[Any, list[Facts]] = defaultdict(list)
+    parts: dict[int, list[FileRow]] = defaultdict(list)
     for row in images:
         parts[row["part"] or 0].append(row)
     problems: list[str] = []
@@ -71,14 +68,15 @@ def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:
 
 
 def _order_part(
-    rows: Sequence[Facts], wanted: list[str], declared: bool, problems: list[str]
+    rows: Sequence[FileRow], wanted: list[str], declared: bool, problems: list[str]
 ) -> list[str]:
     """Order the files that are one part of their scenes; return what its bands are called."""
     named = [row for row in rows if row["band_names"]]
     if not named:
         return wanted
     like = named[0]
-    order = wanted if sorted(wanted) == sorted(like["band_names"]) else list(like["band_names"])
+    names = list(like["band_names"] or ())
+    order = wanted if sorted(wanted) == sorted(names) else names
     for row in rows:
         own, read = row["band_names"], sorted(bands_read(row))
         if own is None:
@@ -90,7 +88,7 @@ def _order_part(
         elif sorted(own) != sorted(order):
             problems.append(
                 f"{row['path']}: has bands {_text(own)}, {like['path']} has"
-                f" {_text(like['band_names'])}; land the same bands of every scene, called the same"
+                f" {_text(names)}; land the same bands of every scene, called the same"
             )
         else:
             bands = [read[own.index(name)] for name in order]

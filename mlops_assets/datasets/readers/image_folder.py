@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -48,6 +48,7 @@ from mlops_assets.datasets.versions.contents import (
     NO_PIXEL,
     ClassName,
     Contents,
+    FileRow,
     bands_read,
     file_rows,
     sidecar_rows,
@@ -139,7 +140,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
 
 def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """See `Layout.read`."""
     image = fitted(_pixels(committed, path), *committed.document.input.sides)
     return np.repeat(image[None], len(places), axis=0)
@@ -173,7 +174,7 @@ class ImageFile:
     It has its manifest row, the files that GDAL reads, and the band that is only alpha.
     """
 
-    facts: dict[str, Any]
+    facts: FileRow
     opened: list[str]
     alpha: int | None = None
 
@@ -209,13 +210,13 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
                 f"has bands of several types ({', '.join(raster.dtypes)}); convert them to one"
             )
         alpha = None if roles.alpha in roles.measured else roles.alpha
-        facts = {"path": path, "role": "image", **raster_facts(raster, roles)}
+        facts: FileRow = {"path": path, "role": "image", **raster_facts(raster, roles)}
         if empty:
             facts["remarks"] = [EMPTY, *(facts["remarks"] or [])]
         return ImageFile(facts, raster.files, alpha)
 
 
-def fitted(image: NDArray[Any], height: int, width: int) -> NDArray[Any]:
+def fitted(image: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
     """Cut an image (bands, rows, columns) to a size around its centre.
 
     One that is smaller is mirrored outwards.
@@ -238,7 +239,7 @@ def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
         return band_names(raster, band_roles(raster, names))
 
 
-def _pixels(committed: CommittedDataset, path: str, shown: bool = False) -> NDArray[Any]:
+def _pixels(committed: CommittedDataset, path: str, shown: bool = False) -> NDArray[np.generic]:
     if path.lower().endswith(".npy"):
         array = open_npy(committed.local_path(path))
         whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
@@ -260,7 +261,7 @@ def _expression(pattern: str) -> str:
 
 def _facts(
     landed: Landed, files: Sequence[LandedFile], names: Sequence[str] | None, problems: list[str]
-) -> tuple[pd.DataFrame, list[dict[str, Any]], list[str]]:
+) -> tuple[pd.DataFrame, list[FileRow], list[str]]:
     """Return the rows of all images that could be read, by path, and of their sidecars; and notes.
 
     Only new images are opened, and those that may have got a sidecar.
@@ -276,7 +277,7 @@ def _facts(
     landed.fetch_all(new)
 
     parts: list[pd.DataFrame] = []
-    sidecars: list[dict[str, Any]] = []
+    sidecars: list[FileRow] = []
     alpha: list[tuple[str, int]] = []
     size = sum(file.size for file in new)
     with (
@@ -385,16 +386,14 @@ def _features(
     return features
 
 
-def _plain(files: pd.DataFrame) -> list[dict[str, Any]]:
+def _plain(files: pd.DataFrame) -> list[FileRow]:
     """Return what rows say of bands, and what is remarked, None where it is unknown."""
     columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
-    found: list[dict[str, Any]] = (
-        files[columns].astype(object).to_dict("records")  # type: ignore[assignment]
-    )
-    return [
+    found = [
         {
             name: value if isinstance(value, str | int | list) else None
             for name, value in row.items()
         }
-        for row in found
+        for row in files[columns].astype(object).to_dict("records")
     ]
+    return cast("list[FileRow]", found)

@@ -46,7 +46,7 @@ from mlops_assets.datasets.readers.table_roles import (
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import UTF_8, TableLayout
-from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows
+from mlops_assets.datasets.versions.contents import ClassName, Contents, FileRow, file_rows
 from mlops_assets.datasets.versions.extents import enclosing
 from mlops_assets.datasets.versions.sample_shape import RowShape
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError
@@ -257,12 +257,12 @@ def read_labels(
     raise SpecificationError(f"{committed.reference} is a table; its labels are in the samples")
 
 
-def _file(path: str, samples: pd.DataFrame) -> dict[str, Any]:
+def _file(path: str, samples: pd.DataFrame) -> FileRow:
     """Return the facts of one table.
 
     They are where its rows are, if they say so, and when, if all are of one moment.
     """
-    row: dict[str, Any] = {"path": path, "role": "table"}
+    row: FileRow = {"path": path, "role": "table"}
     if "longitude" in samples and samples["longitude"].notna().all():
         places = samples[["longitude", "latitude"]].to_numpy(dtype=np.float64)
         row["bbox"] = enclosing(np.hstack([places, places]))

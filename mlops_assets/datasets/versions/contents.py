@@ -16,6 +16,8 @@ from typing_extensions import TypedDict
 from mlops_assets.datasets.versions.sample_shape import SampleShape
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     import pandas as pd
 
 # One row a sample. `path`: file below the landing (of stacked files the first); `row`, `column`:
@@ -69,6 +71,31 @@ FILE_COLUMNS = [
 
 
 NO_PIXEL = "no pixel has data"  # why a whole image is in no split
+
+
+class FileRow(TypedDict, total=False):
+    """One row of `FILE_COLUMNS`, as far as it is known."""
+
+    path: str
+    role: str
+    scene: str | None
+    part: int | None
+    height: int
+    width: int
+    count: int
+    dtype: str
+    nodata: float | None
+    crs: str | None
+    transform: list[float] | None
+    bbox: list[float] | None
+    datetime: datetime | None
+    source: str | None
+    band_names: list[str] | None
+    bands: list[int] | None
+    masked: bool | None
+    scales: list[float] | None
+    offsets: list[float] | None
+    remarks: list[str] | None
 
 
 class ClassName(TypedDict):
@@ -153,15 +180,13 @@ def bands_read(row: Mapping[Any, Any]) -> list[int]:
     )
 
 
-def sidecar_rows(
-    sidecars: Sequence[dict[str, Any]], others: Sequence[dict[str, Any]] = ()
-) -> list[dict[str, Any]]:
+def sidecar_rows(sidecars: Sequence[FileRow], others: Sequence[FileRow] = ()) -> list[FileRow]:
     """Return each sidecar once.
 
     It has no scene if several need it, and is left out if it is a file of another role.
     """
     taken = {row["path"] for row in others}
-    scenes: dict[str, set[str]] = {}
+    scenes: dict[str, set[str | None]] = {}
     for row in sidecars:
         scenes.setdefault(row["path"], set()).add(row["scene"])
     return [
@@ -171,7 +196,7 @@ def sidecar_rows(
     ]
 
 
-def file_rows(rows: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def file_rows(rows: Sequence[FileRow]) -> pd.DataFrame:
     """Return rows of facts as a table with all `FILE_COLUMNS`; what a row does not say is null."""
     import pandas as pd
 

@@ -46,7 +46,7 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
 
 def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """See `Layout.read`."""
     return read_samples.read(committed, path, places, view)
 
@@ -55,7 +55,7 @@ def read_shown(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
     """See `Layout.read_shown`."""
-    return read_samples.read(committed, path, places, view, shown=True)
+    return np.asarray(read_samples.read(committed, path, places, view, shown=True), dtype=bool)
 
 
 def read_labels(

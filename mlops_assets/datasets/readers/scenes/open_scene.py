@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.raster_places import places_of_pixels
+from mlops_assets.datasets.io.raster_places import Places, places_of_pixels
+from mlops_assets.datasets.io.rasterio_types import Ranges, Raster
 from mlops_assets.datasets.io.rasters import (
     BandRoles,
     band_names,
@@ -25,6 +25,7 @@ from mlops_assets.datasets.io.rasters import (
 from mlops_assets.datasets.readers.scenes.validation import SceneProblems, grid_problems
 from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
+from mlops_assets.datasets.versions.contents import FileRow
 
 
 class OpenScene:
@@ -40,9 +41,9 @@ class OpenScene:
     ) -> None:
         """Open the images of a scene; `opened` closes them, `declared` names their bands."""
         self.problems: dict[str, str] = {}
-        self.rasters: list[Any] = []
-        self.rows: list[dict[str, Any]] = []
-        self.sidecars: list[dict[str, Any]] = []
+        self.rasters: list[Raster] = []
+        self.rows: list[FileRow] = []
+        self.sidecars: list[FileRow] = []
         self.bands: list[str] = []
         self.alpha: list[tuple[str, int]] = []
         self.notes: list[str] = []
@@ -129,17 +130,17 @@ class OpenScene:
                 self.problems.setdefault(row["path"], str(error))
         return valid
 
-    def coordinates(self, places: NDArray[np.float64]) -> tuple[Any, Any]:
-        """Longitude and latitude of positions (n, 2) in rows and columns, degrees.
+    def coordinates(self, places: NDArray[np.float64]) -> Places | None:
+        """Return longitude and latitude of positions (n, 2) in rows and columns, degrees.
 
         None where they are unknown.
         """
         if not len(places):
-            return None, None
+            return None
         return places_of_pixels(self.rasters[0], places)
 
 
-def _names_in_item(scene: Scene, part: int, raster: Any, roles: BandRoles) -> list[str] | None:
+def _names_in_item(scene: Scene, part: int, raster: Raster, roles: BandRoles) -> list[str] | None:
     """Return what the Item calls the bands that are read, where the file does not say."""
     names = scene.band_names[part] if scene.band_names else None
     if names is None or len(names) not in (raster.count, len(roles.measured)):
@@ -149,7 +150,7 @@ def _names_in_item(scene: Scene, part: int, raster: Any, roles: BandRoles) -> li
     )
 
 
-def _read(raster: Any, roles: BandRoles, window: Any) -> NDArray[np.bool_]:
+def _read(raster: Raster, roles: BandRoles, window: Ranges) -> NDArray[np.bool_]:
     from rasterio.errors import RasterioError
 
     try:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
+from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import (
     band_roles,
     is_masked,
@@ -16,6 +15,7 @@ from mlops_assets.datasets.io.rasters import (
 )
 from mlops_assets.datasets.readers.scenes.validation import same_grid
 from mlops_assets.datasets.specification.source import Sampling
+from mlops_assets.datasets.versions.contents import FileRow
 
 # is not a class; what a mask hides is unlabelled also where every value is a class
 MASKED = -(1 << 53)
@@ -27,7 +27,7 @@ class RasterLabels:
     Its own nodata value, and what masks hide, is unlabelled, too.
     """
 
-    def __init__(self, raster: Any, sampling: Sampling) -> None:
+    def __init__(self, raster: Raster, sampling: Sampling) -> None:
         """Take an open raster.
 
         Raises:
@@ -49,7 +49,7 @@ class RasterLabels:
         if self.unlabelled is None and is_masked(raster, self._roles):
             self.unlabelled = MASKED
 
-    def require_grid_of(self, image: dict[str, Any]) -> None:
+    def require_grid_of(self, image: FileRow) -> None:
         """Check that the labels lie on the grid of their image, given by its facts.
 
         Raises:
@@ -67,11 +67,11 @@ class RasterLabels:
                 " grid"
             )
 
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+    def rows(self, top: int, bottom: int) -> NDArray[np.int64 | np.float64]:
         """Return the labels of the rows [top, bottom), shape (bottom - top, width)."""
         return self.block(top, 0, bottom - top, self._raster.width)
 
-    def block(self, top: int, left: int, height: int, width: int) -> NDArray[Any]:
+    def block(self, top: int, left: int, height: int, width: int) -> NDArray[np.int64 | np.float64]:
         """Return the labels of a rectangle; float64 for numbers, else int64.
 
         Raises:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.raster_places import georeference
+from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import (
     Reading,
     numpy_type,
@@ -33,7 +34,7 @@ def read(
     places: NDArray[np.int64],
     view: str,
     shown: bool = False,
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Read samples of the scene whose first image is `path`.
 
     Bands of stacked files follow each other.
@@ -87,7 +88,7 @@ def read_labels(
 
 def read_image(
     local: Path, bands: Sequence[int] | None = None, what: Reading = "raw"
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Read a whole image: shape (bands, height, width), of the type that `read_values` gives."""
     with open_raster(local) as raster:
         return read_values(raster, ((0, raster.height), (0, raster.width)), bands, what)
@@ -99,7 +100,7 @@ def read_patches(
     size: int,
     bands: Sequence[int] | None = None,
     what: Reading = "raw",
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Read patches around pixels, in strips so that memory does not grow with the scene.
 
     Args:
@@ -136,7 +137,7 @@ def read_windows(
     size: int,
     bands: Sequence[int] | None = None,
     what: Reading = "raw",
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Read square windows given by their upper left pixels (n, 2).
 
     They have shape (n, bands, size, size) and the raster's type.
@@ -153,11 +154,11 @@ def read_windows(
     return found
 
 
-def _count(raster: Any, bands: Sequence[int] | None) -> int:
+def _count(raster: Raster, bands: Sequence[int] | None) -> int:
     return int(raster.count) if bands is None else len(bands)
 
 
-def _pixel_type(raster: Any, bands: Sequence[int] | None, what: Reading) -> np.dtype[Any]:
+def _pixel_type(raster: Raster, bands: Sequence[int] | None, what: Reading) -> np.dtype[np.generic]:
     if what != "raw":
         return np.dtype(bool if what == "shown" else np.float32)
     read = raster.dtypes if bands is None else [raster.dtypes[band - 1] for band in bands]

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.io.raster_places import georeference
+from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import STRIP_ROWS, open_raster, strips
 from mlops_assets.datasets.io.remarks import remark_notes
 from mlops_assets.datasets.readers.band_order import alpha_notes, order_bands
@@ -40,7 +41,13 @@ from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import Sampling
-from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows, sidecar_rows
+from mlops_assets.datasets.versions.contents import (
+    ClassName,
+    Contents,
+    FileRow,
+    file_rows,
+    sidecar_rows,
+)
 from mlops_assets.datasets.versions.sample_shape import PatchShape, WindowShape
 from mlops_assets.errors import DataProblems
 from mlops_assets.progress import each
@@ -60,15 +67,15 @@ class Labels(Protocol):
         """
         ...
 
-    def rows(self, top: int, bottom: int) -> NDArray[Any]:
+    def rows(self, top: int, bottom: int) -> NDArray[np.int64 | np.float64]:
         """Return the labels of the rows [top, bottom), shape (bottom - top, width)."""
         ...
 
 
 @dataclass(frozen=True)
 class _Found:
-    images: list[dict[str, Any]]
-    sidecars: list[dict[str, Any]]
+    images: list[FileRow]
+    sidecars: list[FileRow]
     samples: pd.DataFrame
     bands: list[str]
     alpha: list[tuple[str, int]]
@@ -157,7 +164,7 @@ class _Reader:
         self._owners: dict[
             str, dict[str, str]
         ] = {}  # label file → first image of each scene it labels, and its name
-        self._rasters: dict[str, dict[str, Any]] = {}  # facts of label rasters
+        self._rasters: dict[str, FileRow] = {}  # facts of label rasters
         self._sidecars: dict[str, list[str]] = {}  # label file → what belongs to it
 
     def read(self, scene: Scene) -> _Found:
@@ -217,7 +224,7 @@ class _Reader:
         }
         return [f"{path}: {note}" for path, found in read.items() for note in found.notes]
 
-    def label_files(self) -> list[dict[str, Any]]:
+    def label_files(self) -> list[FileRow]:
         """Return the rows of label files; one that labels several scenes is of none."""
         return [
             {
@@ -229,7 +236,7 @@ class _Reader:
             for path in self._owners
         ]
 
-    def sidecars(self) -> list[dict[str, Any]]:
+    def sidecars(self) -> list[FileRow]:
         """Return the rows of what belongs to label files."""
         return [
             {"path": other, "role": "sidecar", "scene": self._only_scene(path)}
@@ -291,7 +298,7 @@ class _Reader:
             raise found
         return found
 
-    def _burned(self, path: str, vectors: VectorLabels, raster: Any) -> BurnedLabels:
+    def _burned(self, path: str, vectors: VectorLabels, raster: Raster) -> BurnedLabels:
         labels = vectors.onto(georeference(raster), raster.transform, raster.height, raster.width)
         self._touched[path] = (
             self._touched.get(path, np.zeros(len(labels.inside), dtype=bool)) | labels.inside
@@ -300,7 +307,9 @@ class _Reader:
 
     def _samples(self, scene: Scene, images: OpenScene, labels: Labels) -> pd.DataFrame:
         known = {int(entry["value"]) for entry in self._classes}
-        parts: list[tuple[NDArray[np.int64], NDArray[Any] | None, NDArray[np.bool_]]] = []
+        parts: list[
+            tuple[NDArray[np.int64], NDArray[np.int64 | np.float64] | None, NDArray[np.bool_]]
+        ] = []
         strange: set[int] = set()
         lost = 0  # labelled pixels of windows that are not whole
         for top, bottom in self._strips(images.rasters[0]):
@@ -335,7 +344,7 @@ class _Reader:
             )
         places = np.concatenate([part[0] for part in parts]).reshape(-1, 2)
         side = self._sampling.size if self._sampling.read == "windows" else 1
-        longitude, latitude = images.coordinates(places + (side - 1) / 2)
+        longitude, latitude = images.coordinates(places + (side - 1) / 2) or (None, None)
         found = pd.DataFrame(
             {
                 "path": scene.images[0],
@@ -360,7 +369,11 @@ class _Reader:
         return found
 
     def _group(
-        self, samples: pd.DataFrame, labels: BurnedLabels, groups: NDArray[Any], raster: Any
+        self,
+        samples: pd.DataFrame,
+        labels: BurnedLabels,
+        groups: NDArray[np.int64 | np.float64],
+        raster: Raster,
     ) -> None:
         """Give samples the group of the feature that they are in.
 
@@ -374,7 +387,7 @@ class _Reader:
             samples.loc[here, "group"] = names[codes[at]]
             samples.loc[here[several[at]], "reason"] = SEVERAL_GROUPS
 
-    def _strips(self, raster: Any) -> Iterator[tuple[int, int]]:
+    def _strips(self, raster: Raster) -> Iterator[tuple[int, int]]:
         size = self._sampling.size
         if self._sampling.read == "patches":
             return strips(raster)
@@ -382,21 +395,27 @@ class _Reader:
         return ((top, min(top + step, raster.height)) for top in range(0, raster.height, step))
 
 
-def _labelled(values: NDArray[Any], unlabelled: float | None) -> NDArray[np.bool_]:
+def _labelled(
+    values: NDArray[np.int64 | np.float64], unlabelled: float | None
+) -> NDArray[np.bool_]:
     if unlabelled is None:
         return np.ones(values.shape, dtype=bool)
     return np.asarray(~np.isnan(values) if np.isnan(unlabelled) else values != unlabelled)
 
 
 def _pixels(
-    values: NDArray[Any], labels: Labels, top: int, valid: NDArray[np.bool_]
-) -> tuple[NDArray[np.int64], NDArray[Any], NDArray[np.bool_]]:
+    values: NDArray[np.int64 | np.float64], labels: Labels, top: int, valid: NDArray[np.bool_]
+) -> tuple[NDArray[np.int64], NDArray[np.int64 | np.float64], NDArray[np.bool_]]:
     rows, columns = np.nonzero(_labelled(values, labels.unlabelled))
     return np.column_stack([rows + top, columns]), values[rows, columns], valid[rows, columns]
 
 
 def _windows(
-    values: NDArray[Any], labels: Labels, size: int, top: int, valid: NDArray[np.bool_]
+    values: NDArray[np.int64 | np.float64],
+    labels: Labels,
+    size: int,
+    top: int,
+    valid: NDArray[np.bool_],
 ) -> tuple[NDArray[np.int64], None, NDArray[np.bool_]]:
     height, width = (extent // size for extent in values.shape)
 
@@ -418,7 +437,7 @@ def _beyond_windows(labelled: NDArray[np.bool_], size: int) -> int:
     return int(labelled.sum() - labelled[:height, :width].sum())
 
 
-def _texts(parts: list[NDArray[Any] | None], sampling: Sampling) -> Any:
+def _texts(parts: list[NDArray[np.int64 | np.float64] | None], sampling: Sampling) -> Any:
     values = [part for part in parts if part is not None]
     if not values:
         return None

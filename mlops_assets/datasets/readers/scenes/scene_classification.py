@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import pandas as pd
 
@@ -29,6 +28,7 @@ from mlops_assets.datasets.versions.contents import (
     NO_PIXEL,
     ClassName,
     Contents,
+    FileRow,
     file_rows,
     sidecar_rows,
 )
@@ -46,10 +46,10 @@ def whole_scenes(
         DataProblems: every problem found, each with its file and the remedy.
     """
     problems: list[str] = []
-    rows: list[dict[str, Any]] = []
-    sidecars: list[dict[str, Any]] = []
+    rows: list[FileRow] = []
+    sidecars: list[FileRow] = []
     alpha: list[tuple[str, int]] = []
-    samples: list[dict[str, Any]] = []
+    samples: list[dict[str, object]] = []
     bands: list[list[str]] = []
     names = values_by_text(
         [{"value": v, "name": n} for v, n in (specification.classes or {}).items()]
@@ -72,7 +72,7 @@ def whole_scenes(
                 middle = pd.DataFrame(
                     [[(images.rasters[0].height - 1) / 2, (images.rasters[0].width - 1) / 2]]
                 )
-                longitude, latitude = images.coordinates(middle.to_numpy())
+                place = images.coordinates(middle.to_numpy())
         except SceneProblems as error:
             problems += error.problems
             continue
@@ -90,8 +90,8 @@ def whole_scenes(
                 "label": label,
                 "group": str(scene.properties.get("group", scene.name)),
                 "time": images.rows[0]["datetime"],
-                "longitude": None if longitude is None else longitude[0],
-                "latitude": None if latitude is None else latitude[0],
+                "longitude": None if place is None else place[0][0],
+                "latitude": None if place is None else place[1][0],
                 "declared_split": str(scene.properties.get("split", "")).strip().lower(),
                 "reason": None if any(shown) else NO_PIXEL,
             }

@@ -6,14 +6,17 @@ The files of one scene are on one grid, and scenes of one kind with each other.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Literal
 
 import numpy as np
 
 from mlops_assets.datasets.specification.dataset import Bands
-from mlops_assets.datasets.versions.contents import bands_read
+from mlops_assets.datasets.versions.contents import FileRow, bands_read
 
-Facts = dict[str, Any]  # a manifest row: path, height, width, count, dtype, crs, transform, …
+_REMEDIES: tuple[tuple[Literal["dtype", "count"], str], ...] = (
+    ("dtype", "convert them to one type"),
+    ("count", "their numbers of bands must agree"),
+)
 
 
 class SceneProblems(ValueError):
@@ -24,19 +27,18 @@ class SceneProblems(ValueError):
         super().__init__("; ".join(self.problems))
 
 
-def same_grid(one: Facts, other: Facts) -> bool:
+def same_grid(one: FileRow, other: FileRow) -> bool:
     """Return whether two georeferenced rasters have one CRS and corners within 0.1 pixels."""
     from rasterio.crs import CRS
 
     if one["crs"] != other["crs"] and CRS.from_string(one["crs"]) != CRS.from_string(other["crs"]):
         return False
-    own = other["transform"]
     corners = np.array([[0, 0, 1], [other["width"], 0, 1], [0, other["height"], 1]])
-    apart = corners @ np.subtract(one["transform"], own).reshape(2, 3).T
-    return bool(np.abs(apart).max() < _pixel(own) / 10)
+    apart = corners @ np.subtract(_transform(one), _transform(other)).reshape(2, 3).T
+    return bool(np.abs(apart).max() < _pixel(other) / 10)
 
 
-def grid_problems(parts: Sequence[Facts]) -> dict[str, str]:
+def grid_problems(parts: Sequence[FileRow]) -> dict[str, str]:
     """Return why image files of one scene cannot be stacked on the first, by path."""
     first, problems = parts[0], {}
     for part in parts[1:]:
@@ -55,7 +57,7 @@ def grid_problems(parts: Sequence[Facts]) -> dict[str, str]:
 
 
 def scene_problems(
-    images: Sequence[Facts], names: Sequence[Sequence[str]], declared: Bands
+    images: Sequence[FileRow], names: Sequence[Sequence[str]], declared: Bands
 ) -> list[str]:
     """Return what keeps scenes from being samples of one dataset.
 
@@ -70,10 +72,7 @@ def scene_problems(
     of_part = {facts["part"]: facts for facts in reversed(images)}
     for facts in images[1:]:
         like = of_part[facts["part"]]  # bands of a stack may differ in type, scenes may not
-        for key, remedy in (
-            ("dtype", "convert them to one type"),
-            ("count", "their numbers of bands must agree"),
-        ):
+        for key, remedy in _REMEDIES:
             if facts[key] != like[key]:
                 problems.append(
                     f"{facts['path']}: has {key} {facts[key]}, {like['path']} has {like[key]};"
@@ -90,22 +89,22 @@ def scene_problems(
                 " bring them to one resolution"
             )
     counts = {len(bands) for bands in names}
-    for key in ("names", "center_wavelengths"):
-        entries = getattr(declared, key)
+    for name in ("names", "center_wavelengths"):
+        entries = getattr(declared, name)
         if entries is not None and len(counts) == 1 and len(entries) not in counts:
             problems.append(
-                f"bands.{key} has {len(entries)} entries, the scenes have {counts.pop()} bands"
+                f"bands.{name} has {len(entries)} entries, the scenes have {counts.pop()} bands"
             )
             break
     return problems
 
 
-def scale_notes(images: Sequence[Facts]) -> list[str]:
+def scale_notes(images: Sequence[FileRow]) -> list[str]:
     """Return a note where scales and offsets differ.
 
     Equal numbers are then different physical values.
     """
-    of_part: dict[Any, Facts] = {}
+    of_part: dict[int | None, FileRow] = {}
     other = []
     for facts in images:
         like = of_part.setdefault(facts["part"], facts)
@@ -122,7 +121,7 @@ def scale_notes(images: Sequence[Facts]) -> list[str]:
     ]
 
 
-def _scaling(facts: Facts) -> list[tuple[float, float]]:
+def _scaling(facts: FileRow) -> list[tuple[float, float]]:
     """Scale and offset of each band that is read, in the order of the features."""
     read = bands_read(facts)
     scales, offsets = facts["scales"] or [1.0] * len(read), facts["offsets"] or [0.0] * len(read)
@@ -130,26 +129,34 @@ def _scaling(facts: Facts) -> list[tuple[float, float]]:
     return [own[band] for band in read]
 
 
-def _scales(facts: Facts) -> str:
+def _scales(facts: FileRow) -> str:
     distinct = list(
         dict.fromkeys(f"scale {scale:g} and offset {offset:g}" for scale, offset in _scaling(facts))
     )
     return distinct[0] + (" and others" if len(distinct) > 1 else "")
 
 
-def _one_scale(one: Facts, other: Facts) -> bool:
+def _one_scale(one: FileRow, other: FileRow) -> bool:
     """Return whether the pixels of two rasters have one unit, and one size within a hundredth."""
     from rasterio.crs import CRS
 
     kinds = {CRS.from_string(facts["crs"]).is_geographic for facts in (one, other)}
-    sizes = _pixel(one["transform"]), _pixel(other["transform"])
+    sizes = _pixel(one), _pixel(other)
     return len(kinds) == 1 and abs(sizes[0] - sizes[1]) <= max(sizes) / 100
 
 
-def _pixel(transform: Sequence[float]) -> float:
-    """The smaller side of a pixel, in units of the CRS."""
+def _pixel(facts: FileRow) -> float:
+    """Return the smaller side of a pixel of a georeferenced raster, in units of its CRS."""
+    transform = _transform(facts)
     return float(min(np.hypot(transform[0], transform[3]), np.hypot(transform[1], transform[4])))
 
 
-def _size(facts: Facts) -> str:
-    return f"{_pixel(facts['transform']):g} units of {facts['crs']}"
+def _size(facts: FileRow) -> str:
+    return f"{_pixel(facts):g} units of {facts['crs']}"
+
+
+def _transform(facts: FileRow) -> list[float]:
+    transform = facts["transform"]
+    if transform is None:
+        raise ValueError(f"{facts['path']}: has no georeference")
+    return transform
