@@ -33,6 +33,7 @@ from mlops_assets.models.lifecycle import complete
 from mlops_assets.names import Reference
 from mlops_assets.principals import Principal
 from mlops_assets.registry import Run, open_registry
+from mlops_assets.registry.runs import NO_FACTS, RunFacts
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 from mlops_assets.strict import Strict
@@ -69,7 +70,7 @@ def publish_sent(job: Job) -> None:
     staging, run = Staging(job.folder), external(store.registry, job.run_id)
     reporter = DagsterReporter(store, job.dagster_home)
     said = staging.read(FINISH)
-    facts = {**said["facts"], "metrics": _last_values(store, run)}
+    facts = RunFacts(metrics=_last_values(store, run), **said["facts"])
     try:
         specification = staging.specification()
         if run.model_version is not None:  # published before, but what follows was not done
@@ -124,7 +125,7 @@ def publish_apart(job: Job) -> None:
             Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
         )
         if external(store.registry, job.run_id).status == "running":
-            end(store, job.run_id, "failed", message, {})
+            end(store, job.run_id, "failed", message, NO_FACTS)
         staging.write(OUTCOME, {"failure": {"error": "ExportError", "message": message}})
 
 

@@ -38,6 +38,7 @@ from mlops_assets.models.export.uploaded_onnx import OUTPUTS
 from mlops_assets.names import Reference, check_key
 from mlops_assets.principals import Role
 from mlops_assets.registry import Run
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.store import Store
 
 MAX_FILE = 2 << 30
@@ -222,7 +223,8 @@ class RunsApi:
             return True
         if said.status != "succeeded":
             if run.status != said.status:
-                end(self.store, run.run_id, said.status, said.error, self._facts(said))
+                facts = RunFacts(**self._facts(said))
+                end(self.store, run.run_id, said.status, said.error, facts)
                 shutil.rmtree(staging.folder, ignore_errors=True)
             return False
         if run.status not in ("running", "succeeded"):

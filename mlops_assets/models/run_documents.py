@@ -23,7 +23,7 @@ from mlops_assets.paths import run_document_key, run_points_key
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.patience import patiently
-from mlops_assets.registry.runs import LoggedPoint, set_ended
+from mlops_assets.registry.runs import NO_FACTS, LoggedPoint, RunFacts, set_ended
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import shown
@@ -34,17 +34,23 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def end_run(store: Store, run_id: str, status: str, error: str | None = None, **facts: Any) -> None:
-    """Record how a run ended that has no model, and publish its documents.
+def end_run(
+    store: Store,
+    run_id: str,
+    status: str,
+    error: str | None = None,
+    facts: RunFacts = NO_FACTS,
+) -> None:
+    """Record the end of a run without a model, and publish its documents.
 
-    It has ended also where they cannot be written, as on a full disk.
+    The run has ended even if they cannot be written, as on a full disk.
 
     Args:
-        store: where to.
+        store: workspace and registry of the run.
         run_id: the run.
         status: `failed`, `canceled` or `pruned`.
-        error: what happened.
-        facts: those of `Registry.finish_run`.
+        error: message or traceback.
+        facts: of this attempt.
 
     Raises:
         Conflict: the run has succeeded.
@@ -52,16 +58,16 @@ def end_run(store: Store, run_id: str, status: str, error: str | None = None, **
     """
     finished, registry = now(), store.registry
     error = None if error is None else shown(error)  # all who may read runs see it
-    # so that nothing below fails because the registry is just away
+    # wait for a registry that is unreachable just now, so that nothing below fails because of it
     patiently(lambda: registry.run(run_id))
     try:
         with publication(store.workspace, registry) as publishing:
             run = registry.run(run_id)
-            set_ended(run, status, error, finished, **facts)
+            set_ended(run, status, error, finished, facts)
             publishing.put_all(run_documents(run, registry.points(run_id)))
-            registry.finish_run(run_id, status, error, finished, publishing.files, **facts)
+            registry.finish_run(run_id, status, error, finished, publishing.files, facts)
     except (StorageError, Conflict) as problem:
-        patiently(lambda: registry.finish_run(run_id, status, error, finished, **facts))
+        patiently(lambda: registry.finish_run(run_id, status, error, finished, facts=facts))
         log.warning("the documents of run %s could not be written: %s", run_id, problem)
 
 

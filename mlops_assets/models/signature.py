@@ -14,6 +14,7 @@ from typing import Any
 from mlops_assets.datasets.loading.scaling import Scaling
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
@@ -21,12 +22,12 @@ from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 
 
-def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any]:
+def signature_of(data: TrainingData, description: ModelDescription) -> dict[str, Any]:
     """Return the signature of a model, as JSON values.
 
     Args:
         data: what it was trained on.
-        described: `architecture` and `parameters`, as its framework describes it.
+        description: architecture and number of parameters.
     """
     return {
         "view": data.view,
@@ -38,7 +39,8 @@ def signature_of(data: TrainingData, described: dict[str, Any]) -> dict[str, Any
         ),
         "classes": data.committed.classes if data.class_names else None,
         **({"apply_scale": True} if data.committed.is_scaled else {}),
-        **described,
+        "architecture": description.architecture,
+        "parameters": description.parameters,
     }
 
 

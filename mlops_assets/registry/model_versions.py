@@ -13,7 +13,7 @@ from mlops_assets.errors import Conflict, NotFound
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_owner
 from mlops_assets.principals import Role
-from mlops_assets.registry.runs import add_facts
+from mlops_assets.registry.runs import NO_FACTS, RunFacts, add_facts
 from mlops_assets.registry.schema import STAGES, Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.session import RegistrySession, chosen, existing, now, record_files
 from mlops_assets.storage import FileStat
@@ -27,7 +27,7 @@ class ModelVersions(RegistrySession):
         row: ModelVersion,
         files: Sequence[FileStat],
         finished: datetime | None = None,
-        **facts: Any,
+        facts: RunFacts = NO_FACTS,
     ) -> None:
         """Publish the model version of a run, and with it the run's success.
 
@@ -35,7 +35,7 @@ class ModelVersions(RegistrySession):
             row: the model version.
             files: its files, as stored.
             finished: when the run ended; now if not given.
-            facts: `metrics`, `phases`, `usage` and `seconds` of the run.
+            facts: of the run.
 
         Raises:
             Conflict: the model version exists already.
@@ -48,7 +48,7 @@ class ModelVersions(RegistrySession):
                     finished or now(),
                     row.version,
                 )
-                add_facts(run, **facts)
+                add_facts(run, facts)
                 session.add(row)
                 record_files(session, model_owner(row.model, row.version), files)
         except SqlIntegrityError as error:
@@ -86,7 +86,8 @@ class ModelVersions(RegistrySession):
             run = existing(session.get(Run, row.run_id), f"run {row.run_id}")
             if metrics is not None:
                 found.metrics = metrics
-            add_facts(run, metrics=metrics, phases=None if seconds is None else {stage: seconds})
+            phases = {} if seconds is None else {stage: seconds}
+            add_facts(run, RunFacts(metrics or {}, phases))
             for owner, own in {
                 model_owner(row.model, row.version): files,
                 **(records or {}),

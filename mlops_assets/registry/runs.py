@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +25,26 @@ _INSERT_POINTS = {
     "sqlite": f"{_COLUMNS} VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
     "postgresql": f"{_COLUMNS} VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
 }
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """The measurements of an attempt of a run, recorded when it ends.
+
+    Attributes:
+        metrics: metric → last value.
+        phases: name → seconds.
+        usage: what the attempt took, such as `peak_memory_bytes`; see `Run.usage`.
+        seconds: duration of the attempt; None where it is unknown.
+    """
+
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    phases: Mapping[str, float] = field(default_factory=dict)
+    usage: Mapping[str, float] = field(default_factory=dict)
+    seconds: float | None = None
+
+
+NO_FACTS = RunFacts()
 
 
 class Runs(RegistrySession):
@@ -88,7 +109,7 @@ class Runs(RegistrySession):
         error: str | None = None,
         finished: datetime | None = None,
         files: Sequence[FileStat] = (),
-        **facts: Any,
+        facts: RunFacts = NO_FACTS,
     ) -> None:
         """Record how a run ended: `failed`, `canceled` or `pruned`, with its error.
 
@@ -100,15 +121,14 @@ class Runs(RegistrySession):
             error: what happened.
             finished: when; now if not given.
             files: its documents, as stored.
-            facts: `metrics`, `phases`, `usage` (added to what is there), `seconds` (added up over
-                attempts).
+            facts: of this attempt, added to those of earlier ones.
 
         Raises:
             Conflict: the run has succeeded.
         """
         with self.transaction(f"end run as {status}", Role.SCIENTIST) as session:
             run = existing(session.get(Run, run_id), f"run {run_id}")
-            set_ended(run, status, error, finished or now(), **facts)
+            set_ended(run, status, error, finished or now(), facts)
             record_files(session, run_owner(run_id), files)
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
@@ -271,30 +291,26 @@ def owner_of_documents(run: Run) -> Owner:
     )
 
 
-def set_ended(run: Run, status: str, error: str | None, finished: datetime, **facts: Any) -> None:
-    """Set how a run has ended; `facts` are those of `add_facts`.
+def set_ended(
+    run: Run, status: str, error: str | None, finished: datetime, facts: RunFacts
+) -> None:
+    """Set the status, error, end and facts of a run that has ended.
 
     Raises:
         Conflict: it has succeeded.
     """
     _require_unfinished(run)
     run.status, run.error, run.finished = status, error, finished
-    add_facts(run, **facts)
+    add_facts(run, facts)
 
 
-def add_facts(
-    run: Run,
-    metrics: Mapping[str, float] | None = None,
-    phases: Mapping[str, float] | None = None,
-    usage: Mapping[str, float] | None = None,
-    seconds: float | None = None,
-) -> None:
-    """Add to what is known of a run; seconds of an earlier attempt count too."""
-    run.metrics = {**run.metrics, **(metrics or {})}
-    run.phases = {**run.phases, **(phases or {})}
-    run.usage = {**run.usage, **(usage or {})}
-    if seconds is not None:
-        run.seconds = (run.seconds or 0.0) + seconds
+def add_facts(run: Run, facts: RunFacts) -> None:
+    """Add facts to those of a run; seconds of an earlier attempt count too."""
+    run.metrics = {**run.metrics, **facts.metrics}
+    run.phases = {**run.phases, **facts.phases}
+    run.usage = {**run.usage, **facts.usage}
+    if facts.seconds is not None:
+        run.seconds = (run.seconds or 0.0) + facts.seconds
 
 
 def add_points(connection: Connection, run_id: str, points: Sequence[LoggedPoint]) -> None:

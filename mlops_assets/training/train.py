@@ -20,12 +20,13 @@ from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import MlopsError, TrainerError, TrialPruned
 from mlops_assets.models.parameters import document
-from mlops_assets.models.publish import code_document, publish_trained
+from mlops_assets.models.publish import FinishedRun, code_document, publish_trained
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.store import now
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store, run_identifier
@@ -186,16 +187,12 @@ def _fit(
     started = time.monotonic()
     usage = Usage(specification.compute.gpus)
 
-    def facts() -> dict[str, Any]:
-        return {
-            "metrics": handle.metrics,
-            "phases": handle.phases,
-            "usage": usage.document(),
-            "seconds": time.monotonic() - started,
-        }
+    def facts() -> RunFacts:
+        seconds = time.monotonic() - started
+        return RunFacts(handle.metrics, handle.phases, usage.document(), seconds)
 
     def ended(status: str, error: str) -> None:
-        end_run(store, run.run_id, status, error, **facts())
+        end_run(store, run.run_id, status, error, facts())
 
     try:
         with usage:
@@ -206,9 +203,8 @@ def _fit(
             finally:  # what was logged before a failure says most about it
                 points.close()
             saving = handle.phase("save")
-            return publish_trained(
-                store, specification, data, run, model, handle.figures, facts, saving
-            )
+            finished = FinishedRun(run, data, handle.figures, facts)
+            return publish_trained(store, specification, finished, model, saving)
     except TrialPruned as error:
         ended("pruned", str(error))
         raise

@@ -9,7 +9,7 @@ import pytest
 from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.paths import Owner, run_document_key
-from mlops_assets.registry.runs import LoggedPoint
+from mlops_assets.registry.runs import LoggedPoint, RunFacts
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.store import Store
 from mlops_assets_tests.registry.rows import new_run
@@ -30,12 +30,10 @@ def test_a_run_that_ends_twice_has_the_documents_of_its_last_end(store: Store) -
         "run-1",
         "canceled",
         "stopped",
-        metrics={"loss": 0.5},
-        phases={"fit": 1.5},
-        seconds=2.0,
+        RunFacts(metrics={"loss": 0.5}, phases={"fit": 1.5}, seconds=2.0),
     )
     require_documents(store, "run-1")
-    end_run(store, "run-1", "failed", "Traceback\n  …", seconds=1.0)
+    end_run(store, "run-1", "failed", "Traceback\n  …", RunFacts(seconds=1.0))
     assert (store.registry.run("run-1").status, store.registry.run("run-1").seconds) == (
         "failed",
         3.0,
@@ -64,7 +62,7 @@ def test_a_full_disk_does_not_keep_a_run_from_ending(
     store.registry.log("run-1", POINTS)
     with monkeypatch.context() as patch:
         patch.setattr(Workspace, "_put", full)
-        end_run(store, "run-1", "failed", "No space left on device", metrics={"loss": 1.0})
+        end_run(store, "run-1", "failed", "No space left on device", RunFacts({"loss": 1.0}))
     run = store.registry.run("run-1")
     assert (run.status, run.error, run.metrics) == (
         "failed",

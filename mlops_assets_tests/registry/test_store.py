@@ -24,6 +24,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import Owner
 from mlops_assets.principals import local
 from mlops_assets.registry import DataVersion, ModelVersion, Registry, open_registry
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import SCHEMA_REVISION
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat
@@ -57,7 +58,9 @@ def publish(registry: Registry) -> Callable[..., ModelVersion]:
         registry.start_run(new_run(f"run-of-{version}"))
         row = model_version(version, f"run-of-{version}", age)
         registry.publish_model_version(
-            row, [FileStat(f"models/crops/{version}/m", "a" * 64, 3)], metrics={"loss": 0.5}
+            row,
+            [FileStat(f"models/crops/{version}/m", "a" * 64, 3)],
+            facts=RunFacts({"loss": 0.5}),
         )
         return row
 
@@ -164,7 +167,7 @@ def test_a_version_that_does_not_exist_cannot_be_tagged(registry: Registry) -> N
 
 def test_a_failed_run_keeps_its_error_and_metrics(registry: Registry) -> None:
     registry.start_run(new_run(metrics={"epochs": 1}))
-    registry.finish_run("run-1", "failed", "out of memory", metrics={"loss": 2.0})
+    registry.finish_run("run-1", "failed", "out of memory", facts=RunFacts({"loss": 2.0}))
     found = registry.run("run-1")
     assert (found.status, found.error, found.metrics) == (
         "failed",

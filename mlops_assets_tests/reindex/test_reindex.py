@@ -26,6 +26,7 @@ from mlops_assets.principals import Principal, Role, local
 from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.log.chain import canonical
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import Base
 from mlops_assets.registry.session import now
 from mlops_assets.reindex.reindex import reindex
@@ -78,7 +79,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
         new_run("failed", model=MODEL, parameters={"rate": float("nan"), "net": {"0": 1.0}})
     )
     registry.log("failed", POINTS[:4])
-    end_run(store, "failed", "canceled", "stopped", phases={"fit": 1.0}, seconds=2.0)
+    end_run(store, "failed", "canceled", "stopped", RunFacts(phases={"fit": 1.0}, seconds=2.0))
     registry.resume_run("failed", 2)
     registry.log("failed", POINTS[2:])
     for number in (1, 2):
@@ -93,7 +94,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         registry.add_checkpoint(kept)
     registry.forget_checkpoints("failed", [1])
-    end_run(store, "failed", "failed", "Traceback\n  …größer", usage={"cpu_seconds": 3.0})
+    end_run(store, "failed", "failed", "Traceback\n  …größer", RunFacts(usage={"cpu_seconds": 3.0}))
     external = begin(
         store,
         specification,
@@ -104,7 +105,7 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
         tags={"campaign": "autumn"},
     )
     registry.log(external.run_id, POINTS)
-    end(store, external.run_id, "failed", "no model", {"metrics": {"loss": 0.5}})
+    end(store, external.run_id, "failed", "no model", RunFacts({"loss": 0.5}))
     assert verify_all(store).problems == []
     registry.close()
     return root

@@ -21,6 +21,7 @@ from mlops_assets.errors import MlopsError, StorageError, TrainerError
 from mlops_assets.integrations.external.recording import NativeMade, OnnxMade
 from mlops_assets.models.export.uploaded_onnx import OUTPUTS
 from mlops_assets.models.lifecycle import Outcome
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.metric_writer import PointWriter
 from mlops_assets.training.process.resource_usage import Usage
@@ -36,7 +37,7 @@ class Backend(Protocol):
         """Return the samples of the parity check, raw."""
         ...
 
-    def end(self, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
+    def end(self, status: str, error: str | None, facts: RunFacts) -> None:
         """Record that the run ended without a model."""
         ...
 
@@ -44,7 +45,7 @@ class Backend(Protocol):
         self,
         made: NativeMade | OnnxMade,
         figures: Mapping[str, bytes],
-        facts: Mapping[str, Any],
+        facts: RunFacts,
         points: int,
     ) -> Outcome:
         """Publish the model and do the stages that follow.
@@ -160,16 +161,12 @@ class ExternalRun:
             raise TrainerError(f"{file} is no file; give the path of the ONNX file")
         self._made = OnnxMade(file, _by_name(file, outputs))
 
-    def facts(self, usage: Usage, started: float) -> dict[str, Any]:
-        """Return what is to be recorded of the run, as it is now."""
-        return {
-            "metrics": self._run.metrics,
-            "phases": self._run.phases,
-            "usage": usage.document(),
-            "seconds": time.monotonic() - started,
-        }
+    def facts(self, usage: Usage, started: float) -> RunFacts:
+        """Return the measurements of the run so far."""
+        seconds = time.monotonic() - started
+        return RunFacts(self._run.metrics, self._run.phases, usage.document(), seconds)
 
-    def finish(self, facts: Mapping[str, Any]) -> None:
+    def finish(self, facts: RunFacts) -> None:
         """Publish the model.
 
         Raises:

@@ -28,7 +28,7 @@ from mlops_assets.integrations.external.recording import NativeMade, OnnxMade
 from mlops_assets.models.frameworks import framework_of
 from mlops_assets.models.lifecycle import Outcome
 from mlops_assets.registry.patience import AWAY_SECONDS, patiently
-from mlops_assets.registry.runs import LoggedPoint
+from mlops_assets.registry.runs import LoggedPoint, RunFacts
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.training.metric_writer import PointWriter
 
@@ -77,7 +77,7 @@ class There:
         X: NDArray[np.float32] = np.load(io.BytesIO(content), allow_pickle=False)
         return X
 
-    def end(self, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
+    def end(self, status: str, error: str | None, facts: RunFacts) -> None:
         """Record that the run ended without a model."""
         self._patiently("POST", "/finish", json={"status": status, "error": error, **_said(facts)})
 
@@ -85,7 +85,7 @@ class There:
         self,
         made: NativeMade | OnnxMade,
         figures: Mapping[str, bytes],
-        facts: Mapping[str, Any],
+        facts: RunFacts,
         points: int,
     ) -> Outcome:
         """Send the model, and wait until what follows is done.
@@ -263,6 +263,6 @@ def _error(kind: str | None, message: str) -> MlopsError:
     return error
 
 
-def _said(facts: Mapping[str, Any]) -> dict[str, Any]:
+def _said(facts: RunFacts) -> dict[str, Any]:
     """Return facts without metrics: the server has every point."""
-    return {name: value for name, value in facts.items() if name != "metrics"}
+    return {"phases": facts.phases, "usage": facts.usage, "seconds": facts.seconds}

@@ -21,12 +21,19 @@ from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Conflict, NameRefused, NotFound, SpecificationError
 from mlops_assets.integrations.external.origin import Origin
 from mlops_assets.models.export import uploaded_onnx
-from mlops_assets.models.publish import Facts, code_document, publish_trained, publish_version
+from mlops_assets.models.publish import (
+    Artefact,
+    FinishedRun,
+    code_document,
+    publish_trained,
+    publish_version,
+)
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Registry, Run
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat
 from mlops_assets.storage.scratch import scratch_folder
@@ -191,11 +198,9 @@ def external(registry: Registry, run_id: str) -> Run:
     return found[0]
 
 
-def end(
-    store: Store, run_id: str, status: str, error: str | None, facts: Mapping[str, Any]
-) -> None:
+def end(store: Store, run_id: str, status: str, error: str | None, facts: RunFacts) -> None:
     """Record that a run ended without a model: `failed` or `canceled`."""
-    end_run(store, run_id, status, error, **facts)
+    end_run(store, run_id, status, error, facts)
 
 
 def publish(
@@ -204,7 +209,7 @@ def publish(
     run: Run,
     made: NativeMade | OnnxMade,
     figures: Mapping[str, bytes],
-    facts: Facts,
+    facts: RunFacts,
 ) -> ModelVersion:
     """Publish the model of a run, and with it the run's success.
 
@@ -216,7 +221,8 @@ def publish(
     if isinstance(made, OnnxMade):
         return _publish_onnx(store, specification, run, made, figures, facts)
     data = data_for(store, specification, run.data_version)
-    return publish_trained(store, specification, data, run, made.model, figures, facts)
+    finished = FinishedRun(run, data, figures, lambda: facts)
+    return publish_trained(store, specification, finished, made.model)
 
 
 def _publish_onnx(
@@ -225,7 +231,7 @@ def _publish_onnx(
     run: Run,
     made: OnnxMade,
     figures: Mapping[str, bytes],
-    facts: Facts,
+    facts: RunFacts,
 ) -> ModelVersion:
     """Publish an ONNX file as it came, with the outputs that came with it.
 
@@ -247,10 +253,9 @@ def _publish_onnx(
                 for path in sorted(native.iterdir())
             ]
 
-    described = uploaded_onnx.describe_sent(model)
-    return publish_version(
-        store, specification, data, run, uploaded_onnx.FRAMEWORK, described, save, figures, facts
-    )
+    artefact = Artefact(uploaded_onnx.FRAMEWORK, uploaded_onnx.describe_sent(model), save)
+    finished = FinishedRun(run, data, figures, lambda: facts)
+    return publish_version(store, specification, finished, artefact)
 
 
 def _kept(store: Store, environment: dict[str, Any]) -> str | None:

@@ -26,6 +26,7 @@ from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import Run
 from mlops_assets.registry.patience import patiently
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.store import Store
 from mlops_assets.training.metric_writer import PointWriter
 
@@ -48,7 +49,7 @@ class Here:
         """Return the samples of the parity check, raw."""
         return parity_samples(self._store, self._specification, self._run.data_version)
 
-    def end(self, status: str, error: str | None, facts: Mapping[str, Any]) -> None:
+    def end(self, status: str, error: str | None, facts: RunFacts) -> None:
         """Record that the run ended without a model."""
         end(self._store, self._run.run_id, status, error, facts)
 
@@ -56,7 +57,7 @@ class Here:
         self,
         made: NativeMade | OnnxMade,
         figures: Mapping[str, bytes],
-        facts: Mapping[str, Any],
+        facts: RunFacts,
         points: int,
     ) -> Outcome:
         """Publish the model and do the stages that follow."""
@@ -71,7 +72,7 @@ def publish_and_complete(
     run: Run,
     made: NativeMade | OnnxMade,
     figures: Mapping[str, bytes],
-    facts: Mapping[str, Any],
+    facts: RunFacts,
     reporter: Reporter,
 ) -> Outcome:
     """Publish the model of a run and do the stages that follow.
@@ -83,7 +84,7 @@ def publish_and_complete(
         ExportError: it cannot be written safely, or is an ONNX file without the contract.
     """
     try:
-        row = publish(store, specification, run, made, figures, lambda: dict(facts))
+        row = publish(store, specification, run, made, figures, facts)
     except MlopsError as error:
         end(store, run.run_id, "failed", str(error), facts)
         raise

@@ -27,7 +27,7 @@ from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import DataVersion, Run
 from mlops_assets.registry.files.publication import publication
-from mlops_assets.registry.runs import LoggedPoint
+from mlops_assets.registry.runs import NO_FACTS, LoggedPoint
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.secret_urls import shown
@@ -224,7 +224,8 @@ class _Importer:
             X = parity_samples(store, specification, run.data_version)
             target = folder / "adapted.onnx"
             outputs = adapted(path, data.sample_shape, data.task, len(data.class_names), X, target)
-            version = publish(store, specification, run, OnnxMade(target, outputs), {}, dict)
+            made = OnnxMade(target, outputs)
+            version = publish(store, specification, run, made, {}, NO_FACTS)
         outcome = complete(store, specification, version, self._reporter)
         failed = [
             f"{stage.name} failed: {stage.message}" for stage in outcome.stages if not stage.passed

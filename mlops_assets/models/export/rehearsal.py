@@ -92,7 +92,7 @@ def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer
         framework.save(model, folder)
         model = framework.load(folder)
         framework.export(model, data.sample_shape, data.task, path)
-        name = framework.describe(model)["architecture"]
+        name = framework.describe(model).architecture
         try:
             native = framework.predict(model, probes, data.task)
         except ValueError as error:

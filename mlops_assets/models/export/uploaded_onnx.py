@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError, ParityError
 from mlops_assets.models.export.parity import ParityReport, compare_outputs
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.onnx.graph import require_valid
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.specification import Parity
@@ -65,11 +66,11 @@ def read_sent(
     return model
 
 
-def describe_sent(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return `architecture`, as its producer says, and `parameters`, the numbers in its tensors."""
+def describe_sent(model: onnx.ModelProto) -> ModelDescription:
+    """Return the producer that an ONNX file names, and the count of numbers in its tensors."""
     producer = f"{model.producer_name} {model.producer_version}".strip()
     numbers = sum(int(np.prod(list(tensor.dims))) for tensor in _tensors(model.graph))
-    return {"architecture": f"ONNX by {producer}" if producer else "ONNX", "parameters": numbers}
+    return ModelDescription(f"ONNX by {producer}" if producer else "ONNX", numbers)
 
 
 def checked_outputs(outputs: Mapping[str, NDArray[Any]], samples: int) -> dict[str, NDArray[Any]]:

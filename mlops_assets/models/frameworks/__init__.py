@@ -20,6 +20,19 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+@dataclass(frozen=True)
+class ModelDescription:
+    """A short description of a trained model.
+
+    Attributes:
+        architecture: a name, such as that of its class.
+        parameters: number of trained parameters; None where a framework has no common count.
+    """
+
+    architecture: str
+    parameters: int | None
+
+
 class Framework(Protocol):
     """One framework. Nothing is ever pickled or unpickled."""
 
@@ -61,8 +74,8 @@ class Framework(Protocol):
         """
         ...
 
-    def describe(self, model: Any) -> dict[str, Any]:
-        """Return `architecture` (a name) and `parameters` (a count, or None)."""
+    def describe(self, model: Any) -> ModelDescription:
+        """Return the architecture and the number of parameters of a model."""
         ...
 
 

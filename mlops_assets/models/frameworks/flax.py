@@ -21,6 +21,7 @@ from safetensors import SafetensorError
 from safetensors.flax import load_file, save_file
 
 from mlops_assets.errors import ExportError
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.models.onnx.graph import conform
 from mlops_assets.models.onnx.session import at_once
@@ -97,13 +98,11 @@ class Flax:
         (given,) = (entry.name for entry in exported.graph.output)
         path.write_bytes(conform(exported, sample_shape, {given: output}).SerializeToString())
 
-    def describe(self, model: nnx.Module) -> dict[str, Any]:
+    def describe(self, model: nnx.Module) -> ModelDescription:
         """Return the module's class name and its number of trained parameters."""
         found = nnx.to_flat_state(nnx.state(model, nnx.Param))
-        return {
-            "architecture": type(model).__qualname__,
-            "parameters": sum(int(variable.get_value().size) for _, variable in found),
-        }
+        parameters = sum(int(variable.get_value().size) for _, variable in found)
+        return ModelDescription(type(model).__qualname__, parameters)
 
 
 def _require_module(model: Any) -> Any:

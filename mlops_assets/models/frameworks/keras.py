@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 from mlops_assets.extras import needs
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.models.frameworks.archives import allowed_bytes, require_bounded
 from mlops_assets.models.onnx.graph import conform
@@ -182,9 +183,9 @@ class Keras:
         conform(exported, sample_shape, {output: "value" if task == "regression" else "scores"})
         path.write_bytes(exported.SerializeToString())
 
-    def describe(self, model: keras.Model) -> dict[str, Any]:
+    def describe(self, model: keras.Model) -> ModelDescription:
         """Return the model's class name and its number of weights."""
-        return {"architecture": type(model).__name__, "parameters": model.count_params()}
+        return ModelDescription(type(model).__name__, model.count_params())
 
 
 def _require_takes(model: keras.Model, sample_shape: tuple[int, ...]) -> None:

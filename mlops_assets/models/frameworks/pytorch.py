@@ -16,6 +16,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
 
 from mlops_assets.errors import ExportError
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.models.onnx.graph import conform
 from mlops_assets.models.onnx.session import at_once
@@ -112,12 +113,10 @@ class PyTorch:
             conform(onnx.load(path), sample_shape, {output: output}).SerializeToString()
         )
 
-    def describe(self, model: torch.nn.Module) -> dict[str, Any]:
+    def describe(self, model: torch.nn.Module) -> ModelDescription:
         """Return the module's class name and its number of trained parameters."""
-        return {
-            "architecture": type(model).__qualname__,
-            "parameters": sum(p.numel() for p in model.parameters()),
-        }
+        parameters = sum(tensor.numel() for tensor in model.parameters())
+        return ModelDescription(type(model).__qualname__, parameters)
 
 
 def _architecture(module: torch.nn.Module) -> dict[str, Any]:

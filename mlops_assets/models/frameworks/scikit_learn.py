@@ -22,6 +22,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 
 from mlops_assets.errors import ExportError
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.frameworks.archives import require_bounded
 from mlops_assets.models.onnx.graph import conform
@@ -153,9 +154,9 @@ class ScikitLearn:
         conform(exported, sample_shape, dict(zip(found, names, strict=False)), flat=True)
         path.write_bytes(exported.SerializeToString())
 
-    def describe(self, model: Any) -> dict[str, Any]:
+    def describe(self, model: Any) -> ModelDescription:
         """Return the final estimator's name; scikit-learn has no common count of parameters."""
-        return {"architecture": _final(model), "parameters": None}
+        return ModelDescription(_final(model), None)
 
     def _trusted(self, file: Path) -> list[str]:
         types: list[str] = skops.io.get_untrusted_types(file=file)

@@ -17,6 +17,7 @@ from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
 
 from mlops_assets.errors import ExportError
+from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.frameworks.checked_files import read_checked, write_checked
 from mlops_assets.models.onnx.graph import OPSET, conform
@@ -82,9 +83,9 @@ class XGBoost:
         outputs = {"variable": "value"} if task == "regression" else {"probabilities": "scores"}
         path.write_bytes(conform(exported, sample_shape, outputs, flat=True).SerializeToString())
 
-    def describe(self, model: Any) -> dict[str, Any]:
+    def describe(self, model: Any) -> ModelDescription:
         """Return the model's kind; trees have no common count of parameters."""
-        return {"architecture": "XGBoost", "parameters": None}
+        return ModelDescription("XGBoost", None)
 
 
 def _booster(model: Any, task: str | None = None) -> xgboost.Booster:

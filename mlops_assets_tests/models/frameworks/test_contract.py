@@ -114,8 +114,8 @@ def test_the_native_form_is_safe_and_gives_the_model_back(made: Made, tmp_path: 
         "xgboost",
         "lightgbm",
     )
-    assert described["architecture"]
-    assert described["parameters"] is None or described["parameters"] > 0
+    assert described.architecture
+    assert described.parameters is None or described.parameters > 0
 
 
 def test_the_onnx_file_keeps_the_contract_and_gives_what_the_model_gives(

@@ -25,6 +25,7 @@ from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.mirror import mirrored
 from mlops_assets.registry.log.replay import Replayed, differences, entries_of, replay
 from mlops_assets.registry.log.verify import verify_log
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import Base, LogEntry, Point
 from mlops_assets.registry.session import now
 from mlops_assets.storage import FileStat, Workspace
@@ -124,14 +125,10 @@ def write_history(registry: Registry) -> None:
             metrics={},
             created=now(),
         )
-        facts: dict[str, Any] = {
-            "metrics": {"loss": 0.5},
-            "phases": {"fit": 1.0},
-            "usage": {},
-            "seconds": 2.5,
-        }
         registry.publish_model_version(
-            version, [FileStat(f"models/crops/{number}/m", "a" * 64, 3)], **facts
+            version,
+            [FileStat(f"models/crops/{number}/m", "a" * 64, 3)],
+            facts=RunFacts({"loss": 0.5}, {"fit": 1.0}, seconds=2.5),
         )
         registry.advance(
             version, "exported", [FileStat(f"models/crops/{number}/m", "b" * 64, 4)], seconds=0.5
@@ -140,7 +137,7 @@ def write_history(registry: Registry) -> None:
         registry.promote(version, [{"metric": "accuracy", "passed": True}])
     registry.start_run(run("failed"))
     registry.start_run(run("failed", seed=1))
-    registry.finish_run("failed", "failed", "out of luck\n" * 100, seconds=1)
+    registry.finish_run("failed", "failed", "out of luck\n" * 100, facts=RunFacts(seconds=1))
     registry.put_run(
         run("elsewhere", status="succeeded", finished=now(), source="mlflow"), POINTS[:5]
     )

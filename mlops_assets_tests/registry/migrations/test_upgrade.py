@@ -22,6 +22,7 @@ from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.engine import open_engine
 from mlops_assets.registry.log.replay import differences, entries_of, replay
 from mlops_assets.registry.migrations import upgrade
+from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.schema import SCHEMA_REVISION, Base, SchemaRevision
 
 # Schema version 1 as the release before wrote it; TIME, DOCUMENT and SERIAL are each database's
@@ -302,7 +303,9 @@ def test_series_become_points_in_the_order_logged(registry: Registry) -> None:
 def test_a_run_that_was_going_on_can_go_on(registry: Registry) -> None:
     registry.log("going", [(2 * STEPS, "loss", STEPS, 0.5, STARTED.timestamp())])
     assert registry.series("going")["loss"][-1] == (STEPS, 0.5)
-    registry.finish_run("going", "failed", "killed", phases={"fit": 1.0}, seconds=2.0)
+    registry.finish_run(
+        "going", "failed", "killed", facts=RunFacts(phases={"fit": 1.0}, seconds=2.0)
+    )
     assert (registry.run("going").phases, registry.run("going").seconds) == ({"fit": 1.0}, 2.0)
 
 
