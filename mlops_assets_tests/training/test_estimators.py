@@ -22,7 +22,7 @@ from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ExportError, TrainerError
-from mlops_assets.models.export.parity import compare
+from mlops_assets.models.export.parity import compare_outputs
 from mlops_assets.models.frameworks.scikit_learn import ScikitLearn
 from mlops_assets.models.native import save_native
 from mlops_assets.models.onnx.graph import kind_of_scores
@@ -85,7 +85,8 @@ def outcome(estimator: type, data: TrainingData, store: Store, folder: Path) -> 
     )
     adapter.export(model, data.sample_shape, data.task, path)
     X, _ = data.arrays("test")
-    report = compare(adapter, model, OnnxModel(path), X, data.task, Parity())
+    native = adapter.predict(model, X, data.task)
+    report = compare_outputs(native, OnnxModel(path), X, data.task, Parity())
     assert report.passed, f"{estimator.__name__}: {report.description}"
     outputs = adapter.predict(model, X, data.task)
     kind = kind_of_scores(onnx.load(path), adapter.name)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import time
-from functools import partial
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import ParityError
 from mlops_assets.models.export import uploaded_onnx
-from mlops_assets.models.export.parity import ParityReport, compare, located
+from mlops_assets.models.export.parity import (
+    NO_SAMPLE,
+    ParityReport,
+    compare_outputs,
+    located,
+)
 from mlops_assets.models.frameworks import framework_named
 from mlops_assets.models.native import load_native
 from mlops_assets.models.onnx import graph
@@ -40,23 +44,26 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
     }
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)
+    if not len(X):
+        raise ParityError(NO_SAMPLE)
     exporting = step(f"exporting {row.model}@{row.version} to ONNX")
     with exporting, scratch_folder("onnx") as scratch:
         path = scratch / "model.onnx"
-        # external, with what its own framework gave for these samples
-        if row.framework == uploaded_onnx.FRAMEWORK:
+        # of an external model, its author's framework has given outputs for these samples
+        external = row.framework == uploaded_onnx.FRAMEWORK
+        if external:
             proto = onnx.load(native[uploaded_onnx.FILE], load_external_data=False)
-            proved = partial(uploaded_onnx.compare_sent, native)
+            outputs = uploaded_onnx.sent_outputs(native)
         else:
-            framework, scaling = framework_named(row.framework), scaling_of(row)
+            framework = framework_named(row.framework)
+            scaling = scaling_of(row)
             model = load_native(native, framework, specification)
             framework.export(model, data.sample_shape, row.task, path)
             proto = onnx.load(path)
             if scaling is not None:
                 proto = with_scaling(proto, scaling, data.sample_shape)
-            proved = partial(
-                compare, framework, model, scaled=X if scaling is None else scaling.apply(X)
-            )
+            scaled = X if scaling is None else scaling.apply(X)
+            outputs = framework.predict(model, scaled, row.task)
         facts = {
             "model": row.model,
             "version": row.version,
@@ -75,7 +82,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
             facts["scores"] = scores
         onnx.helper.set_model_props(proto, {f"mlops.{key}": value for key, value in facts.items()})
         path.write_bytes(proto.SerializeToString())
-        report = proved(OnnxModel(path), X, row.task, specification.parity)
+        compare = uploaded_onnx.compare_sent if external else compare_outputs
+        report = compare(outputs, OnnxModel(path), X, row.task, specification.parity)
         report = located(
             report, data.committed, data.positions("test", specification.parity.samples)
         )

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ParityError
 from mlops_assets.models.evaluation.slices import place_of, place_text
-from mlops_assets.models.frameworks import Framework
 from mlops_assets.models.onnx.session import OnnxModel, at_once, decide
 from mlops_assets.models.specification import Parity
 
@@ -104,36 +103,6 @@ class ParityReport:
     def document(self) -> dict[str, Any]:
         """The report as JSON values."""
         return asdict(self)
-
-
-def compare(
-    framework: Framework,
-    model: Any,
-    onnx_model: OnnxModel,
-    X: NDArray[np.float32],
-    task: str,
-    limits: Parity,
-    scaled: NDArray[np.float32] | None = None,
-) -> ParityReport:
-    """Run both models, whole and in small batches, and compare every output they share.
-
-    Args:
-        framework: adapter of the trained model.
-        model: the trained model.
-        onnx_model: what it was exported to.
-        X: raw samples, as the ONNX model takes them.
-        task: the model's task.
-        limits: how near they must come.
-        scaled: the same samples as the trained model takes them, if scaling is only in the ONNX
-            model.
-
-    Raises:
-        ParityError: there is no sample.
-    """
-    if not len(X):
-        raise ParityError(NO_SAMPLE)
-    native = framework.predict(model, X if scaled is None else scaled, task)
-    return compare_outputs(native, onnx_model, X, task, limits)
 
 
 def compare_outputs(

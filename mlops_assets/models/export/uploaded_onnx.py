@@ -116,7 +116,7 @@ def sent_outputs(native: Mapping[str, Path]) -> dict[str, NDArray[Any]]:
 
 
 def compare_sent(
-    native: Mapping[str, Path],
+    sent: dict[str, NDArray[Any]],
     onnx_model: OnnxModel,
     X: NDArray[np.float32],
     task: str,
@@ -125,16 +125,16 @@ def compare_sent(
     """Run an ONNX model and compare it with what the author's framework gave for the same samples.
 
     Args:
-        native: native artefact, name → local path.
+        sent: outputs of the author's framework, as `sent_outputs` reads them.
         onnx_model: the file, as it is to be published.
         X: the samples of the parity check.
         task: the model's task.
         limits: how near they must come.
 
     Raises:
-        ParityError: nothing was sent, or nothing that can be compared.
+        ParityError: the outputs cannot be compared.
     """
-    sent, found = sent_outputs(native), onnx_model.predict(X[:1])
+    found = onnx_model.predict(X[:1])
     needed = [name for name in OUTPUTS if name in found and name != "label"] or ["label"]
     for name in needed:
         if name not in sent:

@@ -22,7 +22,7 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import MlopsError, ParityError
 from mlops_assets.models.export.export import export
-from mlops_assets.models.export.parity import ParityReport, compare
+from mlops_assets.models.export.parity import ParityReport, compare_outputs
 from mlops_assets.models.frameworks.pytorch import PyTorch
 from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.specification import Parity
@@ -75,7 +75,8 @@ def report_of(
 ) -> ParityReport:
     parts = {"weight": model.weight.numpy(), "bias": model.bias.numpy()} | changes
     other = onnx_of(tmp_path / "model.onnx", **parts, batch=batch)
-    return compare(PyTorch(), model, other, X, task, limits or Parity())
+    native = PyTorch().predict(model, X, task)
+    return compare_outputs(native, other, X, task, limits or Parity())
 
 
 def test_the_same_model_passes(tmp_path: Path, model: nn.Linear) -> None:
@@ -194,7 +195,8 @@ def test_numbers_are_compared_for_regression(shift: float, passed: bool, tmp_pat
     proto.graph.node[0].output[0] = proto.graph.output[0].name = "value"
     (tmp_path / "value.onnx").write_bytes(proto.SerializeToString())
     other = OnnxModel(tmp_path / "value.onnx")
-    report = compare(PyTorch(), model, other, X, "regression", Parity())
+    native = PyTorch().predict(model, X, "regression")
+    report = compare_outputs(native, other, X, "regression", Parity())
     assert (report.passed, report.agreement) == (passed, 1)
 
 
@@ -212,7 +214,8 @@ def test_equal_first_samples_do_not_make_rounding_a_difference(
     one = nn.Linear(6, 1).requires_grad_(False)
     one.weight.copy_(model.weight[:1])
     one.bias.copy_(model.bias[:1])
-    report = compare(PyTorch(), one, other, alike, "classification", limits)
+    native = PyTorch().predict(one, alike, "classification")
+    report = compare_outputs(native, other, alike, "classification", limits)
     assert report.difference == pytest.approx(
         1e-5 / np.ptp(PyTorch().predict(one, alike, "")["scores"]), rel=0.05
     )
@@ -225,21 +228,12 @@ def test_the_worst_pixel_of_a_window_is_shown(tmp_path: Path) -> None:
     wrong = windows.copy()
     wrong[5, 1, 2, 3] += 9
 
-    class Same:
-        """Gives windows as their own scores."""
-
-        def predict(
-            self, model: object, X: NDArray[np.float32], task: str
-        ) -> dict[str, NDArray[np.float32]]:
-            return {"scores": X}
-
     class Wrong:
         def predict(self, X: NDArray[np.float32], batch: int) -> dict[str, NDArray[np.float32]]:
             return {"scores": wrong[: len(X)]}
 
-    report = compare(
-        Same(),  # type: ignore[arg-type]
-        None,
+    report = compare_outputs(
+        {"scores": windows},
         Wrong(),  # type: ignore[arg-type]
         windows,
         "semantic-segmentation",
@@ -253,7 +247,7 @@ def test_the_worst_pixel_of_a_window_is_shown(tmp_path: Path) -> None:
 def test_no_samples_prove_nothing(tmp_path: Path, model: nn.Linear) -> None:
     other = onnx_of(tmp_path / "model.onnx", model.weight.numpy(), model.bias.numpy())
     with pytest.raises(ParityError, match="no test sample to compare"):
-        compare(PyTorch(), model, other, X[:0], "classification", Parity())
+        compare_outputs({}, other, X[:0], "classification", Parity())
 
 
 def test_a_failed_export_says_where_the_worst_sample_lies(
