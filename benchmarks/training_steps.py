@@ -26,6 +26,7 @@ from mlops_assets.names import Reference
 from mlops_assets.settings import Settings
 from mlops_assets.store import open_store
 from mlops_assets.training.process.supervisor import train_supervised
+from mlops_assets.training.request import TrainingRequest
 
 _CHIP = (4, 16, 16)
 _CHIPS = 2_000
@@ -88,7 +89,10 @@ def _ours(taken: Steps, epochs: int) -> None:
     )
     store = open_store(Settings.from_environment())
     with taken.step("with the process, saving and recording"):
-        row = train_supervised(store, specification, "v1", params, 0)
+        request = TrainingRequest(
+            specification=specification, data_version="v1", parameters=params, seed=0
+        )
+        row = train_supervised(store, request)
     run = store.registry.run(row.run_id)
     taken.seconds["training"] = run.phases["fit"]
     losses = store.registry.series(run.run_id)["train_loss"]

@@ -168,29 +168,40 @@ class TrainedModel(dg.Component):
             from mlops_assets.store import run_identifier
             from mlops_assets.training.process.follow import followed
             from mlops_assets.training.process.supervisor import train_supervised
+            from mlops_assets.training.request import TrainingRequest
             from mlops_assets.training.resume import resumable_run
 
             parameters = config.model_dump()  # type: ignore[attr-defined]
             seed = parameters.pop("seed")
             opened = store.open()
-            work = opened, specification, context.partition_key, parameters, seed
-            resumed = context.run.tags.get(RESUME) or resumable_run(*work, ancestors(context)[1:])
-            run_id = resumed or run_identifier(
-                requested_by(context), specification.name, context.partition_key
+            request = TrainingRequest(
+                specification=specification,
+                data_version=context.partition_key,
+                parameters=parameters,
+                seed=seed,
+                orchestration_run=context.run.run_id,
+                run_id=run_identifier(
+                    requested_by(context), specification.name, context.partition_key
+                ),
             )
+            resumed = context.run.tags.get(RESUME) or resumable_run(
+                opened, request, ancestors(context)[1:]
+            )
+            if resumed:
+                request = request.with_run_id(resumed)
             what = (
                 f"training {specification.name} on {specification.dataset}@{context.partition_key}"
             )
             try:
                 with (
-                    followed(opened.registry, run_id, what, parameters),
+                    followed(opened.registry, request.run_id, what, parameters),
                     _later_steps_loading(trainer),
                 ):
-                    row = train_supervised(*work, context.run.run_id, run_id=run_id)
+                    row = train_supervised(opened, request)
             except MlopsError:
-                mlflow.run(opened, run_id)
+                mlflow.run(opened, request.run_id)
                 raise
-            context.add_asset_metadata(mlflow.run(opened, run_id))
+            context.add_asset_metadata(mlflow.run(opened, request.run_id))
             return trained_result(opened, row)
 
         return trained_model

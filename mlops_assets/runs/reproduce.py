@@ -14,10 +14,11 @@ from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.runs.comparison import environment_versions, recorded_environment
-from mlops_assets.store import Store, native_files, run_identifier
+from mlops_assets.store import Store, native_files
 from mlops_assets.training import provenance
 from mlops_assets.training.process.follow import followed
 from mlops_assets.training.process.supervisor import train_supervised
+from mlops_assets.training.request import TrainingRequest
 from mlops_assets.training.trainers import load_trainer
 
 TAG = "reproduces"  # of the run that trains again: the model version
@@ -140,19 +141,16 @@ def reproduce(
             f"{row.model}@{row.version} cannot be trained again as it was: {listed}{more}; restore"
             f" what was{_how_to_restore(run, forbidding)}, or give --allow-changes"
         )
-    run_id = run_identifier(None, row.model, row.data_version)
-    with followed(
-        store.registry, run_id, f"training {row.model}@{row.version} again", run.parameters
-    ):
-        made = train_supervised(
-            store,
-            specification,
-            row.data_version,
-            run.parameters,
-            run.seed,
-            run_id=run_id,
-            tags={TAG: row.version},
-        )
+    request = TrainingRequest(
+        specification=specification,
+        data_version=row.data_version,
+        parameters=run.parameters,
+        seed=run.seed,
+        tags={TAG: row.version},
+    )
+    what = f"training {row.model}@{row.version} again"
+    with followed(store.registry, request.run_id, what, run.parameters):
+        made = train_supervised(store, request)
     export(store, specification, made)
     evaluate_version(store, specification, made)
     made = store.registry.model_version(Reference(made.model, made.version))

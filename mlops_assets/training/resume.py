@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from mlops_assets.errors import Conflict
 from mlops_assets.models.parameters import document
 from mlops_assets.models.run_documents import end_run
-from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.patience import patiently
 from mlops_assets.store import Store
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
+from mlops_assets.training.request import TrainingRequest
 from mlops_assets.training.trainers import load_trainer
 
 # two runs that have these alike do the same, so that a checkpoint of one is good for the other
@@ -81,37 +80,40 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
 
 
 def resumable_run(
-    store: Store,
-    specification: ModelSpecification,
-    data_version: str,
-    parameters: dict[str, Any],
-    seed: int,
-    orchestration_runs: Sequence[str],
+    store: Store, request: TrainingRequest, orchestration_runs: Sequence[str]
 ) -> str | None:
     """Return the id of an unfinished run of these orchestrated runs that can be resumed.
 
-    It has a checkpoint, and would do the same.
+    It has a checkpoint, and would do the same work.
+
+    Args:
+        store: the project's storage.
+        request: what to train.
+        orchestration_runs: ids of Dagster runs.
 
     Raises:
-        TrainerError: the parameters are refused.
+        TrainerError: the parameters are invalid.
     """
+    specification = request.specification
     trainer = load_trainer(specification.trainer)
-    typed = document(trainer.parameters(parameters))
+    typed = document(trainer.parameters(request.parameters))
     unfinished = [
         run
         for orchestration_run in orchestration_runs
         for run in store.registry.runs(
-            specification.name, data_version=data_version, orchestration_run=orchestration_run
+            specification.name,
+            data_version=request.data_version,
+            orchestration_run=orchestration_run,
         )
         if run.status in ("failed", "canceled") and store.registry.checkpoints(run.run_id)
     ]
     if not unfinished:
         return None
-    committed = store.registry.data_version(Reference(specification.dataset, data_version))
+    committed = store.registry.data_version(Reference(specification.dataset, request.data_version))
     wanted = {
         "model": specification.name,
         "data_digest": committed.digest,
-        "seed": seed,
+        "seed": request.seed,
         "trainer": specification.trainer,
         "parameters": typed,
         "code_version": provenance.code_version(trainer.file),

@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,23 @@ from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
 from mlops_assets.training.metric_writer import PointWriter
 
 Watcher = Callable[[Mapping[str, float], int], None]
+
+
+@dataclass(frozen=True)
+class Execution:
+    """The resources of one process of a run, and who watches it.
+
+    Attributes:
+        gpus: GPUs that the model asks for.
+        rank: number of this process among `world_size`.
+        world_size: processes that train together.
+        watchers: called with the metrics and the step of each `TrainingRun.log`.
+    """
+
+    gpus: int = 0
+    rank: int = 0
+    world_size: int = 1
+    watchers: tuple[Watcher, ...] = ()
 
 
 class TrainingRun:
@@ -43,22 +61,30 @@ class TrainingRun:
         directory: Path,
         points: PointWriter | None,
         checkpoints: Checkpoints,
-        gpus: int = 0,
-        rank: int = 0,
-        world_size: int = 1,
-        watchers: tuple[Watcher, ...] = (),
+        execution: Execution | None = None,
     ) -> None:
-        """Make the handle of a started run; `points` is None on all ranks but 0."""
-        self.run_id, self.seed, self.directory = run_id, seed, directory
-        self.rank, self.world_size = rank, world_size
+        """Make the handle of a started run.
+
+        Args:
+            run_id: identifier of the run.
+            seed: seed of the run.
+            directory: a scratch folder.
+            points: writes what is logged; None on all ranks but 0.
+            checkpoints: those of the run.
+            execution: the devices, processes and watchers; one process on the CPU if not given.
+        """
+        execution = execution or Execution()
+        self.run_id = run_id
+        self.seed = seed
+        self.directory = directory
+        self.rank = execution.rank
+        self.world_size = execution.world_size
         self.figures: dict[str, bytes] = {}
         self.phases: dict[str, float] = {}
-        self._points, self._checkpoints, self._gpus, self._watchers = (
-            points,
-            checkpoints,
-            gpus,
-            watchers,
-        )
+        self._points = points
+        self._checkpoints = checkpoints
+        self._gpus = execution.gpus
+        self._watchers = execution.watchers
         self._last: dict[str, float] = {}
 
     @property

@@ -11,7 +11,7 @@ import os
 import socket
 import time
 import traceback
-from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -29,159 +29,149 @@ from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.registry.store import now
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, run_identifier
+from mlops_assets.store import Store
 from mlops_assets.training import provenance
 from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.metric_writer import PointWriter
 from mlops_assets.training.process.out_of_memory import explained_memory
 from mlops_assets.training.process.resource_usage import Usage
+from mlops_assets.training.request import Pruning, TrainingRequest
 from mlops_assets.training.resume import checkpoint_note, close_abandoned_runs, start_or_resume
-from mlops_assets.training.run import TrainingRun, Watcher
+from mlops_assets.training.run import Execution, TrainingRun, Watcher
 from mlops_assets.training.seeding import seed_everything
 from mlops_assets.training.trainers import Trainer, load_trainer
 
 
+@dataclass(frozen=True)
+class _Work:
+    """A loaded trainer with typed parameters and its data."""
+
+    trainer: Trainer
+    parameters: BaseModel
+    data: TrainingData
+
+    def fit(self, run: TrainingRun) -> object:
+        """Run the trainer and return its model."""
+        return self.trainer.function(self.data, self.parameters, run)
+
+
 def train(
     store: Store,
-    specification: ModelSpecification,
-    data_version: str,
-    parameters: dict[str, Any],
-    seed: int,
-    orchestration_run: str | None = None,
+    request: TrainingRequest,
     *,
-    run_id: str | None = None,
-    tags: Mapping[str, str] | None = None,
     watchers: tuple[Watcher, ...] = (),
     world_size: int = 1,
 ) -> ModelVersion:
     """Run a trainer on a data version and publish the model version.
 
     An unfinished run of the same id that has a checkpoint continues from there, if it had the same
-    parameters, seed, data and code; else it is begun anew.
+    parameters, seed, data and code; otherwise it starts again.
 
     Args:
-        store: where everything lies.
-        specification: the model.
-        data_version: version of its dataset.
-        parameters: of the trainer.
-        seed: of the run.
-        orchestration_run: id of the Dagster run it is a step of.
-        run_id: its identifier; made from `orchestration_run` if not given.
-        tags: what it is labelled with.
-        watchers: called with everything that is logged.
+        store: the project's storage.
+        request: what to train.
+        watchers: called with the metrics and the step of each `TrainingRun.log`.
         world_size: processes that train together; this one is their first, the others `follow`.
 
+    Returns:
+        The published model version, at stage `trained`.
+
     Raises:
-        TrainerError: the parameters are refused, the trainer fails, or it returns no known model.
+        TrainerError: the parameters are invalid, the trainer fails, or it returns no known model.
         ExportError: the model cannot be written natively, or does not read back equal.
         SpecificationError: the data does not suit the model's task or inputs.
-        Forbidden: whoever acts may not start runs; nothing was written.
+        Forbidden: the caller may not start runs; nothing was written.
     """
     store.registry.principal.require(Role.SCIENTIST, "start run")
-    trainer, params, data = _prepared(store, specification, data_version, parameters)
-    code_version, changes = provenance.code_state(trainer.file)
-    run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
+    specification = request.specification
+    work = _prepare(store, request)
     close_abandoned_runs(store, specification.name)
+    if request.pruning is not None:
+        watchers = (*watchers, _pruner(store, specification.name, request.pruning))
     with scratch_folder("run") as scratch:
-        wanted = Run(
-            run_id=run_id,
-            model=specification.name,
-            dataset=data.committed.row.dataset,
-            data_version=data_version,
-            data_digest=data.committed.row.digest,
-            status="running",
-            parameters=document(params),
-            seed=seed,
-            trainer=specification.trainer,
-            code_version=code_version,
-            hardware=provenance.hardware(),
-            metrics={},
-            started=now(),
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            orchestration_run=orchestration_run,
-            tags=dict(tags or {}),
-            created_by=store.user,
-            environment=store.workspace.put_object(json_bytes(provenance.environment())).sha256,
-            code=code_document(store, code_version, changes),
-        )
-        run, first_seq = start_or_resume(store, wanted, scratch)
+        run, first_seq = start_or_resume(store, _new_run(store, request, work), scratch)
         checkpoints = Checkpoints(
-            store.workspace, store.registry, run_id, scratch, resumed=run.attempts > 1
+            store.workspace, store.registry, run.run_id, scratch, resumed=run.attempts > 1
         )
         checkpoints.remove_leftovers()
-        points = PointWriter(store.registry, run_id, first_seq)
-        handle = TrainingRun(
-            run_id,
-            seed,
-            scratch,
-            points,
-            checkpoints,
-            specification.compute.gpus,
-            0,
-            world_size,
-            watchers,
-        )
-        return _fit(
-            store,
-            specification,
-            data,
-            run,
-            handle,
-            points,
-            lambda: trainer.function(data, params, handle),
-        )
+        points = PointWriter(store.registry, run.run_id, first_seq)
+        execution = Execution(specification.compute.gpus, 0, world_size, watchers)
+        handle = TrainingRun(run.run_id, run.seed, scratch, points, checkpoints, execution)
+        return _fit(store, specification, work, run, handle, points)
 
 
-def follow(
-    store: Store,
-    specification: ModelSpecification,
-    data_version: str,
-    parameters: dict[str, Any],
-    seed: int,
-    run_id: str,
-    ranks: tuple[int, int],
-) -> None:
+def follow(store: Store, request: TrainingRequest, rank: int, world_size: int) -> None:
     """Run a trainer beside `train` in another process: it logs and publishes nothing.
 
     Args:
-        store: where everything lies.
-        specification: the model.
-        data_version: version of its dataset.
-        parameters: of the trainer.
-        seed: of the run.
-        run_id: the run, which the first process has started.
-        ranks: rank of this process, and how many train together.
+        store: the project's storage.
+        request: what to train; the first process has started the run of its id.
+        rank: rank of this process.
+        world_size: processes that train together.
 
     Raises:
-        TrainerError: the parameters are refused.
+        TrainerError: the parameters are invalid.
     """
-    trainer, params, data = _prepared(store, specification, data_version, parameters)
+    work = _prepare(store, request)
+    run_id = request.run_id
     with scratch_folder("run") as scratch:
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=True)
-        handle = TrainingRun(
-            run_id, seed, scratch, None, checkpoints, specification.compute.gpus, *ranks
-        )
-        seed_everything(seed)
-        trainer.function(data, params, handle)
+        execution = Execution(request.specification.compute.gpus, rank, world_size)
+        handle = TrainingRun(run_id, request.seed, scratch, None, checkpoints, execution)
+        seed_everything(request.seed)
+        work.fit(handle)
 
 
-def _prepared(
-    store: Store, specification: ModelSpecification, data_version: str, parameters: dict[str, Any]
-) -> tuple[Trainer, BaseModel, TrainingData]:
+def _prepare(store: Store, request: TrainingRequest) -> _Work:
+    specification = request.specification
     trainer = load_trainer(specification.trainer)
-    params = trainer.parameters(parameters)
-    return trainer, params, data_for(store, specification, data_version)
+    parameters = trainer.parameters(request.parameters)
+    return _Work(trainer, parameters, data_for(store, specification, request.data_version))
+
+
+def _new_run(store: Store, request: TrainingRequest, work: _Work) -> Run:
+    """Return the row of a run that starts now in this process."""
+    code_version, changes = provenance.code_state(work.trainer.file)
+    committed = work.data.committed.row
+    environment = store.workspace.put_object(json_bytes(provenance.environment()))
+    return Run(
+        run_id=request.run_id,
+        model=request.specification.name,
+        dataset=committed.dataset,
+        data_version=request.data_version,
+        data_digest=committed.digest,
+        status="running",
+        parameters=document(work.parameters),
+        seed=request.seed,
+        trainer=request.specification.trainer,
+        code_version=code_version,
+        hardware=provenance.hardware(),
+        metrics={},
+        started=now(),
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        orchestration_run=request.orchestration_run,
+        tags=request.tags,
+        created_by=store.user,
+        environment=environment.sha256,
+        code=code_document(store, code_version, changes),
+    )
+
+
+def _pruner(store: Store, model: str, pruning: Pruning) -> Watcher:
+    # Optuna is an extra, and only trials of sweeps need it
+    from mlops_assets.training.sweeps.pruning import pruner
+
+    return pruner(store.registry, model, pruning)
 
 
 def _fit(
     store: Store,
     specification: ModelSpecification,
-    data: TrainingData,
+    work: _Work,
     run: Run,
     handle: TrainingRun,
     points: PointWriter,
-    fit: Any,
 ) -> ModelVersion:
     """Run the trainer and publish its model, or record why there is none."""
     started = time.monotonic()
@@ -199,11 +189,11 @@ def _fit(
             seed_everything(run.seed)
             try:
                 with handle.phase("fit"), explained_memory(run.parameters, handle.device):
-                    model = fit()
-            finally:  # what was logged before a failure says most about it
+                    model = work.fit(handle)
+            finally:  # what was logged before a failure explains it best
                 points.close()
             saving = handle.phase("save")
-            finished = FinishedRun(run, data, handle.figures, facts)
+            finished = FinishedRun(run, work.data, handle.figures, facts)
             return publish_trained(store, specification, finished, model, saving)
     except TrialPruned as error:
         ended("pruned", str(error))
@@ -215,13 +205,12 @@ def _fit(
     except (Exception, SystemExit) as error:
         ended("failed", traceback.format_exc())
         raise TrainerError(
-            f"trainer {specification.trainer} failed on {data.reference}: {type(error).__name__}:"
-            f" {error}; see 'mlops run show {run.run_id[:8]}' for the"
+            f"trainer {specification.trainer} failed on {work.data.reference}:"
+            f" {type(error).__name__}: {error}; see 'mlops run show {run.run_id[:8]}' for the"
             f" traceback{checkpoint_note(store.registry, run.run_id)}"
         ) from error
-    except (
-        BaseException
-    ) as error:  # an interrupt must be recorded too, and then do what it was going to do
+    except BaseException as error:
+        # an interrupt must be recorded too, and then take its course
         ended(
             "canceled",
             f"{type(error).__name__}: stopped from"

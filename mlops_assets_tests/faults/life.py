@@ -37,7 +37,11 @@ from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import scenes_specification, write_scene
-from mlops_assets_tests.training.trainers import HERE, model_specification
+from mlops_assets_tests.training.trainers import (
+    HERE,
+    model_specification,
+    training_request,
+)
 
 MODEL = "crops"
 REGISTRY = "registry.url"
@@ -190,7 +194,7 @@ def _specification(gates: tuple[str, ...] = ()) -> Any:
 
 def _train(version: str) -> Step:
     run_id = f"{version}{'0' * 30}"
-    return lambda store: train(store, _specification(), version, {}, 0, run_id=run_id)
+    return lambda store: train(store, training_request(_specification(), version, run_id=run_id))
 
 
 def _train_patiently(store: Store) -> object:
@@ -198,12 +202,14 @@ def _train_patiently(store: Store) -> object:
     specification = model_specification(
         "patient", dataset="scenes", inputs="patch", trainer=f"{HERE}:patient"
     )
-    return train(store, specification, "v1", {"steps": 8}, 0, run_id=f"wait{'0' * 28}")
+    return train(
+        store, training_request(specification, "v1", {"steps": 8}, run_id=f"wait{'0' * 28}")
+    )
 
 
 def _train_supervised(store: Store) -> object:
     specification = model_specification("supervised", dataset="scenes", inputs="patch")
-    return train_supervised(store, specification, "v1", {}, 0, run_id=f"sup{'0' * 29}")
+    return train_supervised(store, training_request(specification, run_id=f"sup{'0' * 29}"))
 
 
 def _row(store: Store, version: str) -> Any:

@@ -50,6 +50,7 @@ from mlops_assets_tests.training.trainers import (
     lifecycle,
     model_specification,
     require_documents,
+    training_request,
     windows_source,
 )
 
@@ -66,7 +67,7 @@ def published(store: Store, subject: str) -> dict[str, str]:
 def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., Commit]) -> None:
     land_table()
     specification = model_specification()
-    row = train(store, specification, "v1", {"depth": 3}, 5)
+    row = train(store, training_request(specification, "v1", {"depth": 3}, 5))
     folder, subject, reference = (
         model_folder(row.model, row.version),
         f"crops@{row.version}",
@@ -191,7 +192,10 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     before = store.registry.files()
     specification = model_specification(trainer=MOODY)
     with pytest.raises(error) as raised:
-        train(store, specification, "v1", {"does": does}, 0, orchestration_run="attempt")
+        train(
+            store,
+            training_request(specification, "v1", {"does": does}, orchestration_run="attempt"),
+        )
     assert error is KeyboardInterrupt or message in str(raised.value)
     (run,) = store.registry.runs()
     assert (run.status, run.model_version) == (status, None)
@@ -204,7 +208,9 @@ def test_a_failing_trainer_leaves_a_run_with_its_reason_and_its_documents_only(
     assert {key for folder in ("models", "runs") for key in store.workspace.list(folder)} == {
         file.path for file in documents
     }
-    again = train(store, specification, "v1", {"does": "work"}, 0, orchestration_run="attempt")
+    again = train(
+        store, training_request(specification, "v1", {"does": "work"}, orchestration_run="attempt")
+    )
     assert again.run_id == run.run_id
     assert [(r.status, r.error) for r in store.registry.runs()] == [("succeeded", None)]
     require_documents(store, run.run_id)
@@ -215,10 +221,10 @@ def test_a_run_that_succeeded_is_not_done_again(
     store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
-    row = train(store, model_specification(), "v1", {}, 0, orchestration_run="done")
+    row = train(store, training_request(model_specification(), orchestration_run="done"))
     before = published(store, f"crops@{row.version}")
     with pytest.raises(Conflict, match="has succeeded already"):
-        train(store, model_specification(), "v1", {}, 1, orchestration_run="done")
+        train(store, training_request(model_specification(), "v1", {}, 1, orchestration_run="done"))
     assert published(store, f"crops@{row.version}") == before
     assert [run.status for run in store.registry.runs()] == ["succeeded"]
 
@@ -255,7 +261,7 @@ def test_what_cannot_work_is_refused_before_a_run_starts(
 ) -> None:
     land_table()
     with pytest.raises(error, match=message):
-        train(store, model_specification(**changes), "v1", parameters, 0)
+        train(store, training_request(model_specification(**changes), "v1", parameters))
     assert store.registry.runs() == []
 
 
@@ -280,7 +286,7 @@ def test_a_later_stage_works_on_its_own_run_then_on_ancestors_then_on_the_latest
 ) -> None:
     land_table()
     first, second, third = (
-        train(store, model_specification(), "v1", {}, 0, orchestration_run=name)
+        train(store, training_request(model_specification(), orchestration_run=name))
         for name in ("one", "two", "three")
     )
 
@@ -331,12 +337,12 @@ def test_a_run_whose_process_is_gone_is_closed_when_training_again(
     store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
-    train(store, model_specification(), "v1", {}, 0)
+    train(store, training_request(model_specification()))
     running(store, "gone", dead_pid())
     running(store, "alive", os.getpid())
     running(store, "elsewhere", dead_pid(), host="another-machine")
     running(store, "other-model", dead_pid(), model="roads")
-    train(store, model_specification(), "v1", {}, 0)
+    train(store, training_request(model_specification()))
     status = {run.run_id: run.status for run in store.registry.runs()}
     assert status.pop("gone") == "failed"
     assert "exited unexpectedly" in str(store.registry.run("gone").error)
@@ -350,7 +356,7 @@ def test_every_logged_point_is_there_in_order(
 ) -> None:
     land_table()
     assert 2 * POINTS > FLUSH_POINTS
-    row = train(store, model_specification(trainer=f"{HERE}:talkative"), "v1", {}, 0)
+    row = train(store, training_request(model_specification(trainer=f"{HERE}:talkative")))
     series = store.registry.series(row.run_id)
     assert series["loss"] == [(step, 1 / (step + 1)) for step in range(POINTS)]
     assert series["accuracy"] == [(step, step / POINTS) for step in range(POINTS)]
@@ -389,7 +395,7 @@ def test_equal_seeds_give_equal_models(store: Store, land_table: Callable[..., C
 
 def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[..., Commit]) -> None:
     land_table()
-    one, two = (train(store, model_specification(), "v1", {}, 0) for _ in range(2))
+    one, two = (train(store, training_request(model_specification())) for _ in range(2))
     native = [
         published(store, f"crops@{r.version}")[
             f"{model_folder(r.model, r.version)}/native/model.skops"
@@ -402,7 +408,9 @@ def test_equal_seeds_give_equal_artefacts(store: Store, land_table: Callable[...
 def test_equal_seeds_give_equal_networks(store: Store, land_scenes: Callable[..., Commit]) -> None:
     land_scenes()
     specification = model_specification(dataset="scenes", trainer=f"{HERE}:network")
-    one, two, other = (train(store, specification, "v1", {}, seed) for seed in (3, 3, 4))
+    one, two, other = (
+        train(store, training_request(specification, "v1", {}, seed)) for seed in (3, 3, 4)
+    )
     shas = [
         published(store, f"crops@{r.version}")[
             f"{model_folder(r.model, r.version)}/native/model.safetensors"
@@ -479,7 +487,7 @@ def test_a_model_that_reads_back_otherwise_is_not_published(
 
     monkeypatch.setattr(ScikitLearn, "load", forgetting)
     with pytest.raises(ExportError, match="reads back with other predictions"):
-        train(store, model_specification(), "v1", {}, 0)
+        train(store, training_request(model_specification()))
     assert [run.status for run in store.registry.runs()] == ["failed"]
     assert store.registry.model_versions() == []
 
@@ -488,7 +496,7 @@ def test_an_onnx_file_without_parity_is_not_published(
     store: Store, land_table: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_table()
-    row = train(store, model_specification(), "v1", {}, 0)
+    row = train(store, training_request(model_specification()))
     before = published(store, f"crops@{row.version}")
     from mlops_assets.models.export import export as source
 
@@ -539,6 +547,8 @@ def test_an_older_data_version_can_still_be_trained_on(
     land_table()
     grown = land_table(crops_table(400, seed=1), table_specification())
     assert grown.version.version == "v2"
-    old, new = (train(store, model_specification(), version, {}, 0) for version in ("v1", "v2"))
+    old, new = (
+        train(store, training_request(model_specification(), version)) for version in ("v1", "v2")
+    )
     assert (old.data_version, new.data_version) == ("v1", "v2")
     assert old.data_digest != new.data_digest

@@ -17,7 +17,13 @@ from mlops_assets.names import Reference
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
-from mlops_assets_tests.training.trainers import HERE, Depth, model_specification, unlogged_run
+from mlops_assets_tests.training.trainers import (
+    HERE,
+    Depth,
+    model_specification,
+    training_request,
+    unlogged_run,
+)
 
 SKLEARN = "mlops_assets.training.trainers.sklearn:train"
 TREE = {"estimator": "sklearn.tree.DecisionTreeClassifier"}
@@ -193,5 +199,8 @@ def test_values_that_scikit_learn_refuses_end_the_run_with_its_reason(
 ) -> None:
     land_table()
     with pytest.raises(TrainerError, match="InvalidParameterError: The 'max_depth' parameter"):
-        train(store, model_specification(trainer=SKLEARN), "v1", {**TREE, "max_depth": -2}, 0)
+        train(
+            store,
+            training_request(model_specification(trainer=SKLEARN), "v1", {**TREE, "max_depth": -2}),
+        )
     assert [run.status for run in store.registry.runs()] == ["failed"]

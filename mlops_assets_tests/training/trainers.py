@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -26,6 +27,7 @@ from mlops_assets.stac.datasets import write_dataset_record
 from mlops_assets.stac.models import write_model_record
 from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
+from mlops_assets.training.request import TrainingRequest
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
 
@@ -176,6 +178,23 @@ def model_specification(name: str = "crops", **changes: object) -> ModelSpecific
     return ModelSpecification.model_validate(attributes | changes)
 
 
+def training_request(
+    specification: ModelSpecification,
+    data_version: str = "v1",
+    parameters: Mapping[str, object] | None = None,
+    seed: int = 0,
+    **fields: Any,
+) -> TrainingRequest:
+    """A request to train on a data version; `fields` are further ones of the request."""
+    return TrainingRequest(
+        specification=specification,
+        data_version=data_version,
+        parameters=dict(parameters or {}),
+        seed=seed,
+        **fields,
+    )
+
+
 def windows_source(name: str = "scenes", size: int = 8) -> dict[str, object]:
     """Changes to `scenes_specification` for windows without a buffer."""
     return {
@@ -202,7 +221,7 @@ def lifecycle(
     **params: Any,
 ) -> ModelVersion:
     """Train, export and evaluate, optionally record; return the row as the registry then has it."""
-    row = train(store, specification, data_version, params, specification.seed)
+    row = train(store, training_request(specification, data_version, params, specification.seed))
     export(store, specification, row)
     evaluate_version(store, specification, row)
     reference = Reference(row.model, row.version)

@@ -15,18 +15,17 @@ import signal
 import subprocess  # nosec B404
 import sys
 import time
-from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from threading import Event
-from typing import IO, Any
+from typing import IO
 
 import psutil
 
 from mlops_assets import errors
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.models.run_documents import end_run
-from mlops_assets.models.specification import Compute, ModelSpecification, bytes_of
+from mlops_assets.models.specification import Compute, bytes_of
 from mlops_assets.names import Reference
 from mlops_assets.paths import run_log_key, run_owner
 from mlops_assets.principals import Role
@@ -35,11 +34,12 @@ from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.patience import patiently
 from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, run_identifier
+from mlops_assets.store import Store
 from mlops_assets.training.process.forkserver import ForkedProcess
 from mlops_assets.training.process.gpu_leases import leased
 from mlops_assets.training.process.start import environment_for, start_process
-from mlops_assets.training.process.worker import OUTCOME, STARTED, Job, Pruning, Stopped
+from mlops_assets.training.process.worker import OUTCOME, STARTED, Stopped, WorkerInput
+from mlops_assets.training.request import TrainingRequest
 
 LOOK_SECONDS = 0.2
 MEMORY_LOOK_SECONDS = 1.0
@@ -50,63 +50,52 @@ log = logging.getLogger(__name__)
 
 
 def train_supervised(
-    store: Store,
-    specification: ModelSpecification,
-    data_version: str,
-    parameters: dict[str, Any],
-    seed: int,
-    orchestration_run: str | None = None,
-    *,
-    run_id: str | None = None,
-    tags: Mapping[str, str] | None = None,
-    pruning: Pruning | None = None,
-    stop: Event | None = None,
+    store: Store, request: TrainingRequest, *, stop: Event | None = None
 ) -> ModelVersion:
-    """Train as `fitting.train` does, in a process of its own, within the model's compute.
+    """Train as `training.train.train` does, in a process of its own, within the model's compute.
 
     It may be called in any thread.
 
+    Args:
+        store: the project's storage.
+        request: what to train.
+        stop: ends the training once it is set.
+
+    Returns:
+        The published model version, at stage `trained`.
+
     Raises:
         Stopped: `stop` was set meanwhile.
-        TrainerError: besides what `fitting.train` raises: a limit is exceeded, the process was
-            killed, or there are not so many GPUs.
+        TrainerError: besides what `train` raises: a limit is exceeded, the process was killed, or
+            the machine has fewer GPUs.
     """
     store.registry.principal.require(Role.SCIENTIST, "start run")
-    compute = specification.compute
-    run_id = run_id or run_identifier(orchestration_run, specification.name, data_version)
+    compute = request.specification.compute
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder("job"))
-        job = Job(
+        given = WorkerInput(
             workspace=store.workspace.url,
             cache=store.workspace.cache,
             principal=store.registry.principal,
-            specification=specification,
-            data_version=data_version,
-            parameters=parameters,
-            seed=seed,
-            run_id=run_id,
-            orchestration_run=orchestration_run,
-            tags=dict(tags or {}),
-            pruning=pruning,
-            processes=compute.worker_processes,
+            request=request,
             import_path=[str(Path(entry).resolve()) for entry in sys.path],
         )
         path = folder / "job.json"
-        path.write_text(job.model_dump_json())
+        path.write_text(given.model_dump_json())
         machine = _gpus() if compute.gpus else []
         gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
         # not in the file, which a killed process leaves: the URL may have a password
         environment = environment_for(compute, gpus) | parent_settings(store.registry.url)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
-            process = start_process(path, specification, environment, output)
+            process = start_process(path, request.specification, environment, output)
             reason = _watch(process, output, compute, folder / STARTED, stop)
         except BaseException:
-            _close(store, run_id, "canceled", "stopped from outside")
+            _close(store, request.run_id, "canceled", "stopped from outside")
             raise
         finally:
-            _keep_log(store, run_id, output)
-        return _outcome(store, specification.name, run_id, folder / OUTCOME, reason)
+            _keep_log(store, request.run_id, output)
+        return _outcome(store, request, folder / OUTCOME, reason)
 
 
 def _gpus() -> list[str]:
@@ -239,18 +228,22 @@ def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
         log.warning("the log of run %s could not be kept: %s", run_id, error)
 
 
-def _outcome(store: Store, model: str, run_id: str, path: Path, reason: str | None) -> ModelVersion:
+def _outcome(
+    store: Store, request: TrainingRequest, path: Path, reason: str | None
+) -> ModelVersion:
     """Return the model version that a worker has published, or raise what went wrong."""
+    model = request.specification.name
+    run_id = request.run_id
     found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
     if "version" in found:
         return patiently(lambda: store.registry.model_version(Reference(model, found["version"])))
     kind = vars(errors).get(found.get("error", ""))
     if reason is None and kind is not None:
         raise (TrainerError if kind is DataProblems else kind)(found["message"])
-    told = f"{reason or found.get('message', 'exited unexpectedly')}"
+    problem = f"{reason or found.get('message', 'exited unexpectedly')}"
     stopped = reason is None and found.get("error") == "Stopped"
-    _close(store, run_id, "canceled" if stopped else "failed", told)
-    raise TrainerError(f"run {run_id[:8]} {told}; see 'mlops run show {run_id[:8]} --log'")
+    _close(store, run_id, "canceled" if stopped else "failed", problem)
+    raise TrainerError(f"run {run_id[:8]} {problem}; see 'mlops run show {run_id[:8]} --log'")
 
 
 def _close(store: Store, run_id: str, status: str, error: str) -> None:

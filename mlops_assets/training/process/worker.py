@@ -14,44 +14,27 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from types import FrameType
+from typing import NoReturn
 
 from pydantic import Field
 
 from mlops_assets.errors import MlopsError
-from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.principals import Principal
 from mlops_assets.settings import parent_registry
 from mlops_assets.strict import Strict
+from mlops_assets.training.request import TrainingRequest
 
 OUTCOME, STARTED = "outcome.json", "started"  # beside the job
 
 
-class Pruning(Strict):
-    """The sweep that a run is a trial of, and how it is told that it may stop early."""
-
-    sweep: str
-    trial: int
-    metric: str
-    direction: Literal["minimize", "maximize"]
-    name: Literal["median", "hyperband"]
-
-
-class Job(Strict):
-    """The job of a worker."""
+class WorkerInput(Strict):
+    """The input of a worker: the training request, and what it needs to carry it out."""
 
     workspace: str
     cache: Path
     principal: Principal
-    specification: ModelSpecification
-    data_version: str
-    parameters: dict[str, Any]
-    seed: int
-    run_id: str
-    orchestration_run: str | None = None
-    tags: dict[str, str] = Field(default={})
-    pruning: Pruning | None = None
-    processes: int = Field(default=1, ge=1)
+    request: TrainingRequest
     import_path: list[str] = Field(default=[])
 
 
@@ -60,43 +43,31 @@ class Stopped(BaseException):
 
 
 def main(path: Path) -> int:
-    """Do a job; return the exit code."""
+    """Carry out the training request of an input file; return the exit code."""
     from mlops_assets.registry import open_registry
     from mlops_assets.storage import Workspace
     from mlops_assets.store import Store
     from mlops_assets.training.train import follow, train
 
-    job = Job.model_validate_json(path.read_bytes())
-    sys.path[:] = [*job.import_path, *(entry for entry in sys.path if entry not in job.import_path)]
+    given = WorkerInput.model_validate_json(path.read_bytes())
+    others = [entry for entry in sys.path if entry not in given.import_path]
+    sys.path[:] = [*given.import_path, *others]
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    rank = _join(job.processes) if job.processes > 1 else 0
+    processes = given.request.specification.compute.worker_processes
+    rank = _join() if processes > 1 else 0
     if rank == 0:
         signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    store = Store(
-        Workspace(job.workspace, job.cache), open_registry(parent_registry()).acting(job.principal)
-    )
+    registry = open_registry(parent_registry()).acting(given.principal)
+    store = Store(Workspace(given.workspace, given.cache), registry)
     (path.parent / STARTED).touch()
     try:
         if rank > 0:
-            ranks = rank, job.processes
-            arguments = job.specification, job.data_version, job.parameters, job.seed, job.run_id
-            follow(store, *arguments, ranks)
+            follow(store, given.request, rank, processes)
             return 0
-        row = train(
-            store,
-            job.specification,
-            job.data_version,
-            job.parameters,
-            job.seed,
-            job.orchestration_run,
-            run_id=job.run_id,
-            tags=job.tags,
-            watchers=_watchers(job),
-            world_size=job.processes,
-        )
+        row = train(store, given.request, world_size=processes)
     except (MlopsError, Stopped) as error:
         if rank == 0:
             outcome = {"error": type(error).__name__, "message": str(error)}
@@ -106,20 +77,7 @@ def main(path: Path) -> int:
     return 0
 
 
-def _watchers(job: Job) -> tuple[Any, ...]:
-    if job.pruning is None:
-        return ()
-    from mlops_assets.registry import open_registry
-    from mlops_assets.training.sweeps.pruning import pruner
-
-    return (
-        pruner(
-            open_registry(parent_registry()), job.specification.name, **job.pruning.model_dump()
-        ),
-    )
-
-
-def _join(processes: int) -> int:
+def _join() -> int:
     """Join the processes that torchrun has started; return this one's rank."""
     import torch.distributed as distributed
 
@@ -127,7 +85,7 @@ def _join(processes: int) -> int:
     return int(distributed.get_rank())
 
 
-def _stop(number: int, frame: Any) -> NoReturn:
+def _stop(number: int, frame: FrameType | None) -> NoReturn:
     raise Stopped("stopped from outside")
 
 

@@ -1,61 +1,53 @@
-"""In the process of a trial: whether it does so badly, beside the others, that it may stop.
+"""The pruning of a trial, decided in its own process.
 
-Optuna's pruners decide; what the other trials logged is read from the registry, where it is anyway.
+Optuna's pruners decide; what the other trials logged is read from the registry.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import optuna
+from optuna import Study
 from optuna.pruners import BasePruner, HyperbandPruner, MedianPruner
 from optuna.trial import Trial as OptunaTrial
 from optuna.trial import TrialState, create_trial
 
-from mlops_assets.choices import Direction, PrunerName
+from mlops_assets.choices import PrunerName
 from mlops_assets.errors import TrialPruned
 from mlops_assets.registry import Registry
 from mlops_assets.registry.patience import patiently
+from mlops_assets.training.request import Pruning
 from mlops_assets.training.sweeps.trials import Trial, trials_of
 
-LOOK_SECONDS = 5.0  # how old what is known of the other trials may be
+REFRESH_SECONDS = 5.0  # how old the state of the other trials may be
 REDUCTION = 3  # of Hyperband: trials are compared at steps 1, 3, 9, …
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def pruner(
-    registry: Registry,
-    model: str,
-    *,
-    sweep: str,
-    trial: int,
-    metric: str,
-    direction: Direction,
-    name: PrunerName,
+    registry: Registry, model: str, pruning: Pruning
 ) -> Callable[[Mapping[str, float], int], None]:
-    """Return what watches over a trial, and is told everything that it logs.
+    """Return the watcher of a trial, which is called with everything that the trial logs.
 
     Args:
-        registry: where the trials are.
+        registry: contains the trials.
         model: the model.
-        sweep: the sweep.
-        trial: number of the trial.
-        metric: what is optimised.
-        direction: which way.
-        name: the pruner.
+        pruning: the trial, its sweep, and the rule.
+
+    Returns:
+        A function of metrics and step that raises TrialPruned when the trial may stop.
     """
-    watched = _Watched(
-        lambda: trials_of(registry, model, sweep, metric), sweep, trial, direction, name
-    )
+    watched = _Watched(registry, model, pruning)
+    metric = pruning.metric
 
     def watch(metrics: Mapping[str, float], step: int) -> None:
         if metric in metrics and watched.may_stop(step, float(metrics[metric])):
             raise TrialPruned(
                 f"pruned at step {step}: {metric} is {metrics[metric]:.6g}, and other trials of"
-                f" {sweep} did better by then"
+                f" {pruning.sweep} did better by then"
             )
 
     return watch
@@ -64,25 +56,19 @@ def pruner(
 class _Watched:
     """One trial beside the others of its sweep."""
 
-    def __init__(
-        self,
-        read: Callable[[], list[Trial]],
-        sweep: str,
-        number: int,
-        direction: Direction,
-        name: PrunerName,
-    ) -> None:
-        self._read, self._sweep, self._number = read, sweep, number
-        self._direction, self._name = direction, name
+    def __init__(self, registry: Registry, model: str, pruning: Pruning) -> None:
+        self._registry = registry
+        self._model = model
+        self._pruning = pruning
         self._own: dict[int, float] = {}
         self._trial: OptunaTrial | None = None
-        self._looked = -float("inf")
+        self._refreshed = -float("inf")
 
     def may_stop(self, step: int, value: float) -> bool:
         """Return whether the trial may stop, given its value at a step."""
-        if time.monotonic() - self._looked > LOOK_SECONDS:
-            self._look()
-        if step in self._own:  # told twice, or by an earlier attempt
+        if time.monotonic() - self._refreshed > REFRESH_SECONDS:
+            self._refresh()
+        if step in self._own:  # logged twice, or by an earlier attempt
             return False
         self._own[step] = value
         if self._trial is None:
@@ -90,12 +76,13 @@ class _Watched:
         self._trial.report(value, step)
         return bool(self._trial.should_prune())
 
-    def _look(self) -> None:
-        """Take up what the trials have come to by now."""
+    def _refresh(self) -> None:
+        """Rebuild the study from what the trials have logged by now."""
+        pruning = self._pruning
         trials = {trial.number: trial for trial in patiently(self._read)}
-        if self._looked < 0 and self._number in trials:  # a trial that continues has a past
-            self._own = dict(trials[self._number].series)
-        self._looked = time.monotonic()
+        if self._refreshed < 0 and pruning.trial in trials:  # a trial that continues has a past
+            self._own = dict(trials[pruning.trial].series)
+        self._refreshed = time.monotonic()
         ended = [
             trial.series[-1][0]
             for trial in trials.values()
@@ -105,17 +92,20 @@ class _Watched:
             self._trial = None
             return
         study = optuna.create_study(
-            study_name=self._sweep,
-            direction=self._direction,
-            pruner=_pruner(self._name, max(ended) + 1),
+            study_name=pruning.sweep,
+            direction=pruning.direction,
+            pruner=_pruner(pruning.name, max(ended) + 1),
         )
-        for number in range(max([self._number, *trials]) + 1):
-            if number == self._number:
-                self._trial = _replayed(study, list(self._own.items()), self._name)
+        for number in range(max([pruning.trial, *trials]) + 1):
+            if number == pruning.trial:
+                self._trial = _replayed(study, list(self._own.items()), pruning.name)
             elif number not in trials or not trials[number].series:
                 study.add_trial(create_trial(state=TrialState.FAIL))
             else:
-                _add(study, trials[number], self._name)
+                _add(study, trials[number], pruning.name)
+
+    def _read(self) -> list[Trial]:
+        return trials_of(self._registry, self._model, self._pruning.sweep, self._pruning.metric)
 
 
 def _pruner(name: PrunerName, steps: int) -> BasePruner:
@@ -124,8 +114,8 @@ def _pruner(name: PrunerName, steps: int) -> BasePruner:
     return MedianPruner()
 
 
-def _add(study: Any, trial: Trial, name: PrunerName) -> None:
-    """Report to a study a trial that runs elsewhere, or has ended."""
+def _add(study: Study, trial: Trial, name: PrunerName) -> None:
+    """Report a trial of another process, running or ended, to a study."""
     added = _replayed(study, trial.series, name)
     value = trial.series[-1][1]
     if trial.state == "succeeded":
@@ -134,13 +124,13 @@ def _add(study: Any, trial: Trial, name: PrunerName) -> None:
         study.tell(added, state=TrialState.PRUNED if trial.state == "pruned" else TrialState.FAIL)
 
 
-def _replayed(study: Any, series: Sequence[tuple[int, float]], name: PrunerName) -> OptunaTrial:
+def _replayed(study: Study, series: Sequence[tuple[int, float]], name: PrunerName) -> OptunaTrial:
     """Return a new trial of a study that has reported a series.
 
     Hyperband notes what a trial had come to at each of its steps when it is asked about it, so it
     is asked again.
     """
-    trial: OptunaTrial = study.ask()
+    trial = study.ask()
     next_rung = 1
     for step, value in dict(series).items():
         trial.report(value, step)

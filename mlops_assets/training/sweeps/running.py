@@ -23,8 +23,8 @@ from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.patience import patiently
 from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
-from mlops_assets.training.process.worker import Pruning
 from mlops_assets.training.provenance import code_version, process_alive
+from mlops_assets.training.request import Pruning, TrainingRequest
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.proposing import propose
@@ -134,19 +134,17 @@ class _Sweep:
         except TrainerError as error:  # each value is accepted, these together are not
             self._leave_out(trial, error)
             return
-        future = threads.submit(
-            train_supervised,
-            self.store,
-            plan.specification,
-            plan.data_version,
-            parameters,
-            plan.specification.seed,
-            self.orchestration_run,
+        request = TrainingRequest(
+            specification=plan.specification,
+            data_version=plan.data_version,
+            parameters=parameters,
+            seed=plan.specification.seed,
+            orchestration_run=self.orchestration_run,
             run_id=trial.run_id,
             tags={SWEEP: plan.name, TRIAL: str(number)},
             pruning=self._pruning(number),
-            stop=self.stop,
         )
+        future = threads.submit(train_supervised, self.store, request, stop=self.stop)
         self.running[future] = trial
 
     def _leave_out(self, trial: Trial, error: TrainerError) -> None:

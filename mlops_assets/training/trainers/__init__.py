@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -30,7 +30,7 @@ class Trainer:
     file: Path
     framework: str | None = None
 
-    def parameters(self, values: dict[str, Any]) -> BaseModel:
+    def parameters(self, values: Mapping[str, object]) -> BaseModel:
         """Return typed parameters.
 
         Args:

@@ -21,6 +21,7 @@ from mlops_assets_tests.components.daemon import Daemon, LandingDaemon
 from mlops_assets_tests.components.project import FOREST, definitions, model_specification
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
+from mlops_assets_tests.training.trainers import training_request
 
 SOURCE = dg.AssetKey(["fields", "source"])
 AT_ONCE = {"settle_seconds": 0}
@@ -207,7 +208,7 @@ def test_a_new_version_asks_for_the_lifecycle_once_and_not_for_what_was_trained_
     assert daemon.tick() == []
     land_table()
     instance.add_dynamic_partitions(name, ["v1"])
-    train(store, model_specification(), "v1", FOREST, seed=0)
+    train(store, training_request(model_specification(), "v1", FOREST))
     assert daemon.tick() == []
     instance.add_dynamic_partitions(name, ["v2", "v3"])
     assert [request.partition_key for request in daemon.tick()] == ["v2", "v3"]
@@ -232,7 +233,7 @@ def test_what_was_asked_for_is_kept_only_until_it_is_trained(
     instance.add_dynamic_partitions(name, ["v1", "v2"])
     daemon.cursor = json.dumps(["v1"])  # as the release before wrote it
     assert [request.partition_key for request in daemon.tick()] == ["v2"]
-    train(store, model_specification(), "v1", FOREST, seed=0)
+    train(store, training_request(model_specification(), "v1", FOREST))
     instance.add_dynamic_partitions(name, ["v3"])
     assert [request.partition_key for request in daemon.tick()] == ["v3"]
     assert json.loads(daemon.cursor or "") == ["v2", "v3"]

@@ -29,7 +29,12 @@ from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table
 from mlops_assets_tests.servers.faults import FaultyProxy
-from mlops_assets_tests.training.trainers import HERE, lifecycle, model_specification
+from mlops_assets_tests.training.trainers import (
+    HERE,
+    lifecycle,
+    model_specification,
+    training_request,
+)
 
 pytestmark = [pytest.mark.frameworks, pytest.mark.services]
 
@@ -51,7 +56,10 @@ def test_a_run_is_there_with_parameters_tags_times_and_every_point(
 ) -> None:
     land_table()
     row = train(
-        store, model_specification(model), "v1", {"depth": 2}, 7, tags={"campaign": "autumn 2024"}
+        store,
+        training_request(
+            model_specification(model), "v1", {"depth": 2}, 7, tags={"campaign": "autumn 2024"}
+        ),
     )
     points = [
         (seq, ("loss", "accuracy")[seq % 2], seq // 2, 1 / (seq + 1), 1e9 + seq / 100)
@@ -163,7 +171,7 @@ def test_a_run_is_brought_up_to_date_as_its_model_comes_along(
 
     land_table()
     specification = model_specification(model)
-    row = train(store, specification, "v1", {}, 0)
+    row = train(store, training_request(specification))
     assert mirror_run(store, mlflow_server, row.run_id).outcome == "created"
     assert client.search_registered_models(f"name='{model}'") == []
     from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -240,7 +248,10 @@ def test_a_failed_run_is_there_with_its_error(
     land_table()
     with pytest.raises(TrainerError):
         train(
-            store, model_specification(model, trainer=f"{HERE}:moody"), "v1", {"does": "raise"}, 0
+            store,
+            training_request(
+                model_specification(model, trainer=f"{HERE}:moody"), "v1", {"does": "raise"}
+            ),
         )
     (run,) = store.registry.runs(model)
     mirror_run(store, mlflow_server, run.run_id)
@@ -259,10 +270,15 @@ def test_a_run_that_is_tried_again_replaces_its_mirror(
     land_table()
     specification = model_specification(model, trainer=f"{HERE}:moody")
     with pytest.raises(TrainerError):
-        train(store, specification, "v1", {"does": "raise"}, 0, orchestration_run="attempt")
+        train(
+            store,
+            training_request(specification, "v1", {"does": "raise"}, orchestration_run="attempt"),
+        )
     (run,) = store.registry.runs(model)
     mirror_run(store, mlflow_server, run.run_id)
-    train(store, specification, "v1", {"does": "work"}, 0, orchestration_run="attempt")
+    train(
+        store, training_request(specification, "v1", {"does": "work"}, orchestration_run="attempt")
+    )
     assert mirror_run(store, mlflow_server, run.run_id).outcome == "created"
     (there,) = runs_there(client, model)
     assert (there.info.status, there.data.params) == ("FINISHED", {"does": "work"})
@@ -289,7 +305,7 @@ def test_odd_names_and_long_values_reach_the_server(
     land_table: Callable[..., Commit],
 ) -> None:
     land_table()
-    row = train(store, model_specification(model), "v1", {}, 0)
+    row = train(store, training_request(model_specification(model)))
     run = store.registry.run(row.run_id)
     odd = {
         "F1 (wheat)": 0.5,
@@ -369,7 +385,7 @@ def test_a_run_that_goes_on_and_one_from_mlflow_are_not_mirrored(
     land_table: Callable[..., Commit],
 ) -> None:
     land_table()
-    row = train(store, model_specification(model), "v1", {}, 0)
+    row = train(store, training_request(model_specification(model)))
     for changes, why in (
         ({"status": "running"}, "still running"),
         ({"source": "mlflow"}, "imported"),

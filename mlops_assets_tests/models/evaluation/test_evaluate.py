@@ -41,6 +41,7 @@ from mlops_assets_tests.training.trainers import (
     HERE,
     lifecycle,
     model_specification,
+    training_request,
     windows_source,
 )
 
@@ -49,7 +50,7 @@ Outputs = dict[str, NDArray[Any]]
 
 
 def exported(store: Store, specification: ModelSpecification, **params: Any) -> ModelVersion:
-    row = train(store, specification, "v1", params, specification.seed)
+    row = train(store, training_request(specification, "v1", params, specification.seed))
     export(store, specification, row)
     return row
 

@@ -30,7 +30,11 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.store import Store
 from mlops_assets.training.train import train
-from mlops_assets_tests.training.trainers import model_specification, samples
+from mlops_assets_tests.training.trainers import (
+    model_specification,
+    samples,
+    training_request,
+)
 
 CLASSES = 3
 X, _ = samples((6,), count=200)
@@ -255,7 +259,7 @@ def test_a_failed_export_says_where_the_worst_sample_lies(
 ) -> None:
     land_scenes()
     specification = model_specification("cover", dataset="scenes", parity={"samples": 20})
-    row = train(store, specification, "v1", {}, 0)
+    row = train(store, training_request(specification))
     data = TrainingData(
         CommittedDataset.open(store.workspace, store.registry, Reference("scenes")),
         "classification",

@@ -47,7 +47,11 @@ from mlops_assets_tests.conftest import (
 )
 from mlops_assets_tests.datasets.views import images, land, windows, write_images, write_two_scenes
 from mlops_assets_tests.stac.mlm_schema import mlm_validator
-from mlops_assets_tests.training.trainers import lifecycle, model_specification
+from mlops_assets_tests.training.trainers import (
+    lifecycle,
+    model_specification,
+    training_request,
+)
 
 SKLEARN = {
     "trainer": "mlops_assets.training.trainers.sklearn:train",
@@ -219,7 +223,7 @@ def test_a_scaling_that_is_left_out_of_the_graph_is_caught(
 ) -> None:
     land_scenes()
     specification = model_specification(dataset="scenes", scaling="standardize", **SKLEARN)
-    row = train(store, specification, "v1", SKLEARN["params"], 0)  # type: ignore[arg-type]
+    row = train(store, training_request(specification, "v1", SKLEARN["params"]))  # type: ignore[arg-type]
     monkeypatch.setattr(stages, "with_scaling", lambda proto, *rest: proto)
     with pytest.raises(ParityError, match="differs from the trained model"):
         export(store, specification, row)
@@ -280,7 +284,7 @@ def test_names_that_the_data_lacks_are_refused_before_a_run_starts(
 ) -> None:
     land_table()
     with pytest.raises(SpecificationError, match=message):
-        train(store, model_specification(**changes), "v1", {}, 0)
+        train(store, training_request(model_specification(**changes)))
     assert store.registry.runs() == []
 
 

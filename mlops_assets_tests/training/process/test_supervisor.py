@@ -22,15 +22,20 @@ from mlops_assets.training.process.supervisor import train_supervised
 from mlops_assets.training.train import train
 from mlops_assets_tests import interpreter
 from mlops_assets_tests.training.process.supervised import HERE
-from mlops_assets_tests.training.trainers import model_specification, require_documents
+from mlops_assets_tests.training.trainers import (
+    model_specification,
+    require_documents,
+    training_request,
+)
 
 STARTER = """
 from mlops_assets.settings import Settings
 from mlops_assets.training.process.supervisor import train_supervised
-from mlops_assets_tests.training.trainers import model_specification
+from mlops_assets_tests.training.trainers import model_specification, training_request
 from mlops_assets.store import open_store
 specification = model_specification(trainer="mlops_assets_tests.training.process.supervised:behave")
-train_supervised(open_store(Settings.from_environment()), specification, "v1", {"does": "hang"}, 0)
+request = training_request(specification, "v1", {"does": "hang"})
+train_supervised(open_store(Settings.from_environment()), request)
 """
 
 
@@ -51,7 +56,12 @@ def attempt(store: Store, does: str, begun: str | None = None, **compute: object
     """Train in a way that fails; return the run."""
     specification = model_specification(trainer=f"{HERE}:behave", compute=compute)
     with pytest.raises(MlopsError):
-        train_supervised(store, specification, "v1", {"does": does, "begun": begun}, 0, "attempt")
+        train_supervised(
+            store,
+            training_request(
+                specification, "v1", {"does": does, "begun": begun}, orchestration_run="attempt"
+            ),
+        )
     (run,) = store.registry.runs()
     assert store.registry.series(run.run_id)["loss"] == [(0, 1.0)]
     assert f"about to {does}" in store.workspace.get(f"runs/{run.run_id}/log.txt").decode()
@@ -124,7 +134,7 @@ def test_stopping_the_step_stops_the_trainer_and_records_it(
     thread = threading.Thread(target=stop, daemon=True)
     thread.start()
     with pytest.raises(KeyboardInterrupt):
-        train_supervised(store, specification, "v1", {"does": "hang"}, 0)
+        train_supervised(store, training_request(specification, "v1", {"does": "hang"}))
     thread.join()
     (run,) = store.registry.runs()
     assert (run.status, psutil.pid_exists(run.pid)) == ("canceled", False)
@@ -137,14 +147,21 @@ def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
-    whole = train_supervised(store, specification, "v1", {}, 3, "whole")
+    whole = train_supervised(
+        store, training_request(specification, "v1", {}, 3, orchestration_run="whole")
+    )
     with pytest.raises(TrainerError, match="SIGKILL"):
-        train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
+        train_supervised(
+            store,
+            training_request(specification, "v1", {"die_at": 4}, 3, orchestration_run="broken"),
+        )
     broken = store.registry.runs(orchestration_run="broken")[0]
     require_documents(store, broken.run_id)
     assert [step for step, _ in store.registry.series(broken.run_id)["loss"]] == [0, 1, 2, 3, 4]
     assert [row.step for row in store.registry.checkpoints(broken.run_id)] == [3, 1]
-    resumed = train_supervised(store, specification, "v1", {"die_at": 4}, 3, "broken")
+    resumed = train_supervised(
+        store, training_request(specification, "v1", {"die_at": 4}, 3, orchestration_run="broken")
+    )
     assert resumed.run_id == broken.run_id
     assert native(store, resumed.version) == native(store, whole.version)
     assert store.registry.series(resumed.run_id) == store.registry.series(whole.run_id)
@@ -159,10 +176,13 @@ def test_a_run_with_other_parameters_is_not_resumed(
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
     with pytest.raises(TrainerError, match="out of luck"):
-        train(store, specification, "v1", {"fail_at": 4}, 3, "broken")
+        train(
+            store,
+            training_request(specification, "v1", {"fail_at": 4}, 3, orchestration_run="broken"),
+        )
     (broken,) = store.registry.runs()
     assert [row.step for row in store.registry.checkpoints(broken.run_id)] == [3, 1]
-    train(store, specification, "v1", {"steps": 2}, 3, "broken")
+    train(store, training_request(specification, "v1", {"steps": 2}, 3, orchestration_run="broken"))
     (run,) = store.registry.runs()
     assert (run.attempts, run.parameters["steps"]) == (1, 2)
     assert [step for step, _ in store.registry.series(run.run_id)["loss"]] == [0, 1]
@@ -173,7 +193,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_resumed(
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:stepwise")
-    row = train(store, specification, "v1", {}, 3, "first")
+    row = train(store, training_request(specification, "v1", {}, 3, orchestration_run="first"))
     done = store.registry.run(row.run_id)
     values = {column.name: getattr(done, column.name) for column in Run.__table__.columns}
     store.registry.start_run(
@@ -188,7 +208,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_resumed(
         )
     )
     with pytest.raises(Conflict, match=f"is still running in process {os.getppid()}"):
-        train(store, specification, "v1", {}, 3, run_id="other")
+        train(store, training_request(specification, "v1", {}, 3, run_id="other"))
 
 
 @pytest.mark.slow  # torchrun imports PyTorch three times
@@ -197,7 +217,7 @@ def test_two_processes_train_together_and_one_tells(
 ) -> None:
     land_table()
     specification = model_specification(trainer=f"{HERE}:together", compute={"processes": 2})
-    row = train_supervised(store, specification, "v1", {}, 0)
+    row = train_supervised(store, training_request(specification))
     assert store.registry.series(row.run_id) == {"total": [(0, 3.0)], "processes": [(0, 2.0)]}
     output = store.workspace.get(f"runs/{row.run_id}/log.txt").decode()
     assert "rank 0" in output and "rank 1" in output

@@ -23,8 +23,8 @@ from mlops_assets.paths import Owner
 from mlops_assets.registry import Run
 from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
-from mlops_assets.training.process.worker import Pruning
 from mlops_assets.training.provenance import process_alive
+from mlops_assets.training.request import Pruning
 from mlops_assets.training.sweeps import running
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.running import run_sweep
@@ -32,7 +32,10 @@ from mlops_assets_tests.steps import Unheard
 from mlops_assets_tests.training.sweeps import trainers
 from mlops_assets_tests.training.sweeps.test_search import succeed
 from mlops_assets_tests.training.sweeps.trainers import HERE, curve_model, planned
-from mlops_assets_tests.training.trainers import require_documents
+from mlops_assets_tests.training.trainers import (
+    require_documents,
+    training_request,
+)
 
 METRIC = {"metric": "validation_accuracy"}
 SWEEP = """
@@ -170,13 +173,14 @@ def test_a_trial_that_does_badly_is_pruned_in_its_process(landed: Store) -> None
     ):
         train_supervised(
             landed,
-            curve_model(),
-            "v1",
-            {"quality": 0.2, "steps": 2},
-            0,
-            run_id="pruned",
-            tags=tags,
-            pruning=pruning,
+            training_request(
+                curve_model(),
+                "v1",
+                {"quality": 0.2, "steps": 2},
+                run_id="pruned",
+                tags=tags,
+                pruning=pruning,
+            ),
         )
     run = landed.registry.run("pruned")
     assert (run.status, run.tags, run.model_version) == ("pruned", tags, None)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 
@@ -15,11 +15,12 @@ from mlops_assets.errors import SpecificationError, TrialPruned
 from mlops_assets.models.specification import Gate
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.store import now
+from mlops_assets.training.request import Pruning
 from mlops_assets.training.sweeps import pruning
 from mlops_assets.training.sweeps.objective import Objective, direction_of, objective_of
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.pruning import pruner
-from mlops_assets.training.sweeps.settings import PrunerName, SweepSettings
+from mlops_assets.training.sweeps.settings import SweepSettings
 from mlops_assets.training.sweeps.trials import SWEEP, TRIAL, Trial, trials_of
 from mlops_assets_tests.training.sweeps.trainers import planned
 
@@ -237,15 +238,13 @@ def test_trials_are_ranked_by_value_then_by_number() -> None:
     assert [t.number for t in Objective("validation_loss", "maximize").ranked(trials)] == [0, 1, 2]
 
 
-def watch(registry: Registry, number: int, name: PrunerName) -> Callable[[float, int], None]:
+def watch(
+    registry: Registry, number: int, name: Literal["median", "hyperband"]
+) -> Callable[[float, int], None]:
     watcher = pruner(
         registry,
         "crops",
-        sweep="s",
-        trial=number,
-        metric="validation_loss",
-        direction="minimize",
-        name=name,
+        Pruning(sweep="s", trial=number, metric="validation_loss", direction="minimize", name=name),
     )
     return lambda value, step: watcher({"validation_loss": value}, step)
 
@@ -276,11 +275,7 @@ def test_the_median_pruner_stops_what_is_worse_than_half_of_the_others(registry:
     pruner(
         registry,
         "crops",
-        sweep="s",
-        trial=9,
-        metric="validation_loss",
-        direction="minimize",
-        name="median",
+        Pruning(sweep="s", trial=9, metric="validation_loss", direction="minimize", name="median"),
     )({"train_loss": 99.0}, 0)
 
 
@@ -310,14 +305,14 @@ def test_a_trial_that_goes_on_is_judged_by_its_whole_past(registry: Registry) ->
     log(registry, run_id, [1.0])  # before it was interrupted
     watcher = watch(registry, 5, "median")
     watcher(9.0, 1)
-    watcher(9.0, 1)  # told twice
+    watcher(9.0, 1)  # logged twice
     assert pruned_at(watch(registry, 6, "median"), [9.0]) == 0
 
 
-def test_the_other_trials_are_looked_at_again_after_a_while(
+def test_the_other_trials_are_read_again_after_a_while(
     registry: Registry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pruning, "LOOK_SECONDS", 0.0)
+    monkeypatch.setattr(pruning, "REFRESH_SECONDS", 0.0)
     watcher = watch(registry, 9, "median")
     watcher(9.0, 0)
     for number in range(5):

@@ -18,6 +18,7 @@ from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, table_specification
 from mlops_assets_tests.datasets.views import committed, land
+from mlops_assets_tests.training.trainers import training_request
 
 # JAX, where another test of this process has imported it, warns of every fork; workers that read
 # ahead do not use it
@@ -103,4 +104,6 @@ def declared(store: Store, case: Case, name: str = "net", **changes: object) -> 
 
 def trained(store: Store, case: Case, seed: int = 0, **params: Any) -> ModelVersion:
     """Train a case's model; `params` replace those of the case."""
-    return train(store, declared(store, case), "v1", {**case.params, **params}, seed)
+    return train(
+        store, training_request(declared(store, case), "v1", {**case.params, **params}, seed)
+    )

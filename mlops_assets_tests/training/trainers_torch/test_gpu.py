@@ -15,11 +15,12 @@ from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoints
-from mlops_assets.training.run import TrainingRun
+from mlops_assets.training.run import Execution, TrainingRun
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.feed import Feed
 from mlops_assets.training.trainers.torch_loop.precision import Precision
+from mlops_assets_tests.training.trainers import training_request
 from mlops_assets_tests.training.trainers_torch.cases import (
     CASES,
     PATCHES,
@@ -43,7 +44,7 @@ def test_it_learns_on_a_gpu_and_its_onnx_file_gives_the_same_on_a_cpu(
 ) -> None:
     specification = declared(store, case, **GPU)
     torch.cuda.reset_peak_memory_stats()
-    row = train(store, specification, "v1", case.params, 0)
+    row = train(store, training_request(specification, "v1", case.params))
     assert torch.cuda.max_memory_allocated() > 0
     assert export(store, specification, row).passed
     found = evaluate_version(store, specification, row)[0].metrics[case.metric]
@@ -59,10 +60,9 @@ def test_a_gpu_follows_the_losses_of_a_cpu(store: Store, case: Case, mixed: str)
         specification = declared(store, case, f"net{gpus}", compute={"gpus": gpus})
         row = train(
             store,
-            specification,
-            "v1",
-            params if gpus else {**params, "mixed_precision": "never"},
-            0,
+            training_request(
+                specification, "v1", params if gpus else {**params, "mixed_precision": "never"}
+            ),
         )
         curves.append([value for _, value in store.registry.series(row.run_id)["train_loss"]])
     np.testing.assert_allclose(*curves, rtol=0.02 if mixed == "never" else 0.15)
@@ -72,7 +72,7 @@ def test_everything_is_on_the_device_and_auto_means_sixteen_bits(
     store: Store, tmp_path: Path
 ) -> None:
     checkpoints = Checkpoints(store.workspace, store.registry, "a-run", tmp_path, resumed=False)
-    device = TrainingRun("a-run", 0, tmp_path, None, checkpoints, gpus=1).device
+    device = TrainingRun("a-run", 0, tmp_path, None, checkpoints, Execution(gpus=1)).device
     assert device.startswith("cuda:")
     precision = Precision(device, "auto", "auto")
     assert precision.mixed and precision.channels_last
@@ -107,8 +107,8 @@ def test_memory_that_does_not_suffice_is_explained_and_given_back(store: Store) 
     with pytest.raises(
         TrainerError, match=r"out of memory on cuda:\d+: .*batch_size is 128, halve it"
     ):
-        train(store, specification, "v1", {**PATCHES.params, "width": 1 << 20}, 0)
-    train(store, specification, "v1", PATCHES.params, 0)
+        train(store, training_request(specification, "v1", {**PATCHES.params, "width": 1 << 20}))
+    train(store, training_request(specification, "v1", PATCHES.params))
 
 
 def test_a_run_on_a_gpu_goes_on_where_it_was_broken_off(store: Store) -> None:
@@ -119,9 +119,13 @@ def test_a_run_on_a_gpu_goes_on_where_it_was_broken_off(store: Store) -> None:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        train(store, specification, "v1", WINDOWS.params, 0, run_id="broken-off", watchers=(kill,))
-    row = train(store, specification, "v1", WINDOWS.params, 0, run_id="broken-off")
-    whole = train(store, specification, "v1", WINDOWS.params, 0)
+        train(
+            store,
+            training_request(specification, "v1", WINDOWS.params, run_id="broken-off"),
+            watchers=(kill,),
+        )
+    row = train(store, training_request(specification, "v1", WINDOWS.params, run_id="broken-off"))
+    whole = train(store, training_request(specification, "v1", WINDOWS.params))
     curves = [
         [value for _, value in store.registry.series(run_id)["train_loss"]]
         for run_id in (row.run_id, whole.run_id)

@@ -30,6 +30,7 @@ from mlops_assets.training.trainers.torch_loop import loop
 from mlops_assets.training.trainers.torch_loop.fitting import fit
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork
 from mlops_assets.training.trainers.torch_loop.parameters import LoopParams
+from mlops_assets_tests.training.trainers import training_request
 from mlops_assets_tests.training.trainers_torch.cases import (
     PATCHES,
     SERIES,
@@ -103,19 +104,19 @@ def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_broken_off(
         "epochs": 5,
     }
     specification = declared(store, case)
-    whole = train(store, specification, "v1", params, 7)
+    whole = train(store, training_request(specification, "v1", params, 7))
 
     with pytest.raises(KeyboardInterrupt):
-        train(store, specification, "v1", params, 7, run_id="f" * 32, watchers=(killed(3),))
+        train(
+            store,
+            training_request(specification, "v1", params, 7, run_id="f" * 32),
+            watchers=(killed(3),),
+        )
     torch.rand(17), np.random.rand(3)  # another process would have drawn something else
     seen: list[int] = []
     resumed = train(
         store,
-        specification,
-        "v1",
-        params,
-        7,
-        run_id="f" * 32,
+        training_request(specification, "v1", params, 7, run_id="f" * 32),
         watchers=(lambda metrics, step: seen.append(step),),
     )
     assert seen == [2, 3, 4]
@@ -213,11 +214,15 @@ def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
 def test_a_resumed_run_remembers_what_was_best_and_how_long_it_has_waited(store: Store) -> None:
     params = {**SERIES.params, **WILD, "checkpoint_every": 1}
     specification = declared(store, SERIES)
-    whole = train(store, specification, "v1", params, 0)
+    whole = train(store, training_request(specification, "v1", params))
     last = len(curve(store, whole)) - 1
     with pytest.raises(KeyboardInterrupt):
-        train(store, specification, "v1", params, 0, run_id="f" * 32, watchers=(killed(last),))
-    resumed = train(store, specification, "v1", params, 0, run_id="f" * 32)
+        train(
+            store,
+            training_request(specification, "v1", params, run_id="f" * 32),
+            watchers=(killed(last),),
+        )
+    resumed = train(store, training_request(specification, "v1", params, run_id="f" * 32))
     assert curve(store, resumed) == curve(store, whole)
     assert equal(weights(store, resumed), weights(store, whole))
 
@@ -275,7 +280,10 @@ def broken(store: Store, run_id: str = "first", **params: Any) -> str:
     specification = declared(store, SERIES, trainer=f"{__name__}:breaking")
     with pytest.raises(TrainerError) as caught:
         train(
-            store, specification, "v1", {"epochs": 3, "batch_size": 2, **params}, 0, run_id=run_id
+            store,
+            training_request(
+                specification, "v1", {"epochs": 3, "batch_size": 2, **params}, run_id=run_id
+            ),
         )
     return str(caught.value)
 

@@ -24,6 +24,7 @@ from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store, published_path
 from mlops_assets.training.train import follow, train
+from mlops_assets_tests.training.trainers import training_request
 from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
 
 PROCESSES = 2
@@ -48,11 +49,14 @@ def take_part(workspace: str, rank: int, specifications: list[ModelSpecification
         opened, Registry(f"sqlite:///{opened.root / 'registry.db'}").acting(local("tester"))
     )
     for specification in specifications:
-        params, run_id = {**specification.params, **NOTHING_DRAWN}, f"together-{specification.name}"
+        params = {**specification.params, **NOTHING_DRAWN}
+        request = training_request(
+            specification, "v1", params, run_id=f"together-{specification.name}"
+        )
         if rank:
-            follow(store, specification, "v1", params, 0, run_id, (rank, PROCESSES))
+            follow(store, request, rank, PROCESSES)
         else:
-            train(store, specification, "v1", params, 0, run_id=run_id, world_size=PROCESSES)
+            train(store, request, world_size=PROCESSES)
     torch.distributed.destroy_process_group()
 
 
@@ -91,7 +95,9 @@ def train_together_and_alone(store: Store, gpus: int, tolerance: float) -> None:
     ]
     together(store, specifications)
     for specification in specifications:
-        alone = train(store, specification, "v1", {**specification.params, **NOTHING_DRAWN}, 0)
+        alone = train(
+            store, training_request(specification, "v1", {**specification.params, **NOTHING_DRAWN})
+        )
         row = store.registry.model_version(Reference(specification.name, "v1-together"))
         one, two = store.registry.series(alone.run_id), store.registry.series(row.run_id)
         assert one.keys() == two.keys()

@@ -19,6 +19,7 @@ from mlops_assets.paths import model_folder
 from mlops_assets.store import Store, published_path
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
+from mlops_assets_tests.training.trainers import training_request
 from mlops_assets_tests.training.trainers_torch.cases import (
     CASES,
     PATCHES,
@@ -35,7 +36,7 @@ CLASSES = {"validation_accuracy", "validation_macro_f1"}
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_it_learns_and_its_onnx_file_gives_the_same(store: Store, case: Case) -> None:
     specification = declared(store, case)
-    row = train(store, specification, "v1", case.params, 0)
+    row = train(store, training_request(specification, "v1", case.params))
     assert export(store, specification, row).passed
     found = evaluate_version(store, specification, row)[0].metrics[case.metric]
     assert case.bounds[0] <= found <= case.bounds[1]
@@ -171,7 +172,7 @@ def test_memory_that_does_not_suffice_is_explained(store: Store) -> None:
 
 def test_a_declared_scaling_takes_the_place_of_the_networks_own(store: Store) -> None:
     specification = declared(store, SERIES, scaling="minmax")
-    row = train(store, specification, "v1", SERIES.params, 0)
+    row = train(store, training_request(specification, "v1", SERIES.params))
     assert export(store, specification, row).passed
     assert row.signature["scaling"][0]["type"] == "min-max"
     path = published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
