@@ -44,7 +44,8 @@ class TrainingRun:
 
     Attributes:
         run_id: identifier of the run.
-        seed: seed of the run; Python, NumPy and PyTorch are seeded already.
+        seed: seed of the run. Python and NumPy are seeded already, and so is PyTorch if the
+            trainer's module imports it or has `FRAMEWORK = "pytorch"`.
         directory: a scratch folder that is removed after the run.
         rank: number of this process among `world_size`, 0 if it is the only one; only 0 logs and
             keeps checkpoints.

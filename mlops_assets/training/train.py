@@ -7,6 +7,7 @@ It happens in this process. A step of Dagster starts a process for it; see `proc
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
@@ -38,8 +39,10 @@ from mlops_assets.training.process.resource_usage import Usage
 from mlops_assets.training.request import Pruning, TrainingRequest
 from mlops_assets.training.resume import checkpoint_note, close_abandoned_runs, start_or_resume
 from mlops_assets.training.run import Execution, TrainingRun, Watcher
-from mlops_assets.training.seeding import seed_everything
+from mlops_assets.training.seeding import PYTORCH, seed_everything, torch_loaded
 from mlops_assets.training.trainers import Trainer, load_trainer
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -118,7 +121,7 @@ def follow(store: Store, request: TrainingRequest, rank: int, world_size: int) -
         checkpoints = Checkpoints(store.workspace, store.registry, run_id, scratch, resumed=True)
         execution = Execution(request.specification.compute.gpus, rank, world_size)
         handle = TrainingRun(run_id, request.seed, scratch, None, checkpoints, execution)
-        seed_everything(request.seed)
+        seed_everything(request.seed, work.trainer.framework)
         work.fit(handle)
 
 
@@ -165,6 +168,16 @@ def _pruner(store: Store, model: str, pruning: Pruning) -> Watcher:
     return pruner(store.registry, model, pruning)
 
 
+def _warn_of_unseeded_torch(model: object, trainer: str) -> None:
+    if "torch" in {base.__module__.partition(".")[0] for base in type(model).__mro__}:
+        log.warning(
+            "PyTorch was not seeded, as trainer %s imports it in its function only; write"
+            ' FRAMEWORK = "%s" in its module, so that equal seeds give equal models',
+            trainer,
+            PYTORCH,
+        )
+
+
 def _fit(
     store: Store,
     specification: ModelSpecification,
@@ -186,12 +199,15 @@ def _fit(
 
     try:
         with usage:
-            seed_everything(run.seed)
+            seed_everything(run.seed, work.trainer.framework)
+            torch_seeded = torch_loaded()
             try:
                 with handle.phase("fit"), explained_memory(run.parameters, handle.device):
                     model = work.fit(handle)
             finally:  # what was logged before a failure explains it best
                 points.close()
+            if not torch_seeded:
+                _warn_of_unseeded_torch(model, specification.trainer)
             saving = handle.phase("save")
             finished = FinishedRun(run, work.data, handle.figures, facts)
             return publish_trained(store, specification, finished, model, saving)

@@ -17,9 +17,8 @@ if TYPE_CHECKING:
     from mlops_assets import TrainingData, TrainingRun
     from mlops_assets.defs.indian_pines.network import SpectralSpatialNet
 
-FRAMEWORK = (  # of the models it returns; without this line its process starts a little later
-    "pytorch"
-)
+# of the models it returns: PyTorch is then loaded, and seeded, before training starts
+FRAMEWORK = "pytorch"
 
 
 class Params(dg.Config):

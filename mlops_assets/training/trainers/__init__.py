@@ -18,10 +18,15 @@ from mlops_assets.models.parameters import restored, without_quotes
 
 @dataclass(frozen=True)
 class Trainer:
-    """A trainer function `(data, params, run) -> model`, its parameter type and its file.
+    """A trainer function with the type of its parameters.
 
-    `framework` is that of its models, if its module says so by a constant `FRAMEWORK`: it starts
-    sooner then.
+    Attributes:
+        name: as declared, `package.module:function`.
+        function: `(data, params, run) -> model`.
+        params_type: type of its parameters.
+        file: where it is defined.
+        framework: framework of its models, if its module has a constant `FRAMEWORK`: it is then
+            preloaded, and seeded where it needs that.
     """
 
     name: str
