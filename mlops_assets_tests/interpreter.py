@@ -46,8 +46,8 @@ from importlib.metadata import entry_points
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from pathlib import Path
-from types import SimpleNamespace, TracebackType
-from typing import IO, Any, Literal, NoReturn, Self
+from types import TracebackType
+from typing import IO, Any, NoReturn, Self
 
 import pytest
 
@@ -259,20 +259,13 @@ def run(
 @pytest.fixture
 def forked_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the hub publish in a process of its own as always, but one that need not import."""
-    stand_in = SimpleNamespace(run=_run_text, TimeoutExpired=subprocess.TimeoutExpired)
-    monkeypatch.setattr(publisher, "subprocess", stand_in)
+    monkeypatch.setattr(publisher, "start_child", _start_child)
 
 
-def _run_text(
-    command: Sequence[str],
-    *,
-    input: str,
-    text: Literal[True],
-    capture_output: Literal[True],
-    check: Literal[False],
-    timeout: float,
-) -> subprocess.CompletedProcess[str]:
-    return run(command, input=input.encode(), timeout=timeout)
+def _start_child(
+    arguments: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
+) -> Process:
+    return Process(arguments, env=environment, stdout=output, stderr=subprocess.STDOUT)
 
 
 @cache

@@ -1,6 +1,6 @@
 """Publishing what was sent, in a process of its own.
 
-The process is `python -m mlops_assets.hub.publisher`, with the request on its input.
+The process is `python -m mlops_assets.hub.publisher REQUEST`.
 
 Files of strangers come to native code here: a file that ends the process ends this one, and not the
 server.
@@ -9,10 +9,11 @@ server.
 from __future__ import annotations
 
 import logging
+import os
 import resource
-import subprocess  # nosec B404
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,8 +21,14 @@ from pathlib import Path
 
 import numpy as np
 import psutil
-from pydantic import Field
 
+from mlops_assets.child_process import (
+    ChildRequest,
+    read_request,
+    start_child,
+    wait_for,
+    write_request,
+)
 from mlops_assets.components.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.hub.uploads import NATIVE, Staging
@@ -31,12 +38,11 @@ from mlops_assets.models.frameworks import framework_named
 from mlops_assets.models.frameworks.architectures import Trust
 from mlops_assets.models.lifecycle import complete
 from mlops_assets.names import Reference
-from mlops_assets.principals import Principal
-from mlops_assets.registry import Run, open_registry
+from mlops_assets.registry import Run
 from mlops_assets.registry.runs import NO_FACTS, RunFacts
-from mlops_assets.storage import Workspace
+from mlops_assets.settings import parent_settings
+from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
-from mlops_assets.strict import Strict
 from mlops_assets.text.secret_urls import shown
 
 OUTCOME = "outcome"
@@ -46,17 +52,12 @@ MAX_SECONDS = 3600.0
 log = logging.getLogger(__name__)
 
 
-class Job(Strict):
-    """A run to be published, and its destination."""
+class Job(ChildRequest):
+    """A run to be published, and the folder of what was sent of it."""
 
-    workspace: str
-    registry: str
-    cache: Path
-    principal: Principal
     dagster_home: Path
     folder: Path
     run_id: str
-    import_path: list[str] = Field(default=[])
 
 
 def publish_sent(job: Job) -> None:
@@ -64,10 +65,9 @@ def publish_sent(job: Job) -> None:
 
     The outcome is left beside it.
     """
-    store = Store(
-        Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
-    )
-    staging, run = Staging(job.folder), external(store.registry, job.run_id)
+    store = job.open_store()
+    staging = Staging(job.folder)
+    run = external(store.registry, job.run_id)
     reporter = DagsterReporter(store, job.dagster_home)
     said = staging.read(FINISH)
     facts = RunFacts(metrics=_last_values(store, run), **said["facts"])
@@ -106,24 +106,22 @@ def publish_apart(job: Job) -> None:
     If that exits unexpectedly, and leaves no outcome, this leaves one.
     """
     staging = Staging(job.folder)
-    command = [sys.executable, "-m", __name__]
-    try:
-        done = subprocess.run(
-            command,
-            input=job.model_dump_json(),
-            text=True,
-            capture_output=True,
-            timeout=MAX_SECONDS,
-            check=False,
-        )  # nosec B603
-        ended = f"ended with {done.returncode} and no message: {done.stderr.strip()[-2000:]}"
-    except subprocess.TimeoutExpired:
-        ended = f"took more than {MAX_SECONDS:g} seconds"
+    environment = {**os.environ, **parent_settings(job.registry)}
+    deadline = time.monotonic() + MAX_SECONDS
+
+    def check() -> str | None:
+        return f"took more than {MAX_SECONDS:g} seconds" if time.monotonic() > deadline else None
+
+    with scratch_folder("publish") as folder, (folder / "log.txt").open("w+b") as output:
+        request = write_request(folder, job)
+        child = start_child(["-m", __name__, str(request)], environment, output)
+        ended = wait_for(child, check)
+        if ended is None:
+            printed = (folder / "log.txt").read_text(errors="replace").strip()
+            ended = f"ended with {child.returncode} and no message: {printed[-2000:]}"
     if staging.read(OUTCOME) is None:
         message = shown(f"the process that published the model {ended}")
-        store = Store(
-            Workspace(job.workspace, job.cache), open_registry(job.registry).acting(job.principal)
-        )
+        store = job.open_store()
         if external(store.registry, job.run_id).status == "running":
             end(store, job.run_id, "failed", message, NO_FACTS)
         staging.write(OUTCOME, {"failure": {"error": "ExportError", "message": message}})
@@ -190,9 +188,4 @@ def _log_failure(future: Future[None]) -> None:
 
 if __name__ == "__main__":
     _limit_memory()
-    told = Job.model_validate_json(sys.stdin.read())
-    sys.path[:] = [
-        *told.import_path,
-        *(entry for entry in sys.path if entry not in told.import_path),
-    ]
-    publish_sent(told)
+    publish_sent(read_request(Path(sys.argv[1]), Job))

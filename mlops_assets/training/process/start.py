@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import logging
 import subprocess  # nosec B404
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO
 
+from mlops_assets.child_process import start_child
 from mlops_assets.errors import TrainerError
 from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.models.specification import Compute, ModelSpecification
@@ -73,31 +73,19 @@ def _preloaded(specification: ModelSpecification) -> list[str]:
 
 
 def start_process(
-    job: Path, specification: ModelSpecification, environment: dict[str, str], output: IO[bytes]
+    request: Path, specification: ModelSpecification, environment: dict[str, str], output: IO[bytes]
 ) -> subprocess.Popen[bytes] | ForkedProcess:
-    """Start the process of a job, in a session of its own; it ends when this one does."""
+    """Start the worker of a request, in a session of its own; it ends when this process does."""
     compute = specification.compute
     if _forks(compute):
         try:
             server = fork_server(environment)
             server.load(_preloaded(specification))
-            return server.start(job, output, environment)
+            return server.start(request, output, environment)
         except OSError as error:
             log.warning("the trainer is started without a preloaded process: %s", error)
-    command = [sys.executable, "-m", "mlops_assets.training.process.worker", str(job)]
+    arguments = ["-m", "mlops_assets.training.process.worker", str(request)]
     if compute.worker_processes > 1:
-        many = [
-            "-m",
-            "torch.distributed.run",
-            "--standalone",
-            f"--nproc-per-node={compute.worker_processes}",
-        ]
-        command[1:1] = many
-    return subprocess.Popen(  # nosec B603
-        command,
-        stdin=subprocess.PIPE,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=environment,
-        start_new_session=True,
-    )
+        processes = f"--nproc-per-node={compute.worker_processes}"
+        arguments = ["-m", "torch.distributed.run", "--standalone", processes, *arguments]
+    return start_child(arguments, environment, output)

@@ -8,14 +8,11 @@ free at its end.
 
 from __future__ import annotations
 
-import json
 import logging
 import os
-import signal
-import subprocess  # nosec B404
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from threading import Event
 from typing import IO
@@ -23,6 +20,14 @@ from typing import IO
 import psutil
 
 from mlops_assets import errors
+from mlops_assets.child_process import (
+    Child,
+    Outcome,
+    family,
+    read_outcome,
+    wait_for,
+    write_request,
+)
 from mlops_assets.errors import DataProblems, StorageError, TrainerError
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.specification import Compute, bytes_of
@@ -35,15 +40,12 @@ from mlops_assets.registry.patience import patiently
 from mlops_assets.settings import declared_gpus, parent_settings
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
-from mlops_assets.training.process.forkserver import ForkedProcess
 from mlops_assets.training.process.gpu_leases import leased
 from mlops_assets.training.process.start import environment_for, start_process
-from mlops_assets.training.process.worker import OUTCOME, STARTED, Stopped, WorkerInput
+from mlops_assets.training.process.worker import STARTED, Stopped, WorkerRequest
 from mlops_assets.training.request import TrainingRequest
 
-LOOK_SECONDS = 0.2
-MEMORY_LOOK_SECONDS = 1.0
-GRACE_SECONDS = 15.0  # to record what happened, before it is killed
+MEMORY_POLL_SECONDS = 1.0
 LOG_BYTES = 10 << 20  # of a run's output that are kept: its end
 
 log = logging.getLogger(__name__)
@@ -73,29 +75,29 @@ def train_supervised(
     compute = request.specification.compute
     with ExitStack() as stack:
         folder = stack.enter_context(scratch_folder("job"))
-        given = WorkerInput(
+        worker_request = WorkerRequest(
             workspace=store.workspace.url,
             cache=store.workspace.cache,
+            registry=store.registry.url,
             principal=store.registry.principal,
-            request=request,
+            training=request,
             import_path=[str(Path(entry).resolve()) for entry in sys.path],
         )
-        path = folder / "job.json"
-        path.write_text(given.model_dump_json())
+        path = write_request(folder, worker_request)
         machine = _gpus() if compute.gpus else []
         gpus = stack.enter_context(leased(compute.gpus, machine)) if machine else []
-        # not in the file, which a killed process leaves: the URL may have a password
         environment = environment_for(compute, gpus) | parent_settings(store.registry.url)
         output = stack.enter_context((folder / "log.txt").open("w+b"))
         try:
-            process = start_process(path, request.specification, environment, output)
-            reason = _watch(process, output, compute, folder / STARTED, stop)
+            child = start_process(path, request.specification, environment, output)
+            limits = _Limits(child.pid, compute, path.parent / STARTED, stop)
+            reason = _watch(child, limits, output)
         except BaseException:
             _close(store, request.run_id, "canceled", "stopped from outside")
             raise
         finally:
             _keep_log(store, request.run_id, output)
-        return _outcome(store, request, folder / OUTCOME, reason)
+        return _published(store, request, read_outcome(path) or Outcome(), reason)
 
 
 def _gpus() -> list[str]:
@@ -113,78 +115,72 @@ def _gpus() -> list[str]:
     return declared
 
 
-def _watch(
-    process: subprocess.Popen[bytes] | ForkedProcess,
-    output: IO[bytes],
-    compute: Compute,
-    mark: Path,
-    stop: Event | None,
-) -> str | None:
-    """Wait until a process ends; return why it was stopped or died, or None if it ended by itself.
+class _Limits:
+    """The limits of a worker, as it reaches them."""
 
-    Its time counts from when the file `mark` is there.
+    def __init__(self, pid: int, compute: Compute, mark: Path, stop: Event | None) -> None:
+        """Start watching; the time of the worker counts from when the file `mark` is there."""
+        self._pid = pid
+        self._compute = compute
+        self._mark = mark
+        self._stop = stop
+        self._started: float | None = None
+        self._measured = time.monotonic()
 
-    Raises:
-        BaseException: whatever interrupts the waiting, once the process is stopped.
+    def exceeded(self) -> str | None:
+        """Return the limit that is exceeded, if any.
+
+        Raises:
+            Stopped: the caller wants the worker to stop.
+        """
+        if self._stop is not None and self._stop.is_set():
+            raise Stopped("stopped from outside")
+        compute = self._compute
+        now = time.monotonic()
+        if self._started is None and self._mark.exists():
+            self._started = now
+        if (
+            compute.time_limit
+            and self._started is not None
+            and now - self._started > compute.time_limit
+        ):
+            return f"exceeded compute.time_limit, {compute.time_limit} seconds"
+        if now - self._measured > MEMORY_POLL_SECONDS:
+            self._measured = now
+            used = _memory(self._pid)
+            if used > bytes_of(compute.memory):
+                return (
+                    f"used {used / 2**30:.2f} GiB of memory, compute.memory is"
+                    f" {compute.memory}; raise it, or lower batch_size or workers"
+                )
+        return None
+
+
+def _watch(child: Child, limits: _Limits, output: IO[bytes]) -> str | None:
+    """Wait until a worker exits, and pass on what it prints.
+
+    Return why it was stopped or killed, or None if it exited by itself.
     """
-    looked, shown = time.monotonic(), 0
-    started: float | None = None
+    passed_on = 0
+
+    def check() -> str | None:
+        nonlocal passed_on
+        passed_on = _pass_on(output, passed_on)
+        return limits.exceeded()
+
     try:
-        while process.poll() is None:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(LOOK_SECONDS)
-            shown = _show(output, shown)
-            if stop is not None and stop.is_set():
-                raise Stopped("stopped from outside")
-            now = time.monotonic()
-            if started is None and mark.exists():
-                started = now
-            if compute.time_limit and started is not None and now - started > compute.time_limit:
-                _stop(process)
-                return f"exceeded compute.time_limit, {compute.time_limit} seconds"
-            if now - looked > MEMORY_LOOK_SECONDS:
-                looked, used = now, _memory(process.pid)
-                if used > bytes_of(compute.memory):
-                    _stop(process)
-                    return (
-                        f"used {used / 2**30:.2f} GiB of memory, compute.memory is"
-                        f" {compute.memory}; raise it, or lower batch_size or workers"
-                    )
-    except BaseException:
-        _stop(process)
-        raise
+        return wait_for(child, check)
     finally:
-        _show(output, shown)
-        if isinstance(process, subprocess.Popen) and process.stdin is not None:
-            process.stdin.close()
-    if process.returncode is not None and process.returncode < 0:
-        number = signal.Signals(-process.returncode)
-        likely = "; most likely the machine is out of memory" if number is signal.SIGKILL else ""
-        return f"was killed by {number.name}{likely}"
-    return None
+        _pass_on(output, passed_on)
 
 
-def _show(output: IO[bytes], shown: int) -> int:
-    """Pass on what a process has printed since; return how much was."""
-    content = os.pread(output.fileno(), 1 << 20, shown)
+def _pass_on(output: IO[bytes], start: int) -> int:
+    """Print what a worker has printed from a position on; return the next position."""
+    content = os.pread(output.fileno(), 1 << 20, start)
     if content:
         sys.stderr.write(content.decode(errors="replace"))
         sys.stderr.flush()
-    return shown + len(content)
-
-
-def _stop(process: subprocess.Popen[bytes] | ForkedProcess) -> None:
-    """Ask a process to end, which records it, and then end it and all its children."""
-    family = _family(process.pid)
-    process.terminate()
-    try:
-        process.wait(GRACE_SECONDS)
-    except subprocess.TimeoutExpired:
-        log.warning("process %s does not end; it is killed", process.pid)
-    for member in {*family, *_family(process.pid)}:
-        with suppress(psutil.Error):
-            member.kill()
-    process.wait()
+    return start + len(content)
 
 
 def _memory(pid: int) -> int:
@@ -193,7 +189,7 @@ def _memory(pid: int) -> int:
     These give way.
     """
     total = 0
-    for process in _family(pid):
+    for process in family(pid):
         try:
             lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
             sizes = {line.split(":")[0]: line.split()[1] for line in lines[1:]}
@@ -204,14 +200,6 @@ def _memory(pid: int) -> int:
             except psutil.Error:
                 continue
     return total
-
-
-def _family(pid: int) -> list[psutil.Process]:
-    try:
-        parent = psutil.Process(pid)
-        return [parent, *parent.children(recursive=True)]
-    except psutil.Error:
-        return []
 
 
 def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
@@ -228,20 +216,19 @@ def _keep_log(store: Store, run_id: str, output: IO[bytes]) -> None:
         log.warning("the log of run %s could not be kept: %s", run_id, error)
 
 
-def _outcome(
-    store: Store, request: TrainingRequest, path: Path, reason: str | None
+def _published(
+    store: Store, request: TrainingRequest, outcome: Outcome, reason: str | None
 ) -> ModelVersion:
-    """Return the model version that a worker has published, or raise what went wrong."""
-    model = request.specification.name
-    run_id = request.run_id
-    found: dict[str, str] = json.loads(path.read_text()) if path.exists() else {}
-    if "version" in found:
-        return patiently(lambda: store.registry.model_version(Reference(model, found["version"])))
-    kind = vars(errors).get(found.get("error", ""))
+    """Return the model version that a worker has published, or raise the error it ended with."""
+    if outcome.result is not None:
+        reference = Reference(request.specification.name, outcome.result)
+        return patiently(lambda: store.registry.model_version(reference))
+    kind = vars(errors).get(outcome.error or "")
     if reason is None and kind is not None:
-        raise (TrainerError if kind is DataProblems else kind)(found["message"])
-    problem = f"{reason or found.get('message', 'exited unexpectedly')}"
-    stopped = reason is None and found.get("error") == "Stopped"
+        raise (TrainerError if kind is DataProblems else kind)(outcome.message)
+    run_id = request.run_id
+    problem = reason or outcome.message or "exited unexpectedly"
+    stopped = reason is None and outcome.error == Stopped.__name__
     _close(store, run_id, "canceled" if stopped else "failed", problem)
     raise TrainerError(f"run {run_id[:8]} {problem}; see 'mlops run show {run_id[:8]} --log'")
 

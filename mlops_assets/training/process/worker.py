@@ -1,13 +1,12 @@
 """The process in which a trainer runs.
 
-It is started by `python -m mlops_assets.training.process.worker JOB`, or under torchrun.
+It is started by `python -m mlops_assets.training.process.worker REQUEST`, or under torchrun.
 
-`supervisor` starts it, and reads what it leaves: the outcome beside the job.
+`supervisor` starts it, and reads the outcome that it leaves beside the request.
 """
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import signal
@@ -17,63 +16,48 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from pydantic import Field
-
+from mlops_assets.child_process import ChildRequest, Outcome, read_request, write_outcome
 from mlops_assets.errors import MlopsError
-from mlops_assets.principals import Principal
-from mlops_assets.settings import parent_registry
-from mlops_assets.strict import Strict
 from mlops_assets.training.request import TrainingRequest
 
-OUTCOME, STARTED = "outcome.json", "started"  # beside the job
+STARTED = "started"  # file beside the request: the worker has begun
 
 
-class WorkerInput(Strict):
-    """The input of a worker: the training request, and what it needs to carry it out."""
+class WorkerRequest(ChildRequest):
+    """The request to a worker."""
 
-    workspace: str
-    cache: Path
-    principal: Principal
-    request: TrainingRequest
-    import_path: list[str] = Field(default=[])
+    training: TrainingRequest
 
 
 class Stopped(BaseException):
-    """Whoever started this process wants it to end."""
+    """The parent of this process wants it to stop."""
 
 
 def main(path: Path) -> int:
-    """Carry out the training request of an input file; return the exit code."""
-    from mlops_assets.registry import open_registry
-    from mlops_assets.storage import Workspace
-    from mlops_assets.store import Store
+    """Carry out the training request of a file; return the exit code."""
     from mlops_assets.training.train import follow, train
 
-    given = WorkerInput.model_validate_json(path.read_bytes())
-    others = [entry for entry in sys.path if entry not in given.import_path]
-    sys.path[:] = [*given.import_path, *others]
+    request = read_request(path, WorkerRequest)
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
     )
-    processes = given.request.specification.compute.worker_processes
+    processes = request.training.specification.compute.worker_processes
     rank = _join() if processes > 1 else 0
     if rank == 0:
         signal.signal(signal.SIGTERM, _stop)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    registry = open_registry(parent_registry()).acting(given.principal)
-    store = Store(Workspace(given.workspace, given.cache), registry)
+    store = request.open_store()
     (path.parent / STARTED).touch()
     try:
         if rank > 0:
-            follow(store, given.request, rank, processes)
+            follow(store, request.training, rank, processes)
             return 0
-        row = train(store, given.request, world_size=processes)
+        row = train(store, request.training, world_size=processes)
     except (MlopsError, Stopped) as error:
         if rank == 0:
-            outcome = {"error": type(error).__name__, "message": str(error)}
-            (path.parent / OUTCOME).write_text(json.dumps(outcome))
+            write_outcome(path, Outcome(error=type(error).__name__, message=str(error)))
         return 1
-    (path.parent / OUTCOME).write_text(json.dumps({"version": row.version}))
+    write_outcome(path, Outcome(result=row.version))
     return 0
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from mlops_assets import child_process
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.errors import Conflict, MlopsError, TrainerError
 from mlops_assets.paths import Owner, model_folder
@@ -83,7 +84,7 @@ def test_a_trainer_that_exceeds_its_time_is_stopped_with_what_it_has_started(
     begun = tmp_path / "begun"
     monkeypatch.setattr(supervisor, "time", Clock(begun))  # however long the trainer takes to begin
     if does == "ignore":
-        monkeypatch.setattr(supervisor, "GRACE_SECONDS", 0.5)
+        monkeypatch.setattr(child_process, "GRACE_SECONDS", 0.5)
     run = attempt(store, does, str(begun), time_limit=3600)
     assert "exceeded compute.time_limit, 3600 seconds" in str(run.error)
     for _, child in store.registry.series(run.run_id).get("child", []):

@@ -1,0 +1,211 @@
+"""The protocol between a process and a child that carries out one request.
+
+The parent writes the request to a file, starts the child with the path of that file, and waits for
+it within limits. The child leaves its outcome beside the request.
+
+Which requests there are is the business of `training.process` and `hub.publisher`.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess  # nosec B404
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Protocol, TypeVar
+
+import psutil
+from pydantic import Field
+
+from mlops_assets.principals import Principal
+from mlops_assets.settings import parent_registry
+from mlops_assets.strict import Strict
+
+if TYPE_CHECKING:
+    from mlops_assets.store import Store
+
+POLL_SECONDS = 0.2
+GRACE_SECONDS = 15.0  # for a child to record that it was stopped, before it is killed
+_REQUEST = "request.json"
+_OUTCOME = "outcome.json"  # beside the request
+
+log = logging.getLogger(__name__)
+
+
+class ChildRequest(Strict):
+    """A request to a child process, which works on the same storage as its parent.
+
+    Attributes:
+        workspace: URL of the workspace.
+        cache: folder of its cache.
+        registry: URL of the registry. It may have a password, and so is not written to the file
+            but passed in the environment.
+        principal: on whose behalf the child acts.
+        import_path: folders that modules are imported from, before the child's own.
+    """
+
+    workspace: str
+    cache: Path
+    registry: str = Field(default_factory=parent_registry, exclude=True, repr=False)
+    principal: Principal
+    import_path: list[str] = Field(default=[])
+
+    def open_store(self) -> Store:
+        """Open the storage, acting for the principal.
+
+        Raises:
+            StorageError: the workspace or the registry cannot be opened.
+        """
+        from mlops_assets.registry import open_registry
+        from mlops_assets.storage import Workspace
+        from mlops_assets.store import Store
+
+        registry = open_registry(self.registry).acting(self.principal)
+        return Store(Workspace(self.workspace, self.cache), registry)
+
+
+class Outcome(Strict):
+    """The outcome of a request: a result, or the class and the message of an error."""
+
+    result: str | None = None
+    error: str | None = None
+    message: str = ""
+
+
+class Child(Protocol):
+    """A running child process, with the interface of `subprocess.Popen`."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        ...
+
+    @property
+    def returncode(self) -> int | None:
+        """Its exit code, negative for a signal; None while it runs."""
+        ...
+
+    def poll(self) -> int | None:
+        """Return its exit code, or None while it runs."""
+        ...
+
+    def wait(self, timeout: float | None = None) -> int:
+        """Wait until it exits.
+
+        Raises:
+            subprocess.TimeoutExpired: it is still running after so many seconds.
+        """
+        ...
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        ...
+
+
+RequestType = TypeVar("RequestType", bound=ChildRequest)
+
+
+def write_request(folder: Path, request: ChildRequest) -> Path:
+    """Write a request into a folder of its own, and return the path of its file."""
+    path = folder / _REQUEST
+    path.write_text(request.model_dump_json())
+    return path
+
+
+def read_request(path: Path, kind: type[RequestType]) -> RequestType:
+    """Read a request in the child, and put its import path first."""
+    request = kind.model_validate_json(path.read_bytes())
+    others = [entry for entry in sys.path if entry not in request.import_path]
+    sys.path[:] = [*request.import_path, *others]
+    return request
+
+
+def write_outcome(request: Path, outcome: Outcome) -> None:
+    """Leave the outcome beside the file of the request."""
+    (request.parent / _OUTCOME).write_text(outcome.model_dump_json())
+
+
+def read_outcome(request: Path) -> Outcome | None:
+    """Return the outcome of a request; None if the child has left none."""
+    path = request.parent / _OUTCOME
+    return Outcome.model_validate_json(path.read_bytes()) if path.exists() else None
+
+
+def start_child(
+    arguments: Sequence[str], environment: Mapping[str, str], output: IO[bytes]
+) -> subprocess.Popen[bytes]:
+    """Start a child in a session of its own.
+
+    Its standard input stays open as long as this process is there.
+
+    Args:
+        arguments: of the Python interpreter.
+        environment: all variables of the child.
+        output: file of what it prints.
+    """
+    return subprocess.Popen(  # nosec B603
+        [sys.executable, *arguments],
+        stdin=subprocess.PIPE,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=environment,
+        start_new_session=True,
+    )
+
+
+def wait_for(child: Child, check: Callable[[], str | None]) -> str | None:
+    """Wait until a child exits, and stop it when it exceeds a limit.
+
+    Args:
+        child: the process.
+        check: called at every poll; returns the limit that is exceeded, if any. If it raises, the
+            child is stopped too.
+
+    Returns:
+        Why the child was stopped or killed; None if it exited by itself.
+    """
+    try:
+        while child.poll() is None:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(POLL_SECONDS)
+            exceeded = check()
+            if exceeded is not None:
+                stop_child(child)
+                return exceeded
+    except BaseException:
+        stop_child(child)
+        raise
+    finally:
+        if isinstance(child, subprocess.Popen) and child.stdin is not None:
+            child.stdin.close()
+    if child.returncode is not None and child.returncode < 0:
+        number = signal.Signals(-child.returncode)
+        likely = "; most likely the machine is out of memory" if number is signal.SIGKILL else ""
+        return f"was killed by {number.name}{likely}"
+    return None
+
+
+def stop_child(child: Child) -> None:
+    """Ask a child to exit, and kill it with its descendants if it does not."""
+    members = family(child.pid)
+    child.terminate()
+    try:
+        child.wait(GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        log.warning("process %s does not exit; killing it", child.pid)
+    for member in {*members, *family(child.pid)}:
+        with suppress(psutil.Error):
+            member.kill()
+    child.wait()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """Return a process and its descendants; none if it has exited."""
+    try:
+        parent = psutil.Process(pid)
+        return [parent, *parent.children(recursive=True)]
+    except psutil.Error:
+        return []
