@@ -13,7 +13,6 @@ import socket
 import time
 import traceback
 from dataclasses import dataclass
-from typing import Any
 
 from pydantic import BaseModel
 
