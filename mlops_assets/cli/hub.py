@@ -22,7 +22,7 @@ def hub(
     module: Module = None,
 ) -> None:
     """Take external runs, by HTTP; callers show a token, see `mlops token`."""
-    from mlops_assets.hub.app import create_app
+    from mlops_assets.hub.app import HubSettings, create_app
     from mlops_assets.identity.declaration import read_identity
     from mlops_assets.models.specification import bytes_of
     from mlops_assets.serving.http_server import serve
@@ -34,15 +34,15 @@ def hub(
         raise typer.BadParameter(message, param_hint="--largest-file") from error
     settings = Settings.from_environment()
     identity = read_identity(settings.identity) if settings.identity else None
-    app = create_app(
-        open_store(),
+    hub_settings = HubSettings(
         settings.dagster_home,
-        settings.api_token,
-        module,
-        limit,
-        base_url=settings.base_url,
+        token=settings.api_token,
         identity=identity,
+        module=module,
+        base_url=settings.base_url,
+        max_file=limit,
     )
+    app = create_app(open_store(), hub_settings)
     if not _is_loopback(host):
         errors.print(
             f"listening on {host} without encryption, so that others could read the token: "

@@ -1,4 +1,4 @@
 """The platform over HTTP: recording external runs.
 
-Requests are checked and handed to the core here; nothing of the core is decided here.
+Requests are checked and passed to the core; nothing of the core is decided here.
 """

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from starlette.applications import Starlette
+from fastapi import FastAPI
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
 
+from mlops_assets import __version__
 from mlops_assets.components.project.launch import models_of_project
 from mlops_assets.errors import MlopsError
 from mlops_assets.hub.authentication import BearerToken, checked_bearers
-from mlops_assets.hub.errors import told, told_by_starlette, told_without_details
+from mlops_assets.hub.errors import report_error, report_http_exception, report_unexpected_error
+from mlops_assets.hub.openapi import DocumentedApp, any_problem
 from mlops_assets.hub.publisher import Finisher, Job, publish_apart
-from mlops_assets.hub.runs import MAX_FILE, RunsApi
+from mlops_assets.hub.routes import MAX_FILE, HubState, router
+from mlops_assets.hub.runs import API, ExternalRuns
 from mlops_assets.identity.bearer import Bearers
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.identity.issuer import Issuer
@@ -23,65 +27,90 @@ from mlops_assets.principals import Principal
 from mlops_assets.settings import project_module
 from mlops_assets.store import Store
 
-NOBODY = Principal("nobody", frozenset())  # acts where no caller does, and may do nothing
+# acts where no caller does, and may do nothing
+ANONYMOUS = Principal("anonymous", frozenset())
+
+
+@dataclass(frozen=True)
+class HubSettings:
+    """Settings of the hub.
+
+    Attributes:
+        dagster_home: of the Dagster instance to which runs are reported.
+        token: token that callers may share; each may have a token of the registry, or one of an
+            issuer.
+        identity: the issuer whose tokens are accepted.
+        module: definitions of the project whose models are declared; those of the current folder if
+            not given.
+        base_url: URL under which callers reach the app, for links; without it they are relative to
+            the server.
+        max_file: bytes of an uploaded file at most.
+    """
+
+    dagster_home: Path
+    token: str | None = field(default=None, repr=False)
+    identity: Identity | None = None
+    module: str | None = None
+    base_url: str | None = None
+    max_file: int = MAX_FILE
 
 
 def create_app(
-    store: Store,
-    dagster_home: Path,
-    token: str | None,
-    module: str | None = None,
-    largest_file: int = MAX_FILE,
-    publish: Callable[[Job], None] = publish_apart,
-    base_url: str | None = None,
-    identity: Identity | None = None,
-) -> Starlette:
+    store: Store, settings: HubSettings, publish: Callable[[Job], None] = publish_apart
+) -> FastAPI:
     """Return the app.
 
     Args:
-        store: where runs are recorded.
-        dagster_home: of the instance that is told of them.
-        token: what callers may share; each may have a token of the registry, or one of an issuer.
-        module: definitions of the project whose models are declared; those of the current folder if
-            not given.
-        largest_file: bytes of a file that callers may send.
-        publish: publishes what was sent; in a process of its own if not given.
-        base_url: where callers reach the app, for links; without it they are relative to the
-            server.
-        identity: the issuer whose tokens are accepted.
+        store: workspace and registry in which runs are recorded.
+        settings: settings of the server.
+        publish: publishes an uploaded model; in a process of its own if not given.
+
+    Returns:
+        The API below `/api/v1`, and its OpenAPI document, `/api/v1/openapi.json`.
 
     Raises:
-        SettingsError: nobody could call the API, or the token can be guessed.
+        SettingsError: no token would be accepted, or the shared token can be guessed.
         NotFound: the project cannot be loaded.
     """
-    bearers = checked_bearers(
-        Bearers(store.registry, token, Issuer(identity) if identity else None)
-    )
+    issuer = Issuer(settings.identity) if settings.identity else None
+    bearers = checked_bearers(Bearers(store.registry, settings.token, issuer))
     finisher = Finisher(publish)
-    api = RunsApi(
-        store=store.acting(NOBODY),
-        staged=store.workspace.cache / "external",
-        dagster_home=dagster_home,
-        models=models_of_project(module or project_module()),
-        finisher=finisher,
-        largest_file=largest_file,
-        base_url=base_url or "",
-    )
 
     @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
         finisher.close()
 
-    app = Starlette(
-        routes=api.routes(),
+    app = DocumentedApp(
+        title="mlops_assets",
+        version=__version__,
+        description="External training runs: start, metrics, model, publication.",
+        openapi_url=f"{API}/openapi.json",
+        # those pages load scripts from other hosts
+        docs_url=None,
+        redoc_url=None,
+        # else '/runs/' redirects to whatever host the caller has named
+        redirect_slashes=False,
+        servers=[{"url": settings.base_url}] if settings.base_url else None,
         middleware=[Middleware(BearerToken, bearers=bearers)],
         exception_handlers={
-            MlopsError: told,
-            HTTPException: told_by_starlette,
-            Exception: told_without_details,
+            MlopsError: report_error,
+            HTTPException: report_http_exception,
+            Exception: report_unexpected_error,
         },
         lifespan=lifespan,
     )
-    app.router.redirect_slashes = False  # else '/runs/' leads to whatever host the caller has named
+    app.state.hub = HubState(
+        ExternalRuns(
+            store=store.acting(ANONYMOUS),
+            uploads=store.workspace.cache / "external",
+            dagster_home=settings.dagster_home,
+            models=models_of_project(settings.module or project_module()),
+            finisher=finisher,
+            base_url=settings.base_url or "",
+        ),
+        settings.max_file,
+    )
+    app.include_router(router, prefix=API, responses=any_problem())
+    app.openapi()  # evaluates annotations of routes and models, which no request should
     return app

@@ -1,6 +1,6 @@
-"""Authentication of callers of the API, by a token that is accepted.
+"""Authentication of the API's callers by bearer token, before anything else of a request is read.
 
-Nothing else of a request is read before that.
+What a caller may do is not decided here.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ class BearerToken:
 
     def __init__(self, app: ASGIApp, bearers: Bearers) -> None:
         """Guard an app."""
-        self._app, self._bearers = app, bearers
+        self._app = app
+        self._bearers = bearers
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 401, or hand the request on.
+        """Respond 401, or pass the request on.
 
-        The answer is 503 while it is not known whether the token is accepted.
+        The response is 503 while the token cannot be checked.
         """
         if scope["type"] == "http":
             try:
@@ -46,7 +47,7 @@ class BearerToken:
                 await refusal(scope, receive, send)
                 return
             except (IssuerUnreachable, StorageError) as error:
-                # the caller, who is unknown, is told less
+                # the caller, who is not authenticated, gets no details
                 log.warning("a token could not be checked: %s", error)
                 detail = "the token cannot be checked at present; try again"
                 await problem(503, detail, {"Retry-After": str(RETRY_SECONDS)})(
@@ -57,22 +58,22 @@ class BearerToken:
         await self._app(scope, receive, send)
 
     async def _principal(self, headers: Headers) -> Principal:
-        shown = headers.getlist("authorization")
-        kind, _, token = shown[0].partition(" ") if len(shown) == 1 else ("", "", "")
+        values = headers.getlist("authorization")
+        kind, _, token = values[0].partition(" ") if len(values) == 1 else ("", "", "")
         if kind.lower() != "bearer" or not token.strip():
-            raise Unauthenticated("show a token, once: 'Authorization: Bearer …'")
+            raise Unauthenticated("send exactly one bearer token: 'Authorization: Bearer …'")
         return await self._bearers.principal(token.strip())
 
 
 def checked_bearers(bearers: Bearers) -> Bearers:
-    """Return who may call.
+    """Return the accepted tokens.
 
     Raises:
-        SettingsError: nobody may.
+        SettingsError: there are none.
     """
     if not bearers.some:
         raise SettingsError(
-            "nobody could call the API: create a token with 'mlops token create NAME --role"
+            "no token would be accepted: create one with 'mlops token create NAME --role"
             " scientist', name an issuer in MLOPS_IDENTITY, or set MLOPS_API_TOKEN to what 'openssl"
             " rand -hex 32' prints"
         )

@@ -1,28 +1,28 @@
-"""Errors as callers of the API get them.
-
-They are problem documents (RFC 9457); bodies are read within limits.
-"""
+"""Errors as problem documents (RFC 9457), and request bodies read within limits."""
 
 from __future__ import annotations
 
 import json
 import math
 from http import HTTPStatus
-from typing import Any, NoReturn, TypeVar
+from typing import NoReturn, TypeVar
 
-from pydantic import BaseModel, ValidationError
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+from pydantic import BaseModel, JsonValue, ValidationError
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import JSONResponse, Response
+from starlette.requests import ClientDisconnect
 
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError
+from mlops_assets.hub.schemas import Problem
 from mlops_assets.serving.http_server import problem_document
 from mlops_assets.text.secret_urls import shown
 
 MAX_DOCUMENT = 8 << 20  # bytes of a JSON body
-MAX_DEPTH = 32  # of lists and objects in each other
-MAX_DETAIL = 2_000  # characters of what a caller is told
+MAX_DEPTH = 32  # of nested lists and objects
+MAX_DETAIL = 2_000  # characters of a problem document's detail
+PROBLEM_TYPE = "application/problem+json"
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -36,7 +36,7 @@ _STATUS: dict[type[MlopsError], HTTPStatus] = {
 
 
 class Refused(MlopsError):
-    """A request that is not what it should be; `status` says how the caller is told."""
+    """A request that is invalid; `status` is the status of the response."""
 
     def __init__(self, status: HTTPStatus, message: str) -> None:
         self.status = status
@@ -47,43 +47,36 @@ def problem(
     status: int, detail: str, headers: dict[str, str] | None = None, kind: str | None = None
 ) -> JSONResponse:
     """Return a problem document; `kind` is the name of our own error."""
-    document = problem_document(status, shown(detail)[:MAX_DETAIL])
-    if kind:
-        document["error"] = kind
-    return JSONResponse(document, status, headers, media_type="application/problem+json")
+    fields = problem_document(status, shown(detail)[:MAX_DETAIL])
+    document = Problem.model_validate({**fields, "error": kind})
+    content = document.model_dump(exclude_none=True)
+    return JSONResponse(content, status, headers, media_type=PROBLEM_TYPE)
 
 
-async def told(request: Request, error: Exception) -> Response:
-    """Answer a request that ended with one of our errors."""
+async def report_error(request: Request, error: Exception) -> Response:
+    """Respond to a request that ended with one of our errors."""
     if not isinstance(error, MlopsError):
         raise error
-    status = (
-        error.status
-        if isinstance(error, Refused)
-        else _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
-    )
-    return problem(
-        status, str(error), kind=None if isinstance(error, Refused) else type(error).__name__
-    )
+    if isinstance(error, Refused):
+        return problem(error.status, str(error))
+    status = _STATUS.get(type(error), HTTPStatus.UNPROCESSABLE_ENTITY)
+    return problem(status, str(error), kind=type(error).__name__)
 
 
-async def told_by_starlette(request: Request, error: Exception) -> Response:
-    """Answer a request for which there is no route or method."""
+async def report_http_exception(request: Request, error: Exception) -> Response:
+    """Respond to a request for which there is no route or method."""
     if not isinstance(error, HTTPException):
         raise error
     return problem(error.status_code, error.detail, dict(error.headers or {}))
 
 
-async def told_without_details(request: Request, error: Exception) -> Response:
-    """Answer a request that ended with an error that nobody has foreseen.
-
-    The server's log has it.
-    """
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has failed; its log says why")
+async def report_unexpected_error(request: Request, error: Exception) -> Response:
+    """Respond to a request that ended with an unexpected error, which the server logs."""
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "the server has failed; see its log")
 
 
 def check_announced(request: Request, limit: int) -> None:
-    """Check what the headers of a request say of its body, before the body is read.
+    """Check the headers that describe the body of a request, before the body is read.
 
     Args:
         request: the request.
@@ -103,78 +96,73 @@ def check_announced(request: Request, limit: int) -> None:
 
 
 def too_large(limit: int) -> Refused:
-    """Return the refusal of a body that has more bytes than a limit."""
+    """Return the error of a body that has more bytes than a limit."""
     return Refused(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"the body is larger than {limit} bytes")
 
 
-async def body(request: Request, limit: int = MAX_DOCUMENT) -> bytes:
+async def read_body(request: Request, limit: int = MAX_DOCUMENT) -> bytes:
     """Return the body of a request.
 
+    Args:
+        request: the request.
+        limit: bytes at most.
+
     Raises:
-        Refused: it is larger than the limit, no JSON, or was interrupted.
+        Refused: it is larger than the limit, compressed, or was interrupted.
     """
     check_announced(request, limit)
-    read = bytearray()
+    content = bytearray()
     try:
         async for chunk in request.stream():
-            read += chunk
-            if len(read) > limit:
+            content += chunk
+            if len(content) > limit:
                 raise too_large(limit)
     except ClientDisconnect as error:
         raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error
-    return bytes(read)
+    return bytes(content)
 
 
-async def document(request: Request, model: type[M]) -> M:
-    """Return the body of a request as a checked document.
+def parse_document(content: bytes, model: type[M]) -> M:
+    """Return JSON as a validated document.
 
-    Raises:
-        Refused: it is too large, no JSON, or has other members.
-    """
-    return parsed(await body(request), model)
-
-
-def parsed(content: bytes, model: type[M]) -> M:
-    """Return JSON as a checked document.
-
-    What parsers or databases read differently, or not at all, is refused.
+    JSON that parsers or databases read differently, or not at all, is refused.
 
     Raises:
-        Refused: it is not.
+        Refused: it is not valid.
     """
     try:
-        value: Any = json.loads(
+        value: JsonValue = json.loads(
             content, parse_constant=_refuse_constant, object_pairs_hook=_members
         )
         _check_values(value)
         text = json.dumps(value, ensure_ascii=False)
         text.encode()  # a lone surrogate is not text
     except (ValueError, RecursionError) as error:
-        raise Refused(HTTPStatus.BAD_REQUEST, f"the body is no JSON: {error}") from error
+        raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}") from error
     if "\\u0000" in text:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body has a NUL character in a text")
+        raise Refused(HTTPStatus.BAD_REQUEST, "the body has a NUL character in a string")
     try:
         return model.model_validate(value)
     except ValidationError as error:
         listed = "; ".join(
             f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()[:5]
         )
-        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body does not do: {listed}") from error
+        raise Refused(HTTPStatus.UNPROCESSABLE_ENTITY, f"the body is invalid: {listed}") from error
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _members(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     members = dict(pairs)
     if len(members) < len(pairs):
         raise ValueError("an object has a member twice")
     return members
 
 
-def _check_values(value: Any) -> None:
-    """Check how deep a document is, and that its numbers are of 64 bits.
+def _check_values(value: JsonValue) -> None:
+    """Check how deep a document is, and that its numbers have 64 bits.
 
     Raises:
         ValueError: it is too deep.
@@ -191,12 +179,13 @@ def _check_values(value: Any) -> None:
                 raise Refused(
                     HTTPStatus.UNPROCESSABLE_ENTITY, "the body has an integer of more than 64 bits"
                 )
-        containers = (found for found in level if isinstance(found, (dict, list)))
-        level = [
-            child
-            for node in containers
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
+        level = [child for node in level for child in _children(node)]
         if not level:
             return
-    raise ValueError(f"lists and objects are more than {MAX_DEPTH} deep in each other")
+    raise ValueError(f"lists and objects are nested more than {MAX_DEPTH} deep")
+
+
+def _children(node: JsonValue) -> list[JsonValue]:
+    if isinstance(node, dict):
+        return list(node.values())
+    return node if isinstance(node, list) else []

@@ -1,8 +1,6 @@
-"""A caller's data of a run before it is published.
+"""Uploaded files of a run before it is published, in one folder of this machine for each run.
 
-The data are files in a folder of this machine, one folder a run.
-
-Whole files only: what breaks off or differs from its checksum leaves nothing.
+Whole files only: an upload that is interrupted or differs from its checksum leaves nothing.
 """
 
 from __future__ import annotations
@@ -15,21 +13,23 @@ import os
 import re
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from mlops_assets.errors import StorageError
 from mlops_assets.hub.errors import Refused, check_announced, too_large
+from mlops_assets.hub.schemas import FileReceived
 from mlops_assets.models.specification import ModelSpecification
 
 MAX_FILES = 64  # a folder
-# A folder whose name has a dot, so that no module can lie below it, wherever the path of imports
-# begins
+# The name of the folder has a dot, so that no module can be imported from it, whatever sys.path has
 NATIVE = "native.d"
 _DIGEST = re.compile(r"(?:^|,)\s*sha-256=:([A-Za-z0-9+/=]{44}):")
 
@@ -42,20 +42,17 @@ class Staging:
 
     @property
     def onnx(self) -> Path:
-        """The ONNX file, if one was sent."""
+        """The ONNX file, if one was uploaded."""
         return self.folder / "model.onnx"
 
     def files(self, kind: str) -> dict[str, Path]:
-        """Return the files sent of a kind (`NATIVE`, `outputs`, `figures`), by name."""
+        """Return the uploaded files of a kind (`NATIVE`, `outputs`, `figures`), by name."""
         folder = self.folder / kind
         names = sorted(folder.iterdir()) if folder.is_dir() else []
         return {path.name: path for path in names if not path.name.startswith(".")}
 
     def begin(self, specification: ModelSpecification) -> None:
-        """Keep the model as it was declared when the run began.
-
-        What was sent in part before is removed.
-        """
+        """Keep the model as it was declared when the run began, and remove incomplete uploads."""
         self._remove_parts()
         self.write("specification", specification.model_dump(mode="json"))
 
@@ -63,12 +60,12 @@ class Staging:
         """Return the model as it was declared when the run began.
 
         Raises:
-            StorageError: this machine does not know.
+            StorageError: it is not on this machine.
         """
         found = self.read("specification")
         if found is None:
             raise StorageError(
-                "what was sent of this run is not on this machine any more; start the run again"
+                "the uploads of this run are not on this machine any more; start the run again"
             )
         return ModelSpecification.model_validate(found)
 
@@ -79,7 +76,7 @@ class Staging:
         except FileNotFoundError:
             return None
 
-    def write(self, name: str, document: Any) -> None:
+    def write(self, name: str, document: object) -> None:
         """Write a document of the run, whole or not at all."""
         self.folder.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".")
@@ -92,30 +89,30 @@ class Staging:
         (self.folder / f"{name}.json").unlink(missing_ok=True)
 
     def clear(self) -> None:
-        """Remove what was sent; documents stay."""
+        """Remove the uploaded files; documents stay."""
         self._remove_parts()
         self.onnx.unlink(missing_ok=True)
         for kind in (NATIVE, "outputs", "figures"):
             shutil.rmtree(self.folder / kind, ignore_errors=True)
 
     def _remove_parts(self) -> None:
-        """Remove files that a killed server had not received or written to their end."""
+        """Remove files that a killed server had not received or written completely."""
         for part in self.folder.rglob(".*"):
             part.unlink(missing_ok=True)
 
     async def receive(
-        self, request: Request, target: Path, limit: int, begins: bytes = b""
-    ) -> dict[str, Any]:
-        """Write the body of a request to a file of this folder, as it comes.
+        self, request: Request, target: Path, limit: int, signature: bytes = b""
+    ) -> FileReceived:
+        """Stream the body of a request to a file of this folder.
 
         Args:
             request: its header Content-Digest (RFC 9530) has the sha256 of the body.
             target: the file.
             limit: bytes at most.
-            begins: what the file must begin with.
+            signature: first bytes of every file of this kind.
 
         Raises:
-            Refused: it is too large, was interrupted, or is not what its checksum says.
+            Refused: it is too large, was interrupted, or differs from its checksum.
         """
         check_announced(request, limit)
         expected = _expected_digest(request)
@@ -125,22 +122,26 @@ class Staging:
                 HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"there are {MAX_FILES} such files already"
             )
         handle, name = tempfile.mkstemp(dir=target.parent, prefix=".")
-        digest, size, first = hashlib.sha256(), 0, b""
+        digest = hashlib.sha256()
+        size = 0
+        first = b""
         try:
             with os.fdopen(handle, "wb") as stream:
                 async for chunk in request.stream():
                     size += len(chunk)
                     if size > limit:
                         raise too_large(limit)
-                    first = first if len(first) >= len(begins) else (first + chunk)[: len(begins)]
+                    if len(first) < len(signature):
+                        first = (first + chunk)[: len(signature)]
                     digest.update(chunk)
                     await run_in_threadpool(stream.write, chunk)
             if digest.digest() != expected:
                 raise Refused(
                     HTTPStatus.BAD_REQUEST,
-                    f"what came has sha256 {digest.hexdigest()}, not as announced; send it again",
+                    f"the body has sha256 {digest.hexdigest()}, not that of Content-Digest;"
+                    " send it again",
                 )
-            if first != begins:
+            if first != signature:
                 raise Refused(
                     HTTPStatus.UNPROCESSABLE_ENTITY, f"{target.name} is not a file of that kind"
                 )
@@ -149,23 +150,20 @@ class Staging:
             raise Refused(HTTPStatus.BAD_REQUEST, "the body was interrupted") from error
         except OSError as error:
             raise Refused(
-                HTTPStatus.INSUFFICIENT_STORAGE, f"{target.name} cannot be kept: {error.strerror}"
+                HTTPStatus.INSUFFICIENT_STORAGE,
+                f"{target.name} cannot be stored: {error.strerror}",
             ) from error
         finally:
             Path(name).unlink(missing_ok=True)
-        return {"name": target.name, "size": size, "sha256": digest.hexdigest()}
+        return FileReceived(name=target.name, size=size, sha256=digest.hexdigest())
 
 
 def _expected_digest(request: Request) -> bytes:
     found = _DIGEST.search(request.headers.get("content-digest", ""))
-    try:
-        return base64.b64decode(found[1], validate=True) if found else _missing_digest()
-    except binascii.Error:
-        return _missing_digest()
-
-
-def _missing_digest() -> bytes:
+    if found is not None:
+        with suppress(binascii.Error):
+            return base64.b64decode(found[1], validate=True)
     raise Refused(
         HTTPStatus.BAD_REQUEST,
-        "say what the body's checksum is: 'Content-Digest: sha-256=:BASE64:'",
+        "the checksum of the body is missing: send 'Content-Digest: sha-256=:BASE64:'",
     )

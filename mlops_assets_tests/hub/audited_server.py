@@ -20,7 +20,7 @@ from typing import Any
 
 import uvicorn
 
-from mlops_assets.hub.app import create_app
+from mlops_assets.hub.app import HubSettings, create_app
 from mlops_assets.hub.publisher import publish_sent
 from mlops_assets.serving.http_server import Limits, configuration
 from mlops_assets.settings import Settings
@@ -82,7 +82,7 @@ def main(port: int, notes: Path) -> None:
             noted.add((event, repr(arguments)[:300]))
 
     sys.addaudithook(note)
-    app = create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish_sent)
+    app = create_app(store, HubSettings(store.workspace.root / "dagster", TOKEN), publish_sent)
 
     async def noted_app(scope: Any, receive: Any, send: Any) -> None:
         nonlocal noting

@@ -11,7 +11,7 @@ from typing import Any
 
 import httpx
 
-from mlops_assets.hub.app import create_app
+from mlops_assets.hub.app import HubSettings, create_app
 from mlops_assets.hub.publisher import Job, publish_sent
 from mlops_assets.integrations.external.http_backend import open_client
 from mlops_assets.store import Store
@@ -27,15 +27,14 @@ START: dict[str, Any] = {
 
 @contextmanager
 def hub(
-    store: Store, publish: Callable[[Job], None] = publish_sent, **limits: Any
+    store: Store, publish: Callable[[Job], None] = publish_sent, **settings: Any
 ) -> Iterator[str]:
     """Serve the hub of a workspace; yield its address.
 
-    What is sent is published in this process if not said.
+    Uploads are published in this process unless another function is given.
     """
-    with served(
-        create_app(store, store.workspace.root / "dagster", TOKEN, publish=publish, **limits)
-    ) as url:
+    hub_settings = HubSettings(store.workspace.root / "dagster", TOKEN, **settings)
+    with served(create_app(store, hub_settings, publish)) as url:
         yield url
 
 

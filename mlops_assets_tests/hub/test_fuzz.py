@@ -170,7 +170,7 @@ class Fuzz:
 
     def _asked(self) -> list[tuple[str, str]]:
         """Methods and paths that there are, of a run that there is."""
-        run = f"/runs/{self._run_id}"
+        run = f"/api/v1/runs/{self._run_id}"
         files = [
             "model.onnx",
             "native/architecture.json",
@@ -181,7 +181,8 @@ class Fuzz:
         return [
             ("GET", run),
             ("GET", f"{run}/samples"),
-            ("POST", "/runs"),
+            ("POST", "/api/v1/runs"),
+            ("GET", "/api/v1/openapi.json"),
             ("POST", f"{run}/points"),
             ("POST", f"{run}/finish"),
             *(("PUT", f"{run}/{name}") for name in files),
@@ -206,8 +207,8 @@ class Fuzz:
             f"/figures/{self._line()}.png",
             f"?{self._line()}={self._line()}",
         ]
-        below = f"/runs/{run}{random.choice(ends)}"
-        return random.choice(["/runs", below, below, self._line()])
+        below = f"/api/v1/runs/{run}{random.choice(ends)}"
+        return random.choice(["/api/v1/runs", below, below, self._line()])
 
     def _body(self) -> tuple[bytes, dict[str, str]]:
         random = self._random
@@ -292,7 +293,7 @@ def test_requests_that_nobody_would_make_execute_open_and_contact_nothing(
                     put(client, f"runs/{run_id}/{name}", content)
                 finished(client, run_id, framework=framework)
             run_id = client.post("runs", json=START).json()["run_id"]
-            client.get(START_NOTES)
+            client.get(f"http://{HOST}:{port}{START_NOTES}")
         fuzz, statuses = Fuzz(run_id, url, marker), Counter[str]()
         for _ in range(REQUESTS):
             request = fuzz.request()

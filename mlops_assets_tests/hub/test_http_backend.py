@@ -110,7 +110,7 @@ def report(url: str, model: str, path: Path, declared: dict[str, str], factor: f
 
 def test_a_server_that_is_away_for_a_while_loses_nothing(store: Store) -> None:
     with hub(store) as url, FaultyProxy(url) as proxy:
-        proxy.add("/runs", method="POST", status=503, times=1)
+        proxy.add("/api/v1/runs", method="POST", status=503, times=1)
         proxy.add("*/points", status=503, times=3)
         proxy.add("*/native/*", cut=True, times=1)
         proxy.add("*/finish", cut=True, times=1)  # done, and nobody hears of it

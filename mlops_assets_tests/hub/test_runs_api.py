@@ -18,7 +18,7 @@ import psutil
 import pytest
 
 from mlops_assets.errors import SettingsError, StorageError
-from mlops_assets.hub.app import create_app
+from mlops_assets.hub.app import HubSettings, create_app
 from mlops_assets.hub.publisher import Job, publish_apart
 from mlops_assets.hub.schemas import MAX_POINTS
 from mlops_assets.store import Store
@@ -34,7 +34,7 @@ LIMIT = 1 << 20
 
 @pytest.fixture
 def client(store: Store) -> Iterator[httpx.Client]:
-    with hub(store, largest_file=LIMIT) as url, caller(url) as found:
+    with hub(store, max_file=LIMIT) as url, caller(url) as found:
         yield found
 
 
@@ -77,7 +77,7 @@ def test_a_run_by_hand_from_start_to_record(
     assert answer.status_code == 201
     links, run_id = answer.json()["links"], answer.json()["run_id"]
     # no host: the caller's header Host is not believed
-    assert links["points"] == f"/runs/{run_id}/points"
+    assert links["points"] == f"/api/v1/runs/{run_id}/points"
     points = [[seq, "loss", seq, 1 / (seq + 1), 1e9 + seq] for seq in range(10_000)]
     for _ in range(2):  # a batch that is sent again counts once
         assert client.post(f"runs/{run_id}/points", json={"points": points}).json() == {
@@ -127,9 +127,10 @@ def test_a_run_by_hand_from_start_to_record(
 def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
     with hub(store) as url:
         for method, path in (
-            ("POST", "/runs"),
-            ("GET", "/runs/x"),
-            ("PUT", "/runs/x/model.onnx"),
+            ("POST", "/api/v1/runs"),
+            ("GET", "/api/v1/runs/x"),
+            ("PUT", "/api/v1/runs/x/model.onnx"),
+            ("GET", "/api/v1/openapi.json"),
             ("GET", "/other"),
         ):
             headers = {"Authorization": f"Bearer {token}".encode()} if token else {}
@@ -137,7 +138,7 @@ def test_nobody_gets_in_without_the_token(store: Store, token: str) -> None:
             refused(answer, 401)
             assert answer.headers["www-authenticate"] == "Bearer"
         scheme = httpx.get(
-            url + "/runs/x", headers={"Authorization": "Basic a-token-that-nobody-guesses"}
+            url + "/api/v1/runs/x", headers={"Authorization": "Basic a-token-that-nobody-guesses"}
         )
         refused(scheme, 401)
     assert store.registry.runs() == []
@@ -152,7 +153,9 @@ def test_links_come_from_the_settings_and_never_from_the_caller(store: Store) ->
     for base in (None, "https://hub.example.org/mlops"):
         with hub(store, base_url=base) as url, caller(url) as client:
             answer = client.post("runs", json=START, headers=lies)
-            assert answer.json()["links"]["self"] == f"{base or ''}/runs/{answer.json()['run_id']}"
+            assert answer.json()["links"]["self"] == (
+                f"{base or ''}/api/v1/runs/{answer.json()['run_id']}"
+            )
             assert "evil" not in f"{answer.text} {answer.headers}"
             moved = client.get(f"runs/{answer.json()['run_id']}/", headers=lies)
             refused(moved, 404)
@@ -160,19 +163,24 @@ def test_links_come_from_the_settings_and_never_from_the_caller(store: Store) ->
 
 
 def test_bodies_are_refused_before_they_are_read(store: Store) -> None:
-    with hub(store, largest_file=LIMIT) as url, caller(url) as client:
+    with hub(store, max_file=LIMIT) as url, caller(url) as client:
         run_id = started(client)
         parts = urlsplit(url)
         for path, token, headers, status in (
-            ("/runs", "wrong", f"Content-Length: {1 << 40}", 401),
-            ("/runs", "wrong", "Transfer-Encoding: chunked", 401),
-            ("/runs", TOKEN, f"Content-Length: {1 << 40}", 413),
-            ("/runs", TOKEN, "Content-Encoding: gzip\r\nContent-Length: 100", 415),
-            (f"/runs/{run_id}/model.onnx", TOKEN, f"Content-Length: {LIMIT + 1}", 413),
-            (f"/runs/{run_id}/native/a", TOKEN, "Content-Encoding: br\r\nContent-Length: 100", 415),
-            ("/runs/x", TOKEN, f"Content-Length: {1 << 40}", 404),
+            ("/api/v1/runs", "wrong", f"Content-Length: {1 << 40}", 401),
+            ("/api/v1/runs", "wrong", "Transfer-Encoding: chunked", 401),
+            ("/api/v1/runs", TOKEN, f"Content-Length: {1 << 40}", 413),
+            ("/api/v1/runs", TOKEN, "Content-Encoding: gzip\r\nContent-Length: 100", 415),
+            (f"/api/v1/runs/{run_id}/model.onnx", TOKEN, f"Content-Length: {LIMIT + 1}", 413),
+            (
+                f"/api/v1/runs/{run_id}/native/a",
+                TOKEN,
+                "Content-Encoding: br\r\nContent-Length: 100",
+                415,
+            ),
+            ("/api/v1/runs/x", TOKEN, f"Content-Length: {1 << 40}", 404),
         ):
-            method = "POST" if path == "/runs" else "PUT"
+            method = "POST" if path == "/api/v1/runs" else "PUT"
             head = (
                 f"{method} {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer"
                 f" {token}\r\n{headers}\r\n\r\n"
@@ -209,21 +217,21 @@ def test_the_server_does_not_start_without_a_token(
     store: Store, tmp_path: Path, token: str | None
 ) -> None:
     with pytest.raises(SettingsError, match="MLOPS_API_TOKEN"):
-        create_app(store, tmp_path, token)
+        create_app(store, HubSettings(tmp_path, token))
 
 
 NO_STARTS: list[tuple[bytes, int, str]] = [
-    (b"{", 400, "no JSON"),
-    (b'{"a": ' * 100_000, 400, "no JSON"),
-    (b'{"model": "\xff"}', 400, "no JSON"),
+    (b"{", 400, "not valid JSON"),
+    (b'{"a": ' * 100_000, 400, "not valid JSON"),
+    (b'{"model": "\xff"}', 400, "not valid JSON"),
     (json.dumps({**START, "parameters": {"lr": float("nan")}}).encode(), 400, "NaN"),
     (json.dumps({**START, "parameters": {"note": "\x00"}}).encode(), 400, "NUL"),
-    (json.dumps({**START, "parameters": {"note": "\ud800"}}).encode(), 400, "no JSON"),
+    (json.dumps({**START, "parameters": {"note": "\ud800"}}).encode(), 400, "not valid JSON"),
     (b'{"model": "crops", "model": "other", "data": "fields"}', 400, "twice"),
     (
         json.dumps({**START, "parameters": {"deep": json.loads("[" * 40 + "]" * 40)}}).encode(),
         400,
-        "32 deep",
+        "more than 32 deep",
     ),
     (
         json.dumps({**START, "parameters": {"lr": 1}}).replace('"lr": 1', '"lr": 1e400').encode(),
@@ -231,7 +239,7 @@ NO_STARTS: list[tuple[bytes, int, str]] = [
         "too large",
     ),
     (json.dumps({**START, "parameters": {"n": 10**400}}).encode(), 422, "64 bits"),
-    (json.dumps(START).encode()[:-1] + b', "seed": ' + b"9" * 5_000 + b"}", 400, "no JSON"),
+    (json.dumps(START).encode()[:-1] + b', "seed": ' + b"9" * 5_000 + b"}", 400, "not valid JSON"),
     (json.dumps({**START, "colour": "red"}).encode(), 422, "colour"),
     (json.dumps({**START, "seed": -1}).encode(), 422, "seed"),
     (json.dumps({**START, "seed": 2**40}).encode(), 422, "seed"),
@@ -242,7 +250,7 @@ NO_STARTS: list[tuple[bytes, int, str]] = [
     (json.dumps({**START, "declared": {}}).encode(), 422, "task"),
     (json.dumps({**START, "model": "declared_crops"}).encode(), 422, "declared in the project"),
     (b" " * (9 << 20), 413, "larger than"),
-    (b"[]", 422, "does not do"),
+    (b"[]", 422, "is invalid"),
 ]
 
 
@@ -316,7 +324,9 @@ def test_files_that_are_not_what_they_are_said_to_be_leave_nothing(
     archive = put(client, f"{base}/outputs/scores.npy", b"PK\x03\x04")
     refused(archive, 422, "not a file of that kind")
     refused(put(client, f"{base}/outputs/other.npy", npy(np.zeros(3))), 404, "scores, label, value")
-    refused(client.post(f"{base}/finish", json={"status": "succeeded"}), 422, "no model was sent")
+    refused(
+        client.post(f"{base}/finish", json={"status": "succeeded"}), 422, "no model was uploaded"
+    )
     refused(
         client.post(f"{base}/finish", json={"status": "succeeded", "framework": "pytorch"}),
         422,

@@ -221,7 +221,7 @@ def open_client(url: str, token: Token) -> httpx.Client:
         request.headers["Authorization"] = f"Bearer {token() if callable(token) else token}"
         return request
 
-    return httpx.Client(base_url=url.rstrip("/") + "/", auth=show, timeout=TIMEOUT)
+    return httpx.Client(base_url=f"{url.rstrip('/')}/api/v1/", auth=show, timeout=TIMEOUT)
 
 
 def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
