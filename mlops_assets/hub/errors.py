@@ -135,12 +135,8 @@ def parse_document(content: bytes, model: type[M]) -> M:
             content, parse_constant=_refuse_constant, object_pairs_hook=_members
         )
         _check_values(value)
-        text = json.dumps(value, ensure_ascii=False)
-        text.encode()  # a lone surrogate is not text
     except (ValueError, RecursionError) as error:
         raise Refused(HTTPStatus.BAD_REQUEST, f"the body is not valid JSON: {error}") from error
-    if "\\u0000" in text:
-        raise Refused(HTTPStatus.BAD_REQUEST, "the body has a NUL character in a string")
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -162,15 +158,21 @@ def _members(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
 
 
 def _check_values(value: JsonValue) -> None:
-    """Check how deep a document is, and that its numbers have 64 bits.
+    """Check how deep a document is, its strings, and that its numbers have 64 bits.
 
     Raises:
-        ValueError: it is too deep.
-        Refused: it has a number that is too large.
+        ValueError: it is too deep, or a string has a lone surrogate.
+        Refused: a number is too large, or a string has a NUL character.
     """
     level = [value]
     for _ in range(MAX_DEPTH + 1):
         for found in level:
+            if isinstance(found, str):
+                found.encode()  # a lone surrogate is not text
+                if "\0" in found:
+                    raise Refused(
+                        HTTPStatus.BAD_REQUEST, "the body has a NUL character in a string"
+                    )
             if isinstance(found, float) and not math.isfinite(found):
                 raise Refused(
                     HTTPStatus.UNPROCESSABLE_ENTITY, "the body has a number that is too large"
@@ -187,5 +189,5 @@ def _check_values(value: JsonValue) -> None:
 
 def _children(node: JsonValue) -> list[JsonValue]:
     if isinstance(node, dict):
-        return list(node.values())
+        return [*node, *node.values()]
     return node if isinstance(node, list) else []

@@ -226,6 +226,7 @@ NO_STARTS: list[tuple[bytes, int, str]] = [
     (b'{"model": "\xff"}', 400, "not valid JSON"),
     (json.dumps({**START, "parameters": {"lr": float("nan")}}).encode(), 400, "NaN"),
     (json.dumps({**START, "parameters": {"note": "\x00"}}).encode(), 400, "NUL"),
+    (json.dumps({**START, "parameters": {"\x00": "note"}}).encode(), 400, "NUL"),
     (json.dumps({**START, "parameters": {"note": "\ud800"}}).encode(), 400, "not valid JSON"),
     (b'{"model": "crops", "model": "other", "data": "fields"}', 400, "twice"),
     (
@@ -258,6 +259,12 @@ def test_what_is_no_start_of_a_run_is_refused(client: httpx.Client, store: Store
     for body, status, said in NO_STARTS:
         refused(client.post("runs", content=body), status, said)
     assert store.registry.runs() == []
+
+
+def test_a_patch_may_name_the_escape_of_a_nul_character(client: httpx.Client, store: Store) -> None:
+    patch = r"""-    return text\n+    return text.replace("\u0000", "")"""
+    run = store.registry.run(started(client, code={"version": "1f0c9a2", "changes": patch}))
+    assert run.code["diff"]
 
 
 NO_POINTS: list[tuple[list[Any], str]] = [
