@@ -40,8 +40,8 @@ def identity(row: ModelVersion) -> dict[str, Any]:
 
 def trained_result(store: Store, row: ModelVersion) -> Result:
     """Return what is told of a trained model."""
+    from mlops_assets.models.native import native_files
     from mlops_assets.registry.files.verified_read import read_published
-    from mlops_assets.store import native_files
 
     run = store.registry.run(row.run_id)
     files = store.registry.files(model_owner(row.model, row.version))

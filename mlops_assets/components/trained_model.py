@@ -135,7 +135,7 @@ class TrainedModel(dg.Component):
         )
 
     def _version(self, store: "Store", context: dg.AssetExecutionContext) -> "ModelVersion":
-        from mlops_assets.store import version_for
+        from mlops_assets.models.lifecycle import version_for
 
         return version_for(
             store.registry, self.specification.name, context.partition_key, ancestors(context)
@@ -165,10 +165,9 @@ class TrainedModel(dg.Component):
             store: StoreResource,
             mlflow: MlflowMirror,
         ) -> dg.MaterializeResult:  # type: ignore[type-arg]
-            from mlops_assets.store import run_identifier
             from mlops_assets.training.process.follow import followed
             from mlops_assets.training.process.supervisor import train_supervised
-            from mlops_assets.training.request import TrainingRequest
+            from mlops_assets.training.request import TrainingRequest, run_identifier
             from mlops_assets.training.resume import resumable_run
 
             parameters = config.model_dump()  # type: ignore[attr-defined]

@@ -14,11 +14,11 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from mlops_assets import errors
-from mlops_assets.errors import MlopsError, ParityError, StorageError
+from mlops_assets.errors import MlopsError, NotFound, ParityError, StorageError
 from mlops_assets.models.promotion import GateOutcome, check_gates, gates_description
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
-from mlops_assets.registry import ModelVersion
+from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
 
@@ -228,3 +228,30 @@ def _report(outcome: Outcome, report: Report, reporter: Reporter) -> None:
         report(reporter)
     except StorageError as error:
         outcome.notes.append(str(error))
+
+
+def version_for(
+    registry: Registry, model: str, data_version: str, orchestration_runs: Sequence[str] = ()
+) -> ModelVersion:
+    """Return the model version a later stage works on.
+
+    That of its own orchestrated run, else of the run it is a re-execution of (in the order given),
+    else the data version's latest: two runs on one partition never mix.
+
+    Raises:
+        NotFound: the model was never trained on this data version.
+    """
+    versions = {
+        row.run_id: row for row in registry.model_versions(model, data_version=data_version)
+    }
+    for orchestration_run in orchestration_runs:
+        runs = registry.runs(model, data_version=data_version, orchestration_run=orchestration_run)
+        found = [versions[run.run_id] for run in runs if run.run_id in versions]
+        if found:
+            return found[-1]
+    if not versions:
+        raise NotFound(
+            f"{model} has not been trained on {data_version}; run 'mlops train"
+            f" {model}@{data_version}'"
+        )
+    return next(reversed(versions.values()))

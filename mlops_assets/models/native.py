@@ -15,8 +15,11 @@ from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.models.frameworks import Framework
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.paths import model_folder, model_owner
+from mlops_assets.registry import ModelVersion
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.store import Store
 
 
 def save_native(
@@ -87,3 +90,10 @@ def load_native(
             return framework.load(scratch, THIS_PROCESS)
         trust = Trust(specification.architectures, package=specification.trainer.partition(".")[0])
         return framework.load(scratch, trust)
+
+
+def native_files(store: Store, row: ModelVersion) -> dict[str, FileStat]:
+    """Return the native files of a model version by name."""
+    prefix = f"{model_folder(row.model, row.version)}/native/"
+    files = store.registry.files(model_owner(row.model, row.version))
+    return {file.path.removeprefix(prefix): file for file in files if file.path.startswith(prefix)}

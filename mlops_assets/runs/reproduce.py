@@ -9,12 +9,13 @@ from typing import Any
 from mlops_assets.errors import NotReproducible
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
+from mlops_assets.models.native import native_files
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.runs.comparison import environment_versions, recorded_environment
-from mlops_assets.store import Store, native_files
+from mlops_assets.store import Store
 from mlops_assets.training import provenance
 from mlops_assets.training.process.follow import followed
 from mlops_assets.training.process.supervisor import train_supervised

@@ -37,9 +37,10 @@ from mlops_assets.paths import model_folder, prediction_owner, predictions_folde
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, published_path
+from mlops_assets.store import Store
 from mlops_assets.text.figures import drawn
 
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
@@ -104,7 +105,11 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         raise SpecificationError(
             f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s"
         )
-    model = OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
+    model = OnnxModel(
+        published_path(
+            store.workspace, store.registry, f"{model_folder(row.model, row.version)}/model.onnx"
+        )
+    )
     folder, title = predictions_folder(row.model, row.version), f"{row.model}@{row.version}, {name}"
     with scratch_folder("prediction") as scratch:
         plain, path = scratch / "plain.tif", scratch / "map.tif"

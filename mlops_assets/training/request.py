@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any, Literal
 
 from pydantic import Field
 
 from mlops_assets.choices import Direction
 from mlops_assets.models.specification import ModelSpecification
-from mlops_assets.store import run_identifier
 from mlops_assets.strict import Strict
+
+_RUN_NAMESPACE = uuid.UUID("6f0b8f0e-52c6-4a6e-9d0e-3c2a6b6a7c11")
 
 
 class Pruning(Strict):
@@ -20,6 +22,16 @@ class Pruning(Strict):
     metric: str
     direction: Direction
     name: Literal["median", "hyperband"]
+
+
+def run_identifier(orchestration_run: str | None, model: str, data_version: str) -> str:
+    """Return a run's id.
+
+    Within one orchestrated run it is always the same, so that a retried step is the same run.
+    """
+    if orchestration_run is None:
+        return str(uuid.uuid4())
+    return str(uuid.uuid5(_RUN_NAMESPACE, f"{orchestration_run}/{model}/{data_version}"))
 
 
 def _default_run_id(fields: dict[str, Any]) -> str:

@@ -33,12 +33,13 @@ from mlops_assets.errors import (
 )
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
+from mlops_assets.models.lifecycle import version_for
 from mlops_assets.models.onnx.session import OnnxModel, decide
 from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
 from mlops_assets.registry import Run
 from mlops_assets.registry.store import now
-from mlops_assets.store import Store, run_identifier, version_for
+from mlops_assets.store import Store
 from mlops_assets.training.metric_writer import FLUSH_POINTS
 from mlops_assets.training.resume import close_abandoned_runs
 from mlops_assets.training.seeding import seed_everything
@@ -298,15 +299,6 @@ def test_a_later_stage_works_on_its_own_run_then_on_ancestors_then_on_the_latest
     assert found("unknown") == found() == third.version
     with pytest.raises(NotFound, match="mlops train crops@v2"):
         version_for(store.registry, "crops", "v2", ["one"])
-
-
-def test_run_ids_repeat_within_one_orchestrated_run_only() -> None:
-    assert run_identifier("a", "m", "v1") == run_identifier("a", "m", "v1")
-    others = {
-        run_identifier(*key)
-        for key in [("a", "m", "v1"), ("b", "m", "v1"), ("a", "n", "v1"), ("a", "m", "v2")]
-    }
-    assert len(others | {run_identifier(None, "m", "v1"), run_identifier(None, "m", "v1")}) == 6
 
 
 def dead_pid() -> int:

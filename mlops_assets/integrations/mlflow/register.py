@@ -23,8 +23,9 @@ from mlops_assets.integrations.mlflow import mapping
 from mlops_assets.integrations.mlflow.client import is_missing
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, published_path
+from mlops_assets.store import Store
 
 _REFUSED_ALIAS = re.compile(r"latest|[vV]\d+|.*[^\w\-].*")  # by MLflow
 
@@ -57,7 +58,9 @@ def register_version(
     with scratch_folder("mlflow") as scratch:
         folder = scratch / "model"
         _write(
-            published_path(store, key), folder, Model(run_id=mlflow_run, model_id=logged.model_id)
+            published_path(store.workspace, store.registry, key),
+            folder,
+            Model(run_id=mlflow_run, model_id=logged.model_id),
         )
         client.log_model_artifacts(logged.model_id, str(folder))
     client.finalize_logged_model(logged.model_id, "READY")

@@ -26,7 +26,8 @@ from mlops_assets.paths import model_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
-from mlops_assets.store import Store, published_path
+from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.store import Store
 
 
 def evaluate_version(
@@ -52,7 +53,7 @@ def evaluate_version(
     data = raw_data(store.workspace, store.registry, row)
     named = _class_metrics_of_gates(specification, data)
     folder, title = model_folder(row.model, row.version), f"{row.model}@{row.version}"
-    path = published_path(store, f"{folder}/model.onnx")
+    path = published_path(store.workspace, store.registry, f"{folder}/model.onnx")
     try:
         evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
     except EvaluationError as error:

@@ -14,7 +14,7 @@ from mlops_assets.models.export.parity import (
     located,
 )
 from mlops_assets.models.frameworks import framework_named
-from mlops_assets.models.native import load_native
+from mlops_assets.models.native import load_native, native_files
 from mlops_assets.models.onnx import graph
 from mlops_assets.models.onnx.graph import with_scaling
 from mlops_assets.models.onnx.session import OnnxModel
@@ -24,8 +24,9 @@ from mlops_assets.paths import model_folder
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.store import Store, native_files, published_path
+from mlops_assets.store import Store
 
 
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
@@ -40,7 +41,8 @@ def export(store: Store, specification: ModelSpecification, row: ModelVersion) -
 
     started = time.monotonic()
     native = {
-        name: published_path(store, file.path) for name, file in native_files(store, row).items()
+        name: published_path(store.workspace, store.registry, file.path)
+        for name, file in native_files(store, row).items()
     }
     data = raw_data(store.workspace, store.registry, row)
     X, _ = data.arrays("test", limit=specification.parity.samples)

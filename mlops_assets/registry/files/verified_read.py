@@ -6,6 +6,7 @@ Bytes are compared with their published checksum before anybody uses them.
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import model_folder
@@ -28,6 +29,17 @@ def read_published(workspace: Workspace, registry: Registry, key: str) -> bytes:
     if content is None:
         raise IntegrityError(f"{key} is not as it was published; restore it from a backup")
     return content
+
+
+def published_path(workspace: Workspace, registry: Registry, key: str) -> Path:
+    """Return a local path of a published file whose bytes are still those that were published.
+
+    Raises:
+        StorageError: it was never published, or is missing.
+        IntegrityError: its bytes have changed.
+    """
+    content = read_published(workspace, registry, key)
+    return workspace.local_path(key, sha256_of(content))
 
 
 def _matching(workspace: Workspace, registry: Registry, key: str) -> bytes | None:

@@ -32,9 +32,10 @@ from mlops_assets.models.specification import Gate, ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder, model_item_key
 from mlops_assets.registry import ModelVersion
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.runs.comparison import compare_runs
 from mlops_assets.runs.reports import write_report
-from mlops_assets.store import Store, published_path
+from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import crops_table, scenes_specification, table_specification
 from mlops_assets_tests.training.trainers import (
@@ -70,7 +71,11 @@ def predictions(store: Store, row: ModelVersion) -> tuple[NDArray[Any], NDArray[
         y,
         decide(
             OnnxModel(
-                published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")
+                published_path(
+                    store.workspace,
+                    store.registry,
+                    f"{model_folder(row.model, row.version)}/model.onnx",
+                )
             ).predict(X)
         ),
         data,
@@ -214,7 +219,11 @@ def test_batches_are_as_the_whole(
         row = exported(
             store, model_specification(task="regression", trainer=SKLEARN), estimator=TREE
         )
-    model = OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
+    model = OnnxModel(
+        published_path(
+            store.workspace, store.registry, f"{model_folder(row.model, row.version)}/model.onnx"
+        )
+    )
     data = raw_data(store.workspace, store.registry, row)
     whole = measure(model, data)
     sizes: list[int] = []
@@ -434,7 +443,13 @@ def test_nan_in_a_pixel_counts_only_where_there_is_a_label(
         tuple(int(i) for i in np.argwhere(mask)[0]) for mask in (truth < 0, truth >= 0)
     )
     before = measure(
-        OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx")),
+        OnnxModel(
+            published_path(
+                store.workspace,
+                store.registry,
+                f"{model_folder(row.model, row.version)}/model.onnx",
+            )
+        ),
         data,
         "logits",
     )

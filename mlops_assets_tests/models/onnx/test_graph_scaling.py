@@ -34,9 +34,10 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder, model_item_key
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.serving.scenes import predict_scene
 from mlops_assets.storage import Workspace
-from mlops_assets.store import Store, published_path
+from mlops_assets.store import Store
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
 from mlops_assets_tests.conftest import (
@@ -157,7 +158,11 @@ def row_of(store: Store, model: str) -> ModelVersion:
 
 
 def onnx_of(store: Store, row: ModelVersion) -> OnnxModel:
-    return OnnxModel(published_path(store, f"{model_folder(row.model, row.version)}/model.onnx"))
+    return OnnxModel(
+        published_path(
+            store.workspace, store.registry, f"{model_folder(row.model, row.version)}/model.onnx"
+        )
+    )
 
 
 def opened(store: Store, model: str) -> TrainingData:
@@ -194,7 +199,11 @@ def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scale
     ]
     framework = framework_named(row.framework)
     native = load_native(
-        {PurePosixPath(key).name: published_path(models, key) for key in keys}, framework
+        {
+            PurePosixPath(key).name: published_path(models.workspace, models.registry, key)
+            for key in keys
+        },
+        framework,
     )
     raw, _ = raw_data(models.workspace, models.registry, row).arrays("test")
     scaled, y = opened(models, model).arrays("test")
@@ -209,7 +218,9 @@ def test_the_onnx_model_gives_on_raw_samples_what_the_trained_one_gives_on_scale
 def test_the_graph_takes_the_bands_and_scales_them_first(models: Store, model: str) -> None:
     row = row_of(models, model)
     graph = onnx.load(
-        published_path(models, f"{model_folder(row.model, row.version)}/model.onnx")
+        published_path(
+            models.workspace, models.registry, f"{model_folder(row.model, row.version)}/model.onnx"
+        )
     ).graph
     (taken,) = graph.input
     assert taken.name == "input"

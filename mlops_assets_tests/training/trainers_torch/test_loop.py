@@ -21,7 +21,8 @@ from mlops_assets.models.frameworks.pytorch import PyTorch
 from mlops_assets.models.native import load_native
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
-from mlops_assets.store import Store, published_path
+from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.store import Store
 from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
@@ -50,7 +51,11 @@ WILD: dict[str, Any] = {"learning_rate": 1.0, "schedule": "constant", "epochs": 
 def weights(store: Store, row: ModelVersion) -> dict[str, Tensor]:
     """Return the published weights."""
     return load_file(
-        published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
+        published_path(
+            store.workspace,
+            store.registry,
+            f"{model_folder(row.model, row.version)}/native/model.safetensors",
+        )
     )
 
 
@@ -198,7 +203,7 @@ def test_the_best_weights_are_kept_and_waiting_has_an_end(store: Store) -> None:
     X, y = data.arrays("validation")
     folder = f"{model_folder(row.model, row.version)}/native"
     files = {
-        name: published_path(store, f"{folder}/{name}")
+        name: published_path(store.workspace, store.registry, f"{folder}/{name}")
         for name in ("model.safetensors", "architecture.json")
     }
     model = load_native(files, PyTorch())

@@ -21,8 +21,9 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.storage import Workspace
-from mlops_assets.store import Store, published_path
+from mlops_assets.store import Store
 from mlops_assets.training.train import follow, train
 from mlops_assets_tests.training.trainers import training_request
 from mlops_assets_tests.training.trainers_torch.cases import PATCHES, SERIES, WINDOWS, declared
@@ -83,7 +84,11 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
 def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:
     """Return the published weights."""
     return load_file(
-        published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
+        published_path(
+            store.workspace,
+            store.registry,
+            f"{model_folder(row.model, row.version)}/native/model.safetensors",
+        )
     )
 
 

@@ -16,7 +16,8 @@ from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.names import Reference
 from mlops_assets.paths import model_folder
-from mlops_assets.store import Store, published_path
+from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.store import Store
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers import load_trainer
 from mlops_assets_tests.training.trainers import training_request
@@ -175,7 +176,11 @@ def test_a_declared_scaling_takes_the_place_of_the_networks_own(store: Store) ->
     row = train(store, training_request(specification, "v1", SERIES.params))
     assert export(store, specification, row).passed
     assert row.signature["scaling"][0]["type"] == "min-max"
-    path = published_path(store, f"{model_folder(row.model, row.version)}/native/model.safetensors")
+    path = published_path(
+        store.workspace,
+        store.registry,
+        f"{model_folder(row.model, row.version)}/native/model.safetensors",
+    )
     with safe_open(path, "pt") as file:
         assert torch.equal(file.get_tensor("mean"), torch.zeros(7))
         assert torch.equal(file.get_tensor("deviation"), torch.ones(7))
