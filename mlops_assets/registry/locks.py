@@ -7,8 +7,8 @@ have no locks.
 from __future__ import annotations
 
 import hashlib
+import operator
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,9 +22,9 @@ from mlops_assets.errors import Conflict, StorageError
 from mlops_assets.registry.session import RegistrySession
 from mlops_assets.text.secret_urls import shown
 
-LOCK_TIMEOUT_SECONDS = (
-    600.0  # as long as the longest commit we expect another process to hold a dataset
-)
+# the longest commit during which another process is expected to hold a dataset
+LOCK_TIMEOUT_SECONDS = 600.0
+ADVISORY_LOCK_POLL_SECONDS = 0.2
 
 
 class Locks(RegistrySession):
@@ -62,16 +62,22 @@ class Locks(RegistrySession):
 
     @contextmanager
     def _advisory_lock(self, name: str, timeout: float) -> Iterator[None]:
+        # not needed for SQLite, and 10 ms of every command's start-up
+        from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
+
         number = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big", signed=True)
-        deadline = time.monotonic() + timeout
+        taking = Retrying(
+            retry=retry_if_result(operator.not_),
+            wait=wait_fixed(ADVISORY_LOCK_POLL_SECONDS),
+            stop=stop_after_delay(timeout),
+        )
+        query = text("SELECT pg_try_advisory_lock(:number)")
         with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
             with self.explained():
-                while not connection.scalar(
-                    text("SELECT pg_try_advisory_lock(:number)"), {"number": number}
-                ):
-                    if time.monotonic() > deadline:
-                        raise _held(name)
-                    time.sleep(0.2)
+                try:
+                    taking(connection.scalar, query, {"number": number})
+                except RetryError as error:
+                    raise _held(name) from error
             # of the server, whose end frees the lock; `connection` would open another
             session = connection.connection
             _sessions.held = {**_held_sessions(), (self.url, name): session}

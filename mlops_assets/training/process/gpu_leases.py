@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import logging
 import tempfile
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from tenacity import RetryCallState, Retrying, retry_if_result, wait_fixed
 
 from mlops_assets.errors import TrainerError
 
@@ -47,26 +48,32 @@ def leased(count: int, devices: Sequence[str], locks: Path = LOCKS) -> Iterator[
         )
     locks.mkdir(parents=True, exist_ok=True)
     with ExitStack() as held:
-        yield _take(count, devices, locks, held)
+        waiting = Retrying(
+            retry=retry_if_result(lambda names: len(names) < count),
+            wait=wait_fixed(WAIT_SECONDS),
+            before_sleep=partial(_log_first_wait, count, len(devices)),
+        )
+        yield waiting(_take, count, devices, locks, held)
 
 
 def _take(count: int, devices: Sequence[str], locks: Path, held: ExitStack) -> list[str]:
-    told = False
-    while True:
-        with ExitStack() as taken, FileLock(locks / "gathering.lock"):
-            names: list[str] = []
-            for device in devices:
-                if len(names) == count:
-                    break
-                try:
-                    taken.enter_context(FileLock(locks / f"{device}.lock", timeout=0))
-                    names.append(device)
-                except Timeout:
-                    continue
+    """Return the names of devices that `held` now holds; none if fewer than `count` are free."""
+    with ExitStack() as taken, FileLock(locks / "gathering.lock"):
+        names: list[str] = []
+        for device in devices:
             if len(names) == count:
-                held.push(taken.pop_all())
-                return names
-        if not told:
-            log.info("waiting for %s of %s GPUs, which other runs are using", count, len(devices))
-            told = True
-        time.sleep(WAIT_SECONDS)
+                break
+            try:
+                taken.enter_context(FileLock(locks / f"{device}.lock", timeout=0))
+            except Timeout:
+                continue
+            names.append(device)
+        if len(names) < count:
+            return []
+        held.push(taken.pop_all())
+        return names
+
+
+def _log_first_wait(count: int, devices: int, state: RetryCallState) -> None:
+    if state.attempt_number == 1:
+        log.info("waiting for %s of %s GPUs, which other runs are using", count, devices)

@@ -12,14 +12,17 @@ import time
 import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
+
+from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.models.lifecycle import Reporter
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.progress import Step, step
-from mlops_assets.registry import ModelVersion
+from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.patience import patiently
 from mlops_assets.store import Store
 from mlops_assets.training.process.supervisor import train_supervised
@@ -221,20 +224,24 @@ class _Sweep:
 
         Nobody else runs them, as the sweep is claimed.
         """
-        registry, plan = self.store.registry, self.plan
-        deadline = time.monotonic() + GONE_SECONDS
-        for trial in self.trials():
-            run = registry.run(trial.run_id)
-            while (
-                run.status == "running"
-                and process_alive(run.host, run.pid)
-                and time.monotonic() < deadline
-            ):
-                time.sleep(LOOK_SECONDS)
-                run = registry.run(trial.run_id)
-            if run.status == "running":
-                error = f"sweep {plan.name} was killed; start it again to continue"
-                end_run(self.store, run.run_id, "canceled", error)
+        noticing = Retrying(
+            retry=retry_if_result(_any_alive),
+            wait=wait_fixed(LOOK_SECONDS),
+            stop=stop_after_delay(GONE_SECONDS),
+        )
+        error = f"sweep {self.plan.name} was killed; start it again to continue"
+        with suppress(RetryError):
+            noticing(self._unfinished_runs)
+        for run in self._unfinished_runs():
+            end_run(self.store, run.run_id, "canceled", error)
+
+    def _unfinished_runs(self) -> list[Run]:
+        runs = [self.store.registry.run(trial.run_id) for trial in self.trials()]
+        return [run for run in runs if run.status == "running"]
+
+
+def _any_alive(runs: Sequence[Run]) -> bool:
+    return any(process_alive(run.host, run.pid) for run in runs)
 
 
 def _require_some_success(plan: Plan, trials: Sequence[Trial]) -> None:
