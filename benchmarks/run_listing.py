@@ -25,7 +25,7 @@ METRICS = 20
 ROUNDS = 15
 WANTED = 200
 _FILTER = "macro_f1 > 0.8 AND params.learning_rate < 0.01"
-QUESTIONS: dict[str, dict[str, str]] = {
+QUESTIONS: dict[str, dict[str, Any]] = {
     "the newest": {},
     "the newest of one model": {"model": "model_1"},
     f"`{_FILTER}`": {"where": _FILTER},

@@ -110,7 +110,7 @@ def store(tmp_path: Path, _empty_registry: bytes) -> Store:
     return Store(workspace, Registry(f"sqlite:///{registry}").acting(local("tester")))
 
 
-def table_specification(name: str = "fields", **changes: object) -> DatasetSpecification:
+def table_specification(name: str = "fields", /, **changes: object) -> DatasetSpecification:
     """A table dataset with label column `crop`; `changes` replace attributes."""
     attributes: dict[str, object] = {
         "name": name,
@@ -120,7 +120,7 @@ def table_specification(name: str = "fields", **changes: object) -> DatasetSpeci
     return DatasetSpecification.model_validate(attributes | changes)
 
 
-def scenes_specification(name: str = "scenes", **changes: object) -> DatasetSpecification:
+def scenes_specification(name: str = "scenes", /, **changes: object) -> DatasetSpecification:
     """A dataset of scenes with classes 1 and 2, read as 3 x 3 patches.
 
     It is split by blocks of 8 pixels with a buffer.

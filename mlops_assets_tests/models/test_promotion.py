@@ -23,7 +23,7 @@ from mlops_assets_tests.registry.rows import data_version, model_version, new_ru
 
 
 def registered(
-    store: Store, version: str, stage: str = "recorded", **metrics: float
+    store: Store, version: str, stage: str = "recorded", /, **metrics: float
 ) -> ModelVersion:
     """A model version `crops@version` with these metrics."""
     if not store.registry.data_versions("fields"):
@@ -161,7 +161,7 @@ def test_one_failing_gate_moves_nothing(store: Store) -> None:
 
 @pytest.mark.parametrize("stage", ["trained", "exported", "evaluated"])
 def test_a_version_that_is_not_recorded_stays_out(stage: str, store: Store) -> None:
-    row = registered(store, "v1-a", stage=stage, accuracy=1)
+    row = registered(store, "v1-a", stage, accuracy=1)
     with pytest.raises(GateFailure, match=f"crops@v1-a is only {stage}; .*mlops train crops@v1"):
         promote(store, row, [])
     assert state(store) == ({}, 0)

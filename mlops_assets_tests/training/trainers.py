@@ -167,7 +167,7 @@ def unresolved_params(
     """Parameters of a type that does not exist."""
 
 
-def model_specification(name: str = "crops", **changes: object) -> ModelSpecification:
+def model_specification(name: str = "crops", /, **changes: object) -> ModelSpecification:
     """A tree on the dataset `fields`; `changes` replace attributes."""
     attributes = {
         "name": name,

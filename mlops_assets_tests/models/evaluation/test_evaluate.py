@@ -306,7 +306,7 @@ def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table
 
 def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land) -> None:
     land_table(crops_table(300).assign(farm=np.arange(300) % 3), fields())
-    tree = {
+    tree: dict[str, Any] = {
         "estimator": "sklearn.tree.DecisionTreeClassifier",
         "class_weight": {0: 1, 1: 5, 2: 1},
         "max_depth": None,

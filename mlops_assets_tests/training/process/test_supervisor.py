@@ -53,7 +53,7 @@ class Clock:
         return time.monotonic() + 2400 * self._looks
 
 
-def attempt(store: Store, does: str, begun: str | None = None, **compute: object) -> Run:
+def attempt(store: Store, does: str, begun: str | None = None, /, **compute: object) -> Run:
     """Train in a way that fails; return the run."""
     specification = model_specification(trainer=f"{HERE}:behave", compute=compute)
     with pytest.raises(MlopsError):

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -37,7 +38,7 @@ from mlops_assets_tests.training.trainers import (
     training_request,
 )
 
-METRIC = {"metric": "validation_accuracy"}
+METRIC: dict[str, Any] = {"metric": "validation_accuracy"}
 SWEEP = """
 import sys
 from mlops_assets.principals import local

@@ -69,9 +69,9 @@ def blind(data: TrainingData, params: Curve, run: TrainingRun) -> DecisionTreeCl
     return DecisionTreeClassifier(max_depth=params.depth).fit(X.reshape(len(X), -1), y)
 
 
-def curve_model(trainer: str = f"{HERE}:curve", **changes: object) -> ModelSpecification:
+def curve_model(**changes: object) -> ModelSpecification:
     """A model of that trainer on the dataset `fields`."""
-    return model_specification(trainer=trainer, **changes)
+    return model_specification(**{"trainer": f"{HERE}:curve"} | changes)
 
 
 def planned(

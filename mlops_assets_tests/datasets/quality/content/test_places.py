@@ -34,7 +34,7 @@ def test_footprints_are_where_samples_are_read(
 ) -> None:
     top, bottom, left, right = box
     samples = samples_at([("plain", 20, 30), ("placed", 20, 30)], "te")
-    extent = {"height": 100, "width": 200}
+    extent: dict[str, Any] = {"height": 100, "width": 200}
     manifest = files({"path": "plain", **extent}, utm("placed", 500_000, 4_700_000, **extent))
     places = places_of(samples, manifest, shape)
     assert places.size == size
