@@ -131,7 +131,7 @@ def test_landsat_points_are_the_pixels_they_lie_in(store: Store) -> None:
     )
     expected = {
         (row, column): labels[0]
-        for (row, column), labels in by_place.items()
+        for (row, column), labels in zip(by_place.index, by_place, strict=True)
         if len(labels) == 1 and 0 <= row < 443 and 0 <= column < 489  # some lie beyond the scene
     }
     assert len(expected) > 800

@@ -17,7 +17,8 @@ from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.quality import CHECKS
-from mlops_assets.datasets.quality.assessment import FORMAT, assess
+from mlops_assets.datasets.quality.assessment import assess
+from mlops_assets.datasets.quality.checks import FORMAT
 from mlops_assets.datasets.quality.content.scan import scan
 from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -89,11 +90,7 @@ def test_assessing_again_gives_the_same_bytes(
     name = "fields" if read == "rows" else "scenes"
     committed, first = assessed(name)
     for split in ("train", "validation", "test"):  # also when everything has to be decoded again
-        folder = split_folder(
-            committed,  # type: ignore[arg-type]
-            split,
-            committed.document.input.kind,
-        )
+        folder = split_folder(committed, split, committed.document.input.kind)
         folder.rename(folder.with_name(f"{split}-moved"))
     (store.workspace.root / f"datasets/{name}/v1/quality.json").unlink()  # or it is taken up again
     again = assessed(name)[1]
@@ -274,8 +271,9 @@ def test_counts_are_by_class_in_declared_order_and_by_split(
     _, quality = assessed()
     assert quality.counts.index.tolist() == list(classes.values())
     expected = pd.crosstab(frame["crop"].map(classes), pd.Series(folds(100)))
-    for (name, split), count in expected.stack().items():
-        assert quality.counts.loc[name, split] == count
+    for split in expected.columns:
+        for name in expected.index:
+            assert quality.counts.loc[name, split] == expected.loc[name, split]
     assert quality.counts["validation"].sum() == 0
 
 
@@ -285,7 +283,7 @@ def test_counts_of_windows_are_of_their_pixels(land_scenes: Land, assessed: Asse
     land_scenes(scenes_specification(source=source, split={"method": "spatial_block", "block": 8}))
     committed, quality = assessed("scenes")
     for split in ("train", "test"):
-        y = TrainingData(committed, "semantic-segmentation").arrays(split)[1]  # type: ignore[arg-type]
+        y = TrainingData(committed, "semantic-segmentation").arrays(split)[1]
         assert quality.counts[split].tolist() == [(y == 0).sum(), (y == 1).sum()]
     assert check(quality, "labels").description.startswith(
         f"{quality.counts.to_numpy().sum()} labelled pixels, all"

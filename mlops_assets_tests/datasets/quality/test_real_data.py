@@ -135,7 +135,7 @@ def test_two_dates_of_one_reservoir(store: Store, method: str, passes: bool) -> 
     assert found.passed == passes
     assert passes or found.values["seen"] > 0.3
     assert report["distance_between_splits"]["least"] < 0.01
-    assert quality.counts.loc["water", "train"] > 1000
+    assert quality.counts["train"]["water"] > 1000
 
 
 @pytest.mark.usefixtures("few_trees", "undrawn")

@@ -57,10 +57,10 @@ def test_later_samples_are_held_out(store: Store, implementation: Implementation
     samples = samples_of(store, temporal(implementation))
     spans = samples.groupby("split")["time"].agg(["min", "max"])
     assert samples["split"].notna().all()
-    assert spans.loc["train", "max"] < spans.loc["test", "min"]
+    assert spans["max"]["train"] < spans["min"]["test"]
     if "validation" in spans.index:
-        assert spans.loc["train", "max"] < spans.loc["validation", "min"]
-        assert spans.loc["validation", "max"] < spans.loc["test", "min"]
+        assert spans["max"]["train"] < spans["min"]["validation"]
+        assert spans["max"]["validation"] < spans["min"]["test"]
 
 
 @pytest.mark.parametrize(

@@ -287,12 +287,13 @@ def test_whole_numbers_are_classes_if_they_occur_five_times_on_average(
     ],
     ids=["few whole numbers", "fractions", "many whole numbers", "booleans"],
 )
-def test_what_the_label_is_said_to_be_wins(
+def test_a_declared_kind_of_label_wins(
     read: Read, label_is: str, labels: list[Any], classes: list[Any] | None, found_labels: list[Any]
 ) -> None:
     table = pd.DataFrame({"red": np.arange(float(len(labels))), "crop": labels})
     found = read({"a.csv": table}, declared(label_is=label_is))
-    assert (found.classes and [entry["value"] for entry in found.classes]) == classes
+    values = None if found.classes is None else [entry["value"] for entry in found.classes]
+    assert values == classes
     assert found.samples["label"].tolist() == found_labels
 
 
@@ -382,7 +383,10 @@ def test_a_label_that_is_a_quantity_is_a_number_to_learn(read: Read, labels: lis
             SMALL.assign(red=[0.1, np.nan, 0.3]),
             r"column 'red' has 1 missing value\(s\) \(NaN\), first in data row 2",
         ),
-        (SMALL.assign(crop=["wheat", None, None]), r"column 'crop' has 2 missing value\(s\)"),
+        (
+            SMALL.assign(crop=pd.Series(["wheat", None, None])),
+            r"column 'crop' has 2 missing value\(s\)",
+        ),
         (
             SMALL.assign(red=[0.1, np.inf, 0.3]),
             "feature 'red' has values that are infinite or beyond float32",
@@ -403,7 +407,7 @@ def test_a_label_that_is_a_quantity_is_a_number_to_learn(read: Read, labels: lis
             SMALL.assign(crop=["wheat", "rye", "oats"]),
             "label 'oats', 'rye' is not a declared class",
         ),
-        (SMALL.assign(crop=[["wheat"]] * 3), "column 'crop' has lists or structures"),
+        (SMALL.assign(crop=pd.Series([["wheat"]] * 3)), "column 'crop' has lists or structures"),
         ("red,nir,crop,crop\n1,2,wheat,maize\n", "has two columns called 'crop'; rename"),
         ("red,nir,crop,nir \n1,2,wheat,3\n", "has two columns called 'nir'; rename"),
         ("", "cannot be read as a table"),

@@ -178,23 +178,22 @@ def test_no_held_out_sample_has_a_pixel_of_a_training_block_within_the_buffer(
     )
     side = window or 1
     trained = np.zeros(shape, dtype=bool)
-    for sample in found[found["split"] == "train"].itertuples():
-        row, column = sample.row // block * block, sample.column // block * block
+    in_train = found.loc[found["split"] == "train", ["row", "column"]].to_numpy()
+    for row, column in in_train // block * block:
         trained[row : row + block, column : column + block] = True
-    for sample in found.itertuples():
+    places = zip(found["row"], found["column"], found["split"], found["reason"], strict=True)
+    for row, column, of, reason in places:
         reach = trained[
-            max(sample.row - buffer, 0) : sample.row + side + buffer,
-            max(sample.column - buffer, 0) : sample.column + side + buffer,
+            max(row - buffer, 0) : row + side + buffer,
+            max(column - buffer, 0) : column + side + buffer,
         ]
-        in_training_block = trained[sample.row, sample.column]
+        in_training_block = trained[row, column]
         if in_training_block:
-            assert sample.split == "train"
+            assert of == "train"
         elif buffer and reach.any():
-            assert (
-                pd.isna(sample.split) and sample.reason == "within the buffer of a training block"
-            )
+            assert pd.isna(of) and reason == "within the buffer of a training block"
         else:
-            assert sample.split == "test" and sample.reason is None
+            assert of == "test" and reason is None
     assert found["split"].isna().any() == (buffer > 0)
 
 

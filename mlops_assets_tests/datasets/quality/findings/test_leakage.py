@@ -69,8 +69,9 @@ def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: SampleShape) -
 
     samples = samples.copy()
     facts = manifest.set_index("path")
-    for i, sample in enumerate(samples.itertuples()):
-        file = facts.loc[sample.path]
+    for i in range(len(samples)):
+        place = samples.iloc[i]
+        file = facts.loc[place["path"]]
         if file["crs"] is None:
             continue
         a, b, c, d, e, f = file["transform"]
@@ -78,7 +79,7 @@ def located(samples: pd.DataFrame, manifest: pd.DataFrame, shape: SampleShape) -
             row, column = file["height"] / 2, file["width"] / 2
         else:
             half = shape.size / 2 if shape.kind == "window" else 0.5
-            row, column = sample.row + half, sample.column + half
+            row, column = place["row"] + half, place["column"] + half
         lon, lat = transform(
             file["crs"], DEGREES, [a * column + b * row + c], [d * column + e * row + f]
         )
@@ -234,7 +235,7 @@ def test_scenes_of_neighbouring_zones_are_held_against_each_other() -> None:
 
 
 def test_images_of_other_resolution_overlap_by_their_ground() -> None:
-    size = {"height": 32, "width": 32}
+    size: dict[str, Any] = {"height": 32, "width": 32}
     coarse = utm("coarse", 500_000, 4_700_000, pixel=60, **size)  # 1920 m
     manifest = files(
         coarse, utm("in", 501_000, 4_699_000, **size), utm("out", 501_930, 4_700_000, **size)
