@@ -32,7 +32,7 @@ from mlops_assets.stac.catalog import (
     link,
 )
 from mlops_assets.stac.extents import footprint, known_bbox, times, true_footprint
-from mlops_assets.stac.item_files import FileRow, Group, groups
+from mlops_assets.stac.item_files import FileRow, ItemFiles, groups
 
 # the words of the ml-aoi extension
 STAC_SPLITS = {
@@ -87,7 +87,7 @@ class ItemMaker:
         entries = self.committed.document.described
         return {scene: entry for entry in entries for scene in entry.scenes}
 
-    def _item(self, group: Group, key: str) -> dict[str, Any]:
+    def _item(self, group: ItemFiles, key: str) -> dict[str, Any]:
         committed, first = self.committed, group.main[0]
         collection = f"{committed.row.dataset}-{committed.row.version}"
         bbox = first["bbox"] or known_bbox(committed)
@@ -135,7 +135,7 @@ class ItemMaker:
         one = {"ml-aoi:split": STAC_SPLITS[next(iter(counts))]} if len(counts) == 1 else {}
         return {"mlops:samples": counts, **one}
 
-    def _labels(self, group: Group) -> dict[str, Any]:
+    def _labels(self, group: ItemFiles) -> dict[str, Any]:
         """Return the fields of the label extension.
 
         They are what is labelled, with which classes, and how often each occurs.
@@ -158,7 +158,7 @@ class ItemMaker:
                 fields[LABEL_PROPERTY] = names.get(found.index[0], found.index[0])
         return fields
 
-    def _assets(self, group: Group, key: str) -> dict[str, Any]:
+    def _assets(self, group: ItemFiles, key: str) -> dict[str, Any]:
         assets: dict[str, Any] = {}
         offset = 0
         described = self._described.get(group.name)

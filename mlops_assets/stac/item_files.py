@@ -21,7 +21,7 @@ FileRow = dict[str, Any]  # a row of the manifest; None where unknown
 
 
 @dataclass
-class Group:
+class ItemFiles:
     """Files that make one Item.
 
     Attributes:
@@ -65,7 +65,9 @@ def group_count(committed: CommittedDataset) -> int:
     return int(main["scene"].nunique() + main["scene"].isna().sum())
 
 
-def groups(committed: CommittedDataset, touched: AbstractSet[str] | None = None) -> Iterator[Group]:
+def groups(
+    committed: CommittedDataset, touched: AbstractSet[str] | None = None
+) -> Iterator[ItemFiles]:
     """Yield the files of each Item of a data version, in manifest order.
 
     Only those with a file among `touched`.
@@ -81,9 +83,9 @@ def groups(committed: CommittedDataset, touched: AbstractSet[str] | None = None)
                 )
             ]
         single = single[single["path"].isin(list(touched))]
-    found: dict[str, Group] = {}
+    found: dict[str, ItemFiles] = {}
     for row in _plain(scenes):
-        group = found.setdefault(row["scene"], Group(row["scene"]))
+        group = found.setdefault(row["scene"], ItemFiles(row["scene"]))
         (group.main if row["role"] in MAIN_ROLES else group.others).append(row)
     for group in found.values():
         group.main.sort(key=lambda row: row["part"] or 0)
@@ -91,7 +93,7 @@ def groups(committed: CommittedDataset, touched: AbstractSet[str] | None = None)
             group.others += _plain(shared)
         yield group
     for row in _plain(single):
-        yield Group(item_id(row["path"]), [row])
+        yield ItemFiles(item_id(row["path"]), [row])
 
 
 def _plain(rows: pd.DataFrame) -> list[FileRow]:

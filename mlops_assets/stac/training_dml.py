@@ -17,13 +17,13 @@ from typing import Any
 
 import pandas as pd
 
-from mlops_assets.datasets.diff.diff import Difference
+from mlops_assets.datasets.diff.diff import VersionDiff
 from mlops_assets.datasets.io.media_types import GEOTIFF, media_type
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import dataset_record_folder, object_key, version_folder
 from mlops_assets.stac.catalog import relative
 from mlops_assets.stac.extents import known_bbox, known_interval, text
-from mlops_assets.stac.item_files import FileRow, Group, groups
+from mlops_assets.stac.item_files import FileRow, ItemFiles, groups
 
 TRAINING_DML = "training-dml.json"
 TRAINING_TYPES = {"train": "training", "validation": "validation", "test": "test"}
@@ -98,7 +98,7 @@ def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
 
 
 def changeset(
-    before: CommittedDataset, after: CommittedDataset, difference: Difference
+    before: CommittedDataset, after: CommittedDataset, difference: VersionDiff
 ) -> dict[str, Any]:
     """Return the difference between two data versions as an `AI_TDChangeset`.
 
@@ -157,7 +157,7 @@ class _Entry:
     """
 
     committed: CommittedDataset
-    group: Group
+    group: ItemFiles
     split: str
     labels: list[Any]
 

@@ -20,7 +20,7 @@ from sqlalchemy import Engine, event
 
 from mlops_assets.datasets.commit.commit import commit
 from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError
 from mlops_assets.models.evaluation.evaluate import evaluate_version
@@ -170,7 +170,7 @@ def _dataset(store: Store, version: str) -> CommittedDataset:
 
 def _assess(version: str, **thresholds: float) -> Step:
     def assessed(store: Store) -> None:
-        found = assess(store.registry, _dataset(store, version), Quality(**thresholds))
+        found = assess(store.registry, _dataset(store, version), QualityThresholds(**thresholds))
         if failed := [
             check.description
             for check in found.checks

@@ -23,7 +23,7 @@ from shapely import geometry
 
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.recall.verify import verify
-from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
+from mlops_assets.datasets.specification.dataset import DatasetSpecification, QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.extents import enclosing
 from mlops_assets.errors import IntegrityError
@@ -217,7 +217,7 @@ def test_an_assessed_version_has_figures_and_says_what_failed_by_which_threshold
     land_table(tmp_path / "workspace/landing/fields")
     committed = record(store, "fields", {"layout": "table", "table": {"label": "crop"}})
     assert "mlops:quality" not in collection(store, "fields")
-    assess(store.registry, committed, Quality(max_imbalance=1))
+    assess(store.registry, committed, QualityThresholds(max_imbalance=1))
     write_dataset_record(store.workspace, store.registry, committed)
     quality = collection(store, "fields")["mlops:quality"]
     assert "class_balance" in quality["failed"] and quality["thresholds"]["max_imbalance"] == 1

@@ -192,7 +192,7 @@ def _checks(store: Store, found: Summary) -> list[Check] | None:
     from pydantic import ValidationError
 
     from mlops_assets.datasets.quality.published import checks_of, published_report
-    from mlops_assets.datasets.specification.dataset import Quality
+    from mlops_assets.datasets.specification.dataset import QualityThresholds
 
     report = published_report(store.workspace, store.registry, found.row)
     if report is None:
@@ -201,7 +201,7 @@ def _checks(store: Store, found: Summary) -> list[Check] | None:
     for attributes in declared("TrainingDataset"):
         if attributes["name"] == found.row.dataset:
             with suppress(ValidationError):  # loading the project reports it
-                thresholds = Quality.model_validate(attributes.get("quality") or {})
+                thresholds = QualityThresholds.model_validate(attributes.get("quality") or {})
     return checks_of(report, found.document.classes, thresholds)
 
 

@@ -19,7 +19,7 @@ from mlops_assets.names import Reference
 if TYPE_CHECKING:
     import pandas as pd
 
-    from mlops_assets.datasets.diff.diff import Difference
+    from mlops_assets.datasets.diff.diff import VersionDiff
     from mlops_assets.registry import Registry
 
 LISTED = 20  # lines of a list that are shown; JSON has all
@@ -93,7 +93,7 @@ def _references(registry: Registry, before: str, after: str | None) -> tuple[Ref
     return Reference(first.name, versions[-2].version), Reference(first.name, versions[-1].version)
 
 
-def _print(found: Difference, names: Mapping[str, str]) -> None:
+def _print(found: VersionDiff, names: Mapping[str, str]) -> None:
     console.print(f"{found.before['reference']} → {found.after['reference']}", style="bold")
     if found.same:
         console.print("the same content")
@@ -110,7 +110,7 @@ def _print(found: Difference, names: Mapping[str, str]) -> None:
         )
 
 
-def _print_files(found: Difference) -> None:
+def _print_files(found: VersionDiff) -> None:
     files = found.files
     _heading(
         "files",
@@ -131,7 +131,7 @@ def _print_files(found: Difference) -> None:
     _lines((f"> {row.before} → {row.path}" for row in _head(files.renamed)), len(files.renamed))
 
 
-def _print_samples(found: Difference, names: Mapping[str, str]) -> None:
+def _print_samples(found: VersionDiff, names: Mapping[str, str]) -> None:
     samples = found.samples
     _heading(
         "samples",
@@ -176,7 +176,7 @@ def _labels(rows: pd.DataFrame, names: Mapping[str, str]) -> str:
     return f": {', '.join([*told, *more])}" if told else ""
 
 
-def _print_classes(found: Difference) -> None:
+def _print_classes(found: VersionDiff) -> None:
     _heading("classes")
     _lines(f"+ {row['name']} ({row['value']})" for row in found.classes["added"])
     _lines(f"- {row['name']} ({row['value']})" for row in found.classes["removed"])
@@ -212,7 +212,7 @@ def _print_classes(found: Difference) -> None:
         )
 
 
-def _print_shifts(found: Difference) -> None:
+def _print_shifts(found: VersionDiff) -> None:
     from mlops_assets.datasets.diff.distribution_shift import NOTABLE_SHIFT
 
     _heading("features")

@@ -81,7 +81,7 @@ class SampleChanges:
 
 
 @dataclass(frozen=True, eq=False)
-class Difference:
+class VersionDiff:
     """The differences between two data versions.
 
     Attributes:
@@ -146,7 +146,9 @@ class Difference:
         }
 
 
-def difference(registry: Registry, before: CommittedDataset, after: CommittedDataset) -> Difference:
+def difference(
+    registry: Registry, before: CommittedDataset, after: CommittedDataset
+) -> VersionDiff:
     """Compare two data versions, of one dataset or of two.
 
     Raises:
@@ -154,7 +156,7 @@ def difference(registry: Registry, before: CommittedDataset, after: CommittedDat
         StorageError: it cannot be read.
     """
     files = file_changes(before.manifest, after.manifest)
-    return Difference(
+    return VersionDiff(
         before={"reference": before.reference, "digest": before.row.digest},
         after={"reference": after.reference, "digest": after.row.digest},
         files=files,

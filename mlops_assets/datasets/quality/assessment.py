@@ -37,7 +37,7 @@ from mlops_assets.datasets.quality.findings.neighbourhoods import suspects_in
 from mlops_assets.datasets.quality.findings.separation import separation, separation_check
 from mlops_assets.datasets.quality.findings.version_shift import measured_shift
 from mlops_assets.datasets.quality.verdict import judge
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import IntegrityError, StorageError
@@ -50,7 +50,7 @@ from mlops_assets.storage import FileStat
 
 
 @dataclass(frozen=True)
-class Quality:
+class QualityAssessment:
     """The findings on one data version, and the files they were written to.
 
     Attributes:
@@ -79,8 +79,8 @@ class _Report:
 
 
 def assess(
-    registry: Registry, committed: CommittedDataset, thresholds: Thresholds | None = None
-) -> Quality:
+    registry: Registry, committed: CommittedDataset, thresholds: QualityThresholds | None = None
+) -> QualityAssessment:
     """Assess a data version and publish what is found.
 
     The same version and thresholds give the same files.
@@ -102,7 +102,7 @@ def assess(
             for name in CHECKS
             if name != "readable"
         ]
-        return Quality({}, class_counts(committed, {}), [readable, *rest], [])
+        return QualityAssessment({}, class_counts(committed, {}), [readable, *rest], [])
     complete_publications(
         committed.workspace, registry
     )  # also where nothing is to be published below
@@ -114,7 +114,7 @@ def assess(
 
 
 def _published(
-    registry: Registry, committed: CommittedDataset, thresholds: Thresholds
+    registry: Registry, committed: CommittedDataset, thresholds: QualityThresholds
 ) -> _Report | None:
     """Return the published report of this data version.
 
@@ -141,7 +141,7 @@ def _published(
 
 
 def _measured(
-    registry: Registry, committed: CommittedDataset, readable: Check, thresholds: Thresholds
+    registry: Registry, committed: CommittedDataset, readable: Check, thresholds: QualityThresholds
 ) -> _Report:
     """Measure everything and publish it.
 
@@ -195,8 +195,8 @@ def _judged(
     committed: CommittedDataset,
     found: _Report,
     readable: Check,
-    thresholds: Thresholds,
-) -> Quality:
+    thresholds: QualityThresholds,
+) -> QualityAssessment:
     """Derive the checks from the measurements, and publish the report unless it is published."""
     document = dict(found.document)
     if "shift" not in document or document["shift"]["not_compared"]:
@@ -211,7 +211,9 @@ def _judged(
     paths = [f"{folder}/{name}" for name in _contents_of(found)]
     files = {file.path: file for file in registry.files_at(*paths)}
     counts = counts_from(document["class_counts"]["classes"], committed.classes)
-    return Quality(found.statistics, counts, checks, [files[path] for path in paths], found.figures)
+    return QualityAssessment(
+        found.statistics, counts, checks, [files[path] for path in paths], found.figures
+    )
 
 
 def _contents_of(found: _Report) -> dict[str, bytes]:

@@ -15,7 +15,7 @@ from mlops_assets.paths import version_folder
 from mlops_assets.registry.files.verified_read import read_published
 
 if TYPE_CHECKING:
-    from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+    from mlops_assets.datasets.specification.dataset import QualityThresholds
     from mlops_assets.datasets.versions.contents import ClassName
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.storage import Workspace
@@ -39,7 +39,7 @@ def published_report(workspace: Workspace, registry: Registry, row: DataVersion)
 
 
 def checks_of(
-    report: Report, classes: list[ClassName] | None, thresholds: Thresholds | None
+    report: Report, classes: list[ClassName] | None, thresholds: QualityThresholds | None
 ) -> list[Check]:
     """Return the checks of a report, judged anew if it was judged by other thresholds.
 

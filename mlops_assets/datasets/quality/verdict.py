@@ -21,12 +21,13 @@ from mlops_assets.datasets.quality.findings.duplicates import (
 from mlops_assets.datasets.quality.findings.label_noise import Suspects, noise_check
 from mlops_assets.datasets.quality.findings.leakage import LeakageFigures, leakage_check
 from mlops_assets.datasets.quality.findings.version_shift import VersionShift, shift_check
-from mlops_assets.datasets.specification.dataset import SPLITS
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import SPLITS, QualityThresholds
 from mlops_assets.datasets.versions.contents import ClassName
 
 
-def judge(report: Report, classes: list[ClassName] | None, thresholds: Thresholds) -> list[Check]:
+def judge(
+    report: Report, classes: list[ClassName] | None, thresholds: QualityThresholds
+) -> list[Check]:
     """Return the outcome of each check but `readable`, in the order of `CHECKS`.
 
     Args:

@@ -53,7 +53,7 @@ class Damage:
 
 
 @dataclass
-class Verification:
+class DataVerification:
     """The files read again, and what is wrong. `size` is in bytes, of what could be read."""
 
     reference: str
@@ -68,7 +68,7 @@ class Verification:
         return not self.damages
 
 
-def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Verification:
+def verify(workspace: Workspace, registry: Registry, reference: Reference) -> DataVerification:
     """Read the documents, records, files and cache of a data version again.
 
     Files that are kept by reference are read, too. The registry's log is replayed, and compared
@@ -91,7 +91,7 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
         )
     except (NotFound, StorageError, *UNREADABLE):
         if log.problems:
-            return Verification(str(reference), 0, 0, 0, damages)
+            return DataVerification(str(reference), 0, 0, 0, damages)
         raise
     name = f"{row.dataset}@{row.version}"
     size = 0
@@ -111,14 +111,14 @@ def verify(workspace: Workspace, registry: Registry, reference: Reference) -> Ve
                     f"{workspace.where(document.path)} is not as it was published",
                 )
             )
-    read = Verification(name, len(documents), 0, size, damages)
+    read = DataVerification(name, len(documents), 0, size, damages)
     problems = guarded(name, lambda: _content_problems(workspace, registry, row, read))
     damages += [Damage(name, "registry", problem) for problem in problems]
     return read
 
 
 def _content_problems(
-    workspace: Workspace, registry: Registry, row: DataVersion, read: Verification
+    workspace: Workspace, registry: Registry, row: DataVersion, read: DataVerification
 ) -> Iterator[str]:
     """Read the files and add to `read`.
 

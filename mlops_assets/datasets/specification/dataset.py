@@ -130,7 +130,7 @@ class Bands(Strict):
     )
 
 
-class Quality(Strict):
+class QualityThresholds(Strict):
     """Thresholds of the quality report.
 
     Too many exact copies across splits stop training; all else is a warning.
@@ -258,7 +258,9 @@ class DatasetSpecification(Strict):
         default=None, description="Where and when, if the files do not say."
     )
     split: Split = Field(default=Split(), description="How samples are divided.")
-    quality: Quality = Field(default=Quality(), description="Thresholds of the quality report.")
+    quality: QualityThresholds = Field(
+        default=QualityThresholds(), description="Thresholds of the quality report."
+    )
     sensor: SensorSettings = Field(
         default=SensorSettings(), description="How the landing is watched."
     )

@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 
 from mlops_assets.datasets.commit.commit import Commit, commit
-from mlops_assets.datasets.diff.diff import Difference, difference, file_changes
+from mlops_assets.datasets.diff.diff import VersionDiff, difference, file_changes
 from mlops_assets.datasets.diff.distribution_shift import standardised_mean_difference
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
@@ -48,7 +48,7 @@ def paths(rows: pd.DataFrame) -> list[str]:
     return list(rows["path"])
 
 
-def between(store: Store, before: Commit, after: Commit) -> Difference:
+def between(store: Store, before: Commit, after: Commit) -> VersionDiff:
     first, second = (
         CommittedDataset.open(
             store.workspace, store.registry, Reference(f.version.dataset, f.version.version)
@@ -208,7 +208,7 @@ def relabel(labels: Path) -> None:
 
 def rows(
     store: Store, land_table: Land, first: pd.DataFrame, second: pd.DataFrame, **changes: Any
-) -> Difference:
+) -> VersionDiff:
     fixed: dict[str, Any] = {"split": {"fractions": {"train": 0.6, "test": 0.4}}} | changes
     return between(
         store,

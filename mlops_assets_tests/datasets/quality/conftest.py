@@ -7,13 +7,13 @@ from collections.abc import Callable
 import pytest
 
 from mlops_assets.datasets.quality import Check, report
-from mlops_assets.datasets.quality.assessment import Quality, assess
+from mlops_assets.datasets.quality.assessment import QualityAssessment, assess
 from mlops_assets.datasets.quality.findings import label_noise
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
 
-Assess = Callable[..., tuple[CommittedDataset, Quality]]
+Assess = Callable[..., tuple[CommittedDataset, QualityAssessment]]
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 def assessed(store: Store, few_trees: None) -> Assess:
     """Open the newest version of a dataset and assess it: `assessed(dataset)`."""
 
-    def open_and_assess(dataset: str = "fields") -> tuple[CommittedDataset, Quality]:
+    def open_and_assess(dataset: str = "fields") -> tuple[CommittedDataset, QualityAssessment]:
         committed = CommittedDataset.open(store.workspace, store.registry, Reference(dataset))
         return committed, assess(store.registry, committed)
 
     return open_and_assess
 
 
-def check(quality: Quality, name: str) -> Check:
+def check(quality: QualityAssessment, name: str) -> Check:
     return next(check for check in quality.checks if check.name == name)

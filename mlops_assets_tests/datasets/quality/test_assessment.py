@@ -20,7 +20,7 @@ from mlops_assets.datasets.quality import CHECKS
 from mlops_assets.datasets.quality.assessment import assess
 from mlops_assets.datasets.quality.checks import FORMAT
 from mlops_assets.datasets.quality.content.scan import scan
-from mlops_assets.datasets.specification.dataset import DatasetSpecification, Quality
+from mlops_assets.datasets.specification.dataset import DatasetSpecification, QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.decoded_cache import split_folder
 from mlops_assets.names import Reference
@@ -339,7 +339,7 @@ def troubled_table() -> pd.DataFrame:
     return frame.assign(fold=folds(300))
 
 
-LAX = Quality(
+LAX = QualityThresholds(
     max_duplicates=1,
     max_near_duplicates=1,
     max_missing=1,
@@ -347,7 +347,7 @@ LAX = Quality(
     max_class_shift=1,
     max_label_noise=1,
 )
-STRICT = Quality(
+STRICT = QualityThresholds(
     max_duplicates=0,
     max_near_duplicates=0,
     max_missing=0,
@@ -368,7 +368,7 @@ def test_a_published_report_is_judged_by_the_thresholds_in_force(
     for name, thresholds in {"declared": None, "lax": LAX, "strict": STRICT}.items():
         judged[name] = assess(store.registry, committed, thresholds).checks
         report = json.loads(store.workspace.get("datasets/fields/v1/quality.json"))
-        assert report["thresholds"] == (thresholds or Quality()).model_dump(mode="json")
+        assert report["thresholds"] == (thresholds or QualityThresholds()).model_dump(mode="json")
         assert [entry["passed"] for entry in report["checks"]] == [
             found.passed for found in judged[name]
         ]
@@ -397,7 +397,7 @@ def test_another_distance_is_measured_anew_as_a_figure_shows_it(
     land_scenes()
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("scenes"))
     for limit, passes in ((None, False), (1.0, True), (1.0, True), (40.0, False)):
-        checks = assess(store.registry, committed, Quality(min_distance=limit)).checks
+        checks = assess(store.registry, committed, QualityThresholds(min_distance=limit)).checks
         assert {found.name: found.passed for found in checks}["distance_between_splits"] == passes
     assert len(scans) == 3
 

@@ -14,7 +14,7 @@ import geopandas
 import pytest
 
 from mlops_assets.datasets.commit.commit import commit
-from mlops_assets.datasets.quality.assessment import Quality, assess
+from mlops_assets.datasets.quality.assessment import QualityAssessment, assess
 from mlops_assets.datasets.quality.content import sample_values
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
@@ -40,7 +40,9 @@ NC_CLASSES = {
 }
 
 
-def report_of(store: Store, specification: DatasetSpecification) -> tuple[Quality, dict[str, Any]]:
+def report_of(
+    store: Store, specification: DatasetSpecification
+) -> tuple[QualityAssessment, dict[str, Any]]:
     version = commit(store.workspace, store.registry, specification).version.version
     committed = CommittedDataset.open(
         store.workspace, store.registry, Reference(specification.name, version)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.readers.table_columns import LOST_TO_TEXTS
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 BINS = 32
@@ -176,7 +176,9 @@ def band_values(
     )
 
 
-def values_check(found: BandValues, thresholds: Thresholds, notes: Sequence[str] = ()) -> Check:
+def values_check(
+    found: BandValues, thresholds: QualityThresholds, notes: Sequence[str] = ()
+) -> Check:
     """Warn of bands with too many unusable values, and of columns lost to a few texts.
 
     Unusable values are missing, nodata or saturated.

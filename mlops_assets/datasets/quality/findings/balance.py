@@ -13,8 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.checks import Check, outcome
-from mlops_assets.datasets.specification.dataset import SPLITS
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import SPLITS, QualityThresholds
 from mlops_assets.datasets.versions.contents import ClassName
 
 # times the distance that chance alone gives a split of its size, below which nothing is said of it
@@ -86,7 +85,7 @@ def distances_by_chance(counts: pd.DataFrame) -> dict[str, float]:
     }
 
 
-def balance_check(counts: pd.DataFrame, thresholds: Thresholds) -> Check:
+def balance_check(counts: pd.DataFrame, thresholds: QualityThresholds) -> Check:
     """Warn of classes that are much rarer than others, and of splits whose class shares differ."""
     ratio, apart, chance = (
         imbalance(counts),

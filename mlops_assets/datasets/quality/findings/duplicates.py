@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.content.subsample import draw
-from mlops_assets.datasets.specification.dataset import SPLITS
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import SPLITS, QualityThresholds
 
 HELD_OUT = ("validation", "test")
 WORST = 20
@@ -169,7 +168,9 @@ def near_copies(
     )
 
 
-def duplicates_check(exact: ExactCopies, near: NearCopies | None, thresholds: Thresholds) -> Check:
+def duplicates_check(
+    exact: ExactCopies, near: NearCopies | None, thresholds: QualityThresholds
+) -> Check:
     """Warn of copies within a split, near copies across splits, and copies labelled differently."""
     problems = [
         f"{share:.1%} of {split} are copies of others in it, allowed are"

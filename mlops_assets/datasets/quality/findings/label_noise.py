@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.content.subsample import SEED
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 FOLDS = 5
 TREES = 100
@@ -144,7 +144,7 @@ def suspect_numbers(
     return Suspects(NUMBER_METHOD, len(y), 0, agreement, worst, y[worst], likely[worst])
 
 
-def noise_check(found: Suspects | None, thresholds: Thresholds) -> Check:
+def noise_check(found: Suspects | None, thresholds: QualityThresholds) -> Check:
     """Warn of many labels that are probably wrong."""
     if found is None:
         return outcome(

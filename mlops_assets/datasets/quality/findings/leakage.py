@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.content.places import Places, earth_centred
 from mlops_assets.datasets.quality.findings.duplicates import HELD_OUT, ExactCopies
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 # pixels: footprints that share less only touch, within what resampling and rounding leave of a grid
 MIN_SHARED = 0.5
@@ -179,7 +179,9 @@ def overlapping(
     return found
 
 
-def leakage_check(found: LeakageFigures, copies: ExactCopies, thresholds: Thresholds) -> Check:
+def leakage_check(
+    found: LeakageFigures, copies: ExactCopies, thresholds: QualityThresholds
+) -> Check:
     """Stop training on a split that leaks, and say how to fix it.
 
     Args:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.content.places import APART, Places, earth_centred
 from mlops_assets.datasets.quality.content.subsample import draw
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 PERCENTILES = (5, 25, 50, 75, 95)
 MAX_ASKED = 200_000  # test samples; training samples are all there
@@ -49,7 +49,7 @@ class Separation:
 
 
 def separation(
-    places: Places, splits: NDArray[np.object_], thresholds: Thresholds
+    places: Places, splits: NDArray[np.object_], thresholds: QualityThresholds
 ) -> Separation | None:
     """Measure how far test samples are from training; None if it is unknown where they are.
 

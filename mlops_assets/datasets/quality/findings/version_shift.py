@@ -20,7 +20,7 @@ from mlops_assets.datasets.diff.distribution_shift import (
 )
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.findings.balance import CHANCE
-from mlops_assets.datasets.specification.dataset import Quality as Thresholds
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.names import Reference
@@ -118,7 +118,7 @@ def measured_shift(registry: Registry, committed: CommittedDataset) -> VersionSh
     )
 
 
-def shift_check(found: VersionShift, thresholds: Thresholds) -> Check:
+def shift_check(found: VersionShift, thresholds: QualityThresholds) -> Check:
     """Warn if classes, labels or features are distributed differently than in the version before.
 
     Args:

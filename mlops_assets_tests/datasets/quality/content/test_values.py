@@ -21,7 +21,7 @@ from mlops_assets.datasets.quality.content.values import (
     values_document,
 )
 from mlops_assets.datasets.readers.table_columns import find_features
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.specification.source import TableLayout
 
 NOTHING = np.full(2, np.nan)
@@ -132,7 +132,7 @@ def test_bands_with_too_little_in_them_are_warned_of(
     values = np.linspace(0, 250, 1000).round()
     values[: int(saturated * 1000)] = 255
     values[len(values) - int(missing * 1000) :] = np.nan
-    found = values_check(described(values, 255), Quality(max_saturated=0.015))
+    found = values_check(described(values, 255), QualityThresholds(max_saturated=0.015))
     assert (found.passed, found.blocking) == (said is None, False)
     assert said is None or said in found.description
 
@@ -144,7 +144,7 @@ def test_a_column_that_a_few_texts_keep_from_being_a_feature_is_warned_of() -> N
         )
     }
     _, notes = find_features(tables, TableLayout(label="crop"), [])
-    found = values_check(described(np.linspace(0, 250, 1000), 255), Quality(), notes)
+    found = values_check(described(np.linspace(0, 250, 1000), 255), QualityThresholds(), notes)
     assert (found.passed, found.blocking) == (False, False)
     assert (
         "column 'nir' is not numeric and is not a feature: 1 of 20 values (5.0%)"

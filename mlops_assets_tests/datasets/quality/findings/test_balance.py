@@ -17,7 +17,7 @@ from mlops_assets.datasets.quality.findings.balance import (
     pixel_counts,
     sample_counts,
 )
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 CLASSES = [{"value": 2, "name": "sea"}, {"value": 1, "name": "land"}]
 
@@ -66,13 +66,13 @@ def test_what_chance_gives_is_what_drawing_gives() -> None:
 def test_unequal_classes_and_splits_are_warned_of(
     train: list[int], test: list[int], said: str | None
 ) -> None:
-    found = balance_check(counts(train, test), Quality())
+    found = balance_check(counts(train, test), QualityThresholds())
     assert (found.passed, found.blocking) == (said is None, False)
     assert said is None or said in found.description
 
 
 def test_numbers_have_no_balance() -> None:
-    assert balance_check(no_counts(), Quality()).passed
+    assert balance_check(no_counts(), QualityThresholds()).passed
     assert coverage_check(no_counts()).passed
     assert imbalance(no_counts()) is None
 

@@ -17,7 +17,7 @@ from mlops_assets.datasets.quality.findings.duplicates import (
     exact_copies,
     near_copies,
 )
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 
 def splits(train: int, validation: int, test: int) -> NDArray[Any]:
@@ -144,7 +144,7 @@ def test_too_many_copies_are_warned_of(
 ) -> None:
     exact = ExactCopies(10, {"train": within}, {}, 0, contradicting)
     close = duplicates.NearCopies(0.1, {}, {"test": near}, {}, 10)
-    found = duplicates_check(exact, close, Quality())
+    found = duplicates_check(exact, close, QualityThresholds())
     assert (found.passed, found.blocking) == (said is None, False)
     assert said is None or said in found.description
 

@@ -12,7 +12,7 @@ from mlops_assets.datasets.quality.findings.label_noise import (
     suspect_classes,
     suspect_numbers,
 )
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 
 
 def crops(
@@ -136,9 +136,9 @@ def test_the_same_suspects_come_every_time() -> None:
 @pytest.mark.parametrize(("suspects", "passes"), [(0, True), (5, True), (6, False)])
 def test_many_suspects_are_warned_of(suspects: int, passes: bool) -> None:
     nothing = np.zeros(suspects, dtype=np.int64)
-    found = noise_check(Suspects("m", 100, 0, 0.9, nothing, nothing, nothing), Quality())
+    found = noise_check(Suspects("m", 100, 0, 0.9, nothing, nothing, nothing), QualityThresholds())
     assert (found.passed, found.blocking, found.values["share"]) == (passes, False, suspects / 100)
 
 
 def test_nothing_told_is_said() -> None:
-    assert "too few" in noise_check(None, Quality()).description
+    assert "too few" in noise_check(None, QualityThresholds()).description

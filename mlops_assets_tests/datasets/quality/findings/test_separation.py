@@ -13,7 +13,7 @@ from mlops_assets.datasets.quality.findings.separation import (
     separation,
     separation_check,
 )
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.versions.sample_shape import (
     PatchShape,
     RowShape,
@@ -36,7 +36,7 @@ def measured(
     return separation(
         places,
         samples["split"].to_numpy(dtype=object),
-        Quality(**thresholds),  # type: ignore[arg-type]
+        QualityThresholds(**thresholds),  # type: ignore[arg-type]
     )
 
 

@@ -11,7 +11,7 @@ import pytest
 from mlops_assets.datasets.commit.commit import Commit
 from mlops_assets.datasets.quality import Check
 from mlops_assets.datasets.quality.assessment import assess
-from mlops_assets.datasets.specification.dataset import Quality
+from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -70,7 +70,7 @@ def test_other_values_and_other_class_shares_are_told(
     ):
         assert text in found.description
     assert "ndvi_01 by" not in found.description
-    lax = Quality(max_feature_shift=100, max_class_shift=1)
+    lax = QualityThresholds(max_feature_shift=100, max_class_shift=1)
     assert next(
         c for c in assess(store.registry, committed, lax).checks if c.name == "shift"
     ).passed
