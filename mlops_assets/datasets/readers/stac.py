@@ -6,9 +6,10 @@ A scene has a label asset, a whole image a class or number as a property.
 from __future__ import annotations
 
 import json
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
@@ -22,9 +23,13 @@ from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.contents import Contents, DescribedScenes, file_rows
+from mlops_assets.text.json_values import Json, JsonObject
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+
+
+_SPELLED: tuple[Literal["label", "group", "split"], ...] = ("label", "group", "split")
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
@@ -48,12 +53,14 @@ def _zoneless(scenes: Sequence[Scene]) -> list[str]:
 
 
 def _described(scenes: Sequence[Scene]) -> list[DescribedScenes]:
-    """Return each thing that is said of scenes once, with the names of those that it is said of."""
-    entries: dict[str, dict[str, Any]] = {}
+    """Return each description of scenes once, with the names of the scenes that have it."""
+    entries: dict[str, JsonObject] = {}
+    names: dict[str, list[Json]] = defaultdict(list)
     for scene in scenes:
         if scene.described:
             text = json.dumps(scene.described, sort_keys=True)
-            entries.setdefault(text, {**scene.described, "scenes": []})["scenes"].append(scene.name)
+            names[text].append(scene.name)
+            entries.setdefault(text, {**scene.described, "scenes": names[text]})
     return [DescribedScenes.model_validate(entry) for entry in entries.values()]
 
 
@@ -62,8 +69,8 @@ def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
 
     Columns of tables are spelled alike in the same way.
     """
-    properties = [dict(scene.properties) for scene in scenes]
-    for role in ("label", "group", "split"):
+    properties = [scene.properties.copy() for scene in scenes]
+    for role in _SPELLED:
         having = [found for found in properties if role in found]
         texts = pd.Series([as_text(found[role]) for found in having], dtype="str")
         for found, text in zip(having, one_spelling({"": texts})[""], strict=True):

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import hashlib
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar
 
 from mlops_assets.errors import DataProblems, StorageError
+from mlops_assets.text.json_values import JsonObject
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 REQUESTS = 16  # under way at once
 T = TypeVar("T")
@@ -45,6 +49,19 @@ class LandedFile:
     modified: float | None = field(default=None, compare=False)
 
 
+class SceneProperties(TypedDict, total=False):
+    """Properties of a scene, as far as its landing knows them.
+
+    Group, split and label are as written, of any type.
+    """
+
+    group: object
+    split: object
+    label: object
+    source: str | None
+    datetime: datetime
+
+
 @dataclass(frozen=True)
 class Scene:
     """Images that belong together, as a landing describes them before any file is opened.
@@ -68,10 +85,10 @@ class Scene:
     name: str
     images: list[str]
     labels: str | None = None
-    properties: Mapping[str, Any] = field(default_factory=dict)
+    properties: SceneProperties = field(default_factory=SceneProperties)
     bbox: list[float] | None = None
     bands: Sequence[str] = ()
-    described: Mapping[str, Any] = field(default_factory=dict)
+    described: JsonObject = field(default_factory=dict)
     band_names: Sequence[Sequence[str] | None] = ()
     zoneless: bool = False
 

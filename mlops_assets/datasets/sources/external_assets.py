@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from mlops_assets.errors import StorageError
@@ -15,10 +15,14 @@ from mlops_assets.settings import trusted_sources
 from mlops_assets.storage.stores import WEB, open_object_store
 from mlops_assets.text.secret_urls import shown
 
+if TYPE_CHECKING:
+    from mlops_assets.datasets.sources.object_store import ReadableStore
+    from mlops_assets.datasets.sources.public_web import PublicWeb
+
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
-def store_outside(url: str) -> tuple[Any, str]:
+def store_outside(url: str) -> tuple[ReadableStore, str]:
     """Return the store and the key of an asset at a URL that somebody else wrote.
 
     A web server must have a public address, and where it redirects to too. A bucket is read without
@@ -51,12 +55,13 @@ def store_outside(url: str) -> tuple[Any, str]:
 
 
 @lru_cache(maxsize=64)
-def _web(base: str) -> Any:
+def _web(base: str) -> PublicWeb:
     from mlops_assets.datasets.sources.public_web import PublicWeb  # takes a tenth of a second
 
     return PublicWeb(base)
 
 
 @lru_cache(maxsize=64)
-def _bucket(base: str, anonymous: bool) -> Any:
-    return open_object_store(base, anonymous)
+def _bucket(base: str, anonymous: bool) -> ReadableStore:
+    store: ReadableStore = open_object_store(base, anonymous)
+    return store

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 import obstore
@@ -13,6 +13,9 @@ from mlops_assets.datasets.sources.base import LandedFile, Scene, below, checked
 from mlops_assets.datasets.sources.object_store import download, modified_of, stamp_of
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import explained, open_object_store
+
+if TYPE_CHECKING:
+    from obstore.store import ObjectStore
 
 
 class WebLanding:
@@ -29,7 +32,7 @@ class WebLanding:
         )
         if not urlsplit(self._base).netloc:
             raise StorageError(f"{url}: name the files below it as 'files: [PATH, …]'")
-        self._store: Any = open_object_store(self._base)
+        self._store: ObjectStore = open_object_store(self._base)
 
     def list(self) -> list[LandedFile]:
         """See `Landing.list`; one HEAD request a file."""

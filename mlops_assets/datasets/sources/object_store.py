@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Protocol, TypedDict
 
 import obstore
 
@@ -12,7 +12,42 @@ from mlops_assets.datasets.sources.base import LandedFile, Scene, below, checked
 from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.stores import explained, open_object_store
 
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from obstore.store import ObjectStore
+
 _CHUNK = 1 << 20
+
+
+class ObjectMeta(TypedDict):
+    """What a server reports of an object, as obstore has it."""
+
+    path: str
+    size: int
+    e_tag: str | None
+    last_modified: datetime
+
+
+class OpenObject(Protocol):
+    """An object that is being read."""
+
+    @property
+    def meta(self) -> ObjectMeta:
+        """What the server reports of it."""
+
+    def stream(self, min_chunk_size: int) -> Iterable[bytes]:
+        """Yield its bytes, in chunks of this size at least."""
+
+
+class ReadableStore(Protocol):
+    """A store that objects are read from: one of obstore's, or a public web server."""
+
+    def head(self, path: str) -> ObjectMeta:
+        """Return what the server reports of an object."""
+
+    def get(self, path: str) -> OpenObject:
+        """Open an object."""
 
 
 class BucketLanding:
@@ -23,7 +58,7 @@ class BucketLanding:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._store: Any = open_object_store(url)
+        self._store: ObjectStore = open_object_store(url)
 
     def list(self) -> list[LandedFile]:
         """See `Landing.list`; pages of 1,000 objects."""
@@ -60,7 +95,7 @@ class BucketLanding:
         return True
 
 
-def _landed(entries: Iterable[Any]) -> Sequence[LandedFile]:
+def _landed(entries: Iterable[ObjectMeta]) -> Sequence[LandedFile]:
     return [
         LandedFile(entry["path"], entry["size"], stamp_of(entry), modified=modified_of(entry))
         for entry in entries
@@ -81,7 +116,7 @@ def _without_markers(files: Sequence[LandedFile]) -> list[LandedFile]:
     return [file for file in files if file.size or file.path not in folders]
 
 
-def stamp_of(entry: Any) -> str:
+def stamp_of(entry: ObjectMeta) -> str:
     """Return the ETag of an object, or its time of change where the server gives none.
 
     Some servers quote ETags in one answer and not in another, or give times to the second in one
@@ -92,12 +127,12 @@ def stamp_of(entry: Any) -> str:
     return str(entry["last_modified"].replace(microsecond=0).isoformat())
 
 
-def modified_of(entry: Any) -> float:
+def modified_of(entry: ObjectMeta) -> float:
     """Return when an object last changed, seconds since the epoch."""
     return float(entry["last_modified"].timestamp())
 
 
-def download(store: Any, key: str, file: LandedFile, target: Path, url: str) -> Path:
+def download(store: ReadableStore, key: str, file: LandedFile, target: Path, url: str) -> Path:
     """Copy one object to a local path, if it is still what was listed.
 
     Raises:

@@ -13,24 +13,29 @@ from __future__ import annotations
 import ipaddress
 import socket
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, TypeAlias
 from urllib.parse import quote, urlsplit
 
 import requests
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from requests.utils import get_netrc_auth, select_proxy
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, Retry
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
 
+from mlops_assets.datasets.sources.object_store import ObjectMeta
 from mlops_assets.errors import StorageError
 from mlops_assets.settings import trusted_sources
 
+Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
+Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
+Origin: TypeAlias = tuple[str, int | None]  # host and port
 MAX_REDIRECTS = 5
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two packets
 SLOW_SECONDS = 60.0  # after which a file must have come at
@@ -102,7 +107,7 @@ def public_session(own: str | None = None) -> requests.Session:
 class WebFile:
     """A file on a web server that is being read, as obstore gives one."""
 
-    meta: dict[str, Any]
+    meta: ObjectMeta
     answer: requests.Response
 
     def stream(self, min_chunk_size: int) -> Iterator[bytes]:
@@ -149,21 +154,21 @@ class PublicWeb:
         except requests.RequestException:  # reported where the file is read
             return
 
-    def head(self, key: str) -> dict[str, Any]:
+    def head(self, path: str) -> ObjectMeta:
         """Return size, ETag and time of change of a file.
 
         Raises:
             OSError: it cannot be read.
             StorageError: the server, or where it redirects to, is of this network.
         """
-        with closing(self._ask("HEAD", key)) as answer:
-            return _meta(key, answer)
+        with closing(self._ask("HEAD", path)) as answer:
+            return _meta(path, answer)
 
-    def get(self, key: str) -> WebFile:
+    def get(self, path: str) -> WebFile:
         """Return a file that is being read; raises as `head`."""
-        answer = self._ask("GET", key)
+        answer = self._ask("GET", path)
         try:
-            return WebFile(_meta(key, answer), answer)
+            return WebFile(_meta(path, answer), answer)
         except OSError:
             answer.close()
             raise
@@ -186,87 +191,102 @@ class PublicWeb:
 class _Session(requests.Session):
     """A session that sends passwords from `.netrc` only to a server that the project has named."""
 
-    def __init__(self, own: tuple[str, int | None] | None) -> None:
+    def __init__(self, own: Origin | None) -> None:
         super().__init__()
         self.own = own
         self.auth = self._authenticate
         self.hooks["response"].append(_leave_redirect)
 
-    def rebuild_auth(self, prepared_request: Any, response: Any) -> None:
+    def rebuild_auth(self, prepared_request: PreparedRequest, response: requests.Response) -> None:
         headers = prepared_request.headers
-        if "Authorization" in headers and self.should_strip_auth(
-            response.request.url, prepared_request.url
-        ):
+        before, after = response.request.url or "", prepared_request.url or ""
+        if "Authorization" in headers and self.should_strip_auth(before, after):
             del headers["Authorization"]
 
-    def _authenticate(self, request: Any) -> Any:
-        found = get_netrc_auth(request.url) if self.own == _origin(request.url) else None
+    def _authenticate(self, request: PreparedRequest) -> PreparedRequest:
+        url = request.url or ""
+        found = get_netrc_auth(url) if self.own == _origin(url) else None
         return requests.auth.HTTPBasicAuth(*found)(request) if found else request
 
 
 class _CheckedAdapter(HTTPAdapter):
-    def __init__(self, own: tuple[str, int | None] | None) -> None:
+    def __init__(self, own: Origin | None) -> None:
         self._own = own
         super().__init__(pool_maxsize=CONNECTIONS, max_retries=_RETRY)
 
     def init_poolmanager(self, *args: Any, **options: Any) -> None:
         super().init_poolmanager(*args, **options)
-        kinds = {
-            "http": (HTTPConnectionPool, HTTPConnection),
-            "https": (HTTPSConnectionPool, HTTPSConnection),
-        }
-        self.poolmanager.pool_classes_by_scheme = {
-            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _checked(connection, self._own)})
-            for scheme, (pool, connection) in kinds.items()
-        }
+        self.poolmanager.pool_classes_by_scheme = _checked_pools(self._own)
 
-    def send(self, request: Any, *args: Any, **options: Any) -> Any:
-        proxied = select_proxy(request.url, options.get("proxies"))
-        if proxied and _origin(request.url) != self._own:
-            parts = urlsplit(request.url)
+    def send(self, request: PreparedRequest, *args: Any, **options: Any) -> requests.Response:
+        url = request.url or ""
+        proxied = select_proxy(url, options.get("proxies"))
+        if proxied and _origin(url) != self._own:
+            parts = urlsplit(url)
             checked_addresses(parts.hostname or "", parts.port)
         return super().send(request, *args, **options)
 
 
-def _checked(connection: type[Any], own: tuple[str, int | None] | None) -> type[Any]:
-    """Return a kind of connection that is made with checked addresses only."""
+def _checked_pools(own: Origin | None) -> dict[str, type[HTTPConnectionPool]]:
+    """Return, by scheme, pools whose connections are made with checked addresses only."""
 
-    class Checked(connection):  # type: ignore[misc]
-        _dns_host: str
-
+    class CheckedHTTP(HTTPConnection):
         def _new_conn(self) -> socket.socket:
-            name: str = self._dns_host
-            if (name.rstrip(".").lower(), self.port) == own:
-                return super()._new_conn()  # type: ignore[no-any-return]
-            failure: Exception | None = None
-            for address in checked_addresses(name.strip("[]"), self.port):
-                self._dns_host = address
-                try:
-                    return super()._new_conn()  # type: ignore[no-any-return]
-                except (NewConnectionError, ConnectTimeoutError) as error:
-                    failure = error
-                finally:
-                    self._dns_host = name  # which a certificate is checked for
-            raise failure or NewConnectionError(self, f"{name} has no address")
+            return _connect_checked(self, super()._new_conn, own)
 
-    return Checked
+    class CheckedHTTPS(HTTPSConnection):
+        def _new_conn(self) -> socket.socket:
+            return _connect_checked(self, super()._new_conn, own)
+
+    class CheckedHTTPPool(HTTPConnectionPool):
+        ConnectionCls = CheckedHTTP
+
+    class CheckedHTTPSPool(HTTPSConnectionPool):
+        ConnectionCls = CheckedHTTPS
+
+    return {"http": CheckedHTTPPool, "https": CheckedHTTPSPool}
 
 
-def _leave_redirect(answer: requests.Response, **_: Any) -> None:
+def _connect_checked(
+    connection: HTTPConnection, connect: Callable[[], socket.socket], own: Origin | None
+) -> socket.socket:
+    """Connect with the first checked address that answers.
+
+    Raises:
+        StorageError: the host has an address that is neither public nor trusted.
+        NewConnectionError: none answers.
+    """
+    name = connection._dns_host
+    if (name.rstrip(".").lower(), connection.port) == own:
+        return connect()
+    failure: Exception | None = None
+    for address in checked_addresses(name.strip("[]"), connection.port):
+        connection._dns_host = address
+        try:
+            return connect()
+        except (NewConnectionError, ConnectTimeoutError) as error:
+            failure = error
+        finally:
+            # the name is what a certificate is checked for
+            connection._dns_host = name
+    raise failure or NewConnectionError(connection, f"{name} has no address")
+
+
+def _leave_redirect(answer: requests.Response, **_: object) -> None:
     """Close a redirect without its body, which may have no end."""
     if answer.is_redirect:
         answer.close()
         answer._content = b""
 
 
-def _origin(url: str) -> tuple[str, int | None]:
+def _origin(url: str) -> Origin:
     parts = urlsplit(url)
     return (parts.hostname or "").rstrip("."), parts.port or {"http": 80, "https": 443}.get(
         parts.scheme
     )
 
 
-def _meta(key: str, answer: requests.Response) -> dict[str, Any]:
+def _meta(key: str, answer: requests.Response) -> ObjectMeta:
     """Return what a server says of a file, as obstore does.
 
     Raises:
@@ -293,19 +313,19 @@ def _meta(key: str, answer: requests.Response) -> dict[str, Any]:
     return {"path": key, "size": int(length), "e_tag": headers.get("etag"), "last_modified": moment}
 
 
-def _is_public(address: Any) -> bool:
+def _is_public(address: Address) -> bool:
     if address.version == 6 and not address.ipv4_mapped and address not in _GLOBAL_UNICAST:
         return False
     mapped = getattr(address, "ipv4_mapped", None) or getattr(address, "sixtofour", None) or address
     return bool(address.is_global and mapped.is_global and not mapped.is_multicast)
 
 
-def _is_in(address: Any, trusted: Collection[str]) -> bool:
+def _is_in(address: Address, trusted: Collection[str]) -> bool:
     networks = [network for network in map(_network, trusted) if network is not None]
     return any(address.version == network.version and address in network for network in networks)
 
 
-def _network(text: str) -> Any:
+def _network(text: str) -> Network | None:
     try:
         return ipaddress.ip_network(text)
     except ValueError:

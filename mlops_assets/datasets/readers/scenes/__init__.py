@@ -6,8 +6,8 @@ Images and labels are distinguished by their names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.io.rasters import dated
 from mlops_assets.datasets.readers.scenes import read_samples
 from mlops_assets.datasets.readers.scenes.sampling import sample_scenes
-from mlops_assets.datasets.sources.base import Scene
+from mlops_assets.datasets.sources.base import Scene, SceneProperties
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import ScenesLayout
@@ -123,7 +123,7 @@ def band_names_of(patterns: Sequence[str]) -> list[str]:
     return [f"B{number:03d}" for number in range(1, len(patterns) + 1)]
 
 
-def _properties(name: str, layout: ScenesLayout) -> Mapping[str, Any]:
+def _properties(name: str, layout: ScenesLayout) -> SceneProperties:
     when = dated(name, layout.date) if layout.date else None
     return {"datetime": when} if when else {}
 

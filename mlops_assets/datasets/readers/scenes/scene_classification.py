@@ -126,7 +126,7 @@ def _label(scene: Scene, layout: StacLayout, names: dict[str, str]) -> str | flo
     value = scene.properties["label"]
     if layout.label_is == "number":
         try:
-            return float(value)
+            return float(str(value))
         except (TypeError, ValueError) as error:
             raise ValueError(
                 f"Item {scene.name}: {layout.label} is {value!r}, which is not a number; correct it"

@@ -6,7 +6,7 @@ The API itself is named by the project; where its links lead to is said by other
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
@@ -15,6 +15,9 @@ from pystac_client.stac_api_io import StacApiIO
 
 from mlops_assets.datasets.sources.public_web import public_session
 from mlops_assets.storage.stores import WEB
+
+if TYPE_CHECKING:
+    from pystac.link import HREF
 
 MAX_PAGES = 10_000  # of a search
 MAX_BYTES = 1 << 30  # of all pages of a search
@@ -42,7 +45,7 @@ class ApiIO(StacApiIO):
         self._asked: set[str] = set()
         self._left = MAX_BYTES
 
-    def read_text(self, source: Any, *args: Any, **options: Any) -> str:
+    def read_text(self, source: HREF, *args: Any, **options: Any) -> str:
         """Return what a link leads to.
 
         Raises:
@@ -58,7 +61,7 @@ class ApiIO(StacApiIO):
         href: str,
         method: str | None = None,
         headers: dict[str, str] | None = None,
-        parameters: dict[str, Any] | None = None,
+        parameters: dict[str, object] | None = None,
     ) -> str:
         """Return the answer to a request.
 
@@ -73,7 +76,7 @@ class ApiIO(StacApiIO):
         self._asked.add(asked)
         return str(super().request(href, method, headers, parameters))
 
-    def _read(self, answer: requests.Response, **_: Any) -> None:
+    def _read(self, answer: requests.Response, **_: object) -> None:
         """Read an answer as far as is allowed.
 
         Raises:

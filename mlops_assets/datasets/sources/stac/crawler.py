@@ -12,14 +12,15 @@ import json
 import posixpath
 import re
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Annotated, Any, NotRequired, TypeAlias, cast
 from urllib.parse import quote
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError
+from typing_extensions import TypedDict
 
 from mlops_assets.datasets.io.git_lfs import POINTER, is_pointer, pointer_problem
 from mlops_assets.datasets.sources.base import REQUESTS
@@ -33,42 +34,49 @@ API_TIMEOUT = 60  # seconds for one page
 _BEFORE_1_0 = re.compile(r"0\.|1\.0\.0-")
 
 
-class _Link(BaseModel):
+class Link(TypedDict):
+    """A link of a STAC document, as far as it is read."""
+
     rel: str
     href: str
 
 
-class _Asset(BaseModel):
+class Asset(TypedDict):
+    """An asset of an Item, as far as it must be valid."""
+
     href: str
 
 
-class _Links(BaseModel):
-    """The fields that a Catalog or Collection must have for us."""
+class Catalog(TypedDict):
+    """A Catalog or Collection, as far as it must be valid."""
 
-    links: list[_Link]
-
-
-class _Features(BaseModel):
-    """The fields that an ItemCollection must have for us."""
-
-    features: list[Any]
+    links: list[Link]
 
 
-class _Item(BaseModel):
-    """The fields that an Item must have for us."""
+class ItemCollection(TypedDict):
+    """An ItemCollection, as far as it must be valid."""
 
-    id: str = Field(min_length=1)
-    assets: dict[str, _Asset]
-    links: list[_Link] = []
-    properties: dict[str, Any]
-    bbox: list[float] | None = Field(default=None, min_length=4, max_length=6)
+    features: list[object]
 
 
-_NEEDED: dict[str, type[BaseModel]] = {
-    "Catalog": _Links,
-    "Collection": _Links,
-    "FeatureCollection": _Features,
-    "Feature": _Item,
+class ItemDocument(TypedDict):
+    """An Item, as far as it must be valid."""
+
+    id: Annotated[str, Field(min_length=1)]
+    assets: dict[str, Asset]
+    links: NotRequired[list[Link]]
+    properties: dict[str, object]
+    bbox: NotRequired[Annotated[list[float], Field(min_length=4, max_length=6)] | None]
+    collection: NotRequired[object]
+
+
+Valid: TypeAlias = TypeAdapter[Catalog] | TypeAdapter[ItemCollection] | TypeAdapter[ItemDocument]
+_ITEM = TypeAdapter(ItemDocument)
+_VALID: dict[str, Valid] = {
+    "Catalog": TypeAdapter(Catalog),
+    "Collection": TypeAdapter(Catalog),
+    "FeatureCollection": TypeAdapter(ItemCollection),
+    "Feature": _ITEM,
 }
 
 
@@ -80,13 +88,22 @@ _IMPORTING = threading.Lock()
 class Item:
     """An Item, and the landed path of the document it was read from (None from an API)."""
 
-    document: dict[str, Any]
+    document: ItemDocument
     path: str | None
 
     @property
     def id(self) -> str:
         """The Item's id."""
-        return str(self.document["id"])
+        return self.document["id"]
+
+    @property
+    def assets(self) -> dict[str, Asset]:
+        """The Item's assets, by their keys."""
+        return self.document["assets"]
+
+    def links(self, rel: str) -> list[str]:
+        """Return the hrefs of the Item's links of a relation."""
+        return [link["href"] for link in self.document.get("links", []) if link["rel"] == rel]
 
 
 def walk(
@@ -119,14 +136,12 @@ def walk(
                     f"{start} leads to more than {MAX_DOCUMENTS:,} documents, or {MAX_LEVELS} below"
                     " each other; name a smaller catalogue, or remove links"
                 )
-            for path, (document, problem) in zip(
-                level, pool.map(partial(_parsed, read), level), strict=True
-            ):
-                if problem == POINTER:
+            for path, document in zip(level, pool.map(partial(_parsed, read), level), strict=True):
+                if document == POINTER:
                     pointers.append(path)
                     continue
-                if problem:
-                    problems.append(f"{path}: {problem}")
+                if isinstance(document, str):
+                    problems.append(f"{path}: {document}")
                     continue
                 yield from _items(document, path, problems)
                 for href in _links(document):
@@ -142,21 +157,21 @@ def walk(
         problems.append(pointer_problem(pointers))
 
 
-def _parsed(read: Callable[[str], bytes], path: str) -> tuple[dict[str, Any], str | None]:
-    """Return a STAC document, or why it is none."""
+def _parsed(read: Callable[[str], bytes], path: str) -> dict[str, object] | str:
+    """Return a STAC document, or why it cannot be used."""
     try:
         content = read(path)
         if is_pointer(content):
-            return {}, POINTER
+            return POINTER
         document = _migrated(json.loads(content))
         kind = document["type"]
     except StorageError as error:
-        return {}, str(error)
+        return str(error)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return {}, f"is no STAC document ({type(error).__name__}: {error}); correct or remove it"
-    if not isinstance(kind, str) or kind not in _NEEDED:
-        return {}, f"is of type {kind!r}; a Catalog, Collection, ItemCollection or Item is needed"
-    return document, _lacking(document, _NEEDED[kind])
+        return f"is not a STAC document ({type(error).__name__}: {error}); correct or remove it"
+    if not isinstance(kind, str) or kind not in _VALID:
+        return f"is of type {kind!r}; a Catalog, Collection, ItemCollection or Item is needed"
+    return _lacking(document, _VALID[kind]) or cast("dict[str, object]", document)
 
 
 def _migrated(document: Any) -> Any:
@@ -186,14 +201,14 @@ def _migrated(document: Any) -> Any:
         ) from error
 
 
-def _with_version(feature: Any, version: str) -> Any:
+def _with_version(feature: object, version: str) -> object:
     return {"stac_version": version, **feature} if isinstance(feature, dict) else feature
 
 
-def _lacking(document: Any, needed: type[BaseModel]) -> str | None:
+def _lacking(document: object, needed: Valid) -> str | None:
     """Return what keeps a document from being used, or None."""
     try:
-        needed.model_validate(document)
+        needed.validate_python(document)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         where = ".".join(map(str, first["loc"]))
@@ -201,25 +216,27 @@ def _lacking(document: Any, needed: type[BaseModel]) -> str | None:
     return None
 
 
-def _items(document: dict[str, Any], path: str, problems: list[str]) -> Iterator[Item]:
+def _items(document: dict[str, object], path: str, problems: list[str]) -> Iterator[Item]:
     if document["type"] == "Feature":
-        yield Item(document, path)
-    for number, feature in enumerate(
-        document["features"] if document["type"] == "FeatureCollection" else (), start=1
-    ):
-        problem = _lacking(feature, _Item)
+        yield Item(cast("ItemDocument", document), path)
+    if document["type"] != "FeatureCollection":
+        return
+    for number, feature in enumerate(cast("ItemCollection", document)["features"], start=1):
+        problem = _lacking(feature, _ITEM)
         if problem:
             problems.append(f"{path}: feature {number} {problem}")
         else:
-            yield Item(feature, path)
+            yield Item(cast("ItemDocument", feature), path)
 
 
-def _links(document: dict[str, Any]) -> list[str]:
-    links = document["links"] if document["type"] in ("Catalog", "Collection") else []
+def _links(document: dict[str, object]) -> list[str]:
+    if document["type"] not in ("Catalog", "Collection"):
+        return []
+    links = cast("Catalog", document)["links"]
     return [link["href"] for link in links if link["rel"] in ("child", "item", "items")]
 
 
-def described_bands(asset: dict[str, Any]) -> list[str] | None:
+def described_bands(asset: Mapping[str, object]) -> list[str] | None:
     """Return an Item's names of the bands of an asset, in file order, if it names each.
 
     Bands are those of STAC 1.1, or of the extension eo.
@@ -232,9 +249,7 @@ def described_bands(asset: dict[str, Any]) -> list[str] | None:
     return named if named and len(set(named)) == len(names) else None
 
 
-def used_part(
-    item: Item, assets: Iterable[tuple[str, dict[str, Any], str]], catalogue: str
-) -> dict[str, Any]:
+def used_part(item: Item, assets: Iterable[tuple[str, Asset, str]], catalogue: str) -> ItemDocument:
     """Return what of an Item belongs to a data version.
 
     It has no links, as they lead elsewhere, and only the assets that are used.
@@ -245,14 +260,13 @@ def used_part(
         catalogue: path of the document that the Item will be in; the hrefs are relative to it.
     """
     folder = posixpath.dirname(catalogue) or "."
-    kept = {
-        key: {**asset, "href": quote(posixpath.relpath(path, folder))}
-        for key, asset, path in assets
-    }
+    kept: dict[str, Asset] = {}
+    for key, asset, path in assets:
+        kept[key] = {**asset, "href": quote(posixpath.relpath(path, folder))}
     return {**item.document, "links": [], "assets": kept}
 
 
-def item_collection(items: Iterable[dict[str, Any]]) -> bytes:
+def item_collection(items: Iterable[ItemDocument]) -> bytes:
     """Return Items as one document; equal Items in equal order are equal bytes."""
     document = {"type": "FeatureCollection", "features": list(items)}
     return json.dumps(document, sort_keys=True, indent=1, ensure_ascii=False).encode()
@@ -286,10 +300,10 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
             filter_lang="cql2-text" if layout.query else None,
         )
         for document in found.items_as_dicts():
-            problem = _lacking(document, _Item)
+            problem = _lacking(document, _ITEM)
             if problem:
                 raise ValueError(f"Item {_id_of(document)} {problem}")
-            yield Item(document, None)
+            yield Item(cast("ItemDocument", document), None)
     except (
         APIError,
         requests.RequestException,
@@ -309,5 +323,5 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
         ) from error
 
 
-def _id_of(document: Any) -> str:
+def _id_of(document: object) -> str:
     return repr(document.get("id") if isinstance(document, dict) else None)

@@ -10,17 +10,24 @@ from __future__ import annotations
 import hashlib
 import posixpath
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import unquote, urlsplit
 
 from mlops_assets.datasets.io.named_files import beside, by_stem
-from mlops_assets.datasets.sources.base import LandedFile, Landing, Scene, below, checked
+from mlops_assets.datasets.sources.base import (
+    LandedFile,
+    Landing,
+    Scene,
+    SceneProperties,
+    below,
+    checked,
+)
 from mlops_assets.datasets.sources.external_assets import store_outside
 from mlops_assets.datasets.sources.object_store import download, stamp_of
 from mlops_assets.datasets.sources.stac.bands import described
@@ -40,6 +47,11 @@ from mlops_assets.errors import EmptyLanding, StorageError
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.storage.stores import BUCKETS, WEB, explained, join, open_object_store
 
+if TYPE_CHECKING:
+    from mlops_assets.datasets.sources.object_store import ReadableStore
+    from mlops_assets.datasets.sources.stac.crawler import ItemDocument
+
+_ROLES: tuple[Literal["group", "split", "label"], ...] = ("group", "split", "label")
 OUTSIDE = "items/"  # what the landed paths of assets that lie elsewhere begin with
 THREADS = 16  # HEAD requests under way at once
 
@@ -52,7 +64,8 @@ class _Items:
         self.copies = True
         self.scenes: Sequence[Scene] = ()
         self._remote: dict[str, str] = {}  # landed path → URL of assets that lie elsewhere
-        self._used: dict[str, dict[str, Any]] = {}  # Item's id → what of it belongs to the version
+        # Item's id → what of it belongs to the version
+        self._used: dict[str, ItemDocument] = {}
         self._document = b""  # all of them as one, which is landed as `_catalogue`
         self._catalogue: LandedFile | None = None
 
@@ -66,10 +79,10 @@ class _Items:
         bare: list[str] = []
         for item in items:
             chosen = not wanted or item.document.get("collection") in wanted
-            if chosen and any(key in item.document["assets"] for key in self._image_keys(item)):
+            if chosen and any(key in item.assets for key in self._image_keys(item)):
                 scene = self._scene(item, labelling.get(item.id, item), listed, problems)
                 scenes += [scene] if scene else []
-            elif chosen and self._layout.labels in item.document["assets"] and not _sources(item):
+            elif chosen and self._layout.labels in item.assets and not item.links("source"):
                 wanting = " or ".join(map(repr, self._image_keys(item)))
                 bare.append(
                     f"Item {item.id}: has labels, but no asset {wanting}; add it or remove the Item"
@@ -78,7 +91,7 @@ class _Items:
         if not items and not problems:
             raise EmptyLanding(f"{self.url} has no Item; land some, or widen the search")
         if not scenes and not problems:
-            keys = sorted({key for item in items for key in item.document["assets"]})
+            keys = sorted({key for item in items for key in item.assets})
             problems.append(
                 f"no Item has an asset {' or '.join(map(repr, self._layout.images))}; there are"
                 f" {', '.join(keys)}; name the assets as 'stac: {{images: [KEY, …]}}'"
@@ -127,14 +140,12 @@ class _Items:
         found: dict[str, Item] = {}
         by_path = {item.path: item.id for item in items if item.path}
         images = {
-            item.id
-            for item in items
-            if any(key in item.document["assets"] for key in self._image_keys(item))
+            item.id for item in items if any(key in item.assets for key in self._image_keys(item))
         }
         for item in items:
-            if key is None or key not in item.document["assets"]:
+            if key is None or key not in item.assets:
                 continue
-            for href in _sources(item):
+            for href in item.links("source"):
                 known = by_path.get(self._below(resolve(self._url_of(item), href)) or "")
                 image = known or posixpath.basename(href).removesuffix(".json")
                 if image not in images and item.path:  # what a search finds need not have both
@@ -154,9 +165,9 @@ class _Items:
         self, item: Item, labelled: Item, listed: dict[str, LandedFile], problems: list[str]
     ) -> Scene | None:
         keys = self._image_keys(item)
-        missing = [key for key in keys if key not in item.document["assets"]]
+        missing = [key for key in keys if key not in item.assets]
         key, owner = self._layout.labels, labelled
-        if key and key not in owner.document["assets"]:
+        if key and key not in owner.assets:
             missing.append(key)
         if missing:
             problems.append(
@@ -166,19 +177,13 @@ class _Items:
             return None
         images = [self._path(item, k, listed, problems) for k in keys]
         labels = self._path(owner, key, listed, problems) if key else None
-        properties = item.document.get("properties") or {}
-        named = {
-            "group": self._layout.group,
-            "split": self._layout.split,
-            "label": self._layout.label,
-        }
-        kept = {
-            role: properties[name]
-            for role, name in named.items()
-            if name and _is_given(properties.get(name))
-        }
-        for role, name in named.items():
-            if name and role not in kept:
+        properties = item.document["properties"]
+        kept: SceneProperties = {}
+        for role in _ROLES:
+            name = getattr(self._layout, role)
+            if name and _is_given(properties.get(name)):
+                kept[role] = properties[name]
+            elif name:
                 problems.append(
                     f"Item {item.id}: has no property {name!r} ({role}); add it or remove the Item"
                 )
@@ -187,14 +192,13 @@ class _Items:
         paths = [path for path in images if path]
         if len(paths) < len(images) or (key and labels is None):
             return None
-        assets = [
-            (name, item.document["assets"][name], path)
-            for name, path in zip(keys, paths, strict=True)
-        ]
+        assets = [(name, item.assets[name], path) for name, path in zip(keys, paths, strict=True)]
         if key and labels:
-            assets.append((key, owner.document["assets"][key], labels))
+            assets.append((key, owner.assets[key], labels))
         self._used[item.id] = used_part(item, assets, self._layout.catalog)
-        kept |= {"source": _document_url(item, self.url)} | ({"datetime": when} if when else {})
+        kept["source"] = _document_url(item, self.url)
+        if when:
+            kept["datetime"] = when
         return Scene(
             item.id,
             paths,
@@ -203,7 +207,7 @@ class _Items:
             bbox,
             [key.replace("{id}", "").strip("_-. ") for key in self._layout.images],
             described(item.document, keys),
-            [described_bands(item.document["assets"][name]) for name in keys],
+            [described_bands(item.assets[name]) for name in keys],
             zoneless,
         )
 
@@ -214,7 +218,7 @@ class _Items:
 
         One that lies elsewhere gets a path of its Item's id.
         """
-        href = item.document["assets"][key]["href"]
+        href = item.assets[key]["href"]
         url = resolve(self._url_of(item), href)
         parts, local = urlsplit(url), self._below(url)
         remote = parts.scheme in (*BUCKETS, *WEB)
@@ -250,10 +254,7 @@ class _Items:
         """
         if item.path is not None:
             return join(self.url, item.path)
-        return next(
-            (link["href"] for link in item.document.get("links", []) if link["rel"] == "self"),
-            self.url,
-        )
+        return next(iter(item.links("self")), self.url)
 
     def _below(self, url: str) -> str | None:
         """Return the landed path of what a URL refers to, None if it lies elsewhere."""
@@ -274,7 +275,7 @@ class _Items:
         problems += [answer for answer in found if isinstance(answer, str)]
         return [answer for answer in found if isinstance(answer, LandedFile)]
 
-    def _store_of(self, path: str) -> tuple[Any, str]:
+    def _store_of(self, path: str) -> tuple[ReadableStore, str]:
         """Return the store and key of a landed path.
 
         They are below the declared landing, or where an Item says.
@@ -454,45 +455,36 @@ def _bbox(item: Item, problems: list[str]) -> list[float] | None:
     return found
 
 
-def _is_given(value: Any) -> bool:
+def _is_given(value: object) -> bool:
     return value is not None and bool(str(value).strip())
 
 
-def _sources(item: Item) -> list[str]:
-    """Return the hrefs that an Item of labels names as its sources."""
-    return [link["href"] for link in item.document.get("links", []) if link["rel"] == "source"]
-
-
-def _store_of(url: str) -> tuple[Any, str]:
+def _store_of(url: str) -> tuple[ReadableStore, str]:
     parts = urlsplit(url)
     return _opened(f"{parts.scheme}://{parts.netloc}"), unquote(parts.path).lstrip("/")
 
 
 @lru_cache(maxsize=64)
-def _opened(url: str) -> Any:
-    return open_object_store(url if not url.startswith("file:") else "file:///")
+def _opened(url: str) -> ReadableStore:
+    store: ReadableStore = open_object_store("file:///" if url.startswith("file:") else url)
+    return store
 
 
 def _document_url(item: Item, landing: str) -> str | None:
     """The URL of an Item's own document, if others can reach it."""
-    own = [
-        str(link.get("href", ""))
-        for link in item.document.get("links", [])
-        if link.get("rel") == "self"
-    ]
     below = [join(landing, item.path)] if item.path else []
-    parts = [(url, urlsplit(url)) for url in own + below]
+    parts = [(url, urlsplit(url)) for url in [*item.links("self"), *below]]
     return next((url for url, p in parts if p.scheme in (*BUCKETS, *WEB) and not p.query), None)
 
 
-def _moment(properties: dict[str, Any]) -> tuple[datetime | None, bool]:
+def _moment(properties: Mapping[str, object]) -> tuple[datetime | None, bool]:
     """Return the time of an Item, or the middle of its interval, and whether it has no zone.
 
     A time without a zone is taken as UTC.
     """
     texts = [properties.get(name) for name in ("datetime", "start_datetime", "end_datetime")]
     try:
-        written = [datetime.fromisoformat(text) if text else None for text in texts]
+        written = [_time(text) for text in texts]
     except (TypeError, ValueError):
         return None, False
     used = [time for time in (written[:1] if written[0] else written[1:]) if time]
@@ -504,3 +496,11 @@ def _moment(properties: dict[str, Any]) -> tuple[datetime | None, bool]:
         return None, False
     start, end = times
     return start + (end - start) / 2, zoneless
+
+
+def _time(text: object) -> datetime | None:
+    if not text:
+        return None
+    if not isinstance(text, str):
+        raise TypeError(f"a time is a text, not {text!r}")
+    return datetime.fromisoformat(text)
