@@ -9,20 +9,23 @@ import base64
 import json
 import logging
 import random
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mlops_assets.errors import IntegrityError, StorageError, TrainerError
 from mlops_assets.paths import checkpoints_folder
-from mlops_assets.registry import Checkpoint as CheckpointRow
-from mlops_assets.registry import Registry
+from mlops_assets.registry import Checkpoint, Registry
 from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
+from mlops_assets.text.json_values import Json
+from mlops_assets.training.seeding import torch_loaded
+
+if TYPE_CHECKING:
+    import torch
 
 KEPT = 2  # the newest, and the one before it in case the newest is damaged
 _KEY = "mlops.state"  # of the safetensors metadata
@@ -31,8 +34,13 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The state after a step, as the trainer gave it; tensors are on the CPU."""
+class RestoredCheckpoint:
+    """The state that a trainer has saved after a step.
+
+    Attributes:
+        step: the last step that was done.
+        state: as the trainer gave it; tensors are on the CPU.
+    """
 
     step: int
     state: dict[str, Any]
@@ -47,24 +55,36 @@ class Checkpoints:
         """Open the checkpoints of a run.
 
         Args:
-            workspace: where the files lie, under `runs/<run id>/checkpoints`.
-            registry: knows them.
+            workspace: stores the files, under `runs/<run id>/checkpoints`.
+            registry: records them.
             run_id: the run.
             directory: a scratch folder.
             resumed: whether the run continues an earlier attempt.
         """
-        self._workspace, self._registry, self._run_id = workspace, registry, run_id
-        self._directory, self._resumed = directory, resumed
+        self._workspace = workspace
+        self._registry = registry
+        self._run_id = run_id
+        self._directory = directory
+        self._resumed = resumed
 
-    def save(self, state: Mapping[str, Any], step: int, seq: int) -> None:
-        """Store a state; older ones than the last two are removed. See `TrainingRun.checkpoint`."""
+    def save(self, state: Mapping[str, object], step: int, seq: int) -> None:
+        """Store a state, and remove all but the last two. See `TrainingRun.checkpoint`.
+
+        Args:
+            state: what the trainer needs to continue.
+            step: the last step that is done.
+            seq: number of the next point that the run will log.
+
+        Raises:
+            TrainerError: the state has a value of a kind that cannot be stored.
+        """
         path = self._directory / f".checkpoint-{step}.safetensors"
         _write({"state": dict(state), "random": _random_states()}, path)
         key = f"{checkpoints_folder(self._run_id)}/{step}.safetensors"
         file = self._workspace.put(key, path)
         path.unlink()
         self._registry.add_checkpoint(
-            CheckpointRow(
+            Checkpoint(
                 run_id=self._run_id,
                 step=step,
                 seq=seq,
@@ -89,8 +109,8 @@ class Checkpoints:
         for row in old:
             self._workspace.remove(row.path)
 
-    def restore(self) -> Checkpoint | None:
-        """Return the newest whole checkpoint and put the random states back.
+    def restore(self) -> RestoredCheckpoint | None:
+        """Return the newest undamaged checkpoint and restore the random states.
 
         See `TrainingRun.restore`.
         """
@@ -98,44 +118,46 @@ class Checkpoints:
         if row is None:
             return None
         document = _read(self._workspace.local_path(row.path, row.sha256))
-        _put_back(document["random"])
-        return Checkpoint(row.step, document["state"])
+        _set_random_states(document["random"])
+        return RestoredCheckpoint(row.step, document["state"])
 
-    def newest(self) -> CheckpointRow | None:
+    def newest(self) -> Checkpoint | None:
         """Return the newest checkpoint whose bytes are those that were stored.
 
-        Damaged ones are passed over.
+        Damaged ones are skipped.
         """
         for row in self._registry.checkpoints(self._run_id):
             try:
                 if self._workspace.stat(row.path).sha256 == row.sha256:
                     return row
                 log.warning(
-                    "checkpoint %s is not as it was stored; taking the one before it", row.path
+                    "checkpoint %s has changed since it was stored; using the one before it",
+                    row.path,
                 )
             except (StorageError, IntegrityError) as error:
                 log.warning(
-                    "checkpoint %s cannot be read (%s); taking the one before it", row.path, error
+                    "checkpoint %s cannot be read (%s); using the one before it", row.path, error
                 )
         return None
 
 
-def _random_states() -> dict[str, Any]:
+def _random_states() -> dict[str, object]:
     version, numbers, following = random.getstate()
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "python": [version, np.array(numbers, dtype=np.uint32), following],
         "numpy": list(np.random.get_state()),
     }
-    torch: Any = sys.modules.get("torch")
-    if torch is None:
+    if not torch_loaded():
         return found
+    import torch
+
     found["torch"] = torch.get_rng_state()
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         found["cuda"] = list(torch.cuda.get_rng_state_all())
     return found
 
 
-def _put_back(states: dict[str, Any]) -> None:
+def _set_random_states(states: dict[str, Any]) -> None:
     version, numbers, following = states["python"]
     random.setstate((version, tuple(numbers.tolist()), following))
     np.random.set_state(tuple(states["numpy"]))
@@ -152,10 +174,10 @@ def _put_back(states: dict[str, Any]) -> None:
         torch.cuda.set_rng_state_all(states["cuda"])
 
 
-def _write(document: dict[str, Any], path: Path) -> None:
+def _write(document: Mapping[str, object], path: Path) -> None:
     from safetensors.torch import save_file
 
-    tensors: dict[str, Any] = {}
+    tensors: dict[str, torch.Tensor] = {}
     outline = _outline(document, "", tensors)
     save_file(tensors, path, {_KEY: json.dumps(outline)})
 
@@ -169,22 +191,24 @@ def _read(path: Path) -> dict[str, Any]:
     return document
 
 
-def _outline(value: Any, where: str, tensors: dict[str, Any]) -> Any:
-    """Return a value as JSON, with its tensors put aside.
+def _outline(value: object, where: str, tensors: dict[str, torch.Tensor]) -> Json:
+    """Return a value as JSON, with its tensors moved to `tensors`.
 
-    What JSON lacks is a list that begins with its kind.
+    A value that JSON lacks is a list that begins with its kind.
 
     Raises:
-        TrainerError: it is of a kind that is not kept.
+        TrainerError: it is of a kind that cannot be stored.
     """
     import torch
 
-    if value is None or isinstance(value, bool | str) or type(value) in (int, float):
+    if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, np.generic):
         return _outline(value.item(), where, tensors)
-    if isinstance(value, int | float):  # of a subclass
-        return int(value) if isinstance(value, int) else float(value)
+    if isinstance(value, int):  # a subclass too
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
     if isinstance(value, Mapping):
         return [
             "map",
@@ -218,7 +242,8 @@ def _outline(value: Any, where: str, tensors: dict[str, Any]) -> Any:
     )
 
 
-def _filled(outline: Any, tensors: dict[str, Any]) -> Any:
+def _filled(outline: Any, tensors: dict[str, torch.Tensor]) -> Any:
+    """Return the value of an outline that was read back."""
     if not isinstance(outline, list):
         return outline
     kind, content = outline[0], outline[1]

@@ -11,23 +11,34 @@ import socket
 import subprocess  # nosec B404
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 from mlops_assets import __version__
+from mlops_assets.text.json_values import JsonObject
+from mlops_assets.training.seeding import torch_loaded
 
 
 def code_version(trainer: Path) -> str:
-    """Return what identifies the code that trains.
+    """Return the version of the code that trains.
 
-    The git commit of the trainer's repository and its uncommitted changes, `1a2b3c4d5e6f` or
+    It is the git commit of the trainer's repository and its uncommitted changes, `1a2b3c4d5e6f` or
     `1a2b3c4d5e6f+dirty.89ab12cd`; without git a hash of the trainer's package,
     `source.89ab12cd34ef`.
+
+    Args:
+        trainer: file of the trainer.
     """
     return code_state(trainer)[0]
 
 
 def code_state(trainer: Path) -> tuple[str, str | None]:
-    """Return the code version, and uncommitted changes of the trainer's repository as a patch."""
+    """Return the code version, and the uncommitted changes of its repository as a patch.
+
+    Args:
+        trainer: file of the trainer.
+
+    Returns:
+        The version as `code_version` gives it, and the patch; None if nothing has changed.
+    """
     folder = trainer.resolve().parent
     commit = _git(folder, "rev-parse", "--short=12", "HEAD")
     tracked = (
@@ -66,9 +77,9 @@ def source_digest(folder: Path) -> str:
     return digest.hexdigest()
 
 
-def hardware() -> dict[str, Any]:
-    """Return what the run has to work with."""
-    found: dict[str, Any] = {
+def hardware() -> JsonObject:
+    """Return the machine, its processors and its GPUs, as a run records them."""
+    found: JsonObject = {
         "host": socket.gethostname(),
         "machine": platform.machine(),
         "system": platform.platform(),
@@ -77,26 +88,25 @@ def hardware() -> dict[str, Any]:
         ),
         "gpus": [],
     }
-    import sys
+    if torch_loaded():
+        import torch
 
-    torch: Any = sys.modules.get("torch")
-    if torch is not None and torch.cuda.is_available():
-        found["gpus"] = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+        if torch.cuda.is_available():
+            devices = range(torch.cuda.device_count())
+            found["gpus"] = [torch.cuda.get_device_name(device) for device in devices]
     return found
 
 
 @lru_cache(maxsize=1)
-def environment() -> dict[str, Any]:
-    """Return Python's version and every installed package."""
+def environment() -> JsonObject:
+    """Return Python's version and every installed package of this process."""
     packages = {
         d.metadata["Name"]: d.version
         for d in importlib.metadata.distributions()
         if d.metadata["Name"]
     }
-    return {
-        "python": platform.python_version(),
-        "packages": dict(sorted(packages.items(), key=lambda p: p[0].lower())),
-    }
+    ordered = sorted(packages.items(), key=lambda package: package[0].lower())
+    return {"python": platform.python_version(), "packages": dict(ordered)}
 
 
 def process_alive(host: str, pid: int) -> bool:

@@ -11,12 +11,11 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.names import check_key
 from mlops_assets.registry.patience import patiently
-from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
+from mlops_assets.training.checkpoints import Checkpoints, RestoredCheckpoint
 from mlops_assets.training.metric_writer import PointWriter
 
 Watcher = Callable[[Mapping[str, float], int], None]
@@ -40,19 +39,19 @@ class Execution:
 
 
 class TrainingRun:
-    """The view that a trainer has of its run, and the place that it reports to.
+    """A training run, as the trainer that is called with it sees it.
 
     Attributes:
         run_id: identifier of the run.
         seed: seed of the run. Python and NumPy are seeded already, and so is PyTorch if the
             trainer's module imports it or has `FRAMEWORK = "pytorch"`.
-        directory: a scratch folder that is removed after the run.
-        rank: number of this process among `world_size`, 0 if it is the only one; only 0 logs and
-            keeps checkpoints.
+        directory: a scratch folder, removed after the run.
+        rank: number of this process among `world_size`, 0 if it is the only one; only rank 0 logs
+            and saves checkpoints.
         world_size: processes that train together; `torch.distributed` is ready if there are
             several.
         figures: name → PNG, published with the model version.
-        phases: name → seconds.
+        phases: name → duration in seconds.
     """
 
     def __init__(
@@ -107,6 +106,10 @@ class TrainingRun:
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metric values at a step.
 
+        Args:
+            metrics: name → value; the last value of a metric is the run's own.
+            step: number of the step or epoch, from 0.
+
         Raises:
             TrainerError: a value is NaN or infinite; the run stops here instead of training on.
             TrialPruned: the run is a trial of a sweep, and others are so much better that it may
@@ -125,13 +128,17 @@ class TrainingRun:
             watcher(metrics, step)
 
     def summarize(self, metrics: Mapping[str, float]) -> None:
-        """Set metrics of the returned model, where they are not those that were logged last."""
+        """Set metrics of the returned model, where they are not those that were logged last.
+
+        Args:
+            metrics: name → value.
+        """
         self._last.update((name, float(value)) for name, value in metrics.items())
 
-    def checkpoint(self, state: Mapping[str, Any], step: int) -> None:
-        """Keep a state that the run can be resumed from, and with it the random states.
+    def checkpoint(self, state: Mapping[str, object], step: int) -> None:
+        """Save a state that the run can be resumed from, with the random states.
 
-        The last two are kept.
+        The last two checkpoints are kept.
 
         Args:
             state: dictionaries, lists and tuples of PyTorch tensors, NumPy arrays, numbers, texts,
@@ -140,25 +147,30 @@ class TrainingRun:
             step: the last step that is done.
 
         Raises:
-            TrainerError: the state holds something else.
+            TrainerError: the state has a value of another kind.
+            StorageError: the checkpoint cannot be written.
         """
         if self._points is not None:
             patiently(self._points.flush)  # what was logged before a checkpoint belongs to it
             self._checkpoints.save(state, step, self._points.seq)
 
-    def restore(self) -> Checkpoint | None:
-        """Return the newest checkpoint of an earlier attempt of this run, or None if there is none.
+    def restore(self) -> RestoredCheckpoint | None:
+        """Return the newest checkpoint of an earlier attempt of this run.
 
-        It puts the random states back: call it after the model is built, right before the first
+        It restores the random states: call it after the model is built, right before the first
         step.
+
+        Returns:
+            The checkpoint, with its tensors on the CPU; None if there is none.
         """
         return self._checkpoints.restore()
 
     @contextmanager
     def phase(self, name: str) -> Iterator[None]:
-        """Record how long a part of the training takes, e.g. `data`.
+        """Record the duration of a part of the training in `phases`.
 
-        Times under one name add up.
+        Args:
+            name: of the part, e.g. `data`; durations under one name add up.
         """
         started = time.monotonic()
         try:
@@ -168,6 +180,10 @@ class TrainingRun:
 
     def figure(self, name: str, png: bytes) -> None:
         """Publish a figure with the model version, as `figures/<name>.png`.
+
+        Args:
+            name: name of the file, without its suffix.
+            png: content of the file.
 
         Raises:
             NameRefused: the name cannot be part of a path.

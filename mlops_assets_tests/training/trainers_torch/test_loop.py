@@ -23,7 +23,7 @@ from mlops_assets.paths import model_folder
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.store import Store
-from mlops_assets.training.checkpoints import Checkpoint, Checkpoints
+from mlops_assets.training.checkpoints import Checkpoints, RestoredCheckpoint
 from mlops_assets.training.run import TrainingRun
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
@@ -321,7 +321,7 @@ def test_weights_that_the_last_step_broke_are_not_kept(store: Store) -> None:
     )
 
 
-def newest(store: Store, run_id: str) -> Checkpoint:
+def newest(store: Store, run_id: str) -> RestoredCheckpoint:
     """Return the newest checkpoint of a run."""
     found = Checkpoints(store.workspace, store.registry, run_id, Path(), resumed=True).restore()
     assert found is not None
