@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -264,7 +265,14 @@ def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
         "layout": "table",
         "table": {"label": "crop", "group": "farm"},
     }
-    changes = {"path": "b", "row": 1, "column": 0, "label": "y", "group": "farm 2", "split": "test"}
+    changes: dict[str, Any] = {
+        "path": "b",
+        "row": 1,
+        "column": 0,
+        "label": "y",
+        "group": "farm 2",
+        "split": "test",
+    }
     changed = [samples, *(samples.assign(**{name: [value]}) for name, value in changes.items())]
     digests = [
         digest_of(files_table("ab"), frame, None, ["f"], RowShape(), source) for frame in changed
@@ -465,7 +473,12 @@ def test_a_commit_waits_for_another_one_of_the_same_dataset(
 ) -> None:
     held: list[str] = []
     lock = Registry.lock
-    monkeypatch.setattr(Registry, "lock", lambda self, name: held.append(name) or lock(self, name))
+
+    def counted(self: Registry, name: str) -> AbstractContextManager[None]:
+        held.append(name)
+        return lock(self, name)
+
+    monkeypatch.setattr(Registry, "lock", counted)
     with pytest.raises(EmptyLanding):
         again(store)
     assert held == ["fields"]

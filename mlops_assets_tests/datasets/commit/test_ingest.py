@@ -23,6 +23,7 @@ from mlops_assets.datasets.commit.commit import Commit, commit
 from mlops_assets.datasets.sources import folder as folder_landing
 from mlops_assets.datasets.sources.base import LandedFile
 from mlops_assets.datasets.sources.folder import FolderLanding
+from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import IntegrityError, StorageError
@@ -218,8 +219,8 @@ def test_a_renamed_image_keeps_its_split_and_a_copy_goes_where_its_original_is(
         path.rename(path.with_name(f"new {path.name}"))
     again(store)
     second = latest(store).samples.set_index("path")["split"]
-    for path, split in first.items():
-        folder, _, name = str(path).partition("/")
+    for key, split in first.items():
+        folder, _, name = str(key).partition("/")
         assert second[f"{folder}/new {name}"] == second[f"{folder}/copy of {name}"] == split
 
 
@@ -305,12 +306,17 @@ def test_a_damaged_object_of_the_right_size_is_mended_by_hashing_all_again(
 # changes meanwhile
 
 
+def write_and_put_time_back(path: Path, content: bytes) -> None:
+    path.write_bytes(content)
+    os.utime(path, ns=(1, 1))
+
+
 @pytest.mark.parametrize(
     "change",
     [
         lambda path: path.write_bytes(array(66)),
         lambda path: path.unlink(),
-        lambda path: (path.write_bytes(array(66)), os.utime(path, ns=(1, 1))),
+        lambda path: write_and_put_time_back(path, array(66)),
     ],
     ids=["written", "removed", "written, time put back"],
 )
@@ -327,10 +333,10 @@ def test_a_file_that_changes_while_it_is_committed_publishes_nothing(
     store_one = ingest._store
     await_tick(changed)
 
-    def change_meanwhile(landed: object, file: LandedFile, anew: bool) -> str:
+    def change_meanwhile(landed: Landed, file: LandedFile, anew: bool) -> str:
         if file.path == path_of(8) and moment == "before":
             change(changed)
-        stored = store_one(landed, file, anew)  # type: ignore[arg-type]
+        stored = store_one(landed, file, anew)
         if file.path == path_of(8) and moment == "_store":
             change(changed)
         return stored
@@ -404,11 +410,12 @@ def test_a_killed_commit_is_resumed_without_reading_what_it_stored(
     assert len(done) == 4
     hashed: list[str] = []
     store_one = ingest._store
-    monkeypatch.setattr(
-        ingest,
-        "_store",
-        lambda landed, file, anew: hashed.append(file.path) or store_one(landed, file, anew),
-    )
+
+    def counted(landed: Landed, file: LandedFile, anew: bool) -> str:
+        hashed.append(file.path)
+        return store_one(landed, file, anew)
+
+    monkeypatch.setattr(ingest, "_store", counted)
     found = again(store)
     assert (found.version.version, found.created) == ("v1", True)
     assert set(hashed) == {path_of(number) for number in range(COUNT)} - done

@@ -144,7 +144,7 @@ def test_a_run_that_was_broken_off_goes_on_with_the_epoch_it_was_in(store: Store
     loader = data.loader("train", 16, seed=1)
     epochs = [epoch(loader) for _ in range(3)]
     again = data.loader("train", 16, seed=1)
-    again.sampler.epoch = 2  # type: ignore[attr-defined]
+    again.sampler.epoch = 2
     assert same(epoch(again), epochs[2])
 
 

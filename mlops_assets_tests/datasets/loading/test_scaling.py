@@ -59,9 +59,9 @@ def test_samples_are_scaled_with_the_figures_of_the_training_split(
     centres = X[:, :, X.shape[2] // 2, X.shape[3] // 2] if view == "patch" else X
     scaler.fit(by_feature(centres.astype(np.float64)))
     for split in ("train", "validation", "test"):
-        X, _ = raw.arrays(split)  # type: ignore[arg-type]
-        scaled, _ = data.arrays(split)  # type: ignore[arg-type]
-        assert (scaled.dtype, scaled.shape) == (np.float32, X.shape)
+        X, _ = raw.arrays(split)
+        scaled, _ = data.arrays(split)
+        assert (str(scaled.dtype), scaled.shape) == ("float32", X.shape)
         if len(X):
             np.testing.assert_allclose(
                 by_feature(scaled), scaler.transform(by_feature(X)), rtol=1e-4, atol=1e-5
@@ -186,7 +186,7 @@ def test_a_feature_without_spread_is_only_shifted() -> None:
     found = {"mean": [5.0], "std": [0.0], "min": [5.0], "max": [5.0]}
     X = np.array([[5.0], [7.0]], dtype=np.float32)
     for method in ("standardize", "minmax"):
-        scaling = fit({"a": method}, found)  # type: ignore[dict-item]
+        scaling = fit({"a": method}, found)
         assert scaling is not None
         np.testing.assert_array_equal(scaling.apply(X), [[0], [2]])
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -347,7 +348,10 @@ def assert_same_again(committed: Committed, store: Store) -> None:
     ]
     nodata = any("nodata" in facts for facts in committed.truth.files.values())
     before = sorted(store.workspace.list(""))
-    fail = lambda what: lambda *_, **__: pytest.fail(what)  # noqa: E731
+
+    def fail(what: str) -> Callable[..., object]:
+        return lambda *_, **__: pytest.fail(what)
+
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(ingest, "_store", fail("stored or hashed a file that is known"))
         patch.setattr(image_folder, "image_facts", fail("read an image that is known"))

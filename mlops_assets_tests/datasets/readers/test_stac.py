@@ -9,7 +9,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -65,10 +65,22 @@ def read(folder: Path) -> Read:
     return read_with
 
 
-def change(folder: Path, path: str, edit: Callable[[dict[str, Any]], Any]) -> None:
+def change(folder: Path, path: str, edit: Callable[[dict[str, Any]], object]) -> None:
     document = json.loads((folder / path).read_text())
     edit(document)
     (folder / path).write_text(json.dumps(document))
+
+
+def set_assets(assets: Mapping[str, object]) -> Callable[[dict[str, Any]], None]:
+    return lambda item: item.update(assets=assets)
+
+
+def set_properties(**properties: object) -> Callable[[dict[str, Any]], None]:
+    return lambda item: item["properties"].update(properties)
+
+
+def add_link(link: dict[str, str]) -> Callable[[dict[str, Any]], None]:
+    return lambda document: document["links"].append(link)
 
 
 def problems(read: Read, **options: Any) -> list[str]:
@@ -189,7 +201,7 @@ def test_absolute_hrefs_may_lead_into_the_landing(folder: Path, read: Read) -> N
     base = folder.as_uri()
     for name in "ab":
         assets = {key: {"href": f"{base}/{name}/{key}.tif"} for key in ("image", "labels")}
-        change(folder, f"{name}/item.json", lambda item, assets=assets: item.update(assets=assets))
+        change(folder, f"{name}/item.json", set_assets(assets))
     links = [{"rel": "item", "href": f"{base}/{name}/item.json"} for name in "ab"]
     change(folder, "all/collection.json", lambda found: found.update(links=links))
     change(
@@ -488,7 +500,7 @@ def test_properties_are_spelled_as_columns_of_tables_are(
         change(
             folder,
             f"{name}/item.json",
-            lambda item, value=value: item["properties"].update(crop=value, site=value),
+            set_properties(crop=value, site=value),
         )
     stac = {"labels": None, "label": "crop", "group": "site"}
     source = {"url": "landing", "layout": "stac", "stac": stac}
@@ -551,7 +563,7 @@ def test_labels_that_two_items_share_are_those_of_each(folder: Path, read: Read)
     found = read()
     files = found.files.set_index("path")
     assert sorted(files.index) == ["a/image.tif", "a/labels.tif", "b/image.tif", "catalog.json"]
-    assert pd.isna(files.loc["a/labels.tif", "scene"])
+    assert pd.isna(files["scene"]["a/labels.tif"])
     assert len(found.samples) == 288
 
 
@@ -599,7 +611,7 @@ def swapped(folder: Path, *keys: tuple[str, str]) -> None:
         change(
             folder,
             f"{name}/item.json",
-            lambda item, name=name: item.update(assets=documents[name]["assets"]),
+            set_assets(documents[name]["assets"]),
         )
 
 
@@ -646,7 +658,7 @@ def test_windows_have_the_labels_of_their_own_item_where_files_label_several(
         document = item(name, {"image": "./image.tif", "labels": f"../{labelled}/labels.tif"}, 0)
         (folder / name / "item.json").write_text(json.dumps(document))
         link = {"rel": "item", "href": f"../{name}/item.json"}
-        change(folder, "all/collection.json", lambda found, link=link: found["links"].append(link))
+        change(folder, "all/collection.json", add_link(link))
     source = {"url": folder.as_uri(), "layout": "stac", "stac": {"read": "windows", "size": 6}}
     specification = scenes_specification(source=source, split={"method": "random"})
     commit(store.workspace, store.registry, specification)

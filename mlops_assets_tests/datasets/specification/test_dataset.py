@@ -20,6 +20,9 @@ def table(**options: Any) -> dict[str, Any]:
     return {"source": TABLE | {"table": {"label": "crop", **options}}}
 
 
+NO_CLASSES: tuple[dict[int, str] | None, ...] = (None, {})
+
+
 def scenes(**options: Any) -> dict[str, Any]:
     return {"source": SCENES | {"scenes": options}}
 
@@ -153,7 +156,7 @@ def test_a_table_that_cannot_be_meant_is_refused_with_the_reason(
         *(
             (scenes(read=read) | {"classes": classes}, r"classes: \{VALUE: NAME\} is needed")
             for read in ("patches", "windows")
-            for classes in (None, {})
+            for classes in NO_CLASSES
         ),
         (
             {"classes": {"water": "Water"}},

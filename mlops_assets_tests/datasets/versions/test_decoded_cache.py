@@ -13,12 +13,14 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.readers import LAYOUTS
@@ -66,10 +68,8 @@ def test_a_memory_map_is_what_the_files_hold_in_the_order_of_the_split(
         in_memory = data.arrays(split)
         np.testing.assert_array_equal(X, in_memory[0])
         np.testing.assert_array_equal(y, in_memory[1])
-        assert (in_memory[0].dtype, in_memory[1].dtype) == (
-            np.float32,
-            np.float64 if view == "numbers" else np.int64,
-        )
+        assert in_memory[0].dtype == np.float32
+        assert in_memory[1].dtype == (np.float64 if view == "numbers" else np.int64)
     assert len(data.committed.split("train")) > 10
 
 
@@ -105,9 +105,12 @@ def test_rows_of_interleaved_files_are_where_the_split_has_them(
     )
     reads: list[str] = []
     original = cache.read_samples
-    monkeypatch.setattr(
-        cache, "read_samples", lambda f, path, *rest: reads.append(path) or original(f, path, *rest)
-    )
+
+    def counted(committed: CommittedDataset, path: str, *rest: Any) -> NDArray[np.generic]:
+        reads.append(path)
+        return original(committed, path, *rest)
+
+    monkeypatch.setattr(cache, "read_samples", counted)
     data = opened(mixed, "row")
     X, y = data.memmap("train")
     assert mixed.split("train")["path"].nunique() == 2
@@ -131,12 +134,11 @@ def test_a_type_that_grows_wide_enough_for_every_file(store: Store) -> None:
 
     class Mixed:
         def read(self, *arguments: Any) -> Any:
-            return layout.read(*arguments).astype(wide[arguments[1]]) + 0.5 * (
-                wide[arguments[1]] is np.float64
-            )
+            dtype = wide[arguments[1]]
+            return np.add(layout.read(*arguments).astype(dtype), 0.5 * (dtype is np.float64))
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(LAYOUTS, "image_folder", Mixed())  # type: ignore[arg-type, attr-defined]
+        patch.setitem(LAYOUTS, "image_folder", Mixed())
         data = opened(dataset, "image")
         X, _ = data.memmap("train")
         expected, _ = read_anew(data, "train")
@@ -144,7 +146,13 @@ def test_a_type_that_grows_wide_enough_for_every_file(store: Store) -> None:
     np.testing.assert_array_equal(X, expected)
 
 
-DAMAGES = {
+def write_another_version(folder: Path) -> None:
+    np.save(folder / SAMPLES, np.zeros((3, 3)))
+    sizes = {SAMPLES: (folder / SAMPLES).stat().st_size}
+    (folder / MARKER).write_text(json.dumps({"sizes": sizes}))
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
     "truncated": lambda folder: os.truncate(
         folder / SAMPLES, (folder / SAMPLES).stat().st_size - 1
     ),
@@ -168,12 +176,7 @@ DAMAGES = {
             json.dumps(json.loads((folder / MARKER).read_text()) | {"sizes": {}})
         )
     ),
-    "of another version": lambda folder: [
-        np.save(folder / SAMPLES, np.zeros((3, 3))),
-        (folder / MARKER).write_text(
-            json.dumps({"sizes": {SAMPLES: (folder / SAMPLES).stat().st_size}})
-        ),
-    ],
+    "of another version": lambda folder: write_another_version(folder),
     "gone": shutil.rmtree,
 }
 
@@ -185,7 +188,7 @@ def test_a_damaged_cache_is_noticed_and_made_again(store: Store, damage: str) ->
     folder = split_folder(data.committed, "train", "window")
     for name in (SAMPLES, LABELS):
         (folder / name).chmod(0o644)
-    DAMAGES[damage](folder)  # type: ignore[no-untyped-call]
+    DAMAGES[damage](folder)
     X, y = data.arrays("train")
     np.testing.assert_array_equal(X, before)
     np.testing.assert_array_equal(y, labels)
@@ -285,8 +288,9 @@ def _killed_while_writing(data: TrainingData) -> None:
     def kill(*arguments: Any) -> Any:
         os.kill(os.getpid(), signal.SIGKILL)
 
-    cache.read_window_indices = kill
-    data.memmap("train")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cache, "read_window_indices", kill)
+        data.memmap("train")
 
 
 DECODE = """
@@ -372,7 +376,7 @@ def test_a_full_disk_is_named_with_the_remedy(
     def full(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(cache.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(
         StorageError,
         match="cannot be written: No space left on device; free space, or set MLOPS_CACH",

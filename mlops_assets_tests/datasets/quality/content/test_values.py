@@ -10,10 +10,12 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.content.values import (
     BINS,
     PERCENTILES,
+    BandValues,
     RunningStatistics,
     band_values,
     unusable,
@@ -27,10 +29,7 @@ from mlops_assets.datasets.specification.source import TableLayout
 NOTHING = np.full(2, np.nan)
 
 
-def described(  # type: ignore[no-untyped-def]
-    values: np.ndarray,  # type: ignore[type-arg]
-    ceiling: float | None = None,
-):
+def described(values: NDArray[np.generic], ceiling: float | None = None) -> BandValues:
     """A table with one feature."""
     statistics = RunningStatistics(1)
     block = values[:, None]

@@ -61,7 +61,7 @@ def test_no_samples_are_no_copies() -> None:
 def images(number: int, seed: int = 0, size: int = 32) -> NDArray[np.uint8]:
     """Smooth pictures of three bands, all different."""
     rng = np.random.default_rng(seed)
-    waves = rng.uniform(0.05, 0.5, (number, 3, 2)) @ np.stack(np.mgrid[:size, :size]).reshape(2, -1)
+    waves = rng.uniform(0.05, 0.5, (number, 3, 2)) @ np.mgrid[:size, :size].reshape(2, -1)
     pictures = np.sin(waves + rng.uniform(0, 6, (number, 3, 1))).reshape(number, 3, size, size)
     return np.asarray(128 + 100 * pictures, dtype=np.uint8)
 

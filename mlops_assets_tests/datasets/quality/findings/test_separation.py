@@ -34,9 +34,7 @@ def measured(
 ) -> Separation | None:
     places = places_of(samples, manifest, shape)
     return separation(
-        places,
-        samples["split"].to_numpy(dtype=object),
-        QualityThresholds(**thresholds),  # type: ignore[arg-type]
+        places, samples["split"].to_numpy(dtype=object), QualityThresholds(**thresholds)
     )
 
 

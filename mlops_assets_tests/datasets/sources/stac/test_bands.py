@@ -58,10 +58,11 @@ def test_assets_of_any_version_say_the_same(
     ],
 )
 def test_what_cannot_be_meant_is_left_out(asset: dict[str, Any]) -> None:
-    for properties in (
+    invalid: list[Any] = [
         None,
         7,
         [],
         {"platform": ["x"], "instruments": "msi", "gsd": None, "mission": ""},
-    ):
+    ]
+    for properties in invalid:
         assert described(item(properties, **asset), ["image"]) == {}
