@@ -1,8 +1,8 @@
 """A split for PyTorch and TensorFlow.
 
-Both have one order of batches, and the same batches with any number of workers.
+Both give the same batches in the same order, with any number of workers.
 
-TensorFlow is an extra and imported only when it is asked for; PyTorch is imported with this module.
+TensorFlow is an extra and imported only on use; PyTorch is imported with this module.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
@@ -27,7 +27,14 @@ from mlops_assets.errors import MissingExtra
 if TYPE_CHECKING:
     import tensorflow as tf
 
-AHEAD = 2  # batches TensorFlow reads ahead
+# batches that TensorFlow reads ahead
+AHEAD = 2
+
+Labels: TypeAlias = NDArray[np.int64 | np.float64]
+# labels of windows are checked when they are read; labels of other samples are held in memory
+StoredLabels: TypeAlias = CheckedArray[np.integer] | Labels
+# `transform(sample, label) -> (sample, label)`
+Transform: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True)
@@ -46,13 +53,11 @@ class Batches:
     """
 
     def __init__(self, samples: int, size: int, seed: int, shuffle: bool) -> None:
-        self.samples, self.size, self.seed, self.shuffle, self.epoch = (
-            samples,
-            size,
-            seed,
-            shuffle,
-            0,
-        )
+        self.samples = samples
+        self.size = size
+        self.seed = seed
+        self.shuffle = shuffle
+        self.epoch = 0
 
     def __len__(self) -> int:
         return -(-self.samples // self.size)
@@ -67,28 +72,31 @@ class Batches:
 
 
 class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
-    """A split as (sample, label) tensors, read from the decoded cache in whatever process asks."""
+    """A split as (sample, label) tensors, read from the decoded cache in any process."""
 
     def __init__(
         self,
         decoded: Decoded,
-        labels: NDArray[Any] | None,
+        labels: Labels | None,
         prepare: Preparation,
         label_type: type[np.int64 | np.float32],
-        transform: Callable[..., Any] | None = None,
+        transform: Transform | None = None,
     ) -> None:
         """Take a decoded split.
 
         Args:
-            decoded: where the samples lie.
-            labels: a label for each sample, or None where the decoded split has them.
+            decoded: the samples in the cache.
+            labels: shape (n,), int64 or float64; None for windows, whose labels are in the cache.
             prepare: selects and scales samples.
-            label_type: of the labels given out.
-            transform: `transform(sample, label) -> (sample, label)`.
+            label_type: dtype of the labels that are returned.
+            transform: `transform(sample, label) -> (sample, label)`, e.g. an augmentation.
         """
-        self._decoded, self._labels, self._transform = decoded, labels, transform
-        self._prepare, self.label_type = prepare, label_type
-        self._arrays: tuple[CheckedArray, CheckedArray | NDArray[Any]] | None = None
+        self._decoded = decoded
+        self._labels = labels
+        self._prepare = prepare
+        self.label_type = label_type
+        self._transform = transform
+        self._arrays: tuple[CheckedArray[np.generic], StoredLabels] | None = None
 
     def __len__(self) -> int:
         return len(self._open()[0])
@@ -103,12 +111,14 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
         sample, label = torch.from_numpy(X)[0], torch.from_numpy(y)[0]
         return self._transform(sample, label) if self._transform else (sample, label)
 
-    def read(self, positions: NDArray[np.int64]) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def read(
+        self, positions: NDArray[np.int64]
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64 | np.float32]]:
         """Return samples as arrays: float32, and labels int64 or float32."""
         X, y = self._open()
         return self._prepare(X[positions]), np.asarray(y[positions], dtype=self.label_type)
 
-    def _open(self) -> tuple[CheckedArray, CheckedArray | NDArray[Any]]:
+    def _open(self) -> tuple[CheckedArray[np.generic], StoredLabels]:
         if self._arrays is None:
             own = self._decoded.labels() if self._labels is None else self._labels
             self._arrays = self._decoded.samples(), own
@@ -122,7 +132,7 @@ class SplitDataset(Dataset[tuple[Tensor, Tensor]]):
             pairs = [self._transform(sample, label) for sample, label in zip(X, y, strict=True)]
         return torch.stack([pair[0] for pair in pairs]), torch.stack([pair[1] for pair in pairs])
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         """Leave the arrays behind: a pickled memory map would be the whole split.
 
         Workers open it by its path.
@@ -147,7 +157,7 @@ def torch_loader(
 
 def tensorflow_dataset(
     dataset: SplitDataset, sample_shape: tuple[int, ...], batch_size: int, seed: int, shuffle: bool
-) -> tf.data.Dataset[Any]:
+) -> tf.data.Dataset[tuple[tf.Tensor, tf.Tensor]]:
     """Return the batches of a split for TensorFlow; see `TrainingData.tf_dataset`.
 
     Raises:

@@ -1,8 +1,6 @@
-"""Scaling of features or bands.
+"""Scaling of features or bands: the declaration, the figures of the training split, the formulae.
 
-Here are a model's declaration, the figures it takes from the training split, and the formulae.
-
-Nothing here reads files or knows models; figures have the form of MLM's Value Scaling Objects.
+No file is read here. Figures have the form of MLM's Value Scaling Objects.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, TypedDict, cast
 
 from pydantic import Discriminator, Tag, model_validator
 
@@ -25,10 +23,24 @@ Method = Literal["none", "standardize", "minmax"]
 OTHERS = "*"
 
 
-class Figures(Strict):
-    """Figures of one's own for one feature or band.
+class ScalingObject(TypedDict, total=False):
+    """One MLM Value Scaling Object; which figures it has depends on its `type`.
 
-    `mean` and `stddev`, or `minimum` and `maximum`.
+    https://github.com/stac-extensions/mlm#value-scaling-object
+    """
+
+    type: Literal["z-score", "min-max", "scale"]
+    mean: float
+    stddev: float
+    minimum: float
+    maximum: float
+    value: float
+
+
+class Figures(Strict):
+    """Declared figures for one feature or band: `mean` and `stddev`, or `minimum` and `maximum`.
+
+    They are in units of the data.
     """
 
     mean: float | None = None
@@ -50,8 +62,8 @@ class Figures(Strict):
         return self
 
 
-def _several(value: Any) -> str:
-    """Return the tag of a declared scaling, so that an error is about the one that was meant.
+def _several(value: object) -> str:
+    """Return the tag of a declared scaling, so that errors are about the intended variant.
 
     `method` is a name alone, `each` declares several things.
     """
@@ -74,10 +86,10 @@ class Scaling:
     """Figures for each feature or band, in order: one MLM Value Scaling Object each.
 
     `z-score` is (x - mean) / stddev, `min-max` is (x - minimum) / (maximum - minimum), `scale` of 1
-    leaves x as it is. https://github.com/stac-extensions/mlm#value-scaling-object
+    leaves x unchanged.
     """
 
-    entries: tuple[Mapping[str, Any], ...]
+    entries: tuple[ScalingObject, ...]
 
     @cached_property
     def offset(self) -> NDArray[np.float32]:
@@ -119,7 +131,7 @@ class Preparation:
     chosen: Sequence[int] | None = None
     scaling: Scaling | None = None
 
-    def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
+    def __call__(self, X: NDArray[np.generic]) -> NDArray[np.float32]:
         """Return float32 samples (n, chosen features, …) from X of shape (n, features, …)."""
         import numpy as np
 
@@ -165,12 +177,11 @@ def _entry(
     method: Method | Figures,
     found: Mapping[str, Sequence[float | None]] | None,
     index: int,
-) -> dict[str, Any]:
+) -> ScalingObject:
     if isinstance(method, Figures):
-        return {
-            "type": "z-score" if method.mean is not None else "min-max",
-            **method.model_dump(exclude_none=True),
-        }
+        kind = "z-score" if method.mean is not None else "min-max"
+        # validated: exactly the pair of figures of its kind
+        return cast(ScalingObject, {"type": kind, **method.model_dump(exclude_none=True)})
     if method == "none" or found is None:
         return {"type": "scale", "value": 1.0}
     mean, spread, low, high = (found[measure][index] for measure in ("mean", "std", "min", "max"))

@@ -1,13 +1,13 @@
-"""One data version as a trainer sees it: arrays, memory maps, tables and loaders, split by split.
+"""The training data that a trainer receives: arrays, memory maps, tables and loaders by split.
 
-Where files lie and how they are decoded is the business of the layouts and of the decoded cache.
+Reading files is in `readers`; the decoded cache is in `versions`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -37,25 +37,30 @@ if TYPE_CHECKING:
     import tensorflow as tf
     import torch
 
-    from mlops_assets.datasets.loading.framework_loaders import SplitDataset
+    from mlops_assets.datasets.loading.framework_loaders import (
+        Labels,
+        SplitDataset,
+        StoredLabels,
+        Transform,
+    )
 
-BATCH_BYTES = 32 << 20  # of float32, read at once where a split is gone through
+# of float32, held in memory at once while a split is iterated
+BATCH_BYTES = 32 << 20
 
 
 class TrainingData:
-    """One data version as a trainer sees it.
-
-    Its samples are selected and scaled as declared, with class indices, split by split.
+    """One data version, selected and scaled as a model declares, with class indices as labels.
 
     Attributes:
+        committed: the data version.
         reference: `dataset@version`.
-        digest: digest of the data version.
+        digest: sha256 of the data version.
         task: `classification`, `semantic-segmentation` or `regression`.
-        view: how a sample is shaped: `row` (features), `pixel` (bands), `patch`, `window` or
-            `image` (bands, height, width).
+        view: shape of a sample: `row` (features), `pixel` (bands), or `patch`, `window` or `image`
+            (bands, height, width).
         class_names: names in the order of class indices; empty for regression.
         source_features: names of all features or bands of the data.
-        features: names of those that are given, in this order.
+        features: names of the selected features or bands, in order.
     """
 
     def __init__(
@@ -70,14 +75,16 @@ class TrainingData:
 
         Args:
             committed: the data version.
-            task: the model's task.
-            view: how a sample is shaped; as the dataset reads it if not given.
-            bands: names of the features or bands to give, in this order; all if not given.
-            scaling: how they are scaled, with figures of the training split.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            view: shape of a sample; by default as the dataset is read. Patches can be read as
+                `pixel`.
+            bands: names of the features or bands to select, in order; all by default.
+            scaling: method for all features, or method or figures for each; figures are computed
+                from the training split.
 
         Raises:
             SpecificationError: the data version has no such view or bands, or its labels do not
-                suit the task.
+                fit the task.
         """
         kind: View = committed.document.input.kind
         self.view: View = view or kind
@@ -86,8 +93,10 @@ class TrainingData:
                 f"{committed.reference} is read as {kind}, not as {self.view}; change 'inputs'"
             )
         _require_task_fits(committed, task, kind)
-        self.committed, self.task = committed, task
-        self.reference, self.digest = committed.reference, committed.row.digest
+        self.committed = committed
+        self.task = task
+        self.reference = committed.reference
+        self.digest = committed.row.digest
         self.source_features = committed.document.features
         unknown = sorted(set(bands or []) - set(self.source_features))
         if unknown:
@@ -107,41 +116,47 @@ class TrainingData:
 
     @property
     def sample_shape(self) -> tuple[int, ...]:
-        """Shape of one sample as it is given, without the batch axis."""
+        """Shape of one selected sample: (features,), or (bands, height, width) in pixels."""
         return (len(self.features), *self._pixels)
 
     @property
     def label_type(self) -> type[np.int64 | np.float64]:
-        """Type of labels: int64 for class indices, float64 for numbers."""
+        """Dtype of labels: int64 for class indices, float64 for numbers."""
         return np.float64 if self.task == "regression" else np.int64
 
     @cached_property
     def scaling(self) -> Scaling | None:
-        """The figures that samples are scaled by, from the training split; None if not scaled."""
+        """Figures that samples are scaled by, from the training split; None if not scaled."""
         fitted = any(method in ("standardize", "minmax") for method in self._methods.values())
         return fit(self._methods, self._statistics() if fitted else None)
 
     @cached_property
     def prepare(self) -> Preparation:
-        """The function that selects and scales raw samples.
+        """Function that selects and scales raw samples.
 
-        `prepare(X)` takes samples with all features of the data, such as those of `memmap`.
+        `prepare(X)` takes an array of shape (n, source features, …) in the data's own dtype, such
+        as a batch of `memmap`, and returns float32 of shape (n, *sample_shape).
         """
         return Preparation(self._chosen, self.scaling)
 
     def arrays(
         self, split: SplitName, limit: int | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    ) -> tuple[NDArray[np.float32], Labels]:
         """Return the samples and labels of a split, held in memory.
 
         Args:
             split: `train`, `validation` or `test`; it may be empty.
-            limit: at most so many samples, evenly spread over the split; only their files are read.
+            limit: maximum number of samples, evenly spread over the split; only their files are
+                read.
 
         Returns:
             X, float32 of shape (n, *sample_shape), selected and scaled as declared; and y: class
             indices, int64 of shape (n,), or (n, height, width) for windows with -1 where unknown,
             or float64 of shape (n,) for regression.
+
+        Raises:
+            IntegrityError: a file of the data version is not as it was committed.
+            StorageError: a file is missing, or the decoded cache cannot be written.
         """
         samples = self.committed.split(split)
         if limit is None or len(samples) <= limit:
@@ -154,36 +169,82 @@ class TrainingData:
         return self._read(samples.iloc[chosen])
 
     def positions(self, split: SplitName, limit: int | None = None) -> NDArray[np.int64]:
-        """Return the positions in a split of the samples that `arrays` gives."""
+        """Return the positions of the samples that `arrays` returns.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            limit: maximum number of samples, as for `arrays`.
+
+        Returns:
+            Positions in the split, int64 of shape (n,), ascending.
+        """
         count = len(self.committed.split(split))
         if limit is None or count <= limit:
             return np.arange(count)
         return np.linspace(0, count - 1, limit).astype(np.int64)
 
-    def memmap(self, split: SplitName) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Return a split as it lies in the decoded cache, however large.
+    def memmap(
+        self, split: SplitName
+    ) -> tuple[NDArray[np.generic], NDArray[np.integer | np.float64]]:
+        """Return a split of any size without loading it, as stored in the decoded cache.
 
-        `prepare` makes of a batch what is declared.
+        `prepare` selects and scales a batch of it.
+
+        Args:
+            split: `train`, `validation` or `test`.
 
         Returns:
-            X, read-only and memory-mapped, in the data's own type, with all features or bands, raw;
-            and y: as `arrays` gives it, of windows memory-mapped in a smaller type.
+            X, read-only and memory-mapped, of shape (n, source features, …) in the data's own
+            dtype, neither selected nor scaled; and y: as `arrays` returns it, but for windows
+            memory-mapped in a smaller integer dtype.
+
+        Raises:
+            IntegrityError: a file of the data version is not as it was committed, or the cache is
+                damaged.
+            StorageError: a file is missing, or the decoded cache cannot be written.
         """
         X, y = self._rows(split)
         return X.whole(), y.whole() if isinstance(y, CheckedArray) else y
 
     def decoded(self, split: SplitName) -> Decoded:
-        """Return where a split lies decoded; the first time it is decoded now."""
+        """Return the arrays of a split in the decoded cache; decode it if necessary.
+
+        Args:
+            split: `train`, `validation` or `test`.
+
+        Raises:
+            IntegrityError: a file of the data version is not as it was committed.
+            StorageError: a file is missing, or the decoded cache cannot be written.
+        """
         return decoded(self.committed, split, self.view, self._source_shape)
 
-    def labels(self, split: SplitName) -> NDArray[Any]:
-        """Return the labels of a split of samples that have one each, as `arrays` gives them."""
+    def labels(self, split: SplitName) -> Labels:
+        """Return the labels of a split whose samples have one label each.
+
+        Args:
+            split: `train`, `validation` or `test`.
+
+        Returns:
+            Shape (n,): class indices, int64, or float64 for regression.
+        """
         return self._labels(self.committed.split(split))
 
     def batches(
         self, split: SplitName, size: int | None = None
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[Any]]]:
-        """Yield a split in its order, as `arrays` gives it, in batches of bounded memory."""
+    ) -> Iterator[tuple[NDArray[np.float32], Labels]]:
+        """Yield a split in order, in batches of bounded memory.
+
+        Args:
+            split: `train`, `validation` or `test`.
+            size: samples per batch; by default as many as fit 32 MiB of float32.
+
+        Yields:
+            X and y of each batch, with shapes and dtypes as `arrays` returns them.
+
+        Raises:
+            IntegrityError: a file of the data version is not as it was committed.
+            StorageError: a file is missing, or the decoded cache cannot be written.
+        """
         X, y = self._rows(split)
         size = size or max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
         for start in range(0, len(X), size):
@@ -193,7 +254,11 @@ class TrainingData:
     def frame(self, split: SplitName) -> pd.DataFrame:
         """Return the samples of a split as a table.
 
-        It has one column a feature, and `label` (class names or numbers).
+        Args:
+            split: `train`, `validation` or `test`.
+
+        Returns:
+            One float32 column for each selected feature, and `label`: class names or numbers.
 
         Raises:
             SpecificationError: samples are patches, windows or images.
@@ -209,16 +274,16 @@ class TrainingData:
         frame = pd.DataFrame(X, columns=self.features)
         return frame.assign(label=np.array(self.class_names)[y] if self.class_names else y)
 
-    def torch_dataset(
-        self, split: SplitName, transform: Callable[..., Any] | None = None
-    ) -> SplitDataset:
-        """Return a split as a map-style `torch.utils.data.Dataset`.
-
-        It gives (sample, label) tensors from the decoded cache.
+    def torch_dataset(self, split: SplitName, transform: Transform | None = None) -> SplitDataset:
+        """Return a split as a map-style `torch.utils.data.Dataset`, read from the decoded cache.
 
         Args:
-            split: which samples.
+            split: `train`, `validation` or `test`.
             transform: `transform(sample, label) -> (sample, label)`, e.g. an augmentation.
+
+        Returns:
+            A dataset of pairs of tensors: sample, float32 of `sample_shape`; label, int64 (for
+            windows of shape (height, width), -1 where unknown), or float32 for regression.
         """
         from mlops_assets.datasets.loading.framework_loaders import SplitDataset
 
@@ -237,22 +302,25 @@ class TrainingData:
         seed: int,
         workers: int = 0,
         shuffle: bool | None = None,
-        transform: Callable[..., Any] | None = None,
-    ) -> torch.utils.data.DataLoader[Any]:
-        """Return a split as a `DataLoader` of batches.
-
-        They have float32 samples, and int64 or float32 labels.
+        transform: Transform | None = None,
+    ) -> torch.utils.data.DataLoader[tuple[torch.Tensor, torch.Tensor]]:
+        """Return a split as a PyTorch `DataLoader`.
 
         Equal seeds give equal batches in every epoch, with any number of workers, also from a
         random `transform`.
 
         Args:
-            split: which samples.
-            batch_size: samples a batch; the last may have fewer.
-            seed: of the order, and of what `transform` draws from Python, NumPy and PyTorch.
+            split: `train`, `validation` or `test`.
+            batch_size: samples per batch; the last may have fewer.
+            seed: of the order, and of random numbers that `transform` draws from Python, NumPy and
+                PyTorch.
             workers: processes that read ahead.
-            shuffle: another order each epoch; only for `train` if not given.
+            shuffle: use another order each epoch; by default only for `train`.
             transform: `transform(sample, label) -> (sample, label)`.
+
+        Returns:
+            Batches of two tensors: samples, float32 of shape (n, *sample_shape); labels, int64 of
+            shape (n,) or (n, height, width), or float32 of shape (n,) for regression.
         """
         from mlops_assets.datasets.loading.framework_loaders import torch_loader
 
@@ -263,10 +331,17 @@ class TrainingData:
 
     def tf_dataset(
         self, split: SplitName, batch_size: int, seed: int, shuffle: bool | None = None
-    ) -> tf.data.Dataset[Any]:
-        """Return a split as a `tf.data.Dataset` of the batches that `loader` gives.
+    ) -> tf.data.Dataset[tuple[tf.Tensor, tf.Tensor]]:
+        """Return a split as a `tf.data.Dataset`; each iteration is an epoch.
 
-        Each iteration is an epoch.
+        Args:
+            split: `train`, `validation` or `test`.
+            batch_size: samples per batch; the last may have fewer.
+            seed: of the order.
+            shuffle: use another order each epoch; by default only for `train`.
+
+        Returns:
+            The same batches as `loader` without workers and transform.
 
         Raises:
             MissingExtra: TensorFlow is not installed.
@@ -286,20 +361,20 @@ class TrainingData:
     def _source_shape(self) -> tuple[int, ...]:
         return (len(self.source_features), *self._pixels)
 
-    def _rows(self, split: SplitName) -> tuple[CheckedArray, CheckedArray | NDArray[Any]]:
-        """Return a split as it lies in the decoded cache; of it, what is used is checked first."""
+    def _rows(self, split: SplitName) -> tuple[CheckedArray[np.generic], StoredLabels]:
+        """Return a split from the decoded cache; each block is checked when it is read."""
         found = self.decoded(split)
         return found.samples(), found.labels() if self.view == "window" else self.labels(split)
 
-    def _prepared(self, X: CheckedArray | NDArray[Any]) -> NDArray[np.float32]:
-        """Prepare many samples part by part: what is between, as wide as float32, is small."""
+    def _prepared(self, X: CheckedArray[np.generic] | NDArray[np.generic]) -> NDArray[np.float32]:
+        """Prepare many samples in parts, so that intermediate arrays are small."""
         prepared = np.empty((len(X), *self.sample_shape), dtype=np.float32)
         step = max(1, BATCH_BYTES // (4 * int(np.prod(self._source_shape))))
         for start in range(0, len(X), step):
             prepared[start : start + step] = self.prepare(X[start : start + step])
         return prepared
 
-    def _read(self, samples: pd.DataFrame) -> tuple[NDArray[np.float32], NDArray[Any]]:
+    def _read(self, samples: pd.DataFrame) -> tuple[NDArray[np.float32], Labels]:
         """Read a few samples straight from their files."""
         X = np.empty((len(samples), *self.sample_shape), dtype=np.float32)
         y = (
@@ -318,32 +393,28 @@ class TrainingData:
                 y[positions] = read_window_indices(self.committed, str(path), places[positions])
         return X, y
 
-    def _labels(self, samples: pd.DataFrame) -> NDArray[Any]:
+    def _labels(self, samples: pd.DataFrame) -> Labels:
         if self.task == "regression":
             return samples["label"].to_numpy(dtype=np.float64)
         index = {str(entry["value"]): i for i, entry in enumerate(self.committed.classes or [])}
-        return samples["label"].map(index).to_numpy(dtype=np.int64, copy=True)
+        return np.array(samples["label"].map(index), dtype=np.int64)
 
     def _statistics(self) -> dict[str, list[float | None]]:
-        """Statistics of the training split only.
+        """Return statistics of the training split.
 
-        Of a patch its centre, as what is around may be of another split.
+        Of a patch only the centre counts: the pixels around it may belong to another split.
         """
         from mlops_assets.datasets.quality.content.sample_values import SampleValues
         from mlops_assets.datasets.quality.content.values import RunningStatistics, unusable
 
-        nodata, positions = (
-            SampleValues(self.committed).nodata,
-            np.flatnonzero(self.committed.samples["split"] == "train"),
-        )
+        nodata = SampleValues(self.committed).nodata
+        positions = np.flatnonzero(self.committed.samples["split"] == "train")
         found = self.decoded("train")
-        X, shown = found.samples(), found.shown()
-        centre: Any = (
-            slice(None),
-            slice(None),
-            *((X.shape[2] // 2, X.shape[3] // 2) if self.view == "patch" else ()),
-        )
-        chosen: Any = slice(None) if self._chosen is None else self._chosen
+        X = found.samples()
+        shown = found.shown()
+        middle = (X.shape[2] // 2, X.shape[3] // 2) if self.view == "patch" else ()
+        centre = (slice(None), slice(None), *middle)
+        chosen = slice(None) if self._chosen is None else self._chosen
         running = RunningStatistics(len(self.features))
         step = max(1, BATCH_BYTES // (8 * int(np.prod(X.shape[1:]))))
         for start in range(0, len(X), step):

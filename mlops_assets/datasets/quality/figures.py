@@ -115,7 +115,9 @@ def distances(found: Separation, title: str) -> bytes:
     return png(figure)
 
 
-def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: str) -> bytes | None:
+def sample_map(
+    places: Places, splits: NDArray[np.generic], names: list[str], title: str
+) -> bytes | None:
     """Return a PNG of where the samples of each split are, or None if unknown.
 
     Args:
@@ -175,7 +177,7 @@ def sample_map(places: Places, splits: NDArray[Any], names: list[str], title: st
 
 
 def _points(
-    axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[Any]
+    axes: Any, x: NDArray[np.float64], y: NDArray[np.float64], splits: NDArray[np.generic]
 ) -> None:
     for split in SPLITS:
         own = splits == split

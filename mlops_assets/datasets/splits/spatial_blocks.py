@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,7 +41,7 @@ class Blocks:
             nothing beyond to be trained on; None on the ground, where more may land.
     """
 
-    scope: NDArray[Any]
+    scope: NDArray[np.generic]
     low: NDArray[np.float64]
     high: NDArray[np.float64]
     reach: NDArray[np.float64]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from mlops_assets.errors import IntegrityError
 
 BLOCK_BYTES = 1 << 20
+Scalar = TypeVar("Scalar", bound=np.generic)
 _Key = tuple[str, int, int, int]
 # which blocks of a file this process has checked: readers of one split share them, and so do forked
 # workers
@@ -32,7 +33,7 @@ def block_digests(path: Path) -> list[str]:
     return digests
 
 
-class CheckedArray:
+class CheckedArray(Generic[Scalar]):
     """A memory-mapped `.npy` file, read-only, that is indexed by rows.
 
     Attributes:
@@ -57,14 +58,14 @@ class CheckedArray:
             raise self._damaged(0)
         self._bytes = np.asarray(np.memmap(path, dtype=np.uint8, mode="r"))
         self._check(np.array([0]))
-        self._map: NDArray[Any] = np.load(path, mmap_mode="r", allow_pickle=False)
+        self._map: NDArray[Scalar] = np.load(path, mmap_mode="r", allow_pickle=False)
         self._rows = np.asarray(self._map)  # indexing np.memmap itself is slower
         self.shape, self.dtype, self.nbytes = self._rows.shape, self._rows.dtype, self._rows.nbytes
 
     def __len__(self) -> int:
         return len(self._rows)
 
-    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[Any]:
+    def __getitem__(self, rows: int | slice | NDArray[np.int64]) -> NDArray[Scalar]:
         """Return rows as they were decoded.
 
         Raises:
@@ -77,10 +78,10 @@ class CheckedArray:
                 else np.atleast_1d(rows)
             )
             self._check(self._blocks(chosen))
-        found: NDArray[Any] = self._rows[rows]
+        found: NDArray[Scalar] = self._rows[rows]
         return found
 
-    def whole(self) -> NDArray[Any]:
+    def whole(self) -> NDArray[Scalar]:
         """Return the memory map itself, all of it checked.
 
         Raises:

@@ -49,25 +49,25 @@ class Decoded:
 
     folder: Path
 
-    def samples(self) -> CheckedArray:
+    def samples(self) -> CheckedArray[np.generic]:
         """All samples, memory-mapped and read-only, in the data's own type: (n, *sample shape)."""
         return self._open(SAMPLES)
 
-    def labels(self) -> CheckedArray:
+    def labels(self) -> CheckedArray[np.integer]:
         """Class indices of windows, memory-mapped and read-only.
 
         Their shape is (n, size, size), with -1 where unknown.
         """
         return self._open(LABELS)
 
-    def shown(self) -> CheckedArray | None:
+    def shown(self) -> CheckedArray[np.bool_] | None:
         """Values that alpha and masks leave, memory-mapped and read-only: as `samples`.
 
         None if there are none.
         """
         return self._open(SHOWN) if (self.folder / SHOWN).is_file() else None
 
-    def _open(self, name: str) -> CheckedArray:
+    def _open(self, name: str) -> CheckedArray[Any]:
         try:
             digests = json.loads((self.folder / MARKER).read_text())["blocks"][name]
             return CheckedArray(self.folder / name, digests)
@@ -131,7 +131,7 @@ def is_decoded(
             return False
         if any((folder / name).stat().st_size != size for name, size in sizes.items()):
             return False
-        found: NDArray[Any] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
+        found: NDArray[np.generic] = np.load(folder / SAMPLES, mmap_mode="r", allow_pickle=False)
     except (OSError, ValueError, KeyError, TypeError):
         return False
     return found.shape == (len(committed.split(split)), *shape)
@@ -174,7 +174,7 @@ def _different(
     different = set()
     for chunk in chunks(samples, _chunk_samples(committed, shape), whole_files=view == "row"):
         for path, positions in chunk:
-            rows: dict[str, NDArray[Any]] = {
+            rows: dict[str, NDArray[np.generic]] = {
                 SAMPLES: read_samples(committed, path, places[positions], view, shape)
             }
             if SHOWN in arrays:
@@ -187,7 +187,9 @@ def _different(
     return sorted(different)
 
 
-def _holds(array: NDArray[Any], positions: NDArray[np.int64], rows: NDArray[Any]) -> bool:
+def _holds(
+    array: NDArray[np.generic], positions: NDArray[np.int64], rows: NDArray[np.generic]
+) -> bool:
     """Return whether rows lie in an array, to the bit, as NaN equals nothing."""
     if array.shape[1:] != rows.shape[1:]:
         return False
@@ -239,7 +241,7 @@ def read_samples(
     places: NDArray[np.int64],
     view: View,
     shape: tuple[int, ...],
-) -> NDArray[Any]:
+) -> NDArray[np.generic]:
     """Read samples of one file from the committed bytes: (n, *shape) in the data's own type."""
     found = LAYOUTS[committed.layout].read(committed, path, places, view)
     if found.shape != (len(places), *shape):
@@ -270,7 +272,7 @@ def read_window_indices(
 class _Wider(Exception):
     """A file holds values that the type found so far cannot."""
 
-    def __init__(self, dtype: np.dtype[Any]) -> None:
+    def __init__(self, dtype: np.dtype[np.generic]) -> None:
         self.dtype = dtype
 
 
@@ -280,7 +282,9 @@ class _Writer:
     Unlike a memory map it reports a full disk, and what is written is no memory of this process.
     """
 
-    def __init__(self, path: Path, shape: tuple[int, ...], dtype: np.dtype[Any] | None) -> None:
+    def __init__(
+        self, path: Path, shape: tuple[int, ...], dtype: np.dtype[np.generic] | None
+    ) -> None:
         self._shape, self._dtype, self._start = shape, dtype, 0
         self._stream, self._lock = path.open("wb"), threading.Lock()
 
@@ -290,7 +294,7 @@ class _Writer:
     def __exit__(self, *error: object) -> None:
         self._stream.close()
 
-    def write(self, positions: NDArray[np.int64], rows: NDArray[Any]) -> None:
+    def write(self, positions: NDArray[np.int64], rows: NDArray[np.generic]) -> None:
         """Write rows to their positions.
 
         Raises:
@@ -320,7 +324,7 @@ class _Writer:
         os.fchmod(self._stream.fileno(), 0o444)
         return os.fstat(self._stream.fileno()).st_size
 
-    def _begin(self, dtype: np.dtype[Any]) -> np.dtype[Any]:
+    def _begin(self, dtype: np.dtype[np.generic]) -> np.dtype[np.generic]:
         """Write the header if there is none yet; return the file's type."""
         self._dtype = self._dtype or dtype
         if not self._start:
@@ -346,7 +350,7 @@ def _renew(
         shutil.rmtree(left)  # of a killed process, or damaged
     making = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        dtype: np.dtype[Any] | None = None
+        dtype: np.dtype[np.generic] | None = None
         while True:
             try:
                 sizes = _write(committed, samples, view, shape, making, dtype)
@@ -376,7 +380,7 @@ def _write(
     view: View,
     shape: tuple[int, ...],
     folder: Path,
-    dtype: np.dtype[Any] | None,
+    dtype: np.dtype[np.generic] | None,
 ) -> dict[str, int]:
     places = samples[["row", "column"]].to_numpy(dtype=np.int64)
     limit = _chunk_samples(committed, shape)

@@ -120,7 +120,7 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
             if data.task == "regression":
                 numbers.append((y, predicted.astype(np.float64)))
             else:
-                tally.add(start, y, predicted, outputs.get("scores"))
+                tally.add(start, y.astype(np.int64), predicted, outputs.get("scores"))
             start += len(X)
             done.advance(len(X))
     if data.task != "regression":

@@ -50,7 +50,7 @@ class Descriptor:
         return np.asarray(np.nan_to_num((found - self._mean) / self._spread, nan=0.0))
 
 
-def cells(block: NDArray[Any], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
+def cells(block: NDArray[np.generic], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return the means of usable values in each cell.
 
     Their shape is (n, bands x cells), with NaN where a cell has no usable value.
@@ -69,7 +69,7 @@ def cells(block: NDArray[Any], bad: NDArray[np.bool_]) -> NDArray[np.float64]:
         return (total / count).reshape(len(block), -1)
 
 
-def _summed(block: NDArray[Any], side: int) -> NDArray[np.float64]:
+def _summed(block: NDArray[np.generic], side: int) -> NDArray[np.float64]:
     """Sums over side x side cells of the last two axes, as equal as whole pixels allow."""
     rows, columns = (
         np.linspace(0, length, side, endpoint=False).astype(int) for length in block.shape[2:]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -46,9 +46,9 @@ class Block:
     """
 
     positions: NDArray[np.int64]
-    X: NDArray[Any]
-    y: NDArray[Any] | None
-    shown: NDArray[Any] | None
+    X: NDArray[np.generic]
+    y: NDArray[np.integer] | None
+    shown: NDArray[np.bool_] | None
 
 
 class SampleValues:
@@ -99,17 +99,19 @@ class SampleValues:
             yield from self._read(chosen, limit)
             return
         found = decoded(self._committed, cast(SplitName, split), self.kind, self._shape)
-        X, y, shown = (
-            found.samples(),
-            found.labels() if self.kind == "window" else None,
-            found.shown(),
-        )
+        X = found.samples()
+        y = found.labels() if self.kind == "window" else None
+        shown = found.shown()
         inside = np.searchsorted(self._split[split], chosen)
         whole = len(inside) == len(X)
         for start in range(0, len(inside), limit):
-            part: Any = slice(start, start + limit) if whole else inside[start : start + limit]
-            others = [None if other is None else np.asarray(other[part]) for other in (y, shown)]
-            yield Block(chosen[start : start + limit], np.asarray(X[part]), *others)
+            part = slice(start, start + limit) if whole else inside[start : start + limit]
+            yield Block(
+                chosen[start : start + limit],
+                X[part],
+                None if y is None else y[part],
+                None if shown is None else shown[part],
+            )
 
     def _read(self, chosen: NDArray[np.int64], limit: int) -> Iterator[Block]:
         samples = self._committed.samples.iloc[chosen]
@@ -128,8 +130,12 @@ class SampleValues:
                 )
                 for start in range(0, len(own), limit):
                     part = slice(start, start + limit)
-                    others = [None if other is None else other[part] for other in (y, shown)]
-                    yield Block(chosen[own[part]], X[part], *others)
+                    yield Block(
+                        chosen[own[part]],
+                        X[part],
+                        None if y is None else y[part],
+                        None if shown is None else shown[part],
+                    )
 
     def _choice(self, most: int) -> dict[str, NDArray[np.int64]]:
         dtypes = self._committed.manifest["dtype"].dropna().unique()
@@ -142,7 +148,7 @@ class SampleValues:
         }
 
 
-def _nodata(committed: CommittedDataset, paths: Any) -> NDArray[np.float64]:
+def _nodata(committed: CommittedDataset, paths: pd.Index) -> NDArray[np.float64]:
     """Return the nodata values of each file's samples.
 
     Their shape is (files, bands), or (files, 1) where all bands have the same.

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality.content.descriptors import Descriptor, cells
 from mlops_assets.datasets.quality.content.sample_values import Block, SampleValues
-from mlops_assets.datasets.quality.content.subsample import SEED, draw
+from mlops_assets.datasets.quality.content.subsample import SEED, Kind, draw
 from mlops_assets.datasets.quality.content.values import RunningStatistics, unusable
 from mlops_assets.datasets.specification.dataset import SPLITS
 
@@ -93,8 +92,8 @@ def scan(source: SampleValues) -> Scan:
                 drawn.add(block, seen, lost)
                 if block.y is not None:
                     labelled.add(block, seen, lost, among=block.y >= 0)
-                if block.X.dtype.kind in "ui":
-                    ceiling = float(np.iinfo(block.X.dtype).max)
+                if np.issubdtype(block.X.dtype, np.integer):
+                    ceiling = float(np.iinfo(str(block.X.dtype)).max)
     order = np.argsort(np.concatenate(positions))
     return Scan(
         np.concatenate(positions)[order],
@@ -121,7 +120,7 @@ class _Drawing:
     def add(
         self,
         block: Block,
-        seen: NDArray[Any],
+        seen: NDArray[np.generic],
         lost: NDArray[np.bool_],
         among: NDArray[np.bool_] | None = None,
     ) -> None:
@@ -193,7 +192,7 @@ def _fitted(source: SampleValues) -> Descriptor:
     )
 
 
-def _seen(kind: str, block: NDArray[Any]) -> NDArray[Any]:
+def _seen(kind: str, block: NDArray[Kind]) -> NDArray[Kind]:
     """Return the values that statistics are made of.
 
     Of a patch its centre, as what is around may be of another split.
@@ -201,7 +200,7 @@ def _seen(kind: str, block: NDArray[Any]) -> NDArray[Any]:
     return block[:, :, block.shape[2] // 2, block.shape[3] // 2] if kind == "patch" else block
 
 
-def _digests(block: NDArray[Any]) -> NDArray[np.uint64]:
+def _digests(block: NDArray[np.generic]) -> NDArray[np.uint64]:
     block = np.ascontiguousarray(block)
     found = b"".join(hashlib.blake2b(sample.data, digest_size=8).digest() for sample in block)
     return np.frombuffer(found, dtype=np.uint64)

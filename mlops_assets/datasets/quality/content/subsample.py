@@ -5,7 +5,7 @@ Who draws says in the report how many of how many.
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ SEED = 0
 Kind = TypeVar("Kind", bound=np.generic)
 
 
-def draw(items: NDArray[Kind], most: int, seed: int = SEED) -> NDArray[Any]:
+def draw(items: NDArray[Kind], most: int, seed: int = SEED) -> NDArray[Kind]:
     """Return at most so many of the items, in their order.
 
     They are drawn without replacement, alike on every machine.

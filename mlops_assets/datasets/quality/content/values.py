@@ -35,7 +35,7 @@ SATURATED = (
 
 
 def unusable(
-    block: NDArray[Any], nodata: NDArray[np.float64], shown: NDArray[np.bool_] | None = None
+    block: NDArray[np.generic], nodata: NDArray[np.float64], shown: NDArray[np.bool_] | None = None
 ) -> NDArray[np.bool_]:
     """Return which values of a block of samples are NaN, infinite, nodata or hidden.
 
@@ -67,7 +67,7 @@ class RunningStatistics:
         self._count, self._missing, self._mean, self._squares = (np.zeros(bands) for _ in range(4))
         self._min, self._max = np.full(bands, np.inf), np.full(bands, -np.inf)
 
-    def add(self, block: NDArray[Any], bad: NDArray[np.bool_]) -> None:
+    def add(self, block: NDArray[np.generic], bad: NDArray[np.bool_]) -> None:
         """Take in samples of shape (n, bands, ...), and which of their values are unusable."""
         axes = (0, *range(2, block.ndim))
         values = block.size // block.shape[1]

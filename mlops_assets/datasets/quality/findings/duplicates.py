@@ -80,7 +80,7 @@ class NearCopies:
 def exact_copies(
     positions: NDArray[np.int64],
     digests: NDArray[np.uint64],
-    splits: NDArray[Any],
+    splits: NDArray[np.generic],
     labels: pd.Series | None = None,
 ) -> ExactCopies:
     """Find samples with identical values.
@@ -115,7 +115,7 @@ def exact_copies(
 
 
 def near_copies(
-    descriptors: NDArray[np.float32], digests: NDArray[np.uint64], splits: NDArray[Any]
+    descriptors: NDArray[np.float32], digests: NDArray[np.uint64], splits: NDArray[np.generic]
 ) -> NearCopies | None:
     """Find samples that are nearly the same, among samples with different values.
 

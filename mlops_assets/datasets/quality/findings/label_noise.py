@@ -59,8 +59,8 @@ class Suspects:
     left_out: int
     agreement: float
     positions: NDArray[np.int64]
-    given: NDArray[Any]
-    likely: NDArray[Any]
+    given: NDArray[np.generic]
+    likely: NDArray[np.generic]
 
     @property
     def share(self) -> float:
@@ -178,7 +178,7 @@ def _tellable(y: NDArray[np.int64], groups: NDArray[np.int64] | None) -> NDArray
 
 
 def _folds(
-    y: NDArray[Any], groups: NDArray[np.int64] | None, stratified: bool
+    y: NDArray[np.generic], groups: NDArray[np.int64] | None, stratified: bool
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield positions to fit and to ask; groups are never divided."""
     from sklearn.model_selection import GroupKFold, KFold, StratifiedGroupKFold, StratifiedKFold

@@ -6,7 +6,6 @@ How suspects are found is in `label_noise`.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -54,7 +53,7 @@ def suspects_in(
     """
     samples = committed.samples
     at = None
-    y: NDArray[Any]
+    y: NDArray[np.int64 | np.float64]
     if committed.document.input.kind == "window":
         positions, at = scanned.labelled.sample, scanned.labelled.place
         X = Descriptor(scanned.labelled.values)(scanned.labelled.values)
@@ -65,12 +64,14 @@ def suspects_in(
         positions, X = scanned.positions[chosen], scanned.descriptors[chosen]
         labels = samples["label"].iloc[positions]
         index = {str(entry["value"]): i for i, entry in enumerate(committed.classes or [])}
-        y = (labels.map(index) if committed.classes else labels).to_numpy(
-            dtype=np.int64 if committed.classes else np.float64
+        y = (
+            np.array(labels.map(index), dtype=np.int64)
+            if committed.classes
+            else np.array(labels, dtype=np.float64)
         )
     groups, kept = _kept_together(committed, places, positions, declared.iloc[positions])
     found = (
-        suspect_classes(X, y, groups)
+        suspect_classes(X, y.astype(np.int64), groups)
         if committed.classes
         else suspect_numbers(X, y.astype(np.float64), groups)
     )
