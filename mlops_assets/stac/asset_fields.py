@@ -14,7 +14,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from mlops_assets.datasets.io.rasters import ALPHA
-from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
+from mlops_assets.datasets.readers.scenes.vector_files import is_vector
 from mlops_assets.datasets.readers.table import PARQUET_SUFFIXES, read_table
 from mlops_assets.datasets.readers.table_roles import type_of
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset

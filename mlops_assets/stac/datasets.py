@@ -13,7 +13,7 @@ import pystac
 from mlops_assets.datasets.io.media_types import PARQUET, media_type
 from mlops_assets.datasets.quality.checks import written_checks
 from mlops_assets.datasets.quality.published import published_report
-from mlops_assets.datasets.readers.scenes.vector_labels import is_vector
+from mlops_assets.datasets.readers.scenes.vector_files import is_vector
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.paths import (
     CATALOG_OWNER,

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.readers.table_memory import require_believable_size
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.io.geopandas_types import GeoDataFrame
 
 MAX_DEPTH = 32  # as GDAL has it
 SAFE_BYTES = 9000  # a level takes 9 bytes at least, and a thousand of them do no harm
@@ -17,7 +20,7 @@ _POINT, _CURVES, _POLYGONS, _COLLECTIONS = 1, (2, 8), (3, 17), range(4, 17)
 _DIMENSIONS = {0: 2, 1: 3, 2: 3, 3: 4}  # of ISO's thousands: XY, Z, M, ZM
 
 
-def read_geoparquet(local: Path) -> Any:
+def read_geoparquet(local: Path) -> GeoDataFrame:
     """Return a GeoDataFrame.
 
     Raises:
@@ -29,9 +32,10 @@ def read_geoparquet(local: Path) -> Any:
     require_believable_size(local)
     _require_shallow(local)
     try:
-        return geopandas.read_parquet(local)
+        frame: GeoDataFrame = geopandas.read_parquet(local)
     except NotImplementedError as error:
         raise ValueError("it has curves, which are not read") from error
+    return frame
 
 
 def _require_shallow(local: Path) -> None:

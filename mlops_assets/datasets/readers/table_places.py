@@ -8,7 +8,7 @@ rows are.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,12 @@ import shapely
 from numpy.typing import NDArray
 from pandas.api import types as kinds
 
+from mlops_assets.datasets.io.raster_places import Places
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.errors import SpecificationError
+
+if TYPE_CHECKING:
+    from mlops_assets.datasets.io.geopandas_types import GeoSeries
 
 # columns made of the geometry of a GeoParquet file
 LONGITUDE, LATITUDE = (
@@ -26,7 +30,6 @@ LONGITUDE, LATITUDE = (
 )
 DEGREES = "EPSG:4326"
 HALF_CIRCLE, CIRCLE = 180.0, 360.0
-Places = tuple[NDArray[np.float64], NDArray[np.float64]]  # longitude and latitude, degrees
 
 
 def place_columns(layout: TableLayout) -> list[str]:
@@ -147,7 +150,7 @@ def _projected(x: pd.Series, y: pd.Series, crs: str) -> Places:
     return np.asarray(points.x), np.asarray(points.y)
 
 
-def middles(geometry: Any) -> Places:
+def middles(geometry: GeoSeries) -> Places:
     """Return the middle of the box around each geometry of a GeoSeries.
 
     A centroid in degrees would be wrong, and one in metres would depend on the projection. A
@@ -166,9 +169,8 @@ def middles(geometry: Any) -> Places:
     on_globe = (west >= -HALF_CIRCLE) & (east <= CIRCLE) & (south >= -90) & (north <= 90)
     longitude, latitude = (west + east) / 2, (south + north) / 2
     longitude = np.where(longitude > HALF_CIRCLE, longitude - CIRCLE, longitude)
-    return tuple(
-        np.where(on_globe, axis, np.where(known, np.inf, np.nan)) for axis in (longitude, latitude)
-    )  # type: ignore[return-value]
+    elsewhere = np.where(known, np.inf, np.nan)
+    return np.where(on_globe, longitude, elsewhere), np.where(on_globe, latitude, elsewhere)
 
 
 def narrowest(longitude: NDArray[np.float64]) -> tuple[float, float]:

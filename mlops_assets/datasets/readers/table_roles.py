@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,7 +32,7 @@ def role_columns(layout: TableLayout) -> list[str]:
     return [column for column in (layout.label, layout.group, layout.split, layout.id) if column]
 
 
-def as_text(value: Any) -> str | None:
+def as_text(value: object) -> str | None:
     """Return one value as it is written, NFC-normalised; None if there is none."""
     if isinstance(value, str):  # first, as it is what most columns have, millions of times
         return unicodedata.normalize("NFC", value.strip()) or None

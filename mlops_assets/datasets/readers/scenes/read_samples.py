@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.raster_places import georeference
 from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import (
     Reading,
@@ -20,7 +19,8 @@ from mlops_assets.datasets.io.rasters import (
     strips,
 )
 from mlops_assets.datasets.readers.scenes.raster_labels import RasterLabels
-from mlops_assets.datasets.readers.scenes.vector_labels import BurnedLabels, VectorLabels, is_vector
+from mlops_assets.datasets.readers.scenes.vector_files import is_vector
+from mlops_assets.datasets.readers.scenes.vector_labels import BurnedLabels, VectorLabels
 from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets.errors import SpecificationError
 
@@ -78,10 +78,8 @@ def read_labels(
     name = committed.scene_labels(path)
     if is_vector(name):
         with open_raster(committed.raster_path(path)) as raster:
-            labels: BurnedLabels | RasterLabels = _vector(committed, name, sampling).onto(
-                georeference(raster), raster.transform, raster.height, raster.width
-            )
-        return _blocks(labels, places, size)
+            burned = _vector(committed, name, sampling).onto(raster)
+        return _blocks(burned, places, size)
     with open_raster(committed.raster_path(name)) as raster:
         return _blocks(RasterLabels(raster, sampling), places, size)
 

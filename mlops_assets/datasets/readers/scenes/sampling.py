@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from mlops_assets.datasets.io.raster_places import georeference
 from mlops_assets.datasets.io.rasterio_types import Raster
 from mlops_assets.datasets.io.rasters import STRIP_ROWS, open_raster, strips
 from mlops_assets.datasets.io.remarks import remark_notes
@@ -29,13 +28,8 @@ from mlops_assets.datasets.readers.scenes.validation import (
     scale_notes,
     scene_problems,
 )
-from mlops_assets.datasets.readers.scenes.vector_labels import (
-    BurnedLabels,
-    VectorLabels,
-    is_vector,
-    sidecars,
-    unsaved,
-)
+from mlops_assets.datasets.readers.scenes.vector_files import is_vector, sidecars, unsaved
+from mlops_assets.datasets.readers.scenes.vector_labels import BurnedLabels, VectorLabels
 from mlops_assets.datasets.readers.table_roles import one_spelling
 from mlops_assets.datasets.sources.base import Scene
 from mlops_assets.datasets.sources.snapshot import Landed
@@ -299,7 +293,7 @@ class _Reader:
         return found
 
     def _burned(self, path: str, vectors: VectorLabels, raster: Raster) -> BurnedLabels:
-        labels = vectors.onto(georeference(raster), raster.transform, raster.height, raster.width)
+        labels = vectors.onto(raster)
         self._touched[path] = (
             self._touched.get(path, np.zeros(len(labels.inside), dtype=bool)) | labels.inside
         )
@@ -372,7 +366,7 @@ class _Reader:
         self,
         samples: pd.DataFrame,
         labels: BurnedLabels,
-        groups: NDArray[np.int64 | np.float64],
+        groups: NDArray[np.object_],
         raster: Raster,
     ) -> None:
         """Give samples the group of the feature that they are in.
@@ -437,7 +431,9 @@ def _beyond_windows(labelled: NDArray[np.bool_], size: int) -> int:
     return int(labelled.sum() - labelled[:height, :width].sum())
 
 
-def _texts(parts: list[NDArray[np.int64 | np.float64] | None], sampling: Sampling) -> Any:
+def _texts(
+    parts: list[NDArray[np.int64 | np.float64] | None], sampling: Sampling
+) -> NDArray[np.float64 | np.str_] | None:
     values = [part for part in parts if part is not None]
     if not values:
         return None
