@@ -121,7 +121,7 @@ def publish_version(
         data_digest=run.data_digest,
         task=specification.task,
         framework=artefact.framework,
-        signature=signature_of(finished.data, artefact.description),
+        signature=signature_of(finished.data, artefact.description).document(),
         stage="trained",
         metrics={},
         created=now(),

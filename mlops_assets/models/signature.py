@@ -1,56 +1,57 @@
-"""The inputs and outputs of a model.
+"""The signature of a model, from the data it is trained on, and that data again from a signature.
 
-They are written once, when it is trained, and read by every later stage.
-
-`features` and `shape` are what its ONNX file takes, raw; scaling is inside of that file. With
-`apply_scale` it takes physical values, by scale and offset of each scene, which only the scene
-tells. Nothing here runs models.
+`features` and `shape` of a signature are what the ONNX file takes, raw; scaling is inside of that
+file. With `apply_scale` it takes physical values, by the scale and offset of each scene, which are
+known from the scene only. Nothing here runs models.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import cast
 
-from mlops_assets.datasets.loading.scaling import Scaling
+from mlops_assets.datasets.loading.scaling import Scaling, ScalingObject
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry.model_documents import OutputClass, Signature
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
 
 
-def signature_of(data: TrainingData, description: ModelDescription) -> dict[str, Any]:
-    """Return the signature of a model, as JSON values.
+def signature_of(data: TrainingData, description: ModelDescription) -> Signature:
+    """Return the signature of a model.
 
     Args:
-        data: what it was trained on.
+        data: the samples it was trained on.
         description: architecture and number of parameters.
     """
-    return {
-        "view": data.view,
-        "shape": list(data.sample_shape),
-        "features": data.features,
-        "source_features": data.source_features,
-        "scaling": (
-            None if data.scaling is None else [dict(entry) for entry in data.scaling.entries]
-        ),
-        "classes": data.committed.classes if data.class_names else None,
-        **({"apply_scale": True} if data.committed.is_scaled else {}),
-        "architecture": description.architecture,
-        "parameters": description.parameters,
-    }
+    classes = [OutputClass(**entry) for entry in data.committed.classes or []]
+    # most models take values as they are stored, and their signatures have no such field
+    apply_scale = {"apply_scale": True} if data.committed.is_scaled else {}
+    return Signature(
+        view=data.view,
+        shape=list(data.sample_shape),
+        features=data.features,
+        source_features=data.source_features,
+        scaling=None if data.scaling is None else _stored(data.scaling),
+        classes=classes if data.class_names else None,
+        architecture=description.architecture,
+        parameters=description.parameters,
+        **apply_scale,
+    )
 
 
 def scaling_of(row: ModelVersion) -> Scaling | None:
-    """Return the scaling of the trained model's samples.
+    """Return the scaling of the trained model's samples, with the figures of its data version."""
+    entries = Signature.of(row).scaling
+    return Scaling(tuple(cast("list[ScalingObject]", entries))) if entries else None
 
-    The figures are those of its data version.
-    """
-    entries = row.signature.get("scaling")
-    return Scaling(tuple(entries)) if entries else None
+
+def _stored(scaling: Scaling) -> list[dict[str, int | float | str]]:
+    return cast("list[dict[str, int | float | str]]", [dict(entry) for entry in scaling.entries])
 
 
 def data_for(
@@ -76,4 +77,5 @@ def data_for(
 def raw_data(workspace: Workspace, registry: Registry, row: ModelVersion) -> TrainingData:
     """Return a model version's data as its ONNX file takes it: the bands of its signature, raw."""
     committed = CommittedDataset.open(workspace, registry, Reference(row.dataset, row.data_version))
-    return TrainingData(committed, row.task, row.signature["view"], row.signature["features"])
+    signature = Signature.of(row)
+    return TrainingData(committed, row.task, signature.view, signature.features)

@@ -40,6 +40,7 @@ from mlops_assets.paths import (
 from mlops_assets.progress import each
 from mlops_assets.registry.log.chain import AUDITED
 from mlops_assets.registry.log.replay import Columns, Key
+from mlops_assets.registry.model_documents import Signature
 from mlops_assets.registry.runs import LoggedPoint
 from mlops_assets.registry.schema import Run
 from mlops_assets.stac.models import FRAMEWORKS
@@ -200,11 +201,8 @@ class _Reader:
 
     def _model_version(self, run_id: str, document: dict[str, Any], run: Columns) -> dict[str, Any]:
         """Add the model version of a run; return what it was measured with."""
-        model, version, signature = (
-            document["model"],
-            document["model_version"],
-            document["signature"],
-        )
+        model, version = document["model"], document["model_version"]
+        signature = Signature.model_validate(document["signature"])
         folder, item = model_folder(model, version), model_item_key(model, version)
         recorded = (
             json.loads(self._workspace.get(item))["properties"] if item in self._there else {}
@@ -225,7 +223,7 @@ class _Reader:
             "data_digest": document["data_digest"],
             "task": document.get("task") or recorded.get("mlm:tasks", [_likely_task(signature)])[0],
             "framework": document.get("framework") or names.get(framework, framework),
-            "signature": signature,
+            "signature": document["signature"],
             "stage": "recorded" if recorded else stage,
             "metrics": metrics,
             "created": recorded.get("created") or run["finished"],
@@ -271,10 +269,10 @@ class _Reader:
         return owner
 
 
-def _likely_task(signature: dict[str, Any]) -> str:
-    if signature["classes"] is None:
+def _likely_task(signature: Signature) -> str:
+    if signature.classes is None:
         return "regression"
-    return "semantic-segmentation" if signature["view"] == "window" else "classification"
+    return "semantic-segmentation" if signature.view == "window" else "classification"
 
 
 def some(subjects: list[str], shown: int = 5) -> str:

@@ -19,7 +19,7 @@ from mlops_assets.models.specification import (
 )
 from mlops_assets.paths import model_folder
 from mlops_assets.registry import Run
-from mlops_assets.registry.files.verified_read import read_published, unmeasured_classes
+from mlops_assets.registry.files.verified_read import published_metrics, read_published
 from mlops_assets.store import Store
 
 SECTIONS = ("run", "data", "code", "parameters", "environment", "hardware", "took")
@@ -242,16 +242,14 @@ def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _gathered(store: Store, run: Run) -> ComparedRun:
-    metrics = _published(store, run, "metrics.json") or {}
-    counts = metrics.get("confusion_matrix")
+    metrics = None
+    if run.model_version is not None:
+        metrics = published_metrics(store.workspace, store.registry, run.model, run.model_version)
     confusion = None
-    if counts:
-        confusion = Confusion(
-            [str(entry["class"]) for entry in metrics.get("per_class", [])], counts
-        )
-    unmeasured = unmeasured_classes(
-        store.workspace, store.registry, run.model, run.model_version or ""
-    )
+    if metrics is not None and metrics.confusion_matrix:
+        names = [entry.name for entry in metrics.per_class]
+        confusion = Confusion(names, metrics.confusion_matrix)
+    unmeasured = [] if metrics is None else metrics.unmeasured
     series, environment = store.registry.series(run.run_id), recorded_environment(store, run)
     return ComparedRun(run, series, environment, confusion, tuple(unmeasured))
 

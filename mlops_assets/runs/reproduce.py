@@ -14,6 +14,7 @@ from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.model_documents import Signature
 from mlops_assets.runs.comparison import environment_versions, recorded_environment
 from mlops_assets.store import Store
 from mlops_assets.training import provenance
@@ -195,14 +196,15 @@ def _declared(
 ) -> list[Change]:
     data = data_for(store, specification, row.data_version)
     code = provenance.code_version(load_trainer(specification.trainer).file)
+    signature = Signature.of(row)
     facts = {
         "code": (run.code_version, code),
         "trainer": (run.trainer, specification.trainer),
         "task": (row.task, specification.task),
-        "inputs": (row.signature.get("view"), data.view),
-        "bands": (row.signature.get("features"), data.features),
+        "inputs": (signature.view, data.view),
+        "bands": (signature.features, data.features),
         "scaling": (
-            row.signature.get("scaling"),
+            signature.scaling,
             None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
         ),
         "data": (run.data_digest, data.digest),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
+from mlops_assets.registry.model_documents import OutputClass, Signature
 from mlops_assets.storage import FileStat, Workspace
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
@@ -100,10 +101,11 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         SpecificationError: the model does not take scenes, or the scene has other bands.
         ValueError: the scene cannot be read.
     """
-    signature = row.signature
-    if signature["view"] in ("row", "image") or signature["classes"] is None:
+    signature = Signature.of(row)
+    classes = signature.classes
+    if signature.view in ("row", "image") or classes is None:
         raise SpecificationError(
-            f"{row.model}@{row.version} does not classify scenes; it takes {signature['view']}s"
+            f"{row.model}@{row.version} does not classify scenes; it takes {signature.view}s"
         )
     model = OnnxModel(
         published_path(
@@ -113,10 +115,10 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     folder, title = predictions_folder(row.model, row.version), f"{row.model}@{row.version}, {name}"
     with scratch_folder("prediction") as scratch:
         plain, path = scratch / "plain.tif", scratch / "map.tif"
-        present = _classify(model, row, scene, plain)
+        present = _classify(model, row, classes, scene, plain)
         with step("writing the map"):
             _write_cog(plain, path)
-        picture = _picture(path, signature["classes"], present, title)
+        picture = _picture(path, classes, present, title)
         with publication(store.workspace, store.registry) as publishing:
             tif, png = publishing.put_all(
                 {f"{folder}/{name}.tif": path, f"{folder}/{name}.png": picture}
@@ -125,13 +127,12 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
     return Prediction(tif, png, store.workspace)
 
 
-def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> set[int]:
-    """Write the class values of a scene, strip by strip.
-
-    The result is the classes that there are, by their index.
-    """
-    signature = row.signature
-    values = np.array([entry["value"] for entry in signature["classes"]])
+def _classify(
+    model: OnnxModel, row: ModelVersion, classes: Sequence[OutputClass], scene: Path, path: Path
+) -> set[int]:
+    """Write the class values of a scene, strip by strip; return the indices of its classes."""
+    signature = Signature.of(row)
+    values = np.array([entry.value for entry in classes])
     nodata = _unused(values)
     present: set[int] = set()
     with open_raster(scene) as raster:
@@ -154,7 +155,7 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
             "nodata": nodata,
             **georeference,
         }
-        parts = _windows if signature["view"] == "window" else _pixels
+        parts = _windows if signature.view == "window" else _pixels
         pixels = raster.height * raster.width
         with (
             open_raster(path, "w", **profile) as written,
@@ -171,7 +172,7 @@ def _classify(model: OnnxModel, row: ModelVersion, scene: Path, path: Path) -> s
                 MLOPS_DATA=f"{row.dataset}@{row.data_version}",
                 MLOPS_RUN=row.run_id,
             )
-            written.write_colormap(1, _colormap(signature["classes"], nodata))
+            written.write_colormap(1, _colormap(classes, nodata))
     return present
 
 
@@ -194,8 +195,9 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     data does is never read by place. Alpha is none of them, unless the model's data has a name for
     it.
     """
-    wanted: list[str] = row.signature["features"]
-    source: list[str] = row.signature.get("source_features", wanted)
+    signature = Signature.of(row)
+    wanted = signature.features
+    source = signature.source_features
     numbered = all(re.fullmatch(r"B\d{3}", name) for name in source)
     roles, names = band_roles(raster, None if numbered else source), list(raster.descriptions)
     if all(names.count(name) == 1 for name in wanted):
@@ -223,21 +225,21 @@ Strip = tuple[Any, NDArray[np.int64], NDArray[np.bool_]]
 
 
 def _as_trained(
-    raster: Any, signature: dict[str, Any], roles: BandRoles, pixels: NDArray[Any]
+    raster: Any, signature: Signature, roles: BandRoles, pixels: NDArray[Any]
 ) -> NDArray[np.float32]:
     """Return values of a scene as the model was trained on them."""
-    if signature.get("apply_scale"):
+    if signature.apply_scale:
         return physical_values(raster, pixels, roles.measured)
     return pixels.astype(np.float32)
 
 
 def _pixels(
-    raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles
+    raster: Any, model: OnnxModel, signature: Signature, roles: BandRoles
 ) -> Iterator[Strip]:
     """Yield strips of decisions of a model that takes pixels or patches."""
     from rasterio.windows import Window
 
-    size = signature["shape"][1] if signature["view"] == "patch" else 1
+    size = signature.shape[1] if signature.view == "patch" else 1
     half, height = size // 2, max(PIXELS_AT_ONCE // raster.width, 1)
     for first, last in strips(raster):
         padded = read_strip(raster, first, last, half, roles.measured)
@@ -253,18 +255,18 @@ def _pixels(
             wanted = known[rows].copy()
             X = np.ascontiguousarray(around.transpose(1, 2, 0, 3, 4)[wanted])
             if len(X):
-                found = _decided(model, X if signature["view"] == "patch" else X[:, :, 0, 0])
+                found = _decided(model, X if signature.view == "patch" else X[:, :, 0, 0])
                 decided[rows][wanted], known[rows][wanted] = found
         yield window, decided, known
 
 
 def _windows(
-    raster: Any, model: OnnxModel, signature: dict[str, Any], roles: BandRoles
+    raster: Any, model: OnnxModel, signature: Signature, roles: BandRoles
 ) -> Iterator[Strip]:
     """Yield windows of decisions of a segmentation model; beyond the edges pixels are mirrored."""
     from rasterio.windows import Window
 
-    size = signature["shape"][1]
+    size = signature.shape[1]
     for top in range(0, raster.height, size):
         for left in range(0, raster.width, size):
             height, width = min(size, raster.height - top), min(size, raster.width - left)
@@ -288,10 +290,10 @@ def _decided(
     NaN among scores, as of NaN among bands, is no decision.
     """
     outputs = model.predict(X)
-    decided = decide(outputs)
+    decided = decide(outputs).astype(np.int64, copy=False)
     if "scores" not in outputs:
-        return decided, np.ones(decided.shape, dtype=bool)
-    return decided, np.isfinite(outputs["scores"]).all(axis=1)
+        return decided, np.ones_like(decided, dtype=bool)
+    return decided, np.asarray(np.isfinite(outputs["scores"]).all(axis=1))
 
 
 def _write_cog(plain: Path, path: Path) -> None:
@@ -310,15 +312,15 @@ def _colours(count: int) -> NDArray[np.uint8]:
     return np.asarray(wheel[np.arange(count) % len(wheel)] * 255, dtype=np.uint8)
 
 
-def _colormap(classes: list[dict[str, Any]], nodata: int) -> dict[int, tuple[int, ...]]:
+def _colormap(classes: Sequence[OutputClass], nodata: int) -> dict[int, tuple[int, ...]]:
     colours = [tuple(colour) for colour in _colours(len(classes)).tolist()]
-    found = {
-        int(entry["value"]): colour for entry, colour in zip(classes, colours, strict=True)
-    } | {nodata: (0,) * 4}
+    found = {int(entry.value): colour for entry, colour in zip(classes, colours, strict=True)} | {
+        nodata: (0,) * 4
+    }
     return {value: colour for value, colour in found.items() if 0 <= value < 256}
 
 
-def _picture(path: Path, classes: list[dict[str, Any]], present: set[int], title: str) -> bytes:
+def _picture(path: Path, classes: Sequence[OutputClass], present: set[int], title: str) -> bytes:
     """Return a map as a PNG with a legend, however large it is."""
     import io
 
@@ -332,13 +334,13 @@ def _picture(path: Path, classes: list[dict[str, Any]], present: set[int], title
     colours = _colours(len(classes))
     shown = np.zeros((*shape, 4), dtype=np.uint8)  # transparent where there is no class
     for index in present:
-        shown[values == classes[index]["value"]] = colours[index]
+        shown[values == classes[index].value] = colours[index]
     figure = Figure(figsize=(6 * max(shape[1] / shape[0], 0.5) + 2.8, 6), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shown, interpolation="nearest")
     axes.set(title=drawn(title), xticks=[], yticks=[])
     handles = [
-        Patch(color=colours[index] / 255, label=drawn(classes[index]["name"]))
+        Patch(color=colours[index] / 255, label=drawn(classes[index].name))
         for index in sorted(present)
     ]
     axes.legend(

@@ -33,6 +33,7 @@ from mlops_assets.paths import (
 from mlops_assets.progress import step
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.files.verified_read import unmeasured_classes
+from mlops_assets.registry.model_documents import Signature
 from mlops_assets.stac.asset_fields import bands
 from mlops_assets.stac.catalog import (
     DATACUBE,
@@ -166,12 +167,11 @@ def _item(
         properties["mlops:unmeasured_classes"] = unmeasured  # the test split has no sample of them
     assets = {_asset_name(file.path): _asset(key, file) for file in files}
     add_thumbnail(assets, ["confusion_matrix_png"])
-    if row.signature["view"] != "row":
+    signature = Signature.of(row)
+    if signature.view != "row":
         # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in
         # the properties
-        properties["bands"] = assets["model"]["bands"] = _bands(
-            committed, row.signature["features"]
-        )
+        properties["bands"] = assets["model"]["bands"] = _bands(committed, signature.features)
     else:
         # MLM wants a definition of every variable; what they lie along is the rows of a table
         properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
@@ -181,13 +181,13 @@ def _item(
                 "type": "data",
                 **({"unit": band["unit"]} if "unit" in band else {}),
             }
-            for band in _bands(committed, row.signature["features"])
+            for band in _bands(committed, signature.features)
         }
-    if row.signature.get("apply_scale"):
+    if signature.apply_scale:
         # the input is physical: each scene's raster:scale and raster:offset come first
         properties["mlops:apply_scale"] = True
-    if row.signature.get("scaling"):
-        properties["mlops:native_input"] = [_input(row.signature, native=True)]
+    if signature.scaling:
+        properties["mlops:native_input"] = [_input(signature, native=True)]
     data = dataset_collection_key(row.dataset, row.data_version)
     collection = model_collection_key(row.model)
     links = [
@@ -208,7 +208,7 @@ def _item(
             FILE,
             VERSION,
             ML_AOI,
-            *([DATACUBE] if row.signature["view"] == "row" else []),
+            *([DATACUBE] if signature.view == "row" else []),
             *([EO] if committed.specification.bands.center_wavelengths else []),
         ],
         "id": f"{row.model}-{row.version}",
@@ -222,9 +222,9 @@ def _item(
 
 
 def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
-    signature = row.signature
-    shape, classes = signature["shape"], signature["classes"]
-    spatial = shape[1:] if signature["view"] == "window" else []
+    signature = Signature.of(row)
+    shape, classes = signature.shape, signature.classes
+    spatial = shape[1:] if signature.view == "window" else []
     result_shape = [-1, len(classes), *spatial] if classes else [-1]
     dimensions = ["batch", "class", "height", "width"][: len(result_shape)]
     result = ModelResult(shape=result_shape, dim_order=dimensions, data_type="float32")
@@ -235,9 +235,9 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         classes=(
             [
                 MLMClassification(
-                    value=_value(entry["value"], index),
-                    name=entry["name"],
-                    description=entry["name"],
+                    value=_value(entry.value, index),
+                    name=entry.name,
+                    description=entry.name,
                 )
                 for index, entry in enumerate(classes)
             ]
@@ -248,7 +248,7 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
     framework, package = FRAMEWORKS.get(row.framework, (row.framework, row.framework))
     properties = MLModelProperties(
         name=row.model,
-        architecture=signature["architecture"],
+        architecture=signature.architecture,
         tasks={row.task},
         input=[ModelInput.model_validate(_input(signature))],
         output=[output],
@@ -257,7 +257,7 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
         accelerator="amd64" if run.hardware.get("machine") == "x86_64" else None,
         accelerator_constrained=False,
         pretrained=False,
-        total_parameters=signature["parameters"],
+        total_parameters=signature.parameters,
         hyperparameters=_hyperparameters({**run.parameters, "seed": run.seed}),
     )
     with warnings.catch_warnings():
@@ -267,38 +267,38 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
     return dumped
 
 
-def _input(signature: dict[str, Any], native: bool = False) -> dict[str, Any]:
+def _input(signature: Signature, native: bool = False) -> dict[str, Any]:
     """Return MLM's Model Input Object: of the ONNX file, or of the native artefact.
 
     `value_scaling` is what a caller must do before the model sees the values. The ONNX file scales
-    them itself, so that said of its input a reader of the record would scale twice: it is said of
-    the native artefact's.
+    them itself, so a reader of the record would scale twice if its input had this field: only the
+    native artefact's has it.
     """
-    said = {
+    described: dict[str, Any] = {
         "name": "input",
-        "bands": signature["features"] if signature["view"] != "row" else [],
-        "variables": signature["features"] if signature["view"] == "row" else [],
+        "bands": signature.features if signature.view != "row" else [],
+        "variables": signature.features if signature.view == "row" else [],
         "input": {
-            "shape": [-1, *signature["shape"]],
-            "dim_order": DIMENSIONS[signature["view"]],
+            "shape": [-1, *signature.shape],
+            "dim_order": DIMENSIONS[signature.view],
             "data_type": "float32",
         },
     }
     if native:
-        said |= {
+        described |= {
             "description": (
                 "The native artefact takes values scaled like this, one entry a band or feature."
             ),
-            "value_scaling": signature["scaling"],
+            "value_scaling": signature.scaling,
         }
-    elif signature.get("scaling"):
-        said["description"] = (
+    elif signature.scaling:
+        described["description"] = (
             "Raw values: the ONNX file scales them itself, as mlops:native_input says."
         )
-    return said
+    return described
 
 
-def _value(value: int | str, index: int) -> int:
+def _value(value: int | float | str, index: int) -> int:
     return value if isinstance(value, int) else index
 
 

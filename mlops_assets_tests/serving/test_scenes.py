@@ -27,6 +27,7 @@ from mlops_assets.names import Reference
 from mlops_assets.paths import Owner, model_folder
 from mlops_assets.principals import local
 from mlops_assets.registry import ModelVersion, Registry
+from mlops_assets.registry.model_documents import OutputClass
 from mlops_assets.serving import scenes
 from mlops_assets.serving.scenes import predict_scene, scene_name
 from mlops_assets.storage import Workspace
@@ -287,7 +288,7 @@ def test_a_picture_of_a_large_map_takes_little_memory(tmp_path: Path) -> None:
     }
     with open_raster(tmp_path / "map.tif", "w", **profile) as raster:
         raster.write(np.full((1, side, side), 3, np.uint8))
-    classes = [{"value": value, "name": name} for value, name in CLASSES.items()]
+    classes = [OutputClass(value=value, name=name) for value, name in CLASSES.items()]
     scenes._picture(tmp_path / "map.tif", classes, {0}, "warm")  # what draws is imported
     tracemalloc.start()
     png = scenes._picture(tmp_path / "map.tif", classes, {0}, "large")

@@ -54,6 +54,7 @@ def list_versions(
 def show_version(reference: Ref, as_json: Json = False) -> None:
     """Show one model version, the newest if none is named."""
     from mlops_assets.registry.files.verified_read import unmeasured_classes
+    from mlops_assets.registry.model_documents import Signature
 
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
@@ -72,14 +73,15 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     files = store.registry.files(
         model_owner(row.model, row.version), record_owner(row.model, row.version)
     )
+    signature = Signature.of(row)
     more = {
         "unmeasured_classes": unmeasured_classes(
             store.workspace, store.registry, row.model, row.version
         ),
         "task": row.task,
         "framework": row.framework,
-        "architecture": row.signature["architecture"],
-        "input": {"view": row.signature["view"], "shape": row.signature["shape"]},
+        "architecture": signature.architecture,
+        "input": {"view": signature.view, "shape": signature.shape},
         "data_digest": row.data_digest,
         "code_version": run.code_version,
         "trainer": run.trainer,

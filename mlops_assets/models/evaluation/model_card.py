@@ -16,6 +16,7 @@ from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.parameters import restored
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import ModelVersion, Run
+from mlops_assets.registry.model_documents import Signature
 from mlops_assets.text.markup import code, paragraphs, plain
 
 MAX_SLICES = 10  # of one division, shown in the card
@@ -40,13 +41,14 @@ def model_card(
         figures: names of the figures that lie in `figures/` beside the card.
     """
     dataset = committed.specification
-    methods = sorted({entry["type"] for entry in row.signature.get("scaling") or []})
+    signature = Signature.of(row)
+    methods = sorted({str(entry["type"]) for entry in signature.scaling or []})
     scaling = f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none"
     counts = ", ".join(f"{count} {name}" for name, count in committed.row.counts.items())
     facts = {
         "task": row.task,
-        "framework": f"{row.framework}, {plain(row.signature['architecture'])}",
-        "input": f"float32, (batch, {', '.join(map(str, row.signature['shape']))}), raw values",
+        "framework": f"{row.framework}, {plain(signature.architecture)}",
+        "input": f"float32, (batch, {', '.join(map(str, signature.shape))}), raw values",
         "scaling": scaling,
         "trained on": (
             f"{committed.reference} ({plain(dataset.title or dataset.name)}), digest"
@@ -73,9 +75,9 @@ def model_card(
         *(f"| {name} | {value} |" for name, value in facts.items()),
         "",
     ]
-    lines += ["## Input", "", _features(row, committed), ""]
-    if row.signature["classes"]:
-        names = ", ".join(code(entry["name"]) for entry in row.signature["classes"])
+    lines += ["## Input", "", _features(signature, committed), ""]
+    if signature.classes:
+        names = ", ".join(code(entry.name) for entry in signature.classes)
         lines += [f"Classes, in the order of its scores: {names}.", ""]
     lines += [
         "## Parameters",
@@ -125,17 +127,17 @@ def _split(committed: CommittedDataset) -> str:
     return f"{text}, blocks of {split.block or side:g} {unit}, buffer {split.buffer:g} {unit}"
 
 
-def _features(row: ModelVersion, committed: CommittedDataset) -> str:
+def _features(signature: Signature, committed: CommittedDataset) -> str:
     """Return the names of the model's features in order, with declared wavelengths and units."""
     declared = committed.specification.bands.center_wavelengths or []
     lengths = dict(zip(committed.document.features, declared, strict=False))
     units = committed.specification.units
     names = []
-    for name in row.signature["features"]:
+    for name in signature.features:
         known = [f"{lengths[name]:g} µm"] if name in lengths else []
         known += [f"in {plain(units[name])}"] if name in units else []
         names.append(code(name) + (f" ({', '.join(known)})" if known else ""))
-    kind = "Features" if row.signature["view"] == "row" else "Bands"
+    kind = "Features" if signature.view == "row" else "Bands"
     return f"{kind}, in this order: {', '.join(names)}."
 
 

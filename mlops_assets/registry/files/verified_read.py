@@ -5,12 +5,12 @@ Bytes are compared with their published checksum before anybody uses them.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from mlops_assets.errors import IntegrityError, StorageError
 from mlops_assets.paths import model_folder
 from mlops_assets.registry.files.publication import complete_publications
+from mlops_assets.registry.model_documents import Metrics
 from mlops_assets.registry.store import Registry
 from mlops_assets.storage import FileStat, Workspace, sha256_of
 
@@ -68,6 +68,20 @@ def stat_published(
     return file, found
 
 
+def published_metrics(
+    workspace: Workspace, registry: Registry, model: str, version: str
+) -> Metrics | None:
+    """Return the `metrics.json` of a model version, or None if it was not measured.
+
+    Raises:
+        IntegrityError: it is not as it was published.
+    """
+    key = f"{model_folder(model, version)}/metrics.json"
+    if not registry.files_at(key):
+        return None
+    return Metrics.model_validate_json(read_published(workspace, registry, key))
+
+
 def unmeasured_classes(
     workspace: Workspace, registry: Registry, model: str, version: str
 ) -> list[str]:
@@ -76,8 +90,5 @@ def unmeasured_classes(
     Raises:
         IntegrityError: its metrics are not as they were published.
     """
-    key = f"{model_folder(model, version)}/metrics.json"
-    if not registry.files_at(key):  # it was not measured at all
-        return []
-    measured = json.loads(read_published(workspace, registry, key)).get("per_class", [])
-    return [str(entry["class"]) for entry in measured if entry.get("samples") == 0]
+    metrics = published_metrics(workspace, registry, model, version)
+    return [] if metrics is None else metrics.unmeasured
