@@ -9,7 +9,6 @@ import json
 import math
 import re
 from functools import lru_cache
-from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -26,7 +25,9 @@ LABEL_PROPERTY = "mlops:label"  # the class or number of a whole image
 TASKS = {"window": "segmentation"}
 
 
-def raster_fields(committed: CommittedDataset, row: FileRow, offset: int | None) -> dict[str, Any]:
+def raster_fields(
+    committed: CommittedDataset, row: FileRow, offset: int | None
+) -> dict[str, object]:
     """Return what is known of a raster's bands and pixel values.
 
     Args:
@@ -36,35 +37,37 @@ def raster_fields(committed: CommittedDataset, row: FileRow, offset: int | None)
     """
     if row["height"] is None:
         return {}
-    fields: dict[str, Any] = {"data_type": DATA_TYPES.get(row["dtype"], row["dtype"])}
-    if row["nodata"] is not None:
-        fields["nodata"] = int(row["nodata"]) if row["nodata"].is_integer() else row["nodata"]
+    dtype, nodata = str(row["dtype"]), row["nodata"]
+    fields: dict[str, object] = {"data_type": DATA_TYPES.get(dtype, dtype)}
+    if nodata is not None:
+        fields["nodata"] = int(nodata) if nodata.is_integer() else nodata
     resolution = _resolution(row["crs"], tuple(row["transform"])) if row["transform"] else None
     if resolution:
         fields["raster:spatial_resolution"] = resolution
     if offset is None:
         return fields | class_values(committed)
     read = bands_read(row)
-    found: list[dict[str, Any]] = [{"name": ALPHA} for _ in range(row["count"])]  # what is not read
+    # bands that are not read keep the name of alpha
+    found: list[dict[str, object]] = [{"name": ALPHA} for _ in range(row["count"] or 0)]
     for band, known in zip(read, bands(committed)[offset:], strict=False):
         found[band - 1] = known
-    for name in ("scale", "offset"):
-        for band, value in zip(sorted(read), row[f"{name}s"] or [], strict=False):
+    for name, values in (("scale", row["scales"]), ("offset", row["offsets"])):
+        for band, value in zip(sorted(read), values or [], strict=False):
             found[band - 1] = found[band - 1] | {f"raster:{name}": value}
     return fields | {"bands": found}
 
 
-def bands(committed: CommittedDataset) -> list[dict[str, Any]]:
+def bands(committed: CommittedDataset) -> list[dict[str, object]]:
     """Return the bands of the images, in order.
 
     Each has a name, and a unit and centre wavelength (µm) where declared.
     """
-    names, wavelengths = (
-        committed.document.features,
-        committed.specification.bands.center_wavelengths,
-    )
+    wavelengths = committed.specification.bands.center_wavelengths
     units = committed.specification.units
-    found = [{"name": name, **({"unit": units[name]} if name in units else {})} for name in names]
+    found: list[dict[str, object]] = [
+        {"name": name, **({"unit": units[name]} if name in units else {})}
+        for name in committed.document.features
+    ]
     if wavelengths is None:
         return found
     return [
@@ -73,7 +76,7 @@ def bands(committed: CommittedDataset) -> list[dict[str, Any]]:
     ]
 
 
-def class_values(committed: CommittedDataset) -> dict[str, Any]:
+def class_values(committed: CommittedDataset) -> dict[str, object]:
     """Return the classes behind the pixel values of label rasters (classification extension)."""
     if not committed.classes or not all(
         re.fullmatch(r"-?\d+", str(entry["value"])) for entry in committed.classes
@@ -86,7 +89,23 @@ def class_values(committed: CommittedDataset) -> dict[str, Any]:
     }
 
 
-def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, Any]:
+def label_properties(committed: CommittedDataset, labels: list[str]) -> list[str] | None:
+    """Return the properties that hold the label; None for rasters, which have no properties.
+
+    Args:
+        committed: the data version.
+        labels: paths of the label files; empty where a column or the image itself is labelled.
+    """
+    source = committed.specification.source
+    if source.layout == "table":
+        return [source.table_layout.label]
+    if not labels:
+        return [LABEL_PROPERTY]
+    column = source.sampling.label_column if source.sampling else None
+    return [column] if column and any(is_vector(path) for path in labels) else None
+
+
+def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, object]:
     """Return the fields of the label extension that all Items of one kind share.
 
     Args:
@@ -94,22 +113,14 @@ def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, An
         labels: paths of the label files, none where a table's column or the image itself is
             labelled.
     """
-    source = committed.specification.source
-    vector = [path for path in labels if is_vector(path)]
-    column = source.sampling.label_column if source.sampling else None
-    if source.layout == "table":
-        properties: list[str] | None = [source.table_layout.label]
-    elif labels:
-        properties = [column] if vector and column else None
-    else:
-        properties = [LABEL_PROPERTY]
-    raster = bool(labels) and not vector
+    properties = label_properties(committed, labels)
+    raster = bool(labels) and not any(is_vector(path) for path in labels)
     kind = (
         "regression"
         if committed.classes is None
         else TASKS.get(committed.document.input.kind, "classification")
     )
-    fields: dict[str, Any] = {
+    fields: dict[str, object] = {
         "label:type": "raster" if raster else "vector",
         "label:properties": properties,
         "label:tasks": [kind],
@@ -124,7 +135,7 @@ def class_fields(committed: CommittedDataset, labels: list[str]) -> dict[str, An
     return fields
 
 
-def table_fields(committed: CommittedDataset, path: str) -> dict[str, Any]:
+def table_fields(committed: CommittedDataset, path: str) -> dict[str, object]:
     """Return the fields of the table extension.
 
     They are columns with the types their file gives them, and the number of rows.
@@ -159,7 +170,7 @@ def table_fields(committed: CommittedDataset, path: str) -> dict[str, Any]:
     return {"table:columns": columns, "table:row_count": rows, **geometry}
 
 
-def _class(value: int | str, name: str) -> dict[str, Any]:
+def _class(value: int | str, name: str) -> dict[str, object]:
     """One class; STAC class names are identifiers, so the name as written goes into the title."""
     identifier = "".join(c if (c.isascii() and c.isalnum()) or c in "_-" else "_" for c in name)
     return {"value": int(value), "name": identifier, "title": name, "description": name}

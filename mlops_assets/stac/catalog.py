@@ -14,7 +14,7 @@ import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from mlops_assets.datasets.io.media_types import media_type
 from mlops_assets.datasets.versions.documents import json_bytes
@@ -34,6 +34,15 @@ from mlops_assets.storage import FileStat, Workspace, sha256_of
 
 if TYPE_CHECKING:
     import pystac
+
+    from mlops_assets.stac.item_files import FileRow
+
+
+class Record(TypedDict):
+    """A document of the catalogue; other fields are kept as they are."""
+
+    links: list[dict[str, object]]
+
 
 # the last is of older releases
 VERSION_RELATIONS = (
@@ -87,7 +96,7 @@ class CatalogWriter:
         self._contents: dict[str, bytes] = {}
         self._owners: dict[str, Owner] = {}
 
-    def write(self, key: str, document: Mapping[str, Any], owner: Owner) -> FileStat:
+    def write(self, key: str, document: Mapping[str, object], owner: Owner) -> FileStat:
         """Add one document of an owner, in place of an earlier one.
 
         Return the file that it will be.
@@ -101,14 +110,14 @@ class CatalogWriter:
         content = self._contents[key]
         return FileStat(key, sha256_of(content), len(content))
 
-    def read(self, key: str) -> dict[str, Any]:
+    def read(self, key: str) -> Record:
         """Return one document: as it was added, else as it was published.
 
         Raises:
             IntegrityError: it is not as it was published.
         """
         if key in self._contents:
-            document: dict[str, Any] = json.loads(self._contents[key])
+            document: Record = json.loads(self._contents[key])
             return document
         return read_record(self.workspace, self.registry, key)
 
@@ -165,7 +174,7 @@ def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:
     return bool(registry.files_at(key)) and workspace.exists(key)
 
 
-def read_record(workspace: Workspace, registry: Registry, key: str) -> dict[str, Any]:
+def read_record(workspace: Workspace, registry: Registry, key: str) -> Record:
     """Return one document of the catalogue.
 
     Raises:
@@ -173,13 +182,13 @@ def read_record(workspace: Workspace, registry: Registry, key: str) -> dict[str,
         StorageError: it is missing.
     """
     try:
-        document: dict[str, Any] = json.loads(read_published(workspace, registry, key))
+        document: Record = json.loads(read_published(workspace, registry, key))
     except IntegrityError as error:
         raise IntegrityError(f"{error}, or remove it and record that version again") from error
     return document
 
 
-def without_nulls(value: Any) -> Any:
+def without_nulls(value: object) -> object:
     """Return a document without nulls, as some catalogues drop them and others refuse them.
 
     Nulls stay where a schema demands them (`NULLABLE`), in lists, and in hyperparameters, where
@@ -194,7 +203,7 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(entry) for entry in value] if isinstance(value, list) else value
 
 
-def link(rel: str, source: str, target: str, **extra: Any) -> dict[str, Any]:
+def link(rel: str, source: str, target: str, **extra: object) -> dict[str, object]:
     """Return a relative link from one key of the workspace to another."""
     media = "application/geo+json" if rel == "item" else "application/json"
     return {"rel": rel, "href": relative(source, target), "type": media, **extra}
@@ -207,8 +216,8 @@ def relative(source: str, target: str) -> str:
 
 
 def asset(
-    source: str, file: FileStat, media: str, roles: list[str], **extra: Any
-) -> dict[str, Any]:
+    source: str, file: FileStat, media: str, roles: list[str], **extra: object
+) -> dict[str, object]:
     """Return an asset with checksum (multihash, as the file extension wants it) and size."""
     return {
         "href": relative(source, file.path),
@@ -220,20 +229,15 @@ def asset(
     }
 
 
-def add_thumbnail(assets: Mapping[str, dict[str, Any]], preferred: Iterable[str]) -> None:
-    """Make one figure the thumbnail, too.
-
-    It is the first of the preferred ones that is there, else the first of all.
-    """
-    figures = [name for name, entry in assets.items() if "graphic" in entry["roles"]]
+def add_thumbnail(assets: Mapping[str, dict[str, object]], preferred: Iterable[str]) -> None:
+    """Make one figure the thumbnail: the first preferred one that exists, else the first."""
+    figures = [name for name, entry in assets.items() if entry["roles"] == ["graphic"]]
     chosen = next((name for name in (*preferred, *figures) if name in figures), None)
     if chosen is not None:
-        assets[chosen]["roles"] = ["thumbnail", *assets[chosen]["roles"]]
+        assets[chosen]["roles"] = ["thumbnail", "graphic"]
 
 
-def file_asset(
-    source: str, row: Mapping[str, Any], roles: list[str], **extra: Any
-) -> dict[str, Any]:
+def file_asset(source: str, row: FileRow, roles: list[str], **extra: object) -> dict[str, object]:
     """Return an asset for a file of a manifest, in the object store or kept by reference."""
     path = row["path"]
     if _LOCAL_PATH.fullmatch(path):
@@ -249,7 +253,7 @@ def file_asset(
     return {**found, "href": row["href"]} if row["href"] else found
 
 
-def plain(thing: pystac.STACObject) -> dict[str, Any]:
+def plain(thing: pystac.STACObject) -> dict[str, object]:
     """Return a STAC object as a dictionary without links."""
     document = thing.to_dict(include_self_link=False, transform_hrefs=False)
     return {**document, "links": []}

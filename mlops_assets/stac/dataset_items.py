@@ -6,18 +6,23 @@ The Collection they belong to is in `datasets`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
 import pandas as pd
 
 from mlops_assets.datasets.specification.dataset import SPLITS
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.datasets.versions.contents import DescribedScenes, bands_read
+from mlops_assets.datasets.versions.contents import DescribedAsset, DescribedScenes, bands_read
 from mlops_assets.datasets.versions.manifest import CRS_CODE, STAC_VERSION, item_id
 from mlops_assets.paths import CATALOG_ROOT
-from mlops_assets.stac.asset_fields import LABEL_PROPERTY, class_fields, raster_fields, table_fields
+from mlops_assets.stac.asset_fields import (
+    LABEL_PROPERTY,
+    class_fields,
+    label_properties,
+    raster_fields,
+    table_fields,
+)
 from mlops_assets.stac.catalog import (
     CLASSIFICATION,
     EO,
@@ -63,7 +68,7 @@ class ItemMaker:
         """Make Items of a Collection, which lies at the key `collection`."""
         self.committed, self.collection = committed, collection
 
-    def items(self) -> Iterator[tuple[str, dict[str, Any]]]:
+    def items(self) -> Iterator[tuple[str, dict[str, object]]]:
         """Yield key and document of each Item."""
         folder = self.collection.rpartition("/")[0]
         for group in groups(self.committed):
@@ -87,7 +92,7 @@ class ItemMaker:
         entries = self.committed.document.described
         return {scene: entry for entry in entries for scene in entry.scenes}
 
-    def _item(self, group: ItemFiles, key: str) -> dict[str, Any]:
+    def _item(self, group: ItemFiles, key: str) -> dict[str, object]:
         committed, first = self.committed, group.main[0]
         collection = f"{committed.row.dataset}-{committed.row.version}"
         bbox = first["bbox"] or known_bbox(committed)
@@ -102,7 +107,7 @@ class ItemMaker:
         if first["source"]:
             links.append({"rel": "via", "href": first["source"], "type": "application/geo+json"})
         described = self._described.get(group.name)
-        properties = {
+        properties: dict[str, object] = {
             "title": group.name,
             **times(committed, committed.row.created, group.main),
             "version": committed.row.version,
@@ -111,7 +116,7 @@ class ItemMaker:
             **self._split(group.path),
             **self._labels(group),
         }
-        document = {
+        document: dict[str, object] = {
             "type": "Feature",
             "stac_version": STAC_VERSION,
             # unique in a whole catalogue: some keep one Item of an id
@@ -129,37 +134,37 @@ class ItemMaker:
             properties |= _projection(first)
         return {**document, "stac_extensions": extensions(document)}
 
-    def _split(self, path: str) -> dict[str, Any]:
+    def _split(self, path: str) -> dict[str, object]:
         found = self._split_counts.get(path, pd.Series(dtype=int))
         counts = {name: int(found[name]) for name in SPLITS if name in found}
         one = {"ml-aoi:split": STAC_SPLITS[next(iter(counts))]} if len(counts) == 1 else {}
         return {"mlops:samples": counts, **one}
 
-    def _labels(self, group: ItemFiles) -> dict[str, Any]:
+    def _labels(self, group: ItemFiles) -> dict[str, object]:
         """Return the fields of the label extension.
 
         They are what is labelled, with which classes, and how often each occurs.
         """
         committed = self.committed
         found = self._label_counts.get(group.path, pd.Series(dtype=int))
-        fields = class_fields(committed, [row["path"] for row in group.labels])
+        paths = [row["path"] for row in group.labels]
+        fields = class_fields(committed, paths)
+        properties = label_properties(committed, paths)
         if committed.classes and len(found):
             counts = [
                 {"name": e["name"], "count": int(found.get(str(e["value"]), 0))}
                 for e in committed.classes
             ]
-            (name,) = fields["label:properties"] or [None]
-            fields["label:overviews"] = [
-                {**({"property_key": name} if name else {}), "counts": counts}
-            ]
-        if fields["label:properties"] == [LABEL_PROPERTY]:
+            key = {"property_key": properties[0]} if properties else {}
+            fields["label:overviews"] = [{**key, "counts": counts}]
+        if properties == [LABEL_PROPERTY]:
             names = {str(entry["value"]): entry["name"] for entry in committed.classes or []}
             if len(found) == 1:
                 fields[LABEL_PROPERTY] = names.get(found.index[0], found.index[0])
         return fields
 
-    def _assets(self, group: ItemFiles, key: str) -> dict[str, Any]:
-        assets: dict[str, Any] = {}
+    def _assets(self, group: ItemFiles, key: str) -> dict[str, object]:
+        assets: dict[str, object] = {}
         offset = 0
         described = self._described.get(group.name)
         source = described.assets if described else []
@@ -173,7 +178,7 @@ class ItemMaker:
             )
             fields = {} if row["role"] == "table" else raster_fields(self.committed, row, offset)
             if number < len(source):
-                fields = _with_source(fields, source[number].model_dump())
+                fields = _with_source(fields, source[number])
             offset += len(bands_read(row)) if row["count"] else 0
             assets[name] = file_asset(key, row, ["data"], **{"ml-aoi:role": "feature"}, **fields)
         for row in group.others:
@@ -192,33 +197,35 @@ class ItemMaker:
         return assets
 
 
-def _with_source(fields: dict[str, Any], source: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields of an image with what its source asset says besides.
+def _with_source(fields: dict[str, object], source: DescribedAsset) -> dict[str, object]:
+    """Return fields of an image, completed by its source asset.
 
-    What the file or declaration says wins.
+    Fields of the file or the declaration take precedence.
     """
-    bands = fields.get("bands", [])
-    more = source.get("bands", [])
-    if len(more) == len(bands):
-        bands = [{**other, **band} for band, other in zip(bands, more, strict=True)]
-    return {**source, **fields, **({"bands": bands} if bands else {})}
+    found = {**source.model_dump(), **fields}
+    bands = fields.get("bands")
+    if isinstance(bands, list) and len(bands) == len(source.bands):
+        found["bands"] = [
+            {**other, **band} for band, other in zip(bands, source.bands, strict=True)
+        ]
+    return found
 
 
-def extensions(document: dict[str, Any]) -> list[str]:
+def extensions(document: dict[str, object]) -> list[str]:
     """Return the schemas of the extensions that a document's fields belong to."""
     found = {VERSION}
 
-    def look(value: Any) -> None:
+    def visit(value: object) -> None:
         if isinstance(value, dict):
             for name, entry in value.items():
                 prefix, colon, _ = name.partition(":")
                 found.update([_PREFIXES[prefix]] if colon and prefix in _PREFIXES else [])
-                look(entry)
+                visit(entry)
         elif isinstance(value, list):
             for entry in value:
-                look(entry)
+                visit(entry)
 
-    look(
+    visit(
         {
             name: document[name]
             for name in ("properties", "assets", "item_assets", "summaries")
@@ -228,13 +235,13 @@ def extensions(document: dict[str, Any]) -> list[str]:
     return sorted(found)
 
 
-def _projection(row: FileRow) -> dict[str, Any]:
+def _projection(row: FileRow) -> dict[str, object]:
     """The fields of the projection extension, as far as they are known."""
     if row["height"] is None:
         return {}
     crs = row["crs"]
     by_code = crs is not None and CRS_CODE.fullmatch(crs)
-    fields = {"proj:shape": [row["height"], row["width"]]}
+    fields: dict[str, object] = {"proj:shape": [row["height"], row["width"]]}
     if crs is not None:
         fields["proj:code" if by_code else "proj:wkt2"] = crs
     if row["transform"]:

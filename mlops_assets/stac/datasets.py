@@ -6,7 +6,6 @@ What an Item says is in `dataset_items`, what TrainingDML-AI says in `training_d
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Any
 
 import pystac
 
@@ -95,7 +94,7 @@ def _write_parent(writer: CatalogWriter, committed: CommittedDataset, versions: 
 
 def _collection(
     committed: CommittedDataset, key: str, items: list[str], published: list[FileStat]
-) -> dict[str, Any]:
+) -> dict[str, object]:
     specification, row = committed.specification, committed.row
     collection = pystac.Collection(
         id=f"{row.dataset}-{row.version}",
@@ -114,13 +113,13 @@ def _collection(
             "mlops:samples": row.counts,
         },
     )
-    document = plain(collection)
+    document: dict[str, object] = plain(collection)
     document["summaries"] = _summaries(committed)
     document["item_assets"] = _item_assets(committed)
     document["assets"] = _assets(committed, key, published)
-    document["stac_extensions"] = extensions(document)
+    schemas = extensions(document)
     if specification.doi or specification.citation:
-        document["stac_extensions"].append(SCIENTIFIC)
+        schemas.append(SCIENTIFIC)
         document |= {
             f"sci:{name}": value
             for name, value in (("doi", specification.doi), ("citation", specification.citation))
@@ -132,16 +131,19 @@ def _collection(
             f"{group_count(committed)} Items, in the asset 'manifest' only, one a file"
         )
     parent = dataset_catalog_key(row.dataset)
-    document["links"] = [link("root", key, CATALOG_ROOT), link("parent", key, parent)]
-    document["links"] += [link("item", key, item) for item in items]
+    links = [
+        link("root", key, CATALOG_ROOT),
+        link("parent", key, parent),
+        *(link("item", key, item) for item in items),
+    ]
     if specification.doi:
-        document["links"].append({"rel": "cite-as", "href": f"https://doi.org/{specification.doi}"})
-    return document
+        links.append({"rel": "cite-as", "href": f"https://doi.org/{specification.doi}"})
+    return {**document, "stac_extensions": schemas, "links": links}
 
 
 def _quality(
     workspace: Workspace, registry: Registry, committed: CommittedDataset
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return which checks failed, and the thresholds they were judged by.
 
     Nothing if it was not assessed.
@@ -153,10 +155,12 @@ def _quality(
     return {"mlops:quality": {"failed": failed, "thresholds": report.get("thresholds")}}
 
 
-def _assets(committed: CommittedDataset, key: str, published: list[FileStat]) -> dict[str, Any]:
+def _assets(
+    committed: CommittedDataset, key: str, published: list[FileStat]
+) -> dict[str, dict[str, object]]:
     """The documents of a data version, under their names without ending; two of one name get it."""
     folder = f"{version_folder(committed.row.dataset, committed.row.version)}/"
-    assets: dict[str, Any] = {}
+    assets: dict[str, dict[str, object]] = {}
     for file in published:
         path = PurePosixPath(
             file.path.removeprefix(folder).removeprefix(key.removesuffix("collection.json"))
@@ -178,7 +182,7 @@ def _assets(committed: CommittedDataset, key: str, published: list[FileStat]) ->
     return assets
 
 
-def _summaries(committed: CommittedDataset) -> dict[str, Any]:
+def _summaries(committed: CommittedDataset) -> dict[str, object]:
     labels = committed.manifest.loc[committed.manifest["role"] == "labels", "path"].tolist()
     fields = class_fields(committed, labels)
     codes = main_files(committed)["crs"].dropna()
@@ -188,30 +192,30 @@ def _summaries(committed: CommittedDataset) -> dict[str, Any]:
         "label:classes": fields.get("label:classes"),
         "proj:code": sorted(code for code in codes.unique() if ":" in code and "[" not in code),
         **{
-            name: _said_of(committed, name)
+            name: _values_of(committed, name)
             for name in ("platform", "constellation", "instruments", "gsd")
         },
     }
     return {name: values for name, values in found.items() if values}
 
 
-def _said_of(committed: CommittedDataset, name: str) -> list[Any]:
+def _values_of(committed: CommittedDataset, name: str) -> list[str | int | float]:
     """Return all values that source Items have for a property."""
     found = [entry.properties.get(name) for entry in committed.document.described]
     values = [value for entry in found for value in (entry if isinstance(entry, list) else [entry])]
-    return sorted({value for value in values if value is not None})
+    return sorted({value for value in values if isinstance(value, str | int | float)})
 
 
-def _item_assets(committed: CommittedDataset) -> dict[str, Any]:
+def _item_assets(committed: CommittedDataset) -> dict[str, object]:
     """Return what the assets of all Items have in common."""
     roles = set(committed.manifest["role"])
     if "table" in roles:
         return {"table": {"title": "Samples", "roles": ["data"]}}
-    found: dict[str, Any] = {"image": {"title": "Image", "roles": ["data"]}}
-    if not (
-        main_files(committed)["part"] > 0
-    ).any():  # bands in several files differ from asset to asset
-        found["image"]["bands"] = [
+    image: dict[str, object] = {"title": "Image", "roles": ["data"]}
+    found: dict[str, object] = {"image": image}
+    # bands in several files differ from asset to asset
+    if not (main_files(committed)["part"] > 0).any():
+        image["bands"] = [
             {**shared, **band}
             for band, shared in zip(bands(committed), _shared_of_bands(committed), strict=True)
         ]
@@ -228,12 +232,12 @@ def _item_assets(committed: CommittedDataset) -> dict[str, Any]:
     return found
 
 
-def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, Any]]:
+def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, object]]:
     """Return for each band what all source Items say alike of it, such as its common name.
 
     Nothing without them.
     """
-    nothing: list[dict[str, Any]] = [{} for _ in committed.document.features]
+    nothing: list[dict[str, object]] = [{} for _ in committed.document.features]
     entries = committed.document.described
     said = [entry.assets[0].bands if entry.assets else [] for entry in entries]
     scenes = sum(len(entry.scenes) for entry in entries)

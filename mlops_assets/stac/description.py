@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.paths import dataset_collection_key
 from mlops_assets.stac.catalog import has_record, read_record
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from mlops_assets.registry import DataVersion, Registry
     from mlops_assets.storage import Workspace
 
-Description = Mapping[str, Any]
+Description = Mapping[str, object]
 FIELDS = {
     "title": "title",
     "description": "description",
@@ -46,8 +46,8 @@ def description(workspace: Workspace, registry: Registry, row: DataVersion) -> D
     if not has_record(workspace, registry, key):
         return None
     collection = read_record(workspace, registry, key)
-    title = collection["title"].removesuffix(f", {row.version}")
     found = {name: collection.get(field) for field, name in FIELDS.items()}
+    title = str(found["title"]).removesuffix(f", {row.version}")
     return {**found, "title": None if title == row.dataset else title}
 
 
@@ -62,7 +62,7 @@ def changes(before: Description | None, after: Description | None) -> list[str]:
     ]
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return "not set"
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

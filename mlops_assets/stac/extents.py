@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,7 +23,7 @@ from mlops_assets.stac.item_files import FileRow, main_files
 WHOLE_WORLD = [-180.0, -90.0, 180.0, 90.0]
 
 
-def footprint(bbox: Sequence[float] | None) -> dict[str, Any] | None:
+def footprint(bbox: Sequence[float] | None) -> dict[str, object] | None:
     """Return a bounding box as a GeoJSON geometry, or None where it is unknown."""
     if bbox is None:
         return None
@@ -32,17 +31,17 @@ def footprint(bbox: Sequence[float] | None) -> dict[str, Any] | None:
     return plain_geometry(geometry)
 
 
-def plain_geometry(geometry: Any) -> dict[str, Any]:
+def plain_geometry(geometry: shapely.Geometry) -> dict[str, object]:
     """Return a shapely geometry as GeoJSON with lists, as it reads back from JSON."""
-    mapping: dict[str, Any] = shapely.geometry.mapping(geometry)
+    mapping: dict[str, object] = shapely.geometry.mapping(geometry)
 
-    def lists(value: Any) -> Any:
+    def lists(value: object) -> object:
         return [lists(part) for part in value] if isinstance(value, tuple) else value
 
     return {"type": mapping["type"], "coordinates": lists(mapping["coordinates"])}
 
 
-def true_footprint(row: FileRow) -> dict[str, Any] | None:
+def true_footprint(row: FileRow) -> dict[str, object] | None:
     """Return the outline of one raster from its corners, else its bounding box."""
     from rasterio import Affine
     from rasterio.transform import xy
@@ -100,7 +99,7 @@ def known_interval(
 
 def times(
     committed: CommittedDataset, published: datetime, rows: Sequence[FileRow] | None = None
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return an Item's time properties.
 
     They are the moment, or the interval with its start as the nominal moment.

@@ -10,14 +10,37 @@ from __future__ import annotations
 from collections.abc import Iterator
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict, cast
 
 import pandas as pd
 
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.manifest import MAIN_ROLES, item_id
 
-FileRow = dict[str, Any]  # a row of the manifest; None where unknown
+
+class FileRow(TypedDict):
+    """One row of the manifest; None where unknown. `FILE_COLUMNS` documents the fields."""
+
+    path: str
+    sha256: str
+    size: int
+    href: str | None
+    role: str
+    scene: str | None
+    part: int | None
+    height: int | None
+    width: int | None
+    count: int | None
+    dtype: str | None
+    nodata: float | None
+    crs: str | None
+    transform: list[float] | None
+    bbox: list[float] | None
+    datetime: pd.Timestamp | None
+    source: str | None
+    bands: list[int] | None
+    scales: list[float | None] | None
+    offsets: list[float | None] | None
 
 
 @dataclass
@@ -85,7 +108,8 @@ def groups(
         single = single[single["path"].isin(list(touched))]
     found: dict[str, ItemFiles] = {}
     for row in _plain(scenes):
-        group = found.setdefault(row["scene"], ItemFiles(row["scene"]))
+        scene = str(row["scene"])
+        group = found.setdefault(scene, ItemFiles(scene))
         (group.main if row["role"] in MAIN_ROLES else group.others).append(row)
     for group in found.values():
         group.main.sort(key=lambda row: row["part"] or 0)
@@ -97,7 +121,5 @@ def groups(
 
 
 def _plain(rows: pd.DataFrame) -> list[FileRow]:
-    plain: list[FileRow] = (
-        rows.astype(object).where(rows.notna(), None).to_dict("records")  # type: ignore[assignment]
-    )
-    return plain
+    known = rows.astype(object).where(rows.notna(), None)
+    return cast(list[FileRow], known.to_dict("records"))

@@ -10,7 +10,6 @@ import re
 import time
 import warnings
 from pathlib import PurePosixPath
-from typing import Any
 
 import pystac
 from stac_model.base import ModelHyperParameters
@@ -146,9 +145,9 @@ def _item(
     title: str | None,
     description: str,
     unmeasured: list[str],
-) -> dict[str, Any]:
+) -> dict[str, object]:
     bbox = known_bbox(committed)
-    properties: dict[str, Any] = {
+    properties: dict[str, object] = {
         **times(committed, row.created),
         "title": f"{title or row.model}, {row.version}",
         "description": description or f"Model {row.model}.",
@@ -221,7 +220,7 @@ def _item(
     }
 
 
-def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
+def _mlm(row: ModelVersion, run: Run) -> dict[str, object]:
     signature = Signature.of(row)
     shape, classes = signature.shape, signature.classes
     spatial = shape[1:] if signature.view == "window" else []
@@ -263,18 +262,17 @@ def _mlm(row: ModelVersion, run: Run) -> dict[str, Any]:
     with warnings.catch_warnings():
         # stac-model's own classes do not match their declared serializers
         warnings.simplefilter("ignore")
-        dumped: dict[str, Any] = json.loads(properties.model_dump_json(by_alias=True))
+        dumped: dict[str, object] = json.loads(properties.model_dump_json(by_alias=True))
     return dumped
 
 
-def _input(signature: Signature, native: bool = False) -> dict[str, Any]:
+def _input(signature: Signature, native: bool = False) -> dict[str, object]:
     """Return MLM's Model Input Object: of the ONNX file, or of the native artefact.
 
-    `value_scaling` is what a caller must do before the model sees the values. The ONNX file scales
-    them itself, so a reader of the record would scale twice if its input had this field: only the
-    native artefact's has it.
+    `value_scaling` is the scaling that a caller must apply. The ONNX file scales by itself, so it
+    is stated for the native artefact only: a reader would otherwise scale twice.
     """
-    described: dict[str, Any] = {
+    described: dict[str, object] = {
         "name": "input",
         "bands": signature.features if signature.view != "row" else [],
         "variables": signature.features if signature.view == "row" else [],
@@ -308,14 +306,14 @@ def _installed(package: str) -> str:
     return version(package)
 
 
-def _hyperparameters(parameters: dict[str, Any]) -> ModelHyperParameters:
+def _hyperparameters(parameters: dict[str, object]) -> ModelHyperParameters:
     """Parameters under names the schema allows."""
     return ModelHyperParameters(
         **{re.sub(r"[^0-9a-zA-Z_.-]", "_", name): value for name, value in parameters.items()}
     )
 
 
-def _bands(committed: CommittedDataset, features: list[str]) -> list[dict[str, Any]]:
+def _bands(committed: CommittedDataset, features: list[str]) -> list[dict[str, object]]:
     known = {band["name"]: band for band in bands(committed)}
     return [known[name] for name in features]
 
@@ -325,7 +323,7 @@ def _asset_name(path: str) -> str:
     return "model" if file.name == "model.onnx" else file.name.replace(".", "_")
 
 
-def _asset(key: str, file: FileStat) -> dict[str, Any]:
+def _asset(key: str, file: FileStat) -> dict[str, object]:
     path = PurePosixPath(file.path)
     media = media_type(file.path)
     if path.name == "model.onnx":

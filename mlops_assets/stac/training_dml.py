@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -51,7 +50,7 @@ def document_key(committed: CommittedDataset) -> str:
     return f"{dataset_record_folder(committed.row.dataset, committed.row.version)}/{TRAINING_DML}"
 
 
-def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
+def training_dataset(committed: CommittedDataset) -> dict[str, object]:
     """Return a data version as an `AI_EOTrainingDataset`; what is not known is not in it."""
     specification, row, shape = committed.specification, committed.row, committed.document.input
     identity, name, classes = (
@@ -60,7 +59,7 @@ def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
         committed.classes or [],
     )
     task = "Regression" if committed.classes is None else TASKS.get(shape.kind, "Classification")
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "id": identity,
         "name": name,
         "description": specification.description or f"Training data {row.dataset}.",
@@ -88,7 +87,7 @@ def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
     if shape.kind != "row":
         height, width = shape.sides
         found |= {"bands": committed.document.features, "imageSize": f"{width}x{height}"}
-    data: Any = relative(
+    data: object = relative(
         document_key(committed), f"{version_folder(row.dataset, row.version)}/samples.parquet"
     )
     if _entry_count(committed) <= ENTRIES_AT_MOST:
@@ -99,7 +98,7 @@ def training_dataset(committed: CommittedDataset) -> dict[str, Any]:
 
 def changeset(
     before: CommittedDataset, after: CommittedDataset, difference: VersionDiff
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Return the difference between two data versions as an `AI_TDChangeset`.
 
     The URLs of its entries are relative to where the document of the version they are of lies: that
@@ -159,7 +158,7 @@ class _Entry:
     committed: CommittedDataset
     group: ItemFiles
     split: str
-    labels: list[Any]
+    labels: list[str | float]
 
     @property
     def id(self) -> str:
@@ -177,7 +176,7 @@ class _Entry:
             (self.group.path, split) in parts for split in splits
         )
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> dict[str, object]:
         """Return it as an `AI_EOTrainingData`."""
         labels = self._labels()
         interval = known_interval(self.committed, self.group.main)
@@ -195,7 +194,7 @@ class _Entry:
             **({"dataTime": moments} if moments else {}),
         }
 
-    def _labels(self) -> list[dict[str, Any]]:
+    def _labels(self) -> list[dict[str, object]]:
         # the defaults of the standard, which pytdml wants said
         common = {
             "isNegative": False,
