@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import dagster as dg
 
-from mlops_assets.text.markup import plain
+from mlops_assets.text.markup import plain, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,27 +41,20 @@ def figures_metadata(figures: Mapping[str, bytes]) -> dict[str, dg.MarkdownMetad
 
 def counts_markdown(counts: pd.DataFrame) -> str:
     """Return sample counts by class and split as a Markdown table."""
-    lines = [
-        f"| class | {' | '.join(map(plain, counts.columns))} |",
-        "|---" * (len(counts.columns) + 1) + "|",
-    ]
-    lines += [
-        f"| {plain(name)} | {' | '.join(map(str, row))} |"
-        for name, row in zip(counts.index, counts.to_numpy(), strict=True)
-    ]
-    return "\n".join(lines)
+    rows = zip(counts.index, counts.to_numpy(), strict=True)
+    return table(
+        ["class", *map(plain, counts.columns)],
+        ([plain(name), *map(str, row)] for name, row in rows),
+    )
 
 
 def sweep_markdown(trials: Sequence[Mapping[str, Any]]) -> str:
     """Return the trials of a sweep, as their documents give them, as a Markdown table."""
     names = list(trials[0]["parameters"]) if trials else []
-    lines = [
-        f"| trial | state | value | {' | '.join(map(plain, names))} | run |",
-        "|---" * (len(names) + 4) + "|",
-    ]
+    rows = []
     for trial in trials:
         value = "" if trial["value"] is None else f"{trial['value']:.6g}"
         parameters = [str(trial["parameters"][name]) for name in names]
         cells = [str(trial["trial"]), trial["state"], value, *parameters, trial["run_id"][:8]]
-        lines.append(f"| {' | '.join(map(plain, cells))} |")
-    return "\n".join(lines)
+        rows.append([plain(cell) for cell in cells])
+    return table(["trial", "state", "value", *map(plain, names), "run"], rows)

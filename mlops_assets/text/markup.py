@@ -7,6 +7,7 @@ people.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 
 from mlops_assets.text.printable import printable
 
@@ -40,6 +41,18 @@ def code(text: object) -> str:
     fence = "`" * (1 + max((len(run) for run in re.findall("`+", line)), default=0))
     padding = " " if line.startswith("`") or line.endswith("`") else ""
     return f"{fence}{padding}{line}{padding}{fence}".replace("|", "\\|")
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """Return a table.
+
+    Args:
+        header: name of each column, in Markdown.
+        rows: cells of each row, in Markdown: text of others goes through `plain` or `code` first.
+    """
+    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
+    lines += [f"| {' | '.join(row)} |" for row in rows]
+    return "\n".join(lines)
 
 
 def _line(text: object) -> str:

@@ -1,4 +1,7 @@
-"""The model card: what a person should know before using a model version, in Markdown."""
+"""The model card: facts a person should know before using a model version, in Markdown.
+
+The text is in `model_card.md.j2`.
+"""
 
 from __future__ import annotations
 
@@ -11,15 +14,16 @@ from mlops_assets.datasets.splits.spatial_blocks import (
 )
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.models.evaluation.bootstrap import CONFIDENCE, MIN_UNITS, REPLICATES
-from mlops_assets.models.evaluation.calibration import BINS, Calibration
+from mlops_assets.models.evaluation.calibration import BINS
 from mlops_assets.models.evaluation.tally import Evaluation
 from mlops_assets.models.parameters import restored
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.model_documents import Signature
-from mlops_assets.text.markup import code, paragraphs, plain
+from mlops_assets.text.markup import code, plain, table
+from mlops_assets.text.templates import template
 
-MAX_SLICES = 10  # of one division, shown in the card
+MAX_SLICES = 10  # rows of the table of one division
 
 
 def model_card(
@@ -37,80 +41,52 @@ def model_card(
         row: the model version.
         run: the run that made it.
         committed: the data version it was trained on.
-        evaluation: what was measured.
-        figures: names of the figures that lie in `figures/` beside the card.
+        evaluation: its measurements on the test split.
+        figures: names of the figures in `figures/` beside the card.
     """
-    dataset = committed.specification
     signature = Signature.of(row)
+    text = template("mlops_assets.models.evaluation", "model_card.md.j2").render(
+        title=specification.title or row.model,
+        reference=f"{row.model}@{row.version}",
+        description=specification.description,
+        facts=table(["", ""], _facts(row, signature, run, committed).items()),
+        features=_features(signature, committed),
+        classes=[entry.name for entry in signature.classes or []],
+        parameters=[(name, restored(value)) for name, value in sorted(run.parameters.items())],
+        evaluation=evaluation,
+        metrics=metrics_table(evaluation),
+        replicates=REPLICATES,
+        min_units=MIN_UNITS,
+        per_class="" if evaluation.per_class.empty else per_class_table(evaluation),
+        slices=slices_markdown(evaluation),
+        calibration=evaluation.calibration,
+        bins=BINS,
+        figures=figures,
+    )
+    return text.removesuffix("\n")
+
+
+def _facts(
+    row: ModelVersion, signature: Signature, run: Run, committed: CommittedDataset
+) -> dict[str, str]:
+    dataset = committed.specification
     methods = sorted({str(entry["type"]) for entry in signature.scaling or []})
-    scaling = f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none"
-    counts = ", ".join(f"{count} {name}" for name, count in committed.row.counts.items())
-    facts = {
+    doi = f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else ""
+    return {
         "task": row.task,
         "framework": f"{row.framework}, {plain(signature.architecture)}",
         "input": f"float32, (batch, {', '.join(map(str, signature.shape))}), raw values",
-        "scaling": scaling,
+        "scaling": f"{', '.join(methods)}; done by the ONNX model itself" if methods else "none",
         "trained on": (
             f"{committed.reference} ({plain(dataset.title or dataset.name)}), digest"
             f" `{committed.row.digest}`"
         ),
-        "samples": counts,
+        "samples": ", ".join(f"{count} {name}" for name, count in committed.row.counts.items()),
         "split": _split(committed),
         "run": f"`{run.run_id}`, seed {run.seed}",
         "code": f"{code(run.trainer)} at {code(run.code_version)}",
-        "data licence": (
-            plain(dataset.license)
-            + (f", https://doi.org/{plain(dataset.doi)}" if dataset.doi else "")
-        ),
+        "data licence": f"{plain(dataset.license)}{doi}",
     }
-    lines = [
-        f"# {plain(specification.title or row.model)}: {row.model}@{row.version}",
-        "",
-        paragraphs(specification.description),
-        "",
-    ]
-    lines += [
-        "|  |  |",
-        "|---|---|",
-        *(f"| {name} | {value} |" for name, value in facts.items()),
-        "",
-    ]
-    lines += ["## Input", "", _features(signature, committed), ""]
-    if signature.classes:
-        names = ", ".join(code(entry.name) for entry in signature.classes)
-        lines += [f"Classes, in the order of its scores: {names}.", ""]
-    lines += [
-        "## Parameters",
-        "",
-        *(
-            f"* {plain(name)}: {code(restored(value))}"
-            for name, value in sorted(run.parameters.items())
-        ),
-        "",
-    ]
-    lines += [
-        "## On the test split, measured with the ONNX model",
-        "",
-        metrics_table(evaluation),
-        "",
-    ]
-    lines += [_about_intervals(evaluation), ""]
-    if not evaluation.per_class.empty:
-        lines += [per_class_table(evaluation), ""]
-        if evaluation.unmeasured:
-            lines += [
-                (
-                    "Not measured, as the test split has no sample of it:"
-                    f" {', '.join(map(plain, evaluation.unmeasured))}."
-                ),
-                "",
-            ]
-    if evaluation.slices:
-        lines += ["## Where it is worst", "", slices_markdown(evaluation), ""]
-    if evaluation.confusion is not None:
-        lines += ["## Probabilities", "", _about_calibration(evaluation.calibration), ""]
-    lines += [f"![{name.replace('_', ' ')}](figures/{name}.png)" for name in figures]
-    return "\n".join(lines)
 
 
 def _split(committed: CommittedDataset) -> str:
@@ -144,83 +120,42 @@ def _features(signature: Signature, committed: CommittedDataset) -> str:
 def metrics_table(evaluation: Evaluation) -> str:
     """Return the metrics, with confidence intervals where there are any, as a Markdown table."""
     if not evaluation.intervals:
-        lines = ["| metric | value |", "|---|---|"]
-        return "\n".join(
-            lines + [f"| {plain(k)} | {v:.4f} |" for k, v in evaluation.metrics.items()]
-        )
-    lines = [f"| metric | value | {CONFIDENCE:.0%} interval |", "|---|---|---|"]
+        values = [[plain(name), f"{value:.4f}"] for name, value in evaluation.metrics.items()]
+        return table(["metric", "value"], values)
+    rows = []
     for name, value in evaluation.metrics.items():
         ends = evaluation.intervals.get(name)
-        lines.append(
-            f"| {plain(name)} | {value:.4f} |"
-            f" {f'{ends[0]:.4f} to {ends[1]:.4f}' if ends else '–'} |"
-        )
-    return "\n".join(lines)
+        interval = f"{ends[0]:.4f} to {ends[1]:.4f}" if ends else "–"
+        rows.append([plain(name), f"{value:.4f}", interval])
+    return table(["metric", "value", f"{CONFIDENCE:.0%} interval"], rows)
 
 
 def slices_markdown(evaluation: Evaluation) -> str:
     """Return a Markdown table for each division of the test samples, the worst parts first."""
-    shown = (
-        ("rmse", "mae", "bias")
-        if evaluation.confusion is None
-        else ("accuracy", "macro_f1", "mean_iou")
-    )
+    regression = evaluation.confusion is None
+    metrics = ["rmse", "mae", "bias"] if regression else ["accuracy", "macro_f1", "mean_iou"]
     tables = []
-    for name, table in evaluation.slices.items():
-        lines = [
-            f"| {plain(name)} | test samples | {' | '.join(shown)} |",
-            "|---" * (2 + len(shown)) + "|",
+    for name, slices in evaluation.slices.items():
+        rows = [
+            [plain(row["value"]), str(row["samples"]), *(f"{row[each]:.4f}" for each in metrics)]
+            for row in slices.head(MAX_SLICES).to_dict(orient="records")
         ]
-        lines += [
-            f"| {plain(row['value'])} | {row['samples']} |"
-            f" {' | '.join(f'{row[metric]:.4f}' for metric in shown)} |"
-            for row in table.head(MAX_SLICES).to_dict(orient="records")
-        ]
-        if len(table) > MAX_SLICES:
-            lines += ["", f"The {MAX_SLICES} worst of {len(table)}; metrics.json has all."]
-        tables.append("\n".join(lines))
+        tables.append(table([plain(name), "test samples", *metrics], rows))
+        if len(slices) > MAX_SLICES:
+            tables.append(f"The {MAX_SLICES} worst of {len(slices)}; metrics.json has all.")
     return "\n\n".join(tables)
-
-
-def _about_intervals(evaluation: Evaluation) -> str:
-    if not evaluation.intervals:
-        return (
-            f"No confidence intervals: the test split has {evaluation.units} {evaluation.unit}, and"
-            f" {MIN_UNITS} are needed to see how they differ."
-        )
-    return (
-        f"Intervals are those of {REPLICATES:,} draws with replacement from the"
-        f" {evaluation.units:,} {evaluation.unit} of the test split, which are taken to be"
-        " independent of each other."
-    )
-
-
-def _about_calibration(calibration: Calibration | None) -> str:
-    if calibration is None:
-        return (
-            "Not measured: the model gives no probabilities, or nothing says that its scores are"
-            " any."
-        )
-    source = "the softmax of its scores" if calibration.scores == "logits" else "its scores"
-    return (
-        f"Its probabilities ({source}) are {calibration.ece:.1%} from how often it is right, on"
-        f" average: the expected calibration error, with {BINS} bins."
-    )
 
 
 def per_class_table(evaluation: Evaluation) -> str:
     """Return precision, recall, F1 and IoU of each class as a Markdown table.
 
-    '–' where nothing was measured.
+    It has '–' for a class without test samples.
     """
-    lines = [
-        "| class | test samples | precision | recall | F1 | IoU |",
-        "|---|---|---|---|---|---|",
-    ]
+    rows = []
     for row in evaluation.per_class.to_dict(orient="records"):
         values = [
             f"{row[name]:.3f}" if row["samples"] else "–"
             for name in ("precision", "recall", "f1", "iou")
         ]
-        lines.append(f"| {plain(row['class'])} | {row['samples']} | {' | '.join(values)} |")
-    return "\n".join(lines)
+        rows.append([plain(row["class"]), str(row["samples"]), *values])
+    return table(["class", "test samples", "precision", "recall", "F1", "IoU"], rows)

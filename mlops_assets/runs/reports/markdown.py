@@ -2,65 +2,47 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from urllib.parse import quote
 
 from mlops_assets.runs.comparison import Comparison, Difference, MetricRow
 from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number, quantity
-from mlops_assets.text.markup import code
+from mlops_assets.text.markup import code, table
+from mlops_assets.text.templates import template
 
-LINES = 30  # of one table; a merge request is read, not searched
+MAX_ROWS = 30  # of one table; a merge request is read, not searched
 TITLES = {"curves": "Learning curves", "confusion": "Confusion matrices on the test split"}
 
 
 def markdown(comparison: Comparison, figures: Mapping[str, str]) -> str:
-    """Return the comparison.
+    """Return the comparison; its template is `comparison.md.j2`.
 
     Args:
-        comparison: what to write.
-        figures: name → where the figure lies, relative to the text.
+        comparison: the runs that are compared.
+        figures: name → path of the figure, relative to the text.
     """
-    first, *others = comparison.runs
-    than = ", ".join(code(compared.short) for compared in others)
-    lines = [f"## {than} compared with {code(first.short)}", ""]
+    runs = comparison.runs
+    names = [code(compared.short) for compared in runs]
     facts = [
-        ("model version", [code(compared.product) for compared in comparison.runs]),
-        ("data", [code(f"{c.run.dataset}@{c.run.data_version}") for c in comparison.runs]),
-        ("code", [code(c.run.code_version) for c in comparison.runs]),
-        ("took", [quantity("seconds", c.run.seconds) for c in comparison.runs]),
+        ["model version", *(code(compared.product) for compared in runs)],
+        ["data", *(code(f"{c.run.dataset}@{c.run.data_version}") for c in runs)],
+        ["code", *(code(c.run.code_version) for c in runs)],
+        ["took", *(quantity("seconds", c.run.seconds) for c in runs)],
     ]
-    header = ["", *(code(compared.short) for compared in comparison.runs)]
-    lines += [*_table(header, ([name, *cells] for name, cells in facts)), ""]
-    if comparison.metrics:
-        lines += [
-            "### Metrics",
-            "",
-            *_table(header, [_metric(row) for row in comparison.metrics]),
-            "",
-        ]
-        if comparison.unmeasured:
-            cells = zip(header[1:], comparison.unmeasured, strict=True)
-            lines += [
-                (
-                    f"{NOT_MEASURED.capitalize()}:"
-                    f" {'; '.join(f'{run} {code(names)}' for run, names in cells)}."
-                ),
-                "",
-            ]
-        lines += [
-            "▲ more, ▼ less than the first run; the best is bold where it is known what is better.",
-            "",
-        ]
-    differing = [
-        difference for difference in comparison.differences if difference.section != "took"
-    ]
-    lines += ["### What differs", ""]
-    if differing:
-        lines += [*_table(["", *header], [_difference(each) for each in differing]), ""]
-    else:
-        lines += ["Nothing: neither data nor code, parameters, environment or hardware.", ""]
-    for name, where in figures.items():
-        lines += [f"### {TITLES[name]}", "", f"![{TITLES[name]}]({_link(where)})", ""]
-    return "\n".join(lines)
+    metrics = [_metric(row) for row in comparison.metrics]
+    unmeasured = zip(names, comparison.unmeasured, strict=True) if comparison.unmeasured else ()
+    differences = [_difference(each) for each in comparison.differences if each.section != "took"]
+    text = template("mlops_assets.runs.reports", "comparison.md.j2").render(
+        first=names[0],
+        others=names[1:],
+        facts=table(["", *names], facts),
+        metrics=_shortened(["", *names], metrics),
+        unmeasured=[f"{run} {code(classes)}" for run, classes in unmeasured],
+        not_measured=NOT_MEASURED,
+        differences=_shortened(["", "", *names], differences),
+        figures={TITLES[name]: quote(path) for name, path in figures.items()},
+    )
+    return text.removesuffix("\n")
 
 
 def _metric(row: MetricRow) -> list[str]:
@@ -80,16 +62,10 @@ def _difference(difference: Difference) -> list[str]:
     return [difference.section, code(difference.what), *values]
 
 
-def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    found = list(rows)
-    lines = [f"| {' | '.join(header)} |", "|" + "---|" * len(header)]
-    lines += [f"| {' | '.join(row)} |" for row in found[:LINES]]
-    if len(found) > LINES:
-        lines += ["", f"… and {len(found) - LINES} more"]
-    return lines
-
-
-def _link(where: str) -> str:
-    from urllib.parse import quote
-
-    return quote(where)
+def _shortened(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return the first rows as a table, and how many more there are; nothing if there are none."""
+    if not rows:
+        return ""
+    written = table(header, rows[:MAX_ROWS])
+    left = len(rows) - MAX_ROWS
+    return f"{written}\n\n… and {left} more" if left > 0 else written
