@@ -18,7 +18,7 @@ from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.run import Execution, TrainingRun
 from mlops_assets.training.train import train
 from mlops_assets.training.trainers.torch_loop import feed as feeding
-from mlops_assets.training.trainers.torch_loop.feed import Feed
+from mlops_assets.training.trainers.torch_loop.feed import Feed, FeedOptions
 from mlops_assets.training.trainers.torch_loop.precision import Precision
 from mlops_assets_tests.training.trainers import training_request
 from mlops_assets_tests.training.trainers_torch.cases import (
@@ -93,7 +93,8 @@ def test_batches_arrive_on_the_device(
         monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
     data = TrainingData(landed(store, "window"), "semantic-segmentation")
     on_cpu, on_gpu = (
-        list(Feed(data, "train", 8, 0, device, -1).epoch(0)) for device in ("cpu", "cuda:0")
+        list(Feed(data, "train", FeedOptions(8, 0, device, -1)).epoch(0))
+        for device in ("cpu", "cuda:0")
     )
     assert {share.samples.device.type for share in on_gpu} == {"cuda"}
     for one, other in zip(on_cpu, on_gpu, strict=True):

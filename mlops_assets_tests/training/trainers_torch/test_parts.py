@@ -17,7 +17,7 @@ from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.store import Store
 from mlops_assets.training.trainers.torch_loop import feed as feeding
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
-from mlops_assets.training.trainers.torch_loop.feed import Feed
+from mlops_assets.training.trainers.torch_loop.feed import Feed, FeedOptions
 from mlops_assets.training.trainers.torch_loop.losses import ClassLoss, NumberLoss, class_loss
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork, group_norm
 from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
@@ -226,7 +226,7 @@ def batches(data: Any, **given: Any) -> list[tuple[int, torch.Tensor, torch.Tens
         if len(data.sample_shape) == 3
         else None
     )
-    feed = Feed(data, "train", 16, 5, "cpu", -1, turns=turns, **given)
+    feed = Feed(data, "train", FeedOptions(16, 5, "cpu", -1, **given), turns)
     return [
         (share.seed, share.samples, share.labels) for epoch in (0, 1) for share in feed.epoch(epoch)
     ]
@@ -268,7 +268,7 @@ def test_processes_divide_each_batch_among_themselves(
     whole = batches(data)
     if not resident:
         monkeypatch.setattr(feeding, "RESIDENT_BYTES", 0)
-    shares = [batches(data, share=(number, 3)) for number in range(3)]
+    shares = [batches(data, rank=number, world_size=3) for number in range(3)]
     for position, (seed, samples, labels) in enumerate(whole):
         parts = [share[position] for share in shares]
         known = [part for part in parts if (part[2] != -1).any()]
@@ -281,6 +281,6 @@ def test_a_process_without_a_share_gets_a_sample_that_counts_nothing(store: Stor
     data = training_data(store, "row")
     last = len(data.arrays("train")[0]) % 16
     assert last
-    shares = [batches(data, share=(number, last + 1))[-1] for number in range(last + 1)]
+    shares = [batches(data, rank=number, world_size=last + 1)[-1] for number in range(last + 1)]
     empty = [share for share in shares if (share[2] == -1).all()]
     assert len(empty) == 1 and len(empty[0][1]) == 1

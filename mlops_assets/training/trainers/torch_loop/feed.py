@@ -1,16 +1,16 @@
 """The batches of a split, on the device.
 
-The order is the data version's loader's, every process takes its share.
+Their order is that of the data version's loader, and every process takes its share of each.
 
-A split that is small is held on the device as it is; a larger one is read from the decoded cache,
-ahead if there are workers. Both give the same batches.
+A small split is held on the device; a larger one is read from the decoded cache, ahead if there are
+workers. Both give the same batches.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -36,6 +36,29 @@ class Share:
     labels: Tensor
 
 
+@dataclass(frozen=True)
+class FeedOptions:
+    """The options that the splits of one training have in common.
+
+    Attributes:
+        batch_size: samples of a batch, over all processes.
+        seed: of the order and of what is drawn.
+        device: `cpu` or `cuda:N`, where batches are wanted.
+        unknown: label of a sample or pixel without one.
+        workers: processes that read ahead.
+        rank: number of this process.
+        world_size: processes that train together.
+    """
+
+    batch_size: int
+    seed: int
+    device: str
+    unknown: float
+    workers: int = 0
+    rank: int = 0
+    world_size: int = 1
+
+
 class Shares:
     """A sampler: positions of this process's samples, set anew for each epoch."""
 
@@ -56,12 +79,7 @@ class Feed:
         self,
         data: TrainingData,
         split: SplitName,
-        batch_size: int,
-        seed: int,
-        device: str,
-        unknown: float,
-        workers: int = 0,
-        share: tuple[int, int] = (0, 1),
+        options: FeedOptions,
         turns: Turns | None = None,
     ) -> None:
         """Open a split.
@@ -69,17 +87,15 @@ class Feed:
         Args:
             data: the data version.
             split: which samples; `train` is shuffled.
-            batch_size: samples of a batch, over all processes.
-            seed: of the order and of what is drawn.
-            device: where batches are wanted.
-            unknown: the label of nothing.
-            workers: processes that read ahead.
-            share: this process's number, and how many there are.
-            turns: how samples are turned.
+            options: batches, device and processes.
+            turns: augmentation of the samples, if any.
         """
+        self._options = options
+        self._turns = turns
         self._dataset = data.torch_dataset(split)
-        self._batches = Batches(len(self._dataset), batch_size, seed, shuffle=split == "train")
-        self._device, self._unknown, self._share, self._turns = device, unknown, share, turns
+        self._batches = Batches(
+            len(self._dataset), options.batch_size, options.seed, shuffle=split == "train"
+        )
         self._held: tuple[Tensor, Tensor] | None = None
         self._shares = Shares()
         labels = data.sample_shape[1:] if data.view == "window" else ()
@@ -87,15 +103,18 @@ class Feed:
         if size <= RESIDENT_BYTES:
             X, y = data.arrays(split)
             y = y.astype(self._dataset.label_type, copy=False)
-            self._held = torch.from_numpy(X).to(device), torch.from_numpy(y).to(device)
+            self._held = (
+                torch.from_numpy(X).to(options.device),
+                torch.from_numpy(y).to(options.device),
+            )
         else:
-            self._loader: Iterable[Any] = DataLoader(
+            self._loader: Iterable[tuple[Tensor, Tensor]] = DataLoader(
                 self._dataset,
                 sampler=self._shares,
                 batch_size=None,
-                num_workers=workers,
-                persistent_workers=workers > 0,
-                pin_memory=device != "cpu",
+                num_workers=options.workers,
+                persistent_workers=options.workers > 0,
+                pin_memory=options.device != "cpu",
                 generator=torch.Generator(),
             )
 
@@ -122,26 +141,28 @@ class Feed:
             batches, ranges, self._read(), strict=True
         ):
             if end == start:
-                labels = torch.full_like(labels, self._unknown)
+                labels = torch.full_like(labels, self._options.unknown)
             elif self._turns is not None:
                 drawn = self._turns.draw(len(batch.positions), batch.seed)[start:end]
                 samples, labels = self._turns.apply(samples, labels, drawn)
             yield Share(batch.seed, samples, labels)
 
     def _range(self, size: int) -> tuple[int, int]:
-        """Return where this process's share of a batch starts and ends."""
-        number, count = self._share
-        return size * number // count, size * (number + 1) // count
+        """Return the start and the end of this process's share of a batch."""
+        rank = self._options.rank
+        world_size = self._options.world_size
+        return size * rank // world_size, size * (rank + 1) // world_size
 
     def _read(self) -> Iterator[tuple[Tensor, Tensor]]:
+        device = self._options.device
         if self._held is None:
             for samples, labels in self._loader:
                 yield (
-                    samples.to(self._device, non_blocking=True),
-                    labels.to(self._device, non_blocking=True),
+                    samples.to(device, non_blocking=True),
+                    labels.to(device, non_blocking=True),
                 )
             return
         X, y = self._held
         for batch in self._shares.batches:
-            positions = torch.from_numpy(batch.positions).to(self._device)
+            positions = torch.from_numpy(batch.positions).to(device)
             yield X[positions], y[positions]

@@ -5,19 +5,19 @@ The ready-made trainers call it once they have chosen a network.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import TrainerError
 from mlops_assets.training.trainers.torch_loop.augmentation import Turns
-from mlops_assets.training.trainers.torch_loop.feed import Feed
+from mlops_assets.training.trainers.torch_loop.feed import Feed, FeedOptions
 from mlops_assets.training.trainers.torch_loop.loop import Loop
 from mlops_assets.training.trainers.torch_loop.losses import Loss, class_loss, number_loss
 from mlops_assets.training.trainers.torch_loop.networks.layers import ScaledNetwork
 from mlops_assets.training.trainers.torch_loop.parameters import ImageParams, LoopParams
-from mlops_assets.training.trainers.torch_loop.precision import Precision
+from mlops_assets.training.trainers.torch_loop.precision import Precision, set_memory_format
 from mlops_assets.training.trainers.torch_loop.validation import Validation
 
 if TYPE_CHECKING:
@@ -29,51 +29,51 @@ def fit(
 ) -> ScaledNetwork:
     """Train a network and return it.
 
+    Args:
+        network: takes samples (n, features, …) and gives scores (n, classes, …) or numbers (n, 1).
+        data: the data version.
+        params: parameters of the training.
+        run: the run that it belongs to.
+
+    Returns:
+        The network, with its best or last weights, on the run's device.
+
     Raises:
         TrainerError: parameters that do not suit the data, a loss that is not a number, or no
             training samples.
     """
-    device, share, turns = run.device, (run.rank, run.world_size), None
+    device = run.device
+    turns = None
     precision = Precision(device, params.mixed_precision)
     if isinstance(params, ImageParams):
         precision = Precision(device, params.mixed_precision, params.channels_last)
         turns = Turns(params.augmentation, data.sample_shape[1], data.sample_shape[2], device)
     with run.phase("data"):
         loss = _loss(network, data, params, device)
-        feed = Feed(
-            data,
-            "train",
+        options = FeedOptions(
             params.batch_size,
             run.seed,
             device,
             loss.unknown,
             params.workers,
-            share,
-            turns,
+            run.rank,
+            run.world_size,
         )
+        feed = Feed(data, "train", options, turns)
         if not feed.samples:
             raise TrainerError(
                 f"{data.reference} has no training samples; change 'split' of the dataset"
             )
-        held_out = Feed(
-            data,
-            "validation",
-            params.batch_size,
-            run.seed,
-            device,
-            loss.unknown,
-            params.workers,
-            share,
-        )
+        held_out = Feed(data, "validation", options)
     classes = len(data.class_names)
     validation = None
     if held_out.samples:
         validation = Validation(held_out, loss, classes, precision, device, run.world_size)
-    network = precision.laid_out(network.to(device))
-    Loop(network, params, run, loss, feed, validation, precision).fit()
-    # as it is saved; PyTorch's type of `Module.to` leaves out memory_format
-    layout: dict[str, Any] = {"memory_format": torch.contiguous_format}
-    network.to(**layout)
+    network.to(device)
+    precision.lay_out(network)
+    Loop(network, params, run, loss, feed, precision).fit(validation)
+    # as it is saved
+    set_memory_format(network, torch.contiguous_format)
     return network
 
 

@@ -1,10 +1,8 @@
-"""The loop over epochs.
+"""The loop over epochs: steps, validation, early stopping and checkpoints.
 
-It does steps, validation, early stopping and checkpoints, on one device or several.
-
-What a step draws (dropout, augmentation) depends on seed, epoch, step and process alone, so that a
-resumed run goes on exactly as if it had not been interrupted. Nothing waits for a GPU but every
-`LOSSES_AT_ONCE` steps and each epoch.
+It runs on one device or several. The random draws of a step (dropout, augmentation) depend on seed,
+epoch, step and process alone, so that a resumed run gives exactly the result of an uninterrupted
+one. The loop waits for a GPU only every `LOSSES_AT_ONCE` steps and after each epoch.
 """
 
 from __future__ import annotations
@@ -29,8 +27,8 @@ from mlops_assets.training.trainers.torch_loop.precision import Precision
 if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.validation import Validation
 
-LOSSES_AT_ONCE = 50  # steps whose losses are looked at together
-CHECKPOINT_SHARE = 0.02  # of the time, if nothing is said of checkpoints
+LOSSES_AT_ONCE = 50  # steps whose losses are checked together
+CHECKPOINT_SHARE = 0.02  # of the time, if `checkpoint_every` is not set
 
 
 class Loop:
@@ -43,12 +41,24 @@ class Loop:
         run: TrainingRun,
         loss: Loss,
         feed: Feed,
-        validation: Validation | None,
         precision: Precision,
     ) -> None:
-        """Take everything that training needs; `network` is on the run's device."""
-        self._network, self._params, self._run, self._loss = network, params, run, loss
-        self._feed, self._validation, self._precision = feed, validation, precision
+        """Prepare the training.
+
+        Args:
+            network: on the run's device.
+            params: parameters of the training.
+            run: the run that it belongs to.
+            loss: of the outputs and labels of a batch.
+            feed: batches of the training split.
+            precision: arithmetic and memory layout of the device.
+        """
+        self._network = network
+        self._params = params
+        self._run = run
+        self._loss = loss
+        self._feed = feed
+        self._precision = precision
         self._replica: nn.Module = network
         if run.world_size > 1:
             self._replica = DistributedDataParallel(
@@ -66,33 +76,40 @@ class Loop:
                 torch.cuda.default_generators[torch.device(run.device).index or 0]
             )
         self._best = Best()
-        self._rate, self._next_checkpoint = params.learning_rate, 0.0
+        self._rate = params.learning_rate
+        self._next_checkpoint = 0.0
 
-    def fit(self) -> None:
+    def fit(self, validation: Validation | None) -> None:
         """Train, or continue an earlier attempt.
 
         The network then has its best or its last weights.
+
+        Args:
+            validation: measures the network after each epoch, if the data has that split.
+
+        Raises:
+            TrainerError: a loss or a weight is not finite.
         """
         with warnings.catch_warnings():
-            # it leaves out steps while it looks for a scale; the schedule need not know
+            # it leaves out steps while it searches for a scale, which the schedule may ignore
             if self._scaler.is_enabled():
                 warnings.filterwarnings("ignore", "Detected call of", UserWarning)
-            self._fit()
+            self._fit(validation)
 
-    def _fit(self) -> None:
+    def _fit(self, validation: Validation | None) -> None:
         checkpoint = self._run.restore()
-        epoch = 0 if checkpoint is None else self._take_up(checkpoint.state)
+        epoch = 0 if checkpoint is None else self._restore(checkpoint.state)
         while epoch < self._params.epochs and not self._best.waited(epoch, self._params.patience):
             metrics = {"train_loss": self._train(epoch)}
-            if self._validation is not None:
-                metrics |= self._validation.measure(self._network, epoch)
+            if validation is not None:
+                metrics |= validation.measure(self._network, epoch)
                 if self._params.restore_best or self._params.patience:
                     self._best.offer(metrics, epoch, self._network)
             metrics["learning_rate"] = self._rate
             self._require_finite_weights(epoch)
             self._run.log(metrics, step=epoch)
             epoch += 1
-            self._keep(epoch)
+            self._save_if_due(epoch)
         if self._params.restore_best and self._best.weights is not None:
             self._network.load_state_dict(self._best.weights)
             self._run.summarize(self._best.metrics)
@@ -105,10 +122,10 @@ class Loop:
         for share in self._feed.epoch(epoch):
             losses.append(self._step(share))
             if len(losses) == LOSSES_AT_ONCE:
-                done.append(self._looked_at(losses, epoch, len(done) * LOSSES_AT_ONCE))
+                done.append(self._checked(losses, epoch, len(done) * LOSSES_AT_ONCE))
                 losses = []
         if losses:
-            done.append(self._looked_at(losses, epoch, len(done) * LOSSES_AT_ONCE))
+            done.append(self._checked(losses, epoch, len(done) * LOSSES_AT_ONCE))
         return float(torch.cat(done).mean())
 
     def _step(self, share: Share) -> Tensor:
@@ -120,16 +137,16 @@ class Loop:
             torch.distributed.all_reduce(weight)
         weight = weight.clamp(min=torch.finfo(torch.float32).tiny)  # a batch without any label
         parts = min(self._params.accumulate, len(share.samples))
-        samples, labels = share.samples.tensor_split(parts), share.labels.tensor_split(parts)
+        samples = share.samples.tensor_split(parts)
+        labels = share.labels.tensor_split(parts)
         lost = torch.zeros((), device=weight.device)
         for number in range(parts):
             with self._together(last=number == parts - 1):
                 with self._precision.autocast():
                     outputs = self._replica(self._precision.laid_out(samples[number]))
                 loss = self._loss.total(outputs, labels[number]) / weight
-                self._scaler.scale(
-                    loss * self._run.world_size
-                ).backward()  # processes' gradients are averaged
+                # processes' gradients are averaged
+                self._scaler.scale(loss * self._run.world_size).backward()
             lost += loss.detach()
         if self._params.gradient_clipping is not None:
             self._scaler.unscale_(self._optimizer)
@@ -147,11 +164,11 @@ class Loop:
             return nullcontext()
         return self._replica.no_sync()
 
-    def _looked_at(self, losses: list[Tensor], epoch: int, first: int) -> Tensor:
-        """Return losses of the whole batches, on the CPU.
+    def _checked(self, losses: list[Tensor], epoch: int, first: int) -> Tensor:
+        """Return the losses of whole batches, on the CPU.
 
         Raises:
-            TrainerError: one is not finite; it names the step.
+            TrainerError: a loss is not finite; the message names its step.
         """
         found = torch.stack(losses)
         if self._run.world_size > 1:
@@ -169,23 +186,28 @@ class Loop:
         return found
 
     def _require_finite_weights(self, epoch: int) -> None:
-        """Let no weights be kept that the last step broke: its loss was measured before it."""
+        """Refuse weights that the last step made infinite: its loss was measured before it.
+
+        Raises:
+            TrainerError: a weight is not finite.
+        """
         if not bool(nn.utils.get_total_norm(self._network.parameters()).isfinite()):
             raise TrainerError(
                 f"weights are not finite after epoch {epoch}; lower params.learning_rate or set "
                 "params.gradient_clipping"
             )
 
-    def _keep(self, epoch: int) -> None:
-        """Keep a checkpoint after so many epochs, if it is time for one."""
-        every, started = self._params.checkpoint_every, time.monotonic()
+    def _save_if_due(self, epoch: int) -> None:
+        """Save a checkpoint after so many epochs, if it is time for one."""
+        every = self._params.checkpoint_every
+        started = time.monotonic()
         if started < self._next_checkpoint if every is None else epoch % every:
             return
         self._run.checkpoint(self._state(epoch), step=epoch - 1)
         ended = time.monotonic()
         self._next_checkpoint = ended + (ended - started) / CHECKPOINT_SHARE
 
-    def _state(self, epoch: int) -> dict[str, Any]:
+    def _state(self, epoch: int) -> dict[str, object]:
         return {
             "epoch": epoch,
             "model": self._network.state_dict(),
@@ -195,17 +217,19 @@ class Loop:
             "best": self._best.state(),
         }
 
-    def _take_up(self, state: dict[str, Any]) -> int:
-        """Go on from a state; return the next epoch."""
+    def _restore(self, state: dict[str, Any]) -> int:
+        """Continue from a state; return the next epoch."""
         self._network.load_state_dict(state["model"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._schedule.load_state_dict(state["schedule"])
         self._scaler.load_state_dict(state["scaler"])
-        self._best.take_up(state["best"])
+        self._best.restore(state["best"])
         return int(state["epoch"])
 
 
-def _schedule(optimizer: torch.optim.Optimizer, params: LoopParams, steps: int) -> Any:
+def _schedule(
+    optimizer: torch.optim.Optimizer, params: LoopParams, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
     schedules = torch.optim.lr_scheduler
     if params.schedule == "one_cycle":
         return schedules.OneCycleLR(optimizer, params.learning_rate, total_steps=steps)

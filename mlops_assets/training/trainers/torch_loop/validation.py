@@ -5,8 +5,6 @@ Processes share the split, and all of them get the result.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
@@ -27,31 +25,42 @@ class Validation:
         device: str,
         processes: int,
     ) -> None:
-        """Prepare the metrics; `classes` is 0 for numbers."""
+        """Prepare the metrics.
+
+        Args:
+            feed: batches of the split.
+            loss: of outputs and labels.
+            classes: how many there are; 0 for numbers.
+            precision: arithmetic and memory layout of the device.
+            device: `cpu` or `cuda:N`.
+            processes: how many train together.
+        """
         from torchmetrics import MetricCollection
         from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
-        self._feed, self._loss, self._precision, self._processes = feed, loss, precision, processes
+        self._feed = feed
+        self._loss = loss
+        self._precision = precision
+        self._processes = processes
         self._spread = loss.spread if isinstance(loss, NumberLoss) else 1.0
         self._classes = None
-        if classes:  # validate_args looks at values, for which it would wait for the GPU
-            given: dict[str, Any] = {
-                "num_classes": classes,
-                "ignore_index": UNKNOWN,
-                "validate_args": False,
-            }
+        if classes:
+            # validate_args reads values, for which it would wait for the GPU
+            accuracy = MulticlassAccuracy(
+                classes, average="micro", ignore_index=UNKNOWN, validate_args=False
+            )
+            macro_f1 = MulticlassF1Score(
+                classes, average="macro", ignore_index=UNKNOWN, validate_args=False
+            )
             self._classes = MetricCollection(
-                {
-                    "validation_accuracy": MulticlassAccuracy(average="micro", **given),
-                    "validation_macro_f1": MulticlassF1Score(average="macro", **given),
-                }
+                {"validation_accuracy": accuracy, "validation_macro_f1": macro_f1}
             ).to(device)
         self._device = device
 
     def measure(self, network: nn.Module, epoch: int) -> dict[str, float]:
-        """Return the validation metrics by name.
+        """Return the validation metrics of a network after an epoch, by name.
 
-        These are `validation_loss`, and `validation_accuracy` and `validation_macro_f1`, or
+        They are `validation_loss`, and `validation_accuracy` and `validation_macro_f1`, or
         `validation_rmse`.
         """
         network.eval()
@@ -60,8 +69,9 @@ class Validation:
             for share in self._feed.epoch(epoch):
                 with self._precision.autocast():
                     outputs = network(self._precision.laid_out(share.samples))
-                found = self._loss.total(outputs, share.labels), self._loss.weight(share.labels)
-                sums += torch.stack(found).double()
+                total = self._loss.total(outputs, share.labels)
+                weight = self._loss.weight(share.labels)
+                sums += torch.stack((total, weight)).double()
                 if self._classes is not None:
                     self._classes.update(outputs.argmax(1), share.labels)
             if self._processes > 1:
