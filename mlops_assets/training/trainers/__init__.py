@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from pydantic import BaseModel, ValidationError
 
@@ -30,16 +30,19 @@ class Trainer:
     """
 
     name: str
-    function: Callable[..., Any]
+    function: Callable[..., object]
     params_type: type[BaseModel]
     file: Path
     framework: str | None = None
 
     def parameters(self, values: Mapping[str, object]) -> BaseModel:
-        """Return typed parameters.
+        """Return validated parameters.
 
         Args:
-            values: as they were declared, or `written`.
+            values: name → value, as declared, or as `models.parameters.written` gives them.
+
+        Returns:
+            An instance of `params_type`.
 
         Raises:
             TrainerError: an unknown parameter, a wrong type, or a value out of range.
@@ -60,7 +63,14 @@ class Trainer:
 
 
 def load_trainer(name: str) -> Trainer:
-    """Import a trainer given as `package.module:function`.
+    """Import a trainer.
+
+    Args:
+        name: `package.module:function`; the function is declared as `(data, params, run)`, with a
+            pydantic model as the type of `params`.
+
+    Returns:
+        The trainer, whose function has not been called.
 
     Raises:
         TrainerError: the module or function is missing, or its `params` argument has no typed
@@ -86,7 +96,7 @@ def load_trainer(name: str) -> Trainer:
     return Trainer(name, function, params_type, Path(inspect.getfile(function)), framework)
 
 
-def _params_type(function: Callable[..., Any], name: str) -> type[BaseModel]:
+def _params_type(function: Callable[..., object], name: str) -> type[BaseModel]:
     annotation = inspect.signature(function).parameters["params"].annotation
     # only this annotation: the others may name frameworks not imported yet
     if isinstance(annotation, str):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
 from mlops_assets.errors import TrainerError
+from mlops_assets.training.trainers.arrays import SplitArrays, split_arrays
 
 if TYPE_CHECKING:
     from mlops_assets.datasets.loading.training_data import TrainingData
@@ -36,12 +38,8 @@ class BoostingParams(BaseModel):
     )
 
 
-def rows(
-    data: TrainingData, params: BoostingParams
-) -> tuple[
-    NDArray[np.float32], NDArray[Any], NDArray[Any] | None, NDArray[np.float32], NDArray[Any]
-]:
-    """Return the training and validation splits as rows: X, y, weights, validation X, validation y.
+def row_arrays(data: TrainingData, params: BoostingParams) -> SplitArrays:
+    """Return the training and validation splits with their samples as rows, (n, features).
 
     Raises:
         TrainerError: samples are windows, there are none, or numbers are to be weighted by class.
@@ -51,45 +49,38 @@ def rows(
             f"{data.reference} is read as windows; a model of rows needs 'scenes: {{read:"
             " patches}'"
         )
-    X, y = data.arrays("train")
-    if not len(X):
-        raise TrainerError(
-            f"{data.reference} has no training samples; change 'split' of the dataset"
-        )
-    weights = None
-    if params.class_weights == "balanced":
-        from sklearn.utils.class_weight import compute_sample_weight
-
-        if data.task == "regression":
-            raise TrainerError(
-                f"params.class_weights is for classes, and {data.reference} has numbers; leave"
-                " it out"
-            )
-        weights = compute_sample_weight("balanced", y)
-    held_X, held_y = data.arrays("validation")
+    arrays = split_arrays(data, balanced=params.class_weights == "balanced")
     width = int(np.prod(data.sample_shape))
-    return X.reshape(-1, width), y, weights, held_X.reshape(-1, width), held_y
+    return replace(
+        arrays,
+        samples=arrays.samples.reshape(-1, width),
+        validation_samples=arrays.validation_samples.reshape(-1, width),
+    )
 
 
 def objective(
-    data: TrainingData, given: dict[str, Any], chosen: tuple[str, str, str]
-) -> dict[str, Any]:
-    """Return what is trained for: of two classes, of more, or a number.
+    data: TrainingData, given: Mapping[str, object], names: tuple[str, str, str]
+) -> dict[str, object]:
+    """Return the settings of the objective: for two classes, for more, or for a number.
 
-    One that is given goes before.
+    Args:
+        data: the data version.
+        given: the library's parameters that the user has set; `objective` takes precedence for a
+            number.
+        names: the library's names of the objectives for two classes, for more, and for a number.
 
     Raises:
-        TrainerError: the number of classes is given otherwise than the data has it.
+        TrainerError: the number of classes, or the objective for classes, is set by the user.
     """
     classes = len(data.class_names)
     if "num_class" in given:
         raise TrainerError("params.num_class is the data's; leave it out")
     if data.task == "regression":
-        return {"objective": given.get("objective", chosen[2])}
+        return {"objective": given.get("objective", names[2])}
     if classes < 2:
-        raise TrainerError(f"{data.reference} has one class; there is nothing to tell apart")
+        raise TrainerError(f"{data.reference} has one class; a classifier needs two or more")
     if "objective" in given:
         raise TrainerError("params.objective is chosen by the data's classes; leave it out")
-    return (
-        {"objective": chosen[0]} if classes == 2 else {"objective": chosen[1], "num_class": classes}
-    )
+    if classes == 2:
+        return {"objective": names[0]}
+    return {"objective": names[1], "num_class": classes}

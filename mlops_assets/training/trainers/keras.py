@@ -5,14 +5,16 @@ They have dense layers for rows and pixels, and convolutions for patches and ima
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.extras import needs
 from mlops_assets.strict import Strict
+from mlops_assets.training.trainers.arrays import SplitArrays, split_arrays
 
 if TYPE_CHECKING:
     import keras
@@ -49,7 +51,15 @@ class Params(Strict):
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> keras.Model:
-    """Train a network on the training split; return it with the weights of least validation loss.
+    """Train a network on the training split.
+
+    Args:
+        data: rows, pixels, patches or images.
+        params: parameters of the network and of its training.
+        run: the run that it belongs to.
+
+    Returns:
+        The network, with the weights of the lowest validation loss.
 
     Raises:
         MissingExtra: TensorFlow is not installed.
@@ -64,50 +74,43 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> keras.Model:
             f"keras takes no windows, and {data.reference} is read so; use the trainer unet"
         )
     with run.phase("data"):
-        X, y = data.arrays("train")
-        held_X, held_y = data.arrays("validation")
-    if not len(X):
-        raise TrainerError(
-            f"{data.reference} has no training samples; change 'split' of the dataset"
-        )
-    weights = _weights(data, params, y)
+        arrays = split_arrays(data, balanced=params.class_weights == "balanced")
     for device in tf.config.list_physical_devices("GPU"):
         tf.config.experimental.set_memory_growth(device, True)
     keras.utils.clear_session()
     keras.utils.set_random_seed(run.seed % 2**32)
     tf.config.experimental.enable_op_determinism()
     with tf.device("/GPU:0" if run.device.startswith("cuda") else "/CPU:0"):
-        model = _network(data, params, X, y)
+        model = _network(data, params, arrays)
         losses = {"regression": "mean_squared_error"}
         loss = losses.get(data.task, "sparse_categorical_crossentropy")
         model.compile(keras.optimizers.Adam(params.learning_rate), loss)
-        best = _fit(model, params, run, X, y, weights, held_X, held_y)
+        best = _fit(model, params, run, arrays)
         if best is not None:
             model.set_weights(best)
     return model
 
 
 def _fit(
-    model: keras.Model,
-    params: Params,
-    run: TrainingRun,
-    X: Any,
-    y: Any,
-    weights: Any,
-    held_X: Any,
-    held_y: Any,
-) -> list[Any] | None:
+    model: keras.Model, params: Params, run: TrainingRun, arrays: SplitArrays
+) -> list[NDArray[np.generic]] | None:
     """Train epoch by epoch.
 
     Return the weights of the lowest validation loss, if there is a validation split.
     """
     model.optimizer.build(model.trainable_variables)
+    X = arrays.samples
+    weights = arrays.weights
+    start = 0
+    lowest = float("inf")
+    lowest_at = -1
+    best: list[NDArray[np.generic]] | None = None
     found = run.restore()
-    start, lowest, lowest_at, best = 0, float("inf"), -1, None
     if found is not None:
-        start, lowest, lowest_at, best = (
-            found.state[name] for name in ("epoch", "lowest", "lowest_at", "best")
-        )
+        start = found.state["epoch"]
+        lowest = found.state["lowest"]
+        lowest_at = found.state["lowest_at"]
+        best = found.state["best"]
         for variable, value in zip(_variables(model), found.state["variables"], strict=True):
             variable.assign(value)
     for epoch in range(start, params.epochs):
@@ -120,15 +123,21 @@ def _fit(
             weight = None if weights is None else weights[chosen]
             model.reset_metrics()
             total += len(chosen) * float(
-                model.train_on_batch(X[chosen], y[chosen], sample_weight=weight)
+                model.train_on_batch(X[chosen], arrays.labels[chosen], sample_weight=weight)
             )
         metrics = {"train_loss": total / len(X)}
-        if len(held_X):
+        if len(arrays.validation_samples):
             model.reset_metrics()
-            held = float(model.evaluate(held_X, held_y, batch_size=1024, verbose=0))
-            metrics["validation_loss"] = held
-            if held < lowest:
-                lowest, lowest_at, best = held, epoch, model.get_weights()
+            loss = float(
+                model.evaluate(
+                    arrays.validation_samples, arrays.validation_labels, batch_size=1024, verbose=0
+                )
+            )
+            metrics["validation_loss"] = loss
+            if loss < lowest:
+                lowest = loss
+                lowest_at = epoch
+                best = model.get_weights()
         run.log(metrics, step=epoch)
         if (epoch + 1) % params.checkpoint_every == 0:
             state = {
@@ -142,23 +151,21 @@ def _fit(
     return best
 
 
-def _variables(model: keras.Model) -> list[Any]:
-    """Return all that changes in training.
-
-    This is the weights, the optimizer's state, and the seeds of dropout.
-    """
+def _variables(model: keras.Model) -> list[keras.Variable]:
+    """Return the weights, the optimizer's state and the seeds of dropout."""
     return [*model.variables, *model.optimizer.variables]
 
 
-def _network(data: TrainingData, params: Params, X: Any, y: Any) -> keras.Model:
+def _network(data: TrainingData, params: Params, arrays: SplitArrays) -> keras.Model:
     import keras
     from keras import layers
 
-    body: list[Any] = [keras.Input(data.sample_shape, name="samples")]
+    X = arrays.samples
+    y = arrays.labels
+    body: list[keras.KerasTensor | keras.Layer] = [keras.Input(data.sample_shape, name="samples")]
     others = tuple(axis for axis in range(X.ndim) if axis != 1)
-    mean, variance = (
-        figure.tolist() for figure in (X.mean(others, np.float64), X.var(others, np.float64))
-    )
+    mean = X.mean(others, np.float64).tolist()
+    variance = X.var(others, np.float64).tolist()
     # whatever units they have
     body.append(layers.Normalization(axis=1, mean=mean, variance=variance, name="scaled"))
     if len(data.sample_shape) == 1:
@@ -187,15 +194,3 @@ def _network(data: TrainingData, params: Params, X: Any, y: Any) -> keras.Model:
     else:
         body.append(layers.Dense(len(data.class_names), "softmax", name="scores"))
     return keras.Sequential(body, name="network")
-
-
-def _weights(data: TrainingData, params: Params, y: Any) -> Any:
-    if params.class_weights == "none":
-        return None
-    if data.task == "regression":
-        raise TrainerError(
-            f"params.class_weights is for classes, and {data.reference} has numbers; leave it out"
-        )
-    from sklearn.utils.class_weight import compute_sample_weight
-
-    return compute_sample_weight("balanced", y)

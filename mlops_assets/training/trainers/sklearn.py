@@ -1,11 +1,12 @@
-"""Any scikit-learn estimator, with preprocessing before it, from YAML alone."""
+"""Estimators of scikit-learn, with preprocessing before them, from YAML alone."""
 
 from __future__ import annotations
 
 import importlib
 import inspect
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -31,7 +32,7 @@ class Params(BaseModel):
     estimator: str = Field(
         description="Class of the estimator, e.g. sklearn.ensemble.RandomForestClassifier."
     )
-    preprocessing: list[str | dict[str, Any]] = Field(
+    preprocessing: list[str | dict[str, object]] = Field(
         default=[],
         description=(
             "Transformers before it, in order: a class, or {class: …, and its arguments}, e.g. "
@@ -41,7 +42,15 @@ class Params(BaseModel):
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator:
-    """Fit a scikit-learn pipeline on the training split; patches are flattened to one row each.
+    """Fit a scikit-learn pipeline on the training split.
+
+    Args:
+        data: rows, pixels, patches or images; the latter two are flattened.
+        params: the estimator, its arguments, and the preprocessing.
+        run: the run that it belongs to.
+
+    Returns:
+        The fitted pipeline.
 
     Raises:
         TrainerError: a class that is not scikit-learn's, arguments it does not take, or data it
@@ -85,7 +94,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> BaseEstimator
 def _small(model: BaseEstimator) -> BaseEstimator:
     """Return a model with a few members of each ensemble in it.
 
-    How many there are decides nothing about its export.
+    Their number does not matter to its export.
     """
     numbers = {
         name: value for name, value in model.get_params().items() if name.endswith("n_estimators")
@@ -95,7 +104,9 @@ def _small(model: BaseEstimator) -> BaseEstimator:
     )
 
 
-def _make(step: str | dict[str, Any], arguments: dict[str, Any], seed: int) -> Any:
+def _make(
+    step: str | dict[str, object], arguments: Mapping[str, object], seed: int
+) -> BaseEstimator:
     if isinstance(step, dict):
         arguments = {key: restored(value) for key, value in step.items() if key != "class"}
         step = str(step.get("class", ""))

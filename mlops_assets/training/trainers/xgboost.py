@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.extras import needs
-from mlops_assets.training.trainers.boosting import BoostingParams, objective, rows
+from mlops_assets.training.trainers.boosting import BoostingParams, objective, row_arrays
 
 if TYPE_CHECKING:
     import xgboost
@@ -27,16 +27,24 @@ class Params(BoostingParams):
 
     max_depth: int = Field(default=6, ge=1, le=30, description="Largest depth of a tree.")
     subsample: float = Field(
-        default=1.0, gt=0, le=1, description="Share of samples that a tree is made of."
+        default=1.0, gt=0, le=1, description="Share of samples that a tree is fitted to."
     )
     colsample_bytree: float = Field(
-        default=1.0, gt=0, le=1, description="Share of features that a tree is made of."
+        default=1.0, gt=0, le=1, description="Share of features that a tree is fitted to."
     )
     checkpoint_every: int = Field(default=50, ge=1, description="Rounds between checkpoints.")
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Booster:
     """Boost trees on the training split, up to the round of the lowest validation loss.
+
+    Args:
+        data: rows, pixels, patches or images; the latter two are flattened.
+        params: parameters of the trainer, and further ones of XGBoost.
+        run: the run that it belongs to.
+
+    Returns:
+        The trees.
 
     Raises:
         MissingExtra: XGBoost is not installed.
@@ -48,10 +56,11 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
     with needs("xgboost", "the trainer xgboost"):
         import xgboost
     with run.phase("data"):
-        X, y, weights, held_X, held_y = rows(data, params)
-        splits = [(xgboost.DMatrix(X, y, weight=weights), "train")]
-        if len(held_X):
-            splits.append((xgboost.DMatrix(held_X, held_y), "validation"))
+        arrays = row_arrays(data, params)
+        splits = [(xgboost.DMatrix(arrays.samples, arrays.labels, weight=arrays.weights), "train")]
+        if len(arrays.validation_samples):
+            validation = xgboost.DMatrix(arrays.validation_samples, arrays.validation_labels)
+            splits.append((validation, "validation"))
     given = params.model_extra or {}
     settings = {
         "max_depth": params.max_depth,
@@ -70,21 +79,21 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
         rehearse(
             lambda few, labels: xgboost.train(settings, xgboost.DMatrix(few, labels), 2),
             data,
-            X,
-            y,
+            arrays.samples,
+            arrays.labels,
             "xgboost",
         )
     try:
-        with warnings.catch_warnings(record=True) as said:
+        with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             found = run.restore()
             losses: list[float] = list(found.state["losses"]) if found else []
-            booster = _going_on(settings, matrices, found.state["model"] if found else None)
+            booster = _booster(settings, matrices, found.state["model"] if found else None)
             for number in range(len(losses), params.rounds):
                 if params.patience and _waited(losses) >= params.patience:
                     break
                 booster.update(matrices[0], number)
-                _require_used(said)
+                _require_used(warned)
                 metrics = _losses(booster.eval_set(splits, number))
                 run.log(metrics, step=number)
                 # without one the last round is the best
@@ -92,19 +101,19 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> xgboost.Boost
                 if (number + 1) % params.checkpoint_every == 0:
                     model = bytes(booster.save_raw("ubj"))
                     run.checkpoint({"model": model, "losses": list(losses)}, step=number)
-                    booster = _going_on(settings, matrices, model)
+                    booster = _booster(settings, matrices, model)
     except (xgboost.core.XGBoostError, ValueError) as error:
         raise TrainerError(f"XGBoost refuses to train: {str(error).splitlines()[0]}") from error
     return booster[: int(np.argmin(losses)) + 1]
 
 
-def _going_on(
-    settings: dict[str, Any], matrices: list[Any], model: bytes | None
+def _booster(
+    settings: dict[str, object], matrices: list[xgboost.DMatrix], model: bytes | None
 ) -> xgboost.Booster:
     """Return a booster that starts, or continues from a model.
 
-    What it draws depends on when it was made, so that a run continues from its own checkpoints just
-    as one resumed there.
+    Its random draws depend on when it was made, so an uninterrupted run, too, continues from a new
+    booster after each checkpoint.
     """
     import xgboost
 
@@ -116,21 +125,21 @@ def _going_on(
 
 
 def _waited(losses: list[float]) -> int:
-    """Return how many rounds have gone by without a lower loss."""
+    """Return the number of rounds since the lowest loss."""
     return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
 
 
-def _losses(said: str) -> dict[str, float]:
-    """Return the losses in a line that XGBoost prints.
+def _losses(line: str) -> dict[str, float]:
+    """Return the losses of a line that XGBoost prints.
 
     Such a line is `[0]  train-mlogloss:1.09  validation-mlogloss:1.1`, with tabs between.
     """
-    found = (part.rpartition(":") for part in said.split("\t")[1:])
+    found = (part.rpartition(":") for part in line.split("\t")[1:])
     return {f"{name.partition('-')[0]}_loss": float(value) for name, _, value in found}
 
 
-def _require_used(said: list[warnings.WarningMessage]) -> None:
-    for warning in said:
+def _require_used(warned: list[warnings.WarningMessage]) -> None:
+    for warning in warned:
         unused = re.search(r"Parameters: \{ (.*) \} are not used", str(warning.message))
         if unused:
             raise TrainerError(f"XGBoost has no use for the parameters {unused[1]}; leave them out")
