@@ -1,4 +1,4 @@
-"""Identity: finding out who calls over HTTP, from the bearer token of the request.
+"""Identity: the principal of an HTTP request, from its bearer token.
 
-What a principal may do is decided in the registry; nothing here knows of it.
+The registry decides what a principal may do; nothing here depends on it.
 """

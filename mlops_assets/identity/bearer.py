@@ -1,4 +1,4 @@
-"""Bearer tokens of all kinds, and who shows them.
+"""Bearer tokens of all kinds and their principals.
 
 They are tokens of the registry, one shared token, or tokens of an issuer.
 """
@@ -17,39 +17,48 @@ from mlops_assets.registry import Registry
 
 MIN_SHARED = 16  # characters; fewer can be guessed
 MAX_TOKEN = 16_384  # characters
-# all who have the shared token; they are not told apart
+# everyone who has the shared token
 SHARED = Principal(SHARED_NAME, frozenset({Role.SCIENTIST}))
 _JWT = re.compile(r"[\w-]+\.[\w-]+\.[\w-]*", re.ASCII)
 
 
 class Bearers:
-    """Everybody who may call.
-
-    These have a token of the registry, the shared token, or a token of an issuer.
-    """
+    """The accepted tokens: those of the registry, the shared token, and those of an issuer."""
 
     def __init__(
         self, registry: Registry, shared: str | None = None, issuer: Issuer | None = None
     ) -> None:
         """Accept tokens of the registry, and if given a shared token and those of an issuer.
 
+        Args:
+            registry: registry whose tokens are accepted.
+            shared: token that callers may share; a person's own token is not accepted as one.
+            issuer: issuer whose tokens are accepted.
+
         Raises:
             SettingsError: the shared token can be guessed.
         """
-        self._registry, self._issuer = registry, issuer
+        self._registry = registry
+        self._issuer = issuer
         self._shared = _shared(shared)
 
     @property
     def some(self) -> bool:
-        """Whether there is a token that would be accepted, as far as is known here."""
+        """True if a token would be accepted, unless the issuer signs none."""
         return self._shared is not None or self._issuer is not None or self._registry.has_tokens()
 
     async def principal(self, token: str) -> Principal:
-        """Return who shows a token.
+        """Return the principal of a token.
+
+        Args:
+            token: text after `Bearer` in the header `Authorization`.
+
+        Returns:
+            The principal with the roles of the token.
 
         Raises:
             IssuerUnreachable: it cannot be checked at present.
-            StorageError: the registry cannot be asked.
+            StorageError: the registry cannot be read.
             Unauthenticated: it is not accepted.
         """
         if len(token) > MAX_TOKEN:
@@ -60,13 +69,13 @@ class Bearers:
             return SHARED
         if self._issuer is not None and _JWT.fullmatch(token):
             return await self._issuer.principal(token)
-        raise Unauthenticated("the token is not known")
+        raise Unauthenticated("the token is unknown")
 
 
 def _shared(token: str | None) -> str | None:
     """Return the token that callers may share.
 
-    A person's own, which our client finds in the same setting, is none.
+    A person's own token, which our client reads from the same setting, is not shared.
 
     Raises:
         SettingsError: it is too short, or has other characters than ASCII.

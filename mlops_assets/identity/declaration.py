@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 from urllib.parse import urlsplit
 
 import yaml
@@ -21,7 +21,7 @@ Text = Annotated[str, Field(min_length=1)]
 def _issuer_url(url: str) -> str:
     """Return the URL of an issuer.
 
-    Without TLS whoever is in between could hand out keys of their own.
+    Without TLS an on-path attacker could serve other keys.
     """
     parts = urlsplit(url)
     if parts.query or parts.fragment or parts.username is not None or not parts.hostname:
@@ -41,25 +41,22 @@ def _is_loopback(host: str) -> bool:
 
 
 class RoleMapping(Strict):
-    """One claim that holds roles of the issuer, and what they are here.
+    """One claim that holds roles of the issuer, and the roles of the platform they stand for.
 
     Attributes:
         claim: path to it, as text with dots, `resource_access.fields.roles`, or as the list of its
             parts, for names that have dots in them.
-        values: role of the issuer → our role or roles. Roles that are not named give nothing.
+        values: role of the issuer → role or roles of the platform; other roles are ignored.
     """
 
     claim: Text | Annotated[list[Text], Field(min_length=1)]
     values: Annotated[dict[Text, Role | list[Role]], Field(min_length=1)]
 
-    def roles(self, claims: Mapping[str, Any]) -> set[Role]:
-        """Return our roles of somebody with these claims.
-
-        A claim that is not a list of texts gives none.
-        """
-        found: Any = claims
+    def roles(self, claims: Mapping[str, object]) -> set[Role]:
+        """Return the roles of a principal with these claims; none if the claim is not a list."""
+        found: object = claims
         for part in self.claim.split(".") if isinstance(self.claim, str) else self.claim:
-            found = found.get(part) if isinstance(found, dict) else None
+            found = found.get(part) if isinstance(found, Mapping) else None
         if not isinstance(found, list):
             return set()
         given = [
@@ -69,15 +66,14 @@ class RoleMapping(Strict):
 
 
 class Identity(Strict):
-    """The issuer of the tokens that callers show.
+    """The issuer of the tokens that callers send.
 
     Attributes:
         issuer: its URL, exactly as tokens have it in `iss`.
-        audience: what `aud` of a token must hold one of: the name that the issuer has for this
-            service.
+        audience: names of this service at the issuer; `aud` of a token must contain one of them.
         name: the claim that names the principal; one that the issuer's users cannot change
             themselves.
-        roles: where a token has roles.
+        roles: claims that hold roles.
     """
 
     issuer: Annotated[str, AfterValidator(_issuer_url)]
@@ -90,16 +86,19 @@ class Identity(Strict):
         """All audiences."""
         return [self.audience] if isinstance(self.audience, str) else self.audience
 
-    def roles_of(self, claims: Mapping[str, Any]) -> frozenset[Role]:
-        """Return the roles of somebody with these claims."""
+    def roles_of(self, claims: Mapping[str, object]) -> frozenset[Role]:
+        """Return the roles of a principal with these claims."""
         return frozenset(role for mapping in self.roles for role in mapping.roles(claims))
 
 
 def read_identity(path: Path) -> Identity:
     """Read the declaration of an issuer.
 
+    Args:
+        path: YAML file with the fields of `Identity`.
+
     Raises:
-        SettingsError: the file cannot be read, or what it declares cannot be used.
+        SettingsError: the file cannot be read, or is invalid.
     """
     try:
         return Identity.model_validate(yaml.safe_load(path.read_text()))

@@ -1,4 +1,4 @@
-"""The issuer of tokens (OpenID Connect): its keys, and who a JSON Web Token of it is about.
+"""The issuer of tokens (OpenID Connect): its keys, and the principals of its JSON Web Tokens.
 
 Nothing of a token is trusted before its signature was checked with a key that the issuer publishes
 now; keys, addresses and algorithms that a token itself names are not used. See RFC 8725.
@@ -10,8 +10,6 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
-from typing import Any
 
 import httpx
 from joserfc import jwk, jws, jwt
@@ -20,6 +18,7 @@ from joserfc.errors import ExpiredTokenError, InvalidClaimError, JoseError, Miss
 from mlops_assets.errors import IssuerUnreachable, NameRefused, Unauthenticated
 from mlops_assets.identity.declaration import Identity
 from mlops_assets.principals import Principal, check_principal_name
+from mlops_assets.text.json_values import JsonObject
 
 ALGORITHMS = (
     "RS256",
@@ -33,7 +32,7 @@ ALGORITHMS = (
     "ES512",
     "Ed25519",
 )
-# public keys; never "oct", with which anybody who checks could sign
+# public keys; never "oct", with which whoever verifies could sign
 KEY_TYPES = (
     "RSA",
     "EC",
@@ -44,20 +43,20 @@ TYPES = ("jwt", "at+jwt", "application/at+jwt")
 LEEWAY_SECONDS = 30  # by which clocks may differ
 REFRESH_SECONDS = 600.0  # after which keys are read again
 KEPT_SECONDS = 86_400.0  # for which they are used while the issuer is unreachable
-MIN_REFRESH_SECONDS = 10.0  # between two readings, whatever tokens come
-TIMEOUT_SECONDS = 10.0  # of a reading as a whole
+MIN_REFRESH_SECONDS = 10.0  # between two requests for keys, whatever tokens arrive
+TIMEOUT_SECONDS = 10.0  # of a request for keys as a whole
 MAX_DOCUMENT_BYTES = 1 << 20
-# what the libraries raise for texts that are no token
+# raised by the libraries for texts that are not valid tokens
 _MALFORMED = (JoseError, ValueError, TypeError, LookupError, AttributeError, RecursionError)
 
 log = logging.getLogger(__name__)
 
 
 class Issuer:
-    """An issuer whose tokens are accepted. To be used in one event loop."""
+    """An issuer whose tokens are accepted, for use in one event loop."""
 
     def __init__(self, identity: Identity) -> None:
-        """Accept tokens of an issuer; it is first asked for its keys when a token comes."""
+        """Accept tokens of an issuer; its keys are first read when a token arrives."""
         self._identity = identity
         self._signatures = jws.JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
         self._claims = jwt.JWTClaimsRegistry(
@@ -67,16 +66,23 @@ class Issuer:
             exp={"essential": True},
         )
         self._keys: list[jwk.Key] = []
-        # when keys were last read, and when that was last tried
-        self._read = self._asked = float("-inf")
+        # times of the last successful and of the last attempted request for keys
+        self._read = float("-inf")
+        self._asked = float("-inf")
         self._failed = False
         self._refreshing = asyncio.Lock()
 
     async def principal(self, token: str) -> Principal:
-        """Return who a token is about.
+        """Return the principal of a token.
+
+        Args:
+            token: a signed JSON Web Token in compact form.
+
+        Returns:
+            The principal, with the roles that the declaration maps its claims to.
 
         Raises:
-            IssuerUnreachable: its key is not known, and the issuer cannot be asked.
+            IssuerUnreachable: its key is unknown, and the issuer is unreachable.
             Unauthenticated: it is not a valid token of this issuer for this service.
         """
         try:
@@ -96,35 +102,36 @@ class Issuer:
         self._require_valid(claims)
         return Principal(self._name(claims), self._identity.roles_of(claims))
 
-    def _name(self, claims: Mapping[str, Any]) -> str:
+    def _name(self, claims: JsonObject) -> str:
         name = claims.get(self._identity.name)
         try:
             return check_principal_name(name if isinstance(name, str) else "")
         except NameRefused:
-            raise self._refused(f"its claim '{self._identity.name}' cannot name anybody") from None
+            raise self._refused(f"its claim '{self._identity.name}' is not a valid name") from None
 
-    def _signed(self, token: str, key: jwk.Key) -> dict[str, Any] | None:
+    def _signed(self, token: str, key: jwk.Key) -> JsonObject | None:
         """Return the claims of a token that is signed with this key; None if it is not."""
         try:
-            return jwt.decode(token, key, registry=self._signatures).claims
+            claims: JsonObject = jwt.decode(token, key, registry=self._signatures).claims
+            return claims
         except _MALFORMED:
             return None
 
-    def _require_valid(self, claims: dict[str, Any]) -> None:
-        """Make sure that claims are valid now, and here."""
+    def _require_valid(self, claims: JsonObject) -> None:
+        """Require claims that are valid now, for this service."""
         try:
             self._claims.validate(claims)
         except ExpiredTokenError:
             raise self._refused("it has expired") from None
         except (InvalidClaimError, MissingClaimError) as error:
             raise self._refused(
-                f"its claim '{error.claim}' is not valid here, or missing"
+                f"its claim '{error.claim}' is missing, or not valid for this service"
             ) from None
 
     async def _key(self, key_id: str | None) -> jwk.Key:
         """Return a key of the issuer.
 
-        The issuer is asked for its keys if this one is not known, but not too often.
+        If it is unknown, the issuer's keys are read again, but not too often.
         """
         found = self._known(key_id)
         if found is None or self._age() > REFRESH_SECONDS:
@@ -137,7 +144,7 @@ class Issuer:
         return found
 
     def _known(self, key_id: str | None) -> jwk.Key | None:
-        """Return the key with this id; without an id the only one that there is."""
+        """Return the key with this id; without an id the only key."""
         if key_id is None:
             return self._keys[0] if len(self._keys) == 1 else None
         return next((key for key in self._keys if key.kid == key_id), None)
@@ -148,7 +155,8 @@ class Issuer:
     async def _refresh(self, wait: bool) -> None:
         """Read the keys, unless that was tried just now.
 
-        `wait` for somebody else who is reading them.
+        Args:
+            wait: wait for another task that is reading them.
         """
         if not wait and self._refreshing.locked():
             return
@@ -171,7 +179,8 @@ class Issuer:
                     error,
                 )
             else:
-                self._read, self._failed = time.monotonic(), False
+                self._read = time.monotonic()
+                self._failed = False
 
     def _refused(self, reason: str) -> Unauthenticated:
         return Unauthenticated(
@@ -183,7 +192,7 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
     """Return the keys that an issuer signs with, found by OpenID Connect Discovery 1.0.
 
     Raises:
-        ValueError: what it publishes is not what it should be.
+        ValueError: its configuration or keys are invalid.
     """
     configuration = await _document(
         client, f"{issuer.rstrip('/')}/.well-known/openid-configuration"
@@ -194,7 +203,7 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
     if not isinstance(address, str) or not address.startswith(
         ("https://", f"{issuer.partition(':')[0]}://")
     ):
-        raise ValueError("its configuration has no jwks_uri that can be used")
+        raise ValueError("its configuration has no usable jwks_uri")
     listed = (await _document(client, address)).get("keys")
     if not isinstance(listed, list):
         raise ValueError("its keys are not a list")
@@ -202,11 +211,8 @@ async def _published_keys(client: httpx.AsyncClient, issuer: str) -> list[jwk.Ke
     return [key for key in keys if key is not None]
 
 
-def _signing_key(published: Any) -> jwk.Key | None:
-    """Return a public key that signatures are checked with.
-
-    It is None if what is published is not such a key, or is too weak.
-    """
+def _signing_key(published: object) -> jwk.Key | None:
+    """Return a public key for checking signatures; None if it is not one, or is too weak."""
     if (
         not isinstance(published, dict)
         or published.get("kty") not in KEY_TYPES
@@ -221,24 +227,24 @@ def _signing_key(published: Any) -> jwk.Key | None:
         return None
 
 
-async def _document(client: httpx.AsyncClient, url: str) -> dict[str, Any]:
+async def _document(client: httpx.AsyncClient, url: str) -> JsonObject:
     """Return a JSON object from the web.
 
     Raises:
-        ValueError: it is none, or too large.
+        ValueError: it is not one, or too large.
     """
     content = bytearray()
     async with client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response:
         if response.status_code != httpx.codes.OK:
-            raise ValueError(f"{url} answers {response.status_code}")
+            raise ValueError(f"{url} responds with {response.status_code}")
         async for chunk in response.aiter_raw():
             content += chunk
             if len(content) > MAX_DOCUMENT_BYTES:
-                raise ValueError(f"{url} gives more than {MAX_DOCUMENT_BYTES} bytes")
+                raise ValueError(f"{url} returns more than {MAX_DOCUMENT_BYTES} bytes")
     try:
         found = json.loads(content)
     except RecursionError as error:
-        raise ValueError(f"{url} gives no JSON") from error
+        raise ValueError(f"{url} returns no valid JSON") from error
     if not isinstance(found, dict):
-        raise ValueError(f"{url} gives no JSON object")
+        raise ValueError(f"{url} returns no JSON object")
     return found

@@ -1,4 +1,4 @@
-"""Tokens of the platform's own: `mlops_<id>_<secret>`.
+"""Tokens of the registry: `mlops_<id>_<secret>`.
 
 A secret has 256 random bits, so that its plain sha256 can be kept: there is nothing to guess, and a
 slow hash, as for passwords, would only slow down each request.
@@ -24,13 +24,23 @@ _FORM = re.compile(r"mlops_([0-9a-f]{12})_([0-9a-f]{64})")
 def create_token(
     registry: Registry, name: str, roles: Iterable[Role], lifetime: timedelta
 ) -> tuple[Token, str]:
-    """Create a token; return it, and the text to show, which is known to nobody afterwards.
+    """Create a token of the registry.
+
+    Args:
+        registry: registry that accepts the token from now on.
+        name: name of the principal.
+        roles: roles of the principal.
+        lifetime: time until the token expires.
+
+    Returns:
+        The row of the token, and its text, which is not stored.
 
     Raises:
-        Forbidden: whoever acts may not create tokens, or lacks a role that the token would have.
+        Forbidden: the caller may not create tokens, or lacks a role that the token would have.
         NameRefused: the name cannot be used.
     """
-    secret, created = secrets.token_hex(32), now()
+    secret = secrets.token_hex(32)
+    created = now()
     token = Token(
         id=secrets.token_hex(6),
         name=name,
@@ -51,16 +61,16 @@ def identifier(text: str) -> str | None:
 
 
 def principal_of(registry: Registry, text: str) -> Principal:
-    """Return whose token this is.
+    """Return the principal of a token of the registry.
 
     Raises:
         Unauthenticated: it is unknown, has expired, or was revoked.
-        StorageError: the registry cannot be asked.
+        StorageError: the registry cannot be read.
     """
     found = _FORM.fullmatch(text)
     token = registry.token(found[1]) if found else None
     if found is None or token is None or not hmac.compare_digest(token.sha256, _digest(found[2])):
-        raise Unauthenticated("the token is not known")
+        raise Unauthenticated("the token is unknown")
     if token.revoked is not None:
         raise Unauthenticated(f"token {token.id} was revoked; ask for a new one")
     if token.expires <= now():

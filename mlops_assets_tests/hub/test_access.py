@@ -151,7 +151,7 @@ def test_a_token_is_refused_once_it_is_revoked_or_has_expired(store: Store) -> N
             store.registry.tokens()[0].sha256,
             good.upper(),
         ):
-            assert status(other) == (401, "the token is not known")
+            assert status(other) == (401, "the token is unknown")
         twice = httpx.get(
             url, headers=[("Authorization", f"Bearer {good}"), ("Authorization", f"Bearer {TOKEN}")]
         )
