@@ -1,8 +1,8 @@
-"""The command `mlops`: what Dagster's own commands do not do.
+"""The command `mlops`, beside Dagster's own commands.
 
 Commands are thin: they call the core, or run a job of the project through Dagster so that its
 history has it too. They load lazily: a module of this package imports Dagster, the registry and the
-core inside the function that needs them, so that help and wrong usage are answered at once.
+core inside the function that needs them, so that help and wrong usage are reported at once.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import os
 import sys
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import typer
 from typer.core import TyperGroup
@@ -34,6 +34,9 @@ from mlops_assets.settings import load_environment_file
 from mlops_assets.text.printable import printable
 from mlops_assets.text.secret_urls import shown
 
+if TYPE_CHECKING:
+    from typer._click import Context
+
 GLOBAL_FLAGS = ("--debug", "--quiet", "-q")  # good before and after the name of a command
 # panels and colours for people; what is piped is plain text, and not folded
 _on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
@@ -45,14 +48,14 @@ class Commands(TyperGroup):
     Takes its own flags anywhere, and ends with one line when it is interrupted.
     """
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Put flags of the command itself before the name of the subcommand, up to a `--`."""
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Move flags of the command itself before the name of the subcommand, up to a `--`."""
         end = args.index("--") if "--" in args else len(args)
         own = [argument for argument in args[:end] if argument in GLOBAL_FLAGS]
         rest = [argument for argument in args[:end] if argument not in GLOBAL_FLAGS]
         return super().parse_args(ctx, [*own, *rest, *args[end:]])
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Context) -> object:
         """Run the subcommand."""
         with interruptible(lambda: f"run the same command again: {again()}"):
             return super().invoke(ctx)
@@ -120,8 +123,14 @@ def _options(
 _format_warning = warnings.formatwarning
 
 
-def _plain_warning(*about: Any, **more: Any) -> str:
-    return shown(printable(_format_warning(*about, **more)))
+def _plain_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    line: str | None = None,
+) -> str:
+    return shown(printable(_format_warning(message, category, filename, lineno, line)))
 
 
 class _Plain(logging.Formatter):

@@ -1,6 +1,6 @@
-"""Declarations of the project as its YAML files have them, read without loading the project.
+"""Declarations of the project in its YAML files, read without loading the project.
 
-For completion and overviews only: what Python code declares is not among them. Commands that act
+For completion and overviews only: declarations in Python code are not among them. Commands that act
 load the project.
 """
 
@@ -8,14 +8,23 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mlops_assets.settings import DEFAULT_MODULE, project_module
+from mlops_assets.text.json_values import JsonObject
 
 
-def declared(component: str) -> Iterator[dict[str, Any]]:
-    """Yield the attributes of each component of a kind, such as `TrainedModel`.
+@dataclass(frozen=True)
+class Declaration:
+    """A component as a YAML file declares it; nothing but its name is validated."""
+
+    name: str
+    attributes: JsonObject
+
+
+def declared(component: str) -> Iterator[Declaration]:
+    """Yield the declarations of a kind of component, such as `TrainedModel`.
 
     Files that cannot be read are left out.
 
@@ -30,11 +39,15 @@ def declared(component: str) -> Iterator[dict[str, Any]]:
         except (OSError, UnicodeDecodeError, yaml.YAMLError):
             continue
         for document in documents:
-            kind = document.get("type") if isinstance(document, dict) else None
-            attributes = document.get("attributes") if isinstance(document, dict) else None
-            wanted = isinstance(kind, str) and kind.rpartition(".")[2] == component
-            if wanted and isinstance(attributes, dict) and isinstance(attributes.get("name"), str):
-                yield attributes
+            if not isinstance(document, dict):
+                continue
+            kind = document.get("type")
+            attributes = document.get("attributes")
+            if not isinstance(kind, str) or not isinstance(attributes, dict):
+                continue
+            name = attributes.get("name")
+            if kind.rpartition(".")[2] == component and isinstance(name, str):
+                yield Declaration(name, attributes)
 
 
 def _folder() -> Path:

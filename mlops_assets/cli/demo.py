@@ -58,12 +58,10 @@ def demo() -> None:
             "5. Compare the models and the data versions, on the test split, measured with the ONNX"
             " models"
         )
-        rows = [
-            describe(store.registry, row)
-            for model in MODELS
-            for row in store.registry.model_versions(model)
-        ]
-        show(rows, False, ["model", "version", *metric_columns(rows)], "")
+        found = [row for model in MODELS for row in store.registry.model_versions(model)]
+        rows = [describe(store.registry, row) for row in found]
+        metrics = metric_columns(row.metrics for row in found)
+        show(rows, False, ["model", "version", *metrics], "")
         _say("6. Promote each model whose gates pass")
         promoted = [model for model in MODELS if _promote(project, store, model)]
         _say("7. Verify the chain: every byte from the metric back to the landed files")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from mlops_assets.cli.declarations import declared
@@ -96,12 +96,13 @@ def _models() -> dict[str, Declared]:
     from mlops_assets.runs.activity import Declared
 
     found = {}
-    for attributes in declared("TrainedModel"):
+    for declaration in declared("TrainedModel"):
+        attributes = declaration.attributes
         try:
             gates = TypeAdapter(list[Gate]).validate_python(attributes.get("gates") or [])
         except ValidationError:
             gates = None
-        found[attributes["name"]] = Declared(str(attributes.get("dataset")), gates)
+        found[declaration.name] = Declared(str(attributes.get("dataset")), gates)
     return found
 
 
@@ -111,8 +112,9 @@ def _landings(settings: Settings, registry: Registry | None) -> Iterator[Waiting
 
     if registry is None and project_module() == DEFAULT_MODULE:
         return  # the example, which nobody has asked for
-    for attributes in declared("TrainingDataset"):
-        name, source = attributes["name"], attributes.get("source")
+    for declaration in declared("TrainingDataset"):
+        name = declaration.name
+        source = declaration.attributes.get("source")
         url = str(source.get("url")) if isinstance(source, dict) else ""
         versions = registry.data_versions(name) if registry else []
         folder = _folder(settings, url)
@@ -168,7 +170,7 @@ def _has_changed(folder: Path, registry: Registry | None, newest: DataVersion | 
     return any(file not in known for file in recent)
 
 
-def _run(each: Running) -> dict[str, Any]:
+def _run(each: Running) -> dict[str, object]:
     run = each.run
     names = ("run_id", "model", "dataset", "data_version", "started", "host", "pid", "source")
     return {name: getattr(run, name) for name in names} | {
@@ -178,7 +180,7 @@ def _run(each: Running) -> dict[str, Any]:
     }
 
 
-def _failure(each: Failed) -> dict[str, Any]:
+def _failure(each: Failed) -> dict[str, object]:
     names = ("run_id", "model", "dataset", "data_version", "status", "finished")
     return {name: getattr(each.run, name) for name in names} | {
         "error": each.error,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -74,10 +74,12 @@ def revoke(
         console.print(f"{which} was revoked before")
 
 
-def _described(token: Token) -> dict[str, Any]:
+def _described(token: Token) -> dict[str, object]:
     from mlops_assets.registry.store import now
 
-    state = "revoked" if token.revoked else "expired" if token.expires <= now() else "valid"
+    state = "expired" if token.expires <= now() else "valid"
+    if token.revoked:
+        state = "revoked"
     return {
         "id": token.id,
         "name": token.name,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -120,8 +120,12 @@ def assess_version(project: Project, dataset: str, version: str) -> Assessment:
 def record_changes(result: ExecuteInProcessResult, dataset: str) -> list[str]:
     """Return the changes that a run made to an existing record of a dataset, one line a field."""
     metadata = result.asset_materializations_for_node(f"{dataset}__record")[0].metadata
-    changes: Any = metadata["changed"].value
-    return list(changes)
+    return texts(metadata["changed"].value)
+
+
+def texts(value: object) -> list[str]:
+    """Return the texts in a metadata value that is a JSON list."""
+    return [str(text) for text in value] if isinstance(value, list) else []
 
 
 def failed_lines(checks: Sequence[Check]) -> Iterator[str]:
@@ -140,7 +144,7 @@ def change_lines(changes: Sequence[str]) -> Iterator[str]:
         yield f"  the dataset's record has changed: {change}"
 
 
-def described(check: Check) -> dict[str, Any]:
+def described(check: Check) -> dict[str, object]:
     """Return a check as JSON has it."""
     return {
         "name": check.name,

@@ -73,7 +73,7 @@ def commit(
             open_store().registry.tag(name, version, tag)
         _print_committed(name, metadata)
         if not no_assess:
-            notes: Any = metadata["notes"].value
+            notes = assess.texts(metadata["notes"].value)
             for line in assess.assess_version(project, name, version).lines(notes):
                 console.print(line)
 
@@ -106,7 +106,8 @@ def list_versions(
     columns = ["dataset", "version", "tags", "files", "samples", "size", "created", "digest"]
     if not as_json:
         rows = [
-            {**row, "size": f"{row['size']:,}", "digest": f"{row['digest'][:12]}…"} for row in rows
+            {**document, "size": f"{row.size:,}", "digest": f"{row.digest[:12]}…"}
+            for document, row in zip(rows, found, strict=True)
         ]
     show(
         rows,
@@ -135,8 +136,10 @@ def show_version(
 
     store = open_store()
     found = Summary.open(store.workspace, store.registry, Reference.parse(reference))
-    row, classes = found.row, [entry.model_dump() for entry in found.facts.classes]
-    shown = describe(row, store.registry.tags(row.dataset)) | contents(store, found)
+    row = found.row
+    classes = [entry.model_dump() for entry in found.facts.classes]
+    content = contents(store, found)
+    shown = describe(row, store.registry.tags(row.dataset)) | content
     checks = _checks(store, found)
     if as_json:
         shown["checks"] = None if checks is None else [assess.described(check) for check in checks]
@@ -146,10 +149,10 @@ def show_version(
             as_json,
         )
         return
-    if shown["bbox"]:
-        shown["bbox"] = " ".join(f"{degrees:.5f}" for degrees in shown["bbox"])
+    if content["bbox"]:
+        shown["bbox"] = " ".join(f"{degrees:.5f}" for degrees in content["bbox"])
     shown |= {name: shown[name] or "unknown" for name in ("crs", "bbox", "interval")}
-    shown |= {"size": f"{shown['size']:,} bytes", "features": _named(shown["features"])}
+    shown |= {"size": f"{row.size:,} bytes", "features": _named(content["features"])}
     show_one({name: value for name, value in shown.items() if value not in (None, [])}, as_json)
     if classes:
         show(classes, False, ["name", "value", *SplitName, LEFT_OUT], "")
@@ -198,14 +201,16 @@ def _checks(store: Store, found: Summary) -> list[Check] | None:
     if report is None:
         return None
     thresholds = None
-    for attributes in declared("TrainingDataset"):
-        if attributes["name"] == found.row.dataset:
+    for declaration in declared("TrainingDataset"):
+        if declaration.name == found.row.dataset:
             with suppress(ValidationError):  # loading the project reports it
-                thresholds = QualityThresholds.model_validate(attributes.get("quality") or {})
+                thresholds = QualityThresholds.model_validate(
+                    declaration.attributes.get("quality") or {}
+                )
     return checks_of(report, found.document.classes, thresholds)
 
 
-def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, Any]:
+def describe(row: DataVersion, tags: Mapping[str, str]) -> dict[str, object]:
     """Return a data version as listings give it; `tags` of its dataset name versions."""
     return {
         "dataset": row.dataset,

@@ -6,7 +6,7 @@ It shows two data versions side by side, as tables, JSON, or an OGC TrainingDML-
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Sized
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -105,7 +105,7 @@ def _print(found: VersionDiff, names: Mapping[str, str]) -> None:
     if found.declaration:
         _heading("declaration")
         _lines(
-            f"{_said(row['what'])}: {_said(row['before'])} → {_said(row['after'])}"
+            f"{_text(row['what'])}: {_text(row['before'])} → {_text(row['after'])}"
             for row in found.declaration
         )
 
@@ -240,7 +240,7 @@ def _print_shifts(found: VersionDiff) -> None:
         )
 
 
-def _heading(name: str, **counts: Any) -> None:
+def _heading(name: str, **counts: int | Sized) -> None:
     told = ", ".join(
         f"{n if isinstance(n, int) else len(n):,} {what}" for what, n in counts.items()
     )
@@ -269,7 +269,7 @@ def _place(row: Any) -> str:
     return f"{row.path}{where}"
 
 
-def _split(name: Any) -> str:
+def _split(name: object) -> str:
     return name if isinstance(name, str) else "left out"
 
 
@@ -277,5 +277,5 @@ def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _said(value: Any) -> str:
+def _text(value: object) -> str:
     return "–" if value is None else str(value)

@@ -5,7 +5,7 @@ It shows how a landing would be divided, by several seeds, before anything is co
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -68,8 +68,8 @@ def _print(found: Preview, declared: int) -> None:
         console.print(f"  note: {note}")
 
 
-def _rows(table: SplitTable) -> list[dict[str, Any]]:
-    rows: list[dict[str, Any]] = []
+def _rows(table: SplitTable) -> list[dict[str, object]]:
+    rows: list[dict[str, object]] = []
     for name, row in zip(table.counts.index, table.counts.to_numpy().tolist(), strict=True):
         counts = dict(zip(table.counts.columns, row, strict=True))
         rows.append({"seed": "" if rows else table.seed, "class": name, **counts})
@@ -86,7 +86,7 @@ def _verdict(table: SplitTable) -> str:
     return f"{text}{left}" + (f"; {table.refused}" if table.refused else "")
 
 
-def _document(found: Preview, declared: int) -> dict[str, Any]:
+def _document(found: Preview, declared: int) -> dict[str, object]:
     return {
         "dataset": found.dataset,
         "method": found.method,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -45,8 +45,9 @@ def list_versions(
 ) -> None:
     """List model versions, oldest first, with their metrics on the test split."""
     registry = open_store().registry
-    rows = [describe(registry, row) for row in registry.model_versions(model)]
-    columns = ["model", "version", "aliases", *metric_columns(rows)]
+    found = registry.model_versions(model)
+    columns = ["model", "version", "aliases", *metric_columns(row.metrics for row in found)]
+    rows = [describe(registry, row) for row in found]
     show(rows, as_json, columns, "no model version yet; run 'mlops train MODEL'")
 
 
@@ -59,7 +60,7 @@ def show_version(reference: Ref, as_json: Json = False) -> None:
     store = open_store()
     row = store.registry.model_version(Reference.parse(reference))
     run = store.registry.run(row.run_id)
-    promotions = [
+    promotions: list[dict[str, object]] = [
         {
             "alias": p.alias,
             "moved": p.moved,
@@ -166,7 +167,7 @@ def verify(
     report(found, as_json)
 
 
-def describe(registry: Registry, row: ModelVersion) -> dict[str, Any]:
+def describe(registry: Registry, row: ModelVersion) -> dict[str, object]:
     """Return a model version as listings give it."""
     return {
         "model": row.model,

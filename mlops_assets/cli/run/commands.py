@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -138,7 +138,7 @@ def compare(
         advise(f"wrote {path}")
 
 
-def describe(run: Run) -> dict[str, Any]:
+def describe(run: Run) -> dict[str, object]:
     """Return a run as listings give it."""
     names = (
         "run_id",
@@ -163,7 +163,7 @@ def describe(run: Run) -> dict[str, Any]:
     return {name: getattr(run, name) for name in names}
 
 
-def _values(run: Run, wanted: list[Field]) -> dict[str, Any]:
+def _values(run: Run, wanted: list[Field]) -> dict[str, object]:
     return {each.name: each.value(run) for each in wanted}
 
 
@@ -172,8 +172,7 @@ def _columns(runs: list[Run], named: list[str]) -> list[Field]:
     from mlops_assets.registry.search.fields import field
 
     metrics = [
-        column.removeprefix("metrics.")
-        for column in metric_columns([{"metrics": run.metrics} for run in runs])
+        column.removeprefix("metrics.") for column in metric_columns(run.metrics for run in runs)
     ]
     names = dict.fromkeys(
         (*_FIRST, *metrics, *(name.removeprefix("metrics.") for name in named), *_LAST)

@@ -5,10 +5,9 @@ The registry and `runs.comparison` gather what is in them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
 
 from rich.table import Column, Table
 
@@ -43,7 +42,7 @@ MAIN_PACKAGES = (
 )
 
 
-def details(store: Store, run: Run) -> dict[str, Any]:
+def details(store: Store, run: Run) -> dict[str, object]:
     """Return what of a run is not in listings, as JSON values."""
     series = store.registry.series(run.run_id)
     checkpoints = store.registry.checkpoints(run.run_id)
@@ -59,7 +58,8 @@ def details(store: Store, run: Run) -> dict[str, Any]:
         "host",
         "pid",
     )
-    return {name: getattr(run, name) for name in names} | {
+    columns: dict[str, object] = {name: getattr(run, name) for name in names}
+    return columns | {
         "unmeasured_classes": _unmeasured(store, run),
         "environment": {"digest": run.environment, "packages": environment},
         "checkpoints": [
@@ -140,11 +140,11 @@ def print_run(store: Store, run: Run) -> None:
     draw(table, fold=True)
 
 
-def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], empty: str) -> None:
+def print_table(header: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
     """Print rows under the names they were asked by; ids are shortened, which commands accept."""
     documents = [
         {
-            str(index): value[:8] if name == "run_id" else _cell(name, value)
+            str(index): _cell(name, value)
             for index, (name, value) in enumerate(zip(header, row, strict=True))
         }
         for row in rows
@@ -155,7 +155,9 @@ def print_table(header: Sequence[str], rows: Sequence[Sequence[Any]], empty: str
 def print_comparison(comparison: Comparison) -> None:
     """Print metrics and differences; more of both is in the reports."""
     ids = [compared.short for compared in comparison.runs]
-    rows: list[list[Any]] = [["model version", *(compared.product for compared in comparison.runs)]]
+    rows: list[list[object]] = [
+        ["model version", *(compared.product for compared in comparison.runs)]
+    ]
     rows += [[row.name, *_metric_cells(row)] for row in comparison.metrics]
     rows += [[NOT_MEASURED, *comparison.unmeasured]] if comparison.unmeasured else []
     print_table(["", *ids], rows, "")
@@ -185,7 +187,7 @@ def sparkline(values: Sequence[float]) -> str:
     )
 
 
-def _summary(points: Sequence[tuple[int, float]]) -> dict[str, Any]:
+def _summary(points: Sequence[tuple[int, float]]) -> dict[str, object]:
     values = [value for _, value in points]
     return {
         "points": len(points),
@@ -226,7 +228,7 @@ def _environment(run: Run, packages: dict[str, str] | None) -> str:
     return f"{known}\n{object_key(run.environment)}" if run.environment else known
 
 
-def _lines(document: dict[str, Any]) -> str:
+def _lines(document: Mapping[str, object]) -> str:
     return "\n".join(
         f"{name}: {plain(value, 500)}"
         for name, value in document.items()
@@ -243,7 +245,9 @@ def _spoken(name: str) -> str:
     )
 
 
-def _cell(name: str, value: Any) -> Any:
+def _cell(name: str, value: object) -> object:
+    if name == "run_id":
+        return str(value)[:8]
     if value is None or isinstance(value, datetime):
         return value
     if name.endswith(("_bytes", "_joules")) or name == "error":

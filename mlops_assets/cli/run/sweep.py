@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -102,7 +102,7 @@ def _tell(store: Store, plan: Plan, as_json: bool) -> None:
     if as_json:
         show_one(document, as_json=True)
         return
-    rows: list[dict[str, Any]] = [
+    rows: list[dict[str, object]] = [
         {**row, "run_id": row["run_id"][:8]} for row in document["trials"]
     ]
     columns = [

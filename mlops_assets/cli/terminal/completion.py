@@ -1,17 +1,17 @@
-"""Completion of names in a shell: what the registry and the project's YAML files have.
+"""Completion of names in a shell, from the registry and the project's YAML files.
 
-It only reads, is silent whatever goes wrong, and must be fast: SQLite is asked by the standard
+It only reads, is silent whatever goes wrong, and must be fast: SQLite is queried with the standard
 library, without SQLAlchemy, and nothing loads Dagster.
 """
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 from urllib.parse import unquote
 
 from mlops_assets.cli.declarations import declared
@@ -20,18 +20,21 @@ from mlops_assets.settings import Settings
 MAX_RUNS = 100  # the newest
 CONNECT_SECONDS = 2
 
-Completer = Callable[[str], list[Any]]
+# a name, or a name with its description
+Candidate: TypeAlias = str | tuple[str, str]
 
 
-def _completer(find: Callable[[str], Iterable[Any]]) -> Completer:
-    """Make a completer of a function that gives candidates.
+def _completer(
+    find: Callable[[str], Iterable[Candidate]],
+) -> Callable[[str], list[Candidate]]:
+    """Make a completer of a function that yields candidates.
 
-    Those that fit, each once, up to where something fails.
+    It returns those that fit, each once, up to where something fails.
     """
 
     @wraps(find)
-    def complete(incomplete: str) -> list[Any]:
-        found: dict[Any, None] = {}
+    def complete(incomplete: str) -> list[Candidate]:
+        found: dict[Candidate, None] = {}
         with suppress(Exception):  # a message would be printed into the user's command line
             for candidate in find(incomplete):
                 found[candidate] = None
@@ -43,13 +46,13 @@ def _completer(find: Callable[[str], Iterable[Any]]) -> Completer:
 @_completer
 def datasets(incomplete: str) -> Iterable[str]:
     """Datasets, declared or with a version."""
-    yield from (attributes["name"] for attributes in declared("TrainingDataset"))
+    yield from (declaration.name for declaration in declared("TrainingDataset"))
     yield from _column("SELECT DISTINCT dataset FROM data_versions ORDER BY dataset")
 
 
 @_completer
 def data_references(incomplete: str) -> Iterable[str]:
-    """Datasets that have a version; with their tags and versions once a name stands."""
+    """Datasets that have a version; with their tags and versions once a name is complete."""
     names = list(_column("SELECT DISTINCT dataset FROM data_versions ORDER BY dataset"))
     versions = "SELECT version FROM data_versions WHERE dataset = {} ORDER BY number DESC"
     yield from _references(
@@ -65,23 +68,22 @@ def models(incomplete: str) -> Iterable[str]:
 
 @_completer
 def models_on_data(incomplete: str) -> Iterable[str]:
-    """Models, and once a name stands, the versions and tags of the dataset they are declared on."""
+    """Models; once a name is complete, with the versions and tags of its dataset."""
     yield from _models()
     name = incomplete.partition("@")[0]
-    for attributes in declared("TrainedModel"):
-        if attributes["name"] == name:
+    for declaration in declared("TrainedModel"):
+        if declaration.name == name:
+            dataset = str(declaration.attributes.get("dataset"))
             for query in (
                 "SELECT tag FROM tags WHERE dataset = {}",
                 "SELECT version FROM data_versions WHERE dataset = {} ORDER BY number DESC",
             ):
-                yield from (
-                    f"{name}@{found}" for found in _column(query, str(attributes.get("dataset")))
-                )
+                yield from (f"{name}@{found}" for found in _column(query, dataset))
 
 
 @_completer
 def model_references(incomplete: str) -> Iterable[str]:
-    """Models that have a version; with their aliases and versions once a name stands."""
+    """Models that have a version; with their aliases and versions once a name is complete."""
     names = list(_column("SELECT DISTINCT model FROM model_versions ORDER BY model"))
     versions = "SELECT version FROM model_versions WHERE model = {} ORDER BY created DESC"
     yield from _references(
@@ -106,7 +108,7 @@ def run_ids(incomplete: str) -> Iterable[tuple[str, str]]:
 
 
 def _models() -> Iterator[str]:
-    yield from (attributes["name"] for attributes in declared("TrainedModel"))
+    yield from (declaration.name for declaration in declared("TrainedModel"))
     yield from _column("SELECT DISTINCT model FROM runs ORDER BY model")
 
 
@@ -122,8 +124,8 @@ def _column(query: str, *values: str) -> Iterator[str]:
     return (row[0] for row in _rows(query, *values))
 
 
-def _rows(query: str, *values: str) -> list[Any]:
-    """Return the rows that the registry has for a query whose values are marked by `{}`."""
+def _rows(query: str, *values: str) -> list[Sequence[str]]:
+    """Return the rows of the registry for a query of texts; `{}` marks its values."""
     url = Settings.from_environment().registry
     if url.startswith("sqlite:///"):
         path = Path(unquote(url.removeprefix("sqlite:///").partition("?")[0])).absolute()

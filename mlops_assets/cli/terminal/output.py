@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import IO, TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -26,12 +26,27 @@ class PlainConsole(Console):
     No markup in it, and nothing that a terminal would act on.
     """
 
-    def __init__(self, **options: Any) -> None:
-        """Take what rich's console takes."""
-        super().__init__(markup=False, emoji=False, highlight=False, **options)
+    def __init__(
+        self,
+        *,
+        stderr: bool = False,
+        file: IO[str] | None = None,
+        width: int | None = None,
+        soft_wrap: bool = False,
+    ) -> None:
+        """Print to stdout unless another stream is given; see rich's `Console`."""
+        super().__init__(
+            stderr=stderr,
+            file=file,
+            width=width,
+            soft_wrap=soft_wrap,
+            markup=False,
+            emoji=False,
+            highlight=False,
+        )
 
     def render_str(self, text: str, **options: Any) -> Text:
-        """Return a text as it is shown; all texts come here, also those in tables."""
+        """Return a text as it is printed; rich renders all texts here, also those in tables."""
         return super().render_str(printable(text), **options)
 
 
@@ -84,7 +99,7 @@ def set_quiet(quiet: bool) -> None:
 
 
 def show(
-    rows: Sequence[dict[str, Any]],
+    rows: Sequence[Mapping[str, object]],
     as_json: bool,
     columns: Sequence[str],
     empty: str,
@@ -97,9 +112,9 @@ def show(
     Args:
         rows: what to print.
         as_json: print JSON.
-        columns: what of each row to show.
-        empty: what to say if there is no row.
-        titles: of the columns; their last parts if not given.
+        columns: names of the columns of the table.
+        empty: message if there is no row.
+        titles: of the columns; the last parts of their names if not given.
     """
     if as_json:
         typer.echo(json.dumps(rows, indent=2, default=_plain))
@@ -119,7 +134,7 @@ def show(
     draw(table)
 
 
-def show_one(row: dict[str, Any], as_json: bool) -> None:
+def show_one(row: Mapping[str, object], as_json: bool) -> None:
     """Print one object as JSON, or as lines of name and value."""
     if as_json:
         typer.echo(json.dumps(row, indent=2, default=_plain))
@@ -132,21 +147,20 @@ def show_one(row: dict[str, Any], as_json: bool) -> None:
     draw(table, fold=True)
 
 
-def metric_columns(rows: Sequence[dict[str, Any]]) -> list[str]:
+def metric_columns(metrics: Iterable[Mapping[str, float]]) -> list[str]:
     """Return the columns of the usual metrics that any row has."""
-    return [
-        f"metrics.{name}" for name in MAIN_METRICS if any(name in row["metrics"] for row in rows)
-    ]
+    present = {name for row in metrics for name in row}
+    return [f"metrics.{name}" for name in MAIN_METRICS if name in present]
 
 
-def _reach(row: dict[str, Any], column: str) -> Any:
-    found: Any = row
+def _reach(row: Mapping[str, object], column: str) -> object:
+    found: object = row
     for part in column.split("."):
-        found = found.get(part) if isinstance(found, dict) else None
+        found = found.get(part) if isinstance(found, Mapping) else None
     return found
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
@@ -160,5 +174,5 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _plain(value: Any) -> str:
+def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
