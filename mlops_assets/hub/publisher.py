@@ -33,7 +33,7 @@ from mlops_assets.components.reporting import DagsterReporter
 from mlops_assets.errors import ExportError, MlopsError
 from mlops_assets.hub.uploads import NATIVE, Staging
 from mlops_assets.integrations.external.recording import NativeMade, OnnxMade, end, external
-from mlops_assets.integrations.external.registry_backend import publish_and_complete
+from mlops_assets.integrations.external.registry_backend import publish_or_record_failure
 from mlops_assets.models.frameworks import framework_named
 from mlops_assets.models.frameworks.architectures import Trust
 from mlops_assets.models.lifecycle import complete
@@ -88,9 +88,8 @@ def publish_sent(job: Job) -> None:
                     f"the model cannot be read: {type(error).__name__}: {error}"
                 ) from error
             figures = {path.stem: path.read_bytes() for path in staging.files("figures").values()}
-            outcome = publish_and_complete(
-                store, specification, run, made, figures, facts, reporter
-            )
+            row = publish_or_record_failure(store, specification, run, made, figures, facts)
+            outcome = complete(store, specification, row, reporter)
     except MlopsError as error:
         staging.write(
             OUTCOME, {"failure": {"error": type(error).__name__, "message": shown(str(error))}}

@@ -24,6 +24,7 @@ from mlops_assets.hub.uploads import NATIVE, Staging
 from mlops_assets.identity.bearer import SHARED
 from mlops_assets.integrations.external.origin import Origin
 from mlops_assets.integrations.external.recording import (
+    ExternalRunRequest,
     begin,
     end,
     external,
@@ -117,16 +118,16 @@ class ExternalRuns:
             pid=start.pid,
             created_by=start.created_by if shared else self.store.user,
         )
-        run = begin(
-            self.store,
-            specification,
-            reference.what,
+        request = ExternalRunRequest(
+            start.model,
+            reference,
             start.parameters,
             start.seed,
             origin,
             start.run_id,
             start.tags,
         )
+        run = begin(self.store, specification, request)
         staging = self._staging(run)
         staging.forget(OUTCOME)
         staging.forget(FINISH)

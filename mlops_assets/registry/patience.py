@@ -16,18 +16,19 @@ from tenacity import (
 
 from mlops_assets.errors import StorageError
 
-AWAY_SECONDS = 600.0  # how long a registry may be unreachable before a run gives up
+# the longest time that a run waits for an unreachable registry or server before it gives up
+MAX_UNREACHABLE_SECONDS = 600.0
 
 T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
 
-def patiently(action: Callable[[], T], seconds: float = AWAY_SECONDS) -> T:
+def patiently(action: Callable[[], T], seconds: float = MAX_UNREACHABLE_SECONDS) -> T:
     """Return the result of an action on the registry, retrying while it is unreachable.
 
     Raises:
-        StorageError: it was unreachable all the time.
+        StorageError: it was unreachable for `seconds`.
     """
     retrying = Retrying(
         retry=retry_if_exception_type(StorageError),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import dagster as dg
@@ -21,8 +22,9 @@ from mlops_assets.errors import (
 )
 from mlops_assets.external import external_run
 from mlops_assets.hub.publisher import publish_apart
-from mlops_assets.integrations.external.http_backend import run_there
+from mlops_assets.integrations.external.http_backend import record_over_http
 from mlops_assets.integrations.external.origin import origin_of
+from mlops_assets.integrations.external.recording import ExternalRunRequest
 from mlops_assets.models.verify import verify_model
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
@@ -129,19 +131,24 @@ def test_a_server_that_is_away_for_a_while_loses_nothing(store: Store) -> None:
 
 
 def test_a_server_that_stays_away_keeps_the_run_for_later(store: Store) -> None:
-    origin = origin_of(Path(__file__), "tester")
-    declared = {"task": "classification"}
+    request = ExternalRunRequest(
+        model="crops",
+        data=Reference("fields"),
+        parameters={},
+        seed=0,
+        origin=origin_of(Path(__file__), "tester"),
+        declared={"task": "classification"},
+    )
     with hub(store) as url, FaultyProxy(url) as proxy:
-        arguments = ("crops", "fields", {}, 0, origin)
         with (
             pytest.raises(StorageError, match="is kept: continue with run_id='"),
-            run_there(proxy.url, TOKEN, *arguments, None, {}, 0, declared, away_seconds=0.5) as run,
+            record_over_http(proxy.url, TOKEN, request, unreachable_seconds=0.5) as run,
         ):
             run.log({"loss": 1.0}, 0)
             run.model(tree(store))
             proxy.add("*/native/*", status=503)
         assert store.registry.run(run.run_id).status == "running"
-        with run_there(url, TOKEN, *arguments, run.run_id, {}, 0, declared) as again:
+        with record_over_http(url, TOKEN, replace(request, run_id=run.run_id)) as again:
             again.log({"loss": 0.5}, 1)
             again.model(tree(store))
     assert store.registry.series(run.run_id) == {"loss": [(0, 1.0), (1, 0.5)]}

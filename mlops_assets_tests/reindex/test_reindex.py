@@ -16,7 +16,7 @@ from sqlalchemy import create_engine, inspect, select
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Conflict, Forbidden, IntegrityError, NotFound, StorageError
 from mlops_assets.integrations.external.origin import origin_of
-from mlops_assets.integrations.external.recording import begin, end
+from mlops_assets.integrations.external.recording import ExternalRunRequest, begin, end
 from mlops_assets.models.promotion import promote, rollback
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.verify import verify_all
@@ -95,15 +95,15 @@ def life(tmp_path_factory: pytest.TempPathFactory) -> Path:
         registry.add_checkpoint(kept)
     registry.forget_checkpoints("failed", [1])
     end_run(store, "failed", "failed", "Traceback\n  …größer", RunFacts(usage={"cpu_seconds": 3.0}))
-    external = begin(
-        store,
-        specification,
-        "v1",
-        {"rate": 1e-3},
-        7,
-        origin_of(None, "eve"),
+    request = ExternalRunRequest(
+        model=MODEL,
+        data=Reference("scenes", "v1"),
+        parameters={"rate": 1e-3},
+        seed=7,
+        origin=origin_of(None, "eve"),
         tags={"campaign": "autumn"},
     )
+    external = begin(store, specification, request)
     registry.log(external.run_id, POINTS)
     end(store, external.run_id, "failed", "no model", RunFacts({"loss": 0.5}))
     assert verify_all(store).problems == []

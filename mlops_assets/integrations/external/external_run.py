@@ -1,6 +1,6 @@
 """The caller's interface to an external run, the same with a registry or a server behind it.
 
-It takes what the caller says; where that goes is the business of a `Backend`.
+Where a run is recorded is the business of a `Backend`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -60,8 +60,8 @@ class ExternalRun:
 
     Attributes:
         run_id: identifier of the run; with it an interrupted run continues.
-        seed: as it was said; nothing is seeded with it here.
-        outcome: what came of the model, once the `with` block is left.
+        seed: as given; nothing is seeded with it here.
+        outcome: of the model's stages; None until the `with` block is left.
     """
 
     def __init__(
@@ -72,10 +72,21 @@ class ExternalRun:
         points: PointWriter,
         data: TrainingData | None = None,
     ) -> None:
-        """Make the face of a started run; `data` is None where the workspace is not reached."""
-        self.run_id, self.seed = run_id, seed
+        """Wrap a started run.
+
+        Args:
+            run_id: identifier of the run.
+            seed: of its random numbers.
+            backend: records the run.
+            points: writes the metrics that are logged.
+            data: the data version; None where the workspace is unreachable.
+        """
+        self.run_id = run_id
+        self.seed = seed
         self.outcome: Outcome | None = None
-        self._backend, self._points, self._data = backend, points, data
+        self._backend = backend
+        self._points = points
+        self._data = data
         self._made: NativeMade | OnnxMade | None = None
         # checkpoints are kept where the training is
         self._run = TrainingRun(run_id, seed, Path(), points, cast(Checkpoints, None))
@@ -85,7 +96,7 @@ class ExternalRun:
         """The data version as a trainer gets it: selected and scaled as declared.
 
         Raises:
-            StorageError: the run is reported by HTTP, and the workspace is not reached from here.
+            StorageError: the run is recorded over HTTP, where the workspace is unreachable.
         """
         if self._data is None:
             raise StorageError(
@@ -96,20 +107,32 @@ class ExternalRun:
     def log(self, metrics: Mapping[str, float], step: int) -> None:
         """Log metric values at a step; they are kept and sent again if the platform is unreachable.
 
+        Args:
+            metrics: name → value.
+            step: number of the step, e.g. the epoch.
+
         Raises:
             TrainerError: a value is NaN or infinite.
         """
         self._run.log(metrics, step)
 
     def phase(self, name: str) -> AbstractContextManager[None]:
-        """Record how long a part of the training takes, e.g. `data`.
+        """Measure the duration of a part of the training, in seconds.
 
-        Times under one name add up.
+        Args:
+            name: of the part, e.g. `data`; durations under one name add up.
+
+        Returns:
+            A context manager around the part.
         """
         return self._run.phase(name)
 
     def figure(self, name: str, png: bytes) -> None:
         """Publish a PNG with the model version, as `figures/<name>.png`.
+
+        Args:
+            name: of the figure.
+            png: content of the PNG file.
 
         Raises:
             NameRefused: the name cannot be part of a path.
@@ -123,19 +146,21 @@ class ExternalRun:
         self._run.figure(name, png)
 
     def samples(self) -> NDArray[np.float32]:
-        """Return samples of the test split, raw, for `onnx`.
-
-        What the model gives for them proves that ONNX equals it.
+        """Return samples of the test split, raw, on which `onnx` is compared with its original.
 
         Returns:
             X, float32 of shape (n, *sample_shape).
         """
         return self._backend.samples()
 
-    def model(self, model: Any) -> None:
-        """Give the trained model, of any framework that has an adapter.
+    def model(self, model: object) -> None:
+        """Take the trained model; it is published when the `with` block is left.
 
-        It is published when the block is left.
+        Args:
+            model: of any framework that has an adapter.
+
+        Raises:
+            TrainerError: it is None.
         """
         if model is None:
             raise TrainerError("run.model(None): give the trained model")
@@ -144,21 +169,21 @@ class ExternalRun:
     def onnx(
         self, path: str | Path, outputs: ArrayLike | Mapping[str, ArrayLike] | None = None
     ) -> None:
-        """Give the model as an ONNX file; it is published when the block is left.
+        """Take the model as an ONNX file; it is published when the `with` block is left.
 
         Args:
             path: input `input`, float32 (batch, *sample_shape), raw values; output `scores`,
                 `label` or `value`.
-            outputs: what the trained model gives for `samples()`: `scores` or `value` as the ONNX
-                file gives them, or several by name. Without them the version is published, and
-                never passes parity.
+            outputs: outputs of the trained model for `samples()`, of shape (n, …): `scores` or
+                `value` as the ONNX file returns them, or several by name. Without them the version
+                is published, and never passes parity.
 
         Raises:
             TrainerError: there is no such file.
         """
         file = Path(path)
         if not file.is_file():
-            raise TrainerError(f"{file} is no file; give the path of the ONNX file")
+            raise TrainerError(f"{file} is not a file; give the path of the ONNX file")
         self._made = OnnxMade(file, _by_name(file, outputs))
 
     def facts(self, usage: Usage, started: float) -> RunFacts:
@@ -189,12 +214,13 @@ def recorded(
     run: ExternalRun, backend: Backend, points: PointWriter, gpus: int
 ) -> Iterator[ExternalRun]:
     """Yield a started run, and record how it ends."""
-    started, usage = time.monotonic(), Usage(gpus)
+    started = time.monotonic()
+    usage = Usage(gpus)
     try:
         with usage:
             try:
                 yield run
-            finally:  # what was logged before a failure says most about it
+            finally:  # what was logged before a failure explains it best
                 points.close()
     except MlopsError as error:
         backend.end("failed", str(error), run.facts(usage, started))
@@ -202,19 +228,16 @@ def recorded(
     except (Exception, SystemExit):
         backend.end("failed", traceback.format_exc(), run.facts(usage, started))
         raise
-    except (
-        BaseException
-    ) as error:  # an interrupt must be recorded too, and then do what it was going to do
-        backend.end(
-            "canceled", f"{type(error).__name__}: stopped from outside", run.facts(usage, started)
-        )
+    except BaseException as error:  # an interrupt is recorded too, and then takes its course
+        stopped = f"{type(error).__name__}: stopped from outside"
+        backend.end("canceled", stopped, run.facts(usage, started))
         raise
     run.finish(run.facts(usage, started))
 
 
 def _by_name(
     path: Path, outputs: ArrayLike | Mapping[str, ArrayLike] | None
-) -> dict[str, NDArray[Any]]:
+) -> dict[str, NDArray[np.generic]]:
     if outputs is None:
         return {}
     if isinstance(outputs, Mapping):

@@ -1,7 +1,7 @@
-"""Reports of a run to a server of `mlops hub`, from a machine that reaches nothing else of ours.
+"""Recording an external run over HTTP, on a server that `mlops hub` runs.
 
-What cannot be sent because the server is unreachable is kept and sent again. What a caller sees is
-`ExternalRun`, as here.
+What cannot be sent because the server is unreachable is kept and sent again. Callers use
+`ExternalRun`, as with a registry.
 """
 
 from __future__ import annotations
@@ -9,49 +9,90 @@ from __future__ import annotations
 import base64
 import hashlib
 import io
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
-from typing import Any
+from typing import IO, Literal
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import BaseModel
+from tenacity import Retrying, retry_if_result, wait_exponential
 
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError, SettingsError, StorageError
 from mlops_assets.integrations.external.external_run import ExternalRun, recorded
-from mlops_assets.integrations.external.origin import Origin
-from mlops_assets.integrations.external.recording import NativeMade, OnnxMade
+from mlops_assets.integrations.external.recording import ExternalRunRequest, NativeMade, OnnxMade
 from mlops_assets.models.frameworks import framework_of
 from mlops_assets.models.lifecycle import Outcome
-from mlops_assets.registry.patience import AWAY_SECONDS, patiently
+from mlops_assets.registry.patience import MAX_UNREACHABLE_SECONDS, patiently
 from mlops_assets.registry.runs import LoggedPoint, RunFacts
 from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training.metric_writer import PointWriter
 
 POINTS_AT_ONCE = 10_000
-ASKED_EVERY = 2.0  # seconds, while a model is being published
+MAX_POLL_SECONDS = 2.0  # interval at which a publication is asked for, after 0.05, 0.1, …
 TIMEOUT = httpx.Timeout(30.0, read=120.0, write=120.0)
-AWAY = (502, 503, 504)
+# 502, 503, 504: the server, or a proxy in front of it, cannot answer for now
+UNAVAILABLE = (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT)
 Token = str | Callable[[], str]
 
 
-class There:
+class Failure(BaseModel):
+    """The error that ended a publication.
+
+    Attributes:
+        error: name of its class.
+        message: its text.
+    """
+
+    error: str
+    message: str
+
+
+class RunState(BaseModel):
+    """The state of a run, as the server returns it.
+
+    Attributes:
+        points: number of logged points that the server has.
+        publication: state of the publication of its model; None before it was asked for.
+        outcome: of the stages, if the model was published.
+        failure: the error, if it was not.
+    """
+
+    points: int
+    publication: Literal["busy", "done", "interrupted"] | None
+    outcome: dict[str, object] | None = None
+    failure: Failure | None = None
+
+    @property
+    def done(self) -> bool:
+        """True once the publication has ended."""
+        return self.publication == "done"
+
+
+class HttpBackend:
     """Records a run on a server."""
 
     def __init__(
-        self, client: httpx.Client, run_id: str, trainer: str, away_seconds: float
+        self, client: httpx.Client, run_id: str, trainer: str, unreachable_seconds: float
     ) -> None:
-        """Record a run; `away_seconds` is how long the server may be away."""
-        self._client, self._run_id, self._trainer, self._away = (
-            client,
-            run_id,
-            trainer,
-            away_seconds,
-        )
+        """Record a run.
+
+        Args:
+            client: of the server.
+            run_id: identifier of the run.
+            trainer: name of the script or notebook.
+            unreachable_seconds: the longest time that the server may be unreachable.
+        """
+        self._client = client
+        self._run_id = run_id
+        self._trainer = trainer
+        self._unreachable_seconds = unreachable_seconds
         self._refused: MlopsError | None = None
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
@@ -61,13 +102,12 @@ class There:
             StorageError: the server is unreachable; the same points may be given again.
         """
         for start in range(0, len(points), POINTS_AT_ONCE):
+            batch = points[start : start + POINTS_AT_ONCE]
             try:
-                self._call(
-                    "POST", "/points", json={"points": points[start : start + POINTS_AT_ONCE]}
-                )
+                self._call("POST", "/points", json={"points": batch})
             except StorageError:
                 raise
-            except MlopsError as error:  # the server does not want them, and will not
+            except MlopsError as error:  # the server refuses them, and would again
                 self._refused = error
                 return
 
@@ -79,7 +119,9 @@ class There:
 
     def end(self, status: str, error: str | None, facts: RunFacts) -> None:
         """Record that the run ended without a model."""
-        self._patiently("POST", "/finish", json={"status": status, "error": error, **_said(facts)})
+        self._patiently(
+            "POST", "/finish", json={"status": status, "error": error, **_without_metrics(facts)}
+        )
 
     def publish(
         self,
@@ -88,7 +130,7 @@ class There:
         facts: RunFacts,
         points: int,
     ) -> Outcome:
-        """Send the model, and wait until what follows is done.
+        """Send the model, and wait until it is published and has gone through the stages.
 
         Raises:
             MlopsError: the model cannot be sent or published; the run has failed.
@@ -101,11 +143,11 @@ class There:
                 framework = self._send(made, scratch)
                 for name, png in figures.items():
                     self._put(f"/figures/{name}.png", png)
-            finish = {
+            finish: JsonObject = {
                 "status": "succeeded",
                 "framework": framework,
                 "points": points,
-                **_said(facts),
+                **_without_metrics(facts),
             }
             return self._wait(finish)
         except StorageError as error:
@@ -131,18 +173,23 @@ class There:
             self._put(f"/native/{path.name}", path)
         return framework.name
 
-    def _wait(self, finish: dict[str, Any]) -> Outcome:
-        document = self._patiently("POST", "/finish", json=finish).json()
-        wait = 0.05
-        while document["publication"] != "done":
-            time.sleep(wait)
-            wait = min(ASKED_EVERY, 2 * wait)
-            document = self._patiently("GET", "").json()
-            if document["publication"] in (None, "interrupted"):  # the server was stopped meanwhile
-                document = self._patiently("POST", "/finish", json=finish).json()
-        if "outcome" not in document:
-            raise _error(document["failure"]["error"], document["failure"]["message"])
-        return Outcome.read(document["outcome"])
+    def _wait(self, finish: JsonObject) -> Outcome:
+        """Have the model published; return the outcome of the stages."""
+        self._patiently("POST", "/finish", json=finish)
+        polling = Retrying(
+            retry=retry_if_result(lambda state: not state.done),
+            wait=wait_exponential(multiplier=0.05, max=MAX_POLL_SECONDS),
+        )
+        state = polling(self._poll, finish)
+        if state.failure is not None:
+            raise _error(state.failure.error, state.failure.message)
+        return Outcome.read(state.outcome or {})
+
+    def _poll(self, finish: JsonObject) -> RunState:
+        state = _state(self._patiently("GET", ""))
+        if state.publication in (None, "interrupted"):  # the server was stopped meanwhile
+            return _state(self._patiently("POST", "/finish", json=finish))
+        return state
 
     def _put(self, path: str, content: bytes | Path) -> None:
         if isinstance(content, Path):
@@ -158,40 +205,58 @@ class There:
             with content.open("rb") as stream:
                 return self._call("PUT", path, content=stream, headers=headers)
 
-        patiently(send, self._away)
+        patiently(send, self._unreachable_seconds)
 
-    def _patiently(self, method: str, path: str, **request: Any) -> httpx.Response:
-        return patiently(lambda: self._call(method, path, **request), self._away)
+    def _patiently(
+        self, method: str, path: str, json: Mapping[str, object] | None = None
+    ) -> httpx.Response:
+        return patiently(lambda: self._call(method, path, json), self._unreachable_seconds)
 
-    def _call(self, method: str, path: str, **request: Any) -> httpx.Response:
-        return call(self._client, method, f"runs/{self._run_id}{path}", **request)
+    def _call(
+        self,
+        method: str,
+        path: str,
+        json: Mapping[str, object] | None = None,
+        content: bytes | IO[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> httpx.Response:
+        request = self._client.build_request(
+            method, f"runs/{self._run_id}{path}", json=json, content=content, headers=headers
+        )
+        return send_request(self._client, request)
+
+
+def _state(response: httpx.Response) -> RunState:
+    return RunState.model_validate_json(response.content)
 
 
 @contextmanager
-def run_there(
+def record_over_http(
     url: str,
     token: Token,
-    model: str,
-    data: str,
-    parameters: Mapping[str, Any],
-    seed: int,
-    origin: Origin,
-    run_id: str | None,
-    tags: Mapping[str, str],
-    gpus: int,
-    declared: Mapping[str, Any],
-    away_seconds: float = AWAY_SECONDS,
+    request: ExternalRunRequest,
+    gpus: int = 0,
+    unreachable_seconds: float = MAX_UNREACHABLE_SECONDS,
 ) -> Iterator[ExternalRun]:
-    """Record a run of this process on a server. See `mlops_assets.external.external_run`."""
-    run_id = run_id or str(uuid.uuid4())
+    """Record a run of this process on a server. See `mlops_assets.external.external_run`.
+
+    Args:
+        url: address of the server.
+        token: a bearer token that it accepts, or a function that returns one for each request.
+        request: the run.
+        gpus: number of GPUs whose usage is measured.
+        unreachable_seconds: the longest time that the server may be unreachable.
+    """
+    origin = request.origin
+    run_id = request.run_id or str(uuid.uuid4())
     start = {
         "run_id": run_id,
-        "model": model,
-        "data": data,
-        "parameters": dict(parameters),
-        "seed": seed,
-        "tags": dict(tags),
-        "declared": dict(declared),
+        "model": request.model,
+        "data": str(request.data),
+        "parameters": request.parameters,
+        "seed": request.seed,
+        "tags": dict(request.tags),
+        "declared": request.declared,
         "trainer": origin.trainer,
         "code": {"version": origin.code_version, "changes": origin.changes},
         "environment": origin.environment,
@@ -201,15 +266,21 @@ def run_there(
         "created_by": origin.created_by,
     }
     with open_client(url, token) as client:
-        document = patiently(lambda: call(client, "POST", "runs", json=start), away_seconds).json()
-        backend = There(client, run_id, origin.trainer, away_seconds)
-        points = PointWriter(backend, run_id, document["points"])
-        with recorded(ExternalRun(run_id, seed, backend, points), backend, points, gpus) as run:
+        starting = client.build_request("POST", "runs", json=start)
+        response = patiently(lambda: send_request(client, starting), unreachable_seconds)
+        backend = HttpBackend(client, run_id, origin.trainer, unreachable_seconds)
+        points = PointWriter(backend, run_id, _state(response).points)
+        run = ExternalRun(run_id, request.seed, backend, points)
+        with recorded(run, backend, points, gpus):
             yield run
 
 
 def open_client(url: str, token: Token) -> httpx.Client:
-    """Return a client of a server, which shows a token, or what a function gives for each request.
+    """Return a client of a server.
+
+    Args:
+        url: address of the server.
+        token: a bearer token, or a function that returns one for each request.
 
     Raises:
         SettingsError: it is not a valid URL of a server.
@@ -217,23 +288,23 @@ def open_client(url: str, token: Token) -> httpx.Client:
     if not url.startswith(("http://", "https://")):
         raise SettingsError(f"url={url!r}: write the address of a server, such as https://HOST")
 
-    def show(request: httpx.Request) -> httpx.Request:
+    def authorize(request: httpx.Request) -> httpx.Request:
         request.headers["Authorization"] = f"Bearer {token() if callable(token) else token}"
         return request
 
-    return httpx.Client(base_url=f"{url.rstrip('/')}/api/v1/", auth=show, timeout=TIMEOUT)
+    return httpx.Client(base_url=f"{url.rstrip('/')}/api/v1/", auth=authorize, timeout=TIMEOUT)
 
 
-def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.Response:
-    """Ask a server for something.
+def send_request(client: httpx.Client, request: httpx.Request) -> httpx.Response:
+    """Send a request; return the response of a server that accepts it.
 
     Raises:
-        StorageError: it is unreachable.
+        StorageError: the server is unreachable.
         SettingsError: it does not accept the token.
-        MlopsError: it refuses, in its own words; of the same kind as where it was raised.
+        MlopsError: it refuses the request; of the class that was raised there, with its message.
     """
     try:
-        response = client.request(method, path, **request)
+        response = client.send(request)
     except httpx.TransportError as error:
         raise StorageError(
             f"{client.base_url} is unreachable: {type(error).__name__}: {error}"
@@ -245,9 +316,9 @@ def call(client: httpx.Client, method: str, path: str, **request: Any) -> httpx.
         detail, kind = str(document["detail"]), document.get("error")
     except (ValueError, LookupError, TypeError):
         detail, kind = f"{response.status_code} {response.text[:200]}", None
-    if response.status_code in AWAY:
-        raise StorageError(f"{client.base_url} cannot just now: {detail}")
-    if response.status_code == 401:
+    if response.status_code in UNAVAILABLE:
+        raise StorageError(f"{client.base_url} is unavailable: {detail}")
+    if response.status_code == HTTPStatus.UNAUTHORIZED:
         raise SettingsError(f"{client.base_url} does not accept the token: {detail}")
     raise _error(kind, f"{client.base_url}: {detail}")
 
@@ -263,6 +334,6 @@ def _error(kind: str | None, message: str) -> MlopsError:
     return error
 
 
-def _said(facts: RunFacts) -> dict[str, Any]:
-    """Return facts without metrics: the server has every point."""
-    return {"phases": facts.phases, "usage": facts.usage, "seconds": facts.seconds}
+def _without_metrics(facts: RunFacts) -> JsonObject:
+    """Return facts without metrics, which the server takes from the points."""
+    return {"phases": {**facts.phases}, "usage": {**facts.usage}, "seconds": facts.seconds}

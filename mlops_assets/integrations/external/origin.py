@@ -8,8 +8,8 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training import provenance
 
 MAX_PATCH = 1 << 20  # characters; of more only the digest is kept, within the code version
@@ -23,41 +23,34 @@ class Origin:
         trainer: name of the script or notebook.
         code_version: commit of its repository, with `+dirty.…` if there are changes; a hash of a
             script outside of one.
-        changes: what was not committed, as a patch.
+        changes: uncommitted changes, as a patch.
         environment: Python's version and installed packages.
-        hardware: what it runs on.
-        host: machine.
-        pid: process.
+        hardware: processor, memory and GPUs of the machine.
+        host: name of the machine.
+        pid: identifier of the process.
         created_by: who runs it.
     """
 
     trainer: str
     code_version: str
     changes: str | None
-    environment: dict[str, Any]
-    hardware: dict[str, Any]
+    environment: JsonObject
+    hardware: JsonObject
     host: str
     pid: int
     created_by: str
 
 
 def origin_of(file: Path | None, user: str) -> Origin:
-    """Return where this process comes from.
+    """Return the origin of a run of this process.
 
     Args:
-        file: script or notebook that trains; None if it is not known, then the current folder's
+        file: script or notebook that trains; None if it is unknown: then the current folder's
             repository counts.
         user: who runs it.
     """
     state = provenance.repository_state(Path.cwd() if file is None else file.resolve().parent)
-    if state is not None:
-        version, changes = state
-    else:
-        content = b"" if file is None else file.read_bytes()
-        version, changes = (
-            (f"source.{hashlib.sha256(content).hexdigest()[:12]}" if content else "unknown"),
-            None,
-        )
+    version, changes = state if state is not None else (_source_version(file), None)
     return Origin(
         trainer="notebook" if file is None else file.name,
         code_version=version,
@@ -68,6 +61,12 @@ def origin_of(file: Path | None, user: str) -> Origin:
         pid=os.getpid(),
         created_by=user,
     )
+
+
+def _source_version(file: Path | None) -> str:
+    """Return the code version of a script outside of a repository."""
+    content = b"" if file is None else file.read_bytes()
+    return f"source.{hashlib.sha256(content).hexdigest()[:12]}" if content else "unknown"
 
 
 def calling_file(frame: FrameType | None) -> Path | None:

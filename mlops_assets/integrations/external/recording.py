@@ -9,9 +9,8 @@ from __future__ import annotations
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +30,7 @@ from mlops_assets.models.publish import (
 from mlops_assets.models.run_documents import end_run
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
+from mlops_assets.names import Reference
 from mlops_assets.principals import Role
 from mlops_assets.registry import ModelVersion, Registry, Run
 from mlops_assets.registry.runs import RunFacts
@@ -38,44 +38,76 @@ from mlops_assets.registry.store import now
 from mlops_assets.storage import FileStat
 from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 
 SOURCE = "external"
-FUNCTION = "mlops_assets.external:external_run"  # stands where a declared model names its trainer
+# stands where a declared model names its trainer
+FUNCTION = "mlops_assets.external:external_run"
+
+
+@dataclass(frozen=True)
+class ExternalRunRequest:
+    """The run that a caller asks to have recorded.
+
+    Attributes:
+        model: name of its model.
+        data: the data version, by version, tag, or the newest of the dataset.
+        parameters: of the training, as JSON values.
+        seed: of the random numbers.
+        origin: its code, machine and packages.
+        run_id: a UUID; that of an interrupted run continues it, None starts a new one.
+        tags: labels of the run.
+        declared: attributes as in YAML, of a model that the project does not declare.
+    """
+
+    model: str
+    data: Reference
+    parameters: JsonObject
+    seed: int
+    origin: Origin
+    run_id: str | None = None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    declared: Mapping[str, object] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class OnnxMade:
-    """A model in an ONNX file, with its author's framework's outputs for the parity samples."""
+    """A model in an ONNX file, with its author's framework's outputs for the parity samples.
+
+    Attributes:
+        path: the ONNX file.
+        outputs: name → array of shape (n, …), for the n samples of the parity check.
+    """
 
     path: Path
-    outputs: Mapping[str, NDArray[Any]]
+    outputs: Mapping[str, NDArray[np.generic]]
 
 
 @dataclass(frozen=True)
 class NativeMade:
     """A model of a framework that has an adapter."""
 
-    model: Any
+    model: object
 
 
 def specification_for(
-    declared: ModelSpecification | None, model: str, dataset: str, said: Mapping[str, Any]
+    declared: ModelSpecification | None, model: str, dataset: str, attributes: Mapping[str, object]
 ) -> ModelSpecification:
-    """Return a model as the project declares it, or as the caller says if the project does not.
+    """Return a model as the project declares it, else as the caller declares it.
 
     Args:
         declared: the model as the project declares it, if it does.
         model: name of the model.
         dataset: name of its dataset.
-        said: attributes as in YAML.
+        attributes: as in YAML, of a model that the project does not declare.
 
     Raises:
-        SpecificationError: it is declared otherwise, or what the caller says does not do.
+        SpecificationError: it is declared otherwise, or the caller's attributes are invalid.
     """
     if declared is not None:
-        if said:
+        if attributes:
             raise SpecificationError(
-                f"{model} is declared in the project: leave out {', '.join(sorted(said))}"
+                f"{model} is declared in the project: leave out {', '.join(sorted(attributes))}"
             )
         if declared.dataset != dataset:
             raise SpecificationError(
@@ -84,13 +116,13 @@ def specification_for(
         return declared
     try:
         return ModelSpecification.model_validate(
-            {"trainer": FUNCTION, **said, "name": model, "dataset": dataset}
+            {"trainer": FUNCTION, **attributes, "name": model, "dataset": dataset}
         )
     except ValidationError as error:
         listed = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
         raise SpecificationError(
-            f"{model} is not declared in the project, and what is said of it does not do: {listed};"
-            " say at least its task, and give attributes as in YAML"
+            f"{model} is not declared in the project, and the attributes given are invalid:"
+            f" {listed}; give at least its task, and all attributes as in YAML"
         ) from error
 
 
@@ -104,17 +136,8 @@ def parity_samples(
     return X
 
 
-def begin(
-    store: Store,
-    specification: ModelSpecification,
-    version: str | None,
-    parameters: Mapping[str, Any],
-    seed: int,
-    origin: Origin,
-    run_id: str | None = None,
-    tags: Mapping[str, str] | None = None,
-) -> Run:
-    """Record that a run has started elsewhere, or continues.
+def begin(store: Store, specification: ModelSpecification, request: ExternalRunRequest) -> Run:
+    """Record that an external run has started, or continues.
 
     A run of the same id continues if it is of the same model, data, parameters and seed, and has
     not succeeded; what it logged is kept.
@@ -123,12 +146,13 @@ def begin(
         NotFound: there is no such data version.
         SpecificationError: the data does not suit the model.
         Conflict: there is another run of this id, or it has succeeded.
-        NameRefused: the id is no UUID.
-        Forbidden: whoever acts may not start runs; nothing was written.
+        NameRefused: the id is not a UUID.
+        Forbidden: the principal may not start runs; nothing was written.
     """
     store.registry.principal.require(Role.SCIENTIST, "start run")
-    run_id = str(uuid.uuid4()) if run_id is None else _checked_id(run_id)
-    data = data_for(store, specification, version)
+    run_id = str(uuid.uuid4()) if request.run_id is None else _checked_id(request.run_id)
+    data = data_for(store, specification, request.data.what)
+    origin = request.origin
     run = Run(
         run_id=run_id,
         model=specification.name,
@@ -136,8 +160,8 @@ def begin(
         data_version=data.committed.row.version,
         data_digest=data.committed.row.digest,
         status="running",
-        parameters=dict(parameters),
-        seed=seed,
+        parameters=dict(request.parameters),
+        seed=request.seed,
         trainer=origin.trainer,
         code_version=origin.code_version,
         hardware=origin.hardware,
@@ -146,10 +170,10 @@ def begin(
         host=origin.host,
         pid=origin.pid,
         source=SOURCE,
-        tags=dict(tags or {}),
+        tags=dict(request.tags),
         created_by=origin.created_by,
         code=code_document(store, origin.code_version, origin.changes),
-        environment=_kept(store, origin.environment),
+        environment=_stored_environment(store, origin.environment),
     )
     found = next(iter(store.registry.runs(run_id=run_id)), None)
     if found is None:
@@ -163,7 +187,7 @@ def begin(
         )
     first = store.registry.next_seq(run_id)
     if found.status == "running" and first == 0:
-        return found  # it was never told that it had started
+        return found  # the first answer was lost, and nothing was logged
     taken_over = ("host", "pid", "hardware", "environment", "code", "code_version", "trainer")
     return store.registry.resume_run(
         run_id, first, **{name: getattr(run, name) for name in taken_over}
@@ -214,7 +238,7 @@ def publish(
     """Publish the model of a run, and with it the run's success.
 
     Raises:
-        TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
+        TrainerError: no adapter supports the model, or its outputs do not suit the task.
         ExportError: it cannot be written safely, does not read back equal, or is an ONNX file
             without the contract.
     """
@@ -233,10 +257,7 @@ def _publish_onnx(
     figures: Mapping[str, bytes],
     facts: RunFacts,
 ) -> ModelVersion:
-    """Publish an ONNX file as it came, with the outputs that came with it.
-
-    They are what is known of its original.
-    """
+    """Publish an ONNX file unchanged, with the outputs of its original that came with it."""
     data = data_for(store, specification, run.data_version, raw=True)
     classes = len(data.class_names)
     model = uploaded_onnx.read_sent(made.path, data.sample_shape, specification.task, classes)
@@ -258,7 +279,7 @@ def _publish_onnx(
     return publish_version(store, specification, finished, artefact)
 
 
-def _kept(store: Store, environment: dict[str, Any]) -> str | None:
+def _stored_environment(store: Store, environment: JsonObject) -> str | None:
     return store.workspace.put_object(json_bytes(environment)).sha256 if environment else None
 
 
@@ -268,4 +289,4 @@ def _checked_id(run_id: str) -> str:
             return run_id
     except ValueError:
         pass
-    raise NameRefused(f"run id {run_id!r} is no UUID in lower case; make one with uuid.uuid4()")
+    raise NameRefused(f"run id {run_id!r} is not a UUID in lower case; make one with uuid.uuid4()")

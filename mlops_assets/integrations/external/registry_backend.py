@@ -5,15 +5,14 @@ from __future__ import annotations
 import traceback
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import MlopsError, TrainerError
 from mlops_assets.integrations.external.external_run import ExternalRun, recorded
-from mlops_assets.integrations.external.origin import Origin
 from mlops_assets.integrations.external.recording import (
+    ExternalRunRequest,
     NativeMade,
     OnnxMade,
     begin,
@@ -24,26 +23,24 @@ from mlops_assets.integrations.external.recording import (
 from mlops_assets.models.lifecycle import Outcome, Reporter, complete
 from mlops_assets.models.signature import data_for
 from mlops_assets.models.specification import ModelSpecification
-from mlops_assets.registry import Run
+from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import RunFacts
 from mlops_assets.store import Store
 from mlops_assets.training.metric_writer import PointWriter
 
 
-class Here:
+class RegistryBackend:
     """Records into the registry."""
 
     def __init__(
         self, store: Store, specification: ModelSpecification, run: Run, reporter: Reporter
     ) -> None:
         """Record a started run."""
-        self._store, self._specification, self._run, self._reporter = (
-            store,
-            specification,
-            run,
-            reporter,
-        )
+        self._store = store
+        self._specification = specification
+        self._run = run
+        self._reporter = reporter
 
     def samples(self) -> NDArray[np.float32]:
         """Return the samples of the parity check, raw."""
@@ -61,26 +58,24 @@ class Here:
         points: int,
     ) -> Outcome:
         """Publish the model and do the stages that follow."""
-        return publish_and_complete(
-            self._store, self._specification, self._run, made, figures, facts, self._reporter
+        row = publish_or_record_failure(
+            self._store, self._specification, self._run, made, figures, facts
         )
+        return complete(self._store, self._specification, row, self._reporter)
 
 
-def publish_and_complete(
+def publish_or_record_failure(
     store: Store,
     specification: ModelSpecification,
     run: Run,
     made: NativeMade | OnnxMade,
     figures: Mapping[str, bytes],
     facts: RunFacts,
-    reporter: Reporter,
-) -> Outcome:
-    """Publish the model of a run and do the stages that follow.
-
-    A model that cannot be published is a failed run.
+) -> ModelVersion:
+    """Publish the model of a run; if it cannot be published, record the run as failed.
 
     Raises:
-        TrainerError: it is not a model that an adapter knows, or its outputs do not suit the task.
+        TrainerError: no adapter supports the model, or its outputs do not suit the task.
         ExportError: it cannot be written safely, or is an ONNX file without the contract.
     """
     try:
@@ -93,29 +88,30 @@ def publish_and_complete(
         raise TrainerError(
             f"the model cannot be published: {type(error).__name__}: {error}"
         ) from error
-    return complete(store, specification, row, reporter)
+    return row
 
 
 @contextmanager
-def run_here(
+def record_in_registry(
     store: Store,
     specification: ModelSpecification,
-    version: str | None,
-    parameters: Mapping[str, Any],
-    seed: int,
-    origin: Origin,
+    request: ExternalRunRequest,
     reporter: Reporter,
-    run_id: str | None = None,
-    tags: Mapping[str, str] | None = None,
     gpus: int = 0,
 ) -> Iterator[ExternalRun]:
-    """Record a run of this process, and its model. See `mlops_assets.external.external_run`."""
-    started = patiently(
-        lambda: begin(store, specification, version, parameters, seed, origin, run_id, tags)
-    )
+    """Record a run of this process, and its model. See `mlops_assets.external.external_run`.
+
+    Args:
+        store: records the run, and has its data.
+        specification: the model as declared.
+        request: the run.
+        reporter: receives the reports of the stages.
+        gpus: number of GPUs whose usage is measured.
+    """
+    started = patiently(lambda: begin(store, specification, request))
     points = PointWriter(store.registry, started.run_id, store.registry.next_seq(started.run_id))
-    backend = Here(store, specification, started, reporter)
+    backend = RegistryBackend(store, specification, started, reporter)
     data = data_for(store, specification, started.data_version)
-    run = ExternalRun(started.run_id, seed, backend, points, data)
+    run = ExternalRun(started.run_id, request.seed, backend, points, data)
     with recorded(run, backend, points, gpus):
         yield run

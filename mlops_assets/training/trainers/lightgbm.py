@@ -91,7 +91,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> lightgbm.Boos
 
     def log(env: lightgbm.callback.CallbackEnv) -> None:
         found: dict[str, float] = {}
-        for split, _, value, *_ in env.evaluation_result_list:
+        for split, _, value, *_ in env.evaluation_result_list or []:
             found.setdefault(f"{split}_loss", float(value))
         run.log(found, step=env.iteration)
 
