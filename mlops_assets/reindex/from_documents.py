@@ -234,16 +234,16 @@ class _Reader:
         """Add every file that belongs to something that is found."""
         rows = self._found.rows
         known = {
-            owner(dataset, version)
-            for dataset, version in rows["data_versions"]
+            owner(*map(str, key))
+            for key in rows["data_versions"]
             for owner in (data_owner, record_owner)
         }
         known |= {
-            owner(model, version)
-            for model, version in rows["model_versions"]
+            owner(*map(str, key))
+            for key in rows["model_versions"]
             for owner in (model_owner, prediction_owner, record_owner)
         }
-        known |= {run_owner(run_id) for (run_id,) in rows["runs"]}
+        known |= {run_owner(str(run_id)) for (run_id,) in rows["runs"]}
         left: list[str] = []
         for key in each("reading published files", self._keys, "files"):
             owner = self._owner(key)
@@ -265,7 +265,7 @@ class _Reader:
             else None
         )
         if run is not None and run["model_version"] is not None and not key.endswith("/log.txt"):
-            return model_owner(run["model"], run["model_version"])
+            return model_owner(str(run["model"]), str(run["model_version"]))
         return owner
 
 

@@ -9,15 +9,14 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import islice
 from numbers import Integral, Real
-from typing import Any
 
 from pydantic_core import to_json
-from sqlalchemy import ColumnElement, Connection, Table, insert, inspect, select, text
+from sqlalchemy import ColumnElement, Connection, RowMapping, Table, insert, inspect, select, text
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from mlops_assets.registry.schema import Base, LogEntry, Point, Run
@@ -34,7 +33,7 @@ _LOCK = 0x6D6C6F7074  # of PostgreSQL; one transaction at a time appends
 _POINTS = 10_000  # read at a time
 
 # table, key, column → value or None if the row is deleted
-Change = tuple[str, list[Any], dict[str, Any] | None]
+Change = tuple[str, Sequence[object], Mapping[str, object] | None]
 
 
 @dataclass(frozen=True)
@@ -57,13 +56,13 @@ class Appended:
     entry: str
 
 
-def key_of(table: Table, row: Any) -> list[Any]:
+def key_of(table: Table, row: RowMapping | dict[str, object]) -> list[object]:
     """Return the values of a row's key, in the order of the table's columns."""
     return [kept(row[column.name]) for column in table.primary_key.columns]
 
 
-def kept(value: Any) -> Any:
-    """Return a value as an entry has it.
+def kept(value: object) -> object:
+    """Return a value of a row as an entry states it.
 
     Times are ISO 8601 in UTC; NaN and infinities in documents are texts.
     """
@@ -80,7 +79,7 @@ def kept(value: Any) -> Any:
     return value
 
 
-def canonical(document: Any) -> str:
+def canonical(document: object) -> str:
     """Return the one JSON text of a document: sorted keys, no spaces."""
     return json.dumps(
         document, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -92,7 +91,7 @@ def sha256_of_entry(entry: str) -> str:
     return hashlib.sha256(str(entry).encode()).hexdigest()  # SQLite keeps what is not text, too
 
 
-def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, Any]:
+def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[str, int | str]:
     """Return `count` and `sha256` of the points of a run.
 
     Points are (seq, name, step, value, logged), by seq.
@@ -106,8 +105,8 @@ def points_digest(points: Iterable[tuple[int, str, int, float, float]]) -> dict[
     return {"count": count, "sha256": digest.hexdigest()}
 
 
-def read_points(connection: Connection, run_id: str) -> dict[str, Any]:
-    """Return `points_digest` of what is recorded of a run."""
+def read_points(connection: Connection, run_id: str) -> dict[str, int | str]:
+    """Return `points_digest` of the recorded points of a run."""
     table = Point.__table__.c
     query = select(table.seq, table.name, table.step, table.value, table.logged).where(
         table.run_id == run_id
@@ -118,7 +117,7 @@ def read_points(connection: Connection, run_id: str) -> dict[str, Any]:
     )
 
 
-def note_flush(session: Session, _context: Any) -> None:
+def note_flush(session: Session, _context: object) -> None:
     """Note the rows that a flush has written, for the entry of the transaction.
 
     An event of the session.
@@ -160,15 +159,15 @@ def _changes(session: Session) -> list[Change]:
     return changes
 
 
-def _changed_columns(row: Any) -> dict[str, Any]:
+def _changed_columns(row: Base) -> dict[str, object]:
     state = inspect(row)
     names = [column.name for column in row.__table__.columns]
     return {name: state.dict.get(name) for name in names if state.attrs[name].history.has_changes()}
 
 
-def _note(changes: list[Change], row: Any, columns: dict[str, Any] | None) -> None:
-    table = row.__table__
-    if table.name in AUDITED:
+def _note(changes: list[Change], row: Base, columns: dict[str, object] | None) -> None:
+    table = AUDITED.get(row.__tablename__)
+    if table is not None:
         key = key_of(table, inspect(row).dict)
         names = {column.name for column in table.primary_key.columns}
         values = columns and {
@@ -189,14 +188,14 @@ def append(session: Session, author: Author, action: str) -> Appended | None:
     """
     session.flush()
     changes = _changes(session)
-    ended = {key[0] for table, key, columns in changes if table == "runs" and _ends(columns)}
+    ended = {str(key[0]) for table, key, columns in changes if table == "runs" and _ends(columns)}
     noted: set[str] = session.info.get("points", set())
     for run_id in sorted(ended | noted):
         changes.append(("points", [run_id], read_points(session.connection(), run_id)))
     return _append(session.connection(), author, action, changes) if changes else None
 
 
-def _ends(columns: dict[str, Any] | None) -> bool:
+def _ends(columns: Mapping[str, object] | None) -> bool:
     return columns is not None and columns.get("status", "running") != "running"
 
 
@@ -212,12 +211,12 @@ def _found(connection: Connection) -> Iterator[Change]:
         for key, columns in rows_of(connection, table):
             yield table.name, key, columns
             if table is Run.__table__ and _ends(columns):
-                yield "points", key, read_points(connection, key[0])
+                yield "points", key, read_points(connection, str(key[0]))
 
 
 def rows_of(
     connection: Connection, table: Table, *where: ColumnElement[bool]
-) -> Iterator[tuple[list[Any], dict[str, Any]]]:
+) -> Iterator[tuple[list[object], dict[str, object]]]:
     """Yield key and other columns of the rows of a table, as entries have them.
 
     These are all rows, or those `where`.

@@ -100,7 +100,7 @@ def write_rows(connection: Connection, rows: Mapping[str, Mapping[Key, Columns]]
             connection.execute(select(func.setval(sequence, newest)).where(newest.is_not(None)))
 
 
-def _as_columns(table: Table, rows: Mapping[Key, Columns]) -> Iterator[dict[str, Any]]:
+def _as_columns(table: Table, rows: Mapping[Key, Columns]) -> Iterator[dict[str, object]]:
     """Yield rows as their table takes them; a column that is newer than a row has its default."""
     keys = [column.name for column in table.primary_key.columns]
     for key, columns in rows.items():
@@ -113,15 +113,13 @@ def _as_columns(table: Table, rows: Mapping[Key, Columns]) -> Iterator[dict[str,
         yield {column.name: _value(column, row) for column in table.columns}
 
 
-def _value(column: Column[Any], row: Mapping[str, Any]) -> Any:
+def _value(column: Column[Any], row: Mapping[str, object]) -> object:
     if column.name not in row:
         return default_of(column.table, column.name)
     value = row[column.name]
-    return (
-        datetime.fromisoformat(value)
-        if isinstance(column.type, UtcDateTime) and value is not None
-        else value
-    )
+    if value is None or not isinstance(column.type, UtcDateTime):
+        return value
+    return datetime.fromisoformat(str(value))
 
 
 def write_log(connection: Connection, entries: Iterable[tuple[int, str, str]]) -> None:
@@ -133,7 +131,7 @@ def write_log(connection: Connection, entries: Iterable[tuple[int, str, str]]) -
     )
 
 
-def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, Any]]) -> None:
+def _insert(connection: Connection, table: Table, rows: Iterable[dict[str, object]]) -> None:
     remaining = iter(rows)
     while some := list(islice(remaining, _ROWS)):
         connection.execute(insert(table), some)

@@ -12,7 +12,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from pydantic import BaseModel, ValidationError
 from sqlalchemy import Connection, DefaultClause, Table, inspect, select, type_coerce
@@ -24,8 +24,8 @@ from mlops_assets.registry.schema import Base, LogEntry, Point
 
 T = TypeVar("T", bound=Base)
 R = TypeVar("R")
-Key = tuple[Any, ...]
-Columns = dict[str, Any]
+Key = tuple[object, ...]
+Columns = dict[str, object]
 _SHOWN = 60  # characters of a value in a message
 # what takes long to compare, and is not read again when nothing changed
 _STATED = frozenset({"files", "points"})
@@ -65,7 +65,7 @@ class Replayed:
     rows: dict[str, dict[Key, Columns]] = field(
         default_factory=lambda: {name: {} for name in AUDITED}
     )
-    points: dict[str, Columns] = field(default_factory=dict)
+    points: dict[str, Mapping[str, object]] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     seq: int = 0
     sha256: str = ""
@@ -217,13 +217,13 @@ def table_differences(
 
 def _readable_rows(
     connection: Connection, table: Table
-) -> Iterator[tuple[list[Any], Columns | str]]:
+) -> Iterator[tuple[list[object], Columns | str]]:
     """Yield key and columns of every row.
 
     Columns that hold no value of their kind are replaced by what is wrong.
     """
     try:
-        found: list[tuple[list[Any], Columns | str]] = list(rows_of(connection, table))
+        found: list[tuple[list[object], Columns | str]] = list(rows_of(connection, table))
     except UNREADABLE:  # of one row, which stops the reading of all
         found = list(_rows_one_by_one(connection, table))
     yield from found
@@ -231,7 +231,7 @@ def _readable_rows(
 
 def _rows_one_by_one(
     connection: Connection, table: Table
-) -> Iterator[tuple[list[Any], Columns | str]]:
+) -> Iterator[tuple[list[object], Columns | str]]:
     columns = list(table.primary_key.columns)
     keys = connection.execute(
         select(*(type_coerce(column, NullType()) for column in columns))
@@ -247,7 +247,7 @@ def _rows_one_by_one(
             yield list(key), f"it cannot be read ({error})"
 
 
-def default_of(table: Table, name: str) -> Any:
+def default_of(table: Table, name: str) -> object:
     """Return what a row has in a column that is newer than its entries."""
     default = table.columns[name].server_default
     if not isinstance(default, DefaultClause):
@@ -283,7 +283,7 @@ def point_differences(connection: Connection, expected: Replayed, since: int) ->
             yield f"points of run {run_id} were added to the registry, and there is no such run"
 
 
-def readable(session: Session, kind: type[T], **where: Any) -> list[T]:
+def readable(session: Session, kind: type[T], **where: object) -> list[T]:
     """Return rows by key, without those that cannot be read; `table_differences` names them.
 
     Args:
@@ -300,14 +300,14 @@ def readable(session: Session, kind: type[T], **where: Any) -> list[T]:
         return [row for row in found if row is not None]
 
 
-def _readable_row(session: Session, kind: type[T], key: Any) -> T | None:
+def _readable_row(session: Session, kind: type[T], key: Iterable[object]) -> T | None:
     try:
         return session.get(kind, tuple(key))
     except UNREADABLE:
         return None
 
 
-def same(value: Any, logged: Any) -> bool:
+def same(value: object, logged: object) -> bool:
     """Return whether a value of a table is an entry's, however the database writes numbers."""
     if isinstance(value, dict) and isinstance(logged, dict):
         return value.keys() == logged.keys() and all(same(value[key], logged[key]) for key in value)
@@ -322,10 +322,10 @@ def same(value: Any, logged: Any) -> bool:
     return type(value) is type(logged) and bool(value == logged)
 
 
-def _row(table: Table, key: Iterable[Any]) -> str:
+def _row(table: Table, key: Iterable[object]) -> str:
     return f"{table.name} {'/'.join(map(str, key))}"
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     text = repr(value)
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}…"

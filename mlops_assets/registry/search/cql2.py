@@ -7,19 +7,22 @@ are shown are loaded. What can be named is in `fields`.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import field as dataclass_field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import ColumnElement, and_, func, literal, not_, or_, select, true
+from sqlalchemy.sql import operators
+from sqlalchemy.sql.operators import OperatorType
 
 from mlops_assets.errors import SpecificationError
 from mlops_assets.registry.schema import Run
 from mlops_assets.registry.search.fields import NUMBERS_ONLY, Field, Kind, field, truth
 from mlops_assets.registry.search.suggestions import LITERALS, all_known
 from mlops_assets.registry.session import RegistrySession
+from mlops_assets.text.json_values import Json
 
 NEWEST = "-started"
 _AT_ONCE = 500
@@ -30,13 +33,13 @@ MAX_LENGTH = 4000
 _DOUBLED = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SIGNS = re.compile(r"[-+][-+\s]*")
 _BACKSLASHED = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
-_COMPARISONS: dict[str, Any] = {
-    "=": lambda a, b: a == b,
-    "<>": lambda a, b: a != b,
-    "<": lambda a, b: a < b,
-    "<=": lambda a, b: a <= b,
-    ">": lambda a, b: a > b,
-    ">=": lambda a, b: a >= b,
+_COMPARISONS: dict[str, OperatorType] = {
+    "=": operators.eq,
+    "<>": operators.ne,
+    "<": operators.lt,
+    "<=": operators.le,
+    ">": operators.gt,
+    ">=": operators.ge,
 }
 _TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<="}
 _WRITTEN = {
@@ -102,9 +105,49 @@ def names_in(where: str) -> list[str]:
     return list(dict.fromkeys(translation.mentioned))
 
 
+@dataclass(frozen=True)
+class _Property:
+    """A name of a run's property in a filter."""
+
+    name: str
+
+
+@dataclass(frozen=True)
+class _Moment:
+    """A time in a filter, as text.
+
+    Attributes:
+        kind: `timestamp` or `date`.
+        text: as written.
+    """
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True)
+class _Operation:
+    """An operator of a filter with its arguments."""
+
+    operator: str
+    arguments: list[_Node]
+
+
+@dataclass(frozen=True)
+class _Unsupported:
+    """A part of a filter that is valid CQL2, and has no counterpart in runs."""
+
+    name: str
+
+
+_Node: TypeAlias = (
+    "bool | float | str | _Property | _Moment | _Operation | _Unsupported | list[_Node] | None"
+)
+
+
 @dataclass
 class _Translation:
-    """Makes SQL of expressions, and remembers what they name."""
+    """Translates filters to SQL, and records the names in them."""
 
     dialect: str
     where: str = ""
@@ -140,12 +183,14 @@ class _Translation:
             Run.run_id.asc(),
         ]
 
-    def condition(self, node: Any) -> ColumnElement[bool]:
+    def condition(self, node: _Node) -> ColumnElement[bool]:
         if isinstance(node, bool):
             return literal(node)
-        if isinstance(node, dict) and "property" in node:  # true or false by itself
+        if isinstance(node, _Property):  # true or false by itself
             return self.value(node, "truth") == truth(True)
-        operator, arguments = self._operation(node)
+        if not isinstance(node, _Operation):
+            raise self._refused(f"{_shown(node)} is not a comparison")
+        operator, arguments = node.operator, node.arguments
         if operator in ("and", "or"):
             joined = and_ if operator == "and" else or_
             return joined(*(self.condition(argument) for argument in arguments))
@@ -160,38 +205,31 @@ class _Translation:
             lower, upper = (self.value(end, kind) for end in arguments[1:])
             return self.value(arguments[0], kind).between(lower, upper)
         if operator == "in":
-            kind = self._kind(arguments[0], *arguments[1])
-            return self.value(arguments[0], kind).in_(
-                [self.value(each, kind) for each in arguments[1]]
-            )
+            tested, listed = arguments
+            values = listed if isinstance(listed, list) else [listed]
+            kind = self._kind(tested, *values)
+            return self.value(tested, kind).in_([self.value(each, kind) for each in values])
         if operator == "like":
             return self._like(*arguments)
         raise self._refused(f"{operator} is not supported here")
 
-    def _operation(self, node: Any) -> tuple[str, list[Any]]:
-        if not isinstance(node, dict) or "op" not in node:
-            raise self._refused(f"{_shown(node)} is no comparison")
-        return node["op"], node["args"]
-
-    def _comparison(self, operator: str, left: Any, right: Any) -> ColumnElement[bool]:
+    def _comparison(self, operator: str, left: _Node, right: _Node) -> ColumnElement[bool]:
         if left is None or right is None:
             raise self._refused("nothing equals NULL; write IS NULL or IS NOT NULL")
         kind = self._kind(left, right)
         if not _names(left) and _names(right):  # the name first, as the database's types follow it
             left, right, operator = right, left, _TURNED.get(operator, operator)
-        return _COMPARISONS[operator](  # type: ignore[no-any-return]
-            self.value(left, kind), self.value(right, kind)
-        )
+        return self.value(left, kind).operate(_COMPARISONS[operator], self.value(right, kind))
 
-    def _like(self, what: Any, pattern: Any) -> ColumnElement[bool]:
-        lower = isinstance(pattern, dict) and pattern.get("op") == "casei"
-        text = pattern["args"][0] if lower else pattern
+    def _like(self, compared: _Node, pattern: _Node) -> ColumnElement[bool]:
+        lower = isinstance(pattern, _Operation) and pattern.operator == "casei"
+        text = pattern.arguments[0] if isinstance(pattern, _Operation) and lower else pattern
         if not isinstance(text, str):
             raise self._refused(
                 "LIKE takes a text in single quotes, in which % is anything and _ one character"
             )
         text = text.lower() if lower else text
-        value = self.value(what, "text")
+        value = self.value(compared, "text")
         if self.dialect == "postgresql":
             return value.like(
                 "".join(_pattern(text, "%", "_", lambda c: f"\\{c}" if c in "%_\\" else c)),
@@ -202,19 +240,19 @@ class _Translation:
             "".join(_pattern(text, "*", "?", lambda c: f"[{c}]" if c in "*?[" else c))
         )
 
-    def _kind(self, *nodes: Any) -> Kind:
-        """What is compared with each other: what the columns and the literals say.
+    def _kind(self, *nodes: _Node) -> Kind:
+        """Return the kind of values that are compared, by the columns and literals.
 
-        Numbers, if neither does.
+        It is numbers if none has a kind.
         """
         kinds = [kind for node in nodes if (kind := self._own_kind(node)) is not None]
-        if "time" in kinds and all(isinstance(node, (str, dict)) for node in nodes):
+        if "time" in kinds and not any(isinstance(node, bool | int | float) for node in nodes):
             return "time"  # a time may be written as a text
         if len(set(kinds)) > 1:
             raise self._refused(self._disagreement(nodes, kinds))
         return kinds[0] if kinds else "number"
 
-    def _disagreement(self, nodes: Sequence[Any], kinds: Sequence[Kind]) -> str:
+    def _disagreement(self, nodes: Sequence[_Node], kinds: Sequence[Kind]) -> str:
         for node in nodes:
             if _names(node):
                 found = field(_names(node)[0])
@@ -225,25 +263,25 @@ class _Translation:
                     )
         return f"{' and '.join(LITERALS[kind] for kind in dict.fromkeys(kinds))} cannot be compared"
 
-    def _own_kind(self, node: Any) -> Kind | None:
+    def _own_kind(self, node: _Node) -> Kind | None:
         if isinstance(node, bool):
             return "truth"
         if isinstance(node, (int, float)):
             return "number"
         if isinstance(node, str):
             return "text"
-        if isinstance(node, dict) and "property" in node:
-            return field(node["property"]).kind
-        if isinstance(node, dict) and ("timestamp" in node or "date" in node):
+        if isinstance(node, _Property):
+            return field(node.name).kind
+        if isinstance(node, _Moment):
             return "time"
-        if isinstance(node, dict) and node.get("op") == "casei":
+        if isinstance(node, _Operation) and node.operator == "casei":
             return "text"
         raise self._refused(f"{_shown(node)} is not supported here")
 
-    def value(self, node: Any, kind: Kind | None) -> ColumnElement[Any]:
+    def value(self, node: _Node, kind: Kind | None) -> ColumnElement[Any]:
         """Return a name or a literal as a value of a kind."""
-        if isinstance(node, dict) and "property" in node:
-            found = field(node["property"])
+        if isinstance(node, _Property):
+            found = field(node.name)
             self.mentioned.append(found.name)
             if kind is not None and found.kind not in (None, kind):
                 raise self._refused(self._disagreement([node], []))
@@ -251,8 +289,8 @@ class _Translation:
             if found.keys:
                 self.used.append((found, kind, sql))
             return sql
-        if isinstance(node, dict) and node.get("op") == "casei":
-            return func.lower(self.value(node["args"][0], "text"))
+        if isinstance(node, _Operation) and node.operator == "casei":
+            return func.lower(self.value(node.arguments[0], "text"))
         if kind == "time":
             return literal(self._time(node), Run.__table__.columns.started.type)
         if kind == "truth" and isinstance(node, bool):
@@ -261,11 +299,11 @@ class _Translation:
             return literal(node)
         raise self._refused(f"{_shown(node)} is not supported here")
 
-    def _time(self, node: Any) -> datetime:
-        text = node if isinstance(node, str) else node.get("timestamp", node.get("date"))
+    def _time(self, node: _Node) -> datetime:
+        text = node.text if isinstance(node, _Moment) else node
         try:
-            moment = datetime.fromisoformat(text)
-        except (TypeError, ValueError):
+            moment = datetime.fromisoformat(str(text))
+        except ValueError:
             raise self._refused(
                 f"{_shown(text)} is not a time; write {_WRITTEN['time']} or '2026-01-31'"
             ) from None
@@ -275,7 +313,7 @@ class _Translation:
         return SpecificationError(f"the filter {self.where!r} cannot be used: {why}; {_LANGUAGE}")
 
 
-def _parsed(where: str) -> Any:
+def _parsed(where: str) -> _Node:
     import cql2
 
     if len(where) > MAX_LENGTH or _depth(where) > MAX_DEPTH:
@@ -285,17 +323,36 @@ def _parsed(where: str) -> Any:
             " it, or leave out parentheses"
         )
     try:
-        return cql2.Expr(where).to_json()
+        document = cql2.Expr(where).to_json()
     except Exception as error:
         place = re.search(r"--> (\d+):(\d+)", str(error))
         line, column = (int(part) for part in place.groups()) if place else (1, 1)
         lines = where.splitlines() or [""]
         rest = lines[line - 1][column - 1 :].strip() if line <= len(lines) else ""
         at = f"line {line}, character {column}" if len(lines) > 1 else f"character {column}"
-        seen = f"there stands {rest!r}" if rest else "it ends there"
+        seen = f"found {rest!r}" if rest else "it ends there"
         raise SpecificationError(
             f"the filter {where!r} cannot be read at {at}: {seen}; {_LANGUAGE}"
         ) from error
+    return _node(document)
+
+
+def _node(value: Json) -> _Node:
+    """Return a part of a filter from CQL2 JSON."""
+    if isinstance(value, list):
+        return [_node(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    match value:
+        case {"op": str(operator), "args": list(arguments)}:
+            return _Operation(operator, [_node(argument) for argument in arguments])
+        case {"property": str(name)}:
+            return _Property(name)
+        case {"timestamp": str(text)}:
+            return _Moment("timestamp", text)
+        case {"date": str(text)}:
+            return _Moment("date", text)
+    return _Unsupported(next(iter(value), "this"))
 
 
 def _depth(where: str) -> int:
@@ -310,19 +367,23 @@ def _depth(where: str) -> int:
     return deepest
 
 
-def _names(node: Any) -> list[str]:
-    if isinstance(node, dict) and node.get("op") == "casei":
-        return _names(node["args"][0])
-    return [node["property"]] if isinstance(node, dict) and "property" in node else []
+def _names(node: _Node) -> list[str]:
+    if isinstance(node, _Operation) and node.operator == "casei":
+        return _names(node.arguments[0])
+    return [node.name] if isinstance(node, _Property) else []
 
 
-def _shown(node: Any) -> str:
-    if isinstance(node, dict) and "op" in node:
-        return f"the operator {node['op']!r}"
-    return f"{node!r}" if not isinstance(node, dict) else f"{next(iter(node), 'this')!r}"
+def _shown(node: _Node) -> str:
+    match node:
+        case _Operation(operator=operator):
+            return f"the operator {operator!r}"
+        case _Unsupported(name=name) | _Moment(kind=name):
+            return repr(name)
+        case _:
+            return repr(node)
 
 
-def _pattern(text: str, many: str, one: str, plain: Any) -> Iterator[str]:
+def _pattern(text: str, many: str, one: str, plain: Callable[[str], str]) -> Iterator[str]:
     """Yield a pattern of CQL2 as another one.
 
     Its wildcards are % and _, a backslash takes away their meaning.
