@@ -12,7 +12,8 @@ from typing import Any
 
 import geopandas
 
-from mlops_assets_tests.datasets.readers.implementations import CLASSES, Implementation, Truth
+from mlops_assets.testing.readers import ReaderCase, Truth
+from mlops_assets_tests.datasets.readers.ground import BOUNDS, CLASSES
 from mlops_assets_tests.datasets.readers.landed_scenes import (
     CRS,
     GROUND,
@@ -193,7 +194,7 @@ def stac(**options: Any) -> dict[str, Any]:
 CHIPS: dict[str, Any] = {"random": {}, "group": {}, "spatial_block": {"block": 1500}}
 PROPERTY: dict[str, Any] = {"labels": None, "label": "crop", "group": "site"}
 CATALOGUES = [
-    Implementation(
+    ReaderCase(
         "catalogue",
         stac(group="site", size=3),
         catalogue,
@@ -201,10 +202,10 @@ CATALOGUES = [
         GROUND,
         bands(3),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "catalogue by reference",
         stac(assets="reference", read="windows", size=8),
         catalogue,
@@ -212,10 +213,11 @@ CATALOGUES = [
         GROUND,
         bands(3),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
         timed=True,
+        referenced=True,
     ),
-    Implementation(
+    ReaderCase(
         "ItemCollection",
         stac(catalog="search.json", images=["red", "nir"], labels="mask", read="windows", size=6),
         item_collection,
@@ -225,7 +227,7 @@ CATALOGUES = [
         CLASSES,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "linked labels",
         stac(images=["{id}"], label_column="labels", size=1),
         linked,
@@ -233,10 +235,10 @@ CATALOGUES = [
         GROUND,
         bands(2),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "labels as properties",
         stac(**PROPERTY),
         with_property("crop", lambda i: ("water", "land")[i % 2]),
@@ -244,17 +246,17 @@ CATALOGUES = [
         CHIPS,
         bands(2),
         found_classes={"land": "land", "water": "water"},
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "numbers as properties",
         stac(**PROPERTY, label_is="number"),
         with_property("crop", lambda i: i / 2),
         "image",
         CHIPS,
         bands(2),
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
 ]

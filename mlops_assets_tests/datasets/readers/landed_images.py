@@ -15,7 +15,8 @@ from rasterio import Affine
 
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.versions.manifest import item_id
-from mlops_assets_tests.datasets.readers.implementations import Implementation, Truth
+from mlops_assets.testing.readers import ReaderCase, Truth
+from mlops_assets_tests.datasets.readers.ground import BOUNDS
 from mlops_assets_tests.datasets.readers.landing import write_raster
 
 SIDE = 12
@@ -105,7 +106,7 @@ def folder(pattern: str = PATTERN, **options: Any) -> dict[str, Any]:
 
 
 IMAGES = [
-    Implementation(
+    ReaderCase(
         "geotiffs",
         folder(),
         landing_of([".tif"], 4, "int16", georeferenced=True),
@@ -113,10 +114,10 @@ IMAGES = [
         {"random": {}, "group": {}, "spatial_block": {"block": 1500}},
         bands(4),
         found_classes=NAMED,
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "geotiffs with sidecars",
         folder(date="%Y%m%d"),
         landing_of([".tif"], 2, "uint16", georeferenced=True, beside=True),
@@ -124,10 +125,10 @@ IMAGES = [
         {"random": {}, "group": {}, "spatial_block": {"block": 1500}},
         bands(2),
         found_classes=NAMED,
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "pngs",
         folder(),
         landing_of([".png"], 3, "uint8"),
@@ -136,7 +137,7 @@ IMAGES = [
         bands(3),
         found_classes=NAMED,
     ),
-    Implementation(
+    ReaderCase(
         "jpegs",
         folder(),
         landing_of([".jpg"], 3, "uint8"),
@@ -145,7 +146,7 @@ IMAGES = [
         bands(3),
         classes={10: "land", 20: "water"},
     ),
-    Implementation(
+    ReaderCase(
         "npys",
         folder(date="%Y%m%d"),
         landing_of([".npy"], 5, "float32", dated=True),
@@ -155,7 +156,7 @@ IMAGES = [
         found_classes=NAMED,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "mixed images",
         folder(date="%Y%m%d"),
         landing_of([".tif", ".png", ".npy"], 3, "uint8", dated=True),

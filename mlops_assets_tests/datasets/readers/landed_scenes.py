@@ -19,7 +19,8 @@ from pyproj import Transformer
 from rasterio import Affine
 from shapely import Geometry, Point, box
 
-from mlops_assets_tests.datasets.readers.implementations import CLASSES, Implementation, Truth
+from mlops_assets.testing.readers import ReaderCase, Truth
+from mlops_assets_tests.datasets.readers.ground import BOUNDS, CLASSES
 from mlops_assets_tests.datasets.readers.landing import write_raster
 
 SIDE = 24
@@ -258,7 +259,7 @@ PIXELS: dict[str, Any] = {"random": {}, "group": {}, "spatial_block": {"block": 
 DATE = "%Y-%m-%d"
 BESIDE: Sequence[Any] = ("*.tif", "*.geojson")
 SCENES = [
-    Implementation(
+    ReaderCase(
         "patches of rasters",
         scenes(size=3, date=DATE),
         with_rasters(True, "int16"),
@@ -266,10 +267,10 @@ SCENES = [
         GROUND,
         bands(3),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "windows of rasters",
         scenes(size=8, read="windows", date=DATE),
         with_rasters(False, "float32"),
@@ -279,17 +280,17 @@ SCENES = [
         CLASSES,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "numbers of rasters",
         scenes(size=1, label_is="number", date=DATE),
         with_rasters(True, "int32", numbers=True),
         "patch",
         GROUND,
         bands(3),
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "patches of polygons",
         scenes(images="*.tif", labels="*.geojson", label_column="crop", size=5),
         with_vectors("*.geojson"),
@@ -297,9 +298,9 @@ SCENES = [
         GROUND,
         bands(2),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
     ),
-    Implementation(
+    ReaderCase(
         "windows of polygons",
         scenes(images="*.tif", labels="*.gpkg", label_column="crop", size=6, read="windows"),
         with_vectors("*.gpkg"),
@@ -307,9 +308,9 @@ SCENES = [
         GROUND,
         bands(2),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
     ),
-    Implementation(
+    ReaderCase(
         "windows of one GeoPackage",
         scenes(images="*.tif", labels="all.gpkg", label_column="crop", size=8, read="windows"),
         with_vectors("all.gpkg"),
@@ -317,9 +318,9 @@ SCENES = [
         GROUND,
         bands(2),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
     ),
-    Implementation(
+    ReaderCase(
         "patches of a Shapefile",
         scenes(images="*.tif", labels="all.shp", label_column="crop", size=3),
         with_vectors("all.shp"),
@@ -327,9 +328,9 @@ SCENES = [
         GROUND,
         bands(2),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
     ),
-    Implementation(
+    ReaderCase(
         "patches of points",
         scenes(images="*.tif", labels="points.gpkg", label_column="crop", size=3),
         with_vectors("points.gpkg", points=True),
@@ -337,9 +338,9 @@ SCENES = [
         {"random": {}, "group": {}},
         bands(2),
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
     ),
-    Implementation(
+    ReaderCase(
         "numbers of points",
         scenes(
             images="*.tif", labels="*.geojson", label_column="height", size=1, label_is="number"
@@ -348,9 +349,9 @@ SCENES = [
         "patch",
         {"random": {}, "group": {}},
         bands(2),
-        located=True,
+        bounds=BOUNDS,
     ),
-    Implementation(
+    ReaderCase(
         "raw files with headers",
         scenes(images="images/*.img", labels="labels/*.img", size=3),
         envi,
@@ -359,7 +360,7 @@ SCENES = [
         bands(2),
         CLASSES,
     ),
-    Implementation(
+    ReaderCase(
         "stacked files",
         scenes(images=["B04/*.tif", "B08/*.tif", "DEM/*.tif"], size=3),
         stacked,
@@ -367,6 +368,6 @@ SCENES = [
         GROUND,
         ["B04", "B08", "DEM"],
         CLASSES,
-        located=True,
+        bounds=BOUNDS,
     ),
 ]

@@ -11,7 +11,8 @@ import geopandas
 import numpy as np
 import pandas as pd
 
-from mlops_assets_tests.datasets.readers.implementations import CLASSES, Implementation, Truth
+from mlops_assets.testing.readers import ReaderCase, Truth
+from mlops_assets_tests.datasets.readers.ground import BOUNDS, CLASSES
 
 FIRST_ROWS, MORE_ROWS = 30, 10  # of the file that grows, and of each further one
 
@@ -109,7 +110,7 @@ TABLE = {"features": FEATURES, "group": "farm"}
 PLACES = {"longitude": "longitude", "latitude": "latitude"}
 BLOCKS = {"spatial_block": {"block": 500, "buffer": 100}}
 TABLES = [
-    Implementation(
+    ReaderCase(
         "csv",
         {"layout": "table", "table": {"label": "crop", "time": "when", **TABLE, **PLACES}},
         land_csv,
@@ -117,10 +118,10 @@ TABLES = [
         {"random": {}, "group": {}, **BLOCKS},
         FEATURES,
         found_classes={"land": "land", "water": "water"},
-        located=True,
+        bounds=BOUNDS,
         timed=True,
     ),
-    Implementation(
+    ReaderCase(
         "parquet",
         {"layout": "table", "table": {"label": "crop", **TABLE}},
         land_parquet,
@@ -129,13 +130,13 @@ TABLES = [
         FEATURES,
         classes=CLASSES,
     ),
-    Implementation(
+    ReaderCase(
         "geoparquet",
         {"layout": "table", "table": {"label": "height", **TABLE}},
         land_geoparquet,
         "row",
         {"random": {}, "group": {}, **BLOCKS},
         FEATURES,
-        located=True,
+        bounds=BOUNDS,
     ),
 ]

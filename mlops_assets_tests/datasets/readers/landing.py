@@ -1,4 +1,4 @@
-"""A folder as a layout sees it, and rasters to put there."""
+"""Tables and rasters to put into a landing."""
 
 from __future__ import annotations
 
@@ -13,27 +13,12 @@ from numpy.typing import NDArray
 from rasterio import Affine
 
 from mlops_assets.datasets.io.rasters import open_raster
-from mlops_assets.datasets.readers import LAYOUTS
-from mlops_assets.datasets.sources import open_landing
-from mlops_assets.datasets.sources.snapshot import Landed
-from mlops_assets.datasets.specification.dataset import DatasetSpecification
-from mlops_assets.datasets.versions.contents import Contents
-from mlops_assets.storage import Workspace
 
 # 10 m, 3° W, 42.4° N
 UTM = {
     "crs": "EPSG:32630",
     "transform": Affine(10, 0, 500_000, 0, -10, 4_700_000),
 }
-
-
-def read_landing(folder: Path, specification: DatasetSpecification) -> Contents:
-    """Return what the declared layout finds in a folder."""
-    workspace = Workspace(folder.parent.as_uri())
-    source = specification.source.model_copy(update={"url": str(folder)})
-    landing = open_landing(workspace, source)
-    landed = Landed(workspace, landing, landing.list(), folder.parent / "staging", landing.scenes)
-    return LAYOUTS[source.layout].contents(landed, specification)
 
 
 def write_tables(folder: Path, files: Mapping[str, pd.DataFrame | bytes | str]) -> None:
@@ -81,10 +66,3 @@ def write_raster(
         raster.write(array)
         if names:
             raster.descriptions = names
-
-
-def mirrored(image: NDArray[Any], centres: NDArray[np.int64], size: int) -> NDArray[Any]:
-    """Return the patches around pixels of an image (bands, rows, columns), mirrored at edges."""
-    half = size // 2
-    padded = np.pad(image, ((0, 0), (half, half), (half, half)), mode="symmetric")
-    return np.stack([padded[:, r : r + size, c : c + size] for r, c in centres])

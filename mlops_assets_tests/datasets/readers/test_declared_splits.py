@@ -15,8 +15,9 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import SpecificationError
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
+from mlops_assets.testing.readers import ReaderCase
 from mlops_assets_tests.conftest import crops_table
-from mlops_assets_tests.datasets.readers.implementations import CLASSES, Implementation
+from mlops_assets_tests.datasets.readers.ground import CLASSES
 from mlops_assets_tests.datasets.readers.landed_catalogues import CATALOGUES, item, write_catalog
 from mlops_assets_tests.datasets.readers.landed_images import IMAGES, image
 from mlops_assets_tests.datasets.readers.landed_scenes import SCENES
@@ -44,7 +45,7 @@ def landing(store: Store) -> Path:
     return folder
 
 
-def temporal(implementation: Implementation) -> DatasetSpecification:
+def temporal(implementation: ReaderCase) -> DatasetSpecification:
     declared = implementation.specification().model_dump() | {
         "split": {"method": "temporal", "fractions": {"train": 0.5, "validation": 0.2, "test": 0.3}}
     }
@@ -52,7 +53,7 @@ def temporal(implementation: Implementation) -> DatasetSpecification:
 
 
 @pytest.mark.parametrize("implementation", [i for i in ALL if i.timed], ids=str)
-def test_later_samples_are_held_out(store: Store, implementation: Implementation) -> None:
+def test_later_samples_are_held_out(store: Store, implementation: ReaderCase) -> None:
     implementation.land(landing(store), 4)
     samples = samples_of(store, temporal(implementation))
     spans = samples.groupby("split")["time"].agg(["min", "max"])
@@ -67,7 +68,7 @@ def test_later_samples_are_held_out(store: Store, implementation: Implementation
     "implementation", [i for i in ALL if not i.timed and str(i) not in UNTIMED_TABLES], ids=str
 )
 def test_without_any_time_nothing_is_divided_by_it(
-    store: Store, implementation: Implementation
+    store: Store, implementation: ReaderCase
 ) -> None:
     implementation.land(landing(store), 3)
     with pytest.raises(SpecificationError, match="needs every sample's time; nothing tells it for"):

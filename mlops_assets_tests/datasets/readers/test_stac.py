@@ -24,9 +24,10 @@ from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems, EmptyLanding
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
+from mlops_assets.testing.readers import read_landing
 from mlops_assets_tests.conftest import scenes_specification
 from mlops_assets_tests.datasets.readers.landed_catalogues import item, write_catalog
-from mlops_assets_tests.datasets.readers.landing import UTM, read_landing, write_raster
+from mlops_assets_tests.datasets.readers.landing import UTM, write_raster
 
 Read = Callable[..., Contents]
 SECRET = "root:x:0:0:secret"

@@ -19,8 +19,9 @@ from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.datasets.versions.contents import Contents
 from mlops_assets.errors import DataProblems, MlopsError
+from mlops_assets.testing.readers import read_landing
 from mlops_assets_tests.conftest import table_specification
-from mlops_assets_tests.datasets.readers.landing import read_landing, write_tables
+from mlops_assets_tests.datasets.readers.landing import write_tables
 
 SMALL = pd.DataFrame(
     {"red": [0.1, 0.2, 0.3], "nir": [0.5, 0.6, 0.7], "crop": ["wheat", "maize", "wheat"]}

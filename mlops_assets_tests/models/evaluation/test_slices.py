@@ -20,14 +20,14 @@ from mlops_assets.models.evaluation.slices import (
 )
 from mlops_assets.names import Reference
 from mlops_assets.store import Store
+from mlops_assets.testing.readers import MORE, ReaderCase, landing
 from mlops_assets_tests.conftest import (
     crops_table,
     scenes_specification,
     table_specification,
     write_scene,
 )
-from mlops_assets_tests.datasets.readers.implementations import Implementation
-from mlops_assets_tests.datasets.readers.test_contract import ALL, MORE, landing
+from mlops_assets_tests.datasets.readers.test_contract import ALL
 
 Land = Callable[..., Commit]
 
@@ -174,7 +174,7 @@ def test_a_place_is_told_as_the_layout_has_it(
 
 @pytest.mark.parametrize("implementation", ALL, ids=str)
 def test_every_layout_tells_of_each_of_its_samples(
-    store: Store, implementation: Implementation
+    store: Store, implementation: ReaderCase
 ) -> None:
     implementation.land(landing(store), MORE)
     method = next(iter(implementation.splits))
