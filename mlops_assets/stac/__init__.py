@@ -1,5 +1,5 @@
 """Records in a static catalogue: STAC of data versions, MLM Items of model versions.
 
-A data version is a Collection and its Items. Records describe what is published; nothing here
-publishes data or models.
+A data version is a Collection and its Items. Records describe data and models that are already
+published.
 """

@@ -1,6 +1,6 @@
 """Fields of the assets and Items of a data version: bands, pixel values, classes, tables.
 
-What the files and the declaration say; where and when is in `extents`.
+They come from the files and the declaration; place and time are in `extents`.
 """
 
 from __future__ import annotations

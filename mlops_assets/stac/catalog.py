@@ -122,7 +122,7 @@ class CatalogWriter:
         return read_record(self.workspace, self.registry, key)
 
     def has(self, key: str) -> bool:
-        """Return whether a document was added, or was published and is there."""
+        """Return whether a document was added, or was published and exists."""
         return key in self._contents or has_record(self.workspace, self.registry, key)
 
     @contextmanager
@@ -167,9 +167,9 @@ class CatalogWriter:
 
 
 def has_record(workspace: Workspace, registry: Registry, key: str) -> bool:
-    """Return whether a document of the catalogue was published and is there.
+    """Return whether a document of the catalogue was published and exists.
 
-    What a killed process left was not.
+    A file that a killed process left was not published.
     """
     return bool(registry.files_at(key)) and workspace.exists(key)
 

@@ -39,16 +39,15 @@ from mlops_assets.stac.catalog import (
 from mlops_assets.stac.extents import footprint, known_bbox, times, true_footprint
 from mlops_assets.stac.item_files import FileRow, ItemFiles, groups
 
-# the words of the ml-aoi extension
+# values of `ml-aoi:split`
 STAC_SPLITS = {
     "train": "train",
     "validation": "validate",
     "test": "test",
 }
-# Each Item is a file to be written, and to be fetched by who looks for one. Beyond so many the
-# manifest, which is stac-geoparquet, answers in one read what a thousand requests would; the
-# Collection then says so.
-ITEMS_AT_MOST = 1000
+# Each Item is a file to write, and a request for every reader. Beyond this number readers use the
+# manifest, which is stac-geoparquet and one read; the Collection then states so.
+MAX_ITEMS = 1000
 _PREFIXES = {
     "file": FILE,
     "classification": CLASSIFICATION,
@@ -65,7 +64,7 @@ class ItemMaker:
     """Makes the Items of one data version."""
 
     def __init__(self, committed: CommittedDataset, collection: str) -> None:
-        """Make Items of a Collection, which lies at the key `collection`."""
+        """Make Items of the Collection at the key `collection`."""
         self.committed, self.collection = committed, collection
 
     def items(self) -> Iterator[tuple[str, dict[str, object]]]:

@@ -1,6 +1,6 @@
 """The record of a data version: a Collection with its Items, and the same as OGC TrainingDML-AI.
 
-What an Item says is in `dataset_items`, what TrainingDML-AI says in `training_dml`.
+Items are made in `dataset_items`, the TrainingDML-AI document in `training_dml`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from mlops_assets.progress import step
 from mlops_assets.registry import Registry
 from mlops_assets.stac.asset_fields import bands, class_fields, class_values
 from mlops_assets.stac.catalog import SCIENTIFIC, CatalogWriter, add_thumbnail, asset, link, plain
-from mlops_assets.stac.dataset_items import ITEMS_AT_MOST, ItemMaker, extensions
+from mlops_assets.stac.dataset_items import MAX_ITEMS, ItemMaker, extensions
 from mlops_assets.stac.extents import extent, extent_notes
 from mlops_assets.stac.item_files import group_count, main_files
 from mlops_assets.stac.training_dml import TRAINING_DML, document_key, training_dataset
@@ -43,7 +43,7 @@ def write_dataset_record(
 
     Return their files, Collection first.
 
-    A version of more than `ITEMS_AT_MOST` Items has them in its manifest only.
+    A version of more than `MAX_ITEMS` Items has them in its manifest only.
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.
@@ -55,7 +55,7 @@ def write_dataset_record(
     key = dataset_collection_key(committed.row.dataset, committed.row.version)
     with step(f"recording {committed.reference}"), registry.lock("catalog"):
         writer = CatalogWriter(workspace, registry)
-        items = ItemMaker(committed, key).items() if group_count(committed) <= ITEMS_AT_MOST else []
+        items = ItemMaker(committed, key).items() if group_count(committed) <= MAX_ITEMS else []
         files = [writer.write(item_key, item, owner) for item_key, item in items]
         described = writer.write(document_key(committed), training_dataset(committed), owner)
         published = [
@@ -233,15 +233,15 @@ def _item_assets(committed: CommittedDataset) -> dict[str, object]:
 
 
 def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, object]]:
-    """Return for each band what all source Items say alike of it, such as its common name.
+    """Return the fields of each band on which all source Items agree, such as its common name.
 
-    Nothing without them.
+    Without source Items, they are empty.
     """
     nothing: list[dict[str, object]] = [{} for _ in committed.document.features]
     entries = committed.document.described
-    said = [entry.assets[0].bands if entry.assets else [] for entry in entries]
+    per_item = [entry.assets[0].bands if entry.assets else [] for entry in entries]
     scenes = sum(len(entry.scenes) for entry in entries)
-    if scenes < group_count(committed) or any(len(found) != len(nothing) for found in said):
+    if scenes < group_count(committed) or any(len(found) != len(nothing) for found in per_item):
         return nothing
     return [
         {
@@ -249,5 +249,5 @@ def _shared_of_bands(committed: CommittedDataset) -> list[dict[str, object]]:
             for name, value in first.items()
             if all(other.get(name) == value for other in others)
         }
-        for first, *others in zip(*said, strict=True)
+        for first, *others in zip(*per_item, strict=True)
     ] or nothing

@@ -35,9 +35,9 @@ MAX_TEXT = 100  # characters of a value in a line about its change
 
 
 def description(workspace: Workspace, registry: Registry, row: DataVersion) -> Description | None:
-    """Return what the Collection of a data version says, by the names of the declaration.
+    """Return the description in the Collection of a data version, by names of the declaration.
 
-    None if there is none.
+    None if no Collection was published.
 
     Raises:
         IntegrityError: it is not as it was published.
@@ -52,7 +52,7 @@ def description(workspace: Workspace, registry: Registry, row: DataVersion) -> D
 
 
 def changes(before: Description | None, after: Description | None) -> list[str]:
-    """Return what a record says otherwise now, one line a field; nothing for a first record."""
+    """Return the changes of a record, one line per field; none for a first record."""
     if before is None or after is None:
         return []
     return [

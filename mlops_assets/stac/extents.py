@@ -79,21 +79,21 @@ def known_interval(
         committed: the data version.
         rows: images or tables of it; all if not given.
     """
-    said = (
+    moments = (
         main_files(committed)["datetime"]
         if rows is None
         else pd.Series([row["datetime"] for row in rows])
     )
     sampled = committed.samples["time"]
-    if said.isna().any() and sampled.notna().any():
+    if moments.isna().any() and sampled.notna().any():
         of_rows = (
             slice(None)
             if rows is None
             else committed.samples["path"].isin([row["path"] for row in rows])
         )
-        said = pd.to_datetime(sampled[of_rows], utc=True)
-    if len(said) and said.notna().all():
-        return said.min().to_pydatetime(), said.max().to_pydatetime()
+        moments = pd.to_datetime(sampled[of_rows], utc=True)
+    if len(moments) and moments.notna().all():
+        return moments.min().to_pydatetime(), moments.max().to_pydatetime()
     return declared_interval(committed.specification)
 
 
@@ -104,8 +104,8 @@ def times(
 
     They are the moment, or the interval with its start as the nominal moment.
 
-    STAC demands a moment. Unknown, it is that of the publication, which `mlops:datetime_is` says;
-    of an interval without a start it is the end.
+    STAC requires a moment. If unknown, it is the time of publication, which `mlops:datetime_is`
+    states; of an interval without a start it is the end.
 
     Args:
         committed: the data version.
@@ -130,9 +130,8 @@ def times(
 def extent(committed: CommittedDataset) -> pystac.Extent:
     """Return a Collection's extent.
 
-    STAC demands one: if it is unknown, it is the whole world up to publication.
-
-    `extent_notes` says so.
+    STAC requires one: if it is unknown, it is the whole world up to publication, as `extent_notes`
+    states.
     """
     start, end = known_interval(committed) or (None, committed.row.created)
     return pystac.Extent(
@@ -142,7 +141,7 @@ def extent(committed: CommittedDataset) -> pystac.Extent:
 
 
 def extent_notes(committed: CommittedDataset) -> dict[str, str]:
-    """Return fields of a Collection that say what of its extent is not known, or only roughly."""
+    """Return fields of a Collection that state what of its extent is unknown or approximate."""
     declared, notes = committed.specification.extent, {}
     if known_bbox(committed) is None:
         notes["mlops:extent"] = "unknown; the whole world, as STAC demands a bounding box"

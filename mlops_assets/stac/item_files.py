@@ -1,8 +1,6 @@
-"""The files of a data version, put together as Items have them.
+"""The files of a data version, grouped by Item: a scene with its labels, an image, or a table.
 
-An Item is a scene with its labels, an image, or a table.
-
-What is said of them is in `dataset_items` and `training_dml`.
+The documents that describe them are made in `dataset_items` and `training_dml`.
 """
 
 from __future__ import annotations
@@ -77,7 +75,7 @@ class ItemFiles:
 def main_files(committed: CommittedDataset) -> pd.DataFrame:
     """Return the manifest rows of images and tables.
 
-    Labels and sidecars are of where and when those are.
+    Labels and sidecars have the place and time of those.
     """
     return committed.manifest[committed.manifest["role"].isin(MAIN_ROLES)]
 

@@ -9,6 +9,7 @@ import json
 import re
 import time
 import warnings
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 import pystac
@@ -58,7 +59,8 @@ DIMENSIONS = {
     "image": ["batch", "bands", "height", "width"],
 }
 
-FRAMEWORKS = {  # name of the adapter → name in the record, package whose version is recorded
+# name of the adapter → name in the record, package whose version is recorded
+FRAMEWORKS = {
     "pytorch": ("PyTorch", "torch"),
     "scikit-learn": ("scikit-learn", "scikit-learn"),
     "keras": ("Keras", "keras"),
@@ -89,19 +91,16 @@ def write_model_record(
         writer = CatalogWriter(workspace, registry)
         files = registry.files(model_owner(row.model, row.version))
         unmeasured = unmeasured_classes(workspace, registry, row.model, row.version)
-        writer.write(
-            key, _item(row, run, committed, files, key, title, description, unmeasured), owner
-        )
-        recorded = [
+        record = _ModelRecord(row, run, committed, title or row.model, description, unmeasured)
+        writer.write(key, _item(record, files, key), owner)
+        items = [
             (model_item_key(other.model, other.version), record_owner(other.model, other.version))
             for other in registry.model_versions(row.model)
             if (other.stage == "recorded" or other.version == row.version)
             and writer.has(model_item_key(other.model, other.version))
         ]
-        writer.link_versions(recorded)
-        _write_collection(
-            writer, row, committed, [other for other, _ in recorded], title, description
-        )
+        writer.link_versions(items)
+        _write_collection(writer, record, [item for item, _ in items])
         writer.write_root()
         with writer.publishing() as records:
             registry.advance(
@@ -110,19 +109,34 @@ def write_model_record(
     return [writer.file(key)]
 
 
-def _write_collection(
-    writer: CatalogWriter,
-    row: ModelVersion,
-    committed: CommittedDataset,
-    items: list[str],
-    title: str | None,
-    description: str,
-) -> None:
-    key = model_collection_key(row.model)
+@dataclass(frozen=True)
+class _ModelRecord:
+    """A model version with all that its record describes.
+
+    Attributes:
+        row: the model version.
+        run: the run that trained it.
+        committed: the data version it was trained on.
+        title: of the model.
+        description: of the model; may be empty.
+        unmeasured: classes without a sample in the test split.
+    """
+
+    row: ModelVersion
+    run: Run
+    committed: CommittedDataset
+    title: str
+    description: str
+    unmeasured: list[str]
+
+
+def _write_collection(writer: CatalogWriter, record: _ModelRecord, items: list[str]) -> None:
+    model, committed = record.row.model, record.committed
+    key = model_collection_key(model)
     collection = pystac.Collection(
-        id=row.model,
-        title=title or row.model,
-        description=description or f"Versions of the model {row.model}.",
+        id=model,
+        title=record.title,
+        description=record.description or f"Versions of the model {model}.",
         license="other",
         extent=extent(committed),
     )
@@ -136,21 +150,13 @@ def _write_collection(
     )
 
 
-def _item(
-    row: ModelVersion,
-    run: Run,
-    committed: CommittedDataset,
-    files: list[FileStat],
-    key: str,
-    title: str | None,
-    description: str,
-    unmeasured: list[str],
-) -> dict[str, object]:
+def _item(record: _ModelRecord, files: list[FileStat], key: str) -> dict[str, object]:
+    row, run, committed = record.row, record.run, record.committed
     bbox = known_bbox(committed)
     properties: dict[str, object] = {
         **times(committed, row.created),
-        "title": f"{title or row.model}, {row.version}",
-        "description": description or f"Model {row.model}.",
+        "title": f"{record.title}, {row.version}",
+        "description": record.description or f"Model {row.model}.",
         "created": pystac.utils.datetime_to_str(row.created),
         "version": row.version,
         **_mlm(row, run),
@@ -162,17 +168,17 @@ def _item(
         "mlops:data_version": f"{row.dataset}@{row.data_version}",
         "mlops:data_digest": row.data_digest,
     }
-    if unmeasured:
-        properties["mlops:unmeasured_classes"] = unmeasured  # the test split has no sample of them
+    if record.unmeasured:
+        properties["mlops:unmeasured_classes"] = record.unmeasured
     assets = {_asset_name(file.path): _asset(key, file) for file in files}
     add_thumbnail(assets, ["confusion_matrix_png"])
     signature = Signature.of(row)
     if signature.view != "row":
-        # STAC 1.1 allows bands in the properties only where an asset has them; MLM wants them in
-        # the properties
+        # STAC 1.1 allows bands in the properties only where an asset has them; MLM requires them
+        # in the properties
         properties["bands"] = assets["model"]["bands"] = _bands(committed, signature.features)
     else:
-        # MLM wants a definition of every variable; what they lie along is the rows of a table
+        # MLM requires a definition of every variable; their dimension is the rows of a table
         properties["cube:dimensions"] = {"row": {"type": "row", "extent": [0, None]}}
         properties["cube:variables"] = {
             band["name"]: {

@@ -27,8 +27,8 @@ from mlops_assets.stac.item_files import FileRow, ItemFiles, groups
 TRAINING_DML = "training-dml.json"
 TRAINING_TYPES = {"train": "training", "validation": "validation", "test": "test"}
 TASKS = {"image": "Scene Classification", "window": "Semantic Segmentation"}
-# Formats of labels in the code list AI_ImageFormatCode, by media type; labels of others are told by
-# their classes.
+# Formats of labels in the code list AI_ImageFormatCode, by media type; labels in other formats
+# are represented by their classes.
 LABEL_FORMATS = {
     GEOTIFF: GEOTIFF,
     "image/png": "image/png",
@@ -39,13 +39,13 @@ LABEL_FORMATS = {
 }
 # The document is one JSON text that readers hold in memory as a whole, at about 500 bytes an entry.
 # Beyond so many entries `data` is the URL of the table of samples, which the standard allows.
-ENTRIES_AT_MOST = 10_000
+MAX_ENTRIES = 10_000
 
 
 def document_key(committed: CommittedDataset) -> str:
-    """Return where the document of a data version lies: beside its Collection.
+    """Return the key of the document of a data version, beside its Collection.
 
-    Its URLs are relative to that.
+    URLs in the document are relative to it.
     """
     return f"{dataset_record_folder(committed.row.dataset, committed.row.version)}/{TRAINING_DML}"
 
@@ -90,7 +90,7 @@ def training_dataset(committed: CommittedDataset) -> dict[str, object]:
     data: object = relative(
         document_key(committed), f"{version_folder(row.dataset, row.version)}/samples.parquet"
     )
-    if _entry_count(committed) <= ENTRIES_AT_MOST:
+    if _entry_count(committed) <= MAX_ENTRIES:
         data = [entry.document() for entry in _entries(committed)]
     known = {field: value for field, value in found.items() if value not in (None, [])}
     return {"type": "AI_EOTrainingDataset", **known, "data": data}
@@ -101,9 +101,8 @@ def changeset(
 ) -> dict[str, object]:
     """Return the difference between two data versions as an `AI_TDChangeset`.
 
-    The URLs of its entries are relative to where the document of the version they are of lies: that
-    of `before` for what is deleted, that of `after` for the rest. A renamed file is one entry
-    deleted and one added.
+    URLs of deleted entries are relative to the document of `before`, those of other entries to the
+    document of `after`. A renamed file is one entry deleted and one added.
 
     Args:
         before: the older version.
@@ -195,7 +194,7 @@ class _Entry:
         }
 
     def _labels(self) -> list[dict[str, object]]:
-        # the defaults of the standard, which pytdml wants said
+        # the defaults of the standard, which pytdml requires
         common = {
             "isNegative": False,
             "confidence": 1.0,

@@ -481,7 +481,7 @@ def test_the_manifest_is_an_asset_of_the_collection(name: str, store: Store) -> 
 
 
 def test_many_items_are_in_the_manifest_only(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mlops_assets.stac.datasets.ITEMS_AT_MOST", 11)
+    monkeypatch.setattr("mlops_assets.stac.datasets.MAX_ITEMS", 11)
     land_images(store.workspace.root / "landing/many")
     record(store, "many", {"layout": "image_folder"})
     found = collection(store, "many")

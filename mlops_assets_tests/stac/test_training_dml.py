@@ -163,7 +163,7 @@ def test_beyond_so_many_entries_the_samples_are_named(
 ) -> None:
     committed = CommittedDataset.open(store.workspace, store.registry, Reference("photos", "v1"))
     assert len(training_dataset(committed)["data"]) == 12
-    monkeypatch.setattr(training_dml, "ENTRIES_AT_MOST", 11)
+    monkeypatch.setattr(training_dml, "MAX_ENTRIES", 11)
     href = training_dataset(committed)["data"]
     target = posixpath.normpath(posixpath.join(posixpath.dirname(key_of("photos")), href))
     assert target == "datasets/photos/v1/samples.parquet" and store.workspace.exists(target)
