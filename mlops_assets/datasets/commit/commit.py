@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import pandas as pd
@@ -30,10 +31,9 @@ from mlops_assets.datasets.sources import LandedFile, Landing, open_landing
 from mlops_assets.datasets.sources.snapshot import Landed
 from mlops_assets.datasets.specification.dataset import SPLITS, DatasetSpecification
 from mlops_assets.datasets.splits.assign import SEEDED, assign_splits
-from mlops_assets.datasets.versions.contents import ClassName, Contents, file_rows
+from mlops_assets.datasets.versions.contents import Contents, file_rows
 from mlops_assets.datasets.versions.documents import json_bytes, samples_bytes
 from mlops_assets.datasets.versions.manifest import knows_bands, read_manifest, write_manifest
-from mlops_assets.datasets.versions.sample_shape import SampleShape
 from mlops_assets.datasets.versions.summarise import summarise
 from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import DataProblems, EmptyLanding, SpecificationError, StorageError
@@ -45,7 +45,7 @@ from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.store import now
 from mlops_assets.storage import Workspace
 from mlops_assets.storage.scratch import scratch_folder
-from mlops_assets.text.json_values import Json
+from mlops_assets.text.json_values import Json, JsonObject
 
 # where the files are found; no part of what they mean, and so none of the digest
 _WHERE = {"url", "notifications", "files", "catalog", "collections", "bbox", "datetime", "query"}
@@ -121,13 +121,16 @@ def commit(
         _require_training_samples(contents, samples, specification)
         manifest = contents.files.merge(stored, on="path").sort_values("path", ignore_index=True)
         notes = [*contents.notes, *_unread(unread), *_absent(contents, samples, specification)]
-        reading = specification.committed()["source"]
-        parts = (contents.classes, contents.features, contents.input, reading, contents.labels)
-        digest = digest_of(manifest, samples, *parts)
+        document = VersionDocument.draft(contents, specification)
+        digest = digest_of_documents(manifest, samples, document)
         version = registry.data_version_with(specification.name, digest)
         if version is not None:
             return Commit(version, created=False, notes=notes, landed=source)
-        version = _publish(workspace, registry, specification, contents, samples, manifest, digest)
+        document = document.model_copy(
+            update={"digest": digest, "created_by": registry.principal.name}
+        )
+        interval = specification.extent.interval if specification.extent else (None, None)
+        version = _publish(workspace, registry, document, samples, manifest, interval)
         return Commit(version, created=True, notes=notes, landed=source)
 
 
@@ -180,50 +183,27 @@ def read_landing(
 def digest_of_documents(
     files: pd.DataFrame, samples: pd.DataFrame, document: VersionDocument
 ) -> str:
-    """Return the digest of a committed data version, from its documents.
-
-    Args:
-        files: its manifest.
-        samples: its samples.
-        document: its `version.json`.
-    """
-    parts = (document.classes, document.features, document.input)
-    return digest_of(files, samples, *parts, document.specification["source"], document.labels)
-
-
-def digest_of(
-    files: pd.DataFrame,
-    samples: pd.DataFrame,
-    classes: list[ClassName] | None,
-    features: list[str],
-    shape: SampleShape,
-    source: Json,
-    labels: dict[str, str] | None = None,
-) -> str:
     """Return the digest of a data version.
 
     It is the sha256 of its canonical manifest, the same on any machine.
 
     Args:
-        files: path, sha256 and size of every file, its role, scene and part, and which bands are
-            read, in any order.
-        samples: every sample's place, label, group and split.
-        classes: classes in the order of their indices.
-        features: names of features or bands.
-        shape: how a sample is shaped.
-        source: the source as declared and committed; its reading options are part of what the bytes
-            mean.
-        labels: the label file of each scene, where the manifest cannot tell.
+        files: the manifest: path, sha256 and size of every file, its role, scene and part, and
+            which bands are read, in any order.
+        samples: place, label, group and split of every sample, in any order.
+        document: classes, features, shape, labels and source; of the source the reading options
+            count, not the location. Its own version and digest are not read.
     """
+    source = document.specification["source"]
     reading = _without_location(source)
     if isinstance(reading, dict) and "stac" in reading:
         reading["stac"] = _without_location(reading["stac"])
     header = {
-        "classes": classes,
-        "features": features,
-        "input": shape.model_dump(mode="json"),
+        "classes": document.classes,
+        "features": document.features,
+        "input": document.input.model_dump(mode="json"),
         "reading": reading,
-        "labels": labels or {},
+        "labels": document.labels,
     }
     chosen = files.reindex(columns=["path", "bands"]).dropna().sort_values("path")
     if len(chosen):  # versions that read all bands as they lie keep their digest
@@ -281,10 +261,9 @@ def _facts(
     return manifest[same & ~manifest["scene"].isin(lost)].set_index("path")
 
 
-def _reading(committed: dict[str, Any]) -> Any:
-    return {name: value for name, value in committed["source"].items() if name != "url"}, committed[
-        "classes"
-    ]
+def _reading(committed: dict[str, Any]) -> tuple[JsonObject, Json]:
+    source = {name: value for name, value in committed["source"].items() if name != "url"}
+    return source, committed["classes"]
 
 
 def _require_training_samples(
@@ -366,49 +345,40 @@ def _require_settled(landing: Landing, files: list[LandedFile]) -> None:
 def _publish(
     workspace: Workspace,
     registry: Registry,
-    specification: DatasetSpecification,
-    contents: Contents,
+    draft: VersionDocument,
     samples: pd.DataFrame,
     manifest: pd.DataFrame,
-    digest: str,
+    interval: Sequence[datetime | None],
 ) -> DataVersion:
-    number = max((row.number for row in registry.data_versions(specification.name)), default=0) + 1
-    version, created = f"v{number}", now()
-    interval = specification.extent.interval if specification.extent else (None, None)
-    rows = write_manifest(manifest, specification.name, version, created, interval)
-    taken = samples_bytes(samples, numbers=contents.classes is None)
-    document = VersionDocument(
-        dataset=specification.name,
-        version=version,
-        digest=digest,
-        created=created.isoformat(),
-        created_by=registry.principal.name,
-        specification=specification.committed(),
-        classes=contents.classes,
-        features=contents.features,
-        input=contents.input,
-        notes=contents.notes,
-        labels=contents.labels,
-        described=contents.described,
+    number = max((row.number for row in registry.data_versions(draft.dataset)), default=0) + 1
+    version = f"v{number}"
+    created = now()
+    rows = write_manifest(manifest, draft.dataset, version, created, interval)
+    taken = samples_bytes(samples, numbers=draft.classes is None)
+    document = draft.model_copy(
+        update={
+            "version": version,
+            "created": created.isoformat(),
+            "summary": summarise(draft, rows, taken),
+        }
     )
-    document = document.model_copy(update={"summary": summarise(document, rows, taken)})
-    folder = version_folder(specification.name, version)
+    folder = version_folder(document.dataset, version)
     files = [
         workspace.put(f"{folder}/manifest.parquet", rows),
         workspace.put(f"{folder}/samples.parquet", taken),
         workspace.put(f"{folder}/version.json", json_bytes(document.content())),
     ]
     row = DataVersion(
-        dataset=specification.name,
+        dataset=document.dataset,
         version=version,
         number=number,
-        digest=digest,
+        digest=document.digest,
         created=created,
-        created_by=registry.principal.name,
+        created_by=document.created_by,
         files=len(manifest),
         samples=len(samples),
         size=int(manifest["size"].sum()),
-        specification=specification.committed(),
+        specification=document.specification,
         counts={name: int((samples["split"] == name).sum()) for name in SPLITS},
     )
     registry.publish_data_version(row, files)

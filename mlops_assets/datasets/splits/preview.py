@@ -198,16 +198,7 @@ class _LandedVersion(CommittedDataset):
         cls, source: Landed, contents: Contents, specification: DatasetSpecification
     ) -> _LandedVersion:
         row = DataVersion(dataset=specification.name, version="landing")
-        document = VersionDocument(
-            dataset=row.dataset,
-            version=row.version,
-            digest="",
-            specification=specification.committed(),
-            classes=contents.classes,
-            features=contents.features,
-            input=contents.input,
-            labels=contents.labels,
-        )
+        document = VersionDocument.draft(contents, specification)
         return cls(source.workspace, row, document, contents.files, contents.samples, source)
 
     def local_path(self, path: str) -> Path:

@@ -5,9 +5,12 @@
 
 from __future__ import annotations
 
+from typing import Self
+
 from pydantic import BaseModel, ConfigDict, JsonValue
 
-from mlops_assets.datasets.versions.contents import ClassName, DescribedScenes
+from mlops_assets.datasets.specification.dataset import DatasetSpecification
+from mlops_assets.datasets.versions.contents import ClassName, Contents, DescribedScenes
 from mlops_assets.datasets.versions.sample_shape import SampleShape
 from mlops_assets.text.json_values import JsonObject
 
@@ -86,6 +89,22 @@ class VersionDocument(_Stored):
     labels: dict[str, str] = {}
     described: list[DescribedScenes] = []
     summary: VersionSummary | None = None
+
+    @classmethod
+    def draft(cls, contents: Contents, specification: DatasetSpecification) -> Self:
+        """Describe landed contents that have no version, digest and time of commit yet."""
+        return cls(
+            dataset=specification.name,
+            version="",
+            digest="",
+            specification=specification.committed(),
+            classes=contents.classes,
+            features=contents.features,
+            input=contents.input,
+            notes=contents.notes,
+            labels=contents.labels,
+            described=contents.described,
+        )
 
     def content(self) -> JsonObject:
         """Return the document as it is stored."""

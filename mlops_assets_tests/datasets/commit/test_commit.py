@@ -13,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mlops_assets.datasets.commit.commit import Commit, commit, digest_of
+from mlops_assets.datasets.commit.commit import Commit, commit, digest_of_documents
 from mlops_assets.datasets.specification.dataset import DatasetSpecification
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.datasets.versions.sample_shape import ImageShape, RowShape
+from mlops_assets.datasets.versions.sample_shape import RowShape
+from mlops_assets.datasets.versions.version_document import VersionDocument
 from mlops_assets.errors import (
     DataProblems,
     EmptyLanding,
@@ -201,6 +202,19 @@ def files_table(names: str) -> pd.DataFrame:
     return pd.DataFrame(rows).assign(part=pd.array([None] * len(rows), "Int64"))
 
 
+def digest_of(files: pd.DataFrame, samples: pd.DataFrame, source: dict[str, Any]) -> str:
+    document = VersionDocument(
+        dataset="fields",
+        version="v1",
+        digest="",
+        specification={"source": source},
+        classes=None,
+        features=["f"],
+        input=RowShape(),
+    )
+    return digest_of_documents(files, samples, document)
+
+
 def test_the_digest_of_a_catalogue_does_not_depend_on_where_it_lies_or_how_it_is_searched() -> None:
     samples = pd.DataFrame(
         {"path": ["a"], "row": [0], "column": [0], "label": ["x"], "group": None, "split": "train"}
@@ -208,9 +222,7 @@ def test_the_digest_of_a_catalogue_does_not_depend_on_where_it_lies_or_how_it_is
 
     def digest(**stac: Any) -> str:
         source = {"url": "x", "layout": "stac", "stac": {"images": ["image"], **stac}}
-        return digest_of(
-            files_table("a"), samples, None, ["f"], ImageShape(height=1, width=1), source
-        )
+        return digest_of(files_table("a"), samples, source)
 
     search = {
         "bbox": [0, 1, 2, 3],
@@ -245,8 +257,8 @@ def test_the_digest_does_not_depend_on_the_order_of_samples_or_files(
         "layout": "table",
         "table": {"label": "crop", "decimal": "."},
     }
-    expected = digest_of(table, samples, None, ["f"], RowShape(), source)
-    assert digest_of(table.iloc[files], permuted, None, ["f"], RowShape(), source) == expected
+    expected = digest_of(table, samples, source)
+    assert digest_of(table.iloc[files], permuted, source) == expected
 
 
 def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
@@ -274,9 +286,7 @@ def test_the_digest_depends_on_every_fact_of_a_sample() -> None:
         "split": "test",
     }
     changed = [samples, *(samples.assign(**{name: [value]}) for name, value in changes.items())]
-    digests = [
-        digest_of(files_table("ab"), frame, None, ["f"], RowShape(), source) for frame in changed
-    ]
+    digests = [digest_of(files_table("ab"), frame, source) for frame in changed]
     assert len(set(digests)) == 1 + len(changes)
 
 
@@ -286,7 +296,7 @@ def test_the_digest_depends_on_how_the_source_is_read_but_not_on_where_it_lies()
     )
 
     def digest(**source: Any) -> str:
-        return digest_of(files_table("a"), samples, None, ["f"], RowShape(), source)
+        return digest_of(files_table("a"), samples, source)
 
     first = digest(url="landing/fields", layout="table", table={"label": "crop", "decimal": "."})
     told = {"notifications": {"queue": "https://sqs/q"}, "files": ["a.csv"]}
