@@ -29,9 +29,10 @@ def is_pointer_file(local: Path) -> bool:
 
 
 def pointer_problem(paths: Sequence[str]) -> str:
-    """Return what to do about files that are Git LFS pointers.
+    """Return one problem, with its remedy, for all files that are Git LFS pointers.
 
-    It is one problem, however many files there are.
+    Args:
+        paths: landed paths of the pointers, at least one.
     """
     if len(paths) == 1:
         return f"{paths[0]}: {POINTER}, and land it again"

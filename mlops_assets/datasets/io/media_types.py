@@ -1,6 +1,6 @@
-"""Media types of files by the ending of their names, as STAC's best practices write them.
+"""Media types of files by the ending of their names, as STAC's best practices have them.
 
-No reading of files.
+No file is read.
 """
 
 from __future__ import annotations
@@ -40,11 +40,18 @@ MEDIA_TYPES = {
 
 
 def media_type(path: str) -> str:
-    """Return the media type of one file; that of any bytes where the ending is not known."""
+    """Return the media type of one file, `application/octet-stream` for an unknown ending."""
     return MEDIA_TYPES.get(posixpath.splitext(path)[1].lower(), UNKNOWN)
 
 
 def media_types(paths: pd.Series) -> pd.Series:
-    """Return the media type of many files."""
+    """Return the media type of many files.
+
+    Args:
+        paths: texts.
+
+    Returns:
+        Media types with the index of `paths`.
+    """
     endings = paths.str.extract(r"(\.[^./]*)$", expand=False).str.lower()
     return endings.map(MEDIA_TYPES).fillna(UNKNOWN)

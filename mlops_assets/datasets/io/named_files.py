@@ -1,4 +1,4 @@
-"""Files under their own names and beside each other, as GDAL looks for what belongs to a raster."""
+"""Sidecars: files that GDAL finds by their names beside a raster."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pandas as pd
 
-# read the same under any name; other formats may be known by their ending, or keep facts in their
-# names (SRTM's .hgt)
+# read the same under any name; other formats may be recognised by their ending, or keep facts in
+# their names (SRTM's .hgt)
 SELF_CONTAINED = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
 VRT = ".vrt"
 
@@ -23,7 +23,7 @@ def is_self_contained(path: str) -> bool:
 
 
 def together(files: pd.DataFrame) -> Mapping[str, list[str]]:
-    """Return raster → the sidecars that may be its own.
+    """Return the sidecars that may belong to each raster, by the raster's path.
 
     They are those of its scene, and those of no scene in particular.
 
@@ -63,9 +63,11 @@ def by_stem(paths: Iterable[str]) -> Mapping[str, Sequence[str]]:
 
 
 def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the other paths that may belong to a raster.
+    """Return the other paths that may belong to a raster: its name with another or one more ending.
 
-    They have its name with any ending, or with one more.
+    Args:
+        path: of the raster.
+        stems: the paths to choose from, as `by_stem` gives them.
     """
     stem = path.rpartition(".")[0] or path
     return [
@@ -76,13 +78,14 @@ def beside(path: str, stems: Mapping[str, Sequence[str]]) -> list[str]:
 
 
 def link_to(link: Path, target: Path) -> None:
-    """Make a symbolic link, also where one is already.
+    """Make a symbolic link, replacing one that exists.
 
-    It may be one that another thread or process makes at the same time, or one that leads nowhere.
+    Another thread or process may make the same link at the same time, and an existing one may be
+    dangling.
 
-    Never a hard link: it changes the inode's time, by which a landing knows its files, and a
-    landing that was recalled shares its inodes with the workspace. A VRT is copied, as it looks for
-    what it names from where a link leads to.
+    Never a hard link: it changes the inode's time, by which a landing recognises its files, and a
+    landing that was recalled shares its inodes with the workspace. A VRT is copied, as GDAL
+    resolves the names in it from the target of a link.
     """
     link.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".link-", dir=link.parent) as folder:
@@ -91,4 +94,4 @@ def link_to(link: Path, target: Path) -> None:
             shutil.copyfile(target, new)
         else:
             new.symlink_to(target.resolve())
-        os.replace(new, link)  # noqa: PTH105  at once, whatever is there
+        os.replace(new, link)  # noqa: PTH105  atomic

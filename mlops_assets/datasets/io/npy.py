@@ -1,4 +1,4 @@
-"""NPY files as images. Nothing is unpickled, and a header that many files share is parsed once."""
+"""NPY files as images, without unpickling; a header that many files share is parsed once."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.io.rasters import require_finite
 from mlops_assets.datasets.versions.contents import FileRow
 
-_HEAD = 128  # bytes of the header that numpy writes for a plain array; longer ones are read whole
+_HEAD = 128  # bytes of the header that NumPy writes for a plain array; longer ones are read whole
 _REFUSED = (
     ValueError,
     OSError,
@@ -23,18 +23,19 @@ _REFUSED = (
     OverflowError,
     SyntaxError,
     TokenError,
-    MemoryError,  # of Python's parser, for a header of thousands of signs
+    MemoryError,  # of Python's parser, for a header of thousands of characters
     RecursionError,
 )
 
 
 def open_npy(local: Path) -> NDArray[np.number]:
-    """Open an array of shape (bands, rows, columns), or (rows, columns) of one band.
+    """Open an array of shape (bands, height, width), or (height, width) of one band.
 
-    It is mapped, not read.
+    Returns:
+        The memory-mapped array, shape (bands, height, width), of the file's own type.
 
     Raises:
-        ValueError: it is not a whole array of numbers of such a shape.
+        ValueError: it is truncated, or not an array of real numbers of such a shape.
     """
     try:
         array: NDArray[np.number] = np.load(local, mmap_mode="r", allow_pickle=False)
@@ -49,7 +50,8 @@ def npy_facts(local: Path) -> FileRow:
     """Return height, width, count and dtype of an array, as a manifest row has them.
 
     Raises:
-        ValueError: it is not a whole array of numbers, or holds what is not a measurement.
+        ValueError: it is truncated, not an array of real numbers of such a shape, or has values
+            that are infinite or NaN.
     """
     header = _plain_header(local)
     if header is None or header[1].kind == "f":
@@ -61,9 +63,9 @@ def npy_facts(local: Path) -> FileRow:
 
 
 def _plain_header(local: Path) -> tuple[tuple[int, ...], np.dtype[np.generic]] | None:
-    """Return shape and type if the file is of format 1.0 and as long as it says.
+    """Return shape and type of a file of format 1.0 that is as long as its header has it.
 
-    None where numpy must look itself.
+    None where NumPy must parse the header.
     """
     try:
         with local.open("rb") as stream:

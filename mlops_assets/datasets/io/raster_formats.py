@@ -1,7 +1,7 @@
-"""The GDAL driver of a raster, chosen before GDAL opens it, and what else GDAL may open.
+"""The GDAL driver of a raster, chosen before GDAL opens it, and the other files GDAL may open.
 
 GDAL by itself takes a document that names other files or servers (VRT, WMS, WCS, WMTS) for a
-raster, whatever the name of the file. Nothing here reads pixels.
+raster, whatever the name of the file. No pixels are read in this module.
 """
 
 from __future__ import annotations
@@ -20,8 +20,7 @@ GEOTIFF = "GTiff"
 VRT = "VRT"
 ERDAS = "HFA"
 HEAD_BYTES = 16
-# What a file of each format begins with; these name no other file, but for Erdas Imagine, see
-# `rasters`.
+# Magic bytes of each format; these name no other file, but for Erdas Imagine, see `rasters`.
 MAGIC = (
     (b"II*\0", GEOTIFF),
     (b"MM\0*", GEOTIFF),
@@ -39,7 +38,7 @@ MAGIC = (
     (b"CDF\x02", "netCDF"),
     (b"CDF\x05", "netCDF"),
 )
-# Formats without such a beginning
+# Formats without magic bytes
 SUFFIXES = {
     ".vrt": VRT,
     ".asc": "AAIGrid",
@@ -116,7 +115,7 @@ def driver_of(local: Path) -> str:
     """Return the name of the one GDAL driver that a raster may be opened with.
 
     Raises:
-        ValueError: the file is of no format that is read here.
+        ValueError: the format of the file is not supported.
         OSError: it cannot be read.
     """
     with local.open("rb", buffering=0) as stream:
@@ -127,8 +126,8 @@ def driver_of(local: Path) -> str:
     driver = driver or SUFFIXES.get(local.suffix.lower()) or _raw_driver(local)
     if driver is None:
         raise ValueError(
-            "cannot be read or written as a raster: it has no format that is read here"
-            f" ({FORMATS}), or lacks its .hdr; replace the file, or convert it to GeoTIFF"
+            f"cannot be read or written as a raster: its format is not supported ({FORMATS}), or"
+            " its .hdr is missing; replace the file, or convert it to GeoTIFF"
         )
     return driver
 
@@ -154,15 +153,17 @@ def _raw_driver(local: Path) -> str | None:
 
 
 def require_contained(local: Path) -> None:
-    """Check that GDAL, opening a raster, opens no other files than it may.
+    """Check that GDAL, opening a raster, opens only files that it may.
 
-    It may open rasters that lie beside this one, or that its VRT may name.
+    These are sidecars of the raster, and rasters that its VRT names.
 
     Raises:
         ValueError: it would open something else; the message names it.
         OSError: a file cannot be read.
     """
-    waiting, met, documents = [local], {local}, 0
+    waiting = [local]
+    met = {local}
+    documents = 0
     while waiting:
         raster = waiting.pop()
         _require_plain_sidecars(raster)
@@ -208,7 +209,7 @@ def _is_geotiff(local: Path) -> bool:
 def _is_binary(local: Path) -> bool:
     """Return whether a file begins like a binary format.
 
-    No driver of GDAL takes such a file for a document of text.
+    GDAL's drivers of text documents do not open such a file.
     """
     with local.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
@@ -219,16 +220,16 @@ def vrt_sources(local: Path) -> list[str]:
     """Return the files that a VRT names: paths, absolute or relative to it.
 
     Raises:
-        ValueError: it is not valid, names files in another way, or has parts that read anything
-            else.
+        ValueError: it is not valid, names files in another way, or has elements that may read
+            other files.
         OSError: it cannot be read.
     """
     if local.stat().st_size > MAX_DOCUMENT:
         raise ValueError(f"is a VRT of more than {MAX_DOCUMENT >> 20} MB; convert it to GeoTIFF")
     try:
         text = local.read_bytes().decode()
-        # no comments, no CDATA, no entities of its own: so GDAL's parser and this one see the same,
-        # and nothing expands
+        # without comments, CDATA and entities GDAL's parser and this one see the same, and nothing
+        # expands
         if "<!" in text or "<?" in text.removeprefix("<?xml version"):
             raise ValueError
         root = ET.fromstring(text)  # nosec B314
@@ -275,9 +276,9 @@ def _unescaped(local: Path) -> bytes:
 
 
 def stands_alone(local: Path) -> bool:
-    """Return whether no other file of the folder has a raster's name but for the ending.
+    """Return whether no other file of the folder has a raster's name with another ending.
 
-    GDAL then need not list the folder to find such files.
+    GDAL then need not list the folder to find sidecars.
     """
     return local.stem.lower() not in _folder(local).shared
 
@@ -307,7 +308,7 @@ class _Folder:
 
 
 def _folder(local: Path) -> _Folder:
-    """Return what lies in the folder of a file."""
+    """Return the files of a file's folder."""
     return _listed(str(local.parent), local.parent.stat().st_mtime_ns)
 
 
@@ -316,8 +317,8 @@ def _listed(folder: str, changed: int) -> _Folder:
     """List a folder.
 
     Args:
-        folder: where to look.
-        changed: when it last changed, so that it is listed again.
+        folder: path of the folder.
+        changed: time of its last change in nanoseconds, so that it is listed again after one.
     """
     sidecars = defaultdict(list)
     met: set[str] = set()

@@ -1,6 +1,6 @@
 """Places of rasters on the Earth, as GeoJSON and STAC have them.
 
-What a file does not say is unknown, never made up.
+A place that a file does not have is unknown; it is never guessed.
 """
 
 from __future__ import annotations
@@ -19,13 +19,19 @@ if TYPE_CHECKING:
 
 Places: TypeAlias = tuple[NDArray[np.float64], NDArray[np.float64]]  # longitude and latitude
 WGS84 = "EPSG:4326"
-ASKED = 512  # places along each side of a raster whose corners have none, or whose grid bends
+EDGE_POINTS = 512  # along each side of a raster whose corners have no place, or whose grid bends
 
 
 def bounds_of(transform: Affine, height: int, width: int) -> tuple[float, float, float, float]:
-    """Return the least x and y and the greatest x and y of a grid, in units of its CRS.
+    """Return the bounds of a grid of any orientation.
 
-    The grid may have any orientation.
+    Args:
+        transform: from (column, row) to coordinates.
+        height: rows.
+        width: columns.
+
+    Returns:
+        Minimum x, minimum y, maximum x and maximum y, in units of the CRS.
     """
     x, y = zip(
         *(transform @ corner for corner in ((0, 0), (width, 0), (0, height), (width, height))),
@@ -35,7 +41,7 @@ def bounds_of(transform: Affine, height: int, width: int) -> tuple[float, float,
 
 
 def georeference(raster: Raster) -> Crs | None:
-    """Return the CRS that the transform of an open raster leads to, or None where it leads nowhere.
+    """Return the CRS of an open raster, None if it has no georeference.
 
     A file without a transform is read as if it had the identity, which is not a place, whatever its
     CRS.
@@ -45,12 +51,11 @@ def georeference(raster: Raster) -> Crs | None:
 
 
 def box_on_earth(raster: Raster) -> list[float] | None:
-    """Return west, south, east, north of an open raster, as GeoJSON has them.
+    """Return the bounding box of an open raster as GeoJSON has it, None if its place is unknown.
 
-    None where its place is unknown.
-
-    Longitudes are in -180 ... 180, with west > east across the antimeridian, latitudes in -90 ...
-    90.
+    Returns:
+        West, south, east, north in degrees (WGS 84): longitudes in -180 … 180, with west > east
+        across the antimeridian, latitudes in -90 … 90.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.warp import transform_bounds
@@ -67,42 +72,40 @@ def box_on_earth(raster: Raster) -> list[float] | None:
                 )
     elif not raster.gcps[0]:
         return None
-    sides = (np.linspace(-0.5, side - 0.5, ASKED) for side in (raster.height, raster.width))
+    sides = (np.linspace(-0.5, side - 0.5, EDGE_POINTS) for side in (raster.height, raster.width))
     rows, columns = np.meshgrid(*sides)
     places = places_of_pixels(raster, np.column_stack([rows.ravel(), columns.ravel()]))
     if places is None:
         return None
     longitude, latitude = places
-    seen = ~np.isnan(longitude)  # the edges of a geostationary image are beyond the Earth's
+    known = ~np.isnan(longitude)  # the edges of a geostationary image are beyond the Earth's
     return (
-        enclosing(np.column_stack([longitude, latitude, longitude, latitude])[seen])
-        if seen.any()
+        enclosing(np.column_stack([longitude, latitude, longitude, latitude])[known])
+        if known.any()
         else None
     )
 
 
 def places_of_pixels(raster: Raster, places: NDArray[np.float64]) -> Places | None:
-    """Return longitude and latitude of positions in an open raster.
-
-    They are in degrees, as those of `box_on_earth`, and computed by the raster's transform, else by
-    its ground control points.
+    """Return the places of positions in an open raster, by its transform or ground control points.
 
     Args:
         raster: an open raster.
-        places: rows and columns, of pixel centres, (n, 2).
+        places: float64 of shape (n, 2), row and column; whole numbers are pixel centres.
 
     Returns:
-        Longitude and latitude, float64 of shape (n,) each, NaN where a position is not on the
-        Earth; None where nothing is known.
+        Longitude and latitude in degrees (WGS 84), float64 of shape (n,) each, NaN where a position
+        is not on the Earth; None if the raster has no georeference.
     """
     from rasterio._err import CPLE_BaseError
     from rasterio.errors import TransformError
     from rasterio.transform import AffineTransformer, GCPTransformer
     from rasterio.warp import transform
 
-    crs, (points, crs_of_points) = georeference(raster), raster.gcps
-    # PROJ knows no way to the Earth, as from a building site or the Moon; or there are too few
-    # points
+    crs = georeference(raster)
+    points, crs_of_points = raster.gcps
+    # PROJ has no transformation to WGS 84, as from a building site or the Moon; or there are too
+    # few points
     with suppress(CPLE_BaseError, TransformError):
         if crs is not None:
             x, y = AffineTransformer(raster.transform).xy(places[:, 0], places[:, 1])
@@ -133,5 +136,5 @@ def _in_degrees(west: float, south: float, east: float, north: float) -> list[fl
 
 
 def in_longitudes(degrees: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return longitudes in -180 ... 180 degrees."""
+    """Return longitudes of any turn in -180 … 180 degrees."""
     return np.where(np.abs(degrees) > 180, (degrees + 180) % 360 - 180, degrees)

@@ -1,6 +1,6 @@
-"""Opening rasters in one way.
+"""Rasters, opened with plain errors, bounded memory and no warnings about a missing georeference.
 
-It has plain errors, bounded memory, and no noise about a missing georeference.
+Bands are counted from 1, as GDAL does. How samples are cut from a raster is in `datasets/readers`.
 """
 
 from __future__ import annotations
@@ -36,19 +36,19 @@ STRIP_BYTES = 128 << 20
 GDAL = {
     "RAW_CHECK_FILE_SIZE": True,  # or what a truncated raw file lacks is read as zeros
     "GDAL_CACHEMAX": 128,  # MB; its own default is a twentieth of the machine's memory
-    # GDAL 3.10 reads truncated PNGs as garbage, and says nothing, if it is on
+    # GDAL 3.10 reads truncated PNGs as garbage without an error if it is on
     "GDAL_PNG_WHOLE_IMAGE_OPTIM": False,
     # the only file that its network file systems then open
     "CPL_VSIL_CURL_ALLOWED_FILENAME": "none",
 }
-# A compressed file may hold much more than its size; beyond this a header lies, or the file is a
-# bomb. Deflate itself ends at 1,032:1; a file of nothing but nodata in a sparse GeoTIFF would be
-# refused, and is not training data.
-GREATEST_RATIO = 4000
+# A compressed file may hold much more than its size; beyond this its header is wrong, or the file
+# is a decompression bomb. Deflate itself ends at 1,032:1; a file of nothing but nodata in a sparse
+# GeoTIFF would be refused, and is not training data.
+MAX_RATIO = 4000
 # of all bands; a Sentinel-2 scene of four bands in one strip has half of it
 MAX_BLOCK_BYTES = 1 << 30
 ALPHA = "alpha"
-Reading = Literal["raw", "physical", "shown"]
+Reading = Literal["raw", "physical", "mask"]
 
 
 @overload
@@ -67,7 +67,13 @@ def open_raster(
 ) -> Iterator[WritableRaster]:
     """Open a raster with rasterio, and nothing of another folder or host.
 
-    It is read with the one driver of its format.
+    Args:
+        local: the raster's file; it is read with the one driver of its format.
+        mode: `r` to read, `r+` to change, `w` to write a new file.
+        **profile: rasterio's options for writing: driver, height, width, count, dtype, crs, …
+
+    Yields:
+        The open dataset; it is closed at the end.
 
     Raises:
         ValueError: it cannot be opened, read or written, or declares more pixels than its bytes can
@@ -84,7 +90,7 @@ def open_raster(
         alone = profile["driver"] != VRT and stands_alone(local)
     with warnings.catch_warnings(), rasterio.Env(**GDAL, GDAL_DISABLE_READDIR_ON_OPEN=alone):
         warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        # alpha is asked all the same, see `shown_values`
+        # alpha is read all the same, see `value_mask`
         warnings.simplefilter("ignore", NodataShadowWarning)
         try:
             with rasterio.open(local, mode, **profile) as raster:
@@ -127,11 +133,11 @@ def _require_believable(local: Path, raster: Raster) -> None:
         raster.width * raster.height * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     )
     stored = local.stat().st_size
-    if declared > GREATEST_RATIO * max(stored, 1024):
+    if declared > MAX_RATIO * max(stored, 1024):
         raise ValueError(
             f"declares {raster.width} x {raster.height} pixels of {raster.count} band(s),"
-            f" {declared:,} bytes, but the file has {stored:,} bytes; the header lies or the file"
-            " is truncated; replace the file"
+            f" {declared:,} bytes, but the file has {stored:,} bytes; the header is wrong or the"
+            " file is truncated; replace the file"
         )
     largest = (
         max(rows * columns for rows, columns in raster.block_shapes)
@@ -146,12 +152,12 @@ def _require_believable(local: Path, raster: Raster) -> None:
 
 
 def _require_pixels_beside(local: Path, raster: Raster) -> None:
-    """Check that an Erdas image has its pixels itself or beside it.
+    """Check that the pixels of an Erdas image are in its own file or beside it.
 
-    By a path, it may have those of any folder.
+    Its header may name a file of any folder.
 
     Raises:
-        ValueError: it has not.
+        ValueError: they are in another folder.
     """
     for other in map(Path, raster.files):
         if other.parent != local.parent:
@@ -163,7 +169,12 @@ def _require_pixels_beside(local: Path, raster: Raster) -> None:
 def strips(raster: Raster, rows: int = STRIP_ROWS) -> Iterator[tuple[int, int]]:
     """Yield (top, bottom) of strips of an open raster, from top to bottom.
 
-    Each is small enough to be held in memory.
+    Args:
+        raster: an open raster.
+        rows: rows of a strip; fewer where `STRIP_BYTES` would not hold all bands of so many.
+
+    Yields:
+        First row, and one past the last row.
     """
     row_bytes = raster.width * sum(numpy_type(dtype).itemsize for dtype in raster.dtypes)
     step = max(1, min(rows, STRIP_BYTES // max(row_bytes, 1)))
@@ -184,9 +195,10 @@ def read_strip(
     Beyond the edges pixels are mirrored.
 
     Args:
-        raster: the raster.
-        top, bottom: the rows.
-        half: pixels around.
+        raster: an open raster.
+        top: first row.
+        bottom: one past the last row.
+        half: pixels added on each side.
         bands: which to read, counted from 1; all if none are given.
         what: see `read_values`.
 
@@ -208,14 +220,15 @@ def read_values(
     """Read a window of an open raster.
 
     Args:
-        raster: the raster.
-        window: as rasterio takes it.
-        bands: which to read, counted from 1; all if none are given.
-        what: values as they lie (`raw`), by the file's scale and offset (`physical`), or which of
-            them nodata, alpha and masks leave (`shown`).
+        raster: an open raster.
+        window: rows and columns, as rasterio takes them.
+        bands: which to read, counted from 1, in this order; all if none are given.
+        what: values as stored (`raw`), by the file's scale and offset (`physical`), or which of
+            them are valid by nodata, alpha and masks (`mask`).
 
     Returns:
-        Shape (bands, height, width): in the raster's own type, float32, or bool.
+        Shape (bands, height, width): the raster's own type for `raw`, float32 for `physical`, bool
+        for `mask`.
     """
     values = np.asarray(raster.read(bands, window=window))
     if what == "raw":
@@ -224,17 +237,21 @@ def read_values(
     if what == "physical":
         return physical_values(raster, values, chosen)
     alpha = band_roles(raster).alpha
-    return shown_values(
-        raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values
-    )
+    return value_mask(raster, window, BandRoles(chosen, None if alpha in chosen else alpha), values)
 
 
 def physical_values(
     raster: Raster, values: NDArray[np.generic], bands: Sequence[int]
 ) -> NDArray[np.float32]:
-    """Return values by the scales and offsets that a raster declares.
+    """Return values times the scales plus the offsets that a raster declares.
 
-    Values are of `bands`, with shape (bands, height, width).
+    Args:
+        raster: an open raster.
+        values: stored values, shape (bands, height, width).
+        bands: which bands they are, counted from 1.
+
+    Returns:
+        Physical values, float32 of the same shape.
     """
     chosen = np.array(bands) - 1
     scales = np.array(raster.scales)[chosen].reshape(-1, 1, 1)
@@ -243,17 +260,19 @@ def physical_values(
 
 
 def numpy_type(name: str) -> np.dtype[np.generic]:
-    """Return the type of arrays that pixels of a type are read as.
-
-    Numpy has no complex integers.
-    """
+    """Return NumPy's type for the pixels of a GDAL type; NumPy has no complex integers."""
     return np.dtype({"complex_int16": "complex64"}.get(name, name))
 
 
 def raster_facts(raster: Raster, roles: BandRoles | None = None) -> FileRow:
-    """Return what an open raster says about itself, as a manifest row has it.
+    """Return the manifest row of an open raster, as far as the file itself has it.
 
-    What it does not say is None.
+    Args:
+        raster: an open raster.
+        roles: of its bands; found by `band_roles` if not given.
+
+    Returns:
+        Size, type, georeference, time and bands of the file; None where the file lacks one.
     """
     roles = roles or band_roles(raster)
     crs = georeference(raster)
@@ -278,9 +297,12 @@ def raster_facts(raster: Raster, roles: BandRoles | None = None) -> FileRow:
 
 
 def band_names(raster: Raster, roles: BandRoles | None = None, first: int = 1) -> list[str]:
-    """Return the descriptions of the measured bands.
+    """Return the names of the measured bands: their descriptions, else B001, B002, ….
 
-    A band without one is called B and its number, counted from `first`.
+    Args:
+        raster: an open raster.
+        roles: of its bands; found by `band_roles` if not given.
+        first: number of the first band.
     """
     roles = roles or band_roles(raster)
     descriptions = raster.descriptions
@@ -289,9 +311,9 @@ def band_names(raster: Raster, roles: BandRoles | None = None, first: int = 1) -
 
 
 def own_band_names(raster: Raster, roles: BandRoles) -> list[str] | None:
-    """Return what a file calls its measured bands, if it tells them from each other.
+    """Return the names that a file has for its measured bands, if they are distinct.
 
-    Some may have their number.
+    A band without a name is called by its number; None where no band has one.
     """
     descriptions = raster.descriptions
     texts = [
@@ -307,7 +329,7 @@ def require_real(raster: Raster) -> None:
     """Refuse complex numbers, as models take real ones.
 
     Raises:
-        ValueError: some band has them.
+        ValueError: a band is of a complex type.
     """
     kinds = sorted({kind for kind in raster.dtypes if numpy_type(kind).kind == "c"})
     if kinds:
@@ -320,11 +342,11 @@ def require_real(raster: Raster) -> None:
 
 @dataclass(frozen=True)
 class BandRoles:
-    """Parts that the bands of a raster play, counted from 1.
+    """Roles of the bands of a raster, counted from 1.
 
     Attributes:
         measured: bands that hold measurements and may be features, in file order.
-        alpha: the band that says which pixels there are, or None.
+        alpha: the band that marks the pixels that have data, or None.
     """
 
     measured: tuple[int, ...]
@@ -334,14 +356,13 @@ class BandRoles:
 def band_roles(raster: Raster, names: Sequence[str] | None = None) -> BandRoles:
     """Separate measurements from alpha, which is not a feature unless it is named.
 
-    A band of the colour alpha that has another name is a measurement: GDAL writes the fourth of
-    four 8-bit bands so unless it is told otherwise
+    A band of the colour alpha that has another name is a measurement: by default GDAL writes the
+    fourth of four 8-bit bands so
     (https://gdal.org/en/stable/drivers/raster/gtiff.html, PHOTOMETRIC).
 
     Args:
         raster: an open raster.
-        names: what the bands are called, as declared; they name alpha, too, if there is one for
-            every band.
+        names: declared names of the bands; alpha is among them if there is a name for every band.
     """
     from rasterio.enums import ColorInterp
 
@@ -375,7 +396,7 @@ def is_masked(raster: Raster, roles: BandRoles) -> bool:
 
 
 def _hides(raster: Raster, roles: BandRoles) -> bool:
-    """Return whether alpha or a mask hides pixels, which their values do not show."""
+    """Return whether alpha or a mask hides pixels whose values may be anything."""
     from rasterio.enums import MaskFlags
 
     return roles.alpha is not None or any(
@@ -386,7 +407,7 @@ def _hides(raster: Raster, roles: BandRoles) -> bool:
 def _mask_flags(raster: Raster, roles: BandRoles) -> dict[int, set[IntEnum]]:
     """Return the flags of the measured bands that have a mask of their own or a nodata value.
 
-    Alpha is in the roles.
+    Alpha is a role, not a flag.
     """
     from rasterio.enums import MaskFlags
 
@@ -399,74 +420,83 @@ def _mask_flags(raster: Raster, roles: BandRoles) -> dict[int, set[IntEnum]]:
 def valid_pixels(
     raster: Raster, window: Window, roles: BandRoles, pixels: NDArray[np.generic] | None = None
 ) -> NDArray[np.bool_]:
-    """Return which pixels have data in some band.
+    """Return which pixels have data in at least one band.
 
-    These are left by nodata values, alpha, masks of all kinds, and NaN.
-
-    This is `DatasetReader.dataset_mask`, except that each of them is asked, not the first that
-    there is.
+    A value is missing where a nodata value, alpha, a mask of any kind or NaN marks it. This is
+    `DatasetReader.dataset_mask`, except that all of them count, not only the first.
 
     Args:
         raster: an open raster.
-        window: the part of it to be asked, as rasterio takes it.
-        roles: of its bands; only the measured ones are asked, and alpha.
-        pixels: their values in the window, shape (len(roles.measured), height, width), if they were
-            read already.
+        window: rows and columns, as rasterio takes them.
+        roles: of its bands; only the measured ones and alpha count.
+        pixels: values of the measured bands in the window, shape (bands, height, width), if they
+            were read already.
 
     Returns:
-        Shape (height, width).
+        Bool of shape (height, width).
     """
     values = raster.read(list(roles.measured), window=window) if pixels is None else pixels
     known = values == values  # NaN differs from itself
-    return np.asarray((shown_values(raster, window, roles, values) & known).any(axis=0))
+    return np.asarray((value_mask(raster, window, roles, values) & known).any(axis=0))
 
 
-def shown_values(
+def value_mask(
     raster: Raster, window: Window, roles: BandRoles, pixels: NDArray[np.generic]
 ) -> NDArray[np.bool_]:
-    """Return which values nodata, alpha and masks leave, of each measured band.
+    """Return which values of the measured bands are valid by nodata, alpha and masks.
 
-    Shape (bands, height, width).
+    Args:
+        raster: an open raster.
+        window: rows and columns, as rasterio takes them.
+        roles: of its bands.
+        pixels: values of the measured bands in the window, shape (bands, height, width).
+
+    Returns:
+        Bool of the shape of `pixels`, true where a value is valid.
     """
     masked = _mask_flags(raster, roles)
-    shown = np.ones(pixels.shape, dtype=bool)
+    mask = np.ones(pixels.shape, dtype=bool)
     every_nodata = raster.nodatavals
-    for found, values, band in zip(shown, pixels, roles.measured, strict=True):
+    for found, values, band in zip(mask, pixels, roles.measured, strict=True):
         nodata = every_nodata[band - 1]
         if band in masked:
             found &= raster.read_masks(band, window=window) > 0
         if nodata is not None:
             found &= values != nodata
     if roles.alpha is not None:
-        shown &= raster.read(roles.alpha, window=window) > 0
-    return shown
+        mask &= raster.read(roles.alpha, window=window) > 0
+    return mask
 
 
 def require_finite(
-    pixels: NDArray[np.generic], nodata: float | None, shown: NDArray[np.bool_] | None = None
+    pixels: NDArray[np.generic], nodata: float | None, mask: NDArray[np.bool_] | None = None
 ) -> None:
-    """NaN is 'no data' where that is declared; infinity is not a measurement.
+    """Refuse infinite values, and NaN where no nodata value is declared.
 
     Args:
-        pixels: values.
+        pixels: values of any shape; only floating-point values can be wrong.
         nodata: the value that means 'no data', if one is declared.
-        shown: values that masks leave, of the same shape; what they hide means nothing.
+        mask: bool of the shape of `pixels`, true where a value is valid; hidden values are not
+            checked.
+
+    Raises:
+        ValueError: a value is infinite, or NaN without a declared nodata value.
     """
     if pixels.dtype.kind != "f":
         return
-    asked = True if shown is None else shown
-    if np.isinf(pixels).any(where=asked):
+    checked = True if mask is None else mask
+    if np.isinf(pixels).any(where=checked):
         raise ValueError(
             "has infinite values; replace them, with the nodata value if nothing is known there"
         )
-    if nodata is None and np.isnan(pixels).any(where=asked):
+    if nodata is None and np.isnan(pixels).any(where=checked):
         raise ValueError("has NaN values but declares no nodata value; set nodata, or replace them")
 
 
 def acquired(raster: Raster) -> datetime | None:
-    """Return when the image was taken, if the file says so.
+    """Return when the image was taken, UTC unless the file has another zone; None if unknown.
 
-    Only GDAL's IMAGERY domain tells
+    Only GDAL's IMAGERY domain has this time
     (https://gdal.org/en/stable/user/raster_data_model.html#imagery-domain-remote-sensing);
     TIFFTAG_DATETIME is when the file was written.
     """
@@ -479,10 +509,7 @@ def acquired(raster: Raster) -> datetime | None:
 
 
 def dated(text: str, form: str) -> datetime | None:
-    """Return the first date in a text that has the form of strptime codes, UTC.
-
-    None if there is none.
-    """
+    """Return the first date in a text that has a form of strptime codes, UTC; None without one."""
     parts = {"%Y": r"\d{4}", "%y": r"\d{2}", "%j": r"\d{3}", "%b": "[A-Za-z]{3}"}
     expression = re.sub(
         r"%[A-Za-z]|[^%]+",

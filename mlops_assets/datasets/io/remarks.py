@@ -1,10 +1,8 @@
-"""Remarks on single images that a person should know of.
+"""Remarks on single images, kept in their manifest rows, and the notes made of them.
 
-They are in the images' manifest rows, and notes are made of them.
-
-Values are read as they are stored, as rasterio, torchvision and TensorFlow do. A viewer turns an
-image by its EXIF orientation, and shows the colours of a palette; where it would show something
-else, that is noted.
+Values are read as they are stored, as rasterio, torchvision and TensorFlow do. A viewer rotates an
+image by its EXIF orientation, and displays the colours of a palette; a remark marks an image that
+it would display differently.
 """
 
 from __future__ import annotations
@@ -29,7 +27,7 @@ TEXTS = {
         "(gdal_translate -expand rgb) if colours are meant"
     ),
     TURNED: (
-        "has an EXIF orientation, by which viewers turn it; it is read as it is stored; turn the"
+        "has an EXIF orientation, by which viewers rotate it; it is read as stored; rotate the"
         " pixels (PIL's ImageOps.exif_transpose) if the upright image is meant"
     ),
 }
@@ -38,7 +36,7 @@ _HEAD = 4096  # bytes in which a PNG has its EXIF, if any: it comes before the p
 
 
 def remarks_of(raster: Raster) -> list[str] | None:
-    """Return what a viewer would show otherwise of an open raster; None if nothing."""
+    """Return the remarks on an open raster that a viewer displays differently, None without any."""
     from rasterio.enums import ColorInterp
 
     found = [PALETTE] if raster.colorinterp[0] == ColorInterp.palette else []
@@ -48,9 +46,10 @@ def remarks_of(raster: Raster) -> list[str] | None:
 
 
 def remark_notes(rows: Iterable[FileRow]) -> list[str]:
-    """Return a note on each kind of remark, by the manifest rows of images.
+    """Return a note on each kind of remark: the first file, and how many there are.
 
-    The first file, and how many there are.
+    Args:
+        rows: manifest rows of images, with path and remarks.
     """
     having: dict[str, list[str]] = {kind: [] for kind in TEXTS}
     for row in rows:
@@ -66,7 +65,7 @@ def remark_notes(rows: Iterable[FileRow]) -> list[str]:
 def _orientation(raster: Raster) -> int | None:
     """Return the EXIF orientation of an image.
 
-    GDAL reports that of JPEG only; a raster on the Earth is never turned.
+    GDAL reports that of JPEG only; a georeferenced raster is never rotated.
     """
     if raster.driver == "JPEG":
         text = raster.tags().get("EXIF_Orientation", "")
@@ -80,8 +79,8 @@ def _orientation(raster: Raster) -> int | None:
                 return None
     from PIL import Image
 
-    # not every TIFF is an image to Pillow, a very large one is no photograph, and damage is found
-    # where pixels are read
+    # not every TIFF is an image to Pillow, a very large one is not a photograph, and damage is
+    # found where pixels are read
     refused = (OSError, SyntaxError, ValueError, struct.error, Image.DecompressionBombError)
     with suppress(*refused), warnings.catch_warnings():
         warnings.simplefilter("ignore")

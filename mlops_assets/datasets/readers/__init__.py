@@ -1,6 +1,8 @@
-"""Reading of landed files: one module a layout, all with the functions of `Layout`.
+"""Readers of landed files: one module a layout, each with the functions of `Layout`.
 
-Where the files lie is the business of the landings; splitting and committing are elsewhere.
+Where files land is in `datasets/sources`; splitting and committing have rooms of their own. A new
+reader is a module with these functions, an entry of `LAYOUTS`, and its options in
+`datasets/specification/source.py`.
 """
 
 from __future__ import annotations
@@ -23,14 +25,26 @@ View = Literal["row", "pixel", "patch", "window", "image"]
 
 
 class Layout(Protocol):
-    """The interface of every layout; its contract is tested for all of them in one suite."""
+    """The interface of every layout; one contract suite tests all of them.
+
+    A sample has the shape of its view: `row` (features,), `pixel` (bands,), `patch`, `window` and
+    `image` (bands, height, width).
+    """
 
     def contents(self, landed: Landed, specification: DatasetSpecification) -> Contents:
-        """Read and check everything that has landed.
+        """Find the samples in a landing, and check every file that they are read from.
+
+        Args:
+            landed: the files of the landing, and what is known of them from the newest version.
+            specification: the declared dataset.
+
+        Returns:
+            Samples, files, classes and features; the samples have no split yet.
 
         Raises:
             EmptyLanding: no file is of this layout.
             DataProblems: every problem found, each with its file and the remedy.
+            StorageError: files cannot be fetched.
         """
         ...
 
@@ -41,21 +55,38 @@ class Layout(Protocol):
 
         Args:
             committed: the data version.
-            path: the samples' file.
-            places: int64 of shape (n, 2), the samples' row and column.
-            view: how a sample is shaped.
+            path: landed path of the samples' file; of a stack of files the first.
+            places: int64 of shape (n, 2), the samples' row and column as `Contents.samples` has
+                them.
+            view: shape of a sample.
 
         Returns:
-            Shape (n, *sample shape) in the data's own type; bands before height and width.
+            Shape (n, *sample shape): the file's own type, or float32 in physical units if the
+            specification applies scale and offset.
+
+        Raises:
+            ValueError: the file cannot be read.
+            StorageError: the file cannot be fetched.
         """
         ...
 
-    def read_shown(
+    def read_mask(
         self, committed: CommittedDataset, path: str, places: NDArray[np.int64], view: View
     ) -> NDArray[np.bool_]:
-        """Return which values of samples nodata, alpha and masks leave.
+        """Read which values of samples are valid by nodata, alpha and masks.
 
-        It has the shape that `read` gives.
+        Args:
+            committed: the data version.
+            path: landed path of the samples' file; of a stack of files the first.
+            places: int64 of shape (n, 2), the samples' row and column.
+            view: shape of a sample.
+
+        Returns:
+            Bool of the shape that `read` returns, true where a value is valid.
+
+        Raises:
+            ValueError: the file cannot be read.
+            StorageError: the file cannot be fetched.
         """
         ...
 
@@ -64,7 +95,18 @@ class Layout(Protocol):
     ) -> NDArray[np.int64]:
         """Read the labels of windows.
 
-        They are class values of shape (n, size, size), `unlabelled` where unknown.
+        Args:
+            committed: the data version.
+            path: landed path of the windows' image; of a stack of files the first.
+            places: int64 of shape (n, 2), row and column of each window's upper left pixel.
+
+        Returns:
+            Class values, int64 of shape (n, size, size), `unlabelled` where unknown.
+
+        Raises:
+            SpecificationError: the samples are not windows; their labels are in the samples' table.
+            ValueError: the labels cannot be read.
+            StorageError: the labels cannot be fetched.
         """
         ...
 

@@ -29,9 +29,9 @@ from mlops_assets.datasets.io.rasters import (
     raster_facts,
     require_finite,
     require_real,
-    shown_values,
     strips,
     valid_pixels,
+    value_mask,
 )
 from mlops_assets.datasets.io.remarks import EMPTY, remark_notes
 from mlops_assets.datasets.readers.band_order import alpha_notes, order_bands, repeated_names
@@ -62,12 +62,25 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 
 SUFFIXES = (".tif", ".tiff", ".png", ".jpg", ".jpeg", ".npy")
-THREADS = min(4, os.cpu_count() or 1)  # more than there are cores only wait for each other
+THREADS = min(4, os.cpu_count() or 1)  # more threads than cores only wait for each other
 _BATCH = 256
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
-    """See `Layout.contents`."""
+    """Find the images below the folders of their classes; see `Layout.contents`.
+
+    Args:
+        landed: the files of the landing.
+        specification: the declared dataset, with its image_folder layout.
+
+    Returns:
+        One sample an image; bands in one order, by their names where the files have them.
+
+    Raises:
+        EmptyLanding: no landed file is an image in such a folder.
+        DataProblems: every problem found, each with its file and the remedy.
+        StorageError: files cannot be fetched.
+    """
     layout = specification.source.image_folder_layout
     paths = pd.Series([file.path for file in landed.files])
     parts = paths.str.extract(_expression(layout.pattern), expand=True)
@@ -141,23 +154,56 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
 def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.generic]:
-    """See `Layout.read`."""
+    """Read a whole image; see `Layout.read`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the image.
+        places: int64 of shape (n, 2); the image is repeated n times.
+        view: always `image`.
+
+    Returns:
+        Shape (n, bands, height, width): the type of the file, or float32 in physical units.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
     image = fitted(_pixels(committed, path), *committed.document.input.sides)
     return np.repeat(image[None], len(places), axis=0)
 
 
-def read_shown(
+def read_mask(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
-    """See `Layout.read_shown`."""
-    image = fitted(_pixels(committed, path, shown=True), *committed.document.input.sides)
+    """Read which values of an image are valid; see `Layout.read_mask`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the image.
+        places: int64 of shape (n, 2); the mask is repeated n times.
+        view: always `image`.
+
+    Returns:
+        Bool of shape (n, bands, height, width), true where a value is valid; all of an NPY file.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
+    image = fitted(_pixels(committed, path, mask=True), *committed.document.input.sides)
     return np.repeat(image[None], len(places), axis=0)
 
 
 def read_labels(
     committed: CommittedDataset, path: str, places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Whole images have one label each.
+    """Refuse: whole images have one label each, see `Layout.read_labels`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the image.
+        places: int64 of shape (n, 2).
 
     Raises:
         SpecificationError: always.
@@ -169,9 +215,12 @@ def read_labels(
 
 @dataclass(frozen=True)
 class ImageFile:
-    """One image, as far as it is known.
+    """One image.
 
-    It has its manifest row, the files that GDAL reads, and the band that is only alpha.
+    Attributes:
+        facts: its manifest row.
+        opened: the files that GDAL reads, its own first; none for NPY.
+        alpha: number of a band that is alpha and not a feature, counted from 1.
     """
 
     facts: FileRow
@@ -180,15 +229,15 @@ class ImageFile:
 
 
 def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> ImageFile:
-    """Read a whole image and return what it says of itself.
+    """Read a whole image once and return its manifest row.
 
     Args:
-        local: where it lies.
+        local: local path of the file.
         path: its landed path.
-        names: what its bands are called, as declared.
+        names: declared names of its bands.
 
     Raises:
-        ValueError: it cannot be read, is truncated, or holds what is not an image.
+        ValueError: it cannot be read, is truncated, or its values are not those of an image.
     """
     if path.lower().endswith(".npy"):
         return ImageFile(
@@ -198,12 +247,14 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
     with open_raster(local) as raster:
         require_real(raster)
         roles = band_roles(raster, names)
-        masked, empty = is_masked(raster, roles), True
-        for top, bottom in strips(raster):  # a truncated file opens well and fails only here
+        masked = is_masked(raster, roles)
+        empty = True
+        # a truncated file opens without an error and fails only when its pixels are read
+        for top, bottom in strips(raster):
             window = ((top, bottom), (0, raster.width))
             pixels = raster.read(list(roles.measured), window=window)
             if pixels.dtype.kind == "f":
-                require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+                require_finite(pixels, raster.nodata, value_mask(raster, window, roles, pixels))
             empty = empty and masked and not valid_pixels(raster, window, roles, pixels).any()
         if len(set(raster.dtypes)) > 1:
             raise ValueError(
@@ -217,9 +268,15 @@ def image_facts(local: Path, path: str, names: Sequence[str] | None = None) -> I
 
 
 def fitted(image: NDArray[np.generic], height: int, width: int) -> NDArray[np.generic]:
-    """Cut an image (bands, rows, columns) to a size around its centre.
+    """Cut an image to a size around its centre; a smaller one is mirrored outwards.
 
-    One that is smaller is mirrored outwards.
+    Args:
+        image: shape (bands, rows, columns).
+        height: rows wanted.
+        width: columns wanted.
+
+    Returns:
+        Shape (bands, height, width) of the same type.
     """
     for axis, size in ((1, height), (2, width)):
         spare = image.shape[axis] - size
@@ -239,18 +296,18 @@ def _bands(local: Path, path: str, names: Sequence[str] | None) -> list[str]:
         return band_names(raster, band_roles(raster, names))
 
 
-def _pixels(committed: CommittedDataset, path: str, shown: bool = False) -> NDArray[np.generic]:
+def _pixels(committed: CommittedDataset, path: str, mask: bool = False) -> NDArray[np.generic]:
     if path.lower().endswith(".npy"):
         array = open_npy(committed.local_path(path))
         whole = np.asarray(array, dtype=array.dtype.newbyteorder("="))  # what torch takes
-        return np.ones_like(whole, dtype=bool) if shown else whole
+        return np.ones_like(whole, dtype=bool) if mask else whole
     return read_image(
-        committed.raster_path(path), committed.bands(path), "shown" if shown else committed.reading
+        committed.raster_path(path), committed.bands(path), "mask" if mask else committed.reading
     )
 
 
 def _expression(pattern: str) -> str:
-    """A pattern of paths as a regular expression with its parts as named groups."""
+    """Return a pattern of paths as a regular expression with its parts as named groups."""
     parts = re.split(r"(\{[a-z]+\}|\*)", pattern)
     inner = (
         f"(?P<{p[1:-1]}>[^/]+?)" if p.startswith("{") else "[^/]*" if p == "*" else re.escape(p)
@@ -267,11 +324,11 @@ def _facts(
     Only new images are opened, and those that may have got a sidecar.
     """
     ours = {file.path for file in files}  # not pandas' isin, which takes 10 µs a text
-    read = set(landed.facts.index)
+    before = set(landed.facts.index)
     known = {
         path
-        for path in ours & read
-        if all(other in ours or other in read for other in beside(path, landed.by_stem))
+        for path in ours & before
+        if all(other in ours or other in before for other in beside(path, landed.by_stem))
     }
     new = [file for file in files if file.path not in known]
     landed.fetch_all(new)
@@ -285,7 +342,7 @@ def _facts(
         ThreadPoolExecutor(THREADS) as pool,
     ):
 
-        def look(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
+        def read(batch: Sequence[LandedFile]) -> list[tuple[ImageFile, list[str]] | str]:
             found: list[tuple[ImageFile, list[str]] | str] = []
             for file in batch:
                 try:
@@ -296,7 +353,7 @@ def _facts(
                 done.advance(size=file.size)
             return found
 
-        for batch in pool.map(look, [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]):
+        for batch in pool.map(read, [new[i : i + _BATCH] for i in range(0, len(new), _BATCH)]):
             images = [found for found in batch if not isinstance(found, str)]
             problems += [found for found in batch if isinstance(found, str)]
             for image, others in images:
@@ -306,9 +363,9 @@ def _facts(
                 if image.alpha is not None:
                     alpha.append((image.facts["path"], image.alpha))
             parts.append(file_rows([image.facts for image, _ in images]))
-    before = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
-    old = before.loc[[path in known for path in before["path"].tolist()]]
-    theirs = before[(before["role"] == "sidecar") & before["scene"].isin(old["scene"].dropna())]
+    facts = landed.facts.reset_index().reindex(columns=FILE_COLUMNS)
+    old = facts.loc[[path in known for path in facts["path"].tolist()]]
+    theirs = facts[(facts["role"] == "sidecar") & facts["scene"].isin(old["scene"].dropna())]
     sidecars += [
         {"path": own, "scene": scene}
         for own, scene in zip(theirs["path"], theirs["scene"], strict=True)
@@ -387,7 +444,7 @@ def _features(
 
 
 def _plain(files: pd.DataFrame) -> list[FileRow]:
-    """Return what rows say of bands, and what is remarked, None where it is unknown."""
+    """Return the columns of rows that describe bands, and remarks, with None where unknown."""
     columns = ["path", "part", "count", "band_names", "bands", "scales", "offsets", "remarks"]
     found = [
         {

@@ -33,7 +33,19 @@ _SPELLED: tuple[Literal["label", "group", "split"], ...] = ("label", "group", "s
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
-    """See `Layout.contents`."""
+    """Find the samples of scenes that Items describe; see `Layout.contents`.
+
+    Args:
+        landed: the files of the landing.
+        specification: the declared dataset, with its stac layout.
+
+    Returns:
+        Patches or windows of scenes with a label asset, else one sample an Item.
+
+    Raises:
+        DataProblems: every problem found, each with its file and the remedy.
+        StorageError: files cannot be fetched.
+    """
     layout = specification.source.stac_layout
     scenes = _spelled(landed.scenes)
     sample = sample_scenes if layout.labels else whole_scenes
@@ -83,21 +95,64 @@ def _spelled(scenes: Sequence[Scene]) -> list[Scene]:
 def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.generic]:
-    """See `Layout.read`."""
+    """Read samples of a scene; see `Layout.read`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
+        view: shape of a sample.
+
+    Returns:
+        Shape (n, bands) of pixels, else (n, bands, size, size), or (n, bands, height, width) of
+        whole images: the type of the files, or float32 in physical units.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
     return read_samples.read(committed, path, places, view)
 
 
-def read_shown(
+def read_mask(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
-    """See `Layout.read_shown`."""
-    return np.asarray(read_samples.read(committed, path, places, view, shown=True), dtype=bool)
+    """Read which values of samples are valid; see `Layout.read_mask`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
+        view: shape of a sample.
+
+    Returns:
+        Bool of the shape that `read` returns, true where a value is valid.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
+    return np.asarray(read_samples.read(committed, path, places, view, mask=True), dtype=bool)
 
 
 def read_labels(
     committed: CommittedDataset, path: str, places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """See `Layout.read_labels`."""
+    """Read the labels of windows; see `Layout.read_labels`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2), row and column of each window's upper left pixel.
+
+    Returns:
+        Class values, int64 of shape (n, size, size), `unlabelled` where unknown.
+
+    Raises:
+        SpecificationError: the samples are not windows.
+        ValueError: the labels cannot be read.
+        StorageError: the labels cannot be fetched.
+    """
     return read_samples.read_labels(
         committed, path, places, committed.specification.source.stac_layout
     )

@@ -1,6 +1,6 @@
 """Layout `table`: CSV, TSV, Parquet and GeoParquet files whose rows are samples.
 
-Finding samples and reading them; what a column may hold is checked in `table_columns`.
+Values of columns are checked in `table_columns`.
 """
 
 from __future__ import annotations
@@ -64,9 +64,12 @@ def is_table(path: str) -> bool:
 
 
 def read_table(local: Path, name: str, layout: TableLayout) -> pd.DataFrame:
-    """Read one table; `name` is its landed name, whose ending tells the format.
+    """Read one table; columns that have a role are text.
 
-    Columns of a role are text.
+    Args:
+        local: local path of the file.
+        name: its landed name, whose ending names the format.
+        layout: the declared layout.
 
     Raises:
         ValueError: it cannot be read; the message has the reason.
@@ -113,7 +116,7 @@ def _read_parquet(local: Path) -> pd.DataFrame:
 def _require_different_names(local: Path, name: str, layout: TableLayout) -> None:
     """Refuse a table in which a column's name could mean two.
 
-    Versions made before there was this check still read.
+    Versions made before this check are still read.
 
     Raises:
         ValueError: it cannot be read, or has two columns of one name.
@@ -174,7 +177,20 @@ def _read_text(local: Path, layout: TableLayout) -> pd.DataFrame:
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
-    """See `Layout.contents`."""
+    """Find the rows of all tables; see `Layout.contents`.
+
+    Args:
+        landed: the files of the landing.
+        specification: the declared dataset, with its table layout.
+
+    Returns:
+        One sample a row; places in degrees (WGS 84) and times in UTC where the tables have them.
+
+    Raises:
+        EmptyLanding: no landed file is a table.
+        DataProblems: every problem found, each with its file and the remedy.
+        StorageError: files cannot be fetched.
+    """
     layout = specification.source.table_layout
     require_known_crs(layout)
     tables: dict[str, pd.DataFrame] = {}
@@ -232,24 +248,53 @@ def _spell_roles(tables: dict[str, pd.DataFrame], layout: TableLayout, classes: 
 def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.float32]:
-    """See `Layout.read`."""
+    """Read rows of a table; see `Layout.read`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the table.
+        places: int64 of shape (n, 2); the first column is the row in the table.
+        view: always `row`.
+
+    Returns:
+        Float32 of shape (n, features), in the units of the table.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
     table = read_table(
         committed.local_path(path), path, committed.specification.source.table_layout
     )
     return np.asarray(feature_matrix(table, committed.document.features)[places[:, 0]])
 
 
-def read_shown(
+def read_mask(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
-    """Tables have no masks; see `Layout.read_shown`."""
+    """Return that every value is valid, as tables have no masks; see `Layout.read_mask`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the table.
+        places: int64 of shape (n, 2).
+        view: always `row`.
+
+    Returns:
+        Bool of shape (n, features), all true.
+    """
     return np.ones((len(places), len(committed.document.features)), dtype=bool)
 
 
 def read_labels(
     committed: CommittedDataset, path: str, places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Rows have no label raster.
+    """Refuse: rows have no label raster, see `Layout.read_labels`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the table.
+        places: int64 of shape (n, 2).
 
     Raises:
         SpecificationError: always.
@@ -258,9 +303,9 @@ def read_labels(
 
 
 def _file(path: str, samples: pd.DataFrame) -> FileRow:
-    """Return the facts of one table.
+    """Return the manifest row of a table.
 
-    They are where its rows are, if they say so, and when, if all are of one moment.
+    It has a bounding box if all rows have a place, and a time if all rows have the same.
     """
     row: FileRow = {"path": path, "role": "table"}
     if "longitude" in samples and samples["longitude"].notna().all():

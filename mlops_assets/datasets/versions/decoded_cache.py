@@ -255,7 +255,7 @@ def read_shown(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: View
 ) -> NDArray[np.bool_]:
     """Read which values of samples nodata, alpha and masks leave, of the shape of the samples."""
-    return LAYOUTS[committed.layout].read_shown(committed, path, places, view)
+    return LAYOUTS[committed.layout].read_mask(committed, path, places, view)
 
 
 def read_window_indices(

@@ -494,7 +494,7 @@ def test_an_image_that_promises_more_than_its_file_can_hold_is_not_read(
         pass
     found = problems(read)
     assert [text.split(":")[0] for text in found] == ["water/a.png", "water/b.tif"]
-    assert all("the header lies or the file is truncated" in text for text in found)
+    assert all("the header is wrong or the file is truncated" in text for text in found)
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,28 @@ if TYPE_CHECKING:
 
 
 def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
-    """See `Layout.contents`; every block of every raster is read once."""
+    """Find scenes by the names of their files, and sample them; see `Layout.contents`.
+
+    Every block of every raster is read once.
+
+    Args:
+        landed: the files of the landing.
+        specification: the declared dataset, with its scenes layout.
+
+    Returns:
+        Patches around labelled pixels, or windows with labelled pixels.
+
+    Raises:
+        EmptyLanding: no landed file has the name of an image.
+        DataProblems: every problem found, each with its file and the remedy.
+        StorageError: files cannot be fetched.
+    """
     layout = specification.source.scenes_layout
     scenes, problems = find_scenes([file.path for file in landed.files], layout)
     if not scenes and not problems:
         raise EmptyLanding(
-            f"no scene found among {len(landed.files)} landed file(s); images are looked for as "
-            f"{' + '.join(layout.image_patterns)}, labels as {layout.labels}"
+            f"no scene found among {len(landed.files)} landed file(s); images are named "
+            f"{' + '.join(layout.image_patterns)}, labels {layout.labels}"
         )
     try:
         found = sample_scenes(landed, scenes, specification, layout) if scenes else None
@@ -47,21 +62,64 @@ def contents(landed: Landed, specification: DatasetSpecification) -> Contents:
 def read(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.generic]:
-    """See `Layout.read`."""
+    """Read samples of a scene; see `Layout.read`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
+        view: shape of a sample.
+
+    Returns:
+        Shape (n, bands) of pixels, else (n, bands, size, size), or (n, bands, height, width) of
+        whole images: the type of the files, or float32 in physical units.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
     return read_samples.read(committed, path, places, view)
 
 
-def read_shown(
+def read_mask(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], view: str
 ) -> NDArray[np.bool_]:
-    """See `Layout.read_shown`."""
-    return np.asarray(read_samples.read(committed, path, places, view, shown=True), dtype=bool)
+    """Read which values of samples are valid; see `Layout.read_mask`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
+        view: shape of a sample.
+
+    Returns:
+        Bool of the shape that `read` returns, true where a value is valid.
+
+    Raises:
+        ValueError: the file cannot be read.
+        StorageError: the file cannot be fetched.
+    """
+    return np.asarray(read_samples.read(committed, path, places, view, mask=True), dtype=bool)
 
 
 def read_labels(
     committed: CommittedDataset, path: str, places: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """See `Layout.read_labels`."""
+    """Read the labels of windows; see `Layout.read_labels`.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2), row and column of each window's upper left pixel.
+
+    Returns:
+        Class values, int64 of shape (n, size, size), `unlabelled` where unknown.
+
+    Raises:
+        SpecificationError: the samples are not windows.
+        ValueError: the labels cannot be read.
+        StorageError: the labels cannot be fetched.
+    """
     return read_samples.read_labels(
         committed, path, places, committed.specification.source.scenes_layout
     )
@@ -95,9 +153,7 @@ def find_scenes(paths: list[str], layout: ScenesLayout) -> tuple[list[Scene], li
     else:
         labels = dict.fromkeys(names, layout.labels) if layout.labels in paths else {}
         if names and not labels:
-            problems.append(
-                f"{layout.labels}: the labels of all scenes are not there; add the file"
-            )
+            problems.append(f"{layout.labels}: the labels of all scenes are missing; add the file")
     whole = [name for name in names if name in labels and all(name in stack for stack in stacks)]
     bands = band_names_of(layout.image_patterns)
     return [
@@ -107,7 +163,7 @@ def find_scenes(paths: list[str], layout: ScenesLayout) -> tuple[list[Scene], li
 
 
 def band_names_of(patterns: Sequence[str]) -> list[str]:
-    """Return what the bands of stacked files are called, whatever the scene.
+    """Return the names of the bands of stacked files, by their patterns.
 
     `B04/*.tif` and `*_B04.tif` are B04.
     """
@@ -129,9 +185,9 @@ def _properties(name: str, layout: ScenesLayout) -> SceneProperties:
 
 
 def _named(paths: list[str], pattern: str, but: str) -> dict[str, str]:
-    """Return name → path of what matches a pattern.
+    """Return the paths that match a pattern, by the name in place of its `*`.
 
-    What matches the longer pattern `but`, too, belongs to that one.
+    A path that also matches a longer pattern `but` belongs to that one.
     """
     matcher, other = _matcher(pattern), _matcher(but)
     found = ((matcher.fullmatch(path), path) for path in paths)

@@ -19,8 +19,8 @@ from mlops_assets.datasets.io.rasters import (
     raster_facts,
     require_finite,
     require_real,
-    shown_values,
     valid_pixels,
+    value_mask,
 )
 from mlops_assets.datasets.readers.scenes.validation import SceneProblems, grid_problems
 from mlops_assets.datasets.sources.base import Scene
@@ -156,7 +156,7 @@ def _read(raster: Raster, roles: BandRoles, window: Ranges) -> NDArray[np.bool_]
     try:
         pixels = np.asarray(raster.read(list(roles.measured), window=window))
         if pixels.dtype.kind == "f":
-            require_finite(pixels, raster.nodata, shown_values(raster, window, roles, pixels))
+            require_finite(pixels, raster.nodata, value_mask(raster, window, roles, pixels))
         return valid_pixels(raster, window, roles, pixels)
     except RasterioError as error:
         top, bottom = window[0]

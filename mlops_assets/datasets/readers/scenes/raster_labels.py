@@ -11,7 +11,7 @@ from mlops_assets.datasets.io.rasters import (
     is_masked,
     numpy_type,
     raster_facts,
-    shown_values,
+    value_mask,
 )
 from mlops_assets.datasets.readers.scenes.validation import same_grid
 from mlops_assets.datasets.specification.source import Sampling
@@ -82,7 +82,7 @@ class RasterLabels:
         try:
             window = ((top, top + height), (left, left + width))
             values = self._raster.read(1, window=window)
-            hidden = ~shown_values(self._raster, window, self._roles, values[None])[0]
+            hidden = ~value_mask(self._raster, window, self._roles, values[None])[0]
         except RasterioError as error:
             raise ValueError(
                 f"cannot be read between rows {top} and {top + height}; the file is damaged;"

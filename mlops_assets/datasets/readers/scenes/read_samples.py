@@ -33,15 +33,26 @@ def read(
     path: str,
     places: NDArray[np.int64],
     view: str,
-    shown: bool = False,
+    mask: bool = False,
 ) -> NDArray[np.generic]:
-    """Read samples of the scene whose first image is `path`.
+    """Read samples of a scene; the bands of stacked files follow each other.
 
-    Bands of stacked files follow each other.
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2): centre of a patch or pixel, upper left pixel of a window.
+        view: shape of a sample.
+        mask: read which values are valid by nodata, alpha and masks, instead of the values.
 
-    With `shown`, read which of their values nodata, alpha and masks leave.
+    Returns:
+        Shape (n, bands) of pixels, else (n, bands, height, width): the type of the files, float32
+        in physical units, or bool for a mask.
+
+    Raises:
+        ValueError: a file cannot be read.
+        StorageError: a file cannot be fetched.
     """
-    what: Reading = "shown" if shown else committed.reading
+    what: Reading = "mask" if mask else committed.reading
     files = [
         (committed.raster_path(part), committed.bands(part))
         for part in committed.scene_images(path)
@@ -65,10 +76,19 @@ def read(
 def read_labels(
     committed: CommittedDataset, path: str, places: NDArray[np.int64], sampling: Sampling
 ) -> NDArray[np.int64]:
-    """Read the labels of windows: class values of shape (n, size, size).
+    """Read the labels of windows.
+
+    Args:
+        committed: the data version.
+        path: landed path of the scene's first image.
+        places: int64 of shape (n, 2), row and column of each window's upper left pixel.
+        sampling: as declared: the label column, its meaning, and the value of unlabelled pixels.
+
+    Returns:
+        Class values, int64 of shape (n, size, size).
 
     Raises:
-        SpecificationError: the samples are no windows; their labels are among them.
+        SpecificationError: the samples are not windows; their labels are in the samples' table.
     """
     if committed.document.input.kind != "window":
         raise SpecificationError(
@@ -87,7 +107,11 @@ def read_labels(
 def read_image(
     local: Path, bands: Sequence[int] | None = None, what: Reading = "raw"
 ) -> NDArray[np.generic]:
-    """Read a whole image: shape (bands, height, width), of the type that `read_values` gives."""
+    """Read a whole image; see `read_values`.
+
+    Returns:
+        Shape (bands, height, width), of the type that `read_values` returns.
+    """
     with open_raster(local) as raster:
         return read_values(raster, ((0, raster.height), (0, raster.width)), bands, what)
 
@@ -102,7 +126,7 @@ def read_patches(
     """Read patches around pixels, in strips so that memory does not grow with the scene.
 
     Args:
-        local: the image.
+        local: local path of the image.
         centres: int64 of shape (n, 2), row and column of each centre pixel.
         size: height and width of a patch, odd.
         bands: which to read, counted from 1, in this order; all if none are given.
@@ -136,9 +160,17 @@ def read_windows(
     bands: Sequence[int] | None = None,
     what: Reading = "raw",
 ) -> NDArray[np.generic]:
-    """Read square windows given by their upper left pixels (n, 2).
+    """Read square windows.
 
-    They have shape (n, bands, size, size) and the raster's type.
+    Args:
+        local: local path of the image.
+        corners: int64 of shape (n, 2), row and column of each window's upper left pixel.
+        size: height and width of a window.
+        bands: which to read, counted from 1, in this order; all if none are given.
+        what: see `read_values`.
+
+    Returns:
+        Shape (n, bands, size, size) of the type that `read_values` returns.
     """
     from rasterio.windows import Window
 
@@ -158,7 +190,7 @@ def _count(raster: Raster, bands: Sequence[int] | None) -> int:
 
 def _pixel_type(raster: Raster, bands: Sequence[int] | None, what: Reading) -> np.dtype[np.generic]:
     if what != "raw":
-        return np.dtype(bool if what == "shown" else np.float32)
+        return np.dtype(bool if what == "mask" else np.float32)
     read = raster.dtypes if bands is None else [raster.dtypes[band - 1] for band in bands]
     return np.result_type(*map(numpy_type, read))
 

@@ -229,7 +229,7 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_not_believed(
     assert found.startswith(
         "images/a.tif: declares 200000 x 200000 pixels of 3 band(s), 480,000,000,000 bytes, but "
     )
-    assert found.endswith("; the header lies or the file is truncated; replace the file")
+    assert found.endswith("; the header is wrong or the file is truncated; replace the file")
 
 
 @pytest.mark.parametrize(
@@ -626,7 +626,7 @@ def test_the_labels_of_all_scenes_that_are_not_there_are_told_once(
     for name in "ab":
         write_raster(landing / f"images/{name}.tif", ones(), **UTM)
     assert problems(read, declared(labels="all.gpkg")) == [
-        "all.gpkg: the labels of all scenes are not there; add the file"
+        "all.gpkg: the labels of all scenes are missing; add the file"
     ]
 
 
