@@ -5,15 +5,14 @@ from __future__ import annotations
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.errors import ExportError, TrainerError
 from mlops_assets.models.frameworks import Framework
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
+from mlops_assets.models.onnx.session import Outputs
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.paths import model_folder, model_owner
 from mlops_assets.registry import ModelVersion
@@ -23,21 +22,19 @@ from mlops_assets.store import Store
 
 
 def save_native(
-    workspace: Workspace, framework: Framework, model: Any, data: TrainingData, folder: str
+    workspace: Workspace, framework: Framework, model: object, data: TrainingData, folder: str
 ) -> list[FileStat]:
     """Write the native artefact, read it back, and check its predictions before publication.
 
     Raises:
-        TrainerError: the model's outputs do not have the shape of the task.
+        TrainerError: the model's outputs do not have the shape of its task.
         ExportError: the model cannot be written safely, or reads back with other predictions.
     """
     with scratch_folder("native") as native:
         framework.save(model, native)
         X, _ = data.arrays("test", limit=64)
-        before, after = (
-            framework.predict(model, X, data.task),
-            framework.predict(framework.load(native), X, data.task),
-        )
+        before = framework.predict(model, X, data.task)
+        after = framework.predict(framework.load(native), X, data.task)
         require_shape(before, len(X), len(data.class_names))
         for name, values in before.items():
             if not np.array_equal(values, after[name]):
@@ -48,37 +45,40 @@ def save_native(
         return [workspace.put(f"{folder}/{path.name}", path) for path in sorted(native.iterdir())]
 
 
-def require_shape(outputs: dict[str, NDArray[Any]], samples: int, classes: int) -> None:
+def require_shape(outputs: Outputs, samples: int, classes: int) -> None:
     """Check that outputs of a trained model have the shape of its task.
 
     Raises:
-        TrainerError: they have another; a model that was trained without samples of a class gives
-            no score for it.
+        TrainerError: they have another; a model that was trained without samples of a class
+            returns no score for it.
     """
     for name, values in outputs.items():
         expected = (samples, classes) if name == "scores" else (samples,)
         if values.shape[: len(expected)] != expected:
-            raise TrainerError(
-                f"the model gives {name} of shape {values.shape} for {samples} samples; expected is"
-                f" {expected}"
-                + (
-                    f", one score for each of the {classes} classes; see that the training split"
-                    " has samples of all"
-                    if name == "scores"
-                    else ""
+            remedy = ""
+            if name == "scores":
+                remedy = (
+                    f", one score for each of the {classes} classes; make sure that the training"
+                    " split has samples of all"
                 )
+            raise TrainerError(
+                f"the model returns {name} of shape {values.shape} for {samples} samples; expected"
+                f" is {expected}{remedy}"
             )
 
 
 def load_native(
     files: Mapping[str, Path], framework: Framework, specification: ModelSpecification | None = None
-) -> Any:
-    """Read a model back from its native files, given as name → local path.
+) -> object:
+    """Read a model back from its native files.
 
-    A cached copy is named by its checksum.
+    Classes of users are trusted if the declaration names them, or if they are in the package of the
+    trainer that it names; without a declaration, if this process has imported them.
 
-    Its own classes are those that the declaration names, or that lie in the package of the trainer
-    it names; without a declaration those that this process has imported.
+    Args:
+        files: native artefact, name → local path; a cached copy is named by its checksum.
+        framework: its adapter.
+        specification: the model as declared.
 
     Raises:
         ExportError: the files hold something that is not trusted.

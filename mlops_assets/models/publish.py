@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import Any
 
 from mlops_assets.datasets.loading.training_data import TrainingData
 from mlops_assets.datasets.versions.documents import json_bytes
@@ -65,7 +64,7 @@ def publish_trained(
     store: Store,
     specification: ModelSpecification,
     finished: FinishedRun,
-    model: Any,
+    model: object,
     saving: AbstractContextManager[None] | None = None,
 ) -> ModelVersion:
     """Publish a trained model, and with it the success of its run.

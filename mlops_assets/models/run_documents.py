@@ -1,9 +1,7 @@
 """The documents of a run that has ended.
 
-`run.json` has its record, and `points.parquet` everything that it logged.
-
-With them a lost registry is rebuilt. Runs that succeeded publish theirs with their model version;
-see `publish`.
+`run.json` has its record, and `points.parquet` everything that it logged; a lost registry is
+rebuilt from them. Runs that succeeded publish theirs with their model version; see `publish`.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import json
 import logging
 from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pydantic_core import to_json
 
@@ -26,6 +24,7 @@ from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import NO_FACTS, LoggedPoint, RunFacts, set_ended
 from mlops_assets.registry.store import now
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.text.secret_urls import shown
 
 if TYPE_CHECKING:
@@ -74,17 +73,21 @@ def end_run(
 def run_documents(
     run: Run, points: Sequence[LoggedPoint], made: ModelVersion | None = None
 ) -> dict[str, bytes]:
-    """Return key → content of the documents of a run, as it is once it has ended.
+    """Return key → content of the documents of a run that has ended.
 
     Args:
-        run: all that is recorded of it.
-        points: all that it has logged; there is no file of none.
+        run: its row.
+        points: all points that it has logged; a run without points has no file of them.
         made: its model version.
     """
     document = run_columns(run)
     if made is not None:
+        series: dict[str, Json] = {
+            name: [[step, value] for step, value in values]
+            for name, values in series_of(points).items()
+        }
         document |= {
-            "series": series_of(points),
+            "series": series,
             "signature": made.signature,
             "task": made.task,
             "framework": made.framework,
@@ -95,15 +98,14 @@ def run_documents(
     return documents
 
 
-def run_columns(run: Run) -> dict[str, Any]:
-    """Return all that is recorded of a run, as JSON values."""
+def run_columns(run: Run) -> JsonObject:
+    """Return the columns of a run, as JSON values."""
     values = {column.name: getattr(run, column.name) for column in Run.__table__.columns}
     times = {
         name: value.isoformat() for name, value in values.items() if isinstance(value, datetime)
     }
-    return json.loads(  # type: ignore[no-any-return]
-        to_json({**values, **times}, inf_nan_mode="strings")
-    )
+    columns: JsonObject = json.loads(to_json({**values, **times}, inf_nan_mode="strings"))
+    return columns
 
 
 def series_of(points: Sequence[LoggedPoint]) -> dict[str, list[tuple[int, float]]]:
@@ -132,13 +134,14 @@ def read_points(content: bytes) -> list[LoggedPoint]:
     """Return the points of a `points.parquet`, in the order logged.
 
     Raises:
-        ValueError: it is another kind of file.
+        ValueError: the file is damaged, or of another kind.
     """
     import pyarrow.parquet as pq
 
     try:
         table = pq.read_table(io.BytesIO(content))
-    except OSError as error:  # what pyarrow raises of a damaged file
+    # pyarrow raises it for a damaged file
+    except OSError as error:
         raise ValueError(str(error)) from error
     if not table.schema.equals(_points_schema()):
         raise ValueError(

@@ -165,7 +165,7 @@ def test_the_sklearn_trainer_calls_no_function(
     [
         (
             {"estimator": "sklearn.neighbors.KNeighborsClassifier", "weights": "distance"},
-            "converted to ONNX wrongly",
+            "is not converted to ONNX correctly",
         ),
         (
             {"estimator": "sklearn.neighbors.NearestCentroid"},

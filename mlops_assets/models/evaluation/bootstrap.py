@@ -1,23 +1,27 @@
 """Confidence intervals by resampling what is independent, from sums of each unit.
 
-Values are gone through only once.
+Values are read only once.
 
 The bootstrap of clusters: Field and Welsh (2007), Bootstrapping clustered data, Journal of the
-Royal Statistical Society B 69, 369-390. What a unit is, is decided elsewhere.
+Royal Statistical Society B 69, 369-390. Units are chosen by
+`slices.independent_units`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 CONFIDENCE = 0.95
 REPLICATES = 1000
 SEED = 0
-MIN_UNITS = 5  # fewer cannot tell how units differ
+MIN_UNITS = 5  # fewer give no estimate of how units differ
 # more are drawn together in bags, as many as this; that changes the interval by a hundredth
 MAX_UNITS = 10_000
 AT_ONCE = 4_000_000  # numbers of a block of replicates; bounds memory
@@ -37,14 +41,15 @@ def bags(codes: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def intervals(
-    sums: Any, measure: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]]
+    sums: NDArray[np.number] | csr_array,
+    measure: Callable[[NDArray[np.float64]], dict[str, NDArray[np.float64]]],
 ) -> dict[str, Interval]:
     """Return the interval of each metric: percentiles over units drawn with replacement.
 
     Args:
-        sums: what metrics are made of, summed over each unit: (units, k), an array or a SciPy
-            sparse array. Units without anything measured have only zeros, and are not drawn.
-        measure: metrics of sums over drawn units; takes (n, k), gives (n,) for each metric.
+        sums: terms of the metrics, summed over each unit: (units, k), an array or a SciPy sparse
+            array. Units without any measurement have only zeros, and are not drawn.
+        measure: returns the metrics of sums over drawn units: (n, k) → (n,) for each metric.
 
     Returns:
         Nothing if there are fewer than `MIN_UNITS`.
@@ -52,7 +57,8 @@ def intervals(
     held = np.flatnonzero(np.asarray(abs(sums).sum(axis=1)).ravel())
     if len(held) < MIN_UNITS:
         return {}
-    sums, rng = sums[held], np.random.default_rng(SEED)
+    sums = sums[held]
+    rng = np.random.default_rng(SEED)
     step = max(1, AT_ONCE // max(sums.shape))
     parts = []
     for start in range(0, REPLICATES, step):
@@ -71,6 +77,10 @@ def intervals(
     }
 
 
-def held_units(sums: Any) -> int:
-    """Return the number of units with anything measured."""
+def held_units(sums: NDArray[np.number] | csr_array) -> int:
+    """Return the number of units with any measurement.
+
+    Args:
+        sums: (units, k), as in `intervals`.
+    """
     return int(np.count_nonzero(np.asarray(abs(sums).sum(axis=1)).ravel()))

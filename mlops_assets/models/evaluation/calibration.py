@@ -1,17 +1,19 @@
-"""Calibration: whether a model is right as often as its probabilities say.
+"""Calibration: whether a model is right as often as its probabilities predict.
 
 Expected calibration error: Guo, Pleiss, Sun, Weinberger (2017), On Calibration of Modern Neural
 Networks, ICML. 15 bins are kept, however many samples there are; torchmetrics keeps every sample,
-and is what tests hold this against.
+and tests compare this with it.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+
+from mlops_assets.text.json_values import JsonObject
 
 BINS = 15  # of equal width, as in the paper and in torchmetrics
 _CELLS = 2 * BINS  # bin and whether it was right
@@ -24,7 +26,7 @@ class Calibration:
     """Predictions by the probability of the predicted class, in bins of equal width from 0 to 1.
 
     Attributes:
-        scores: what the model's scores are; logits are made probabilities by softmax.
+        scores: kind of the model's scores; logits become probabilities by softmax.
         count: predictions in each bin, (15,).
         confidence: their mean probability, (15,), 0 where there are none.
         accuracy: the share of them that is right, (15,), 0 where there are none.
@@ -42,7 +44,7 @@ class Calibration:
             (self.count * np.abs(self.accuracy - self.confidence)).sum() / self.count.sum()
         )
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """Return it as JSON values."""
         return {
             "scores": self.scores,
@@ -57,9 +59,8 @@ class CalibrationTally:
     """Counts predictions by probability, unit by unit.
 
     Args:
-        units: how many there are.
-        scores: what the model's scores are; that is known from how it was exported, never from
-            their values.
+        units: number of units.
+        scores: kind of the model's scores; that is known from its export, never from their values.
     """
 
     def __init__(self, units: int, scores: Scores) -> None:
@@ -69,7 +70,7 @@ class CalibrationTally:
 
     def add(
         self,
-        scores: NDArray[Any],
+        scores: NDArray[np.number],
         predicted: NDArray[np.int64],
         right: NDArray[np.bool_],
         units: NDArray[np.int64],
@@ -84,8 +85,8 @@ class CalibrationTally:
         """
         from scipy.special import softmax
 
-        scores = scores.astype(np.float64)
-        probabilities = scores if self._scores == "probabilities" else softmax(scores, axis=1)
+        exact = scores.astype(np.float64)
+        probabilities = exact if self._scores == "probabilities" else softmax(exact, axis=1)
         confidence = np.clip(
             np.take_along_axis(probabilities, predicted[:, None], axis=1)[:, 0], 0, 1
         )

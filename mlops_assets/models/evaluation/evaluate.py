@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,7 +18,7 @@ from mlops_assets.models.evaluation.calibration import Scores
 from mlops_assets.models.evaluation.slices import independent_units, place_of, place_text, slices
 from mlops_assets.models.evaluation.tally import NOTHING, ClassTally, Evaluation, measure_numbers
 from mlops_assets.models.onnx.graph import kind_of_scores
-from mlops_assets.models.onnx.session import OnnxModel, decide
+from mlops_assets.models.onnx.session import OnnxModel, Outputs, decide
 from mlops_assets.models.signature import raw_data
 from mlops_assets.models.specification import ModelSpecification, class_metric
 from mlops_assets.paths import model_folder
@@ -28,6 +27,7 @@ from mlops_assets.registry import ModelVersion
 from mlops_assets.registry.files.publication import publication
 from mlops_assets.registry.files.verified_read import published_path
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import Json, JsonObject
 
 
 def evaluate_version(
@@ -35,14 +35,19 @@ def evaluate_version(
 ) -> tuple[Evaluation, bytes]:
     """Measure the ONNX model on the test split and publish metrics, figures and model card.
 
+    Args:
+        store: workspace and registry.
+        specification: the model as declared.
+        row: the exported model version.
+
     Returns:
         The evaluation, and its main figure as PNG.
 
     Raises:
         StorageError: the model version has no ONNX file yet.
         SpecificationError: a gate is on a class that the data does not have.
-        EvaluationError: the test split has no labelled sample, or the model gives something that is
-            not a prediction.
+        EvaluationError: the test split has no labelled sample, or the model returns something that
+            is not a prediction.
     """
     import onnx
 
@@ -98,17 +103,25 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
     """Run a model over the test split and measure it, batch by batch.
 
     Args:
-        model: takes samples as they are stored.
-        data: what it is measured on.
-        scores: what its scores are; without it calibration is not measured.
+        model: the ONNX model, which takes raw samples.
+        data: the data version, unscaled.
+        scores: whether its scores are probabilities or logits; calibration is measured only if
+            that is known.
+
+    Returns:
+        The measurements.
 
     Raises:
         EvaluationError: there is no labelled sample, or an output is neither a number nor a class;
-            it names the sample.
+            the message names the sample.
     """
-    units, parts = independent_units(data.committed, "test"), slices(data.committed, "test")
-    classes, start = len(data.class_names), 0
-    tally, numbers = ClassTally(data.class_names, units, parts, scores), []
+    units = independent_units(data.committed, "test")
+    parts = slices(data.committed, "test")
+    classes = len(data.class_names)
+    tally = ClassTally(data.class_names, units, parts, scores)
+    truths: list[NDArray[np.float64]] = []
+    values: list[NDArray[np.float64]] = []
+    start = 0
     pixels = int(np.prod(data.sample_shape[1:])) if data.view == "window" else 1
     # scores of a window are as large as the window
     widest = max(int(np.prod(data.sample_shape)), classes * pixels)
@@ -118,65 +131,69 @@ def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) 
             predicted = decide(outputs)
             _require_usable(outputs, predicted, y, classes, data, start)
             if data.task == "regression":
-                numbers.append((y, predicted.astype(np.float64)))
+                truths.append(y.astype(np.float64))
+                values.append(predicted.astype(np.float64))
             else:
                 tally.add(start, y.astype(np.int64), predicted, outputs.get("scores"))
             start += len(X)
             done.advance(len(X))
     if data.task != "regression":
         return tally.result()
-    if not numbers:
+    if not truths:
         raise EvaluationError(NOTHING)
-    truth, predicted = (np.concatenate(arrays) for arrays in zip(*numbers, strict=True))
-    return measure_numbers(truth, predicted, units, parts)
+    return measure_numbers(np.concatenate(truths), np.concatenate(values), units, parts)
 
 
 def _require_usable(
-    outputs: dict[str, NDArray[Any]],
-    predicted: NDArray[Any],
-    truth: NDArray[Any],
+    outputs: Outputs,
+    predicted: NDArray[np.number],
+    truth: NDArray[np.int64 | np.float64],
     classes: int,
     data: TrainingData,
     start: int,
 ) -> None:
-    """Refuse outputs that are no prediction where the truth is known.
+    """Check that outputs are predictions wherever the truth is known.
 
     Elsewhere, as on nodata, they do not count.
+
+    Raises:
+        EvaluationError: they are not; the message names the first of them.
     """
     if predicted.shape != truth.shape:
         raise EvaluationError(
             f"it gives predictions of shape {predicted.shape} for labels of shape {truth.shape}"
         )
-    shown, wrong, what = predicted, ~np.isfinite(predicted), "not a finite number"
+    given = predicted
+    wrong = ~np.isfinite(predicted)
+    reason = "not a finite number"
     if data.task != "regression":
         if "scores" in outputs:
-            shown = np.moveaxis(outputs["scores"], 1, -1)
-            if shown.shape[-1] != classes:
+            given = np.moveaxis(outputs["scores"], 1, -1)
+            if given.shape[-1] != classes:
                 raise EvaluationError(
-                    f"it gives {shown.shape[-1]} scores a sample, and there are {classes} classes"
+                    f"it gives {given.shape[-1]} scores a sample, and there are {classes} classes"
                 )
-            wrong |= ~np.isfinite(shown).all(axis=-1)
+            wrong |= ~np.isfinite(given).all(axis=-1)
         if not (wrong & (truth >= 0)).any():
-            wrong, what = (
-                (predicted < 0) | (predicted >= classes),
-                f"not a class index from 0 to {classes - 1}",
-            )
-            shown = predicted
+            given = predicted
+            wrong = (predicted < 0) | (predicted >= classes)
+            reason = f"not a class index from 0 to {classes - 1}"
         wrong &= truth >= 0
     if not wrong.any():
         return
     first = tuple(np.argwhere(wrong)[0].tolist())
     place = place_of(data.committed, "test", start + first[0])
     if len(first) > 1:
-        place |= {"row": place["row"] + first[1], "column": place["column"] + first[2]}
+        place["row"] += first[1]
+        place["column"] += first[2]
     raise EvaluationError(
-        f"it gives {_short(shown[first])} for {place_text(place)}, which is {what}, and so for"
-        f" {int(wrong.sum())} label(s) of the {len(truth)} samples from there on; look at the"
-        " values there, and train again"
+        f"it gives {_short(given[first])} for {place_text(place)}, which is {reason}, and so for"
+        f" {int(wrong.sum())} label(s) of the {len(truth)} samples from there on; check the values"
+        " there, and train again"
     )
 
 
-def _short(value: Any) -> str:
+def _short(value: object) -> str:
     return np.array2string(np.asarray(value), precision=4, threshold=8, edgeitems=3)
 
 
@@ -201,16 +218,16 @@ def _per_class(evaluation: Evaluation, named: list[str]) -> dict[str, float]:
     """Return these metrics of single classes; one without test samples was not measured."""
     found = {}
     for metric in named:
-        measure_, name = class_metric(metric) or ("", "")
+        measured, name = class_metric(metric) or ("", "")
         row = evaluation.per_class[evaluation.per_class["class"] == name].iloc[0]
         if row["samples"]:
-            found[metric] = float(row[measure_])
+            found[metric] = float(row[measured])
     return found
 
 
-def _document(evaluation: Evaluation) -> dict[str, Any]:
+def _document(evaluation: Evaluation) -> JsonObject:
     return {
-        "metrics": evaluation.metrics,
+        "metrics": {**evaluation.metrics},
         "intervals": {
             "confidence": CONFIDENCE,
             "resampled": evaluation.unit,
@@ -227,7 +244,7 @@ def _document(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def _records(table: pd.DataFrame) -> list[Json]:
     """Return rows as JSON values; what could not be measured is null."""
     rows = table.astype(object).where(table.notna(), None).to_dict(orient="records")
     return [{str(name): value for name, value in row.items()} for row in rows]

@@ -1,8 +1,6 @@
-"""Figures that people look at: confusion matrix, learning curves, scatter of a regression."""
+"""Figures for people: confusion matrix, calibration, learning curves, scatter of a regression."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -50,7 +48,9 @@ def reliability(found: Calibration, title: str) -> bytes:
     figure = Figure(figsize=(5, 5.6), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
     edges = np.linspace(0, 1, len(found.count) + 1)
-    middle, width, held = (edges[1:] + edges[:-1]) / 2, edges[1], found.count > 0
+    middle = (edges[1:] + edges[:-1]) / 2
+    width = edges[1]
+    held = found.count > 0
     upper.plot([0, 1], [0, 1], color="grey", linewidth=1, label="as its probabilities say")
     upper.bar(
         middle[held],
@@ -76,7 +76,7 @@ def reliability(found: Calibration, title: str) -> bytes:
     return png(figure)
 
 
-def scatter(truth: NDArray[Any], predicted: NDArray[Any], title: str) -> bytes:
+def scatter(truth: NDArray[np.number], predicted: NDArray[np.number], title: str) -> bytes:
     """Return a PNG of predicted against true numbers.
 
     It has points, or for many samples their density on a logarithmic scale.

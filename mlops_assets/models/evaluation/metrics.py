@@ -8,8 +8,6 @@ pixels.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -36,9 +34,9 @@ def class_metrics(
 
     indices = list(range(len(class_names)))
     truth, predicted = (cells.ravel() for cells in np.indices(confusion.shape))
-    told = {"labels": indices, "sample_weight": confusion.ravel(), "zero_division": 0}
-    precision, recall, f1, _ = formulae.precision_recall_fscore_support(truth, predicted, **told)
-    iou = formulae.jaccard_score(truth, predicted, average=None, **told)
+    options = {"labels": indices, "sample_weight": confusion.ravel(), "zero_division": 0}
+    precision, recall, f1, _ = formulae.precision_recall_fscore_support(truth, predicted, **options)
+    iou = formulae.jaccard_score(truth, predicted, average=None, **options)
     support = confusion.sum(axis=1)
     per_class = pd.DataFrame(
         {
@@ -63,29 +61,34 @@ def class_metrics(
     return {name: float(value) for name, value in found.items()}, per_class
 
 
-def many_class_metrics(confusion: NDArray[Any]) -> dict[str, NDArray[np.float64]]:
-    """Return the same metrics for each of many confusion matrices, of shape (n, classes, classes).
+def many_class_metrics(confusion: NDArray[np.number]) -> dict[str, NDArray[np.float64]]:
+    """Return the same metrics for each of many confusion matrices.
 
-    (n,) each.
+    Args:
+        confusion: counts, (n, classes, classes).
 
-    NaN is what was not measured.
+    Returns:
+        (n,) for each metric; NaN where it was not measured.
     """
-    confusion = confusion.astype(np.float64)
-    right = np.diagonal(confusion, axis1=1, axis2=2)
-    true, said = confusion.sum(axis=2), confusion.sum(axis=1)
-    total, present = true.sum(axis=1), true > 0
+    counts = confusion.astype(np.float64)
+    right = np.diagonal(counts, axis1=1, axis2=2)
+    true = counts.sum(axis=2)
+    predicted = counts.sum(axis=1)
+    total = true.sum(axis=1)
+    present = true > 0
 
     def mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
         return np.asarray(np.where(present, values, 0).sum(axis=1) / present.sum(axis=1))
 
-    with np.errstate(invalid="ignore", divide="ignore"):  # of a matrix without counts there is none
-        by_chance = (true * said).sum(axis=1) / total**2
+    # a matrix without counts has no metrics
+    with np.errstate(invalid="ignore", divide="ignore"):
+        by_chance = (true * predicted).sum(axis=1) / total**2
         accuracy = right.sum(axis=1) / total
         return {
             "accuracy": accuracy,
             "balanced_accuracy": mean(right / true),
-            "macro_f1": mean(2 * right / (true + said)),
-            "mean_iou": mean(right / (true + said - right)),
+            "macro_f1": mean(2 * right / (true + predicted)),
+            "mean_iou": mean(right / (true + predicted - right)),
             "kappa": np.where(
                 present.sum(axis=1) > 1, (accuracy - by_chance) / (1 - by_chance), np.nan
             ),

@@ -1,6 +1,4 @@
-"""Facts of samples besides their values.
-
-They are where each sample lies, which are independent, and what they can be divided by.
+"""Facts of samples besides their values: place, independent units, and divisions into slices.
 
 Nothing here reads images or runs models.
 """
@@ -9,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import pandas as pd
@@ -26,8 +24,10 @@ from mlops_assets.datasets.splits.spatial_blocks import (
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, SplitName
 from mlops_assets.datasets.versions.contents import Contents
 
-MIN_VALUES, MAX_VALUES = 2, 50  # of a column that samples are divided by
-MIN_SAMPLES = 10  # of a value, below which its metrics say little
+# values of a column that samples are divided by
+MIN_VALUES = 2
+MAX_VALUES = 50
+MIN_SAMPLES = 10  # of a value, below which its metrics mean little
 # the same on both hemispheres
 SEASONS = (
     "December-February",
@@ -37,12 +37,24 @@ SEASONS = (
 )
 
 
+class Place(TypedDict):
+    """The place of a sample, as `parity.json` has it.
+
+    `sample` is its position in the split, `path` its file, `row` and `column` are in that file.
+    """
+
+    sample: int
+    path: str
+    row: NotRequired[int]
+    column: NotRequired[int]
+
+
 @dataclass(frozen=True)
 class Grouping:
     """A division of a split's samples.
 
     Attributes:
-        name: what they are divided by, for people.
+        name: name of the column or unit that divides them, for people.
         values: name of each part.
         codes: number of each sample's part, (n,); -1 where it is in none.
     """
@@ -53,11 +65,11 @@ class Grouping:
 
 
 def independent_units(committed: CommittedDataset, split: SplitName) -> Grouping:
-    """Return the parts that say something new each: what is within one is alike.
+    """Return the units that are independent of each other; samples within a unit are alike.
 
-    Blocks where the split is by block; else groups where people named some; else blocks of 1000 m
-    or 32 pixels where it is known where samples lie, as neighbours are alike; else every sample is
-    one.
+    Units are blocks where the split is by block; else groups where some are declared; else blocks
+    of 1000 m or 32 pixels where the places of samples are known, as neighbours are alike; else
+    single samples.
     """
     samples = committed.split(split)
     method = committed.specification.split.method
@@ -91,19 +103,17 @@ def slices(committed: CommittedDataset, split: SplitName) -> list[Grouping]:
     return found
 
 
-def place_of(committed: CommittedDataset, split: SplitName, position: int) -> dict[str, Any]:
+def place_of(committed: CommittedDataset, split: SplitName, position: int) -> Place:
     """Return the place of a sample.
-
-    It has the position in the split, the file, and row and column in that file.
 
     Args:
         committed: the data version.
-        split: which samples.
+        split: the split of the sample.
         position: counted from 0, in the order of the split.
     """
     row = committed.split(split).iloc[position]
     kind = committed.document.input.kind
-    place: dict[str, Any] = {"sample": int(position), "path": str(row["path"])}
+    place: Place = {"sample": int(position), "path": str(row["path"])}
     if kind != "image":
         place["row"] = int(row["row"])
     if kind in ("patch", "window"):
@@ -111,8 +121,8 @@ def place_of(committed: CommittedDataset, split: SplitName, position: int) -> di
     return place
 
 
-def place_text(place: dict[str, Any]) -> str:
-    """Return a place as people read it."""
+def place_text(place: Place) -> str:
+    """Return a place for messages."""
     within = ", ".join(f"{name} {place[name]}" for name in ("row", "column") if name in place)
     return f"sample {place['sample']} ({place['path']}{', ' * bool(within)}{within})"
 

@@ -1,16 +1,14 @@
 """Measurements on a split, by task, batch by batch.
 
-Memory grows with neither the split nor its pixels.
-
-Nothing here knows models, files or data versions. Formulae are in `metrics`, intervals in
-`bootstrap`.
+Memory grows with neither the split nor its pixels. Nothing here depends on models, files or data
+versions; formulae are in `metrics`, intervals in `bootstrap`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -27,6 +25,9 @@ from mlops_assets.models.evaluation.calibration import (
 from mlops_assets.models.evaluation.metrics import class_metrics, many_class_metrics
 from mlops_assets.models.evaluation.slices import MIN_SAMPLES, MIN_VALUES, Grouping
 
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
 NOTHING = "it has no labelled sample; land more data or change 'split', and train again"
 
 
@@ -41,9 +42,9 @@ class Evaluation:
         confusion: counts, rows true, columns predicted; None for regression.
         intervals: metric → lower and upper end of its 95 % confidence interval; empty if there are
             too few units.
-        unit: what was taken to be independent.
-        units: how many of these there are.
-        calibration: how far probabilities can be believed; None where the model gives none.
+        unit: name of the independent units that intervals are resampled from.
+        units: number of these units.
+        calibration: calibration of the probabilities; None where the model has none.
         slices: for each division of the samples, one row a part, worst first: value, samples, and
             metrics.
         numbers: of a regression, truth and prediction, (2, n).
@@ -62,11 +63,10 @@ class Evaluation:
     @property
     def unmeasured(self) -> list[str]:
         """Classes without a test sample, which no metric is of."""
-        return (
-            []
-            if self.per_class.empty
-            else self.per_class.loc[self.per_class["samples"] == 0, "class"].tolist()
-        )
+        if self.per_class.empty:
+            return []
+        names: list[str] = self.per_class.loc[self.per_class["samples"] == 0, "class"].tolist()
+        return names
 
 
 class ClassTally:
@@ -74,9 +74,10 @@ class ClassTally:
 
     Args:
         class_names: names in the order of class indices.
-        units: what is independent of each other.
-        slices: what else is counted apart.
-        scores: what the model's scores are; without it calibration is not measured.
+        units: the independent units of the split's samples.
+        slices: divisions of the samples that are counted apart.
+        scores: whether scores are probabilities or logits; calibration is measured only if that
+            is known.
     """
 
     def __init__(
@@ -86,11 +87,14 @@ class ClassTally:
         slices: Sequence[Grouping] = (),
         scores: Scores | None = None,
     ) -> None:
-        self._names, self._units, self._slices = class_names, units, slices
+        self._names = class_names
+        self._units = units
+        self._slices = slices
         self._codes = bags(units.codes)
         self._count = int(self._codes.max()) + 1 if len(self._codes) else 0
-        self._unit_cells: Any = 0  # sparse, (units, classes²)
-        self._slice_cells: list[Any] = [0 for _ in slices]
+        # (units, classes²), and (values, classes²) of each slice; None before the first samples
+        self._unit_cells: csr_array | None = None
+        self._slice_cells: list[csr_array | None] = [None for _ in slices]
         self._scores = scores
         self._calibration: CalibrationTally | None = None
 
@@ -98,8 +102,8 @@ class ClassTally:
         self,
         start: int,
         truth: NDArray[np.int64],
-        predicted: NDArray[np.int64],
-        scores: NDArray[Any] | None = None,
+        predicted: NDArray[np.number],
+        scores: NDArray[np.number] | None = None,
     ) -> None:
         """Count some samples.
 
@@ -113,26 +117,28 @@ class ClassTally:
         sample = start + np.nonzero(known)[0]
         if not len(sample):
             return
-        true, said = truth[known].astype(np.int64), predicted[known].astype(np.int64)
-        cells, size = true * len(self._names) + said, len(self._names) ** 2
+        true = truth[known].astype(np.int64)
+        given = predicted[known].astype(np.int64)
+        cells = true * len(self._names) + given
+        size = len(self._names) ** 2
         units = self._codes[sample]
-        self._unit_cells = _counts(units, cells, (self._count, size)) + self._unit_cells
+        self._unit_cells = _sum(self._unit_cells, _counts(units, cells, (self._count, size)))
         for number, grouping in enumerate(self._slices):
             codes = grouping.codes[sample]
             inside = codes >= 0
             found = _counts(codes[inside], cells[inside], (len(grouping.values), size))
-            self._slice_cells[number] = found + self._slice_cells[number]
+            self._slice_cells[number] = _sum(self._slice_cells[number], found)
         if scores is not None and self._scores:
             self._calibration = self._calibration or CalibrationTally(self._count, self._scores)
-            self._calibration.add(np.moveaxis(scores, 1, -1)[known], said, true == said, units)
+            self._calibration.add(np.moveaxis(scores, 1, -1)[known], given, true == given, units)
 
     def result(self) -> Evaluation:
-        """Return what was measured.
+        """Return the measurements of all samples so far.
 
         Raises:
             EvaluationError: nothing was counted.
         """
-        if isinstance(self._unit_cells, int):
+        if self._unit_cells is None:
             raise EvaluationError(NOTHING)
         shape = (-1, len(self._names), len(self._names))
         confusion = np.asarray(self._unit_cells.sum(axis=0)).reshape(shape)[0]
@@ -174,8 +180,8 @@ def measure_numbers(
     Args:
         truth: (n,), in the order of the split.
         predicted: (n,).
-        units: what is independent.
-        slices: what the samples are divided by.
+        units: the independent units of the samples.
+        slices: divisions of the samples that are measured apart.
 
     Raises:
         EvaluationError: there is no sample.
@@ -234,7 +240,7 @@ def many_number_metrics(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float
 
 
 def evaluate(
-    truth: NDArray[Any], predicted: NDArray[Any], task: str, class_names: list[str]
+    truth: NDArray[np.number], predicted: NDArray[np.number], task: str, class_names: list[str]
 ) -> Evaluation:
     """Measure predictions that are held in memory, every sample being independent.
 
@@ -248,18 +254,16 @@ def evaluate(
     if task == "regression":
         return measure_numbers(truth.astype(np.float64), predicted.astype(np.float64), units)
     tally = ClassTally(class_names, units)
-    tally.add(0, truth, predicted)
+    tally.add(0, truth.astype(np.int64), predicted)
     return tally.result()
 
 
 def _regression_sums(
     truth: NDArray[np.float64], predicted: NDArray[np.float64], codes: NDArray[np.int64], parts: int
 ) -> NDArray[np.float64]:
-    # centred, or squares lose what tells numbers apart
-    error, centred = (
-        predicted - truth,
-        truth - truth.mean(),
-    )
+    error = predicted - truth
+    # centred, as squares of large numbers lose the digits in which they differ
+    centred = truth - truth.mean()
     columns = (None, error, error**2, np.abs(error), centred, centred**2)
     return np.stack(
         [np.bincount(codes, column, minlength=parts).astype(np.float64) for column in columns],
@@ -267,17 +271,22 @@ def _regression_sums(
     )
 
 
-def _counts(codes: NDArray[np.int64], cells: NDArray[np.int64], shape: tuple[int, int]) -> Any:
-    """Count pairs of part and cell, as a sparse array.
+def _sum(one: csr_array | None, other: csr_array) -> csr_array:
+    return other if one is None else one + other
 
-    Most of the cells of most parts are empty.
-    """
+
+def _counts(
+    codes: NDArray[np.int64], cells: NDArray[np.int64], shape: tuple[int, int]
+) -> csr_array:
+    """Count pairs of part and cell, as a sparse array: most cells of most parts are empty."""
     from scipy.sparse import coo_array
 
     return coo_array((np.ones(len(cells), dtype=np.int64), (codes, cells)), shape=shape).tocsr()
 
 
-def _class_slices(grouping: Grouping, counts: Any, shape: tuple[int, int, int]) -> pd.DataFrame:
+def _class_slices(
+    grouping: Grouping, counts: csr_array, shape: tuple[int, int, int]
+) -> pd.DataFrame:
     found = [
         many_class_metrics(counts[[part]].toarray().reshape(shape))
         for part in range(len(grouping.values))

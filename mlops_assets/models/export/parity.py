@@ -2,28 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.errors import ParityError
-from mlops_assets.models.evaluation.slices import place_of, place_text
-from mlops_assets.models.onnx.session import OnnxModel, at_once, decide
+from mlops_assets.models.evaluation.slices import Place, place_of, place_text
+from mlops_assets.models.onnx.session import OnnxModel, Outputs, at_once, decide
 from mlops_assets.models.specification import Parity
+from mlops_assets.text.json_values import JsonObject
 
-TIE = 1e-5  # scores nearer than this part of their spread are one score; float32 keeps seven digits
-MIN_SPREAD = (
-    1e-4  # of the largest value: a model may give one number only, and float32 rounds it at 1e-7
-)
-# a served model sees any batch size; one and an odd one show a frozen batch axis
-BATCH_SIZES = (
-    1,
-    7,
-)
-SHOWN = 8  # values of the worst sample
+# scores nearer than this part of their spread are equal; float32 has seven digits
+TIE = 1e-5
+# of the largest value: a model may give one number only, and float32 rounds it at 1e-7
+MIN_SPREAD = 1e-4
+# a served model gets batches of any size; one and an odd size reveal a fixed batch axis
+BATCH_SIZES = (1, 7)
+MAX_VALUES = 8  # of the worst sample
 NO_SAMPLE = "there is no test sample to compare the ONNX model on; land more data or change 'split'"
 
 
@@ -35,11 +33,10 @@ class WorstSample:
         sample: index among the samples compared.
         batch: size of the batches it was in.
         output: name of the output that differs.
-        native: what the trained model gives: the scores of one pixel or sample, or a number; at
-            most 8 values.
-        onnx: what the ONNX model gives.
-        place: where the sample lies, if that is known: its position in the test split, file, row,
-            column.
+        native: output of the trained model: the scores of one pixel or sample, or a number; at most
+            8 values.
+        onnx: output of the ONNX model.
+        place: the sample's position in the test split, its file, row and column; None if unknown.
     """
 
     sample: int
@@ -47,15 +44,14 @@ class WorstSample:
     output: str
     native: list[float]
     onnx: list[float]
-    place: dict[str, Any] | None = None
+    place: Place | None = None
 
     @property
     def description(self) -> str:
         """One clause for people."""
         where = f"sample {self.sample}" if self.place is None else place_text(self.place)
-        native, onnx = (
-            ", ".join(f"{value:.6g}" for value in values) for values in (self.native, self.onnx)
-        )
+        native = ", ".join(f"{value:.6g}" for value in self.native)
+        onnx = ", ".join(f"{value:.6g}" for value in self.onnx)
         return f"{where} in batches of {self.batch}: {self.output} {native} trained, {onnx} as ONNX"
 
 
@@ -94,32 +90,30 @@ class ParityReport:
             f" difference {self.difference:.2e} (allowed {self.tolerance:.0e}), same decision on"
             f" {self.agreement:.2%} (required {self.required_agreement:.2%})"
         )
-        return (
-            text
-            if self.passed or self.worst is None
-            else f"{text}; worst is {self.worst.description}"
-        )
+        if self.passed or self.worst is None:
+            return text
+        return f"{text}; worst is {self.worst.description}"
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """The report as JSON values."""
         return asdict(self)
 
 
 def compare_outputs(
-    native: dict[str, NDArray[Any]],
+    native: Outputs,
     onnx_model: OnnxModel,
     X: NDArray[np.float32],
     task: str,
     limits: Parity,
 ) -> ParityReport:
-    """Run an ONNX model, whole and in small batches, and compare it with outputs that are known.
+    """Run an ONNX model, in one batch and in small ones, and compare it with the trained model.
 
     Args:
-        native: outputs by name, as the trained model gave them.
-        onnx_model: what it was exported to.
-        X: the samples they were given for, raw.
+        native: outputs of the trained model for the same samples.
+        onnx_model: the ONNX model.
+        X: raw samples, float32, (n, *sample_shape).
         task: the model's task.
-        limits: how near they must come.
+        limits: the required closeness.
 
     Raises:
         ParityError: there is no sample.
@@ -130,7 +124,9 @@ def compare_outputs(
         name: max(float(np.ptp(values)), MIN_SPREAD * float(np.abs(values).max()), 1e-6)
         for name, values in native.items()
     }
-    difference, differing, agreement = 0.0, 0.0, 1.0
+    difference = 0.0
+    differing = 0.0
+    agreement = 1.0
     furthest: WorstSample | None = None
     undecided: WorstSample | None = None
     for batch in (min(len(X), at_once(X)), *BATCH_SIZES):
@@ -180,12 +176,12 @@ def compare_outputs(
 def located(
     report: ParityReport, committed: CommittedDataset, positions: NDArray[np.int64]
 ) -> ParityReport:
-    """Return a report that says where its worst sample lies.
+    """Return a report with the place of its worst sample.
 
     Args:
         report: of a comparison.
-        committed: the data version that the samples are of.
-        positions: position in the test split of each sample that was compared.
+        committed: the data version of the samples.
+        positions: position in the test split of each sample that was compared, (n,).
     """
     if report.worst is None:
         return report
@@ -194,21 +190,27 @@ def located(
 
 
 def _worst(
-    batch: int, output: str, place: tuple[Any, ...], native: NDArray[Any], onnx: NDArray[Any]
+    batch: int,
+    output: str,
+    place: Sequence[np.intp],
+    native: NDArray[np.number],
+    onnx: NDArray[np.number],
 ) -> WorstSample:
-    """Show one place of an output: of scores those of all classes there."""
+    """Describe one place of an output: of scores those of all classes there."""
     sample = int(place[0])
-    index: tuple[Any, ...] = (sample, slice(None), *place[2:]) if output == "scores" else place
-    shown = [
-        np.atleast_1d(values[index])[:SHOWN].astype(float).tolist() for values in (native, onnx)
-    ]
-    return WorstSample(sample, batch, output, *shown)
+
+    def values(of: NDArray[np.number]) -> list[float]:
+        # scores are (n, classes, …)
+        found = of[sample][:, *place[2:]] if output == "scores" else of[*place]
+        return [float(value) for value in np.atleast_1d(found)[:MAX_VALUES]]
+
+    return WorstSample(sample, batch, output, values(native), values(onnx))
 
 
 def _same_decision(
-    decided: NDArray[Any], native: dict[str, NDArray[Any]], margin: float
+    decided: NDArray[np.number], native: Outputs, margin: float
 ) -> NDArray[np.bool_]:
-    """Return where a decision is the native one, or as good as it.
+    """Return True where a decision is the native one, or as good as it.
 
     Forests often give two classes the same score, and which of them comes first is then a matter of
     the last bit.

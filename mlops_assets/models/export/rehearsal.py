@@ -1,16 +1,13 @@
 """A rehearsal of a model's stages on a few samples, before training.
 
-Failures of later stages are known then.
-
-Only for trainers that know what they will fit. The samples are real, so that what depends on them
-is found too.
+It finds failures of later stages early, for trainers whose estimator is known in advance. The
+samples are real, so that failures that depend on them are found too.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,36 +22,36 @@ from mlops_assets.models.onnx.session import OnnxModel
 from mlops_assets.models.specification import Parity
 from mlops_assets.storage.scratch import scratch_folder
 
-SAMPLES = 500  # of the training split, which hold every class
-# A converter that is wrong is far off, on many samples. Little, and few, differ by rounding, as at
-# thresholds of trees: of these the comparison after training decides, with what the model declares
-# as `parity`.
+SAMPLES = 500  # of the training split, with samples of every class
+# A wrong converter is far off, on many samples. Rounding, as at thresholds of trees, makes small
+# differences on few samples: these are for the comparison after training, with the declared
+# `parity`.
 FAR = Parity(tolerance=0.05)
 MAX_DIFFERING = 0.05
 
 
 def rehearse(
-    fit: Callable[[NDArray[np.float32], NDArray[Any]], Any],
+    fit: Callable[[NDArray[np.float32], NDArray[np.number]], object],
     data: TrainingData,
     X: NDArray[np.float32],
-    y: NDArray[Any],
+    y: NDArray[np.number],
     trainer: str,
 ) -> None:
     """Fit a model to a few samples, write it, read it back, export it to ONNX and compare outputs.
 
-    A model that cannot even be fitted is left to its training, which says why.
+    A model that cannot be fitted is left to its training, which reports the reason.
 
     Args:
-        fit: returns a fitted model; the arguments are as `X` and `y`.
-        data: what will be trained on.
-        X: its training samples as rows, (n, features).
+        fit: returns a fitted model; its arguments are like `X` and `y`.
+        data: the data of the training.
+        X: its training samples as rows, float32, (n, features).
         y: their labels, (n,).
-        trainer: what the model comes from, for people.
+        trainer: the trainer as 'package.module:function', for messages.
 
     Raises:
-        ExportError: the model cannot be stored, cannot be exported, or would give something else as
-            ONNX.
-        TrainerError: it would know nothing of a class.
+        ExportError: the model cannot be stored or exported, or its ONNX file would give other
+            outputs.
+        TrainerError: it would have no score for a class.
     """
     some = _some(y, data.task)
     X, y = X[some], y[some]
@@ -62,7 +59,7 @@ def rehearse(
     unseen = np.random.default_rng(0).permuted(X, axis=0)
     probes = np.concatenate([X, unseen]).reshape(-1, *data.sample_shape)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the training gives them again
+        warnings.simplefilter("ignore")  # the training repeats them
         try:
             model = fit(X, y)
         except ValueError:
@@ -75,8 +72,8 @@ def rehearse(
             ) from error
 
 
-def _some(y: NDArray[Any], task: str) -> NDArray[np.int64]:
-    """Return which samples to take: as many of each class as there are, up to an equal share."""
+def _some(y: NDArray[np.number], task: str) -> NDArray[np.int64]:
+    """Return indices of samples: of each class as many as there are, up to an equal share."""
     order = np.random.default_rng(0).permutation(len(y))
     if task == "regression":
         return order[:SAMPLES]
@@ -84,7 +81,7 @@ def _some(y: NDArray[Any], task: str) -> NDArray[np.int64]:
     return order[(labels.groupby(labels).cumcount() < -(-SAMPLES // labels.nunique())).to_numpy()]
 
 
-def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer: str) -> None:
+def _export(model: object, data: TrainingData, probes: NDArray[np.float32], trainer: str) -> None:
     framework = framework_of(model, trainer)
     with scratch_folder("rehearsal") as scratch:
         folder, path = scratch / "native", scratch / "model.onnx"
@@ -98,7 +95,7 @@ def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer
         except ValueError as error:
             reason = " ".join(str(error).split())
             raise ExportError(
-                f"{name} gives nothing for samples unlike those it was fitted to ({reason})"
+                f"{name} has no outputs for samples unlike those it was fitted to ({reason})"
             ) from error
         require_shape(native, len(probes), len(data.class_names))
         try:
@@ -110,7 +107,7 @@ def _export(model: Any, data: TrainingData, probes: NDArray[np.float32], trainer
         if report.differing > MAX_DIFFERING:
             worst = f" (worst is {report.worst.description})" if report.worst else ""
             raise ExportError(
-                f"{name} with these parameters is converted to ONNX wrongly: it differs on"
+                f"{name} with these parameters is not converted to ONNX correctly: it differs on"
                 f" {report.differing:.0%} of samples{worst}; choose other parameters, or another"
                 " estimator"
             )

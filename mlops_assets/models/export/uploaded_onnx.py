@@ -1,17 +1,15 @@
-"""An external ONNX file.
+"""An external ONNX file: its contract, and its comparison with its author's framework.
 
-It must keep the platform's contract, and give what its author's framework gave.
-
-It is read as data and checked here before anything runs it. Whether it equals the model it was made
-from is for `export`; without outputs of that model nobody can tell, and so it is never proved.
+It is read as data and checked here before anything runs it. `export` compares it with the outputs
+of the model it was made from; without these outputs it never passes parity.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,17 +18,17 @@ from mlops_assets.errors import ExportError, ParityError
 from mlops_assets.models.export.parity import ParityReport, compare_outputs
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.onnx.graph import require_valid
-from mlops_assets.models.onnx.session import OnnxModel
+from mlops_assets.models.onnx.session import OnnxModel, Outputs
 from mlops_assets.models.specification import Parity
 
 if TYPE_CHECKING:
     import onnx
 
-FRAMEWORK = "onnx"  # of a model version whose native artefact is such a file
+FRAMEWORK = "onnx"  # of a model version whose native artefact is an ONNX file
 FILE = "model.onnx"
 OUTPUTS = ("scores", "label", "value")
 MAX_PARTS = 1_000_000
-DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # what onnxruntime runs without libraries of others
+DOMAINS = ("", "ai.onnx", "ai.onnx.ml")  # onnxruntime runs these without further libraries
 _REMEDY = "see 'ONNX files' in docs/external-runs.md"
 
 
@@ -46,7 +44,7 @@ def read_sent(
         classes: number of classes; 0 for regression.
 
     Raises:
-        ExportError: it is no ONNX, refers to other files or operators, or has other inputs or
+        ExportError: it is not ONNX, refers to other files or operators, or has other inputs or
             outputs.
     """
     import onnx
@@ -55,7 +53,8 @@ def read_sent(
     _require_few_parts(content, path.name)
     try:
         model = onnx.load_model_from_string(content)
-    except Exception as error:  # protobuf has its own, which differ between its implementations
+    # the errors of protobuf differ between its implementations
+    except Exception as error:
         raise ExportError(
             f"{path.name} is not an ONNX file: {error}; write it with onnx.save"
         ) from error
@@ -73,63 +72,69 @@ def describe_sent(model: onnx.ModelProto) -> ModelDescription:
     return ModelDescription(f"ONNX by {producer}" if producer else "ONNX", numbers)
 
 
-def checked_outputs(outputs: Mapping[str, NDArray[Any]], samples: int) -> dict[str, NDArray[Any]]:
-    """Return outputs of the author's framework, if there is one row for each sample asked for.
+def checked_outputs(
+    outputs: Mapping[str, NDArray[np.generic]], samples: int
+) -> dict[str, NDArray[np.generic]]:
+    """Return outputs of the author's framework, if they have one row for each sample.
+
+    Args:
+        outputs: as the author has sent them, name → (n, …).
+        samples: number of samples of the parity check.
 
     Raises:
         ExportError: they have other names, lengths or types.
     """
     for name, values in outputs.items():
         if name not in OUTPUTS:
-            raise ExportError(f"outputs {name!r} are not known; send {', '.join(OUTPUTS)}")
+            raise ExportError(f"outputs {name!r} are unknown; send {', '.join(OUTPUTS)}")
         if values.dtype.kind not in "fiu":
             raise ExportError(f"outputs {name!r} are of type {values.dtype}; send numbers")
         if not values.ndim or len(values) != samples:
             raise ExportError(
                 f"outputs {name!r} have shape {values.shape} and not one row for each of the"
-                f" {samples} samples; give the trained model exactly what 'samples' gives, in its"
-                " order"
+                f" {samples} samples; run the trained model on exactly the samples that 'samples'"
+                " returns, in their order"
             )
     return dict(outputs)
 
 
-def sent_outputs(native: Mapping[str, Path]) -> dict[str, NDArray[Any]]:
-    """Return what the author's framework gave for the samples of the parity check.
+def sent_outputs(native: Mapping[str, Path]) -> Outputs:
+    """Return the outputs of the author's framework for the samples of the parity check.
 
     Args:
         native: native artefact, name → local path.
 
     Raises:
-        ParityError: nothing was sent.
+        ParityError: none were sent.
     """
-    found = {
+    found: Outputs = {
         name: np.load(native[f"{name}.npy"], allow_pickle=False)
         for name in OUTPUTS
         if f"{name}.npy" in native
     }
     if not found:
         raise ParityError(
-            "the ONNX file came without outputs of the model it was made from, so nothing proves"
-            " that it equals it; report the run again with outputs for its samples"
+            "the ONNX file was sent without outputs of the model it was made from, so nothing"
+            " proves that the two are equal; report the run again with outputs for its samples"
         )
     return found
 
 
 def compare_sent(
-    sent: dict[str, NDArray[Any]],
+    sent: Outputs,
     onnx_model: OnnxModel,
     X: NDArray[np.float32],
     task: str,
     limits: Parity,
 ) -> ParityReport:
-    """Run an ONNX model and compare it with what the author's framework gave for the same samples.
+    """Run an ONNX model and compare it with the outputs of the author's framework.
 
     Args:
         sent: outputs of the author's framework, as `sent_outputs` reads them.
         onnx_model: the file, as it is to be published.
-        X: the samples of the parity check.
+        X: the samples of the parity check, float32, (n, *sample_shape), raw.
         task: the model's task.
-        limits: how near they must come.
+        limits: the required closeness.
 
     Raises:
         ParityError: the outputs cannot be compared.
@@ -139,11 +144,12 @@ def compare_sent(
     for name in needed:
         if name not in sent:
             raise ParityError(
-                f"the ONNX model gives {name}, and sent were {', '.join(sent)}; send {name}"
+                f"the ONNX model has the output {name}, but the outputs sent are"
+                f" {', '.join(sent)}; send {name}"
             )
         if name != "value" and sent[name].shape[1:] != found[name].shape[1:]:
             raise ParityError(
-                f"sent {name} have shape {sent[name].shape}, and the ONNX model gives (batch,"
+                f"the {name} sent have shape {sent[name].shape}, those of the ONNX model (batch,"
                 f" {', '.join(map(str, found[name].shape[1:]))}); send them in the same order of"
                 " axes"
             )
@@ -151,17 +157,17 @@ def compare_sent(
         return compare_outputs(sent, onnx_model, X, task, limits)
     except (ValueError, IndexError) as error:
         raise ParityError(
-            f"the ONNX model's outputs cannot be compared with those that were sent: {error}"
+            f"the ONNX model's outputs cannot be compared with those sent: {error}"
         ) from error
 
 
 def _require_few_parts(content: bytes, name: str) -> None:
     """Check that an ONNX file does not have millions of parts.
 
-    Parts of two bytes each take a hundred times as much memory.
+    A part of two bytes takes a hundred times as much memory once it is read.
 
     Raises:
-        ExportError: it has.
+        ExportError: it has more than `MAX_PARTS`.
     """
     import onnx
 
@@ -184,7 +190,7 @@ def _require_few_parts(content: bytes, name: str) -> None:
 def _lengthy_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
     """Yield number and bytes of the fields of a protobuf message that have a length.
 
-    No more where it is not valid.
+    An invalid message ends the iteration.
     """
     position = 0
 
@@ -213,7 +219,8 @@ def _lengthy_fields(message: memoryview) -> Iterator[tuple[int, memoryview]]:
                 size = varint()
                 yield key >> 3, message[position : position + size]
                 position += size
-            else:  # a group, which ONNX has not
+            # a group, which ONNX does not have
+            else:
                 return
 
 
@@ -257,8 +264,8 @@ def _require_input(model: onnx.ModelProto, sample_shape: tuple[int, ...]) -> Non
         )
     sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in kind.shape.dim]
     if not sizes or sizes[0] is not None or tuple(sizes[1:]) != sample_shape:
-        shown = ", ".join("?" if size is None else str(size) for size in sizes)
-        raise ExportError(f"the ONNX file's input has shape ({shown}); it must have {wanted}")
+        found = ", ".join("?" if size is None else str(size) for size in sizes)
+        raise ExportError(f"the ONNX file's input has shape ({found}); it must have {wanted}")
 
 
 def _require_outputs(model: onnx.ModelProto, task: str, classes: int) -> None:
@@ -268,33 +275,25 @@ def _require_outputs(model: onnx.ModelProto, task: str, classes: int) -> None:
     found = {entry.name: entry.type.tensor_type for entry in model.graph.output}
     if not found or set(found) - allowed:
         raise ExportError(
-            f"the ONNX file gives {', '.join(found) or 'nothing'}; for {task} it must give "
-            f"{' or '.join(sorted(allowed))} and nothing else, {_REMEDY}"
+            f"the ONNX file has the outputs {', '.join(found) or 'none'}; for {task} it must have"
+            f" {' or '.join(sorted(allowed))} and no other, {_REMEDY}"
         )
-    numbers, integers = (
-        (TensorProto.FLOAT, TensorProto.DOUBLE),
-        (
-            TensorProto.INT64,
-            TensorProto.INT32,
-        ),
-    )
+    numbers = (TensorProto.FLOAT, TensorProto.DOUBLE)
+    integers = (TensorProto.INT64, TensorProto.INT32)
     for name, kind in found.items():
         if kind.elem_type not in (integers if name == "label" else numbers):
             raise ExportError(
                 f"output {name!r} must be of type {'int64' if name == 'label' else 'float32'}"
             )
-    sizes = (
-        [dim.dim_value if dim.HasField("dim_value") else None for dim in found["scores"].shape.dim]
-        if "scores" in found
-        else []
-    )
+    dims = found["scores"].shape.dim if "scores" in found else []
+    sizes = [dim.dim_value if dim.HasField("dim_value") else None for dim in dims]
     if len(sizes) > 1 and sizes[1] not in (None, classes):
         raise ExportError(
-            f"the ONNX file gives {sizes[1]} scores a sample, and there are {classes} classes"
+            f"the ONNX file returns {sizes[1]} scores a sample, and there are {classes} classes"
         )
 
 
-def _listed(values: Any) -> str:
+def _listed(values: Iterable[onnx.ValueInfoProto]) -> str:
     return ", ".join(repr(value.name) for value in values) or "none"
 
 
@@ -313,10 +312,7 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    """Yield every tensor.
-
-    Initializers, dense or sparse, and those among the attributes of nodes.
-    """
+    """Yield every tensor: initializers, dense or sparse, and attributes of nodes."""
     for part in _graphs(graph):
         yield from part.initializer
         for sparse in part.sparse_initializer:

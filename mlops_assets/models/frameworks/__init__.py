@@ -1,7 +1,7 @@
-"""Framework adapters: what a trainer returns decides which one saves, reloads and exports it.
+"""Framework adapters: they save, reload and export the models that trainers return.
 
-The adapters themselves import their frameworks, so they are loaded only when a model of theirs
-turns up.
+The class of a model decides its adapter. Adapters import their frameworks, so they are loaded only
+when there is a model of theirs.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.extras import needs
@@ -18,6 +18,8 @@ from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from mlops_assets.models.onnx.session import Outputs
 
 
 @dataclass(frozen=True)
@@ -34,48 +36,87 @@ class ModelDescription:
 
 
 class Framework(Protocol):
-    """One framework. Nothing is ever pickled or unpickled."""
+    """The interface of a framework adapter. Nothing is ever pickled or unpickled.
+
+    Every adapter passes the contract suite in `mlops_assets_tests/models/frameworks`.
+
+    Attributes:
+        name: name of the framework, as the registry keeps it.
+    """
 
     name: str
 
-    def save(self, model: Any, folder: Path) -> None:
-        """Write a model's native form into an empty folder; equal models give equal bytes.
+    def save(self, model: object, folder: Path) -> None:
+        """Write a model's native form; equal models give equal bytes.
+
+        Args:
+            model: the trained model.
+            folder: an empty folder.
 
         Raises:
-            ExportError: it has parts that cannot be written safely.
+            ExportError: the model has parts that cannot be written safely.
         """
         ...
 
-    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> Any:
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> object:
         """Read a model back.
 
-        Of the classes that it names, only those of the framework and what `trust` has.
+        Of the classes that its files name, only those of the framework and of `trust` are used.
+
+        Args:
+            folder: the folder that `save` has written.
+            trust: the classes that the files may name besides the framework's own.
+
+        Returns:
+            A model that predicts exactly as the saved one.
 
         Raises:
             ExportError: the folder holds something else, or types that are not trusted.
         """
         ...
 
-    def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
-        """Return the model's outputs under the names they have in ONNX.
+    def predict(self, model: object, X: NDArray[np.float32], task: str) -> Outputs:
+        """Return the model's outputs under the names that they have in ONNX.
 
-        `label` (n,) class indices, `scores` (n, classes, …) with the largest at the predicted
-        class, or `value` (n,) for regression.
-        """
-        ...
+        Args:
+            model: the trained model.
+            X: samples, float32: (n, features), (n, bands) or (n, bands, height, width), scaled as
+                in training; at least one.
+            task: `classification`, `semantic-segmentation` or `regression`.
 
-    def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
-        """Write the model as one ONNX file.
-
-        Input `input`, float32 of (batch, *sample_shape), outputs as in `predict`.
+        Returns:
+            `label`, class indices (n,), int64; `scores` (n, classes) or (n, classes, height,
+            width), the largest at the predicted class; or for regression `value` (n,).
 
         Raises:
-            ExportError: it has an operation that ONNX cannot express; the message names it.
+            ExportError: the model does not suit the task.
         """
         ...
 
-    def describe(self, model: Any) -> ModelDescription:
-        """Return the architecture and the number of parameters of a model."""
+    def export(self, model: object, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write the model as one ONNX file with a dynamic batch axis.
+
+        Its input is `input`, float32 of (batch, *sample_shape), scaled as in training; its outputs
+        are those of `predict`.
+
+        Args:
+            model: the trained model.
+            sample_shape: shape of one sample, without the batch axis.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            path: the file to write.
+
+        Raises:
+            ExportError: the model does not suit the task, or has an operation that ONNX cannot
+                express; the message names it.
+        """
+        ...
+
+    def describe(self, model: object) -> ModelDescription:
+        """Return the architecture and the number of parameters of a model.
+
+        Args:
+            model: the trained model.
+        """
         ...
 
 
@@ -94,19 +135,19 @@ class _Adapter:
     ahead: tuple[str, ...] = ()
 
 
-_HERE = "mlops_assets.models.frameworks"
+_PACKAGE = "mlops_assets.models.frameworks"
 # In this order: wrappers of XGBoost and LightGBM descend from scikit-learn, and layers of Keras may
 # from PyTorch. The first step of any optimizer of PyTorch imports its compiler, which takes as long
 # as importing PyTorch.
 _ADAPTERS = {
-    "xgboost": _Adapter(f"{_HERE}.xgboost:XGBoost", "xgboost", "xgboost"),
-    "lightgbm": _Adapter(f"{_HERE}.lightgbm:LightGBM", "lightgbm", "lightgbm"),
-    "keras": _Adapter(f"{_HERE}.keras:Keras", "keras", "tensorflow"),
-    "flax": _Adapter(f"{_HERE}.flax:Flax", "flax", "jax"),
+    "xgboost": _Adapter(f"{_PACKAGE}.xgboost:XGBoost", "xgboost", "xgboost"),
+    "lightgbm": _Adapter(f"{_PACKAGE}.lightgbm:LightGBM", "lightgbm", "lightgbm"),
+    "keras": _Adapter(f"{_PACKAGE}.keras:Keras", "keras", "tensorflow"),
+    "flax": _Adapter(f"{_PACKAGE}.flax:Flax", "flax", "jax"),
     "pytorch": _Adapter(
-        f"{_HERE}.pytorch:PyTorch", "torch", forkable=True, ahead=("torch._dynamo",)
+        f"{_PACKAGE}.pytorch:PyTorch", "torch", forkable=True, ahead=("torch._dynamo",)
     ),
-    "scikit-learn": _Adapter(f"{_HERE}.scikit_learn:ScikitLearn", "sklearn", forkable=True),
+    "scikit-learn": _Adapter(f"{_PACKAGE}.scikit_learn:ScikitLearn", "sklearn", forkable=True),
 }
 
 
@@ -132,12 +173,16 @@ def preloadable_modules(name: str | None) -> list[str]:
     return [adapter.target.partition(":")[0], *adapter.ahead]
 
 
-def framework_of(model: Any, trainer: str) -> Framework:
-    """Return the adapter for what a trainer returned, by the packages its class descends from.
+def framework_of(model: object, trainer: str) -> Framework:
+    """Return the adapter of a trained model, by the packages that its class descends from.
+
+    Args:
+        model: the value that a trainer returned.
+        trainer: the trainer as 'package.module:function', for messages.
 
     Raises:
-        TrainerError: it returned nothing, or something no adapter knows.
-        MissingExtra: what exports models of this framework is not installed.
+        TrainerError: the trainer returned nothing, or something that no adapter takes.
+        MissingExtra: the packages that export models of this framework are not installed.
     """
     if model is None:
         raise TrainerError(f"trainer {trainer} returned nothing; it must return the trained model")

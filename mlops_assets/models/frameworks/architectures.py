@@ -1,8 +1,7 @@
-"""Classes that a stored architecture names.
+"""Classes that a stored architecture names, checked against those that are trusted.
 
-Compared with those that are trusted before anything is imported.
-
-What a file names is data; no module is imported because a file names it.
+The check comes before any import: names in a file are data, and no module is imported because a
+file names it.
 """
 
 from __future__ import annotations
@@ -12,9 +11,11 @@ import re
 import sys
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeVar
 
 from mlops_assets.errors import ExportError
+
+T = TypeVar("T")
 
 OURS = ("mlops_assets.training.trainers.",)
 CLASS = re.compile(
@@ -28,10 +29,10 @@ class Trust:
     """The classes that a stored architecture may name, besides its framework's and this package's.
 
     Attributes:
-        architectures: those that the project's YAML names, as `module:Class`.
-        package: whose classes are trusted too: that of a declared trainer, which wrote the
+        architectures: classes that the project's YAML names, as `module:Class`.
+        package: a package whose classes are trusted: that of the declared trainer, which wrote the
             architecture.
-        imported: whether classes are, that this process has imported already.
+        imported: whether classes that this process has imported already are trusted.
     """
 
     architectures: Collection[str] = ()
@@ -43,22 +44,22 @@ THIS_PROCESS = Trust()
 
 
 def trusted_class(
-    target: Any, trust: Trust, modules: Collection[str], base: type, what: str
-) -> Any:
+    target: object, trust: Trust, modules: Collection[str], base: type[T], kind: str
+) -> type[T]:
     """Return the class that an architecture names, if it is trusted.
 
     Args:
-        target: what the file has where a class's `module:Class` belongs.
-        trust: what is trusted besides.
-        modules: the framework's own modules, and packages that end in a dot.
-        base: what it must descend from.
-        what: what such a class is, for the message.
+        target: the value that the file has in place of a class's `module:Class`.
+        trust: classes that are trusted besides the framework's own.
+        modules: the framework's own modules, and packages, which end in a dot.
+        base: the class that it must descend from.
+        kind: name for such a class in messages.
 
     Raises:
-        ExportError: it is not trusted, not there, or not such a class.
+        ExportError: it is not trusted, does not exist, or is not such a class.
     """
 
-    def named(name: str) -> bool:
+    def is_named(name: str) -> bool:
         module = name.partition(":")[0]
         own = (
             module == known or (known.endswith(".") and module.startswith(known))
@@ -67,15 +68,15 @@ def trusted_class(
         return any(own) or name in trust.architectures or module.partition(".")[0] == trust.package
 
     gone = ExportError(
-        f"class {str(target)[:200]} of the model is not there any more, or is not trusted; name it"
-        " in the model's declaration ('architectures: [package.module:Class]') and see that it can"
-        " be imported, or send ONNX"
+        f"class {str(target)[:200]} of the model does not exist any more, or is not trusted; name"
+        " it in the model's declaration ('architectures: [package.module:Class]') and make sure"
+        " that it can be imported, or send ONNX"
     )
     if not isinstance(target, str) or not CLASS.fullmatch(target):
         raise gone
     module, _, qualified = target.partition(":")
-    found: Any = sys.modules.get(module) if trust.imported else None
-    if named(target):
+    found: object = sys.modules.get(module) if trust.imported else None
+    if is_named(target):
         try:
             found = importlib.import_module(module)
         except ImportError as error:
@@ -85,10 +86,9 @@ def trusted_class(
     if found is None:
         raise gone
     if not (isinstance(found, type) and issubclass(found, base)):
-        raise ExportError(f"{target} is no {what}; the stored model is not trusted")
-    home = (  # a module that only imports it vouches for nothing
-        f"{found.__module__}:{found.__qualname__}"
-    )
-    if home != target and not named(home) and not trust.imported:
+        raise ExportError(f"{target} is not a {kind}; the stored model is not trusted")
+    # the module that defines it counts, not one that only imports it
+    home = f"{found.__module__}:{found.__qualname__}"
+    if home != target and not is_named(home) and not trust.imported:
         raise gone
     return found

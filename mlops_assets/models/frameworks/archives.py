@@ -1,4 +1,4 @@
-"""Zip archives of models, read under a limit: a small one may hold very much."""
+"""Zip archives of models, read under a limit, as a small one may unpack to very much."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def allowed_bytes(stored: int) -> int:
 
 
 def require_bounded(file: Path, names: Collection[str] | None = None) -> None:
-    """Check the unpacked size of an archive, and of archives inside it, before anybody reads it.
+    """Check the unpacked size of an archive, and of archives inside it, before it is read.
 
     Python's zipfile reads no more of a member than the size that is compared here.
 

@@ -19,18 +19,18 @@ def write_checked(path: Path, content: bytes) -> None:
 def read_checked(path: Path) -> bytes:
     """Read what `write_checked` wrote.
 
-    XGBoost and LightGBM end the whole process on some damaged files, so that these must not come so
-    far. That nobody changed file and checksum together is what the registry's own checksums are
-    for.
+    XGBoost and LightGBM end the whole process on some damaged files, so these must not reach them.
+    A change of file and checksum together is found by the registry's own checksums.
 
     Raises:
         ExportError: the file is missing or damaged.
     """
     try:
-        content, said = path.read_bytes(), (path.parent / CHECKSUM).read_text()
+        content = path.read_bytes()
+        checksum = (path.parent / CHECKSUM).read_text()
     except (OSError, UnicodeDecodeError) as error:
         raise ExportError(f"{path.name} of the model cannot be read: {error}") from error
-    if said != f"{sha256_of(content)}  {path.name}\n":
+    if checksum != f"{sha256_of(content)}  {path.name}\n":
         raise ExportError(
             f"{path.name} of the model is not what was written; fetch the model version again"
         )

@@ -13,9 +13,8 @@ import logging
 import sys
 import warnings
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import h5py
 import keras
@@ -28,10 +27,12 @@ from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.models.frameworks.archives import allowed_bytes, require_bounded
 from mlops_assets.models.onnx.graph import conform
-from mlops_assets.models.onnx.session import at_once
+from mlops_assets.models.onnx.session import Outputs, at_once
 from mlops_assets.storage.scratch import scratch_folder
+from mlops_assets.text.json_values import Json, JsonObject
 
-FILE, CLASSES = "model.keras", "classes.json"
+FILE = "model.keras"
+CLASSES = "classes.json"
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 OPSET = 18  # the newest that tf2onnx writes
 # Keras's own, but they run Python code or read files that the model does not hold
@@ -68,13 +69,20 @@ class Keras:
 
     name = "keras"
 
-    def save(self, model: keras.Model, folder: Path) -> None:
+    def save(self, model: object, folder: Path) -> None:
         """Write `model.keras`, without optimizer, and `classes.json`.
 
-        Registered name → class of one's own.
+        Args:
+            model: the trained model.
+            folder: an empty folder.
+
+        Raises:
+            ExportError: the model is not a keras.Model, or has a layer that is not safe to store.
         """
-        own = {}
-        for layer in [model, *model._flatten_layers()]:
+        network = _network(model)
+        # registered name → class, of those that are not Keras's
+        own: dict[str, str] = {}
+        for layer in [network, *network._flatten_layers()]:
             kind = type(layer)
             if kind.__module__.split(".")[0] != "keras":
                 own[keras.saving.get_registered_name(kind)] = (
@@ -85,10 +93,10 @@ class Keras:
         with scratch_folder("keras") as scratch, _quietly():
             written = scratch / FILE
             try:
-                model.save(written)
+                network.save(written)
             except (TypeError, ValueError, NotImplementedError) as error:
                 raise ExportError(
-                    f"{type(model).__name__} cannot be stored: {_first_line(error)}"
+                    f"{type(network).__name__} cannot be stored: {_first_line(error)}"
                 ) from error
             members = _members(written)
         config = json.loads(members["config.json"])
@@ -98,7 +106,18 @@ class Keras:
         _write_reproducibly(folder / FILE, config, members["model.weights.h5"])
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> keras.Model:
-        """Read `model.keras` in safe mode."""
+        """Read `model.keras` in safe mode.
+
+        Args:
+            folder: the folder that `save` has written.
+            trust: the classes that the files may name besides the framework's own.
+
+        Returns:
+            The model, not compiled.
+
+        Raises:
+            ExportError: the files are damaged, name a class that is not trusted, or do not fit it.
+        """
         try:
             own = json.loads((folder / CLASSES).read_text())
             require_bounded(folder / FILE, MEMBERS)
@@ -133,23 +152,42 @@ class Keras:
             raise ExportError(f"{FILE} holds a {type(model).__name__}, not a model")
         return model
 
-    def predict(
-        self, model: keras.Model, X: NDArray[np.float32], task: str
-    ) -> dict[str, NDArray[Any]]:
-        """Return `scores` or `value`."""
-        _require_takes(model, X.shape[1:])
+    def predict(self, model: object, X: NDArray[np.float32], task: str) -> Outputs:
+        """Return `scores` or `value`.
+
+        Args:
+            model: the trained model.
+            X: samples, float32, (n, features), (n, bands) or (n, bands, height, width).
+            task: `classification`, `semantic-segmentation` or `regression`.
+
+        Returns:
+            `scores` (n, classes) or (n, classes, height, width), or `value` (n,).
+
+        Raises:
+            ExportError: the model is not a keras.Model, or takes other samples.
+        """
+        network = _network(model)
+        _require_takes(network, X.shape[1:])
         with _quietly():
             size = at_once(X)
             outputs = [
-                np.asarray(model(X[i : i + size], training=False)) for i in range(0, len(X), size)
+                np.asarray(network(X[i : i + size], training=False)) for i in range(0, len(X), size)
             ]
         found = np.concatenate(outputs)
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 
-    def export(
-        self, model: keras.Model, sample_shape: tuple[int, ...], task: str, path: Path
-    ) -> None:
-        """Write ONNX with a dynamic batch axis."""
+    def export(self, model: object, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with a dynamic batch axis.
+
+        Args:
+            model: the trained model.
+            sample_shape: shape of one sample, without the batch axis.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            path: the file to write.
+
+        Raises:
+            ExportError: the model has an operation that ONNX cannot express.
+        """
         import onnx
 
         if keras.backend.backend() != "tensorflow":
@@ -158,16 +196,18 @@ class Keras:
             )
         with needs("tensorflow", "export of a Keras model"):
             import tf2onnx  # noqa: F401 - Keras's export imports it
-        _require_takes(model, sample_shape)
-        for layer in model._flatten_layers():
+        network = _network(model)
+        _require_takes(network, sample_shape)
+        for layer in network._flatten_layers():
             # the exporter takes its tensors for inputs
             if isinstance(layer, keras.layers.Normalization):
-                layer.mean, layer.variance = np.asarray(layer.mean), np.asarray(layer.variance)
+                layer.mean = np.asarray(layer.mean)
+                layer.variance = np.asarray(layer.variance)
         signature = [keras.InputSpec(shape=(None, *sample_shape), dtype="float32", name="input")]
         try:
             with _quietly():
-                model(np.zeros((1, *sample_shape), dtype=np.float32), training=False)
-                model.export(
+                network(np.zeros((1, *sample_shape), dtype=np.float32), training=False)
+                network.export(
                     path,
                     format="onnx",
                     verbose=False,
@@ -176,22 +216,33 @@ class Keras:
                 )
         except (TypeError, ValueError, NotImplementedError, RuntimeError, AttributeError) as error:
             raise ExportError(
-                f"{type(model).__name__} cannot be exported to ONNX: {_first_line(error)}"
+                f"{type(network).__name__} cannot be exported to ONNX: {_first_line(error)}"
             ) from error
         exported = onnx.load(path)
         (output,) = (output.name for output in exported.graph.output)
         conform(exported, sample_shape, {output: "value" if task == "regression" else "scores"})
         path.write_bytes(exported.SerializeToString())
 
-    def describe(self, model: keras.Model) -> ModelDescription:
-        """Return the model's class name and its number of weights."""
-        return ModelDescription(type(model).__name__, model.count_params())
+    def describe(self, model: object) -> ModelDescription:
+        """Return the name of the model's class and its number of weights.
+
+        Args:
+            model: the trained model.
+        """
+        network = _network(model)
+        return ModelDescription(type(network).__name__, network.count_params())
+
+
+def _network(model: object) -> keras.Model:
+    if not isinstance(model, keras.Model):
+        raise ExportError(f"{type(model).__name__} is not a keras.Model; return the trained model")
+    return model
 
 
 def _require_takes(model: keras.Model, sample_shape: tuple[int, ...]) -> None:
     try:
         shape = model.input_shape
-    except (AttributeError, ValueError):  # a model of one's own class says nothing of its input
+    except (AttributeError, ValueError):  # a model of a user's own class declares no input
         return
     if isinstance(shape, tuple) and any(
         size not in (None, given) for size, given in zip(shape[1:], sample_shape, strict=False)
@@ -202,7 +253,7 @@ def _require_takes(model: keras.Model, sample_shape: tuple[int, ...]) -> None:
         )
 
 
-def _require_trusted(config: Any, own: dict[str, Any]) -> None:
+def _require_trusted(config: object, own: Mapping[str, object]) -> None:
     """Check that a model's configuration names only Keras's own parts and the classes in `own`.
 
     Raises:
@@ -238,7 +289,7 @@ def _require_trusted(config: Any, own: dict[str, Any]) -> None:
         _require_trusted(value, own)
 
 
-def _is_part(module: Any, kind: Any) -> bool:
+def _is_part(module: object, kind: object) -> bool:
     """Return whether a name in Keras is that of a class that models are made of.
 
     Nothing is imported for it.
@@ -270,7 +321,9 @@ def _require_plain_weights(content: bytes, allowed: int) -> None:
     Raises:
         ExportError: it does not.
     """
-    held, waiting, met = 0, [], set()
+    held = 0
+    waiting = []
+    met = set()
     with h5py.File(io.BytesIO(content)) as file:
         waiting.append(file["/"])
         while waiting:
@@ -300,24 +353,25 @@ def _require_plain_weights(content: bytes, allowed: int) -> None:
                         )
 
 
-def _write_reproducibly(file: Path, config: Any, weights: bytes) -> None:
+def _write_reproducibly(file: Path, config: Json, weights: bytes) -> None:
     """Write a `.keras` archive without what differs between equal models.
 
     It leaves out times, object ids and the state of the optimizer.
     """
     numbers: dict[int, int] = {}
 
-    def renumber(part: Any) -> Any:
-        if isinstance(part, dict):
-            return {
-                key: (
-                    numbers.setdefault(value, len(numbers) + 1)
-                    if key == "shared_object_id"
-                    else renumber(value)
-                )
-                for key, value in part.items()
-            }
-        return [renumber(value) for value in part] if isinstance(part, list) else part
+    def renumber(part: Json) -> Json:
+        if isinstance(part, list):
+            return [renumber(value) for value in part]
+        if not isinstance(part, dict):
+            return part
+        renumbered: JsonObject = {}
+        for key, value in part.items():
+            if key == "shared_object_id" and isinstance(value, int):
+                renumbered[key] = numbers.setdefault(value, len(numbers) + 1)
+            else:
+                renumbered[key] = renumber(value)
+        return renumbered
 
     kept = io.BytesIO()
     with h5py.File(io.BytesIO(weights)) as written, h5py.File(kept, "w") as copy:
@@ -336,7 +390,7 @@ def _write_reproducibly(file: Path, config: Any, weights: bytes) -> None:
 
 @contextlib.contextmanager
 def _quietly() -> Iterator[None]:
-    """Keep what Keras and tf2onnx say of their own insides from users."""
+    """Suppress messages of Keras and tf2onnx about their own internals."""
     loggers = {name: logging.getLogger(name).level for name in ("tf2onnx", "absl", "tensorflow")}
     try:
         for name in loggers:

@@ -1,14 +1,13 @@
 """LightGBM: its text format natively, onnxmltools to ONNX.
 
-Boosters of trees for classification and regression; whatever the converter does not express rightly
-is refused here.
+Boosters of trees for classification and regression; whatever the converter does not express
+correctly is refused here.
 """
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import lightgbm
 import numpy as np
@@ -21,16 +20,15 @@ from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.frameworks.checked_files import read_checked, write_checked
 from mlops_assets.models.onnx.graph import OPSET, conform
+from mlops_assets.models.onnx.session import Outputs
 
 FILE = "model.txt"
 CLASSIFIES = ("binary", "multiclass")
 REGRESSES = ("regression", "regression_l1", "huber", "quantile", "poisson", "gamma", "tweedie")
 # bits of a split's decision_type, LightGBM's include/LightGBM/tree.h
-CATEGORICAL, MISSING, ZERO = (
-    1,
-    0b1100,
-    0b0100,
-)
+CATEGORICAL = 1
+MISSING = 0b1100
+ZERO = 0b0100
 
 
 class LightGBM:
@@ -44,20 +42,51 @@ class LightGBM:
 
     name = "lightgbm"
 
-    def save(self, model: Any, folder: Path) -> None:
-        """Write `model.txt`."""
+    def save(self, model: object, folder: Path) -> None:
+        """Write `model.txt`, and its checksum beside it.
+
+        Args:
+            model: the trained model.
+            folder: an empty folder.
+
+        Raises:
+            ExportError: the model cannot be expressed in ONNX.
+        """
         write_checked(folder / FILE, _text(model).encode())
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> lightgbm.Booster:
-        """Read `model.txt`."""
+        """Read `model.txt`.
+
+        Args:
+            folder: the folder that `save` has written.
+            trust: the classes that the files may name besides the framework's own.
+
+        Returns:
+            The booster.
+
+        Raises:
+            ExportError: the file is damaged, or is not a model of LightGBM.
+        """
         try:
             text = read_checked(folder / FILE).decode()
             return lightgbm.Booster(model_str=_checked(text))
         except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
             raise ExportError(f"{FILE} holds no model of LightGBM: {error}") from error
 
-    def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
-        """Return `scores` (probabilities) or `value`."""
+    def predict(self, model: object, X: NDArray[np.float32], task: str) -> Outputs:
+        """Return `scores`, which are probabilities, or `value`.
+
+        Args:
+            model: the trained model.
+            X: samples, float32, (n, features), (n, bands) or (n, bands, height, width).
+            task: `classification`, `semantic-segmentation` or `regression`.
+
+        Returns:
+            `scores` (n, classes), or `value` (n,).
+
+        Raises:
+            ExportError: the model does not suit the task.
+        """
         text = _text(model)
         _require_suits(text, task)
         found = np.asarray(lightgbm.Booster(model_str=text).predict(X.reshape(len(X), -1)))
@@ -65,8 +94,18 @@ class LightGBM:
             return {"value": found.reshape(len(X))}
         return {"scores": np.stack([1 - found, found], axis=1) if found.ndim == 1 else found}
 
-    def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
-        """Write ONNX with onnxmltools; the graph flattens patches itself."""
+    def export(self, model: object, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with onnxmltools; the graph flattens patches itself.
+
+        Args:
+            model: the trained model.
+            sample_shape: shape of one sample, without the batch axis.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            path: the file to write.
+
+        Raises:
+            ExportError: the model does not suit the task, or cannot be expressed in ONNX.
+        """
         text = _text(model)
         _require_suits(text, task)
         rounded = lightgbm.Booster(model_str=_in_float32(text))
@@ -86,12 +125,16 @@ class LightGBM:
         outputs = {"variable": "value"} if task == "regression" else {"probabilities": "scores"}
         path.write_bytes(conform(exported, sample_shape, outputs, flat=True).SerializeToString())
 
-    def describe(self, model: Any) -> ModelDescription:
-        """Return the model's kind; trees have no common count of parameters."""
+    def describe(self, model: object) -> ModelDescription:
+        """Return the model's kind; trees have no common count of parameters.
+
+        Args:
+            model: the trained model.
+        """
         return ModelDescription("LightGBM", None)
 
 
-def _text(model: Any) -> str:
+def _text(model: object) -> str:
     """Return a model in LightGBM's text format, up to its best iteration.
 
     Raises:

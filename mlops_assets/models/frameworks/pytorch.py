@@ -7,7 +7,6 @@ import json
 import logging
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +18,11 @@ from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust, trusted_class
 from mlops_assets.models.onnx.graph import conform
-from mlops_assets.models.onnx.session import at_once
+from mlops_assets.models.onnx.session import Outputs, at_once
+from mlops_assets.text.json_values import Json, JsonObject
 
-WEIGHTS, ARCHITECTURE = "model.safetensors", "architecture.json"
+WEIGHTS = "model.safetensors"
+ARCHITECTURE = "architecture.json"
 OWN_MODULES = ("torch.nn", "torch.nn.modules.")
 CONTAINERS = (torch.nn.Sequential, torch.nn.ModuleList)
 
@@ -36,17 +37,37 @@ class PyTorch:
 
     name = "pytorch"
 
-    def save(self, model: torch.nn.Module, folder: Path) -> None:
-        """Write `model.safetensors` and `architecture.json`."""
-        model = model.cpu().eval()
-        architecture = _architecture(model)
+    def save(self, model: object, folder: Path) -> None:
+        """Write `model.safetensors` and `architecture.json`.
+
+        Args:
+            model: the trained model.
+            folder: an empty folder.
+
+        Raises:
+            ExportError: the model is not a torch.nn.Module, its class does not keep a constructor
+                argument, or an argument is neither number, text, list nor module.
+        """
+        module = _module(model).cpu().eval()
+        architecture = _architecture(module)
         (folder / ARCHITECTURE).write_text(
             json.dumps(architecture, indent=2, sort_keys=True) + "\n"
         )
-        save_model(model, str(folder / WEIGHTS))
+        save_model(module, str(folder / WEIGHTS))
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> torch.nn.Module:
-        """Rebuild the module and load its weights."""
+        """Rebuild the module and load its weights.
+
+        Args:
+            folder: the folder that `save` has written.
+            trust: the classes that the files may name besides the framework's own.
+
+        Returns:
+            The module, on the CPU and in evaluation mode.
+
+        Raises:
+            ExportError: the files are damaged, name a class that is not trusted, or do not fit it.
+        """
         try:
             model = _rebuild(json.loads((folder / ARCHITECTURE).read_text()), trust)
             load_model(model, folder / WEIGHTS)
@@ -58,26 +79,45 @@ class PyTorch:
             ) from error
         return model.eval()
 
-    def predict(
-        self, model: torch.nn.Module, X: NDArray[np.float32], task: str
-    ) -> dict[str, NDArray[Any]]:
-        """Return `scores` or `value`."""
-        model.eval()
+    def predict(self, model: object, X: NDArray[np.float32], task: str) -> Outputs:
+        """Return `scores` or `value`.
+
+        Args:
+            model: the trained model.
+            X: samples, float32, (n, features), (n, bands) or (n, bands, height, width).
+            task: `classification`, `semantic-segmentation` or `regression`.
+
+        Returns:
+            `scores` (n, classes) or (n, classes, height, width), or `value` (n,).
+
+        Raises:
+            ExportError: the model is not a torch.nn.Module.
+        """
+        module = _module(model).eval()
         with torch.inference_mode():
             size = at_once(X)
             outputs = [
-                model(torch.from_numpy(X[i : i + size])).cpu().numpy()
+                module(torch.from_numpy(X[i : i + size])).cpu().numpy()
                 for i in range(0, len(X), size)
             ]
         found = np.concatenate(outputs)
         return {"value": found.reshape(len(X))} if task == "regression" else {"scores": found}
 
-    def export(
-        self, model: torch.nn.Module, sample_shape: tuple[int, ...], task: str, path: Path
-    ) -> None:
-        """Write ONNX with a dynamic batch axis."""
+    def export(self, model: object, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with a dynamic batch axis.
+
+        Args:
+            model: the trained model.
+            sample_shape: shape of one sample, without the batch axis.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            path: the file to write.
+
+        Raises:
+            ExportError: the model has an operation that ONNX cannot express.
+        """
         import onnx
 
+        module = _module(model).cpu().eval()
         sample = torch.zeros((2, *sample_shape), dtype=torch.float32)
         output = "value" if task == "regression" else "scores"
         levels = {
@@ -90,7 +130,7 @@ class PyTorch:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # the exporter warns about its own internals
                 torch.onnx.export(
-                    model.cpu().eval(),
+                    module,
                     (sample,),
                     path,
                     dynamo=True,
@@ -103,7 +143,7 @@ class PyTorch:
         except (torch.onnx.errors.OnnxExporterError, RuntimeError) as error:
             reason = str(error.__cause__ or error).strip().splitlines()
             raise ExportError(
-                f"{type(model).__qualname__} cannot be exported to ONNX:"
+                f"{type(module).__qualname__} cannot be exported to ONNX:"
                 f" {reason[0] if reason else error!r}"
             ) from error
         finally:
@@ -113,24 +153,36 @@ class PyTorch:
             conform(onnx.load(path), sample_shape, {output: output}).SerializeToString()
         )
 
-    def describe(self, model: torch.nn.Module) -> ModelDescription:
-        """Return the module's class name and its number of trained parameters."""
-        parameters = sum(tensor.numel() for tensor in model.parameters())
+    def describe(self, model: object) -> ModelDescription:
+        """Return the name of the model's class and its number of trained parameters.
+
+        Args:
+            model: the trained model.
+        """
+        parameters = sum(tensor.numel() for tensor in _module(model).parameters())
         return ModelDescription(type(model).__qualname__, parameters)
 
 
-def _architecture(module: torch.nn.Module) -> dict[str, Any]:
+def _module(model: object) -> torch.nn.Module:
+    if not isinstance(model, torch.nn.Module):
+        raise ExportError(
+            f"{type(model).__qualname__} is not a torch.nn.Module; return the trained module"
+        )
+    return model
+
+
+def _architecture(module: torch.nn.Module) -> JsonObject:
     """Describe how to build a module: its class and arguments, which may be modules themselves."""
     kind = type(module)
     if "<" in kind.__qualname__:
         raise ExportError(
             f"{kind.__qualname__} is defined inside a function; move the class to module level"
         )
-    described: dict[str, Any] = {"class": f"{kind.__module__}:{kind.__qualname__}"}
+    described: JsonObject = {"class": f"{kind.__module__}:{kind.__qualname__}"}
     if isinstance(module, CONTAINERS) and kind in CONTAINERS:
         described["children"] = [_architecture(child) for child in module]
         return described
-    arguments = {}
+    arguments: JsonObject = {}
     for name, parameter in inspect.signature(kind.__init__).parameters.items():
         if name in ("self", "device", "dtype") or parameter.kind in (
             parameter.VAR_POSITIONAL,
@@ -149,21 +201,22 @@ def _architecture(module: torch.nn.Module) -> dict[str, Any]:
     return described
 
 
-def _argument(value: Any, kind: type, name: str) -> Any:
+def _argument(value: object, kind: type, name: str) -> Json:
     if isinstance(value, torch.nn.Module):
         return _architecture(value)
     if name == "bias" and (value is None or isinstance(value, torch.Tensor)):
         return value is not None  # layers take a bool and keep the parameter under the same name
     try:
-        return json.loads(json.dumps(value))
+        argument: Json = json.loads(json.dumps(value))
     except TypeError as error:
         raise ExportError(
             f"{kind.__qualname__} keeps {name!r} as a {type(value).__name__}; constructor arguments"
             " must be numbers, texts, lists or modules; register tensors as buffers"
         ) from error
+    return argument
 
 
-def _rebuild(described: Any, trust: Trust) -> torch.nn.Module:
+def _rebuild(described: object, trust: Trust) -> torch.nn.Module:
     if not isinstance(described, dict):
         raise ExportError(
             "the architecture is not a description of a module; fetch the model version again"

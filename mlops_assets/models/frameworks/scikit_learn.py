@@ -10,12 +10,12 @@ import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import sklearn.utils
 from numpy.typing import NDArray
-from sklearn.base import is_regressor
+from sklearn.base import BaseEstimator, is_regressor
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
@@ -26,6 +26,11 @@ from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.frameworks.archives import require_bounded
 from mlops_assets.models.onnx.graph import conform
+from mlops_assets.models.onnx.session import Outputs
+
+if TYPE_CHECKING:
+    from skl2onnx.common._container import ModelComponentContainer
+    from skl2onnx.common._topology import Operator, Scope
 
 
 @contextmanager
@@ -52,7 +57,7 @@ with _nothing_searched():
     import skops.io
 
 FILE = "model.skops"
-# Where what skops may rebuild must be defined, besides the few types that it trusts by itself. The
+# Packages whose classes skops may rebuild, besides the few types that it trusts by itself. The
 # rest of SciPy and NumPy is not part of estimators, and has classes that run text of their state,
 # or delete folders that it names.
 TRUSTED = (
@@ -64,14 +69,14 @@ TRUSTED = (
     "scipy.sparse.",
     "scipy.spatial.",
 )
-# where functions may be defined besides: those given as score, distance or transformation
+# packages of functions that estimators take as score, distance or transformation
 TRUSTED_FUNCTIONS = ("scipy.linalg.", "scipy.special.", "scipy.stats.")
 TRUSTED_NUMPY = ("numpy", "numpy.fft", "numpy.linalg")
-# not imported
+# modules that are never imported
 NOT_MODELS = frozenset(
     ("__main__", "conftest", "distutils", "f2py", "testing", "tests", "_testing")
 )
-# what is in there and reads or writes files, or runs programs
+# parts of those packages that read or write files, or run programs
 _ACTING = (
     "sklearn.datasets.",
     "sklearn.externals.",
@@ -91,14 +96,33 @@ class ScikitLearn:
 
     name = "scikit-learn"
 
-    def save(self, model: Any, folder: Path) -> None:
-        """Write `model.skops`; refuses types from outside scikit-learn, NumPy and SciPy."""
+    def save(self, model: object, folder: Path) -> None:
+        """Write `model.skops`, which holds only types of scikit-learn, NumPy and SciPy.
+
+        Args:
+            model: the trained model.
+            folder: an empty folder.
+
+        Raises:
+            ExportError: the model has parts of other types.
+        """
         skops.io.dump(model, folder / FILE)
         self._trusted(folder / FILE)
         _write_reproducibly(folder / FILE)
 
-    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> Any:
-        """Read `model.skops`."""
+    def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> object:
+        """Read `model.skops`.
+
+        Args:
+            folder: the folder that `save` has written.
+            trust: the classes that the files may name besides the framework's own.
+
+        Returns:
+            The estimator or pipeline.
+
+        Raises:
+            ExportError: the file is damaged, or holds types that are not trusted.
+        """
         try:
             require_bounded(folder / FILE)
             return skops.io.load(folder / FILE, trusted=self._trusted(folder / FILE))
@@ -113,28 +137,52 @@ class ScikitLearn:
         ) as error:
             raise ExportError(f"{FILE} holds no scikit-learn model: {error}") from error
 
-    def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
-        """Return `label`, and `scores` where the estimator knows probabilities; or `value`."""
+    def predict(self, model: object, X: NDArray[np.float32], task: str) -> Outputs:
+        """Return `label`, and `scores` where the estimator has probabilities; or `value`.
+
+        Args:
+            model: the trained model.
+            X: samples, float32, (n, features), (n, bands) or (n, bands, height, width).
+            task: `classification`, `semantic-segmentation` or `regression`.
+
+        Returns:
+            `label` (n,) and `scores` (n, classes), or `value` (n,).
+
+        Raises:
+            ExportError: the model is not an estimator.
+        """
+        estimator = _estimator(model)
         rows = X.reshape(len(X), -1)
         if task == "regression":
-            return {"value": np.asarray(model.predict(rows), dtype=np.float64).reshape(len(X))}
-        outputs = {"label": np.asarray(model.predict(rows), dtype=np.int64)}
-        if hasattr(model, "predict_proba"):
-            outputs["scores"] = np.asarray(model.predict_proba(rows))
+            return {"value": np.asarray(estimator.predict(rows), dtype=np.float64).reshape(len(X))}
+        outputs: Outputs = {"label": np.asarray(estimator.predict(rows), dtype=np.int64)}
+        if hasattr(estimator, "predict_proba"):
+            outputs["scores"] = np.asarray(estimator.predict_proba(rows))
         return outputs
 
-    def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
-        """Write ONNX with skl2onnx; the graph flattens patches itself."""
+    def export(self, model: object, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with skl2onnx; the graph flattens patches itself.
+
+        Args:
+            model: the trained model.
+            sample_shape: shape of one sample, without the batch axis.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            path: the file to write.
+
+        Raises:
+            ExportError: the estimator does not suit the task, or skl2onnx cannot convert it.
+        """
         from skl2onnx import to_onnx
         from skl2onnx.common.data_types import FloatTensorType
 
-        if (task == "regression") != is_regressor(model):
+        estimator = _estimator(model)
+        if (task == "regression") != is_regressor(estimator):
             raise ExportError(
                 f"{_final(model)} does not suit task {task!r}; choose another estimator"
             )
         width = int(np.prod(sample_shape))
         names = ["value"] if task == "regression" else ["label", "scores"]
-        if task != "regression" and not hasattr(model, "predict_proba"):
+        if task != "regression" and not hasattr(estimator, "predict_proba"):
             names = ["label"]  # decision values are no scores of classes
         _convert_discriminants()
         try:
@@ -142,11 +190,12 @@ class ScikitLearn:
                 # the converter reads attributes that scikit-learn is retiring
                 warnings.simplefilter("ignore")
                 exported = to_onnx(
-                    model,
+                    estimator,
                     initial_types=[("rows", FloatTensorType([None, width]))],
-                    options=_options(model),
+                    options=_options(estimator),
                 )
-        except Exception as error:  # converters raise what they run into
+        # converters raise errors of any kind
+        except Exception as error:
             raise ExportError(
                 f"{_final(model)} cannot be exported to ONNX: {_reason(error)}"
             ) from error
@@ -154,8 +203,12 @@ class ScikitLearn:
         conform(exported, sample_shape, dict(zip(found, names, strict=False)), flat=True)
         path.write_bytes(exported.SerializeToString())
 
-    def describe(self, model: Any) -> ModelDescription:
-        """Return the final estimator's name; scikit-learn has no common count of parameters."""
+    def describe(self, model: object) -> ModelDescription:
+        """Return the final estimator's name; scikit-learn has no common count of parameters.
+
+        Args:
+            model: the trained model.
+        """
         return ModelDescription(_final(model), None)
 
     def _trusted(self, file: Path) -> list[str]:
@@ -169,13 +222,22 @@ class ScikitLearn:
         return types
 
 
+def _estimator(model: object) -> BaseEstimator:
+    if not isinstance(model, BaseEstimator):
+        raise ExportError(
+            f"{type(model).__name__} is not an estimator of scikit-learn; return the fitted one"
+        )
+    return model
+
+
 def _is_trusted(name: str) -> bool:
     """Return whether a name in a skops file is a class or function that estimators may be made of.
 
-    It is the object that counts: a module that only imports it vouches for nothing, so it must be
-    found again, the same object, where it says that it is defined.
+    The module that defines an object decides, not one that only imports it: the same object must be
+    found under the name of its definition.
     """
-    if name == "functools.partial":  # what it calls has a name of its own in the file
+    # the function that it calls has a name of its own in the file
+    if name == "functools.partial":
         return True
     found = _named(name)
     home = f"{getattr(found, '__module__', None)}.{getattr(found, '__qualname__', None)}"
@@ -186,11 +248,8 @@ def _is_trusted(name: str) -> bool:
     return home.startswith(TRUSTED + TRUSTED_FUNCTIONS) or found.__module__ in TRUSTED_NUMPY
 
 
-def _named(name: str) -> Any:
-    """Return the class or function of one of the three packages that has this full name.
-
-    None if there is none.
-    """
+def _named(name: str) -> object:
+    """Return the class or function of the three packages with this full name, or None."""
     module, _, qualified = name.rpartition(".")
     parts = module.split(".")
     if parts[0] not in ("sklearn", "numpy", "scipy") or not NOT_MODELS.isdisjoint(parts):
@@ -202,25 +261,23 @@ def _named(name: str) -> Any:
     return found if callable(found) else None
 
 
-def _options(model: Any) -> dict[Any, dict[str, Any]]:
-    """Return the conversion options of skl2onnx.
+def _options(estimator: BaseEstimator) -> dict[object, dict[str, bool | str]]:
+    """Return the conversion options of skl2onnx, by class or id of each part of a pipeline.
 
-    Scores are an array, where a class has that option, and divisions are kept as such.
-
-    It multiplies by 1 / scale by default, whose last bit decides at the thresholds of trees;
-    scikit-learn divides.
+    Scores are an array, where a class has that option, and divisions are kept as such: by default
+    skl2onnx multiplies by 1 / scale, whose last bit decides at the thresholds of trees.
     """
     from skl2onnx._supported_operators import sklearn_operator_name_map
     from skl2onnx.common._registration import get_converter
 
-    chain = [model]
+    chain = [estimator]
     while isinstance(chain[-1], Pipeline) or hasattr(chain[-1], "best_estimator_"):
         chain.append(
             chain[-1].steps[-1][1] if isinstance(chain[-1], Pipeline) else chain[-1].best_estimator_
         )
     name = sklearn_operator_name_map.get(type(chain[-1]))
     known = get_converter(name).get_allowed_options() if name else None
-    option = {"zipmap": False} if "zipmap" in (known or {}) else {}
+    option: dict[str, bool | str] = {"zipmap": False} if "zipmap" in (known or {}) else {}
     return {StandardScaler: {"div": "div"}, **{id(part): option for part in chain}}
 
 
@@ -234,14 +291,12 @@ def _convert_discriminants() -> None:
     from skl2onnx.common.shape_calculator import calculate_linear_classifier_output_shapes
     from skl2onnx.operator_converters.linear_classifier import convert_sklearn_linear_classifier
 
-    def convert(scope: Any, operator: Any, container: Any) -> None:
+    def convert(scope: Scope, operator: Operator, container: ModelComponentContainer) -> None:
         analysis = operator.raw_operator
         line = LogisticRegression()
-        line.coef_, line.intercept_, line.classes_ = (
-            analysis.coef_,
-            analysis.intercept_,
-            analysis.classes_,
-        )
+        line.coef_ = analysis.coef_
+        line.intercept_ = analysis.intercept_
+        line.classes_ = analysis.classes_
         operator.raw_operator = line
         convert_sklearn_linear_classifier(scope, operator, container)
 
@@ -293,6 +348,6 @@ def _write_reproducibly(file: Path) -> None:
         archive.writestr(zipfile.ZipInfo("schema.json"), schema, zipfile.ZIP_DEFLATED)
 
 
-def _final(model: Any) -> str:
+def _final(model: object) -> str:
     estimator = model.steps[-1][1] if isinstance(model, Pipeline) else model
     return type(estimator).__name__

@@ -1,26 +1,26 @@
 """XGBoost: UBJSON natively, onnxmltools to ONNX.
 
-Boosters of trees for classification and regression; whatever the converter does not express rightly
-is refused here.
+Boosters of trees for classification and regression; whatever the converter does not express
+correctly is refused here.
 """
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
 from onnxmltools import convert_xgboost
 from onnxmltools.convert.common.data_types import FloatTensorType
+from pydantic import BaseModel
 
 from mlops_assets.errors import ExportError
 from mlops_assets.models.frameworks import ModelDescription
 from mlops_assets.models.frameworks.architectures import THIS_PROCESS, Trust
 from mlops_assets.models.frameworks.checked_files import read_checked, write_checked
 from mlops_assets.models.onnx.graph import OPSET, conform
+from mlops_assets.models.onnx.session import Outputs
 
 FILE = "model.ubj"
 CLASSIFIES = ("binary:logistic", "multi:softprob")
@@ -36,6 +36,38 @@ REGRESSES = (
 )
 
 
+class _Objective(BaseModel):
+    name: str
+
+
+class _TreeParameters(BaseModel):
+    num_parallel_tree: int = 1
+
+
+class _GradientBooster(BaseModel):
+    """The booster; only trees have parameters of trees."""
+
+    name: str
+    gbtree_model_param: _TreeParameters = _TreeParameters()
+
+
+class _LearnerParameters(BaseModel):
+    num_class: int
+    num_target: int
+
+
+class _Learner(BaseModel):
+    objective: _Objective
+    gradient_booster: _GradientBooster
+    learner_model_param: _LearnerParameters
+
+
+class _Configuration(BaseModel):
+    """The parts that are read of a booster's configuration, which has numbers as text."""
+
+    learner: _Learner
+
+
 class XGBoost:
     """Adapter for XGBoost; models take rows, patches are flattened.
 
@@ -47,12 +79,31 @@ class XGBoost:
 
     name = "xgboost"
 
-    def save(self, model: Any, folder: Path) -> None:
-        """Write `model.ubj`."""
+    def save(self, model: object, folder: Path) -> None:
+        """Write `model.ubj`, and its checksum beside it.
+
+        Args:
+            model: the trained model.
+            folder: an empty folder.
+
+        Raises:
+            ExportError: the model cannot be expressed in ONNX.
+        """
         write_checked(folder / FILE, bytes(_booster(model).save_raw("ubj")))
 
     def load(self, folder: Path, trust: Trust = THIS_PROCESS) -> xgboost.Booster:
-        """Read `model.ubj`."""
+        """Read `model.ubj`.
+
+        Args:
+            folder: the folder that `save` has written.
+            trust: the classes that the files may name besides the framework's own.
+
+        Returns:
+            The booster.
+
+        Raises:
+            ExportError: the file is damaged, or is not a model of XGBoost.
+        """
         content = read_checked(folder / FILE)
         try:
             return _booster(xgboost.Booster(model_file=bytearray(content)))
@@ -61,18 +112,40 @@ class XGBoost:
                 f"{FILE} holds no model of XGBoost: {str(error).splitlines()[0]}"
             ) from error
 
-    def predict(self, model: Any, X: NDArray[np.float32], task: str) -> dict[str, NDArray[Any]]:
-        """Return `scores` (probabilities) or `value`."""
+    def predict(self, model: object, X: NDArray[np.float32], task: str) -> Outputs:
+        """Return `scores`, which are probabilities, or `value`.
+
+        Args:
+            model: the trained model.
+            X: samples, float32, (n, features), (n, bands) or (n, bands, height, width).
+            task: `classification`, `semantic-segmentation` or `regression`.
+
+        Returns:
+            `scores` (n, classes), or `value` (n,).
+
+        Raises:
+            ExportError: the model does not suit the task.
+        """
         booster = _booster(model, task)
         found = booster.inplace_predict(X.reshape(len(X), -1))
         if task == "regression":
             return {"value": found.reshape(len(X))}
         return {"scores": np.stack([1 - found, found], axis=1) if found.ndim == 1 else found}
 
-    def export(self, model: Any, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
-        """Write ONNX with onnxmltools; the graph flattens patches itself."""
+    def export(self, model: object, sample_shape: tuple[int, ...], task: str, path: Path) -> None:
+        """Write ONNX with onnxmltools; the graph flattens patches itself.
+
+        Args:
+            model: the trained model.
+            sample_shape: shape of one sample, without the batch axis.
+            task: `classification`, `semantic-segmentation` or `regression`.
+            path: the file to write.
+
+        Raises:
+            ExportError: the model does not suit the task, or cannot be expressed in ONNX.
+        """
         booster = _booster(model, task)
-        # The converter guesses what a bare booster is for; a wrapper says so.
+        # The converter guesses the task of a bare booster; a wrapper states it.
         wrapped = (xgboost.XGBRegressor if task == "regression" else xgboost.XGBClassifier)()
         wrapped.load_model(booster.save_raw("ubj"))
         rows = FloatTensorType([None, int(np.prod(sample_shape))])
@@ -83,12 +156,16 @@ class XGBoost:
         outputs = {"variable": "value"} if task == "regression" else {"probabilities": "scores"}
         path.write_bytes(conform(exported, sample_shape, outputs, flat=True).SerializeToString())
 
-    def describe(self, model: Any) -> ModelDescription:
-        """Return the model's kind; trees have no common count of parameters."""
+    def describe(self, model: object) -> ModelDescription:
+        """Return the model's kind; trees have no common count of parameters.
+
+        Args:
+            model: the trained model.
+        """
         return ModelDescription("XGBoost", None)
 
 
-def _booster(model: Any, task: str | None = None) -> xgboost.Booster:
+def _booster(model: object, task: str | None = None) -> xgboost.Booster:
     """Return a booster of its own with nothing but trees and what they are for.
 
     Raises:
@@ -109,17 +186,18 @@ def _booster(model: Any, task: str | None = None) -> xgboost.Booster:
             f"{type(model).__name__} is not a model but a part of XGBoost; return the Booster"
         )
     booster = booster.copy()
-    _require_expressible(json.loads(booster.save_config())["learner"], task)
+    _require_expressible(_Configuration.model_validate_json(booster.save_config()).learner, task)
     booster.feature_names = booster.feature_types = None
     booster.set_param({"device": "cpu"})
-    # the best iteration of training, and the like
+    # such as the best iteration of training
     booster.set_attr(**dict.fromkeys(booster.attributes()))
     return booster
 
 
-def _require_expressible(learner: dict[str, Any], task: str | None) -> None:
-    objective, booster = learner["objective"]["name"], learner["gradient_booster"]["name"]
-    classes = int(learner["learner_model_param"]["num_class"])
+def _require_expressible(learner: _Learner, task: str | None) -> None:
+    objective = learner.objective.name
+    booster = learner.gradient_booster.name
+    classes = learner.learner_model_param.num_class
     if objective not in CLASSIFIES + REGRESSES:
         raise ExportError(
             f"objective {objective!r} of XGBoost cannot be exported to ONNX; take one of "
@@ -131,11 +209,11 @@ def _require_expressible(learner: dict[str, Any], task: str | None) -> None:
         raise ExportError(
             f"booster {booster!r} of XGBoost cannot be exported to ONNX; take 'gbtree'"
         )
-    if int(learner["learner_model_param"]["num_target"]) > 1 and not classes:
+    if learner.learner_model_param.num_target > 1 and not classes:
         raise ExportError(
             "several targets of XGBoost cannot be exported to ONNX; train a model for each"
         )
-    trees = int(learner["gradient_booster"]["gbtree_model_param"]["num_parallel_tree"])
+    trees = learner.gradient_booster.gbtree_model_param.num_parallel_tree
     if classes and trees > 1:
         raise ExportError(
             f"num_parallel_tree={trees} with several classes cannot be exported to ONNX; take 1"

@@ -1,22 +1,22 @@
-"""Changes to an exported ONNX graph.
+"""Changes to an exported ONNX graph: names and shapes of the platform, scaling, metadata.
 
-It gets the platform's names and shapes, scaling in front, and its facts.
-
-Converters of frameworks are the adapters' business. The formulae of scaling are `Scaling`'s; which
-figures there are is decided by the data version.
+Converters of frameworks are the adapters' business. The formulae of scaling are in `Scaling`, and
+its figures come from the data version.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mlops_assets.datasets.loading.scaling import Scaling
 from mlops_assets.errors import ExportError
 from mlops_assets.models.evaluation.calibration import Scores
+from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
     import onnx
@@ -41,7 +41,7 @@ def conform(
     outputs: Mapping[str, str],
     flat: bool = False,
 ) -> onnx.ModelProto:
-    """Give a converted model the platform's input and outputs, in place, and see that it is valid.
+    """Give a converted model the platform's input and outputs, in place, and check it.
 
     Args:
         model: with one input, of any name.
@@ -57,7 +57,8 @@ def conform(
     """
     from onnx import TensorProto, compose, helper
 
-    compose.add_prefix(model, "model/", inplace=True)  # its own names must not be ours
+    # its own names must differ from the platform's
+    compose.add_prefix(model, "model/", inplace=True)
     graph = model.graph
     if not any(entry.domain == "" for entry in model.opset_import):
         model.opset_import.append(helper.make_opsetid("", OPSET))
@@ -89,9 +90,9 @@ def conform(
 def _named_output(
     graph: onnx.GraphProto, output: onnx.ValueInfoProto, name: str
 ) -> onnx.ValueInfoProto:
-    """Return what replaces an output.
+    """Return the output that replaces one of the converter's.
 
-    Its values come by a node more, as inner nodes may also use them.
+    Another node passes its values on, as inner nodes may also use them.
     """
     from onnx import helper, numpy_helper
 
@@ -130,11 +131,8 @@ def require_valid(model: onnx.ModelProto) -> None:
         ) from error
 
 
-def facts(model: onnx.ModelProto) -> dict[str, Any]:
-    """Return the metadata of an ONNX file.
-
-    It has `ir_version`, `opset` (domain → version) and `producer`.
-    """
+def facts(model: onnx.ModelProto) -> JsonObject:
+    """Return the metadata of an ONNX file: `ir_version`, `opset` and `producer`."""
     return {
         "ir_version": model.ir_version,
         "opset": {entry.domain or "ai.onnx": entry.version for entry in model.opset_import},
@@ -143,16 +141,17 @@ def facts(model: onnx.ModelProto) -> dict[str, Any]:
 
 
 def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
-    """Return what the output `scores` is.
+    """Return whether the output `scores` has probabilities or logits.
 
-    By the operation that makes it, else by what the framework's exporter gives.
-
-    None where there is no such output, and where that is unknown: a sigmoid for each class, and an
-    external file that does not end in a softmax.
+    The operation that computes it decides, else the exporter of the framework.
 
     Args:
         model: with the platform's outputs.
         framework: name of the adapter that has exported it.
+
+    Returns:
+        None where there is no such output, or its kind is unknown: a sigmoid for each class, or an
+        external file that does not end in a softmax.
     """
     made_by = {output: node for node in model.graph.node for output in node.output}
     if "scores" not in made_by:
@@ -169,9 +168,7 @@ def kind_of_scores(model: onnx.ModelProto, framework: str) -> Scores | None:
 def with_scaling(
     model: onnx.ModelProto, scaling: Scaling, sample_shape: tuple[int, ...]
 ) -> onnx.ModelProto:
-    """Return the model with scaling of its `input` in front.
-
-    It scales in float32, as `Scaling.apply` does.
+    """Return the model with scaling of its `input` in front, in float32 like `Scaling.apply`.
 
     Args:
         model: takes scaled samples as `input`.
@@ -179,12 +176,12 @@ def with_scaling(
         sample_shape: shape of one sample, features first.
 
     Raises:
-        ExportError: the model has other names or operations than ONNX can join.
+        ExportError: ONNX cannot join the two graphs.
     """
     import onnx
     from onnx import TensorProto, compose, helper, numpy_helper
 
-    def figures(name: str, values: Any) -> onnx.TensorProto:
+    def figures(name: str, values: NDArray[np.float32]) -> onnx.TensorProto:
         return numpy_helper.from_array(
             values.reshape(1, -1, *(1 for _ in sample_shape[1:])).astype(np.float32), name
         )

@@ -1,24 +1,30 @@
-"""An ONNX model under onnxruntime, and what its outputs decide."""
+"""An ONNX model under onnxruntime, and the decisions that its outputs stand for."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mlops_assets.errors import ExportError
 
-# what a network makes of a sample within is many times as large
-MAX_AT_ONCE, BYTES_AT_ONCE = (
-    1024,
-    16 << 20,
-)
+# `label`, `scores` or `value`: see `Framework.predict`
+Outputs: TypeAlias = dict[str, NDArray[np.number]]
+
+MAX_AT_ONCE = 1024
+# activations inside a network are many times as large as a sample
+BYTES_AT_ONCE = 16 << 20
 
 
 def at_once(X: NDArray[np.float32]) -> int:
-    """Return how many of these samples a model is given at once: many rows, few windows."""
+    """Return the batch size for samples of this shape: many rows, few windows.
+
+    Args:
+        X: samples, (n, …).
+    """
     size = 4 * int(np.prod(X.shape[1:], dtype=np.int64))
     return max(1, min(MAX_AT_ONCE, BYTES_AT_ONCE // max(1, size)))
 
@@ -35,8 +41,9 @@ class OnnxModel:
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # what fails is raised
-        # others need the processors too
+        # failures are raised, so they need not be logged
+        options.log_severity_level = 4
+        # waiting threads leave the processors to others
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = onnxruntime.InferenceSession(
@@ -47,8 +54,12 @@ class OnnxModel:
             raise ExportError(f"{path.name} cannot be loaded by onnxruntime: {reason}") from error
         self.outputs = [output.name for output in self._session.get_outputs()]
 
-    def predict(self, X: NDArray[np.float32], batch: int | None = None) -> dict[str, NDArray[Any]]:
-        """Return the outputs by name for X, float32 of shape (n, …); at least one sample.
+    def predict(self, X: NDArray[np.float32], batch: int | None = None) -> Outputs:
+        """Return the outputs by name.
+
+        Args:
+            X: samples, float32, (n, *sample_shape), raw; at least one.
+            batch: samples that are run together; chosen by their size if not given.
 
         Raises:
             ExportError: the model does not take such samples or batches.
@@ -68,8 +79,15 @@ class OnnxModel:
         }
 
 
-def decide(outputs: dict[str, NDArray[Any]]) -> NDArray[Any]:
-    """Return class indices from `label` or the largest of `scores`, or numbers from `value`."""
+def decide(outputs: Mapping[str, NDArray[np.number]]) -> NDArray[np.number]:
+    """Return class indices from `label` or the largest of `scores`, or numbers from `value`.
+
+    Args:
+        outputs: of n samples, as `OnnxModel.predict` returns them.
+
+    Returns:
+        (n,), or (n, height, width) where scores are of pixels.
+    """
     if "value" in outputs:
         return outputs["value"].reshape(len(outputs["value"]))
     if "label" in outputs:

@@ -177,7 +177,10 @@ def test_an_onnx_file_is_proved_by_the_outputs_that_come_with_it(
         ),
         (lambda right: right * np.nan, "differs from the trained model"),
         (lambda right: right[:, :2], "send them in the same order of axes"),
-        (lambda right: {"label": right.argmax(axis=1)}, "gives scores, and sent were label"),
+        (
+            lambda right: {"label": right.argmax(axis=1)},
+            "has the output scores, but the outputs sent are label",
+        ),
     ],
 )
 def test_an_onnx_file_that_is_not_proved_goes_no_further(

@@ -22,10 +22,10 @@ def test_an_architecture_that_is_not_the_models_own_is_refused(
     adapter = framework_named("flax")
     adapter.save(from_models("flax", "mlp")(X, y), tmp_path)
     cases: list[tuple[dict[str, object], str]] = [
-        ({"class": "os:system", "arguments": {"command": "false"}}, "no Flax module"),
-        ({"class": "torch.nn:Linear", "arguments": {}}, "no Flax module"),
-        ({"class": "mlops_assets_tests.gone:Net", "arguments": {}}, "not there any more"),
-        ({"class": 3}, "not there any more"),
+        ({"class": "os:system", "arguments": {"command": "false"}}, "not a Flax module"),
+        ({"class": "torch.nn:Linear", "arguments": {}}, "not a Flax module"),
+        ({"class": "mlops_assets_tests.gone:Net", "arguments": {}}, "does not exist any more"),
+        ({"class": 3}, "does not exist any more"),
         (
             {"class": "flax.nnx:Linear", "arguments": {"depth": 3}},
             "does not take the stored arguments",

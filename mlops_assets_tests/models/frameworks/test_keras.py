@@ -145,8 +145,8 @@ def test_classes_that_are_not_the_models_own_are_refused(
     saved: Path, tmp_path: Path, subtests: pytest.Subtests
 ) -> None:
     cases: dict[str, tuple[dict[str, str], str]] = {
-        "no layer": ({"tests>Times": "subprocess:Popen"}, "no Keras layer"),
-        "gone": ({"tests>Times": "mlops_assets_tests.gone:Times"}, "not there any more"),
+        "no layer": ({"tests>Times": "subprocess:Popen"}, "not a Keras layer"),
+        "gone": ({"tests>Times": "mlops_assets_tests.gone:Times"}, "does not exist any more"),
         "another class": (
             {"tests>Times": TIMES.replace("Times", "Eigen")},
             "not stored under its own name",

@@ -60,7 +60,7 @@ def test_an_architecture_that_is_not_the_models_own_is_refused(
         (tmp_path / ARCHITECTURE).write_text(
             json.dumps({"class": named, "arguments": {"command": "false"}})
         )
-        message = "no torch module" if named in no_module else "not there any more"
+        message = "not a torch module" if named in no_module else "does not exist any more"
         with subtests.test(named), pytest.raises(ExportError, match=message):
             PyTorch().load(tmp_path)
 
