@@ -7,7 +7,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 from mlops_assets.components.presentation import counts_markdown
-from mlops_assets.text.markup import code, paragraphs, plain
+from mlops_assets.text.markup import code, paragraphs, plain, table
 
 HOSTILE = [
     "<script>alert(1)</script>|x",
@@ -65,3 +65,13 @@ def test_names_of_classes_stay_in_their_cell() -> None:
     table = counts_markdown(pd.DataFrame({"train": [1]}, index=["<script>a</script>|x"]))
     tags, content = rendered(table)
     assert tags <= ALLOWED and content.endswith("<script>a</script>|x1")
+
+
+def test_a_table_has_a_row_for_each_of_its_rows() -> None:
+    assert table(["a", "b"], [["1", "2"], ["", "4"]]).split("\n") == [
+        "| a | b |",
+        "|---|---|",
+        "| 1 | 2 |",
+        "|  | 4 |",
+    ]
+    assert table(["a"], []) == "| a |\n|---|"
