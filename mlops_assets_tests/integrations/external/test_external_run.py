@@ -270,7 +270,7 @@ def custom_domain(model: onnx.ModelProto) -> None:
         (lambda m: setattr(m.graph.node[0], "op_type", "Divine"), "no operator Divine"),
         (
             lambda m: m.graph.output.append(helper.make_tensor_value_info("more", 1, None)),
-            "gives scores, more",
+            "has the outputs scores, more",
         ),
     ],
 )
