@@ -97,14 +97,15 @@ def sweep_job(specification: ModelSpecification) -> dg.JobDefinition:
         reporter = DagsterReporter(opened, context.instance)
         result = run_sweep(opened, plan, reporter, context.run_id, context.log.info)
         document = result.document()
+        best = {name: result.best.parameters.get(name) for name in plan.space.axes}
         names = ("sweep", "metric", "direction", "model_version", "candidate", "gates")
         shown = {
             **{name: document[name] for name in names},
-            "best_value": document["best"]["value"],
-            "best_parameters": dg.MetadataValue.json(document["best"]["parameters"]),
-            **document["test_metrics"],
-            "importances": dg.MetadataValue.json(document["importances"]),
-            "trials": dg.MetadataValue.md(sweep_markdown(document["trials"])),
+            "best_value": result.objective.value(result.best),
+            "best_parameters": dg.MetadataValue.json(best),
+            **result.row.metrics,
+            "importances": dg.MetadataValue.json(result.importances),
+            "trials": dg.MetadataValue.md(sweep_markdown(result.trial_documents())),
         }
         context.add_output_metadata(shown)
 

@@ -98,13 +98,11 @@ def _tell(store: Store, plan: Plan, as_json: bool) -> None:
     from mlops_assets.training.sweeps.results import result_of
 
     found = result_of(store, plan)
-    document = found.document()
     if as_json:
-        show_one(document, as_json=True)
+        show_one(found.document(), as_json=True)
         return
-    rows: list[dict[str, object]] = [
-        {**row, "run_id": row["run_id"][:8]} for row in document["trials"]
-    ]
+    trials = found.trial_documents()
+    rows: list[dict[str, object]] = [{**row, "run_id": str(row["run_id"])[:8]} for row in trials]
     columns = [
         "trial",
         "state",
@@ -115,9 +113,9 @@ def _tell(store: Store, plan: Plan, as_json: bool) -> None:
     ]
     show(rows, False, columns, "no trial")
     lines = [
-        f"best: trial {found.best.number}, {found.objective.metric} {document['best']['value']:.6g}"
-        f" ({found.objective.direction}, on the validation split); only its model was exported and"
-        " measured"
+        f"best: trial {found.best.number}, {found.objective.metric}"
+        f" {found.objective.value(found.best):.6g} ({found.objective.direction}, on the validation"
+        " split); only its model was exported and measured"
     ]
     if found.importances:
         parts = ", ".join(f"{name} {share:.0%}" for name, share in found.importances.items())

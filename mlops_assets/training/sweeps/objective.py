@@ -54,36 +54,34 @@ class Objective:
     direction: Direction
 
     def value(self, trial: Trial) -> float | None:
-        """Return what a trial has come to: the last value logged, which is the run's own metric."""
+        """Return the objective of a trial: the last value logged, which is the run's own metric."""
         value = trial.metrics.get(self.metric)
         return value if value is not None and math.isfinite(value) else None
 
     def ranked(self, trials: Iterable[Trial]) -> list[Trial]:
         """Return the trials that succeeded and have a value, best first.
 
-        Of equal ones the earlier one.
+        Of equal ones, the earlier one comes first.
         """
-        found = [(self.value(trial), trial) for trial in trials if trial.state == "succeeded"]
         sign = 1 if self.direction == "minimize" else -1
-        return [
-            trial
-            for value, trial in sorted(
-                ((value, trial) for value, trial in found if value is not None),
-                key=lambda pair: (sign * pair[0], pair[1].number),
-            )
-        ]
+        keys: list[tuple[float, int, Trial]] = []
+        for trial in trials:
+            value = self.value(trial)
+            if trial.state == "succeeded" and value is not None:
+                keys.append((sign * value, trial.number, trial))
+        return [trial for _, _, trial in sorted(keys, key=lambda key: key[:2])]
 
 
 def direction_of(metric: str, given: Direction | None = None) -> Direction:
-    """Return which way a metric gets better: as given, else by its name.
+    """Return the direction in which a metric gets better: as given, else by its name.
 
     Raises:
-        SpecificationError: the name does not say.
+        SpecificationError: the direction is neither given nor known by the name.
     """
     found = given or _direction(metric)
     if found is None:
         raise SpecificationError(
-            f"direction: {metric!r} does not say which way is better; say minimize or maximize"
+            f"direction: it is unknown for {metric!r}; set minimize or maximize"
         )
     return found
 
@@ -93,16 +91,20 @@ def objective_of(
 ) -> Objective | None:
     """Return the objective of a sweep.
 
-    If none is given, it is chosen from the metrics that the first successful trial logged.
+    If the settings name no metric, it is chosen from those that the first successful trial logged:
+    one of a gate, else a usual one.
 
-    Chosen is what a gate asks for, else what is usual.
+    Args:
+        settings: of the sweep.
+        trials: those that have begun.
+        gates: of the model.
 
     Returns:
-        None as long as it is not given and no trial has succeeded.
+        The objective; None as long as the settings name no metric and no trial has succeeded.
 
     Raises:
-        SpecificationError: that trial did not log what is given, or nothing of the validation
-            split.
+        SpecificationError: that trial did not log the metric of the settings, or none of the
+            validation split.
     """
     first = next((trial for trial in trials if trial.state == "succeeded"), None)
     if settings.metric is not None:

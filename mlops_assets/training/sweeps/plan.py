@@ -1,4 +1,4 @@
-"""The plan of a sweep, checked as a whole before launch, and one process's claim to execute it."""
+"""The plan of a sweep, validated before launch, and the lock of the process that runs it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.versions.documents import json_bytes
 from mlops_assets.errors import Conflict, SpecificationError
@@ -19,6 +19,7 @@ from mlops_assets.paths import sweep_key, sweep_owner
 from mlops_assets.principals import Role
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 from mlops_assets.training.sweeps.objective import direction_of
 from mlops_assets.training.sweeps.settings import DEFAULT_TRIALS, SweepSettings
 from mlops_assets.training.sweeps.space import Space, space_of
@@ -27,7 +28,8 @@ from mlops_assets.training.trainers import load_trainer
 if TYPE_CHECKING:
     from mlops_assets.training.sweeps.search import Search
 
-_ANY_TIME = {"trials", "parallel", "timeout"}  # may be others each time a sweep is started
+# settings that may change each time a sweep is started
+_CHANGEABLE = {"trials", "parallel", "timeout"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +39,9 @@ class Plan:
     Attributes:
         name: of the sweep.
         specification: the model.
-        data_version: what it is trained on.
-        settings: what the user wrote.
-        space: what is searched.
+        data_version: version of its dataset.
+        settings: as the user wrote them.
+        space: the parameters of the trials.
     """
 
     name: str
@@ -62,18 +64,18 @@ class Plan:
         return self.settings.trials or DEFAULT_TRIALS
 
     def search(self) -> Search:
-        """Return the way through the space."""
+        """Return the search of the space."""
         from mlops_assets.training.sweeps.search import Search
 
         return Search(self.space, self.settings.method, self.settings.seed)
 
     @contextmanager
     def claimed(self, store: Store) -> Iterator[None]:
-        """Be the only process that runs the sweep.
+        """Hold the lock of the sweep, so that no other process runs it.
 
         Raises:
-            Conflict: another one does, or the name is that of a sweep that does something else.
-        Forbidden: whoever acts may not train; nothing was written.
+            Conflict: another process holds it, or a sweep of this name has other settings.
+            Forbidden: the caller may not train; nothing was written.
         """
         store.registry.principal.require(Role.SCIENTIST, "start sweep")
         with ExitStack() as held:
@@ -113,18 +115,18 @@ def plan_sweep(
     name: str | None = None,
     where: str = "space",
 ) -> Plan:
-    """Return a checked sweep.
+    """Return a validated sweep.
 
     Args:
         specification: the model.
         data_version: version of its dataset.
-        settings: what the user wrote.
-        name: of the sweep; made from all that decides what it does if not given, so that the same
-            again continues.
-        where: what errors call the settings, such as their file.
+        settings: as the user wrote them.
+        name: of the sweep; derived from all that determines its trials if not given, so that an
+            equal sweep continues this one.
+        where: name of the settings in errors, such as their file.
 
     Raises:
-        SpecificationError: the trainer does not take what is to be tried.
+        SpecificationError: the trainer refuses a parameter or a value.
         TrainerError: the trainer cannot be loaded.
         NameRefused: the name cannot be part of a path.
         MissingExtra: Optuna is not installed.
@@ -146,14 +148,14 @@ def plan_sweep(
     return Plan(check_key(name, "sweep"), specification, data_version, settings, space)
 
 
-def _document(plan: Plan) -> dict[str, Any]:
-    """Return what decides which trials there are, as JSON values."""
+def _document(plan: Plan) -> JsonObject:
+    """Return all that determines the trials, as JSON values."""
     specification = plan.specification.model_dump(mode="json")
     model = {
         name: specification[name]
         for name in ("dataset", "trainer", "seed", "inputs", "bands", "scaling")
     }
-    settings = plan.settings.model_dump(mode="json", exclude=_ANY_TIME | {"parameters"})
+    settings = plan.settings.model_dump(mode="json", exclude=_CHANGEABLE | {"parameters"})
     space = {name: asdict(axis) for name, axis in plan.space.axes.items()}
     found = {**{f"model.{name}": value for name, value in model.items()}, **settings}
     document = {
@@ -161,4 +163,5 @@ def _document(plan: Plan) -> dict[str, Any]:
         "parameters": {**plan.space.fixed, **space},
         **found,
     }
-    return json.loads(json.dumps(document))  # type: ignore[no-any-return]
+    values: JsonObject = json.loads(json.dumps(document))
+    return values

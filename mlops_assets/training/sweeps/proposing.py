@@ -1,4 +1,4 @@
-"""The best trial of a sweep, taken through the rest of the lifecycle, and `candidate` then."""
+"""The best trial of a sweep: the rest of its lifecycle, and the alias `candidate`."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def propose(
     specification: ModelSpecification,
     version: str,
     reporter: Reporter,
-    tell: Callable[[str], None],
+    notify: Callable[[str], None],
 ) -> None:
-    """Export, measure and record a model version, and move `candidate` to it if its gates pass.
+    """Export, evaluate and record a model version, and move `candidate` to it if its gates pass.
 
     Args:
-        store: where it lies.
+        store: the project's storage.
         specification: the model as declared.
         version: the model version.
-        reporter: where its stages report to.
-        tell: called with what has come of it, in a sentence.
+        reporter: receives the results of its stages.
+        notify: called with messages for the user.
 
     Raises:
         ExportError: the model cannot be expressed in ONNX.
@@ -41,13 +41,13 @@ def propose(
     if STAGES.index(row.stage) < STAGES.index("recorded"):
         outcome = complete(store, specification, row, reporter)
         for note in outcome.notes:
-            tell(note)
+            notify(note)
         outcome.raise_for_failure()
         row = store.registry.model_version(reference)
     if store.registry.aliases(row.model).get(CANDIDATE) != row.version:
         try:
             promote(store, row, specification.gates, CANDIDATE)
         except GateFailure as error:
-            tell(str(error))
+            notify(str(error))
             return
-    tell(f"{reference} is {CANDIDATE}")
+    notify(f"{reference} is {CANDIDATE}")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mlops_assets.errors import TrainerError
 from mlops_assets.models.promotion import check_gates, gates_description
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training.sweeps.objective import Objective, objective_of
 from mlops_assets.training.sweeps.plan import Plan
 from mlops_assets.training.sweeps.proposing import CANDIDATE
@@ -22,13 +22,13 @@ class SweepResult:
     """The result of a sweep, so far or in the end.
 
     Attributes:
-        plan: what it does.
-        objective: what is optimised.
+        plan: the sweep as planned.
+        objective: the metric that is optimised.
         trials: all that have begun, the best first; those without a value last.
         row: the model version of the best.
         candidate: whether that is the model's candidate.
-        gates: how it stands to its gates.
-        importances: parameter → how much of the differences in value it explains.
+        gates: description of its gates, passed and failed.
+        importances: parameter → share of the variance of the objective that it explains.
     """
 
     plan: Plan
@@ -44,10 +44,14 @@ class SweepResult:
         """The best trial."""
         return self.trials[0]
 
-    def document(self) -> dict[str, Any]:
+    def trial_documents(self) -> list[JsonObject]:
+        """Return the trials, the best first, as listings have them."""
+        searched = list(self.plan.space.axes)
+        return [trial.document(self.objective.value(trial), searched) for trial in self.trials]
+
+    def document(self) -> JsonObject:
         """Return all of it as JSON values."""
-        searched, value = list(self.plan.space.axes), self.objective.value
-        trials = [trial.document(value(trial), searched) for trial in self.trials]
+        trials: list[Json] = [*self.trial_documents()]
         return {
             "sweep": self.plan.name,
             "model": self.row.model,
@@ -61,17 +65,17 @@ class SweepResult:
             "candidate": self.candidate,
             "gates": self.gates,
             "test_metrics": self.row.metrics,
-            "importances": self.importances,
+            "importances": dict(self.importances),
             "trials": trials,
         }
 
 
 def result_of(store: Store, plan: Plan) -> SweepResult:
-    """Return what a sweep has come to.
+    """Return the result of a sweep, so far or in the end.
 
     Raises:
         TrainerError: no trial has succeeded yet.
-        SpecificationError: what is to be optimised is not logged.
+        SpecificationError: the metric to optimise is not logged.
     """
     trials = trials_of(store.registry, plan.model, plan.name)
     objective = objective_of(plan.settings, trials, plan.specification.gates)
@@ -91,7 +95,7 @@ def result_of(store: Store, plan: Plan) -> SweepResult:
 
 
 def failure_of(trials: Sequence[Trial]) -> str:
-    """Return why trials failed, and where to look."""
+    """Return the error of the last failed trial and the command that shows it."""
     failed = [trial for trial in trials if trial.state == "failed"]
     if not failed:
         return (
@@ -102,6 +106,6 @@ def failure_of(trials: Sequence[Trial]) -> str:
     reason = (failed[-1].error or "").strip().splitlines()
     run = failed[-1].run_id[:8]
     return (
-        f"the last one: {reason[-1] if reason else 'no reason is known'}; see 'mlops run show"
+        f"the last one: {reason[-1] if reason else 'no reason is recorded'}; see 'mlops run show"
         f" {run}'"
     )

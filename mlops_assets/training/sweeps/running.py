@@ -35,11 +35,11 @@ from mlops_assets.training.sweeps.results import SweepResult, failure_of, result
 from mlops_assets.training.sweeps.trials import ENDED, SWEEP, TRIAL, Trial, trials_of
 from mlops_assets.training.trainers import load_trainer
 
-FAILURES_AT_FIRST = 3  # that many failed trials, and none that did not fail, are no bad luck
-LOOK_SECONDS = 1.0
-GONE_SECONDS = 20.0  # how long workers of a sweep that was killed may take to notice
+MAX_FIRST_FAILURES = 3  # after that many failed trials, and no other, the sweep is given up
+POLL_SECONDS = 1.0
+GONE_SECONDS = 20.0  # time for workers of a killed sweep to notice that it is gone
 
-Tell = Callable[[str], None]
+Notify = Callable[[str], None]
 
 
 def run_sweep(
@@ -47,31 +47,34 @@ def run_sweep(
     plan: Plan,
     reporter: Reporter,
     orchestration_run: str | None = None,
-    tell: Tell = lambda told: None,
+    notify: Notify = lambda message: None,
 ) -> SweepResult:
     """Run the trials of a sweep that are not done yet, and propose the best of all as `candidate`.
 
     Args:
-        store: where everything lies.
-        plan: what to do.
-        reporter: where the stages of the best model report to.
+        store: the project's storage.
+        plan: the sweep.
+        reporter: receives the results of the stages of the best model.
         orchestration_run: id of the Dagster run it is a step of.
-        tell: called with what a user should know meanwhile.
+        notify: called with messages for the user.
+
+    Returns:
+        The result of all trials.
 
     Raises:
-        Conflict: the sweep is running elsewhere, or its name is that of another one.
+        Conflict: the sweep is running in another process, or another sweep has its name.
         TrainerError: all of the first trials fail, or none succeeds.
-        SpecificationError: what is to be optimised is not logged.
+        SpecificationError: the metric to optimise is not logged.
     """
     with plan.claimed(store):
         with step(f"sweep {plan.name} of {plan.model}", plan.trials, "trials") as progress:
-            _Sweep(store, plan, orchestration_run, tell, progress).run()
+            _Sweep(store, plan, orchestration_run, notify, progress).run()
         found = result_of(store, plan)
-        tell(
+        notify(
             f"trial {found.best.number} is best, {found.row.model}@{found.row.version}; exporting"
             " and measuring it"
         )
-        propose(store, plan.specification, found.row.version, reporter, tell)
+        propose(store, plan.specification, found.row.version, reporter, notify)
         return result_of(store, plan)
 
 
@@ -80,15 +83,15 @@ class _Sweep:
     store: Store
     plan: Plan
     orchestration_run: str | None
-    tell: Tell
+    notify: Notify
     progress: Step
     objective: Objective | None = None
-    left_out: int = 0
+    skipped: int = 0
     stop: threading.Event = field(default_factory=threading.Event)
     running: dict[Future[ModelVersion], Trial] = field(default_factory=dict)
 
     def trials(self) -> list[Trial]:
-        """Return all trials that have begun, also this process's before their runs are recorded."""
+        """Return all trials that have begun, with this process's that are not recorded yet."""
         metric = self.objective.metric if self.objective else None
         plan = self.plan
         recorded = patiently(lambda: trials_of(self.store.registry, plan.model, plan.name, metric))
@@ -99,12 +102,13 @@ class _Sweep:
 
     def run(self) -> None:
         """Run what is not done yet."""
-        plan, deadline = self.plan, _deadline(self.plan.settings.timeout)
+        plan = self.plan
+        deadline = _deadline(plan.settings.timeout)
         self._close_interrupted()
         begun = {trial.number: trial for trial in self.trials()}
         todo = [n for n in range(plan.trials) if n not in begun or begun[n].state not in ENDED]
         if begun:
-            self.tell(
+            self.notify(
                 f"{plan.name} continues: {plan.trials - len(todo)} of {plan.trials} trials are done"
             )
         self._choose(list(begun.values()))
@@ -115,15 +119,17 @@ class _Sweep:
                     together = plan.settings.parallel if self.objective else 1
                     while todo and len(self.running) < together and time.monotonic() < deadline:
                         self._begin(threads, todo.pop(0), begun)
-                    self._take_in(LOOK_SECONDS)
+                    self._collect(POLL_SECONDS)
                 if todo:
-                    self.tell(f"time is up: {len(todo)} of {plan.trials} trials were not begun")
-            except BaseException:  # whatever it is, no worker outlives it
+                    self.notify(f"time is up: {len(todo)} of {plan.trials} trials were not begun")
+            except BaseException:
+                # no worker outlives the sweep
                 self.stop.set()
                 raise
 
     def _begin(self, threads: ThreadPoolExecutor, number: int, begun: dict[int, Trial]) -> None:
-        plan, before = self.plan, begun.get(number)
+        plan = self.plan
+        before = begun.get(number)
         if before is not None:
             trial = replace(before, state="running", run_id=self._run_of(before))
         else:
@@ -131,11 +137,11 @@ class _Sweep:
             trial = Trial(
                 number, "running", {**plan.space.fixed, **found}, run_id=str(uuid.uuid4())
             )
-        parameters = dict(trial.parameters)
+        parameters: dict[str, object] = dict(trial.parameters)
         try:
             load_trainer(plan.specification.trainer).parameters(parameters)
         except TrainerError as error:  # each value is accepted, these together are not
-            self._leave_out(trial, error)
+            self._skip(trial, error)
             return
         request = TrainingRequest(
             specification=plan.specification,
@@ -150,38 +156,37 @@ class _Sweep:
         future = threads.submit(train_supervised, self.store, request, stop=self.stop)
         self.running[future] = trial
 
-    def _leave_out(self, trial: Trial, error: TrainerError) -> None:
-        """Go past a combination that the trainer refuses, unless it refuses all of them."""
-        self.tell(f"trial {trial.number} is left out: {error}")
-        self.left_out += 1
-        if self.left_out >= FAILURES_AT_FIRST and not self.running and not self.trials():
+    def _skip(self, trial: Trial, error: TrainerError) -> None:
+        """Skip a combination that the trainer refuses, unless it refuses all of them."""
+        self.notify(f"trial {trial.number} is skipped: {error}")
+        self.skipped += 1
+        if self.skipped >= MAX_FIRST_FAILURES and not self.running and not self.trials():
             raise TrainerError(
-                f"the first {self.left_out} trials of {self.plan.name} cannot be: {error}"
+                f"the first {self.skipped} trials of {self.plan.name} are invalid: {error}"
             ) from error
 
-    def _run_of(self, broken: Trial) -> str:
+    def _run_of(self, interrupted: Trial) -> str:
         """Return the run in which an interrupted trial continues.
 
         It is the trial's own run, if the code is still the same.
         """
-        run = self.store.registry.run(broken.run_id)
+        run = self.store.registry.run(interrupted.run_id)
         same = run.code_version == code_version(load_trainer(run.trainer).file)
         return run.run_id if same else str(uuid.uuid4())
 
     def _pruning(self, number: int) -> Pruning | None:
         if self.objective is None or self.plan.settings.prune == "none":
             return None
-        metric, direction = self.objective.metric, self.objective.direction
         return Pruning(
             sweep=self.plan.name,
             trial=number,
-            metric=metric,
-            direction=direction,
+            metric=self.objective.metric,
+            direction=self.objective.direction,
             name=self.plan.settings.prune,
         )
 
-    def _take_in(self, seconds: float) -> None:
-        """Wait for trials to end, and look at what has come of them."""
+    def _collect(self, seconds: float) -> None:
+        """Wait for trials to end, and collect their results."""
         ended, _ = wait(self.running, seconds, FIRST_COMPLETED)
         for future in ended:
             trial = self.running.pop(future)
@@ -189,9 +194,9 @@ class _Sweep:
             if error is None:
                 continue
             recorded = patiently(partial(self.store.registry.runs, run_id=trial.run_id))
-            if not isinstance(error, MlopsError) or not recorded:  # it is none of the trial's own
+            if not isinstance(error, MlopsError) or not recorded:  # not an error of the trial
                 raise error
-            self.tell(f"trial {trial.number}: {error}")
+            self.notify(f"trial {trial.number}: {error}")
         if ended:
             trials = self.trials()
             self._choose(trials)
@@ -199,11 +204,11 @@ class _Sweep:
             _require_some_success(self.plan, trials)
 
     def _choose(self, trials: Sequence[Trial]) -> None:
-        """Settle what is optimised, as soon as a trial has shown what is logged."""
+        """Choose the objective, as soon as a trial has logged metrics."""
         before = self.objective
         self.objective = objective_of(self.plan.settings, trials, self.plan.specification.gates)
         if self.objective is not None and before is None:
-            self.tell(
+            self.notify(
                 f"optimising {self.objective.metric} of the validation split:"
                 f" {self.objective.direction}"
             )
@@ -220,13 +225,13 @@ class _Sweep:
         self.progress.reach(sum(trial.state in ENDED for trial in trials), best)
 
     def _close_interrupted(self) -> None:
-        """Record that trials are canceled whose sweep was killed.
+        """Record the trials of a killed sweep as canceled.
 
-        Nobody else runs them, as the sweep is claimed.
+        No other process runs them, as this one holds the lock of the sweep.
         """
         noticing = Retrying(
             retry=retry_if_result(_any_alive),
-            wait=wait_fixed(LOOK_SECONDS),
+            wait=wait_fixed(POLL_SECONDS),
             stop=stop_after_delay(GONE_SECONDS),
         )
         error = f"sweep {self.plan.name} was killed; start it again to continue"
@@ -246,7 +251,7 @@ def _any_alive(runs: Sequence[Run]) -> bool:
 
 def _require_some_success(plan: Plan, trials: Sequence[Trial]) -> None:
     ended = [trial for trial in trials if trial.state != "running"]
-    if len(ended) >= FAILURES_AT_FIRST and all(trial.state == "failed" for trial in ended):
+    if len(ended) >= MAX_FIRST_FAILURES and all(trial.state == "failed" for trial in ended):
         raise TrainerError(
             f"the first {len(ended)} trials of {plan.name} failed; {failure_of(trials)}"
         )

@@ -1,9 +1,7 @@
 """The next parameters of a sweep, decided by Optuna from the trials so far.
 
-Nothing is kept here between two decisions.
-
-So a sweep that was interrupted continues as if it had not been: a trial's parameters depend on the
-seed, its number, and the trials before it alone.
+There is no state between two decisions: a trial's parameters depend only on the seed, its number,
+and the trials before it. So an interrupted sweep continues as if it had not been interrupted.
 """
 
 from __future__ import annotations
@@ -12,30 +10,38 @@ import hashlib
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import optuna
+from optuna import Study
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.trial import TrialState, create_trial
+from optuna.samplers import BaseSampler
+from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from mlops_assets.choices import Direction, Method
 from mlops_assets.errors import SpecificationError
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training.sweeps.objective import Objective
 from mlops_assets.training.sweeps.space import Axis, Space
 from mlops_assets.training.sweeps.trials import Trial
 
-# it tells of each study, and ours live for one question
+# it logs each study, and ours live for one decision
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 @dataclass(frozen=True)
 class Search:
-    """A way to go through a space."""
+    """The search of a space by a method.
+
+    Attributes:
+        space: the parameters.
+        method: grid, random or tpe.
+        seed: of the random draws.
+    """
 
     space: Space
     method: Method
@@ -43,13 +49,16 @@ class Search:
 
     def suggest(
         self, number: int, trials: Sequence[Trial], objective: Objective | None
-    ) -> dict[str, Any]:
+    ) -> JsonObject:
         """Return the searched parameters of a trial.
 
         Args:
             number: of the trial.
             trials: those that have begun, with series where they were pruned.
-            objective: what is optimised; None as long as it is not known.
+            objective: the metric that is optimised; None as long as it is not known.
+
+        Returns:
+            name → value, for each axis of the space.
         """
         if self.method == "grid":
             return self.space.point(number)
@@ -66,11 +75,16 @@ class Search:
         return {name: _value(axis, found[name]) for name, axis in self.space.axes.items()}
 
     def importances(self, trials: Sequence[Trial], objective: Objective) -> dict[str, float]:
-        """Return how much of the differences in value each parameter explains, largest first.
+        """Return the importance of each parameter, largest first.
 
-        They add up to 1.
+        Args:
+            trials: of the sweep.
+            objective: the metric that is optimised.
 
-        Empty if there are too few trials, or too few differences, to say.
+        Returns:
+            name → share of the variance of the objective that the parameter explains. The shares
+            add up to 1. Empty if there are too few trials, or too few differences, to estimate
+            them.
         """
         if len(objective.ranked(trials)) < 2 or len(self.space.axes) < 2:
             return {}
@@ -84,16 +98,20 @@ class Search:
         return {name: float(value) for name, value in found.items()}
 
     def _study(
-        self, trials: Sequence[Trial], objective: Objective | None, number: int, sampler: Any
-    ) -> Any:
+        self,
+        trials: Sequence[Trial],
+        objective: Objective | None,
+        number: int,
+        sampler: BaseSampler | None,
+    ) -> Study:
         direction: Direction = objective.direction if objective else "minimize"
         study = optuna.create_study(direction=direction, sampler=sampler)
         known = {trial.number: trial for trial in trials}
         for before in range(number):
-            study.add_trial(self._committed(known.get(before), objective))
+            study.add_trial(self._recorded(known.get(before), objective))
         return study
 
-    def _committed(self, trial: Trial | None, objective: Objective | None) -> Any:
+    def _recorded(self, trial: Trial | None, objective: Objective | None) -> FrozenTrial:
         if trial is None or objective is None:
             return create_trial(state=TrialState.FAIL)
         value = objective.value(trial)
@@ -128,15 +146,16 @@ def _distribution(axis: Axis) -> BaseDistribution:
     return FloatDistribution(axis.low, axis.high, log=axis.log, step=axis.step)
 
 
-def _value(axis: Axis, found: Any) -> Any:
-    return axis.choices[found] if axis.choices is not None else axis.number(found)
+def _value(axis: Axis, found: float) -> Json:
+    """Return the value of a position of a choice, or of a number."""
+    return axis.choices[int(found)] if axis.choices is not None else axis.number(found)
 
 
-def _internal(name: str, axis: Axis, trial: Trial) -> Any:
-    """Return a parameter of a trial as Optuna has it.
+def _internal(name: str, axis: Axis, trial: Trial) -> float:
+    """Return a parameter of a trial as Optuna stores it.
 
     Raises:
-        SpecificationError: it is none that the space has.
+        SpecificationError: the space does not have its value.
     """
     value = trial.parameters.get(name)
     if axis.choices is not None and value in axis.choices:
@@ -144,6 +163,6 @@ def _internal(name: str, axis: Axis, trial: Trial) -> Any:
     if axis.choices is None and isinstance(value, int | float) and axis.low <= value <= axis.high:
         return axis.number(value)
     raise SpecificationError(
-        f"trial {trial.number} was made with {name} = {value!r}, which the space does not have;"
-        " give the sweep another name to begin anew"
+        f"trial {trial.number} was run with {name} = {value!r}, which the space does not have;"
+        " give the sweep another name to start a new one"
     )

@@ -1,16 +1,18 @@
-"""The settings of a sweep by a user: which parameters to try, how, and how often.
+"""The settings of a sweep as a user writes them: parameters, method, and number of trials.
 
-Nothing here knows the trainer.
+The trainer is not known to this module.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import yaml
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from mlops_assets.choices import Direction, Method, PrunerName
 from mlops_assets.errors import NotFound, SpecificationError
@@ -22,7 +24,7 @@ DEFAULT_TRIALS = 20  # of a search that is not a grid
 class Choices(Strict):
     """Values to choose from."""
 
-    choices: list[Any] = Field(min_length=1, description="Values to choose from.")
+    choices: list[object] = Field(min_length=1, description="Values to choose from.")
 
 
 class Range(Strict):
@@ -57,7 +59,7 @@ class Range(Strict):
         return self
 
 
-def _kind(value: Any) -> str:
+def _kind(value: object) -> str:
     if isinstance(value, Choices) or (isinstance(value, dict) and "choices" in value):
         return "choices"
     return "range" if isinstance(value, Range | dict) else "fixed"
@@ -66,7 +68,7 @@ def _kind(value: Any) -> str:
 Parameter = Annotated[
     Annotated[Choices, Tag("choices")]
     | Annotated[Range, Tag("range")]
-    | Annotated[Any, Tag("fixed")],
+    | Annotated[object, Tag("fixed")],
     Discriminator(_kind),
 ]
 
@@ -74,8 +76,8 @@ Parameter = Annotated[
 def _no_test_split(metric: str | None) -> str | None:
     if metric is not None and metric.lower().startswith("test"):
         raise ValueError(
-            f"{metric!r} is of the test split, which says nothing any more once a model was chosen"
-            " by it; take a metric of the validation split"
+            f"{metric!r} is of the test split, which no longer measures a model that was chosen by"
+            " it; use a metric of the validation split"
         )
     return metric
 
@@ -134,8 +136,12 @@ _Loader.add_implicit_resolver(
 )
 
 
-def read_settings(path: Path, **overrides: Any) -> SweepSettings:
-    """Read a sweep from a YAML file; `overrides` that are not None win over the file.
+def read_settings(path: Path, **overrides: object) -> SweepSettings:
+    """Read a sweep from a YAML file.
+
+    Args:
+        path: the file.
+        overrides: settings that take precedence over the file's, where they are not None.
 
     Raises:
         NotFound: there is no such file.
@@ -145,14 +151,15 @@ def read_settings(path: Path, **overrides: Any) -> SweepSettings:
         loaded = _Loader(path.read_text()).get_single_data()
     except OSError as error:
         raise NotFound(
-            f"{path} cannot be read: {error.strerror}; name a file that says which parameters"
-            " to try"
-        ) from (error)
+            f"{path} cannot be read: {error.strerror}; name a file that lists the parameters to try"
+        ) from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SpecificationError(f"{path} is no YAML: {' '.join(str(error).split())}") from error
+        raise SpecificationError(
+            f"{path} is not valid YAML: {' '.join(str(error).split())}"
+        ) from error
     if not isinstance(loaded, dict):
         raise SpecificationError(
-            f"{path} says nothing; write 'parameters:' and below it what to try of each"
+            f"{path} has no settings; write 'parameters:' and below it the values to try"
         )
     return settings_of(
         {**loaded, **{key: value for key, value in overrides.items() if value is not None}},
@@ -160,32 +167,32 @@ def read_settings(path: Path, **overrides: Any) -> SweepSettings:
     )
 
 
-def settings_of(values: dict[str, Any], where: str) -> SweepSettings:
-    """Return checked settings.
+def settings_of(values: Mapping[str, object], where: str) -> SweepSettings:
+    """Return validated settings.
 
     Args:
-        values: what was written.
-        where: what errors call it, such as the file.
+        values: the settings as written.
+        where: name of their source in errors, such as the file.
 
     Raises:
-        SpecificationError: something is wrong; each error is listed with its key.
+        SpecificationError: they are invalid; each error is listed with its key.
     """
     try:
         return SweepSettings.model_validate(values)
     except ValidationError as error:
         listed = "".join(f"\n  - {_key(e['loc'])}: {_message(e)}" for e in error.errors())
-        raise SpecificationError(f"{where} cannot be used:{listed}") from error
+        raise SpecificationError(f"{where} is invalid:{listed}") from error
 
 
 def _key(location: tuple[int | str, ...]) -> str:
-    """Return a key as written: pydantic's own names for the kinds of a parameter are left out."""
+    """Return a key as written, without pydantic's names for the kinds of a parameter."""
     if location[:1] == ("parameters",) and len(location) > 2:
         kind, *rest = location[2:]
         location = (*location[:2], *rest) if kind in ("choices", "range", "fixed") else location
     return ".".join(str(part) for part in location if part not in ("int", "float"))
 
 
-def _message(error: Any) -> str:
+def _message(error: ErrorDetails) -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key; remove it or correct its spelling"
     return str(error["msg"]).removeprefix("Value error, ")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mlops_assets.errors import SpecificationError, TrainerError
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training.sweeps.settings import Choices, Range, SweepSettings
 from mlops_assets.training.trainers import Trainer
 
@@ -18,14 +18,14 @@ class Axis:
 
     Attributes:
         choices: the values to choose from; None for a range.
-        low: least value.
+        low: smallest value.
         high: largest value, which is a whole number of steps from `low`.
-        step: distance of values; None if any number may be taken.
+        step: distance of values; None if every number is allowed.
         log: whether its logarithm is searched evenly.
-        integer: whether only integers are taken.
+        integer: whether only integers are allowed.
     """
 
-    choices: tuple[Any, ...] | None = None
+    choices: tuple[Json, ...] | None = None
     low: float = 0
     high: float = 0
     step: float | None = None
@@ -39,7 +39,7 @@ class Axis:
             return len(self.choices)
         return None if self.step is None else round((self.high - self.low) / self.step) + 1
 
-    def value(self, index: int) -> Any:
+    def value(self, index: int) -> Json:
         """Return the value at an index below `size`."""
         if self.choices is not None:
             return self.choices[index]
@@ -47,16 +47,22 @@ class Axis:
 
     def number(self, value: float) -> float:
         """Return a number of the range as the trainer gets it."""
-        return (
-            round(value) if self.integer else float(f"{value:.12g}") if self.step else float(value)
-        )
+        if self.integer:
+            return round(value)
+        # without the rounding errors of adding up steps
+        return float(f"{value:.12g}") if self.step else float(value)
 
 
 @dataclass(frozen=True)
 class Space:
-    """The parameters that all trials have in common, and those that differ between them."""
+    """The parameters of the trials of a sweep.
 
-    fixed: Mapping[str, Any]
+    Attributes:
+        fixed: name → value, the same in all trials.
+        axes: name → values that are searched.
+    """
+
+    fixed: Mapping[str, Json]
     axes: Mapping[str, Axis]
 
     @property
@@ -65,9 +71,9 @@ class Space:
         sizes = [axis.size for axis in self.axes.values()]
         return math.prod(size or 0 for size in sizes) if None not in sizes else None
 
-    def point(self, index: int) -> dict[str, Any]:
+    def point(self, index: int) -> JsonObject:
         """Return a point of the grid; the last parameter changes fastest."""
-        found = {}
+        found: JsonObject = {}
         for name, axis in reversed(list(self.axes.items())):
             index, position = divmod(index, axis.size or 1)
             found[name] = axis.value(position)
@@ -75,19 +81,19 @@ class Space:
 
 
 def space_of(
-    settings: SweepSettings, trainer: Trainer, declared: Mapping[str, Any], where: str
+    settings: SweepSettings, trainer: Trainer, declared: Mapping[str, Json], where: str
 ) -> Space:
     """Return the space that settings describe.
 
     Args:
-        settings: what a user wrote.
-        trainer: whose parameters they are.
-        declared: the model's own parameters, which hold where the sweep says nothing.
-        where: what errors call the settings, such as their file.
+        settings: as a user wrote them.
+        trainer: has the parameters.
+        declared: the model's own parameters, the defaults of those that the sweep does not set.
+        where: name of the settings in errors, such as their file.
 
     Raises:
-        SpecificationError: a parameter that the trainer does not have, a value it refuses, or a
-            grid without end.
+        SpecificationError: a parameter that the trainer does not have, a value it refuses, or an
+            infinite grid.
     """
     written = settings.parameters
     _require_names(written, trainer, where)
@@ -110,20 +116,20 @@ def space_of(
     )
     if not searched:
         raise SpecificationError(
-            f"{where}: parameters: nothing is searched; give one 'choices', or 'min' and 'max'"
+            f"{where}: parameters: none is searched; give one 'choices', or 'min' and 'max'"
         )
     if settings.method == "grid":
         for name, axis in space.axes.items():
             if axis.size is None:
                 raise SpecificationError(
-                    f"{where}: parameters.{name}: a grid needs 'step' or 'choices' here, as there"
-                    f" is no end of numbers from {axis.low:g} to {axis.high:g}; or take the method"
-                    " random or tpe"
+                    f"{where}: parameters.{name}: a grid needs 'step' or 'choices', as there are"
+                    f" infinitely many numbers from {axis.low:g} to {axis.high:g}; or use the"
+                    " method random or tpe"
                 )
     return space
 
 
-def _require_names(written: Mapping[str, Any], trainer: Trainer, where: str) -> None:
+def _require_names(written: Mapping[str, object], trainer: Trainer, where: str) -> None:
     known = trainer.params_type.model_fields
     unknown = [name for name in written if name not in known]
     if unknown and trainer.params_type.model_config.get("extra") != "allow":
@@ -135,19 +141,33 @@ def _require_names(written: Mapping[str, Any], trainer: Trainer, where: str) -> 
 
 
 class _Probe:
-    """Asks the trainer's own model what it makes of single values, the others being as given."""
+    """Validates single values with the trainer's own model of its parameters."""
 
     def __init__(
-        self, trainer: Trainer, common: Mapping[str, Any], first: Mapping[str, Any], where: str
+        self,
+        trainer: Trainer,
+        common: Mapping[str, object],
+        first: Mapping[str, object],
+        where: str,
     ) -> None:
-        """Take what all trials have in common, and a first value of whatever is searched."""
-        self._trainer, self._common, self._first, self._where = trainer, common, first, where
+        """Prepare the validation.
 
-    def accepted(self, name: str, value: Any, key: str) -> Any:
-        """Return a value as the trainer takes it.
+        Args:
+            trainer: has the parameters.
+            common: parameters that all trials have in common.
+            first: a first value of each parameter that is searched.
+            where: name of the settings in errors.
+        """
+        self._trainer = trainer
+        self._common = common
+        self._first = first
+        self._where = where
+
+    def accepted(self, name: str, value: object, key: str) -> Json:
+        """Return a value as the trainer's model converts it.
 
         Raises:
-            SpecificationError: it refuses it.
+            SpecificationError: it is invalid.
         """
         try:
             taken = self._trainer.parameters({**self._common, name: value})
@@ -158,10 +178,11 @@ class _Probe:
                 raise SpecificationError(
                     f"{self._where}: parameters.{name}{key}: {value!r} is refused: {error}"
                 ) from error
-        return taken.model_dump(mode="json")[name]
+        accepted: Json = taken.model_dump(mode="json")[name]
+        return accepted
 
     def axis(self, name: str, written: Choices | Range) -> Axis:
-        """Return one parameter's axis, every choice and both ends of which the trainer takes."""
+        """Return one parameter's axis; the trainer accepts every choice, and both ends."""
         if isinstance(written, Choices):
             taken = [
                 self.accepted(name, value, f".choices.{i}")
@@ -169,7 +190,7 @@ class _Probe:
             ]
             if any(value in taken[:index] for index, value in enumerate(taken)):
                 raise SpecificationError(
-                    f"{self._where}: parameters.{name}.choices: a value occurs twice; take each"
+                    f"{self._where}: parameters.{name}.choices: a value occurs twice; list each"
                     " once"
                 )
             return Axis(choices=tuple(taken))
@@ -186,7 +207,7 @@ class _Probe:
     def _integer(self, name: str, written: Range) -> bool:
         """Return whether a parameter takes only integers.
 
-        This is as declared, else as the trainer accepts numbers in between.
+        This is as declared; if it is not declared, a number in between is tried.
         """
         numbers = (written.min, written.max, written.step or 1)
         whole = all(value == int(value) for value in numbers)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 from sqlalchemy import select
 
 from mlops_assets.registry import Registry, Run
 from mlops_assets.registry.schema import Point
+from mlops_assets.text.json_values import Json, JsonObject
 
 SWEEP, TRIAL = "sweep", "trial"  # tags of a run
 State = Literal["running", "succeeded", "failed", "pruned", "canceled"]
-ENDED = ("succeeded", "failed", "pruned")  # what is not begun again
+ENDED = ("succeeded", "failed", "pruned")  # trials that are not started again
 
 
 @dataclass(frozen=True)
@@ -23,18 +24,18 @@ class Trial:
     Attributes:
         number: its number in the sweep, from 0.
         state: status of its run.
-        parameters: of the trainer, all of them.
+        parameters: all parameters of the trainer.
         metrics: the last value of each metric logged.
         run_id: its run.
-        model_version: what it has published.
-        seconds: how long it took.
-        error: why it failed.
+        model_version: the model version that it has published.
+        seconds: its duration.
+        error: the reason of its failure.
         series: [(step, value), …] of one metric, if it was asked for.
     """
 
     number: int
     state: State
-    parameters: Mapping[str, Any]
+    parameters: Mapping[str, Json]
     metrics: Mapping[str, float] = field(default_factory=dict)
     run_id: str = ""
     model_version: str | None = None
@@ -42,8 +43,13 @@ class Trial:
     error: str | None = None
     series: tuple[tuple[int, float], ...] = ()
 
-    def document(self, value: float | None, searched: Iterable[str]) -> dict[str, Any]:
-        """Return what listings give of it."""
+    def document(self, value: float | None, searched: Iterable[str]) -> JsonObject:
+        """Return it as listings have it.
+
+        Args:
+            value: of its objective.
+            searched: names of the parameters to list.
+        """
         return {
             "trial": self.number,
             "state": self.state,
@@ -59,9 +65,13 @@ class Trial:
 def trials_of(registry: Registry, model: str, sweep: str, metric: str | None = None) -> list[Trial]:
     """Return the trials of a sweep that have begun, by number.
 
-    With the series of a metric if one is named.
+    A trial that was started again, as its code had changed, is its newest run.
 
-    Of a trial that was begun anew, as its code had changed, it is the newest run.
+    Args:
+        registry: contains the runs.
+        model: the model.
+        sweep: name of the sweep.
+        metric: read its series too.
     """
     query = (
         select(Run)

@@ -85,7 +85,7 @@ def at_once(done: list[Run]) -> int:
 
 @pytest.mark.slow
 def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(landed: Store) -> None:
-    told: list[str] = []
+    messages: list[str] = []
     plan = planned(
         {"quality": {"choices": [0.2, 0.9]}, "fails": {"choices": [False, True]}, "steps": 2},
         model={"gates": [{"metric": "accuracy", "min": 0.5}]},
@@ -93,7 +93,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
         parallel=2,
         **METRIC,
     )
-    result = run_sweep(landed, plan, Unheard(), tell=told.append)
+    result = run_sweep(landed, plan, Unheard(), notify=messages.append)
     done = runs(landed)
     assert [(run.status, run.tags) for run in done] == [
         (status, {"sweep": "s", "trial": str(number)})
@@ -114,7 +114,7 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
         True,
     )
     assert landed.registry.aliases("crops") == {"candidate": result.row.version}
-    assert any("validation_accuracy of the validation split" in line for line in told)
+    assert any("validation_accuracy of the validation split" in line for line in messages)
     document = result.document()
     assert [(t["trial"], t["value"]) for t in document["trials"]] == [
         (2, 0.9),
@@ -128,9 +128,9 @@ def test_a_grid_runs_two_at_a_time_goes_past_failures_and_proposes_the_best(land
         and document["test_metrics"]["accuracy"] > 0.5
     )
 
-    again = run_sweep(landed, plan, Unheard(), tell=told.append)
+    again = run_sweep(landed, plan, Unheard(), notify=messages.append)
     assert again.document() == document
-    assert len(runs(landed)) == 4 and any("4 of 4 trials are done" in line for line in told)
+    assert len(runs(landed)) == 4 and any("4 of 4 trials are done" in line for line in messages)
 
 
 @pytest.mark.slow
@@ -292,19 +292,19 @@ def test_an_interrupt_stops_the_workers_and_records_it(landed: Store, tmp_path: 
     assert not any(process_alive(run.host, run.pid) for run in runs(landed))
 
 
-def test_combinations_that_the_trainer_refuses_are_left_out(landed: Store) -> None:
-    told: list[str] = []
+def test_combinations_that_the_trainer_refuses_are_skipped(landed: Store) -> None:
+    messages: list[str] = []
     plan = planned(
         {"quality": {"choices": [0.1, 0.6]}, "cautious": {"choices": [True]}},
         method="grid",
         **METRIC,
     )
-    result = run_sweep(landed, plan, Unheard(), tell=told.append)
+    result = run_sweep(landed, plan, Unheard(), notify=messages.append)
     assert [trial.number for trial in result.trials] == [0]
-    assert any("trial 1 is left out: " in line and "cautious and good" in line for line in told)
+    assert any("trial 1 is skipped: " in line and "cautious and good" in line for line in messages)
     parameters = {"quality": {"choices": [0.6, 0.7, 0.8]}, "cautious": {"choices": [True]}}
     with pytest.raises(
-        TrainerError, match=r"the first 3 trials of t cannot be: .*cautious and good"
+        TrainerError, match=r"the first 3 trials of t are invalid: .*cautious and good"
     ):
         run_sweep(landed, planned(parameters, name="t", method="grid"), Unheard())
 

@@ -157,7 +157,7 @@ def test_failed_canceled_and_running_trials_are_no_obstacle() -> None:
 def test_a_trial_from_another_space_is_refused() -> None:
     with pytest.raises(
         SpecificationError,
-        match=r"trial 0 was made with quality = 7, which the space does not have",
+        match=r"trial 0 was run with quality = 7, which the space does not have",
     ):
         planned(QUALITY).search().suggest(1, [trial(0, 1.0, quality=7, layers=[4])], LOSS)
 
@@ -221,7 +221,7 @@ def test_a_metric_that_is_not_logged_is_refused_with_those_that_are() -> None:
     assert objective_of(settings(metric="train_loss"), trials, []) == Objective(
         "train_loss", "minimize"
     )
-    with pytest.raises(SpecificationError, match="say minimize or maximize"):
+    with pytest.raises(SpecificationError, match="set minimize or maximize"):
         direction_of("validation_fitness")
     assert direction_of("validation_fitness", "maximize") == "maximize"
 

@@ -74,8 +74,8 @@ def test_a_file_is_read_and_options_win_over_it(tmp_path: Path) -> None:
         ),
         ("parameters: {depth: 2}\ntrails: 3", "trails: unknown key"),
         ("parameters: {}", "parameters: "),
-        ("", "says nothing"),
-        ("{", "is no YAML"),
+        ("", "has no settings"),
+        ("{", "is not valid YAML"),
     ],
 )
 def test_a_file_that_cannot_be_used_is_refused(tmp_path: Path, text: str, message: str) -> None:
@@ -118,7 +118,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         ),
         ({"depth": {"choices": [1, "1"]}}, {}, r"parameters\.depth\.choices: a value occurs twice"),
         ({"quality": {"min": 0, "max": 1}, "depth": 9}, {}, r"parameters\.depth: 9 is refused"),
-        ({"depth": 2}, {}, "nothing is searched"),
+        ({"depth": 2}, {}, "none is searched"),
         (
             {"depth": {"min": 1, "max": 2}, "quality": {"min": 0, "max": 1}},
             {"method": "grid"},
@@ -132,7 +132,7 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         (
             {"depth": {"min": 1, "max": 2}},
             {"metric": "validation_fitness"},
-            "direction: 'validation_fitness' does not",
+            "direction: it is unknown for 'validation_fitness'",
         ),
     ],
 )
