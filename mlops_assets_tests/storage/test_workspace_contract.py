@@ -5,180 +5,27 @@ The stores are a folder, S3, Azure Blob and Google Cloud Storage.
 
 from __future__ import annotations
 
-import hashlib
 from pathlib import Path
 
 import pytest
 
-from mlops_assets.errors import IntegrityError, StorageError
-from mlops_assets.paths import object_key
-from mlops_assets.storage import FileStat, Workspace, sha256_of
-from mlops_assets.storage import workspace as workspace_module
-from mlops_assets.storage.workspace import AT_ONCE
+from mlops_assets.errors import IntegrityError
+from mlops_assets.storage import Workspace
+from mlops_assets.testing.workspaces import WorkspaceContract
 from mlops_assets_tests.servers.buckets import Bucket
 
-STRANGE = ["a b/c é.bin", "a+b&c=d", "a#b?c", "100%25", "日本/語", "x/y.z/~tilde", "quote'\"quote"]
-# too long to be held in memory, and for one request
-LONG = bytes(range(256)) * (AT_ONCE // 256 + 1)
 
-
-@pytest.fixture(
-    params=[
-        "file",
-        *(pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")),
-    ]
-)
-def workspace(request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
-    if request.param == "file":
-        return Workspace((tmp_path / "my workspace").as_uri())
-    return Workspace(request.getfixturevalue(request.param).url, tmp_path / "cache")
-
-
-@pytest.mark.parametrize("content", [b"", b"abc", LONG], ids=["empty", "short", "long"])
-def test_what_is_put_is_read_back_with_its_checksum(
-    workspace: Workspace, tmp_path: Path, content: bytes
-) -> None:
-    source = tmp_path / "source.bin"
-    source.write_bytes(content)
-    for key, given in {"a/b c.bin": content, "a/from a file.bin": source}.items():
-        stat = workspace.put(key, given)
-        assert stat == FileStat(key, hashlib.sha256(content).hexdigest(), len(content))
-        assert workspace.get(key) == content
-        assert workspace.stat(key) == stat
-        assert workspace.exists(key)
-        assert workspace.local_path(key).read_bytes() == content
-        assert workspace.local_path(key, stat.sha256).read_bytes() == content
-
-
-def test_keys_with_strange_characters_are_kept_apart_and_listed_as_they_are(
-    workspace: Workspace,
-) -> None:
-    for key in STRANGE:
-        workspace.put(key, key.encode())
-    assert sorted(workspace.list("")) == sorted(STRANGE)
-    for key in STRANGE:
-        assert workspace.exists(key)
-        assert workspace.get(key) == workspace.local_path(key).read_bytes() == key.encode()
-
-
-def test_list_gives_every_key_below_a_folder_and_no_neighbour(workspace: Workspace) -> None:
-    for key in ("a/1", "a/b/2", "ab/3"):
-        workspace.put(key, b"x")
-    assert sorted(workspace.list("a")) == sorted(workspace.list("a/")) == ["a/1", "a/b/2"]
-    assert sorted(workspace.list("")) == ["a/1", "a/b/2", "ab/3"]
-    assert list(workspace.list("nothing")) == []
-
-
-def test_putting_again_replaces_the_content(workspace: Workspace) -> None:
-    workspace.put("a", b"old and longer")
-    assert workspace.local_path("a").read_bytes() == b"old and longer"
-    workspace.put("a", b"new")
-    assert workspace.get("a") == workspace.local_path("a").read_bytes() == b"new"
-
-
-@pytest.mark.parametrize("content", [b"new", LONG], ids=["short", "long"])
-def test_moving_replaces_the_content_and_may_be_done_again(
-    workspace: Workspace, content: bytes
-) -> None:
-    workspace.put("folder/a", b"old and longer")
-    workspace.put("staged/b", content)
-    for _ in range(2):
-        workspace.move("staged/b", "folder/a", sha256_of(content))
-        assert workspace.get("folder/a") == content
-        assert list(workspace.list("")) == ["folder/a"]
-
-
-def test_an_object_that_was_changed_is_named_and_not_read(workspace: Workspace) -> None:
-    file = workspace.put_object(b"content")
-    assert workspace.get_object(file.sha256) == b"content"
-    workspace.put(file.path, b"another")
-    with pytest.raises(IntegrityError, match=file.path):
-        workspace.get_object(file.sha256)
-
-
-@pytest.mark.parametrize("content", [b"same", LONG], ids=["short", "long"])
-def test_an_object_is_stored_once_under_its_checksum(
-    workspace: Workspace, tmp_path: Path, content: bytes
-) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(content)
-    digest = sha256_of(content)
-    assert not workspace.has_object(digest, len(content))
-    first = workspace.put_object(content)
-    assert first == FileStat(object_key(digest), digest, len(content))
-    assert workspace.put_object(content) == workspace.put_object(source) == first
-    assert list(workspace.list("objects")) == [first.path]
-    assert workspace.has_object(digest, len(content))
-    assert not workspace.has_object(digest, len(content) + 1)
-
-
-@pytest.mark.parametrize("from_file", [False, True], ids=["bytes", "file"])
-def test_putting_a_damaged_object_anew_mends_it(
-    workspace: Workspace, tmp_path: Path, from_file: bool
-) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(b"same")
-    first = workspace.put_object(b"same")
-    for damaged in (b"", b"sane", b"same and more"):
-        workspace.put(first.path, damaged)
-        assert workspace.put_object(source if from_file else b"same", anew=True) == first
-        assert workspace.get(first.path) == b"same"
-        assert list(workspace.list("objects")) == [first.path]
-
-
-def test_reading_a_missing_key_names_the_key(workspace: Workspace) -> None:
-    assert not workspace.exists("models/gone.onnx")
-    for read in (workspace.get, workspace.stat, workspace.local_path):
-        with pytest.raises(StorageError, match=r"models/gone\.onnx is missing"):
-            read("models/gone.onnx")
-
-
-def test_a_missing_key_is_not_found_in_the_cache_of_another(workspace: Workspace) -> None:
-    stat = workspace.put("here", b"abc")
-    assert workspace.local_path("here", stat.sha256).read_bytes() == b"abc"
-    with pytest.raises(StorageError, match="gone is missing"):
-        workspace.local_path("gone", sha256_of(b"other"))
-
-
-def test_putting_a_file_that_is_not_there_says_so(workspace: Workspace, tmp_path: Path) -> None:
-    for put in (
-        lambda: workspace.put("a", tmp_path / "gone"),
-        lambda: workspace.put_object(tmp_path / "gone"),
-    ):
-        with pytest.raises(StorageError, match="gone"):
-            put()
-    assert list(workspace.list("")) == []
-
-
-@pytest.mark.parametrize("content", [b"first", LONG], ids=["short", "long"])
-def test_a_file_that_changes_while_stored_is_not_kept_under_the_wrong_checksum(
-    workspace: Workspace, tmp_path: Path, content: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source = tmp_path / "source"
-    source.write_bytes(content)
-    hashed = sha256_of
-
-    def change(given: bytes | Path) -> str:
-        digest = hashed(given)
-        source.write_bytes(b"second" + content[6:])
-        return digest
-
-    monkeypatch.setattr(workspace_module, "sha256_of", change)
-    try:
-        stat = workspace.put_object(source)
-    except StorageError as error:
-        assert "changed" in str(error)
-        assert list(workspace.list("")) == []
-    else:
-        assert sha256_of(workspace.get(stat.path)) == stat.sha256
-        assert stat.path == object_key(stat.sha256)
-
-
-def test_where_a_key_lies_begins_with_where_the_workspace_lies(workspace: Workspace) -> None:
-    workspace.put("a/b", b"abc")
-    where = workspace.where("a/b")
-    assert where.endswith("/a/b")
-    assert where.startswith(workspace.url) or Path(where).read_bytes() == b"abc"
+class TestWorkspace(WorkspaceContract):
+    @pytest.fixture(
+        params=[
+            "file",
+            *(pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")),
+        ]
+    )
+    def workspace(self, request: pytest.FixtureRequest, tmp_path: Path) -> Workspace:
+        if request.param == "file":
+            return Workspace((tmp_path / "my workspace").as_uri())
+        return Workspace(request.getfixturevalue(request.param).url, tmp_path / "cache")
 
 
 def test_a_copy_that_is_not_as_it_was_published_is_refused_and_not_kept(
