@@ -1,6 +1,6 @@
-"""Places of files for tests of remote landings: object stores and a folder on a web server.
+"""Places of files for tests of landings: a folder, object stores, a folder on a web server.
 
-`place` is each in turn.
+`place` is each remote one in turn.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from mlops_assets.datasets.sources import Landing, open_landing
+from mlops_assets.datasets.sources.folder import FolderLanding
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.storage import Workspace
 from mlops_assets_tests.datasets.readers.landing import await_tick
@@ -71,9 +72,39 @@ class Place:
             **files,
         }
 
-    def open(self, workspace: Workspace) -> Landing:
-        """The landing as the product sees it."""
+    def open(self) -> Landing:
+        """Return the landing as the platform sees it."""
+        # its URL is absolute, so that it is in no workspace
+        workspace = Workspace(Path("workspace").absolute().as_uri())
         return open_landing(workspace, Source.model_validate(self.source()))
+
+
+@dataclass
+class FolderPlace:
+    """A local landing that a test writes to."""
+
+    folder: Path
+
+    @property
+    def url(self) -> str:
+        """The path that errors name."""
+        return str(self.folder)
+
+    def put(self, path: str, content: bytes) -> None:
+        """Land a file, or put another in its place once the clock has moved on."""
+        file = self.folder / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            await_tick(file)
+        file.write_bytes(content)
+
+    def delete(self, path: str) -> None:
+        """Remove a file."""
+        (self.folder / path).unlink()
+
+    def open(self) -> Landing:
+        """Return the landing as the platform sees it."""
+        return FolderLanding(self.folder)
 
 
 def place_on(server: Bucket | WebFolder) -> Place:

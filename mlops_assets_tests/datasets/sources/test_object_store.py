@@ -10,81 +10,48 @@ import obstore
 import pytest
 
 from mlops_assets.datasets.commit.commit import commit
-from mlops_assets.datasets.sources import fingerprint, open_landing
+from mlops_assets.datasets.sources import open_landing
 from mlops_assets.datasets.specification.source import Source
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
-from mlops_assets.errors import DataProblems, EmptyLanding, StorageError
+from mlops_assets.errors import DataProblems, StorageError
 from mlops_assets.names import Reference
 from mlops_assets.principals import local
 from mlops_assets.registry import Registry
 from mlops_assets.storage import Workspace
 from mlops_assets.store import Store
+from mlops_assets.testing.sources import LandingPlace, ListingSourceContract, SourceContract
 from mlops_assets_tests.conftest import (
     crops_table,
     scenes_specification,
     table_specification,
     write_scene,
 )
-from mlops_assets_tests.datasets.places import LANDING, Place, place, place_on
+from mlops_assets_tests.datasets.places import LANDING, FolderPlace, Place, place, place_on
 from mlops_assets_tests.datasets.readers.landed_scenes import SCENES
 from mlops_assets_tests.servers.buckets import Bucket, FaultyBucket
+from mlops_assets_tests.servers.web import WebFolder
 
 __all__ = ["place"]
 RawBucket = tuple[Bucket, Callable[[str, bytes], None]]
-STRANGE = ["a b.csv", "a+b&c=d.csv", "a#b.csv", "a%20b.csv", "b/日本.csv", "b/é.csv"]
 
 
-def test_files_are_listed_by_path_with_their_sizes_and_fetched_byte_for_byte(
-    place: Place, store: Store, tmp_path: Path
-) -> None:
-    for number, path in enumerate(reversed(STRANGE)):
-        place.put(path, b"x" * number)
-    place.put("long.csv", bytes(range(256)) * 40_000)
-    landing = place.open(store.workspace)
-    files = landing.list()
-    assert [file.path for file in files] == sorted([*STRANGE, "long.csv"])
-    assert [file.size for file in files if file.path in STRANGE] == [
-        5 - STRANGE.index(f) for f in sorted(STRANGE)
-    ]
-    for file in files:
-        local = landing.fetch(file, tmp_path / "fetched")
-        assert local.relative_to(tmp_path / "fetched").as_posix() == file.path
-        assert local.stat().st_size == file.size
-    assert (tmp_path / "fetched" / "long.csv").read_bytes() == bytes(range(256)) * 40_000
+class TestWebSource(SourceContract):
+    @pytest.fixture
+    def place(self, https_folder: WebFolder) -> Place:
+        return place_on(https_folder)
 
 
-def test_what_did_not_change_is_listed_the_same_and_what_did_is_told(
-    place: Place, store: Store, tmp_path: Path
-) -> None:
-    for path in ("a.csv", "b.csv", "c.csv"):
-        place.put(path, b"first")
-    landing = place.open(store.workspace)
-    files = landing.list()
-    assert landing.list() == place.open(store.workspace).list() == files
-    assert list(landing.changed(files)) == []
-    place.put("b.csv", b"other")  # as long as before
-    assert list(landing.changed(files)) == ["b.csv"]
-    assert fingerprint(landing.list()) != fingerprint(files)
-    with pytest.raises(StorageError, match=r"b\.csv changed .*; "):
-        landing.fetch(files[1], tmp_path / "fetched")
-    assert landing.fetch(files[2], tmp_path / "fetched").read_bytes() == b"first"
-
-
-def test_a_file_that_is_taken_away_is_told(place: Place, store: Store, tmp_path: Path) -> None:
-    for path in ("a.csv", "b.csv"):
-        place.put(path, b"first")
-    landing = place.open(store.workspace)
-    files = landing.list()
-    place.delete("b.csv")
-    assert list(landing.changed(files)) == ["b.csv"]
-    with pytest.raises(StorageError, match=r"b\.csv"):
-        landing.fetch(files[1], tmp_path / "fetched")
-
-
-def test_nothing_landed_is_told_with_the_url(bucket: Bucket, store: Store) -> None:
-    place = place_on(bucket)
-    with pytest.raises(EmptyLanding, match=place.url):
-        place.open(store.workspace).list()
+class TestListingSource(ListingSourceContract):
+    @pytest.fixture(
+        params=[
+            "folder",
+            *(pytest.param(name, marks=pytest.mark.services) for name in ("s3", "az", "gs")),
+        ]
+    )
+    def place(self, request: pytest.FixtureRequest, tmp_path: Path) -> LandingPlace:
+        if request.param == "folder":
+            return FolderPlace(tmp_path / "landing")
+        return place_on(request.getfixturevalue(request.param))
 
 
 @pytest.mark.services
@@ -98,21 +65,11 @@ def test_a_bucket_that_is_not_there_is_told_with_what_to_do(
         landing.list()
 
 
-def test_hidden_files_and_neighbours_are_not_landed(bucket: Bucket, store: Store) -> None:
+def test_neighbours_are_not_landed(bucket: Bucket) -> None:
     place = place_on(bucket)
-    for path in (".hidden", ".git/config", "a.csv", "b/.c.csv"):
-        place.put(path, b"x")
+    place.put("a.csv", b"x")
     bucket.put("landing/fields_2/a.csv", b"x")
-    assert [file.path for file in place.open(store.workspace).list()] == ["a.csv"]
-
-
-def test_all_names_that_cannot_be_committed_are_told_at_once(bucket: Bucket, store: Store) -> None:
-    place = place_on(bucket)
-    for path in ("A.csv", "a.csv", "b.csv", f"{'d/' * 300}e.csv"):
-        place.put(path, b"x")
-    with pytest.raises(DataProblems) as raised:
-        place.open(store.workspace).list()
-    assert len(raised.value.problems) == 2
+    assert [file.path for file in place.open().list()] == ["a.csv"]
 
 
 @pytest.mark.parametrize(
@@ -125,32 +82,32 @@ def test_all_names_that_cannot_be_committed_are_told_at_once(bucket: Bucket, sto
     ],
 )
 def test_a_key_that_is_no_path_is_named_with_what_to_do(
-    raw_s3: RawBucket, store: Store, key: str, named: str
+    raw_s3: RawBucket, key: str, named: str
 ) -> None:
     bucket, put = raw_s3
     put(f"{LANDING}/{key}", b"x")
     with pytest.raises((StorageError, DataProblems), match=r"(?s)landing/fields.*rename") as raised:
-        place_on(bucket).open(store.workspace).list()
+        place_on(bucket).open().list()
     assert named in str(raised.value)
 
 
 def test_the_markers_that_consoles_make_for_folders_are_not_landed(
-    raw_s3: RawBucket, store: Store, tmp_path: Path
+    raw_s3: RawBucket, tmp_path: Path
 ) -> None:
     bucket, put = raw_s3
     for key in ("", "a/", "a/b/", "a/b/c.csv"):
         put(f"{LANDING}/{key}", b"x" if key.endswith("csv") else b"")
-    landing = place_on(bucket).open(store.workspace)
+    landing = place_on(bucket).open()
     [file] = landing.list()
     assert file.path == "a/b/c.csv"
     assert landing.fetch(file, tmp_path / "fetched").read_bytes() == b"x"
 
 
-def test_more_objects_than_a_page_holds_are_all_listed(s3: Bucket, store: Store) -> None:
+def test_more_objects_than_a_page_holds_are_all_listed(s3: Bucket) -> None:
     names, target = [f"{number:04}.csv" for number in range(1001)], s3.store
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(lambda name: obstore.put(target, f"{LANDING}/{name}", b"x"), names))
-    assert [file.path for file in place_on(s3).open(store.workspace).list()] == names
+    assert [file.path for file in place_on(s3).open().list()] == names
 
 
 def test_a_table_commits_to_the_version_it_has_on_a_local_folder(
