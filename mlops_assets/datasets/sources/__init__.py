@@ -1,8 +1,7 @@
 """Sources of a dataset's new files: folders, buckets, web servers, STAC catalogues.
 
-One interface for all.
-
-Listing opens no file. What is in the files is read by the layouts.
+All have the interface of `Landing`. Listing opens no data file; their content is read in
+`datasets/readers`.
 """
 
 from __future__ import annotations
@@ -21,7 +20,9 @@ __all__ = ["LandedFile", "Landing", "fingerprint", "landing_url", "open_landing"
 def landing_url(workspace: Workspace, url: str) -> str:
     """Return the absolute URL of a landing.
 
-    It is given relative to the workspace, as an absolute path, or as a URL.
+    Args:
+        workspace: where relative paths start.
+        url: a path relative to the workspace, an absolute path, or a URL.
     """
     if "://" in url:
         return url.rstrip("/")
@@ -30,6 +31,10 @@ def landing_url(workspace: Workspace, url: str) -> str:
 
 def open_landing(workspace: Workspace, source: Source) -> Landing:
     """Return the landing of a source; nothing is read yet.
+
+    Args:
+        workspace: where relative paths start.
+        source: the declared source.
 
     Raises:
         StorageError: the store cannot be opened.

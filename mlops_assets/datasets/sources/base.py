@@ -1,6 +1,6 @@
-"""The interface of all landings.
+"""The interface of all landings: a list of files, each with a cheap identity, and local copies.
 
-Each gives a list of files, each with a cheap identity, and a local copy of each.
+A new source implements `Landing` and is chosen in `sources.open_landing`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mlops_assets.text.json_values import JsonObject
 if TYPE_CHECKING:
     from datetime import datetime
 
-REQUESTS = 16  # under way at once
+REQUESTS = 16  # concurrent
 T = TypeVar("T")
 R = TypeVar("R")
 MAX_PATH = (
@@ -34,12 +34,11 @@ class LandedFile:
     Attributes:
         path: POSIX path below the landing.
         size: bytes.
-        stamp: what changes when the file does: times of change of a local file, ETag or time of a
-            remote one.
-        href: where the bytes stay, if the file is kept by reference and not copied into the
-            workspace.
-        modified: when it last changed, if known; seconds since the epoch. For people: the stamp is
-            what identifies.
+        stamp: changes when the file does: modification times of a local file, ETag or modification
+            time of a remote one.
+        href: URL of the bytes, if the file is kept by reference and not copied into the workspace.
+        modified: time of the last change in seconds since the epoch, if known. It is for people;
+            files are identified by their stamp.
     """
 
     path: str
@@ -70,15 +69,15 @@ class Scene:
 
     Attributes:
         name: name of the scene or id of the Item.
-        images: paths of the image files, stacked in this order.
-        bands: what a file of a stack is called if it is one band without a name of its own, in the
-            same order.
-        labels: path of the label raster or vector, if there is one.
-        properties: of the Item: datetime, class, group and split may be among them.
-        bbox: west, south, east, north in degrees, if known.
-        described: what the Item says of platform and bands, see `stac.bands`.
-        band_names: what the Item calls the bands of each image file, in the same order, or None
-            where it does not.
+        images: landed paths of the image files, stacked in this order.
+        labels: landed path of the label raster or vector, if the scene has one.
+        properties: time, class, group and split, as far as they are known.
+        bbox: west, south, east, north in degrees (WGS 84), if known.
+        bands: name of each image file's band, in the same order, for files of one band without a
+            name.
+        described: the Item's fields on platform and bands, see `stac.bands`.
+        band_names: the Item's names of the bands of each image file, in the same order, or None
+            where it has none.
         zoneless: whether the Item's time has no zone.
     """
 
@@ -94,48 +93,76 @@ class Scene:
 
 
 class Landing(Protocol):
-    """A place where files arrive."""
+    """A place where files arrive.
+
+    Attributes:
+        url: absolute URL.
+        scenes: images that belong together, known after `list`; empty where only the layout can
+            find them.
+        copies: whether `fetch` makes a local copy.
+    """
 
     url: str
-    # what belongs together, known once listed; empty where only the layout can tell
     scenes: Sequence[Scene]
-    copies: bool  # whether `fetch` makes a copy
+    copies: bool
 
     def list(self) -> list[LandedFile]:
-        """Return the files sorted by path; hidden files are not landed.
+        """List the landing; hidden files are left out.
+
+        Returns:
+            The files, at least one, sorted by path.
 
         Raises:
-            EmptyLanding: there is none.
+            EmptyLanding: the landing has no file, or does not exist.
             DataProblems: names that cannot be committed, links that lead out of the landing.
             StorageError: the landing cannot be listed.
         """
         ...
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
-        """Return a local path of a file; what is remote is copied below `folder`.
+        """Return a local path of a file; a remote one is copied.
+
+        Args:
+            file: as `list` returned it.
+            folder: where remote files are copied to, under their landed paths.
 
         Raises:
-            StorageError: it cannot be read, or is no longer what was listed.
+            StorageError: it cannot be read, or has changed since it was listed.
         """
         ...
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
-        """Return the paths of those files that are no longer as they were listed."""
+        """Return the landed paths of the files that have changed since they were listed.
+
+        Args:
+            files: as `list` returned them.
+
+        Raises:
+            StorageError: the landing cannot be listed again.
+        """
         ...
 
     def settled(self, file: LandedFile, listed: float) -> bool:
-        """Return whether the stamp reveals any change after `listed` (seconds since the epoch).
+        """Return whether the stamp would reveal any later change.
 
         A file that was written just before it was listed may change again within the clock's
         resolution.
+
+        Args:
+            file: as `list` returned it.
+            listed: time of the listing in seconds since the epoch.
         """
         ...
 
 
 def fingerprint(files: Iterable[LandedFile]) -> str:
-    """Return a cheap identity of a landing's state, from paths, sizes and stamps.
+    """Return a cheap identity of a landing's state; no file is opened.
 
-    No file is opened.
+    Args:
+        files: sorted by path.
+
+    Returns:
+        SHA-256 of paths, sizes and stamps, hexadecimal.
     """
     digest = hashlib.sha256()
     for file in files:
@@ -144,10 +171,17 @@ def fingerprint(files: Iterable[LandedFile]) -> str:
 
 
 def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
-    """Apply a function that asks a server to many things at once, and return the answers in order.
+    """Apply a function that makes a request to many things concurrently.
+
+    Args:
+        function: makes the request; raises StorageError.
+        things: its arguments.
+
+    Returns:
+        The results, in the order of the arguments.
 
     Raises:
-        StorageError: it failed for some; all failures are told.
+        StorageError: it failed for some; the message has all failures.
     """
 
     def attempt(thing: T) -> R | StorageError:
@@ -157,15 +191,20 @@ def together(function: Callable[[T], R], things: Sequence[T]) -> list[R]:
             return error
 
     with ThreadPoolExecutor(REQUESTS) as pool:
-        answers = list(pool.map(attempt, things))
-    failures = [str(answer) for answer in answers if isinstance(answer, StorageError)]
+        results = list(pool.map(attempt, things))
+    failures = [str(result) for result in results if isinstance(result, StorageError)]
     if failures:
         raise StorageError("\n".join(failures))
-    return [answer for answer in answers if not isinstance(answer, StorageError)]
+    return [result for result in results if not isinstance(result, StorageError)]
 
 
 def checked(where: str, files: list[LandedFile], problems: list[str]) -> list[LandedFile]:
     """Return the files sorted by path, if every name can be written back on any machine.
+
+    Args:
+        where: name of the landing, for messages.
+        files: all files; sorted in place.
+        problems: found so far; extended in place.
 
     Raises:
         DataProblems: the problems given, and every name that cannot be used.
@@ -225,5 +264,5 @@ def printable(path: str) -> str:
 
 
 def below(folder: Path, path: str) -> Path:
-    """Return where a landed path lies below a folder."""
+    """Return the local path of a landed path below a folder."""
     return folder.joinpath(*PurePosixPath(path).parts)

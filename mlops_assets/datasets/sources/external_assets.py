@@ -1,7 +1,4 @@
-"""Assets that lie outside of a landing, where an Item of somebody else says.
-
-Which hosts and buckets may be asked.
-"""
+"""Assets outside of a landing, at URLs of external Items: which hosts and buckets are allowed."""
 
 from __future__ import annotations
 
@@ -23,10 +20,13 @@ _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 
 def store_outside(url: str) -> tuple[ReadableStore, str]:
-    """Return the store and the key of an asset at a URL that somebody else wrote.
+    """Return the store and the key of an asset at an untrusted URL.
 
-    A web server must have a public address, and where it redirects to too. A bucket is read without
-    credentials. Either may be otherwise if it is among the trusted sources of the settings.
+    A web server, and every server it redirects to, must have a public address; a bucket is read
+    without credentials. Neither holds for the trusted sources of the settings.
+
+    Args:
+        url: http, https, s3, az or gs.
 
     Raises:
         StorageError: the URL leads to a host of this network, or cannot be opened.

@@ -1,4 +1,4 @@
-"""A landing that is a folder of this machine."""
+"""Landings that are folders of this machine."""
 
 from __future__ import annotations
 
@@ -14,19 +14,35 @@ CLOCK_SECONDS = 2.0
 
 
 class FolderLanding:
-    """A folder; links are followed to files inside of it only."""
+    """A folder; links are followed to files inside of it only.
+
+    Attributes:
+        folder: local path.
+        url: its `file` URL.
+    """
 
     scenes: Sequence[Scene] = ()
     copies = False
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.url = folder, folder.as_uri()
+        """Take an absolute path; the folder need not exist yet."""
+        self.folder = folder
+        self.url = folder.as_uri()
 
     def list(self) -> list[LandedFile]:
-        """See `Landing.list`."""
+        """List the folder and all below it; see `Landing.list`.
+
+        Returns:
+            The files sorted by path, with modification times of file and inode as their stamps.
+
+        Raises:
+            EmptyLanding: the folder does not exist, or has no file.
+            DataProblems: names that cannot be committed, links that lead out of the folder.
+            StorageError: the folder cannot be read.
+        """
         if not self.folder.is_dir():
             raise EmptyLanding(
-                f"landing {self.folder} does not exist; make the folder and put training data"
+                f"landing {self.folder} does not exist; create the folder and put training data"
                 " into it"
             )
         files: list[LandedFile] = []
@@ -42,15 +58,29 @@ class FolderLanding:
         return checked(str(self.folder), files, problems)
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
-        """See `Landing.fetch`; nothing is copied."""
+        """Return the path of a file; nothing is copied, see `Landing.fetch`.
+
+        Args:
+            file: as `list` returned it.
+            folder: not used.
+        """
         return self.folder / file.path
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
-        """See `Landing.changed`."""
+        """Return the paths of the files whose size or times have changed; see `Landing.changed`.
+
+        Args:
+            files: as `list` returned them.
+        """
         return [file.path for file in files if not self._same(file)]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
-        """See `Landing.settled`."""
+        """Return whether a file is older than the clock's resolution; see `Landing.settled`.
+
+        Args:
+            file: as `list` returned it.
+            listed: time of the listing in seconds since the epoch.
+        """
         return max(map(int, file.stamp.split("-"))) < (listed - CLOCK_SECONDS) * 1e9
 
     def _same(self, file: LandedFile) -> bool:

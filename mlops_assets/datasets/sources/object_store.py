@@ -1,4 +1,4 @@
-"""A landing in an object store: S3, Azure Blob, Google Cloud Storage."""
+"""Landings in object stores: S3, Azure Blob, Google Cloud Storage."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHUNK = 1 << 20
 
 
 class ObjectMeta(TypedDict):
-    """What a server reports of an object, as obstore has it."""
+    """Metadata of an object, as obstore has it; size in bytes."""
 
     path: str
     size: int
@@ -34,7 +34,7 @@ class OpenObject(Protocol):
 
     @property
     def meta(self) -> ObjectMeta:
-        """What the server reports of it."""
+        """Its metadata."""
 
     def stream(self, min_chunk_size: int) -> Iterable[bytes]:
         """Yield its bytes, in chunks of this size at least."""
@@ -44,24 +44,42 @@ class ReadableStore(Protocol):
     """A store that objects are read from: one of obstore's, or a public web server."""
 
     def head(self, path: str) -> ObjectMeta:
-        """Return what the server reports of an object."""
+        """Return the metadata of an object."""
 
     def get(self, path: str) -> OpenObject:
         """Open an object."""
 
 
 class BucketLanding:
-    """All objects below a URL."""
+    """All objects below a URL.
+
+    Attributes:
+        url: s3, az or gs, with the bucket and a prefix.
+    """
 
     scenes: Sequence[Scene] = ()
     copies = True
 
     def __init__(self, url: str) -> None:
+        """Take the URL of a bucket, or of a prefix in it.
+
+        Raises:
+            StorageError: the store cannot be opened.
+        """
         self.url = url
         self._store: ObjectStore = open_object_store(url)
 
     def list(self) -> list[LandedFile]:
-        """See `Landing.list`; pages of 1,000 objects."""
+        """List all objects, in pages of 1,000; see `Landing.list`.
+
+        Returns:
+            The files sorted by path, with ETag or modification time as their stamps.
+
+        Raises:
+            EmptyLanding: there is no object.
+            DataProblems: names that cannot be committed.
+            StorageError: the store cannot be listed.
+        """
         with explained(f"landing {self.url}", "listed"):
             pages = obstore.list(self._store, chunk_size=1000)
             files = _without_markers([file for page in pages for file in _landed(page)])
@@ -70,7 +88,7 @@ class BucketLanding:
         return checked(self.url, files, [])
 
     def is_empty(self) -> bool:
-        """Return whether nothing lies here; one page is asked for, however many there are.
+        """Return whether there is no object; one page is requested, however many objects there are.
 
         Raises:
             StorageError: the store cannot be listed.
@@ -79,11 +97,28 @@ class BucketLanding:
             return not any(len(page) for page in obstore.list(self._store, chunk_size=1))
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
-        """See `Landing.fetch`."""
+        """Download an object; see `Landing.fetch`.
+
+        Args:
+            file: as `list` returned it.
+            folder: the object is written below it, under its landed path.
+
+        Raises:
+            StorageError: it cannot be read, or has changed since it was listed.
+        """
         return download(self._store, file.path, file, below(folder, file.path), self.url)
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
-        """See `Landing.changed`; listed again, as asking file by file takes longer."""
+        """Return the paths of the objects that have changed or are gone; see `Landing.changed`.
+
+        The store is listed again, as a request for each object takes longer.
+
+        Args:
+            files: as `list` returned them.
+
+        Raises:
+            StorageError: the store cannot be listed.
+        """
         try:
             now = {file.path: (file.size, file.stamp) for file in self.list()}
         except EmptyLanding:
@@ -91,7 +126,12 @@ class BucketLanding:
         return [file.path for file in files if now.get(file.path) != (file.size, file.stamp)]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
-        """See `Landing.settled`; servers change the ETag with the content."""
+        """Return true: servers change the ETag with the content; see `Landing.settled`.
+
+        Args:
+            file: as `list` returned it.
+            listed: time of the listing in seconds since the epoch.
+        """
         return True
 
 
@@ -117,9 +157,9 @@ def _without_markers(files: Sequence[LandedFile]) -> list[LandedFile]:
 
 
 def stamp_of(entry: ObjectMeta) -> str:
-    """Return the ETag of an object, or its time of change where the server gives none.
+    """Return the ETag of an object, or its modification time where the server has none.
 
-    Some servers quote ETags in one answer and not in another, or give times to the second in one
+    Some servers quote ETags in one response and not in another, or have times to the second in one
     only.
     """
     if entry["e_tag"]:
@@ -133,10 +173,20 @@ def modified_of(entry: ObjectMeta) -> float:
 
 
 def download(store: ReadableStore, key: str, file: LandedFile, target: Path, url: str) -> Path:
-    """Copy one object to a local path, if it is still what was listed.
+    """Copy one object to a local path, if it is unchanged since it was listed.
+
+    Args:
+        store: the store of the object.
+        key: its key in the store.
+        file: as it was listed.
+        target: the local path.
+        url: of the store, for messages.
+
+    Returns:
+        The local path.
 
     Raises:
-        StorageError: it cannot be read, is no longer what was listed, or came in part only.
+        StorageError: it cannot be read, has changed since it was listed, or is truncated.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     size = 0

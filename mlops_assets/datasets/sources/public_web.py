@@ -1,11 +1,9 @@
-"""Requests to web servers that somebody else names.
+"""Requests to web servers at untrusted URLs: connections only to public or trusted addresses.
 
-Connections are only to addresses that are public, or trusted.
-
-A name is resolved once, and the connection goes to an address that was checked: a name that changes
-its address between the check and the request (DNS rebinding) leads nowhere else. Every redirect is
-checked in the same way. Behind a proxy of the environment it is the proxy that connects; there the
-name is checked beforehand.
+A name is resolved once, and the connection goes to an address that was checked, so that a name that
+changes its address between the check and the request (DNS rebinding) gains nothing. Every redirect
+is checked in the same way. Behind a proxy of the environment the proxy connects; its target's name
+is checked beforehand.
 """
 
 from __future__ import annotations
@@ -38,12 +36,13 @@ Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Origin: TypeAlias = tuple[str, int | None]  # host and port
 MAX_REDIRECTS = 5
 TIMEOUT = (10.0, 60.0)  # seconds to connect, and between two packets
-SLOW_SECONDS = 60.0  # after which a file must have come at
+# mean rate that a download must have after SLOW_SECONDS
+SLOW_SECONDS = 60.0
 MIN_BYTES_PER_SECOND = 1_000
 CONNECTIONS = 16  # kept open to one server
-# of IPv6; the rest translates to IPv4 or is for special use
+# of IPv6; the rest is mapped to IPv4 or for special use
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")
-# A server that answers 5xx is asked again; for how long it wants that is not believed
+# Requests are repeated after 5xx; Retry-After is ignored, as it may be any time
 _RETRY = Retry(
     total=4,
     backoff_factor=0.1,
@@ -58,11 +57,11 @@ def checked_addresses(host: str, port: int | None) -> list[str]:
     """Return the addresses of a host, all of which are public or trusted.
 
     Args:
-        host: name or address, in any spelling that the system knows.
-        port: where it listens.
+        host: name or address, in any spelling that the system resolves.
+        port: TCP port, 443 if there is none.
 
     Raises:
-        StorageError: it has another address, or none.
+        StorageError: it has an address that is neither public nor trusted, or none.
     """
     trusted = trusted_sources()
     try:
@@ -94,7 +93,7 @@ def public_session(own: str | None = None) -> requests.Session:
     """Return a session that connects with public and trusted addresses only.
 
     Args:
-        own: URL whose host the project itself has named, and which is therefore not limited.
+        own: URL that the project itself declares; its host may have any address.
     """
     session = _Session(_origin(own) if own else None)
     session.max_redirects = MAX_REDIRECTS
@@ -105,20 +104,26 @@ def public_session(own: str | None = None) -> requests.Session:
 
 @dataclass(frozen=True)
 class WebFile:
-    """A file on a web server that is being read, as obstore gives one."""
+    """A file on a web server that is being read; an `OpenObject`.
+
+    Attributes:
+        meta: its metadata.
+        response: the open response.
+    """
 
     meta: ObjectMeta
-    answer: requests.Response
+    response: requests.Response
 
     def stream(self, min_chunk_size: int) -> Iterator[bytes]:
-        """Yield its bytes.
+        """Yield its bytes, in chunks of at least `min_chunk_size` bytes but for the last.
 
         Raises:
-            OSError: the server is interrupted, or too slow.
+            OSError: the connection is interrupted, or too slow.
         """
-        started, size = time.monotonic(), 0
-        with closing(self.answer):
-            for chunk in self.answer.iter_content(min_chunk_size):
+        started = time.monotonic()
+        size = 0
+        with closing(self.response):
+            for chunk in self.response.iter_content(min_chunk_size):
                 yield chunk
                 size += len(chunk)
                 seconds = time.monotonic() - started
@@ -127,53 +132,69 @@ class WebFile:
 
 
 class PublicWeb:
-    """Files below the URL of a web server, read as from an object store."""
+    """Files on a web server, read as from an object store; a `ReadableStore`."""
 
     def __init__(self, base: str) -> None:
-        """Read below a URL without a path."""
+        """Take the URL of the server, without a path."""
         self._base = base
         self._session = public_session()
 
     def follow(self, key: str) -> None:
-        """Check where a file leads.
+        """Check the redirects of a file.
+
+        Args:
+            key: path of the file on the server.
 
         Raises:
-            StorageError: to a host of this network, in circles, or elsewhere than to a web server.
+            StorageError: they lead to a host of this network, are endless, or lead to another kind
+                of server.
         """
         try:
-            self._ask("HEAD", key).close()
+            self._request("HEAD", key).close()
         except (requests.TooManyRedirects, requests.exceptions.InvalidSchema) as error:
             raise StorageError(
-                f"{self._base}/{key} could not be read: it redirects too often, or elsewhere than"
-                " to a web server"
+                f"{self._base}/{key} could not be read: it redirects too often, or not to a web"
+                " server; check the href"
             ) from error
         except requests.exceptions.InvalidURL as error:
             raise StorageError(
                 f"{self._base}/{key} could not be read: {error}; check the href"
             ) from error
-        except requests.RequestException:  # reported where the file is read
+        except requests.RequestException:
+            # reported where the file is read
             return
 
     def head(self, path: str) -> ObjectMeta:
-        """Return size, ETag and time of change of a file.
+        """Return the metadata of a file.
+
+        Args:
+            path: of the file on the server.
 
         Raises:
             OSError: it cannot be read.
-            StorageError: the server, or where it redirects to, is of this network.
+            StorageError: the server, or a redirect's, is of this network.
         """
-        with closing(self._ask("HEAD", path)) as answer:
-            return _meta(path, answer)
+        with closing(self._request("HEAD", path)) as response:
+            return _meta(path, response)
 
     def get(self, path: str) -> WebFile:
-        """Return a file that is being read; raises as `head`."""
-        answer = self._ask("GET", path)
+        """Open a file.
+
+        Args:
+            path: of the file on the server.
+
+        Raises:
+            OSError: it cannot be read.
+            StorageError: the server, or a redirect's, is of this network.
+        """
+        response = self._request("GET", path)
         try:
-            return WebFile(_meta(path, answer), answer)
+            return WebFile(_meta(path, response), response)
         except OSError:
-            answer.close()
+            response.close()
             raise
 
-    def _ask(self, method: str, key: str) -> requests.Response:
+    def _request(self, method: str, key: str) -> requests.Response:
         url = f"{self._base}/{quote(key)}"
         try:
             return self._session.request(
@@ -189,7 +210,7 @@ class PublicWeb:
 
 
 class _Session(requests.Session):
-    """A session that sends passwords from `.netrc` only to a server that the project has named."""
+    """A session that sends passwords from `.netrc` only to the server that the project declares."""
 
     def __init__(self, own: Origin | None) -> None:
         super().__init__()
@@ -272,11 +293,11 @@ def _connect_checked(
     raise failure or NewConnectionError(connection, f"{name} has no address")
 
 
-def _leave_redirect(answer: requests.Response, **_: object) -> None:
-    """Close a redirect without its body, which may have no end."""
-    if answer.is_redirect:
-        answer.close()
-        answer._content = b""
+def _leave_redirect(response: requests.Response, **_: object) -> None:
+    """Close a redirect without its body, which may be endless."""
+    if response.is_redirect:
+        response.close()
+        response._content = b""
 
 
 def _origin(url: str) -> Origin:
@@ -286,25 +307,25 @@ def _origin(url: str) -> Origin:
     )
 
 
-def _meta(key: str, answer: requests.Response) -> ObjectMeta:
-    """Return what a server says of a file, as obstore does.
+def _meta(key: str, response: requests.Response) -> ObjectMeta:
+    """Return the metadata of a file from the headers of a response.
 
     Raises:
-        OSError: there is none.
+        OSError: the response is an error, or lacks the file's size.
     """
-    if answer.status_code in (404, 410):
+    if response.status_code in (404, 410):
         raise FileNotFoundError(key)
-    if answer.status_code in (401, 403):
-        raise PermissionError(f"{answer.status_code} {answer.reason}")
-    headers = answer.headers
+    if response.status_code in (401, 403):
+        raise PermissionError(f"{response.status_code} {response.reason}")
+    headers = response.headers
     length = headers.get("content-length", "")
-    if answer.status_code != 200 or not (length.isascii() and length.isdigit()):
+    if response.status_code != 200 or not (length.isascii() and length.isdigit()):
         raise OSError(
-            f"the server answered {answer.status_code} {answer.reason}, with the size"
+            f"the server responded {response.status_code} {response.reason}, with the size"
             f" {length or 'unknown'}"
         )
     if headers.get("content-encoding", "identity") != "identity":
-        raise OSError("the server compressed its answer although it was asked not to")
+        raise OSError("the server compressed its response, which the request did not accept")
     modified = headers.get("last-modified")
     try:
         moment = parsedate_to_datetime(modified) if modified else datetime.fromtimestamp(0, UTC)

@@ -1,7 +1,4 @@
-"""A landing as a layout reads it.
-
-It has files, a local copy of each, and what is known of them from before.
-"""
+"""A snapshot of a landing: its files as listed, their local copies, and facts of known files."""
 
 from __future__ import annotations
 
@@ -36,11 +33,14 @@ class Landed:
     """The files in a landing at the moment of committing.
 
     Attributes:
+        workspace: where known bytes are.
+        landing: where the files arrived.
         files: all files, sorted by path.
-        scenes: what belongs together, where the landing itself knows it (STAC).
-        known: checksum of each file whose bytes are in the workspace already, by path.
-        facts: the manifest rows that the newest version has for those bytes, indexed by path: such
-            files are read no more.
+        staging: local folder for copies of remote files.
+        scenes: images that belong together, where the landing itself describes them (STAC).
+        known: SHA-256 of each file whose bytes are in the workspace already, by path.
+        facts: manifest rows of known files in the newest version, indexed by path; such files are
+            not read again.
         read_again: known files that were read from the landing all the same.
     """
 
@@ -59,7 +59,7 @@ class Landed:
         return {file.path: file for file in self.files}
 
     def fetch_all(self, files: Sequence[LandedFile]) -> None:
-        """Fetch remote files, many at once, so that all that cannot be read are reported together.
+        """Fetch remote files concurrently, and report all failures together.
 
         Raises:
             StorageError: some cannot be read; each is named.
@@ -77,7 +77,7 @@ class Landed:
     def pointers(self) -> list[str]:
         """Return the paths of new files that are Git LFS pointers.
 
-        Only files as small as these are opened.
+        Only files of the size of a pointer are opened.
 
         Raises:
             StorageError: some cannot be read; each is named.
@@ -117,8 +117,9 @@ class Landed:
             StorageError: one of them cannot be read, or has changed since it was listed.
             ValueError: it is a VRT, and names a file that is not in the landing, or is not valid.
         """
-        local = self._with_what_lies_beside(path)
-        waiting, met = [(path, local)], {path}
+        local = self._with_sidecars(path)
+        waiting = [(path, local)]
+        met = {path}
         while waiting:
             own, document = waiting.pop()
             for name in vrt_sources(document) if is_vrt(document) else ():
@@ -132,21 +133,21 @@ class Landed:
                     raise ValueError(_not_whole(source))
                 if source not in met:
                     met.add(source)
-                    waiting.append((source, self._with_what_lies_beside(source)))
+                    waiting.append((source, self._with_sidecars(source)))
         return local
 
-    def _with_what_lies_beside(self, path: str) -> Path:
+    def _with_sidecars(self, path: str) -> Path:
         if self.landing.copies:
             for other in beside(path, self.by_stem):
                 self.local(self.by_path[other])
         return self.local(self.by_path[path])
 
     def sidecars(self, path: str, opened: Sequence[str]) -> list[str]:
-        """Return the landed paths of the files besides its own that a raster needs.
+        """Return the landed paths of the sidecars that a raster needs.
 
         Args:
-            path: the landed path of the raster.
-            opened: the files that GDAL names for it, its own first.
+            path: landed path of the raster.
+            opened: local paths of the files that GDAL reads for it, its own first.
 
         Raises:
             ValueError: one of them is not in the landing.
@@ -161,12 +162,12 @@ class Landed:
 
     @cached_property
     def by_stem(self) -> Mapping[str, Sequence[str]]:
-        """The paths of the files that begin alike."""
+        """The paths of the files, by their names without endings."""
         return by_stem(self.by_path)
 
 
 def _beside(path: str, local: Path, other: str) -> str:
-    """Return the landed path of a local file, as it lies to another one."""
+    """Return the landed path of a local file, by its path relative to another one."""
     return posixpath.normpath(
         posixpath.join(posixpath.dirname(path), os.path.relpath(other, local.parent))
     )
@@ -175,5 +176,5 @@ def _beside(path: str, local: Path, other: str) -> str:
 def _not_whole(file: str) -> str:
     return (
         f"needs {printable(Path(file).name)}, which is not among the landed files, so that the"
-        " version would not be whole; land it, not hidden, or land the raster as one file"
+        " version would be incomplete; land it, not hidden, or land the raster as one file"
     )

@@ -173,7 +173,7 @@ def test_a_hidden_file_is_not_landed_for_a_catalogue_either(folder: Path, read: 
     (folder / "a/image.tif").rename(folder / "a/.image.tif")
     change(folder, "a/item.json", lambda item: item["assets"]["image"].update(href=".image.tif"))
     (found,) = problems(read)
-    assert "is not there; correct the href or land the file" in found
+    assert "is missing; correct the href or land the file" in found
 
 
 @pytest.mark.parametrize("url", ["https://host/x.tif?sig=abc", "s3://bucket/x.tif?versionId=1"])
@@ -586,7 +586,7 @@ def labelling(folder: Path, name: str, *sources: str) -> None:
 def test_labels_of_an_item_that_is_not_there_are_named(folder: Path, read: Read) -> None:
     labelling(folder, "x", "../a/item.json", "../gone/item.json")
     (found,) = problems(read)
-    assert found.startswith("Item x: labels '../gone/item.json', which is no Item with an image; ")
+    assert found.startswith("Item x: labels '../gone/item.json', which is not an Item with an image; ")
 
 
 def test_an_item_that_two_others_label_is_named(folder: Path, read: Read) -> None:

@@ -62,7 +62,7 @@ def test_a_landing_without_a_file_is_empty(tmp_path: Path, made: list[str]) -> N
 
 def test_a_landing_that_is_a_file_is_told(tmp_path: Path) -> None:
     (tmp_path / "x").touch()
-    with pytest.raises(EmptyLanding, match=r"x does not exist; make the folder"):
+    with pytest.raises(EmptyLanding, match=r"x does not exist; create the folder"):
         listed(tmp_path / "x")
 
 

@@ -1,6 +1,6 @@
-"""Requests of pystac-client to a STAC API: within limits, and checked where links lead.
+"""Requests of pystac-client to a STAC API, within limits and with checked links.
 
-The API itself is named by the project; where its links lead to is said by others.
+The project declares the API itself; its links come from others.
 """
 
 from __future__ import annotations
@@ -26,30 +26,30 @@ MAX_BYTES = 1 << 30  # of all pages of a search
 class ApiIO(StacApiIO):
     """Requests to one STAC API.
 
-    Its links may lead to public and trusted web servers, and not in circles.
+    Its links may lead to public and trusted web servers, and to each page once.
     """
 
     def __init__(self, url: str, timeout: float, page_bytes: int) -> None:
-        """Ask the API at a URL.
+        """Take the limits of requests.
 
         Args:
             url: of the API.
-            timeout: seconds without an answer.
-            page_bytes: of one answer at most.
+            timeout: seconds without a response.
+            page_bytes: maximum size of one response.
         """
         super().__init__(timeout=timeout)
         self.session = public_session(url)
         self.session.hooks["response"].append(self._read)
         self.session.stream = True
         self._page_bytes = page_bytes
-        self._asked: set[str] = set()
+        self._requested: set[str] = set()
         self._left = MAX_BYTES
 
     def read_text(self, source: HREF, *args: Any, **options: Any) -> str:
-        """Return what a link leads to.
+        """Return the text of a link's target.
 
         Raises:
-            APIError: it leads elsewhere than to a web server.
+            APIError: the target is not on a web server.
         """
         href = str(getattr(source, "href", source))  # a link, or its target
         if urlsplit(href).scheme not in WEB:
@@ -63,32 +63,32 @@ class ApiIO(StacApiIO):
         headers: dict[str, str] | None = None,
         parameters: dict[str, object] | None = None,
     ) -> str:
-        """Return the answer to a request.
+        """Return the response to a request.
 
         Raises:
             APIError: it failed, was made before, or there were too many.
         """
-        asked = json.dumps([href, method, headers, parameters], sort_keys=True, default=str)
-        if asked in self._asked:
+        request = json.dumps([href, method, headers, parameters], sort_keys=True, default=str)
+        if request in self._requested:
             raise APIError(f"its pages lead in circles, to {href[:200]!r}")
-        if len(self._asked) >= MAX_PAGES:
+        if len(self._requested) >= MAX_PAGES:
             raise APIError(f"it has more than {MAX_PAGES} pages; narrow the search")
-        self._asked.add(asked)
+        self._requested.add(request)
         return str(super().request(href, method, headers, parameters))
 
-    def _read(self, answer: requests.Response, **_: object) -> None:
-        """Read an answer as far as is allowed.
+    def _read(self, response: requests.Response, **_: object) -> None:
+        """Read a response within the limits.
 
         Raises:
             ValueError: it is longer.
         """
-        if answer.is_redirect:
+        if response.is_redirect:
             return
         content = bytearray()
-        for chunk in answer.iter_content(1 << 16):
+        for chunk in response.iter_content(1 << 16):
             content += chunk
             if len(content) > min(self._page_bytes, self._left):
-                answer.close()
-                raise ValueError("its answers are too long; narrow the search")
+                response.close()
+                raise ValueError("its responses are too long; narrow the search")
         self._left -= len(content)
-        answer._content = bytes(content)
+        response._content = bytes(content)

@@ -1,8 +1,7 @@
 """Platform and bands of an Item's images, as STAC describes them.
 
-They are kept for the record of a data version, and no more.
-
-What is not of the type that STAC gives it is left out.
+They are only kept for the record of a data version. Fields of another type than STAC's are left
+out.
 """
 
 from __future__ import annotations
@@ -86,7 +85,7 @@ def _prefixed(fields: JsonObject) -> JsonObject:
 
 
 def _valid(found: object, kinds: Mapping[str, TypeAdapter[object]]) -> JsonObject:
-    """Return the fields that are of the kind that they must be."""
+    """Return the fields that have a valid value."""
     kept: JsonObject = {}
     for name, kind in kinds.items():
         if not isinstance(found, Mapping) or name not in found:

@@ -1,9 +1,6 @@
-"""Walking STAC documents.
+"""Items of STAC documents: of static catalogues below a landing, or of a STAC API.
 
-A walk starts at a static Catalog, Collection, ItemCollection or Item below a landing, or a STAC
-API.
-
-Finds Items. Which of their assets are taken is decided in `stac`.
+Which of their assets are used is decided in `landing`.
 """
 
 from __future__ import annotations
@@ -28,7 +25,7 @@ from mlops_assets.datasets.specification.source import StacLayout
 from mlops_assets.errors import StorageError
 
 MAX_DOCUMENT = 64 << 20  # bytes; an ItemCollection beyond this is a search result to be paged
-MAX_DOCUMENTS = 500_000  # of a static catalogue; one that a server makes up may have no end
+MAX_DOCUMENTS = 500_000  # of a static catalogue; one that a server generates may be endless
 MAX_LEVELS = 100  # of documents that lead to each other
 API_TIMEOUT = 60  # seconds for one page
 _BEFORE_1_0 = re.compile(r"0\.|1\.0\.0-")
@@ -80,7 +77,7 @@ _VALID: dict[str, Valid] = {
 }
 
 
-# modules of pystac import each other; two threads would each find the other's half done
+# modules of pystac import each other; two threads would each find the other's import unfinished
 _IMPORTING = threading.Lock()
 
 
@@ -115,16 +112,17 @@ def walk(
     """Yield all Items that a document leads to, each document once.
 
     Args:
-        read: gives the bytes of a landed path; raises StorageError.
-        start: path of the first document.
-        target_of: gives the landed path that a link in the document at a path leads to; raises
-            ValueError.
-        problems: what cannot be followed is added here.
+        read: returns the bytes of a landed path; raises StorageError.
+        start: landed path of the first document.
+        problems: extended with documents and links that cannot be followed.
+        target_of: returns the landed path of a link, by the landed path of its document and its
+            href; raises ValueError.
 
     Raises:
-        StorageError: it has no end.
+        StorageError: there are too many documents or levels.
     """
-    waiting, seen = [start], {start}
+    waiting = [start]
+    seen = {start}
     pointers: list[str] = []
     levels = 0
     with ThreadPoolExecutor(REQUESTS) as pool:
@@ -197,7 +195,7 @@ def _migrated(document: Any) -> Any:
         return migrate_to_latest(document, identify_stac_object(document))
     except (STACError, STACTypeError, LookupError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(
-            f"it is STAC {version}; migrate it with pystac, which says {error}"
+            f"it is STAC {version}; migrate it with pystac, which reports {error}"
         ) from error
 
 
@@ -206,7 +204,7 @@ def _with_version(feature: object, version: str) -> object:
 
 
 def _lacking(document: object, needed: Valid) -> str | None:
-    """Return what keeps a document from being used, or None."""
+    """Return why a document cannot be used, or None."""
     try:
         needed.validate_python(document)
     except ValidationError as error:
@@ -250,14 +248,12 @@ def described_bands(asset: Mapping[str, object]) -> list[str] | None:
 
 
 def used_part(item: Item, assets: Iterable[tuple[str, Asset, str]], catalogue: str) -> ItemDocument:
-    """Return what of an Item belongs to a data version.
-
-    It has no links, as they lead elsewhere, and only the assets that are used.
+    """Return the part of an Item that belongs to a data version: the used assets, without links.
 
     Args:
         item: the Item.
         assets: key, document and landed path of each.
-        catalogue: path of the document that the Item will be in; the hrefs are relative to it.
+        catalogue: landed path of the document that the Item will be in; hrefs are relative to it.
     """
     folder = posixpath.dirname(catalogue) or "."
     kept: dict[str, Asset] = {}
@@ -276,6 +272,10 @@ def search(url: str, layout: StacLayout) -> Iterator[Item]:
     """Yield the Items that a STAC API finds, page by page.
 
     Its links may lead to public web servers only.
+
+    Args:
+        url: of the API.
+        layout: with collections, bounding box (degrees), time and query of the search.
 
     Raises:
         StorageError: the API cannot be opened or searched.

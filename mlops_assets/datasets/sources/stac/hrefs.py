@@ -1,6 +1,6 @@
 """Targets of hrefs in STAC documents, by RFC 3986, and their paths below a landing.
 
-Nothing is read here.
+No file is read.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def resolve(document: str, href: str) -> str:
     try:
         if urlsplit(href).scheme:
             return urldefrag(href).url
-        # urllib joins only schemes that it knows to be relative, and s3 is none of them
+        # urllib joins only schemes that it has listed as relative, and s3 is not among them
         joined = urljoin(f"http://{rest}", href)
         return urldefrag(f"{scheme}{joined.removeprefix('http')}").url
     except ValueError:
@@ -29,14 +29,16 @@ def resolve(document: str, href: str) -> str:
 
 
 def path_below(url: str, landing: str) -> str | None:
-    """Return the path of a URL below the URL of a landing, None if it does not lie there.
+    """Return the path of a URL below the URL of a landing, None if it is not below it.
 
     Dots and slashes may be percent-encoded: a server or file system may decode them.
     """
-    own, base = urlsplit(url), urlsplit(landing)
+    own = urlsplit(url)
+    base = urlsplit(landing)
     if _origin(own) != _origin(base):
         return None
-    path, root = _path(own), _path(base)
+    path = _path(own)
+    root = _path(base)
     roots = {root, os.path.realpath(root)} if base.scheme == "file" else {root}
     found = [
         path[len(folder) :]

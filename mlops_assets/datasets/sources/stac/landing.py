@@ -1,8 +1,7 @@
-"""Landings that STAC describes.
+"""Landings that STAC Items describe: files that belong together, their URLs, times and places.
 
-Items say which files belong together, where they lie, and when and where they are of.
-
-Hrefs may lead to files below the landing, or to https, s3, az and gs; nowhere else on this machine.
+Hrefs may lead to files below the landing, or to https, s3, az and gs, but to no other file of this
+machine.
 """
 
 from __future__ import annotations
@@ -52,19 +51,27 @@ if TYPE_CHECKING:
     from mlops_assets.datasets.sources.stac.crawler import ItemDocument
 
 _ROLES: tuple[Literal["group", "split", "label"], ...] = ("group", "split", "label")
-OUTSIDE = "items/"  # what the landed paths of assets that lie elsewhere begin with
-THREADS = 16  # HEAD requests under way at once
+OUTSIDE = "items/"  # prefix of the landed paths of assets outside of the landing
+THREADS = 16  # concurrent HEAD requests
 
 
 class _Items:
-    """The handling of Items that both kinds of STAC landing share."""
+    """The handling of Items that both kinds of STAC landing share.
+
+    Attributes:
+        url: of the landing or the API.
+        copies: always true: `fetch` makes a local copy.
+        scenes: one of each Item, sorted by name, after `list`.
+    """
 
     def __init__(self, url: str, layout: StacLayout) -> None:
-        self.url, self._layout = url, layout
+        """Take the URL of a landing or an API, and the declared layout."""
+        self.url = url
+        self._layout = layout
         self.copies = True
         self.scenes: Sequence[Scene] = ()
-        self._remote: dict[str, str] = {}  # landed path → URL of assets that lie elsewhere
-        # Item's id → what of it belongs to the version
+        self._remote: dict[str, str] = {}  # landed path → URL of assets outside of the landing
+        # Item's id → the part of it that belongs to the version
         self._used: dict[str, ItemDocument] = {}
         self._document = b""  # all of them as one, which is landed as `_catalogue`
         self._catalogue: LandedFile | None = None
@@ -107,7 +114,7 @@ class _Items:
             for path in scene.images:
                 users.setdefault(path, []).append(scene.name)
         problems += [
-            f"{path}: is an image of Items {', '.join(names)}; its samples would be there twice;"
+            f"{path}: is an image of Items {', '.join(names)}; its samples would be duplicates;"
             " keep one of them"
             for path, names in sorted(users.items())
             if len(names) > 1 and not repeated
@@ -132,7 +139,7 @@ class _Items:
         return [key.replace("{id}", item.id) for key in self._layout.images]
 
     def _labelling(self, items: list[Item], problems: list[str]) -> dict[str, Item]:
-        """Return image Item's id → the Item that labels it.
+        """Return the Item that labels each image Item, by the image Item's id.
 
         An Item of labels names its images by its links `source` (label extension).
         """
@@ -150,8 +157,8 @@ class _Items:
                 image = known or posixpath.basename(href).removesuffix(".json")
                 if image not in images and item.path:  # what a search finds need not have both
                     problems.append(
-                        f"Item {item.id}: labels {href!r}, which is no Item with an image; add or"
-                        " remove it"
+                        f"Item {item.id}: labels {href!r}, which is not an Item with an image; add"
+                        " or remove it"
                     )
                 elif image in found:
                     problems.append(
@@ -214,9 +221,9 @@ class _Items:
     def _path(
         self, item: Item, key: str, listed: dict[str, LandedFile], problems: list[str]
     ) -> str | None:
-        """Return the landed path of an asset.
+        """Return the landed path of an asset; one outside of the landing gets a path of its Item.
 
-        One that lies elsewhere gets a path of its Item's id.
+        None if it cannot be used.
         """
         href = item.assets[key]["href"]
         url = resolve(self._url_of(item), href)
@@ -238,7 +245,7 @@ class _Items:
         elif parts.query or local == item.path:
             why = "names no file of its own"
         elif listed and local not in listed:
-            why = "is not there"
+            why = "is missing"
         if why:
             problems.append(
                 f"Item {item.id}: asset {key!r} at {href!r} {why}; correct the href or land the"
@@ -248,20 +255,20 @@ class _Items:
         return local
 
     def _url_of(self, item: Item) -> str:
-        """Return where an Item was read from, by which its hrefs are resolved.
+        """Return the URL of an Item's document, by which its hrefs are resolved.
 
-        From an API, where it says it is.
+        An Item of an API has it in its link `self`.
         """
         if item.path is not None:
             return join(self.url, item.path)
         return next(iter(item.links("self")), self.url)
 
     def _below(self, url: str) -> str | None:
-        """Return the landed path of what a URL refers to, None if it lies elsewhere."""
+        """Return the landed path of a URL's target, None if it is outside of the landing."""
         return None
 
     def _heads(self, paths: list[str], problems: list[str]) -> list[LandedFile]:
-        def ask(path: str) -> LandedFile | str:
+        def head(path: str) -> LandedFile | str:
             try:
                 store, key = self._store_of(path)
                 with explained(self._href(path), "read"):
@@ -271,22 +278,20 @@ class _Items:
             return LandedFile(path, entry["size"], stamp_of(entry))
 
         with ThreadPoolExecutor(THREADS) as pool:
-            found = list(pool.map(ask, paths))
-        problems += [answer for answer in found if isinstance(answer, str)]
-        return [answer for answer in found if isinstance(answer, LandedFile)]
+            found = list(pool.map(head, paths))
+        problems += [result for result in found if isinstance(result, str)]
+        return [result for result in found if isinstance(result, LandedFile)]
 
     def _store_of(self, path: str) -> tuple[ReadableStore, str]:
-        """Return the store and key of a landed path.
-
-        They are below the declared landing, or where an Item says.
-        """
+        """Return the store and key of a landed path: below the landing, or of an Item's href."""
         if path in self._remote and not self._is_of_landing(self._remote[path]):
             return store_outside(self._remote[path])
         return _store_of(self._href(path))
 
     def _is_of_landing(self, url: str) -> bool:
         """Return whether a URL is of the bucket that the project itself declares."""
-        own, landing = urlsplit(url), urlsplit(self.url)
+        own = urlsplit(url)
+        landing = urlsplit(self.url)
         return own.scheme in BUCKETS and (own.scheme, own.netloc) == (
             landing.scheme,
             landing.netloc,
@@ -315,22 +320,40 @@ class _Items:
         return [file.path for file in files if now.get(file.path) != file.stamp]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
-        """See `Landing.settled`."""
+        """Return whether the stamp would reveal any later change; see `Landing.settled`.
+
+        Args:
+            file: as `list` returned it.
+            listed: time of the listing in seconds since the epoch.
+        """
         return True
 
 
 class StacLanding(_Items):
-    """A static catalogue.
-
-    Documents and assets below another landing, or below a web URL, which cannot be listed.
-    """
+    """A static catalogue: documents and assets below another landing, or below a web URL."""
 
     def __init__(self, url: str, inner: Landing | None, layout: StacLayout) -> None:
+        """Take a landing that STAC describes.
+
+        Args:
+            url: of the landing.
+            inner: lists and fetches its files; None for a web server, which cannot be listed.
+            layout: the declared layout.
+        """
         super().__init__(url, layout)
         self._inner = inner
 
     def list(self) -> list[LandedFile]:
-        """See `Landing.list`; the STAC documents are read, the assets are not."""
+        """Read the STAC documents and list the assets that they name; see `Landing.list`.
+
+        Returns:
+            The files of all Items and a catalogue of these, sorted by path.
+
+        Raises:
+            EmptyLanding: there is no Item.
+            DataProblems: documents, links, assets or properties that are missing or wrong.
+            StorageError: the landing cannot be listed.
+        """
         listed = {file.path: file for file in self._inner.list()} if self._inner else {}
         problems: list[str] = []
         with scratch_folder("stac") as folder:
@@ -342,10 +365,10 @@ class StacLanding(_Items):
         return path_below(url, self.url)
 
     def _target(self, path: str, href: str) -> str:
-        """Return the landed path that a link leads to.
+        """Return the landed path of a link's target.
 
         Raises:
-            ValueError: it leads elsewhere.
+            ValueError: the target is outside of the landing.
         """
         url = resolve(join(self.url, path), href)
         target = self._below(url)
@@ -367,7 +390,15 @@ class StacLanding(_Items):
         return self.fetch(file, folder).read_bytes()
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
-        """See `Landing.fetch`."""
+        """Return a local path of an asset or the catalogue; see `Landing.fetch`.
+
+        Args:
+            file: as `list` returned it.
+            folder: remote files and the catalogue are written below it.
+
+        Raises:
+            StorageError: it cannot be read, or has changed since it was listed.
+        """
         if file == self._catalogue:
             return self._write_catalogue(folder)
         if self._inner is None or file.path in self._remote:
@@ -375,7 +406,11 @@ class StacLanding(_Items):
         return self._inner.fetch(file, folder)
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
-        """See `Landing.changed`."""
+        """Return the paths of the assets that have changed or are gone; see `Landing.changed`.
+
+        Args:
+            files: as `list` returned them; the catalogue among them does not change.
+        """
         mine: list[LandedFile] = []
         other: list[LandedFile] = []
         for file in files:
@@ -387,7 +422,12 @@ class StacLanding(_Items):
         return [*(self._inner.changed(mine) if self._inner else ()), *self._moved(other)]
 
     def settled(self, file: LandedFile, listed: float) -> bool:
-        """See `Landing.settled`."""
+        """Return whether the stamp would reveal any later change; see `Landing.settled`.
+
+        Args:
+            file: as `list` returned it.
+            listed: time of the listing in seconds since the epoch.
+        """
         if self._inner is None or file == self._catalogue or file.path in self._remote:
             return True
         return self._inner.settled(file, listed)
@@ -397,12 +437,29 @@ class StacApiLanding(_Items):
     """A search of a STAC API."""
 
     def list(self) -> list[LandedFile]:
-        """See `Landing.list`."""
+        """Search the API and list the assets of the Items found; see `Landing.list`.
+
+        Returns:
+            The files of all Items and a catalogue of these, sorted by path.
+
+        Raises:
+            EmptyLanding: no Item is found.
+            DataProblems: assets or properties that are missing or wrong.
+            StorageError: the API cannot be searched.
+        """
         problems: list[str] = []
         return self._take(list(search(self.url, self._layout)), {}, problems)
 
     def fetch(self, file: LandedFile, folder: Path) -> Path:
-        """See `Landing.fetch`."""
+        """Return a local path of an asset or the catalogue; see `Landing.fetch`.
+
+        Args:
+            file: as `list` returned it.
+            folder: remote files and the catalogue are written below it.
+
+        Raises:
+            StorageError: it cannot be read, or has changed since it was listed.
+        """
         return (
             self._write_catalogue(folder)
             if file == self._catalogue
@@ -410,7 +467,11 @@ class StacApiLanding(_Items):
         )
 
     def changed(self, files: Iterable[LandedFile]) -> Sequence[str]:
-        """See `Landing.changed`."""
+        """Return the paths of the assets that have changed or are gone; see `Landing.changed`.
+
+        Args:
+            files: as `list` returned them; the catalogue among them does not change.
+        """
         return self._moved(file for file in files if file != self._catalogue)
 
 
@@ -418,13 +479,12 @@ def fetch_reference(path: str, href: str, target: Path) -> None:
     """Copy an asset that is kept by reference to a local path.
 
     Args:
-        path: its landed path, which says whether the project named where it lies, or somebody's
-            Item.
-        href: where it lies.
+        path: its landed path, whose prefix marks URLs of external Items.
+        href: its URL.
         target: the local path.
 
     Raises:
-        StorageError: it is not there any more, or cannot be read.
+        StorageError: it no longer exists, or cannot be read.
     """
     store, key = store_outside(href) if path.startswith(OUTSIDE) else _store_of(href)
     with explained(href, "read"):
@@ -439,9 +499,9 @@ def fetch_reference(path: str, href: str, target: Path) -> None:
 
 
 def _bbox(item: Item, problems: list[str]) -> list[float] | None:
-    """Return where an Item is, if it says so.
+    """Return the bounding box of an Item without heights, None if it has none.
 
-    West, south, east, north in degrees, without heights.
+    It is west, south, east, north in degrees (WGS 84).
     """
     bbox = item.document.get("bbox")
     if not bbox:
@@ -471,7 +531,7 @@ def _opened(url: str) -> ReadableStore:
 
 
 def _document_url(item: Item, landing: str) -> str | None:
-    """The URL of an Item's own document, if others can reach it."""
+    """Return the URL of an Item's own document, if others can reach it."""
     below = [join(landing, item.path)] if item.path else []
     parts = [(url, urlsplit(url)) for url in [*item.links("self"), *below]]
     return next((url for url, p in parts if p.scheme in (*BUCKETS, *WEB) and not p.query), None)
