@@ -24,12 +24,12 @@ class OutputClass(Document):
     """A class that a model predicts.
 
     Attributes:
-        value: its value in label files and maps.
         name: its name.
+        value: its value in label files and maps.
     """
 
-    value: int | float | str
     name: str
+    value: int | float | str
 
 
 class Signature(Document):

@@ -1,0 +1,47 @@
+"""Documents of a model version are read as types, and written as they were."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from pydantic import ValidationError
+
+from mlops_assets.registry.model_documents import Metrics, OutputClass, Signature
+
+SCALED = (
+    '{"view": "row", "shape": [2], "features": ["a", "b"], "source_features": ["b", "a", "c"],'
+    ' "scaling": [{"type": "z-score", "mean": 1, "stddev": 0.5}, {"type": "scale", "value": 1.0}],'
+    ' "classes": [{"name": "wheat", "value": 3}, {"name": "none", "value": "none"}],'
+    ' "apply_scale": true, "architecture": "Net", "parameters": 21}'
+)
+PLAIN = (
+    '{"view": "window", "shape": [4, 8, 8], "features": ["B02"], "scaling": null, "classes": null,'
+    ' "architecture": "Net", "parameters": null, "of_a_later_release": {"kept": [1, 2.0]}}'
+)
+
+
+@pytest.mark.parametrize("text", [SCALED, PLAIN])
+def test_a_signature_is_written_as_it_was_read(text: str) -> None:
+    assert json.dumps(Signature.model_validate_json(text).document()) == text
+
+
+def test_fields_that_a_signature_does_not_have_have_defaults() -> None:
+    signature = Signature.model_validate_json(PLAIN)
+    assert signature.source_features == signature.features == ["B02"]
+    assert not signature.apply_scale
+    assert Signature.model_validate_json(SCALED).classes == [
+        OutputClass(name="wheat", value=3),
+        OutputClass(name="none", value="none"),
+    ]
+
+
+def test_another_document_is_not_a_signature() -> None:
+    with pytest.raises(ValidationError, match="architecture"):
+        Signature.model_validate({"view": "row", "shape": [1], "features": ["a"]})
+
+
+def test_classes_without_test_samples_are_unmeasured() -> None:
+    rows = [{"class": "wheat", "samples": 3}, {"class": "maize", "samples": 0}, {"class": "oats"}]
+    assert Metrics.model_validate({"per_class": rows, "metrics": {}}).unmeasured == ["maize"]
+    assert Metrics.model_validate({}).unmeasured == []
