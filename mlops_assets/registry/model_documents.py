@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from mlops_assets.errors import IntegrityError
 from mlops_assets.registry.schema import ModelVersion
 from mlops_assets.text.json_values import JsonObject
 
@@ -63,9 +64,16 @@ class Signature(Document):
         """Return the signature of a model version.
 
         Raises:
-            pydantic.ValidationError: its row holds something else.
+            IntegrityError: its row holds something else.
         """
-        return cls.model_validate(row.signature)
+        try:
+            return cls.model_validate(row.signature)
+        except ValidationError as error:
+            fields = ", ".join(str(entry["loc"][0]) for entry in error.errors())
+            raise IntegrityError(
+                f"the signature of {row.model}@{row.version} in the registry is not valid: check"
+                f" {fields}; restore the registry from a backup"
+            ) from error
 
     def document(self) -> JsonObject:
         """Return the fields that were given, as JSON values, as the registry keeps them."""

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from pydantic import ValidationError
 
+from mlops_assets.errors import IntegrityError
 from mlops_assets.registry.model_documents import Metrics, OutputClass, Signature
+from mlops_assets_tests.registry.rows import model_version
 
 SCALED = (
     '{"view": "row", "shape": [2], "features": ["a", "b"], "source_features": ["b", "a", "c"],'
@@ -36,9 +37,13 @@ def test_fields_that_a_signature_does_not_have_have_defaults() -> None:
     ]
 
 
-def test_another_document_is_not_a_signature() -> None:
-    with pytest.raises(ValidationError, match="architecture"):
-        Signature.model_validate({"view": "row", "shape": [1], "features": ["a"]})
+def test_a_row_with_another_document_is_named() -> None:
+    row = model_version("v1", "run-1")
+    row.signature = {"view": "row", "shape": [1], "features": "a"}
+    with pytest.raises(
+        IntegrityError, match=r"crops@v1 .* check features, .*architecture; restore"
+    ):
+        Signature.of(row)
 
 
 def test_classes_without_test_samples_are_unmeasured() -> None:
