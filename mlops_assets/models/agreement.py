@@ -1,16 +1,16 @@
 """Agreement of registry rows with each other and with published documents.
 
-Derived columns of the chain are checked too.
-
-Documents are read through their checksums; those that cannot be read are found by them, and
-compared with nothing.
+Derived columns of the chain are checked too. Documents are read through their checksums; one that
+cannot be read is reported there, and not compared here.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from typing import Any
+from functools import partial
+
+from pydantic import Field
 
 from mlops_assets.errors import IntegrityError, NotFound, StorageError
 from mlops_assets.names import Reference
@@ -19,16 +19,37 @@ from mlops_assets.registry import Alias, ModelVersion, Promotion, Run
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.registry.log.chain import kept
 from mlops_assets.registry.log.replay import guarded, same
+from mlops_assets.registry.model_documents import Document
 from mlops_assets.registry.schema import STAGES, Tag
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 
-_LATER = ("metrics", "phases")  # of a run, to which the stages of its model version add
+_LATER = ("metrics", "phases")  # columns of a run that the stages of its model version add to
+
+
+class _RunDocument(Document):
+    """The fields of a `run.json` that are compared one by one."""
+
+    metrics: dict[str, object] | None = None
+    phases: dict[str, object] = Field(default={})
+    series: object = None
+
+
+class _Properties(Document):
+    tasks: list[str] | None = Field(default=None, alias="mlm:tasks")
+    framework: str | None = Field(default=None, alias="mlm:framework")
+
+
+class _Record(Document):
+    """The fields of a model version's STAC Item that repeat columns of its row."""
+
+    properties: _Properties = _Properties()
 
 
 def published_content(store: Store, key: str) -> bytes | None:
     """Return a file's content if it is as published, else None.
 
-    Its failed checksum has been reported already.
+    A failed checksum has been reported already.
     """
     try:
         return read_published(store.workspace, store.registry, key)
@@ -36,38 +57,39 @@ def published_content(store: Store, key: str) -> bytes | None:
         return None
 
 
-def published_document(store: Store, key: str) -> dict[str, Any] | None:
-    """Return a JSON document if it is as published; else None."""
+def published_document(store: Store, key: str) -> JsonObject | None:
+    """Return a JSON document if it is as published, else None."""
     content = published_content(store, key)
-    document: dict[str, Any] | None = None if content is None else json.loads(content)
+    document: JsonObject | None = None if content is None else json.loads(content)
     return document
 
 
 def run_problems(store: Store, run: Run) -> Iterator[str]:
-    """Yield how the row of a run differs from the document that is published when the run ends."""
+    """Yield the differences of a run's row from the document that is published when it ends."""
     document = published_document(store, run_document_key(run.run_id))
     if document is None or run.status == "running":
         return
     columns = {column.name: kept(getattr(run, column.name)) for column in Run.__table__.columns}
     facts = {name: value for name, value in columns.items() if name not in _LATER}
     yield from _differing(f"run {run.run_id}", facts, document, "run.json")
+    recorded = _RunDocument.model_validate(document)
     made = _model_version_of(store, run)
     measured = {} if made is None else made.metrics
-    if "metrics" in document and not same(
-        kept(run.metrics), kept({**document["metrics"], **measured})
+    if recorded.metrics is not None and not same(
+        kept(run.metrics), kept({**recorded.metrics, **measured})
     ):
         yield (
             f"run {run.run_id}: the registry's metrics are not those of run.json and of its model"
             " version"
         )
-    for name, seconds in document.get("phases", {}).items():
+    for name, seconds in recorded.phases.items():
         if name not in STAGES and not same(kept(run.phases.get(name)), seconds):
             yield (
-                f"run {run.run_id}: the registry says that {name} took {run.phases.get(name)} s,"
-                f" run.json {seconds} s"
+                f"run {run.run_id}: {name} took {run.phases.get(name)} s in the registry and"
+                f" {seconds} s in run.json"
             )
     if "series" in document and not same(
-        kept(store.registry.series(run.run_id)), kept(document["series"])
+        kept(store.registry.series(run.run_id)), kept(recorded.series)
     ):
         yield f"run {run.run_id}: the registry's points are not those of run.json"
 
@@ -82,13 +104,10 @@ def _model_version_of(store: Store, run: Run) -> ModelVersion | None:
 
 
 def model_version_problems(store: Store, row: ModelVersion) -> Iterator[str]:
-    """Yield how the row of a model version differs from its documents, run and data version."""
+    """Yield the differences of a model version's row from its documents, run and data version."""
     subject = f"{row.model}@{row.version}"
     for check in (_run_of, _data_of, _stage_of, _metrics_of, _record_of):
-        yield from guarded(
-            subject,
-            lambda check=check: check(store, row, subject),  # type: ignore[misc]
-        )
+        yield from guarded(subject, partial(check, store, row, subject))
 
 
 def _run_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
@@ -127,7 +146,7 @@ def _data_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
 
 def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     if row.stage not in STAGES:
-        yield f"{subject}: the registry says stage {row.stage!r}; stages are {', '.join(STAGES)}"
+        yield f"{subject}: the registry has stage {row.stage!r}; stages are {', '.join(STAGES)}"
         return
     folder = model_folder(row.model, row.version)
     published = {file.path for file in store.registry.files(model_owner(row.model, row.version))}
@@ -140,11 +159,11 @@ def _stage_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     for stage, done in has.items():
         if STAGES.index(row.stage) >= STAGES.index(stage) and not done:
             yield (
-                f"{subject}: the registry says stage {row.stage}, and what {stage} publishes was"
-                " never published"
+                f"{subject}: the registry has stage {row.stage}, but the files of stage {stage}"
+                " were never published"
             )
     if has["recorded"] and row.stage != "recorded":
-        yield f"{subject}: the registry says stage {row.stage}, and its record is published"
+        yield f"{subject}: the registry has stage {row.stage}, but its record is published"
 
 
 def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
@@ -152,31 +171,27 @@ def _metrics_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     if document is not None and not same(kept(row.metrics), kept(document.get("metrics"))):
         yield f"{subject}: the registry's metrics are not those of metrics.json"
     elif document is None and row.metrics:
-        yield (
-            f"{subject}: the registry has metrics, and there is no metrics.json that was published"
-        )
+        yield (f"{subject}: the registry has metrics, but no metrics.json was published")
 
 
 def _record_of(store: Store, row: ModelVersion, subject: str) -> Iterator[str]:
     for file in store.registry.files(record_owner(row.model, row.version)):
-        properties = (published_document(store, file.path) or {}).get("properties", {})
-        tasks, framework = (
-            properties.get("mlm:tasks", [row.task]),
-            properties.get("mlm:framework", row.framework),
-        )
+        recorded = _Record.model_validate(published_document(store, file.path) or {}).properties
+        tasks = [row.task] if recorded.tasks is None else recorded.tasks
+        framework = row.framework if recorded.framework is None else recorded.framework
         if tasks != [row.task]:
-            yield f"{subject}: the registry says task {row.task!r}, its record {', '.join(tasks)}"
-        if framework.casefold() != row.framework.casefold():  # records spell it as its makers do
+            yield f"{subject}: the registry has task {row.task!r}, its record {', '.join(tasks)}"
+        # records spell frameworks as their makers do
+        if framework.casefold() != row.framework.casefold():
             yield (
-                f"{subject}: the registry says framework {row.framework!r}, its record"
-                f" {framework!r}"
+                f"{subject}: the registry has framework {row.framework!r}, its record {framework!r}"
             )
 
 
 def alias_problems(
     promotions: Sequence[Promotion], aliases: Sequence[Alias], versions: Collection[tuple[str, str]]
 ) -> Iterator[str]:
-    """Yield which aliases are not where promotions have moved them.
+    """Yield the aliases that are not where promotions have moved them.
 
     Args:
         promotions: of all models, oldest first.
@@ -190,11 +205,12 @@ def alias_problems(
             expected[promotion.model, "previous"] = promotion.previous
     found = {(row.model, row.alias): row.version for row in aliases}
     for model, alias in sorted(expected.keys() | found.keys(), key=repr):
-        version, moved = found.get((model, alias)), expected.get((model, alias))
+        version = found.get((model, alias))
+        moved = expected.get((model, alias))
         if version != moved:
-            yield f"{model}@{alias} is {version}, its promotions say {moved}"
+            yield f"{model}@{alias} is {version}, by its promotions it is {moved}"
         elif (model, version) not in versions:
-            yield f"{model}@{alias} is {version}, and there is no such model version"
+            yield f"{model}@{alias} is {version}, but there is no such model version"
 
 
 def tag_problems(tags: Sequence[Tag], versions: Collection[tuple[str, str]]) -> Iterator[str]:
@@ -205,16 +221,16 @@ def tag_problems(tags: Sequence[Tag], versions: Collection[tuple[str, str]]) -> 
     for row in tags:
         if (row.dataset, row.version) not in versions:
             yield (
-                f"tag {row.dataset}@{row.tag} names {row.version}, and there is no such data"
+                f"tag {row.dataset}@{row.tag} names {row.version}, but there is no such data"
                 " version"
             )
 
 
 def _differing(
-    subject: str, facts: Mapping[str, Any], document: Mapping[str, Any], name: str
+    subject: str, facts: Mapping[str, object], document: Mapping[str, object], name: str
 ) -> Iterator[str]:
     for fact, value in facts.items():
         if fact in document and not same(kept(value), kept(document[fact])):
             yield (
-                f"{subject}: the registry says {fact} is {value!r}, {name} says {document[fact]!r}"
+                f"{subject}: {fact} is {value!r} in the registry and {document[fact]!r} in {name}"
             )

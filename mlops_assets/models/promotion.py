@@ -18,7 +18,14 @@ from mlops_assets.store import Store
 
 @dataclass(frozen=True)
 class GateOutcome:
-    """One gate, and whether a model version passes it."""
+    """One gate, and whether a model version passes it.
+
+    Attributes:
+        gate: the rule, such as `accuracy ≥ 0.8`.
+        passed: whether the version passes.
+        value: its metric; None if it was not measured.
+        limit: the value that the metric is compared with; None if there is nothing to compare.
+    """
 
     gate: str
     passed: bool
@@ -27,7 +34,7 @@ class GateOutcome:
 
 
 def check_gates(registry: Registry, row: ModelVersion, gates: Sequence[Gate]) -> list[GateOutcome]:
-    """Hold a model version against gates; a metric that was not measured passes none."""
+    """Check a model version against gates; a metric that was not measured passes none."""
     outcomes = []
     for gate in gates:
         value = _metric(row, gate.metric)
@@ -79,7 +86,7 @@ def promote(
             f" first: run 'mlops train {row.model}@{row.data_version}', or materialise its missing"
             " assets"
         )
-    # what a gate compares with stays where it is
+    # the versions that gates compare with keep their aliases meanwhile
     with store.registry.lock(f"aliases of {row.model}"):
         _require_as_published(store, row)
         aliases = store.registry.aliases(row.model)
@@ -120,10 +127,8 @@ def rollback(store: Store, model: str) -> Promotion:
 
 
 def _require_as_published(store: Store, row: ModelVersion) -> None:
-    # pandas, which gates alone do not need
-    from mlops_assets.models.verify import (
-        verify_files_of_model,
-    )
+    # imports pandas, which gates alone do not need
+    from mlops_assets.models.verify import verify_files_of_model
 
     found = verify_files_of_model(store, row)
     if not found.passed:
@@ -134,10 +139,7 @@ def _require_as_published(store: Store, row: ModelVersion) -> None:
 
 
 def _metric(row: ModelVersion, name: str) -> float | None:
-    """Return a metric as a number.
-
-    The registry keeps NaN and infinities, which JSON does not have, as text.
-    """
+    """Return a metric as a number: the registry keeps NaN and infinities as text."""
     value = row.metrics.get(name)
     return None if value is None else float(value)
 
@@ -157,10 +159,10 @@ def _not_worse(
     other = _metric(registry.model_version(Reference(row.model, version)), gate.metric)
     if other is None:
         return GateOutcome(name, value is not None, value, None)
+    compared = value
     if gate.metric == "bias":
-        other, compared = abs(other), None if value is None else abs(value)
-    else:
-        compared = value
+        other = abs(other)
+        compared = None if value is None else abs(value)
     smaller = gate.metric in SMALLER_IS_BETTER or gate.metric == "bias"
     limit = other + gate.tolerance if smaller else other - gate.tolerance
     return _outcome(name, compared, limit, larger=not smaller)

@@ -1,10 +1,8 @@
 """Verification of the chain behind a model.
 
-It goes from live metric to model version, training run, code, data version and every file's
-checksum.
-
-It re-reads every byte and compares it with what was published, and what the registry says with what
-the files say.
+The chain goes from live metric to model version, training run, code, data version and every file's
+checksum. Verification reads every byte again and compares it with its published checksum, and the
+rows of the registry with the documents.
 """
 
 from __future__ import annotations
@@ -13,7 +11,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import pandas as pd
 from sqlalchemy import inspect, select
@@ -64,11 +62,11 @@ class Verification:
     """The files that were verified, and everything that is not as it was published.
 
     Attributes:
-        subject: what was verified.
-        files: how many were read.
-        size: of them, in bytes.
-        problems: what is wrong, one line each.
-        log: what the registry's log says; it is empty if it was not replayed.
+        subject: the model version, or everything.
+        files: number of files that were read.
+        size: their size in bytes.
+        problems: one line for each.
+        log: rows and problems of the registry's log; empty if it was not replayed.
     """
 
     subject: str
@@ -87,7 +85,7 @@ def verify_reference(store: Store, reference: Reference) -> Verification:
     """Verify the model version that a reference names, and the registry.
 
     Raises:
-        NotFound: there is none, and nothing was done to the registry.
+        NotFound: there is no such model version, and the registry's log has no problem.
     """
     try:
         row = store.registry.model_version(reference)
@@ -149,10 +147,9 @@ def verify_all(store: Store, since: int = 0) -> Verification:
     """Verify all that the registry has published, all objects in the workspace, and the registry.
 
     Args:
-        store: what is verified.
-        since: the newest entry of the log when everything was verified last: files that no later
-            entry is about, and objects that no file is about which was published since, are not
-            read again. 0 for everything.
+        store: workspace and registry.
+        since: the newest entry of the log when everything was verified last; only files, and
+            objects of files, that a later entry names are read again. 0 for everything.
     """
     found = _verified_log(store, "everything in the workspace", since)
 
@@ -178,10 +175,10 @@ def verify_all(store: Store, since: int = 0) -> Verification:
     return found
 
 
-def _readable(store: Store, found: Verification, kind: type[R], **where: Any) -> list[R]:
+def _readable(store: Store, found: Verification, kind: type[R], **where: str) -> list[R]:
     """Return the rows of a table that can be read.
 
-    Where the table itself cannot be, that is what is found.
+    A table that cannot be read itself is a problem.
     """
 
     def read() -> list[R]:
@@ -197,11 +194,9 @@ def _stat_of(file: File) -> FileStat:
 
 def _label_problems(store: Store) -> Iterator[str]:
     with store.registry.snapshot() as connection, Session(connection) as session:
-        promotions, aliases, tags = (
-            readable(session, Promotion),
-            readable(session, Alias),
-            readable(session, Tag),
-        )
+        promotions = readable(session, Promotion)
+        aliases = readable(session, Alias)
+        tags = readable(session, Tag)
         models = {
             (row.model, row.version)
             for row in session.execute(select(ModelVersion.model, ModelVersion.version))
@@ -237,9 +232,9 @@ def _verify_rows(
 
 
 def _row_problems(store: Store, row: T, check: Callable[[Store, T], Iterable[str]]) -> list[str]:
-    """Return what a check finds of a row, and finds of it again.
+    """Return the problems of a row that a second check finds again.
 
-    It may be published anew while it is checked.
+    The row may be published anew during the first.
     """
     key = inspect(type(row)).primary_key_from_instance(row)
     name = f"{row.__tablename__} {'/'.join(map(str, key))}"
@@ -294,19 +289,19 @@ def _folder(data: DataVersion) -> str:
 def _objects(store: Store, data: DataVersion) -> list[FileStat]:
     """Return the files of a data version.
 
-    None where the manifest itself cannot be read, which is found elsewhere.
+    There are none if the manifest cannot be read, which its checksum reports.
     """
     manifest = _manifest(store, data)
     if manifest is None:
         return []
-    # what is kept by reference is not an object: 'mlops dataset verify' asks
+    # files kept by reference are not objects; 'mlops dataset verify' checks them
     stored = manifest[manifest["href"].isna()]
     rows = zip(stored["sha256"], stored["size"], strict=True)
     return [FileStat(object_key(sha256), sha256, int(size)) for sha256, size in rows]
 
 
 def _objects_of_run(run: Run) -> list[FileStat]:
-    """Return what a run was made with: its list of packages, and code that was not committed."""
+    """Return the objects of a run: its list of packages, and the patch of uncommitted code."""
     code = run.code if isinstance(run.code, dict) else {}
     found = [sha256 for sha256 in (run.environment, code.get("diff")) if sha256]
     return [FileStat(object_key(str(sha256)), str(sha256), -1) for sha256 in found]
@@ -323,11 +318,12 @@ def _samples(store: Store, data: DataVersion) -> pd.DataFrame | None:
 
 
 def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
-    """The row must say what the documents hold.
+    """Yield the differences of a data version's row from its documents.
 
-    Files that cannot be read are found by their checksum.
+    Files that cannot be read are reported by their checksum.
     """
-    manifest, samples = _manifest(store, data), _samples(store, data)
+    manifest = _manifest(store, data)
+    samples = _samples(store, data)
     content = published_content(store, f"{_folder(data)}/version.json")
     if manifest is None or samples is None or content is None:
         return
@@ -335,7 +331,7 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
     digest = digest_of_documents(manifest, samples, document)
     if not digest == data.digest == document.digest:
         yield (
-            f"{data.dataset}@{data.version}: the registry says digest {data.digest[:12]}…, "
+            f"{data.dataset}@{data.version}: the registry has digest {data.digest[:12]}…, "
             f"the manifest has {digest[:12]}…; "
             "restore the registry or the manifest from a backup"
         )
@@ -343,11 +339,12 @@ def _data_problems(store: Store, data: DataVersion) -> Iterator[str]:
 
 
 def _cache_problems(store: Store, data: DataVersion) -> list[str]:
-    """Return where decoded arrays of a data version on this machine differ from its files."""
+    """Return the decoded arrays of a data version on this machine that differ from its files."""
     try:
         committed = CommittedDataset.open(
             store.workspace, store.registry, Reference(data.dataset, data.version)
         )
-    except (StorageError, IntegrityError):  # its documents are found by their checksum
+    # a failed checksum of its documents has been reported already
+    except (StorageError, IntegrityError):
         return []
     return [damage.detail for damage in cache_damages(committed)]

@@ -69,7 +69,7 @@ def state(store: Store) -> tuple[dict[str, str], int]:
         "NaN",
     ],
 )
-def test_a_gate_passes_as_it_says(
+def test_a_gate_passes_by_its_rule(
     gate: dict[str, Any], metrics: dict[str, float], passed: bool, store: Store
 ) -> None:
     outcomes = check_gates(store.registry, registered(store, "v1-a", **metrics), [Gate(**gate)])
@@ -98,7 +98,7 @@ def test_a_gate_passes_as_it_says(
         ("recall.Sown meadow", 0.8, 0.7, 0, False),
     ],
 )
-def test_not_worse_than_production_knows_which_way_is_better(
+def test_not_worse_than_production_respects_the_direction_of_a_metric(
     metric: str, production: float, candidate: float, tolerance: float, passed: bool, store: Store
 ) -> None:
     promote(store, registered(store, "v1-old", **{metric: production}), [])

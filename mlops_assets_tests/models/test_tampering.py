@@ -171,7 +171,7 @@ DERIVED = [
 ]
 
 
-def test_documents_tell_where_the_log_was_rewritten_too(
+def test_documents_reveal_a_change_though_the_log_was_rewritten_too(
     store: Store,
     connection: Connection,
     put_back: Callable[[], None],
@@ -191,7 +191,7 @@ def test_documents_tell_where_the_log_was_rewritten_too(
 @pytest.mark.parametrize(
     "column", ["parameters", "seed", "trainer", "code_version", "hardware", "data_digest", "model"]
 )
-def test_the_document_of_a_run_tells_where_the_log_was_rewritten_too(
+def test_the_document_of_a_run_reveals_a_change_though_the_log_was_rewritten_too(
     store: Store, connection: Connection, monkeypatch: pytest.MonkeyPatch, column: str
 ) -> None:
     monkeypatch.setattr("mlops_assets.models.verify.verify_log", lambda *_: VerifiedLog())

@@ -141,7 +141,7 @@ def change(store: Store, table: str, column: str, value: object) -> None:
         ("runs", "code_version", "0123456789ab", "code_version"),
         ("runs", "trainer", "a:b", "trainer"),
         ("runs", "data_digest", "0" * 64, "data_digest"),
-        ("data_versions", "digest", "0" * 64, "scenes@v1: the registry says digest"),
+        ("data_versions", "digest", "0" * 64, "scenes@v1: the registry has digest"),
         ("model_versions", "data_digest", "0" * 64, "was trained on digest"),
         ("model_versions", "metrics", "{}", "metrics"),
         ("model_versions", "signature", "{}", "signature"),

@@ -586,7 +586,9 @@ def labelling(folder: Path, name: str, *sources: str) -> None:
 def test_labels_of_an_item_that_is_not_there_are_named(folder: Path, read: Read) -> None:
     labelling(folder, "x", "../a/item.json", "../gone/item.json")
     (found,) = problems(read)
-    assert found.startswith("Item x: labels '../gone/item.json', which is not an Item with an image; ")
+    assert found.startswith(
+        "Item x: labels '../gone/item.json', which is not an Item with an image; "
+    )
 
 
 def test_an_item_that_two_others_label_is_named(folder: Path, read: Read) -> None:
