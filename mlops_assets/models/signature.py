@@ -36,7 +36,7 @@ def signature_of(data: TrainingData, description: ModelDescription) -> Signature
         shape=list(data.sample_shape),
         features=data.features,
         source_features=data.source_features,
-        scaling=None if data.scaling is None else _stored(data.scaling),
+        scaling=stored_scaling(data.scaling),
         classes=classes if data.class_names else None,
         architecture=description.architecture,
         parameters=description.parameters,
@@ -50,7 +50,10 @@ def scaling_of(row: ModelVersion) -> Scaling | None:
     return Scaling(tuple(cast("list[ScalingObject]", entries))) if entries else None
 
 
-def _stored(scaling: Scaling) -> list[dict[str, int | float | str]]:
+def stored_scaling(scaling: Scaling | None) -> list[dict[str, int | float | str]] | None:
+    """Return the scaling of a signature, as the registry keeps it; None for raw values."""
+    if scaling is None:
+        return None
     return cast("list[dict[str, int | float | str]]", [dict(entry) for entry in scaling.entries])
 
 

@@ -1,14 +1,13 @@
 """Differences of runs: data, code, environment, parameters, metrics, and outcome.
 
-They are shown by `reports` and by the commands.
+`reports` and the commands format them.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from mlops_assets.errors import IntegrityError
 from mlops_assets.models.specification import (
@@ -21,6 +20,7 @@ from mlops_assets.paths import model_folder
 from mlops_assets.registry import Run
 from mlops_assets.registry.files.verified_read import published_metrics, read_published
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import Json, JsonObject
 
 SECTIONS = ("run", "data", "code", "parameters", "environment", "hardware", "took")
 _NO_DIRECTION = {"bias"}  # best at zero, on either side
@@ -36,16 +36,16 @@ class Confusion:
 
 @dataclass(frozen=True)
 class ComparedRun:
-    """A run and what belongs to it.
+    """A run with its series, its environment and the evaluation of its model version.
 
     Attributes:
         run: its row.
         series: name → [(step, value), …].
-        environment: `python` and the installed packages with their versions; None if that is not
-            known.
+        environment: `python` and the installed packages with their versions; None if it was not
+            recorded.
         confusion: of its model version, if that was evaluated and is a classifier.
-        unmeasured: classes that no metric of its model version is of, as the test split has no
-            sample of them.
+        unmeasured: classes without a metric of its model version, as the test split has no sample
+            of them.
     """
 
     run: Run
@@ -61,18 +61,18 @@ class ComparedRun:
 
     @property
     def product(self) -> str:
-        """Its model version, or what became of it instead."""
+        """Its model version, or its status if there is none."""
         made = self.run.model_version
         return f"{self.run.model}@{made}" if made else f"{self.run.model}, {self.run.status}"
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Something that is not the same in all runs; None where a run does not have it."""
+    """A recorded value that is not the same in all runs; None where a run does not have it."""
 
     section: str
     what: str
-    values: tuple[Any, ...]
+    values: tuple[Json, ...]
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,8 @@ class MetricRow:
     Attributes:
         name: of the metric.
         values: one a run; None where a run does not have it.
-        best: which run is better than all others, if it is known whether more or less is better.
+        best: index of the run that is better than all others, if the direction of the metric is
+            known.
     """
 
     name: str
@@ -99,7 +100,7 @@ class MetricRow:
 
     @property
     def smaller_is_better(self) -> bool | None:
-        """True if less is better; None if that is not known."""
+        """True if less is better; None if the direction is unknown."""
         return smaller_is_better(self.name)
 
 
@@ -110,13 +111,13 @@ class Comparison:
     runs: tuple[ComparedRun, ...]
     differences: tuple[Difference, ...]
     metrics: tuple[MetricRow, ...]
-    same_parameters: Mapping[str, Any]
+    same_parameters: Mapping[str, Json]
 
     @property
     def unmeasured(self) -> list[str]:
-        """Classes without a test sample of each run, in words.
+        """The classes without a test sample of each run, joined.
 
-        Nothing if all runs were measured on all classes.
+        Empty if all runs were measured on all classes.
         """
         found = [", ".join(compared.unmeasured) or "–" for compared in self.runs]
         return found if any(compared.unmeasured for compared in self.runs) else []
@@ -125,7 +126,7 @@ class Comparison:
         """Return the differences of one section."""
         return [difference for difference in self.differences if difference.section == section]
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """Return everything as JSON values, by run id."""
         ids = [compared.run.run_id for compared in self.runs]
         return {
@@ -162,14 +163,18 @@ class Comparison:
 
 
 def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
-    """Hold runs against each other.
+    """Compare runs with each other.
+
+    Args:
+        store: the project's storage.
+        runs: two or more; the first is the one that the others are compared with.
 
     Raises:
-        IntegrityError: what a run has kept is not as it was published.
+        IntegrityError: a document of a run has changed since it was published.
     """
     compared = tuple(_gathered(store, run) for run in runs)
     parameters = [flat(run.parameters) for run in runs]
-    sections: dict[str, list[Mapping[str, Any]]] = {
+    sections: dict[str, Sequence[Mapping[str, Json]]] = {
         "run": [_outcome(run) for run in runs],
         "data": [_data(run) for run in runs],
         "code": [_code(run) for run in runs],
@@ -194,7 +199,7 @@ def compare_runs(store: Store, runs: Sequence[Run]) -> Comparison:
 
 
 def smaller_is_better(metric: str) -> bool | None:
-    """Return whether a smaller value of a metric is better; None if it is not known."""
+    """Return whether a smaller value of a metric is better; None if that is unknown."""
     name = metric.rpartition("/")[2]
     measure = name.partition(".")[0]
     if name in SMALLER_IS_BETTER or "loss" in name or "error" in name:
@@ -208,10 +213,10 @@ def smaller_is_better(metric: str) -> bool | None:
 def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
     """Return `python` and the packages that a run had installed, with their versions.
 
-    None if that is not known.
+    None if they were not recorded.
 
     Raises:
-        IntegrityError: the record is not as it was written.
+        IntegrityError: the record has changed since it was written.
     """
     if run.environment is not None:
         try:
@@ -222,17 +227,21 @@ def recorded_environment(store: Store, run: Run) -> dict[str, str] | None:
             ) from error
         return environment_versions(json.loads(content))
     document = _published(store, run, "environment.json")
-    return None if document is None else environment_versions(document)
+    return None if document is None else environment_versions(json.loads(document))
 
 
-def environment_versions(document: Mapping[str, Any]) -> dict[str, str]:
-    """Return what `provenance.environment` says as one table of versions."""
-    return {"python": str(document.get("python", "")), **document.get("packages", {})}
+def environment_versions(document: JsonObject) -> dict[str, str]:
+    """Return the versions in a document of `provenance.environment` as one table."""
+    packages = document.get("packages")
+    versions = {"python": str(document.get("python", ""))}
+    if isinstance(packages, dict):
+        versions |= {name: str(version) for name, version in packages.items()}
+    return versions
 
 
-def flat(document: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(document: Mapping[str, Json], prefix: str = "") -> JsonObject:
     """Return a nested document with dotted names."""
-    found: dict[str, Any] = {}
+    found: JsonObject = {}
     for name, value in document.items():
         if isinstance(value, Mapping) and value:
             found |= flat(value, f"{prefix}{name}.")
@@ -254,23 +263,23 @@ def _gathered(store: Store, run: Run) -> ComparedRun:
     return ComparedRun(run, series, environment, confusion, tuple(unmeasured))
 
 
-def _published(store: Store, run: Run, name: str) -> Any:
-    """Return a JSON document of a run's model version, or None if there is none."""
+def _published(store: Store, run: Run, name: str) -> bytes | None:
+    """Return the content of a document of a run's model version, or None if there is none."""
     if run.model_version is None:
         return None
     key = f"{model_folder(run.model, run.model_version)}/{name}"
     if not store.registry.files_at(key):
         return None
-    return json.loads(read_published(store.workspace, store.registry, key))
+    return read_published(store.workspace, store.registry, key)
 
 
-def _outcome(run: Run) -> dict[str, Any]:
+def _outcome(run: Run) -> JsonObject:
     names = ("model", "status", "source", "created_by", "attempts", "error")
     found = {name: getattr(run, name) for name in names}
     return found | {f"tags.{name}": value for name, value in run.tags.items()}
 
 
-def _data(run: Run) -> dict[str, Any]:
+def _data(run: Run) -> JsonObject:
     return {
         "dataset": run.dataset,
         "data version": run.data_version,
@@ -278,7 +287,7 @@ def _data(run: Run) -> dict[str, Any]:
     }
 
 
-def _code(run: Run) -> dict[str, Any]:
+def _code(run: Run) -> JsonObject:
     diff = run.code.get("diff")
     return {
         "trainer": run.trainer,
@@ -287,15 +296,15 @@ def _code(run: Run) -> dict[str, Any]:
     }
 
 
-def _environments(compared: Iterable[ComparedRun]) -> list[Mapping[str, Any]]:
-    """Versions, where they are known of all runs; else only whether they are known."""
+def _environments(compared: Iterable[ComparedRun]) -> Sequence[Mapping[str, Json]]:
+    """Return the versions if all runs have recorded them, else only which runs have."""
     found = [each.environment for each in compared]
     if any(environment is None for environment in found):
         return [{"recorded": environment is not None} for environment in found]
     return [environment or {} for environment in found]
 
 
-def _unequal(facts: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, tuple[Any, ...]]]:
+def _unequal(facts: Sequence[Mapping[str, Json]]) -> Iterable[tuple[str, tuple[Json, ...]]]:
     names = dict.fromkeys(name for fact in facts for name in fact)
     for name in names:
         values = tuple(fact.get(name) for fact in facts)
@@ -303,8 +312,8 @@ def _unequal(facts: Sequence[Mapping[str, Any]]) -> Iterable[tuple[str, tuple[An
             yield name, values
 
 
-def _equal(first: Any, second: Any) -> bool:
-    return bool(first == second) and isinstance(first, bool) == isinstance(second, bool)
+def _equal(first: Json, second: Json) -> bool:
+    return first == second and isinstance(first, bool) == isinstance(second, bool)
 
 
 def _metrics(runs: Sequence[Run]) -> Iterable[MetricRow]:
@@ -313,7 +322,7 @@ def _metrics(runs: Sequence[Run]) -> Iterable[MetricRow]:
         yield MetricRow(name, values, _best(name, values))
 
 
-def _number(value: Any) -> float | None:
+def _number(value: object) -> float | None:
     return float(value) if isinstance(value, (int, float)) else None
 
 
@@ -322,6 +331,7 @@ def _best(name: str, values: Sequence[float | None]) -> int | None:
     known = [(value, index) for index, value in enumerate(values) if value is not None]
     if smaller is None or len(known) < 2:
         return None
-    choose: Callable[..., Any] = min if smaller else max
-    best = choose(known, key=lambda pair: pair[0])
-    return best[1] if sum(value == best[0] for value, _ in known) == 1 else None
+    values_known = [value for value, _ in known]
+    best = min(values_known) if smaller else max(values_known)
+    indices = [index for value, index in known if value == best]
+    return indices[0] if len(indices) == 1 else None

@@ -1,22 +1,23 @@
-"""Training a model version again from its record, and whether that gives the same model."""
+"""Reproduction of a model version: training it again from its record, and comparing both."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Generic, TypeVar
 
 from mlops_assets.errors import NotReproducible
 from mlops_assets.models.evaluation.evaluate import evaluate_version
 from mlops_assets.models.export.export import export
 from mlops_assets.models.native import native_files
-from mlops_assets.models.signature import data_for
+from mlops_assets.models.signature import data_for, stored_scaling
 from mlops_assets.models.specification import ModelSpecification
 from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Run
 from mlops_assets.registry.model_documents import Signature
 from mlops_assets.runs.comparison import environment_versions, recorded_environment
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import Json, JsonObject
 from mlops_assets.training import provenance
 from mlops_assets.training.process.follow import followed
 from mlops_assets.training.process.supervisor import train_supervised
@@ -26,42 +27,45 @@ from mlops_assets.training.trainers import load_trainer
 TAG = "reproduces"  # of the run that trains again: the model version
 NAMED = 5  # changes that a message lists
 
+Value = TypeVar("Value", str, float)
+
 
 @dataclass(frozen=True)
 class Change:
-    """Something that is not as it was recorded.
+    """A property of a run that has changed since it was recorded.
 
     Attributes:
         what: `code`, `trainer`, `inputs`, `bands`, `scaling`, `task`, `package NAME`, `python` or
             `hardware NAME`.
-        recorded: what it was; None if it was not there.
-        now: what it is.
-        forbids: whether training anew would not be the same work: it is not done unless changes are
-            allowed.
+        recorded: value at that time; None if there was none.
+        now: value now; None if there is none.
+        forbids: whether training again would not be the same work: it is refused unless changes
+            are allowed.
     """
 
     what: str
-    recorded: Any
-    now: Any
+    recorded: Json
+    now: Json
     forbids: bool
 
     def __str__(self) -> str:
-        said = ["not there" if value is None else str(value) for value in (self.recorded, self.now)]
-        return f"{self.what}: {said[0]} → {said[1]}"
+        recorded = "absent" if self.recorded is None else self.recorded
+        now = "absent" if self.now is None else self.now
+        return f"{self.what}: {recorded} → {now}"
 
 
 @dataclass(frozen=True)
-class Match:
-    """One result of the recorded run, and of the one that trained again."""
+class Match(Generic[Value]):
+    """One result of the recorded run, and of the run that trained again."""
 
     what: str
-    recorded: Any
-    now: Any
+    recorded: Value | None
+    now: Value | None
 
     @property
     def equal(self) -> bool:
         """True if they are exactly the same."""
-        return bool(self.recorded == self.now)
+        return self.recorded == self.now
 
 
 @dataclass(frozen=True)
@@ -69,19 +73,19 @@ class Reproduction:
     """The outcome of training again.
 
     Attributes:
-        original: the model version that was to be made again.
-        made: the model version that was made.
-        changes: what was not as recorded.
-        artefacts: sha256 of the native files. ONNX files hold the name of their version, and so
+        original: the model version that was reproduced.
+        made: the model version of the reproduction.
+        changes: differences from the record.
+        artefacts: sha256 of the native files. ONNX files contain the name of their version, and so
             always differ.
-        metrics: those that the recorded run has, logged ones and on the test split.
+        metrics: those of the recorded run, logged ones and of the test split.
     """
 
     original: ModelVersion
     made: ModelVersion
     changes: Sequence[Change]
-    artefacts: Sequence[Match]
-    metrics: Sequence[Match]
+    artefacts: Sequence[Match[str]]
+    metrics: Sequence[Match[float]]
 
     @property
     def same_artefacts(self) -> bool:
@@ -95,10 +99,10 @@ class Reproduction:
 
     @property
     def matches(self) -> bool:
-        """True if the same model was made."""
+        """True if the reproduction gave the same model."""
         return self.same_artefacts and self.same_metrics
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """Return everything as JSON values."""
         return {
             "reproduces": f"{self.original.model}@{self.original.version}",
@@ -123,13 +127,13 @@ def reproduce(
     it reproduces.
 
     Args:
-        store: where everything lies.
+        store: the project's storage.
         specification: the model as it is declared now.
-        row: the model version to make again.
-        allow_changes: train even though the code or the declaration is not as it was.
+        row: the model version to reproduce.
+        allow_changes: train even though the code or the declaration has changed.
 
     Raises:
-        NotReproducible: it is external, or the code or the declaration is not as it was.
+        NotReproducible: it is external, or the code or the declaration has changed.
         TrainerError: training fails.
         ParityError: the model cannot be exported.
     """
@@ -140,8 +144,8 @@ def reproduce(
         listed = "; ".join(str(change) for change in forbidding[:NAMED])
         more = f"; and {len(forbidding) - NAMED} more" if len(forbidding) > NAMED else ""
         raise NotReproducible(
-            f"{row.model}@{row.version} cannot be trained again as it was: {listed}{more}; restore"
-            f" what was{_how_to_restore(run, forbidding)}, or give --allow-changes"
+            f"{row.model}@{row.version} cannot be reproduced: {listed}{more}; restore the recorded"
+            f" state{_how_to_restore(run, forbidding)}, or use --allow-changes"
         )
     request = TrainingRequest(
         specification=specification,
@@ -169,15 +173,15 @@ def reproduce(
 def changes_since(
     store: Store, specification: ModelSpecification, row: ModelVersion, run: Run
 ) -> list[Change]:
-    """Return what is not as it was when a model version was trained.
+    """Return the changes since a model version was trained.
 
     Raises:
-        NotReproducible: it was not trained here, or the model is declared on another dataset now.
+        NotReproducible: it is external, or the model is declared on another dataset now.
     """
     if run.source != "platform":
         raise NotReproducible(
-            f"{row.model}@{row.version} is external (source {run.source}); it can be trained again"
-            " only there"
+            f"{row.model}@{row.version} is external (source {run.source}); train it again on the"
+            " platform that it comes from"
         )
     if specification.dataset != row.dataset:
         raise NotReproducible(
@@ -197,19 +201,20 @@ def _declared(
     data = data_for(store, specification, row.data_version)
     code = provenance.code_version(load_trainer(specification.trainer).file)
     signature = Signature.of(row)
-    facts = {
+    facts: dict[str, tuple[Json, Json]] = {
         "code": (run.code_version, code),
         "trainer": (run.trainer, specification.trainer),
         "task": (row.task, specification.task),
         "inputs": (signature.view, data.view),
-        "bands": (signature.features, data.features),
-        "scaling": (
-            signature.scaling,
-            None if data.scaling is None else [dict(entry) for entry in data.scaling.entries],
-        ),
+        "bands": ([*signature.features], [*data.features]),
+        "scaling": (_json(signature.scaling), _json(stored_scaling(data.scaling))),
         "data": (run.data_digest, data.digest),
     }
     return [Change(what, was, now, True) for what, (was, now) in facts.items() if was != now]
+
+
+def _json(scaling: Sequence[Mapping[str, Json]] | None) -> Json:
+    return None if scaling is None else [dict(entry) for entry in scaling]
 
 
 def _installed(recorded: Mapping[str, str] | None) -> list[Change]:
@@ -228,7 +233,7 @@ def _installed(recorded: Mapping[str, str] | None) -> list[Change]:
     ]
 
 
-def _hardware(recorded: Mapping[str, Any]) -> list[Change]:
+def _hardware(recorded: Mapping[str, Json]) -> list[Change]:
     now = provenance.hardware()
     names = ("machine", "gpus")
     return [
@@ -239,7 +244,7 @@ def _hardware(recorded: Mapping[str, Any]) -> list[Change]:
 
 
 def _how_to_restore(run: Run, changes: Sequence[Change]) -> str:
-    """Return how to restore the code, if it is the code that differs and it was committed."""
+    """Return the instructions to restore the code, if it differs and was committed."""
     commit = run.code.get("commit")
     if commit is None or not any(change.what == "code" for change in changes):
         return ""
@@ -251,5 +256,5 @@ def _how_to_restore(run: Run, changes: Sequence[Change]) -> str:
     return f" (git checkout {commit}{patch})"
 
 
-def _document(match: Match) -> dict[str, Any]:
+def _document(match: Match[str] | Match[float]) -> JsonObject:
     return {"what": match.what, "recorded": match.recorded, "now": match.now, "equal": match.equal}

@@ -107,7 +107,8 @@ def test_other_code_is_not_trained_unless_it_is_allowed(
     assert changes_since(store, model_specification(), row, store.registry.run(row.run_id)) == []
     own_trainer.write_text(f"{TRAINER}# other code\n")
     with pytest.raises(
-        NotReproducible, match=r"code: source\.\w{12} → source\.\w{12}; restore what was, or give"
+        NotReproducible,
+        match=r"code: source\.\w{12} → source\.\w{12}; restore the recorded state, or use",
     ):
         reproduce(store, model_specification(), row)
     change(
@@ -155,7 +156,7 @@ def test_other_packages_are_named_but_do_not_hinder(store: Store, row: ModelVers
     run = change(store, row, environment=store.workspace.put_object(json_bytes(recorded)).sha256)
     found = {each.what: each for each in changes_since(store, model_specification(), row, run)}
     assert found.keys() == {"package gone", "package numpy", "package scikit-learn", "python"}
-    assert str(found["package gone"]) == "package gone: 2.0 → not there"
+    assert str(found["package gone"]) == "package gone: 2.0 → absent"
     assert (found["package scikit-learn"].recorded, found["python"].recorded) == (None, "3.9.1")
     assert not any(each.forbids for each in found.values())
     run = change(store, row, hardware={**run.hardware, "gpus": ["H100"]}, environment=None)

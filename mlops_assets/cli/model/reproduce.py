@@ -70,7 +70,7 @@ def _print(found: Reproduction) -> None:
         if len(found.changes) > SHOWN:
             console.print(f"  … and {len(found.changes) - SHOWN} more; --json has them all")
         console.print()
-    rows = [
+    rows: list[list[str | float | None]] = [
         [match.what, _short(match.recorded), _short(match.now), _verdict(match)]
         for match in found.artefacts
     ]
@@ -84,13 +84,16 @@ def _print(found: Reproduction) -> None:
     console.print(f"\n{name} {outcome} by {made}: {', '.join(said)}")
 
 
-def _verdict(match: Match) -> str:
+def _verdict(match: Match[str] | Match[float]) -> str:
     from mlops_assets.runs.reports.formatting import delta
 
     if match.equal:
         return "same"
-    numbers = all(isinstance(value, (int, float)) for value in (match.recorded, match.now))
-    return delta(match.now - match.recorded) if numbers else "differs"
+    recorded = match.recorded
+    now = match.now
+    if isinstance(recorded, (int, float)) and isinstance(now, (int, float)):
+        return delta(now - recorded)
+    return "differs"
 
 
 def _short(digest: str | None) -> str | None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 import math
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib import colormaps
@@ -15,6 +15,9 @@ from matplotlib.figure import Figure, SubFigure
 
 from mlops_assets.runs.comparison import ComparedRun, Comparison, Confusion
 from mlops_assets.runs.reports.formatting import NOT_MEASURED, delta, number
+
+if TYPE_CHECKING:
+    from matplotlib.lines import Line2D
 
 CURVES = 12  # panels at most, those of the metrics that most runs have
 POINTS = 2_000  # of a curve that are drawn
@@ -180,11 +183,15 @@ def _draw_table(figure: Figure | SubFigure, comparison: Comparison) -> None:
             cell.get_text().set_fontweight("bold")
 
 
-def _colour(index: int) -> Any:
-    return colormaps["tab10"](index) if index < 10 else colormaps["tab20b"](index - 10)
+def _colour(index: int) -> tuple[float, float, float, float]:
+    """Return the colour of a run, as red, green, blue and alpha from 0 to 1."""
+    red, green, blue, alpha = (
+        colormaps["tab10"](index) if index < 10 else colormaps["tab20b"](index - 10)
+    )
+    return red, green, blue, alpha
 
 
-def _line(index: int) -> Any:
+def _line(index: int) -> Line2D:
     from matplotlib.lines import Line2D
 
     return Line2D([], [], color=_colour(index), linewidth=2)

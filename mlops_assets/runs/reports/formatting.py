@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
-NOT_MEASURED = "not in the test split"  # classes that no metric is of
-SHOWN = 80  # characters of a value
+NOT_MEASURED = "not in the test split"  # classes without a metric
+MAX_LENGTH = 80  # characters of a value
 _BYTES = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
 def number(value: float) -> str:
-    """Return a number with four digits that count, integers whole."""
-    if isinstance(value, int) or (value == int(value) if abs(value) < 1e15 else False):
-        return f"{value:.0f}" if abs(value) >= 1000 or isinstance(value, int) else f"{value:g}"
+    """Return a number with four significant digits, integers whole."""
+    if isinstance(value, int):
+        return f"{value:.0f}"
+    if abs(value) < 1e15 and value == int(value):
+        return f"{value:.0f}" if abs(value) >= 1000 else f"{value:g}"
     return f"{value:.4g}"
 
 
@@ -27,7 +28,7 @@ def size(count: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return seconds as people say them: `0.35 s`, `2 min 5 s`, `3 h 12 min`."""
+    """Return seconds in readable units: `0.35 s`, `2 min 5 s`, `3 h 12 min`."""
     if seconds < 60:
         return f"{seconds:.3g} s"
     minutes, rest = divmod(round(seconds), 60)
@@ -48,10 +49,10 @@ def delta(value: float) -> str:
     return f"{'▲' if value > 0 else '▼'} {value:+.4g}"
 
 
-def quantity(name: str, value: Any) -> str:
-    """Return a value that may have a unit by its name, such as `peak_memory_bytes`.
+def quantity(name: str, value: object) -> str:
+    """Return a value in the unit that its name has, such as `peak_memory_bytes`.
 
-    Of an error the last line.
+    Of an error, return the last line.
     """
     if name == "error" and isinstance(value, str) and value.strip():
         return plain(value.strip().splitlines()[-1])
@@ -67,7 +68,7 @@ def quantity(name: str, value: Any) -> str:
     return plain(value)
 
 
-def plain(value: Any, shown: int = SHOWN) -> str:
+def plain(value: object, length: int = MAX_LENGTH) -> str:
     """Return any recorded value on one line, shortened."""
     if value is None:
         return "–"
@@ -77,4 +78,4 @@ def plain(value: Any, shown: int = SHOWN) -> str:
         return number(value)
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
     text = " ".join(text.split())
-    return text if len(text) <= shown else f"{text[: shown - 1]}…"
+    return text if len(text) <= length else f"{text[: length - 1]}…"
