@@ -8,7 +8,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field, create_model
 
-from mlops_assets.models.parameters import written
+from mlops_assets.models.parameters import written_mapping
 from mlops_assets.models.specification import Compute, ModelSpecification
 from mlops_assets.training.trainers import Trainer
 
@@ -19,7 +19,7 @@ def run_config_type(specification: ModelSpecification, trainer: Trainer) -> type
     It holds the trainer's parameters, with the YAML's values as defaults, and the seed.
     """
     params = trainer.parameters(specification.params)
-    values = params.model_dump() | written(params.model_extra or {})
+    values = params.model_dump() | written_mapping(params.model_extra or {})
     permissive = trainer.params_type.model_config.get("extra") == "allow"
     declared = trainer.params_type.model_fields
     fields: dict[str, Any] = {}

@@ -1,17 +1,17 @@
-"""The stages after training, whoever trained the model.
-
-They are export and parity, evaluation, record and gates.
+"""The stages after training: export and parity, evaluation, record and gates.
 
 The steps of the asset graph, sweeps, external runs and imports all go through these stages, and
-each reports what came of it.
+each stage reports its outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import TypeAdapter
 
 from mlops_assets import errors
 from mlops_assets.errors import MlopsError, NotFound, ParityError, StorageError
@@ -21,16 +21,17 @@ from mlops_assets.names import Reference
 from mlops_assets.registry import ModelVersion, Registry
 from mlops_assets.storage import FileStat
 from mlops_assets.store import Store
+from mlops_assets.text.json_values import JsonObject
 
 if TYPE_CHECKING:
     from mlops_assets.models.evaluation.tally import Evaluation
     from mlops_assets.models.export.parity import ParityReport
 
 
-class Reporter(AbstractContextManager[Any], Protocol):
+class Reporter(AbstractContextManager[object], Protocol):
     """The receiver of reports of stages, such as Dagster. It is entered once, around them all.
 
-    Every method may raise StorageError if it cannot report now; the stage counts all the same.
+    Every method may raise StorageError if it cannot report now; the stage is valid nevertheless.
     """
 
     def trained(self, row: ModelVersion) -> None:
@@ -38,15 +39,15 @@ class Reporter(AbstractContextManager[Any], Protocol):
         ...
 
     def exported(self, row: ModelVersion, report: ParityReport) -> None:
-        """Its ONNX file is published and proved."""
+        """Its ONNX file is published, and equals the trained model."""
         ...
 
     def unproved(self, row: ModelVersion, error: ParityError) -> None:
-        """Its ONNX file is not what the model is."""
+        """Its ONNX file differs from the trained model."""
         ...
 
     def evaluated(self, row: ModelVersion, found: Evaluation, figure: bytes) -> None:
-        """It is measured; `figure` is the main one."""
+        """It is measured; `figure` is the main figure, a PNG."""
         ...
 
     def recorded(
@@ -58,7 +59,14 @@ class Reporter(AbstractContextManager[Any], Protocol):
 
 @dataclass(frozen=True)
 class Stage:
-    """One stage, and what came of it; `error` is the kind of error that ended it."""
+    """One stage and its outcome.
+
+    Attributes:
+        name: `train`, or one of `STAGES`.
+        passed: whether it was completed.
+        message: description of its result, or the error.
+        error: name of the class of the error that ended it.
+    """
 
     name: str
     passed: bool
@@ -73,10 +81,10 @@ class Outcome:
     Attributes:
         model: name of the model.
         version: its version.
-        stages: those that were done, in their order.
-        gates: each gate, and whether it passes; empty before the record.
+        stages: the stages that were run, in their order.
+        gates: outcome of each gate; empty before the record.
         metrics: on the test split.
-        notes: what could not be reported.
+        notes: errors of the reporter.
     """
 
     model: str
@@ -101,7 +109,7 @@ class Outcome:
         return "\n".join([*lines, *(f"  note: {note}" for note in self.notes)])
 
     def raise_for_failure(self) -> None:
-        """Raise the error of the stage that failed, if one did; gates are no stage."""
+        """Raise the error of the stage that failed, if one did; gates are not a stage."""
         for stage in self.stages:
             if not stage.passed:
                 kind = getattr(errors, stage.error or "", MlopsError)
@@ -110,33 +118,35 @@ class Outcome:
                     f" {stage.message}"
                 )
 
-    def document(self) -> dict[str, Any]:
+    def document(self) -> JsonObject:
         """Return this as JSON values."""
         return asdict(self)
 
     @classmethod
-    def read(cls, document: Mapping[str, Any]) -> Outcome:
-        """Return what `document` gave."""
-        stages = [Stage(**stage) for stage in document["stages"]]
-        gates = [GateOutcome(**gate) for gate in document["gates"]]
-        return cls(**{**document, "stages": stages, "gates": gates})
+    def read(cls, document: object) -> Outcome:
+        """Return the outcome whose `document()` this is.
+
+        Raises:
+            pydantic.ValidationError: it is another document.
+        """
+        return TypeAdapter(cls).validate_python(document)
 
 
 def complete(
     store: Store, specification: ModelSpecification, row: ModelVersion, reporter: Reporter
 ) -> Outcome:
-    """Do every stage that follows on a published model version.
+    """Run every stage that follows a published model version.
 
-    Doing them again replaces what they published.
+    Running them again replaces their files.
 
     Args:
-        store: where it lies.
+        store: workspace and registry.
         specification: the model as declared.
         row: the model version.
-        reporter: where to report to.
+        reporter: receiver of reports.
 
     Returns:
-        What came of each stage; one that fails is the last.
+        The outcome of each stage; one that fails is the last.
     """
     outcome = Outcome(row.model, row.version)
     with reporter:
@@ -158,15 +168,15 @@ def do_stage(
     outcome: Outcome,
     reporter: Reporter,
 ) -> None:
-    """Do one stage, report it, and add what came of it to `outcome`.
+    """Run one stage, report it, and add it to `outcome`.
 
     Args:
         name: one of `STAGES`.
-        store: where the model version lies.
+        store: workspace and registry.
         specification: the model as declared.
         row: the model version.
         outcome: of the stages before.
-        reporter: where to report to.
+        reporter: receiver of reports.
 
     Raises:
         ParityError: the ONNX model differs from the trained one, which is reported.
@@ -200,8 +210,8 @@ def _evaluate(
 
     found, figure = evaluate_version(store, specification, row)
     outcome.metrics = dict(found.metrics)
-    shown = ", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items())
-    return shown, lambda to: to.evaluated(row, found, figure)
+    message = ", ".join(f"{name} {value:.4f}" for name, value in found.metrics.items())
+    return message, lambda to: to.evaluated(row, found, figure)
 
 
 def _record(

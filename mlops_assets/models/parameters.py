@@ -1,44 +1,55 @@
-"""Parameters of trainers as they are kept in JSON and pass through Dagster's forms.
+"""Parameters of trainers as they are kept in JSON and pass through Dagster's forms, without loss.
 
-Nothing that was written is lost.
-
-JSON has text keys only. A key that is a whole number is kept as that number's text, and a text that
-would be taken for one is kept in quotes, as YAML writes it: `{0: 1, "0": 2}` becomes `{"0": 1,
-"'0'": 2}`.
+JSON has text keys only. A whole number as a key is kept as its text, and a text that looks like a
+whole number is kept in quotes, as YAML writes it: `{0: 1, "0": 2}` becomes `{"0": 1, "'0'": 2}`.
 """
 
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TypeAlias
 
 from pydantic import BaseModel
 
+from mlops_assets.text.json_values import Json, JsonObject
+
+# a value of YAML: like JSON, but keys may be whole numbers
+Parameter: TypeAlias = (
+    "bool | int | float | str | list[Parameter] | dict[int | str, Parameter] | None"
+)
+
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _QUOTED = re.compile(r"'+-?(0|[1-9][0-9]*)'+")
-# text to YAML 1.1, a number to all others
+# a text in YAML 1.1, a number everywhere else
 _WITH_EXPONENT = re.compile(r"[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+")
 
 
-def written(value: Any) -> Any:
+def written(value: object) -> Json:
     """Return a value as JSON can keep it.
 
     Raises:
-        ValueError: it has something that is not text, number, truth, null, list or mapping; or a
-            key that is neither a text nor a whole number.
+        ValueError: it contains something other than text, number, boolean, null, list or mapping;
+            or a key that is neither a text nor a whole number.
     """
     if isinstance(value, dict):
-        return {_written_key(key): written(entry) for key, entry in value.items()}
+        return written_mapping(value)
     if isinstance(value, list | tuple):
         return [written(entry) for entry in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
     raise ValueError(
-        f"{value} is a {type(value).__name__}, which no parameter can be; quote it if it is text"
+        f"{value} is a {type(value).__name__}, which is not a valid parameter; quote it if it is"
+        " text"
     )
 
 
-def _written_key(key: Any) -> str:
+def written_mapping(values: Mapping[str, object]) -> JsonObject:
+    """Return a mapping as JSON can keep it; see `written`."""
+    return {_written_key(key): written(value) for key, value in values.items()}
+
+
+def _written_key(key: object) -> str:
     if isinstance(key, str):
         return f"'{key}'" if _WHOLE.fullmatch(key) or _QUOTED.fullmatch(key) else key
     if isinstance(key, int) and not isinstance(key, bool):
@@ -46,8 +57,8 @@ def _written_key(key: Any) -> str:
     raise ValueError(f"the key {key} is a {type(key).__name__}; quote it if it is text")
 
 
-def restored(value: Any) -> Any:
-    """Return what was `written`; also a number with an exponent that came as text."""
+def restored(value: Json) -> Parameter:
+    """Return the value that was `written`; numbers with an exponent may have come as text."""
     if isinstance(value, dict):
         return {_restored_key(key): restored(entry) for key, entry in value.items()}
     if isinstance(value, list):
@@ -55,25 +66,23 @@ def restored(value: Any) -> Any:
     return float(value) if isinstance(value, str) and _WITH_EXPONENT.fullmatch(value) else value
 
 
-def _restored_key(key: Any) -> Any:
-    return int(key) if isinstance(key, str) and _WHOLE.fullmatch(key) else _unquoted(key)
+def _restored_key(key: str) -> int | str:
+    return int(key) if _WHOLE.fullmatch(key) else _unquoted(key)
 
 
-def _unquoted(key: Any) -> Any:
-    return key[1:-1] if isinstance(key, str) and _QUOTED.fullmatch(key) else key
+def _unquoted(key: str) -> str:
+    return key[1:-1] if _QUOTED.fullmatch(key) else key
 
 
-def without_quotes(value: Any) -> Any:
-    """Return a value with texts for keys, as a typed parameter takes it.
-
-    Its own type makes numbers of them.
-    """
+def without_quotes(value: Json) -> Json:
+    """Return a value with texts for keys, which the type of a parameter converts to numbers."""
     if isinstance(value, dict):
         return {_unquoted(key): without_quotes(entry) for key, entry in value.items()}
     return [without_quotes(entry) for entry in value] if isinstance(value, list) else value
 
 
-def document(params: BaseModel) -> dict[str, Any]:
-    """Return typed parameters as JSON values; what the type does not name, as it is `written`."""
+def document(params: BaseModel) -> JsonObject:
+    """Return typed parameters as JSON values; parameters beyond the type are `written`."""
     further = params.model_extra or {}
-    return {**params.model_dump(mode="json", exclude=set(further)), **written(further)}
+    document: JsonObject = params.model_dump(mode="json", exclude=set(further))
+    return document | written_mapping(further)

@@ -55,7 +55,8 @@ def end_run(
         Conflict: the run has succeeded.
         StorageError: the registry is unreachable for too long.
     """
-    finished, registry = now(), store.registry
+    finished = now()
+    registry = store.registry
     error = None if error is None else shown(error)  # all who may read runs see it
     # wait for a registry that is unreachable just now, so that nothing below fails because of it
     patiently(lambda: registry.run(run_id))

@@ -1,11 +1,11 @@
 """The declaration of a model by a user, as strict pydantic models.
 
-Every description is shown in Dagster's docs.
+Dagster's docs have every description.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
@@ -24,10 +24,7 @@ SMALLER_IS_BETTER = {"rmse", "mae", "ece"}
 
 
 def class_metric(metric: str) -> tuple[str, str] | None:
-    """Return measure and class of a metric of one class, such as `recall.wheat`.
-
-    None if it is none.
-    """
+    """Return measure and class of a metric of one class, such as `recall.wheat`, else None."""
     measure, _, name = metric.partition(".")
     return (measure, name) if measure in SINGLE_CLASS_METRICS and name else None
 
@@ -80,12 +77,12 @@ class Gate(Strict):
     tolerance: float = Field(default=0.0, ge=0, description="How much worse is still accepted.")
 
     @model_validator(mode="after")
-    def _says_something(self) -> Gate:
+    def _has_a_rule(self) -> Gate:
         names = CLASS_METRICS + NUMBER_METRICS
         if self.metric not in names and not class_metric(self.metric):
             raise ValueError(
-                f"metric {self.metric!r} is not known; take one of {', '.join(names)}, or of a"
-                f" class {', '.join(SINGLE_CLASS_METRICS)}, such as recall.wheat"
+                f"metric {self.metric!r} is unknown; use one of {', '.join(names)}, or of a class"
+                f" {', '.join(SINGLE_CLASS_METRICS)}, such as recall.wheat"
             )
         if self.min is None and self.max is None and self.not_worse_than is None:
             raise ValueError(f"the gate on {self.metric!r} needs 'min', 'max' or 'not_worse_than'")
@@ -117,7 +114,7 @@ class ModelSpecification(Strict):
     dataset: str = Field(description="Name of the dataset it is trained on.")
     task: Task = Field(description="classification, semantic-segmentation or regression.")
     trainer: str = Field(description="The trainer function as 'package.module:function'.")
-    params: dict[str, Any] = Field(
+    params: dict[str, object] = Field(
         default={}, description="Parameters of the trainer; a run can set others."
     )
     seed: int = Field(default=0, ge=0, description="Seed of the run; a run can set another.")
@@ -182,7 +179,7 @@ class ModelSpecification(Strict):
 
     @field_validator("params")
     @classmethod
-    def _params(cls, params: dict[str, Any]) -> dict[str, Any]:
+    def _params(cls, params: dict[str, object]) -> dict[str, object]:
         return {name: written(value) for name, value in params.items()}
 
     @field_validator("bands")

@@ -117,7 +117,7 @@ def test_each_stage_publishes_its_files(store: Store, land_table: Callable[..., 
     )
 
 
-def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[..., Commit]) -> None:
+def test_run_and_files_record_the_training(store: Store, land_table: Callable[..., Commit]) -> None:
     data = land_table().version
     row = lifecycle(store, model_specification(seed=5), depth=3)
     run = store.registry.run(row.run_id)
@@ -147,7 +147,7 @@ def test_run_and_files_say_what_was_done(store: Store, land_table: Callable[...,
     )
 
 
-def test_the_onnx_file_says_where_it_comes_from_and_takes_raw_values(
+def test_the_onnx_file_has_its_origin_and_takes_raw_values(
     store: Store, land_table: Callable[..., Commit]
 ) -> None:
     data = land_table(specification=table_specification(units={"ndvi_02": "°C"})).version

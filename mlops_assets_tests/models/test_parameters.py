@@ -96,7 +96,7 @@ def test_text_with_an_exponent_is_a_number(text: str) -> None:
     [
         ({True: 1}, "the key True is a bool; quote it"),
         ({1.5: 1}, "the key 1.5 is a float"),
-        ({1}, "is a set, which no"),
+        ({1}, "is a set, which is not a valid parameter"),
     ],
 )
 def test_what_cannot_be_kept_is_refused_where_it_is_declared(value: Any, message: str) -> None:

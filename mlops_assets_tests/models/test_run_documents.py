@@ -76,7 +76,7 @@ def test_a_full_disk_does_not_keep_a_run_from_ending(
 def test_a_run_that_has_succeeded_does_not_end_otherwise(store: Store) -> None:
     store.registry.start_run(new_run(status="succeeded"))
     with pytest.raises(Conflict, match="has succeeded already"):
-        end_run(store, "run-1", "failed", "too late")
+        end_run(store, "run-1", "failed", "out of luck")
     assert not store.workspace.exists(run_document_key("run-1"))
 
 

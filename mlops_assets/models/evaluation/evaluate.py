@@ -51,13 +51,13 @@ def evaluate_version(
     """
     import onnx
 
-    from mlops_assets.models.evaluation import figures
     from mlops_assets.models.evaluation.model_card import model_card
 
     started = time.monotonic()
     data = raw_data(store.workspace, store.registry, row)
     named = _class_metrics_of_gates(specification, data)
-    folder, title = model_folder(row.model, row.version), f"{row.model}@{row.version}"
+    folder = model_folder(row.model, row.version)
+    title = f"{row.model}@{row.version}"
     path = published_path(store.workspace, store.registry, f"{folder}/model.onnx")
     try:
         evaluation = measure(OnnxModel(path), data, kind_of_scores(onnx.load(path), row.framework))
@@ -66,26 +66,15 @@ def evaluate_version(
             f"{title} cannot be measured on the test split of {data.reference}: {error}"
         ) from error
     evaluation = replace(evaluation, metrics=evaluation.metrics | _per_class(evaluation, named))
-    if evaluation.numbers is not None:
-        truth, predicted = evaluation.numbers
-        drawn = {"scatter": figures.scatter(truth, predicted, title)}
-    if evaluation.confusion is not None:
-        drawn = {
-            "confusion_matrix": figures.confusion_matrix(
-                evaluation.confusion, data.class_names, title
-            )
-        }
-    if evaluation.calibration is not None:
-        drawn["reliability"] = figures.reliability(evaluation.calibration, title)
+    drawn = _figures(evaluation, data.class_names, title)
     document = {
         "split": "test",
         "samples": len(data.committed.split("test")),
         "data_version": data.reference,
+        **_document(evaluation),
     }
-    document |= _document(evaluation)
-    card = model_card(
-        specification, row, store.registry.run(row.run_id), data.committed, evaluation, list(drawn)
-    )
+    run = store.registry.run(row.run_id)
+    card = model_card(specification, row, run, data.committed, evaluation, list(drawn))
     contents: dict[str, bytes | Path] = {
         f"{folder}/metrics.json": json_bytes(document),
         **{f"{folder}/figures/{name}.png": png for name, png in drawn.items()},
@@ -97,6 +86,23 @@ def evaluate_version(
             row, "evaluated", publishing.files, evaluation.metrics, time.monotonic() - started
         )
     return evaluation, next(iter(drawn.values()))
+
+
+def _figures(evaluation: Evaluation, class_names: list[str], title: str) -> dict[str, bytes]:
+    """Return name → PNG of the figures of an evaluation, the main one first."""
+    from mlops_assets.models.evaluation import figures
+
+    drawn = {}
+    if evaluation.numbers is not None:
+        truth, predicted = evaluation.numbers
+        drawn["scatter"] = figures.scatter(truth, predicted, title)
+    if evaluation.confusion is not None:
+        drawn["confusion_matrix"] = figures.confusion_matrix(
+            evaluation.confusion, class_names, title
+        )
+    if evaluation.calibration is not None:
+        drawn["reliability"] = figures.reliability(evaluation.calibration, title)
+    return drawn
 
 
 def measure(model: OnnxModel, data: TrainingData, scores: Scores | None = None) -> Evaluation:

@@ -159,7 +159,8 @@ def compare_outputs(
                     batch, "label", tuple(np.argwhere(~same)[0]), decide(own), decided
                 )
         differing = max(differing, float(differs.mean()))
-    far, wrong = difference > limits.tolerance, agreement < limits.agreement
+    far = difference > limits.tolerance
+    wrong = agreement < limits.agreement
     worst = undecided if wrong and not far else furthest or undecided
     return ParityReport(
         not far and not wrong,

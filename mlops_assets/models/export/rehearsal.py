@@ -84,7 +84,8 @@ def _some(y: NDArray[np.number], task: str) -> NDArray[np.int64]:
 def _export(model: object, data: TrainingData, probes: NDArray[np.float32], trainer: str) -> None:
     framework = framework_of(model, trainer)
     with scratch_folder("rehearsal") as scratch:
-        folder, path = scratch / "native", scratch / "model.onnx"
+        folder = scratch / "native"
+        path = scratch / "model.onnx"
         folder.mkdir()
         framework.save(model, folder)
         model = framework.load(folder)

@@ -1,6 +1,6 @@
 """Confidence intervals.
 
-They hold the truth as often as they say, and know what is not independent.
+They contain the truth as often as claimed, and respect dependent samples.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def coverage(units: int, within: int, resampled_by_unit: bool) -> float:
     return held / 100
 
 
-def test_intervals_hold_the_truth_as_often_as_they_say() -> None:
+def test_intervals_contain_the_truth_as_often_as_claimed() -> None:
     assert coverage(units=60, within=1, resampled_by_unit=True) >= 0.9
 
 
@@ -46,7 +46,7 @@ def test_samples_of_one_unit_are_not_independent() -> None:
     assert coverage(units=40, within=10, resampled_by_unit=False) < 0.6
 
 
-def test_an_interval_is_as_wide_as_theory_says() -> None:
+def test_an_interval_is_as_wide_as_theory_predicts() -> None:
     values = np.random.default_rng(0).normal(3, 1, 2000)
     low, high = intervals(sums_of(values, np.arange(2000)), mean)["mean"]
     assert high - low == pytest.approx(2 * 1.96 / np.sqrt(2000), rel=0.06)

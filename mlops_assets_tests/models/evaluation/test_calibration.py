@@ -94,7 +94,7 @@ def test_rounding_makes_no_logits_of_probabilities() -> None:
         (["MatMul", "Identity"], "onnx", None),
     ],
 )
-def test_the_graph_and_its_exporter_say_what_scores_are(
+def test_graph_and_exporter_determine_the_kind_of_scores(
     operations: list[str], framework: str, expected: Scores | None
 ) -> None:
     names = ["input", *(f"inner_{number}" for number in range(len(operations) - 1)), "scores"]

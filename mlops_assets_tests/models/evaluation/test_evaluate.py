@@ -125,7 +125,7 @@ def test_what_is_measured_is_published(store: Store, land_table: Land) -> None:
 
 
 def split_by_column(test: set[str]) -> tuple[pd.DataFrame, DatasetSpecification]:
-    """A table that says itself which rows are tested: every fifth of these classes."""
+    """A table that names the split of each row: every fifth of these classes is tested."""
     table = crops_table()
     tested = table["crop"].isin(test) & (table.index % 5 == 0)
     table["part"] = np.where(tested, "test", "train")
@@ -185,7 +185,7 @@ def test_the_card_names_what_the_model_takes_and_gives_lengths_their_unit(
     assert "Classes, in the order of its scores: `water`, `land`." in card
 
 
-def test_the_card_says_how_sure_it_is_and_where_it_is_worst(store: Store, land_table: Land) -> None:
+def test_the_card_has_intervals_and_the_worst_slices(store: Store, land_table: Land) -> None:
     land_table(crops_table(600).assign(farm=np.arange(600) % 12), fields())
     row = lifecycle(store, model_specification())
     card = store.workspace.get(f"{model_folder(row.model, row.version)}/model-card.md").decode()
@@ -255,7 +255,7 @@ SKLEARN = "mlops_assets.training.trainers.sklearn:train"
 TREE = "sklearn.tree.DecisionTreeRegressor"
 
 
-def test_pixels_nobody_knows_count_for_nothing(store: Store, land_scenes: Land) -> None:
+def test_unlabelled_pixels_count_for_nothing(store: Store, land_scenes: Land) -> None:
     land_scenes(scenes_specification(**windows_source()))
     row = lifecycle(store, WINDOWS)
     document = document_of(store, row)
@@ -304,7 +304,7 @@ def test_numbers_are_measured_with_intervals_and_slices(store: Store, land_table
     )
 
 
-def test_few_groups_give_no_intervals_and_say_so(store: Store, land_table: Land) -> None:
+def test_few_groups_give_no_intervals_but_a_reason(store: Store, land_table: Land) -> None:
     land_table(crops_table(300).assign(farm=np.arange(300) % 3), fields())
     tree: dict[str, Any] = {
         "estimator": "sklearn.tree.DecisionTreeClassifier",
@@ -351,7 +351,7 @@ def test_a_gate_on_a_class_that_is_not_there_is_refused(store: Store, land_table
 @pytest.mark.parametrize("metric", ["recall.", "speed.wheat", "wheat", "recall"])
 def test_a_metric_that_is_none_is_refused(metric: str) -> None:
     with pytest.raises(
-        ValueError, match=r"is not known; take one of accuracy, .* such as recall\.wheat"
+        ValueError, match=r"is unknown; use one of accuracy, .* such as recall\.wheat"
     ):
         model_specification(gates=[{"metric": metric, "min": 0.2}])
 
@@ -381,7 +381,7 @@ def spoiled(name: str, index: tuple[Any, ...], value: float) -> Callable[[Output
 
 
 @pytest.mark.parametrize(
-    ("name", "index", "value", "said"),
+    ("name", "index", "value", "message"),
     [
         (
             "label",
@@ -414,7 +414,7 @@ def test_what_is_no_prediction_names_the_sample(
     name: str,
     index: Any,
     value: float,
-    said: str,
+    message: str,
 ) -> None:
     land_table()
     row = exported(store, model_specification())
@@ -426,7 +426,7 @@ def test_what_is_no_prediction_names_the_sample(
         .split("test")
         .iloc[3]
     )
-    assert said.format(row=sample["row"]) in str(caught.value)
+    assert message.format(row=sample["row"]) in str(caught.value)
     assert f"crops@{row.version} cannot be measured on the test split of fields@v1" in str(
         caught.value
     )

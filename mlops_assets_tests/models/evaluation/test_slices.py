@@ -124,7 +124,7 @@ def test_blocks_of_two_scenes_are_two(store: Store) -> None:
 def test_groups_files_seasons_and_years_are_slices(store: Store, land_table: Land) -> None:
     frame = crops_table(600)
     frame["region"] = np.where(np.arange(600) < 300, "north", "south")
-    frame.loc[590:, "region"] = "elsewhere"  # too few to say anything
+    frame.loc[590:, "region"] = "elsewhere"  # too few to measure
     days = pd.to_datetime("2023-01-15") + pd.to_timedelta(np.arange(600) % 24 * 30, "D")
     frame["date"] = days.strftime("%Y-%m-%d")
     land_table(frame.drop(columns="farm"), table_with(group="region", time="date"))
@@ -158,7 +158,7 @@ def test_too_many_values_are_no_slices(store: Store, land_table: Land) -> None:
     assert slices(committed, "test") == []
 
 
-def test_a_place_is_told_as_the_layout_has_it(
+def test_a_place_is_described_as_the_layout_has_it(
     store: Store, land_table: Land, land_scenes: Land
 ) -> None:
     land_table()
@@ -173,7 +173,7 @@ def test_a_place_is_told_as_the_layout_has_it(
 
 
 @pytest.mark.parametrize("implementation", ALL, ids=str)
-def test_every_layout_tells_of_each_of_its_samples(
+def test_every_layout_has_a_place_for_each_sample(
     store: Store, implementation: ReaderCase
 ) -> None:
     implementation.land(landing(store), MORE)

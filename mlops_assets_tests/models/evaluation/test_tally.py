@@ -42,7 +42,7 @@ def test_classification_metrics_are_those_worked_out_by_hand() -> None:
     assert rows.loc["field", ["precision", "recall", "f1", "iou"]].tolist() == [0, 0, 0, 0]
 
 
-def test_pixels_nobody_knows_do_not_count() -> None:
+def test_unlabelled_pixels_do_not_count() -> None:
     truth = np.full((2, 2, 4), -1)
     predicted = np.ones((2, 2, 4), dtype=np.int64)
     truth[0, 0, :3], truth[1, 1, :3] = TRUTH[:3], TRUTH[3:]
@@ -88,7 +88,7 @@ def test_extremes_are_numbers(truth: list[int], predicted: list[int], expected: 
 
 
 @pytest.mark.parametrize("predicted", [[1, 1, 1], [1, 0, 1]])
-def test_one_class_says_nothing_of_agreement_beyond_chance(predicted: list[int]) -> None:
+def test_one_class_has_no_agreement_beyond_chance(predicted: list[int]) -> None:
     found = evaluate(np.array([1, 1, 1]), np.array(predicted), "classification", NAMES).metrics
     assert found.keys() == {"accuracy", "balanced_accuracy", "macro_f1", "mean_iou"}
 

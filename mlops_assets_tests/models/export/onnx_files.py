@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, load, numpy_helper, save
 
 
 def linear_classifier(path: Path) -> None:
-    """Write a model that tells the crops of `crops_table` by the sum of their six months.
+    """Write a model that predicts the crops of `crops_table` by the sum of their six months.
 
     The farm has no weight.
     """

@@ -226,7 +226,7 @@ def test_equal_first_samples_do_not_make_rounding_a_difference(
     assert report.passed
 
 
-def test_the_worst_pixel_of_a_window_is_shown(tmp_path: Path) -> None:
+def test_the_worst_pixel_of_a_window_is_reported(tmp_path: Path) -> None:
     shape = (9, 2, 4, 4)
     windows = np.random.default_rng(0).normal(size=shape).astype(np.float32)
     wrong = windows.copy()
@@ -254,7 +254,7 @@ def test_no_samples_prove_nothing(tmp_path: Path, model: nn.Linear) -> None:
         compare_outputs({}, other, X[:0], "classification", Parity())
 
 
-def test_a_failed_export_says_where_the_worst_sample_lies(
+def test_a_failed_export_names_the_place_of_the_worst_sample(
     store: Store, land_scenes: Callable[..., Commit], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     land_scenes()

@@ -74,7 +74,7 @@ def test_values_next_to_a_threshold_go_the_same_way_in_onnx(library: str, tmp_pa
         settings = {**SMALL, "max_bin": 1000, "min_data_in_bin": 1, "num_leaves": 64}
         model = lightgbm.train({**settings, "objective": "regression"}, lightgbm.Dataset(X, y), 5)
     native, found = both(model, X, "regression", tmp_path)
-    np.testing.assert_array_equal(native > 0.5, y > 0.5)  # neighbours are told apart
+    np.testing.assert_array_equal(native > 0.5, y > 0.5)  # neighbours are distinguished
     np.testing.assert_allclose(found, native, atol=1e-5)
 
 

@@ -19,7 +19,7 @@ from mlops_assets.models.frameworks import framework_named, framework_of
     ],
     ids=["nothing", "dictionary", "number"],
 )
-def test_what_no_adapter_knows_is_refused(model: Any, message: str) -> None:
+def test_a_model_without_an_adapter_is_refused(model: Any, message: str) -> None:
     with pytest.raises(TrainerError, match=f"a:trainer {message}"):
         framework_of(model, "a:trainer")
 

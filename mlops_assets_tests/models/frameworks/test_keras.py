@@ -170,7 +170,7 @@ def test_a_layer_class_inside_of_a_function_is_refused(tmp_path: Path) -> None:
         framework_named("keras").save(keras.Sequential([keras.Input((6,)), Local()]), tmp_path)
 
 
-def test_a_model_that_takes_bands_last_is_told_how_to_begin(tmp_path: Path) -> None:
+def test_a_model_that_takes_bands_last_is_refused_with_a_remedy(tmp_path: Path) -> None:
     import keras
 
     model, adapter = (

@@ -169,7 +169,7 @@ def test_a_pipeline_that_ends_in_another_framework_is_refused(
             ScikitLearn().save(model, tmp_path)
 
 
-def test_a_node_that_nobody_knows_is_no_model(tmp_path: Path) -> None:
+def test_an_unknown_node_is_not_a_model(tmp_path: Path) -> None:
     X, y = samples((6,))
     skops.io.dump(LogisticRegression().fit(X, y), tmp_path / "written.skops")
     with (

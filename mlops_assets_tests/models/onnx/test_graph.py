@@ -31,7 +31,7 @@ def graph(operator: str = "Relu", *unbound: str) -> onnx.ModelProto:
     )
 
 
-def test_scaling_keeps_what_a_file_says_of_itself() -> None:
+def test_scaling_keeps_the_metadata_of_a_file() -> None:
     model = conform(graph(), (2,), {"found": "scores"})
     entries = tuple({"type": "min-max", "minimum": low, "maximum": low + 1} for low in (0.0, 1.0))
     assert facts(with_scaling(model, Scaling(entries), (2,))) == facts(model)

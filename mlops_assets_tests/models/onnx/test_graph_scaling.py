@@ -178,7 +178,7 @@ def opened(store: Store, model: str) -> TrainingData:
 
 
 @pytest.mark.parametrize("model", MODELS)
-def test_the_signature_says_what_is_taken_and_how_it_is_scaled(models: Store, model: str) -> None:
+def test_the_signature_has_the_inputs_and_their_scaling(models: Store, model: str) -> None:
     row, data = row_of(models, model), opened(models, model)
     assert row.signature["features"] == MODELS[model].get("bands", data.source_features)
     assert row.signature["source_features"] == data.source_features
