@@ -8,16 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from typing import TypeAlias
 
 from pydantic import BaseModel
 
 from mlops_assets.text.json_values import Json, JsonObject
-
-# a value of YAML: like JSON, but keys may be whole numbers
-Parameter: TypeAlias = (
-    "bool | int | float | str | list[Parameter] | dict[int | str, Parameter] | None"
-)
 
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]*)")
 _QUOTED = re.compile(r"'+-?(0|[1-9][0-9]*)'+")
@@ -57,7 +51,7 @@ def _written_key(key: object) -> str:
     raise ValueError(f"the key {key} is a {type(key).__name__}; quote it if it is text")
 
 
-def restored(value: Json) -> Parameter:
+def restored(value: object) -> object:
     """Return the value that was `written`; numbers with an exponent may have come as text."""
     if isinstance(value, dict):
         return {_restored_key(key): restored(entry) for key, entry in value.items()}
@@ -66,15 +60,15 @@ def restored(value: Json) -> Parameter:
     return float(value) if isinstance(value, str) and _WITH_EXPONENT.fullmatch(value) else value
 
 
-def _restored_key(key: str) -> int | str:
-    return int(key) if _WHOLE.fullmatch(key) else _unquoted(key)
+def _restored_key(key: object) -> object:
+    return int(key) if isinstance(key, str) and _WHOLE.fullmatch(key) else _unquoted(key)
 
 
-def _unquoted(key: str) -> str:
-    return key[1:-1] if _QUOTED.fullmatch(key) else key
+def _unquoted(key: object) -> object:
+    return key[1:-1] if isinstance(key, str) and _QUOTED.fullmatch(key) else key
 
 
-def without_quotes(value: Json) -> Json:
+def without_quotes(value: object) -> object:
     """Return a value with texts for keys, which the type of a parameter converts to numbers."""
     if isinstance(value, dict):
         return {_unquoted(key): without_quotes(entry) for key, entry in value.items()}

@@ -105,8 +105,8 @@ def _print(found: VersionDiff, names: Mapping[str, str]) -> None:
     if found.declaration:
         _heading("declaration")
         _lines(
-            f"{_text(row['what'])}: {_text(row['before'])} → {_text(row['after'])}"
-            for row in found.declaration
+            f"{change.what}: {_text(change.before)} → {_text(change.after)}"
+            for change in found.declaration
         )
 
 
@@ -178,11 +178,9 @@ def _labels(rows: pd.DataFrame, names: Mapping[str, str]) -> str:
 
 def _print_classes(found: VersionDiff) -> None:
     _heading("classes")
-    _lines(f"+ {row['name']} ({row['value']})" for row in found.classes["added"])
-    _lines(f"- {row['name']} ({row['value']})" for row in found.classes["removed"])
-    _lines(
-        f"> {row['value']}: {row['before']} → {row['after']}" for row in found.classes["renamed"]
-    )
+    _lines(f"+ {row['name']} ({row['value']})" for row in found.classes.added)
+    _lines(f"- {row['name']} ({row['value']})" for row in found.classes.removed)
+    _lines(f"> {row.value}: {row.before} → {row.after}" for row in found.classes.renamed)
     if found.balance:
         names = list(dict.fromkeys(name for balance in found.balance for name in balance.before))
         rows = [
@@ -216,9 +214,9 @@ def _print_shifts(found: VersionDiff) -> None:
     from mlops_assets.datasets.diff.distribution_shift import NOTABLE_SHIFT
 
     _heading("features")
-    _lines(f"+ {name}" for name in found.features["added"])
-    _lines(f"- {name}" for name in found.features["removed"])
-    if found.features["reordered"]:
+    _lines(f"+ {name}" for name in found.features.added)
+    _lines(f"- {name}" for name in found.features.removed)
+    if found.features.reordered:
         console.print("  in another order")
     ordered = sorted(found.shifts, key=lambda shift: -abs(shift.standardised_mean_difference or 0))
     rows = [

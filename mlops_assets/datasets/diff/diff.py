@@ -1,21 +1,19 @@
-"""The differences between two data versions.
+"""The differences between two data versions: files, samples, classes, features, distributions.
 
-They are of files and samples, and with them of everything else that has shifted.
-
-How samples are matched is in `match_samples`, how distributions are compared in
-`distribution_shift`; nothing here prints.
+Samples are matched in `match_samples`, distributions are compared in `distribution_shift`;
+printing is left to the command.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 
 from mlops_assets.datasets.diff.distribution_shift import (
     ClassBalance,
+    DeclarationChange,
     FeatureShift,
     NumberShift,
     class_balance,
@@ -25,12 +23,13 @@ from mlops_assets.datasets.diff.distribution_shift import (
 )
 from mlops_assets.datasets.diff.match_samples import among, match_samples
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.datasets.versions.contents import ClassName
 from mlops_assets.registry import Registry
 
 
 @dataclass(frozen=True, eq=False)
 class FileChanges:
-    """Files of two data versions, told apart by path and checksum.
+    """Files of two data versions, matched by path and checksum.
 
     Attributes:
         added: path, sha256, size.
@@ -51,7 +50,7 @@ class FileChanges:
 class SampleChanges:
     """Samples of two data versions, matched by file, row and column.
 
-    Those of renamed files go with their file.
+    Samples of a renamed file are matched with those of the same file.
 
     Rows of tables that have changed are matched by their features, as their numbers shift when a
     row is taken out.
@@ -61,8 +60,8 @@ class SampleChanges:
         removed: path, row, column, label, split.
         relabelled: path, row, column, before, after (labels), split.
         moved: path, row, column, label, before, after (splits; null is left out).
-        rewritten: in both, but the bytes of their file have changed (not known of tables, where
-            they are told by row).
+        rewritten: in both, but the bytes of their file have changed (unknown for
+            tables, where samples are matched by row).
         unchanged: in both, with the same label and split.
     """
 
@@ -80,6 +79,38 @@ class SampleChanges:
         return counted.rename("samples").reset_index()
 
 
+@dataclass(frozen=True)
+class RenamedClass:
+    """A class value with another name."""
+
+    value: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
+class ClassChanges:
+    """Classes of two data versions, matched by value."""
+
+    added: list[ClassName]
+    removed: list[ClassName]
+    renamed: list[RenamedClass]
+
+
+@dataclass(frozen=True)
+class FeatureChanges:
+    """Features or bands of two data versions, matched by name.
+
+    Attributes:
+        added, removed: names.
+        reordered: whether the features of both versions are in another order.
+    """
+
+    added: list[str]
+    removed: list[str]
+    reordered: bool
+
+
 @dataclass(frozen=True, eq=False)
 class VersionDiff:
     """The differences between two data versions.
@@ -89,33 +120,33 @@ class VersionDiff:
         after: the same of the other version.
         files: files added, removed, changed and renamed.
         samples: samples added, removed, relabelled and moved between splits.
-        classes: values of classes `added`, `removed`, and `renamed` (value, before, after).
-        features: names `added` and `removed`, and whether the rest is `reordered`.
+        classes: classes added, removed and renamed.
+        features: features or bands added, removed and reordered.
         balance: class counts of each split; empty where labels are numbers, and for windows without
             a quality report.
         numbers: mean and standard deviation of number labels of each split.
         shifts: mean and standard deviation of each feature or band in training.
-        declaration: what was declared otherwise: what, before, after.
+        declaration: changed settings of the declaration.
     """
 
     before: dict[str, str]
     after: dict[str, str]
     files: FileChanges
     samples: SampleChanges
-    classes: dict[str, list[Any]]
-    features: dict[str, Any]
+    classes: ClassChanges
+    features: FeatureChanges
     balance: list[ClassBalance]
     numbers: list[NumberShift]
     shifts: list[FeatureShift]
-    declaration: list[dict[str, Any]]
+    declaration: list[DeclarationChange]
 
     @property
     def same(self) -> bool:
         """Whether both are the same content."""
         return self.before["digest"] == self.after["digest"]
 
-    def document(self) -> dict[str, Any]:
-        """Return everything, uncut, as what JSON can say."""
+    def document(self) -> dict[str, object]:
+        """Return all differences as a JSON document."""
         files, samples = self.files, self.samples
         return {
             "before": self.before,
@@ -137,12 +168,12 @@ class VersionDiff:
                 "rewritten": samples.rewritten,
                 "unchanged": samples.unchanged,
             },
-            "classes": self.classes,
-            "features": self.features,
+            "classes": asdict(self.classes),
+            "features": asdict(self.features),
             "class_balance": [dict(vars(balance)) for balance in self.balance],
             "label_numbers": [dict(vars(shift)) for shift in self.numbers],
             "feature_shifts": [dict(vars(shift)) for shift in self.shifts],
-            "declaration": self.declaration,
+            "declaration": [asdict(change) for change in self.declaration],
         }
 
 
@@ -175,7 +206,7 @@ def difference(
 def file_changes(before: pd.DataFrame, after: pd.DataFrame) -> FileChanges:
     """Compare two manifests.
 
-    Of several files with the same bytes the first by path is taken for the first.
+    Several files with the same bytes are paired in the order of their paths.
     """
     columns = ["path", "sha256", "size"]
     at = pd.Index(before["path"]).get_indexer(after["path"])
@@ -246,39 +277,35 @@ def _differs(before: pd.Series, after: pd.Series) -> pd.Series:
     return (a.isna() != b.isna()) | (a.notna() & b.notna() & (a != b))
 
 
-def _class_changes(before: CommittedDataset, after: CommittedDataset) -> dict[str, list[Any]]:
+def _class_changes(before: CommittedDataset, after: CommittedDataset) -> ClassChanges:
     old, new = (
         {str(entry["value"]): entry["name"] for entry in committed.classes or []}
         for committed in (before, after)
     )
-    return {
-        "added": [
-            {"value": value, "name": name} for value, name in new.items() if value not in old
-        ],
-        "removed": [
-            {"value": value, "name": name} for value, name in old.items() if value not in new
-        ],
-        "renamed": [
-            {"value": value, "before": old[value], "after": name}
+    return ClassChanges(
+        added=[ClassName(value=value, name=new[value]) for value in new if value not in old],
+        removed=[ClassName(value=value, name=old[value]) for value in old if value not in new],
+        renamed=[
+            RenamedClass(value, old[value], name)
             for value, name in new.items()
             if old.get(value, name) != name
         ],
-    }
+    )
 
 
-def _feature_changes(before: list[str], after: list[str]) -> dict[str, Any]:
+def _feature_changes(before: list[str], after: list[str]) -> FeatureChanges:
     old, new = set(before), set(after)
-    return {
-        "added": [name for name in after if name not in old],
-        "removed": [name for name in before if name not in new],
-        "reordered": (
+    return FeatureChanges(
+        added=[name for name in after if name not in old],
+        removed=[name for name in before if name not in new],
+        reordered=(
             [name for name in before if name in new] != [name for name in after if name in old]
         ),
-    }
+    )
 
 
-def _rows(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    """Rows as JSON says them: null for what is not there."""
+def _rows(frame: pd.DataFrame) -> list[dict[str, object]]:
+    """Return rows for JSON, with null for missing values."""
     plain = {
         str(name): column.astype(object).where(column.notna(), None).tolist()
         for name, column in frame.items()

@@ -2,7 +2,7 @@
 
 They are of classes, number labels, features or bands, and the declaration.
 
-Which files and samples differ is in `diff`.
+Differences of files and samples are in `diff`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from mlops_assets.datasets.versions.committed_dataset import CommittedDataset, S
 from mlops_assets.paths import version_folder
 from mlops_assets.registry import Registry
 from mlops_assets.registry.files.verified_read import read_published
+from mlops_assets.text.json_values import Json, JsonObject
 
-# A standardised mean difference above this is a shift worth a look (Austin 2009,
+# A standardised mean difference above this is worth checking (Austin 2009,
 # doi:10.1002/sim.3697).
 NOTABLE_SHIFT = 0.1
 
@@ -84,12 +85,26 @@ class FeatureShift:
     std_ratio: float | None
 
 
+@dataclass(frozen=True)
+class DeclarationChange:
+    """A setting that was declared differently; None where it is not declared.
+
+    Attributes:
+        what: dotted name of the setting.
+        before, after: declared values.
+    """
+
+    what: str
+    before: Json
+    after: Json
+
+
 def class_balance(
     registry: Registry, before: CommittedDataset, after: CommittedDataset
 ) -> list[ClassBalance]:
     """Compare the class counts of each split.
 
-    Samples are counted, or the pixels of windows as the quality report has them.
+    Samples are counted, or for windows their pixels, from the quality report.
 
     Empty where labels are numbers, and for windows that have no quality report yet.
     """
@@ -184,17 +199,17 @@ def standardised_mean_difference(
     return (mean_after - mean_before) / pooled if pooled else None
 
 
-def declaration_changes(before: dict[str, Any], after: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return what was declared otherwise, by its dotted name."""
+def declaration_changes(before: JsonObject, after: JsonObject) -> list[DeclarationChange]:
+    """Return the settings whose declared values differ."""
     old, new = _flat(before), _flat(after)
     return [
-        {"what": name, "before": old.get(name), "after": new.get(name)}
+        DeclarationChange(name, old.get(name), new.get(name))
         for name in [*new, *(name for name in old if name not in new)]
         if old.get(name) != new.get(name)
     ]
 
 
-def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
+def _flat(value: Json, prefix: str = "") -> dict[str, Json]:
     if not isinstance(value, dict) or not value:
         return {prefix: value}
     return {
@@ -204,8 +219,10 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     }
 
 
-def _pair(before: Any, after: Any) -> tuple[float | None, float | None]:
-    first, second = (None if pd.isna(value) else float(value) for value in (before, after))
+def _pair(before: float | None, after: float | None) -> tuple[float | None, float | None]:
+    first, second = (
+        None if value is None or math.isnan(value) else float(value) for value in (before, after)
+    )
     return first, second
 
 

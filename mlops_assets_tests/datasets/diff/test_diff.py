@@ -16,8 +16,18 @@ import pandas as pd
 import pytest
 
 from mlops_assets.datasets.commit.commit import Commit, commit
-from mlops_assets.datasets.diff.diff import VersionDiff, difference, file_changes
-from mlops_assets.datasets.diff.distribution_shift import standardised_mean_difference
+from mlops_assets.datasets.diff.diff import (
+    ClassChanges,
+    FeatureChanges,
+    RenamedClass,
+    VersionDiff,
+    difference,
+    file_changes,
+)
+from mlops_assets.datasets.diff.distribution_shift import (
+    DeclarationChange,
+    standardised_mean_difference,
+)
 from mlops_assets.datasets.io.rasters import open_raster
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import scan
@@ -182,7 +192,7 @@ def test_pixels_that_are_relabelled_or_left_out_are_told(store: Store, land_scen
     moves = found.document()["samples"]["moves"]
     assert moves == [{"before": "test", "after": None, "samples": len(found.samples.moved)}]
     assert len(found.samples.moved) > 0
-    assert {"what": "split.buffer", "before": 1.0, "after": 2.0} in found.declaration
+    assert DeclarationChange("split.buffer", before=1.0, after=2.0) in found.declaration
 
     labels = store.workspace.root / "landing" / "scenes" / "labels" / "a.tif"
     relabel(labels)
@@ -287,7 +297,7 @@ def test_a_table_with_a_column_more_keeps_its_rows(store: Store, land_table: Lan
     assert (
         len(found.samples.added) == len(found.samples.removed) == len(found.samples.relabelled) == 0
     )
-    assert found.features == {"added": ["height"], "removed": [], "reordered": False}
+    assert found.features == FeatureChanges(added=["height"], removed=[], reordered=False)
     (height,) = [shift for shift in found.shifts if shift.feature == "height"]
     assert (height.mean_before, height.mean_after, height.standardised_mean_difference) == (
         None,
@@ -307,7 +317,7 @@ def test_rows_moved_between_splits_by_another_seed_are_told(store: Store, land_t
         ("train", "test"),
         ("test", "train"),
     }
-    assert {"what": "split.seed", "before": 0, "after": 7} in found.declaration
+    assert DeclarationChange("split.seed", before=0, after=7) in found.declaration
 
 
 # classes and features
@@ -321,11 +331,11 @@ def test_classes_and_balance(store: Store) -> None:
         store, files, images_specification(classes={"wheat": "Winter wheat", "rye": "Rye"})
     )
     found = difference(store.registry, before, after)
-    assert found.classes == {
-        "added": [{"value": "rye", "name": "Rye"}],
-        "removed": [{"value": "maize", "name": "maize"}],
-        "renamed": [{"value": "wheat", "before": "wheat", "after": "Winter wheat"}],
-    }
+    assert found.classes == ClassChanges(
+        added=[{"value": "rye", "name": "Rye"}],
+        removed=[{"value": "maize", "name": "maize"}],
+        renamed=[RenamedClass("wheat", before="wheat", after="Winter wheat")],
+    )
     train = found.balance[0]
     assert (train.split, train.before) == ("train", {"maize": 2, "Winter wheat": 2, "Rye": 0})
     assert train.after == {"maize": 0, "Winter wheat": 6, "Rye": 2}
@@ -487,7 +497,7 @@ def test_two_datasets_can_be_compared(store: Store) -> None:
     found = difference(store.registry, first, second)
     assert found.after["reference"] == "others@v1"
     assert paths(found.files.changed) == [WHEAT]
-    assert {"what": "name", "before": "tiles", "after": "others"} in found.declaration
+    assert DeclarationChange("name", before="tiles", after="others") in found.declaration
 
 
 def test_a_declaration_is_compared_by_dotted_names(store: Store) -> None:
@@ -495,7 +505,7 @@ def test_a_declaration_is_compared_by_dotted_names(store: Store) -> None:
     declared = images_specification(title="Tiles", classes={"maize": "maize", "wheat": "wheat"})
     assert isinstance(declared, DatasetSpecification)
     after = land_images(store, {**images(), MAIZE: image(51)}, declared)
-    assert {row["what"] for row in difference(store.registry, before, after).declaration} == {
+    assert {row.what for row in difference(store.registry, before, after).declaration} == {
         "title",
         "classes.maize",
         "classes.wheat",
