@@ -152,7 +152,7 @@ def _quality(
     if report is None:
         return {}
     failed = [check.name for check in written_checks(report) if not check.passed]
-    return {"mlops:quality": {"failed": failed, "thresholds": report.get("thresholds")}}
+    return {"mlops:quality": {"failed": failed, "thresholds": report.thresholds}}
 
 
 def _assets(

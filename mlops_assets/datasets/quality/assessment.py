@@ -1,8 +1,6 @@
-"""The quality report of a data version.
+"""The quality report of a data version: the findings of the other modules as checks and files.
 
-It has everything that the other modules find, as checks, documents and figures.
-
-The same version gives the same files, byte for byte. Checks say; they never change a data version.
+The same version gives the same files, byte for byte. Checks never change a data version.
 """
 
 from __future__ import annotations
@@ -17,7 +15,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from mlops_assets.datasets.quality import report
-from mlops_assets.datasets.quality.checks import CHECKS, FORMAT, Check, outcome
+from mlops_assets.datasets.quality.checks import (
+    CHECKS,
+    FORMAT,
+    Check,
+    Report,
+    outcome,
+    written_checks,
+)
 from mlops_assets.datasets.quality.content.places import places_of
 from mlops_assets.datasets.quality.content.sample_values import SampleValues
 from mlops_assets.datasets.quality.content.scan import Scan, scan
@@ -35,8 +40,9 @@ from mlops_assets.datasets.quality.findings.integrity import check_readable
 from mlops_assets.datasets.quality.findings.leakage import declared_groups, find_leakage
 from mlops_assets.datasets.quality.findings.neighbourhoods import suspects_in
 from mlops_assets.datasets.quality.findings.separation import separation, separation_check
-from mlops_assets.datasets.quality.findings.version_shift import measured_shift
-from mlops_assets.datasets.quality.verdict import judge
+from mlops_assets.datasets.quality.findings.version_shift import VersionShift, measured_shift
+from mlops_assets.datasets.quality.report import Findings
+from mlops_assets.datasets.quality.verdict import Measurements, judge
 from mlops_assets.datasets.specification.dataset import QualityThresholds
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
 from mlops_assets.datasets.versions.documents import json_bytes
@@ -47,6 +53,7 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.files.publication import complete_publications, publication
 from mlops_assets.registry.files.verified_read import read_published
 from mlops_assets.storage import FileStat
+from mlops_assets.text.json_values import JsonObject
 
 
 @dataclass(frozen=True)
@@ -73,7 +80,7 @@ class QualityAssessment:
 class _Report:
     """The measurements: `quality.json`, `statistics.json` and the figures by name."""
 
-    document: dict[str, Any]
+    document: JsonObject
     statistics: dict[str, Any]
     figures: dict[str, bytes]
 
@@ -98,7 +105,7 @@ def assess(
     readable = check_readable(committed)
     if not readable.passed:
         rest = [
-            outcome(name, False, "not looked at, as files are damaged")
+            outcome(name, False, "not assessed, as files are damaged")
             for name in CHECKS
             if name != "readable"
         ]
@@ -128,16 +135,16 @@ def _published(
         return read_published(committed.workspace, registry, f"{folder}/{name}")
 
     try:
-        document = json.loads(read("quality.json"))
-        if (document.get("format"), document["digest"]) != (FORMAT, committed.row.digest):
+        found = Report.model_validate_json(read("quality.json"))
+        if (found.format, found.digest) != (FORMAT, committed.row.digest):
             return None
-        if document["thresholds"]["min_distance"] != thresholds.min_distance:
+        if found.thresholds is None or found.thresholds["min_distance"] != thresholds.min_distance:
             return None
         statistics = json.loads(read("statistics.json"))
-        figures = {name: read(f"figures/{name}.png") for name in document["figures"]}
+        figures = {name: read(f"figures/{name}.png") for name in found.figures}
     except (StorageError, IntegrityError):
         return None
-    return _Report(document, statistics, figures)
+    return _Report(found.model_dump(mode="json"), statistics, figures)
 
 
 def _measured(
@@ -176,10 +183,9 @@ def _measured(
         "features": committed.document.features,
         **found.statistics.document(),
     }
-    figures = report.figures(committed, counts, values, apart, places, splits)
-    document = report.document(
-        committed, source, found, counts, values, exact, near, leakage, apart, suspects, checks
-    )
+    findings = Findings(counts, values, exact, near, leakage, apart, suspects)
+    figures = report.figures(committed, findings, places, splits)
+    document = report.document(committed, source, found, findings, checks)
     document |= {
         "format": FORMAT,
         "figures": list(figures),
@@ -199,10 +205,13 @@ def _judged(
 ) -> QualityAssessment:
     """Derive the checks from the measurements, and publish the report unless it is published."""
     document = dict(found.document)
-    if "shift" not in document or document["shift"]["not_compared"]:
-        # what it is compared by is among the files that are published by now
+    shift = VersionShift.model_validate(document["shift"]) if "shift" in document else None
+    if shift is None or shift.not_compared:
+        # it is compared by files that are published by now
         document["shift"] = report.rounded(measured_shift(registry, committed).model_dump())
-    checks = [readable, *judge(document, committed.classes, thresholds)]
+    measured = Measurements.model_validate(document)
+    written = written_checks(Report.model_validate(document))
+    checks = [readable, *judge(measured, written, committed.classes, thresholds)]
     document["thresholds"] = thresholds.model_dump(mode="json")
     document["checks"] = report.check_entries(checks)
     if document != found.document:
@@ -210,7 +219,7 @@ def _judged(
     folder = version_folder(committed.row.dataset, committed.row.version)
     paths = [f"{folder}/{name}" for name in _contents_of(found)]
     files = {file.path: file for file in registry.files_at(*paths)}
-    counts = counts_from(document["class_counts"]["classes"], committed.classes)
+    counts = counts_from(measured.class_counts.classes, committed.classes)
     return QualityAssessment(
         found.statistics, counts, checks, [files[path] for path in paths], found.figures
     )

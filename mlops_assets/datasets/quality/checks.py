@@ -1,17 +1,19 @@
 """Checks of a data version.
 
-How each is computed is in the module of its subject.
+Each is computed in the module of its subject.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
-Report = Mapping[str, Any]  # `quality.json`
-# Of the report: another number, and reports that are there are not taken up again. Raise it with
-# every change of what is found or written down: a check, a threshold's default, a draw, a figure.
+from pydantic import BaseModel, ConfigDict, JsonValue
+
+from mlops_assets.text.json_values import Json, JsonObject
+
+# Format of the report; reports of another format are measured again. Raise it with every change of
+# content: a check, the default of a threshold, a sampling, a figure.
 FORMAT = 3
 
 
@@ -19,21 +21,21 @@ FORMAT = 3
 class Check:
     """The outcome of one check.
 
-    A failed `blocking` check stops what comes after; any other is a warning.
+    A failed `blocking` check stops the following steps; any other is a warning.
 
     Attributes:
         name: one of `CHECKS`.
-        passed: whether all is well.
-        description: what was found, and what to do about it.
+        passed: whether the check passed.
+        description: the finding, and the remedy.
         blocking: whether training must not continue.
-        values: the numbers behind it.
+        values: figures behind the outcome.
     """
 
     name: str
     passed: bool
     description: str
     blocking: bool = True
-    values: dict[str, Any] = field(default_factory=dict)
+    values: JsonObject = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -68,21 +70,45 @@ CHECKS: Mapping[str, CheckKind] = {
 }
 
 
-def outcome(name: str, passed: bool, description: str, **values: Any) -> Check:
-    """Return the outcome of one of `CHECKS`; whether it blocks is said there."""
+def outcome(name: str, passed: bool, description: str, **values: Json) -> Check:
+    """Return the outcome of one of `CHECKS`, which defines whether it blocks."""
     return Check(name, passed, description, CHECKS[name].blocking, values)
 
 
+class WrittenCheck(BaseModel):
+    """The outcome of one check in a report; further keys are its figures."""
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    name: str
+    passed: bool
+    description: str
+    blocking: bool
+
+
+class Report(BaseModel):
+    """The content of `quality.json` of any format; further keys are the measurements.
+
+    Attributes:
+        checks: outcomes, by the thresholds in force when it was written.
+        format: see `FORMAT`; None in early releases.
+        thresholds: by which it was judged; None in early releases.
+        digest: of the data version.
+        figures: names of its figures.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="allow")
+
+    checks: list[WrittenCheck]
+    format: int | None = None
+    thresholds: dict[str, JsonValue] | None = None
+    digest: str = ""
+    figures: list[str] = []
+
+
 def written_checks(report: Report) -> list[Check]:
-    """Return the outcomes that a report has, as they were when it was written."""
-    known = ("name", "passed", "description", "blocking")
+    """Return the outcomes in a report, as they were when it was written."""
     return [
-        Check(
-            name=entry["name"],
-            passed=entry["passed"],
-            description=entry["description"],
-            blocking=entry["blocking"],
-            values={name: value for name, value in entry.items() if name not in known},
-        )
-        for entry in report["checks"]
+        Check(entry.name, entry.passed, entry.description, entry.blocking, entry.model_extra or {})
+        for entry in report.checks
     ]

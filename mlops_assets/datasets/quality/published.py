@@ -1,12 +1,11 @@
 """The quality report of a data version as it was published.
 
-Light to load: commands that only show a version read it. It is judged by other thresholds in
-`verdict`.
+Light to import, for commands that only show a version. `verdict` judges a report by other
+thresholds.
 """
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from mlops_assets.datasets.quality.checks import FORMAT, Check, Report, written_checks
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def report_key(row: DataVersion) -> str:
-    """Return where the report of a data version lies."""
+    """Return the key of the report of a data version."""
     return f"{version_folder(row.dataset, row.version)}/quality.json"
 
 
@@ -32,31 +31,32 @@ def published_report(workspace: Workspace, registry: Registry, row: DataVersion)
     It is None if the version was not assessed, or its report is not as it was published.
     """
     try:
-        report: Report = json.loads(read_published(workspace, registry, report_key(row)))
+        content = read_published(workspace, registry, report_key(row))
     except (StorageError, IntegrityError):
         return None
-    return report
+    return Report.model_validate_json(content)
 
 
 def checks_of(
     report: Report, classes: list[ClassName] | None, thresholds: QualityThresholds | None
 ) -> list[Check]:
-    """Return the checks of a report, judged anew if it was judged by other thresholds.
+    """Return the checks of a report, judged again if it was judged by other thresholds.
 
     Args:
         report: the report.
         classes: of the data version.
-        thresholds: what to judge by; as written if not given, or if the report is of another
-            release.
+        thresholds: to judge by; without them, or for a report of another format, the checks are
+            returned as written.
     """
     written = written_checks(report)
-    if thresholds is None or report.get("format") != FORMAT:
+    if thresholds is None or report.format != FORMAT:
         return written
-    if report["thresholds"] == thresholds.model_dump(mode="json"):
+    if report.thresholds == thresholds.model_dump(mode="json"):
         return written
-    from mlops_assets.datasets.quality.verdict import judge
+    from mlops_assets.datasets.quality.verdict import Measurements, judge
 
+    measured = Measurements.model_validate(report.model_extra)
     return [
         *(check for check in written if check.name == "readable"),
-        *judge(report, classes, thresholds),
+        *judge(measured, written, classes, thresholds),
     ]

@@ -1,14 +1,13 @@
-"""The report as people and programs read it: `quality.json` and the figures.
+"""The report of a data version: `quality.json` and the figures.
 
-Everything in it was found by the other modules; here it gets names.
+It only gives names to the measurements of the other modules.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
@@ -29,28 +28,53 @@ from mlops_assets.datasets.quality.findings.leakage import Leakage, LeakageFigur
 from mlops_assets.datasets.quality.findings.neighbourhoods import PlacedSuspects
 from mlops_assets.datasets.quality.findings.separation import PERCENTILES, Separation
 from mlops_assets.datasets.versions.committed_dataset import CommittedDataset
+from mlops_assets.text.json_values import Json, JsonObject
 
-DIGITS = 7  # significant ones; what machines differ in is beyond
+# significant digits; machines differ in further ones
+DIGITS = 7
 NAMED = 20
+
+
+@dataclass(frozen=True, eq=False)
+class Findings:
+    """The measurements of a data version, by subject.
+
+    Attributes:
+        counts: one row per class, one column per split; see `findings.balance`.
+        values: of each band in training.
+        exact: samples with identical values.
+        near: samples that are nearly the same; None if there are too few.
+        leakage: validation and test samples seen in training.
+        apart: distances of test samples to training; None where unknown.
+        suspects: labels that are probably wrong; None if it cannot be estimated.
+    """
+
+    counts: pd.DataFrame
+    values: BandValues
+    exact: ExactCopies
+    near: NearCopies | None
+    leakage: Leakage
+    apart: Separation | None
+    suspects: PlacedSuspects | None
 
 
 def document(
     committed: CommittedDataset,
     source: SampleValues,
     scanned: Scan,
-    counts: pd.DataFrame,
-    values: BandValues,
-    exact: ExactCopies,
-    near: NearCopies | None,
-    leakage: Leakage,
-    apart: Separation | None,
-    suspects: PlacedSuspects | None,
+    findings: Findings,
     checks: list[Check],
-) -> dict[str, Any]:
-    """Return the figures of `quality.json`, and the `checks` that no threshold decides.
+) -> JsonObject:
+    """Return the content of `quality.json`.
 
-    `verdict` judges the rest.
+    Args:
+        committed: the data version.
+        source: the samples that were read.
+        scanned: the result of reading them.
+        findings: the measurements.
+        checks: outcomes that do not depend on thresholds; `verdict` judges the others.
     """
+    counts, exact, leakage = findings.counts, findings.exact, findings.leakage
     samples = committed.samples
     kind = committed.document.input.kind
     read = {split: len(chosen) for split, chosen in source.chosen.items()}
@@ -67,7 +91,7 @@ def document(
             "distance_from_train": distances_from_train(counts),
             "distance_by_chance": distances_by_chance(counts),
         },
-        "values": values_document(values),
+        "values": values_document(findings.values),
         "duplicates": {
             "exact": {
                 "compared": exact.compared,
@@ -85,7 +109,7 @@ def document(
                     for group in exact.groups
                 ],
             },
-            "near": _near(near, samples, kind, scanned),
+            "near": _near(findings.near, samples, kind, scanned),
         },
         "leakage": {
             "groups": leakage.groups[:NAMED],
@@ -95,39 +119,37 @@ def document(
             "figures": asdict(LeakageFigures.of(leakage, kind)),
             "first": [_place(samples, kind, position) for position in leakage.seen[:NAMED]],
         },
-        "distance_between_splits": _distances(apart),
-        "label_noise": _noise(suspects, committed, kind),
+        "distance_between_splits": _distances(findings.apart),
+        "label_noise": _noise(findings.suspects, committed, kind),
         "checks": check_entries(checks),
         "notes": committed.document.notes,
     }
-    return rounded(found)  # type: ignore[no-any-return]
+    return {name: rounded(entry) for name, entry in found.items()}
 
 
-def check_entries(checks: Sequence[Check]) -> list[dict[str, Any]]:
+def check_entries(checks: Sequence[Check]) -> list[Json]:
     """Return outcomes of checks as they are in the report."""
-    found = [
-        {
-            "name": c.name,
-            "passed": c.passed,
-            "blocking": c.blocking,
-            "description": c.description,
-            **c.values,
-        }
-        for c in checks
+    return [
+        rounded(
+            {
+                "name": check.name,
+                "passed": check.passed,
+                "blocking": check.blocking,
+                "description": check.description,
+                **check.values,
+            }
+        )
+        for check in checks
     ]
-    return rounded(found)  # type: ignore[no-any-return]
 
 
 def figures(
-    committed: CommittedDataset,
-    counts: pd.DataFrame,
-    values: BandValues,
-    apart: Separation | None,
-    places: Places,
-    splits: NDArray[np.object_],
+    committed: CommittedDataset, findings: Findings, places: Places, splits: NDArray[np.object_]
 ) -> dict[str, bytes]:
-    """Return the figures that make sense for this data version, by file name without ending."""
+    """Return the figures that apply to this data version, by file name without suffix."""
     from mlops_assets.datasets.quality import figures as draw
+
+    counts, apart = findings.counts, findings.apart
 
     found: dict[str, bytes | None] = {}
     if len(counts):
@@ -136,7 +158,7 @@ def figures(
             counts, unit, f"{committed.reference}: classes by split"
         )
     found["band_histograms"] = draw.band_histograms(
-        values, f"{committed.reference}: values in training"
+        findings.values, f"{committed.reference}: values in training"
     )
     if apart is not None and len(apart.distances):
         found["split_distances"] = draw.distances(
@@ -151,7 +173,7 @@ def figures(
 
 def _near(
     near: NearCopies | None, samples: pd.DataFrame, kind: str, scanned: Scan
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     if near is None:
         return None
     return {
@@ -176,7 +198,7 @@ def _near(
     }
 
 
-def _distances(apart: Separation | None) -> dict[str, Any] | None:
+def _distances(apart: Separation | None) -> dict[str, object] | None:
     if apart is None:
         return None
     known = len(apart.distances) > 0
@@ -196,19 +218,15 @@ def _distances(apart: Separation | None) -> dict[str, Any] | None:
 
 def _noise(
     suspects: PlacedSuspects | None, committed: CommittedDataset, kind: str
-) -> dict[str, Any] | None:
+) -> dict[str, object] | None:
     if suspects is None:
         return None
     found = suspects.found
     names = None if committed.classes is None else [entry["name"] for entry in committed.classes]
     worst = []
     for i, position in enumerate(found.positions[:NAMED]):
-        place = _place(committed.samples, kind, position)
-        if suspects.at is not None:
-            place["row"], place["column"] = (
-                place["row"] + int(suspects.at[i, 0]),
-                place["column"] + int(suspects.at[i, 1]),
-            )
+        within = (0, 0) if suspects.at is None else suspects.at[i].tolist()
+        place = _place(committed.samples, kind, position, within)
         given, likely = found.given[i].item(), found.likely[i].item()
         worst.append(
             place
@@ -228,14 +246,24 @@ def _noise(
     }
 
 
-def _place(samples: pd.DataFrame, kind: str, position: int) -> dict[str, Any]:
+def _place(
+    samples: pd.DataFrame, kind: str, position: int, within: Sequence[int] = (0, 0)
+) -> dict[str, str | int]:
+    """Return the file and split of a sample, and its row and column where it has them.
+
+    Args:
+        samples: of the data version.
+        kind: kind of `SampleShape`.
+        position: in the samples.
+        within: row and column of a pixel in the sample.
+    """
     row = samples.iloc[int(position)]
-    where = {"path": row["path"], "split": row["split"]}
-    if kind == "image":
-        return where
-    return (
-        where | {"row": int(row["row"])} | ({} if kind == "row" else {"column": int(row["column"])})
-    )
+    place = {"path": row["path"], "split": row["split"]}
+    if kind != "image":
+        place["row"] = int(row["row"]) + within[0]
+    if kind in ("patch", "window"):
+        place["column"] = int(row["column"]) + within[1]
+    return place
 
 
 def _scene_names(committed: CommittedDataset, places: Places) -> list[str]:
@@ -244,12 +272,20 @@ def _scene_names(committed: CommittedDataset, places: Places) -> list[str]:
     return [str(name) for name in first]
 
 
-def rounded(value: Any) -> Any:
-    """Return a document with numbers cut to `DIGITS`; what is not finite is null."""
+def rounded(value: object) -> Json:
+    """Return a JSON value with numbers rounded to `DIGITS`; NaN and infinities are null.
+
+    Raises:
+        TypeError: JSON has no such value.
+    """
     if isinstance(value, dict):
         return {str(key): rounded(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(entry) for entry in value]
     if isinstance(value, (float, np.floating)):
         return float(f"{value:.{DIGITS}g}") if math.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
+    if isinstance(value, np.generic):
+        return rounded(value.item())
+    if value is None or isinstance(value, bool | int | str):
+        return value
+    raise TypeError(f"{value!r} is not a JSON value")

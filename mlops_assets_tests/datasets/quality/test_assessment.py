@@ -425,7 +425,7 @@ def test_a_damaged_object_blocks_and_nothing_is_computed_from_it(
     assert not any(check.passed for check in quality.checks)
     assert "samples.csv" in quality.checks[0].description
     assert {check.description for check in quality.checks[1:]} == {
-        "not looked at, as files are damaged"
+        "not assessed, as files are damaged"
     }
     assert (quality.statistics, quality.files, quality.figures) == ({}, [], {})
     assert not store.workspace.exists("datasets/fields/v1/quality.json")

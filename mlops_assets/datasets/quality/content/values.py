@@ -217,7 +217,7 @@ def values_check(
     )
 
 
-def values_document(found: BandValues) -> dict[str, Any]:
+def values_document(found: BandValues) -> dict[str, object]:
     """Return the values of each band as they are in the report."""
     return {
         "split": "train",

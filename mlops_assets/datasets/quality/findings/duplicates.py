@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from mlops_assets.datasets.quality.checks import Check, outcome
 from mlops_assets.datasets.quality.content.subsample import draw
 from mlops_assets.datasets.specification.dataset import SPLITS, QualityThresholds
+from mlops_assets.text.json_values import JsonObject
 
 HELD_OUT = ("validation", "test")
 WORST = 20
@@ -195,7 +195,7 @@ def duplicates_check(
     if near:
         text += "; " + ", ".join(f"{share:.1%} of {split}" for split, share in near.across.items())
         text += " nearly are training samples"
-    values: dict[str, Any] = {f"copies_in_{split}": share for split, share in exact.within.items()}
+    values: JsonObject = {f"copies_in_{split}": share for split, share in exact.within.items()}
     values |= {
         f"near_{split}_and_train": share for split, share in (near.across if near else {}).items()
     }

@@ -98,11 +98,13 @@ def separation_check(found: Separation | None) -> Check:
             f"; {near:.1%} are nearer than {found.limit:.4g} {found.unit}: use 'split: {{method:"
             " spatial_block}' with a buffer, or expect worse results elsewhere"
         )
-    values = {
-        "unit": found.unit,
-        "least": least,
-        "median": median,
-        "limit": found.limit,
-        "nearer": near,
-    }
-    return outcome(name, not near, text, **values)
+    return outcome(
+        name,
+        not near,
+        text,
+        unit=found.unit,
+        least=least,
+        median=median,
+        limit=found.limit,
+        nearer=near,
+    )

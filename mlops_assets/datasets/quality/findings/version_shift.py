@@ -163,13 +163,13 @@ def shift_check(found: VersionShift, thresholds: QualityThresholds) -> Check:
     text = f"like {before}: features differ by at most {worst:.2f} standard deviations"
     if found.classes:
         text += f", class shares by {variation:.1%}"
-    values = {
-        "compared_with": before,
-        "largest_mean_difference": worst,
-        "largest_class_shift": variation,
-    }
     return outcome(
-        "shift", not problems, "; ".join(problems) + advice if problems else text, **values
+        "shift",
+        not problems,
+        "; ".join(problems) + advice if problems else text,
+        compared_with=before,
+        largest_mean_difference=worst,
+        largest_class_shift=variation,
     )
 
 
