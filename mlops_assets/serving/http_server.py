@@ -1,9 +1,7 @@
-"""The HTTP server of `mlops hub` and `mlops serve`.
+"""The HTTP server of `mlops hub` and `mlops serve`: Uvicorn with h11, and limits per connection.
 
-It is Uvicorn with h11, and limits for each connection.
-
-uvicorn has no time-out for headers, bodies and readers, and counts connections only when their
-headers are there. What is served is the business of the app.
+Uvicorn has no time-outs for headers, bodies and slow readers, and counts connections only once
+their headers are complete. Requests are the business of the app.
 """
 
 from __future__ import annotations
@@ -14,16 +12,23 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h11
 import uvicorn
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.http.h11_impl import H11Protocol, RequestResponseCycle
+from uvicorn.server import ServerState
 
-LINGER_SECONDS = 2.0  # for a peer to read why it was refused, before its connection is closed
-# bytes of a body that was refused and yet comes; a larger one ends the connection
+from mlops_assets.text.json_values import JsonObject
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+# time for a peer to read the reason of a refusal, before its connection is closed
+LINGER_SECONDS = 2.0
+# bytes of a refused body that are read and discarded; a larger one ends the connection
 MAX_DISCARDED = 1 << 20
-SHUTDOWN_SECONDS = 10  # for requests under way when the server is stopped
+SHUTDOWN_SECONDS = 10  # for running requests when the server is stopped
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,9 @@ class Limits:
     progress_bytes: int = 10_000
 
 
-def configuration(app: Any, host: str, port: int, limits: Limits | None = None) -> uvicorn.Config:
+def configuration(
+    app: ASGIApp, host: str, port: int, limits: Limits | None = None
+) -> uvicorn.Config:
     """Return the configuration of a server.
 
     Args:
@@ -76,8 +83,8 @@ def configuration(app: Any, host: str, port: int, limits: Limits | None = None) 
     )
 
 
-def serve(app: Any, host: str, port: int) -> None:
-    """Serve an app until the process is told to end.
+def serve(app: ASGIApp, host: str, port: int) -> None:
+    """Serve an app until the process is stopped.
 
     Args:
         app: an ASGI app.
@@ -88,7 +95,7 @@ def serve(app: Any, host: str, port: int) -> None:
         uvicorn.Server(configuration(app, host, port)).run()
 
 
-def problem_document(status: int, detail: str) -> dict[str, Any]:
+def problem_document(status: int, detail: str) -> JsonObject:
     """Return a problem document (RFC 9457)."""
     text = detail.encode(errors="replace").decode()  # names of files may hold lone surrogates
     return {
@@ -105,20 +112,25 @@ class StrictConnection(h11.Connection):
     Such requests make request smuggling possible.
 
     Attributes:
-        refusal: why the last request was refused.
-        closing: whether the peer knows that the connection ends, as its body is not read.
+        refusal: the error that refused the last request.
+        closing: whether a response has announced the end of the connection, as the body is not
+            read.
     """
 
     refusal: h11.RemoteProtocolError | None = None
     closing = False
 
     def __init__(self, header_bytes: int) -> None:
-        """Parse requests whose headers have at most so many bytes."""
+        """Parse requests.
+
+        Args:
+            header_bytes: limit of a request's line and headers.
+        """
         super().__init__(h11.SERVER, header_bytes)
         self._header_bytes = header_bytes
         self._small = True  # whether the body of the request has few bytes
 
-    def next_event(self) -> Any:
+    def next_event(self) -> h11.Event | type[h11.NEED_DATA] | type[h11.PAUSED]:
         """Return the next event of the peer.
 
         Raises:
@@ -136,9 +148,9 @@ class StrictConnection(h11.Connection):
     def send(self, event: Any) -> Any:
         """Return the bytes of an event.
 
-        An answer to a large body that is still to come states that nobody reads it.
-
-        h11 is not told, as uvicorn would close the connection before the peer has read the answer.
+        The response to a large body that is not read announces the end of the connection. h11 does
+        not see this header, as uvicorn would close the connection before the peer has read the
+        response.
         """
         data = super().send(event)
         if (
@@ -171,17 +183,25 @@ class StrictConnection(h11.Connection):
 class LimitedProtocol(H11Protocol):
     """One connection, closed when it takes more than its limits."""
 
-    def __init__(self, *args: Any, limits: Limits, **options: Any) -> None:
-        """Take what uvicorn gives, and the limits."""
-        super().__init__(*args, **options)
+    def __init__(
+        self,
+        config: uvicorn.Config,
+        server_state: ServerState,
+        app_state: dict[str, object],
+        _loop: asyncio.AbstractEventLoop | None = None,
+        *,
+        limits: Limits,
+    ) -> None:
+        """Limit a connection; the other arguments are Uvicorn's."""
+        super().__init__(config, server_state, app_state, _loop)
         self.conn: StrictConnection = StrictConnection(limits.header_bytes)
         self._limits = limits
         self._address: str | None = None  # of the peer
         self._header_timer: asyncio.TimerHandle | None = None
         self._progress_timer: asyncio.TimerHandle | None = None
-        self._received = 0  # bytes since progress was last looked at
-        self._reading: Any = None  # the request whose body was awaited then
-        self._unsent: int | None = None  # bytes that the peer was to read then
+        self._received = 0  # bytes since the last check of progress
+        self._reading: RequestResponseCycle | None = None  # request whose body was awaited then
+        self._unsent: int | None = None  # bytes that the peer had not read then
         self._discarded = 0  # bytes that came after the connection was to end
         self._lingering = False
 
@@ -207,7 +227,7 @@ class LimitedProtocol(H11Protocol):
             self._limits.header_seconds, self._headers_are_late
         )
         self._progress_timer = self.loop.call_later(
-            self._limits.progress_seconds, self._look_at_progress
+            self._limits.progress_seconds, self._check_progress
         )
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -219,10 +239,7 @@ class LimitedProtocol(H11Protocol):
             self._progress_timer.cancel()
 
     def data_received(self, data: bytes) -> None:
-        """Take what the peer sends.
-
-        Once its connection is to end, that is thrown away up to a limit.
-        """
+        """Handle bytes of the peer; once its connection is ending, discard them up to a limit."""
         self._received += len(data)
         if not self._lingering:
             super().data_received(data)
@@ -232,10 +249,7 @@ class LimitedProtocol(H11Protocol):
             self.transport.abort()
 
     def handle_events(self) -> None:
-        """Handle what was received.
-
-        Between a request's first byte and the end of its headers, time is limited.
-        """
+        """Handle received bytes; the time from a request's first byte to its body is limited."""
         super().handle_events()
         if self.conn.their_state is not h11.IDLE:
             self._cancel_header_timer()
@@ -245,8 +259,9 @@ class LimitedProtocol(H11Protocol):
                     self._limits.header_seconds, self._headers_are_late
                 )
             else:
-                seconds, close = self._limits.keep_alive_seconds, self.timeout_keep_alive_handler
-                self.timeout_keep_alive_task = self.loop.call_later(seconds, close)
+                self.timeout_keep_alive_task = self.loop.call_later(
+                    self._limits.keep_alive_seconds, self.timeout_keep_alive_handler
+                )
 
     def send_400_response(self, msg: str) -> None:
         """Answer a request that cannot be parsed."""
@@ -294,9 +309,9 @@ class LimitedProtocol(H11Protocol):
         self._linger()
 
     def _linger(self) -> None:
-        """Close the connection once the peer has had time to read the answer.
+        """Close the connection once the peer has had time to read the response.
 
-        Closed at once, it may lose it.
+        If it were closed at once, the peer might lose the response.
         """
         self._unset_keepalive_if_required()
         self._cancel_header_timer()
@@ -308,9 +323,10 @@ class LimitedProtocol(H11Protocol):
         self.flow.resume_reading()
         self.loop.call_later(LINGER_SECONDS, self.transport.abort)
 
-    def _look_at_progress(self) -> None:
+    def _check_progress(self) -> None:
         """Close a connection whose peer neither sends the awaited body nor reads the response."""
-        limits, cycle = self._limits, self.cycle
+        limits = self._limits
+        cycle = self.cycle
         awaited = (
             self.conn.their_state is h11.SEND_BODY
             and not self.flow.read_paused
@@ -330,13 +346,14 @@ class LimitedProtocol(H11Protocol):
             )
         elif unsent and self._unsent is not None and self._unsent - unsent < limits.progress_bytes:
             self._log(
-                f"closed: it does not read; {unsent} bytes were left after"
+                f"closed: the peer does not read; {unsent} bytes were left after"
                 f" {limits.progress_seconds:g} seconds"
             )
             self.transport.abort()
         self._received = 0
-        self._reading, self._unsent = reading, unsent
-        self._progress_timer = self.loop.call_later(limits.progress_seconds, self._look_at_progress)
+        self._reading = reading
+        self._unsent = unsent
+        self._progress_timer = self.loop.call_later(limits.progress_seconds, self._check_progress)
 
     def _cancel_header_timer(self) -> None:
         if self._header_timer is not None:

@@ -1,10 +1,8 @@
 """A model version run over a whole scene, strip by strip, into a classified map.
 
-The map is a Cloud-Optimised GeoTIFF, with a picture of it.
-
-The output has the scene's grid and georeference; where the scene has none, neither has the output.
-Where the scene has no data, neither has the output. Memory grows with the width of a scene, not
-with its pixels.
+The map is a Cloud-Optimised GeoTIFF, with a picture of it. It has the scene's grid, the scene's
+georeference if there is one, and no data where the scene has none. Memory grows with the width of a
+scene, not with its pixels.
 """
 
 from __future__ import annotations
@@ -15,7 +13,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,40 +42,44 @@ from mlops_assets.storage.scratch import scratch_folder
 from mlops_assets.store import Store
 from mlops_assets.text.figures import drawn
 
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
+    from rasterio.windows import Window
+
 PIXELS_AT_ONCE = 4096  # patches of 200 bands and 5 x 5 pixels then take 80 MB
-PICTURE_SIDE = 1000  # pixels of the longer side of what a picture shows
+PICTURE_SIDE = 1000  # pixels of the longer side of the map in a picture
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """A classified scene: the published GeoTIFF and picture, and where they lie."""
+    """A classified scene.
+
+    Attributes:
+        raster: the published GeoTIFF.
+        picture: the published PNG.
+        workspace: the workspace that has both.
+    """
 
     raster: FileStat
     picture: FileStat
     workspace: Workspace
 
     @property
-    def classes(self) -> NDArray[Any]:
-        """The whole map, (height, width).
-
-        It has class values, and the GeoTIFF's nodata where the scene has no data.
-        """
+    def classes(self) -> NDArray[np.integer]:
+        """The whole map, (height, width): class values, and nodata where the scene has no data."""
         with open_raster(self.workspace.local_path(self.raster.path)) as raster:
             return np.asarray(raster.read(1))
 
 
 def scene_name(scene: Path) -> str:
-    """Return a name for a scene's map that no other scene has.
-
-    It is the scene's own, with a digest of where it lies and its bytes.
+    """Return a unique name for a scene's map: the scene's own, with a digest of path and bytes.
 
     Raises:
         ValueError: the scene cannot be read.
     """
     digest = hashlib.sha256(str(scene.resolve()).encode())
     with open_raster(scene) as raster:
-        # with those that lie beside it; what lies in an archive or behind a URL has no bytes of its
-        # own here
+        # with its sidecar files; members of archives and URLs have no file of their own here
         files = [file for file in map(Path, raster.files) if file.is_file()]
     for file in files:
         with file.open("rb") as content:
@@ -88,14 +90,14 @@ def scene_name(scene: Path) -> str:
 def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Prediction:
     """Classify every pixel of a scene that has data and publish the result under `predictions/`.
 
-    Where it has no data (nodata, alpha, masks, NaN) there is no class, nor where the model's scores
-    are no numbers.
+    Pixels without data (nodata, alpha, masks, NaN) get no class, nor do those with scores that are
+    not numbers.
 
     Args:
-        store: where everything lies.
+        store: workspace and registry.
         row: the model version.
         scene: a raster.
-        name: of the map; one of the same name is replaced.
+        name: name of the map; a map of the same name is replaced.
 
     Raises:
         SpecificationError: the model does not take scenes, or the scene has other bands.
@@ -107,14 +109,13 @@ def predict_scene(store: Store, row: ModelVersion, scene: Path, name: str) -> Pr
         raise SpecificationError(
             f"{row.model}@{row.version} does not classify scenes; it takes {signature.view}s"
         )
-    model = OnnxModel(
-        published_path(
-            store.workspace, store.registry, f"{model_folder(row.model, row.version)}/model.onnx"
-        )
-    )
-    folder, title = predictions_folder(row.model, row.version), f"{row.model}@{row.version}, {name}"
+    model_key = f"{model_folder(row.model, row.version)}/model.onnx"
+    model = OnnxModel(published_path(store.workspace, store.registry, model_key))
+    folder = predictions_folder(row.model, row.version)
+    title = f"{row.model}@{row.version}, {name}"
     with scratch_folder("prediction") as scratch:
-        plain, path = scratch / "plain.tif", scratch / "map.tif"
+        plain = scratch / "plain.tif"
+        path = scratch / "map.tif"
         present = _classify(model, row, classes, scene, plain)
         with step("writing the map"):
             _write_cog(plain, path)
@@ -176,38 +177,36 @@ def _classify(
     return present
 
 
-def _unused(values: NDArray[Any]) -> int:
-    """Return a number that is not a class.
-
-    It is the largest of their type that is free, else one more.
-    """
+def _unused(values: NDArray[np.integer]) -> int:
+    """Return a number that is not a class: the largest free one of their type, else one more."""
     span = np.iinfo(np.result_type(*(np.min_scalar_type(int(value)) for value in values)))
     taken = set(values.tolist())
     free = (number for number in range(span.max, span.min - 1, -1) if number not in taken)
     return next(itertools.chain(free, [span.max + 1]))
 
 
-def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
+def _roles(raster: DatasetReader, row: ModelVersion, scene: Path) -> BandRoles:
     """Return the scene's bands that the model takes, in its order, counted from 1, and alpha.
 
-    They are found by their names if the scene has them, else by their places in the data it was
-    trained on; a scene may also have just these bands. A scene that calls some of its bands as that
-    data does is never read by place. Alpha is none of them, unless the model's data has a name for
+    They are found by their names if the scene has them, else by their positions in the data that
+    the model was trained on; a scene may also have just these bands. A scene with some band names
+    of that data is never read by position. Alpha is not one of them, unless the model's data names
     it.
     """
     signature = Signature.of(row)
     wanted = signature.features
     source = signature.source_features
     numbered = all(re.fullmatch(r"B\d{3}", name) for name in source)
-    roles, names = band_roles(raster, None if numbered else source), list(raster.descriptions)
+    roles = band_roles(raster, None if numbered else source)
+    names: list[str | None] = list(raster.descriptions)
     if all(names.count(name) == 1 for name in wanted):
         return BandRoles(tuple(names.index(name) + 1 for name in wanted), roles.alpha)
     described = [name for name in names if name]
     if {name.casefold() for name in described} & {name.casefold() for name in source}:
         raise SpecificationError(
-            f"{scene.name} calls its bands {named(described)}, {row.model}@{row.version} takes"
-            f" {named(wanted)}; give each band the name that it has there, or remove the names if"
-            " the bands lie in that order"
+            f"{scene.name} names its bands {named(described)}, {row.model}@{row.version} takes"
+            f" {named(wanted)}; give each band its name in the model, or remove the names if the"
+            " bands are in that order"
         )
     if len(roles.measured) == len(source):
         return BandRoles(tuple(roles.measured[source.index(name)] for name in wanted), roles.alpha)
@@ -220,27 +219,28 @@ def _roles(raster: Any, row: ModelVersion, scene: Path) -> BandRoles:
     raise SpecificationError(f"{scene.name} has {found}, {row.model}@{row.version} {taken}")
 
 
-# window, class indices there, and where there are any
-Strip = tuple[Any, NDArray[np.int64], NDArray[np.bool_]]
+# window, its class indices, and a mask of the pixels that have one
+Strip = tuple["Window", NDArray[np.int64], NDArray[np.bool_]]
 
 
 def _as_trained(
-    raster: Any, signature: Signature, roles: BandRoles, pixels: NDArray[Any]
+    raster: DatasetReader, signature: Signature, roles: BandRoles, pixels: NDArray[np.number]
 ) -> NDArray[np.float32]:
-    """Return values of a scene as the model was trained on them."""
+    """Return values of a scene in the units that the model was trained on."""
     if signature.apply_scale:
         return physical_values(raster, pixels, roles.measured)
     return pixels.astype(np.float32)
 
 
 def _pixels(
-    raster: Any, model: OnnxModel, signature: Signature, roles: BandRoles
+    raster: DatasetReader, model: OnnxModel, signature: Signature, roles: BandRoles
 ) -> Iterator[Strip]:
     """Yield strips of decisions of a model that takes pixels or patches."""
     from rasterio.windows import Window
 
     size = signature.shape[1] if signature.view == "patch" else 1
-    half, height = size // 2, max(PIXELS_AT_ONCE // raster.width, 1)
+    half = size // 2
+    height = max(PIXELS_AT_ONCE // raster.width, 1)
     for first, last in strips(raster):
         padded = read_strip(raster, first, last, half, roles.measured)
         window = Window(0, first, raster.width, last - first)
@@ -261,7 +261,7 @@ def _pixels(
 
 
 def _windows(
-    raster: Any, model: OnnxModel, signature: Signature, roles: BandRoles
+    raster: DatasetReader, model: OnnxModel, signature: Signature, roles: BandRoles
 ) -> Iterator[Strip]:
     """Yield windows of decisions of a segmentation model; beyond the edges pixels are mirrored."""
     from rasterio.windows import Window
@@ -269,7 +269,8 @@ def _windows(
     size = signature.shape[1]
     for top in range(0, raster.height, size):
         for left in range(0, raster.width, size):
-            height, width = min(size, raster.height - top), min(size, raster.width - left)
+            height = min(size, raster.height - top)
+            width = min(size, raster.width - left)
             window = Window(left, top, width, height)
             own = raster.read(list(roles.measured), window=window)
             known = valid_pixels(raster, window, roles, own)
@@ -278,16 +279,21 @@ def _windows(
                 edges = ((0, 0), (0, size - height), (0, size - width))
                 padded = np.pad(_as_trained(raster, signature, roles, own), edges, mode="symmetric")
                 whole, usable = _decided(model, padded[None])
-                decided, known = whole[0, :height, :width], known & usable[0, :height, :width]
+                decided = whole[0, :height, :width]
+                known = known & usable[0, :height, :width]
             yield window, decided, known
 
 
 def _decided(
     model: OnnxModel, X: NDArray[np.float32]
 ) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Return class indices, and where they are valid.
+    """Return class indices, and a mask of the valid ones: NaN among scores is not a decision.
 
-    NaN among scores, as of NaN among bands, is no decision.
+    Args:
+        X: samples, (n, *sample_shape), raw.
+
+    Returns:
+        Both (n,), or (n, height, width).
     """
     outputs = model.predict(X)
     decided = decide(outputs).astype(np.int64, copy=False)
@@ -332,12 +338,12 @@ def _picture(path: Path, classes: Sequence[OutputClass], present: set[int], titl
         shape = (max(1, round(raster.height / shrunk)), max(1, round(raster.width / shrunk)))
         values = raster.read(1, out_shape=shape)
     colours = _colours(len(classes))
-    shown = np.zeros((*shape, 4), dtype=np.uint8)  # transparent where there is no class
+    pixels = np.zeros((*shape, 4), dtype=np.uint8)  # transparent where there is no class
     for index in present:
-        shown[values == classes[index].value] = colours[index]
+        pixels[values == classes[index].value] = colours[index]
     figure = Figure(figsize=(6 * max(shape[1] / shape[0], 0.5) + 2.8, 6), layout="constrained")
     axes = figure.subplots()
-    axes.imshow(shown, interpolation="nearest")
+    axes.imshow(pixels, interpolation="nearest")
     axes.set(title=drawn(title), xticks=[], yticks=[])
     handles = [
         Patch(color=colours[index] / 255, label=drawn(classes[index].name))

@@ -1,6 +1,6 @@
 """The HTTP server over raw sockets.
 
-Peers that are slow, silent, many or ambiguous end themselves and nobody else.
+Peers that are slow, silent, many or ambiguous lose their own connections and no others.
 """
 
 from __future__ import annotations
@@ -124,11 +124,11 @@ def test_requests_that_do_not_come_end_their_connections(address: tuple[str, int
             pool.map(answered, *zip(*((sent, dripped) for sent, dripped, _ in SLOW), strict=True))
         )
     wrong = {}
-    for (sent, _, said), content in zip(SLOW, received, strict=True):
+    for (sent, _, message), content in zip(SLOW, received, strict=True):
         if not content or sent.endswith(b"/ec"):  # a peer that still sends may lose the answer
             continue
         status, detail = problem(content)
-        if status != 408 or said not in detail:
+        if status != 408 or message not in detail:
             wrong[sent] = content
     assert wrong == {}
 
@@ -247,4 +247,4 @@ def test_one_address_has_so_many_connections_and_the_others_are_served_again(
         ).endswith(b"x"):
             return
         time.sleep(0.1)
-    raise AssertionError("nobody is served any more")
+    raise AssertionError("the server serves no client any more")

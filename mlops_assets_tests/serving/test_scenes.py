@@ -47,7 +47,7 @@ from mlops_assets_tests.training.trainers import (
 
 CLASSES = {3: "water", 200: "land"}  # values are no indices
 GRID = Affine(10, 0, 500_000, 0, -10, 4_700_000)
-# so strong a penalty that every pixel of a patch has a say, not only its centre
+# so strong a penalty that every pixel of a patch has weight, not only its centre
 SMOOTH = {
     "estimator": "sklearn.linear_model.LogisticRegression",
     "C": 1e-4,
@@ -214,7 +214,7 @@ def hole(shape: tuple[int, int]) -> NDArray[np.bool_]:
 
 
 def with_hole(path: Path, kind: str) -> Path:
-    """A scene that says in one of the ways there are that it has no data in the hole."""
+    """A scene that marks the hole as nodata, in one of the possible ways."""
     pixels, gone = image(16, 24), hole((16, 24))
     if kind in ("nodata", "NaN"):
         values = np.where(gone, 255 if kind == "nodata" else np.nan, pixels + 300.0).astype(
@@ -253,14 +253,14 @@ def test_where_a_scene_has_no_data_neither_has_its_map(
         models, row_of(models, model), with_hole(tmp_path / "scene.tif", kind), "hole"
     )
     with open_raster(models.workspace.root / found.raster.path) as raster:
-        classes, shown = raster.read(1), raster.dataset_mask() > 0
+        classes, has_data = raster.read(1), raster.dataset_mask() > 0
         assert raster.nodata == 255 and raster.colormap(1)[255] == (0, 0, 0, 0)
     gone = hole((16, 24))
-    assert not shown[gone].any() and set(np.unique(classes[shown])) <= set(CLASSES)
+    assert not has_data[gone].any() and set(np.unique(classes[has_data])) <= set(CLASSES)
     if kind != "NaN" or model == "pixel":
-        np.testing.assert_array_equal(shown, ~gone)
+        np.testing.assert_array_equal(has_data, ~gone)
     else:  # what a model makes of a NaN nearby is not a number
-        assert shown.any()
+        assert has_data.any()
 
 
 def test_scenes_of_one_name_have_maps_of_their_own(models: Store, tmp_path: Path) -> None:
@@ -330,7 +330,7 @@ def test_a_scene_with_other_bands_is_refused(
     [
         (("B08", "B04", "B03", "B02"), (4, 3, 2, 1)),
         ((None, None, None, None), (1, 2, 3, 4)),
-        (("blue", "green", "red", "nir"), (1, 2, 3, 4)),  # other names say nothing of these
+        (("blue", "green", "red", "nir"), (1, 2, 3, 4)),  # other names do not identify these
         (("B02", "B03", "B04", "B05"), None),
         (("B08", "B04", None, None), None),
         (("B02", "B03", "B04", "B04"), None),
@@ -353,7 +353,7 @@ def test_bands_with_names_are_never_taken_by_place(
         raster.descriptions = descriptions
     if order is None:
         with pytest.raises(
-            SpecificationError, match=r"scene.tif calls its bands .* takes B02, B03, B04, B08; give"
+            SpecificationError, match=r"scene.tif names its bands .* takes B02, B03, B04, B08; give"
         ):
             predict_scene(models, row, scene, "refused")
         return
