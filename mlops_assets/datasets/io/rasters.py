@@ -487,7 +487,7 @@ def require_finite(
     checked = True if mask is None else mask
     if np.isinf(pixels).any(where=checked):
         raise ValueError(
-            "has infinite values; replace them, with the nodata value if nothing is known there"
+            "has infinite values; replace them, with the nodata value where they are unknown"
         )
     if nodata is None and np.isnan(pixels).any(where=checked):
         raise ValueError("has NaN values but declares no nodata value; set nodata, or replace them")

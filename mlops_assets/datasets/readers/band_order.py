@@ -1,4 +1,4 @@
-"""The order of bands: by the names that the files give them, where they do; never by place then."""
+"""The order of bands: by their names in the files; by place only where the files have no names."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ def order_bands(
     """Bring the bands of all images into one order, in `bands` of their rows.
 
     Args:
-        images: manifest rows of image files; `bands` has what is read of each, in file order.
-        names: what the bands of the first scene or image are called.
-        declared: names as declared: what the files call their bands, in another order, or new names
-            in theirs.
+        images: manifest rows of image files, with `bands` in file order; changed in place.
+        names: names of the bands of the first scene or image.
+        declared: declared names: those of the files in another order, or new names in the order of
+            the files.
 
     Returns:
         The names of the features, and a problem for each file whose bands cannot be brought into
@@ -43,15 +43,12 @@ def order_bands(
 
 
 def repeated_names(path: str, names: Sequence[str]) -> list[str]:
-    """Return a problem if bands share a name.
-
-    Nothing then tells in which order other files have them.
-    """
+    """Return a problem if bands share a name, as their order in other files is then unknown."""
     repeated = [name for name in dict.fromkeys(names) if names.count(name) > 1]
     if not repeated:
         return []
     return [
-        f"{path}: calls {names.count(repeated[0])} bands {repeated[0]}; give each band a"
+        f"{path}: names {names.count(repeated[0])} bands {repeated[0]}; give each band a"
         " description of its own, or declare 'bands: {names: [...]}'"
     ]
 
@@ -60,7 +57,8 @@ def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:
     """Return a note on alpha bands, which are not features, by the paths of their files."""
     if not found:
         return []
-    (path, band), more = found[0], f" ({len(found)} file(s))" if len(found) > 1 else ""
+    path, band = found[0]
+    more = f" ({len(found)} file(s))" if len(found) > 1 else ""
     return [
         f"{path}{more}: band {band} is alpha; it marks the pixels that have data and is not a"
         " feature; if it is a measurement, name every band in 'bands: {names: [...]}'"
@@ -70,7 +68,7 @@ def alpha_notes(found: Sequence[tuple[str, int]]) -> list[str]:
 def _order_part(
     rows: Sequence[FileRow], wanted: list[str], declared: bool, problems: list[str]
 ) -> list[str]:
-    """Order the files that are one part of their scenes; return what its bands are called."""
+    """Order the files that are one part of their scenes; return the names of its bands."""
     named = [row for row in rows if row["band_names"]]
     if not named:
         return wanted
@@ -107,5 +105,5 @@ def _contradictions(declared: Sequence[str], own: Sequence[str]) -> list[str]:
 
 
 def _text(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:10])
-    return shown + (f" and {len(names) - 10} more" if len(names) > 10 else "")
+    listed = ", ".join(names[:10])
+    return listed + (f" and {len(names) - 10} more" if len(names) > 10 else "")

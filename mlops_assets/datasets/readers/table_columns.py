@@ -1,6 +1,4 @@
-"""Columns of a table: features, label, times, places.
-
-Which of them can be used, and why not.
+"""Columns of a table: features, label, times and places, and why one cannot be used.
 
 Tables are read in `table`.
 """
@@ -31,20 +29,25 @@ from mlops_assets.datasets.readers.table_roles import (
 from mlops_assets.datasets.specification.source import TableLayout
 from mlops_assets.datasets.versions.contents import ClassName
 
-# What spreadsheets and GIS exports add to the measurements; numbers, but not features.
+# Columns that spreadsheets and GIS exports add to the measurements: numbers, but not features.
 IDENTIFIERS = {"", "id", "fid", "ogc_fid", "objectid", "gid", "index", "unnamed: 0"}
 NOT_NUMERIC = "is not numeric and is not a feature"
 LOST_TO_TEXTS = f"{NOT_NUMERIC}: "  # in notes on columns that are mostly numbers
 MAX_CLASSES = 256
-ROWS_LOOKED_AT = 10_000  # of each file, for what float32 loses
-KEPT_AT_LEAST = 0.95  # of different values: a few collide by chance
+ROWS_COMPARED = 10_000  # of each file, for what float32 loses
+MIN_KEPT = 0.95  # of different values: a few collide by chance
 MIN_SAMPLES_A_CLASS = (
     5  # whole numbers that occur less often on average are measurements, not classes
 )
 
 
 def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float32]:
-    """Return the features of a table, float32 of shape (rows, features)."""
+    """Return the features of a table, float32 of shape (rows, features).
+
+    Args:
+        table: with the columns of the features.
+        features: names of the columns, in order.
+    """
     # what does not fit float32 becomes infinite, which is refused on reading
     with np.errstate(over="ignore"):
         return table[features].to_numpy(dtype=np.float32)
@@ -53,17 +56,22 @@ def feature_matrix(table: pd.DataFrame, features: list[str]) -> NDArray[np.float
 def find_features(
     tables: Mapping[str, pd.DataFrame], layout: TableLayout, problems: list[str]
 ) -> tuple[list[str], list[str]]:
-    """Return the feature columns, and notes on what is none; tables without any are a problem.
+    """Return the feature columns, and notes on columns that are not features.
 
     Candidates are the columns of the first table. One is a feature if it is numeric in all tables
     that have it.
+
+    Args:
+        tables: by their landed paths.
+        layout: the declared layout.
+        problems: extended if there is no feature column.
     """
-    played = {layout.label, LONGITUDE, LATITUDE, *_roles(layout)}
+    taken = {layout.label, LONGITUDE, LATITUDE, *_roles(layout)}
     if layout.features != "*":
-        both = sorted(set(layout.features) & played)
+        both = sorted(set(layout.features) & taken)
         if both:
             problems.append(
-                f"features name {', '.join(both)}, which plays another part; take it out of the"
+                f"features name {', '.join(both)}, which has another role; remove it from the"
                 " features"
             )
         return list(layout.features), []
@@ -71,7 +79,7 @@ def find_features(
     candidates = [
         str(column)
         for column in first.columns
-        if column not in played and column not in layout.exclude
+        if column not in taken and column not in layout.exclude
     ]
     columns = {
         name: {p: table[name] for p, table in tables.items() if name in table}
@@ -102,9 +110,9 @@ def find_features(
 
 
 def _texts_among(columns: Mapping[str, pd.Series]) -> str:
-    """Return what keeps a column of all files that is mostly numbers from being one.
+    """Return the texts that keep a mostly numeric column of all files from being numeric.
 
-    Empty if it is text altogether.
+    Empty if the column is text altogether.
     """
     wrong = {
         path: (v.notna() & pd.to_numeric(v, errors="coerce").isna()).to_numpy()
@@ -120,7 +128,7 @@ def _texts_among(columns: Mapping[str, pd.Series]) -> str:
     others = sum(bool(found.any()) for found in wrong.values()) - 1
     where = f"{path} and {others} other file(s)" if others else path
     return (
-        f": {count} of {rows} values ({count / rows:.1%}) in {where} are no numbers, the first is "
+        f": {count} of {rows} values ({count / rows:.1%}) in {where} are not numbers, the first is "
         f"{str(columns[path].iloc[first])[:40]!r} in data row {first + 1}"
     )
 
@@ -133,12 +141,12 @@ def lost_in_float32(tables: Mapping[str, pd.DataFrame], features: list[str]) -> 
     notes = []
     for column in features:
         values = pd.concat(
-            [table[column].head(ROWS_LOOKED_AT) for table in tables.values()]
+            [table[column].head(ROWS_COMPARED) for table in tables.values()]
             or [pd.Series(dtype=float)]
         )
         different = values.nunique()
         left = values.astype("float32").nunique()
-        if left < KEPT_AT_LEAST * different:
+        if left < MIN_KEPT * different:
             notes.append(
                 f"column {column!r}: {different} different values become {left} in float32, in"
                 " which features are read; subtract an offset, or leave it out"
@@ -160,7 +168,7 @@ def zoneless_times(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> l
 
 
 def _roles(layout: TableLayout) -> list[str]:
-    """Columns that play a part besides the label's."""
+    """Return the columns that have a role besides the label."""
     named = (layout.group, layout.split, layout.time, layout.id)
     return [*(column for column in named if column), *place_columns(layout)]
 
@@ -168,7 +176,14 @@ def _roles(layout: TableLayout) -> list[str]:
 def column_problems(
     path: str, table: pd.DataFrame, layout: TableLayout, features: list[str]
 ) -> list[str]:
-    """Return why columns of a table cannot play their parts."""
+    """Return why columns of a table cannot be used in their roles.
+
+    Args:
+        path: landed path of the table.
+        table: all its columns.
+        layout: the declared layout.
+        features: names of the feature columns.
+    """
     needed = [layout.label, *features, *_roles(layout)]
     missing = [column for column in needed if column not in table.columns]
     if missing:
@@ -194,8 +209,8 @@ def column_problems(
     if wrong.any():
         first = int(wrong.argmax())
         problems.append(
-            f"{path}: column {layout.time!r} has values that are no date or time; write them as ISO"
-            f" 8601: the first is {str(table[layout.time].iloc[first])[:40]!r} in data row"
+            f"{path}: column {layout.time!r} has values that are not a date or time; write them as"
+            f" ISO 8601: the first is {str(table[layout.time].iloc[first])[:40]!r} in data row"
             f" {first + 1}"
         )
     problems += place_problems(path, table, layout)
@@ -230,7 +245,7 @@ def repeated_ids(tables: Mapping[str, pd.DataFrame], layout: TableLayout) -> lis
 
 
 def times_of(values: pd.Series) -> pd.Series:
-    """Points in time, UTC; NaT for what is not ISO 8601.
+    """Return points in time, UTC, with NaT where a value is not ISO 8601.
 
     A whole number is a year or a day, never nanoseconds.
     """
@@ -243,11 +258,9 @@ def times_of(values: pd.Series) -> pd.Series:
 
 
 def values_by_text(classes: Sequence[ClassName]) -> dict[str, str]:
-    """Return the value of each class as text, by what may be written for it.
+    """Return the value of each class as text, by its name and by its value.
 
-    Its name, or the value.
-
-    Both in the spelling that columns get, too: a class that is declared as "true" is 1 in them.
+    Both are also keys in the spelling that columns get: a class declared as "true" is 1 in them.
     """
     found: dict[str, str] = {}
     for written in (
@@ -267,7 +280,14 @@ def find_classes(
     declared: Mapping[int | str, str] | None,
     problems: list[str],
 ) -> list[ClassName] | None:
-    """Return the classes in the order of their indices, or None where the label is a number."""
+    """Return the classes in the order of their indices, or None where the label is a number.
+
+    Args:
+        tables: by their landed paths; at least one.
+        layout: the declared layout.
+        declared: names of the classes by their values, if they are declared.
+        problems: extended with labels that are not a declared class, or not numbers.
+    """
     label, decimal = layout.label, layout.decimal
     if declared:
         classes: list[ClassName] = [

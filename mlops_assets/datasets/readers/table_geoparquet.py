@@ -1,7 +1,4 @@
-"""GeoParquet, read so that a geometry of geometries of geometries does not end the process.
-
-GEOS reads well-known binary by recursion without a limit.
-"""
+"""GeoParquet, with a limit on nested geometries: GEOS reads well-known binary recursively."""
 
 from __future__ import annotations
 
@@ -21,11 +18,11 @@ _DIMENSIONS = {0: 2, 1: 3, 2: 3, 3: 4}  # of ISO's thousands: XY, Z, M, ZM
 
 
 def read_geoparquet(local: Path) -> GeoDataFrame:
-    """Return a GeoDataFrame.
+    """Read a GeoParquet file.
 
     Raises:
-        ValueError: it is not GeoParquet, has curves, or geometries within geometries beyond
-            measure, or too large.
+        ValueError: it is not GeoParquet, has curves or too deeply nested geometries, or would be
+            too large in memory.
     """
     import geopandas
 
@@ -63,7 +60,7 @@ def _require_shallow(local: Path) -> None:
 def _is_shallow(wkb: bytes) -> bool:
     """Return whether no geometry in a well-known binary is too deep.
 
-    Invalid ones are found by their reader.
+    Invalid ones are refused by GEOS.
     """
     offset, left = 0, [1]
     try:

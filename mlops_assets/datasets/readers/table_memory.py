@@ -1,8 +1,6 @@
-"""Parquet files that become many times as large in memory.
+"""Parquet files that become many times as large in memory: a few bytes may be a billion values.
 
-A few bytes may stand for a billion values.
-
-Nothing is decoded here that could be such a file's undoing.
+Only metadata and parts of limited size are decoded.
 """
 
 from __future__ import annotations
@@ -10,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 
 ALWAYS_ALLOWED = 512 << 20  # bytes in memory, however small the file is
-GREATEST_RATIO = 50  # of bytes in memory to bytes of a larger file
+MAX_RATIO = 50  # of bytes in memory to bytes of a larger file
 _WIDTHS = {"BOOLEAN": 1, "INT32": 4, "FLOAT": 4}  # bytes of a value in memory; others have 8
 _TEXTS = "BYTE_ARRAY"
 _ROWS = 1 << 16
@@ -28,12 +26,11 @@ def require_believable_size(local: Path) -> None:
     import pyarrow.parquet as pq
 
     stored = local.stat().st_size
-    allowed = max(ALWAYS_ALLOWED, GREATEST_RATIO * stored)
+    allowed = max(ALWAYS_ALLOWED, MAX_RATIO * stored)
     metadata = pq.read_metadata(local)
     size = 0
-    texts: list[
-        tuple[int, int]
-    ] = []  # row group and column whose texts may occur so often that they matter
+    # row group and column whose texts may occur so often that they matter
+    texts: list[tuple[int, int]] = []
     for number in range(metadata.num_row_groups):
         group = metadata.row_group(number)
         for position in range(group.num_columns):
@@ -47,8 +44,8 @@ def require_believable_size(local: Path) -> None:
             size += _text_bytes(local, number, position, allowed)
     if size > allowed:
         raise ValueError(
-            f"it has {stored:,} bytes, and more than {allowed:,} in memory; it is damaged, or made"
-            " to use up memory"
+            f"it has {stored:,} bytes, and more than {allowed:,} in memory; it is damaged, or a"
+            " decompression bomb"
         )
 
 
@@ -66,10 +63,11 @@ def _text_bytes(local: Path, number: int, position: int, limit: int) -> int:
     total = 0
     # as a dictionary, a text that occurs a million times is held once
     with pq.ParquetFile(local, read_dictionary=[] if prefixed else [name]) as file:
-        # within a list or a structure, of which nothing is made
+        # a field of a list or a structure, which is not read
         if name not in file.schema_arrow.names:
             return 0
-        if prefixed:  # which cannot be read so; none of its texts is longer than all that is stored
+        # which has no dictionary; none of its texts is longer than all stored bytes
+        if prefixed:
             rows = min(_ROWS, max(1, _BATCH_BYTES // max(1, stored)))
             for batch in file.iter_batches(rows, [number], [name]):
                 total += pc.sum(pc.binary_length(batch[0])).as_py() or 0

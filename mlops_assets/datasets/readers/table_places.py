@@ -1,9 +1,6 @@
-"""Places of the rows of a table.
+"""Places of the rows of a table: columns in degrees or a projected CRS, or GeoParquet geometry.
 
-They come from columns in degrees or in a projected CRS, or from the geometry of GeoParquet.
-
-Places are never made up: a row whose place cannot be told is a problem, if the table says where
-rows are.
+Places are never guessed: in a table with places, a row without one is a problem.
 """
 
 from __future__ import annotations
@@ -33,15 +30,15 @@ HALF_CIRCLE, CIRCLE = 180.0, 360.0
 
 
 def place_columns(layout: TableLayout) -> list[str]:
-    """Return the columns that say where rows are."""
+    """Return the columns with the coordinates of rows."""
     return [c for c in (layout.longitude, layout.latitude, layout.x, layout.y) if c]
 
 
 def require_known_crs(layout: TableLayout) -> None:
-    """Make sure that the CRS of the columns x and y is one whose places on the globe are known.
+    """Check that the CRS of the columns x and y has a known place on the globe.
 
     Raises:
-        SpecificationError: it is not.
+        SpecificationError: it is unknown, or a local one.
     """
     if layout.crs is None:
         return  # before rasterio is imported, which takes as long as committing a small table
@@ -62,11 +59,11 @@ def require_known_crs(layout: TableLayout) -> None:
 
 
 def places_of(table: pd.DataFrame, layout: TableLayout) -> Places | None:
-    """Return where the rows are, None if the table does not say.
+    """Return the places of the rows, None if the table has none.
 
     Returns:
-        Longitude from -180 to 180 and latitude, float64 of shape (rows,). What cannot be placed is
-        not finite.
+        Longitude from -180 to 180 and latitude in degrees (WGS 84), float64 of shape (rows,) each;
+        not finite where a row cannot be placed.
     """
     if layout.x and layout.y:
         return _projected(table[layout.x], table[layout.y], layout.crs or DEGREES)
@@ -97,7 +94,8 @@ def place_problems(path: str, table: pd.DataFrame, layout: TableLayout) -> list[
     found = places_of(table, layout)
     if found is None or table[columns].isna().any(axis=None):
         return []
-    missing, beyond = np.isnan(found[0]), np.isinf(found[0]) | np.isinf(found[1])
+    missing = np.isnan(found[0])
+    beyond = np.isinf(found[0]) | np.isinf(found[1])
     problems = []
     if missing.any():
         problems.append(
@@ -127,7 +125,7 @@ def _degree_problems(path: str, table: pd.DataFrame, longitude: str, latitude: s
             wrong = pd.to_numeric(values, errors="coerce").isna().to_numpy()
         if wrong.any() or not kinds.is_numeric_dtype(values):
             problems.append(
-                f"{path}: column {column!r} has values that are no degrees between -{limit} and"
+                f"{path}: column {column!r} has values that are not degrees between -{limit} and"
                 f" {limit}{also}, first in data row {int(wrong.argmax()) + 1}; convert the"
                 " coordinates to WGS 84"
             )
@@ -143,7 +141,7 @@ def _half_circles(longitude: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _projected(x: pd.Series, y: pd.Series, crs: str) -> Places:
-    """Return the places of coordinates; what a CRS has no place for is infinite."""
+    """Return the places of coordinates, infinite where the CRS has none."""
     import geopandas
 
     points = geopandas.points_from_xy(x, y, crs=crs).to_crs(DEGREES)
@@ -151,15 +149,14 @@ def _projected(x: pd.Series, y: pd.Series, crs: str) -> Places:
 
 
 def middles(geometry: GeoSeries) -> Places:
-    """Return the middle of the box around each geometry of a GeoSeries.
+    """Return the middle of the bounding box of each geometry.
 
-    A centroid in degrees would be wrong, and one in metres would depend on the projection. A
-    geometry on both sides of the antimeridian, in whatever way it is written, lies there and not on
-    the other side of the globe.
+    A centroid in degrees would be wrong, and one in metres would depend on the projection. The
+    middle of a geometry across the antimeridian is near the antimeridian, however it is written.
 
     Returns:
-        Longitude from -180 to 180 and latitude; NaN where there is no geometry, infinite beyond the
-        globe.
+        Longitude from -180 to 180 and latitude in degrees (WGS 84), float64 of shape (rows,) each;
+        NaN where the geometry is missing, infinite beyond the globe.
     """
     placed = geometry.to_crs(DEGREES)
     known = ~(placed.isna() | placed.is_empty).to_numpy()
@@ -174,11 +171,14 @@ def middles(geometry: GeoSeries) -> Places:
 
 
 def narrowest(longitude: NDArray[np.float64]) -> tuple[float, float]:
-    """Return the least and greatest longitude of a geometry in the narrowest way to write it.
+    """Return the minimum and maximum longitude of a geometry in the narrowest way to write it.
 
-    The ways are as written, as -180…180, and as 0…360. What is wider than half the globe as written
-    crosses the antimeridian or the prime meridian; unless it is nothing but one line in the other
-    way, as the whole globe is.
+    The ways are as written, as -180…180, and as 0…360. A geometry that is wider than half the globe
+    as written crosses the antimeridian or the prime meridian, unless it is a single line in the
+    other ways, as the whole globe is.
+
+    Args:
+        longitude: of its points in degrees, float64 of shape (points,).
     """
     ways = [longitude, (longitude + HALF_CIRCLE) % CIRCLE - HALF_CIRCLE, longitude % CIRCLE]
     spans = [(float(way.min()), float(way.max())) for way in ways]

@@ -1,9 +1,8 @@
-"""Columns of tables that play a part — label, group, id, split.
+"""Columns of tables that have a role: label, group, id, split.
 
-They are text until all files have been seen, then have one spelling.
-
-So a value is the same whatever file it is in, and nobody guesses: 007 stays 007, NA is a code as
-good as any other, and 17 in one file and 17.0 in another are one farm.
+They are text until all files have been read, then have one spelling. So a value is the same in
+every file, and types are not guessed: 007 stays 007, NA is a code like any other, and 17 in one
+file and 17.0 in another are one farm.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ from pandas.api import types as kinds
 
 from mlops_assets.datasets.specification.source import TableLayout
 
-# a number that every program writes alike but for its zeros
+# a number that every program writes alike, except for its zeros
 _PLAIN = re.compile(r"[+-]?(0|[1-9][0-9]*)(\.[0-9]+)?")
 # what a column of whole numbers becomes where one is missing
 _WHOLE_AS_FLOAT = re.compile(r"[+-]?(0|[1-9][0-9]*)\.0+")
@@ -33,14 +32,14 @@ def role_columns(layout: TableLayout) -> list[str]:
 
 
 def as_text(value: object) -> str | None:
-    """Return one value as it is written, NFC-normalised; None if there is none."""
+    """Return one value as it is written, NFC-normalised; None if it is missing."""
     if isinstance(value, str):  # first, as it is what most columns have, millions of times
         return unicodedata.normalize("NFC", value.strip()) or None
     if value is None or value is pd.NA or value is pd.NaT:
         return None
     if isinstance(value, bool | np.bool_):
         return str(int(value))
-    if isinstance(value, bytes):  # texts, to programs that write Parquet without saying so
+    if isinstance(value, bytes):  # of programs that write texts as plain bytes to Parquet
         value = value.decode()
     if isinstance(value, float | np.floating):
         if np.isnan(value):
@@ -54,7 +53,7 @@ def texts_of(values: pd.Series) -> pd.Series:
     """Return the values of a column as `as_text` gives them; days as CSV has them, without a time.
 
     Raises:
-        ValueError: its values are no single ones, or no text in UTF-8.
+        ValueError: values are lists or structures, or bytes that are not UTF-8.
     """
     if (
         kinds.is_datetime64_any_dtype(values)
@@ -73,7 +72,7 @@ def texts_of(values: pd.Series) -> pd.Series:
 def one_spelling(columns: Mapping[str, pd.Series], decimal: str = ".") -> dict[str, pd.Series]:
     """Return the values of one column of all files in one spelling, as text.
 
-    What is missing stays missing.
+    Missing values stay missing.
 
     If every value is a number without needless zeros in front and without an exponent, equal
     numbers are one value. True and false are 1 and 0, unless they are beside words only. All else
@@ -103,10 +102,7 @@ def _spelled(value: str, decimal: str) -> str:
 
 
 def _whole(number: str) -> str:
-    """Return a plain number without what different programs write differently.
-
-    A plus sign, and zeros at its end.
-    """
+    """Return a plain number without a plus sign and trailing zeros."""
     text = number.lstrip("+")
     if "." in text:
         text = text.rstrip("0").rstrip(".")
@@ -139,7 +135,7 @@ def have_decimal_commas(texts: pd.Series) -> bool:
 def to_numbers(texts: pd.Series, decimal: str = ".") -> pd.Series:
     """Return numbers written as text as float64, the nearest to what is written.
 
-    NaN where there is none.
+    NaN where a text is not a number.
     """
     return texts.map({value: _number(value, decimal) for value in texts.dropna().unique()}).astype(
         "float64"
@@ -149,9 +145,9 @@ def to_numbers(texts: pd.Series, decimal: str = ".") -> pd.Series:
 def without_missing_numbers(
     columns: Mapping[str, pd.Series], decimal: str = "."
 ) -> dict[str, pd.Series]:
-    """Return values without what says that a number is missing, if all others are numbers.
+    """Return values without texts for a missing number, if all others are numbers.
 
-    Else as they are.
+    Else they are unchanged.
     """
     written = {value for column in columns.values() for value in column.dropna().unique()}
     missing = {value for value in written if value.lower() in _MISSING}

@@ -111,7 +111,7 @@ class Landed:
     def raster(self, path: str) -> Path:
         """Return a local path of a raster, with all files beside it that may belong to it.
 
-        GDAL looks for them there.
+        GDAL searches for them there.
 
         Raises:
             StorageError: one of them cannot be read, or has changed since it was listed.

@@ -242,7 +242,7 @@ def test_band_names_come_from_the_file_or_the_declaration(folder: Path, read: Re
     ]
     write_raster(folder / "water/a.tif", image(), names=["red", "nir", "nir"])
     assert problems(read)[0].startswith(
-        "water/a.tif: calls 2 bands nir; give each band a description of its own"
+        "water/a.tif: names 2 bands nir; give each band a description of its own"
     )
     assert read(bands={"names": ["b1", "b2", "b3"]}).features == ["b1", "b2", "b3"]
 

@@ -479,7 +479,7 @@ def test_a_table_without_any_feature_is_refused(read: Read) -> None:
 
 
 def test_a_feature_that_plays_another_part_is_refused(read: Read) -> None:
-    with pytest.raises(DataProblems, match="features name crop, which plays another part"):
+    with pytest.raises(DataProblems, match="features name crop, which has another role"):
         read({"a.csv": SMALL}, declared(features=["red", "crop"]))
 
 
@@ -504,7 +504,7 @@ def test_a_text_label_with_too_many_values_is_refused(read: Read) -> None:
         (
             SMALL.assign(when="soon"),
             {"time": "when"},
-            "column 'when' has values that are no date or time",
+            "column 'when' has values that are not a date or time",
         ),
         (
             SMALL.assign(when=["2020", "0000-01-01", "2020"]),
@@ -514,17 +514,17 @@ def test_a_text_label_with_too_many_values_is_refused(read: Read) -> None:
         (
             SMALL.assign(when=-1),
             {"time": "when"},
-            "column 'when' has values that are no date or time",
+            "column 'when' has values that are not a date or time",
         ),
         (
             SMALL.assign(when=0.5),
             {"time": "when"},
-            "column 'when' has values that are no date or time",
+            "column 'when' has values that are not a date or time",
         ),
         (
             SMALL.assign(when="01.02.2020"),
             {"time": "when"},
-            "column 'when' has values that are no date or time",
+            "column 'when' has values that are not a date or time",
         ),
     ],
     ids=[

@@ -84,7 +84,7 @@ def test_places_come_from_the_declared_columns(read: Read) -> None:
 def test_places_that_are_no_degrees_are_refused(read: Read, column: str, values: list[Any]) -> None:
     table = SMALL.assign(x=[9.0, 9.1, 9.2], y=[47, 48, 49]).assign(**{column: values})
     with pytest.raises(
-        DataProblems, match=rf"a\.csv: column '{column}' has values that are no degrees .*WGS 84"
+        DataProblems, match=rf"a\.csv: column '{column}' has values that are not degrees .*WGS 84"
     ):
         read({"a.csv": table}, declared(longitude="x", latitude="y"))
 

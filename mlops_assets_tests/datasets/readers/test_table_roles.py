@@ -171,7 +171,7 @@ def test_what_is_lost_is_said(tmp_path: Path) -> None:
     said = "\n".join(found.notes)
     assert "column 'northing': 300 different values become 7 in float32" in said
     assert (
-        "'green' is not numeric and is not a feature: 1 of 300 values (0.3%) in a.csv are no"
+        "'green' is not numeric and is not a feature: 1 of 300 values (0.3%) in a.csv are not"
         " numbers" in said
     )
     assert "the first is 'n.d.' in data row 300" in said
@@ -194,6 +194,6 @@ def test_a_column_with_a_text_in_one_file_is_named_with_the_share_of_all_rows(
     assert found.features == ["red"]
     assert found.notes == [
         "column 'green' is not numeric and is not a feature: 1 of 200 values (0.5%) in"
-        f" {names[1]}.csv are no numbers, the first is 'n.d.' in data row 1; correct them, or name"
+        f" {names[1]}.csv are not numbers, the first is 'n.d.' in data row 1; correct them, or name"
         " 'features'"
     ]

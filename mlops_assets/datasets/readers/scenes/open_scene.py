@@ -1,4 +1,4 @@
-"""The image files of one scene, opened together and checked to lie on one grid."""
+"""The image files of one scene, opened together and checked to be on one grid."""
 
 from __future__ import annotations
 
@@ -29,17 +29,29 @@ from mlops_assets.datasets.versions.contents import FileRow
 
 
 class OpenScene:
-    """A scene's images. `rows` are their manifest rows, `bands` the names of the stacked bands.
+    """The open images of a scene; they can be used only while `problems` is empty.
 
-    `sidecars` are manifest rows of the files that GDAL reads besides, `alpha` paths and bands that
-    are none, `notes` for people. `problems` has the first problem of each file, by path: that it
-    cannot be read, or lies on another grid. The images can be used only while it is empty.
+    Attributes:
+        problems: the first problem of each file, by path: it cannot be read, or is on another grid.
+        rasters: the open images, in the order of the stack.
+        rows: manifest rows of the images.
+        sidecars: manifest rows of the other files that GDAL reads for them.
+        bands: names of the stacked bands.
+        alpha: path of an image and number of its alpha band, which is not a feature.
+        notes: for people.
     """
 
     def __init__(
         self, landed: Landed, scene: Scene, opened: ExitStack, declared: Sequence[str] | None = None
     ) -> None:
-        """Open the images of a scene; `opened` closes them, `declared` names their bands."""
+        """Open the images of a scene.
+
+        Args:
+            landed: the files of the landing.
+            scene: the scene.
+            opened: closes the images.
+            declared: declared names of the stacked bands.
+        """
         self.problems: dict[str, str] = {}
         self.rasters: list[Raster] = []
         self.rows: list[FileRow] = []
@@ -62,8 +74,8 @@ class OpenScene:
         if not self.problems:
             self._describe(scene, declared)
             self.problems |= grid_problems(self.rows)
-        # what was read before was found whole; without a nodata value nothing else is to be learnt
-        # from the pixels
+        # files that were read before are not truncated; without nodata values and masks, pixels
+        # need not be read again
         read = [*scene.images, *(own["path"] for own in self.sidecars)]
         known = all(path in landed.facts.index for path in read)
         self._known = known and not any(map(is_masked, self.rasters, self._roles))
@@ -106,10 +118,10 @@ class OpenScene:
             )
 
     def require_usable(self) -> None:
-        """Raise what is wrong with the images, if anything is.
+        """Check that the images have no problem.
 
         Raises:
-            SceneProblems: a file cannot be read, or lies on another grid.
+            SceneProblems: a file cannot be read, or is on another grid.
         """
         if self.problems:
             raise SceneProblems(self.problems)
@@ -117,7 +129,10 @@ class OpenScene:
     def valid(self, top: int, bottom: int) -> NDArray[np.bool_]:
         """Return which pixels of the rows [top, bottom) have data in some band.
 
-        Reading them also finds problems.
+        Problems found while reading are added to `problems`.
+
+        Returns:
+            Bool of shape (bottom - top, width).
         """
         shape = (bottom - top, self.rasters[0].width)
         if self._known:
@@ -131,9 +146,10 @@ class OpenScene:
         return valid
 
     def coordinates(self, places: NDArray[np.float64]) -> Places | None:
-        """Return longitude and latitude of positions (n, 2) in rows and columns, degrees.
+        """Return longitude and latitude of positions, None if they are unknown.
 
-        None where they are unknown.
+        Args:
+            places: float64 of shape (n, 2), row and column; whole numbers are pixel centres.
         """
         if not len(places):
             return None
@@ -141,7 +157,7 @@ class OpenScene:
 
 
 def _names_in_item(scene: Scene, part: int, raster: Raster, roles: BandRoles) -> list[str] | None:
-    """Return what the Item calls the bands that are read, where the file does not say."""
+    """Return the Item's names of the bands that are read, for a file without names."""
     names = scene.band_names[part] if scene.band_names else None
     if names is None or len(names) not in (raster.count, len(roles.measured)):
         return None

@@ -17,18 +17,24 @@ from mlops_assets.datasets.readers.scenes.validation import same_grid
 from mlops_assets.datasets.specification.source import Sampling
 from mlops_assets.datasets.versions.contents import FileRow
 
-# is not a class; what a mask hides is unlabelled also where every value is a class
+# not a class; masked pixels are unlabelled even if every value is a class
 MASKED = -(1 << 53)
 
 
 class RasterLabels:
-    """The labels of an open raster.
+    """The labels of an open raster; masked pixels and those of its nodata value are unlabelled.
 
-    Its own nodata value, and what masks hide, is unlabelled, too.
+    Attributes:
+        facts: its manifest row.
+        unlabelled: value of unlabelled pixels, NaN of numbers; None if every pixel is labelled.
     """
 
     def __init__(self, raster: Raster, sampling: Sampling) -> None:
         """Take an open raster.
+
+        Args:
+            raster: one band.
+            sampling: as declared: the label's meaning, and the value of unlabelled pixels.
 
         Raises:
             ValueError: it is not one band of whole numbers, or of numbers for 'label_is: number'.
@@ -41,7 +47,8 @@ class RasterLabels:
                 f"has {raster.count} band(s) of {raster.dtypes[0]}; labels are one band of "
                 + ("numbers" if self._number else "whole numbers")
             )
-        self._raster, self._nodata = raster, raster.nodata
+        self._raster = raster
+        self._nodata = raster.nodata
         self.facts = raster_facts(raster)
         self.unlabelled: float | None = np.nan if self._number else sampling.unlabelled
         if not self._number and self.unlabelled is None and self._nodata is not None:
@@ -50,10 +57,13 @@ class RasterLabels:
             self.unlabelled = MASKED
 
     def require_grid_of(self, image: FileRow) -> None:
-        """Check that the labels lie on the grid of their image, given by its facts.
+        """Check that the labels are on the grid of their image.
+
+        Args:
+            image: manifest row of the image.
 
         Raises:
-            ValueError: they do not.
+            ValueError: size or georeference differ.
         """
         own = self.facts
         if (own["height"], own["width"]) != (image["height"], image["width"]):

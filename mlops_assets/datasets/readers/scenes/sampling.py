@@ -1,8 +1,6 @@
-"""Samples of scenes: patches around labelled pixels, or windows.
+"""Samples of scenes: patches around labelled pixels, or windows; every scene is read in strips.
 
-Every scene is gone through in strips.
-
-What a scene is made of is told by the layouts `scenes` and `stac`. No georeference is ever made up.
+The layouts `scenes` and `stac` find the files of a scene. A georeference is never guessed.
 """
 
 from __future__ import annotations
@@ -55,10 +53,7 @@ class Labels(Protocol):
 
     @property
     def unlabelled(self) -> float | None:
-        """Value that means 'unknown', NaN where labels are numbers.
-
-        It is None if every pixel is labelled.
-        """
+        """Value of unlabelled pixels, NaN where labels are numbers; None without such a value."""
         ...
 
     def rows(self, top: int, bottom: int) -> NDArray[np.int64 | np.float64]:
@@ -152,12 +147,10 @@ class _Reader:
         self._landed, self._sampling, self._classes = landed, sampling, classes
         self._by, self._bands = specification.split.by, specification.bands.names
         self._vectors: dict[str, VectorLabels | ValueError] = {}
-        self._touched: dict[
-            str, NDArray[np.bool_]
-        ] = {}  # which features of a vector file lie in some scene
-        self._owners: dict[
-            str, dict[str, str]
-        ] = {}  # label file → first image of each scene it labels, and its name
+        # vector file → which of its features are in some scene
+        self._touched: dict[str, NDArray[np.bool_]] = {}
+        # label file → first image of each scene it labels, and the scene's name
+        self._owners: dict[str, dict[str, str]] = {}
         self._rasters: dict[str, FileRow] = {}  # facts of label rasters
         self._sidecars: dict[str, list[str]] = {}  # label file → what belongs to it
 
@@ -188,14 +181,17 @@ class _Reader:
         )
 
     def outside(self, complete: bool) -> tuple[list[str], list[str]]:
-        """Return problems and notes on features that lie in no scene.
+        """Return problems and notes on features outside of every scene.
 
-        A file for many scenes may well reach beyond them; a scene's own file may not, nor may most
-        of any file. Nothing is to be said of a file for many unless all of them could be read:
-        `complete`.
+        A file for many scenes may have features beyond them, but not most of its features; a
+        scene's own file may have none.
+
+        Args:
+            complete: whether all scenes could be read; if not, files for many are not checked.
         """
         own = "*" in getattr(self._sampling, "labels", "*")
-        problems, notes = [], []
+        problems = []
+        notes = []
         for path, inside in self._touched.items():
             lost = int((~inside).sum())
             if not lost or not (own or complete):
@@ -250,9 +246,11 @@ class _Reader:
         return {image: path for path, scenes in shared.items() for image in scenes}
 
     def _labels(self, opened: ExitStack, scene: Scene, images: OpenScene) -> Labels:
-        """Open the labels of a scene.
+        """Open the labels of a scene, even if its images cannot be used: labels may be wrong, too.
 
-        They are opened also where its images cannot be used, as labels may have problems, too.
+        Raises:
+            ValueError: the labels cannot be used.
+            SceneProblems: the images cannot be used.
         """
         path = scene.labels or ""
         if is_vector(path):
@@ -325,8 +323,8 @@ class _Reader:
                 parts.append(_pixels(values, labels, top, valid))
         if strange:
             images.problems[scene.labels or scene.name] = (
-                f"has label value(s) {', '.join(map(str, sorted(strange)[:10]))} that are no"
-                " declared class; add them to 'classes' or correct the labels"
+                f"has label value(s) {', '.join(map(str, sorted(strange)[:10]))} that are not"
+                " declared classes; add them to 'classes' or correct the labels"
             )
         images.require_usable()
         if lost:
@@ -369,17 +367,15 @@ class _Reader:
         groups: NDArray[np.object_],
         raster: Raster,
     ) -> None:
-        """Give samples the group of the feature that they are in.
-
-        Those in features of several groups are left out.
-        """
-        names = np.array([*groups, None], dtype=object)  # -1, beyond all features, is none
+        """Give samples the group of their feature; those in features of several are left out."""
+        names = np.array([*groups, None], dtype=object)  # -1, outside of all features, has no group
         for top, bottom in self._strips(raster):
-            here = samples.index[(samples["row"] >= top) & (samples["row"] < bottom)]
-            at = samples.loc[here, "row"].to_numpy() - top, samples.loc[here, "column"].to_numpy()
+            inside = samples.index[(samples["row"] >= top) & (samples["row"] < bottom)]
+            rows = samples.loc[inside, "row"].to_numpy() - top
+            columns = samples.loc[inside, "column"].to_numpy()
             codes, several = labels.group_rows(top, bottom)
-            samples.loc[here, "group"] = names[codes[at]]
-            samples.loc[here[several[at]], "reason"] = SEVERAL_GROUPS
+            samples.loc[inside, "group"] = names[codes[rows, columns]]
+            samples.loc[inside[several[rows, columns]], "reason"] = SEVERAL_GROUPS
 
     def _strips(self, raster: Raster) -> Iterator[tuple[int, int]]:
         size = self._sampling.size

@@ -1,7 +1,4 @@
-"""Whole images that are labelled as a whole.
-
-One scene is one sample; its label is a property of its Item.
-"""
+"""Whole scenes as samples; the label of a scene is a property of its Item."""
 
 from __future__ import annotations
 
@@ -65,7 +62,7 @@ def whole_scenes(
             with ExitStack() as opened:
                 images = OpenScene(landed, scene, opened, specification.bands.names)
                 images.require_usable()
-                shown = [
+                valid = [
                     images.valid(top, bottom).any() for top, bottom in strips(images.rasters[0])
                 ]
                 images.require_usable()
@@ -76,7 +73,7 @@ def whole_scenes(
         except SceneProblems as error:
             problems += error.problems
             continue
-        if not any(shown):
+        if not any(valid):
             images.rows[0]["remarks"] = [EMPTY, *(images.rows[0]["remarks"] or [])]
         rows += images.rows
         sidecars += images.sidecars
@@ -93,7 +90,7 @@ def whole_scenes(
                 "longitude": None if place is None else place[0][0],
                 "latitude": None if place is None else place[1][0],
                 "declared_split": str(scene.properties.get("split", "")).strip().lower(),
-                "reason": None if any(shown) else NO_PIXEL,
+                "reason": None if any(valid) else NO_PIXEL,
             }
         )
     features, others = order_bands(rows, bands[0] if bands else [], specification.bands.names)

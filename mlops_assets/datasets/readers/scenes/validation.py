@@ -1,7 +1,4 @@
-"""Checks that rasters go together.
-
-The files of one scene are on one grid, and scenes of one kind with each other.
-"""
+"""Checks that the files of a scene are on one grid, and that scenes are of one kind."""
 
 from __future__ import annotations
 
@@ -59,12 +56,12 @@ def grid_problems(parts: Sequence[FileRow]) -> dict[str, str]:
 def scene_problems(
     images: Sequence[FileRow], names: Sequence[Sequence[str]], declared: Bands
 ) -> list[str]:
-    """Return what keeps scenes from being samples of one dataset.
+    """Return why scenes cannot be samples of one dataset.
 
     Args:
         images: manifest rows of all image files.
         names: band names of each scene.
-        declared: bands as declared.
+        declared: the declared bands.
     """
     if not images:
         return []
@@ -122,7 +119,7 @@ def scale_notes(images: Sequence[FileRow]) -> list[str]:
 
 
 def _scaling(facts: FileRow) -> list[tuple[float, float]]:
-    """Scale and offset of each band that is read, in the order of the features."""
+    """Return scale and offset of each band that is read, in the order of the features."""
     read = bands_read(facts)
     scales, offsets = facts["scales"] or [1.0] * len(read), facts["offsets"] or [0.0] * len(read)
     own = dict(zip(sorted(read), zip(scales, offsets, strict=True), strict=True))

@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 SUFFIXES = (".geojson", ".json", ".gpkg", ".shp", ".fgb", ".parquet", ".geoparquet")
 MAGIC = {".gpkg": b"SQLite format 3\0", ".shp": b"\0\0\x27\x0a", ".fgb": b"fgb\x03fgb"}
 HEAD_BYTES = 16
-# how SQLite itself writes the definition of what lies in its file, and of the spatial index of a
-# GeoPackage
+# definitions as SQLite itself stores them in its file, and of the spatial index of a GeoPackage
 PLAIN_SQL = (
     r"CREATE (TABLE|VIEW|INDEX|UNIQUE INDEX|TRIGGER)\s|(?i:CREATE VIRTUAL TABLE [^(]+ USING"
     r" rtree\s*\()"
 )
-# what a Shapefile is made of besides
+# other files of a Shapefile
 SIDECARS = (
     ".shx",
     ".dbf",
@@ -48,7 +47,7 @@ COMPUTED_SQL = """
     SELECT t.name FROM sqlite_master AS t, pragma_table_xinfo(t.name) AS c
     WHERE t.type = 'table' AND c.hidden IN (2, 3)
 """
-# functions of GDAL that read files or ask servers; `gpkg_ogr_contents` is a table of its own
+# functions of GDAL that read files or send requests; `gpkg_ogr_contents` is GDAL's own table
 ACTING_SQL = r"(?i)(?<![a-z_])(ogr_|gdal_)|load_extension|fromfile"
 
 
@@ -66,10 +65,7 @@ def sidecars(path: str, paths: Iterable[str]) -> list[str]:
 
 
 def unsaved(path: str, files: Mapping[str, LandedFile]) -> str | None:
-    """Return why a GeoPackage is not whole by itself.
-
-    A program that has it open may have changes that are not in it yet.
-    """
+    """Return why a GeoPackage is incomplete: changes of an open program are in another file."""
     for suffix in ("-wal", "-journal") if path.lower().endswith(".gpkg") else ():
         beside = files.get(path + suffix)
         if beside is not None and beside.size:
@@ -123,8 +119,8 @@ def read_vector(name: str, files: Mapping[str, Path]) -> GeoDataFrame:
 def _place(local: Path, own: Path) -> None:
     """Give a file its name in a folder.
 
-    A GeoPackage is copied: SQLite looks for unsaved changes where a link leads to, and may write a
-    log there.
+    A GeoPackage is copied: SQLite resolves links, reads unsaved changes beside the target, and may
+    write a log there.
     """
     if own.suffix.lower() == ".gpkg":
         shutil.copyfile(local, own)
@@ -148,7 +144,7 @@ def _read_layer(path: Path) -> GeoDataFrame:
     GIS programs keep styles and the like in others.
 
     Raises:
-        ValueError: there are several.
+        ValueError: several layers have geometry.
     """
     import geopandas
     import pyogrio
@@ -157,7 +153,7 @@ def _read_layer(path: Path) -> GeoDataFrame:
     layers = [str(layer) for layer, geometry in pyogrio.list_layers(source) if geometry is not None]
     if len(layers) > 1:
         raise ValueError(
-            f"has {len(layers)} layers with geometry ({', '.join(layers)}), of which one may be"
+            f"has {len(layers)} layers with geometry ({', '.join(layers)}), of which one is allowed"
         )
     frame: GeoDataFrame = geopandas.read_file(
         source, engine="pyogrio", layer=layers[0] if layers else None
@@ -166,7 +162,7 @@ def _read_layer(path: Path) -> GeoDataFrame:
 
 
 def _only_driver(path: Path) -> Path | str:
-    """Return what GDAL opens a vector file by, so that only the driver of its format takes it.
+    """Return the name by which only the driver of its format opens a vector file.
 
     GDAL takes a document that names other files or servers (OGR VRT, WFS) for a vector file,
     whatever its name is, and pyogrio cannot limit it to one driver. Binary formats begin with bytes
@@ -174,8 +170,8 @@ def _only_driver(path: Path) -> Path | str:
     that driver.
 
     Raises:
-        ValueError: it has another format than its name says, or a coordinate reference system by
-            URL, which GDAL would ask for.
+        ValueError: it has another format than its ending, or a coordinate reference system by
+            URL, which GDAL would request.
     """
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)
@@ -197,7 +193,7 @@ def _require_plain_tables(path: Path) -> None:
     be without end.
 
     Raises:
-        ValueError: it has others, or is damaged.
+        ValueError: it has other tables, or is damaged.
     """
     try:
         with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro&immutable=1", uri=True)) as database:
@@ -240,7 +236,7 @@ def _require_own_crs(path: Path) -> None:
     A reference is refused at any place, also where `crs` is given twice.
 
     Raises:
-        ValueError: it is not so.
+        ValueError: it is not valid, or has such a reference.
     """
     link = object()
 

@@ -33,13 +33,20 @@ if TYPE_CHECKING:
 Number: TypeAlias = type[np.int32] | type[np.float64]
 Shape: TypeAlias = tuple[Geometry, float]  # with the value that it is burned with
 POLYGON = "polygon"  # as `by` of a split: each feature by itself
-ROUNDING = 1e-6  # degrees; so that no corner comes to lie one turn away
+ROUNDING = 1e-6  # degrees; so that no corner is moved by a turn
 
 
 class VectorLabels:
     """The features of one vector file.
 
-    Each has a geometry, a class value or number, and a group if asked for.
+    Attributes:
+        notes: on invalid polygons.
+        crs: of the geometries, None if unknown.
+        sampling: as declared.
+        geometry: of the features.
+        values: int64 class values or float64 numbers of the features, shape (features,).
+        groups: texts of shape (features,), None if features are not grouped.
+        unlabelled: value of pixels outside of all features, NaN of numbers.
     """
 
     def __init__(
@@ -60,7 +67,7 @@ class VectorLabels:
             by: `POLYGON` or the column whose values are groups; None if features are not grouped.
 
         Raises:
-            ValueError: it cannot be read, lacks a column, or has labels that are no class.
+            ValueError: it cannot be read, lacks a column, or has labels that are not a class.
         """
         frame = read_vector(name, files)
         if frame.empty:
@@ -133,9 +140,14 @@ class Grid:
 class BurnedLabels:
     """Vector labels on one grid.
 
-    A pixel belongs to the polygon that its centre lies in, a point to its pixel.
+    A pixel belongs to the polygon that contains its centre, a point to its pixel. A pixel of
+    features with different labels is unlabelled.
 
-    Where features of different labels claim one pixel, it is unlabelled.
+    Attributes:
+        inside: which features are on the grid, bool of shape (features,).
+        unlabelled: value of pixels outside of all features, NaN of numbers.
+        conflicts: pixels read so far that features of different labels claim.
+        group_names: of the features on the grid, sorted; None if they are not grouped.
     """
 
     def __init__(
@@ -191,10 +203,7 @@ class BurnedLabels:
     def _burned(
         self, shapes: list[Shape], fill: float, dtype: Number, window: Window
     ) -> tuple[NDArray[np.int32 | np.float64], NDArray[np.bool_]]:
-        """Burn shapes, and say which pixels are claimed by different values.
-
-        The last to be burned has the pixel.
-        """
+        """Burn shapes, the last on top, and return also which pixels different values claim."""
         last, first = (
             self._burn(ordered, fill, dtype, window) for ordered in (shapes, shapes[::-1])
         )
@@ -234,17 +243,16 @@ class Window:
 
 
 def _sorted(geometry: GeoSeries, values: NDArray[np.number]) -> list[Shape]:
-    """Pair shapes with values, by value.
-
-    The last has the greatest, and the last of them backwards the smallest.
-    """
+    """Pair shapes with values, sorted by value."""
     return sorted(zip(geometry, values, strict=True), key=lambda shape: float(shape[1]))
 
 
 def _near(geometry: GeoSeries, middle: float) -> GeoSeries:
-    """Write longitudes as the scene does that has this one in its middle, -180…180 or 0…360.
+    """Return geometries with longitudes in the turn of a scene, without splitting them.
 
-    Shapes stay whole.
+    Args:
+        geometry: in degrees, -180…180 or 0…360.
+        middle: longitude of the scene's centre.
     """
     import shapely
 
@@ -276,10 +284,7 @@ def _counted_from(start: float, xy: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _shape_notes(shapes: NDArray[np.object_]) -> list[str]:
-    """Return a note if polygons cross themselves, or are otherwise not valid.
-
-    What they enclose may not be meant.
-    """
+    """Return a note if polygons cross themselves, or are otherwise not valid."""
     import shapely
 
     wrong = np.flatnonzero((shapely.get_dimensions(shapes) == 2) & ~shapely.is_valid(shapes))
@@ -297,7 +302,7 @@ def _shape_notes(shapes: NDArray[np.object_]) -> list[str]:
 def _unlabelled(sampling: Sampling, classes: list[ClassName]) -> int:
     """Return the value outside of all features.
 
-    It is the declared value, or one that is not a class, as nobody labelled it.
+    It is the declared value, or one that is not a class.
     """
     if sampling.unlabelled is not None:
         return sampling.unlabelled
@@ -307,10 +312,10 @@ def _unlabelled(sampling: Sampling, classes: list[ClassName]) -> int:
 def _values(
     column: pd.Series, sampling: Sampling, classes: list[ClassName]
 ) -> NDArray[np.int64 | np.float64]:
-    """Labels of features as class values or numbers.
+    """Return labels of features as class values or numbers.
 
     Raises:
-        ValueError: a label is missing, no number, or no declared class.
+        ValueError: a label is missing, not a number, or not a declared class.
     """
     if column.isna().any():
         raise ValueError(
@@ -322,7 +327,7 @@ def _values(
         if numbers.isna().any():
             wrong = texts[numbers.isna()].iloc[0]
             raise ValueError(
-                f"column {column.name!r} has labels that are no numbers: {wrong!r}; correct them"
+                f"column {column.name!r} has labels that are not numbers: {wrong!r}; correct them"
             )
         if not np.isfinite(numbers).all():
             raise ValueError(f"column {column.name!r} has infinite labels; correct or remove them")
@@ -331,8 +336,8 @@ def _values(
     unknown = sorted(set(texts) - set(known))
     if unknown:
         raise ValueError(
-            f"has label(s) {', '.join(map(repr, unknown[:10]))} that are no declared class; add"
-            " them to 'classes' or correct the labels"
+            f"has label(s) {', '.join(map(repr, unknown[:10]))} that are not declared classes;"
+            " add them to 'classes' or correct the labels"
         )
     return np.array([int(known[text]) for text in texts], dtype=np.int64)
 
@@ -358,7 +363,7 @@ def _groups(frame: GeoDataFrame, by: str) -> NDArray[np.object_]:
 
 
 def _only(label: object) -> object:
-    """One label; labelling tools write a list of labels, of which there may be one only.
+    """Return one label; labelling tools write lists of labels, which may have only one.
 
     Raises:
         ValueError: it is a list of none or several.

@@ -1,1 +1,1 @@
-"""Landings that STAC describes: static documents and APIs, and what their Items say."""
+"""Landings that STAC describes: static documents and APIs, and their Items."""

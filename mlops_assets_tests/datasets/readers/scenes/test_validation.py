@@ -96,7 +96,7 @@ def relabel(
         (
             "labels/b.tif",
             relabel(7),
-            r"labels/b.tif: has label value\(s\) 7 that are no declared class",
+            r"labels/b.tif: has label value\(s\) 7 that are not declared classes",
         ),
         ("labels/b.tif", relabel(1, dtype="float32"), r"labels/b.tif: has 1 band\(s\) of float32"),
         ("labels/b.tif", relabel(1, shape=(3, 12, 12)), r"labels/b.tif: has 3 band\(s\) of uint8"),
@@ -238,7 +238,7 @@ def test_a_header_that_promises_more_than_the_file_can_hold_is_not_believed(
         (
             np.inf,
             None,
-            "has infinite values; replace them, with the nodata value if nothing is known there",
+            "has infinite values; replace them, with the nodata value where they are unknown",
         ),
         (-np.inf, -1.0, "has infinite values"),
         (np.nan, None, "has NaN values but declares no nodata value; set nodata, or replace them"),
@@ -459,7 +459,7 @@ def test_a_name_for_two_bands_orders_nothing(landing: Path, read: Read) -> None:
         write_raster(landing / f"images/{name}.tif", ones(3, "uint16", 12), names=bands)
     (found,) = problems(read, declared())
     assert found.startswith(
-        "images/a.tif: calls 2 bands B04; give each band a description of its own, or declare"
+        "images/a.tif: names 2 bands B04; give each band a description of its own, or declare"
     )
     assert read(declared(bands={"names": ["x", "y", "z"]})).features == ["x", "y", "z"]
 

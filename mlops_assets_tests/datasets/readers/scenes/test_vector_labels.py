@@ -247,8 +247,8 @@ def test_a_label_may_be_the_name_or_the_value_of_a_class(
         (
             ["rye", "oats"],
             (
-                r"has label\(s\) 'oats', 'rye' that are no declared class; add them to 'classes' or"
-                r" correct"
+                r"has label\(s\) 'oats', 'rye' that are not declared classes; add them to 'classes'"
+                r" or correct"
             ),
         ),
         (
@@ -282,7 +282,7 @@ def test_labels_that_are_no_numbers_are_refused(
     (found,) = problems(read, labels="*.parquet", label_is="number")
     assert found.startswith("a.parquet: ")
     assert re.search(
-        r"(no numbers: .*|have no 'crop'|has infinite labels); (correct|label) ", found
+        r"(not numbers: .*|have no 'crop'|has infinite labels); (correct|label) ", found
     )
 
 
@@ -406,8 +406,8 @@ def test_a_file_with_several_layers_of_labels_is_refused_with_their_names(
     (found,) = problems(read, labels="*.gpkg")
     assert found.startswith("a.gpkg: ")
     assert found.endswith(
-        "has 2 layers with geometry (a, fields 2020), of which one may be; correct or replace the"
-        " file"
+        "has 2 layers with geometry (a, fields 2020), of which one is allowed; correct or replace"
+        " the file"
     )
 
 
