@@ -26,6 +26,16 @@ def save_native(
 ) -> list[FileStat]:
     """Write the native artefact, read it back, and check its predictions before publication.
 
+    Args:
+        workspace: the workspace to write to.
+        framework: the adapter of the model.
+        model: the trained model.
+        data: the data that it was trained on; test samples are predicted.
+        folder: key of the folder of the native artefact.
+
+    Returns:
+        The files of the artefact.
+
     Raises:
         TrainerError: the model's outputs do not have the shape of its task.
         ExportError: the model cannot be written safely, or reads back with other predictions.
@@ -47,6 +57,11 @@ def save_native(
 
 def require_shape(outputs: Outputs, samples: int, classes: int) -> None:
     """Check that outputs of a trained model have the shape of its task.
+
+    Args:
+        outputs: name → (n, …).
+        samples: number of samples, n.
+        classes: number of classes; 0 for regression.
 
     Raises:
         TrainerError: they have another; a model that was trained without samples of a class

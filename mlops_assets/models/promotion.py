@@ -34,7 +34,16 @@ class GateOutcome:
 
 
 def check_gates(registry: Registry, row: ModelVersion, gates: Sequence[Gate]) -> list[GateOutcome]:
-    """Check a model version against gates; a metric that was not measured passes none."""
+    """Check a model version against gates; a metric that was not measured passes none.
+
+    Args:
+        registry: the registry, for the versions that gates compare with.
+        row: the evaluated model version.
+        gates: the rules, as declared.
+
+    Returns:
+        An outcome for each rule.
+    """
     outcomes = []
     for gate in gates:
         value = _metric(row, gate.metric)

@@ -1,4 +1,4 @@
-"""The record of a model version in the catalogue; how it is written is the business of `stac`."""
+"""The record of a model version in the catalogue; `stac` writes it."""
 
 from __future__ import annotations
 
@@ -17,6 +17,14 @@ def record_version(
     """Record an evaluated model version, and first its data version if that has no record.
 
     The record of the model derives from that of the data version.
+
+    Args:
+        store: workspace and registry.
+        specification: the model as declared; its title and description are recorded.
+        row: the evaluated model version.
+
+    Returns:
+        The files of the record.
 
     Raises:
         Conflict: another process is writing the catalogue and does not end.

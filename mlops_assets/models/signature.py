@@ -62,7 +62,11 @@ def data_for(
 ) -> TrainingData:
     """Return the data a model is trained on, selected and scaled as declared.
 
-    As its ONNX file takes it if `raw`.
+    Args:
+        store: workspace and registry.
+        specification: the model as declared.
+        version: a version, tag or alias of its dataset; the latest if None.
+        raw: leave the samples unscaled, as the ONNX file takes them.
 
     Raises:
         NotFound: there is no such data version.

@@ -123,7 +123,12 @@ def verify_model(store: Store, row: ModelVersion) -> Verification:
 
 
 def verify_files_of_model(store: Store, row: ModelVersion) -> Verification:
-    """Verify a recorded model version's own files, record and registry rows, but not its data."""
+    """Verify a recorded model version's own files, record and registry rows, but not its data.
+
+    Args:
+        store: workspace and registry.
+        row: the model version.
+    """
     subject = f"{row.model}@{row.version}"
     found = Verification(subject)
     files = store.registry.files(model_owner(row.model, row.version))

@@ -20,6 +20,11 @@ def confusion_matrix(counts: NDArray[np.int64], names: list[str], title: str) ->
     """Return a PNG: share of each true class (rows) by predicted class.
 
     Counts are written in the cells if there are few classes.
+
+    Args:
+        counts: samples or pixels, (classes, classes), true classes in rows.
+        names: names in the order of class indices.
+        title: title of the figure.
     """
     with_counts = len(names) <= MAX_COUNTED
     side, font = (0.42, 8) if with_counts else (0.2, 7)
@@ -80,6 +85,11 @@ def scatter(truth: NDArray[np.number], predicted: NDArray[np.number], title: str
     """Return a PNG of predicted against true numbers.
 
     It has points, or for many samples their density on a logarithmic scale.
+
+    Args:
+        truth: (n,).
+        predicted: (n,).
+        title: title of the figure.
     """
     figure = Figure(figsize=(5, 5), layout="constrained")
     axes = figure.subplots()
@@ -94,7 +104,12 @@ def scatter(truth: NDArray[np.number], predicted: NDArray[np.number], title: str
 
 
 def learning_curves(series: dict[str, list[tuple[int, float]]], title: str) -> bytes | None:
-    """Return a PNG with one panel per unit (losses, the rest), or None without any curve."""
+    """Return a PNG with one panel for losses and one for the rest, or None without any curve.
+
+    Args:
+        series: metric → [(step, value), …].
+        title: title of the figure.
+    """
     long = {name: points for name, points in series.items() if len(points) > 1}
     if not long:
         return None

@@ -212,7 +212,12 @@ def measure_numbers(
 
 
 def number_metrics(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -> dict[str, float]:
-    """Return rmse, mae, r2 and bias, with scikit-learn's formulae."""
+    """Return rmse, mae, r2 and bias, with scikit-learn's formulae.
+
+    Args:
+        truth: (n,), n ≥ 1.
+        predicted: (n,).
+    """
     from sklearn import metrics as formulae
 
     return {
@@ -224,9 +229,13 @@ def number_metrics(truth: NDArray[np.float64], predicted: NDArray[np.float64]) -
 
 
 def many_number_metrics(sums: NDArray[np.float64]) -> dict[str, NDArray[np.float64]]:
-    """Return the same metrics from sums, (n, 6).
+    """Return the same metrics for each of many sums.
 
-    Count, errors, squared and absolute errors, truth and its square.
+    Args:
+        sums: count, errors, squared and absolute errors, truth and its square, (n, 6).
+
+    Returns:
+        (n,) for each metric; NaN where it was not measured.
     """
     count, error, squared, absolute, true, true_squared = sums.T
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -32,6 +32,14 @@ from mlops_assets.store import Store
 def export(store: Store, specification: ModelSpecification, row: ModelVersion) -> ParityReport:
     """Export a model version to ONNX, and publish the file if its outputs match the model's.
 
+    Args:
+        store: workspace and registry.
+        specification: the model as declared.
+        row: the model version.
+
+    Returns:
+        The comparison of both models.
+
     Raises:
         ExportError: the model cannot be expressed in ONNX.
         ParityError: the ONNX model differs; the report is the error's argument, and nothing is
