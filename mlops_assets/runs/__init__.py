@@ -1,1 +1,1 @@
-"""The history of runs: what is going on, comparisons, reports."""
+"""The history of runs: current activity, comparisons, reports."""

@@ -1,8 +1,6 @@
-"""The activity in a workspace, as the registry has it.
+"""The activity in a workspace: running and failed runs, and pending decisions.
 
-It lists what is running, what failed, and what waits for somebody.
-
-Nothing is changed, and nothing but the registry is asked.
+Only the registry is read, and nothing is changed.
 """
 
 from __future__ import annotations
@@ -33,10 +31,10 @@ class Running:
 
     Attributes:
         run: its row.
-        step: the step that it has logged last; None before the first.
+        step: the last step that it has logged; None before the first.
         metrics: the newest value of each metric.
-        note: the same for people, of a few metrics.
-        alive: whether its process is there; None if that is on another machine.
+        note: the newest values of a few metrics as a text.
+        alive: whether its process is running; None if that is on another machine.
     """
 
     run: Run
@@ -48,7 +46,7 @@ class Running:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep with a trial under way. `trials` is how many of its trials are in which state."""
+    """A sweep with a trial under way. `trials` is the number of its trials in each state."""
 
     name: str
     model: str
@@ -66,7 +64,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Waiting:
-    """Something that somebody has to decide, and the command that does it."""
+    """A pending decision of a user, and the command that makes it."""
 
     what: str
     subject: str
@@ -76,7 +74,7 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Declared:
-    """A model as it is declared; `gates` is None where they are not known."""
+    """A model as it is declared; `gates` is None where they are unknown."""
 
     dataset: str
     gates: Sequence[Gate] | None = None
@@ -87,8 +85,8 @@ def running(registry: Registry) -> list[Running]:
     found = []
     for run in registry.runs(status="running"):
         points = registry.newest_points(run.run_id, MAX_POINTS)
-        here = run.source == "platform" and run.host == socket.gethostname()
-        alive = process_alive(run.host, run.pid) if here else None
+        local = run.source == "platform" and run.host == socket.gethostname()
+        alive = process_alive(run.host, run.pid) if local else None
         step = points[-1][2] if points else None
         metrics = {name: value for _, name, _, value, _ in points}
         found.append(Running(run, step, metrics, newest_metrics(points), alive))
@@ -110,13 +108,13 @@ def sweeps_of(registry: Registry, runs: Sequence[Running]) -> list[Sweep]:
 
 
 def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
-    """Return recent failures, newest first, without those that a later run has made good.
+    """Return recent failures, newest first.
 
-    That run is of the same model on the same data.
+    A failure is left out if a later run of the same model on the same data has succeeded.
 
     Args:
-        registry: where runs are recorded.
-        since: from when on; the last 24 hours if not given.
+        registry: contains the runs.
+        since: time after which they ended; 24 hours ago if not given.
     """
     since = since or now() - RECENT
     query = select(Run).where(
@@ -149,7 +147,7 @@ def failed(registry: Registry, since: datetime | None = None) -> list[Failed]:
 def error_line(error: str | None) -> str:
     """Return an error as one line.
 
-    It is the first line, or of a traceback the last, which has the exception.
+    It is the first line, or the last of a traceback, which has the exception.
     """
     lines = (error or "").strip().splitlines() or ["no reason is recorded"]
     return lines[-1] if lines[0].startswith("Traceback") else lines[0]
@@ -161,9 +159,9 @@ def waiting(
     """Yield models not trained on the newest data, and newer versions not in production.
 
     Args:
-        registry: what is recorded.
+        registry: contains the data versions and the model versions.
         models: those that are declared; others are known from their versions.
-        begun: runs that are under way or that somebody has to look at; their work is not waiting.
+        begun: runs that are under way or have failed; their work is not waiting.
     """
     newest_data = {row.dataset: row for row in registry.data_versions()}
     versions = registry.model_versions()

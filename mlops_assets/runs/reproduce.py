@@ -162,12 +162,17 @@ def reproduce(
     made = store.registry.model_version(Reference(made.model, made.version))
     now = store.registry.run(made.run_id).metrics
     metrics = [Match(name, value, now.get(name)) for name, value in run.metrics.items()]
-    files, anew = (
-        {name: file.sha256 for name, file in native_files(store, each).items()}
-        for each in (row, made)
-    )
-    artefacts = [Match(name, files.get(name), anew.get(name)) for name in sorted({*files, *anew})]
+    before = _checksums(store, row)
+    after = _checksums(store, made)
+    artefacts = [
+        Match(name, before.get(name), after.get(name)) for name in sorted({*before, *after})
+    ]
     return Reproduction(row, made, changes, artefacts, metrics)
+
+
+def _checksums(store: Store, row: ModelVersion) -> dict[str, str]:
+    """Return native file → sha256 of a model version."""
+    return {name: file.sha256 for name, file in native_files(store, row).items()}
 
 
 def changes_since(

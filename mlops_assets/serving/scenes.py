@@ -224,7 +224,7 @@ Strip = tuple["Window", NDArray[np.int64], NDArray[np.bool_]]
 
 
 def _as_trained(
-    raster: DatasetReader, signature: Signature, roles: BandRoles, pixels: NDArray[np.number]
+    raster: DatasetReader, signature: Signature, roles: BandRoles, pixels: NDArray[np.generic]
 ) -> NDArray[np.float32]:
     """Return values of a scene in the units that the model was trained on."""
     if signature.apply_scale:

@@ -1,4 +1,4 @@
-"""Model Trainer: trains on a data version, exports to ONNX, proves parity, evaluates and promotes.
+"""Training: runs of trainers on data versions, in processes of their own, and sweeps.
 
-Nothing here knows Dagster or writes STAC.
+It does not know Dagster. What happens to a model version afterwards is the business of `models`.
 """

@@ -1,4 +1,4 @@
-"""Checkpoints, which a run can be resumed from.
+"""Checkpoints of runs.
 
 One safetensors file has the trainer's state and the random states, without pickle.
 """
@@ -237,7 +237,7 @@ def _outline(value: object, where: str, tensors: dict[str, torch.Tensor]) -> Jso
         )
         return ["array", name, value.dtype.str, list(value.shape)]
     raise TrainerError(
-        f"checkpoint{where.replace('.state', '', 1)} is a {type(value).__name__}; give"
+        f"checkpoint{where.replace('.state', '', 1)} is a {type(value).__name__}; use"
         " dictionaries, lists, tensors, arrays, numbers and texts, e.g. a state_dict()"
     )
 

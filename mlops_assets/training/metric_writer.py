@@ -1,9 +1,7 @@
-"""Points of metrics on their way into the registry.
+"""The writer of logged points into the registry.
 
-Written in batches by a thread of their own while the run is running.
-
-A registry that is unreachable for a while loses nothing: what could not be written is kept and
-tried again.
+A thread writes them in batches while the run is running. Nothing is lost while the registry is
+unreachable: points that could not be written are kept, and written later.
 """
 
 from __future__ import annotations
@@ -17,18 +15,22 @@ from mlops_assets.errors import StorageError
 from mlops_assets.registry.patience import patiently
 from mlops_assets.registry.runs import LoggedPoint
 
-FLUSH_SECONDS = 1.0  # how old a point may grow before people can see it
-FLUSH_POINTS = 20_000  # that many are written before their second is over
+FLUSH_SECONDS = 1.0  # after which a point is visible to readers
+FLUSH_POINTS = 20_000  # that many are written earlier
 
 
 class PointLog(Protocol):
-    """The place where points are kept: the registry, or a server on the way to it."""
+    """A store of points: the registry, or the server of a hub."""
 
     def log(self, run_id: str, points: Sequence[LoggedPoint]) -> None:
-        """Append points; those that are there already are left.
+        """Append points; existing ones are not changed.
+
+        Args:
+            run_id: the run.
+            points: in the order logged.
 
         Raises:
-            StorageError: it is unreachable; the same points may be given again.
+            StorageError: the store is unreachable; the same points may be appended again.
         """
         ...
 
@@ -40,20 +42,22 @@ class PointWriter:
         """Start writing.
 
         Args:
-            registry: where to.
-            run_id: whose points they are.
+            registry: stores the points.
+            run_id: the run.
             first_seq: number of the next point; those before were logged by an earlier attempt.
         """
-        self._registry, self._run_id = registry, run_id
+        self._registry = registry
+        self._run_id = run_id
         self._seq = first_seq
         self._waiting: list[LoggedPoint] = []
-        self._lock = threading.Lock()  # of what is waiting; never held while writing
+        self._lock = threading.Lock()  # for `_waiting`; never held while writing
         self._writing = threading.Lock()
-        self._wake, self._closed = threading.Event(), False
+        self._wake = threading.Event()
+        self._closed = False
         # wall-clock time that never runs backwards, whatever happens to the clock of the machine
         self._epoch = time.time() - time.monotonic()
         self._thread = threading.Thread(
-            target=self._write_on, name=f"points-{run_id[:8]}", daemon=True
+            target=self._write_queued, name=f"points-{run_id[:8]}", daemon=True
         )
         self._thread.start()
 
@@ -63,9 +67,11 @@ class PointWriter:
         return self._seq
 
     def add(self, values: list[tuple[str, float]], step: int) -> None:
-        """Take values of metrics at a step.
+        """Queue values of metrics at a step, without waiting for the registry.
 
-        It only waits if another thread is taking points just now.
+        Args:
+            values: (name, value) pairs.
+            step: their step.
         """
         logged = self._epoch + time.monotonic()
         with self._lock:
@@ -77,7 +83,7 @@ class PointWriter:
             self._wake.set()
 
     def flush(self) -> None:
-        """Write what is waiting, at once.
+        """Write the queued points now.
 
         Raises:
             StorageError: the registry cannot be written; nothing is lost, try again.
@@ -93,21 +99,21 @@ class PointWriter:
                 raise
 
     def close(self) -> None:
-        """Write everything, however long the registry is unreachable, and stop.
+        """Write the queued points, waiting for the registry if it is unreachable, and stop.
 
         Raises:
-            StorageError: it was unreachable for too long.
+            StorageError: the registry was unreachable for too long.
         """
         self._closed = True
         self._wake.set()
         self._thread.join()
         patiently(self.flush)
 
-    def _write_on(self) -> None:
+    def _write_queued(self) -> None:
         while not self._closed:
             self._wake.wait(FLUSH_SECONDS)
             self._wake.clear()
             try:
                 self.flush()
             except StorageError:
-                time.sleep(FLUSH_SECONDS)  # kept; the next turn tries again, and `close` insists
+                time.sleep(FLUSH_SECONDS)  # they are kept, and tried again

@@ -1,4 +1,4 @@
-"""Starting a run, continuing one that was interrupted, and closing those whose process is gone."""
+"""The start of a run, the continuation of an interrupted one, and the end of abandoned ones."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ from mlops_assets.training.checkpoints import Checkpoints
 from mlops_assets.training.request import TrainingRequest
 from mlops_assets.training.trainers import load_trainer
 
-# two runs that have these alike do the same, so that a checkpoint of one is good for the other
+# two runs that are equal in these do the same work: one can continue from a checkpoint of the other
 WORK = ("model", "data_digest", "parameters", "seed", "trainer", "code_version")
-_LOCK = "runs that start"  # can be no name of a dataset, which has a lock of its own
+_LOCK = "runs that start"  # cannot be the name of a dataset, which has a lock of its own
 
 
 def start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int]:
     """Record that a run starts, or continues from its newest checkpoint.
 
     Args:
-        store: where everything lies.
+        store: the project's storage.
         wanted: the run as it would start now.
-        scratch: a folder.
+        scratch: a scratch folder.
 
     Returns:
-        The run, and the number of the first point it will log.
+        The run, and the number of the first point that it will log.
 
     Raises:
-        Conflict: it has succeeded, continues in another process, or was to be resumed and would not
-            do the same.
+        Conflict: it has succeeded, is running in another process, or was to be resumed and would
+            not do the same work.
     """
 
     def start() -> tuple[Run, int]:
@@ -66,11 +66,8 @@ def _start_or_resume(store: Store, wanted: Run, scratch: Path) -> tuple[Run, int
             f"run {found.run_id[:8]} cannot continue, as it had another {' and '.join(other)};"
             " start a new run instead"
         )
-    newest = (
-        None
-        if other
-        else Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True).newest()
-    )
+    checkpoints = Checkpoints(store.workspace, registry, wanted.run_id, scratch, resumed=True)
+    newest = None if other else checkpoints.newest()
     if newest is None:
         registry.start_run(wanted)
         return wanted, 0
@@ -127,7 +124,12 @@ def resumable_run(
 def close_abandoned_runs(store: Store, model: str | None = None) -> list[str]:
     """Mark runs as failed whose process exited unexpectedly (killed, power cut).
 
-    Return their ids.
+    Args:
+        store: the project's storage.
+        model: only runs of this model.
+
+    Returns:
+        The ids of these runs.
     """
     gone = [
         run.run_id
@@ -135,13 +137,13 @@ def close_abandoned_runs(store: Store, model: str | None = None) -> list[str]:
         if not provenance.process_alive(run.host, run.pid)
     ]
     for run_id in gone:
-        told = "the process exited unexpectedly (killed, or out of memory); run it again"
-        end_run(store, run_id, "failed", told + checkpoint_note(store.registry, run_id))
+        error = "the process exited unexpectedly (killed, or out of memory); run it again"
+        end_run(store, run_id, "failed", error + checkpoint_note(store.registry, run_id))
     return gone
 
 
 def checkpoint_note(registry: Registry, run_id: str) -> str:
-    """Return what to tell of the newest checkpoint, if there is one."""
+    """Return the part of an error message about the newest checkpoint; empty if there is none."""
     found = registry.checkpoints(run_id)
     if not found:
         return ""

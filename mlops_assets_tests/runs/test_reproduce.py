@@ -58,7 +58,7 @@ def row(store: Store, land_table: Callable[..., Any]) -> ModelVersion:
 
 
 def change(store: Store, row: ModelVersion, **changes: Any) -> Run:
-    """Make the record say something else than what was."""
+    """Change the record of a run."""
     with store.registry.transaction("change") as session:
         run = session.get(Run, row.run_id)
         assert run is not None
@@ -86,7 +86,7 @@ def test_the_same_model_is_made_from_the_record_not_from_what_is_declared_now(
 
 
 @pytest.mark.slow
-def test_another_outcome_is_said_with_how_far_it_is(store: Store, row: ModelVersion) -> None:
+def test_another_outcome_is_reported_with_its_difference(store: Store, row: ModelVersion) -> None:
     metrics = store.registry.run(row.run_id).metrics
     change(store, row, parameters={"depth": 1}, metrics={**metrics, "elsewhere": 1.0})
     found = reproduce(store, model_specification(), row)
@@ -165,16 +165,20 @@ def test_other_packages_are_named_but_do_not_hinder(store: Store, row: ModelVers
 
 
 @pytest.mark.parametrize(
-    ("recorded", "declared", "said"),
+    ("recorded", "declared", "message"),
     [
         ({"source": "external"}, {}, "is external \\(source external\\)"),
         ({}, {"dataset": "others"}, "was trained on fields, and crops is declared on others now"),
     ],
 )
 def test_what_cannot_be_trained_again_at_all_is_refused(
-    store: Store, row: ModelVersion, recorded: dict[str, Any], declared: dict[str, Any], said: str
+    store: Store,
+    row: ModelVersion,
+    recorded: dict[str, Any],
+    declared: dict[str, Any],
+    message: str,
 ) -> None:
     change(store, row, **recorded)
     specification: ModelSpecification = model_specification(**declared)
-    with pytest.raises(NotReproducible, match=said):
+    with pytest.raises(NotReproducible, match=message):
         reproduce(store, specification, row, allow_changes=True)

@@ -98,7 +98,7 @@ def native(model: Any, folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_trainer_learns_and_says_how_it_goes(
+def test_a_trainer_learns_and_logs_its_losses(
     name: str, fit: Train, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
@@ -179,7 +179,7 @@ def test_balanced_classes_count_alike(
             for column in table.columns[1:7]
         }
     )
-    land_table(table)  # features say nothing: only the classes' shares are learnt
+    land_table(table)  # features have no information: only the classes' shares are learnt
     few = {"rounds": 3} if name != "keras" else {"epochs": 3}
     shares = []
     for weights in ("none", "balanced"):

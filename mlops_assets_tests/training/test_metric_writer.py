@@ -19,7 +19,7 @@ from mlops_assets.training import metric_writer as points
 from mlops_assets.training.metric_writer import PointWriter
 
 
-class Away(Registry):
+class Unreachable(Registry):
     """A registry that fails some times, before or after it has written."""
 
     def __init__(self, url: str, failures: int, after: bool) -> None:
@@ -35,11 +35,13 @@ class Away(Registry):
         super().log(run_id, points)
 
 
-@pytest.mark.parametrize("after", [False, True], ids=["nothing written", "written, but not told"])
-def test_a_registry_that_is_away_for_a_while_loses_and_doubles_nothing(
+@pytest.mark.parametrize(
+    "after", [False, True], ids=["nothing written", "written, but not confirmed"]
+)
+def test_a_registry_that_is_unreachable_for_a_while_loses_and_doubles_nothing(
     after: bool, tmp_path: Path
 ) -> None:
-    registry = Away(f"sqlite:///{tmp_path}/registry.db", failures=3, after=after)
+    registry = Unreachable(f"sqlite:///{tmp_path}/registry.db", failures=3, after=after)
     writer = PointWriter(registry, "a-run")
     for step in range(50):
         writer.add([("loss", 1 / (step + 1)), ("accuracy", step / 50)], step)
@@ -51,8 +53,8 @@ def test_a_registry_that_is_away_for_a_while_loses_and_doubles_nothing(
     assert series["accuracy"] == [(step, step / 50) for step in range(50)]
 
 
-def test_a_registry_that_stays_away_is_told(tmp_path: Path) -> None:
-    registry = Away(f"sqlite:///{tmp_path}/registry.db", failures=10**6, after=False)
+def test_a_registry_that_stays_unreachable_is_an_error(tmp_path: Path) -> None:
+    registry = Unreachable(f"sqlite:///{tmp_path}/registry.db", failures=10**6, after=False)
     with pytest.raises(StorageError, match="connection was lost"):
         patiently(lambda: registry.log("a-run", [(0, "loss", 0, 1.0, 0.0)]), seconds=0.5)
 
@@ -63,7 +65,7 @@ def test_points_show_while_the_trainer_is_busy(tmp_path: Path) -> None:
     writer.add([("loss", 1.0)], 0)
     deadline = time.monotonic() + 30
     while not registry.series("a-run") and time.monotonic() < deadline:
-        time.sleep(0.05)  # nobody calls the writer again
+        time.sleep(0.05)  # the writer is not called again
     assert registry.series("a-run") == {"loss": [(0, 1.0)]}
     writer.close()
 

@@ -208,7 +208,7 @@ def windows_source(name: str = "scenes", size: int = 8) -> dict[str, object]:
 
 
 def unlogged_run(store: Store, directory: Path, seed: int) -> TrainingRun:
-    """A run whose points nobody keeps."""
+    """A run whose points are not stored."""
     checkpoints = Checkpoints(store.workspace, store.registry, "a-run", directory, resumed=False)
     return TrainingRun("a-run", seed, directory, None, checkpoints)
 
@@ -267,7 +267,7 @@ def require_documents(store: Store, run_id: str) -> None:
 def samples(
     shape: tuple[int, ...], count: int = 60, classes: int = 3, seed: int = 0
 ) -> tuple[Any, Any]:
-    """Samples of classes that can be told apart.
+    """Samples of separable classes.
 
     X float32 of (count, *shape), y int64 of (count,).
     """

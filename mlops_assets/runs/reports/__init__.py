@@ -1,6 +1,6 @@
-"""Comparisons of runs for people: one HTML page, one picture, or Markdown for a merge request.
+"""Reports of comparisons of runs: an HTML page, a picture, or Markdown for a merge request.
 
-What is compared is gathered in `comparison`; nothing here reads the registry or the workspace.
+`comparison` reads the runs; these modules do not read the registry or the workspace.
 """
 
 from __future__ import annotations
@@ -14,26 +14,31 @@ FORMATS = (".html", ".md", ".png")
 
 
 def check_format(path: Path) -> None:
-    """Make sure that a report can be written as a file of this name.
+    """Require a file name whose suffix is a format of reports.
 
     Raises:
-        SpecificationError: the format is not known.
+        SpecificationError: the format is unknown.
     """
     if path.suffix not in FORMATS:
         raise SpecificationError(
-            f"{path}: a report is one of {', '.join(FORMATS)}; let the file's name end so"
+            f"{path} is not a report format; use a name that ends in one of {', '.join(FORMATS)}"
         )
 
 
 def write_report(comparison: Comparison, path: Path) -> list[Path]:
-    """Write a comparison in the format that the file's name ends with.
+    """Write a comparison in the format of the file's suffix.
 
-    Return the files that were written.
+    Markdown has its figures in PNG files beside it; the HTML page contains everything.
 
-    Markdown has its figures in PNG files beside it; the HTML page holds everything itself.
+    Args:
+        comparison: the runs.
+        path: the file.
+
+    Returns:
+        The files that were written.
 
     Raises:
-        SpecificationError: the format is not known.
+        SpecificationError: the format is unknown.
         StorageError: the file cannot be written.
     """
     contents = _contents(comparison, path)

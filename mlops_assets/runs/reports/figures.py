@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 CURVES = 12  # panels at most, those of the metrics that most runs have
 POINTS = 2_000  # of a curve that are drawn
-CLASSES_WITH_COUNTS = 20  # more, and the counts in a matrix cannot be read
+CLASSES_WITH_COUNTS = 20  # with more, the counts in a matrix are not legible
 TABLE_METRICS = 14
 _PANEL = (4.2, 2.7)
 _MATRIX = 4.0
 
 
 def drawn(comparison: Comparison) -> dict[str, bytes]:
-    """Return name → PNG of what there is to draw: `curves`, `confusion`."""
+    """Return name → PNG: `curves` and `confusion`, where the runs have them."""
     found = {}
     if names := curve_names(comparison):
         rows = math.ceil(len(names) / 3)
@@ -45,11 +45,11 @@ def drawn(comparison: Comparison) -> dict[str, bytes]:
 
 
 def overview(comparison: Comparison) -> bytes:
-    """Return everything as one PNG."""
+    """Return curves, matrices and a table of metrics as one PNG."""
     names = curve_names(comparison)
     matrices = _matrices(comparison)
-    shown = min(len(comparison.metrics), TABLE_METRICS)
-    heights = [0.3 + 0.21 * (shown + 2)]
+    metrics = min(len(comparison.metrics), TABLE_METRICS)
+    heights = [0.3 + 0.21 * (metrics + 2)]
     if names:
         heights.append(math.ceil(len(names) / 3) * _PANEL[1] + 0.5)
     if matrices:
@@ -120,7 +120,8 @@ def _draw_confusion(
     columns = min(4, len(matrices))
     grid = np.atleast_1d(figure.subplots(math.ceil(len(matrices) / columns), columns)).ravel()
     for axes, (compared, confusion) in zip(grid, matrices, strict=False):
-        counts, classes = np.asarray(confusion.counts), confusion.classes
+        counts = np.asarray(confusion.counts)
+        classes = confusion.classes
         share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         axes.imshow(share, cmap="Blues", vmin=0, vmax=1)
         size = 8 if len(classes) <= 10 else 6

@@ -1,4 +1,4 @@
-"""A comparison as one HTML page that needs nothing else.
+"""A comparison as one self-contained HTML page.
 
 It contains its style and figures, and no scripts; the template is `comparison.html.j2`.
 """
@@ -45,7 +45,7 @@ def html(comparison: Comparison, figures: Mapping[str, bytes]) -> str:
 
 
 def _judged(row: object, change: float) -> str:
-    """Return the class of a change: better, worse, or nothing if that is not known."""
+    """Return the CSS class of a change: better, worse, or nothing if the direction is unknown."""
     smaller = getattr(row, "smaller_is_better", None)
     if smaller is None or change == 0:
         return ""

@@ -1,11 +1,10 @@
-"""A run followed from outside by the points it logs, while its trainer is in another process."""
+"""The progress of a run in another process, read from the points that it logs."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from mlops_assets import progress
 from mlops_assets.errors import StorageError
@@ -13,27 +12,27 @@ from mlops_assets.registry import Registry
 from mlops_assets.registry.runs import LoggedPoint
 
 POLL_SECONDS = 1.0  # points are written about as often
-MAX_POINTS = 32  # what is read of a run each time: more than are logged at one step
-MAX_SHOWN = 3  # metrics in a note
+MAX_POINTS = 32  # read at each poll: more than are logged at one step
+MAX_METRICS = 3  # in a note
 
 
 @contextmanager
 def followed(
-    registry: Registry, run_id: str, what: str, parameters: Mapping[str, Any]
+    registry: Registry, run_id: str, what: str, parameters: Mapping[str, object]
 ) -> Iterator[None]:
     """Report the progress of a run while the body waits for it.
 
     It reports epochs (else steps), and the newest metrics.
 
     Args:
-        registry: where it logs.
+        registry: contains the points.
         run_id: the run; it need not have begun.
-        what: what progress calls it.
-        parameters: of the trainer; `epochs`, if there is such a parameter, is how many there are.
+        what: name of the work in the progress.
+        parameters: of the trainer; `epochs`, if there is one, is the number of epochs.
     """
     epochs = parameters.get("epochs")
-    counted = isinstance(epochs, int)
-    with progress.step(what, epochs if counted else None, "epochs" if counted else "steps") as step:
+    total = epochs if isinstance(epochs, int) else None
+    with progress.step(what, total, "steps" if total is None else "epochs") as step:
         if not progress.is_listened_to():
             yield
             return
@@ -56,7 +55,7 @@ class _Follower:
 
     def follow(self, ended: threading.Event) -> None:
         """Read new points until the run has ended, and then once more."""
-        self._read()  # what an earlier attempt has logged does not count for the rate
+        self._read()  # points of an earlier attempt do not count for the rate
         while not ended.wait(POLL_SECONDS):
             self._read()
         self._read()
@@ -64,7 +63,7 @@ class _Follower:
     def _read(self) -> None:
         try:
             points = self._registry.newest_points(self._run_id, MAX_POINTS)
-        except StorageError:  # it is asked again soon
+        except StorageError:  # the next poll tries again
             return
         if points:
             self._step.reach(points[-1][2] + 1, newest_metrics(points))
@@ -76,5 +75,5 @@ def newest_metrics(points: Sequence[LoggedPoint]) -> str:
     Losses come first, then the others in the order they were logged.
     """
     newest = {name: value for _, name, _, value, _ in points}
-    names = sorted(newest, key=lambda name: "loss" not in name)[:MAX_SHOWN]
+    names = sorted(newest, key=lambda name: "loss" not in name)[:MAX_METRICS]
     return ", ".join(f"{name} {newest[name]:.4g}" for name in names)

@@ -1,8 +1,8 @@
-"""A preloaded process that trainers' processes are forked from, to start in milliseconds.
+"""A preloaded process that workers are forked from, to start in milliseconds.
 
-What a forked process does is the business of `worker`; who starts and watches it is `supervisor`.
-The standard library's `multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read
-theirs when they are loaded.
+The forked process runs `worker`; `supervisor` starts and watches it. The standard library's
+`multiprocessing.forkserver` takes no environment, and OpenMP and BLAS read theirs when they are
+loaded.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import atexit
 import gc
 import importlib
-import json
 import os
 import select
 import signal
@@ -21,10 +20,13 @@ import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-# what libraries read from the environment while they are loaded: other values need another
-# preloaded process
+from pydantic import Field
+
+from mlops_assets.strict import Strict
+
+# variables that libraries read while they are loaded: other values need another preloaded process
 READ_AT_IMPORT = (
     "BLIS_",
     "CUDA_",
@@ -41,8 +43,29 @@ READ_AT_IMPORT = (
 MAX_MESSAGE_BYTES = 1 << 20
 
 
+class Fork(Strict):
+    """A request to fork a worker.
+
+    Attributes:
+        request: file of the worker's request.
+        cwd: its working directory.
+        environment: its variables.
+    """
+
+    request: Path
+    cwd: Path
+    environment: dict[str, str]
+
+
+class Message(Strict):
+    """A message to the preloaded process: modules to import, then a worker to fork, if any."""
+
+    modules: list[str] = Field(default=[])
+    fork: Fork | None = None
+
+
 class ForkedProcess:
-    """A process that was forked elsewhere, with the waiting and stopping of `subprocess.Popen`.
+    """A process forked by another one, with the interface of `subprocess.Popen`.
 
     Attributes:
         pid: its process id.
@@ -64,7 +87,7 @@ class ForkedProcess:
         self.pid = int(first)
 
     def poll(self) -> int | None:
-        """Return how it ended, or None while it runs."""
+        """Return its exit code, or None while it runs."""
         return self._ended(0)
 
     def wait(self, timeout: float | None = None) -> int:
@@ -88,7 +111,7 @@ class ForkedProcess:
         if self.returncode is None and select.select([self._status], [], [], timeout)[0]:
             line = self._status.readline()
             self._status.close()
-            # whoever waits for it is only gone unexpectedly if everything was killed
+            # its parent is only gone unexpectedly if everything was killed
             self.returncode = int(line) if line else -signal.SIGKILL
         return self.returncode
 
@@ -97,7 +120,7 @@ class ForkServer:
     """One preloaded process; it ends with the process that started it."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Start it; it imports what every job needs while the caller continues."""
+        """Start it; it imports the modules of every worker while the caller continues."""
         self._lock = threading.Lock()
         self._loaded: set[str] = set()
         self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -112,30 +135,32 @@ class ForkServer:
             )
 
     def load(self, modules: Sequence[str]) -> None:
-        """Let it import modules, which must start no threads, before it forks the next job.
-
-        Return at once.
-        """
-        with self._lock, suppress(OSError):  # that it is gone is reported by `start`
-            new = [name for name in modules if name not in self._loaded]
-            if new:
-                self._socket.send(json.dumps({"modules": new}).encode())
-                self._loaded.update(new)
-
-    def start(self, job: Path, output: IO[bytes], environment: Mapping[str, str]) -> ForkedProcess:
-        """Fork a process that does a job of `worker`, in a session of its own.
+        """Let it import modules before it forks the next worker; return at once.
 
         Args:
-            job: its file.
-            output: where it prints.
-            environment: its variables; those that are `READ_AT_IMPORT` as this process has them.
+            modules: their names; importing them must start no threads.
+        """
+        with self._lock, suppress(OSError):  # `start` reports that it is gone
+            new = [name for name in modules if name not in self._loaded]
+            if new:
+                self._socket.send(Message(modules=new).model_dump_json().encode())
+                self._loaded.update(new)
+
+    def start(
+        self, request: Path, output: IO[bytes], environment: Mapping[str, str]
+    ) -> ForkedProcess:
+        """Fork a worker, in a session of its own.
+
+        Args:
+            request: file of its request.
+            output: file that it prints to.
+            environment: its variables; those of `READ_AT_IMPORT` as this process has them.
 
         Raises:
             OSError: the preloaded process is gone.
         """
-        message = json.dumps(
-            {"job": str(job), "cwd": str(Path.cwd()), "environment": dict(environment)}
-        ).encode()
+        fork = Fork(request=request, cwd=Path.cwd(), environment=dict(environment))
+        message = Message(fork=fork).model_dump_json().encode()
         reader, writer = os.pipe()
         try:
             with self._lock:
@@ -153,10 +178,7 @@ class ForkServer:
         return self._process.pid
 
     def alive(self) -> bool:
-        """Return whether it can fork.
-
-        Its end of the socket is closed before it can be waited for.
-        """
+        """Return whether it is running: its end of the socket is open."""
         poll = select.poll()
         poll.register(self._socket, 0)
         return not poll.poll(0)
@@ -166,7 +188,7 @@ class ForkServer:
         self._socket.close()
         if self._process.stdin is not None:
             self._process.stdin.close()
-        self._process.kill()  # it keeps nothing, and an orderly end takes a second
+        self._process.kill()  # it has no state, and an orderly exit takes a second
         self._process.wait()
 
 
@@ -202,39 +224,41 @@ def close_all() -> None:
 
 
 def main(connection: int) -> int:
-    """Import what every job needs, then serve requests until the connection is closed.
+    """Import the modules of every worker, then serve messages until the connection is closed.
 
-    A request is to import modules, or to fork a job.
+    Args:
+        connection: file descriptor of a socket, on which each packet is a `Message`.
 
-    Returns only in the forked processes, when their job is done, and at the end.
+    Returns:
+        The exit code, in this process at its end, and in each forked process at its own.
     """
     for name in ("mlops_assets.training.process.worker", "mlops_assets.training.train"):
         importlib.import_module(name)
     from mlops_assets.training.provenance import environment
 
-    environment()  # half a second to read, the same for all, and remembered
-    # Ctrl-C is the business of the process that started this one
+    environment()  # takes half a second, is the same for all workers, and is cached
+    # the process that started this one handles Ctrl-C
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those who wait for the jobs
-    with socket.socket(fileno=connection) as jobs:
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the parents of workers are not waited for
+    with socket.socket(fileno=connection) as messages:
         while True:
-            message, descriptors, _, _ = socket.recv_fds(jobs, MAX_MESSAGE_BYTES, 2)
-            if not message:
+            content, descriptors, _, _ = socket.recv_fds(messages, MAX_MESSAGE_BYTES, 2)
+            if not content:
                 return 0
-            wanted = json.loads(message)
-            for name in wanted.get("modules", ()):
+            message = Message.model_validate_json(content)
+            for name in message.modules:
                 importlib.import_module(name)
-            if "job" in wanted and os.fork() == 0:
+            if message.fork is not None and os.fork() == 0:
                 break
             for descriptor in descriptors:
                 os.close(descriptor)
-    return _fork_and_wait(wanted, *descriptors)
+    return _fork_and_wait(message.fork, *descriptors)
 
 
-def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
-    """Fork the job and report its process id and how it ended.
+def _fork_and_wait(fork: Fork, output: int, status: int) -> int:
+    """Fork the worker, and report its process id and its exit code.
 
-    Return its exit code in the job itself.
+    Return its exit code in the worker itself.
     """
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     pid = os.fork()
@@ -251,13 +275,13 @@ def _fork_and_wait(message: dict[str, Any], output: int, status: int) -> int:
         os.dup2(output, stream)
     os.close(output)
     os.environ.clear()
-    os.environ.update(message["environment"])
-    os.chdir(message["cwd"])
-    # else a search through all that is imported takes two seconds at the end
+    os.environ.update(fork.environment)
+    os.chdir(fork.cwd)
+    # otherwise garbage collection of all that is imported takes two seconds at exit
     atexit.register(gc.freeze)
     from mlops_assets.training.process.worker import main as work
 
-    return work(Path(message["job"]))
+    return work(fork.request)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from tenacity import RetryCallState, Retrying, retry_if_result, wait_fixed
 from mlops_assets.errors import TrainerError
 
 WAIT_SECONDS = 1.0
-# of the machine, not of a project: its GPUs are everybody's
+# of the machine, not of a project: all projects share its GPUs
 LOCKS = Path(tempfile.gettempdir()) / "mlops-gpus"
 
 log = logging.getLogger(__name__)
@@ -26,20 +26,20 @@ log = logging.getLogger(__name__)
 
 @contextmanager
 def leased(count: int, devices: Sequence[str], locks: Path = LOCKS) -> Iterator[list[str]]:
-    """Hold so many devices that nobody else holds; wait until there are enough.
+    """Lease devices exclusively; wait until there are enough.
 
-    Whoever waits holds none, so that two who want several cannot wait for each other.
+    A waiting process holds none, so that two that need several cannot wait for each other.
 
     Args:
-        count: how many.
-        devices: names of those of this machine, as CUDA_VISIBLE_DEVICES takes them.
+        count: number of devices.
+        devices: names of all devices of this machine, as CUDA_VISIBLE_DEVICES takes them.
         locks: folder of the locks.
 
     Yields:
-        The names of the devices held.
+        The names of the leased devices.
 
     Raises:
-        TrainerError: there are fewer than `count` at all.
+        TrainerError: the machine has fewer than `count`.
     """
     if count > len(devices):
         raise TrainerError(

@@ -10,7 +10,12 @@ import sys
 import threading
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Self
+
+from mlops_assets.training.seeding import torch_loaded
+
+if TYPE_CHECKING:
+    from pynvml import c_nvmlDevice_t as Handle
 
 SAMPLE_SECONDS = 1.0
 # Intel's and AMD's energy counters; often only root may read them
@@ -22,16 +27,16 @@ class Usage:
 
     def __init__(self, gpus: int = 0) -> None:
         """Sample processor and memory, and the GPUs if the run has any."""
-        self._gpus, self._utilization = gpus, []  # type: tuple[int, list[float]]
-        self._ended, self._thread = (
-            threading.Event(),
-            None,
-        )  # type: tuple[threading.Event, threading.Thread | None]
+        self._gpus = gpus
+        self._utilization: list[float] = []
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
         self._handles = _gpu_handles(self._gpus)
-        self._cpu_before, self._energy_before = _cpu_seconds(), _energy(self._handles)
+        self._cpu_before = _cpu_seconds()
+        self._energy_before = _energy(self._handles)
         if self._handles:
             self._thread = threading.Thread(target=self._sample, daemon=True)
             self._thread.start()
@@ -44,17 +49,19 @@ class Usage:
             self._thread.join()
 
     def document(self) -> dict[str, float]:
-        """Return what was used so far; what is not known is absent."""
+        """Return the usage so far, by name with unit, as far as the machine measures it."""
         found = {
             "peak_memory_bytes": float(_peak_memory()),
             "cpu_seconds": _cpu_seconds() - self._cpu_before,
         }
-        torch: Any = sys.modules.get("torch")
-        if torch is not None and torch.cuda.is_available() and torch.cuda.is_initialized():
-            devices = range(torch.cuda.device_count())
-            found["peak_gpu_memory_bytes"] = float(
-                max(torch.cuda.max_memory_allocated(device) for device in devices)
-            )
+        if torch_loaded():
+            import torch
+
+            if torch.cuda.is_available() and torch.cuda.is_initialized():
+                devices = range(torch.cuda.device_count())
+                found["peak_gpu_memory_bytes"] = float(
+                    max(torch.cuda.max_memory_allocated(device) for device in devices)
+                )
         if self._utilization:
             found["gpu_utilization"] = sum(self._utilization) / len(self._utilization) / 100
         energy = _energy(self._handles)
@@ -72,7 +79,7 @@ class Usage:
 
 
 def _peak_memory() -> int:
-    """Bytes of this process or of its largest child, whichever was more."""
+    """Return the bytes of this process or of its largest child, whichever is more."""
     own, children = (
         resource.getrusage(who).ru_maxrss
         for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
@@ -85,7 +92,7 @@ def _cpu_seconds() -> float:
     return sum(part.ru_utime + part.ru_stime for part in used)
 
 
-def _gpu_handles(gpus: int) -> list[Any]:
+def _gpu_handles(gpus: int) -> list[Handle]:
     """Return NVML's handles of the GPUs that this process sees; none without the extra `gpu`."""
     if not gpus:
         return []
@@ -104,8 +111,8 @@ def _gpu_handles(gpus: int) -> list[Any]:
         return []
 
 
-def _energy(handles: list[Any]) -> float | None:
-    """Joules counted so far by the processor packages and the GPUs; None if neither tells."""
+def _energy(handles: list[Handle]) -> float | None:
+    """Return the joules that processors and GPUs have counted so far; None if neither counts."""
     counted: list[float] = []
     for counter in _RAPL.glob("*rapl:[0-9]/energy_uj"):
         try:

@@ -1,9 +1,9 @@
-"""The start of the process of a job of `worker`.
+"""The start of a worker.
 
-It is forked from a preloaded process where that is safe, and else started anew.
+It is forked from a preloaded process where that is safe, and started as a new one otherwise.
 
-Watching it is the business of `supervisor`. This is imported before the data is read, and imports
-little itself.
+Watching it is the business of `supervisor`. This module is imported before the data is read, and so
+imports little itself.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from mlops_assets.settings import child_environment
 from mlops_assets.training.process.forkserver import ForkedProcess, fork_server
 from mlops_assets.training.trainers import load_trainer
 
-# looks of a waiting thread of GNU's OpenMP, which PyTorch uses; its own way are up to 300,000
+# polls of a waiting thread of GNU's OpenMP, which PyTorch uses; its default is up to 300,000
 SPINS = "1000"
 
 log = logging.getLogger(__name__)
@@ -32,8 +32,8 @@ def preload(specification: ModelSpecification | None = None) -> None:
     """Start the process that the next trainer will be forked from, so that it loads meanwhile.
 
     Args:
-        specification: the model; if it is not known yet, the process is for the compute that a
-            model has by default.
+        specification: the model; if it is unknown yet, the process is for the compute that a model
+            has by default.
     """
     compute = specification.compute if specification else Compute()
     if _forks(compute):
@@ -43,16 +43,20 @@ def preload(specification: ModelSpecification | None = None) -> None:
 
 
 def environment_for(compute: Compute, gpus: Sequence[str] = ()) -> dict[str, str]:
-    """Return the environment of a process of a job, which may use these GPUs.
+    """Return the environment of a worker.
 
-    OpenMP's threads spin only shortly while they wait for each other. Where other processes are at
-    work, long spinning keeps those out that they wait for, and makes a small network ten times
-    slower; on a quiet machine, threads that do not spin at all make it two times slower.
+    OpenMP's threads spin only shortly while they wait for each other. On a busy machine, long
+    spinning takes the processor from the threads that they wait for, and makes a small network ten
+    times slower; on an idle one, threads that do not spin at all make it two times slower.
+
+    Args:
+        compute: of the model.
+        gpus: devices that the worker may use; those of this process if there are none.
     """
     threads = max(1, int(compute.cpus / compute.worker_processes))
     defaults = {"OMP_NUM_THREADS": str(threads), "TF_CPP_MIN_LOG_LEVEL": "3"}
     environment = child_environment(defaults, gpus)
-    if "OMP_WAIT_POLICY" not in environment:  # else the user has decided it
+    if "OMP_WAIT_POLICY" not in environment:  # otherwise the user has set it
         environment.setdefault("GOMP_SPINCOUNT", SPINS)
     return environment
 

@@ -1,9 +1,7 @@
-"""A trainer in a process of its own.
+"""The supervision of a trainer in a process of its own.
 
-It is watched, limited, and stopped together with every process that it has started.
-
-So one that leaks, hangs, crashes or uses up the memory takes nothing else with it, and its GPUs are
-free at its end.
+The process has limits, and is stopped together with every process that it has started. So a trainer
+that leaks memory, hangs or crashes affects nothing else, and its GPUs are free afterwards.
 """
 
 from __future__ import annotations
@@ -111,7 +109,7 @@ def _gpus() -> list[str]:
 
         declared = [str(index) for index in range(torch.cuda.device_count())]
     if not declared:
-        log.warning("compute.gpus is set, and there is no GPU here: training on the CPU")
+        log.warning("compute.gpus is set, and this machine has no GPU: training on the CPU")
     return declared
 
 
@@ -184,9 +182,9 @@ def _pass_on(output: IO[bytes], start: int) -> int:
 
 
 def _memory(pid: int) -> int:
-    """Return the bytes that a process and its children hold, not counting files that are mapped.
+    """Return the bytes of memory of a process and its descendants, without mapped files.
 
-    These give way.
+    The system can evict those.
     """
     total = 0
     for process in family(pid):

@@ -103,8 +103,8 @@ class Plan:
         )
         if other:
             raise Conflict(
-                f"sweep {self.name} of {self.model} was begun with other {', '.join(other)}; give"
-                " this one another name"
+                f"sweep {self.name} of {self.model} was begun with other {', '.join(other)}; use"
+                " another name for this one"
             )
 
 

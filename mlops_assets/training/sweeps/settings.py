@@ -127,7 +127,7 @@ class SweepSettings(Strict):
 class _Loader(yaml.SafeLoader):
     """Safe YAML that reads `1e-4` as the number it is in YAML 1.2.
 
-    PyYAML alone wants a dot in it.
+    PyYAML alone requires a dot in it.
     """
 
 

@@ -116,7 +116,7 @@ def space_of(
     )
     if not searched:
         raise SpecificationError(
-            f"{where}: parameters: none is searched; give one 'choices', or 'min' and 'max'"
+            f"{where}: parameters: none is searched; set 'choices', or 'min' and 'max', of one"
         )
     if settings.method == "grid":
         for name, axis in space.axes.items():

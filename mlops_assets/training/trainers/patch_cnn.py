@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mlops_assets.training.trainers.torch_loop.networks.patch_cnn import PatchCNN
 
 FRAMEWORK = "pytorch"
-MIN_SIDE = 8  # pixels; what is larger is halved down to it
+MIN_SIDE = 8  # pixels; larger samples are halved down to it
 
 
 class Params(ImageParams):
@@ -28,6 +28,14 @@ class Params(ImageParams):
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> PatchCNN:
     """Train on patches, whose label is that of the central pixel, or on whole images.
+
+    Args:
+        data: patches or images.
+        params: parameters of the network and of its training.
+        run: the run that it belongs to.
+
+    Returns:
+        The network, with its best or last weights.
 
     Raises:
         TrainerError: the data is neither, or training fails.

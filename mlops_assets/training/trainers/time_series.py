@@ -33,7 +33,7 @@ class Params(LoopParams):
     order: Literal["by_channel", "by_date"] = Field(
         default="by_channel",
         description=(
-            "How features lie: by_channel is ndvi_01 ndvi_02 … evi_01 evi_02 …, by_date is ndvi_01"
+            "Order of features: by_channel is ndvi_01 ndvi_02 … evi_01 evi_02 …, by_date is ndvi_01"
             " evi_01 ndvi_02 evi_02 …; 'bands' of the model can set them in order."
         ),
     )
@@ -69,6 +69,14 @@ class Params(LoopParams):
 def train(data: TrainingData, params: Params, run: TrainingRun) -> SeriesNetwork:
     """Train on rows or pixels.
 
+    Args:
+        data: rows or pixels, whose features are dates × channels.
+        params: parameters of the network and of its training.
+        run: the run that it belongs to.
+
+    Returns:
+        The network, with its best or last weights.
+
     Raises:
         TrainerError: the features cannot be divided into dates, or training fails.
     """
@@ -92,7 +100,7 @@ def train(data: TrainingData, params: Params, run: TrainingRun) -> SeriesNetwork
         )
     if params.days is not None and len(params.days) != steps:
         raise TrainerError(
-            f"params.days has {len(params.days)} days for {steps} dates; give one for each"
+            f"params.days has {len(params.days)} days for {steps} dates; set one for each"
         )
     shape = steps, features // steps, len(data.class_names)
     by_date = params.order == "by_date"

@@ -31,7 +31,15 @@ class Params(ImageParams):
 
 
 def train(data: TrainingData, params: Params, run: TrainingRun) -> UNet:
-    """Train on windows; unlabelled pixels are not looked at.
+    """Train on windows; unlabelled pixels are ignored.
+
+    Args:
+        data: windows.
+        params: parameters of the network and of its training.
+        run: the run that it belongs to.
+
+    Returns:
+        The network, with its best or last weights.
 
     Raises:
         TrainerError: the data is not read as windows, or training fails.

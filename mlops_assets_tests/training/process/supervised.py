@@ -35,7 +35,7 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
     run.log({"loss": 1.0}, step=0)
     run.checkpoint({"loss": 1.0}, step=0)
-    if params.does == "bear":  # a process that only ends if somebody sees to it
+    if params.does == "bear":  # a process that only ends if it is killed
         child = subprocess.Popen(["sleep", "600"], start_new_session=True)
         run.log({"child": float(child.pid)}, step=0)
     print("about to", params.does, flush=True)
@@ -57,7 +57,7 @@ def behave(data: TrainingData, params: Conduct, run: TrainingRun) -> nn.Module:
     if params.does == "log nan":
         run.log({"loss": float("nan")}, step=1)
     time.sleep(600)
-    raise AssertionError("nobody stopped this")
+    raise AssertionError("this was not stopped")
 
 
 class Steps(BaseModel):

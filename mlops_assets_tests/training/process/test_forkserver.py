@@ -16,7 +16,7 @@ import pytest
 from mlops_assets.models.frameworks import preloadable_modules
 from mlops_assets.training.process.forkserver import ForkServer, close_all, fork_server
 
-NO_JOB = Path("no-such-job.json")  # the worker ends at once with a traceback that names it
+NO_REQUEST = Path("no-such-request.json")  # the worker ends at once with a traceback that names it
 
 
 @pytest.fixture(scope="module")
@@ -37,10 +37,10 @@ def test_a_forked_process_has_its_own_folder_output_session_and_exit_code(
     server: ForkServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
     with (tmp_path / "log.txt").open("w+b") as output:
-        process = server.start(NO_JOB, output, environment)
+        process = server.start(NO_REQUEST, output, environment)
         assert process.wait(120) == process.poll() == 1
         text = (tmp_path / "log.txt").read_text()
-        assert "FileNotFoundError" in text and str(NO_JOB) in text
+        assert "FileNotFoundError" in text and str(NO_REQUEST) in text
         threads = [
             (task / "comm").read_text().strip()
             for task in Path(f"/proc/{server.pid}/task").iterdir()
@@ -50,11 +50,11 @@ def test_a_forked_process_has_its_own_folder_output_session_and_exit_code(
         assert len([name for name in threads if name != "jemalloc_bg_thd"]) == 1, threads
 
 
-def test_a_process_that_is_killed_says_so_and_one_that_runs_can_be_waited_for(
+def test_a_killed_process_has_its_signal_and_a_running_one_can_be_waited_for(
     server: ForkServer, environment: dict[str, str], tmp_path: Path
 ) -> None:
-    waits = tmp_path / "job.json"
-    os.mkfifo(waits)  # reading the job blocks until somebody writes
+    waits = tmp_path / "request.json"
+    os.mkfifo(waits)  # reading the request blocks until it is written
     with (tmp_path / "log.txt").open("w+b") as output:
         process = server.start(waits, output, environment)
         with pytest.raises(subprocess.TimeoutExpired):
@@ -86,7 +86,7 @@ def test_a_preloaded_process_that_is_gone_is_replaced(
             pytest.raises(OSError, match=r"gone|Broken pipe|reset"),
         ):
             while True:  # until the signal has arrived
-                first.start(NO_JOB, output, environment).wait(120)
+                first.start(NO_REQUEST, output, environment).wait(120)
         second = fork_server(environment)
         assert second is not first
     finally:

@@ -1,4 +1,4 @@
-"""Leases of GPUs: no device is ever lent twice, and nobody waits for ever."""
+"""Leases of GPUs: no device is ever lent twice, and no process waits for ever."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def test_a_device_is_lent_to_one_process_and_free_when_it_dies(tmp_path: Path) -
 
 
 def test_devices_are_never_over_committed(tmp_path: Path) -> None:
-    """Many want one or two of three at once; whoever holds a device holds it alone."""
+    """Many lease one or two of three at once; each device has one holder."""
     busy: set[str] = set()
     most, problems = [0], []
 

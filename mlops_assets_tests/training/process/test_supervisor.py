@@ -1,4 +1,4 @@
-"""A trainer in a process of its own: its limits, its end, and going on after it was killed."""
+"""A trainer in a process of its own: its limits, its end, and resuming it after it was killed."""
 
 from __future__ import annotations
 
@@ -41,16 +41,16 @@ train_supervised(open_store(Settings.from_environment()), request)
 
 
 class Clock:
-    """The supervisor's clock, which jumps by forty minutes at every look once a file is there."""
+    """The supervisor's clock, which jumps by forty minutes at every poll once a file is there."""
 
     sleep = staticmethod(time.sleep)
 
     def __init__(self, begun: Path) -> None:
-        self._begun, self._looks = begun, 0
+        self._begun, self._polls = begun, 0
 
     def monotonic(self) -> float:
-        self._looks += self._begun.exists()
-        return time.monotonic() + 2400 * self._looks
+        self._polls += self._begun.exists()
+        return time.monotonic() + 2400 * self._polls
 
 
 def attempt(store: Store, does: str, begun: str | None = None, /, **compute: object) -> Run:
@@ -104,7 +104,7 @@ def test_a_trainer_that_exceeds_its_time_is_stopped_with_what_it_has_started(
     ],
     ids=["leak", "die", "refuse", "log nan"],
 )
-def test_a_trainer_that_misbehaves_ends_and_says_why(
+def test_a_trainer_that_misbehaves_ends_with_its_error(
     does: str,
     compute: dict[str, object],
     message: str,
@@ -189,7 +189,7 @@ def test_a_run_with_other_parameters_is_not_resumed(
     assert [step for step, _ in store.registry.series(run.run_id)["loss"]] == [0, 1]
 
 
-def test_a_run_that_goes_on_elsewhere_is_not_resumed(
+def test_a_run_that_is_running_in_another_process_is_not_resumed(
     store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()
@@ -213,7 +213,7 @@ def test_a_run_that_goes_on_elsewhere_is_not_resumed(
 
 
 @pytest.mark.slow  # torchrun imports PyTorch three times
-def test_two_processes_train_together_and_one_tells(
+def test_two_processes_train_together_and_one_logs(
     store: Store, land_table: Callable[..., Commit]
 ) -> None:
     land_table()

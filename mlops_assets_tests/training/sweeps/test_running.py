@@ -205,7 +205,7 @@ def swept(
 
     And the file they wait for.
     """
-    code = tmp_path / "code"  # a trainer that nobody edits while this test runs
+    code = tmp_path / "code"  # a trainer that is not edited while this test runs
     code.mkdir()
     shutil.copy(str(trainers.__file__), code / "sweep_curve.py")
     monkeypatch.syspath_prepend(code)
@@ -227,7 +227,7 @@ def swept(
 
 
 @pytest.mark.slow
-def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
+def test_a_killed_sweep_continues_where_each_trial_was(
     landed: Store, swept: tuple[subprocess.Popen[bytes], Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     process, go = swept
@@ -242,12 +242,12 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     with landed.registry.transaction("change") as session:
         remote, changed = (session.get(Run, run.run_id) for run in broken)
         assert remote is not None and changed is not None
-        remote.host = "elsewhere"  # where nobody can see whether the process is gone
+        remote.host = "elsewhere"  # whether its process is gone is unknown
         changed.code_version = "another"
     monkeypatch.setattr(running, "GONE_SECONDS", 0.5)
     go.touch()
     result = run_sweep(landed, waiting(str(go)), Unheard())
-    first, canceled, anew = runs(landed)
+    first, canceled, restarted = runs(landed)
     assert (first.run_id, first.status, first.attempts) == (broken[0].run_id, "succeeded", 2)
     assert [step for step, _ in landed.registry.series(first.run_id)["validation_accuracy"]] == [
         0,
@@ -255,7 +255,7 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
         2,
     ]
     assert (canceled.run_id, canceled.status) == (broken[1].run_id, "canceled")
-    assert (anew.status, anew.attempts, anew.tags, anew.parameters) == (
+    assert (restarted.status, restarted.attempts, restarted.tags, restarted.parameters) == (
         "succeeded",
         1,
         canceled.tags,
@@ -263,7 +263,7 @@ def test_a_sweep_that_was_killed_goes_on_where_each_trial_was(
     )
     assert [trial.run_id for trial in sorted(result.trials, key=lambda t: t.number)] == [
         first.run_id,
-        anew.run_id,
+        restarted.run_id,
     ]
     assert result.objective.value(result.best) == pytest.approx(
         max(run.parameters["quality"] for run in broken)

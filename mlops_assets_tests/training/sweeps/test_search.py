@@ -271,7 +271,7 @@ def test_the_median_pruner_stops_what_is_worse_than_half_of_the_others(registry:
     # its best so far counts
     assert pruned_at(watch(registry, 9, "median"), [1.0, 3.5, 3.5]) is None
     assert pruned_at(watch(registry, 9, "median"), [3.5, 2.95, 2.85]) == 0
-    watch(registry, 9, "median")(float(1), 7)  # nobody else came so far
+    watch(registry, 9, "median")(float(1), 7)  # no other trial came so far
     pruner(
         registry,
         "crops",
@@ -298,7 +298,7 @@ def test_hyperband_stops_what_is_not_among_the_best_third_of_its_bracket(
     assert all(pruned_at(watch(registry, number, "hyperband"), good) is None for number in stopped)
 
 
-def test_a_trial_that_goes_on_is_judged_by_its_whole_past(registry: Registry) -> None:
+def test_a_resumed_trial_is_judged_by_its_whole_past(registry: Registry) -> None:
     for number in range(5):
         succeed(registry, number, [2.0, 2.0, 2.0])
     run_id = begin(registry, 5)

@@ -172,7 +172,7 @@ def test_a_grid_is_counted_and_goes_through_every_point_once() -> None:
     assert planned({"depth": {"min": 1, "max": 6}}, method="grid", trials=2).trials == 2
 
 
-def test_integers_are_told_from_numbers_by_the_trainer_else_by_how_they_are_written() -> None:
+def test_integers_are_recognised_by_the_trainer_or_as_they_are_written() -> None:
     axes = planned({"depth": {"min": 1, "max": 2}, "quality": {"min": 0, "max": 1}}).space.axes
     assert (axes["depth"].integer, axes["quality"].integer) == (True, False)
     forest = settings_of(

@@ -1,4 +1,4 @@
-"""A trainer whose validation accuracy is what its parameters say, and sweeps over it."""
+"""A trainer whose validation accuracy is set by its parameters, and sweeps over it."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_memory_that_does_not_suffice_is_explained_and_given_back(store: Store) 
     train(store, training_request(specification, "v1", PATCHES.params))
 
 
-def test_a_run_on_a_gpu_goes_on_where_it_was_broken_off(store: Store) -> None:
+def test_an_interrupted_run_on_a_gpu_is_resumed(store: Store) -> None:
     specification = declared(store, WINDOWS, **GPU)
 
     def kill(metrics: Any, step: int) -> None:
@@ -122,10 +122,10 @@ def test_a_run_on_a_gpu_goes_on_where_it_was_broken_off(store: Store) -> None:
     with pytest.raises(KeyboardInterrupt):
         train(
             store,
-            training_request(specification, "v1", WINDOWS.params, run_id="broken-off"),
+            training_request(specification, "v1", WINDOWS.params, run_id="interrupted"),
             watchers=(kill,),
         )
-    row = train(store, training_request(specification, "v1", WINDOWS.params, run_id="broken-off"))
+    row = train(store, training_request(specification, "v1", WINDOWS.params, run_id="interrupted"))
     whole = train(store, training_request(specification, "v1", WINDOWS.params))
     curves = [
         [value for _, value in store.registry.series(run_id)["train_loss"]]

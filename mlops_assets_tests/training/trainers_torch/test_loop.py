@@ -98,7 +98,7 @@ def killed(epoch: int) -> Callable[[Mapping[str, float], int], None]:
     [(PATCHES, "one_cycle"), (SERIES, "cosine"), (SERIES, "constant")],
     ids=str,
 )
-def test_a_resumed_run_ends_with_the_weights_of_one_that_was_not_broken_off(
+def test_a_resumed_run_ends_with_the_weights_of_an_uninterrupted_one(
     store: Store, case: Case, schedule: str
 ) -> None:
     params = {
@@ -173,7 +173,7 @@ def test_the_learning_rate_follows_its_schedule(store: Store) -> None:
     assert rates["one_cycle"][1] > rates["one_cycle"][0] and rates["one_cycle"][-1] < 1e-6
 
 
-def test_checkpoints_take_little_of_the_time_if_nothing_is_said_of_them(
+def test_checkpoints_take_little_of_the_time_by_default(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "CHECKPOINT_SHARE", 0.1)
@@ -281,7 +281,7 @@ def breaking(data: TrainingData, params: Breaks, run: TrainingRun) -> nn.Module:
 
 
 def broken(store: Store, run_id: str = "first", **params: Any) -> str:
-    """Train until it breaks, and return what it says."""
+    """Train until it breaks, and return its error."""
     specification = declared(store, SERIES, trainer=f"{__name__}:breaking")
     with pytest.raises(TrainerError) as caught:
         train(
@@ -297,7 +297,7 @@ def broken(store: Store, run_id: str = "first", **params: Any) -> str:
 def test_a_loss_that_is_no_number_stops_the_run_at_its_step(store: Store, after: int) -> None:
     first = broken(store, step=0)
     steps = int(re.findall(r"its step 0 of (\d+)", first)[0])
-    assert steps > 60  # more than are looked at together
+    assert steps > 60  # more than are checked together
     message = broken(store, "second", step=steps + after)
     assert (
         f"train_loss is nan at step {steps + after} (epoch 1, its step {after} of {steps}); lower"

@@ -87,7 +87,7 @@ def test_channels_are_normalised_in_groups_of_at_least_two(channels: int) -> Non
     assert groups <= 8 and channels % groups == 0 and channels // groups >= 2
 
 
-def test_dates_lie_as_they_are_said_to_lie() -> None:
+def test_dates_are_read_in_their_declared_order() -> None:
     torch.manual_seed(0)
     network = TemporalCNN(3, 2, 2, by_date=False, width=8).eval()
     by_date = TemporalCNN(3, 2, 2, by_date=True, width=8).eval()

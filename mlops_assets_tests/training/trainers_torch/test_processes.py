@@ -77,8 +77,8 @@ def together(store: Store, specifications: list[ModelSpecification]) -> None:
         )
         for rank in range(PROCESSES)
     ]
-    said = [process.communicate(timeout=250)[0].decode() for process in started]
-    assert [process.returncode for process in started] == [0] * PROCESSES, "\n".join(said)
+    output = [process.communicate(timeout=250)[0].decode() for process in started]
+    assert [process.returncode for process in started] == [0] * PROCESSES, "\n".join(output)
 
 
 def weights(store: Store, row: ModelVersion) -> dict[str, torch.Tensor]:

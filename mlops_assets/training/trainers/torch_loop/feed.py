@@ -60,7 +60,7 @@ class FeedOptions:
 
 
 class Shares:
-    """A sampler: positions of this process's samples, set anew for each epoch."""
+    """A sampler: positions of this process's samples, replaced at each epoch."""
 
     def __init__(self) -> None:
         self.batches: list[Batch] = []

@@ -174,12 +174,13 @@ class Loop:
         if self._run.world_size > 1:
             torch.distributed.all_reduce(found)
         found = found.cpu()
-        broken = (~found.isfinite()).nonzero().flatten().tolist()
-        if broken:
-            step = first + broken[0]
+        not_finite = (~found.isfinite()).nonzero().flatten().tolist()
+        if not_finite:
+            step = first + not_finite[0]
             raise TrainerError(
-                f"train_loss is {float(found[broken[0]])} at step {epoch * len(self._feed) + step}"
-                f" (epoch {epoch}, its step {step} of {len(self._feed)}); lower"
+                f"train_loss is {float(found[not_finite[0]])} at step"
+                f" {epoch * len(self._feed) + step} (epoch {epoch}, its step {step} of"
+                f" {len(self._feed)}); lower"
                 " params.learning_rate, set params.gradient_clipping, or check the data for"
                 " extreme values"
             )

@@ -1,7 +1,7 @@
 """The networks of the ready-made trainers.
 
-Each takes samples as the data version gives them; scaling is inside.
+Each takes unscaled samples of the data version, and scales them itself.
 
-A class keeps its constructor's arguments under their own names, so that the PyTorch adapter can
-build it again.
+A class keeps its constructor's arguments under their own names: the native artefact of a model
+stores them, and the PyTorch adapter builds the network from them again. So they must not change.
 """

@@ -14,11 +14,10 @@ GROUPS = 8
 
 
 class ScaledNetwork(nn.Module):
-    """A network that standardises its inputs and gives real units.
+    """A network that standardises its inputs, and returns numbers in their own units.
 
-    It puts 0 (the mean) where a value is missing.
-
-    Its figures are buffers, so that they are exported with it.
+    A missing value becomes 0, the mean. Mean and deviation are buffers, so that they are exported
+    with the network.
     """
 
     mean: Tensor
@@ -27,7 +26,7 @@ class ScaledNetwork(nn.Module):
     spread: Tensor
 
     def __init__(self, features: int, classes: int) -> None:
-        """Start with figures that change nothing.
+        """Start with buffers that do not change the samples.
 
         Args:
             features: features or bands of a sample.

@@ -13,7 +13,7 @@ PERIOD = 1000.0  # longest wavelength of the position of a date, in days; Garnot
 
 
 class SeriesNetwork(ScaledNetwork):
-    """Takes rows of dates × channels, which lie date by date or channel by channel."""
+    """A network for rows of dates × channels, ordered by date or by channel."""
 
     def __init__(self, steps: int, channels: int, classes: int, by_date: bool) -> None:
         super().__init__(steps * channels, classes)
@@ -50,9 +50,9 @@ class TemporalCNN(SeriesNetwork):
             steps: dates.
             channels: values a date.
             classes: scores given; 0 for one number.
-            by_date: features lie date by date, not channel by channel.
+            by_date: features are ordered by date, not by channel.
             width: channels of the convolutions; four times as many in the dense layer.
-            kernel: dates a convolution sees; odd.
+            kernel: dates that a convolution covers; odd.
             dropout: share of features left out in training.
         """
         super().__init__(steps, channels, classes, by_date)
@@ -106,7 +106,7 @@ class TemporalAttention(SeriesNetwork):
             channels: values a date.
             classes: scores given; 0 for one number.
             days: the day of each date, from any first day.
-            by_date: features lie date by date, not channel by channel.
+            by_date: features are ordered by date, not by channel.
             width: channels; a multiple of `heads`.
             heads: of the attention.
             keys: length of a head's keys.
